@@ -1,0 +1,1 @@
+"""Hydra configuration of vssl; installed as the package vssl.conf."""

@@ -1,0 +1,5 @@
+"""vssl: evaluation of visual sound source localization models, negative audio included."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

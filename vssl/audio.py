@@ -1,0 +1,218 @@
+"""Audio files and waveforms: read, resample, tile, cut. Knows no model and no negative.
+
+All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths in samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from vssl.checks import UsageError, check_choice, check_positive
+from vssl.types import SAMPLE_RATE, AudioClip
+
+Waveform = npt.NDArray[np.float32]
+Channels = Literal["mean", "first"]
+
+
+class AudioFileError(UsageError):
+    """An audio file that cannot be used; the message names the file and what is wrong with it."""
+
+
+def read_clip(path: Path) -> AudioClip:
+    """Read an audio file and bring it to `SAMPLE_RATE`.
+
+    Integer formats are scaled to [-1, 1) (16 bit: divided by 32768). Other rates are resampled by
+    librosa's default resampler (`soxr_hq`).
+
+    Returns:
+        The clip, `[channels, length]`.
+
+    Raises:
+        AudioFileError: for a missing, unreadable, cut-off, empty or non-finite file.
+    """
+    samples, rate = _read(path)
+    if rate != SAMPLE_RATE:
+        samples = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
+    return AudioClip(np.ascontiguousarray(samples, dtype=np.float32), SAMPLE_RATE)
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What one full read of an audio file told: its rate in Hz and its length at `SAMPLE_RATE`."""
+
+    rate: int
+    length: int
+
+
+def check_audio(path: Path) -> AudioFacts:
+    """Read a file to its end and return its facts.
+
+    Raises:
+        AudioFileError: as `read_clip`.
+    """
+    samples, rate = _read(path)
+    return AudioFacts(rate, math.ceil(samples.shape[1] * SAMPLE_RATE / rate))
+
+
+def _read(path: Path) -> tuple[Waveform, int]:
+    if not path.is_file():
+        raise AudioFileError(f"{path}: no such file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            declared, rate = file.frames, file.samplerate
+            samples = file.read(dtype="float32", always_2d=True).T
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioFileError(f"{path}: not readable as audio ({error})") from error
+    if samples.shape[1] == 0:
+        raise AudioFileError(f"{path}: holds no samples")
+    if samples.shape[1] < declared or _riff_is_cut_off(path):
+        raise AudioFileError(f"{path}: is cut off, its header promises more samples than there are")
+    if not np.isfinite(samples).all():
+        raise AudioFileError(f"{path}: holds NaN or infinite samples")
+    return samples, rate
+
+
+def _riff_is_cut_off(path: Path) -> bool:
+    """Whether a wav's RIFF header promises more bytes than the file has.
+
+    libsndfile silently shortens such a file. A size of 0 or 0xFFFFFFFF is what programs write that
+    stream into a pipe and cannot know it: no promise.
+    """
+    with path.open("rb") as file:
+        header = file.read(8)
+    if header[:4] != b"RIFF":
+        return False
+    promised = int.from_bytes(header[4:8], "little")
+    return promised not in (0, 0xFFFFFFFF) and promised + 8 > path.stat().st_size + 1
+
+
+def mix_down(clip: AudioClip, channels: Channels) -> Waveform:
+    """The mean of a clip's channels, or its first channel: `[length]`."""
+    if clip.samples.shape[0] == 1 or channels == "first":
+        first: Waveform = clip.samples[0]
+        return first
+    mean: Waveform = clip.samples.mean(axis=0, dtype=np.float32)
+    return mean
+
+
+def tile(samples: Waveform, length: int) -> Waveform:
+    """Repeat a waveform `[T]` until it has `length` samples, and cut it there."""
+    if samples.shape[-1] < length:
+        samples = np.tile(samples, math.ceil(length / samples.shape[-1]))
+    return samples[:length]
+
+
+class MiddleWindow:
+    """A window of fixed length with the middle of the file in its centre (EZ-VSL, SLAVC).
+
+    The clip is mixed to mono, clipped to [-1, 1], cut or tiled to `seconds`, and rolled circularly
+    so that half of the *file's* duration comes to stand at half of the window. Source: vssl_eval
+    datasets/datasets.py, positives (QUIRKS 12).
+
+    Args:
+        seconds: length of the window.
+        channels: `mean` or `first`.
+        full_scale: the integer that stands for 1.0 in 16-bit files. The authors divide by 32767,
+            libsndfile by 32768.
+        roll: False leaves the clip where it is (the released code's offscreen clips).
+        repeats: at most this many copies when tiling; None tiles until the window is full. The
+            released code's offscreen clips are doubled, never more (QUIRKS 13), so a short clip
+            gives less than a window.
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 10.0,
+        channels: Channels = "mean",
+        full_scale: int = 32768,
+        roll: bool = True,
+        repeats: int | None = None,
+    ) -> None:
+        check_positive(seconds, name="seconds")
+        check_choice(channels, ("mean", "first"), name="channels")
+        self.seconds = seconds
+        self.channels = channels
+        self.full_scale = full_scale
+        self.roll = roll
+        self.repeats = repeats
+
+    def __call__(self, clip: AudioClip) -> Waveform:
+        """Cut the window out of a clip: `[channels, T]` to `[length]`."""
+        length = round(self.seconds * clip.rate)
+        samples = np.clip(_rescale(mix_down(clip, self.channels), self.full_scale), -1.0, 1.0)
+        if self.repeats is not None:
+            length = min(length, self.repeats * samples.shape[0])
+        window = tile(samples, length)
+        if not self.roll:
+            return window
+        return np.roll(window, length // 2 - samples.shape[0] // 2)
+
+
+class WholeClip:
+    """The clip as it is, mixed to mono, neither tiled nor clipped.
+
+    What the released code does with silence and noise, which it makes at the length of the
+    positive's window (QUIRKS 17, 20).
+    """
+
+    def __call__(self, clip: AudioClip) -> Waveform:
+        """Mix a clip to mono: `[channels, T]` to `[T]`."""
+        return mix_down(clip, "mean")
+
+
+class SpanWindow:
+    """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
+
+    One channel, tiled and cut to `seconds`, of which `start` to `stop` is kept, clipped to
+    [-1, 1]. Source: vssl_eval datasets/datasets_lvs.py (QUIRKS 17).
+
+    Args:
+        seconds: length to tile to.
+        start: begin of the span in seconds.
+        stop: end of the span in seconds.
+        channels: `mean` or `first`.
+
+    Raises:
+        ValueError: when the span is empty or does not lie inside `seconds`.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 10.0,
+        start: float = 0.0,
+        stop: float = 10.0,
+        channels: Channels = "first",
+    ) -> None:
+        check_choice(channels, ("mean", "first"), name="channels")
+        if not 0 <= start < stop <= seconds:
+            raise ValueError(
+                "Expected `0 <= start < stop <= seconds`, but got"
+                f" start={start}, stop={stop}, seconds={seconds}."
+            )
+        self.seconds = seconds
+        self.start = start
+        self.stop = stop
+        self.channels = channels
+
+    def __call__(self, clip: AudioClip) -> Waveform:
+        """Cut the window out of a clip: `[channels, T]` to `[length]`."""
+        tiled = tile(mix_down(clip, self.channels), round(self.seconds * clip.rate))
+        span = slice(round(self.start * clip.rate), round(self.stop * clip.rate))
+        return np.clip(tiled[span], -1.0, 1.0)
+
+
+def _rescale(samples: Waveform, full_scale: int) -> Waveform:
+    return samples if full_scale == 32768 else samples * np.float32(32768 / full_scale)

@@ -1,0 +1,96 @@
+"""Checks of shapes, ranges and names, with one wording for all of vssl.
+
+The wording is: what was expected, what was given, the likely cause. Bad values and shapes raise
+`ValueError`, bad types `TypeError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import torch
+
+
+class UsageError(ValueError):
+    """A fault in what the user gave: a file, a folder, an option.
+
+    Its message names the file, the key and the mend; commands print it without a traceback.
+    """
+
+
+def check_maps(maps: torch.Tensor, *, name: str = "maps") -> None:
+    """Check that `maps` is a floating `[N, H, W]` tensor.
+
+    Raises:
+        TypeError: when it is not a floating-point tensor.
+        ValueError: when it does not have three dimensions.
+    """
+    if not isinstance(maps, torch.Tensor) or not maps.is_floating_point():
+        kind = maps.dtype if isinstance(maps, torch.Tensor) else type(maps).__name__
+        raise TypeError(f"Expected `{name}` to be a floating-point tensor, but got {kind}.")
+    if maps.ndim != 3:
+        raise ValueError(
+            f"Expected `{name}` to have shape [N, H, W], but got {list(maps.shape)}."
+            " Is a batch or channel dimension missing or left over?"
+        )
+
+
+def check_same_shape(first: torch.Tensor, second: torch.Tensor, *, names: str) -> None:
+    """Check that two tensors have one shape.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"Expected {names} to have the same shape, but got {list(first.shape)} and"
+            f" {list(second.shape)}. Was one of them upsampled and the other not?"
+        )
+
+
+def check_value_range(
+    maps: torch.Tensor, value_range: tuple[float, float], *, model: str, tolerance: float = 1e-4
+) -> None:
+    """Check that all finite values of similarity maps lie in a model's declared range.
+
+    NaN is let through: it is recorded and counted as undefined.
+
+    Raises:
+        ValueError: when a value lies outside by more than `tolerance`.
+    """
+    low, high = value_range
+    finite = maps[torch.isfinite(maps)]
+    if finite.numel() == 0:
+        return
+    found_low, found_high = float(finite.min()), float(finite.max())
+    if found_low < low - tolerance or found_high > high + tolerance:
+        raise ValueError(
+            f"Expected similarity maps of model `{model}` in its declared value_range"
+            f" [{low}, {high}], but got values from {found_low:.6g} to {found_high:.6g}."
+            " Does the yaml declare the range of the raw map (a cosine lies in [-1, 1])?"
+        )
+
+
+def check_positive(value: float, *, name: str) -> None:
+    """Check that a number is greater than zero.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    if not value > 0:
+        raise ValueError(f"Expected `{name}` to be greater than 0, but got {value}.")
+
+
+def check_choice(value: str, choices: Iterable[str], *, name: str) -> None:
+    """Check that a name is one of those that exist.
+
+    Raises:
+        UsageError: when it is not; near matches and all choices are listed.
+    """
+    known = list(choices)
+    if value in known:
+        return
+    near = difflib.get_close_matches(value, known, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    raise UsageError(f"Expected `{name}` to be one of {', '.join(known)}, but got `{value}`.{hint}")

@@ -1,0 +1,1 @@
+"""Console scripts: the only code that knows Hydra."""

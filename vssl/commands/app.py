@@ -1,0 +1,103 @@
+"""What all console scripts share: clear errors instead of tracebacks."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.text import Text
+
+from vssl.checks import UsageError
+
+
+def run_app(main: Callable[[], Any], config_name: str) -> None:
+    """Run a Hydra main and turn what the user can mend into one message and exit status 1.
+
+    Args:
+        main: the function decorated by `hydra.main`.
+        config_name: its primary configuration, for hints.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
+    try:
+        main()
+    except UsageError as error:
+        _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        faults = _chain(error)
+        for fault in faults:
+            if isinstance(fault, UsageError):
+                _fail(str(fault))
+        message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
+        _fail(f"{message}{_what_exists(message, config_name)}")
+    except KeyboardInterrupt:
+        _fail("interrupted", status=130)
+
+
+def _fail(message: str, *, status: int = 1) -> None:
+    Console(stderr=True, soft_wrap=True).print(Text("error: ", style="bold red") + Text(message))
+    sys.exit(status)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An error and its causes."""
+    return [] if error is None else [error, *_chain(error.__cause__)]
+
+
+def _what_exists(message: str, config_name: str) -> str:
+    """For a misspelt key: the near ones, and all keys beside it."""
+    match = re.search(r"Could not override '([^']+)'", message)
+    if match is None:
+        return ""
+    key = match[1]
+    config = _without_unknown_keys(config_name, sys.argv[1:])
+    if config is None:
+        return ""
+    parent, _, last = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    while parent and not isinstance(node, DictConfig):
+        parent, _, last = parent.rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+    names = sorted(str(name) for name in node if str(name) != "hydra")
+    near = difflib.get_close_matches(last, names, n=1)
+    prefix = f"{parent}." if parent else ""
+    hint = f"\nDid you mean {prefix}{near[0]}?" if near else ""
+    return f"{hint}\nWhat exists{f' in {parent}' if parent else ''}: {', '.join(names)}"
+
+
+def _without_unknown_keys(config_name: str, arguments: list[str]) -> DictConfig | None:
+    """The configuration that a command line gives without the keys that do not exist."""
+    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+    GlobalHydra.instance().clear()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        for _ in range(len(overrides) + 1):
+            try:
+                return compose(config_name, overrides=overrides)
+            except HydraException as error:
+                match = re.search(r"Could not override '([^']+)'", str(error))
+                kept = [o for o in overrides if match and _key(o) != match[1]]
+                if len(kept) == len(overrides):
+                    return None
+                overrides = kept
+    return None
+
+
+def _key(override: str) -> str:
+    return str(OverridesParser.create().parse_override(override).key_or_group)
+
+
+def is_multirun() -> bool:
+    """Whether this is a job of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

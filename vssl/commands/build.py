@@ -1,0 +1,168 @@
+"""Configuration to objects: the parts of a run, with the protocol's choices applied."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.data.base import DatasetReader
+from vssl.frontends import FrontEnd
+from vssl.images import ImageTransform
+from vssl.metrics.base import CombinedMetric, SampleMetric
+from vssl.models.base import LocalizationModel
+from vssl.models.weights import WeightsError, WeightsReport, load_weights
+from vssl.negatives.base import AudioCondition
+from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.types import POSITIVE, SAMPLE_RATE
+
+_log = logging.getLogger(__name__)
+_MADE = ("silence", "noise")
+
+
+def build_reader(config: DictConfig) -> DatasetReader:
+    """The test set's reader."""
+    reader: DatasetReader = instantiate(config.data)
+    return reader
+
+
+def build_conditions(config: DictConfig) -> list[AudioCondition]:
+    """The negatives, in the configuration's order."""
+    return [instantiate(config.negatives[name]) for name in config.negatives if name != "manifest"]
+
+
+def build_metrics(config: DictConfig) -> list[SampleMetric | CombinedMetric]:
+    """The metrics."""
+    return [instantiate(config.metrics[name]) for name in config.metrics]
+
+
+def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[ThresholdPolicy]:
+    """The threshold policies that this run can have; those it cannot are said and left out.
+
+    Args:
+        config: with the group `threshold` and the key `calibration`.
+        model: name of the model under test.
+        negatives: whether the run has negatives to learn from.
+
+    Raises:
+        ThresholdError: when none is left.
+    """
+    usable, reasons = [], {}
+    for name in config.threshold:
+        policy: ThresholdPolicy = instantiate(config.threshold[name])
+        try:
+            policy.check_model(model)
+            if policy.needs_fit and not negatives and config.calibration is None:
+                raise ThresholdError(
+                    f"threshold {name} is learnt from negatives, but there are none. Use"
+                    " negatives=all, or calibration=FOLDER of another run."
+                )
+        except ThresholdError as error:
+            reasons[str(name)] = str(error)
+        else:
+            usable.append(policy)
+    if not usable:
+        raise ThresholdError("; ".join(reasons.values()) or "threshold is empty: choose a policy.")
+    if reasons:
+        _log.info(
+            "left out, not possible for this run (negatives: %s, model: %s): %s",
+            "yes" if negatives else "none", model, ", ".join(reasons),
+        )  # fmt: skip
+    return usable
+
+
+def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | None]:
+    """The model with its weights.
+
+    Raises:
+        WeightsError: when weights are missing, unfit or unsafe.
+    """
+    network: LocalizationModel = instantiate(
+        {"_target_": config.model._target_, **(config.model.arguments or {})}
+    )
+    weights = weights_path(config)
+    if network.checkpoint is None:
+        if weights is not None:
+            raise WeightsError(f"{config.model.name} has no weights: leave model.weights out.")
+        return network.eval(), None
+    if weights is None:
+        raise WeightsError(
+            f"model.weights is not set: {config.model.name} needs its authors' checkpoint"
+            f" ({config.model.source})."
+        )
+    report = load_weights(network, weights, sha256=config.model.sha256)
+    return network.eval(), report
+
+
+def weights_path(config: DictConfig) -> Path | None:
+    """The checkpoint file, None where the configuration names none.
+
+    Raises:
+        WeightsError: when it names a file that does not exist.
+    """
+    if config.model.weights is None:
+        return None
+    path = Path(config.model.weights).expanduser()
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such file. {config.model.name} needs its authors' checkpoint"
+            f" ({config.model.source.strip()}). Set model.weights=FILE, or paths.weights=FOLDER for"
+            " a folder that holds the checkpoints under their published names."
+        )
+    return path
+
+
+def build_transform(config: DictConfig) -> ImageTransform:
+    """The image transform of the model, under the protocol."""
+    transform: ImageTransform = instantiate(config.model.image)
+    return transform
+
+
+def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, FrontEnd]:
+    """Front end by audio condition: one for all, but for what the protocol takes as released.
+
+    Conditions that are not in the result share the positive's. Empty for a model that takes no
+    audio.
+    """
+    if config.model.frontend is None:
+        return {}
+    frontends: dict[str, FrontEnd] = {POSITIVE: instantiate(config.model.frontend)}
+    for condition in conditions:
+        settings = _released_settings(config, condition)
+        if settings != config.model.frontend:
+            frontends[condition] = instantiate(settings)
+    return frontends
+
+
+def _released_settings(config: DictConfig, condition: str) -> DictConfig:
+    """The model's front end, with what the protocol takes as released for one condition."""
+    protocol, released = config.protocol, config.model.released
+    settings: DictConfig = config.model.frontend.copy()
+    if protocol.log_missing == "released" and condition in released.get("log_missing", ()):
+        settings.log = False
+    if protocol.made_audio == "released" and condition in _MADE and "made_audio" in released:
+        settings.window = released.made_audio.window
+    if protocol.offscreen_window == "released" and condition == "offscreen":
+        settings.window = OmegaConf.merge(settings.window, released.get("offscreen_window", {}))
+    return settings
+
+
+def made_length(config: DictConfig) -> int | None:
+    """Length in samples of silence and noise under the protocol; None for the clip's own."""
+    made = config.model.released.get("made_audio")
+    if config.protocol.made_audio != "released" or made is None:
+        return None
+    length: int = round(made.seconds * SAMPLE_RATE)
+    return length
+
+
+def upsampling_rules(config: DictConfig, conditions: Sequence[str]) -> dict[str, str]:
+    """Upsampling rule by audio condition under the protocol, the positive included."""
+    rules = dict.fromkeys([POSITIVE, *conditions], "half_pixel")
+    released = config.model.released.get("upsampling")
+    if config.protocol.upsampling == "released" and released:
+        rules[POSITIVE] = released.get(config.data.name, released.other)
+    return rules

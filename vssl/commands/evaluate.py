@@ -1,0 +1,289 @@
+"""vssl-evaluate: a model over a test set, on positives and negatives."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.checks import UsageError
+from vssl.commands.app import is_multirun, run_app
+from vssl.commands.identity import identity, register_resolvers, scoring
+from vssl.records.fingerprint import config_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pytorch_lightning.loggers import Logger
+
+    from vssl.data.base import CheckedData
+    from vssl.thresholds.base import ThresholdPolicy
+
+_log = logging.getLogger(__name__)
+RUN_FILE = "run.json"
+LEFT_OUT_FILE = "left_out.csv"
+
+register_resolvers()
+
+
+def main() -> None:
+    """Console script."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    # of Lightning 2.6 with torch 2.13, about its own code
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    run_app(_hydra_main, "evaluate")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
+def _hydra_main(config: DictConfig) -> pd.DataFrame | None:
+    return evaluate(config, Path(HydraConfig.get().runtime.output_dir).absolute())
+
+
+def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
+    """Evaluate a model, or take the finished run that stands in the folder.
+
+    Args:
+        config: the composed configuration `evaluate`.
+        folder: the run's folder.
+
+    Returns:
+        The summary; None in the processes of a distributed run that are not the first.
+
+    Raises:
+        UsageError: for any fault in what the user gave.
+    """
+    from hydra.utils import instantiate
+
+    from vssl.commands.build import build_policies, weights_path
+    from vssl.commands.score import announce, score_run
+    from vssl.engine.loggers import log_summary, open_loggers
+    from vssl.models.weights import file_sha256
+
+    _refuse_distributed_sweep(config)
+    weights = weights_path(config)
+    identity_hash = config_hash(identity(config))
+    weights_hash = file_sha256(weights) if weights else None
+    done = _finished_run(folder, identity_hash, weights_hash, force=config.force)
+    if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
+        _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
+        return announce(folder, quiet=is_multirun())
+    has_negatives = any(name != "manifest" for name in config.negatives)
+    policies = build_policies(config, model=config.model.name, negatives=has_negatives)
+    with open_loggers([instantiate(each) for each in config.logger.values()]) as loggers:
+        if done is None:
+            (folder / RUN_FILE).unlink(missing_ok=True)
+            if not _make_records(config, folder, identity_hash, policies, loggers):
+                return None
+        else:
+            _log.info("already evaluated, records are scored anew: %s", folder)
+        summary = score_run(config, folder, policies)
+        log_summary(loggers, summary, config={**identity(config), **scoring(config)})
+    _write_run_file(config, folder, identity_hash, weights_hash)
+    return announce(folder, quiet=is_multirun())
+
+
+def _make_records(
+    config: DictConfig,
+    folder: Path,
+    identity_hash: str,
+    policies: list[ThresholdPolicy],
+    loggers: list[Logger],
+) -> bool:
+    """Run the networks and write records and manifest; False in processes but the first."""
+    from hydra.utils import instantiate
+
+    from vssl.commands import build
+    from vssl.data.datamodule import LocalizationDataModule
+    from vssl.engine.callbacks import NamedProgressBar, RecordWriter
+    from vssl.engine.module import LocalizationModule
+    from vssl.metrics.base import SampleMetric
+    from vssl.negatives.manifest import read_manifest, render_manifest
+    from vssl.negatives.plan import make_plan
+    from vssl.records.score import MANIFEST_FILE, RECORDS_FILE
+    from vssl.records.store import write_text
+    from vssl.types import POSITIVE
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    conditions = build.build_conditions(config)
+    names = [condition.name for condition in conditions]
+    replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
+    rows = read_manifest(replay) if replay else None
+    data = _check_data(config, folder)
+    frontends = build.build_frontends(config, names)
+    plan = make_plan(
+        data.samples,
+        conditions,
+        seed=config.seed,
+        shared_frontend={name: name for name in frontends},
+        made_length=build.made_length(config),
+        manifest=rows,
+        manifest_path=replay,
+    )
+    manifest = render_manifest(plan.manifest)
+    model, report = build.build_model(config)
+    rules = build.upsampling_rules(config, names)
+    live = [p for p in policies if p.name in config.live and not p.needs_fit]
+    module = LocalizationModule(
+        model,
+        name=config.model.name,
+        pairings=plan.pairings,
+        upsampling=rules,
+        live_policies=live,
+        live_metrics=[type(m) for m in build.build_metrics(config) if isinstance(m, SampleMetric)],
+    )
+    datamodule = LocalizationDataModule(
+        data.samples,
+        plan,
+        conditions,
+        frontends=frontends,
+        transform=build.build_transform(config),
+        **config.loader,
+    )
+    provenance = _provenance(config, identity_hash, data, plan.pairings, rules, manifest)
+    provenance["value_range"] = list(model.value_range)
+    provenance["weights"] = report and {
+        "file": report.path.name,
+        "sha256": report.sha256,
+        "values_used": report.used,
+        "keys_ignored": list(report.ignored),
+    }
+    loaders = ["sounds", "images"] if datamodule.hears else ["images"]
+    trainer = instantiate(
+        config.trainer,
+        logger=loggers,
+        callbacks=[
+            RecordWriter(folder / RECORDS_FILE, data.samples, plan, provenance),
+            *(
+                [NamedProgressBar(config.model.name, loaders)]
+                if config.trainer.enable_progress_bar
+                else []
+            ),
+        ],
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    _log.info(
+        "%s on %s: %d images, %d distinct sounds, %s",
+        config.model.name, config.data.name, len(data.samples),
+        len(plan.distinct) if datamodule.hears else 0,
+        ", ".join(f"{c} x {sum(p[0] == c for p in plan.pairings)}" for c in (POSITIVE, *names)),
+    )  # fmt: skip
+    trainer.test(module, datamodule, verbose=False)
+    if not trainer.is_global_zero:
+        return False
+    if module.undefined_maps:
+        _log.warning("%d similarity maps hold NaN and count as undefined", module.undefined_maps)
+    write_text(folder / MANIFEST_FILE, manifest)
+    return True
+
+
+def _provenance(
+    config: DictConfig,
+    identity_hash: str,
+    data: CheckedData,
+    pairings: tuple[tuple[str, int], ...],
+    rules: dict[str, str],
+    manifest: str,
+) -> dict[str, Any]:
+    """What the records say about where they come from."""
+    from vssl.records.fingerprint import environment, ids_hash, text_hash
+
+    return {
+        "model": config.model.name,
+        "dataset": config.data.name,
+        "protocol": config.protocol.name,
+        "protocol_switches": OmegaConf.to_container(config.protocol, resolve=True),
+        "negatives": OmegaConf.to_container(config.negatives, resolve=True),
+        "seed": config.seed,
+        "config_hash": identity_hash,
+        "annotation_sha256": text_hash(data.annotation.read_text(encoding="utf-8")),
+        "listed": data.listed,
+        "evaluated": len(data.samples),
+        "coverage": data.coverage,
+        "resampled_audio_files": data.resampled,
+        "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
+        "negatives_manifest_sha256": text_hash(manifest),
+        "pairings": [list(pairing) for pairing in pairings],
+        "upsampling": rules,
+        "precision": str(config.trainer.precision),
+        "environment": environment(),
+    }
+
+
+def _check_data(config: DictConfig, folder: Path) -> CheckedData:
+    """Check the test set and list what is left out of the run."""
+    from vssl.commands.build import build_reader
+    from vssl.records.store import write_text
+
+    data = build_reader(config).check()
+    (folder / LEFT_OUT_FILE).unlink(missing_ok=True)
+    if data.problems:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["kind", "sample_id", "detail"])
+        writer.writerows([p.kind, p.sample_id, p.detail] for p in data.problems)
+        write_text(folder / LEFT_OUT_FILE, text.getvalue())
+        _log.warning("%d problems are listed in %s", len(data.problems), folder / LEFT_OUT_FILE)
+    return data
+
+
+def _refuse_distributed_sweep(config: DictConfig) -> None:
+    devices = config.trainer.devices
+    if is_multirun() and devices not in (1, "1", "auto"):
+        raise UsageError(
+            f"trainer.devices={devices} inside a sweep: the processes of one job would start the"
+            " sweep again and lose rows. Run such a job alone, or sweep with one device per job."
+        )
+
+
+def _finished_run(
+    folder: Path, identity_hash: str, weights_hash: str | None, *, force: bool
+) -> dict[str, Any] | None:
+    """The finished run that stands in a folder, None when there is none or it shall be redone.
+
+    Raises:
+        UsageError: when another run stands there.
+    """
+    path = folder / RUN_FILE
+    if force or not path.is_file():
+        return None
+    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if run["config_hash"] != identity_hash or run["weights_sha256"] != weights_hash:
+        what = "configuration" if run["config_hash"] != identity_hash else "weights file"
+        raise UsageError(
+            f"{folder}: holds a finished run with another {what}. Set another output_dir, or"
+            " force=true to replace it."
+        )
+    return run
+
+
+def _write_run_file(
+    config: DictConfig, folder: Path, identity_hash: str, weights_hash: str | None
+) -> None:
+    """Mark the run as finished."""
+    from vssl.records.score import RECORDS_FILE
+    from vssl.records.store import read_provenance, write_text
+
+    run = {
+        "config_hash": identity_hash,
+        "scoring_hash": config_hash(scoring(config)),
+        "weights_sha256": weights_hash,
+        "command": sys.argv[1:],
+        "config": identity(config) | scoring(config),
+        "provenance": read_provenance(folder / RECORDS_FILE),
+    }
+    write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))
+
+
+if __name__ == "__main__":
+    main()

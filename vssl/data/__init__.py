@@ -1,0 +1,1 @@
+"""Test sets: readers, ground truth, datasets and the Lightning datamodule."""

@@ -1,0 +1,99 @@
+"""The Lightning datamodule: positives and negatives of one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vssl.data.dataset import AudioDataset, ImageCollate, ImageDataset, collate_audio
+from vssl.data.sampler import UnpaddedSampler
+from vssl.frontends import FrontEnd
+from vssl.images import ImageTransform
+from vssl.negatives.base import AudioCondition, Positive
+from vssl.negatives.plan import AudioPlan
+from vssl.types import POSITIVE, Sample
+
+
+class LocalizationDataModule(pl.LightningDataModule):
+    """Two loaders, read one after the other: the run's distinct audio inputs, then its images.
+
+    So each sound and each image passes through its network once, whatever the number of audio
+    conditions and draws. A model that takes no audio has no front end and only the second loader.
+    Any number of devices sees the same items, each once.
+
+    Args:
+        samples: the run's samples.
+        plan: which waveform each image meets.
+        conditions: the negatives.
+        frontends: front end by audio condition; empty for a model that takes no audio.
+        transform: decoded image to network input.
+        batch_size: images at once.
+        audio_batch_size: audio inputs at once.
+        num_workers: loader processes; None takes one less than there are cores, at most 8.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        plan: AudioPlan,
+        conditions: Sequence[AudioCondition],
+        *,
+        frontends: Mapping[str, FrontEnd],
+        transform: ImageTransform,
+        batch_size: int = 16,
+        audio_batch_size: int = 16,
+        num_workers: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.samples = samples
+        self.plan = plan
+        makers: dict[str, AudioCondition] = {c.name: c for c in conditions}
+        self.conditions = {POSITIVE: Positive(), **makers}
+        self.frontends = frontends
+        self.transform = transform
+        self.batch_size = batch_size
+        self.audio_batch_size = audio_batch_size
+        self.num_workers = _usable_workers() if num_workers is None else num_workers
+
+    @property
+    def hears(self) -> bool:
+        """Whether there is an audio loader in front of the image loader."""
+        return bool(self.frontends)
+
+    def test_dataloader(self) -> list[DataLoader[Any]]:
+        """The audio loader, if any, and the image loader."""
+        loaders = []
+        if self.hears:
+            audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
+            loaders.append(self._loader(audio, collate_audio, self.audio_batch_size))
+        images = ImageDataset(self.samples, self.transform)
+        collate = ImageCollate(self.samples, self.plan)
+        return [*loaders, self._loader(images, collate, self.batch_size)]
+
+    def _loader(
+        self, dataset: Dataset[Any], collate: Callable[[list[Any]], Any], batch_size: int
+    ) -> DataLoader[Any]:
+        rank, world_size = 0, 1
+        if self.trainer is not None:
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        length = len(dataset)  # type: ignore[arg-type]
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=UnpaddedSampler(length, rank=rank, world_size=world_size),
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _usable_workers() -> int:
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return max(0, min(8, cores - 1))

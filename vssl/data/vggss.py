@@ -1,0 +1,62 @@
+"""VGG-SS (Chen et al., Localizing Visual Sounds the Hard Way, CVPR 2021), original layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vssl.data.base import DatasetReader
+from vssl.types import EVALUATION_SIZE, Box, Sample
+
+
+class VGGSS(DatasetReader):
+    """`frames/<file>.jpg`, `audio/<file>.wav`, and a JSON list of `file`, `class`, `bbox`.
+
+    Boxes are relative, `[x0, y0, x1, y1]` in [0, 1]; they are clipped, multiplied by 224 and
+    truncated, and their union is the ground truth (QUIRKS 25).
+    """
+
+    name = "vggss"
+    annotation_names = (
+        "vggss_annotations.json",
+        "vggss.json",
+        "metadata/vggss_annotations.json",
+        "metadata/vggss.json",
+    )
+    expected_count = 5158
+    citation = "Chen et al., Localizing Visual Sounds the Hard Way, CVPR 2021"
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        image_folder: str = "frames",
+        audio_folder: str = "audio",
+        image_suffix: str = ".jpg",
+        audio_suffix: str = ".wav",
+        **options: Any,
+    ) -> None:
+        super().__init__(root, image_folder=image_folder, audio_folder=audio_folder, **options)
+        self.image_suffix = image_suffix
+        self.audio_suffix = audio_suffix
+
+    def parse(self, entry: dict[str, Any]) -> Sample:
+        """Read one entry."""
+        sample_id, category = str(entry["file"]), str(entry["class"])
+        boxes = tuple(_pixels(box) for box in entry["bbox"])
+        return Sample(
+            sample_id=sample_id,
+            image_path=self.image_folder / f"{sample_id}{self.image_suffix}",
+            audio_path=self.audio_folder / f"{sample_id}{self.audio_suffix}",
+            category=category,
+            image_categories=(category,),
+            image_group=sample_id,
+            boxes=boxes,
+            box_weights=(1.0,) * len(boxes),
+            audio_length=0,
+        )
+
+
+def _pixels(box: list[float]) -> Box:
+    x0, y0, x1, y1 = (int(min(max(float(v), 0.0), 1.0) * EVALUATION_SIZE) for v in box)
+    return x0, y0, x1, y1

@@ -1,0 +1,1 @@
+"""Lightning: one pass over a test set, from images and sounds to records."""

@@ -1,0 +1,121 @@
+"""Lightning callbacks: records on disk, and progress that says what it counts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+
+from vssl.engine.module import LocalizationModule
+from vssl.negatives.plan import AudioPlan
+from vssl.records.schema import RECORDS
+from vssl.records.store import AtomicParquetWriter, merge_shards, records_table
+from vssl.types import Sample
+
+_log = logging.getLogger(__name__)
+_FLUSH_BYTES = 32 * 2**20
+
+
+class RecordWriter(pl.Callback):
+    """Streams the collector's maps to disk: one shard per process, joined by the first at the end.
+
+    Memory stays flat whatever the number of samples. The records file appears only when complete.
+
+    Args:
+        path: records file.
+        samples: the run's samples.
+        plan: the run's audio plan.
+        provenance: kept inside the file.
+    """
+
+    def __init__(
+        self, path: Path, samples: Sequence[Sample], plan: AudioPlan, provenance: dict[str, Any]
+    ) -> None:
+        self._path = path
+        self._samples = samples
+        self._plan = plan
+        self._provenance = provenance
+        self._writer: AtomicParquetWriter | None = None
+
+    def _shard(self, rank: int) -> Path:
+        return self._path.with_name(f"shard_{rank:03d}.parquet")
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open this process's shard."""
+        self._writer = AtomicParquetWriter(self._shard(trainer.global_rank), RECORDS, {})
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write when enough has come together."""
+        if _collector(pl_module).held_bytes() >= _FLUSH_BYTES:
+            self._flush(pl_module)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Complete the shard; the first process joins all shards."""
+        self._flush(pl_module)
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        trainer.strategy.barrier("shards written")
+        if trainer.is_global_zero:
+            shards = [self._shard(rank) for rank in range(trainer.world_size)]
+            merge_shards(shards, self._path, self._provenance, self._samples, self._plan)
+        trainer.strategy.barrier("records joined")
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no half file behind."""
+        if self._writer is not None:
+            self._writer.discard()
+            self._writer = None
+
+    def _flush(self, pl_module: pl.LightningModule) -> None:
+        collector = _collector(pl_module)
+        if self._writer is not None and collector.held_bytes():
+            index, maps = collector.take()
+            self._writer.write(records_table(self._samples, self._plan, index, maps))
+
+
+class NamedProgressBar(TQDMProgressBar):
+    """Lightning's progress bar, with "Sounds" and "Images" in place of loader numbers.
+
+    Args:
+        name: model under test.
+        loaders: what each loader holds.
+    """
+
+    def __init__(self, name: str, loaders: Sequence[str]) -> None:
+        super().__init__()
+        self._name = name
+        self._loaders = loaders
+
+    def on_test_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Start the bar of a loader."""
+        super().on_test_batch_start(trainer, pl_module, batch, batch_idx, dataloader_idx)
+        if batch_idx == 0:
+            self.test_progress_bar.set_description(f"{self._name}: {self._loaders[dataloader_idx]}")
+
+
+def _collector(module: pl.LightningModule) -> Any:
+    if not isinstance(module, LocalizationModule):
+        raise TypeError(f"Expected a LocalizationModule, but got {type(module).__name__}.")
+    return module.collector

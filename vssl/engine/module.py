@@ -1,0 +1,158 @@
+"""The Lightning module: similarity maps of a whole test set, each network used once per input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from vssl.checks import check_value_range
+from vssl.maps import binarize, upsample
+from vssl.metrics.base import SampleMetric
+from vssl.models.base import LocalizationModel
+from vssl.records.collector import RecordCollector
+from vssl.thresholds.base import ThresholdPolicy
+from vssl.types import AudioBatch, ImageBatch
+
+
+class AudioTable(Metric):
+    """Encoded audio inputs of all processes, by their index."""
+
+    full_state_update = False
+
+    index: list[torch.Tensor]
+    vectors: list[torch.Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("index", default=[], dist_reduce_fx="cat")
+        self.add_state("vectors", default=[], dist_reduce_fx="cat")
+
+    def update(self, index: torch.Tensor, vectors: torch.Tensor) -> None:
+        """Add `[M, ...]` encodings of the inputs `index` `[M]`."""
+        self.index.append(index)
+        self.vectors.append(vectors)
+
+    def compute(self) -> torch.Tensor:
+        """The encodings in order, `[number of distinct inputs, ...]`."""
+        return dim_zero_cat(self.vectors)[dim_zero_cat(self.index).argsort()]
+
+
+class LocalizationModule(pl.LightningModule):
+    """Runs a model in test mode over positives and negatives.
+
+    Audio batches come first and fill a table; each image batch then meets its K sounds from the
+    table at once. The maps go to the collector, and, upsampled and binarized by the policies that
+    need no fit, into live metrics under the summary's names with `live/` in front.
+
+    Args:
+        model: the model.
+        name: its name, for messages.
+        pairings: the run's (audio condition, draw) pairs.
+        upsampling: upsampling rule by audio condition.
+        live_policies: threshold policies for the live metrics.
+        live_metrics: classes of the live metrics.
+    """
+
+    def __init__(
+        self,
+        model: LocalizationModel,
+        *,
+        name: str,
+        pairings: Sequence[tuple[str, int]],
+        upsampling: dict[str, str],
+        live_policies: Sequence[ThresholdPolicy] = (),
+        live_metrics: Sequence[type[SampleMetric]] = (),
+    ) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.name = name
+        self.upsampling = upsampling
+        self.live_policies = live_policies
+        self.collector = RecordCollector()
+        self.audio_table = AudioTable()
+        self.pairing_index = {
+            condition: torch.tensor([k for k, (c, _) in enumerate(pairings) if c == condition])
+            for condition in dict.fromkeys(c for c, _ in pairings)
+        }
+        self.live = nn.ModuleDict(
+            {
+                f"live/{condition}/{metric.name}/{policy.name}": metric()
+                for condition in self.pairing_index
+                for policy in live_policies
+                for metric in live_metrics
+                if metric.applies_to(condition)
+            }
+        )
+        self.undefined_maps = 0
+        self._encoded_audio: torch.Tensor | None = None
+
+    def on_test_start(self) -> None:
+        """Forget an earlier test."""
+        self.collector.reset()
+        self.audio_table.reset()
+        self.undefined_maps = 0
+        self._encoded_audio = None
+
+    def test_step(
+        self, batch: AudioBatch | ImageBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Encode a batch of audio inputs, or localize in a batch of images."""
+        if isinstance(batch, AudioBatch):
+            self.audio_table.update(batch.index, self.model.encode_audio(batch.inputs))
+            return
+        maps = self.model.localize(batch, self._audio_features(batch)).float()
+        self._check(batch, maps)
+        self.collector.update(batch.index, maps)
+        self._update_live(batch, maps)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the live metrics."""
+        for key, metric in self.live.items():
+            self.log(key, metric, add_dataloader_idx=False)  # type: ignore[arg-type]
+
+    def _audio_features(self, batch: ImageBatch) -> torch.Tensor:
+        """Encodings `[N, K, ...]` of each image's sounds; empty for a model that takes none."""
+        if not self.audio_table.update_called:
+            return batch.images.new_empty(*batch.audio_index.shape, 0)
+        if self._encoded_audio is None:
+            self._encoded_audio = self.audio_table.compute()
+        return self._encoded_audio[batch.audio_index]
+
+    def _check(self, batch: ImageBatch, maps: torch.Tensor) -> None:
+        expected = (*batch.audio_index.shape, *self.model.map_size)
+        if maps.shape != expected:
+            raise ValueError(
+                f"Expected maps of model `{self.name}` to have shape [N, K, h, w] ="
+                f" {list(expected)}, but got {list(maps.shape)}."
+            )
+        check_value_range(maps, self.model.value_range, model=self.name)
+        self.undefined_maps += int(maps.flatten(2).isnan().any(dim=2).sum())
+
+    def _update_live(self, batch: ImageBatch, maps: torch.Tensor) -> None:
+        if not self.live:
+            return
+        for condition, pairing_index in self.pairing_index.items():
+            chosen = maps[:, pairing_index.to(maps.device)]
+            localization = upsample(chosen.flatten(0, 1), rule=self.upsampling[condition])
+            ground_truth = batch.ground_truth.repeat_interleave(chosen.shape[1], dim=0)
+            undefined = localization.flatten(1).isnan().any(dim=1)
+            for policy in self.live_policies:
+                masks = binarize(localization, policy.threshold(localization, ground_truth))
+                columns: dict[str, torch.Tensor] = {}
+                for metric in self._live_metrics(condition, policy):
+                    if metric.column not in columns:
+                        columns[metric.column] = metric.measure(masks, ground_truth)
+                    metric.update(masks, ground_truth, undefined, column=columns[metric.column])
+
+    def _live_metrics(self, condition: str, policy: ThresholdPolicy) -> list[Any]:
+        return [
+            metric
+            for key, metric in self.live.items()
+            if key.startswith(f"live/{condition}/") and key.endswith(f"/{policy.name}")
+        ]

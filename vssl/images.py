@@ -1,0 +1,99 @@
+"""Image files to normalized tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, UnidentifiedImageError
+
+from vssl.checks import UsageError
+
+
+class ImageFileError(UsageError):
+    """An image file that cannot be used; the message names the file and what is wrong with it."""
+
+
+def read_image(path: Path) -> torch.Tensor:
+    """Decode an image file at its full size.
+
+    Orientation tags are not applied: the annotations of VGG-SS and IS3 refer to the stored pixels.
+
+    Returns:
+        `[3, H, W]` float32 RGB in [0, 1].
+
+    Raises:
+        ImageFileError: for a missing, unreadable or cut-off file.
+    """
+    with _open(path) as image:
+        try:
+            pixels = np.array(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ImageFileError(f"{path}: not decodable as an image ({error})") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def check_image(path: Path) -> None:
+    """Decode a file as coarsely as its format allows (JPEG: 1/8), to the last byte.
+
+    Raises:
+        ImageFileError: as `read_image`.
+    """
+    with _open(path) as image:
+        try:
+            image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
+            image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ImageFileError(f"{path}: not decodable as an image ({error})") from error
+
+
+def _open(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise ImageFileError(f"{path}: no such file")
+    try:
+        return Image.open(path)
+    except (UnidentifiedImageError, OSError) as error:
+        raise ImageFileError(f"{path}: not readable as an image ({error})") from error
+
+
+class ImageTransform:
+    """Resize to a square, aspect ratio not kept, and normalize; as every model of the paper.
+
+    Bicubic on the float tensor, values not clamped afterwards. The paper's torchvision (0.14) does
+    not antialias tensors; the models were trained on Pillow-resized, that is antialiased, images:
+    so `antialias` is a protocol's choice (QUIRKS 11).
+
+    Args:
+        size: side of the output in pixels.
+        mean: per-channel mean.
+        std: per-channel standard deviation.
+        antialias: whether downscaling low-passes first.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 224,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        antialias: bool = True,
+    ) -> None:
+        self.size = size
+        self.antialias = antialias
+        self.mean = torch.tensor(list(mean)).view(3, 1, 1)
+        self.std = torch.tensor(list(std)).view(3, 1, 1)
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Transform `[3, H, W]` in [0, 1] to `[3, size, size]` normalized."""
+        if image.shape[-2:] != (self.size, self.size):
+            image = F.interpolate(
+                image[None],
+                size=(self.size, self.size),
+                mode="bicubic",
+                align_corners=False,
+                antialias=self.antialias,
+            )[0]
+        return (image - self.mean) / self.std

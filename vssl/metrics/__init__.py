@@ -1,0 +1,1 @@
+"""Metrics: one per-sample function and one thin torchmetrics class per file."""

@@ -1,0 +1,74 @@
+"""cIoU: how well a mask covers the ground truth."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from vssl.metrics.base import SampleMetric, check_masks
+from vssl.types import POSITIVE
+
+
+def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
+    r"""Per-sample consensus IoU.
+
+    .. math:: \frac{\sum M G}{\sum G + \sum_{G = 0} M}
+
+    Source: Senocak et al., Learning to Localize Sound Source in Visual Scenes, CVPR 2018; as in
+    vssl_eval utils_dir/utils.py (QUIRKS 37).
+
+    Args:
+        masks: `[N, H, W]` bool.
+        ground_truth: `[N, H, W]` floating-point in [0, 1], 0/1 or annotators' consensus.
+
+    Returns:
+        `[N]` float64 in [0, 1]; NaN where mask and ground truth are both empty.
+
+    Raises:
+        TypeError: for masks that are not boolean or a ground truth that is not floating-point.
+        ValueError: for shapes other than `[N, H, W]`, or two different ones.
+
+    Example:
+        >>> masks = torch.tensor([[[True, True], [False, False]]])
+        >>> consensus_iou(masks, torch.tensor([[[1.0, 0.0], [1.0, 0.0]]]))
+        tensor([0.3333], dtype=torch.float64)
+    """
+    check_masks(masks, ground_truth)
+    marked = masks.flatten(1).to(ground_truth.dtype)
+    weights = ground_truth.flatten(1)
+    # sums of up to 2^24 zeros, ones and halves are exact in float32
+    covered = _dot(marked, weights)
+    beside = marked.sum(dim=1).double() - _dot(marked, (weights > 0).to(weights.dtype))
+    return covered / (weights.sum(dim=1).double() + beside)
+
+
+def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Row by row inner product of `[N, P]` tensors: `[N]` float64."""
+    return torch.bmm(first[:, None, :], second[:, :, None])[:, 0, 0].double()
+
+
+class ConsensusIoU(SampleMetric):
+    """Mean cIoU: the cIoU in F_LOC. On offscreen audio it is a control, not a score."""
+
+    name = "ciou"
+    column = "ciou"
+    conditions: ClassVar[tuple[str, ...]] = (POSITIVE, "offscreen")
+    higher_is_better = True
+
+    @staticmethod
+    def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
+        """See `consensus_iou`."""
+        return consensus_iou(masks, ground_truth)
+
+
+class SuccessRate(ConsensusIoU):
+    """Share of samples with cIoU >= 0.5. Older papers print this as "cIoU" or "AP50"."""
+
+    name = "success_rate"
+    conditions: ClassVar[tuple[str, ...]] = (POSITIVE,)
+
+    @staticmethod
+    def from_column(column: torch.Tensor) -> torch.Tensor:
+        """1 where cIoU >= 0.5, else 0; NaN stays NaN."""
+        return torch.where(column.isnan(), torch.nan, (column >= 0.5).double())

@@ -1,0 +1,1 @@
+"""Localization models and the strict, safe loading of their checkpoints."""

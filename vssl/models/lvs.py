@@ -1,0 +1,51 @@
+"""LVS: Localizing Visual Sounds the Hard Way (Chen et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from vssl.models.base import CheckpointLayout, LocalizationModel, cosine_maps
+from vssl.models.resnet import ResNet18
+
+
+class LVS(LocalizationModel):
+    """Two ResNet-18s with `layer4` at stride 1; max-pooled audio against a 14 x 14 image grid.
+
+    The map is the plain cosine. Both encoders of the checkpoint carry stems for other inputs and a
+    classifier; only the image stem `conv1` and the audio stem `conv1_a` are used.
+    """
+
+    map_size = (14, 14)
+    value_range = (-1.0, 1.0)
+    reference = "Chen et al., Localizing Visual Sounds the Hard Way, CVPR 2021"
+    checkpoint = CheckpointLayout(
+        wrapper="model_state_dict",
+        unused=(
+            "imgnet.conv1_a.weight",
+            "audnet.conv1.weight",
+            "*.conv1_flow.weight",
+            "*.fc.weight",
+            "*.fc.bias",
+        ),
+        rename={"audnet.conv1_a.": "audnet.conv1."},
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.imgnet = ResNet18(last_stride=1)
+        self.audnet = ResNet18(channels_in=1, last_stride=1)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Map `[N, 3, 224, 224]` to unit vectors on a grid `[N, 512, 14, 14]`."""
+        return F.normalize(self.imgnet(images), dim=1)
+
+    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map log spectrograms `[M, 1, 257, 299]` to unit vectors `[M, 512]`."""
+        return F.normalize(self.audnet(inputs).amax(dim=(2, 3)), dim=1)
+
+    def similarity(
+        self, image_features: torch.Tensor, audio_features: torch.Tensor
+    ) -> torch.Tensor:
+        """Cosine maps `[N, K, 14, 14]`."""
+        return cosine_maps(image_features, audio_features)

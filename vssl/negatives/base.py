@@ -1,0 +1,87 @@
+"""The contract of an audio condition, and the positive."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
+
+ReadClip = Callable[[str], AudioClip]
+"""Reads the clip of a source id."""
+
+
+class AudioCondition(ABC):
+    """What an image hears: its own sound, silence, noise, another sample's sound ...
+
+    A condition works in two steps. `request` says, without touching a file, which waveform a
+    sample meets in a draw; requests that are equal are made and encoded once in a run. `make`
+    turns a request into a waveform. Waveforms, not spectrograms: every condition then goes
+    through the model's front end.
+
+    Attributes:
+        name: the condition's name in configuration, records and tables.
+        draws: number of random repetitions; 1 for a condition that draws nothing.
+    """
+
+    name: ClassVar[str]
+    draws: int = 1
+
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """See all samples of the run once, before the first request.
+
+        Raises:
+            ValueError: when the condition cannot be met with these samples.
+        """
+
+    @abstractmethod
+    def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
+        """Say which waveform a sample meets.
+
+        Args:
+            sample: the image's sample.
+            draw: index of the draw, below `draws`.
+            seed: seed of the run, or of the manifest's row.
+            length: length in samples at 16 kHz for a waveform that is made rather than read.
+
+        Returns:
+            A request; its `condition` names who makes it.
+        """
+
+    @abstractmethod
+    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
+        """Make the waveform of a request.
+
+        Args:
+            request: one of this condition's.
+            read: reads a clip by source id.
+
+        Returns:
+            The clip, `[channels, length]`.
+        """
+
+
+class Positive(AudioCondition):
+    """The image's own sound, as it is in its file."""
+
+    name = POSITIVE
+
+    def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
+        """The sample's own file."""
+        return AudioRequest(POSITIVE, source_id=sample.sample_id)
+
+    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
+        """Read the file."""
+        return read(request.source_id)
+
+
+def check_draws(draws: int) -> int:
+    """Return `draws`.
+
+    Raises:
+        ValueError: when it is below 1.
+    """
+    if draws < 1:
+        raise ValueError(f"Expected `draws` to be at least 1, but got {draws}.")
+    return draws

@@ -1,0 +1,84 @@
+"""The negatives manifest: which negative every image met, written by a run, replayed by another."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vssl.checks import UsageError
+
+COLUMNS = ("sample_id", "condition", "draw", "audio_source_id", "seed")
+
+
+class ManifestError(UsageError):
+    """A manifest that cannot be used; the message names the file, the line and the mend."""
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One negative: the image, the condition, and what was drawn for it.
+
+    Attributes:
+        sample_id: the image's sample.
+        condition: a negative audio condition.
+        draw: index of the draw.
+        audio_source_id: sample whose clip is heard; empty for a waveform that is made.
+        seed: seed under which a waveform was made.
+    """
+
+    sample_id: str
+    condition: str
+    draw: int
+    audio_source_id: str
+    seed: int
+
+
+def render_manifest(rows: Iterable[ManifestRow]) -> str:
+    """The manifest as csv text with the header `sample_id,condition,draw,audio_source_id,seed`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([r.sample_id, r.condition, r.draw, r.audio_source_id, r.seed] for r in rows)
+    return text.getvalue()
+
+
+def read_manifest(path: Path) -> list[ManifestRow]:
+    """Read a manifest.
+
+    Raises:
+        ManifestError: for a missing file, other columns, a bad number or a repeated row.
+    """
+    if not path.is_file():
+        raise ManifestError(f"{path}: no such file (negatives.manifest)")
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
+        if missing:
+            raise ManifestError(
+                f"{path}: lacks the columns {', '.join(missing)}; a manifest has"
+                f" {','.join(COLUMNS)} (negatives.manifest)"
+            )
+        rows = [_row(path, line, fields) for line, fields in enumerate(reader, start=2)]
+    seen: set[tuple[str, str, int]] = set()
+    for row in rows:
+        key = (row.sample_id, row.condition, row.draw)
+        if key in seen:
+            raise ManifestError(f"{path}: {key} stands there twice (negatives.manifest)")
+        seen.add(key)
+    return rows
+
+
+def _row(path: Path, line: int, fields: dict[str, str]) -> ManifestRow:
+    try:
+        return ManifestRow(
+            fields["sample_id"],
+            fields["condition"],
+            int(fields["draw"]),
+            fields["audio_source_id"] or "",
+            int(fields["seed"] or 0),
+        )
+    except (TypeError, ValueError) as error:
+        raise ManifestError(f"{path}, line {line}: {error} (negatives.manifest)") from error

@@ -1,0 +1,1 @@
+"""Per-sample records, the scores computed from them, and their summary."""

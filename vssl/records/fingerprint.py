@@ -1,0 +1,73 @@
+"""Where a number comes from: hashes, versions, the state of the code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import vssl
+
+_PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "numpy",
+    "librosa",
+    "soundfile",
+    "pillow",
+)
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Hash of a configuration: 64 hexadecimal digits, independent of the order of keys."""
+    canonical = json.dumps(config, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def ids_hash(sample_ids: Iterable[str]) -> str:
+    """Hash of the set of evaluated ids: 64 hexadecimal digits, independent of their order.
+
+    "VGG-SS" circulates as lists of 5158, 4911, 4692, 4670 and 4655 ids; the hash tells them apart.
+    """
+    return hashlib.sha256("\n".join(sorted(sample_ids)).encode()).hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """Hash of a text: 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def environment() -> dict[str, str]:
+    """Versions of vssl, Python and the packages that can change a number, and vssl's commit."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {
+        "vssl": vssl.__version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def _git_commit() -> str:
+    """Commit of the checkout vssl is imported from, `+dirty` with changes; empty outside one."""
+    root = Path(vssl.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+dirty" if _git(root, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()

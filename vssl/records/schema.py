@@ -1,0 +1,77 @@
+"""Columns and types of the three files of a run: records, scores, summary."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+"""Bumped when a column changes its meaning; kept in the metadata of every file."""
+
+METADATA_KEY = b"vssl"
+"""Key of the JSON provenance in the parquet schema's metadata."""
+
+_LABEL = pa.dictionary(pa.int32(), pa.string())
+
+RECORD_KEY = ("sample_id", "audio_condition", "draw")
+
+RECORDS = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("audio_condition", pa.string(), nullable=False),
+        pa.field("draw", pa.int16(), nullable=False),
+        pa.field("audio_source_id", pa.string()),  # null for a waveform that is made
+        pa.field("image_path", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("image_group", pa.string(), nullable=False),
+        pa.field("boxes", pa.list_(pa.list_(pa.int16())), nullable=False),
+        pa.field("box_weights", pa.list_(pa.float32()), nullable=False),
+        pa.field("map_height", pa.int16(), nullable=False),
+        pa.field("map_width", pa.int16(), nullable=False),
+        pa.field("similarity_map", pa.list_(pa.float32()), nullable=False),
+        pa.field("similarity_max", pa.float32()),
+        pa.field("similarity_min", pa.float32()),
+    ]
+)
+"""One row per sample, audio condition and draw, with the native similarity map (row-major)."""
+
+SCORE_KEY = [
+    pa.field("sample_id", _LABEL, nullable=False),
+    pa.field("audio_condition", _LABEL, nullable=False),
+    pa.field("draw", pa.int16(), nullable=False),
+    pa.field("map_variant", _LABEL, nullable=False),
+    pa.field("threshold_policy", _LABEL, nullable=False),
+    pa.field("threshold_source", _LABEL, nullable=False),
+    pa.field("threshold", pa.float32()),
+]
+
+SUMMARY = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("condition", pa.string(), nullable=False),
+        pa.field("map_variant", pa.string(), nullable=False),
+        pa.field("threshold_policy", pa.string(), nullable=False),
+        pa.field("threshold_source", pa.string(), nullable=False),
+        pa.field("threshold", pa.float64()),  # null where every map has its own
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),  # a fraction; null where undefined
+        pa.field("std_over_draws", pa.float64()),  # null for a single draw
+        pa.field("ci_low", pa.float64()),
+        pa.field("ci_high", pa.float64()),
+        pa.field("n", pa.int64(), nullable=False),  # samples
+        pa.field("n_undefined", pa.int64(), nullable=False),  # rows left out of the mean
+        pa.field("draws", pa.int64(), nullable=False),
+        pa.field("higher_is_better", pa.bool_(), nullable=False),
+        pa.field("seed", pa.int64()),
+        pa.field("coverage", pa.float64(), nullable=False),  # evaluated / listed
+        pa.field("manifest_hash", pa.string(), nullable=False),
+        pa.field("config_hash", pa.string(), nullable=False),
+    ]
+)
+"""One row per number. `condition` is an audio condition, or `all` for the three negatives."""
+
+
+def scores_schema(columns: list[str]) -> pa.Schema:
+    """Schema of the scores file with one float64 column per metric column."""
+    return pa.schema([*SCORE_KEY, *(pa.field(name, pa.float64()) for name in columns)])

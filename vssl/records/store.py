@@ -1,0 +1,197 @@
+"""Parquet files of a run: written whole or not at all, with their provenance inside."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from vssl.checks import UsageError
+from vssl.negatives.plan import AudioPlan
+from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS, SCHEMA_VERSION
+from vssl.types import POSITIVE, Sample
+
+_LABELS = ["sample_id", "audio_condition", "audio_source_id", "image_path", "category"]
+
+
+class RecordsError(UsageError):
+    """A records file that cannot be used; the message names the file and the fault."""
+
+
+class AtomicParquetWriter:
+    """Streams tables into a parquet file that appears under its name only when complete.
+
+    Args:
+        path: final file.
+        schema: its schema.
+        provenance: kept as JSON in the schema's metadata.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> None:
+        self.path = path
+        self.rows = 0
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **provenance})
+        self._schema = schema.with_metadata({METADATA_KEY: text.encode()})
+        self._writer = pq.ParquetWriter(
+            self._partial, self._schema, compression="zstd", use_dictionary=_LABELS
+        )
+
+    def write(self, table: pa.Table) -> None:
+        """Append a table."""
+        self._writer.write_table(table.cast(self._schema))
+        self.rows += len(table)
+
+    def close(self) -> None:
+        """Complete the file and put it in its place."""
+        self._writer.close()
+        self._partial.replace(self.path)
+
+    def discard(self) -> None:
+        """Throw away what was written."""
+        self._writer.close()
+        self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> AtomicParquetWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Provenance of a records, scores or summary file.
+
+    Raises:
+        RecordsError: when the file is missing, damaged, or not vssl's.
+    """
+    if not path.is_file():
+        raise RecordsError(
+            f"{path}: no such file. Is `{path.parent}` the folder of a finished run?"
+        )
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise RecordsError(f"{path}: not a readable parquet file ({error})") from error
+    if METADATA_KEY not in metadata:
+        raise RecordsError(f"{path}: was not written by vssl, it has no provenance.")
+    provenance: dict[str, Any] = json.loads(metadata[METADATA_KEY])
+    if provenance["schema_version"] != SCHEMA_VERSION:
+        raise RecordsError(
+            f"{path}: has schema version {provenance['schema_version']}, this vssl reads"
+            f" {SCHEMA_VERSION}. Evaluate again, or use the vssl that wrote it"
+            f" ({provenance.get('environment', {}).get('vssl', 'unknown')})."
+        )
+    return provenance
+
+
+def records_table(
+    samples: Sequence[Sample], plan: AudioPlan, index: torch.Tensor, maps: torch.Tensor
+) -> pa.Table:
+    """Record rows of some samples, in the order of `index` and of the plan's pairings.
+
+    Args:
+        samples: all samples of the run.
+        plan: the run's audio plan.
+        index: `[N]` positions in `samples`.
+        maps: `[N, K, h, w]` similarity maps.
+    """
+    pairings = len(plan.pairings)
+    chosen = [samples[i] for i in index.tolist()]
+    flat = maps.flatten(2).reshape(len(chosen) * pairings, -1)
+    offsets = torch.arange(len(flat) + 1, dtype=torch.int32) * flat.shape[1]
+    extremes = [flat.amax(dim=1).numpy(), flat.amin(dim=1).numpy()]
+
+    def repeated(values: Iterable[Any]) -> list[Any]:
+        return [value for value in values for _ in range(pairings)]
+
+    return pa.Table.from_arrays(
+        [
+            repeated(s.sample_id for s in chosen),
+            [condition for condition, _ in plan.pairings] * len(chosen),
+            [draw for _, draw in plan.pairings] * len(chosen),
+            [_source(plan, i, k) for i in index.tolist() for k in range(pairings)],
+            repeated(str(s.image_path) for s in chosen),
+            repeated(s.category for s in chosen),
+            repeated(s.image_group for s in chosen),
+            repeated([list(box) for box in s.boxes] for s in chosen),
+            repeated(list(s.box_weights) for s in chosen),
+            pa.array([maps.shape[2]] * len(flat), pa.int16()),
+            pa.array([maps.shape[3]] * len(flat), pa.int16()),
+            pa.ListArray.from_arrays(offsets.numpy(), flat.flatten().numpy()),
+            *extremes,
+        ],
+        names=RECORDS.names,
+    ).cast(RECORDS)
+
+
+def _source(plan: AudioPlan, sample: int, pairing: int) -> str | None:
+    _, request = plan.distinct[plan.index[sample, pairing]]
+    return request.source_id if request.condition == POSITIVE else None
+
+
+def merge_shards(
+    shards: Sequence[Path],
+    path: Path,
+    provenance: dict[str, Any],
+    samples: Sequence[Sample],
+    plan: AudioPlan,
+) -> None:
+    """Join the shards of all processes, in order, into one records file; then delete them.
+
+    Every expected row must be there exactly once and in order, or nothing is written.
+
+    Raises:
+        RecordsError: when a row is missing, repeated or out of order.
+    """
+    expected = (
+        (sample.sample_id, condition, draw)
+        for sample in samples
+        for condition, draw in plan.pairings
+    )
+    with AtomicParquetWriter(path, RECORDS, provenance) as writer:
+        for shard in shards:
+            for table in _row_groups(shard):
+                _check_rows(path, table, expected)
+                writer.write(table)
+        left = next(expected, None)
+        if left is not None:
+            raise RecordsError(f"{path}: row {left} and what follows it were never recorded.")
+    for shard in shards:
+        shard.unlink()
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
+
+
+def _check_rows(path: Path, table: pa.Table, expected: Iterator[tuple[str, str, int]]) -> None:
+    columns = [table.column(name).to_pylist() for name in RECORD_KEY]
+    for found in zip(*columns, strict=True):
+        wanted = next(expected, None)
+        if found != wanted:
+            raise RecordsError(f"{path}: expected the row {wanted}, but got {found}.")

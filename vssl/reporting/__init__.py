@@ -1,0 +1,1 @@
+"""What people read: tables and figures. Fractions become percentages here only."""

@@ -1,0 +1,117 @@
+"""Figures from records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from vssl.images import read_image
+from vssl.maps import upsample
+from vssl.records.score import RECORDS_FILE
+from vssl.records.store import read_provenance
+from vssl.types import EVALUATION_SIZE
+
+_COLUMNS = [
+    *("sample_id", "audio_condition", "draw", "audio_source_id", "image_path", "category", "boxes"),
+    *("image_group", "map_height", "map_width", "similarity_map"),
+]
+_BOX_COLOUR = "#00e5ff"
+
+
+def draw_comparison(folders: Sequence[Path], path: Path, *, sample_id: str | None = None) -> None:
+    """Draw one image under every audio condition, one column per run.
+
+    Rows are audio conditions (draw 0), columns are models. Maps are drawn over the image in the
+    declared range of the model, not stretched per map, so that a map that is low looks low; what
+    is marked at half of that range is outlined. The ground truth is a cyan box.
+
+    Args:
+        folders: runs on the same test set.
+        path: PNG file to write.
+        sample_id: sample to draw; None takes the one with the ground truth of median size.
+    """
+    chosen = sample_id or _median_sized(folders[0])
+    runs = [(read_provenance(f / RECORDS_FILE), _rows(f, chosen)) for f in folders]
+    conditions = list(dict.fromkeys(c for _, rows in runs for c in rows["audio_condition"]))
+    image = _image(runs[0][1].iloc[0]["image_path"])
+
+    figure = Figure(figsize=(1.9 * len(runs) + 1.4, 1.95 * len(conditions) + 0.9), dpi=110)
+    grid = figure.subplots(len(conditions), len(runs), squeeze=False)
+    for column, (facts, rows) in enumerate(runs):
+        by_condition = rows.set_index("audio_condition")
+        for line, condition in enumerate(conditions):
+            axes = grid[line, column]
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if condition in by_condition.index:
+                _draw_map(axes, image, by_condition.loc[condition], facts)
+            if line == 0:
+                axes.set_title(facts["model"], fontsize=10)
+            if column == 0:
+                axes.set_ylabel(_heard(condition, rows), fontsize=9)
+    category = runs[0][1].iloc[0]["category"]
+    figure.suptitle(f"The image's own sound is a {category} (cyan box)", fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _median_sized(folder: Path) -> str:
+    """The sample whose ground truth has the median area."""
+    columns = ["sample_id", "audio_condition", "boxes"]
+    rows = pq.read_table(
+        folder / RECORDS_FILE, columns=columns, filters=[("audio_condition", "=", "positive")]
+    ).to_pandas()
+    areas = [sum((b[2] - b[0]) * (b[3] - b[1]) for b in boxes) for boxes in rows["boxes"]]
+    middle: str = rows["sample_id"].iloc[int(np.argsort(areas, kind="stable")[len(areas) // 2])]
+    return middle
+
+
+def _rows(folder: Path, sample_id: str) -> pd.DataFrame:
+    filters = [("sample_id", "=", sample_id), ("draw", "=", 0)]
+    table = pq.read_table(folder / RECORDS_FILE, columns=_COLUMNS, filters=filters)
+    rows: pd.DataFrame = table.to_pandas()
+    return rows
+
+
+def _image(path: str) -> torch.Tensor:
+    """The image at the evaluation size, `[224, 224, 3]`."""
+    size = (EVALUATION_SIZE, EVALUATION_SIZE)
+    shrunk = torch.nn.functional.interpolate(
+        read_image(Path(path))[None], size=size, mode="bilinear", antialias=True
+    )
+    return shrunk[0].permute(1, 2, 0).clamp(0, 1)
+
+
+def _draw_map(axes: Any, image: torch.Tensor, row: pd.Series[Any], facts: dict[str, Any]) -> None:
+    shape = (int(row["map_height"]), int(row["map_width"]))
+    native = torch.from_numpy(np.array(row["similarity_map"], dtype=np.float32)).view(1, *shape)
+    localization = upsample(native, rule=facts["upsampling"][row["audio_condition"]])[0]
+    low, high = facts["value_range"]
+    relative = ((localization - low) / (high - low)).clamp(0, 1)
+    colours = mpl.colormaps["inferno"](relative.numpy())[..., :3]
+    weight = 0.25 + 0.5 * relative[..., None].numpy()
+    axes.imshow((1 - weight) * image.numpy() + weight * colours)
+    if relative.min() < 0.5 < relative.max():
+        axes.contour(relative.numpy(), levels=[0.5], colors="white", linewidths=1.0)
+    for x0, y0, x1, y1 in row["boxes"]:
+        axes.add_patch(
+            Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_BOX_COLOUR, linewidth=1.2)
+        )
+    axes.set_xlabel(f"{native.min():.2f} to {native.max():.2f}", fontsize=8)
+
+
+def _heard(condition: str, rows: pd.DataFrame) -> str:
+    """Label of a row: the condition, and what is heard in it."""
+    row = rows[rows["audio_condition"] == condition].iloc[0]
+    if condition == "positive":
+        return f"positive\n({row['category']})"
+    return condition

@@ -1,0 +1,1 @@
+"""Threshold policies: how a localization map becomes a binary mask."""

@@ -1,0 +1,75 @@
+"""The contract of a threshold policy, and the fixed threshold."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vssl.checks import UsageError
+
+
+class ThresholdError(UsageError):
+    """A threshold policy that cannot be used here; the message says why and what would help."""
+
+
+class ThresholdPolicy(ABC):
+    """How a localization map becomes a mask: `mask = map > threshold`.
+
+    Attributes:
+        name: the policy's name in configuration, scores and tables.
+        needs_fit: whether `fit` must be called with the maxima of negatives first.
+    """
+
+    name: str
+    needs_fit: bool = False
+
+    def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
+        """Learn from negatives; policies that need none ignore the call.
+
+        Args:
+            similarity_max: `[R]` maxima of native similarity maps.
+            condition: `[R]` name of each one's negative audio condition.
+        """
+
+    def check_model(self, model: str) -> None:
+        """Check that the policy exists for a model.
+
+        Raises:
+            ThresholdError: when it does not.
+        """
+
+    @abstractmethod
+    def threshold(
+        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
+    ) -> torch.Tensor:
+        """Threshold of each map.
+
+        Args:
+            localization_maps: `[N, H, W]`.
+            ground_truth: `[N, H, W]` in [0, 1]; only policies that are oracles look at it.
+
+        Returns:
+            `[N]` float32.
+        """
+
+
+class FixedThreshold(ThresholdPolicy):
+    """One constant for all maps.
+
+    Args:
+        value: the threshold, in units of the localization map.
+        name: the policy's name.
+    """
+
+    def __init__(self, *, value: float = 0.5, name: str = "fixed") -> None:
+        self.value = value
+        self.name = name
+
+    def threshold(
+        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
+    ) -> torch.Tensor:
+        """The constant, `[N]`."""
+        return localization_maps.new_full((len(localization_maps),), self.value)

@@ -1,0 +1,67 @@
+"""The universal thresholds that the paper's authors pasted into their released code.
+
+Source: xavijuanola/vssl_eval e8ebbc9, eval.py:main (QUIRKS 31). One set for both test sets; what
+they were learnt from is not stated.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from vssl.checks import check_choice
+from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+
+CONSTANTS = {
+    "ezvsl": {"max": 0.6041, "max10": 0.6645, "q3": 0.6382},
+    "slavc": {"max": 0.5201, "max10": 0.5721, "q3": 0.5450},
+    "fnac": {"max": 0.5311, "max10": 0.5842, "q3": 0.5538},
+    "lvs": {"max": 0.5527, "max10": 0.6080, "q3": 0.6077},
+    "ssltie": {"max": 0.2641, "max10": 0.2906, "q3": 0.3338},
+    "sslalign": {"max": 0.2660, "max10": 0.2926, "q3": 0.3175},
+}
+"""Model -> rule -> threshold, in units of the model's own similarity map."""
+
+RULES = ("max", "max10", "q3")
+
+
+class ReleasedThreshold(ThresholdPolicy):
+    """A released constant of the model under test.
+
+    Args:
+        rule: `max`, `max10` or `q3` (the one behind the released F scores).
+
+    Raises:
+        ValueError: for an unknown rule.
+    """
+
+    def __init__(self, *, rule: Literal["max", "max10", "q3"]) -> None:
+        check_choice(rule, RULES, name="rule")
+        self.rule = rule
+        self.name = f"released_{rule}"
+        self.value: float | None = None
+
+    def check_model(self, model: str) -> None:
+        """Look the constant up.
+
+        Raises:
+            ThresholdError: for a model without released constants.
+        """
+        if model not in CONSTANTS:
+            raise ThresholdError(
+                f"threshold {self.name} exists for {', '.join(CONSTANTS)}, but not for {model}."
+            )
+        self.value = CONSTANTS[model][self.rule]
+
+    def threshold(
+        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
+    ) -> torch.Tensor:
+        """The constant, `[N]`.
+
+        Raises:
+            ThresholdError: when the model was not named first.
+        """
+        if self.value is None:
+            raise ThresholdError(f"threshold {self.name} was used before its model was named.")
+        return localization_maps.new_full((len(localization_maps),), self.value)

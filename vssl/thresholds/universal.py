@@ -1,0 +1,82 @@
+"""Universal thresholds: one value for all images, learnt from negatives.
+
+"A Critical Assessment of VSSL Models Including Negative Audio" (Juanola, Haro, Fuentes, ICASSP
+2025): above what negatives reach, something sounds here. They are fitted on the maxima of native
+similarity maps and applied to localization maps, whose maxima are slightly lower. That the rule
+"max" averages the maxima within a negative type is our reading; the code that derived the released
+constants is not public (QUIRKS 31).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vssl.checks import check_choice, check_positive
+from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+
+STATISTICS = ("mean", "third_quartile")
+
+
+class UniversalThreshold(ThresholdPolicy):
+    """The largest, over negative types, of a statistic of the similarity maxima.
+
+    Args:
+        statistic: `mean` (policies `universal_max`, `universal_max10`) or `third_quartile`
+            (`universal_q3`; linear interpolation between order statistics).
+        factor: multiplies the result; 1.1 for `universal_max10`.
+        name: the policy's name.
+
+    Raises:
+        ValueError: for an unknown statistic or a factor that is not positive.
+    """
+
+    needs_fit = True
+
+    def __init__(
+        self,
+        *,
+        statistic: Literal["mean", "third_quartile"],
+        name: str,
+        factor: float = 1.0,
+    ) -> None:
+        check_choice(statistic, STATISTICS, name="statistic")
+        check_positive(factor, name="factor")
+        self.statistic = statistic
+        self.factor = factor
+        self.name = name
+        self.value: float | None = None
+
+    def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
+        """Set the threshold from the maxima of negatives; NaN maxima are left out.
+
+        Raises:
+            ThresholdError: when there is no negative with a finite maximum.
+        """
+        finite = np.isfinite(similarity_max)
+        levels = [
+            float(np.mean(values) if self.statistic == "mean" else np.quantile(values, 0.75))
+            for name in np.unique(condition)
+            if (values := similarity_max[finite & (condition == name)]).size
+        ]
+        if not levels:
+            raise ThresholdError(
+                f"threshold {self.name} is learnt from negatives, but there are none. Evaluate with"
+                " negatives=all, or give the records of another run: calibration=FOLDER."
+            )
+        self.value = self.factor * max(levels)
+
+    def threshold(
+        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
+    ) -> torch.Tensor:
+        """The fitted value, `[N]`.
+
+        Raises:
+            ThresholdError: when it was not fitted.
+        """
+        if self.value is None:
+            raise ThresholdError(f"threshold {self.name} was used before it was fitted.")
+        return localization_maps.new_full((len(localization_maps),), self.value)

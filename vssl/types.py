@@ -1,0 +1,116 @@
+"""Plain values that travel between the parts of vssl; no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+SAMPLE_RATE = 16_000
+"""Sample rate in Hz that every model of the paper was trained at; all audio is brought to it."""
+
+EVALUATION_SIZE = 224
+"""Side in pixels of localization maps, ground-truth maps and boxes."""
+
+POSITIVE = "positive"
+"""Name of the audio condition in which the image's own sound plays."""
+
+Box = tuple[int, int, int, int]
+"""`(x0, y0, x1, y1)` in pixels of the evaluation size, half-open."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with the sound that belongs to it.
+
+    Attributes:
+        sample_id: unique name inside its test set.
+        image_path: image file.
+        audio_path: audio file.
+        category: class of the sounding object.
+        image_categories: every class known to be in the image; none of them is ever offscreen.
+        image_group: samples that show the same picture share this name (IS3 pairs).
+        boxes: ground-truth boxes of the sounding object.
+        box_weights: weight of each box in the consensus map, in (0, 1].
+        audio_length: length of the clip in samples at `SAMPLE_RATE`.
+    """
+
+    sample_id: str
+    image_path: Path
+    audio_path: Path
+    category: str
+    image_categories: tuple[str, ...]
+    image_group: str
+    boxes: tuple[Box, ...]
+    box_weights: tuple[float, ...]
+    audio_length: int
+
+
+@dataclass(frozen=True)
+class AudioClip:
+    """A waveform.
+
+    Attributes:
+        samples: `[channels, length]` float32, nominally in [-1, 1] (noise may exceed it).
+        rate: sample rate in Hz.
+    """
+
+    samples: npt.NDArray[np.float32]
+    rate: int = SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class AudioRequest:
+    """What identifies one waveform: equal requests give equal waveforms, which are encoded once.
+
+    Attributes:
+        condition: name of the audio condition that makes the waveform (`positive` for any file as
+            it is, so that an offscreen clip is recognised as another sample's positive).
+        source_id: the file it is made from, empty when there is none.
+        length: length in samples at `SAMPLE_RATE`; 0 for a file as it is.
+        seed: seed of the draw; 0 where nothing is drawn.
+        draw: index of the draw; 0 where nothing is drawn.
+    """
+
+    condition: str
+    source_id: str = ""
+    length: int = 0
+    seed: int = 0
+    draw: int = 0
+
+
+@dataclass
+class AudioBatch:
+    """Distinct front-end outputs on their way to the audio network.
+
+    Attributes:
+        index: `[M]` int64 position in the run's list of distinct audio inputs.
+        inputs: `[M, ...]` float32 front-end outputs.
+    """
+
+    index: torch.Tensor
+    inputs: torch.Tensor
+
+
+@dataclass
+class ImageBatch:
+    """Images with the audio inputs that meet them.
+
+    Attributes:
+        index: `[N]` int64 position of each sample in the run.
+        images: `[N, 3, H, W]` float32 normalized images.
+        ground_truth: `[N, 224, 224]` float32 consensus maps in [0, 1].
+        audio_index: `[N, K]` int64 position of each pairing's audio among the distinct inputs.
+        sample_ids: the N sample names.
+        pairings: the K (audio condition, draw) pairs, the same for every sample.
+    """
+
+    index: torch.Tensor
+    images: torch.Tensor
+    ground_truth: torch.Tensor
+    audio_index: torch.Tensor
+    sample_ids: tuple[str, ...]
+    pairings: tuple[tuple[str, int], ...]
