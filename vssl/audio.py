@@ -91,7 +91,7 @@ def _riff_is_cut_off(path: Path) -> bool:
     if header[:4] != b"RIFF":
         return False
     promised = int.from_bytes(header[4:8], "little")
-    return promised not in (0, 0xFFFFFFFF) and promised + 8 > path.stat().st_size + 1
+    return promised not in (0, 0xFFFFFFFF) and promised + 8 > path.stat().st_size
 
 
 def mix_down(clip: AudioClip, channels: Channels) -> Waveform:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vssl.checks import UsageError
+
+# what Pillow raises for damaged files; UnidentifiedImageError is an OSError
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class ImageFileError(UsageError):
@@ -31,7 +34,7 @@ def read_image(path: Path) -> torch.Tensor:
     with _open(path) as image:
         try:
             pixels = np.array(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
+        except _PILLOW_ERRORS as error:
             raise ImageFileError(f"{path}: not decodable as an image ({error})") from error
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
@@ -46,7 +49,7 @@ def check_image(path: Path) -> None:
         try:
             image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
-        except (OSError, SyntaxError, ValueError) as error:
+        except _PILLOW_ERRORS as error:
             raise ImageFileError(f"{path}: not decodable as an image ({error})") from error
 
 
@@ -55,7 +58,7 @@ def _open(path: Path) -> Image.Image:
         raise ImageFileError(f"{path}: no such file")
     try:
         return Image.open(path)
-    except (UnidentifiedImageError, OSError) as error:
+    except _PILLOW_ERRORS as error:
         raise ImageFileError(f"{path}: not readable as an image ({error})") from error
 
 

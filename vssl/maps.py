@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from vssl.checks import check_choice, check_maps
 from vssl.types import EVALUATION_SIZE, Box
 
-UPSAMPLING_RULES = ("half_pixel", "align_corners")
+UPSAMPLING_RULES = ("half_pixel", "align_corners", "opencv")
 
 
 def upsample(
@@ -21,9 +21,10 @@ def upsample(
     Args:
         similarity_maps: `[N, h, w]`, any range.
         size: side of the result in pixels.
-        rule: `half_pixel` (cell i covers its share of the pixels; equals cv2.resize) or
-            `align_corners` (the centres of the corner cells lie on the corner pixels; what the
-            released code does to some positives only, QUIRKS 27).
+        rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, rounded as
+            the cv2.resize of the released code rounds; several times slower) or `align_corners`
+            (the centres of the corner cells lie on the corner pixels; what the released code does
+            to some positives only, QUIRKS 27).
 
     Returns:
         `[N, size, size]` in the range of the input.
@@ -36,12 +37,31 @@ def upsample(
     check_choice(rule, UPSAMPLING_RULES, name="rule")
     if similarity_maps.shape[-2:] == (size, size):
         return similarity_maps
+    if rule == "opencv":
+        return _stretch(_stretch(similarity_maps, size, dim=2), size, dim=1)
     return F.interpolate(
         similarity_maps[:, None],
         size=(size, size),
         mode="bilinear",
         align_corners=rule == "align_corners",
     )[:, 0]
+
+
+def _stretch(maps: torch.Tensor, size: int, *, dim: int) -> torch.Tensor:
+    """Linear interpolation along one dimension as `a + (b - a) * w`, rounded twice to float32.
+
+    The difference is rounded once; the rest is exact in float64 (the weights have few bits), so it
+    is rounded once too, on any machine, like the fused multiply-add behind the released numbers.
+    """
+    cells = maps.shape[dim]
+    centres = (torch.arange(size, dtype=torch.float64, device=maps.device) + 0.5) * (cells / size)
+    place = (centres - 0.5).clamp(0, cells - 1)
+    left = place.floor().long()
+    shape = [1, 1, 1]
+    shape[dim] = size
+    step = torch.diff(maps, dim=dim, append=maps.narrow(dim, cells - 1, 1))
+    stretched = step.double().index_select(dim, left).mul_((place - left).view(shape))
+    return stretched.add_(maps.index_select(dim, left)).to(maps.dtype)
 
 
 def binarize(localization_maps: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
@@ -53,9 +73,18 @@ def binarize(localization_maps: torch.Tensor, threshold: torch.Tensor | float) -
 
     Returns:
         `[N, H, W]` bool; False where the map or the threshold is NaN.
+
+    Raises:
+        TypeError: when the maps are not floating-point.
+        ValueError: for another shape or number of thresholds.
     """
     check_maps(localization_maps, name="localization_maps")
     if isinstance(threshold, torch.Tensor):
+        if threshold.numel() not in (1, len(localization_maps)):
+            raise ValueError(
+                f"Expected one threshold or one per map, but got {threshold.numel()} for"
+                f" {len(localization_maps)} maps."
+            )
         threshold = threshold.to(localization_maps.dtype).view(-1, 1, 1)
     return localization_maps > threshold
 
@@ -69,7 +98,7 @@ def consensus_map(
     is Flickr-SoundNet's consensus map.
 
     Args:
-        boxes: `(x0, y0, x1, y1)` in pixels of `size`, half-open.
+        boxes: `(x0, y0, x1, y1)` in pixels of `size`, half-open, not negative.
         weights: one weight per box, in (0, 1].
         size: side of the map.
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -35,6 +36,8 @@ def run_app(main: Callable[[], Any], config_name: str) -> None:
         main()
     except UsageError as error:
         _fail(str(error))
+    except yaml.YAMLError as error:
+        _fail(f"a configuration file is not valid YAML: {error}")
     except (HydraException, OmegaConfBaseException) as error:
         faults = _chain(error)
         for fault in faults:

@@ -161,8 +161,9 @@ def made_length(config: DictConfig) -> int | None:
 
 def upsampling_rules(config: DictConfig, conditions: Sequence[str]) -> dict[str, str]:
     """Upsampling rule by audio condition under the protocol, the positive included."""
-    rules = dict.fromkeys([POSITIVE, *conditions], "half_pixel")
+    names = [POSITIVE, *conditions]
     released = config.model.released.get("upsampling")
-    if config.protocol.upsampling == "released" and released:
-        rules[POSITIVE] = released.get(config.data.name, released.other)
-    return rules
+    if config.protocol.upsampling != "released" or not released:
+        return dict.fromkeys(names, "half_pixel")
+    positive = released.get(config.data.name, released.other)
+    return {**dict.fromkeys(names, "opencv"), POSITIVE: positive}

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vssl.checks import UsageError
 from vssl.commands.app import is_multirun, run_app
-from vssl.commands.identity import identity, register_resolvers, scoring
+from vssl.commands.identity import RUN_FILE, identity, register_resolvers, scoring
 from vssl.records.fingerprint import config_hash
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from vssl.thresholds.base import ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-RUN_FILE = "run.json"
 LEFT_OUT_FILE = "left_out.csv"
 
 register_resolvers()
@@ -109,7 +108,7 @@ def _make_records(
     from vssl.negatives.manifest import read_manifest, render_manifest
     from vssl.negatives.plan import make_plan
     from vssl.records.score import MANIFEST_FILE, RECORDS_FILE
-    from vssl.records.store import write_text
+    from vssl.records.store import count_undefined_maps, write_text
     from vssl.types import POSITIVE
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -181,8 +180,9 @@ def _make_records(
     trainer.test(module, datamodule, verbose=False)
     if not trainer.is_global_zero:
         return False
-    if module.undefined_maps:
-        _log.warning("%d similarity maps hold NaN and count as undefined", module.undefined_maps)
+    undefined = count_undefined_maps(folder / RECORDS_FILE)
+    if undefined:
+        _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     write_text(folder / MANIFEST_FILE, manifest)
     return True
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.records.fingerprint import config_hash
+
+RUN_FILE = "run.json"
+"""Written last into a run's folder: a run that has it is finished."""
 
 _PARTS = ("model", "data", "negatives", "protocol")
 _CANNOT_CHANGE_RECORDS = {"data": ("cache",), "model": ("source",)}
@@ -16,7 +20,8 @@ _CANNOT_CHANGE_RECORDS = {"data": ("cache",), "model": ("source",)}
 def identity(config: DictConfig) -> dict[str, Any]:
     """The part of a configuration that can change a run's records.
 
-    Devices, batch size, workers, loggers, folders of results, thresholds and metrics cannot.
+    Devices, batch size, workers, loggers, folders of results, thresholds and metrics cannot. Files
+    of negatives count by their content.
     """
     parts: dict[str, Any] = {"seed": config.seed}
     for name in _PARTS:
@@ -25,7 +30,15 @@ def identity(config: DictConfig) -> dict[str, Any]:
             raise TypeError(f"Expected `{name}` to be a mapping, but got {values!r}.")
         dropped = _CANNOT_CHANGE_RECORDS.get(name, ())
         parts[name] = {key: value for key, value in values.items() if key not in dropped}
+    named = [config.negatives.manifest, OmegaConf.select(config, "negatives.noise.file")]
+    files = [Path(str(name)).expanduser() for name in named if name is not None]
+    parts["files_sha256"] = [_sha256(path) for path in files if path.is_file()]
     return parts
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def scoring(config: DictConfig) -> dict[str, Any]:

@@ -59,21 +59,19 @@ def score_run(
     metrics = build_metrics(config)
     sample_metrics = [m for m in metrics if isinstance(m, SampleMetric)]
     scores = folder / SCORES_FILE
-    kept = _other_rows(scores, {(f.policy.name, f.source) for f in fitted}) if keep else None
+    kept = _other_rows(scores, {f.policy.name for f in fitted}) if keep else None
     score_records(folder, fitted, sample_metrics, output=scores, keep=kept)
     return summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **config.bootstrap)
 
 
-def _other_rows(scores: Path, replaced: set[tuple[str, str]]) -> Any:
+def _other_rows(scores: Path, replaced: set[str]) -> Any:
     """Rows of an earlier scores file whose policy is not scored anew; None without a file."""
     import pyarrow.parquet as pq
 
     if not scores.is_file():
         return None
     table = pq.read_table(scores)
-    names = table.column("threshold_policy").to_pylist()
-    sources = table.column("threshold_source").to_pylist()
-    return table.filter([key not in replaced for key in zip(names, sources, strict=True)])
+    return table.filter([n not in replaced for n in table.column("threshold_policy").to_pylist()])
 
 
 def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
@@ -82,7 +80,7 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     from rich.console import Console
 
     from vssl.records.score import SUMMARY_FILE
-    from vssl.reporting.tables import show_table
+    from vssl.reporting.tables import COLUMNS, show_table
 
     summary = pd.read_parquet(folder / SUMMARY_FILE)
     if quiet:
@@ -91,6 +89,6 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     first = summary.iloc[0]
     title = f"{first['model']} on {first['dataset']}, protocol {first['protocol']}"
     console = Console()
-    show_table(console, summary, label="threshold_policy", title=title)
+    show_table(console, summary, COLUMNS, label=["threshold_policy"], title=title)
     console.print(f"records, scores, summary and manifest: {folder}", soft_wrap=True)
     return summary

@@ -34,4 +34,9 @@ class SweepTable(Callback):
         folders = list(dict.fromkeys(self._folders))
         if folders:
             output = Path(config.hydra.sweep.dir).expanduser().absolute()
-            report_sweep(folders, output, policies=list(config.tables))
+            try:
+                report_sweep(folders, output, overview=dict(config.overview))
+            except Exception as error:
+                # Hydra turns exceptions of callbacks into warnings and exit status 0
+                _log.exception("the sweep's tables could not be made")
+                raise SystemExit(1) from error

@@ -51,7 +51,7 @@ class CheckedData:
     Attributes:
         samples: what can be evaluated, in the order of the annotation file.
         listed: number of ids in the annotation file.
-        problems: what was found wrong; the ids concerned are not among `samples`.
+        problems: what was found wrong and is left out.
         annotation: the annotation file.
         resampled: number of audio files at another rate than 16 kHz.
     """
@@ -257,6 +257,19 @@ class DatasetReader(ABC):
             "%s: %d of %d listed samples%s, %.1f %% coverage",
             self.name, len(data.samples), data.listed, published, 100 * data.coverage,
         )  # fmt: skip
+
+
+def text_of(entry: dict[str, Any], field: str) -> str:
+    """A text field of an annotation entry.
+
+    Raises:
+        KeyError: when the field is missing.
+        TypeError: when it is not a text.
+    """
+    value = entry[field]
+    if not isinstance(value, str):
+        raise TypeError(f"`{field}` is {value!r}, not a text")
+    return value
 
 
 def _describe(data: CheckedData) -> str:

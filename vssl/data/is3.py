@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vssl.data.base import DatasetReader
+from vssl.data.base import DatasetReader, text_of
 from vssl.types import EVALUATION_SIZE, Box, Sample
 
 
@@ -37,7 +37,7 @@ class IS3(DatasetReader):
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry."""
-        image, audio = str(entry["image"]), str(entry["audio"])
+        image, audio = text_of(entry, "image"), text_of(entry, "audio")
         group, classes, sounding = split_name(Path(image).stem)
         return Sample(
             sample_id=Path(image).stem,

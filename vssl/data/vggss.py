@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vssl.data.base import DatasetReader
+from vssl.data.base import DatasetReader, text_of
 from vssl.types import EVALUATION_SIZE, Box, Sample
 
 
@@ -42,7 +42,7 @@ class VGGSS(DatasetReader):
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry."""
-        sample_id, category = str(entry["file"]), str(entry["class"])
+        sample_id, category = text_of(entry, "file"), text_of(entry, "class")
         boxes = tuple(_pixels(box) for box in entry["bbox"])
         return Sample(
             sample_id=sample_id,

@@ -89,14 +89,12 @@ class LocalizationModule(pl.LightningModule):
                 if metric.applies_to(condition)
             }
         )
-        self.undefined_maps = 0
         self._encoded_audio: torch.Tensor | None = None
 
     def on_test_start(self) -> None:
         """Forget an earlier test."""
         self.collector.reset()
         self.audio_table.reset()
-        self.undefined_maps = 0
         self._encoded_audio = None
 
     def test_step(
@@ -132,7 +130,6 @@ class LocalizationModule(pl.LightningModule):
                 f" {list(expected)}, but got {list(maps.shape)}."
             )
         check_value_range(maps, self.model.value_range, model=self.name)
-        self.undefined_maps += int(maps.flatten(2).isnan().any(dim=2).sum())
 
     def _update_live(self, batch: ImageBatch, maps: torch.Tensor) -> None:
         if not self.live:

@@ -10,10 +10,12 @@ from typing import ClassVar
 
 import torch
 
-from vssl.metrics.base import AUC_GRID, AUC_WEIGHTS
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
 from vssl.types import POSITIVE
+
+AUC_GRID = 0.05 * torch.arange(21, dtype=torch.float64)
+"""The 21 points 0, .05, ..., 1 of AUC and AUC_N, as floating-point products (QUIRKS 39)."""
 
 
 def area_of_success(ciou: torch.Tensor) -> torch.Tensor:
@@ -81,5 +83,9 @@ class AUCN(ImageArea):
 
 
 def _cumulative_weights(device: torch.device) -> torch.Tensor:
-    """Weight of the first i grid points, i = 0 ... 21, and of NaN's index."""
-    return torch.cat([AUC_WEIGHTS.new_zeros(1), AUC_WEIGHTS.cumsum(0)]).to(device)
+    """Trapezoid weight of the first i of the 21 grid points, i = 0 ... 21.
+
+    The ends weigh 1/40, the others 2/40; as whole fortieths, so that their sum is exactly 1.
+    """
+    fortieths = torch.tensor([0, *range(1, 40, 2), 40], dtype=torch.float64, device=device)
+    return fortieths / 40

@@ -14,13 +14,6 @@ from torchmetrics import Metric
 from vssl.checks import check_maps, check_same_shape
 from vssl.types import POSITIVE
 
-AUC_GRID = 0.05 * torch.arange(21, dtype=torch.float64)
-"""The 21 points 0, .05, ..., 1 of AUC and AUC_N, as floating-point products (QUIRKS 39)."""
-
-AUC_WEIGHTS = torch.full((21,), 0.05, dtype=torch.float64)
-"""Trapezoid weights of the grid: the ends count half."""
-AUC_WEIGHTS[[0, -1]] /= 2
-
 
 class SampleMetric(Metric, ABC):
     """The mean over samples of a value that one mask and its ground truth give.

@@ -35,8 +35,9 @@ def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tens
         tensor([0.3333], dtype=torch.float64)
     """
     check_masks(masks, ground_truth)
-    marked = masks.flatten(1).to(ground_truth.dtype)
     weights = ground_truth.flatten(1)
+    weights = weights if weights.dtype == torch.float64 else weights.float()
+    marked = masks.flatten(1).to(weights.dtype)
     # sums of up to 2^24 zeros, ones and halves are exact in float32
     covered = _dot(marked, weights)
     beside = marked.sum(dim=1).double() - _dot(marked, (weights > 0).to(weights.dtype))
@@ -44,8 +45,9 @@ def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tens
 
 
 def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Row by row inner product of `[N, P]` tensors: `[N]` float64."""
-    return torch.bmm(first[:, None, :], second[:, :, None])[:, 0, 0].double()
+    """Row by row inner product of `[N, P]` tensors: `[N]` float64, exact also in autocast."""
+    with torch.autocast(first.device.type, enabled=False):
+        return torch.bmm(first[:, None, :], second[:, :, None])[:, 0, 0].double()
 
 
 class ConsensusIoU(SampleMetric):

@@ -22,6 +22,8 @@ from vssl.checks import UsageError
 from vssl.models.base import CheckpointLayout, LocalizationModel
 
 _SHOWN = 5
+# booleans, integers, floats, complex numbers, texts; never objects
+_PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
 
 
 class WeightsError(UsageError):
@@ -123,7 +125,10 @@ def read_state_dict(path: Path, layout: CheckpointLayout) -> dict[str, torch.Ten
         isinstance(v, torch.Tensor) for v in state.values()
     ):
         raise WeightsError(f"{path}: what it holds is not a state dict of tensors.")
-    return {str(key).replace("module.", ""): tensor for key, tensor in state.items()}
+    bare = {str(key).replace("module.", ""): tensor for key, tensor in state.items()}
+    if len(bare) < len(state):
+        raise WeightsError(f"{path}: holds entries that differ only by the prefix `module.`.")
+    return bare
 
 
 def _load_safely(path: Path) -> Any:
@@ -131,7 +136,7 @@ def _load_safely(path: Path) -> Any:
     reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     allowed = [
         *(scalar, reconstruct, np.ndarray, np.dtype),
-        *(type(np.dtype(name)) for name in ("f8", "f4", "i8", "i4", "b1")),
+        *(type(np.dtype(code)) for code in _PLAIN_DTYPES),
         # the names under which NumPy 1 pickled the same two functions
         (scalar, "numpy.core.multiarray.scalar"),
         (reconstruct, "numpy.core.multiarray._reconstruct"),
@@ -140,16 +145,19 @@ def _load_safely(path: Path) -> Any:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        blocked = re.search(r"GLOBAL ([\w.]+)|(?:global|module) ([\w.]+)", str(error))
-        name = next((g for g in blocked.groups() if g), None) if blocked else None
-        if name is None:
-            raise WeightsError(f"{path}: not a torch checkpoint ({_first_line(error)})") from error
+        # torch's message also advises weights_only=False, which would run the file: leave that out
+        reason = re.split(r"WeightsUnpickler error:|trusted source\.\)", str(error))[-1].strip()
+        blocked = re.search(r"GLOBAL ([\w.]+)|module (\w+)|<class '([\w.]+)'", reason)
+        if blocked is None:
+            reason = reason.splitlines()[0] if reason else "no reason given"
+            raise WeightsError(f"{path}: not a torch checkpoint ({reason})") from error
+        name = next(group for group in blocked.groups() if group)
         raise WeightsError(
             f"{path}: refused, because it would import `{name}`, which weights do not need."
             " Nothing of it was run. If you trust the file, save its state dict alone with"
             " torch.save and use that."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # torch and pickle fail in many ways on a damaged file
         raise WeightsError(
             f"{path}: not a torch checkpoint, or cut off ({_first_line(error)})"
         ) from error
@@ -178,11 +186,18 @@ def _check_matches(model: LocalizationModel, state: dict[str, torch.Tensor], pat
         for key in sorted(own.keys() & state.keys())
         if own[key].shape != state[key].shape
     ]
-    faults = [
-        f"{len(items)} {what}: {_some(items)}"
-        for what, items in (("missing", missing), ("unknown", extra), ("of another shape", shapes))
-        if items
+    types = [
+        f"{key} is {state[key].dtype}, not {own[key].dtype}"
+        for key in sorted(own.keys() & state.keys())
+        if own[key].dtype != state[key].dtype
     ]
+    found = {
+        "missing": missing,
+        "unknown": extra,
+        "of another shape": shapes,
+        "of another type": types,
+    }
+    faults = [f"{len(items)} {what}: {_some(items)}" for what, items in found.items() if items]
     if faults:
         raise WeightsError(
             f"{path}: does not fit {type(model).__name__} ({len(own)} entries): "

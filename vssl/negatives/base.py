@@ -23,9 +23,11 @@ class AudioCondition(ABC):
     Attributes:
         name: the condition's name in configuration, records and tables.
         draws: number of random repetitions; 1 for a condition that draws nothing.
+        plays_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
     """
 
     name: ClassVar[str]
+    plays_clips: ClassVar[bool] = False
     draws: int = 1
 
     def prepare(self, samples: Sequence[Sample]) -> None:
@@ -66,6 +68,7 @@ class Positive(AudioCondition):
     """The image's own sound, as it is in its file."""
 
     name = POSITIVE
+    plays_clips = True
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """The sample's own file."""

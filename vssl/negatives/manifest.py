@@ -53,8 +53,12 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     """
     if not path.is_file():
         raise ManifestError(f"{path}: no such file (negatives.manifest)")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: not a text file ({error}) (negatives.manifest)") from error
+    with io.StringIO(text, newline="") as file:
+        reader = csv.DictReader(file, strict=True)
         missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
         if missing:
             raise ManifestError(
@@ -72,12 +76,15 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 
 def _row(path: Path, line: int, fields: dict[str, str]) -> ManifestRow:
+    missing = [name for name in COLUMNS if fields[name] is None]
+    if missing:
+        raise ManifestError(f"{path}, line {line}: ends before {missing[0]} (negatives.manifest)")
     try:
         return ManifestRow(
             fields["sample_id"],
             fields["condition"],
             int(fields["draw"]),
-            fields["audio_source_id"] or "",
+            fields["audio_source_id"],
             int(fields["seed"] or 0),
         )
     except (TypeError, ValueError) as error:

@@ -27,8 +27,8 @@ class Noise(AudioCondition):
         level: standard deviation of the Gaussian, 1 is full scale.
         per: `draw` shares a waveform among all samples of a draw, `sample` draws for each sample.
         file: take the noise from this .npy (one waveform `[T]`, or `[draws, T]`) or audio file
-            instead, from its first sample on, repeated when too short. The number of draws is then
-            the number of waveforms in the file.
+            instead, at the level it has there, from its first sample on, repeated when too short.
+            The number of draws is then the number of waveforms in the file.
 
     Raises:
         ValueError: for a bad option or a file that holds no noise.
@@ -78,11 +78,14 @@ def _read_bank(path: Path) -> npt.NDArray[np.float32]:
     except (ValueError, EOFError, OSError) as error:
         raise UsageError(f"{path}: not a .npy array ({error}) (negatives.noise.file)") from error
     bank = np.atleast_2d(bank)
-    if bank.ndim != 2 or bank.size == 0 or not np.issubdtype(bank.dtype, np.number):
+    real = np.issubdtype(bank.dtype, np.floating) or np.issubdtype(bank.dtype, np.integer)
+    if bank.ndim != 2 or bank.size == 0 or not real:
         raise UsageError(
             f"{path}: expected noise as [T] or [draws, T] numbers, but got {bank.dtype}"
             f" {list(bank.shape)} (negatives.noise.file)"
         )
-    if not np.isfinite(bank).all():
+    with np.errstate(over="ignore"):
+        waveforms = bank.astype(np.float32)
+    if not np.isfinite(waveforms).all():
         raise UsageError(f"{path}: holds NaN or infinite values (negatives.noise.file)")
-    return bank.astype(np.float32)
+    return waveforms

@@ -25,6 +25,7 @@ class Offscreen(AudioCondition):
     """
 
     name = "offscreen"
+    plays_clips = True
 
     def __init__(self, *, draws: int = 10) -> None:
         self.draws = check_draws(draws)

@@ -153,12 +153,13 @@ class _Replay:
                 "%s: holds %d draws of %s, so %d are evaluated, not %d",
                 self._path, draws, condition.name, draws, condition.draws,
             )  # fmt: skip
-        missing = [
-            (sample.sample_id, draw)
-            for sample in samples
-            for draw in range(draws)
-            if (sample.sample_id, condition.name, draw) not in self._rows
-        ]
+        keys = [(s.sample_id, condition.name, d) for s in samples for d in range(draws)]
+        odd = [k for k in keys if k in self._rows]
+        odd = [k for k in odd if bool(self._rows[k].audio_source_id) != condition.plays_clips]
+        if odd:
+            what = "names no audio source" if condition.plays_clips else "names an audio source"
+            raise ManifestError(f"{self._path}: {odd[0]} {what} (negatives.manifest)")
+        missing = [(k[0], k[2]) for k in keys if k not in self._rows]
         if missing:
             raise ManifestError(
                 f"{self._path}: lacks {len(missing)} choices for {condition.name}, e.g. sample"

@@ -180,7 +180,10 @@ def _combined_rows(
 
 
 def _combine(metric: CombinedMetric, positive: Mean, negatives: Mapping[str, Mean]) -> Mean:
-    """Combine means; draw by draw, a condition with one draw meets every draw of the others."""
+    """Combine means; the spread is over the draws that all negatives with several draws have.
+
+    A negative with one draw meets every draw of the others. The value rests on all draws.
+    """
     draws = min((len(m.per_draw) for m in negatives.values() if len(m.per_draw) > 1), default=1)
     return Mean(
         value=float(

@@ -64,12 +64,8 @@ def fit_policies(
     fitted = []
     for policy in policies:
         policy.check_model(scored["model"])
-        if policy.needs_fit:
-            fitted.append(FittedPolicy(policy, _fit(policy, run, scored, calibration)))
-        else:
-            fitted.append(
-                FittedPolicy(policy, "released code" if "released" in policy.name else "-")
-            )
+        source = _fit(policy, run, scored, calibration) if policy.needs_fit else policy.source
+        fitted.append(FittedPolicy(policy, source))
     return fitted
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -105,6 +106,12 @@ def read_provenance(path: Path) -> dict[str, Any]:
             f" ({provenance.get('environment', {}).get('vssl', 'unknown')})."
         )
     return provenance
+
+
+def count_undefined_maps(path: Path) -> int:
+    """Number of records whose similarity map holds NaN."""
+    maxima = pq.read_table(path, columns=["similarity_max"]).column(0).to_numpy()
+    return int(np.isnan(maxima).sum())
 
 
 def records_table(

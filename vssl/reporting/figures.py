@@ -47,7 +47,7 @@ def draw_comparison(folders: Sequence[Path], path: Path, *, sample_id: str | Non
     figure = Figure(figsize=(1.9 * len(runs) + 1.4, 1.95 * len(conditions) + 0.9), dpi=110)
     grid = figure.subplots(len(conditions), len(runs), squeeze=False)
     for column, (facts, rows) in enumerate(runs):
-        by_condition = rows.set_index("audio_condition")
+        by_condition = rows.set_index("audio_condition", drop=False)
         for line, condition in enumerate(conditions):
             axes = grid[line, column]
             axes.set_xticks([])
@@ -57,7 +57,7 @@ def draw_comparison(folders: Sequence[Path], path: Path, *, sample_id: str | Non
             if line == 0:
                 axes.set_title(facts["model"], fontsize=10)
             if column == 0:
-                axes.set_ylabel(_heard(condition, rows), fontsize=9)
+                axes.set_ylabel(_heard(condition, folders[0], rows), fontsize=9)
     category = runs[0][1].iloc[0]["category"]
     figure.suptitle(f"The image's own sound is a {category} (cyan box)", fontsize=11)
     figure.tight_layout()
@@ -109,9 +109,9 @@ def _draw_map(axes: Any, image: torch.Tensor, row: pd.Series[Any], facts: dict[s
     axes.set_xlabel(f"{native.min():.2f} to {native.max():.2f}", fontsize=8)
 
 
-def _heard(condition: str, rows: pd.DataFrame) -> str:
-    """Label of a row: the condition, and what is heard in it."""
-    row = rows[rows["audio_condition"] == condition].iloc[0]
-    if condition == "positive":
-        return f"positive\n({row['category']})"
-    return condition
+def _heard(condition: str, folder: Path, rows: pd.DataFrame) -> str:
+    """Label of a row: the audio condition, and whose sound is heard in it."""
+    source = rows[rows["audio_condition"] == condition].iloc[0]["audio_source_id"]
+    if pd.isna(source):
+        return condition
+    return f"{condition}\n({_rows(folder, source).iloc[0]['category']})"

@@ -3,38 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = (
-    ("cIoU ↑", "positive", "ciou"),
-    ("success ↑", "positive", "success_rate"),
-    ("AUC ↑", "positive", "auc"),
-    ("pIA silence ↓", "silence", "pia"),
-    ("pIA noise ↓", "noise", "pia"),
-    ("pIA offscreen ↓", "offscreen", "pia"),
-    ("F_LOC ↑", "all", "f_loc"),
-    ("F_AUC ↑", "all", "f_auc"),
-)
-"""Header, audio condition and metric of each column."""
-
 MISSING = "n/a"
-_WIDE = 124
+_WIDE = 132
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        header: first and second line of the header.
+        condition: audio condition, or `all`.
+        metric: metric.
+        policy: threshold policy; None takes the one policy of the row.
+    """
+
+    header: tuple[str, str]
+    condition: str
+    metric: str
+    policy: str | None = None
+
+    def rows(self, summary: pd.DataFrame) -> pd.DataFrame:
+        """The summary's rows that belong in this column."""
+        chosen = (summary["condition"] == self.condition) & (summary["metric"] == self.metric)
+        if self.policy is not None:
+            chosen &= summary["threshold_policy"] == self.policy
+        return summary[chosen]
+
+
+COLUMNS = (
+    Column(("cIoU", "↑"), "positive", "ciou"),
+    Column(("success", "rate ↑"), "positive", "success_rate"),
+    Column(("AUC", "↑"), "positive", "auc"),
+    Column(("pIA", "silence ↓"), "silence", "pia"),
+    Column(("pIA", "noise ↓"), "noise", "pia"),
+    Column(("pIA", "offscreen ↓"), "offscreen", "pia"),
+    Column(("F_LOC", "↑"), "all", "f_loc"),
+    Column(("F_AUC", "↑"), "all", "f_auc"),
+)
+"""All numbers of the paper under one threshold policy."""
+
+
+def overview_columns(*, positives: str, marked: str, universal: str) -> tuple[Column, ...]:
+    """Columns that set three ways of testing side by side.
+
+    Args:
+        positives: policy under which positives are scored, as the field does.
+        marked: policy under which the marked image area is compared between sounds.
+        universal: policy that is the same for positives and negatives.
+    """
+    return (
+        Column(("cIoU ↑", positives), "positive", "ciou", positives),
+        Column(("success ↑", positives), "positive", "success_rate", positives),
+        Column(("pIA", "own sound"), "positive", "pia", marked),
+        Column(("pIA ↓", "silence"), "silence", "pia", marked),
+        Column(("pIA ↓", "noise"), "noise", "pia", marked),
+        Column(("pIA ↓", "offscreen"), "offscreen", "pia", marked),
+        Column(("cIoU ↑", universal), "positive", "ciou", universal),
+        Column(("F_LOC ↑", universal), "all", "f_loc", universal),
+    )
 
 
 def percent(value: float) -> str:
-    """A fraction as a percentage with one decimal, `n/a` for NaN."""
-    return MISSING if value is None or np.isnan(value) else f"{100 * value:.1f}"
+    """A fraction as a percentage with one decimal, `n/a` where undefined."""
+    return MISSING if pd.isna(value) else f"{100 * value:.1f}"
 
 
 def cell(rows: pd.DataFrame) -> tuple[str, str]:
-    """Value and interval of the one row of a summary, as text; empty where there is none."""
+    """Value and interval of the one row of a summary, as text; empty where there is none.
+
+    Raises:
+        ValueError: when there are several rows: the table would have to choose.
+    """
     if rows.empty:
         return "", ""
+    if len(rows) > 1:
+        raise ValueError(
+            f"Expected one number per cell, but got {len(rows)}:\n{rows.to_string()}"
+            " Are two runs of one model mixed?"
+        )
     row = rows.iloc[0]
     if pd.isna(row["value"]):
         return MISSING, ""
@@ -42,89 +96,101 @@ def cell(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def table_rows(
-    summary: pd.DataFrame, label: str, columns: Sequence[tuple[str, str, str]] = COLUMNS
+    summary: pd.DataFrame, label: Sequence[str], columns: Sequence[Column]
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Rows of a table: a label and a (value, interval) pair for each column.
 
     Args:
         summary: rows of one or several summaries.
-        label: summary column that names the rows, e.g. `model` or `threshold_policy`.
-        columns: header, condition and metric of each column.
+        label: summary columns that name the rows.
+        columns: what to show.
     """
     rows = []
-    for name, group in summary.groupby(label, sort=False):
-        cells = [
-            cell(group[(group["condition"] == condition) & (group["metric"] == metric)])
-            for _, condition, metric in columns
-        ]
-        rows.append((str(name), cells))
+    for name, group in summary.groupby(list(label), sort=False):
+        rows.append((", ".join(map(str, name)), [cell(column.rows(group)) for column in columns]))
     return rows
 
 
-def used_columns(summary: pd.DataFrame) -> list[tuple[str, str, str]]:
+def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
     """The columns for which the summary has numbers."""
-    present = set(zip(summary["condition"], summary["metric"], strict=True))
-    return [column for column in COLUMNS if column[1:] in present]
+    return [column for column in columns if not column.rows(summary).empty]
 
 
 def caption(summary: pd.DataFrame) -> str:
-    """What every table says: data, protocol, N, coverage, draws, seed, interval."""
+    """What every table says: data, protocol, N, coverage, draws, seed, thresholds, interval."""
 
     def values(column: str) -> str:
         return ", ".join(str(v) for v in pd.unique(summary[column]))
 
-    n = summary["n"].max()
-    coverage = pd.unique(summary["coverage"])
+    coverage = ", ".join(percent(c) for c in pd.unique(summary["coverage"]))
     draws = summary.groupby("condition", sort=False)["draws"].max()
-    per_type = ", ".join(f"{d} {c}" for c, d in draws.items() if c not in ("positive", "all"))
+    per_type = ", ".join(f"{c} x {d}" for c, d in draws.items() if c not in ("positive", "all"))
     sources = [s for s in pd.unique(summary["threshold_source"]) if s != "-"]
     undefined = int(summary["n_undefined"].max())
     parts = [
         f"data {values('dataset')}",
         f"protocol {values('protocol')}",
-        f"N = {n} samples, coverage {', '.join(percent(c) for c in coverage)} %",
+        f"N = {summary['n'].max()} samples, coverage {coverage} %",
         f"draws: {per_type}" if per_type else "positives only",
         f"seed {values('seed')}",
-        "percentages, below them 95 % bootstrap intervals over images",
+        "percentages with 95 % bootstrap intervals over images",
     ]
     if sources:
-        parts.append("thresholds: " + "; ".join(sources))
+        parts.append(f"universal thresholds: {', '.join(sources)}")
     if undefined:
-        parts.append(f"up to {undefined} undefined values left out of a mean")
+        parts.append(f"up to {undefined} undefined values are left out of a mean")
     return "; ".join(parts)
 
 
-def show_table(console: Console, summary: pd.DataFrame, *, label: str, title: str) -> None:
+def show_table(
+    console: Console,
+    summary: pd.DataFrame,
+    columns: Sequence[Column],
+    *,
+    label: Sequence[str],
+    title: str,
+) -> None:
     """Print a table: each value with its interval below it, where the terminal is wide enough.
 
     A narrow terminal gets values only, and the caption says so. Output that goes to no terminal is
     never cut.
+
+    Args:
+        console: where to.
+        summary: rows of one or several summaries.
+        columns: what to show; columns without numbers are left out.
+        label: summary columns that name the rows.
+        title: what the table shows.
     """
-    columns = used_columns(summary)
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column(label.replace("_", " "), no_wrap=True)
-    for header, _, _ in columns:
-        table.add_column(header.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    wide = not console.is_terminal or console.width >= _WIDE
-    for name, cells in table_rows(summary, label, columns):
-        table.add_row(name, *(f"{v}\n[dim]{ci}[/dim]" if ci and wide else v for v, ci in cells))
+    shown = used_columns(summary, columns)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column(" ".join(label).replace("_", " "), no_wrap=True)
+    for column in shown:
+        table.add_column("\n".join(column.header), justify="right", no_wrap=True)
     if not console.is_terminal:
         console.width = _WIDE
+    wide = console.width >= _WIDE
+    for name, cells in table_rows(summary, label, shown):
+        table.add_row(name, *(f"{v}\n[dim]{ci}[/dim]" if ci and wide else v for v, ci in cells))
+    console.print(f"\n[bold]{title}[/bold]", soft_wrap=True)
     console.print(table)
     note = "" if wide else f"; intervals are shown from {_WIDE} columns on"
-    console.print(f"[dim]{caption(summary)}{note}[/dim]\n", soft_wrap=True)
+    console.print(f"[dim]{caption(summary)}{note}[/dim]")
 
 
-def markdown_table(summary: pd.DataFrame, *, label: str, title: str) -> str:
+def markdown_table(
+    summary: pd.DataFrame, columns: Sequence[Column], *, label: Sequence[str], title: str
+) -> str:
     """The same table as Markdown, intervals in brackets."""
-    columns = used_columns(summary)
+    shown = used_columns(summary, columns)
+    headers = [" ".join(label).replace("_", " "), *(" ".join(c.header) for c in shown)]
     lines = [
         f"**{title}**",
         "",
-        "| " + " | ".join([label.replace("_", " "), *(c[0] for c in columns)]) + " |",
-        "| --- |" + " ---: |" * len(columns),
+        "| " + " | ".join(headers) + " |",
+        "| --- |" + " ---: |" * len(shown),
     ]
-    for name, cells in table_rows(summary, label, columns):
+    for name, cells in table_rows(summary, label, shown):
         texts = [f"{value} [{ci}]" if ci else value for value, ci in cells]
         lines.append("| " + " | ".join([name, *texts]) + " |")
     return "\n".join([*lines, "", caption(summary), ""])

@@ -21,10 +21,12 @@ class ThresholdPolicy(ABC):
     Attributes:
         name: the policy's name in configuration, scores and tables.
         needs_fit: whether `fit` must be called with the maxima of negatives first.
+        source: what the threshold rests on, in words, where it is not fitted.
     """
 
     name: str
     needs_fit: bool = False
+    source: str = "-"
 
     def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
         """Learn from negatives; policies that need none ignore the call.

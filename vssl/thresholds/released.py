@@ -36,6 +36,8 @@ class ReleasedThreshold(ThresholdPolicy):
         ValueError: for an unknown rule.
     """
 
+    source = "released code"
+
     def __init__(self, *, rule: Literal["max", "max10", "q3"]) -> None:
         check_choice(rule, RULES, name="rule")
         self.rule = rule

@@ -27,7 +27,7 @@ class UniversalThreshold(ThresholdPolicy):
     Args:
         statistic: `mean` (policies `universal_max`, `universal_max10`) or `third_quartile`
             (`universal_q3`; linear interpolation between order statistics).
-        factor: multiplies the result; 1.1 for `universal_max10`.
+        factor: multiplies the result; 1.1 for `universal_max10` (which lowers a negative one).
         name: the policy's name.
 
     Raises:
@@ -51,7 +51,7 @@ class UniversalThreshold(ThresholdPolicy):
         self.value: float | None = None
 
     def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
-        """Set the threshold from the maxima of negatives; NaN maxima are left out.
+        """Set the threshold from the maxima of negatives; those that are not finite are left out.
 
         Raises:
             ThresholdError: when there is no negative with a finite maximum.

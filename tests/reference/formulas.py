@@ -1,0 +1,179 @@
+"""Metrics, thresholds and maps in plain numpy, one map at a time, written from the definitions.
+
+Nothing here is imported from vssl, and speed does not matter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import trapezoid
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+
+GRID: Float64 = 0.05 * np.arange(21)
+"""The floating-point products, as in the released code: 3 x 0.05 lies slightly above 0.15."""
+
+
+def consensus_iou(mask: Array, ground_truth: Array) -> float:
+    """Covered weight over all weight plus marked pixels outside; NaN for 0/0."""
+    weights = ground_truth.astype(np.float64)
+    covered = weights[mask].sum()
+    beside = np.count_nonzero(mask & (weights == 0))
+    whole = weights.sum() + beside
+    return float(covered / whole) if whole > 0 else math.nan
+
+
+def image_area(mask: Array) -> float:
+    """Share of marked pixels."""
+    return np.count_nonzero(mask) / mask.size
+
+
+def mean(values: Array) -> float:
+    """Mean of the defined values, NaN when there are none."""
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if kept.size else math.nan
+
+
+def success_rate(ciou: Array, level: float = 0.5) -> float:
+    """Share of samples that reach a level."""
+    kept = ciou[~np.isnan(ciou)]
+    return np.count_nonzero(kept >= level) / kept.size if kept.size else math.nan
+
+
+def success_curve(ciou: Array) -> Float64:
+    """Success rate at the 21 points."""
+    return np.array([success_rate(ciou, level) for level in GRID])
+
+
+def rejection_curve(pia: Array) -> Float64:
+    """Share of negatives whose marked area stays within each of the 21 points."""
+    kept = pia[~np.isnan(pia)]
+    return np.array([np.count_nonzero(kept <= area) / kept.size for area in GRID])
+
+
+def auc(ciou: Array) -> float:
+    """Area under the success curve of a whole set."""
+    return float(trapezoid(success_curve(ciou), GRID))
+
+
+def auc_n(pia: Array) -> float:
+    """Area under the rejection curve of a whole set."""
+    return float(trapezoid(rejection_curve(pia), GRID))
+
+
+def harmonic_mean(first: float, second: float) -> float:
+    """One over the mean of the inverses; 0 when one is 0, NaN when both are."""
+    if first == 0 or second == 0:
+        return math.nan if first == second else 0.0
+    return 1 / ((1 / first + 1 / second) / 2)
+
+
+def f_loc(ciou: float, pia: Mapping[str, float]) -> float:
+    """Harmonic mean of mean cIoU and 1 - the mean over negative types of mean pIA."""
+    return harmonic_mean(ciou, 1 - sum(pia.values()) / len(pia))
+
+
+def f_auc(area: float, rejection: Mapping[str, float]) -> float:
+    """Harmonic mean of AUC and the mean over negative types of AUC_N."""
+    return harmonic_mean(area, sum(rejection.values()) / len(rejection))
+
+
+def half_image_threshold(localization_map: Array) -> float:
+    """Value at index P / 2 of the sorted pixels."""
+    return float(sorted(localization_map.flat)[localization_map.size // 2])
+
+
+def object_area_threshold(localization_map: Array, ground_truth: Array) -> float:
+    """The k-th largest pixel, k the number of ground-truth pixels; half the image for k = 0."""
+    area = np.count_nonzero(ground_truth)
+    if area == 0:
+        return half_image_threshold(localization_map)
+    return float(sorted(localization_map.flat, reverse=True)[area - 1])
+
+
+def third_quartile(values: Array) -> float:
+    """Linear interpolation between the order statistics around 3/4 of the way."""
+    ordered = sorted(values.tolist())
+    place = 0.75 * (len(ordered) - 1)
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return float(below + (above - below) * (place - math.floor(place)))
+
+
+def universal_threshold(
+    similarity_max: Array, condition: Sequence[str], *, statistic: str, factor: float
+) -> float:
+    """Factor times the largest, over negative types, of a statistic of the maxima."""
+    levels = []
+    for name in set(condition):
+        values = np.array(
+            [v for v, c in zip(similarity_max, condition, strict=True) if c == name and v == v]
+        )
+        if values.size:
+            levels.append(values.mean() if statistic == "mean" else third_quartile(values))
+    return float(factor * max(levels))
+
+
+def upsample(similarity_map: Array, *, size: int, rule: str) -> Float64:
+    """Bilinear upsampling of one map: each pixel from its place between four cells."""
+    height, width = similarity_map.shape
+    result = np.empty((size, size))
+    for y, x in itertools.product(range(size), repeat=2):
+        if rule == "align_corners":
+            v, u = y * (height - 1) / (size - 1), x * (width - 1) / (size - 1)
+        else:
+            v, u = (y + 0.5) * height / size - 0.5, (x + 0.5) * width / size - 0.5
+        v, u = min(max(v, 0.0), height - 1), min(max(u, 0.0), width - 1)
+        top, left = math.floor(v), math.floor(u)
+        bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
+        dv, du = v - top, u - left
+        result[y, x] = (
+            (1 - dv) * (1 - du) * similarity_map[top, left]
+            + (1 - dv) * du * similarity_map[top, right]
+            + dv * (1 - du) * similarity_map[bottom, left]
+            + dv * du * similarity_map[bottom, right]
+        )
+    return result
+
+
+def released_half_pixel(similarity_maps: Array, *, size: int = 224) -> npt.NDArray[np.float32]:
+    """Half-pixel bilinear upsampling `[N, h, w]` in the very roundings behind the golden numbers.
+
+    Found by trying every order of operations against the goldens: along rows first, then along
+    columns; each time `a + (b - a) * w` with the difference rounded to float32 and the rest fused,
+    i.e. rounded once. (A sum of a float32 and of a float32 times a weight of few bits is exact in
+    float64, so computing there and rounding back is a fused multiply-add.)
+    """
+    assert similarity_maps.dtype == np.float32
+
+    def along_last(maps: Array) -> Array:
+        cells = maps.shape[-1]
+        place = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
+        left = np.floor(place).astype(int)
+        right = np.minimum(left + 1, cells - 1)
+        step = (maps[..., right] - maps[..., left]).astype(np.float64)
+        return np.asarray((maps[..., left] + step * (place - left)).astype(np.float32))
+
+    wide = along_last(similarity_maps)
+    return along_last(wide.transpose(0, 2, 1)).transpose(0, 2, 1)
+
+
+def consensus_map(
+    boxes: Sequence[tuple[int, int, int, int]], weights: Sequence[float], *, size: int
+) -> Float64:
+    """Summed weights of the boxes over each pixel, at most 1."""
+    result = np.zeros((size, size))
+    for y, x in itertools.product(range(size), repeat=2):
+        covering = [
+            weight
+            for (x0, y0, x1, y1), weight in zip(boxes, weights, strict=True)
+            if x0 <= x < x1 and y0 <= y < y1
+        ]
+        result[y, x] = min(sum(covering), 1.0)
+    return result

@@ -1,0 +1,55 @@
+"""Runs vssl as its users do: in this process for speed, as a command where that is the point."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+from vssl.commands.evaluate import evaluate
+from vssl.commands.identity import register_resolvers
+from vssl.records.score import RECORDS_FILE
+
+FAST = ("logger=none", "loader.num_workers=0", "trainer=cpu", "trainer.enable_progress_bar=false")
+KEY = ["sample_id", "audio_condition", "draw"]
+
+
+def composed(*overrides: str, name: str = "evaluate") -> DictConfig:
+    """The configuration that a command line gives."""
+    register_resolvers()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        return compose(name, overrides=list(overrides))
+
+
+def run(folder: Path, *overrides: str) -> pd.DataFrame:
+    """Evaluate in this process; the summary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = evaluate(composed(*FAST, *overrides), folder)
+    assert summary is not None
+    return summary
+
+
+def records(folder: Path) -> pd.DataFrame:
+    """The records of a run."""
+    return pd.read_parquet(folder / RECORDS_FILE)
+
+
+def maps(frame: pd.DataFrame) -> np.ndarray:
+    """The similarity maps of records, `[R, h * w]`."""
+    return np.stack(frame["similarity_map"].to_list())
+
+
+def command(
+    name: str, *arguments: str, cwd: Path, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Run a console script in a process of its own."""
+    script = Path(sys.executable).with_name(name)
+    return subprocess.run(
+        [str(script), *arguments], cwd=cwd, capture_output=True, text=True, timeout=timeout,
+        check=False,
+    )  # fmt: skip

@@ -1,0 +1,277 @@
+"""Audio files to waveforms, and waveforms to windows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference.windows import middle_window, span_window
+from vssl.audio import (
+    AudioFileError,
+    MiddleWindow,
+    SpanWindow,
+    WholeClip,
+    check_audio,
+    mix_down,
+    read_clip,
+    tile,
+)
+from vssl.types import AudioClip
+
+few = settings(deadline=None, max_examples=60)
+
+
+def tone(hertz: float, rate: int, count: int) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(count) / rate)
+
+
+def wave_bytes(folder: Path, count: int = 4000) -> bytes:
+    soundfile.write(folder / "whole.wav", tone(440, 16_000, count), 16_000)
+    return (folder / "whole.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("flac", "PCM_16"), ("wav", "PCM_24")],
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_read_gives_what_was_written(
+    tmp_path: Path, suffix: str, subtype: str, channels: int
+) -> None:
+    # multiples of 1/32768 survive every one of these formats without rounding
+    written = np.random.default_rng(0).integers(-32768, 32768, (700, channels)) / 32768
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, written, 16_000, subtype=subtype)
+
+    clip = read_clip(path)
+
+    assert clip.rate == 16_000
+    assert clip.samples.dtype == np.float32
+    assert clip.samples.flags.c_contiguous
+    np.testing.assert_array_equal(clip.samples, written.T)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_resampled_tone_is_the_same_tone(tmp_path: Path, rate: int) -> None:
+    written = tone(1000, rate, 2 * rate)
+    soundfile.write(tmp_path / "clip.wav", written, rate, subtype="FLOAT")
+
+    clip = read_clip(tmp_path / "clip.wav")
+
+    assert clip.samples.shape == (1, 32_000)
+    inner = slice(4_000, -4_000)  # filters ring at the ends
+    np.testing.assert_allclose(clip.samples[0, inner], tone(1000, 16_000, 32_000)[inner], atol=1e-4)
+    gcd = np.gcd(rate, 16_000)
+    other = scipy.signal.resample_poly(written, 16_000 // gcd, rate // gcd)
+    # scipy's short default filter lets a tone through with a ripple of up to 0.3 %
+    np.testing.assert_allclose(clip.samples[0, inner], other[inner], atol=2e-3)
+
+
+def test_resampling_removes_what_16_khz_cannot_hold(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "clip.wav", tone(12_000, 48_000, 96_000), 48_000, subtype="FLOAT")
+    samples = read_clip(tmp_path / "clip.wav").samples[0]
+    assert np.abs(samples[2_000:-2_000]).max() < 1e-4
+
+
+def test_channels_are_resampled_apart(tmp_path: Path) -> None:
+    left, right = tone(500, 48_000, 48_000), tone(900, 48_000, 48_000)
+    soundfile.write(tmp_path / "both.wav", np.stack([left, right], 1), 48_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "left.wav", left, 48_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "right.wav", right, 48_000, subtype="FLOAT")
+
+    both = read_clip(tmp_path / "both.wav").samples
+
+    for channel, name in enumerate(("left", "right")):
+        alone = read_clip(tmp_path / f"{name}.wav").samples[0]
+        np.testing.assert_allclose(both[channel], alone, atol=1e-6)
+
+
+@few
+@given(
+    rate=st.sampled_from([8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000]),
+    count=st.integers(300, 5_000),
+)
+def test_facts_are_those_of_the_clip(
+    tmp_path_factory: pytest.TempPathFactory, rate: int, count: int
+) -> None:
+    path = tmp_path_factory.mktemp("facts") / "clip.wav"
+    soundfile.write(path, tone(300, rate, count), rate)
+
+    facts = check_audio(path)
+
+    assert facts.rate == rate
+    assert facts.length == read_clip(path).samples.shape[1]
+
+
+@pytest.mark.parametrize("read", [read_clip, check_audio])
+class TestFaults:
+    def refuse(self, read: object, path: Path, message: str) -> None:
+        assert callable(read)
+        with pytest.raises(AudioFileError, match=f"^{re.escape(str(path))}: {message}"):
+            read(path)
+
+    def test_missing(self, read: object, tmp_path: Path) -> None:
+        self.refuse(read, tmp_path / "none.wav", "no such file$")
+
+    def test_folder(self, read: object, tmp_path: Path) -> None:
+        self.refuse(read, tmp_path, "no such file$")
+
+    @pytest.mark.parametrize("content", [b"", b"not a sound", bytes(range(256)) * 20])
+    def test_not_audio(self, read: object, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "clip.wav"
+        path.write_bytes(content)
+        self.refuse(read, path, "not readable as audio ")
+
+    def test_no_samples(self, read: object, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "clip.wav", np.zeros(0), 16_000)
+        self.refuse(read, tmp_path / "clip.wav", "holds no samples$")
+
+    @pytest.mark.parametrize("lost", [2, 3, 1000, 4001, 7990])
+    def test_cut_off_wav(self, read: object, tmp_path: Path, lost: int) -> None:
+        path = tmp_path / "clip.wav"
+        path.write_bytes(wave_bytes(tmp_path)[:-lost])
+        self.refuse(read, path, "is cut off, its header promises more samples than there are$")
+
+    def test_cut_off_flac(self, read: object, tmp_path: Path) -> None:
+        path = tmp_path / "clip.flac"
+        soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 9_000), 16_000)
+        path.write_bytes(path.read_bytes()[:-5_000])
+        self.refuse(read, path, "(not readable as audio|is cut off)")
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_not_finite(self, read: object, tmp_path: Path, bad: float) -> None:
+        samples = np.zeros(1000)
+        samples[-1] = bad
+        soundfile.write(tmp_path / "clip.wav", samples, 16_000, subtype="FLOAT")
+        self.refuse(read, tmp_path / "clip.wav", "holds NaN or infinite samples$")
+
+
+def test_wav_from_a_pipe_is_whole(tmp_path: Path) -> None:
+    # a program that writes into a pipe cannot know the sizes and leaves 0xFFFFFFFF
+    whole = wave_bytes(tmp_path)
+    (tmp_path / "pipe.wav").write_bytes(
+        whole[:4] + b"\xff" * 4 + whole[8:40] + b"\xff" * 4 + whole[44:]
+    )
+    np.testing.assert_array_equal(
+        read_clip(tmp_path / "pipe.wav").samples, read_clip(tmp_path / "whole.wav").samples
+    )
+
+
+def test_wav_with_other_chunks_is_whole(tmp_path: Path) -> None:
+    whole = wave_bytes(tmp_path)
+    note = b"note" + (6).to_bytes(4, "little") + b"hello\0"
+    size = (len(whole) + len(note) - 8).to_bytes(4, "little")
+    (tmp_path / "more.wav").write_bytes(whole[:4] + size + whole[8:] + note)
+    assert read_clip(tmp_path / "more.wav").samples.shape == (1, 4000)
+
+
+def test_mix_down() -> None:
+    samples = np.array([[0.0, 1.0, -0.5], [1.0, 0.0, -0.5]], dtype=np.float32)
+    clip = AudioClip(samples)
+    np.testing.assert_array_equal(mix_down(clip, "mean"), [0.5, 0.5, -0.5])
+    np.testing.assert_array_equal(mix_down(clip, "first"), samples[0])
+    for channels in ("mean", "first"):
+        np.testing.assert_array_equal(mix_down(AudioClip(samples[1:]), channels), samples[1])
+
+
+@few
+@given(count=st.integers(1, 30), length=st.integers(1, 100))
+def test_tile_repeats_and_cuts(count: int, length: int) -> None:
+    samples = np.arange(count, dtype=np.float32)
+    expected = [position % count for position in range(length)]
+    np.testing.assert_array_equal(tile(samples, length), expected)
+
+
+clips = st.builds(
+    lambda channels, count, seed: np.random.default_rng(seed).uniform(-1.5, 1.5, (channels, count)),
+    st.integers(1, 2),
+    # around the window of 40 samples: much shorter, equal, longer, more than twice as long
+    st.one_of(st.integers(1, 100), st.sampled_from([39, 40, 41, 79, 80, 81])),
+    st.integers(0, 99),
+)
+
+
+@few
+@given(
+    samples=clips,
+    # 40 and 39 samples: windows of even and odd length
+    seconds=st.sampled_from([4.0, 3.9]),
+    full_scale=st.sampled_from([32767, 32768]),
+    roll=st.booleans(),
+    repeats=st.sampled_from([None, 1, 2, 3]),
+)
+def test_middle_window(
+    samples: np.ndarray, seconds: float, full_scale: int, roll: bool, repeats: int | None
+) -> None:
+    window = MiddleWindow(seconds=seconds, full_scale=full_scale, roll=roll, repeats=repeats)
+    found = window(AudioClip(samples.astype(np.float32), 10))
+    expected = middle_window(
+        samples, 10, seconds=seconds, full_scale=full_scale, roll=roll, repeats=repeats
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
+
+
+@pytest.mark.parametrize("count", [31, 48_000, 159_801, 160_000, 160_125])
+def test_middle_of_the_file_is_the_middle_of_the_window(count: int) -> None:
+    samples = np.zeros((1, count), dtype=np.float32)
+    samples[0, count // 2] = 1
+    assert MiddleWindow()(AudioClip(samples))[80_000] == 1
+
+
+def test_middle_window_of_the_first_channel() -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (2, 50)).astype(np.float32)
+    window = MiddleWindow(seconds=3.0, channels="first")
+    np.testing.assert_array_equal(
+        window(AudioClip(samples, 10)), window(AudioClip(samples[:1], 10))
+    )
+
+
+@few
+@given(samples=clips, first=st.booleans(), start=st.integers(0, 3), length=st.integers(1, 2))
+def test_span_window(samples: np.ndarray, first: bool, start: int, length: int) -> None:
+    span = {"seconds": 4.5, "start": start / 2, "stop": start / 2 + length}
+    window = SpanWindow(**span, channels="first" if first else "mean")
+    found = window(AudioClip(samples.astype(np.float32), 10))
+    assert found.dtype == np.float32
+    expected = span_window(samples, 10, **span, first=first)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
+
+
+def test_span_window_of_lvs_is_the_middle_three_seconds() -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (1, 160_125)).astype(np.float32)
+    found = SpanWindow(start=3.5, stop=6.5)(AudioClip(samples))
+    np.testing.assert_array_equal(found, samples[0, 56_000:104_000])
+
+
+@few
+@given(samples=clips)
+def test_whole_clip_is_neither_cut_nor_clipped(samples: np.ndarray) -> None:
+    found = WholeClip()(AudioClip(samples.astype(np.float32), 10))
+    np.testing.assert_allclose(found, samples.mean(axis=0), rtol=0, atol=3e-7)
+
+
+@pytest.mark.parametrize("window", [MiddleWindow(seconds=2.0), SpanWindow(seconds=2.0, stop=2.0)])
+def test_windows_leave_the_clip_alone(window: MiddleWindow | SpanWindow) -> None:
+    samples = np.full((1, 50), 1.5, dtype=np.float32)
+    window(AudioClip(samples, 10))
+    assert (samples == 1.5).all()
+
+
+def test_bad_windows() -> None:
+    with pytest.raises(ValueError, match="Expected `seconds` to be greater than 0, but got 0"):
+        MiddleWindow(seconds=0)
+    with pytest.raises(ValueError, match="Expected `channels` to be one of mean, first"):
+        MiddleWindow(channels="both")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Expected `channels` to be one of mean, first"):
+        SpanWindow(channels="men")  # type: ignore[arg-type]
+    for start, stop in ((2.0, 2.0), (-1.0, 3.0), (3.0, 11.0)):
+        with pytest.raises(ValueError, match="Expected `0 <= start < stop <= seconds`, but got"):
+            SpanWindow(start=start, stop=stop)

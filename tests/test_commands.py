@@ -1,0 +1,214 @@
+"""The console scripts, as commands in processes of their own."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.running import KEY, command, maps, records
+
+QUICK = (
+    "logger=none",
+    "loader.num_workers=0",
+    "negatives.noise.draws=2",
+    "negatives.offscreen.draws=2",
+)
+
+
+def of(folder: Path) -> tuple[str, ...]:
+    return (f"data={folder.name}", f"data.root={folder}", *QUICK)
+
+
+def test_help_names_groups_and_options(tmp_path: Path) -> None:
+    shown = command("vssl-evaluate", "--help", cwd=tmp_path)
+    assert shown.returncode == 0
+    for text in ("model: audio_blind, center", "protocol: corrected, released", "seed=0"):
+        assert text in shown.stdout
+    assert "vssl-evaluate -m model=lvs,ezvsl data=vggss,is3" in shown.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["modle=lvs"], ["modle", "Did you mean model?", "What exists: bootstrap"]),
+        (
+            ["data=is3", "data.rooot=x"],
+            ["data.rooot", "Did you mean data.root?", "What exists in data"],
+        ),
+        (["model=ezvls"], ["model/ezvls", "ezvsl"]),
+        (["negatives.noise.file=none.npy"], ["none.npy: no such file (negatives.noise.file)"]),
+        (["negatives.manifest=none.csv"], ["none.csv: no such file (negatives.manifest)"]),
+        (["model=ezvsl"], ["weights/ezvsl.pth: no such file", "model.weights=FILE", "github.com"]),
+        (
+            ["data=vggss", "data.root=nowhere"],
+            ["nowhere: no such folder", "data.root=<vggss folder>"],
+        ),
+        (["data=is3", "data.root=."], ["holds no annotation file (IS3_annotation.json"]),
+        (
+            ["model=random", "threshold=released_q3"],
+            ["released_q3 exists for ezvsl", "not for random"],
+        ),
+        (["data.missing=maybe", "data=is3"], ["`data.missing` to be one of error, skip"]),
+    ],
+)
+def test_mistakes_get_one_clear_error(
+    arguments: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    failed = command("vssl-evaluate", *arguments, "logger=none", "output_dir=run", cwd=tmp_path)
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    for text in expected:
+        assert text in failed.stderr
+    assert failed.stderr.count("error: ") == 1
+
+
+def test_rescore_makes_new_numbers_without_data(vggss_folder: Path, tmp_path: Path) -> None:
+    done = command(
+        "vssl-evaluate", "model=random", *of(vggss_folder), "threshold=fixed", "output_dir=run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(vggss_folder)
+    again = command("vssl-rescore", "run=run", "threshold=universal_q3", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "universal_q3" in again.stdout
+    summary = pd.read_parquet(tmp_path / "run" / "summary.parquet")
+    assert set(summary["threshold_policy"]) == {"fixed", "universal_q3"}
+    scores = pd.read_parquet(tmp_path / "run" / "scores.parquet")
+    assert not scores.duplicated([*KEY, "threshold_policy"]).any()
+
+    missing = command("vssl-rescore", "run=elsewhere", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "elsewhere/records.parquet: no such file" in missing.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_ends_with_one_table(is3_folder: Path, tmp_path: Path) -> None:
+    sweep = ("-m", "model=audio_blind,oracle", *of(is3_folder), "output_root=out")
+    done = command("vssl-evaluate", *sweep, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert {"sweep.md", "sweep.csv", "sweep_is3_corrected.png"} <= written
+    table = pd.read_csv(tmp_path / "out" / "sweep.csv")
+    f_loc = table[
+        (table["metric"] == "f_loc")
+        & (table["condition"] == "all")
+        & (table["threshold_policy"] == "universal_q3")
+    ].set_index("model")["value"]
+    assert f_loc["oracle"] == 1
+    assert f_loc["audio_blind"] < 0.1
+    assert "How to read it" in done.stdout
+    again = command("vssl-evaluate", *sweep, cwd=tmp_path)
+    assert again.stderr.count("already evaluated") == 2
+
+
+def test_devices_inside_a_sweep_are_refused(is3_folder: Path, tmp_path: Path) -> None:
+    sweep = ("-m", "model=audio_blind", *of(is3_folder), "trainer=ddp_sim", "output_root=out")
+    refused = command("vssl-evaluate", *sweep, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "trainer.devices=2 inside a sweep" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+@pytest.mark.parametrize("model", ["random", "ezvsl"])
+def test_two_processes_give_the_records_of_one(
+    shared: Path, seeded_checkpoint: Callable[..., Path], tmp_path: Path, model: str
+) -> None:
+    """13 samples: an odd number, which padding samplers get wrong."""
+    weights = [] if model == "random" else [f"model.weights={seeded_checkpoint(model)}"]
+    data = ("data=vggss", f"data.root={shared / 'data' / 'vggss_mini'}", *QUICK)
+    for trainer in ("cpu", "ddp_sim"):
+        done = command(
+            "vssl-evaluate", f"model={model}", *weights, *data, f"trainer={trainer}",
+            f"output_dir={trainer}", cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = (records(tmp_path / trainer) for trainer in ("cpu", "ddp_sim"))
+    pd.testing.assert_frame_equal(one[KEY], two[KEY])
+    if model == "random":
+        np.testing.assert_array_equal(maps(one), maps(two))
+    else:
+        # another composition of batches may round differently
+        np.testing.assert_allclose(maps(one), maps(two), atol=5e-6)
+    assert not list((tmp_path / "ddp_sim").glob("shard_*"))
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_no_half_file(is3_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("vssl-evaluate")), "model=random", *of(is3_folder),
+            "negatives.noise.draws=3000", "loader.batch_size=1", f"output_dir={folder}",
+        ],
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("shard_*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0, errors
+    assert not list(folder.glob("*.parquet*"))
+    assert not (folder / "run.json").exists()
+
+
+@pytest.mark.slow
+def test_wandb_keeps_the_summary_offline(is3_folder: Path, tmp_path: Path) -> None:
+    done = command(
+        "vssl-evaluate", "model=center", *of(is3_folder), "logger=wandb", "threshold=fixed",
+        "output_dir=run", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (logged,) = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
+    content = logged.read_bytes()
+    for key in (b"positive/ciou/fixed", b"all/f_loc/fixed"):
+        assert key in content
+
+
+@pytest.mark.slow
+def test_a_model_of_ones_own_from_a_config_dir(is3_folder: Path, tmp_path: Path) -> None:
+    """One file and one yaml outside of vssl."""
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "loudness.yaml").write_text(
+        "name: loudness\n_target_: loudness.Loudness\narguments: {}\nweights: null\nsha256: null\n"
+        "source: ''\nreleased: {}\n"
+        "image: {_target_: vssl.images.ImageTransform, size: 32}\n"
+        "frontend:\n  _target_: vssl.frontends.LogSpectrogram\n"
+        "  window: {_target_: vssl.audio.SpanWindow, start: 0, stop: 1}\n"
+    )
+    (tmp_path / "loudness.py").write_text(
+        "from vssl.models.base import LocalizationModel\n"
+        "class Loudness(LocalizationModel):\n"
+        "    map_size, value_range = (32, 32), (-1.0, 1.0)\n"
+        "    def encode_image(self, images):\n"
+        "        return images.mean(1).tanh()\n"
+        "    def encode_audio(self, inputs):\n"
+        "        return inputs.mean((1, 2, 3)).tanh()[:, None]\n"
+        "    def similarity(self, image_features, audio_features):\n"
+        "        return image_features[:, None] * audio_features[..., None]\n"
+    )
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "vssl.commands.evaluate", "--config-dir", "conf",
+            "model=loudness", *of(is3_folder), "output_dir=run",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = records(tmp_path / "run")
+    first = found[found["sample_id"] == found["sample_id"][0]]
+    by_condition = {c: maps(rows)[0] for c, rows in first.groupby("audio_condition")}
+    assert np.abs(by_condition["silence"] - by_condition["noise"]).max() > 1e-3

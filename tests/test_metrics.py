@@ -1,0 +1,197 @@
+"""Metrics: per-sample functions and F scores against formulas, edge cases, properties."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference import formulas
+from tests.reference.inputs import make_maps, reference_column
+from vssl.maps import binarize
+from vssl.metrics.auc import area_of_rejection, area_of_success
+from vssl.metrics.ciou import SuccessRate, consensus_iou
+from vssl.metrics.fscore import FAuc, FLoc, harmonic_mean
+from vssl.metrics.pia import image_area
+
+SHAPES = [(1, 1, 1), (4, 3, 5), (6, 14, 14), (3, 224, 224)]
+grid_points = st.sampled_from([float(point) for point in formulas.GRID])
+fractions = st.one_of(st.floats(0, 1), grid_points)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("threshold", [-1.0, 0.1, 0.5, 0.9, 2.0])
+def test_functions_equal_the_formulas(
+    shape: tuple[int, ...], dtype: torch.dtype, threshold: float
+) -> None:
+    maps, truth = make_maps(*shape, dtype=dtype)
+    masks = binarize(maps, threshold)
+    for found, name in ((consensus_iou(masks, truth), "ciou"), (image_area(masks), "pia")):
+        assert found.dtype == torch.float64
+        assert found.shape == shape[:1]
+        expected = reference_column(name, masks, truth)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_ground_truth_counts_every_pixel(dtype: torch.dtype) -> None:
+    # the votes are exact in half precision, sums of thousands of them are not
+    maps, truth = make_maps(3, 224, 224, dtype=dtype)
+    masks = maps > 0.4
+    expected = reference_column("ciou", masks, truth.float())
+    np.testing.assert_allclose(consensus_iou(masks, truth).numpy(), expected, rtol=0, atol=1e-9)
+
+
+def test_mixed_precision_counts_every_pixel() -> None:
+    # live metrics are updated where the trainer has autocast switched on
+    maps, truth = make_maps(3, 224, 224)
+    masks = maps > 0.4
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = consensus_iou(masks, truth), image_area(masks)
+    for values, name in zip(found, ("ciou", "pia"), strict=True):
+        expected = reference_column(name, masks, truth)
+        np.testing.assert_allclose(values.numpy(), expected, rtol=0, atol=1e-9)
+
+
+def test_any_consensus_weights() -> None:
+    generator = np.random.default_rng(3)
+    truth = torch.from_numpy(generator.random((4, 32, 32)) * (generator.random((4, 32, 32)) > 0.6))
+    masks = torch.from_numpy(generator.random((4, 32, 32)) > 0.5)
+    expected = reference_column("ciou", masks, truth)
+    np.testing.assert_allclose(consensus_iou(masks, truth).numpy(), expected, rtol=1e-12)
+
+
+def test_views_are_measured_like_copies() -> None:
+    maps, truth = make_maps(4, 9, 9)
+    masks = (maps > 0.5).transpose(1, 2)
+    shared_truth = truth[:1].expand(4, -1, -1)
+    expected = reference_column("ciou", masks, shared_truth)
+    np.testing.assert_allclose(consensus_iou(masks, shared_truth).numpy(), expected, rtol=1e-12)
+
+
+def halves(left: float, right: float) -> torch.Tensor:
+    return torch.tensor([float(left), float(right)]).repeat_interleave(4).expand(1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("mask", "truth", "ciou", "pia"),
+    [
+        pytest.param(halves(0, 0), halves(0, 0), math.nan, 0.0, id="both empty"),
+        pytest.param(halves(0, 0), halves(0, 1), 0.0, 0.0, id="empty mask"),
+        pytest.param(halves(0, 1), halves(0, 0), 0.0, 0.5, id="empty ground truth"),
+        pytest.param(halves(1, 1), halves(1, 1), 1.0, 1.0, id="all ones"),
+        pytest.param(halves(1, 1), halves(0, 1), 0.5, 1.0, id="all marked"),
+        pytest.param(halves(1, 0), halves(0, 1), 0.0, 0.5, id="disjoint"),
+        pytest.param(halves(0, 1), halves(0.5, 1), 2 / 3, 0.5, id="one vote missed"),
+        pytest.param(halves(1, 0), halves(0.5, 1), 1 / 3, 0.5, id="only the weak vote"),
+        pytest.param(halves(1, 1), halves(0.5, 0), 1 / 3, 1.0, id="weak vote and beside"),
+    ],
+)
+def test_edge_cases_by_hand(
+    mask: torch.Tensor, truth: torch.Tensor, ciou: float, pia: float
+) -> None:
+    assert consensus_iou(mask > 0, truth).item() == pytest.approx(ciou, abs=1e-12, nan_ok=True)
+    assert image_area(mask > 0).item() == pia
+
+
+@given(seed=st.integers(0, 2**20), levels=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+@settings(deadline=None, max_examples=40)
+def test_bounds_and_a_higher_threshold_marks_less(seed: int, levels: tuple[float, float]) -> None:
+    maps, truth = make_maps(3, 12, 12, seed=seed)
+    low, high = (binarize(maps, level) for level in sorted(levels))
+    assert torch.all(image_area(low) >= image_area(high))
+    for masks in (low, high):
+        for values in (consensus_iou(masks, truth), image_area(masks)):
+            kept = values[~values.isnan()]
+            assert torch.all((kept >= 0) & (kept <= 1))
+
+
+@given(values=st.lists(st.one_of(fractions, st.just(math.nan)), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=80)
+def test_areas_are_the_trapezoids_under_the_curves(values: list[float]) -> None:
+    column = np.array(values)
+    for area, of_set, curve in (
+        (area_of_success, formulas.auc, formulas.success_curve),
+        (area_of_rejection, formulas.auc_n, formulas.rejection_curve),
+    ):
+        found = area(torch.from_numpy(column))
+        assert np.array_equal(found.isnan().numpy(), np.isnan(column))
+        assert torch.all(found.isnan() | ((found >= 0.025 - 1e-12) & (found <= 1 + 1e-12)))
+        if not np.isnan(column).all():
+            mean = formulas.mean(found.numpy())
+            assert mean == pytest.approx(of_set(column), abs=1e-12)
+            expected = sklearn.metrics.auc(formulas.GRID, curve(column))
+            assert mean == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("index", range(21))
+def test_values_at_grid_points_count_as_reached(index: int) -> None:
+    point = float(formulas.GRID[index])
+    values = torch.tensor(
+        [point, np.nextafter(point, -1), np.nextafter(point, 2)], dtype=torch.float64
+    )
+    success = [formulas.auc(np.array([v])) for v in values.tolist()]
+    rejection = [formulas.auc_n(np.array([v])) for v in values.tolist()]
+    np.testing.assert_allclose(area_of_success(values).numpy(), success, atol=1e-12)
+    np.testing.assert_allclose(area_of_rejection(values).numpy(), rejection, atol=1e-12)
+
+
+def test_the_grid_is_made_of_products() -> None:
+    # 3 x 0.05 is a little more than 0.15, so 0.15 does not reach it (QUIRKS 39)
+    assert area_of_success(torch.tensor([0.15], dtype=torch.float64)).item() == pytest.approx(0.125)
+    assert area_of_success(torch.tensor([0.2], dtype=torch.float64)).item() == pytest.approx(0.225)
+
+
+def test_success_rate_at_exactly_one_half() -> None:
+    below = math.nextafter(0.5, 0)
+    found = SuccessRate.from_column(torch.tensor([below, 0.5, math.nan], dtype=torch.float64))
+    assert found[:2].tolist() == [0.0, 1.0]
+    assert found[2].isnan()
+
+
+@given(first=fractions, second=fractions)
+@settings(deadline=None, max_examples=60)
+def test_harmonic_mean(first: float, second: float) -> None:
+    found = float(harmonic_mean(np.array(first), np.array(second)))
+    expected = formulas.harmonic_mean(first, second)
+    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@given(
+    positive=fractions,
+    negatives=st.dictionaries(
+        st.sampled_from(["silence", "noise", "offscreen"]), fractions, min_size=1
+    ),
+)
+@settings(deadline=None, max_examples=60)
+def test_f_scores_equal_the_formulas(positive: float, negatives: dict[str, float]) -> None:
+    arrays = {name: np.array(value) for name, value in negatives.items()}
+    for metric, formula in ((FLoc, formulas.f_loc), (FAuc, formulas.f_auc)):
+        found = float(metric.combine(np.array(positive), arrays))
+        assert found == pytest.approx(formula(positive, negatives), abs=1e-12, nan_ok=True)
+
+
+def test_f_scores_of_ideal_deaf_and_empty_models() -> None:
+    one, zero = np.array(1.0), np.array(0.0)
+    assert FLoc.combine(one, {"silence": zero, "noise": zero}) == 1
+    assert FLoc.combine(one, {"silence": one, "noise": one}) == 0
+    assert FLoc.combine(zero, {"silence": zero}) == 0
+    assert np.isnan(FLoc.combine(zero, {"silence": one}))
+    assert np.isnan(FAuc.combine(zero, {"silence": zero}))
+
+
+def test_f_scores_combine_resamples_one_by_one() -> None:
+    generator = np.random.default_rng(0)
+    positive, silence, noise = generator.random((3, 7))
+    found = FLoc.combine(positive, {"silence": silence, "noise": noise})
+    expected = [
+        formulas.f_loc(p, {"silence": s, "noise": n})
+        for p, s, n in zip(positive, silence, noise, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

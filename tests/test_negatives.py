@@ -1,0 +1,269 @@
+"""Audio conditions one by one: what they draw, and what they make."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference.samples import make_sample, unheard
+from vssl.checks import UsageError
+from vssl.negatives.base import Positive
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.silence import Silence
+from vssl.randomness import generator_for
+from vssl.types import AudioClip, AudioRequest, Sample
+
+few = settings(deadline=None, max_examples=50)
+keys = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["a", "b", "1"])), max_size=4)
+
+# five classes of very different size
+SAMPLES = [
+    make_sample(f"{category}{number}", category)
+    for category, count in (("dog", 1), ("bell", 2), ("train", 12), ("rain", 4), ("cat", 1))
+    for number in range(count)
+]
+
+
+def requests(condition: Noise | Offscreen, samples: list[Sample], seed: int = 0) -> dict:
+    return {
+        (sample.sample_id, draw): condition.request(sample, draw=draw, seed=seed, length=100)
+        for sample in samples
+        for draw in range(condition.draws)
+    }
+
+
+class TestGenerator:
+    @few
+    @given(first=keys, second=keys)
+    def test_equal_keys_and_only_they_give_equal_draws(self, first: list, second: list) -> None:
+        draws = [generator_for(*k).integers(2**62, size=2).tolist() for k in (first, second)]
+        assert (draws[0] == draws[1]) == (first == second)
+
+    def test_draws_are_the_same_on_every_machine(self) -> None:
+        # fixed numbers: a change of the generator changes every recorded run
+        digest = hashlib.sha256(b"(0, 'dog', 'offscreen', 3)").digest()
+        words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
+        expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+        found = generator_for(0, "dog", "offscreen", 3)
+        assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
+
+    def test_streams_are_independent_and_uniform(self) -> None:
+        first = [generator_for(0, f"sample{n}", "noise", 0).random() for n in range(3000)]
+        assert scipy.stats.kstest(first, "uniform").pvalue > 0.01
+        assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.05
+
+
+class TestOffscreen:
+    @few
+    @given(
+        order=st.permutations(SAMPLES),
+        asked=st.sets(st.sampled_from(SAMPLES), min_size=1),
+        seed=st.integers(0, 3),
+    )
+    def test_order_and_subset_do_not_matter(
+        self, order: list[Sample], asked: set[Sample], seed: int
+    ) -> None:
+        usual, shuffled = Offscreen(draws=3), Offscreen(draws=3)
+        usual.prepare(SAMPLES)
+        shuffled.prepare(order)
+        everything = requests(usual, SAMPLES, seed)
+        for key, request in requests(shuffled, list(asked), seed).items():
+            assert request == everything[key]
+
+    def test_other_seeds_and_draws_differ(self) -> None:
+        condition = Offscreen(draws=2)
+        condition.prepare(SAMPLES)
+        first, other = requests(condition, SAMPLES, 0), requests(condition, SAMPLES, 1)
+        assert sum(first[key] != other[key] for key in first) > len(first) / 2
+        changed = [first[s.sample_id, 0] != first[s.sample_id, 1] for s in SAMPLES]
+        assert sum(changed) > len(SAMPLES) / 2
+
+    def test_a_choice_is_another_samples_positive(self) -> None:
+        condition = Offscreen(draws=4)
+        condition.prepare(SAMPLES)
+        positives = {Positive().request(s, draw=0, seed=0, length=0) for s in SAMPLES}
+        assert set(requests(condition, SAMPLES).values()) <= positives
+
+    @few
+    @given(seed=st.integers(0, 1000))
+    def test_never_a_class_in_the_picture(self, seed: int) -> None:
+        pairs = [("dog", "bell"), ("bell", "train"), ("rain", "dog"), ("cat", "train")]
+        samples = [
+            make_sample(f"{a}_{b}_{n}_{sounding}", sounding, (a, b))
+            for n, (a, b) in enumerate(pairs)
+            for sounding in (a, b)
+        ]
+        condition = Offscreen(draws=5)
+        condition.prepare(samples)
+        category = {s.sample_id: s.category for s in samples}
+        seen = {s.sample_id: s.image_categories for s in samples}
+        for (sample_id, _), request in requests(condition, samples, seed).items():
+            assert category[request.source_id] not in seen[sample_id]
+
+    def test_classes_are_uniform_and_clips_within_them(self) -> None:
+        condition = Offscreen(draws=4000)
+        condition.prepare(SAMPLES)
+        dog = SAMPLES[0]
+        chosen = Counter(r.source_id for r in requests(condition, [dog]).values())
+        classes = Counter[str]()
+        for source, count in chosen.items():
+            classes[source.rstrip("0123456789")] += count
+        assert set(classes) == {"bell", "train", "rain", "cat"}
+        assert scipy.stats.chisquare(list(classes.values())).pvalue > 0.01
+        trains = [chosen[f"train{n}"] for n in range(12)]
+        assert scipy.stats.chisquare(trains).pvalue > 0.01
+
+    def test_impossible(self) -> None:
+        samples = [make_sample("a", "dog", ("dog", "bell")), make_sample("b", "bell", ("bell",))]
+        with pytest.raises(
+            UsageError,
+            match=r"negatives.offscreen: 1 images hold every class of the test set \(bell, dog\),"
+            r" so no sound is offscreen for them, e.g. a\.",
+        ):
+            Offscreen().prepare(samples)
+
+    def test_no_draws(self) -> None:
+        with pytest.raises(ValueError, match="Expected `draws` to be at least 1, but got 0"):
+            Offscreen(draws=0)
+
+
+def make_noise(
+    condition: Noise, sample: str = "a", *, draw: int = 0, length: int = 100
+) -> AudioClip:
+    request = condition.request(make_sample(sample, "dog"), draw=draw, seed=0, length=length)
+    return condition.make(request, unheard)
+
+
+class TestNoise:
+    def test_is_standard_normal_and_white(self) -> None:
+        clip = make_noise(Noise(), length=160_000)
+        assert clip.samples.shape == (1, 160_000)
+        assert clip.samples.dtype == np.float32
+        assert clip.rate == 16_000
+        noise = clip.samples[0].astype(float)
+        assert abs(noise.mean()) < 4 / np.sqrt(noise.size)
+        assert abs(noise.std() - 1) < 4 / np.sqrt(2 * noise.size)
+        assert scipy.stats.kstest(noise, "norm").pvalue > 0.01
+        assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 4 / np.sqrt(noise.size)
+
+    @few
+    @given(lengths=st.tuples(st.integers(1, 500), st.integers(1, 500)), draw=st.integers(0, 9))
+    def test_the_shorter_begins_the_longer(self, lengths: tuple[int, int], draw: int) -> None:
+        short, long = (
+            make_noise(Noise(), draw=draw, length=length).samples for length in sorted(lengths)
+        )
+        np.testing.assert_array_equal(short, long[:, : short.shape[1]])
+
+    def test_one_waveform_per_draw_is_shared(self) -> None:
+        condition = Noise(draws=3)
+        assert len(set(requests(condition, SAMPLES).values())) == 3
+        waveforms = [make_noise(condition, draw=draw).samples for draw in range(3)]
+        assert len({w.tobytes() for w in waveforms}) == 3
+
+    def test_per_sample_draws_afresh(self) -> None:
+        condition = Noise(draws=3, per="sample")
+        assert len(set(requests(condition, SAMPLES).values())) == 3 * len(SAMPLES)
+        assert (make_noise(condition, "a").samples != make_noise(condition, "b").samples).all()
+
+    @pytest.mark.parametrize("per", ["draw", "sample"])
+    def test_seeds_differ(self, per: str) -> None:
+        condition = Noise(per=per)  # type: ignore[arg-type]
+        first, other = (
+            condition.make(condition.request(SAMPLES[0], draw=0, seed=s, length=50), unheard)
+            for s in (0, 1)
+        )
+        assert (first.samples != other.samples).all()
+
+    def test_level(self) -> None:
+        loud, soft = make_noise(Noise(level=1.0)), make_noise(Noise(level=0.1))
+        np.testing.assert_allclose(soft.samples, 0.1 * loud.samples, rtol=1e-6)
+
+    @pytest.mark.parametrize("shape", [(70,), (1, 70), (4, 70)])
+    def test_from_npy(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        bank = np.random.default_rng(0).standard_normal(shape)
+        np.save(tmp_path / "bank.npy", bank)
+        condition = Noise(draws=9, file=str(tmp_path / "bank.npy"))
+        rows = np.atleast_2d(bank)
+        assert condition.draws == len(rows)
+        for draw, row in enumerate(rows):
+            for length in (10, 70, 200):
+                found = make_noise(condition, draw=draw, length=length).samples
+                expected = [row[i % 70] for i in range(length)]
+                np.testing.assert_allclose(found, [expected], rtol=1e-6)
+        # one waveform for all samples and seeds
+        assert len({r for s in (0, 1) for r in requests(condition, SAMPLES, s).values()}) == len(
+            rows
+        )
+
+    def test_from_wav(self, tmp_path: Path) -> None:
+        both = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+        soundfile.write(tmp_path / "bank.wav", both, 16_000, subtype="FLOAT")
+        condition = Noise(file=str(tmp_path / "bank.wav"))
+        assert condition.draws == 1
+        found = make_noise(condition, length=120).samples
+        np.testing.assert_allclose(found, [np.resize(both.mean(axis=1), 120)], atol=1e-6)
+
+    def test_bad_options(self) -> None:
+        with pytest.raises(ValueError, match=r"`negatives.noise.level` to be greater than 0"):
+            Noise(level=0)
+        with pytest.raises(UsageError, match=r"`negatives.noise.per` to be one of draw, sample"):
+            Noise(per="image")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="Expected `draws` to be at least 1, but got -1"):
+            Noise(draws=-1)
+
+    @pytest.mark.parametrize(
+        ("array", "message"),
+        [
+            (np.zeros((2, 3, 4)), r"expected noise as \[T\] or \[draws, T\] numbers.*\[2, 3, 4\]"),
+            (np.zeros(0), r"expected noise as \[T\] or \[draws, T\] numbers"),
+            (np.array(["a", "b"]), r"expected noise as \[T\] or \[draws, T\] numbers, but got <U1"),
+            (np.array([1j, 2]), r"expected noise as \[T\] or \[draws, T\] numbers"),
+            (np.array([1.0, np.nan]), "holds NaN or infinite values"),
+            (np.array([1, None], dtype=object), r"not a \.npy array"),
+        ],
+    )
+    def test_bad_arrays(self, tmp_path: Path, array: np.ndarray, message: str) -> None:
+        path = tmp_path / "bank.npy"
+        np.save(path, array, allow_pickle=True)
+        with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: {message}"):
+            Noise(file=str(path))
+
+    def test_bad_files(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"none.npy: no such file \(negatives.noise.file\)"):
+            Noise(file=str(tmp_path / "none.npy"))
+        with pytest.raises(UsageError, match=r"none.wav: no such file"):
+            Noise(file=str(tmp_path / "none.wav"))
+        for content in (b"", b"text, not numbers"):
+            (tmp_path / "text.npy").write_bytes(content)
+            with pytest.raises(UsageError, match=r"text.npy: not a .npy array"):
+                Noise(file=str(tmp_path / "text.npy"))
+
+
+def test_silence_is_zeros_of_the_clips_length() -> None:
+    condition = Silence()
+    assert condition.draws == 1
+    made = {condition.request(s, draw=0, seed=7, length=33) for s in SAMPLES}
+    assert made == {AudioRequest("silence", length=33)}
+    clip = condition.make(made.pop(), unheard)
+    assert clip.samples.dtype == np.float32
+    np.testing.assert_array_equal(clip.samples, np.zeros((1, 33)))
+
+
+@pytest.mark.parametrize("condition", [Positive(), Offscreen()])
+def test_files_are_heard_as_they_are(condition: Positive | Offscreen) -> None:
+    clips = {s.sample_id: AudioClip(np.full((1, 5), n, np.float32)) for n, s in enumerate(SAMPLES)}
+    condition.prepare(SAMPLES)
+    request = condition.request(SAMPLES[3], draw=0, seed=0, length=99)
+    assert condition.make(request, clips.__getitem__) is clips[request.source_id]
+    if isinstance(condition, Positive):
+        assert request.source_id == SAMPLES[3].sample_id

@@ -1,0 +1,295 @@
+"""The audio plan of a run and the manifest that replays it."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference.samples import make_sample
+from vssl.data.is3 import IS3
+from vssl.data.vggss import VGGSS
+from vssl.negatives.base import AudioCondition
+from vssl.negatives.manifest import (
+    COLUMNS,
+    ManifestError,
+    ManifestRow,
+    read_manifest,
+    render_manifest,
+)
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.plan import AudioPlan, make_plan
+from vssl.negatives.silence import Silence
+from vssl.types import POSITIVE, AudioRequest, Sample
+
+few = settings(deadline=None, max_examples=40)
+HEADER = ",".join(COLUMNS)
+
+
+def make_samples(count: int, *, lengths: Sequence[int] = (160,)) -> list[Sample]:
+    names = ("dog", "bell", "train")
+    return [
+        make_sample(f"s{n}", names[n % 3], length=lengths[n % len(lengths)]) for n in range(count)
+    ]
+
+
+def conditions(draws: int = 4, *, per: str = "draw") -> list[AudioCondition]:
+    return [Silence(), Noise(draws=draws, per=per), Offscreen(draws=draws)]  # type: ignore[arg-type]
+
+
+@few
+@given(
+    count=st.integers(2, 15),
+    draws=st.integers(1, 6),
+    per=st.sampled_from(["draw", "sample"]),
+    lengths=st.lists(st.integers(100, 103), min_size=1, max_size=3, unique=True),
+    fixed=st.booleans(),
+    apart=st.sets(st.sampled_from(["silence", "noise", "offscreen"])),
+)
+def test_every_distinct_input_is_encoded_once(
+    count: int, draws: int, per: str, lengths: list[int], fixed: bool, apart: set[str]
+) -> None:
+    samples = make_samples(count, lengths=lengths)
+    plan = make_plan(
+        samples,
+        conditions(draws, per=per),
+        seed=0,
+        made_length=50 if fixed else None,
+        shared_frontend={name: name for name in apart},
+    )
+
+    sizes = 1 if fixed else len({s.audio_length for s in samples})
+    noises = draws * (count if per == "sample" else sizes)
+    chosen = {row.audio_source_id for row in plan.manifest if row.condition == "offscreen"}
+    # an offscreen clip is another sample's positive, unless it is prepared in another way
+    offscreen = len(chosen) if "offscreen" in apart else 0
+    assert len(plan.distinct) == count + sizes + noises + offscreen
+    assert len(set(plan.distinct)) == len(plan.distinct)
+    assert set(plan.index.ravel()) == set(range(len(plan.distinct)))
+
+
+@pytest.mark.parametrize("apart", [(), ("offscreen",), ("silence", "noise")])
+def test_index_points_at_what_each_image_meets(apart: tuple[str, ...]) -> None:
+    samples = make_samples(7, lengths=(100, 101))
+    everyone = conditions(3)
+    plan = make_plan(samples, everyone, seed=5, shared_frontend={name: name for name in apart})
+
+    names = ["silence", *["noise"] * 3, *["offscreen"] * 3]
+    draws = [0, 0, 1, 2, 0, 1, 2]
+    assert plan.pairings == ((POSITIVE, 0), *zip(names, draws, strict=True))
+    assert plan.index.shape == (7, 8)
+    by_name = {condition.name: condition for condition in everyone}
+    for n, sample in enumerate(samples):
+        expected = [(POSITIVE, AudioRequest(POSITIVE, sample.sample_id))]
+        for name, draw in zip(names, draws, strict=True):
+            request = by_name[name].request(sample, draw=draw, seed=5, length=sample.audio_length)
+            expected.append((name if name in apart else POSITIVE, request))
+        assert [plan.distinct[k] for k in plan.index[n]] == expected
+
+
+def test_made_length_holds_for_made_audio_alone() -> None:
+    plan = make_plan(make_samples(3), conditions(2), seed=0, made_length=48_000)
+    lengths = {r.condition: r.length for _, r in plan.distinct}
+    assert lengths == {POSITIVE: 0, "silence": 48_000, "noise": 48_000}
+
+
+@few
+@given(order=st.permutations(range(9)), seed=st.integers(0, 3))
+def test_order_of_samples_does_not_matter(order: list[int], seed: int) -> None:
+    samples = make_samples(9)
+    usual = make_plan(samples, conditions(), seed=seed)
+    shuffled = make_plan([samples[n] for n in order], conditions(), seed=seed)
+    assert set(usual.manifest) == set(shuffled.manifest)
+
+
+def test_manifest_has_a_row_for_each_negative() -> None:
+    samples = make_samples(5)
+    plan = make_plan(samples, conditions(2), seed=3)
+    keys = [(row.sample_id, row.condition, row.draw) for row in plan.manifest]
+    assert keys == [(s.sample_id, *pair) for s in samples for pair in plan.pairings[1:]]
+    assert {row.seed for row in plan.manifest} == {3}
+    for row in plan.manifest:
+        assert bool(row.audio_source_id) == (row.condition == "offscreen")
+
+
+def test_positives_alone() -> None:
+    plan = make_plan(make_samples(4), [], seed=0)
+    assert plan.pairings == ((POSITIVE, 0),)
+    assert plan.index.tolist() == [[0], [1], [2], [3]]
+    assert plan.manifest == ()
+
+
+class TestReplay:
+    def replay(
+        self, rows: Sequence[ManifestRow], samples: list[Sample], draws: int = 4
+    ) -> AudioPlan:
+        return make_plan(
+            samples, conditions(draws), seed=99, manifest=rows, manifest_path=Path("rows.csv")
+        )
+
+    def test_gives_the_same_plan(self) -> None:
+        samples = make_samples(8)
+        plan = make_plan(samples, conditions(), seed=3)
+        again = self.replay(plan.manifest, samples)
+        assert again.manifest == plan.manifest
+        assert again.distinct == plan.distinct
+        assert (again.index == plan.index).all()
+        # without the manifest, the other seed gives other choices
+        assert make_plan(samples, conditions(), seed=99).manifest != plan.manifest
+
+    @pytest.mark.parametrize(
+        ("dataset", "reader", "images"),
+        [("vggss_mini", VGGSS, 13), ("is3_mini", IS3, 24)],
+    )
+    def test_golden_choices(
+        self, shared: Path, dataset: str, reader: type[VGGSS | IS3], images: int
+    ) -> None:
+        path = shared / "golden" / "dev" / dataset / "negatives_manifest.csv"
+        samples = reader(shared / "data" / dataset).check().samples
+        plan = make_plan(
+            samples, conditions(10), seed=0, manifest=read_manifest(path), manifest_path=path
+        )
+        with path.open(newline="") as file:
+            expected = {tuple(row[name] for name in COLUMNS) for row in csv.DictReader(file)}
+        offscreen = [row for row in plan.manifest if row.condition == "offscreen"]
+        assert len(offscreen) == len(expected) == 10 * images
+        assert {
+            (r.sample_id, r.condition, str(r.draw), r.audio_source_id, str(r.seed))
+            for r in offscreen
+        } == expected
+        # the manifest says nothing about noise: it is drawn under the run's own seed
+        assert {r.seed for r in plan.manifest if r.condition == "noise"} == {0}
+
+    def test_fewer_draws(self, caplog: pytest.LogCaptureFixture) -> None:
+        samples = make_samples(4)
+        rows = make_plan(samples, conditions(2), seed=3).manifest
+        plan = self.replay(rows, samples, draws=5)
+        assert plan.manifest == rows
+        assert "rows.csv: holds 2 draws of noise, so 2 are evaluated, not 5" in caplog.text
+        assert "rows.csv: holds 2 draws of offscreen, so 2 are evaluated" in caplog.text
+
+    def test_more_draws_than_asked(self) -> None:
+        samples = make_samples(4)
+        rows = make_plan(samples, conditions(5), seed=3).manifest
+        plan = self.replay(rows, samples, draws=2)
+        assert plan.manifest == tuple(row for row in rows if row.draw < 2)
+
+    def test_missing_rows(self) -> None:
+        samples = make_samples(4)
+        rows = [
+            row
+            for row in make_plan(samples, conditions(3), seed=3).manifest
+            if (row.sample_id, row.condition, row.draw) != ("s2", "offscreen", 1)
+        ]
+        with pytest.raises(
+            ManifestError,
+            match=r"rows.csv: lacks 1 choices for offscreen, e.g. sample s2, draw 1\.",
+        ):
+            self.replay(rows, samples, draws=3)
+
+    def test_unknown_source(self) -> None:
+        samples = make_samples(4)
+        rows = [
+            replace(row, audio_source_id="elsewhere") if row.audio_source_id else row
+            for row in make_plan(samples, conditions(1), seed=3).manifest
+        ]
+        with pytest.raises(
+            ManifestError,
+            match=r"rows.csv: 1 audio sources are not in the test set, e.g. elsewhere",
+        ):
+            self.replay(rows, samples)
+
+    def test_a_choice_without_a_clip_is_no_choice(self) -> None:
+        # drawing one instead would evaluate something that the manifest does not say
+        samples = make_samples(4)
+        rows = [
+            replace(row, audio_source_id="") if row.condition == "offscreen" else row
+            for row in make_plan(samples, conditions(1), seed=3).manifest
+        ]
+        with pytest.raises(ManifestError, match=r"rows\.csv"):
+            self.replay(rows, samples, draws=1)
+
+    def test_other_samples_are_left_out(self, caplog: pytest.LogCaptureFixture) -> None:
+        samples = make_samples(9)
+        # the kept ones are each other's sources
+        kept = samples[:6]
+        rows = make_plan(kept, conditions(), seed=3).manifest
+        others = tuple(replace(row, sample_id=f"other-{row.sample_id}") for row in rows)
+        assert self.replay(rows + others, kept).manifest == rows
+        assert "rows.csv: left out 6 samples that are not in this test set" in caplog.text
+
+    def test_class_in_the_picture_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        samples = make_samples(6)
+        rows = [ManifestRow(s.sample_id, "offscreen", 0, s.sample_id, 1) for s in samples]
+        plan = make_plan(
+            samples, [Offscreen(draws=1)], seed=0, manifest=rows, manifest_path=Path("rows.csv")
+        )
+        assert plan.index[:, 0].tolist() == plan.index[:, 1].tolist()
+        assert "rows.csv: 6 choices play a class that is in the picture" in caplog.text
+
+
+# file names: no control characters and nothing that UTF-8 cannot hold
+names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=8)
+
+
+@few
+@given(
+    rows=st.lists(
+        st.builds(
+            ManifestRow,
+            names,
+            st.sampled_from(["noise", "offscreen"]),
+            st.integers(0, 9),
+            st.one_of(st.just(""), names),
+            st.integers(0, 2**40),
+        ),
+        unique_by=lambda row: (row.sample_id, row.condition, row.draw),
+        max_size=6,
+    )
+)
+def test_what_is_written_can_be_read(
+    rows: list[ManifestRow], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("manifest") / "rows.csv"
+    path.write_text(render_manifest(rows), encoding="utf-8", newline="")
+    assert read_manifest(path) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{HEADER}\na,offscreen,0,b,1\na,offscreen,0,c,1\n", r": \('a', 'offscreen', 0\) stands"),
+        (f"{HEADER}\na,offscreen,0,b,1\na,offscreen,one,c,1\n", ", line 3: invalid literal"),
+        (f"{HEADER}\na,offscreen,0,b,x\n", ", line 2: invalid literal"),
+        (f"{HEADER}\na,offscreen\n", ", line 2: "),
+        (f"{HEADER}\na,offscreen,0\n", ", line 2: "),
+        ("sample_id,draw,seed\na,0,1\n", ": lacks the columns condition, audio_source_id; a man"),
+        ("", f": lacks the columns {', '.join(COLUMNS)}"),
+        ("a,offscreen,0,b,1\n", ": lacks the columns"),
+    ],
+    ids=["twice", "draw", "seed", "short", "shorter", "columns", "empty", "no header"],
+)
+def test_bad_manifests(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(ManifestError, match=f"^{re.escape(str(path))}{message}") as caught:
+        read_manifest(path)
+    assert "(negatives.manifest)" in str(caught.value)
+
+
+def test_manifest_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ManifestError, match=r"rows\.csv"):
+        read_manifest(tmp_path / "rows.csv")
+
+
+def test_missing_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"none.csv: no such file \(negatives.manifest\)"):
+        read_manifest(tmp_path / "none.csv")

@@ -1,0 +1,272 @@
+"""Whole runs on small test sets: the same whatever cannot matter, resumable, replayable."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.running import FAST, KEY, composed, maps, records, run
+from vssl.checks import UsageError
+from vssl.commands.evaluate import evaluate
+from vssl.models.baselines import Constant
+from vssl.records.score import MANIFEST_FILE, SUMMARY_FILE
+from vssl.records.store import read_provenance
+from vssl.types import ImageBatch
+
+DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
+
+
+class TooHigh(Constant):
+    """A user's model whose maps leave the range that it declares."""
+
+    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
+        return super().localize(batch, audio_features) + 0.5
+
+
+def on(folder: Path) -> tuple[str, ...]:
+    return (f"data={folder.name}", f"data.root={folder}", *DRAWS)
+
+
+def test_every_row_is_there_once_with_its_facts(is3_folder: Path, tmp_path: Path) -> None:
+    run(tmp_path / "run", "model=random", *on(is3_folder))
+    found = records(tmp_path / "run")
+    assert len(found) == 6 * (1 + 1 + 2 + 2)
+    assert not found.duplicated(KEY).any()
+    entries = {
+        Path(e["image"]).stem: e
+        for e in json.loads((is3_folder / "IS3_annotation.json").read_text())
+    }
+    for _, row in found.iterrows():
+        assert [list(b) for b in row["boxes"]] == [entries[row["sample_id"]]["gt_box"]]
+        assert row["category"] == row["sample_id"].rsplit("_", 1)[1]
+        assert row["image_group"] == row["sample_id"].rsplit("_", 1)[0]
+        assert len(row["similarity_map"]) == row["map_height"] * row["map_width"] == 196
+        assert row["similarity_max"] == max(row["similarity_map"])
+        assert row["similarity_min"] == min(row["similarity_map"])
+        if row["audio_condition"] == "offscreen":
+            assert row["audio_source_id"].rsplit("_", 1)[1] not in row["image_group"].split("_")
+        elif row["audio_condition"] == "positive":
+            assert row["audio_source_id"] == row["sample_id"]
+        else:
+            assert pd.isna(row["audio_source_id"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("loader.batch_size=1",),
+        ("loader.batch_size=4", "loader.audio_batch_size=3"),
+        ("loader.num_workers=2",),
+    ],
+)
+def test_batch_size_and_workers_cannot_matter(
+    vggss_folder: Path, tmp_path: Path, change: tuple[str, ...]
+) -> None:
+    run(tmp_path / "one", "model=random", *on(vggss_folder))
+    run(tmp_path / "two", "model=random", *on(vggss_folder), *change)
+    pd.testing.assert_frame_equal(records(tmp_path / "one"), records(tmp_path / "two"))
+
+
+def test_a_finished_run_is_taken_and_another_is_protected(
+    vggss_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    first = run(folder, "model=random", *on(vggss_folder), "threshold=fixed")
+    written = (folder / "records.parquet").stat().st_mtime_ns
+    with caplog.at_level("INFO"):
+        again = run(folder, "model=random", *on(vggss_folder), "threshold=fixed")
+    assert "already evaluated" in caplog.text
+    pd.testing.assert_frame_equal(first, again)
+
+    more = run(folder, "model=random", *on(vggss_folder), "threshold=standard")
+    assert (folder / "records.parquet").stat().st_mtime_ns == written
+    assert set(more["threshold_policy"]) > set(first["threshold_policy"])
+
+    with pytest.raises(UsageError, match=r"another configuration.*force=true"):
+        run(folder, "model=center", *on(vggss_folder))
+    run(folder, "model=center", *on(vggss_folder), "force=true")
+    assert read_provenance(folder / "records.parquet")["model"] == "center"
+
+
+def test_a_manifest_is_written_and_replayed(is3_folder: Path, tmp_path: Path) -> None:
+    run(tmp_path / "first", "model=random", *on(is3_folder), "seed=7")
+    manifest = tmp_path / "first" / MANIFEST_FILE
+    rows = pd.read_csv(manifest, keep_default_na=False)
+    assert list(rows.columns) == ["sample_id", "condition", "draw", "audio_source_id", "seed"]
+    assert len(rows) == 6 * (1 + 2 + 2)
+    run(tmp_path / "again", "model=random", *on(is3_folder), f"negatives.manifest={manifest}")
+    assert (tmp_path / "again" / MANIFEST_FILE).read_text() == manifest.read_text()
+    chosen = [records(tmp_path / name)["audio_source_id"] for name in ("first", "again")]
+    pd.testing.assert_series_equal(*chosen)
+
+
+def test_live_metrics_equal_the_records(vggss_folder: Path, tmp_path: Path) -> None:
+    """Two roads to one number: torchmetrics during the run, aggregation afterwards."""
+    csv = (
+        "logger=csv",
+        f"logger.csv.save_dir={tmp_path / 'run'}",
+        "live=[fixed,half_image]",
+        "loader.batch_size=4",
+    )
+    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), *csv)
+    logged = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv").bfill().iloc[0]
+    live = {
+        name.removeprefix("live/"): logged[name]
+        for name in logged.index
+        if name.startswith("live/")
+    }
+    assert len(live) == 2 * (4 + 2 + 2 + 3)
+    for name, value in live.items():
+        condition, metric, policy = name.split("/")
+        row = summary[
+            (summary["condition"] == condition)
+            & (summary["metric"] == metric)
+            & (summary["threshold_policy"] == policy)
+        ]
+        assert value == pytest.approx(row["value"].item(), abs=1e-12)
+        assert logged[name.removeprefix("live/")] == row["value"].item()
+
+
+def test_the_oracle_is_perfect_and_a_deaf_model_is_not(is3_folder: Path, tmp_path: Path) -> None:
+    oracle = run(tmp_path / "oracle", "model=oracle", *on(is3_folder), "threshold=standard")
+    value = oracle.set_index(["threshold_policy", "condition", "metric"])["value"]
+    for policy in ("fixed", "half_image", "universal_max", "universal_max10", "universal_q3"):
+        assert value[policy, "positive", "ciou"] == 1
+        assert value[policy, "all", "f_loc"] == 1
+        assert value[policy, "all", "f_auc"] == 1
+    # strict masks mark one pixel fewer than the object has
+    assert value["object_area", "positive", "ciou"] == pytest.approx(1, abs=1e-3)
+
+    blind = run(tmp_path / "blind", "model=audio_blind", *on(is3_folder), "threshold=fixed")
+    area = blind[blind["metric"] == "pia"].set_index("condition")["value"]
+    assert area["positive"] > 0
+    assert np.allclose(area, area["positive"])
+
+
+def test_undefined_maps_are_counted_and_never_zero(
+    vggss_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A user's own model that gives NaN for one image."""
+    module = tmp_path / "mine.py"
+    module.write_text(
+        "import torch\n"
+        "from vssl.models.baselines import Constant\n"
+        "class Broken(Constant):\n"
+        "    def localize(self, batch, audio_features):\n"
+        "        maps = super().localize(batch, audio_features).clone()\n"
+        "        for n, name in enumerate(batch.sample_ids):\n"
+        "            if name == 'clip2_000010':\n"
+        "                maps[n, :, 0, 0] = torch.nan\n"
+        "        return maps\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    summary = run(
+        tmp_path / "run", "model=constant", "model._target_=mine.Broken", *on(vggss_folder)
+    )
+    assert "6 similarity maps hold NaN" in caplog.text
+    ciou = summary[(summary["metric"] == "ciou") & (summary["threshold_policy"] == "fixed")]
+    positive = ciou[ciou["condition"] == "positive"].iloc[0]
+    assert (positive["n"], positive["n_undefined"]) == (5, 1)
+
+
+def test_a_model_outside_its_declared_range_stops_the_run(
+    vggss_folder: Path, tmp_path: Path
+) -> None:
+    class_path = "model._target_=tests.test_runs.TooHigh"
+    with pytest.raises(ValueError, match=r"value_range \[0.0, 1.0\].*1.5"):
+        run(tmp_path / "run", "model=constant", class_path, *on(vggss_folder))
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left == set(), "no half file, no run.json"
+
+
+def test_coverage_is_in_every_row(vggss_folder: Path, tmp_path: Path) -> None:
+    (vggss_folder / "audio" / "clip3_000010.wav").unlink()
+    with pytest.raises(UsageError, match=r"(?s)1 missing audio files.*data\.missing=skip"):
+        run(tmp_path / "run", "model=random", *on(vggss_folder))
+    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), "data.missing=skip")
+    assert set(summary["coverage"]) == {5 / 6}
+    listed = pd.read_csv(tmp_path / "run" / "left_out.csv")
+    assert "clip3_000010" in set(listed["sample_id"])
+
+
+def test_universal_thresholds_transfer_between_test_sets(
+    vggss_folder: Path, is3_folder: Path, tmp_path: Path
+) -> None:
+    run(tmp_path / "vggss_run", "model=random", *on(vggss_folder))
+    transferred = run(
+        tmp_path / "is3_run",
+        "model=random",
+        *on(is3_folder),
+        "threshold=universal_q3",
+        f"calibration={tmp_path / 'vggss_run'}",
+    )
+    found = records(tmp_path / "vggss_run")
+    expected = max(
+        np.quantile(found.loc[found["audio_condition"] == c, "similarity_max"], 0.75)
+        for c in ("silence", "noise", "offscreen")
+    )
+    assert transferred["threshold"].unique() == pytest.approx(expected, abs=1e-6)
+    assert transferred["threshold_source"].str.contains("fit on vggss").all()
+    with pytest.raises(UsageError, match="is a run of random, but center is scored"):
+        run(
+            tmp_path / "other",
+            "model=center",
+            *on(is3_folder),
+            f"calibration={tmp_path / 'vggss_run'}",
+        )
+
+
+def test_positives_only(vggss_folder: Path, tmp_path: Path) -> None:
+    summary = run(
+        tmp_path / "run", "model=random", f"data={vggss_folder.name}", f"data.root={vggss_folder}",
+        "negatives=none",
+    )  # fmt: skip
+    assert set(summary["condition"]) == {"positive"}
+    assert set(summary["threshold_policy"]) == {"fixed", "half_image", "object_area"}
+    with pytest.raises(UsageError, match=r"learnt from negatives.*negatives=all"):
+        evaluate(
+            composed(*FAST, "model=random", "negatives=none", "threshold=universal_q3"),
+            tmp_path / "none",
+        )
+
+
+def test_provenance_says_where_numbers_come_from(vggss_folder: Path, tmp_path: Path) -> None:
+    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), "seed=3")
+    for name in ("records.parquet", "scores.parquet", SUMMARY_FILE):
+        facts = read_provenance(tmp_path / "run" / name)
+        assert (facts["model"], facts["dataset"], facts["protocol"]) == (
+            "random",
+            "vggss",
+            "corrected",
+        )
+        assert facts["seed"] == 3
+        assert facts["environment"]["torch"] == torch.__version__
+        assert len(facts["manifest_hash"]) == 64
+    assert set(summary["seed"]) == {3}
+    assert (summary["ci_low"].dropna() <= summary["value"][summary["ci_low"].notna()] + 1e-12).all()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_an_error(vggss_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(OSError, match="Permission"):
+        run(folder, "model=random", *on(vggss_folder))
+
+
+def test_maps_of_the_same_image_differ_only_by_what_is_heard(
+    is3_folder: Path, tmp_path: Path
+) -> None:
+    run(tmp_path / "run", "model=audio_blind", *on(is3_folder))
+    found = records(tmp_path / "run")
+    for _, rows in found.groupby("sample_id"):
+        assert np.ptp(maps(rows), axis=0).max() == 0
