@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from tests.running import FAST, KEY, composed, maps, records, run
 from vssl.checks import UsageError
@@ -185,7 +186,7 @@ def test_a_model_outside_its_declared_range_stops_the_run(
     with pytest.raises(ValueError, match=r"value_range \[0.0, 1.0\].*1.5"):
         run(tmp_path / "run", "model=constant", class_path, *on(vggss_folder))
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == set(), "no half file, no run.json"
+    assert left == {".lock"}, "no half file, no run.json"
 
 
 def test_coverage_is_in_every_row(vggss_folder: Path, tmp_path: Path) -> None:
@@ -270,3 +271,22 @@ def test_maps_of_the_same_image_differ_only_by_what_is_heard(
     found = records(tmp_path / "run")
     for _, rows in found.groupby("sample_id"):
         assert np.ptp(maps(rows), axis=0).max() == 0
+
+
+def test_what_a_killed_run_left_is_cleared(vggss_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("shard_001.parquet", "shard_000.parquet.77.partial", "scores.parquet.8.partial"):
+        (folder / name).write_bytes(b"half")
+    run(folder, "model=random", *on(vggss_folder))
+    assert not [path for path in folder.iterdir() if "shard" in path.name or "partial" in path.name]
+
+
+def test_two_runs_in_one_folder_are_refused(vggss_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (
+        FileLock(folder / ".lock"),
+        pytest.raises(UsageError, match="another run is writing there"),
+    ):
+        run(folder, "model=random", *on(vggss_folder))

@@ -9,10 +9,13 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -77,7 +80,10 @@ def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
         return announce(folder, quiet=is_multirun())
     has_negatives = any(name != "manifest" for name in config.negatives)
     policies = build_policies(config, model=config.model.name, negatives=has_negatives)
-    with open_loggers([instantiate(each) for each in config.logger.values()]) as loggers:
+    with (
+        _alone_in(folder),
+        open_loggers([instantiate(each) for each in config.logger.values()]) as loggers,
+    ):
         if done is None:
             (folder / RUN_FILE).unlink(missing_ok=True)
             if not _make_records(config, folder, identity_hash, policies, loggers):
@@ -235,6 +241,27 @@ def _check_data(config: DictConfig, folder: Path) -> CheckedData:
         write_text(folder / LEFT_OUT_FILE, text.getvalue())
         _log.warning("%d problems are listed in %s", len(data.problems), folder / LEFT_OUT_FILE)
     return data
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, and clear what a killed one left half done.
+
+    Raises:
+        UsageError: when another run is writing there.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # the first process holds the lock for all
+        yield
+        return
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            for left in {*folder.glob("shard_*"), *folder.glob("*.partial")}:
+                left.unlink()
+            yield
+    except Timeout as error:
+        raise UsageError(
+            f"{folder}: another run is writing there. Wait for it, or set another output_dir."
+        ) from error
 
 
 def _refuse_distributed_sweep(config: DictConfig) -> None:
