@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from vssl.commands.evaluate import evaluate
 from vssl.commands.identity import register_resolvers
-from vssl.records.score import RECORDS_FILE
+from vssl.records.files import RECORDS_FILE
 
 FAST = ("logger=none", "loader.num_workers=0", "trainer=cpu", "trainer.enable_progress_bar=false")
 KEY = ["sample_id", "audio_condition", "draw"]

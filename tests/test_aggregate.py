@@ -31,8 +31,9 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize, summary_key
+from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.schema import RECORDS, SUMMARY
-from vssl.records.score import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE, fit_policies, score_records
+from vssl.records.score import fit_policies, score_records
 from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance, records_table
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import write_tone
-from vssl.checks import UsageError
 from vssl.data.base import DataError
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
+from vssl.errors import UsageError
 
 Damage = Callable[[Path], object]
 

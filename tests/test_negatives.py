@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference.samples import make_sample, unheard
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 from vssl.negatives.base import Positive
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen

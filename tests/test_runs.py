@@ -13,10 +13,10 @@ import torch
 from filelock import FileLock
 
 from tests.running import FAST, KEY, composed, maps, records, run
-from vssl.checks import UsageError
 from vssl.commands.evaluate import evaluate
+from vssl.errors import UsageError
 from vssl.models.baselines import Constant
-from vssl.records.score import MANIFEST_FILE, SUMMARY_FILE
+from vssl.records.files import MANIFEST_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.types import ImageBatch
 

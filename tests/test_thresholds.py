@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import formulas
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 from vssl.maps import binarize
 from vssl.thresholds.base import FixedThreshold, ThresholdError, ThresholdPolicy
 from vssl.thresholds.released import ReleasedThreshold

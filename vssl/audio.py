@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from vssl.checks import UsageError, check_choice, check_positive
+from vssl.checks import check_choice, check_positive
+from vssl.errors import UsageError
 from vssl.types import SAMPLE_RATE, AudioClip
 
 Waveform = npt.NDArray[np.float32]

@@ -11,12 +11,7 @@ from collections.abc import Iterable
 
 import torch
 
-
-class UsageError(ValueError):
-    """A fault in what the user gave: a file, a folder, an option.
-
-    Its message names the file, the key and the mend; commands print it without a traceback.
-    """
+from vssl.errors import UsageError
 
 
 def check_maps(maps: torch.Tensor, *, name: str = "maps") -> None:

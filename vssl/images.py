@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 
 # what Pillow raises for damaged files; UnidentifiedImageError is an OSError
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)

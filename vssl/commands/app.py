@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 
 
 def run_app(main: Callable[[], Any], config_name: str) -> None:

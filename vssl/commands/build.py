@@ -6,8 +6,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
 
 from vssl.data.base import DatasetReader
 from vssl.frontends import FrontEnd
@@ -113,6 +116,32 @@ def weights_path(config: DictConfig) -> Path | None:
             " a folder that holds the checkpoints under their published names."
         )
     return path
+
+
+def build_trainer(
+    config: DictConfig, *, loggers: list[Logger], callbacks: list[Callback]
+) -> Trainer:
+    """The Lightning trainer in test mode.
+
+    `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
+    TensorFloat-32, which cuDNN uses by default, would change maps in the third decimal.
+    """
+    settings = {"accelerator": config.trainer.accelerator}
+    if settings["accelerator"] == "auto":
+        settings["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
+    if str(config.trainer.precision) in ("32", "32-true"):
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    trainer: Trainer = instantiate(
+        config.trainer,
+        **settings,
+        logger=loggers,
+        callbacks=callbacks,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    return trainer
 
 
 def build_transform(config: DictConfig) -> ImageTransform:

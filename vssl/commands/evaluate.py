@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 import os
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vssl.checks import UsageError
 from vssl.commands.app import is_multirun, run_app
-from vssl.commands.identity import RUN_FILE, identity, register_resolvers, scoring
+from vssl.commands.identity import identity, register_resolvers, scoring
+from vssl.commands.run_folder import alone_in, discard_run_file, finished_run, write_run_file
+from vssl.errors import UsageError
+from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, RECORDS_FILE, write_text
 from vssl.records.fingerprint import config_hash
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
 
     from vssl.data.base import CheckedData
     from vssl.thresholds.base import ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-LEFT_OUT_FILE = "left_out.csv"
 
 register_resolvers()
 
@@ -74,25 +71,25 @@ def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
     weights = weights_path(config)
     identity_hash = config_hash(identity(config))
     weights_hash = file_sha256(weights) if weights else None
-    done = _finished_run(folder, identity_hash, weights_hash, force=config.force)
+    done = finished_run(folder, identity_hash, weights_hash, force=config.force)
     if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
         _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
         return announce(folder, quiet=is_multirun())
     has_negatives = any(name != "manifest" for name in config.negatives)
     policies = build_policies(config, model=config.model.name, negatives=has_negatives)
     with (
-        _alone_in(folder),
+        alone_in(folder),
         open_loggers([instantiate(each) for each in config.logger.values()]) as loggers,
     ):
         if done is None:
-            (folder / RUN_FILE).unlink(missing_ok=True)
+            discard_run_file(folder)
             if not _make_records(config, folder, identity_hash, policies, loggers):
                 return None
         else:
             _log.info("already evaluated, records are scored anew: %s", folder)
         summary = score_run(config, folder, policies)
         log_summary(loggers, summary, config={**identity(config), **scoring(config)})
-    _write_run_file(config, folder, identity_hash, weights_hash)
+    write_run_file(config, folder, identity_hash, weights_hash)
     return announce(folder, quiet=is_multirun())
 
 
@@ -104,8 +101,6 @@ def _make_records(
     loggers: list[Logger],
 ) -> bool:
     """Run the networks and write records and manifest; False in processes but the first."""
-    from hydra.utils import instantiate
-
     from vssl.commands import build
     from vssl.data.datamodule import LocalizationDataModule
     from vssl.engine.callbacks import NamedProgressBar, RecordWriter
@@ -113,8 +108,7 @@ def _make_records(
     from vssl.metrics.base import SampleMetric
     from vssl.negatives.manifest import read_manifest, render_manifest
     from vssl.negatives.plan import make_plan
-    from vssl.records.score import MANIFEST_FILE, RECORDS_FILE
-    from vssl.records.store import count_undefined_maps, write_text
+    from vssl.records.store import count_undefined_maps
     from vssl.types import POSITIVE
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -162,21 +156,12 @@ def _make_records(
         "keys_ignored": list(report.ignored),
     }
     loaders = ["sounds", "images"] if datamodule.hears else ["images"]
-    trainer = instantiate(
-        config.trainer,
-        logger=loggers,
-        callbacks=[
-            RecordWriter(folder / RECORDS_FILE, data.samples, plan, provenance),
-            *(
-                [NamedProgressBar(config.model.name, loaders)]
-                if config.trainer.enable_progress_bar
-                else []
-            ),
-        ],
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-    )
+    callbacks: list[Callback] = [
+        RecordWriter(folder / RECORDS_FILE, data.samples, plan, provenance)
+    ]
+    if config.trainer.enable_progress_bar:
+        callbacks.append(NamedProgressBar(config.model.name, loaders))
+    trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
     _log.info(
         "%s on %s: %d images, %d distinct sounds, %s",
         config.model.name, config.data.name, len(data.samples),
@@ -229,7 +214,6 @@ def _provenance(
 def _check_data(config: DictConfig, folder: Path) -> CheckedData:
     """Check the test set and list what is left out of the run."""
     from vssl.commands.build import build_reader
-    from vssl.records.store import write_text
 
     data = build_reader(config).check()
     (folder / LEFT_OUT_FILE).unlink(missing_ok=True)
@@ -243,27 +227,6 @@ def _check_data(config: DictConfig, folder: Path) -> CheckedData:
     return data
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, and clear what a killed one left half done.
-
-    Raises:
-        UsageError: when another run is writing there.
-    """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # the first process holds the lock for all
-        yield
-        return
-    try:
-        with FileLock(folder / ".lock", blocking=False):
-            for left in {*folder.glob("shard_*"), *folder.glob("*.partial")}:
-                left.unlink()
-            yield
-    except Timeout as error:
-        raise UsageError(
-            f"{folder}: another run is writing there. Wait for it, or set another output_dir."
-        ) from error
-
-
 def _refuse_distributed_sweep(config: DictConfig) -> None:
     devices = config.trainer.devices
     if is_multirun() and devices not in (1, "1", "auto"):
@@ -271,45 +234,6 @@ def _refuse_distributed_sweep(config: DictConfig) -> None:
             f"trainer.devices={devices} inside a sweep: the processes of one job would start the"
             " sweep again and lose rows. Run such a job alone, or sweep with one device per job."
         )
-
-
-def _finished_run(
-    folder: Path, identity_hash: str, weights_hash: str | None, *, force: bool
-) -> dict[str, Any] | None:
-    """The finished run that stands in a folder, None when there is none or it shall be redone.
-
-    Raises:
-        UsageError: when another run stands there.
-    """
-    path = folder / RUN_FILE
-    if force or not path.is_file():
-        return None
-    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if run["config_hash"] != identity_hash or run["weights_sha256"] != weights_hash:
-        what = "configuration" if run["config_hash"] != identity_hash else "weights file"
-        raise UsageError(
-            f"{folder}: holds a finished run with another {what}. Set another output_dir, or"
-            " force=true to replace it."
-        )
-    return run
-
-
-def _write_run_file(
-    config: DictConfig, folder: Path, identity_hash: str, weights_hash: str | None
-) -> None:
-    """Mark the run as finished."""
-    from vssl.records.score import RECORDS_FILE
-    from vssl.records.store import read_provenance, write_text
-
-    run = {
-        "config_hash": identity_hash,
-        "scoring_hash": config_hash(scoring(config)),
-        "weights_sha256": weights_hash,
-        "command": sys.argv[1:],
-        "config": identity(config) | scoring(config),
-        "provenance": read_provenance(folder / RECORDS_FILE),
-    }
-    write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))
 
 
 if __name__ == "__main__":

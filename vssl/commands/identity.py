@@ -10,9 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from vssl.records.fingerprint import config_hash
 
-RUN_FILE = "run.json"
-"""Written last into a run's folder: a run that has it is finished."""
-
 _PARTS = ("model", "data", "negatives", "protocol")
 _CANNOT_CHANGE_RECORDS = {"data": ("cache",), "model": ("source",)}
 

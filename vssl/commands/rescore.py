@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import hydra
 from omegaconf import DictConfig
 
 from vssl.commands.app import run_app
-from vssl.commands.identity import RUN_FILE
+from vssl.commands.run_folder import alone_in, mark_rescored
 from vssl.commands.score import announce, score_run
+from vssl.records.files import RECORDS_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,19 +24,14 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="rescore")
 def _hydra_main(config: DictConfig) -> pd.DataFrame:
+    from vssl.records.store import read_provenance
+
     folder = Path(config.run).expanduser().absolute()
-    _no_longer_as_evaluated(folder / RUN_FILE)
-    score_run(config, folder, keep=True)
+    read_provenance(folder / RECORDS_FILE)
+    with alone_in(folder):
+        mark_rescored(folder)
+        score_run(config, folder, keep=True)
     return announce(folder)
-
-
-def _no_longer_as_evaluated(path: Path) -> None:
-    """Let a later vssl-evaluate know that its scores were changed."""
-    from vssl.records.store import write_text
-
-    if path.is_file():
-        run = json.loads(path.read_text(encoding="utf-8"))
-        write_text(path, json.dumps({**run, "scoring_hash": None}, indent=1))
 
 
 if __name__ == "__main__":

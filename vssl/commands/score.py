@@ -41,13 +41,8 @@ def score_run(
     from vssl.commands.build import build_metrics, build_policies
     from vssl.metrics.base import SampleMetric
     from vssl.records.aggregate import summarize
-    from vssl.records.score import (
-        RECORDS_FILE,
-        SCORES_FILE,
-        SUMMARY_FILE,
-        fit_policies,
-        score_records,
-    )
+    from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
+    from vssl.records.score import fit_policies, score_records
     from vssl.records.store import read_provenance
 
     provenance = read_provenance(folder / RECORDS_FILE)
@@ -79,8 +74,8 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     import pandas as pd
     from rich.console import Console
 
-    from vssl.records.score import SUMMARY_FILE
-    from vssl.reporting.tables import COLUMNS, show_table
+    from vssl.records.files import SUMMARY_FILE
+    from vssl.reporting.tables import COLUMNS, show_table, with_threshold
 
     summary = pd.read_parquet(folder / SUMMARY_FILE)
     if quiet:
@@ -89,6 +84,7 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     first = summary.iloc[0]
     title = f"{first['model']} on {first['dataset']}, protocol {first['protocol']}"
     console = Console()
-    show_table(console, summary, COLUMNS, label=["threshold_policy"], title=title)
+    rows = with_threshold(summary, "threshold_policy")
+    show_table(console, rows, COLUMNS, label=["threshold_policy"], title=title)
     console.print(f"records, scores, summary and manifest: {folder}", soft_wrap=True)
     return summary

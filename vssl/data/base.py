@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Literal
 from rich.progress import track
 
 from vssl.audio import AudioFileError, check_audio
-from vssl.checks import UsageError, check_choice
+from vssl.checks import check_choice
+from vssl.errors import UsageError
 from vssl.images import ImageFileError, check_image
 from vssl.types import SAMPLE_RATE, Sample
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 from vssl.models.base import CheckpointLayout, LocalizationModel
 
 _SHOWN = 5

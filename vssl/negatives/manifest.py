@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 
 COLUMNS = ("sample_id", "condition", "draw", "audio_source_id", "seed")
 

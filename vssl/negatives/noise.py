@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vssl.audio import mix_down, read_clip, tile
-from vssl.checks import UsageError, check_choice, check_positive
+from vssl.checks import check_choice, check_positive
+from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
 from vssl.randomness import generator_for
 from vssl.types import AudioClip, AudioRequest, Sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, Positive, ReadClip, check_draws
 from vssl.randomness import generator_for
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample

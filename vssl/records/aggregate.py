@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import torch
 
 from vssl.metrics.base import CombinedMetric, SampleMetric
+from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import SUMMARY
-from vssl.records.score import RECORDS_FILE
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, interval
 from vssl.types import POSITIVE

@@ -15,6 +15,7 @@ import torch
 
 from vssl.maps import binarize, consensus_map, upsample
 from vssl.metrics.base import SampleMetric
+from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
@@ -22,11 +23,6 @@ from vssl.types import EVALUATION_SIZE, POSITIVE
 
 _log = logging.getLogger(__name__)
 _MAPS_AT_ONCE = 64  # 13 MB of localization maps: the working set stays in the cache
-
-RECORDS_FILE = "records.parquet"
-SCORES_FILE = "scores.parquet"
-SUMMARY_FILE = "summary.parquet"
-MANIFEST_FILE = "negatives_manifest.csv"
 
 
 @dataclass(frozen=True)

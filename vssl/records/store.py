@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 from vssl.negatives.plan import AudioPlan
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS, SCHEMA_VERSION
 from vssl.types import POSITIVE, Sample
@@ -73,13 +73,6 @@ class AtomicParquetWriter:
             self.close()
         else:
             self.discard()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 from vssl.images import read_image
 from vssl.maps import upsample
-from vssl.records.score import RECORDS_FILE
+from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_provenance
 from vssl.types import EVALUATION_SIZE
 

@@ -8,10 +8,15 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from vssl.records.score import SUMMARY_FILE
-from vssl.records.store import write_text
+from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.reporting.figures import draw_comparison
-from vssl.reporting.tables import COLUMNS, markdown_table, overview_columns, show_table
+from vssl.reporting.tables import (
+    COLUMNS,
+    markdown_table,
+    overview_columns,
+    show_table,
+    with_threshold,
+)
 
 LEGEND = """\
 {positives}: how the field tests, on positives only; this threshold is told how large the object \
@@ -47,7 +52,8 @@ def report_sweep(folders: Sequence[Path], output: Path, *, overview: Mapping[str
         texts.append(markdown_table(shown, columns, label=label, title=title))
         for policy, rows in group.groupby("threshold_policy", sort=False):
             of_policy = f"{title}, threshold {policy}"
-            texts.append(markdown_table(rows, COLUMNS, label=label, title=of_policy))
+            named = with_threshold(rows, "model")
+            texts.append(markdown_table(named, COLUMNS, label=label, title=of_policy))
         picture = output / f"sweep_{data}_{protocol}.png"
         same = [f for f, s in summaries.items() if _test(s) == (data, protocol)]
         draw_comparison(same, picture)

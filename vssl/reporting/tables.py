@@ -111,6 +111,15 @@ def table_rows(
     return rows
 
 
+def with_threshold(summary: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The summary with the threshold's value behind the label, where all maps share one."""
+    texts = [
+        str(name) if pd.isna(value) else f"{name} {value:.4f}"
+        for name, value in zip(summary[label], summary["threshold"], strict=True)
+    ]
+    return summary.assign(**{label: texts})
+
+
 def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
     """The columns for which the summary has numbers."""
     return [column for column in columns if not column.rows(summary).empty]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vssl.checks import UsageError
+from vssl.errors import UsageError
 
 
 class ThresholdError(UsageError):

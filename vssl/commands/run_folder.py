@@ -1,0 +1,91 @@
+"""A run's folder: who may write in it, and whether it holds a finished run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig
+
+from vssl.commands.identity import identity, scoring
+from vssl.errors import UsageError
+from vssl.records.files import RECORDS_FILE, RUN_FILE, write_text
+from vssl.records.fingerprint import config_hash
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, and clear what a killed one left half done.
+
+    Raises:
+        UsageError: when another run is writing there.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # the first process holds the lock for all
+        yield
+        return
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            for left in {*folder.glob("shard_*"), *folder.glob("*.partial")}:
+                left.unlink()
+            yield
+    except Timeout as error:
+        raise UsageError(
+            f"{folder}: another run is writing there. Wait for it, or set another output_dir."
+        ) from error
+
+
+def finished_run(
+    folder: Path, identity_hash: str, weights_hash: str | None, *, force: bool
+) -> dict[str, Any] | None:
+    """The finished run that stands in a folder, None when there is none or it shall be redone.
+
+    Raises:
+        UsageError: when another run stands there.
+    """
+    path = folder / RUN_FILE
+    if force or not path.is_file():
+        return None
+    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if run["config_hash"] != identity_hash or run["weights_sha256"] != weights_hash:
+        what = "configuration" if run["config_hash"] != identity_hash else "weights file"
+        raise UsageError(
+            f"{folder}: holds a finished run with another {what}. Set another output_dir, or"
+            " force=true to replace it."
+        )
+    return run
+
+
+def write_run_file(
+    config: DictConfig, folder: Path, identity_hash: str, weights_hash: str | None
+) -> None:
+    """Mark the run as finished."""
+    from vssl.records.store import read_provenance
+
+    run = {
+        "config_hash": identity_hash,
+        "scoring_hash": config_hash(scoring(config)),
+        "weights_sha256": weights_hash,
+        "command": sys.argv[1:],
+        "config": identity(config) | scoring(config),
+        "provenance": read_provenance(folder / RECORDS_FILE),
+    }
+    write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))
+
+
+def discard_run_file(folder: Path) -> None:
+    """The run in this folder is about to be replaced."""
+    (folder / RUN_FILE).unlink(missing_ok=True)
+
+
+def mark_rescored(folder: Path) -> None:
+    """Let a later vssl-evaluate know that its scores were changed."""
+    path = folder / RUN_FILE
+    if path.is_file():
+        run = json.loads(path.read_text(encoding="utf-8"))
+        write_text(path, json.dumps({**run, "scoring_hash": None}, indent=1))

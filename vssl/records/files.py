@@ -1,0 +1,21 @@
+"""Names of the files of a run, and text files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+RECORDS_FILE = "records.parquet"
+SCORES_FILE = "scores.parquet"
+SUMMARY_FILE = "summary.parquet"
+MANIFEST_FILE = "negatives_manifest.csv"
+LEFT_OUT_FILE = "left_out.csv"
+RUN_FILE = "run.json"
+"""Written last: a folder that has it holds a finished run."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
