@@ -8,15 +8,45 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
 from vssl.commands.evaluate import evaluate
 from vssl.commands.identity import register_resolvers
+from vssl.models.base import LocalizationModel
 from vssl.records.files import RECORDS_FILE
 
 FAST = ("logger=none", "loader.num_workers=0", "trainer=cpu", "trainer.enable_progress_bar=false")
 KEY = ["sample_id", "audio_condition", "draw"]
+
+
+class Loudness(LocalizationModel):
+    """A small model that hears: brightness of the image times loudness of the sound."""
+
+    map_size = (32, 32)
+    value_range = (-1.0, 1.0)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(1).tanh()
+
+    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs.mean((1, 2, 3)).tanh()[:, None]
+
+    def similarity(
+        self, image_features: torch.Tensor, audio_features: torch.Tensor
+    ) -> torch.Tensor:
+        return image_features[:, None] * audio_features[..., None]
+
+
+HEARS = (
+    "model=ezvsl",
+    "model.name=loudness",
+    "model._target_=tests.running.Loudness",
+    "model.weights=null",
+    "model.image.size=32",
+)
+"""Overrides for `Loudness` behind EZ-VSL's front end."""
 
 
 def composed(*overrides: str, name: str = "evaluate") -> DictConfig:

@@ -187,7 +187,7 @@ def test_an_undefined_ciou_is_counted(full: Run) -> None:
     assert full.row("pia", POSITIVE)["n_undefined"] == 1
 
 
-@pytest.mark.parametrize("policy", ["fixed", UNIVERSAL, "half_image"])
+@pytest.mark.parametrize("policy", ["fixed", UNIVERSAL])
 @pytest.mark.parametrize(
     ("name", "positive", "negative", "formula"),
     [
@@ -209,6 +209,11 @@ def test_f_scores_follow_from_the_reported_means(
         lost = first["n_undefined"] + sum(member["n_undefined"] for member in members.values())
         assert row["n_undefined"] == lost
         assert bool(row["higher_is_better"])
+
+
+def test_there_are_no_f_scores_without_one_threshold_for_all_maps(full: Run) -> None:
+    rows = full.summary[full.summary["threshold_policy"] == "half_image"]
+    assert set(rows["metric"]) == {"ciou", "success_rate", "auc", "pia", "auc_n"}
 
 
 def test_f_scores_spread_draw_by_draw(full: Run) -> None:
@@ -281,7 +286,8 @@ def test_thresholds_and_facts_stand_in_every_row(full: Run) -> None:
     assert thresholds[UNIVERSAL] == {float(np.float32(expected))}
     assert all(math.isnan(t) for t in thresholds["half_image"])
     assert sources[UNIVERSAL] == {"fit on made (silence+noise+offscreen)"}
-    assert sources["fixed"] == sources["half_image"] == {"-"}
+    assert sources["fixed"] == {"constant"}
+    assert sources["half_image"] == {"each map"}
 
 
 def test_the_file_holds_the_same_summary(full: Run) -> None:
@@ -298,7 +304,7 @@ def test_the_file_holds_the_same_summary(full: Run) -> None:
 def test_keys_name_one_row_each(full: Run) -> None:
     keys = [summary_key(row) for row in full.summary.to_dict("records")]
     assert len(set(keys)) == len(keys)
-    assert {"positive/ciou/fixed", "noise/pia/universal_max", "all/f_loc/half_image"} <= set(keys)
+    assert {"positive/ciou/fixed", "noise/pia/universal_max", "all/f_loc/fixed"} <= set(keys)
     row = full.summary.iloc[0].to_dict()
     assert summary_key({**row, "map_variant": "ogl"}) == f"{summary_key(row)}.ogl"
 

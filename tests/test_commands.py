@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.running import KEY, command, maps, records
+from tests.running import KEY, Loudness, command, maps, records
 
 QUICK = (
     "logger=none",
@@ -58,6 +59,7 @@ def test_help_names_groups_and_options(tmp_path: Path) -> None:
             ["model=random", "threshold=released_q3"],
             ["released_q3 exists for ezvsl", "not for random"],
         ),
+        (["data.scenes=0"], ["`data.scenes` of at least 1"]),
         (["data.missing=maybe", "data=is3"], ["`data.missing` to be one of error, skip"]),
     ],
 )
@@ -87,6 +89,11 @@ def test_rescore_makes_new_numbers_without_data(vggss_folder: Path, tmp_path: Pa
     scores = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     assert not scores.duplicated([*KEY, "threshold_policy"]).any()
 
+    other = command("vssl-rescore", "run=run", "threshold=fixed", "metrics=pia", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "Rescore all of them: threshold=all" in other.stderr
+    assert "Traceback" not in other.stderr
+
     missing = command("vssl-rescore", "run=elsewhere", cwd=tmp_path)
     assert missing.returncode == 1
     assert "elsewhere/records.parquet: no such file" in missing.stderr
@@ -111,6 +118,21 @@ def test_a_sweep_ends_with_one_table(is3_folder: Path, tmp_path: Path) -> None:
     assert "How to read it" in done.stdout
     again = command("vssl-evaluate", *sweep, cwd=tmp_path)
     assert again.stderr.count("already evaluated") == 2
+
+
+@pytest.mark.slow
+def test_a_failing_job_does_not_cost_the_others_their_table(
+    is3_folder: Path, tmp_path: Path
+) -> None:
+    sweep = ("-m", "model=center,ezvsl,random", "seed=0,1", *of(is3_folder), "output_root=out")
+    done = command("vssl-evaluate", *sweep, cwd=tmp_path)
+    assert done.returncode == 1
+    table = pd.read_csv(tmp_path / "out" / "sweep.csv")
+    assert set(table["model"]) == {"center", "random"}
+    for text in ("center seed 0", "center seed 1", "random seed 0", "random seed 1"):
+        assert text in done.stdout
+    assert done.stderr.count("failed: model=ezvsl") == 2
+    assert "Traceback" not in done.stderr
 
 
 def test_devices_inside_a_sweep_are_refused(is3_folder: Path, tmp_path: Path) -> None:
@@ -158,6 +180,7 @@ def test_an_interrupt_leaves_no_half_file(is3_folder: Path, tmp_path: Path) -> N
     deadline = time.monotonic() + 60
     while not list(folder.glob("shard_*")) and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert list(folder.glob("shard_*")), "the run never began to write"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0, errors
@@ -190,15 +213,8 @@ def test_a_model_of_ones_own_from_a_config_dir(is3_folder: Path, tmp_path: Path)
         "  window: {_target_: vssl.audio.SpanWindow, start: 0, stop: 1}\n"
     )
     (tmp_path / "loudness.py").write_text(
-        "from vssl.models.base import LocalizationModel\n"
-        "class Loudness(LocalizationModel):\n"
-        "    map_size, value_range = (32, 32), (-1.0, 1.0)\n"
-        "    def encode_image(self, images):\n"
-        "        return images.mean(1).tanh()\n"
-        "    def encode_audio(self, inputs):\n"
-        "        return inputs.mean((1, 2, 3)).tanh()[:, None]\n"
-        "    def similarity(self, image_features, audio_features):\n"
-        "        return image_features[:, None] * audio_features[..., None]\n"
+        "import torch\nfrom vssl.models.base import LocalizationModel\n\n\n"
+        + inspect.getsource(Loudness)
     )
     done = subprocess.run(
         [

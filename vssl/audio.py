@@ -112,11 +112,12 @@ def tile(samples: Waveform, length: int) -> Waveform:
 
 
 class MiddleWindow:
-    """A window of fixed length with the middle of the file in its centre (EZ-VSL, SLAVC).
+    """A window of fixed length, rolled by the file's duration (EZ-VSL, SLAVC).
 
     The clip is mixed to mono, clipped to [-1, 1], cut or tiled to `seconds`, and rolled circularly
-    so that half of the *file's* duration comes to stand at half of the window. Source: vssl_eval
-    datasets/datasets.py, positives (QUIRKS 12).
+    by half of the window minus half of the *file*. So the middle of a shorter file comes to stand
+    in the middle of the window; of a longer file the first `seconds` are kept and rolled back by
+    half the excess. Source: vssl_eval datasets/datasets.py, positives (QUIRKS 12).
 
     Args:
         seconds: length of the window.

@@ -52,7 +52,7 @@ def check_value_range(
     NaN is let through: it is recorded and counted as undefined.
 
     Raises:
-        ValueError: when a value lies outside by more than `tolerance`.
+        UsageError: when a value lies outside by more than `tolerance`.
     """
     low, high = value_range
     defined = maps[~maps.isnan()]
@@ -60,7 +60,7 @@ def check_value_range(
         return
     found_low, found_high = float(defined.min()), float(defined.max())
     if found_low < low - tolerance or found_high > high + tolerance:
-        raise ValueError(
+        raise UsageError(
             f"Expected similarity maps of model `{model}` in its declared value_range"
             f" [{low}, {high}], but got values from {found_low:.6g} to {found_high:.6g}."
             " Does the yaml declare the range of the raw map (a cosine lies in [-1, 1])?"
@@ -71,10 +71,10 @@ def check_positive(value: float, *, name: str) -> None:
     """Check that a number is greater than zero.
 
     Raises:
-        ValueError: when it is not.
+        UsageError: when it is not.
     """
     if not value > 0:
-        raise ValueError(f"Expected `{name}` to be greater than 0, but got {value}.")
+        raise UsageError(f"Expected `{name}` to be greater than 0, but got {value}.")
 
 
 def check_choice(value: str, choices: Iterable[str], *, name: str) -> None:

@@ -24,16 +24,24 @@ from rich.text import Text
 from vssl.errors import UsageError
 
 
-def run_app(main: Callable[[], Any], config_name: str) -> None:
+def run_app(
+    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], None] | None = None
+) -> None:
     """Run a Hydra main and turn what the user can mend into one message and exit status 1.
 
     Args:
         main: the function decorated by `hydra.main`.
         config_name: its primary configuration, for hints.
+        before_error: called when it failed, before the message.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
-        main()
+        try:
+            main()
+        except Exception:
+            if before_error is not None:
+                before_error()
+            raise
     except UsageError as error:
         _fail(str(error))
     except yaml.YAMLError as error:
@@ -45,6 +53,8 @@ def run_app(main: Callable[[], Any], config_name: str) -> None:
                 _fail(str(fault))
         message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
         _fail(f"{message}{_what_exists(message, config_name)}")
+    except OSError as error:
+        _fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         _fail("interrupted", status=130)
 

@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
+from vssl.checks import check_choice
 from vssl.data.base import DatasetReader
+from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import ImageTransform
 from vssl.metrics.base import CombinedMetric, SampleMetric
@@ -24,6 +26,17 @@ from vssl.types import POSITIVE, SAMPLE_RATE
 
 _log = logging.getLogger(__name__)
 _MADE = ("silence", "noise")
+
+
+def check_protocol(config: DictConfig) -> None:
+    """Check the protocol's switches.
+
+    Raises:
+        UsageError: for a value that does not exist.
+    """
+    for switch, value in config.protocol.items():
+        if isinstance(value, str) and switch != "name":
+            check_choice(value, ("corrected", "released"), name=f"protocol.{switch}")
 
 
 def build_reader(config: DictConfig) -> DatasetReader:
@@ -38,8 +51,23 @@ def build_conditions(config: DictConfig) -> list[AudioCondition]:
 
 
 def build_metrics(config: DictConfig) -> list[SampleMetric | CombinedMetric]:
-    """The metrics."""
-    return [instantiate(config.metrics[name]) for name in config.metrics]
+    """The metrics.
+
+    Raises:
+        UsageError: when there is none, or a combined one lacks what it combines.
+    """
+    metrics: list[SampleMetric | CombinedMetric]
+    metrics = [instantiate(config.metrics[name]) for name in config.metrics or ()]
+    there = {metric.name for metric in metrics}
+    for metric in metrics:
+        if isinstance(metric, CombinedMetric) and not {metric.positive, metric.negative} <= there:
+            raise UsageError(
+                f"metrics: {metric.name} combines {metric.positive} and"
+                f" {metric.negative}; add both."
+            )
+    if not metrics:
+        raise UsageError("metrics is empty: choose metrics=all or a list.")
+    return metrics
 
 
 def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[ThresholdPolicy]:
@@ -54,7 +82,7 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
         ThresholdError: when none is left.
     """
     usable, reasons = [], {}
-    for name in config.threshold:
+    for name in config.threshold or ():
         policy: ThresholdPolicy = instantiate(config.threshold[name])
         try:
             policy.check_model(model)
@@ -194,5 +222,5 @@ def upsampling_rules(config: DictConfig, conditions: Sequence[str]) -> dict[str,
     released = config.model.released.get("upsampling")
     if config.protocol.upsampling != "released" or not released:
         return dict.fromkeys(names, "half_pixel")
-    positive = released.get(config.data.name, released.other)
+    positive = released.get(config.data.name) or released.other
     return {**dict.fromkeys(names, "opencv"), POSITIVE: positive}

@@ -15,8 +15,21 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.commands.app import is_multirun, run_app
-from vssl.commands.identity import identity, register_resolvers, scoring
-from vssl.commands.run_folder import alone_in, discard_run_file, finished_run, write_run_file
+from vssl.commands.identity import (
+    identity,
+    protocol_name,
+    protocol_switches,
+    register_resolvers,
+    scoring,
+)
+from vssl.commands.run_folder import (
+    alone_in,
+    discard_results,
+    finished_run,
+    is_first_process,
+    write_run_file,
+)
+from vssl.commands.sweep import SweepTable
 from vssl.errors import UsageError
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, RECORDS_FILE, write_text
 from vssl.records.fingerprint import config_hash
@@ -39,7 +52,7 @@ def main() -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
     # of Lightning 2.6 with torch 2.13, about its own code
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    run_app(_hydra_main, "evaluate")
+    run_app(_hydra_main, "evaluate", before_error=SweepTable.finish)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
@@ -62,34 +75,33 @@ def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
     """
     from hydra.utils import instantiate
 
-    from vssl.commands.build import build_policies, weights_path
+    from vssl.commands.build import build_policies, check_protocol, weights_path
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
-    from vssl.models.weights import file_sha256
 
     _refuse_distributed_sweep(config)
-    weights = weights_path(config)
-    identity_hash = config_hash(identity(config))
-    weights_hash = file_sha256(weights) if weights else None
-    done = finished_run(folder, identity_hash, weights_hash, force=config.force)
-    if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
-        _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
-        return announce(folder, quiet=is_multirun())
+    check_protocol(config)
+    weights_path(config)
+    _check_calibration(config)
     has_negatives = any(name != "manifest" for name in config.negatives)
     policies = build_policies(config, model=config.model.name, negatives=has_negatives)
-    with (
-        alone_in(folder),
-        open_loggers([instantiate(each) for each in config.logger.values()]) as loggers,
-    ):
-        if done is None:
-            discard_run_file(folder)
-            if not _make_records(config, folder, identity_hash, policies, loggers):
-                return None
-        else:
-            _log.info("already evaluated, records are scored anew: %s", folder)
-        summary = score_run(config, folder, policies)
-        log_summary(loggers, summary, config={**identity(config), **scoring(config)})
-    write_run_file(config, folder, identity_hash, weights_hash)
+    identity_hash = config_hash(identity(config))
+    with alone_in(folder):
+        done = None if config.force else finished_run(folder, identity_hash)
+        if done is not None and config.data.get("missing") == "skip":
+            _check_same_samples(config, folder, done)
+        if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
+            _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
+            return announce(folder, quiet=is_multirun())
+        with open_loggers([instantiate(each) for each in config.logger.values()]) as loggers:
+            if done is None:
+                if not _make_records(config, folder, identity_hash, policies, loggers):
+                    return None
+            else:
+                _log.info("already evaluated, records are scored anew: %s", folder)
+            summary = score_run(config, folder, policies)
+            log_summary(loggers, summary, config={**identity(config), **scoring(config)})
+        write_run_file(config, folder, identity_hash)
     return announce(folder, quiet=is_multirun())
 
 
@@ -116,7 +128,10 @@ def _make_records(
     names = [condition.name for condition in conditions]
     replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
     rows = read_manifest(replay) if replay else None
-    data = _check_data(config, folder)
+    data = build.build_reader(config).check()
+    if is_first_process():
+        discard_results(folder)
+        _list_left_out(data, folder)
     frontends = build.build_frontends(config, names)
     plan = make_plan(
         data.samples,
@@ -192,8 +207,8 @@ def _provenance(
     return {
         "model": config.model.name,
         "dataset": config.data.name,
-        "protocol": config.protocol.name,
-        "protocol_switches": OmegaConf.to_container(config.protocol, resolve=True),
+        "protocol": protocol_name(config),
+        "protocol_switches": protocol_switches(config),
         "negatives": OmegaConf.to_container(config.negatives, resolve=True),
         "seed": config.seed,
         "config_hash": identity_hash,
@@ -211,12 +226,8 @@ def _provenance(
     }
 
 
-def _check_data(config: DictConfig, folder: Path) -> CheckedData:
-    """Check the test set and list what is left out of the run."""
-    from vssl.commands.build import build_reader
-
-    data = build_reader(config).check()
-    (folder / LEFT_OUT_FILE).unlink(missing_ok=True)
+def _list_left_out(data: CheckedData, folder: Path) -> None:
+    """Write what is left out of the run."""
     if data.problems:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -224,7 +235,32 @@ def _check_data(config: DictConfig, folder: Path) -> CheckedData:
         writer.writerows([p.kind, p.sample_id, p.detail] for p in data.problems)
         write_text(folder / LEFT_OUT_FILE, text.getvalue())
         _log.warning("%d problems are listed in %s", len(data.problems), folder / LEFT_OUT_FILE)
-    return data
+
+
+def _check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) -> None:
+    """With data.missing=skip, a finished run stands for what was whole then: is it still so?"""
+    from vssl.commands.build import build_reader
+    from vssl.records.fingerprint import ids_hash
+
+    data = build_reader(config).check()
+    if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
+        raise UsageError(
+            f"{folder}: holds a finished run on other samples than are whole in"
+            f" {config.data.root} now. Set another output_dir, or force=true to replace it."
+        )
+
+
+def _check_calibration(config: DictConfig) -> None:
+    """Refuse a calibration run that does not fit before any long work."""
+    from vssl.records.score import check_calibration
+
+    if config.calibration is not None:
+        check_calibration(
+            Path(config.calibration).expanduser(),
+            model=config.model.name,
+            weights_sha256=identity(config)["files_sha256"].get("model.weights"),
+            protocol_switches=protocol_switches(config),
+        )
 
 
 def _refuse_distributed_sweep(config: DictConfig) -> None:

@@ -29,8 +29,8 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame:
     folder = Path(config.run).expanduser().absolute()
     read_provenance(folder / RECORDS_FILE)
     with alone_in(folder):
-        mark_rescored(folder)
         score_run(config, folder, keep=True)
+        mark_rescored(folder)
     return announce(folder)
 
 

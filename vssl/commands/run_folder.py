@@ -11,12 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from vssl.commands.identity import identity, scoring
 from vssl.errors import UsageError
-from vssl.records.files import RECORDS_FILE, RUN_FILE, write_text
+from vssl.records.files import (
+    LEFT_OUT_FILE,
+    MANIFEST_FILE,
+    RECORDS_FILE,
+    RUN_FILE,
+    SCORES_FILE,
+    SUMMARY_FILE,
+    write_text,
+)
 from vssl.records.fingerprint import config_hash
+
+
+def is_first_process() -> bool:
+    """Whether this is the first process of a run on several devices, or the only one."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 @contextmanager
@@ -26,7 +39,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: when another run is writing there.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # the first process holds the lock for all
+    if not is_first_process():  # which holds the lock for all
         yield
         return
     try:
@@ -40,47 +53,43 @@ def alone_in(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def finished_run(
-    folder: Path, identity_hash: str, weights_hash: str | None, *, force: bool
-) -> dict[str, Any] | None:
-    """The finished run that stands in a folder, None when there is none or it shall be redone.
+def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
+    """The finished run that stands in a folder, None when there is none.
 
     Raises:
         UsageError: when another run stands there.
     """
     path = folder / RUN_FILE
-    if force or not path.is_file():
+    if not path.is_file():
         return None
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if run["config_hash"] != identity_hash or run["weights_sha256"] != weights_hash:
-        what = "configuration" if run["config_hash"] != identity_hash else "weights file"
+    if run["config_hash"] != identity_hash:
         raise UsageError(
-            f"{folder}: holds a finished run with another {what}. Set another output_dir, or"
-            " force=true to replace it."
+            f"{folder}: holds a finished run with another configuration or other weights. Set"
+            " another output_dir, or force=true to replace it."
         )
     return run
 
 
-def write_run_file(
-    config: DictConfig, folder: Path, identity_hash: str, weights_hash: str | None
-) -> None:
+def write_run_file(config: DictConfig, folder: Path, identity_hash: str) -> None:
     """Mark the run as finished."""
     from vssl.records.store import read_provenance
 
     run = {
         "config_hash": identity_hash,
         "scoring_hash": config_hash(scoring(config)),
-        "weights_sha256": weights_hash,
         "command": sys.argv[1:],
-        "config": identity(config) | scoring(config),
+        "config": OmegaConf.to_container(config, resolve=False),
+        "identity": identity(config),
         "provenance": read_provenance(folder / RECORDS_FILE),
     }
     write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))
 
 
-def discard_run_file(folder: Path) -> None:
-    """The run in this folder is about to be replaced."""
-    (folder / RUN_FILE).unlink(missing_ok=True)
+def discard_results(folder: Path) -> None:
+    """The run in this folder is about to be replaced: nothing of it may be taken for the new."""
+    for name in (RUN_FILE, SUMMARY_FILE, SCORES_FILE, RECORDS_FILE, MANIFEST_FILE, LEFT_OUT_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def mark_rescored(folder: Path) -> None:

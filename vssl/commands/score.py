@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from vssl.thresholds.base import ThresholdPolicy
 
+from vssl.errors import UsageError
+from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +44,6 @@ def score_run(
     from vssl.commands.build import build_metrics, build_policies
     from vssl.metrics.base import SampleMetric
     from vssl.records.aggregate import summarize
-    from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
     from vssl.records.score import fit_policies, score_records
     from vssl.records.store import read_provenance
 
@@ -54,19 +56,39 @@ def score_run(
     metrics = build_metrics(config)
     sample_metrics = [m for m in metrics if isinstance(m, SampleMetric)]
     scores = folder / SCORES_FILE
-    kept = _other_rows(scores, {f.policy.name for f in fitted}) if keep else None
+    columns = list(dict.fromkeys(m.column for m in sample_metrics))
+    kept = _other_rows(folder, {f.policy.name for f in fitted}, columns) if keep else None
     score_records(folder, fitted, sample_metrics, output=scores, keep=kept)
     return summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **config.bootstrap)
 
 
-def _other_rows(scores: Path, replaced: set[str]) -> Any:
-    """Rows of an earlier scores file whose policy is not scored anew; None without a file."""
+def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
+    """Rows of an earlier scores file whose policy is not scored anew; None without a file.
+
+    Raises:
+        UsageError: when they are of other records, or hold other metric columns.
+    """
     import pyarrow.parquet as pq
 
+    from vssl.records.schema import SCORE_KEY
+    from vssl.records.store import read_provenance
+
+    scores = folder / SCORES_FILE
     if not scores.is_file():
         return None
+    if read_provenance(scores) != read_provenance(folder / RECORDS_FILE):
+        raise UsageError(
+            f"{scores}: is not of the records beside it. Evaluate again with vssl-evaluate."
+        )
     table = pq.read_table(scores)
-    return table.filter([n not in replaced for n in table.column("threshold_policy").to_pylist()])
+    kept = table.filter([n not in replaced for n in table.column("threshold_policy").to_pylist()])
+    there = table.column_names[len(SCORE_KEY) :]
+    if len(kept) and set(there) != set(columns):
+        raise UsageError(
+            f"{scores}: other policies were scored with the columns {', '.join(there)}, but"
+            f" {', '.join(columns)} are asked for. Rescore all of them: threshold=all."
+        )
+    return kept
 
 
 def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
@@ -74,8 +96,7 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     import pandas as pd
     from rich.console import Console
 
-    from vssl.records.files import SUMMARY_FILE
-    from vssl.reporting.tables import COLUMNS, show_table, with_threshold
+    from vssl.reporting.tables import paper_columns, show_table, with_threshold
 
     summary = pd.read_parquet(folder / SUMMARY_FILE)
     if quiet:
@@ -85,6 +106,7 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     title = f"{first['model']} on {first['dataset']}, protocol {first['protocol']}"
     console = Console()
     rows = with_threshold(summary, "threshold_policy")
-    show_table(console, rows, COLUMNS, label=["threshold_policy"], title=title)
+    columns = paper_columns(summary)
+    show_table(console, rows, columns, label=["threshold_policy"], title=title)
     console.print(f"records, scores, summary and manifest: {folder}", soft_wrap=True)
     return summary

@@ -10,8 +10,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from vssl.checks import check_positive
 from vssl.data.dataset import AudioDataset, ImageCollate, ImageDataset, collate_audio
 from vssl.data.sampler import UnpaddedSampler
+from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import ImageTransform
 from vssl.negatives.base import AudioCondition, Positive
@@ -35,6 +37,9 @@ class LocalizationDataModule(pl.LightningDataModule):
         batch_size: images at once.
         audio_batch_size: audio inputs at once.
         num_workers: loader processes; None takes one less than there are cores, at most 8.
+
+    Raises:
+        UsageError: for a batch size below 1 or a negative number of workers.
     """
 
     def __init__(
@@ -50,6 +55,12 @@ class LocalizationDataModule(pl.LightningDataModule):
         num_workers: int | None = None,
     ) -> None:
         super().__init__()
+        check_positive(batch_size, name="loader.batch_size")
+        check_positive(audio_batch_size, name="loader.audio_batch_size")
+        if num_workers is not None and num_workers < 0:
+            raise UsageError(
+                f"Expected `loader.num_workers` to be 0 or more, but got {num_workers}."
+            )
         self.samples = samples
         self.plan = plan
         makers: dict[str, AudioCondition] = {c.name: c for c in conditions}

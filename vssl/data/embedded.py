@@ -41,6 +41,11 @@ class Synthetic(IS3):
                 f"data.version={version}: this vssl makes version {VERSION} of the embedded"
                 " benchmark; numbers of different versions cannot be compared."
             )
+        if scenes < 1 or seed < 0:
+            raise DataError(
+                f"Expected `data.scenes` of at least 1 and `data.seed` of at least 0, but got"
+                f" {scenes} and {seed}."
+            )
         self._cache = Path(cache).expanduser()
         self._scenes = scenes
         self._seed = seed

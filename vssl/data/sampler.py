@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch.utils.data import Sampler
 
+from vssl.errors import UsageError
+
 
 class UnpaddedSampler(Sampler[int]):
     """A contiguous share of the items for each process; shares differ by at most one item.
@@ -19,12 +21,12 @@ class UnpaddedSampler(Sampler[int]):
         world_size: number of processes.
 
     Raises:
-        ValueError: when some process would get no item.
+        UsageError: when some process would get no item.
     """
 
     def __init__(self, length: int, *, rank: int = 0, world_size: int = 1) -> None:
         if length < world_size:
-            raise ValueError(
+            raise UsageError(
                 f"Expected at least one item per process, but got {length} items for"
                 f" {world_size} processes. Use trainer.devices={max(length, 1)} or fewer."
             )

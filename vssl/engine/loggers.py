@@ -19,6 +19,11 @@ class WandbRun(WandbLogger):
         super().__init__(**options)
         self._wandb_init.pop("anonymous", None)
 
+    def close(self, *, failed: bool) -> None:
+        """End the run on wandb's side, if it was ever begun."""
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(failed))
+
 
 @contextmanager
 def open_loggers(loggers: Sequence[Logger]) -> Iterator[list[Logger]]:
@@ -36,8 +41,8 @@ def open_loggers(loggers: Sequence[Logger]) -> Iterator[list[Logger]]:
     finally:
         for logger in loggers:
             logger.finalize(status)
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish(exit_code=int(status != "success"))
+            if isinstance(logger, WandbRun):
+                logger.close(failed=status != "success")
 
 
 def log_summary(

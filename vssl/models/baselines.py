@@ -107,19 +107,29 @@ class Random(Baseline):
 class AudioBlind(Baseline):
     """Image energy only: where the picture has edges.
 
-    The absolute difference of neighbouring pixels, averaged over each of 14 x 14 cells, smoothed
-    over neighbouring cells and divided by its maximum. It finds objects, and finds them again in
-    silence.
+    The absolute difference of neighbouring pixels, averaged over each of 14 x 14 cells and smoothed
+    over neighbouring cells, as `e / (e + half_energy)`: one scale for all images, not stretched per
+    map. It finds objects, and finds them again in silence.
+
+    Args:
+        half_energy: energy, in units of the normalized image, that becomes 0.5.
+
+    Raises:
+        ValueError: when `half_energy` is not positive.
     """
 
+    def __init__(self, *, half_energy: float = 0.25) -> None:
+        super().__init__()
+        check_positive(half_energy, name="half_energy")
+        self.half_energy = half_energy
+
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Energy maps `[N, K, 14, 14]`, the same for all sounds of an image, maximum 1."""
+        """Energy maps `[N, K, 14, 14]` in [0, 1), the same for all sounds of an image."""
         across = batch.images.diff(dim=3, append=batch.images[..., -1:]).abs()
         down = batch.images.diff(dim=2, append=batch.images[..., -1:, :]).abs()
         energy = F.adaptive_avg_pool2d((across + down).mean(dim=1, keepdim=True), self.map_size)
         energy = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)[:, 0]
-        peak = energy.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(energy.dtype).tiny)
-        return self._same_for_all_audio(energy / peak, batch)
+        return self._same_for_all_audio(energy / (energy + self.half_energy), batch)
 
 
 class Oracle(Baseline):

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from vssl.errors import UsageError
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
 
 ReadClip = Callable[[str], AudioClip]
@@ -83,8 +84,8 @@ def check_draws(draws: int) -> int:
     """Return `draws`.
 
     Raises:
-        ValueError: when it is below 1.
+        UsageError: when it is below 1.
     """
     if draws < 1:
-        raise ValueError(f"Expected `draws` to be at least 1, but got {draws}.")
+        raise UsageError(f"Expected `draws` to be at least 1, but got {draws}.")
     return draws

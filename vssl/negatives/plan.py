@@ -146,6 +146,8 @@ class _Replay:
     def draws(self, condition: AudioCondition, samples: Sequence[Sample]) -> int:
         """Number of draws: the condition's, or fewer where the manifest holds fewer."""
         if condition.name not in self._draws:
+            if self._rows and condition.name not in (POSITIVE, "silence"):
+                _log.warning("%s: holds no %s, which is drawn anew", self._path, condition.name)
             return condition.draws
         draws = min(condition.draws, len(self._draws[condition.name]))
         if draws < condition.draws:

@@ -19,6 +19,7 @@ from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import SUMMARY
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, interval
+from vssl.thresholds.base import EACH_MAP
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]
@@ -81,6 +82,8 @@ def summarize(
         resamples: bootstrap resamples over images.
         seed: seed of the bootstrap.
 
+    Combined metrics are reported only under one threshold for all maps.
+
     Returns:
         The summary, one row per number (columns: `records.schema.SUMMARY`).
 
@@ -100,10 +103,12 @@ def summarize(
             "map_variant": variant,
             "threshold_policy": policy,
             "threshold_source": source,
-            "threshold": _single(group["threshold"]),
+            "threshold": float("nan") if source == EACH_MAP else group["threshold"].iloc[0],
         }
-        means = _means(group, metrics, list(images.index), bootstrap)
-        rows += [{**common, **row} for row in _rows(means, metrics)]
+        # a combined metric wants one threshold for positives and negatives
+        reported = [m for m in metrics if source != EACH_MAP or isinstance(m, SampleMetric)]
+        means = _means(group, reported, list(images.index), bootstrap)
+        rows += [{**common, **row} for row in _rows(means, reported)]
     facts = {
         key: provenance[key]
         for key in (
@@ -218,12 +223,6 @@ def _row(metric: SampleMetric | CombinedMetric, condition: str, mean: Mean) -> d
         "draws": len(mean.per_draw),
         "higher_is_better": bool(metric.higher_is_better),
     }
-
-
-def _single(thresholds: pd.Series[float]) -> float:
-    """The one threshold of all rows, NaN where maps have their own."""
-    first = float(thresholds.iloc[0])
-    return first if bool((thresholds == first).all()) else float("nan")
 
 
 def _nanmean(values: Array, axis: int | None = None) -> Array:

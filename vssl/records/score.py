@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,27 +65,56 @@ def fit_policies(
     return fitted
 
 
+def check_calibration(
+    calibration: Path,
+    *,
+    model: str,
+    weights_sha256: str | None,
+    protocol_switches: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Check that universal thresholds of one run may be applied to another; its provenance.
+
+    Raises:
+        RecordsError: when the calibration run's records cannot be read.
+        ThresholdError: when it is a run of another model, other weights or another protocol.
+    """
+    facts = read_provenance(calibration / RECORDS_FILE)
+    if facts["model"] != model:
+        raise ThresholdError(
+            f"calibration={calibration} is a run of {facts['model']}, but {model} is scored; a"
+            " universal threshold is in units of one model's map."
+        )
+    if (facts["weights"] or {}).get("sha256") != weights_sha256:
+        raise ThresholdError(
+            f"calibration={calibration} is a run of {model} with other weights than those scored."
+        )
+    if facts["protocol_switches"] != protocol_switches:
+        raise ThresholdError(
+            f"calibration={calibration} was run under protocol {facts['protocol']} with other"
+            " switches than those scored."
+        )
+    return facts
+
+
 def _fit(
     policy: ThresholdPolicy, run: Path, scored: dict[str, Any], calibration: Path | None
 ) -> str:
-    folder = calibration or run
-    facts = read_provenance(folder / RECORDS_FILE)
-    if facts["model"] != scored["model"]:
-        raise ThresholdError(
-            f"calibration={calibration} is a run of {facts['model']}, but {scored['model']} is"
-            " scored; a universal threshold is in units of one model's map."
+    facts = scored
+    if calibration is not None:
+        facts = check_calibration(
+            calibration,
+            model=scored["model"],
+            weights_sha256=(scored["weights"] or {}).get("sha256"),
+            protocol_switches=scored["protocol_switches"],
         )
-    if facts["protocol"] != scored["protocol"]:
-        raise ThresholdError(
-            f"calibration={calibration} was run under protocol={facts['protocol']}, but"
-            f" protocol={scored['protocol']} is scored."
-        )
-    table = pq.read_table(folder / RECORDS_FILE, columns=["audio_condition", "similarity_max"])
+    table = pq.read_table(
+        (calibration or run) / RECORDS_FILE, columns=["audio_condition", "similarity_max"]
+    )
     condition = table.column("audio_condition").to_numpy()
     maxima = table.column("similarity_max").to_numpy().astype(np.float64)
     negative = condition != POSITIVE
     policy.fit(maxima[negative], condition[negative].astype(str))
-    unfit = int(np.isnan(maxima[negative]).sum())
+    unfit = int((~np.isfinite(maxima[negative])).sum())
     if unfit:
         _log.warning("threshold %s: left out %d maps that hold NaN", policy.name, unfit)
     types = "+".join(dict.fromkeys(condition[negative]))

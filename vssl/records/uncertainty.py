@@ -42,8 +42,11 @@ class ImageBootstrap:
             values: `[N, D]` per-sample values of D draws, NaN where undefined.
 
         Returns:
-            `[B, D]`; NaN where a resample holds no defined value.
+            `[B, D]`; NaN where a resample holds no defined value, and everywhere for a single
+            image, which says nothing about the spread over images.
         """
+        if self._groups < 2:
+            return np.full((len(self._weights), values.shape[1]), np.nan)
         defined = ~np.isnan(values)
         sums = self._group_sums(np.where(defined, values, 0.0))
         counts = self._group_sums(defined.astype(np.float64))

@@ -27,16 +27,23 @@ _COLUMNS = [
 _BOX_COLOUR = "#00e5ff"
 
 
-def draw_comparison(folders: Sequence[Path], path: Path, *, sample_id: str | None = None) -> None:
+def draw_comparison(
+    folders: Sequence[Path],
+    path: Path,
+    *,
+    thresholds: Sequence[float | None] | None = None,
+    sample_id: str | None = None,
+) -> None:
     """Draw one image under every audio condition, one column per run.
 
     Rows are audio conditions (draw 0), columns are models. Maps are drawn over the image in the
-    declared range of the model, not stretched per map, so that a map that is low looks low; what
-    is marked at half of that range is outlined. The ground truth is a cyan box.
+    declared range of the model, not stretched per map, so that a map that is low looks low. What
+    lies above the run's threshold is outlined in white, the ground truth is a cyan box.
 
     Args:
         folders: runs on the same test set.
         path: PNG file to write.
+        thresholds: threshold of each run, None for no outline.
         sample_id: sample to draw; None takes the one with the ground truth of median size.
     """
     chosen = sample_id or _median_sized(folders[0])
@@ -53,7 +60,8 @@ def draw_comparison(folders: Sequence[Path], path: Path, *, sample_id: str | Non
             axes.set_xticks([])
             axes.set_yticks([])
             if condition in by_condition.index:
-                _draw_map(axes, image, by_condition.loc[condition], facts)
+                threshold = thresholds[column] if thresholds else None
+                _draw_map(axes, image, by_condition.loc[condition], facts, threshold)
             if line == 0:
                 axes.set_title(facts["model"], fontsize=10)
             if column == 0:
@@ -91,7 +99,13 @@ def _image(path: str) -> torch.Tensor:
     return shrunk[0].permute(1, 2, 0).clamp(0, 1)
 
 
-def _draw_map(axes: Any, image: torch.Tensor, row: pd.Series[Any], facts: dict[str, Any]) -> None:
+def _draw_map(
+    axes: Any,
+    image: torch.Tensor,
+    row: pd.Series[Any],
+    facts: dict[str, Any],
+    threshold: float | None,
+) -> None:
     shape = (int(row["map_height"]), int(row["map_width"]))
     native = torch.from_numpy(np.array(row["similarity_map"], dtype=np.float32)).view(1, *shape)
     localization = upsample(native, rule=facts["upsampling"][row["audio_condition"]])[0]
@@ -100,8 +114,8 @@ def _draw_map(axes: Any, image: torch.Tensor, row: pd.Series[Any], facts: dict[s
     colours = mpl.colormaps["inferno"](relative.numpy())[..., :3]
     weight = 0.25 + 0.5 * relative[..., None].numpy()
     axes.imshow((1 - weight) * image.numpy() + weight * colours)
-    if relative.min() < 0.5 < relative.max():
-        axes.contour(relative.numpy(), levels=[0.5], colors="white", linewidths=1.0)
+    if threshold is not None and localization.min() < threshold < localization.max():
+        axes.contour(localization.numpy(), levels=[threshold], colors="white", linewidths=1.0)
     for x0, y0, x1, y1 in row["boxes"]:
         axes.add_patch(
             Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_BOX_COLOUR, linewidth=1.2)

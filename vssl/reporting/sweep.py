@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from vssl.images import ImageFileError
 from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.tables import (
-    COLUMNS,
     markdown_table,
     overview_columns,
+    paper_columns,
     show_table,
     with_threshold,
 )
+
+_log = logging.getLogger(__name__)
 
 LEGEND = """\
 {positives}: how the field tests, on positives only; this threshold is told how large the object \
 is. pIA is the share of the image that is marked at the threshold `{marked}`: a model that listens \
 marks less when the sound's source is not there. {universal}: one threshold for everything, learnt \
 from what the model's maps reach on negatives; F_LOC is high only for a model that finds what \
-sounds and marks nothing otherwise."""
+sounds and marks nothing otherwise. A mask is what lies strictly above the threshold, so a map \
+that is the same everywhere, or as high on every negative as on positives, marks nothing."""
 
 
 def report_sweep(folders: Sequence[Path], output: Path, *, overview: Mapping[str, str]) -> None:
     """Print an overview of all runs; write it with one table per threshold policy and a picture.
 
     Writes `sweep.md`, `sweep.csv` (the joined summaries, fractions) and, for each data set and
-    protocol, `sweep_<data>_<protocol>.png`.
+    protocol, `sweep_<data>_<protocol>.png` where the images are at hand.
 
     Args:
         folders: finished runs.
@@ -38,30 +43,48 @@ def report_sweep(folders: Sequence[Path], output: Path, *, overview: Mapping[str
         overview: threshold policies `positives`, `marked` and `universal` of the overview.
     """
     summaries = {folder: pd.read_parquet(folder / SUMMARY_FILE) for folder in folders}
-    summary = pd.concat(summaries.values(), ignore_index=True)
+    summary = _with_names(pd.concat(summaries.values(), ignore_index=True))
     output.mkdir(parents=True, exist_ok=True)
-    write_text(output / "sweep.csv", summary.to_csv(index=False))
+    write_text(output / "sweep.csv", summary.drop(columns="run").to_csv(index=False))
     console, texts = Console(), []
     for (data, protocol), group in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         columns = overview_columns(**overview)
-        label = ["model"]
-        policies = [p for p in pd.unique(group["threshold_policy"]) if p in overview.values()]
-        shown = group[group["threshold_policy"].isin(policies)]
-        show_table(console, shown, columns, label=label, title=title)
-        texts.append(markdown_table(shown, columns, label=label, title=title))
+        shown = group[group["threshold_policy"].isin(overview.values())]
+        if len(shown):
+            show_table(console, shown, columns, label=["run"], title=title)
+            texts.append(markdown_table(shown, columns, label=["run"], title=title))
         for policy, rows in group.groupby("threshold_policy", sort=False):
             of_policy = f"{title}, threshold {policy}"
-            named = with_threshold(rows, "model")
-            texts.append(markdown_table(named, COLUMNS, label=label, title=of_policy))
+            named = with_threshold(rows, "run")
+            texts.append(markdown_table(named, paper_columns(rows), label=["run"], title=of_policy))
+        same = {f: s for f, s in summaries.items() if _test(s) == (data, protocol)}
         picture = output / f"sweep_{data}_{protocol}.png"
-        same = [f for f, s in summaries.items() if _test(s) == (data, protocol)]
-        draw_comparison(same, picture)
-        console.print(f"picture: {picture}", soft_wrap=True)
+        try:
+            draw_comparison(list(same), picture, thresholds=_thresholds(same, overview["marked"]))
+            console.print(f"picture: {picture}", soft_wrap=True)
+        except ImageFileError as error:
+            _log.warning("no picture of %s: %s", data, error)
     legend = LEGEND.format(**overview)
     write_text(output / "sweep.md", "\n".join([*texts, legend, ""]))
     console.print(f"tables: {output / 'sweep.md'}, {output / 'sweep.csv'}", soft_wrap=True)
     console.print(f"\nHow to read it. {legend}")
+
+
+def _with_names(summary: pd.DataFrame) -> pd.DataFrame:
+    """A column `run` that tells runs apart: the model, and seed or configuration where needed."""
+    run = summary["model"].astype(str)
+    key = [summary["dataset"], summary["protocol"]]
+    for extra in (" seed " + summary["seed"].astype(str), " " + summary["config_hash"].str[:8]):
+        several = summary.groupby([*key, run])["config_hash"].transform("nunique") > 1
+        run = run.where(~several, run + extra)
+    return summary.assign(run=run)
+
+
+def _thresholds(summaries: Mapping[Path, pd.DataFrame], policy: str) -> list[float | None]:
+    """Each run's threshold under a policy; None where every map has its own, or none is there."""
+    values = [s.loc[s["threshold_policy"] == policy, "threshold"] for s in summaries.values()]
+    return [None if v.empty or pd.isna(v.iloc[0]) else float(v.iloc[0]) for v in values]
 
 
 def _test(summary: pd.DataFrame) -> tuple[str, str]:

@@ -38,17 +38,22 @@ class Column:
         return summary[chosen]
 
 
-COLUMNS = (
-    Column(("cIoU", "↑"), "positive", "ciou"),
-    Column(("success", "rate ↑"), "positive", "success_rate"),
-    Column(("AUC", "↑"), "positive", "auc"),
-    Column(("pIA", "silence ↓"), "silence", "pia"),
-    Column(("pIA", "noise ↓"), "noise", "pia"),
-    Column(("pIA", "offscreen ↓"), "offscreen", "pia"),
-    Column(("F_LOC", "↑"), "all", "f_loc"),
-    Column(("F_AUC", "↑"), "all", "f_auc"),
-)
-"""All numbers of the paper under one threshold policy."""
+def paper_columns(summary: pd.DataFrame) -> list[Column]:
+    """The paper's numbers for the negatives that a summary has.
+
+    F_LOC and F_AUC stand for all three negatives together, or where some are absent for each.
+    """
+    areas = summary[summary["metric"] == "pia"]
+    negatives = [str(c) for c in pd.unique(areas["condition"]) if c != "positive"]
+    together = ["all"] if (summary["condition"] == "all").any() else negatives
+    return [
+        Column(("cIoU", "↑"), "positive", "ciou"),
+        Column(("success", "rate ↑"), "positive", "success_rate"),
+        Column(("AUC", "↑"), "positive", "auc"),
+        *(Column(("pIA", f"{c} ↓"), c, "pia") for c in negatives),
+        *(Column(("F_LOC", "↑" if c == "all" else f"{c} ↑"), c, "f_loc") for c in together),
+        *(Column(("F_AUC", "↑" if c == "all" else f"{c} ↑"), c, "f_auc") for c in together),
+    ]
 
 
 def overview_columns(*, positives: str, marked: str, universal: str) -> tuple[Column, ...]:
@@ -131,15 +136,18 @@ def caption(summary: pd.DataFrame) -> str:
     def values(column: str) -> str:
         return ", ".join(str(v) for v in pd.unique(summary[column]))
 
-    coverage = ", ".join(percent(c) for c in pd.unique(summary["coverage"]))
-    draws = summary.groupby("condition", sort=False)["draws"].max()
-    per_type = ", ".join(f"{c} x {d}" for c, d in draws.items() if c not in ("positive", "all"))
-    sources = [s for s in pd.unique(summary["threshold_source"]) if s != "-"]
+    coverage = ", ".join(f"{100 * c:.4g} %" for c in pd.unique(summary["coverage"]))
+    lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
+    covered = f"coverage {coverage}, list {lists}"
+    areas = summary[(summary["metric"] == "pia") & (summary["condition"] != "positive")]
+    draws = areas.groupby("condition", sort=False)["draws"].max()
+    per_type = ", ".join(f"{condition} x {n}" for condition, n in draws.items())
+    sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
     undefined = int(summary["n_undefined"].max())
     parts = [
         f"data {values('dataset')}",
         f"protocol {values('protocol')}",
-        f"N = {summary['n'].max()} samples, coverage {coverage} %",
+        f"N = {summary['n'].max()} samples ({covered})",
         f"draws: {per_type}" if per_type else "positives only",
         f"seed {values('seed')}",
         "percentages with 95 % bootstrap intervals over images",

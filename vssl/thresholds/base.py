@@ -10,6 +10,9 @@ import torch
 
 from vssl.errors import UsageError
 
+EACH_MAP = "each map"
+"""Source of a policy under which every map has a threshold of its own."""
+
 
 class ThresholdError(UsageError):
     """A threshold policy that cannot be used here; the message says why and what would help."""
@@ -21,12 +24,13 @@ class ThresholdPolicy(ABC):
     Attributes:
         name: the policy's name in configuration, scores and tables.
         needs_fit: whether `fit` must be called with the maxima of negatives first.
-        source: what the threshold rests on, in words, where it is not fitted.
+        source: what the threshold rests on, in words, where it is not fitted: `constant`,
+            `released code`, or `EACH_MAP` where every map has its own threshold.
     """
 
     name: str
     needs_fit: bool = False
-    source: str = "-"
+    source: str = "constant"
 
     def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
         """Learn from negatives; policies that need none ignore the call.

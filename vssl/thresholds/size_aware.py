@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vssl.thresholds.base import ThresholdPolicy
+from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
 
 
 class HalfImage(ThresholdPolicy):
@@ -20,6 +20,7 @@ class HalfImage(ThresholdPolicy):
     """
 
     name = "half_image"
+    source = EACH_MAP
 
     def threshold(
         self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
@@ -38,6 +39,7 @@ class ObjectArea(ThresholdPolicy):
     """
 
     name = "object_area"
+    source = EACH_MAP
 
     def threshold(
         self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
