@@ -139,8 +139,9 @@ def caption(summary: pd.DataFrame) -> str:
     coverage = ", ".join(f"{100 * c:.4g} %" for c in pd.unique(summary["coverage"]))
     lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
     covered = f"coverage {coverage}, list {lists}"
-    areas = summary[(summary["metric"] == "pia") & (summary["condition"] != "positive")]
-    draws = areas.groupby("condition", sort=False)["draws"].max()
+    single = summary[~summary["condition"].isin(["positive", "all"])]
+    draws = single.groupby("condition", sort=False)["draws"].max()
+    draws = draws.sort_index(key=lambda names: names == "offscreen", kind="stable")
     per_type = ", ".join(f"{condition} x {n}" for condition, n in draws.items())
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
     undefined = int(summary["n_undefined"].max())
