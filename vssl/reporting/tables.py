@@ -155,6 +155,9 @@ def caption(summary: pd.DataFrame) -> str:
     ]
     if sources:
         parts.append(f"universal thresholds: {', '.join(sources)}")
+    constant = summary[summary["threshold_source"] == "constant"]
+    pairs = constant[["threshold_policy", "threshold"]].drop_duplicates()
+    parts += [f"{name} threshold {value:.4g}" for name, value in pairs.itertuples(index=False)]
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a mean")
     return "; ".join(parts)
