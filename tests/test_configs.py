@@ -1,0 +1,119 @@
+"""Every yaml composes, and what it names can be built: a new file is tested by being there."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from tests.running import composed
+from vssl.commands import build
+from vssl.commands.identity import identity, protocol_name
+from vssl.maps import UPSAMPLING_RULES
+from vssl.models.base import LocalizationModel
+from vssl.negatives.base import AudioCondition
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+NEGATIVES = ["silence", "noise", "offscreen"]
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("model", names("model"))
+@pytest.mark.parametrize("protocol", names("protocol"))
+def test_models_are_built_under_every_protocol(model: str, protocol: str) -> None:
+    config = composed(f"model={model}", f"protocol={protocol}", "model.weights=null")
+    assert config.model.name == model
+    assert protocol_name(config) == protocol
+    build.check_protocol(config)
+    network = instantiate({"_target_": config.model._target_, **config.model.arguments})
+    assert isinstance(network, LocalizationModel)
+    assert network.value_range[0] < network.value_range[1]
+    assert build.build_transform(config).antialias is (protocol == "corrected")
+    frontends = build.build_frontends(config, NEGATIVES)
+    if config.model.frontend is None:
+        assert frontends == {}
+    elif protocol == "corrected":
+        assert list(frontends) == ["positive"], "one front end for every condition"
+    rules = build.upsampling_rules(config, NEGATIVES)
+    assert set(rules) == {"positive", *NEGATIVES}
+    assert set(rules.values()) <= set(UPSAMPLING_RULES)
+    if protocol == "corrected":
+        assert set(rules.values()) == {"half_pixel"}
+
+
+@pytest.mark.parametrize(("model", "data"), [*itertools.product(names("model"), names("data"))])
+def test_every_model_meets_every_test_set(model: str, data: str) -> None:
+    config = composed(f"model={model}", f"data={data}")
+    assert config.data.name == data
+    resolved = OmegaConf.to_container(config.model, resolve=True)
+    assert isinstance(resolved, dict)
+    assert identity(config)["data"]["name"] == data
+
+
+@pytest.mark.parametrize("name", names("negatives"))
+def test_negatives(name: str) -> None:
+    conditions = build.build_conditions(composed(f"negatives={name}"))
+    assert all(isinstance(condition, AudioCondition) for condition in conditions)
+    if name in NEGATIVES:
+        assert [condition.name for condition in conditions] == [name]
+
+
+def test_negatives_can_be_mixed_on_the_command_line() -> None:
+    conditions = build.build_conditions(composed("negatives=[noise,silence]"))
+    assert [condition.name for condition in conditions] == ["noise", "silence"]
+
+
+@pytest.mark.parametrize("name", names("threshold"))
+def test_thresholds(name: str) -> None:
+    policies = build.build_policies(composed(f"threshold={name}"), model="lvs", negatives=True)
+    if name not in ("all", "standard", "released"):
+        assert [policy.name for policy in policies] == [name]
+
+
+def test_the_sets_of_thresholds_hold_every_policy() -> None:
+    policies = build.build_policies(composed("threshold=all"), model="lvs", negatives=True)
+    single = set(names("threshold")) - {"all", "standard", "released"}
+    assert {policy.name for policy in policies} == single
+
+
+def test_metrics_are_named_as_their_files_and_all_lists_them() -> None:
+    metrics = build.build_metrics(composed("metrics=all"))
+    assert {metric.name for metric in metrics} == set(names("metrics")) - {"all"}
+
+
+@pytest.mark.parametrize("group", ["trainer", "logger", "paths"])
+def test_other_groups_compose(group: str) -> None:
+    for name in names(group):
+        composed(f"{group}={name}")
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_experiments_compose_and_name_their_command(name: str) -> None:
+    composed(f"experiment={name}")
+    first = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[:2]
+    assert any(f"experiment={name}" in line for line in first)
+
+
+def test_what_cannot_change_records_is_not_in_the_identity() -> None:
+    plain = identity(composed("model=center"))
+    other = composed(
+        "model=center", "loader.batch_size=3", "trainer=ddp_sim", "logger=none", "force=true",
+        "threshold=fixed", "metrics=pia", "output_root=elsewhere", "data.cache=elsewhere",
+    )  # fmt: skip
+    assert identity(other) == plain
+    changes = (
+        "seed=1",
+        "negatives.noise.level=0.5",
+        "model.arguments.sigma=0.1",
+        "data.scenes=7",
+        "trainer.precision=bf16-mixed",
+        "protocol.antialias=false",
+    )
+    for change in changes:
+        assert identity(composed("model=center", change)) != plain, change
