@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from vssl.checks import check_choice
+from vssl.commands.identity import negative_names
 from vssl.data.base import DatasetReader
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -47,7 +48,7 @@ def build_reader(config: DictConfig) -> DatasetReader:
 
 def build_conditions(config: DictConfig) -> list[AudioCondition]:
     """The negatives, in the configuration's order."""
-    return [instantiate(config.negatives[name]) for name in config.negatives if name != "manifest"]
+    return [instantiate(config.negatives[name]) for name in negative_names(config)]
 
 
 def build_metrics(config: DictConfig) -> list[SampleMetric | CombinedMetric]:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from vssl.commands.app import is_multirun, run_app
 from vssl.commands.identity import (
     identity,
+    negative_names,
     protocol_name,
     protocol_switches,
     register_resolvers,
@@ -83,8 +84,9 @@ def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
     check_protocol(config)
     weights_path(config)
     _check_calibration(config)
-    has_negatives = any(name != "manifest" for name in config.negatives)
-    policies = build_policies(config, model=config.model.name, negatives=has_negatives)
+    policies = build_policies(
+        config, model=config.model.name, negatives=bool(negative_names(config))
+    )
     identity_hash = config_hash(identity(config))
     with alone_in(folder):
         done = None if config.force else finished_run(folder, identity_hash)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from vssl.hashing import file_sha256
 from vssl.records.fingerprint import config_hash
 
 _PARTS = ("model", "data", "negatives", "protocol")
@@ -35,26 +34,14 @@ def identity(config: DictConfig) -> dict[str, Any]:
         parts[name] = {key: value for key, value in values.items() if key not in dropped}
     root = config.data.get("root")
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
+    keys = ("model.weights", "negatives.manifest", "negatives.noise.file")
+    given = {key: OmegaConf.select(config, key) for key in keys}
+    files = {key: Path(str(path)).expanduser() for key, path in given.items() if path is not None}
+    # a missing file has its own error later; here it must not hide the run's folder
     parts["files_sha256"] = {
-        key: content_hash(Path(str(path)).expanduser())
-        for key in ("model.weights", "negatives.manifest", "negatives.noise.file")
-        if (path := OmegaConf.select(config, key)) is not None
+        key: file_sha256(path) if path.is_file() else None for key, path in files.items()
     }
     return parts
-
-
-def content_hash(path: Path) -> str | None:
-    """sha256 of a file, None where there is none; read once per process unless it changes."""
-    if not path.is_file():
-        return None
-    state = path.stat()
-    return _content_hash(path.resolve(), state.st_size, state.st_mtime_ns)
-
-
-@lru_cache
-def _content_hash(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def protocol_switches(config: DictConfig) -> dict[str, Any]:
@@ -87,12 +74,17 @@ def scoring(config: DictConfig) -> dict[str, Any]:
     }
 
 
+def negative_names(config: DictConfig) -> list[str]:
+    """The negatives that are configured, in order; the group also holds the manifest to replay."""
+    return [str(name) for name in config.negatives if name != "manifest"]
+
+
 def negatives_name(config: DictConfig) -> str:
     """Short name of a mix of negatives: `all`, `none`, or the names joined by `+`."""
-    names = [name for name in config.negatives if name != "manifest"]
+    names = negative_names(config)
     if names == ["silence", "noise", "offscreen"]:
         return "all"
-    return "+".join(str(name) for name in names) or "none"
+    return "+".join(names) or "none"
 
 
 def run_folder(mode: str = "", *, _root_: DictConfig) -> str:

@@ -107,6 +107,6 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     console = Console()
     rows = with_threshold(summary, "threshold_policy")
     columns = paper_columns(summary)
-    show_table(console, rows, columns, label=["threshold_policy"], title=title)
+    show_table(console, rows, columns, label="threshold_policy", title=title)
     console.print(f"records, scores, summary and manifest: {folder}", soft_wrap=True)
     return summary

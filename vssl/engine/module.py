@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -80,13 +79,17 @@ class LocalizationModule(pl.LightningModule):
             condition: torch.tensor([k for k, (c, _) in enumerate(pairings) if c == condition])
             for condition in dict.fromkeys(c for c, _ in pairings)
         }
+        self._live = {
+            (condition, policy.name): [m() for m in live_metrics if m.applies_to(condition)]
+            for condition in self.pairing_index
+            for policy in live_policies
+        }
+        # registered, so that they follow the module to its device
         self.live = nn.ModuleDict(
             {
-                f"live/{condition}/{metric.name}/{policy.name}": metric()
-                for condition in self.pairing_index
-                for policy in live_policies
-                for metric in live_metrics
-                if metric.applies_to(condition)
+                f"live/{condition}/{metric.name}/{policy}": metric
+                for (condition, policy), metrics in self._live.items()
+                for metric in metrics
             }
         )
         self._encoded_audio: torch.Tensor | None = None
@@ -142,14 +145,7 @@ class LocalizationModule(pl.LightningModule):
             for policy in self.live_policies:
                 masks = binarize(localization, policy.threshold(localization, ground_truth))
                 columns: dict[str, torch.Tensor] = {}
-                for metric in self._live_metrics(condition, policy):
+                for metric in self._live[condition, policy.name]:
                     if metric.column not in columns:
                         columns[metric.column] = metric.measure(masks, ground_truth)
                     metric.update(masks, ground_truth, undefined, column=columns[metric.column])
-
-    def _live_metrics(self, condition: str, policy: ThresholdPolicy) -> list[Any]:
-        return [
-            metric
-            for key, metric in self.live.items()
-            if key.startswith(f"live/{condition}/") and key.endswith(f"/{policy.name}")
-        ]

@@ -7,7 +7,6 @@ tensors and NumPy scalars are let in, anything else is refused by name before an
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import pickle
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 
 from vssl.errors import UsageError
+from vssl.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, LocalizationModel
 
 _SHOWN = 5
@@ -68,6 +68,11 @@ def load_weights(
         raise WeightsError(
             f"{type(model).__name__} has no weights, but model.weights={path} is set."
         )
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such file. Set model.weights=FILE, or paths.weights=FOLDER for a folder"
+            " that holds the checkpoints under their published names."
+        )
     found = file_sha256(path)
     if sha256 is not None and found != sha256.lower():
         raise WeightsError(
@@ -79,21 +84,6 @@ def load_weights(
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return WeightsReport(path, found, sum(t.numel() for t in state.values()), tuple(ignored))
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file, 64 hexadecimal digits.
-
-    Raises:
-        WeightsError: when there is no such file.
-    """
-    if not path.is_file():
-        raise WeightsError(
-            f"{path}: no such file. Set model.weights=FILE, or paths.weights=FOLDER for a folder"
-            " that holds the checkpoints under their published names."
-        )
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state_dict(path: Path, layout: CheckpointLayout) -> dict[str, torch.Tensor]:
@@ -168,7 +158,7 @@ def _select(
 ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Split a state dict into what the model takes (renamed) and what is known to be unused."""
     ignored = [k for k in state if any(fnmatch.fnmatchcase(k, p) for p in layout.unused)]
-    kept = {k: v for k, v in state.items() if k not in set(ignored)}
+    kept = {k: v for k, v in state.items() if k not in ignored}
     for prefix, replacement in layout.rename.items():
         kept = {
             replacement + k.removeprefix(prefix) if k.startswith(prefix) else k: v

@@ -14,8 +14,13 @@ RUN_FILE = "run.json"
 """Written last: a folder that has it holds a finished run."""
 
 
+def partial_path(path: Path) -> Path:
+    """Where this process writes a file until it is complete; cleared by a later run if left."""
+    return path.with_name(f"{path.name}.{os.getpid()}.partial")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = partial_path(path)
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

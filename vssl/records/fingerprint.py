@@ -27,7 +27,7 @@ _PACKAGES = (
 def config_hash(config: Mapping[str, Any]) -> str:
     """Hash of a configuration: 64 hexadecimal digits, independent of the order of keys."""
     canonical = json.dumps(config, sort_keys=True, default=str, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return text_hash(canonical)
 
 
 def ids_hash(sample_ids: Iterable[str]) -> str:
@@ -35,7 +35,7 @@ def ids_hash(sample_ids: Iterable[str]) -> str:
 
     "VGG-SS" circulates as lists of 5158, 4911, 4692, 4670 and 4655 ids; the hash tells them apart.
     """
-    return hashlib.sha256("\n".join(sorted(sample_ids)).encode()).hexdigest()
+    return text_hash("\n".join(sorted(sample_ids)))
 
 
 def text_hash(text: str) -> str:

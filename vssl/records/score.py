@@ -57,12 +57,11 @@ def fit_policies(
         RecordsError: when a run's records cannot be read.
     """
     scored = read_provenance(run / RECORDS_FILE)
-    fitted = []
     for policy in policies:
         policy.check_model(scored["model"])
-        source = _fit(policy, run, scored, calibration) if policy.needs_fit else policy.source
-        fitted.append(FittedPolicy(policy, source))
-    return fitted
+    learning = [policy for policy in policies if policy.needs_fit]
+    source = _fit(learning, run, scored, calibration) if learning else ""
+    return [FittedPolicy(p, source if p.needs_fit else p.source) for p in policies]
 
 
 def check_calibration(
@@ -97,8 +96,12 @@ def check_calibration(
 
 
 def _fit(
-    policy: ThresholdPolicy, run: Path, scored: dict[str, Any], calibration: Path | None
+    policies: Sequence[ThresholdPolicy],
+    run: Path,
+    scored: dict[str, Any],
+    calibration: Path | None,
 ) -> str:
+    """Fit policies on one run's negatives; what they rest on, in words."""
     facts = scored
     if calibration is not None:
         facts = check_calibration(
@@ -113,10 +116,12 @@ def _fit(
     condition = table.column("audio_condition").to_numpy()
     maxima = table.column("similarity_max").to_numpy().astype(np.float64)
     negative = condition != POSITIVE
-    policy.fit(maxima[negative], condition[negative].astype(str))
+    for policy in policies:
+        policy.fit(maxima[negative], condition[negative].astype(str))
     unfit = int((~np.isfinite(maxima[negative])).sum())
     if unfit:
-        _log.warning("threshold %s: left out %d maps that hold NaN", policy.name, unfit)
+        names = ", ".join(policy.name for policy in policies)
+        _log.warning("threshold %s: left out %d maps that hold NaN", names, unfit)
     types = "+".join(dict.fromkeys(condition[negative]))
     own = "" if calibration is None else f", run {facts['config_hash'][:8]}"
     return f"fit on {facts['dataset']} ({types}{own})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ import torch
 
 from vssl.errors import UsageError
 from vssl.negatives.plan import AudioPlan
+from vssl.records.files import partial_path
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS, SCHEMA_VERSION
 from vssl.types import POSITIVE, Sample
 
@@ -37,8 +37,7 @@ class AtomicParquetWriter:
 
     def __init__(self, path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> None:
         self.path = path
-        self.rows = 0
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        self._partial = partial_path(path)
         text = json.dumps({"schema_version": SCHEMA_VERSION, **provenance})
         self._schema = schema.with_metadata({METADATA_KEY: text.encode()})
         self._writer = pq.ParquetWriter(
@@ -48,7 +47,6 @@ class AtomicParquetWriter:
     def write(self, table: pa.Table) -> None:
         """Append a table."""
         self._writer.write_table(table.cast(self._schema))
-        self.rows += len(table)
 
     def close(self) -> None:
         """Complete the file and put it in its place."""

@@ -52,12 +52,12 @@ def report_sweep(folders: Sequence[Path], output: Path, *, overview: Mapping[str
         columns = overview_columns(**overview)
         shown = group[group["threshold_policy"].isin(overview.values())]
         if len(shown):
-            show_table(console, shown, columns, label=["run"], title=title)
-            texts.append(markdown_table(shown, columns, label=["run"], title=title))
+            show_table(console, shown, columns, label="run", title=title)
+            texts.append(markdown_table(shown, columns, label="run", title=title))
         for policy, rows in group.groupby("threshold_policy", sort=False):
             of_policy = f"{title}, threshold {policy}"
             named = with_threshold(rows, "run")
-            texts.append(markdown_table(named, paper_columns(rows), label=["run"], title=of_policy))
+            texts.append(markdown_table(named, paper_columns(rows), label="run", title=of_policy))
         same = {f: s for f, s in summaries.items() if _test(s) == (data, protocol)}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:

@@ -38,13 +38,22 @@ class Column:
         return summary[chosen]
 
 
+def _negatives(summary: pd.DataFrame) -> list[str]:
+    """The negatives of a summary, in the order of the run.
+
+    That of pIA, which every negative has: cIoU, which comes first, is on positives and offscreen.
+    """
+    areas_first = pd.concat([summary[summary["metric"] == "pia"], summary])
+    conditions = pd.unique(areas_first["condition"])
+    return [str(c) for c in conditions if c not in ("positive", "all")]
+
+
 def paper_columns(summary: pd.DataFrame) -> list[Column]:
     """The paper's numbers for the negatives that a summary has.
 
     F_LOC and F_AUC stand for all three negatives together, or where some are absent for each.
     """
-    areas = summary[summary["metric"] == "pia"]
-    negatives = [str(c) for c in pd.unique(areas["condition"]) if c != "positive"]
+    negatives = _negatives(summary)
     together = ["all"] if (summary["condition"] == "all").any() else negatives
     return [
         Column(("cIoU", "↑"), "positive", "ciou"),
@@ -101,18 +110,18 @@ def cell(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def table_rows(
-    summary: pd.DataFrame, label: Sequence[str], columns: Sequence[Column]
+    summary: pd.DataFrame, label: str, columns: Sequence[Column]
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Rows of a table: a label and a (value, interval) pair for each column.
 
     Args:
         summary: rows of one or several summaries.
-        label: summary columns that name the rows.
+        label: summary column that names the rows.
         columns: what to show.
     """
     rows = []
-    for name, group in summary.groupby(list(label), sort=False):
-        rows.append((", ".join(map(str, name)), [cell(column.rows(group)) for column in columns]))
+    for name, group in summary.groupby(label, sort=False):
+        rows.append((str(name), [cell(column.rows(group)) for column in columns]))
     return rows
 
 
@@ -139,10 +148,8 @@ def caption(summary: pd.DataFrame) -> str:
     coverage = ", ".join(f"{100 * c:.4g} %" for c in pd.unique(summary["coverage"]))
     lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
     covered = f"coverage {coverage}, list {lists}"
-    single = summary[~summary["condition"].isin(["positive", "all"])]
-    draws = single.groupby("condition", sort=False)["draws"].max()
-    draws = draws.sort_index(key=lambda names: names == "offscreen", kind="stable")
-    per_type = ", ".join(f"{condition} x {n}" for condition, n in draws.items())
+    draws = summary.groupby("condition")["draws"].max()
+    per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in _negatives(summary))
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
     undefined = int(summary["n_undefined"].max())
     parts = [
@@ -168,7 +175,7 @@ def show_table(
     summary: pd.DataFrame,
     columns: Sequence[Column],
     *,
-    label: Sequence[str],
+    label: str,
     title: str,
 ) -> None:
     """Print a table: each value with its interval below it, where the terminal is wide enough.
@@ -180,12 +187,12 @@ def show_table(
         console: where to.
         summary: rows of one or several summaries.
         columns: what to show; columns without numbers are left out.
-        label: summary columns that name the rows.
+        label: summary column that names the rows.
         title: what the table shows.
     """
     shown = used_columns(summary, columns)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column(" ".join(label).replace("_", " "), no_wrap=True)
+    table.add_column(label.replace("_", " "), no_wrap=True)
     for column in shown:
         table.add_column("\n".join(column.header), justify="right", no_wrap=True)
     if not console.is_terminal:
@@ -200,11 +207,11 @@ def show_table(
 
 
 def markdown_table(
-    summary: pd.DataFrame, columns: Sequence[Column], *, label: Sequence[str], title: str
+    summary: pd.DataFrame, columns: Sequence[Column], *, label: str, title: str
 ) -> str:
     """The same table as Markdown, intervals in brackets."""
     shown = used_columns(summary, columns)
-    headers = [" ".join(label).replace("_", " "), *(" ".join(c.header) for c in shown)]
+    headers = [label.replace("_", " "), *(" ".join(c.header) for c in shown)]
     lines = [
         f"**{title}**",
         "",
