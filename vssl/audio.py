@@ -111,6 +111,7 @@ def tile(samples: Waveform, length: int) -> Waveform:
     return samples[:length]
 
 
+@dataclass(frozen=True, kw_only=True)
 class MiddleWindow:
     """A window of fixed length, rolled by the file's duration (EZ-VSL, SLAVC).
 
@@ -133,27 +134,20 @@ class MiddleWindow:
         ValueError: for a window without length or an unknown `channels`.
     """
 
-    def __init__(
-        self,
-        *,
-        seconds: float = 10.0,
-        channels: Channels = "mean",
-        full_scale: int = 32768,
-        roll: bool = True,
-        repeats: int | None = None,
-    ) -> None:
-        check_positive(seconds, name="seconds")
-        check_choice(channels, ("mean", "first"), name="channels")
-        self.seconds = seconds
-        self.channels = channels
-        self.full_scale = full_scale
-        self.roll = roll
-        self.repeats = repeats
+    seconds: float = 10.0
+    channels: Channels = "mean"
+    full_scale: int = 32768
+    roll: bool = True
+    repeats: int | None = None
+
+    def __post_init__(self) -> None:
+        check_positive(self.seconds, name="seconds")
+        check_choice(self.channels, ("mean", "first"), name="channels")
 
     def __call__(self, clip: AudioClip) -> Waveform:
         """Cut the window out of a clip: `[channels, T]` to `[length]`."""
         length = round(self.seconds * clip.rate)
-        samples = np.clip(_rescale(mix_down(clip, self.channels), self.full_scale), -1.0, 1.0)
+        samples = _full_scale_mono(clip, self.channels, self.full_scale)
         if self.repeats is not None:
             length = min(length, self.repeats * samples.shape[0])
         window = tile(samples, length)
@@ -162,10 +156,44 @@ class MiddleWindow:
         return np.roll(window, length // 2 - samples.shape[0] // 2)
 
 
-class WholeClip:
-    """The clip as it is, mixed to mono, neither tiled nor clipped.
+@dataclass(frozen=True, kw_only=True)
+class CenterWindow:
+    """The middle of the clip (FNAC).
 
-    What the released code does with silence and noise, which it makes at the length of the
+    The clip is mixed to mono and clipped to [-1, 1]; of a file longer than `seconds` the middle is
+    kept, a shorter one is tiled. FNAC's own front end; the released evaluation overwrites its
+    result by another window (QUIRKS 15).
+
+    Args:
+        seconds: length of the window.
+        channels: `mean` or `first`.
+        full_scale: the integer that stands for 1.0 in 16-bit files.
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
+    """
+
+    seconds: float = 3.0
+    channels: Channels = "mean"
+    full_scale: int = 32768
+
+    def __post_init__(self) -> None:
+        check_positive(self.seconds, name="seconds")
+        check_choice(self.channels, ("mean", "first"), name="channels")
+
+    def __call__(self, clip: AudioClip) -> Waveform:
+        """Cut the window out of a clip: `[channels, T]` to `[length]`."""
+        length = round(self.seconds * clip.rate)
+        samples = _full_scale_mono(clip, self.channels, self.full_scale)
+        first = max(0, (samples.shape[0] - length) // 2)
+        return tile(samples[first : first + length], length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeClip:
+    """The clip as it is, mixed to mono, neither tiled nor clipped (RCGrad).
+
+    Also what the released code does with silence and noise, which it makes at the length of the
     positive's window (QUIRKS 17, 20).
     """
 
@@ -174,6 +202,7 @@ class WholeClip:
         return mix_down(clip, "mean")
 
 
+@dataclass(frozen=True, kw_only=True)
 class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
@@ -190,24 +219,18 @@ class SpanWindow:
         ValueError: when the span is empty or does not lie inside `seconds`.
     """
 
-    def __init__(
-        self,
-        *,
-        seconds: float = 10.0,
-        start: float = 0.0,
-        stop: float = 10.0,
-        channels: Channels = "first",
-    ) -> None:
-        check_choice(channels, ("mean", "first"), name="channels")
-        if not 0 <= start < stop <= seconds:
+    seconds: float = 10.0
+    start: float = 0.0
+    stop: float = 10.0
+    channels: Channels = "first"
+
+    def __post_init__(self) -> None:
+        check_choice(self.channels, ("mean", "first"), name="channels")
+        if not 0 <= self.start < self.stop <= self.seconds:
             raise ValueError(
                 "Expected `0 <= start < stop <= seconds`, but got"
-                f" start={start}, stop={stop}, seconds={seconds}."
+                f" start={self.start}, stop={self.stop}, seconds={self.seconds}."
             )
-        self.seconds = seconds
-        self.start = start
-        self.stop = stop
-        self.channels = channels
 
     def __call__(self, clip: AudioClip) -> Waveform:
         """Cut the window out of a clip: `[channels, T]` to `[length]`."""
@@ -216,5 +239,9 @@ class SpanWindow:
         return np.clip(tiled[span], -1.0, 1.0)
 
 
-def _rescale(samples: Waveform, full_scale: int) -> Waveform:
-    return samples if full_scale == 32768 else samples * np.float32(32768 / full_scale)
+def _full_scale_mono(clip: AudioClip, channels: Channels, full_scale: int) -> Waveform:
+    """A clip mixed to mono, rescaled where an integer format has another full scale, clipped."""
+    mono = mix_down(clip, channels)
+    if full_scale != 32768:
+        mono = mono * np.float32(32768 / full_scale)
+    return np.clip(mono, -1.0, 1.0)

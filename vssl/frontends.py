@@ -1,26 +1,100 @@
 """Audio front ends: a clip becomes the tensor that an audio network takes.
 
 The only place with a logarithm. A front end belongs to a model's weights and is declared beside
-them in `conf/model/`; under `protocol=corrected` one and the same callable serves every audio
+them in `conf/model/`; under `protocol=corrected` one and the same front end serves every audio
 condition.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from vssl.checks import check_positive
-from vssl.types import AudioClip
+from vssl.errors import UsageError
+from vssl.types import SAMPLE_RATE, AudioClip
 
-FrontEnd = Callable[[AudioClip], torch.Tensor]
 Window = Callable[[AudioClip], npt.NDArray[np.float32]]
 
 
-class LogSpectrogram:
+class FrontEnd(nn.Module):
+    """A window, cut clip by clip on the CPU, and a transform, batched on the model's device.
+
+    Subclasses implement `forward`.
+
+    Args:
+        window: clip to mono waveform `[T]`.
+
+    Class attributes:
+        shortest: least number of samples that `forward` can take.
+    """
+
+    shortest: int = 1
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+
+    def waveform(self, clip: AudioClip) -> torch.Tensor:
+        """Cut the window out of a clip.
+
+        Args:
+            clip: `[channels, length]`.
+
+        Returns:
+            `[T]` float32.
+
+        Raises:
+            UsageError: when that is shorter than `shortest`, or no mono waveform.
+        """
+        cut = np.ascontiguousarray(self.window(clip), dtype=np.float32)
+        if cut.ndim != 1:
+            raise UsageError(
+                f"Expected the window to give a mono waveform [T], but got {list(cut.shape)}."
+            )
+        waveform = torch.from_numpy(cut)
+        if waveform.shape[0] < self.shortest:
+            raise UsageError(
+                f"Expected a window of at least {self.shortest} samples, but got"
+                f" {waveform.shape[0]} at {clip.rate} Hz. Is the clip nearly empty?"
+            )
+        return waveform
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Turn waveforms into what the audio network takes.
+
+        Args:
+            waveforms: `[M, T]` float32 on the model's device.
+
+        Returns:
+            `[M, ...]` float32.
+        """
+        raise NotImplementedError
+
+
+class RawWaveform(FrontEnd):
+    """The waveform itself, for networks that compute their spectrogram (RCGrad).
+
+    Args:
+        window: clip to mono waveform `[T]`.
+        shortest: least number of samples that the network can take.
+    """
+
+    def __init__(self, window: Window, *, shortest: int = 1) -> None:
+        super().__init__(window)
+        self.shortest = shortest
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """The waveforms `[M, T]` as they are."""
+        return waveforms
+
+
+class LogSpectrogram(FrontEnd):
     """Log power spectrogram, equal to `scipy.signal.spectrogram` with its default settings.
 
     Power spectral density with a periodic Tukey(0.25) window, the mean removed from each segment,
@@ -29,7 +103,7 @@ class LogSpectrogram:
     Formula checked against scipy in the tests; settings of each model in `conf/model/`.
 
     Args:
-        window: clip to mono waveform `[length]`.
+        window: clip to mono waveform `[T]`.
         nperseg: segment length in samples.
         noverlap: samples shared by neighbouring segments.
         frames: number of central frames to keep, None for all.
@@ -37,6 +111,7 @@ class LogSpectrogram:
         scale: divisor after the logarithm.
         log: False leaves linear power (still divided by `scale`): what the released code does to
             silence and noise for EZ-VSL, SLAVC and FNAC (QUIRKS 14).
+        rate: sample rate in Hz.
 
     Raises:
         ValueError: when the segments do not advance or a number is not positive.
@@ -52,7 +127,9 @@ class LogSpectrogram:
         floor: float = 1e-7,
         scale: float = 12.0,
         log: bool = True,
+        rate: int = SAMPLE_RATE,
     ) -> None:
+        super().__init__(window)
         if not 0 <= noverlap < nperseg:
             raise ValueError(
                 f"Expected `0 <= noverlap < nperseg`, but got noverlap={noverlap},"
@@ -60,58 +137,143 @@ class LogSpectrogram:
             )
         check_positive(floor, name="floor")
         check_positive(scale, name="scale")
-        self.window = window
+        self.shortest = nperseg
         self.nperseg = nperseg
         self.hop = nperseg - noverlap
         self.frames = frames
         self.floor = floor
         self.scale = scale
         self.log = log
-        self.taper = _tukey(nperseg, 0.25)
+        self.rate = rate
+        self.register_buffer("taper", _tukey(nperseg, 0.25), persistent=False)
+        self.taper: torch.Tensor
 
-    def __call__(self, clip: AudioClip) -> torch.Tensor:
-        """Turn a clip into a spectrogram.
-
-        Args:
-            clip: `[channels, T]` waveform.
-
-        Returns:
-            `[1, nperseg // 2 + 1, frames]` float32.
-
-        Raises:
-            ValueError: when the window is shorter than one segment.
-        """
-        waveform = torch.from_numpy(np.ascontiguousarray(self.window(clip)))
-        if waveform.shape[0] < self.nperseg:
-            raise ValueError(
-                f"Expected a window of at least {self.nperseg} samples, but got"
-                f" {waveform.shape[0]} at {clip.rate} Hz. Is the clip nearly empty?"
-            )
-        segments = waveform.unfold(0, self.nperseg, self.hop)
-        total = segments.shape[0]
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Spectrograms `[M, 1, nperseg // 2 + 1, frames]` of waveforms `[M, T]`."""
+        segments = waveforms.unfold(1, self.nperseg, self.hop)
+        total = segments.shape[1]
         if self.frames is not None and total > self.frames:
             # round() is to even on halves, as in the centre crop of torchvision
             first = round((total - self.frames) / 2)
-            segments = segments[first : first + self.frames]
-        power = self._power(segments, clip.rate).T
-        spectrogram: torch.Tensor = torch.log(power + self.floor) if self.log else power
+            segments = segments[:, first : first + self.frames]
+        spectrogram = self._power(segments).transpose(1, 2)
+        if self.log:
+            spectrogram = torch.log(spectrogram + self.floor)
         if self.frames is not None and total < self.frames:
             missing = self.frames - total
-            spectrogram = torch.nn.functional.pad(
-                spectrogram, (missing // 2, missing - missing // 2)
-            )
-        scaled: torch.Tensor = spectrogram / self.scale
-        batch: torch.Tensor = scaled[None].contiguous()
-        return batch
+            spectrogram = nn.functional.pad(spectrogram, (missing // 2, missing - missing // 2))
+        return (spectrogram / self.scale)[:, None].contiguous()
 
-    def _power(self, segments: torch.Tensor, rate: int) -> torch.Tensor:
-        """One-sided power spectral density of `[F, nperseg]` segments, in 1/Hz."""
-        tapered = (segments - segments.mean(dim=1, keepdim=True)) * self.taper
+    def _power(self, segments: torch.Tensor) -> torch.Tensor:
+        """One-sided power spectral density in 1/Hz of `[M, F, nperseg]` segments."""
+        tapered = (segments - segments.mean(dim=2, keepdim=True)) * self.taper
         spectrum = torch.fft.rfft(tapered)
-        density: torch.Tensor = spectrum.abs().square() / (rate * self.taper.square().sum())
-        last = -1 if self.nperseg % 2 == 0 else density.shape[1]
-        density[:, 1:last] *= 2
+        density: torch.Tensor = spectrum.abs().square() / (self.rate * self.taper.square().sum())
+        last = -1 if self.nperseg % 2 == 0 else density.shape[2]
+        density[..., 1:last] *= 2
         return density
+
+    def extra_repr(self) -> str:
+        """Settings, for tables."""
+        kept = "" if self.frames is None else f", central {self.frames} frames"
+        return f"nperseg {self.nperseg}, hop {self.hop}{kept}"
+
+
+class MelSpectrogram(FrontEnd):
+    """Mel spectrogram in decibels (SSL-TIE), equal to torchaudio's with `normalized="window"`.
+
+    Centred frames with reflected edges and a periodic Hann window, divided by the window's norm
+    before squaring; HTK mel bands without area norm, of which those narrower than a bin are empty
+    (28 of 257 at 16 kHz); `10 log10(max(x, floor))`, not scaled. Source: vssl_eval
+    datasets/datasets_ssltie.py (QUIRKS 18). Formula checked against librosa in the tests, whose
+    filters are float64: those of the released code are float32, which is 0.01 dB near the floor.
+
+    Args:
+        window: clip to mono waveform `[T]`.
+        n_fft: frame length in samples.
+        hop: samples between frames.
+        bands: number of mel bands.
+        floor: least power.
+        log: False leaves linear power: what the released code does to silence and noise
+            (QUIRKS 19).
+        rate: sample rate in Hz.
+
+    Raises:
+        ValueError: when a number is not positive.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        *,
+        n_fft: int = 512,
+        hop: int = 239,
+        bands: int = 257,
+        floor: float = 1e-10,
+        log: bool = True,
+        rate: int = SAMPLE_RATE,
+    ) -> None:
+        super().__init__(window)
+        check_positive(hop, name="hop")
+        check_positive(floor, name="floor")
+        self.shortest = n_fft // 2 + 1
+        self.hop = hop
+        self.floor = floor
+        self.log = log
+        filters = _mel_filters(rate=rate, bins=n_fft // 2 + 1, bands=bands)
+        self.register_buffer("taper", torch.hann_window(n_fft), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+        self.taper: torch.Tensor
+        self.filters: torch.Tensor
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Spectrograms `[M, 1, bands, T // hop + 1]` of waveforms `[M, T]`, in dB."""
+        norm = self.taper.square().sum().sqrt()
+        mel = self.filters @ power_spectrogram(waveforms, self.taper, self.hop, divisor=norm)
+        if self.log:
+            mel = 10 * torch.log10(mel.clamp(min=self.floor))
+        return mel[:, None]
+
+    def extra_repr(self) -> str:
+        """Settings, for tables."""
+        return f"n_fft {len(self.taper)}, hop {self.hop}, {len(self.filters)} mel bands"
+
+
+def power_spectrogram(
+    waveforms: torch.Tensor,
+    window: torch.Tensor,
+    hop: int,
+    *,
+    divisor: torch.Tensor | float = 1.0,
+) -> torch.Tensor:
+    """Squared magnitude of the short-time Fourier transform, centred, with reflected edges.
+
+    Args:
+        waveforms: `[M, T]`, T more than half a window.
+        window: `[n_fft]`.
+        hop: samples between frames.
+        divisor: divides the spectrum before it is squared.
+
+    Returns:
+        `[M, n_fft // 2 + 1, T // hop + 1]`.
+    """
+    spectrum = torch.stft(
+        waveforms, len(window), hop, window=window, center=True, pad_mode="reflect",
+        return_complex=True,
+    )  # fmt: skip
+    return (spectrum / divisor).abs().square()
+
+
+def _mel_filters(*, rate: int, bins: int, bands: int) -> torch.Tensor:
+    """Triangles `[bands, bins]` from 0 to half the rate on the HTK mel scale, in float32.
+
+    In the order of torchaudio's `melscale_fbanks`, to the last bit; librosa's differ by 3e-5.
+    """
+    last = 2595.0 * math.log10(1.0 + rate / 2 / 700.0)
+    edges = 700.0 * (10.0 ** (torch.linspace(0.0, last, bands + 2) / 2595.0) - 1.0)
+    above = edges[:, None] - torch.linspace(0.0, rate // 2, bins)
+    width = edges.diff()[:, None]
+    return torch.minimum(-above[:-2] / width[:-1], above[2:] / width[1:]).clamp(min=0.0)
 
 
 def _tukey(length: int, alpha: float) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from vssl.errors import UsageError
+
+Transform = Callable[[torch.Tensor], torch.Tensor]
+"""Decoded image `[3, H, W]` in [0, 1] to network input `[3, size, size]`."""
 
 # what Pillow raises for damaged files; UnidentifiedImageError is an OSError
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -60,6 +63,30 @@ def _open(path: Path) -> Image.Image:
         return Image.open(path)
     except _PILLOW_ERRORS as error:
         raise ImageFileError(f"{path}: not readable as an image ({error})") from error
+
+
+class PillowTransform:
+    """Resize as an 8-bit Pillow image, bicubic, aspect ratio not kept, and normalize (RCGrad).
+
+    Pillow antialiases and rounds to 8 bits.
+
+    Args:
+        size: side of the output in pixels.
+        mean: per-channel mean.
+        std: per-channel standard deviation.
+    """
+
+    def __init__(self, *, size: int = 224, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.size = size
+        self.mean = torch.tensor(list(mean)).view(3, 1, 1)
+        self.std = torch.tensor(list(std)).view(3, 1, 1)
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Transform `[3, H, W]` in [0, 1] to `[3, size, size]` normalized."""
+        pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        resized = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC)
+        scaled = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
+        return (scaled - self.mean) / self.std
 
 
 class ImageTransform:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from vssl.checks import check_choice, check_maps
+from vssl.checks import check_choice, check_maps, check_same_shape
 from vssl.types import EVALUATION_SIZE, Box
 
 UPSAMPLING_RULES = ("half_pixel", "align_corners", "opencv")
+MAP_TRANSFORMS = ("none", "stretch_and_clip")
 
 
 def upsample(
@@ -62,6 +63,86 @@ def _stretch(maps: torch.Tensor, size: int, *, dim: int) -> torch.Tensor:
     step = torch.diff(maps, dim=dim, append=maps.narrow(dim, cells - 1, 1))
     stretched = step.double().index_select(dim, left).mul_((place - left).view(shape))
     return stretched.add_(maps.index_select(dim, left)).to(maps.dtype)
+
+
+def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Tensor:
+    """Apply a model's published post-processing to upsampled maps.
+
+    Args:
+        localization_maps: `[N, H, W]`.
+        transform: `none`, or `stretch_and_clip` (RCGrad): every map is stretched to [0, 1], then
+            all below its median (the value at index H W / 2 of its sorted pixels) becomes 0; a map
+            that is the same everywhere becomes 0. RCGrad's code stretches at three stages, which
+            gives the same map, since upsampling is linear.
+
+    Returns:
+        `[N, H, W]`; in [0, 1] for `stretch_and_clip`.
+
+    Raises:
+        ValueError: for another shape or an unknown transform.
+    """
+    check_maps(localization_maps, name="localization_maps")
+    check_choice(transform, MAP_TRANSFORMS, name="transform")
+    if transform == "none":
+        return localization_maps
+    stretched = stretch(localization_maps)
+    ordered = stretched.flatten(1).sort(dim=1).values
+    median = ordered[:, ordered.shape[1] // 2]
+    return stretched.masked_fill(stretched < median.view(-1, 1, 1), 0.0)
+
+
+def transformed_maximum(
+    maximum: torch.Tensor, minimum: torch.Tensor, transform: str
+) -> torch.Tensor:
+    """Largest value of transformed maps, from the extremes of their native similarity maps.
+
+    Args:
+        maximum: `[N]` largest value of each native map.
+        minimum: `[N]` smallest value.
+        transform: as in `transform_maps`.
+
+    Returns:
+        `[N]`: `maximum` itself for `none`; for `stretch_and_clip` 1, or 0 where a map is the same
+        everywhere; NaN where a map holds NaN.
+    """
+    check_choice(transform, MAP_TRANSFORMS, name="transform")
+    if transform == "none":
+        return maximum
+    differs = ~_is_flat(minimum, maximum)
+    return differs.to(maximum.dtype).masked_fill(maximum.isnan(), torch.nan)
+
+
+def stretch(maps: torch.Tensor) -> torch.Tensor:
+    """Stretch each map `[N, H, W]` to [0, 1] by its own extremes; constant maps become 0."""
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    flat = _is_flat(low, high)
+    return ((maps - low) / (high - low).masked_fill(flat, 1.0)).masked_fill(flat, 0.0)
+
+
+def _is_flat(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Whether maps with these extremes are constant but for the roundings of an upsampling."""
+    rounding = 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
+    return high - low <= rounding
+
+
+def object_guided(
+    localization_maps: torch.Tensor, object_maps: torch.Tensor, *, alpha: float
+) -> torch.Tensor:
+    """Object-guided localization: `alpha * av + (1 - alpha) * object`.
+
+    Source: EZ-VSL (Mo and Morgado, ECCV 2022), with alpha 0.4.
+
+    Args:
+        localization_maps: `[N, H, W]` audio-visual maps.
+        object_maps: `[N, H, W]` object maps, upsampled.
+        alpha: weight of the audio-visual map, in [0, 1].
+
+    Raises:
+        ValueError: for other shapes, or two that differ.
+    """
+    check_maps(localization_maps, name="localization_maps")
+    check_same_shape(localization_maps, object_maps, names="audio-visual and object maps")
+    return alpha * localization_maps + (1 - alpha) * object_maps
 
 
 def binarize(localization_maps: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:

@@ -84,15 +84,17 @@ class AudioRequest:
 
 @dataclass
 class AudioBatch:
-    """Distinct front-end outputs on their way to the audio network.
+    """Distinct waveforms of one front end and one length, on their way to the audio network.
 
     Attributes:
         index: `[M]` int64 position in the run's list of distinct audio inputs.
-        inputs: `[M, ...]` float32 front-end outputs.
+        waveforms: `[M, T]` float32, cut by the front end's window.
+        frontend: the audio condition that declares their front end.
     """
 
     index: torch.Tensor
-    inputs: torch.Tensor
+    waveforms: torch.Tensor
+    frontend: str
 
 
 @dataclass
@@ -106,6 +108,8 @@ class ImageBatch:
         audio_index: `[N, K]` int64 position of each pairing's audio among the distinct inputs.
         sample_ids: the N sample names.
         pairings: the K (audio condition, draw) pairs, the same for every sample.
+        prior_images: `[N, 3, 224, 224]` images as the object prior takes them; None where there is
+            no prior, or where it takes the same.
     """
 
     index: torch.Tensor
@@ -114,3 +118,4 @@ class ImageBatch:
     audio_index: torch.Tensor
     sample_ids: tuple[str, ...]
     pairings: tuple[tuple[str, int], ...]
+    prior_images: torch.Tensor | None = None

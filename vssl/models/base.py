@@ -18,32 +18,50 @@ class CheckpointLayout:
     Attributes:
         wrapper: key under which the state dict lies, None for a bare state dict.
         unused: patterns (`fnmatch`) of keys that may be in the file and take no part in the map.
-        rename: prefix in the file -> prefix in our module, applied to the longest match.
+        rename: prefix in the file -> prefix in our module.
+        heads: True where other heads were trained beside the network: entries whose first name is
+            not one of our module's take no part in the map.
+        prefixed: whether the keys of the published file begin with `module.`, which tells apart
+            files of one layout; None where both are found. Loading takes both.
     """
 
     wrapper: str | None
     unused: tuple[str, ...] = ()
     rename: dict[str, str] = field(default_factory=dict)
+    heads: bool = False
+    prefixed: bool | None = None
 
 
-class LocalizationModel(nn.Module):
+class Pretrained(nn.Module):
+    """A network whose weights come from a checkpoint file.
+
+    Class attributes:
+        checkpoint: layout of the file; None for a network without weights.
+    """
+
+    checkpoint: ClassVar[CheckpointLayout | None] = None
+
+
+class LocalizationModel(Pretrained):
     """A network that says where in an image a sound comes from. Evaluation only: no losses.
 
     Most models compare one audio vector with a grid of image vectors: they implement
     `encode_image`, `encode_audio` and `similarity`, and vssl runs each image and each distinct
     sound through its network once. A model that gives maps in another way overrides `localize`.
+    Two worked examples: docs/own-model.md.
 
     Class attributes:
         map_size: height and width of the native similarity map.
-        value_range: lowest and highest value a similarity map can have; checked during a run.
+        value_range: lowest and highest value a similarity map can have, infinite where there is
+            no bound; checked during a run.
+        map_transform: published post-processing of the upsampled map, one of
+            `vssl.maps.MAP_TRANSFORMS`.
         checkpoint: layout of the authors' checkpoint; None for models without weights.
-        reference: the paper.
     """
 
     map_size: ClassVar[tuple[int, int]]
     value_range: ClassVar[tuple[float, float]]
-    checkpoint: ClassVar[CheckpointLayout | None] = None
-    reference: ClassVar[str] = ""
+    map_transform: ClassVar[str] = "none"
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Encode images.
@@ -94,14 +112,22 @@ class LocalizationModel(nn.Module):
         return self.similarity(self.encode_image(batch.images), audio_features)
 
 
-def cosine_maps(image_features: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
-    """Cosine of each position's image vector with each audio vector.
+def unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Divide vectors `[N, C, ...]` by their length over C, in float32 under any precision."""
+    return nn.functional.normalize(vectors.float(), dim=1)
+
+
+def dot_maps(image_features: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+    """Dot product of each position's image vector with each audio vector, in float32.
+
+    With unit vectors this is their cosine, in [-1, 1].
 
     Args:
-        image_features: `[N, C, h, w]`, L2-normalized over C.
-        audio_features: `[N, K, C]`, L2-normalized over C.
+        image_features: `[N, C, h, w]`.
+        audio_features: `[N, K, C]`.
 
     Returns:
-        `[N, K, h, w]` in [-1, 1].
+        `[N, K, h, w]`.
     """
-    return torch.einsum("nchw,nkc->nkhw", image_features, audio_features)
+    with torch.autocast(image_features.device.type, enabled=False):
+        return torch.einsum("nchw,nkc->nkhw", image_features.float(), audio_features.float())

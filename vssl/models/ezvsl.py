@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from vssl.models.base import CheckpointLayout, LocalizationModel, cosine_maps
+from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18
 
 
@@ -18,7 +17,6 @@ class EZVSL(LocalizationModel):
 
     map_size = (7, 7)
     value_range = (0.0, 1.0)
-    reference = "Mo and Morgado, Localizing Visual Sounds the Easy Way, ECCV 2022"
     checkpoint = CheckpointLayout(wrapper="model")
 
     def __init__(self) -> None:
@@ -30,14 +28,14 @@ class EZVSL(LocalizationModel):
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Map `[N, 3, 224, 224]` to unit vectors on a grid `[N, 512, 7, 7]`."""
-        return F.normalize(self.img_proj(self.imgnet(images)), dim=1)
+        return unit(self.img_proj(self.imgnet(images)))
 
     def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map log spectrograms `[M, 1, 257, 200]` to unit vectors `[M, 512]`."""
-        return F.normalize(self.aud_proj(self.audnet(inputs).amax(dim=(2, 3))), dim=1)
+        return unit(self.aud_proj(self.audnet(inputs).amax(dim=(2, 3))))
 
     def similarity(
         self, image_features: torch.Tensor, audio_features: torch.Tensor
     ) -> torch.Tensor:
         """Maps `(cosine + 1) / 2`, `[N, K, 7, 7]`."""
-        return (cosine_maps(image_features, audio_features) + 1) / 2
+        return (dot_maps(image_features, audio_features) + 1) / 2

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
-from vssl.models.base import CheckpointLayout, LocalizationModel, cosine_maps
+from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18
 
 
@@ -18,17 +17,11 @@ class LVS(LocalizationModel):
 
     map_size = (14, 14)
     value_range = (-1.0, 1.0)
-    reference = "Chen et al., Localizing Visual Sounds the Hard Way, CVPR 2021"
     checkpoint = CheckpointLayout(
         wrapper="model_state_dict",
-        unused=(
-            "imgnet.conv1_a.weight",
-            "audnet.conv1.weight",
-            "*.conv1_flow.weight",
-            "*.fc.weight",
-            "*.fc.bias",
-        ),
+        unused=("imgnet.conv1_a.*", "audnet.conv1.*", "*net.conv1_flow.*", "*net.fc.*"),
         rename={"audnet.conv1_a.": "audnet.conv1."},
+        prefixed=True,
     )
 
     def __init__(self) -> None:
@@ -38,14 +31,14 @@ class LVS(LocalizationModel):
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Map `[N, 3, 224, 224]` to unit vectors on a grid `[N, 512, 14, 14]`."""
-        return F.normalize(self.imgnet(images), dim=1)
+        return unit(self.imgnet(images))
 
     def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map log spectrograms `[M, 1, 257, 299]` to unit vectors `[M, 512]`."""
-        return F.normalize(self.audnet(inputs).amax(dim=(2, 3)), dim=1)
+        return unit(self.audnet(inputs).amax(dim=(2, 3)))
 
     def similarity(
         self, image_features: torch.Tensor, audio_features: torch.Tensor
     ) -> torch.Tensor:
         """Cosine maps `[N, K, 14, 14]`."""
-        return cosine_maps(image_features, audio_features)
+        return dot_maps(image_features, audio_features)

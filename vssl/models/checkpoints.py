@@ -1,0 +1,139 @@
+"""Checkpoint files, read safely.
+
+A checkpoint is a pickle from a stranger. It is read with `weights_only=True`; plain containers,
+tensors and NumPy scalars are let in, anything else is refused by name before any of its code runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vssl.errors import UsageError
+
+_SHOWN = 5
+# booleans, integers, floats, complex numbers, texts; never objects
+_PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
+
+
+class WeightsError(UsageError):
+    """A checkpoint that cannot be used; the message names the file, the fault and the mend."""
+
+
+def read_checkpoint(path: Path) -> Any:
+    """Read a file of torch: zip format (mapped into memory, not copied) or the older stream.
+
+    Tensors saved on a GPU come to the CPU.
+
+    Returns:
+        What was saved; usually a dict.
+
+    Raises:
+        WeightsError: when the file is missing, damaged, not torch's, or would import anything that
+            weights do not need.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such file. Set model.weights=FILE, or paths.weights=FOLDER for a folder"
+            " that holds the checkpoints under their published names."
+        )
+    zipped = zipfile.is_zipfile(path)
+    if zipped and any(n.endswith("/constants.pkl") for n in zipfile.ZipFile(path).namelist()):
+        raise WeightsError(
+            f"{path}: is a TorchScript program, not weights. Load it with torch.jit.load where you"
+            " trust it and save its state dict with torch.save."
+        )
+    if tarfile.is_tarfile(path):
+        raise WeightsError(
+            f"{path}: is a tar archive. Unpack it if it is a download that holds the checkpoint."
+            " (torch's own tar format, of before 2017, cannot be read safely; load such a file with"
+            " torch where you trust it and save its state dict again with torch.save.)"
+        )
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+    allowed = [
+        *(scalar, reconstruct, np.ndarray, np.dtype),
+        *(type(np.dtype(code)) for code in _PLAIN_DTYPES),
+        # the names under which NumPy 1 pickled the same two functions
+        (scalar, "numpy.core.multiarray.scalar"),
+        (reconstruct, "numpy.core.multiarray._reconstruct"),
+    ]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        # torch's message also advises weights_only=False, which would run the file: leave that out
+        reason = re.split(r"WeightsUnpickler error:|trusted source\.\)", str(error))[-1].strip()
+        blocked = re.search(r"GLOBAL ([\w.]+)|module (\w+)|<class '([\w.]+)'", reason)
+        if blocked is None:
+            reason = reason.splitlines()[0] if reason else "no reason given"
+            raise WeightsError(f"{path}: not a torch checkpoint ({reason})") from error
+        name = next(group for group in blocked.groups() if group)
+        raise WeightsError(
+            f"{path}: refused, because it would import `{name}`, which weights do not need."
+            " Nothing of it was run. If you trust the file, save its state dict alone with"
+            " torch.save and use that."
+        ) from error
+    except Exception as error:  # torch and pickle fail in many ways on a damaged file
+        raise WeightsError(
+            f"{path}: not a torch checkpoint, or cut off ({_first_line(error)})"
+        ) from error
+
+
+def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str, torch.Tensor]:
+    """Take the state dict out of a checkpoint, `module.` prefixes removed.
+
+    Args:
+        content: what `read_checkpoint` gave.
+        wrapper: key under which the state dict lies, None for a bare one.
+        path: the file, for messages.
+
+    Returns:
+        Key to tensor.
+
+    Raises:
+        WeightsError: when there is none.
+    """
+    state = content
+    if wrapper is not None:
+        if not isinstance(content, Mapping) or wrapper not in content:
+            keys = (
+                list(content)[:_SHOWN] if isinstance(content, Mapping) else type(content).__name__
+            )
+            raise WeightsError(
+                f"{path}: expected the weights under the key `{wrapper}`, but the file holds"
+                f" {keys}. Is it another model's checkpoint?"
+            )
+        state = content[wrapper]
+    if not isinstance(state, Mapping) or not all(
+        isinstance(v, torch.Tensor) for v in state.values()
+    ):
+        raise WeightsError(f"{path}: what it holds is not a state dict of tensors.")
+    bare = {re.sub(r"(^|\.)module\.", r"\1", str(key)): t for key, t in state.items()}
+    if len(bare) < len(state):
+        raise WeightsError(f"{path}: holds entries that differ only by the prefix `module.`.")
+    return bare
+
+
+def carries_prefix(content: Any, *, wrapper: str | None) -> bool:
+    """Whether the keys of a checkpoint's state dict begin with `module.` (saved in parallel)."""
+    state = content if wrapper is None else content[wrapper]
+    return all(str(key).startswith("module.") for key in state)
+
+
+def some(items: list[str]) -> str:
+    """The first few of a list, and how many more there are."""
+    more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

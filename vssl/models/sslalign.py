@@ -1,0 +1,21 @@
+"""SSL-Align (Senocak et al., ICCV 2023).
+
+Sound Source Localization is All about Cross-Modal Alignment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vssl.models.lvs import LVS
+
+
+class SSLAlign(LVS):
+    """LVS's network, trained to align whole clips and pictures too; the map is the cosine.
+
+    The authors load the checkpoint without looking for extra or missing entries, and it may hold
+    alignment heads. Here nothing may be missing; what lies outside of the two encoders is ignored
+    and reported.
+    """
+
+    checkpoint = replace(LVS.checkpoint, heads=True, prefixed=False)
