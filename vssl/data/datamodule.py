@@ -15,7 +15,7 @@ from vssl.data.dataset import AudioDataset, ImageCollate, ImageDataset, collate_
 from vssl.data.sampler import UnpaddedSampler
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.images import ImageTransform
+from vssl.images import Transform
 from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.plan import AudioPlan
 from vssl.types import POSITIVE, Sample
@@ -34,6 +34,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         conditions: the negatives.
         frontends: front end by audio condition; empty for a model that takes no audio.
         transform: decoded image to network input.
+        prior_transform: decoded image to the object prior's input, where it takes another.
         batch_size: images at once.
         audio_batch_size: audio inputs at once.
         num_workers: loader processes; None takes one less than there are cores, at most 8.
@@ -49,7 +50,8 @@ class LocalizationDataModule(pl.LightningDataModule):
         conditions: Sequence[AudioCondition],
         *,
         frontends: Mapping[str, FrontEnd],
-        transform: ImageTransform,
+        transform: Transform,
+        prior_transform: Transform | None = None,
         batch_size: int = 16,
         audio_batch_size: int = 16,
         num_workers: int | None = None,
@@ -67,6 +69,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         self.conditions = {POSITIVE: Positive(), **makers}
         self.frontends = frontends
         self.transform = transform
+        self.prior_transform = prior_transform
         self.batch_size = batch_size
         self.audio_batch_size = audio_batch_size
         self.num_workers = _usable_workers() if num_workers is None else num_workers
@@ -82,7 +85,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         if self.hears:
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
             loaders.append(self._loader(audio, collate_audio, self.audio_batch_size))
-        images = ImageDataset(self.samples, self.transform)
+        images = ImageDataset(self.samples, self.transform, self.prior_transform)
         collate = ImageCollate(self.samples, self.plan)
         return [*loaders, self._loader(images, collate, self.batch_size)]
 

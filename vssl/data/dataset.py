@@ -9,8 +9,9 @@ import torch
 from torch.utils.data import Dataset
 
 from vssl.audio import read_clip
+from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.images import ImageTransform, read_image
+from vssl.images import Transform, read_image
 from vssl.maps import consensus_map
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
@@ -22,6 +23,7 @@ class _ImageItem:
     index: int
     image: torch.Tensor
     ground_truth: torch.Tensor
+    prior_image: torch.Tensor | None
 
 
 class ImageDataset(Dataset[_ImageItem]):
@@ -30,21 +32,30 @@ class ImageDataset(Dataset[_ImageItem]):
     Args:
         samples: the run's samples.
         transform: decoded image to network input.
+        prior_transform: decoded image to the object prior's input, where it takes another.
     """
 
-    def __init__(self, samples: Sequence[Sample], transform: ImageTransform) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        transform: Transform,
+        prior_transform: Transform | None = None,
+    ) -> None:
         self._samples = samples
         self._transform = transform
+        self._prior_transform = prior_transform
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: int) -> _ImageItem:
         sample = self._samples[index]
+        image = read_image(sample.image_path)
         return _ImageItem(
             index,
-            self._transform(read_image(sample.image_path)),
+            self._transform(image),
             consensus_map(sample.boxes, sample.box_weights),
+            self._prior_transform(image) if self._prior_transform else None,
         )
 
 
@@ -59,6 +70,7 @@ class ImageCollate:
     def __call__(self, items: list[_ImageItem]) -> ImageBatch:
         """Collate items."""
         index = torch.tensor([item.index for item in items])
+        prior_images = [item.prior_image for item in items if item.prior_image is not None]
         return ImageBatch(
             index=index,
             images=torch.stack([item.image for item in items]),
@@ -66,11 +78,19 @@ class ImageCollate:
             audio_index=self._audio_index[index],
             sample_ids=tuple(self._names[item.index] for item in items),
             pairings=self._pairings,
+            prior_images=torch.stack(prior_images) if prior_images else None,
         )
 
 
-class AudioDataset(Dataset[tuple[int, torch.Tensor]]):
-    """The run's distinct audio inputs: waveform made or read, then through its front end, once.
+@dataclass(frozen=True)
+class _AudioItem:
+    index: int
+    waveform: torch.Tensor
+    frontend: str
+
+
+class AudioDataset(Dataset[_AudioItem]):
+    """The run's distinct audio inputs: waveform made or read, then cut by its front end, once.
 
     Args:
         samples: the run's samples, whose files can be read.
@@ -94,22 +114,29 @@ class AudioDataset(Dataset[tuple[int, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self._distinct)
 
-    def __getitem__(self, index: int) -> tuple[int, torch.Tensor]:
+    def __getitem__(self, index: int) -> _AudioItem:
         frontend, request = self._distinct[index]
         clip = self._conditions[request.condition].make(request, self._read)
         try:
-            return index, self._frontends[frontend](clip)
+            return _AudioItem(index, self._frontends[frontend].waveform(clip), frontend)
         except ValueError as error:
             where = self._paths.get(request.source_id, request.condition)
-            raise ValueError(f"{where}: {error}") from error
+            raise UsageError(f"{where}: {error}") from error
 
     def _read(self, source_id: str) -> AudioClip:
         return read_clip(self._paths[source_id])
 
 
-def collate_audio(items: list[tuple[int, torch.Tensor]]) -> AudioBatch:
-    """Put audio inputs into an `AudioBatch`."""
-    return AudioBatch(
-        index=torch.tensor([index for index, _ in items]),
-        inputs=torch.stack([inputs for _, inputs in items]),
-    )
+def collate_audio(items: list[_AudioItem]) -> list[AudioBatch]:
+    """Put audio inputs into one `AudioBatch` for each front end and length."""
+    groups: dict[tuple[str, int], list[_AudioItem]] = {}
+    for item in items:
+        groups.setdefault((item.frontend, item.waveform.shape[0]), []).append(item)
+    return [
+        AudioBatch(
+            index=torch.tensor([item.index for item in group]),
+            waveforms=torch.stack([item.waveform for item in group]),
+            frontend=frontend,
+        )
+        for (frontend, _), group in groups.items()
+    ]

@@ -84,8 +84,7 @@ class RecordWriter(pl.Callback):
     def _flush(self, pl_module: pl.LightningModule) -> None:
         collector = _collector(pl_module)
         if self._writer is not None and collector.held_bytes():
-            index, maps = collector.take()
-            self._writer.write(records_table(self._samples, self._plan, index, maps))
+            self._writer.write(records_table(self._samples, self._plan, *collector.take()))
 
 
 class NamedProgressBar(TQDMProgressBar):

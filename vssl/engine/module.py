@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
 import torch
@@ -11,9 +11,12 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vssl.checks import check_value_range
-from vssl.maps import binarize, upsample
+from vssl.errors import UsageError
+from vssl.frontends import FrontEnd
+from vssl.maps import binarize, transform_maps, upsample
 from vssl.metrics.base import SampleMetric
 from vssl.models.base import LocalizationModel
+from vssl.models.object_prior import ObjectPrior
 from vssl.records.collector import RecordCollector
 from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import AudioBatch, ImageBatch
@@ -45,15 +48,18 @@ class AudioTable(Metric):
 class LocalizationModule(pl.LightningModule):
     """Runs a model in test mode over positives and negatives.
 
-    Audio batches come first and fill a table; each image batch then meets its K sounds from the
-    table at once. The maps go to the collector, and, upsampled and binarized by the policies that
-    need no fit, into live metrics under the summary's names with `live/` in front.
+    Audio batches come first, pass their front end and the audio network, and fill a table; each
+    image batch then meets its K sounds from the table at once. The maps, and the prior's object
+    maps, go to the collector; the audio-visual maps also, upsampled and binarized by the policies
+    that need no fit, into live metrics under the summary's names with `live/` in front.
 
     Args:
         model: the model.
         name: its name, for messages.
         pairings: the run's (audio condition, draw) pairs.
         upsampling: upsampling rule by audio condition.
+        frontends: front end by audio condition; empty for a model that takes no audio.
+        prior: object prior, None for none.
         live_policies: threshold policies for the live metrics.
         live_metrics: classes of the live metrics.
     """
@@ -65,6 +71,8 @@ class LocalizationModule(pl.LightningModule):
         name: str,
         pairings: Sequence[tuple[str, int]],
         upsampling: dict[str, str],
+        frontends: Mapping[str, FrontEnd] | None = None,
+        prior: ObjectPrior | None = None,
         live_policies: Sequence[ThresholdPolicy] = (),
         live_metrics: Sequence[type[SampleMetric]] = (),
     ) -> None:
@@ -72,6 +80,8 @@ class LocalizationModule(pl.LightningModule):
         self.model = model.eval()
         self.name = name
         self.upsampling = upsampling
+        self.frontends = nn.ModuleDict(dict(frontends or {}))
+        self.prior = prior.eval() if prior is not None else None
         self.live_policies = live_policies
         self.collector = RecordCollector()
         self.audio_table = AudioTable()
@@ -101,21 +111,31 @@ class LocalizationModule(pl.LightningModule):
         self._encoded_audio = None
 
     def test_step(
-        self, batch: AudioBatch | ImageBatch, batch_idx: int, dataloader_idx: int = 0
+        self, batch: list[AudioBatch] | ImageBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Encode a batch of audio inputs, or localize in a batch of images."""
-        if isinstance(batch, AudioBatch):
-            self.audio_table.update(batch.index, self.model.encode_audio(batch.inputs))
+        """Encode audio inputs, or localize in a batch of images."""
+        if not isinstance(batch, ImageBatch):
+            for group in batch:
+                self._encode_audio(group)
             return
         maps = self.model.localize(batch, self._audio_features(batch)).float()
         self._check(batch, maps)
-        self.collector.update(batch.index, maps)
+        object_maps = None
+        if self.prior is not None:
+            images = batch.images if batch.prior_images is None else batch.prior_images
+            object_maps = self.prior(images)
+        self.collector.update(batch.index, maps, object_maps)
         self._update_live(batch, maps)
 
     def on_test_epoch_end(self) -> None:
         """Log the live metrics."""
         for key, metric in self.live.items():
             self.log(key, metric, add_dataloader_idx=False)  # type: ignore[arg-type]
+
+    def _encode_audio(self, batch: AudioBatch) -> None:
+        with torch.autocast(batch.waveforms.device.type, enabled=False):
+            inputs = self.frontends[batch.frontend](batch.waveforms)
+        self.audio_table.update(batch.index, self.model.encode_audio(inputs))
 
     def _audio_features(self, batch: ImageBatch) -> torch.Tensor:
         """Encodings `[N, K, ...]` of each image's sounds; empty for a model that takes none."""
@@ -128,9 +148,10 @@ class LocalizationModule(pl.LightningModule):
     def _check(self, batch: ImageBatch, maps: torch.Tensor) -> None:
         expected = (*batch.audio_index.shape, *self.model.map_size)
         if maps.shape != expected:
-            raise ValueError(
+            raise UsageError(
                 f"Expected maps of model `{self.name}` to have shape [N, K, h, w] ="
-                f" {list(expected)}, but got {list(maps.shape)}."
+                f" {list(expected)}, but got {list(maps.shape)}. Does its map_size fit"
+                " model.image.size?"
             )
         check_value_range(maps, self.model.value_range, model=self.name)
 
@@ -139,7 +160,10 @@ class LocalizationModule(pl.LightningModule):
             return
         for condition, pairing_index in self.pairing_index.items():
             chosen = maps[:, pairing_index.to(maps.device)]
-            localization = upsample(chosen.flatten(0, 1), rule=self.upsampling[condition])
+            localization = transform_maps(
+                upsample(chosen.flatten(0, 1), rule=self.upsampling[condition]),
+                self.model.map_transform,
+            )
             ground_truth = batch.ground_truth.repeat_interleave(chosen.shape[1], dim=0)
             undefined = localization.flatten(1).isnan().any(dim=1)
             for policy in self.live_policies:

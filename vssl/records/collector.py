@@ -8,7 +8,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 class RecordCollector(Metric):
-    """Similarity maps by sample index, kept on the CPU until somebody takes them.
+    """Similarity and object maps by sample index, kept on the CPU until somebody takes them.
 
     A torchmetrics metric with `cat` states: `compute` gives what all processes hold together.
     """
@@ -18,18 +18,23 @@ class RecordCollector(Metric):
 
     index: list[torch.Tensor]
     maps: list[torch.Tensor]
+    object_maps: list[torch.Tensor]
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("index", default=[], dist_reduce_fx="cat")
         self.add_state("maps", default=[], dist_reduce_fx="cat")
+        self.add_state("object_maps", default=[], dist_reduce_fx="cat")
 
-    def update(self, index: torch.Tensor, maps: torch.Tensor) -> None:
+    def update(
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None = None
+    ) -> None:
         """Add samples.
 
         Args:
             index: `[N]` int64 position of each sample in the run.
             maps: `[N, K, h, w]` similarity maps, K the run's pairings.
+            object_maps: `[N, h, w]` of the object prior; None where there is none.
 
         Raises:
             ValueError: when there is not one index for each sample.
@@ -41,6 +46,8 @@ class RecordCollector(Metric):
             )
         self.index.append(index.detach().cpu())
         self.maps.append(maps.detach().float().cpu())
+        if object_maps is not None:
+            self.object_maps.append(object_maps.detach().float().cpu())
 
     def compute(self) -> tuple[torch.Tensor, torch.Tensor]:
         """All samples, sorted by index: `[N]` and `[N, K, h, w]`.
@@ -63,8 +70,9 @@ class RecordCollector(Metric):
         """Memory of the maps held by this process."""
         return sum(maps.numel() * maps.element_size() for maps in self.maps)
 
-    def take(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def take(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """What this process holds, in order of arrival; the collector is empty afterwards."""
         index, maps = dim_zero_cat(self.index), dim_zero_cat(self.maps)
+        object_maps = dim_zero_cat(self.object_maps) if self.object_maps else None
         self.reset()
-        return index, maps
+        return index, maps, object_maps

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+SCHEMA_VERSION = "2"
+"""Of records, scores and summary, kept in their metadata; bumped when a column changes."""
+
 RECORDS_FILE = "records.parquet"
 SCORES_FILE = "scores.parquet"
 SUMMARY_FILE = "summary.parquet"

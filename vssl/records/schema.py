@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1"
-"""Bumped when a column changes its meaning; kept in the metadata of every file."""
-
 METADATA_KEY = b"vssl"
 """Key of the JSON provenance in the parquet schema's metadata."""
 
@@ -28,11 +25,15 @@ RECORDS = pa.schema(
         pa.field("map_height", pa.int16(), nullable=False),
         pa.field("map_width", pa.int16(), nullable=False),
         pa.field("similarity_map", pa.list_(pa.float32()), nullable=False),
+        pa.field("object_map", pa.list_(pa.float32())),  # square; null without a prior
         pa.field("similarity_max", pa.float32()),
         pa.field("similarity_min", pa.float32()),
     ]
 )
-"""One row per sample, audio condition and draw, with the native similarity map (row-major)."""
+"""One row per sample, audio condition and draw, with the native similarity map (row-major).
+
+`similarity_max` and `similarity_min` are the native similarity map's.
+"""
 
 SCORE_KEY = [
     pa.field("sample_id", _LABEL, nullable=False),

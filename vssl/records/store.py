@@ -15,8 +15,8 @@ import torch
 
 from vssl.errors import UsageError
 from vssl.negatives.plan import AudioPlan
-from vssl.records.files import partial_path
-from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS, SCHEMA_VERSION
+from vssl.records.files import SCHEMA_VERSION, partial_path
+from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
 _LABELS = ["sample_id", "audio_condition", "audio_source_id", "image_path", "category"]
@@ -106,7 +106,11 @@ def count_undefined_maps(path: Path) -> int:
 
 
 def records_table(
-    samples: Sequence[Sample], plan: AudioPlan, index: torch.Tensor, maps: torch.Tensor
+    samples: Sequence[Sample],
+    plan: AudioPlan,
+    index: torch.Tensor,
+    maps: torch.Tensor,
+    object_maps: torch.Tensor | None = None,
 ) -> pa.Table:
     """Record rows of some samples, in the order of `index` and of the plan's pairings.
 
@@ -115,11 +119,14 @@ def records_table(
         plan: the run's audio plan.
         index: `[N]` positions in `samples`.
         maps: `[N, K, h, w]` similarity maps.
+        object_maps: `[N, h, w]` of the object prior; None where there is none.
     """
     pairings = len(plan.pairings)
     chosen = [samples[i] for i in index.tolist()]
     flat = maps.flatten(2).reshape(len(chosen) * pairings, -1)
-    offsets = torch.arange(len(flat) + 1, dtype=torch.int32) * flat.shape[1]
+    seen = pa.nulls(len(flat), pa.list_(pa.float32()))
+    if object_maps is not None:
+        seen = _lists(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
     extremes = [flat.amax(dim=1).numpy(), flat.amin(dim=1).numpy()]
 
     def repeated(values: Iterable[Any]) -> list[Any]:
@@ -138,11 +145,18 @@ def records_table(
             repeated(list(s.box_weights) for s in chosen),
             pa.array([maps.shape[2]] * len(flat), pa.int16()),
             pa.array([maps.shape[3]] * len(flat), pa.int16()),
-            pa.ListArray.from_arrays(offsets.numpy(), flat.flatten().numpy()),
+            _lists(flat),
+            seen,
             *extremes,
         ],
         names=RECORDS.names,
     ).cast(RECORDS)
+
+
+def _lists(rows: torch.Tensor) -> pa.Array:
+    """Rows `[R, L]` as R lists."""
+    offsets = torch.arange(len(rows) + 1, dtype=torch.int32) * rows.shape[1]
+    return pa.ListArray.from_arrays(offsets.numpy(), rows.flatten().numpy())
 
 
 def _source(plan: AudioPlan, sample: int, pairing: int) -> str | None:

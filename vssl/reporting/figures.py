@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from vssl.images import read_image
-from vssl.maps import upsample
+from vssl.maps import transform_maps, upsample
 from vssl.records.files import RECORDS_FILE
+from vssl.records.localization import Localization
 from vssl.records.store import read_provenance
 from vssl.types import EVALUATION_SIZE
 
@@ -78,7 +79,8 @@ def _median_sized(folder: Path) -> str:
     rows = pq.read_table(
         folder / RECORDS_FILE, columns=columns, filters=[("audio_condition", "=", "positive")]
     ).to_pandas()
-    areas = [sum((b[2] - b[0]) * (b[3] - b[1]) for b in boxes) for boxes in rows["boxes"]]
+    # int(): the product of two int16 sides overflows
+    areas = [sum(int(b[2] - b[0]) * int(b[3] - b[1]) for b in boxes) for boxes in rows["boxes"]]
     middle: str = rows["sample_id"].iloc[int(np.argsort(areas, kind="stable")[len(areas) // 2])]
     return middle
 
@@ -108,8 +110,12 @@ def _draw_map(
 ) -> None:
     shape = (int(row["map_height"]), int(row["map_width"]))
     native = torch.from_numpy(np.array(row["similarity_map"], dtype=np.float32)).view(1, *shape)
-    localization = upsample(native, rule=facts["upsampling"][row["audio_condition"]])[0]
-    low, high = facts["value_range"]
+    recipe = Localization.of(facts)
+    upsampled = upsample(native, rule=recipe.upsampling[row["audio_condition"]])
+    localization = transform_maps(upsampled, recipe.transform)[0]
+    low, high = recipe.value_range
+    if not np.isfinite([low, high]).all():  # nothing is declared to draw it in
+        low, high = float(localization.min()), float(localization.max()) + 1e-12
     relative = ((localization - low) / (high - low)).clamp(0, 1)
     colours = mpl.colormaps["inferno"](relative.numpy())[..., :3]
     weight = 0.25 + 0.5 * relative[..., None].numpy()
@@ -120,7 +126,7 @@ def _draw_map(
         axes.add_patch(
             Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_BOX_COLOUR, linewidth=1.2)
         )
-    axes.set_xlabel(f"{native.min():.2f} to {native.max():.2f}", fontsize=8)
+    axes.set_xlabel(f"{localization.min():.2f} to {localization.max():.2f}", fontsize=8)
 
 
 def _heard(condition: str, folder: Path, rows: pd.DataFrame) -> str:

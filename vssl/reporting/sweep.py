@@ -18,6 +18,7 @@ from vssl.reporting.tables import (
     paper_columns,
     show_table,
     with_threshold,
+    with_variant,
 )
 
 _log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def _with_names(summary: pd.DataFrame) -> pd.DataFrame:
     for extra in (" seed " + summary["seed"].astype(str), " " + summary["config_hash"].str[:8]):
         several = summary.groupby([*key, run])["config_hash"].transform("nunique") > 1
         run = run.where(~several, run + extra)
-    return summary.assign(run=run)
+    return with_variant(summary.assign(run=run), "run")
 
 
 def _thresholds(summaries: Mapping[Path, pd.DataFrame], policy: str) -> list[float | None]:

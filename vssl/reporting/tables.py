@@ -134,6 +134,13 @@ def with_threshold(summary: pd.DataFrame, label: str) -> pd.DataFrame:
     return summary.assign(**{label: texts})
 
 
+def with_variant(summary: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The summary with `+ OGL` behind the label of object-guided maps."""
+    guided = summary["map_variant"] == "ogl"
+    texts = summary[label].astype(str)
+    return summary.assign(**{label: texts.where(~guided, texts + " + OGL")})
+
+
 def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
     """The columns for which the summary has numbers."""
     return [column for column in columns if not column.rows(summary).empty]

@@ -26,17 +26,21 @@ class ThresholdPolicy(ABC):
         needs_fit: whether `fit` must be called with the maxima of negatives first.
         source: what the threshold rests on, in words, where it is not fitted: `constant`,
             `released code`, or `EACH_MAP` where every map has its own threshold.
+        in_map_units: whether the threshold was given in units of one model's own similarity map,
+            so that it means nothing on a map that was rescaled.
     """
 
     name: str
     needs_fit: bool = False
     source: str = "constant"
+    in_map_units: bool = False
 
     def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
         """Learn from negatives; policies that need none ignore the call.
 
         Args:
-            similarity_max: `[R]` maxima of native similarity maps.
+            similarity_max: `[R]` maxima of native similarity maps; of post-processed maps for a
+                model with a `map_transform`, of upsampled mixes for object-guided maps.
             condition: `[R]` name of each one's negative audio condition.
         """
 

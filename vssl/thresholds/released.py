@@ -37,6 +37,7 @@ class ReleasedThreshold(ThresholdPolicy):
     """
 
     source = "released code"
+    in_map_units = True
 
     def __init__(self, *, rule: Literal["max", "max10", "q3"]) -> None:
         check_choice(rule, RULES, name="rule")
