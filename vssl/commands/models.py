@@ -1,0 +1,181 @@
+"""vssl-models: a table of all models, and which of them a checkpoint file belongs to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vssl.commands.app import run_app
+from vssl.commands.catalog import Entry, match_file, read_entries, read_state, what_counts
+from vssl.errors import UsageError
+
+if TYPE_CHECKING:
+    from vssl.models.base import CheckpointLayout, Pretrained
+
+
+def main() -> None:
+    """Console script."""
+    run_app(_main, "models")
+
+
+def _main() -> None:
+    options = _parse()
+    entries = read_entries(options.overrides, options.config_dir)
+    if options.check is None:
+        show_models(entries)
+    else:
+        check_file(options.check, entries)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="vssl-models",
+        description="Lists all models: paper, licence of the original, map, front end, checkpoint.",
+        epilog="example: vssl-models paths.weights=/weights; vssl-models --check download.pth",
+    )
+    parser.add_argument(
+        "--check", type=Path, metavar="FILE", help="say which models a checkpoint file fits"
+    )
+    parser.add_argument(
+        "--config-dir", type=Path, metavar="DIR", help="folder with a group model/ of your own"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="as for vssl-evaluate, e.g. paths.weights=FOLDER",
+    )
+    return parser.parse_args()
+
+
+def show_models(entries: Sequence[Entry]) -> None:
+    """Print the table, and below it where every checkpoint is or comes from.
+
+    Raises:
+        UsageError: after the table, when a checkpoint that is there does not fit its model.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for header in ("model", "paper", "year", "licence", "map", "range", "front end"):
+        table.add_column(header, no_wrap=header in ("model", "map", "range"))
+    for header in ("used", "ignored", "checkpoint"):
+        table.add_column(header, justify="left" if header == "checkpoint" else "right")
+    checkpoints = [read_state(entry) for entry in entries]
+    for entry, checkpoint in zip(entries, checkpoints, strict=True):
+        table.add_row(
+            entry.name,
+            str(entry.facts.get("paper") or ""),
+            str(entry.facts.get("year") or ""),
+            str(entry.facts.get("licence") or ""),
+            *_map(entry.network),
+            _front_end(entry.facts),
+            f"{checkpoint.used:,}" if checkpoint.fits else "",
+            f"{checkpoint.ignored:,}" if checkpoint.fits else "",
+            checkpoint.state,
+        )
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 190
+    console.print(table)
+    for entry, checkpoint in zip(entries, checkpoints, strict=True):
+        if checkpoint.details:
+            console.print(f"{entry.name}: {checkpoint.details}", soft_wrap=True)
+    faults = [checkpoint.details for checkpoint in checkpoints if checkpoint.fault]
+    if faults:
+        raise UsageError("; ".join(faults))
+
+
+def _map(network: Pretrained) -> tuple[str, str]:
+    """Size and range of the native map."""
+    from vssl.models.base import LocalizationModel
+
+    if not isinstance(network, LocalizationModel):
+        return "7 x 7", "[0, ∞)"
+    height, width = network.map_size
+    low, high = network.value_range
+    bounds = f"[{low:g}, {high:g}]" if high < float("inf") else f"[{low:g}, ∞)"
+    return f"{height} x {width}", bounds
+
+
+def _front_end(facts: Mapping[str, Any]) -> str:
+    """The front end in words: window, class and settings."""
+    from hydra.utils import instantiate
+
+    if facts.get("frontend") is None:
+        return "takes no audio"
+    frontend = instantiate(facts["frontend"])
+    window, settings = getattr(frontend, "window", None), getattr(frontend, "extra_repr", str)()
+    parts = [type(window).__name__ if window is not None else "", type(frontend).__name__, settings]
+    return ", ".join(part for part in parts if part)
+
+
+def check_file(path: Path, entries: Sequence[Entry]) -> None:
+    """Say which models a checkpoint file fits, and what is missing or extra for the others.
+
+    Raises:
+        WeightsError: when the file cannot be read safely.
+        UsageError: when it fits none.
+    """
+    from rich.console import Console
+
+    from vssl.hashing import file_sha256
+    from vssl.models.checkpoints import WeightsError, read_checkpoint
+
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file (--check)")
+    content = read_checkpoint(path)
+    sha256 = file_sha256(path)
+    fits, others = {}, {}
+    for entry in entries:
+        layout = entry.network.checkpoint
+        if layout is None:
+            continue
+        try:
+            match = match_file(entry, content, path)
+        except WeightsError as error:
+            others[entry.name] = str(error).removeprefix(f"{path}: ").partition(". ")[0]
+            continue
+        if match.faults:
+            others[entry.name] = "; ".join(match.faults)
+        else:
+            text = what_counts(match)
+            known = entry.facts.get("sha256") == sha256
+            declared = "has the sha256 that it declares" if known else ""
+            hints = [hint for hint in (declared, _prefix(content, layout)) if hint]
+            fits[entry.name] = "; ".join([text, *hints])
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{path}: sha256 {sha256}")
+    for name, text in fits.items():
+        console.print(f"  fits {name}: {text}")
+    if len(fits) > 1:
+        console.print(
+            "  These have one layout: the file cannot say which of them it is; its source can."
+        )
+    for name, text in others.items():
+        console.print(f"  not {name}: {text}")
+    if not fits:
+        raise UsageError(
+            f"{path}: fits no model. The lists above say what each of them lacks or does not know."
+        )
+
+
+def _prefix(content: Any, layout: CheckpointLayout) -> str:
+    """Whether the file's keys begin as those of the published file, where that is known."""
+    from vssl.models.checkpoints import carries_prefix
+
+    if layout.prefixed is None:
+        return ""
+    prefixed = carries_prefix(content, wrapper=layout.wrapper)
+    carry = "carry" if prefixed else "lack"
+    if prefixed == layout.prefixed:
+        return f"its keys {carry} `module.`, as in the published file"
+    return f"but its keys {carry} `module.`, unlike the published file"
+
+
+if __name__ == "__main__":
+    main()
