@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
@@ -17,10 +16,8 @@ from vssl.commands.identity import negative_names
 from vssl.data.base import DatasetReader
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.images import ImageTransform
+from vssl.images import Transform
 from vssl.metrics.base import CombinedMetric, SampleMetric
-from vssl.models.base import LocalizationModel
-from vssl.models.weights import WeightsError, WeightsReport, load_weights
 from vssl.negatives.base import AudioCondition
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.types import POSITIVE, SAMPLE_RATE
@@ -106,47 +103,6 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
     return usable
 
 
-def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | None]:
-    """The model with its weights.
-
-    Raises:
-        WeightsError: when weights are missing, unfit or unsafe.
-    """
-    network: LocalizationModel = instantiate(
-        {"_target_": config.model._target_, **(config.model.arguments or {})}
-    )
-    weights = weights_path(config)
-    if network.checkpoint is None:
-        if weights is not None:
-            raise WeightsError(f"{config.model.name} has no weights: leave model.weights out.")
-        return network.eval(), None
-    if weights is None:
-        raise WeightsError(
-            f"model.weights is not set: {config.model.name} needs its authors' checkpoint"
-            f" ({config.model.source})."
-        )
-    report = load_weights(network, weights, sha256=config.model.sha256)
-    return network.eval(), report
-
-
-def weights_path(config: DictConfig) -> Path | None:
-    """The checkpoint file, None where the configuration names none.
-
-    Raises:
-        WeightsError: when it names a file that does not exist.
-    """
-    if config.model.weights is None:
-        return None
-    path = Path(config.model.weights).expanduser()
-    if not path.is_file():
-        raise WeightsError(
-            f"{path}: no such file. {config.model.name} needs its authors' checkpoint"
-            f" ({config.model.source.strip()}). Set model.weights=FILE, or paths.weights=FOLDER for"
-            " a folder that holds the checkpoints under their published names."
-        )
-    return path
-
-
 def build_trainer(
     config: DictConfig, *, loggers: list[Logger], callbacks: list[Callback]
 ) -> Trainer:
@@ -173,10 +129,12 @@ def build_trainer(
     return trainer
 
 
-def build_transform(config: DictConfig) -> ImageTransform:
-    """The image transform of the model, under the protocol."""
-    transform: ImageTransform = instantiate(config.model.image)
-    return transform
+def build_transforms(config: DictConfig) -> tuple[Transform, Transform | None]:
+    """The image transforms of the model and, where it takes another, of the object prior."""
+    transform: Transform = instantiate(config.model.image)
+    own = config.prior.get("image")
+    same = own is None or own == config.model.image
+    return transform, None if same else instantiate(own)
 
 
 def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, FrontEnd]:
@@ -187,10 +145,11 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
     """
     if config.model.frontend is None:
         return {}
-    frontends: dict[str, FrontEnd] = {POSITIVE: instantiate(config.model.frontend)}
+    positive = _released_settings(config, POSITIVE)
+    frontends: dict[str, FrontEnd] = {POSITIVE: instantiate(positive)}
     for condition in conditions:
         settings = _released_settings(config, condition)
-        if settings != config.model.frontend:
+        if settings != positive:
             frontends[condition] = instantiate(settings)
     return frontends
 
@@ -199,12 +158,14 @@ def _released_settings(config: DictConfig, condition: str) -> DictConfig:
     """The model's front end, with what the protocol takes as released for one condition."""
     protocol, released = config.protocol, config.model.released
     settings: DictConfig = config.model.frontend.copy()
+    OmegaConf.set_struct(settings, False)  # another window may have other arguments
     if protocol.log_missing == "released" and condition in released.get("log_missing", ()):
         settings.log = False
     if protocol.made_audio == "released" and condition in _MADE and "made_audio" in released:
         settings.window = released.made_audio.window
-    if protocol.offscreen_window == "released" and condition == "offscreen":
-        settings.window = OmegaConf.merge(settings.window, released.get("offscreen_window", {}))
+    for name, role in (("positive_window", POSITIVE), ("offscreen_window", "offscreen")):
+        if protocol[name] == "released" and condition == role:
+            settings.window = OmegaConf.merge(settings.window, released.get(name, {}))
     return settings
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from vssl.commands.app import is_multirun, run_app
 from vssl.commands.identity import (
     identity,
     negative_names,
-    protocol_name,
+    network_hash,
+    prior_facts,
     protocol_switches,
     register_resolvers,
     scoring,
@@ -76,13 +77,14 @@ def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
     """
     from hydra.utils import instantiate
 
-    from vssl.commands.build import build_policies, check_protocol, weights_path
+    from vssl.commands.build import build_policies, check_protocol
+    from vssl.commands.networks import check_network_options
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
 
     _refuse_distributed_sweep(config)
     check_protocol(config)
-    weights_path(config)
+    check_network_options(config)
     _check_calibration(config)
     policies = build_policies(
         config, model=config.model.name, negatives=bool(negative_names(config))
@@ -115,7 +117,8 @@ def _make_records(
     loggers: list[Logger],
 ) -> bool:
     """Run the networks and write records and manifest; False in processes but the first."""
-    from vssl.commands import build
+    from vssl.commands import build, networks
+    from vssl.commands.provenance import map_facts, run_facts
     from vssl.data.datamodule import LocalizationDataModule
     from vssl.engine.callbacks import NamedProgressBar, RecordWriter
     from vssl.engine.module import LocalizationModule
@@ -130,11 +133,14 @@ def _make_records(
     names = [condition.name for condition in conditions]
     replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
     rows = read_manifest(replay) if replay else None
+    frontends = build.build_frontends(config, names)
+    transform, prior_transform = build.build_transforms(config)
+    model, report = networks.build_model(config)
+    prior, prior_report = networks.build_prior(config, model)
     data = build.build_reader(config).check()
     if is_first_process():
         discard_results(folder)
         _list_left_out(data, folder)
-    frontends = build.build_frontends(config, names)
     plan = make_plan(
         data.samples,
         conditions,
@@ -145,7 +151,6 @@ def _make_records(
         manifest_path=replay,
     )
     manifest = render_manifest(plan.manifest)
-    model, report = build.build_model(config)
     rules = build.upsampling_rules(config, names)
     live = [p for p in policies if p.name in config.live and not p.needs_fit]
     module = LocalizationModule(
@@ -153,6 +158,8 @@ def _make_records(
         name=config.model.name,
         pairings=plan.pairings,
         upsampling=rules,
+        frontends=frontends,
+        prior=prior,
         live_policies=live,
         live_metrics=[type(m) for m in build.build_metrics(config) if isinstance(m, SampleMetric)],
     )
@@ -161,16 +168,13 @@ def _make_records(
         plan,
         conditions,
         frontends=frontends,
-        transform=build.build_transform(config),
+        transform=transform,
+        prior_transform=prior_transform,
         **config.loader,
     )
-    provenance = _provenance(config, identity_hash, data, plan.pairings, rules, manifest)
-    provenance["value_range"] = list(model.value_range)
-    provenance["weights"] = report and {
-        "file": report.path.name,
-        "sha256": report.sha256,
-        "values_used": report.used,
-        "keys_ignored": list(report.ignored),
+    provenance = {
+        **run_facts(config, identity_hash, data, plan, manifest),
+        **map_facts(config, model, rules, report, prior_report),
     }
     loaders = ["sounds", "images"] if datamodule.hears else ["images"]
     callbacks: list[Callback] = [
@@ -193,39 +197,6 @@ def _make_records(
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     write_text(folder / MANIFEST_FILE, manifest)
     return True
-
-
-def _provenance(
-    config: DictConfig,
-    identity_hash: str,
-    data: CheckedData,
-    pairings: tuple[tuple[str, int], ...],
-    rules: dict[str, str],
-    manifest: str,
-) -> dict[str, Any]:
-    """What the records say about where they come from."""
-    from vssl.records.fingerprint import environment, ids_hash, text_hash
-
-    return {
-        "model": config.model.name,
-        "dataset": config.data.name,
-        "protocol": protocol_name(config),
-        "protocol_switches": protocol_switches(config),
-        "negatives": OmegaConf.to_container(config.negatives, resolve=True),
-        "seed": config.seed,
-        "config_hash": identity_hash,
-        "annotation_sha256": text_hash(data.annotation.read_text(encoding="utf-8")),
-        "listed": data.listed,
-        "evaluated": len(data.samples),
-        "coverage": data.coverage,
-        "resampled_audio_files": data.resampled,
-        "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
-        "negatives_manifest_sha256": text_hash(manifest),
-        "pairings": [list(pairing) for pairing in pairings],
-        "upsampling": rules,
-        "precision": str(config.trainer.precision),
-        "environment": environment(),
-    }
 
 
 def _list_left_out(data: CheckedData, folder: Path) -> None:
@@ -262,6 +233,8 @@ def _check_calibration(config: DictConfig) -> None:
             model=config.model.name,
             weights_sha256=identity(config)["files_sha256"].get("model.weights"),
             protocol_switches=protocol_switches(config),
+            prior=prior_facts(config),
+            network_hash=network_hash(config),
         )
 
 

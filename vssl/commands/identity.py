@@ -8,10 +8,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.hashing import file_sha256
+from vssl.records.files import SCHEMA_VERSION
 from vssl.records.fingerprint import config_hash
 
-_PARTS = ("model", "data", "negatives", "protocol")
-_CANNOT_CHANGE_RECORDS = {"data": ("cache", "root"), "model": ("source", "weights", "sha256")}
+_PARTS = ("model", "data", "negatives", "protocol", "prior")
+_CANNOT_CHANGE_RECORDS = {
+    "data": ("cache", "root"),
+    "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
+    "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
+}
 _PROTOCOLS = {
     "corrected": {"antialias": True},
     "released": {"antialias": False},
@@ -25,7 +30,11 @@ def identity(config: DictConfig) -> dict[str, Any]:
     Devices, batch size, workers, loggers, folders of results, thresholds and metrics cannot.
     Weights and files of negatives count by their content, the test set by its absolute folder.
     """
-    parts: dict[str, Any] = {"seed": config.seed, "precision": str(config.trainer.precision)}
+    parts: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "seed": config.seed,
+        "precision": str(config.trainer.precision),
+    }
     for name in _PARTS:
         values = OmegaConf.to_container(config[name], resolve=True)
         if not isinstance(values, dict):
@@ -36,12 +45,39 @@ def identity(config: DictConfig) -> dict[str, Any]:
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     keys = ("model.weights", "negatives.manifest", "negatives.noise.file")
     given = {key: OmegaConf.select(config, key) for key in keys}
+    given["prior.weights"] = _prior_weights(config)
     files = {key: Path(str(path)).expanduser() for key, path in given.items() if path is not None}
     # a missing file has its own error later; here it must not hide the run's folder
     parts["files_sha256"] = {
         key: file_sha256(path) if path.is_file() else None for key, path in files.items()
     }
     return parts
+
+
+def network_hash(config: DictConfig) -> str:
+    """Hash of what makes a model's maps besides its weights: front end, images, precision."""
+    known = identity(config)
+    return config_hash({key: known[key] for key in ("model", "precision")})
+
+
+def _prior_weights(config: DictConfig) -> Path | None:
+    if config.prior.name == "none":
+        return None
+    from vssl.commands.networks import find_prior_weights  # torch: only where it is needed
+
+    return find_prior_weights(config)
+
+
+def prior_facts(config: DictConfig) -> dict[str, Any] | None:
+    """What tells two object priors apart: weight, scale and weights file; None without a prior."""
+    path = _prior_weights(config)
+    if path is None:
+        return None
+    return {
+        "alpha": config.prior.alpha,
+        "scale": config.prior.scale,
+        "sha256": file_sha256(path) if path.is_file() else None,
+    }
 
 
 def protocol_switches(config: DictConfig) -> dict[str, Any]:

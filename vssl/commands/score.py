@@ -96,7 +96,7 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     import pandas as pd
     from rich.console import Console
 
-    from vssl.reporting.tables import paper_columns, show_table, with_threshold
+    from vssl.reporting.tables import paper_columns, show_table, with_threshold, with_variant
 
     summary = pd.read_parquet(folder / SUMMARY_FILE)
     if quiet:
@@ -105,8 +105,11 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     first = summary.iloc[0]
     title = f"{first['model']} on {first['dataset']}, protocol {first['protocol']}"
     console = Console()
-    rows = with_threshold(summary, "threshold_policy")
+    label = "threshold policy"
+    rows = with_threshold(
+        with_variant(summary.assign(**{label: summary["threshold_policy"]}), label), label
+    )
     columns = paper_columns(summary)
-    show_table(console, rows, columns, label="threshold_policy", title=title)
+    show_table(console, rows, columns, label=label, title=title)
     console.print(f"records, scores, summary and manifest: {folder}", soft_wrap=True)
     return summary

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,6 +75,7 @@ class SweepTable(Callback):
 
 def _reason(job: JobReturn) -> str:
     try:
-        return str(job.return_value)
+        with contextlib.redirect_stderr(io.StringIO()):  # Hydra prints at each look at the value
+            return str(job.return_value)
     except Exception as error:
         return str(error) or type(error).__name__

@@ -1,0 +1,181 @@
+"""Configuration to networks: the model and the object prior, with their weights."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from vssl.checks import check_choice
+from vssl.errors import UsageError
+from vssl.models.base import LocalizationModel
+from vssl.models.checkpoints import WeightsError
+from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior, find_weights
+from vssl.models.weights import WeightsReport, load_weights
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""What the networks compute in; front ends, similarities and records are float32 under all."""
+
+
+def check_network_options(config: DictConfig) -> None:
+    """Check precision and weights before any work.
+
+    Raises:
+        UsageError: for a precision that does not exist or that the CPU lacks, or where nothing
+            can compile.
+        WeightsError: for a file that does not exist.
+    """
+    precision = str(config.trainer.precision)
+    check_choice(precision, PRECISIONS, name="model.precision")
+    accelerator = config.trainer.accelerator
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
+    if precision == "16-mixed" and on_cpu:
+        raise UsageError("model.precision=16-mixed needs a GPU. On a CPU, use bf16-mixed.")
+    compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
+    if config.model.compile and on_cpu and not any(map(shutil.which, compilers)):
+        raise UsageError(
+            "model.compile=true needs a C++ compiler on a CPU, and none of"
+            f" {', '.join(compilers)} was found."
+        )
+    weights_path(config)
+    prior_weights_path(config)
+
+
+def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | None]:
+    """The model with its weights, in the memory format and compiled as configured.
+
+    Raises:
+        UsageError: when the class cannot be found or made.
+        WeightsError: when weights are missing, unfit or unsafe.
+    """
+    network = make_network(config.model)
+    weights = weights_path(config)
+    if network.checkpoint is None and weights is not None:
+        raise WeightsError(f"{config.model.name} has no weights: leave model.weights out.")
+    if network.checkpoint is not None and weights is None:
+        raise WeightsError(
+            f"model.weights is not set: {config.model.name} needs its authors' checkpoint"
+            f" ({config.model.source})."
+        )
+    report = None
+    if weights is not None:
+        report = load_weights(network, weights, sha256=config.model.sha256)
+    if config.model.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.model.compile:
+        for name in ("encode_image", "encode_audio"):
+            setattr(network, name, torch.compile(getattr(network, name)))
+    return network.eval(), report
+
+
+def make_network(model: Any) -> LocalizationModel:
+    """An instance of the class that a model's configuration names, without weights.
+
+    Args:
+        model: the group `model`, with `_target_`, `name` and `arguments`.
+
+    Raises:
+        UsageError: when the class cannot be found or made, or is no `LocalizationModel`.
+    """
+    target, name = model["_target_"], model["name"]
+    try:
+        network = instantiate({"_target_": target, **(model["arguments"] or {})})
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UsageError):
+            raise error.__cause__ from error
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UsageError(
+            f"model {name}: {target} cannot be made ({reason}). Is its package"
+            " installed in this environment, or its folder in PYTHONPATH? model.arguments go to"
+            " the class."
+        ) from error
+    if not isinstance(network, LocalizationModel):
+        raise UsageError(
+            f"model {name}: {target} is no vssl.models.base.LocalizationModel (docs/own-model.md)."
+        )
+    lacks = [a for a in ("map_size", "value_range") if getattr(network, a, None) is None]
+    if lacks:
+        raise UsageError(
+            f"model {name}: {target} does not say its {' and '.join(lacks)} (docs/own-model.md)."
+        )
+    return network
+
+
+def weights_path(config: DictConfig) -> Path | None:
+    """The checkpoint file, None where the configuration names none.
+
+    Raises:
+        WeightsError: when it names a file that does not exist.
+    """
+    if config.model.weights is None:
+        return None
+    path = Path(config.model.weights).expanduser()
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such file. {config.model.name} needs its authors' checkpoint"
+            f" ({config.model.source.strip()}). Set model.weights=FILE, or paths.weights=FOLDER for"
+            " a folder that holds the checkpoints under their published names."
+        )
+    return path
+
+
+def build_prior(
+    config: DictConfig, model: LocalizationModel
+) -> tuple[ObjectPrior | None, WeightsReport | None]:
+    """The object prior with its weights; None for `prior=none`.
+
+    Raises:
+        UsageError: when the model's map cannot be brought to [0, 1] to be mixed.
+        WeightsError: when weights are missing, unfit or unsafe.
+    """
+    weights = prior_weights_path(config)
+    if weights is None:
+        return None, None
+    unbounded = model.map_transform == "none" and math.inf in map(abs, model.value_range)
+    if unbounded and config.prior.scale == "corrected":
+        raise UsageError(
+            f"prior.scale=corrected brings the map of {config.model.name} from its value_range to"
+            f" [0, 1], but that is {model.value_range}. Declare bounds, or set"
+            " prior.scale=released to mix it as it is."
+        )
+    prior: ObjectPrior = instantiate({"_target_": config.prior._target_})
+    report = load_weights(prior, weights, sha256=config.prior.sha256, key="prior")
+    return prior.eval(), report
+
+
+def find_prior_weights(config: DictConfig) -> Path | None:
+    """The object prior's weights file that is named or found; None where neither is."""
+    if config.prior.weights is not None:
+        return Path(config.prior.weights).expanduser()
+    return find_weights(Path(config.paths.weights).expanduser())
+
+
+def prior_weights_path(config: DictConfig) -> Path | None:
+    """The object prior's weights; None for `prior=none`.
+
+    Raises:
+        UsageError: for an `alpha` outside [0, 1] or an unknown `scale`.
+        WeightsError: when there are no weights.
+    """
+    if config.prior.name == "none":
+        return None
+    alpha = config.prior.alpha
+    if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
+        raise UsageError(f"Expected `prior.alpha` to be in [0, 1], but got {alpha}.")
+    check_choice(str(config.prior.scale), ("corrected", "released"), name="prior.scale")
+    path = find_prior_weights(config)
+    if path is None or not path.is_file():
+        raise WeightsError(
+            f"{path or ' or '.join(PUBLISHED_FILES)}: no such file. prior=object_guided needs"
+            f" torchvision's ImageNet ResNet-18 ({config.prior.source}). Download it, and put it"
+            f" into paths.weights ({config.paths.weights}) or torch.hub's cache"
+            f" ({torch.hub.get_dir()}/checkpoints), or set prior.weights=FILE."
+        )
+    return path

@@ -1,0 +1,73 @@
+"""What the records say about where they come from."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.commands.identity import network_hash, prior_facts, protocol_name, protocol_switches
+from vssl.records.fingerprint import environment, ids_hash, text_hash
+
+if TYPE_CHECKING:
+    from vssl.data.base import CheckedData
+    from vssl.models.base import LocalizationModel
+    from vssl.models.weights import WeightsReport
+    from vssl.negatives.plan import AudioPlan
+
+
+def run_facts(
+    config: DictConfig, identity_hash: str, data: CheckedData, plan: AudioPlan, manifest: str
+) -> dict[str, Any]:
+    """The run: what was asked for, on which samples, with which negatives, by which code."""
+    return {
+        "model": config.model.name,
+        "dataset": config.data.name,
+        "protocol": protocol_name(config),
+        "protocol_switches": protocol_switches(config),
+        "negatives": OmegaConf.to_container(config.negatives, resolve=True),
+        "seed": config.seed,
+        "config_hash": identity_hash,
+        "annotation_sha256": text_hash(data.annotation.read_text(encoding="utf-8")),
+        "listed": data.listed,
+        "evaluated": len(data.samples),
+        "coverage": data.coverage,
+        "resampled_audio_files": data.resampled,
+        "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
+        "negatives_manifest_sha256": text_hash(manifest),
+        "pairings": [list(pairing) for pairing in plan.pairings],
+        "precision": str(config.trainer.precision),
+        "network_hash": network_hash(config),
+        "environment": environment(),
+    }
+
+
+def map_facts(
+    config: DictConfig,
+    model: LocalizationModel,
+    upsampling: dict[str, str],
+    weights: WeightsReport | None,
+    prior_weights: WeightsReport | None,
+) -> dict[str, Any]:
+    """The maps: whose they are, in which range, and how localization maps follow from them."""
+    prior = prior_facts(config)
+    return {
+        "upsampling": upsampling,
+        # JSON has no infinity: null stands for a bound that is not there
+        "value_range": [b if math.isfinite(b) else None for b in model.value_range],
+        "map_transform": model.map_transform,
+        "weights": _weights_facts(weights),
+        "prior": prior and {**prior, **(_weights_facts(prior_weights) or {})},
+    }
+
+
+def _weights_facts(report: WeightsReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    return {
+        "file": report.path.name,
+        "sha256": report.sha256,
+        "values_used": report.used,
+        "keys_ignored": list(report.ignored),
+    }
