@@ -73,11 +73,21 @@ def one_run(name: str, samples: tuple[Sample, ...], folder: Path) -> None:
     negatives = conditions()
     plan = make_plan(samples, negatives, seed=0)
     upsampling = dict.fromkeys(CONDITIONS, "half_pixel")
-    module = LocalizationModule(network(), name=name, pairings=plan.pairings, upsampling=upsampling)
-    data = LocalizationDataModule(
-        samples, plan, negatives, frontends={POSITIVE: frontend}, transform=ImageTransform()
+    model, frontends = network(), {POSITIVE: frontend}
+    module = LocalizationModule(
+        model, name=name, pairings=plan.pairings, upsampling=upsampling, frontends=frontends
     )
-    provenance = {"model": name, "dataset": "synthetic", "upsampling": upsampling}
+    data = LocalizationDataModule(
+        samples, plan, negatives, frontends=frontends, transform=ImageTransform()
+    )
+    provenance = {
+        "model": name,
+        "dataset": "synthetic",
+        "upsampling": upsampling,
+        "value_range": list(model.value_range),
+        "map_transform": model.map_transform,
+        "prior": None,
+    }
     trainer = pl.Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False,
         enable_model_summary=False, use_distributed_sampler=False,
@@ -120,8 +130,8 @@ def released_procedure(name: str, samples: tuple[Sample, ...], plan: AudioPlan) 
         for condition in CONDITIONS:
             single = condition in (POSITIVE, "silence")
             k = column[condition, 0 if single else draw]
-            sounds = torch.stack([clips[i][1] for i in plan.index[:, k]])
-            vectors = model.encode_audio(sounds)[:, None]
+            waveforms = torch.stack([clips[i].waveform for i in plan.index[:, k]])
+            vectors = model.encode_audio(frontend(waveforms))[:, None]
             native = model.similarity(model.encode_image(images), vectors)[:, 0]
             for sample, localization in zip(samples, upsample(native), strict=True):
                 truth = consensus_map(sample.boxes, sample.box_weights).numpy()

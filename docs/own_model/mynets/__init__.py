@@ -1,0 +1,1 @@
+"""Two models of one's own for vssl: docs/own-model.md."""
