@@ -21,8 +21,8 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 demo: $(STAMP)  ## evaluate the weightless baselines on the embedded benchmark: table and picture
 	$(BIN)/vssl-evaluate -m experiment=demo output_root=outputs/demo
 
-test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## all tests, a process for each core (at most 4)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)  ## style, formatting and import layers
 	$(BIN)/ruff check .

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
+
+from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
 CATEGORIES = ("dog", "bell", "train")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -80,10 +83,8 @@ def write_picture(path: Path, box: tuple[int, int, int, int], *, seed: int) -> N
     Image.fromarray(pixels).save(path, quality=95)
 
 
-@pytest.fixture
-def vggss_folder(tmp_path: Path) -> Path:
+def draw_vggss(root: Path) -> Path:
     """Six samples of three classes in the layout of VGG-SS."""
-    root = tmp_path / "vggss"
     (root / "frames").mkdir(parents=True)
     (root / "audio").mkdir()
     entries: list[dict[str, Any]] = []
@@ -97,6 +98,23 @@ def vggss_folder(tmp_path: Path) -> Path:
         )
     (root / "vggss.json").write_text(json.dumps(entries))
     return root
+
+
+@pytest.fixture
+def vggss_folder(tmp_path: Path) -> Path:
+    """A test set of one's own, see `draw_vggss`."""
+    return draw_vggss(tmp_path / "vggss")
+
+
+@pytest.fixture(scope="session")
+def prior_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights for the object prior, drawn at random: they see nothing, but differ by image."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = ObjectPrior().state_dict()
+    path = tmp_path_factory.mktemp("prior") / PUBLISHED_FILES[0]
+    torch.save(state, path)
+    return path
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ FACTS = {
     "manifest_hash": "m",
     "config_hash": "c" * 64,
 }
+MAPS = {"value_range": [0.0, 1.0], "map_transform": "none", "prior": None}
 UNIVERSAL = "universal_max"
 SETTINGS = {"resamples": 80, "seed": 4}
 
@@ -121,7 +122,7 @@ def write_run(folder: Path, negatives: Sequence[AudioCondition], *, holes: bool 
     if holes:
         maps[1, 0, 2, 2] = torch.nan  # a positive
         maps[3:5, -1, 0, 0] = torch.nan  # two samples in the last draw of the last negative
-    provenance = {**FACTS, "upsampling": {name: "half_pixel" for name, _ in plan.pairings}}
+    provenance = {**FACTS, **MAPS, "upsampling": {name: "half_pixel" for name, _ in plan.pairings}}
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         writer.write(records_table(samples, plan, torch.arange(8), maps))
     policies: list[ThresholdPolicy] = [FixedThreshold(), HalfImage()]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +15,12 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference.windows import middle_window, span_window
+from tests.reference.configuration import evaluation_config
+from tests.reference.windows import center_window, middle_window, span_window
+from vssl import audio
 from vssl.audio import (
     AudioFileError,
+    CenterWindow,
     MiddleWindow,
     SpanWindow,
     WholeClip,
@@ -23,7 +29,8 @@ from vssl.audio import (
     read_clip,
     tile,
 )
-from vssl.types import AudioClip
+from vssl.commands.build import build_frontends
+from vssl.types import POSITIVE, AudioClip
 
 few = settings(deadline=None, max_examples=60)
 
@@ -226,11 +233,47 @@ def test_middle_of_the_file_is_the_middle_of_the_window(count: int) -> None:
     assert MiddleWindow()(AudioClip(samples))[80_000] == 1
 
 
-def test_middle_window_of_the_first_channel() -> None:
-    samples = np.random.default_rng(0).uniform(-1, 1, (2, 50)).astype(np.float32)
-    window = MiddleWindow(seconds=3.0, channels="first")
-    np.testing.assert_array_equal(
-        window(AudioClip(samples, 10)), window(AudioClip(samples[:1], 10))
+@few
+@given(
+    samples=clips,
+    seconds=st.sampled_from([4.0, 3.9]),
+    full_scale=st.sampled_from([32767, 32768]),
+)
+def test_center_window(samples: np.ndarray, seconds: float, full_scale: int) -> None:
+    found = CenterWindow(seconds=seconds, full_scale=full_scale)(
+        AudioClip(samples.astype(np.float32), 10)
+    )
+    expected = center_window(samples, 10, seconds=seconds, full_scale=full_scale)
+    assert found.dtype == np.float32
+    assert found.shape == (round(seconds * 10),)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
+
+
+@pytest.mark.parametrize("count", [48_000, 48_001, 48_002, 159_801, 160_000, 160_125])
+def test_center_window_leaves_out_as_much_before_as_behind(count: int) -> None:
+    found = CenterWindow()(AudioClip(np.arange(count, dtype=np.float32)[None] / 200_000))
+    before, behind = found[0] * 200_000, count - 1 - found[-1] * 200_000
+    np.testing.assert_allclose(before + behind, count - 48_000, rtol=0, atol=0.1)
+    assert -0.1 < behind - before < 1.1
+
+
+@pytest.mark.parametrize("count", [1, 7, 29, 30])
+def test_center_window_repeats_a_shorter_clip_from_its_begin(count: int) -> None:
+    samples = np.arange(1, count + 1, dtype=np.float32)[None] / 64
+    found = CenterWindow(seconds=3.0)(AudioClip(samples, 10))
+    np.testing.assert_array_equal(found, np.resize(samples[0], 30))
+
+
+@pytest.mark.parametrize("window", [CenterWindow(seconds=3.0), MiddleWindow(seconds=3.0)])
+@pytest.mark.parametrize("count", [20, 50])
+def test_channels_of_the_mono_windows(window: CenterWindow | MiddleWindow, count: int) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (3, count)).astype(np.float32)
+    first = dataclasses.replace(window, channels="first")
+    found = first(AudioClip(samples, 10))
+    np.testing.assert_array_equal(found, window(AudioClip(samples[:1], 10)))
+    mixed = samples.mean(axis=0, dtype=np.float64)[None].astype(np.float32)
+    np.testing.assert_allclose(
+        window(AudioClip(samples, 10)), window(AudioClip(mixed, 10)), rtol=0, atol=1e-6
     )
 
 
@@ -258,18 +301,90 @@ def test_whole_clip_is_neither_cut_nor_clipped(samples: np.ndarray) -> None:
     np.testing.assert_allclose(found, samples.mean(axis=0), rtol=0, atol=3e-7)
 
 
-@pytest.mark.parametrize("window", [MiddleWindow(seconds=2.0), SpanWindow(seconds=2.0, stop=2.0)])
-def test_windows_leave_the_clip_alone(window: MiddleWindow | SpanWindow) -> None:
-    samples = np.full((1, 50), 1.5, dtype=np.float32)
-    window(AudioClip(samples, 10))
-    assert (samples == 1.5).all()
+WINDOWS = [
+    MiddleWindow(seconds=2.0, roll=False, repeats=2),
+    CenterWindow(seconds=2.0, channels="first", full_scale=32767),
+    SpanWindow(seconds=2.0, start=0.5, stop=2.0, channels="mean"),
+    WholeClip(),
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda window: type(window).__name__)
+class TestEveryWindow:
+    def test_leaves_the_clip_alone(self, window: Any) -> None:
+        samples = np.full((1, 50), 1.5, dtype=np.float32)
+        window(AudioClip(samples, 10))
+        assert (samples == 1.5).all()
+
+    def test_cannot_be_changed(self, window: Any) -> None:
+        before = repr(window)
+        for name in ("seconds", "channels"):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(window, name, 1)
+        assert repr(window) == before
+
+    def test_shows_its_settings(self, window: Any) -> None:
+        shown = repr(window)
+        for field in dataclasses.fields(window):
+            assert f"{field.name}={getattr(window, field.name)!r}" in shown
+        # what is shown makes an equal window
+        assert eval(shown, vars(audio)) == window
+
+    def test_is_its_settings(self, window: Any) -> None:
+        assert dataclasses.replace(window) == window
+        assert len({window, dataclasses.replace(window), pickle.loads(pickle.dumps(window))}) == 1
+        if dataclasses.fields(window):
+            assert dataclasses.replace(window, channels="first") != dataclasses.replace(
+                window, channels="mean"
+            )
+
+    def test_takes_settings_by_name_alone(self, window: Any) -> None:
+        with pytest.raises(TypeError, match="positional argument"):
+            type(window)(3.0)
+
+
+@pytest.mark.parametrize("count", [7_000, 20_000, 23_999, 24_000, 48_000, 160_000])
+class TestReleasedFNAC:
+    """QUIRKS 15, which replaces the window that FNAC itself has."""
+
+    def window(self, condition: str) -> Any:
+        config = evaluation_config("model=fnac", "protocol=released")
+        return build_frontends(config, ("offscreen",))[condition].window
+
+    def clip(self, count: int) -> AudioClip:
+        samples = np.random.default_rng(count).uniform(-1.2, 1.2, (2, count))
+        return AudioClip(samples.astype(np.float32))
+
+    def test_offscreen_is_doubled_and_begins_where_the_file_begins(self, count: int) -> None:
+        window, clip = self.window("offscreen"), self.clip(count)
+        assert window == MiddleWindow(seconds=3, full_scale=32767, roll=False, repeats=2)
+        mono = np.clip(clip.samples.mean(axis=0, dtype=np.float64) * 32768 / 32767, -1, 1)
+        expected = np.concatenate([mono, mono])[:48_000]
+        assert expected.shape == (min(48_000, 2 * count),)
+        np.testing.assert_allclose(window(clip), expected, rtol=0, atol=3e-7)
+
+    def test_positives_are_the_first_3_s_turned(self, count: int) -> None:
+        window, clip = self.window(POSITIVE), self.clip(count)
+        assert window == MiddleWindow(seconds=3, full_scale=32767)
+        mono = np.clip(clip.samples.mean(axis=0, dtype=np.float64) * 32768 / 32767, -1, 1)
+        first = np.resize(mono, 48_000)
+        # later by 1.5 s minus half the file; by -3.5 s for 10 s, which is half a second around
+        expected = np.roll(first, 24_000 - count // 2)
+        np.testing.assert_allclose(window(clip), expected, rtol=0, atol=3e-7)
+
+
+def test_fnacs_own_window_is_the_middle_3_s() -> None:
+    config = evaluation_config("model=fnac", "protocol=corrected")
+    (frontend,) = build_frontends(config, ("silence", "noise", "offscreen")).values()
+    assert frontend.window == CenterWindow(seconds=3, full_scale=32767)
 
 
 def test_bad_windows() -> None:
-    with pytest.raises(ValueError, match="Expected `seconds` to be greater than 0, but got 0"):
-        MiddleWindow(seconds=0)
-    with pytest.raises(ValueError, match="Expected `channels` to be one of mean, first"):
-        MiddleWindow(channels="both")  # type: ignore[arg-type]
+    for window in (MiddleWindow, CenterWindow):
+        with pytest.raises(ValueError, match="Expected `seconds` to be greater than 0, but got 0"):
+            window(seconds=0)
+        with pytest.raises(ValueError, match="Expected `channels` to be one of mean, first"):
+            window(channels="both")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="Expected `channels` to be one of mean, first"):
         SpanWindow(channels="men")  # type: ignore[arg-type]
     for start, stop in ((2.0, 2.0), (-1.0, 3.0), (3.0, 11.0)):

@@ -6,13 +6,14 @@ import itertools
 from pathlib import Path
 
 import pytest
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from tests.running import composed
 from vssl.commands import build
 from vssl.commands.identity import identity, protocol_name
-from vssl.maps import UPSAMPLING_RULES
+from vssl.commands.networks import make_network
+from vssl.images import ImageTransform
+from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition
 
@@ -31,10 +32,14 @@ def test_models_are_built_under_every_protocol(model: str, protocol: str) -> Non
     assert config.model.name == model
     assert protocol_name(config) == protocol
     build.check_protocol(config)
-    network = instantiate({"_target_": config.model._target_, **config.model.arguments})
+    network = make_network(config.model)
     assert isinstance(network, LocalizationModel)
     assert network.value_range[0] < network.value_range[1]
-    assert build.build_transform(config).antialias is (protocol == "corrected")
+    assert network.map_transform in MAP_TRANSFORMS
+    transform, prior_transform = build.build_transforms(config)
+    assert prior_transform is None, "there is no prior"
+    if isinstance(transform, ImageTransform):
+        assert transform.antialias is (protocol == "corrected")
     frontends = build.build_frontends(config, NEGATIVES)
     if config.model.frontend is None:
         assert frontends == {}
@@ -45,6 +50,38 @@ def test_models_are_built_under_every_protocol(model: str, protocol: str) -> Non
     assert set(rules.values()) <= set(UPSAMPLING_RULES)
     if protocol == "corrected":
         assert set(rules.values()) == {"half_pixel"}
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_a_checkpoint_has_its_facts(model: str) -> None:
+    facts = composed(f"model={model}", "paths.weights=folder").model
+    if make_network(facts).checkpoint is None:
+        assert (facts.weights, facts.paper, facts.year, facts.source) == (None, "", None, "")
+    else:
+        assert Path(facts.weights).parent == Path("folder")
+        assert facts.paper
+        assert facts.licence
+        assert 2016 < facts.year < 2100
+        assert "https://github.com/" in facts.source
+
+
+@pytest.mark.parametrize("model", ["ezvsl", "rcgrad", "rcgrad_raw", "center"])
+@pytest.mark.parametrize("prior", names("prior"))
+@pytest.mark.parametrize("protocol", names("protocol"))
+def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
+    model: str, prior: str, protocol: str
+) -> None:
+    config = composed(f"model={model}", f"prior={prior}", f"protocol={protocol}")
+    assert config.prior.name == prior
+    transform, own = build.build_transforms(config)
+    if prior == "none" or isinstance(transform, ImageTransform):
+        assert own is None
+    else:
+        assert isinstance(own, ImageTransform)
+        assert own.antialias is (protocol == "corrected")
+        assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    if prior != "none":
+        assert config.prior.scale == protocol
 
 
 @pytest.mark.parametrize(("model", "data"), [*itertools.product(names("model"), names("data"))])

@@ -1,7 +1,8 @@
 """Per-sample lists of the authors' released code, reproduced from its own similarity maps.
 
-Maps, ground truths and lists come from the golden data; upsampling, thresholds, masks and metrics
-are vssl's. A pixel is 2e-5 of an image, so the tolerance of 1e-9 lets none go astray.
+Maps, object maps, ground truths and lists come from the golden data; localization maps, thresholds,
+masks and metrics are vssl's. A pixel is 2e-5 of an image, so the tolerance of 1e-9 lets none go
+astray.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 import torch
 
-from vssl.maps import binarize, upsample
+from vssl.maps import binarize
 from vssl.metrics.ciou import consensus_iou
 from vssl.metrics.pia import image_area
+from vssl.records.localization import Localization
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.released import ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
 
 NEGATIVES = ("silence", "noise", "offscreen")
+VARIANTS = ("av", "ogl")
+SUFFIXES = {"av": "wogl", "ogl": "ogl"}
 POLICIES: dict[str, Callable[[], ThresholdPolicy]] = {
     "05": FixedThreshold,
     "max": lambda: ReleasedThreshold(rule="max"),
@@ -59,32 +64,55 @@ class Run:
     ) -> None:
         self.model = model
         self.ground_truth = torch.from_numpy(ground_truth).float()
-        self.positive = upsample(
-            torch.from_numpy(maps["positive"]), rule="align_corners" if aligned else "opencv"
-        )
         # the released code upsamples negatives in another way than some positives (QUIRKS 27)
-        self.negative = {
-            name: upsample(torch.from_numpy(maps[name]), rule="opencv") for name in NEGATIVES
+        localization = Localization(
+            upsampling={
+                **dict.fromkeys(NEGATIVES, "opencv"),
+                "positive": "align_corners" if aligned else "opencv",
+            },
+            transform="none",
+            value_range=(0.0, 1.0),
+            prior={"alpha": 0.4, "scale": "released"},
+        )
+        self.maps = {
+            condition: localization.maps(record_rows(condition, maps[condition], maps["object"]))
+            for condition in ("positive", *NEGATIVES)
         }
-        self._thresholds: dict[str, torch.Tensor] = {}
-        self._ciou: dict[str, Array] = {}
+        self._thresholds: dict[tuple[str, str], torch.Tensor] = {}
+        self._ciou: dict[tuple[str, str], Array] = {}
 
-    def threshold(self, policy: str) -> torch.Tensor:
+    def threshold(self, variant: str, policy: str) -> torch.Tensor:
         """The positive's own threshold; for constants that is everybody's."""
-        if policy not in self._thresholds:
+        if (variant, policy) not in self._thresholds:
             made = POLICIES[policy]()
             made.check_model(self.model)
-            self._thresholds[policy] = made.threshold(self.positive, self.ground_truth)
-        return self._thresholds[policy]
+            own = made.threshold(self.maps["positive"][variant], self.ground_truth)
+            self._thresholds[variant, policy] = own
+        return self._thresholds[variant, policy]
 
-    def ciou(self, policy: str) -> Array:
-        if policy not in self._ciou:
-            masks = binarize(self.positive, self.threshold(policy))
-            self._ciou[policy] = consensus_iou(masks, self.ground_truth).numpy()
-        return self._ciou[policy]
+    def ciou(self, variant: str, policy: str) -> Array:
+        if (variant, policy) not in self._ciou:
+            masks = binarize(self.maps["positive"][variant], self.threshold(variant, policy))
+            self._ciou[variant, policy] = consensus_iou(masks, self.ground_truth).numpy()
+        return self._ciou[variant, policy]
 
-    def pia(self, condition: str, policy: str) -> Array:
-        return image_area(binarize(self.negative[condition], self.threshold(policy))).numpy()
+    def pia(self, variant: str, condition: str, policy: str) -> Array:
+        masks = binarize(self.maps[condition][variant], self.threshold(variant, policy))
+        return image_area(masks).numpy()
+
+
+def record_rows(condition: str, maps: Array, object_maps: Array) -> pa.RecordBatch:
+    """Records with the columns that localization maps are made of."""
+    count, height, width = maps.shape
+    return pa.RecordBatch.from_pydict(
+        {
+            "audio_condition": [condition] * count,
+            "map_height": pa.array([height] * count, pa.int16()),
+            "map_width": pa.array([width] * count, pa.int16()),
+            "similarity_map": pa.array(list(maps.reshape(count, -1)), pa.list_(pa.float32())),
+            "object_map": pa.array(list(object_maps.reshape(count, -1)), pa.list_(pa.float32())),
+        }
+    )
 
 
 Golden = tuple[Run, Callable[[str], Array]]
@@ -102,11 +130,13 @@ def dev_run(shared: Path, test_set: str, model: str) -> Golden:
     truth, maps = read(folder / "gt_maps.npz"), read(folder / model / "similarity_maps.npz")
     lists = read(folder / model / "per_sample_lists.npz")
     assert truth["ids"].tolist() == maps["ids"].tolist()
+    maps["object"] = maps["object_saliency"]
     aligned = model in ("ezvsl", "slavc", "fnac") or (test_set == "is3_mini" and model != "ssltie")
     n = len(truth["ids"])
 
     def expected(name: str) -> Array:
-        return lists[name][: 5 * n if name == "evaluator_ciou" else n]
+        pooled = name in ("evaluator_ciou", "evaluator_ogl_ciou")
+        return lists[name][: 5 * n if pooled else n]
 
     return Run(model, maps, truth["gt"], aligned=aligned), expected
 
@@ -116,10 +146,11 @@ def unit_run(shared: Path, kind: str, path: str) -> Golden:
     model, aligned = UNIT_RUNS[path]
     side = 7 if path in ("eval_ezvsl", "eval_slavc", "eval_fnac") else 14
     maps = {name: read(file, f"{kind}/{name}_{side}")[""] for name in ("positive", *NEGATIVES)}
+    maps["object"] = read(file, f"{kind}/object_7")[""]
     lists = read(file, f"{kind}/{path}/")
 
     def expected(name: str) -> Array:
-        return lists[name.replace("evaluator", "evaluator_av")]
+        return lists[name.replace("evaluator_ciou", "evaluator_av_ciou")]
 
     return Run(model, maps, read(file, f"{kind}/gt")[""], aligned=aligned), expected
 
@@ -139,27 +170,38 @@ def check(found: Array, expected: Array) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("policy", CONSTANTS)
-def test_ciou_at_one_constant(golden: Golden, policy: str) -> None:
+def test_ciou_at_one_constant(golden: Golden, policy: str, variant: str) -> None:
     run, expected = golden
-    # the released code turns 0/0 into 0 in these lists (QUIRKS 38); vssl keeps it undefined
-    check(np.nan_to_num(run.ciou(policy)), expected(f"ciou_{policy}_wogl"))
-
-
-def test_adaptive_ciou(golden: Golden) -> None:
-    run, expected = golden
-    check(run.ciou("adaptive"), expected("evaluator_ciou_adap"))
-
-
-def test_the_evaluator_pools_five_thresholds_sample_by_sample(golden: Golden) -> None:
-    run, expected = golden
-    # 0/0 is NaN on both sides here, which assert_allclose takes for equal
+    found = run.ciou(variant, policy)
+    # for av maps the released code turns 0/0 into 0 in these lists (QUIRKS 38); vssl keeps it
+    # undefined, as both do for object-guided maps
     check(
-        np.stack([run.ciou(policy) for policy in POOLED], axis=1).ravel(),
-        expected("evaluator_ciou"),
+        np.nan_to_num(found) if variant == "av" else found,
+        expected(f"ciou_{policy}_{SUFFIXES[variant]}"),
     )
 
 
+@pytest.mark.parametrize(("variant", "name"), [("av", "evaluator"), ("ogl", "evaluator_ogl")])
+def test_adaptive_ciou(golden: Golden, variant: str, name: str) -> None:
+    run, expected = golden
+    check(run.ciou(variant, "adaptive"), expected(f"{name}_ciou_adap"))
+
+
+@pytest.mark.parametrize(("variant", "name"), [("av", "evaluator"), ("ogl", "evaluator_ogl")])
+def test_the_evaluator_pools_five_thresholds_sample_by_sample(
+    golden: Golden, variant: str, name: str
+) -> None:
+    run, expected = golden
+    # 0/0 is NaN on both sides here, which assert_allclose takes for equal
+    check(
+        np.stack([run.ciou(variant, policy) for policy in POOLED], axis=1).ravel(),
+        expected(f"{name}_ciou"),
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("condition", NEGATIVES)
 @pytest.mark.parametrize(
     ("policy", "suffix"),
@@ -172,6 +214,9 @@ def test_the_evaluator_pools_five_thresholds_sample_by_sample(golden: Golden) ->
         ("adaptive", "_ciouadap"),
     ],
 )
-def test_pia(golden: Golden, condition: str, policy: str, suffix: str) -> None:
+def test_pia(golden: Golden, condition: str, policy: str, suffix: str, variant: str) -> None:
     run, expected = golden
-    check(run.pia(condition, policy), expected(f"pia_batch_{condition}{suffix}_wogl"))
+    check(
+        run.pia(variant, condition, policy),
+        expected(f"pia_batch_{condition}{suffix}_{SUFFIXES[variant]}"),
+    )

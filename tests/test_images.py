@@ -14,10 +14,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vssl.images import ImageFileError, ImageTransform, check_image, read_image
+from tests.reference.configuration import evaluation_config
+from vssl.commands.build import build_transforms
+from vssl.images import (
+    ImageFileError,
+    ImageTransform,
+    PillowTransform,
+    check_image,
+    read_image,
+)
 
 MEAN = np.array([0.485, 0.456, 0.406])[:, None, None]
 STD = np.array([0.229, 0.224, 0.225])[:, None, None]
+CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
 
 def pixels(height: int = 40, width: int = 56, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -212,3 +222,91 @@ def test_aspect_ratio_is_not_kept() -> None:
     assert found.shape == (3, 56, 56)
     assert found[:, :, :26].abs().max() < 0.1
     assert (found[:, :, 30:] - 1).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+@pytest.mark.parametrize("model", ["rcgrad", "rcgrad_raw"])
+@pytest.mark.parametrize("dataset", ["vggss_mini", "is3_mini"])
+def test_rcgrads_images_are_the_authors_tensors(
+    shared: Path, dataset: str, model: str, protocol: str
+) -> None:
+    folder = shared / "data" / dataset / ("frames" if dataset == "vggss_mini" else "images")
+    transform, _ = build_transforms(evaluation_config(f"model={model}", f"protocol={protocol}"))
+    with np.load(shared / "golden" / "dev" / dataset / "rcgrad" / "preprocessing.npz") as golden:
+        assert golden["images"].shape == (3, 3, 224, 224)
+        for sample_id, expected in zip(golden["ids"], golden["images"], strict=True):
+            found = transform(read_image(folder / f"{sample_id}.jpg"))
+            # one step of 8 bits is 1.4e-2
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6, err_msg=sample_id)
+
+
+class TestPillowTransform:
+    def transform(self, size: int = 224) -> PillowTransform:
+        return PillowTransform(
+            size=size, mean=CLIP_MEAN.ravel().tolist(), std=CLIP_STD.ravel().tolist()
+        )
+
+    @pytest.mark.parametrize(
+        ("height", "width", "size"), [(300, 500, 224), (100, 150, 224), (40, 56, 32), (1, 1, 8)]
+    )
+    def test_equals_pillow(self, tmp_path: Path, height: int, width: int, size: int) -> None:
+        written = Image.fromarray(pixels(height, width))
+        written.save(tmp_path / "image.png")
+
+        found = self.transform(size)(read_image(tmp_path / "image.png"))
+
+        resized = np.asarray(written.resize((size, size), Image.Resampling.BICUBIC))
+        expected = (resized.transpose(2, 0, 1) / 255 - CLIP_MEAN) / CLIP_STD
+        assert found.dtype == torch.float32
+        assert found.shape == (3, size, size)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+    def test_every_level_of_8_bits_survives(self) -> None:
+        # at full size nothing is resized; a level read as its neighbour would be 1.4e-2 away
+        image = torch.arange(256).repeat(3, 256, 1).float() / 255
+        found = self.transform(256)(image)
+        np.testing.assert_allclose(found, (image.numpy() - CLIP_MEAN) / CLIP_STD, atol=1e-6)
+
+    def test_stays_within_8_bits_where_the_tensor_transform_overshoots(self) -> None:
+        # bicubic filters overshoot at a hard edge
+        image = torch.zeros(3, 64, 64)
+        image[:, :, 32:] = 1
+        plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+        rounded = PillowTransform(**plain)(image)
+        exact = ImageTransform(**plain)(image)
+        assert exact.min() < -0.02
+        assert exact.max() > 1.02
+        assert rounded.min() == 0
+        assert rounded.max() == 1
+        np.testing.assert_allclose((rounded * 255).round() / 255, rounded, atol=1e-7)
+        # but for that they are one filter; Pillow rounds after each of the two directions
+        np.testing.assert_allclose(rounded, exact.clamp(0, 1), rtol=0, atol=1.01 / 255)
+
+    def test_leaves_the_image_alone(self) -> None:
+        image = torch.rand(3, 50, 60, generator=torch.Generator().manual_seed(0))
+        before = image.clone()
+        self.transform()(image)
+        assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+class TestTransformOfThePrior:
+    @pytest.mark.parametrize("model", ["ezvsl", "ssltie", "audio_blind"])
+    def test_is_the_models_where_both_take_the_same(self, model: str, protocol: str) -> None:
+        overrides = (f"model={model}", f"protocol={protocol}", "prior=object_guided")
+        transform, prior_transform = build_transforms(evaluation_config(*overrides))
+        assert isinstance(transform, ImageTransform)
+        assert prior_transform is None
+
+    @pytest.mark.parametrize("model", ["rcgrad", "rcgrad_raw"])
+    def test_is_its_own_beside_rcgrad(self, model: str, protocol: str) -> None:
+        overrides = (f"model={model}", f"protocol={protocol}", "prior=object_guided")
+        transform, prior_transform = build_transforms(evaluation_config(*overrides))
+        assert isinstance(transform, PillowTransform)
+        assert isinstance(prior_transform, ImageTransform)
+        assert prior_transform.antialias == (protocol == "corrected")
+        np.testing.assert_allclose(prior_transform.mean, MEAN, atol=1e-7)
+
+    def test_is_none_without_a_prior(self, protocol: str) -> None:
+        config = evaluation_config("model=rcgrad", f"protocol={protocol}")
+        assert build_transforms(config)[1] is None

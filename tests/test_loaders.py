@@ -14,14 +14,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import write_tone
+from tests.reference.configuration import evaluation_config
 from tests.reference.samples import unheard
 from tests.reference.spectrogram import log_spectrogram
-from vssl.audio import MiddleWindow, SpanWindow, WholeClip, read_clip
+from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
+from vssl.commands.build import build_transforms
 from vssl.data.datamodule import LocalizationDataModule
+from vssl.data.dataset import AudioDataset, collate_audio
 from vssl.data.is3 import IS3
 from vssl.data.sampler import UnpaddedSampler
-from vssl.frontends import FrontEnd, LogSpectrogram
-from vssl.images import ImageTransform, read_image
+from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
+from vssl.images import ImageTransform, PillowTransform, Transform, read_image
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
@@ -67,7 +71,12 @@ def samples(is3_folder: Path) -> tuple[Sample, ...]:
 
 
 def make_module(
-    samples: tuple[Sample, ...], *, num_workers: int = 0, hears: bool = True, apart: bool = False
+    samples: tuple[Sample, ...],
+    *,
+    num_workers: int | None = 0,
+    hears: bool = True,
+    apart: bool = False,
+    prior_transform: Transform | None = None,
 ) -> LocalizationDataModule:
     conditions: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
     frontends: dict[str, FrontEnd] = {}
@@ -81,15 +90,31 @@ def make_module(
         conditions,
         frontends=frontends,
         transform=ImageTransform(size=32),
+        prior_transform=prior_transform,
         batch_size=4,
         audio_batch_size=5,
         num_workers=num_workers,
     )
 
 
-def read_all(module: LocalizationDataModule) -> tuple[list[AudioBatch], list[ImageBatch]]:
+def read_all(module: LocalizationDataModule) -> tuple[list[list[AudioBatch]], list[ImageBatch]]:
     audio, images = module.test_dataloader()
     return list(audio), list(images)
+
+
+def flat(audio: list[list[AudioBatch]]) -> list[AudioBatch]:
+    return [batch for together in audio for batch in together]
+
+
+def network_inputs(
+    module: LocalizationDataModule, audio: list[list[AudioBatch]]
+) -> dict[int, np.ndarray]:
+    """What each distinct input has become, by its index."""
+    found: dict[int, np.ndarray] = {}
+    for batch in flat(audio):
+        inputs = module.frontends[batch.frontend](batch.waveforms).numpy()
+        found |= dict(zip(batch.index.tolist(), inputs, strict=True))
+    return found
 
 
 def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
@@ -98,8 +123,8 @@ def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
     distinct = len(module.plan.distinct)
     # six positives, one silence, two noises; offscreen clips are positives
     assert distinct == 9
-    assert torch.cat([batch.index for batch in audio]).tolist() == list(range(distinct))
-    assert [len(batch.index) for batch in audio] == [5, 4]
+    assert torch.cat([batch.index for batch in flat(audio)]).tolist() == list(range(distinct))
+    assert [[len(batch.index) for batch in together] for together in audio] == [[5], [4]]
     assert torch.cat([batch.index for batch in images]).tolist() == list(range(6))
     assert [len(batch.index) for batch in images] == [4, 2]
 
@@ -126,7 +151,7 @@ def test_image_batches(samples: tuple[Sample, ...]) -> None:
 def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool) -> None:
     module = make_module(samples, apart=apart)
     audio, images = read_all(module)
-    table = torch.cat([batch.inputs for batch in audio])[:, 0].numpy()
+    table = network_inputs(module, audio)
     offscreen = {
         (row.sample_id, row.draw): row.audio_source_id
         for row in module.plan.manifest
@@ -136,7 +161,7 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
     for batch in images:
         for row, sample_id in enumerate(batch.sample_ids):
             for k, (condition, draw) in enumerate(batch.pairings):
-                found = table[batch.audio_index[row, k]]
+                found = table[int(batch.audio_index[row, k])][0]
                 if condition == "silence":
                     assert (found == found[0, 0]).all()
                     assert (found[0, 0] == 0) == apart
@@ -146,18 +171,19 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
                     expected = log_spectrogram(clip, 16_000)
                     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     noises = [k for k, (condition, _) in enumerate(module.plan.pairings) if condition == "noise"]
-    first, second = (table[module.plan.index[0, k]] for k in noises)
+    first, second = (table[int(module.plan.index[0, k])] for k in noises)
     assert np.abs(first - second).mean() > 0.01
 
 
 def test_workers_change_nothing(samples: tuple[Sample, ...]) -> None:
     audio, images = read_all(make_module(samples))
     audio_again, images_again = read_all(make_module(samples, num_workers=2))
-    assert len(audio) == len(audio_again)
+    assert [len(batches) for batches in audio] == [len(batches) for batches in audio_again]
     assert len(images) == len(images_again)
-    for one, two in zip(audio, audio_again, strict=True):
+    for one, two in zip(flat(audio), flat(audio_again), strict=True):
         assert torch.equal(one.index, two.index)
-        assert torch.equal(one.inputs, two.inputs)
+        assert torch.equal(one.waveforms, two.waveforms)
+        assert one.frontend == two.frontend
     for here, there in zip(images, images_again, strict=True):
         for name in ("index", "images", "ground_truth", "audio_index"):
             assert torch.equal(getattr(here, name), getattr(there, name)), name
@@ -173,7 +199,7 @@ def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None
 
 
 def test_default_number_of_workers(samples: tuple[Sample, ...]) -> None:
-    assert 0 <= make_module(samples, num_workers=None).num_workers <= 8  # type: ignore[arg-type]
+    assert 0 <= make_module(samples, num_workers=None).num_workers <= 8
 
 
 def test_frontend_errors_name_the_file(samples: tuple[Sample, ...]) -> None:
@@ -212,4 +238,141 @@ def test_one_loader_reads_several_lengths(samples: tuple[Sample, ...]) -> None:
         count = min(shorter.samples.shape[1], longer.samples.shape[1])
         np.testing.assert_array_equal(shorter.samples[:, :count], longer.samples[:, :count])
     audio, _ = read_all(module)
-    assert sum(len(batch.index) for batch in audio) == 6 + 3 + 6
+    assert sum(len(batch.index) for batch in flat(audio)) == 6 + 3 + 6
+
+
+class TestMixedBatches:
+    """Front ends whose windows leave the clips' lengths, and clips of three lengths."""
+
+    @pytest.fixture
+    def module(self, is3_folder: Path) -> LocalizationDataModule:
+        for n, path in enumerate(sorted((is3_folder / "audio_wav").glob("*.wav"))):
+            write_tone(path, hertz=300.0 * (1 + n), seconds=(0.5, 0.7, 1.5)[n % 3])
+        samples = IS3(is3_folder).check().samples
+        conditions: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
+        frontends: dict[str, FrontEnd] = {
+            POSITIVE: RawWaveform(WholeClip()),
+            "silence": LogSpectrogram(CenterWindow(seconds=0.6)),
+            # of one length with some positives, but of another front end
+            "noise": MelSpectrogram(SpanWindow(seconds=0.7, start=0.0, stop=0.7)),
+        }
+        return LocalizationDataModule(
+            samples,
+            make_plan(samples, conditions, seed=4, shared_frontend={n: n for n in frontends}),
+            conditions,
+            frontends=frontends,
+            transform=ImageTransform(size=32),
+            batch_size=4,
+            audio_batch_size=5,
+            num_workers=0,
+        )
+
+    def expected(self, module: LocalizationDataModule, index: int) -> tuple[str, np.ndarray]:
+        """The front end's name and the waveform of one distinct input."""
+        frontend, request = module.plan.distinct[index]
+        paths = {s.sample_id: s.audio_path for s in module.samples}
+        clip = module.conditions[request.condition].make(request, lambda s: read_clip(paths[s]))
+        return frontend, module.frontends[frontend].window(clip)
+
+    def check(self, module: LocalizationDataModule, together: list[AudioBatch]) -> None:
+        groups = [(batch.frontend, batch.waveforms.shape[1]) for batch in together]
+        assert len(set(groups)) == len(groups), "one batch for each front end and length"
+        for batch in together:
+            assert batch.index.dtype == torch.int64
+            assert batch.waveforms.dtype == torch.float32
+            assert len(batch.index) == len(batch.waveforms) > 0
+            for index, waveform in zip(batch.index.tolist(), batch.waveforms, strict=True):
+                frontend, expected = self.expected(module, index)
+                assert batch.frontend == frontend
+                np.testing.assert_array_equal(waveform, expected)
+
+    def test_every_input_comes_once_in_its_group(self, module: LocalizationDataModule) -> None:
+        audio, _ = read_all(module)
+        distinct = len(module.plan.distinct)
+        # six positives; silence and noise for each of three lengths, noise twice
+        assert distinct == 6 + 3 + 6
+        taken = [sorted(i for b in together for i in b.index.tolist()) for together in audio]
+        assert taken == [[*range(5)], [*range(5, 10)], [*range(10, 15)]]
+        for together in audio:
+            self.check(module, together)
+        groups = {(batch.frontend, batch.waveforms.shape[1]) for batch in flat(audio)}
+        assert groups == {
+            (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
+            ("noise", 11_200),
+        }  # fmt: skip
+
+    def test_any_items_in_any_order(self, module: LocalizationDataModule) -> None:
+        dataset = AudioDataset(module.samples, module.plan, module.conditions, module.frontends)
+        items = [dataset[n] for n in range(len(dataset))]
+
+        @settings(deadline=None, max_examples=20)
+        @given(chosen=st.lists(st.sampled_from(range(len(items))), min_size=1, unique=True))
+        def check(chosen: list[int]) -> None:
+            together = collate_audio([items[n] for n in chosen])
+            self.check(module, together)
+            found = [index for batch in together for index in batch.index.tolist()]
+            assert sorted(found) == sorted(chosen)
+            for batch in together:
+                # in the order they came in
+                places = [chosen.index(n) for n in batch.index.tolist()]
+                assert places == sorted(places)
+
+        check()
+
+    def test_each_group_passes_its_front_end(self, module: LocalizationDataModule) -> None:
+        audio, images = read_all(module)
+        inputs = network_inputs(module, audio)
+        assert sorted(inputs) == list(range(len(module.plan.distinct)))
+        for batch in images:
+            for row in range(len(batch.index)):
+                for k, (condition, _) in enumerate(batch.pairings):
+                    shape = inputs[int(batch.audio_index[row, k])].shape
+                    if condition == "silence":
+                        assert shape == (1, 257, (9_600 - 512) // 238 + 1)
+                    elif condition == "noise":
+                        assert shape == (1, 257, 11_200 // 239 + 1)
+                    else:
+                        assert shape in {(8_000,), (11_200,), (24_000,)}
+
+
+class TestImagesOfThePrior:
+    def test_are_missing_where_the_prior_takes_the_same(self, samples: tuple[Sample, ...]) -> None:
+        _, images = read_all(make_module(samples))
+        assert [batch.prior_images for batch in images] == [None, None]
+
+    def test_stand_beside_the_models_own(self, samples: tuple[Sample, ...]) -> None:
+        other = PillowTransform(size=40, mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 3.0))
+        _, images = read_all(make_module(samples, prior_transform=other))
+        own = ImageTransform(size=32)
+        for batch in images:
+            assert batch.prior_images is not None
+            assert batch.prior_images.shape == (len(batch.index), 3, 40, 40)
+            for row, n in enumerate(batch.index.tolist()):
+                image = read_image(samples[n].image_path)
+                assert torch.equal(batch.images[row], own(image))
+                assert torch.equal(batch.prior_images[row], other(image))
+
+    @pytest.mark.parametrize(
+        ("model", "prior", "there"),
+        [
+            ("rcgrad", "object_guided", True),
+            ("rcgrad_raw", "object_guided", True),
+            ("ezvsl", "object_guided", False),
+            ("rcgrad", "none", False),
+        ],
+    )
+    def test_are_there_as_configured(
+        self, samples: tuple[Sample, ...], model: str, prior: str, there: bool
+    ) -> None:
+        module = make_module(samples, hears=False)
+        module.transform, module.prior_transform = build_transforms(
+            evaluation_config(f"model={model}", f"prior={prior}")
+        )
+        (loader,) = module.test_dataloader()
+        for batch in loader:
+            assert batch.images.shape == (len(batch.index), 3, 224, 224)
+            assert (batch.prior_images is not None) == there
+            if there:
+                assert batch.prior_images.shape == batch.images.shape
+                # ImageNet's mean is not CLIP's
+                assert not torch.allclose(batch.prior_images, batch.images, atol=0.01)

@@ -1,4 +1,4 @@
-"""Maps: both upsampling rules, binarization at the edge, ground truth from boxes."""
+"""Maps: upsampling, published post-processing, mixing, binarization, ground truth from boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from vssl.data.base import DatasetReader
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
 from vssl.errors import UsageError
-from vssl.maps import UPSAMPLING_RULES, binarize, consensus_map, upsample
+from vssl.maps import (
+    MAP_TRANSFORMS,
+    UPSAMPLING_RULES,
+    binarize,
+    consensus_map,
+    object_guided,
+    stretch,
+    transform_maps,
+    transformed_maximum,
+    upsample,
+)
 
 
 def random_maps(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -112,6 +122,209 @@ def test_upsample_refuses_other_shapes_types_and_rules() -> None:
         upsample(torch.zeros(1, 7, 7, dtype=torch.long))
     with pytest.raises(UsageError, match="Did you mean `half_pixel`"):
         upsample(torch.zeros(1, 7, 7), rule="half_pixels")
+
+
+@pytest.mark.parametrize("rule", ["half_pixel", "opencv"])
+@pytest.mark.parametrize("condition", ["positive", "silence", "noise", "offscreen"])
+@pytest.mark.parametrize("dataset", ["vggss_mini", "is3_mini"])
+def test_stretch_and_clip_gives_rcgrads_published_maps(
+    shared: Path, dataset: str, condition: str, rule: str
+) -> None:
+    golden = shared / "golden" / "dev" / dataset / "rcgrad"
+    with np.load(golden / "similarity_maps.npz") as native:
+        ids, maps = native["ids"].tolist(), torch.from_numpy(native[condition])
+    with np.load(golden / "published_maps.npz") as published:
+        places = [ids.index(sample_id) for sample_id in published["ids"]]
+        expected = published[condition]
+
+    found = transform_maps(upsample(maps[places], rule=rule), "stretch_and_clip").numpy()
+
+    # the authors' middle stages divide by the maximum plus 1e-7; the rest is rounding
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6)
+    assert np.array_equal(found == 0, expected == 0), "the same pixels are cut"
+    assert found.max(axis=(1, 2)).tolist() == [1.0] * len(places)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    side=st.sampled_from([3, 7, 14]),
+    # from far below to far above the 1e-7 of the published code; relu leaves zeros
+    scale=st.sampled_from([1e-9, 1e-4, 1.0, 1e3]),
+    lowest=st.sampled_from([0.0, 0.2]),
+    size=st.sampled_from([28, 31]),
+    seed=st.integers(0, 999),
+)
+def test_stretch_and_clip_equals_the_three_stages(
+    side: int, scale: float, lowest: float, size: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    native = scale * np.maximum(lowest, generator.uniform(-0.3, 1, (side, side)))
+
+    upsampled = upsample(torch.from_numpy(native)[None], size=size)
+    found = transform_maps(upsampled, "stretch_and_clip")[0].numpy()
+
+    expected = formulas.published_rcgrad_map(native, size=size)
+    # an equal of the median may fall on either side of it by rounding
+    middle = expected[expected > 0].min()
+    np.testing.assert_allclose(
+        np.where(np.abs(found - middle) < 1e-9, 0, found),
+        np.where(np.abs(expected - middle) < 1e-9, 0, expected),
+        rtol=0,
+        atol=1e-9,
+    )
+
+
+def test_stretch_and_clip_keeps_the_median_and_what_lies_above() -> None:
+    # ranks, shuffled: of 16 pixels, the 8 lowest (0 to 7) are cut, that at index 8 stays
+    ranks = np.random.default_rng(0).permutation(16).reshape(4, 4)
+    found = transform_maps(torch.from_numpy(ranks * 2.0 + 5)[None], "stretch_and_clip")[0]
+    np.testing.assert_allclose(found, np.where(ranks < 8, 0, ranks / 15), rtol=0, atol=1e-15)
+    # of 9 it is the middle one
+    ranks = np.random.default_rng(0).permutation(9).reshape(3, 3)
+    found = transform_maps(torch.from_numpy(ranks * 1.0)[None], "stretch_and_clip")[0]
+    np.testing.assert_allclose(found, np.where(ranks < 4, 0, ranks / 8), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("rule", ["half_pixel", "opencv"])
+@pytest.mark.parametrize("side", [7, 14])
+@settings(deadline=None, max_examples=15)
+@given(value=st.floats(-1e6, 1e6, width=32))
+def test_a_constant_map_is_transformed_to_zero(rule: str, side: int, value: float) -> None:
+    native = torch.full((1, side, side), value)
+    assert (transform_maps(upsample(native, rule=rule), "stretch_and_clip") == 0).all()
+    extremes = native.amax((1, 2)), native.amin((1, 2))
+    assert transformed_maximum(*extremes, "stretch_and_clip").tolist() == [0.0]
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 999), constant=st.booleans())
+def test_stretch_and_clip_twice_is_once(seed: int, constant: bool) -> None:
+    maps = random_maps(3, 20, 21, seed=seed)
+    if constant:
+        maps[1] = 0.3
+    once = transform_maps(maps, "stretch_and_clip")
+    assert once.min() >= 0
+    assert once.max() <= 1
+    assert torch.equal(transform_maps(once, "stretch_and_clip"), once)
+
+
+@pytest.mark.parametrize("transform", MAP_TRANSFORMS)
+def test_transforms_take_each_map_for_itself_and_leave_it_alone(transform: str) -> None:
+    maps = random_maps(4, 20, 20) * torch.tensor([1.0, 0.01, 100.0, 0.0]).view(-1, 1, 1)
+    before = maps.clone()
+    together = transform_maps(maps, transform)
+    assert torch.equal(maps, before)
+    assert together.dtype == maps.dtype
+    for n in range(4):
+        assert torch.equal(transform_maps(maps[[n]], transform)[0], together[n])
+    if transform == "none":
+        assert torch.equal(together, maps)
+
+
+def test_a_map_with_nan_becomes_nan_and_its_neighbours_do_not() -> None:
+    maps = random_maps(3, 7, 7)
+    maps[1, 2, 3] = torch.nan
+    found = transform_maps(upsample(maps), "stretch_and_clip")
+    assert found[1].isnan().all(), "its extremes are unknown"
+    assert not found[[0, 2]].isnan().any()
+    maximum = transformed_maximum(maps.amax((1, 2)), maps.amin((1, 2)), "stretch_and_clip")
+    np.testing.assert_array_equal(maximum, [1, np.nan, 1])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    rule=st.sampled_from(["half_pixel", "opencv"]),
+    side=st.sampled_from([7, 14]),
+    # random, the same everywhere, all but one cell the same, a NaN
+    kinds=st.lists(st.sampled_from(["any", "flat", "one", "nan"]), min_size=1, max_size=4),
+    exponent=st.integers(-6, 3),
+    seed=st.integers(0, 999),
+)
+def test_transformed_maximum_is_the_transformed_maps(
+    rule: str, side: int, kinds: list[str], exponent: int, seed: int
+) -> None:
+    native = random_maps(len(kinds), side, side, seed=seed) * 10.0**exponent
+    for each, kind in zip(native, kinds, strict=True):
+        if kind in ("flat", "one"):
+            each[:] = each[0, 0].clone()
+        if kind == "one":
+            each[-1, 2] += 10.0**exponent
+        if kind == "nan":
+            each[1, 1] = torch.nan
+    extremes = native.amax((1, 2)), native.amin((1, 2))
+    localization = transform_maps(upsample(native, rule=rule), "stretch_and_clip")
+    found = transformed_maximum(*extremes, "stretch_and_clip")
+    assert found.dtype == native.dtype
+    np.testing.assert_array_equal(found, localization.amax((1, 2)))
+    expected = {"any": 1.0, "one": 1.0, "flat": 0.0, "nan": np.nan}
+    np.testing.assert_array_equal(found, [expected[kind] for kind in kinds])
+    # without a transform it is the native one, whatever upsampling makes of it
+    np.testing.assert_array_equal(transformed_maximum(*extremes, "none"), extremes[0])
+
+
+def test_transforms_refuse_what_is_no_map_and_unknown_names() -> None:
+    with pytest.raises(ValueError, match=r"`localization_maps` to have shape \[N, H, W\]"):
+        transform_maps(torch.zeros(4, 4), "none")
+    with pytest.raises(TypeError, match=r"got torch\.int64"):
+        transform_maps(torch.zeros(1, 4, 4, dtype=torch.long), "stretch_and_clip")
+    for refused in (
+        lambda name: transform_maps(torch.zeros(1, 4, 4), name),
+        lambda name: transformed_maximum(torch.ones(1), torch.zeros(1), name),
+    ):
+        with pytest.raises(UsageError, match="Did you mean `stretch_and_clip`"):
+            refused("stretch_and_clips")
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    scale=st.sampled_from([1e-5, 1.0, 1e4]),
+    offset=st.sampled_from([-3.0, 0.0, 2.0]),
+    seed=st.integers(0, 999),
+)
+def test_stretch_is_min_max(scale: float, offset: float, seed: int) -> None:
+    maps = random_maps(3, 9, 5, seed=seed, dtype=torch.float64) * scale + offset
+    expected = [(m - m.min()) / (m.max() - m.min()) for m in maps.numpy()]
+    before = maps.clone()
+    found = stretch(maps)
+    assert torch.equal(maps, before)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    assert found.amin((1, 2)).tolist() == [0.0] * 3
+    assert found.amax((1, 2)).tolist() == [1.0] * 3
+
+
+def test_stretch_of_flat_and_of_undefined_maps() -> None:
+    maps = torch.stack([torch.full((4, 4), 0.7), torch.zeros(4, 4), random_maps(1, 4, 4)[0]])
+    maps[2, 0, 0] = torch.nan
+    found = stretch(maps)
+    assert (found[:2] == 0).all()
+    assert found[2].isnan().all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(alpha=st.floats(0, 1), seed=st.integers(0, 999))
+def test_object_guided_is_the_weighted_sum(alpha: float, seed: int) -> None:
+    heard, seen = random_maps(3, 6, 5, seed=seed), random_maps(3, 6, 5, seed=seed + 1000)
+    expected = alpha * heard.double().numpy() + (1 - alpha) * seen.double().numpy()
+    found = object_guided(heard, seen, alpha=alpha)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
+
+
+def test_object_guided_at_its_ends_is_one_of_the_two() -> None:
+    heard, seen = random_maps(2, 6, 6), random_maps(2, 6, 6, seed=1)
+    assert torch.equal(object_guided(heard, seen, alpha=1.0), heard)
+    assert torch.equal(object_guided(heard, seen, alpha=0.0), seen)
+
+
+def test_object_guided_refuses_maps_that_do_not_fit() -> None:
+    maps = torch.zeros(2, 4, 4)
+    with pytest.raises(
+        ValueError, match=r"\[2, 4, 4\] and \[2, 7, 7\]\. Was one of them upsampled"
+    ):
+        object_guided(maps, torch.zeros(2, 7, 7), alpha=0.4)
+    with pytest.raises(ValueError, match=r"\[2, 4, 4\] and \[1, 4, 4\]"):
+        object_guided(maps, maps[:1], alpha=0.4)
+    with pytest.raises(ValueError, match=r"`localization_maps` to have shape \[N, H, W\]"):
+        object_guided(maps[0], maps[0], alpha=0.4)
 
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.6041])

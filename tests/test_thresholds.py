@@ -107,6 +107,17 @@ def test_views_and_batches_do_not_matter(policy: ThresholdPolicy) -> None:
     assert policy.threshold(maps[:0], truth[:0]).shape == (0,)
 
 
+def test_only_released_constants_are_in_units_of_a_models_own_map() -> None:
+    own = [
+        FixedThreshold(),
+        HalfImage(),
+        ObjectArea(),
+        UniversalThreshold(statistic="mean", name="u"),
+    ]
+    assert not any(policy.in_map_units for policy in own)
+    assert ReleasedThreshold(rule="q3").in_map_units
+
+
 def test_object_area_counts_weak_votes_as_pixels() -> None:
     maps = torch.arange(16, dtype=torch.float32).view(1, 4, 4)
     truth = torch.zeros(1, 4, 4)

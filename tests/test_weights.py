@@ -6,7 +6,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import shutil
+import sys
+import tarfile
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +20,47 @@ import pytest
 import torch
 from torch import nn
 
-from vssl.models.base import CheckpointLayout, LocalizationModel
+from vssl.hashing import file_sha256
+from vssl.models.base import CheckpointLayout, LocalizationModel, Pretrained
 from vssl.models.baselines import Center
+from vssl.models.checkpoints import WeightsError, read_checkpoint, state_dict_of
 from vssl.models.ezvsl import EZVSL
+from vssl.models.fnac import FNAC
 from vssl.models.lvs import LVS
-from vssl.models.weights import WeightsError, file_sha256, load_weights, read_state_dict
+from vssl.models.object_prior import ObjectPrior
+from vssl.models.rcgrad import RCGrad, RCGradRaw
+from vssl.models.slavc import SLAVC
+from vssl.models.sslalign import SSLAlign
+from vssl.models.ssltie import SSLTIE
+from vssl.models.weights import load_weights
 
 State = dict[str, torch.Tensor]
-MODELS = {"ezvsl": EZVSL, "lvs": LVS}
+MODELS: dict[str, type[Pretrained]] = {
+    "ezvsl": EZVSL,
+    "slavc": SLAVC,
+    "fnac": FNAC,
+    "lvs": LVS,
+    "sslalign": SSLAlign,
+    "ssltie": SSLTIE,
+    "rcgrad": RCGrad,
+    "object_saliency": ObjectPrior,
+}
+STEMS_AND_CLASSIFIERS = (
+    *("imgnet.conv1_a.", "imgnet.conv1_flow.", "imgnet.fc."),
+    *("audnet.conv1.", "audnet.conv1_flow.", "audnet.fc."),
+)
+NO_PART_IN_THE_MAP: dict[str, tuple[str, ...]] = {
+    "ezvsl": (),
+    "fnac": (),
+    "slavc": ("momentum_",),
+    "lvs": STEMS_AND_CLASSIFIERS,
+    "sslalign": STEMS_AND_CLASSIFIERS,
+    "ssltie": (*STEMS_AND_CLASSIFIERS, "vision_fc1.", "conv3.", "norm3."),
+    "rcgrad": ("image_encoder.conv1_a.", "image_encoder.conv1_flow.", "image_encoder.fc."),
+    "object_saliency": ("fc.",),
+}
+"""How the names of unused entries of the published files begin (QUIRKS 4, 9)."""
+
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
 
@@ -71,56 +109,245 @@ class Command:
         return self.call
 
 
+def edit_pickle(path: Path, old: bytes, new: bytes) -> Path:
+    """Replace bytes in the pickle of a saved file."""
+    if not zipfile.is_zipfile(path):
+        assert old in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(old, new))
+        return path
+    with zipfile.ZipFile(path) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in entries.items():
+            if name.endswith("data.pkl"):
+                assert old in content
+                content = content.replace(old, new)
+            file.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """For files of 100 MB, which are not left to pytest to keep."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def layouts(shared: Path) -> dict[str, Any]:
+    text = (shared / "golden" / "checkpoint_layouts.json").read_text()
+    layouts: dict[str, Any] = json.loads(text)
+    return layouts
+
+
+@pytest.fixture(scope="module")
+def published(seeded_checkpoint: Callable[..., Path], layouts: dict[str, Any]) -> Published:
+    """Content of a published file, and its state dict without prefixes."""
+
+    def read(name: str) -> tuple[Any, State]:
+        content = torch.load(seeded_checkpoint(name), weights_only=True, mmap=True)
+        wrapper = layouts[name]["wrapper_key"]
+        state = content if wrapper is None else content[wrapper]
+        return content, {key.removeprefix("module."): tensor for key, tensor in state.items()}
+
+    return read
+
+
+Published = Callable[[str], tuple[Any, State]]
+
+
+def wrapped(state: State, layout: dict[str, Any]) -> Any:
+    """A state dict where a model's file has it."""
+    wrapper = layout["wrapper_key"]
+    return state if wrapper is None else {wrapper: state}
+
+
 class TestPublishedLayouts:
     @pytest.mark.parametrize("name", MODELS)
-    @pytest.mark.parametrize(
-        ("zipped", "prefix"), [(True, "module."), (True, ""), (False, "module.")]
-    )
+    @pytest.mark.parametrize("kind", ["as published", "zip", "legacy"])
     def test_load(
         self,
-        shared: Path,
         seeded_checkpoint: Callable[..., Path],
-        tmp_path: Path,
+        layouts: dict[str, Any],
+        published: Published,
+        scratch: Path,
         name: str,
-        zipped: bool,
-        prefix: str,
+        kind: str,
     ) -> None:
-        layout = json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())[name]
+        """Also saved again, with the prefix where the published file has none and vice versa."""
+        layout = layouts[name]
         path = seeded_checkpoint(name)
-        content = torch.load(path, weights_only=True)
-        state = content[layout["wrapper_key"]]
-        bare = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-        if not zipped or not prefix:
-            renamed = {prefix + key: tensor for key, tensor in bare.items()}
-            path = save(tmp_path / "again.pth", {layout["wrapper_key"]: renamed}, zipped=zipped)
+        _, bare = published(name)
+        if kind != "as published":
+            prefix = "" if layout["written_prefix"] else "module."
+            renamed = wrapped({prefix + key: value for key, value in bare.items()}, layout)
+            path = save(scratch / "again.pth", renamed, zipped=kind == "zip")
         model = MODELS[name]()
 
         report = load_weights(model, path)
 
-        # LVS uses the image stem of its image encoder, and the audio stem of its audio encoder
-        stem = "audnet.conv1_a.weight" if name == "lvs" else "audnet.conv1.weight"
+        # the audio networks of LVS and its kin use the audio stem, the image networks the other
+        stem = "audnet.conv1_a.weight" if "audnet.conv1_a.weight" in bare else None
         own = model.state_dict()
+        left = dict(bare)
         for key, tensor in own.items():
-            file_key = stem if key == "audnet.conv1.weight" else key
-            assert torch.equal(tensor, bare.pop(file_key)), key
-        assert sorted(report.ignored) == sorted(bare)
+            file_key = stem if stem and key == "audnet.conv1.weight" else key
+            assert torch.equal(tensor, left.pop(file_key)), key
+        assert sorted(report.ignored) == sorted(left)
+        unused = NO_PART_IN_THE_MAP[name]
+        assert sorted(left) == sorted(key for key in bare if key.startswith(unused))
         sizes = {entry["key"]: int(np.prod(entry["shape"])) for entry in layout["keys"]}
-        assert report.used == sum(sizes.values()) - sum(sizes[key] for key in bare)
+        assert report.used == sum(sizes.values()) - sum(sizes[key] for key in left)
         assert report.path == path
         assert report.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert not any(p.requires_grad for p in model.parameters())
 
-    @pytest.mark.parametrize(("name", "other"), [("ezvsl", "lvs"), ("lvs", "ezvsl")])
-    def test_other_models_file(
+    def test_both_variants_of_rcgrad_take_one_file(
+        self, seeded_checkpoint: Callable[..., Path]
+    ) -> None:
+        networks = [RCGrad(), RCGradRaw(standardization="released")]
+        reports = [load_weights(network, seeded_checkpoint("rcgrad")) for network in networks]
+        assert reports[0] == reports[1]
+        one, two = (network.state_dict() for network in networks)
+        assert all(torch.equal(one[key], two[key]) for key in one)
+
+    @pytest.mark.parametrize("name", [*MODELS])
+    def test_files_from_before_batches_were_counted(
+        self, layouts: dict[str, Any], published: Published, scratch: Path, name: str
+    ) -> None:
+        """As torchvision's older resnet18-5c106cde.pth: parameters, legacy stream, no counts."""
+        _, bare = published(name)
+        old = OrderedDict(
+            (key, nn.Parameter(value) if key.endswith((".weight", ".bias")) else value)
+            for key, value in bare.items()
+            if not key.endswith(".num_batches_tracked")
+        )
+        assert len(old) < len(bare)
+        path = save(scratch / "old.pth", wrapped(old, layouts[name]), zipped=False)
+        model = MODELS[name]()
+        load_weights(model, path)
+        counts = [v for k, v in model.state_dict().items() if k.endswith(".num_batches_tracked")]
+        assert counts
+        assert all(count.dtype == torch.int64 and count == 0 for count in counts)
+        assert not any(p.requires_grad for p in model.parameters())
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
+    @pytest.mark.parametrize("name", ["ezvsl", "object_saliency"])
+    def test_zip_files_are_mapped_not_copied(
+        self, seeded_checkpoint: Callable[..., Path], name: str
+    ) -> None:
+        path = seeded_checkpoint(name)
+        model = MODELS[name]()
+        load_weights(model, path)
+        lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+        mapped = [line[0].split("-") for line in lines if line[-1] == str(path.resolve())]
+        spans = [(int(start, 16), int(end, 16)) for start, end in mapped]
+        for key, tensor in model.state_dict().items():
+            assert any(start <= tensor.data_ptr() < end for start, end in spans), key
+
+
+class TestOtherModelsFiles:
+    @pytest.mark.parametrize(
+        ("name", "other", "message"),
+        [
+            (
+                "ezvsl",
+                "lvs",
+                r"expected the weights under the key `model`, but the file holds"
+                r" \['model_state_dict'\]\. Is it another model's checkpoint\?",
+            ),
+            ("lvs", "ezvsl", r"under the key `model_state_dict`, but the file holds \['model'\]"),
+            ("ssltie", "sslalign", r"the key `state_dict`, but the file holds \['model_state_dic"),
+            ("lvs", "rcgrad", r"`model_state_dict`, but the file holds \['image_encoder"),
+            (
+                "ezvsl",
+                "slavc",
+                r"does not fit EZVSL \(244 entries\): 4 missing: aud_proj\.bias, aud_proj\.weight,"
+                r" img_proj\.bias, img_proj\.weight; 256 unknown: aud_proj1\.bias",
+            ),
+            (
+                "slavc",
+                "fnac",
+                r"does not fit SLAVC \(248 entries\): 8 missing: aud_proj1\.bias.*; 4 unknown:",
+            ),
+            ("rcgrad", "object_saliency", r"does not fit RCGrad .*\d+ missing: audio_encoder"),
+            ("object_saliency", "rcgrad", r"does not fit ObjectPrior .*missing: bn1\.bias"),
+            ("object_saliency", "lvs", "what it holds is not a state dict of tensors"),
+        ],
+    )
+    def test_the_fault_is_named(
+        self, seeded_checkpoint: Callable[..., Path], name: str, other: str, message: str
+    ) -> None:
+        path = seeded_checkpoint(other)
+        with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: .*{message}"):
+            load_weights(MODELS[name](), path)
+
+    @pytest.mark.parametrize(("name", "other"), [("fnac", "ezvsl"), ("lvs", "sslalign")])
+    def test_files_of_one_layout_cannot_be_told_apart(
         self, seeded_checkpoint: Callable[..., Path], name: str, other: str
     ) -> None:
-        wrapper = {"ezvsl": "model", "lvs": "model_state_dict"}
-        with pytest.raises(
-            WeightsError,
-            match=rf"expected the weights under the key `{wrapper[name]}`, but the file holds"
-            rf" \['{wrapper[other]}'\]\. Is it another model's checkpoint\?",
-        ):
-            load_weights(MODELS[name](), seeded_checkpoint(other))
+        load_weights(MODELS[name](), seeded_checkpoint(other))
+
+
+class TestHeads:
+    """Entries beside the encoders, which SSL-Align's authors trained and EZ-VSL's did not."""
+
+    HEADS = {"head.0.weight": torch.ones(3, 512), "logit_scale": torch.tensor(4.6)}
+
+    def save_changed(
+        self, path: Path, name: str, published: Published, layouts: dict[str, Any], changes: Any
+    ) -> Path:
+        """A model's file with other entries; None removes one."""
+        state = {**published(name)[1], **changes}
+        kept = {key: value for key, value in state.items() if value is not None}
+        return save(path, wrapped(kept, layouts[name]))
+
+    def test_are_ignored_and_reported_for_sslalign(
+        self, published: Published, layouts: dict[str, Any], scratch: Path
+    ) -> None:
+        path = self.save_changed(scratch / "file.pth", "sslalign", published, layouts, self.HEADS)
+        model = SSLAlign()
+        report = load_weights(model, path)
+        assert set(report.ignored) >= set(self.HEADS)
+        unused = NO_PART_IN_THE_MAP["sslalign"]
+        assert all(k in self.HEADS or k.startswith(unused) for k in report.ignored)
+        own = published("sslalign")[1]["imgnet.layer4.1.conv2.weight"]
+        assert torch.equal(model.state_dict()["imgnet.layer4.1.conv2.weight"], own)
+
+    @pytest.mark.parametrize("name", ["ezvsl", "lvs", "ssltie", "rcgrad", "object_saliency"])
+    def test_are_refused_for_the_others(
+        self, published: Published, layouts: dict[str, Any], scratch: Path, name: str
+    ) -> None:
+        path = self.save_changed(scratch / "file.pth", name, published, layouts, self.HEADS)
+        with pytest.raises(WeightsError, match=r"2 unknown: head\.0\.weight, logit_scale"):
+            load_weights(MODELS[name](), path)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"audnet.layer1.0.bn1.bias": None}, r"1 missing: audnet\.layer1\.0\.bn1\.bias\."),
+            ({"audnet.conv1_a.weight": None}, r"1 missing: audnet\.conv1\.weight"),
+            (
+                {"imgnet.layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1)},
+                r"1 unfit: imgnet\.layer1\.0\.conv1\.weight is float32 \[64, 64, 1, 1\], not"
+                r" float32 \[64, 64, 3, 3\]",
+            ),
+            ({"imgnet.layer5.weight": torch.zeros(2)}, r"1 unknown: imgnet\.layer5\.weight"),
+        ],
+    )
+    def test_do_not_excuse_faults_in_an_encoder(
+        self,
+        published: Published,
+        layouts: dict[str, Any],
+        scratch: Path,
+        changes: dict[str, torch.Tensor | None],
+        message: str,
+    ) -> None:
+        path = self.save_changed(
+            scratch / "file.pth", "sslalign", published, layouts, {**self.HEADS, **changes}
+        )
+        with pytest.raises(WeightsError, match=f"does not fit SSLAlign .*{message}"):
+            load_weights(SSLAlign(), path)
 
 
 @FORMATS
@@ -197,6 +424,60 @@ class TestContainers:
         path = save(tmp_path / "file.pth", {"model": tiny_state(), "x": value}, zipped=zipped)
         assert load_weights(Tiny(), path).used == 10
 
+    @pytest.mark.parametrize("place", ["inside", "bare"])
+    def test_system_call_in_the_object_priors_file_is_refused(
+        self, tmp_path: Path, zipped: bool, place: str
+    ) -> None:
+        trace = tmp_path / "trace"
+        evil = Command(os.system, f"touch {trace}")
+        content: Any = (
+            evil if place == "bare" else {"conv1.weight": torch.zeros(1), "fc.bias": evil}
+        )
+        path = save(tmp_path / "file.pth", content, zipped=zipped)
+        with pytest.raises(WeightsError, match=rf"would import `{os.name}\.system`"):
+            load_weights(ObjectPrior(), path, key="prior")
+        assert not trace.exists()
+
+    @pytest.mark.parametrize("location", ["cuda:0", "cuda:7", "mps", "xpu:1"])
+    def test_tensors_saved_on_another_device_come_to_the_cpu(
+        self, tmp_path: Path, zipped: bool, location: str
+    ) -> None:
+        path = save(tmp_path / "file.pth", {"model": tiny_state()}, zipped=zipped)
+        # a pickled text: the opcode X, four bytes of length, and the letters
+        edit_pickle(
+            path,
+            b"X\x03\x00\x00\x00cpu",
+            b"X" + len(location).to_bytes(4, "little") + location.encode(),
+        )
+        model = Tiny()
+        load_weights(model, path)
+        state = model.state_dict()
+        assert {value.device.type for value in state.values()} == {"cpu"}
+        assert torch.equal(state["tail.weight"], tiny_state()["head.weight"])
+        assert torch.equal(state["body.weight"], tiny_state()["body.weight"])
+
+    def test_values_under_the_names_of_numpy_1(self, tmp_path: Path, zipped: bool) -> None:
+        content = {"model": tiny_state(), "loss": np.float64(0.5), "history": np.array([0.5])}
+        path = save(tmp_path / "file.pth", content, zipped=zipped)
+        edit_pickle(path, b"numpy._core.multiarray", b"numpy.core.multiarray")
+        assert load_weights(Tiny(), path).used == 10
+
+    def test_tensors_as_pickled_in_2017(self, tmp_path: Path, zipped: bool) -> None:
+        old = {
+            key: Command(
+                torch._utils._rebuild_tensor,
+                value._typed_storage(),
+                0,
+                tuple(value.shape),
+                value.stride(),
+            )
+            for key, value in tiny_state().items()
+        }
+        path = save(tmp_path / "file.pth", {"model": old}, zipped=zipped)
+        model = Tiny()
+        load_weights(model, path)
+        assert torch.equal(model.body.weight, tiny_state()["body.weight"])
+
     def test_prefixes_and_renaming(self, tmp_path: Path, zipped: bool) -> None:
         state = {f"module.{key}": value for key, value in tiny_state().items()}
         state["module.old.weight"] = torch.zeros(99)
@@ -206,9 +487,8 @@ class TestContainers:
         assert report.ignored == ("old.weight",)
         assert report.used == 10
         assert torch.equal(model.tail.weight, tiny_state()["head.weight"])
-        assert sorted(read_state_dict(path, Tiny.checkpoint)) == [
-            "body.bias", "body.weight", "head.weight", "old.weight"
-        ]  # fmt: skip
+        bare = state_dict_of(read_checkpoint(path), wrapper="model", path=path)
+        assert sorted(bare) == ["body.bias", "body.weight", "head.weight", "old.weight"]
 
 
 def change(**entries: torch.Tensor | None) -> dict[str, State]:
@@ -224,7 +504,7 @@ def change(**entries: torch.Tensor | None) -> dict[str, State]:
         (change(more=torch.zeros(1)), r"does not fit Tiny \(3 entries\): 1 unknown: more\. Is it"),
         (
             change(head_weight=torch.zeros(2, 1)),
-            r"1 of another shape: tail.weight is \[2, 1\], not \[1, 2\]",
+            r"1 unfit: tail.weight is float32 \[2, 1\], not float32 \[1, 2\]",
         ),
         ({"model": {}}, "3 missing: body.bias, body.weight, tail.weight"),
         (
@@ -277,6 +557,32 @@ def test_not_a_checkpoint(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"file\.pth: not a torch checkpoint"):
         load_weights(Tiny(), path)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_tar_archives_are_refused(tmp_path: Path, mode: Any) -> None:
+    """The published names end in .pth.tar, but none of the files is one."""
+    inner = save(tmp_path / "inner.pth", {"model": tiny_state()})
+    path = tmp_path / "lvs.pth.tar"
+    with tarfile.open(path, mode) as archive:
+        archive.add(inner, arcname="inner.pth")
+    with pytest.raises(WeightsError, match=r"lvs\.pth\.tar: is a tar archive\. Unpack it"):
+        load_weights(Tiny(), path)
+
+
+def test_entries_that_differ_by_the_prefix_only_are_refused(tmp_path: Path) -> None:
+    state = {**tiny_state(), "module.body.bias": torch.zeros(2)}
+    with pytest.raises(WeightsError, match=r"differ only by the prefix `module\.`"):
+        load_weights(Tiny(), save(tmp_path / "file.pth", {"model": state}))
+
+
+@pytest.mark.parametrize("key", ["model", "prior"])
+def test_messages_name_the_group_of_the_configuration(tmp_path: Path, key: str) -> None:
+    path = save(tmp_path / "file.pth", {"model": tiny_state()})
+    with pytest.raises(WeightsError, match=rf"but {key}\.sha256 says .*Set {key}\.sha256=null"):
+        load_weights(Tiny(), path, sha256="0" * 64, key=key)
+    with pytest.raises(WeightsError, match=rf"Center has no weights, but {key}\.weights="):
+        load_weights(Center(), path, key=key)
 
 
 def test_sha256(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
-"""Log spectrograms by scipy, in float64."""
+"""Spectrograms by scipy and librosa, in float64."""
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
+import librosa
 import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
+
+_LAST_MEL = 2595 * math.log10(1 + 8000 / 700)
 
 
 def log_spectrogram(
@@ -32,3 +37,35 @@ def log_spectrogram(
         first = int(np.rint((values.shape[1] - frames) / 2))
         values = values[:, first : first + frames]
     return values / scale
+
+
+def mel_spectrogram(
+    waveform: NDArray[Any],
+    *,
+    n_fft: int = 512,
+    hop: int = 239,
+    filters: NDArray[Any],
+    floor: float = 1e-10,
+    log: bool = True,
+) -> NDArray[np.float64]:
+    """`[bands, frames]` power over the squared window's sum, or 10 log10 of it.
+
+    `filters` `[bands, n_fft // 2 + 1]` stand for librosa's own.
+    """
+    with warnings.catch_warnings():
+        # librosa's, about clips shorter than a window
+        warnings.simplefilter("ignore")
+        spectrum = librosa.stft(
+            waveform.astype(np.float64), n_fft=n_fft, hop_length=hop, pad_mode="reflect"
+        )
+    mel = filters.astype(np.float64) @ np.square(np.abs(spectrum))
+    mel = mel / np.square(scipy.signal.get_window("hann", n_fft)).sum()
+    return np.asarray(10 * np.log10(np.maximum(mel, floor)) if log else mel)
+
+
+def mel_filter(band: int, bands: int, frequency: float) -> float:
+    """One value of a triangle on the HTK scale from 0 to 8000 Hz, by its definition."""
+    left, peak, right = (
+        700 * (10 ** (_LAST_MEL * (band + side) / (bands + 1) / 2595) - 1) for side in range(3)
+    )
+    return max(0.0, min((frequency - left) / (peak - left), (right - frequency) / (right - peak)))

@@ -1,4 +1,4 @@
-"""Audio windows sample by sample, written from QUIRKS 12, 13 and 17."""
+"""Audio windows sample by sample, written from QUIRKS 12, 13, 15 and 17."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def middle_window(
         origin = (position - length // 2 + count // 2) % length if roll else position
         window[position] = mono[origin % count]
     return window
+
+
+def center_window(samples: Array, rate: int, *, seconds: float, full_scale: int = 32768) -> Array:
+    """FNAC: mono, clipped; as much is left out before as behind, or the clip starts again."""
+    mono = [float(np.mean(column)) * 32768 / full_scale for column in np.transpose(samples)]
+    mono = [min(1.0, max(-1.0, value)) for value in mono]
+    length = round(seconds * rate)
+    # of an odd number of samples to leave out, the smaller half lies before
+    start = max(0, len(mono) - length) // 2
+    return np.array([mono[(start + position) % len(mono)] for position in range(length)])
 
 
 def span_window(

@@ -1,0 +1,357 @@
+"""Networks as configured: classes of one's own, precision, memory format, compilation, identity."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.running import HEARS, composed, maps, records, run
+from vssl.commands.identity import identity, run_folder
+from vssl.commands.networks import build_model, check_network_options
+from vssl.errors import UsageError
+from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
+from vssl.models.checkpoints import WeightsError
+from vssl.records.fingerprint import config_hash
+from vssl.records.store import read_provenance
+
+QUICK = ("negatives.noise.draws=1", "negatives.offscreen.draws=1", "threshold=fixed", "metrics=pia")
+
+
+class Encoder(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, 8, 3, 2, 1)
+        self.second = nn.Conv2d(8, 16, 3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.second(self.first(x).relu())
+        return features
+
+
+class Small(LocalizationModel):
+    """A network of four convolutions, with weights, for images of 32 x 32."""
+
+    map_size = (8, 8)
+    value_range = (-1.0, 1.0)
+    checkpoint = CheckpointLayout(wrapper="weights")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = Encoder(3)
+        self.audio = Encoder(1)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return unit(self.image(images))
+
+    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+        return unit(self.audio(inputs).amax((2, 3)))
+
+    def similarity(
+        self, image_features: torch.Tensor, audio_features: torch.Tensor
+    ) -> torch.Tensor:
+        return dot_maps(image_features, audio_features)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Overrides for `Small`, with weights drawn at random."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = Small().state_dict()
+    path = tmp_path_factory.mktemp("small") / "small.pth"
+    torch.save({"weights": state}, path)
+    return (*HEARS, "model.name=small", f"model._target_={__name__}.Small", f"model.weights={path}")
+
+
+def of(folder: Path) -> tuple[str, ...]:
+    return (f"data={folder.name}", f"data.root={folder}", *QUICK)
+
+
+def maps_of(folder: Path) -> np.ndarray:
+    return maps(records(folder))
+
+
+class TestPrecision:
+    @pytest.mark.slow
+    @pytest.mark.parametrize("model", ["small", "ezvsl", "rcgrad"])
+    def test_bf16_differs_a_little_and_goes_to_its_own_folder(
+        self,
+        small: tuple[str, ...],
+        seeded_checkpoint: Callable[..., Path],
+        vggss_folder: Path,
+        tmp_path: Path,
+        model: str,
+    ) -> None:
+        chosen = small
+        if model != "small":
+            chosen = (f"model={model}", f"model.weights={seeded_checkpoint(model)}")
+        both = (*chosen, *of(vggss_folder), f"output_root={tmp_path}")
+        bf16 = (*both, "model.precision=bf16-mixed")
+        folders = [Path(run_folder(_root_=composed(*overrides))) for overrides in (both, bf16)]
+        assert folders[0] != folders[1]
+        run(folders[0], *both)
+        run(folders[1], *bf16)
+        exact, rounded = (maps_of(folder) for folder in folders)
+        # bf16 has 8 bits: 0.004 in each of some 20 layers; the seeded projections of EZ-VSL
+        # subtract what all features have in common, which costs several of them
+        distance = np.abs(exact - rounded) / np.ptp(exact)
+        assert 1e-4 < distance.mean() < 0.04
+        assert distance.max() < 0.2
+        facts = [read_provenance(folder / "records.parquet") for folder in folders]
+        assert [each["precision"] for each in facts] == ["32-true", "bf16-mixed"]
+        assert facts[0]["config_hash"] != facts[1]["config_hash"]
+
+    def test_similarities_stay_in_range_and_float32(
+        self, small: tuple[str, ...], vggss_folder: Path, tmp_path: Path
+    ) -> None:
+        """A cosine of vectors that were normalized in bf16 would leave [-1, 1]."""
+        run(tmp_path / "run", *small, *of(vggss_folder), "model.precision=bf16-mixed")
+        values = maps_of(tmp_path / "run")
+        assert np.abs(values).max() <= 1 + 1e-6
+        as_bf16 = torch.from_numpy(values).bfloat16().float().numpy()
+        assert (values != as_bf16).mean() > 0.5, "not rounded to 8 bits"
+
+    def test_half_precision_needs_a_gpu(self, small: tuple[str, ...], tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"16-mixed needs a GPU\. On a CPU, use bf16-mixed"):
+            run(tmp_path / "run", *small, "model.precision=16-mixed")
+        assert list((tmp_path / "run").iterdir()) == []
+
+    @pytest.mark.parametrize("precision", ["half", "64-true", "16-true", "bf16", "16"])
+    def test_the_choices_are_listed(self, tmp_path: Path, precision: str) -> None:
+        with pytest.raises(
+            UsageError,
+            match=rf"`model\.precision` to be one of 32-true, bf16-mixed, 16-mixed.*{precision}",
+        ):
+            run(tmp_path / "run", "model=center", f"model.precision={precision}")
+
+
+class TestMemoryFormat:
+    @pytest.mark.parametrize("model", ["small", "ezvsl", "lvs"])
+    def test_channels_last_changes_no_map(
+        self,
+        small: tuple[str, ...],
+        seeded_checkpoint: Callable[..., Path],
+        vggss_folder: Path,
+        tmp_path: Path,
+        model: str,
+    ) -> None:
+        chosen = small
+        if model != "small":
+            chosen = (f"model={model}", f"model.weights={seeded_checkpoint(model)}")
+        run(tmp_path / "plain", *chosen, *of(vggss_folder))
+        run(tmp_path / "last", *chosen, *of(vggss_folder), "model.channels_last=true")
+        one, two = (maps_of(tmp_path / name) for name in ("plain", "last"))
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-5)
+
+    def test_weights_are_laid_out_so(self, small: tuple[str, ...]) -> None:
+        network, _ = build_model(composed(*small, "model.channels_last=true"))
+        weight = network.get_submodule("image.second").weight
+        assert isinstance(weight, torch.Tensor)
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        assert not weight.is_contiguous()
+
+
+class TestCompile:
+    @pytest.mark.slow
+    # torch's compiler imports a part of torch that torch deprecates
+    @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+    @pytest.mark.skipif(
+        not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler"
+    )
+    def test_it_changes_no_map(
+        self,
+        small: tuple[str, ...],
+        vggss_folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+        torch.compiler.reset()
+        compiled = (*small, "model.compile=true")
+        run(tmp_path / "plain", *small, *of(vggss_folder))
+        run(tmp_path / "compiled", *compiled, *of(vggss_folder))
+        assert list((tmp_path / "inductor").rglob("*.cpp")), "something was compiled"
+        one, two = (maps_of(tmp_path / name) for name in ("plain", "compiled"))
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-5)
+
+    def test_without_a_compiler_it_is_refused(
+        self, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.delenv("CXX", raising=False)
+        with pytest.raises(UsageError, match=r"model\.compile=true needs a C\+\+ compiler"):
+            run(tmp_path / "run", *small, "model.compile=true")
+
+
+class TestClasses:
+    def test_from_a_package_outside(
+        self, vggss_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        package = tmp_path / "elsewhere"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "network.py").write_text(
+            "import torch\n"
+            "from torch import nn\n"
+            "from vssl.models.base import CheckpointLayout, LocalizationModel\n"
+            "class Brightness(LocalizationModel):\n"
+            "    map_size = (4, 4)\n"
+            "    value_range = (-1.0, 1.0)\n"
+            "    checkpoint = CheckpointLayout(wrapper=None, unused=('fc.*',))\n"
+            "    def __init__(self, *, power: float) -> None:\n"
+            "        super().__init__()\n"
+            "        self.power = power\n"
+            "        self.gain = nn.Parameter(torch.zeros(1))\n"
+            "    def encode_image(self, images):\n"
+            "        return nn.functional.adaptive_avg_pool2d(images.mean(1), 4)\n"
+            "    def encode_audio(self, inputs):\n"
+            "        return inputs.amax((1, 2, 3))[:, None, None]\n"
+            "    def similarity(self, image_features, audio_features):\n"
+            "        both = image_features[:, None] * audio_features\n"
+            "        return (self.gain * both ** self.power).tanh()\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        weights = tmp_path / "gain.pt"
+        torch.save({"gain": torch.tensor([0.5]), "fc.bias": torch.zeros(3)}, weights)
+        own = (
+            *HEARS,
+            "model.name=brightness",
+            "model._target_=elsewhere.network.Brightness",
+            "+model.arguments.power=1",
+            f"model.weights={weights}",
+        )
+        run(tmp_path / "run", *own, *of(vggss_folder))
+        values = maps_of(tmp_path / "run")
+        assert values.shape[1] == 16
+        assert np.ptp(values) > 0.05
+        facts = read_provenance(tmp_path / "run" / "records.parquet")["weights"]
+        assert (facts["values_used"], facts["keys_ignored"]) == (1, ["fc.bias"])
+
+    @pytest.mark.parametrize(
+        ("overrides", "texts"),
+        [
+            (["model._target_=nowhere.Model"], ["nowhere.Model cannot be made", "PYTHONPATH"]),
+            (
+                ["model._target_=vssl.models.lvs.LSV"],
+                ["vssl.models.lvs.LSV cannot be made", "PYTHONPATH"],
+            ),
+            (
+                ["model._target_=torch.nn.Identity", "model.arguments={}"],
+                ["torch.nn.Identity is no vssl.models.base.LocalizationModel"],
+            ),
+            (
+                ["model._target_=builtins.dict"],
+                ["builtins.dict is no vssl.models.base.LocalizationModel"],
+            ),
+            (
+                ["+model.arguments.sgima=1"],
+                ["vssl.models.baselines.Center cannot be made", "sgima", "model.arguments"],
+            ),
+            (["model.arguments.sigma=-1"], ["Expected `sigma` to be greater than 0, but got -1"]),
+        ],
+    )
+    def test_faults_get_one_clear_error(
+        self, vggss_folder: Path, tmp_path: Path, overrides: list[str], texts: list[str]
+    ) -> None:
+        with pytest.raises(UsageError) as caught:
+            run(tmp_path / "run", "model=center", *of(vggss_folder), *overrides)
+        message = str(caught.value)
+        for text in texts:
+            assert text in message
+        assert "\n" not in message
+        assert not list((tmp_path / "run").glob("*.parquet"))
+
+    def test_weights_that_are_not_wanted_or_not_given(
+        self, small: tuple[str, ...], vggss_folder: Path, tmp_path: Path
+    ) -> None:
+        weights = small[-1]
+        with pytest.raises(WeightsError, match=r"center has no weights: leave model\.weights out"):
+            run(tmp_path / "run", "model=center", weights, *of(vggss_folder))
+        with pytest.raises(
+            WeightsError, match=r"model\.weights is not set: slavc needs .*github\.com"
+        ):
+            run(tmp_path / "run", "model=slavc", "model.weights=null", *of(vggss_folder))
+        lost = re.escape(str(tmp_path / "weights" / "slavc.pth"))
+        with pytest.raises(WeightsError, match=rf"^{lost}: no such file\. slavc needs"):
+            run(
+                tmp_path / "run", "model=slavc", f"paths.weights={tmp_path / 'weights'}",
+                *of(vggss_folder),
+            )  # fmt: skip
+
+    def test_loaded_networks_train_nothing(self, small: tuple[str, ...]) -> None:
+        network, report = build_model(composed(*small))
+        assert report is not None
+        assert not network.training
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("prior.alpha=2", r"`prior\.alpha` to be in \[0, 1\], but got 2"),
+        ("prior.alpha=-0.1", r"`prior\.alpha` to be in \[0, 1\], but got -0\.1"),
+        ("prior.alpha=nan", r"`prior\.alpha` to be in \[0, 1\], but got nan"),
+        ("prior.scale=unit", r"`prior\.scale` to be one of corrected, released"),
+    ],
+)
+def test_faults_of_the_prior_are_found_before_the_run(
+    prior_file: Path, override: str, message: str
+) -> None:
+    guided = ("prior=object_guided", f"prior.weights={prior_file}", "trainer=cpu")
+    check_network_options(composed("model=center", *guided))
+    with pytest.raises(UsageError, match=message):
+        check_network_options(composed("model=center", *guided, override))
+
+
+class TestIdentity:
+    def test_what_changes_records_changes_it(
+        self, small: tuple[str, ...], prior_file: Path
+    ) -> None:
+        guided = (*small, "prior=object_guided", f"prior.weights={prior_file}")
+        versions = [
+            small,
+            guided,
+            (*guided, "prior.alpha=0.5"),
+            (*guided, "prior.scale=released"),
+            (*small, "model.precision=bf16-mixed"),
+            (*small, "protocol.positive_window=released"),
+            (*small, "protocol.standardization=released"),
+            (*small, "model.image.size=64"),
+            (*small, "model.frontend.floor=1e-6"),
+            ("model=rcgrad",),
+            ("model=rcgrad_raw",),
+        ]
+        hashes = {config_hash(identity(composed(*overrides))) for overrides in versions}
+        assert len(hashes) == len(versions)
+
+    def test_what_cannot_change_records_does_not(
+        self, small: tuple[str, ...], prior_file: Path, tmp_path: Path
+    ) -> None:
+        guided = (*small, "prior=object_guided", f"prior.weights={prior_file}")
+        plain = identity(composed(*guided))
+        moved, own = tmp_path / "moved.pth", tmp_path / "own.pth"
+        shutil.copy(prior_file, moved)
+        shutil.copy(small[-1].partition("=")[2], own)
+        for overrides in (
+            ("model.paper=mine", "model.year=2031", "model.licence=MIT", "model.source=here"),
+            (f"prior.weights={moved}", "prior.source=there"),
+            (f"model.weights={own}", f"paths.weights={tmp_path}"),
+        ):
+            assert identity(composed(*guided, *overrides)) == plain, overrides
+
+    def test_other_weights_are_another_run(
+        self, small: tuple[str, ...], prior_file: Path, tmp_path: Path
+    ) -> None:
+        guided = (*small, "prior=object_guided", f"prior.weights={prior_file}")
+        other = tmp_path / "other.pth"
+        other.write_bytes(prior_file.read_bytes() + b"\0")
+        plain = identity(composed(*guided))
+        assert identity(composed(*guided, f"prior.weights={other}")) != plain
+        assert identity(composed(*guided, f"model.weights={other}")) != plain
