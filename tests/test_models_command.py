@@ -14,6 +14,7 @@ from vssl.commands.catalog import Entry, read_entries, read_state
 from vssl.commands.models import check_file, show_models
 from vssl.errors import UsageError
 from vssl.hashing import file_sha256
+from vssl.models.base import LocalizationModel
 from vssl.models.checkpoints import WeightsError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -132,6 +133,26 @@ def test_state_of_checkpoints(
     ):
         show_models(listed)
     assert "slavc" in capsys.readouterr().out
+
+
+class Computed(LocalizationModel):
+    """Computes with values when it is made, which torch's meta device cannot."""
+
+    map_size = (1, 1)
+    value_range = (0.0, 1.0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates = [x.item() for x in torch.linspace(0, 1, 3)]
+
+
+def test_classes_that_compute_when_made(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "computed.yaml").write_text(
+        "name: computed\n_target_: tests.test_models_command.Computed\n"
+    )
+    listed = {entry.name: entry for entry in read_entries(config_dir=tmp_path)}
+    assert read_state(listed["computed"]).state == "none needed"
 
 
 def test_models_of_ones_own_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from vssl.errors import UsageError
 
 if TYPE_CHECKING:
-    from vssl.models.base import Pretrained
+    from vssl.models.base import LocalizationModel, Pretrained
     from vssl.models.weights import Match
 
 _OBJECT_PRIOR = "prior=object_guided"
@@ -28,7 +28,7 @@ class Entry:
     Attributes:
         name: what the user types behind `model=`.
         facts: its configuration.
-        network: an instance without values (on torch's meta device).
+        network: an instance, where possible without values (on torch's meta device).
         weights: where its checkpoint is looked for; None for a model without weights.
     """
 
@@ -50,7 +50,7 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
     """
     import torch
 
-    from vssl.commands.networks import find_prior_weights, make_network
+    from vssl.commands.networks import find_prior_weights
     from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
     if config_dir is not None and not config_dir.is_dir():
@@ -58,20 +58,34 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
     search = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     given = [*search, *overrides]
     entries = []
-    with initialize_config_module("vssl.conf", version_base="1.3"), torch.device("meta"):
+    with initialize_config_module("vssl.conf", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         names = loader.get_group_options("model", config_name="models", overrides=search)
         for name in names:
             model = compose("models", overrides=[*given, f"model={name}"]).model
             facts: Any = OmegaConf.to_container(model, resolve=True)
             path = facts["weights"] and Path(facts["weights"]).expanduser()
-            entries.append(Entry(name, facts, make_network(facts), path))
+            entries.append(Entry(name, facts, _instance(facts), path))
         config = compose("models", overrides=given)
         prior: Any = OmegaConf.to_container(config.prior, resolve=True)
         published = Path(config.paths.weights).expanduser() / PUBLISHED_FILES[0]
         path = find_prior_weights(config) or published
-        entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
+        with torch.device("meta"):
+            entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
     return entries
+
+
+def _instance(facts: Mapping[str, Any]) -> LocalizationModel:
+    """A model without values, or with them where its class computes with values."""
+    import torch
+
+    from vssl.commands.networks import make_network
+
+    try:
+        with torch.device("meta"):
+            return make_network(facts)
+    except UsageError:
+        return make_network(facts)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def _draw_map(
         axes.add_patch(
             Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_BOX_COLOUR, linewidth=1.2)
         )
-    axes.set_xlabel(f"{localization.min():.2f} to {localization.max():.2f}", fontsize=8)
+    reached = native if recipe.transform == "none" else localization
+    axes.set_xlabel(f"{reached.min():.2f} to {reached.max():.2f}", fontsize=8)
 
 
 def _heard(condition: str, folder: Path, rows: pd.DataFrame) -> str:
