@@ -15,7 +15,6 @@ import librosa
 import numpy as np
 import pytest
 import torch
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,8 +53,10 @@ KINDS = {
 
 def models(*, hear: bool) -> list[str]:
     """Names in conf/model, by whether they declare a front end."""
-    files = sorted((CONF / "model").glob("*.yaml"))
-    return [f.stem for f in files if ("frontend" in yaml.safe_load(f.read_text())) == hear]
+    names = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+    return [
+        n for n in names if (evaluation_config(f"model={n}").model.frontend is not None) == hear
+    ]
 
 
 def noise_clip(
