@@ -77,10 +77,11 @@ def make_module(
     hears: bool = True,
     apart: bool = False,
     prior_transform: Transform | None = None,
+    frontends: dict[str, FrontEnd] | None = None,
 ) -> LocalizationDataModule:
     conditions: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
-    frontends: dict[str, FrontEnd] = {}
-    if hears:
+    frontends = dict(frontends or {})
+    if hears and not frontends:
         frontends[POSITIVE] = LogSpectrogram(SECOND)
         if apart:
             frontends["silence"] = LogSpectrogram(SECOND, log=False)
@@ -248,24 +249,13 @@ class TestMixedBatches:
     def module(self, is3_folder: Path) -> LocalizationDataModule:
         for n, path in enumerate(sorted((is3_folder / "audio_wav").glob("*.wav"))):
             write_tone(path, hertz=300.0 * (1 + n), seconds=(0.5, 0.7, 1.5)[n % 3])
-        samples = IS3(is3_folder).check().samples
-        conditions: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
         frontends: dict[str, FrontEnd] = {
             POSITIVE: RawWaveform(WholeClip()),
             "silence": LogSpectrogram(CenterWindow(seconds=0.6)),
             # of one length with some positives, but of another front end
             "noise": MelSpectrogram(SpanWindow(seconds=0.7, start=0.0, stop=0.7)),
         }
-        return LocalizationDataModule(
-            samples,
-            make_plan(samples, conditions, seed=4, shared_frontend={n: n for n in frontends}),
-            conditions,
-            frontends=frontends,
-            transform=ImageTransform(size=32),
-            batch_size=4,
-            audio_batch_size=5,
-            num_workers=0,
-        )
+        return make_module(IS3(is3_folder).check().samples, frontends=frontends)
 
     def expected(self, module: LocalizationDataModule, index: int) -> tuple[str, np.ndarray]:
         """The front end's name and the waveform of one distinct input."""

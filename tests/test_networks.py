@@ -70,6 +70,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     return (*HEARS, "model.name=small", f"model._target_={__name__}.Small", f"model.weights={path}")
 
 
+@pytest.fixture
+def chosen(
+    small: tuple[str, ...],
+    seeded_checkpoint: Callable[..., Path],
+    model: str,
+) -> tuple[str, ...]:
+    """Overrides for `small`, or for a model of the paper."""
+    if model == "small":
+        return small
+    return (f"model={model}", f"model.weights={seeded_checkpoint(model)}")
+
+
 def of(folder: Path) -> tuple[str, ...]:
     return (f"data={folder.name}", f"data.root={folder}", *QUICK)
 
@@ -83,15 +95,10 @@ class TestPrecision:
     @pytest.mark.parametrize("model", ["small", "ezvsl", "rcgrad"])
     def test_bf16_differs_a_little_and_goes_to_its_own_folder(
         self,
-        small: tuple[str, ...],
-        seeded_checkpoint: Callable[..., Path],
+        chosen: tuple[str, ...],
         vggss_folder: Path,
         tmp_path: Path,
-        model: str,
     ) -> None:
-        chosen = small
-        if model != "small":
-            chosen = (f"model={model}", f"model.weights={seeded_checkpoint(model)}")
         both = (*chosen, *of(vggss_folder), f"output_root={tmp_path}")
         bf16 = (*both, "model.precision=bf16-mixed")
         folders = [Path(run_folder(_root_=composed(*overrides))) for overrides in (both, bf16)]
@@ -136,15 +143,10 @@ class TestMemoryFormat:
     @pytest.mark.parametrize("model", ["small", "ezvsl", "lvs"])
     def test_channels_last_changes_no_map(
         self,
-        small: tuple[str, ...],
-        seeded_checkpoint: Callable[..., Path],
+        chosen: tuple[str, ...],
         vggss_folder: Path,
         tmp_path: Path,
-        model: str,
     ) -> None:
-        chosen = small
-        if model != "small":
-            chosen = (f"model={model}", f"model.weights={seeded_checkpoint(model)}")
         run(tmp_path / "plain", *chosen, *of(vggss_folder))
         run(tmp_path / "last", *chosen, *of(vggss_folder), "model.channels_last=true")
         one, two = (maps_of(tmp_path / name) for name in ("plain", "last"))

@@ -112,7 +112,27 @@ def tile(samples: Waveform, length: int) -> Waveform:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiddleWindow:
+class _MonoWindow:
+    """What `MiddleWindow` and `CenterWindow` share: settings, and how a clip becomes mono."""
+
+    seconds: float
+    channels: Channels = "mean"
+    full_scale: int = 32768
+
+    def __post_init__(self) -> None:
+        check_positive(self.seconds, name="seconds")
+        check_choice(self.channels, ("mean", "first"), name="channels")
+
+    def _mono(self, clip: AudioClip) -> tuple[Waveform, int]:
+        """The clip mixed, at the window's full scale and clipped, and the window's length."""
+        mono = mix_down(clip, self.channels)
+        if self.full_scale != 32768:
+            mono = mono * np.float32(32768 / self.full_scale)
+        return np.clip(mono, -1.0, 1.0), round(self.seconds * clip.rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiddleWindow(_MonoWindow):
     """A window of fixed length, rolled by the file's duration (EZ-VSL, SLAVC).
 
     The clip is mixed to mono, clipped to [-1, 1], cut or tiled to `seconds`, and rolled circularly
@@ -135,19 +155,12 @@ class MiddleWindow:
     """
 
     seconds: float = 10.0
-    channels: Channels = "mean"
-    full_scale: int = 32768
     roll: bool = True
     repeats: int | None = None
 
-    def __post_init__(self) -> None:
-        check_positive(self.seconds, name="seconds")
-        check_choice(self.channels, ("mean", "first"), name="channels")
-
     def __call__(self, clip: AudioClip) -> Waveform:
         """Cut the window out of a clip: `[channels, T]` to `[length]`."""
-        length = round(self.seconds * clip.rate)
-        samples = _full_scale_mono(clip, self.channels, self.full_scale)
+        samples, length = self._mono(clip)
         if self.repeats is not None:
             length = min(length, self.repeats * samples.shape[0])
         window = tile(samples, length)
@@ -157,7 +170,7 @@ class MiddleWindow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CenterWindow:
+class CenterWindow(_MonoWindow):
     """The middle of the clip (FNAC).
 
     The clip is mixed to mono and clipped to [-1, 1]; of a file longer than `seconds` the middle is
@@ -174,17 +187,10 @@ class CenterWindow:
     """
 
     seconds: float = 3.0
-    channels: Channels = "mean"
-    full_scale: int = 32768
-
-    def __post_init__(self) -> None:
-        check_positive(self.seconds, name="seconds")
-        check_choice(self.channels, ("mean", "first"), name="channels")
 
     def __call__(self, clip: AudioClip) -> Waveform:
         """Cut the window out of a clip: `[channels, T]` to `[length]`."""
-        length = round(self.seconds * clip.rate)
-        samples = _full_scale_mono(clip, self.channels, self.full_scale)
+        samples, length = self._mono(clip)
         first = max(0, (samples.shape[0] - length) // 2)
         return tile(samples[first : first + length], length)
 
@@ -237,11 +243,3 @@ class SpanWindow:
         tiled = tile(mix_down(clip, self.channels), round(self.seconds * clip.rate))
         span = slice(round(self.start * clip.rate), round(self.stop * clip.rate))
         return np.clip(tiled[span], -1.0, 1.0)
-
-
-def _full_scale_mono(clip: AudioClip, channels: Channels, full_scale: int) -> Waveform:
-    """A clip mixed to mono, rescaled where an integer format has another full scale, clipped."""
-    mono = mix_down(clip, channels)
-    if full_scale != 32768:
-        mono = mono * np.float32(32768 / full_scale)
-    return np.clip(mono, -1.0, 1.0)

@@ -112,9 +112,14 @@ class LocalizationModel(Pretrained):
         return self.similarity(self.encode_image(batch.images), audio_features)
 
 
-def unit(vectors: torch.Tensor) -> torch.Tensor:
-    """Divide vectors `[N, C, ...]` by their length over C, in float32 under any precision."""
-    return nn.functional.normalize(vectors.float(), dim=1)
+def unit(vectors: torch.Tensor, *, dim: int = 1) -> torch.Tensor:
+    """Divide vectors by their length over `dim`, in float32 under any precision.
+
+    Args:
+        vectors: e.g. `[N, C, ...]`.
+        dim: dimension of the C components.
+    """
+    return nn.functional.normalize(vectors.float(), dim=dim)
 
 
 def dot_maps(image_features: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,7 @@ def read_checkpoint(path: Path) -> Any:
             " that holds the checkpoints under their published names."
         )
     zipped = zipfile.is_zipfile(path)
-    if zipped and any(n.endswith("/constants.pkl") for n in zipfile.ZipFile(path).namelist()):
+    if zipped and _is_torchscript(path):
         raise WeightsError(
             f"{path}: is a TorchScript program, not weights. Load it with torch.jit.load where you"
             " trust it and save its state dict with torch.save."
@@ -127,6 +127,11 @@ def carries_prefix(content: Any, *, wrapper: str | None) -> bool:
     """Whether the keys of a checkpoint's state dict begin with `module.` (saved in parallel)."""
     state = content if wrapper is None else content[wrapper]
     return all(str(key).startswith("module.") for key in state)
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as file:
+        return any(name.endswith("/constants.pkl") for name in file.namelist())
 
 
 def some(items: list[str]) -> str:

@@ -118,6 +118,4 @@ class RCGradRaw(RCGrad):
         self, image_features: torch.Tensor, audio_features: torch.Tensor
     ) -> torch.Tensor:
         """Cosine maps `[N, K, 14, 14]`."""
-        return dot_maps(
-            unit(image_features), nn.functional.normalize(audio_features.float(), dim=2)
-        )
+        return dot_maps(unit(image_features), unit(audio_features, dim=2))
