@@ -40,7 +40,8 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
-from vssl.records.score import FittedPolicy, score_records
+from vssl.records.fit import FittedPolicy
+from vssl.records.score import score_records
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
 from vssl.types import POSITIVE, Sample

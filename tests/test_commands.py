@@ -85,7 +85,7 @@ def test_rescore_makes_new_numbers_without_data(vggss_folder: Path, tmp_path: Pa
     assert again.returncode == 0, again.stderr
     assert "universal_q3" in again.stdout
     summary = pd.read_parquet(tmp_path / "run" / "summary.parquet")
-    assert set(summary["threshold_policy"]) == {"fixed", "universal_q3"}
+    assert set(summary["threshold_policy"]) == {"none", "fixed", "universal_q3"}
     scores = pd.read_parquet(tmp_path / "run" / "scores.parquet")
     assert not scores.duplicated([*KEY, "threshold_policy"]).any()
 

@@ -28,7 +28,7 @@ from vssl.models.base import LocalizationModel
 from vssl.records.aggregate import summary_key
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.localization import Localization
-from vssl.records.score import fit_policies
+from vssl.records.fit import fit_policies
 from vssl.records.store import read_provenance
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.released import ReleasedThreshold
@@ -123,6 +123,7 @@ class Run:
     def thresholds(self, variant: str) -> dict[str, Float64]:
         """Threshold policy -> its different thresholds in the scores."""
         chosen = self.scores[self.scores["map_variant"] == variant]
+        chosen = chosen[chosen["threshold_policy"] != "none"]
         by_policy = chosen.groupby("threshold_policy", observed=True)["threshold"]
         return {str(name): np.unique(values) for name, values in by_policy}
 
@@ -269,7 +270,7 @@ class TestScores:
         scores = guided.scores
         assert not scores.duplicated([*KEY, "map_variant", "threshold_policy"]).any()
         constants = 3 if guided.protocol == "released" else 0
-        assert len(scores) == len(guided.records) * (9 + 6 + constants)
+        assert len(scores) == len(guided.records) * (9 + 6 + constants + 2)
         assert len(guided.records) == 6 * 13
 
     @pytest.mark.parametrize("policy", ["fixed", "half_image", "universal_q3"])
@@ -370,6 +371,7 @@ def test_a_weight_of_0_or_1_leaves_one_part(
     guide = guided_by(prior_file, alpha)
     run(tmp_path / "run", *of(Tilted), *data, *guide, "threshold=half_image")
     scores = pd.read_parquet(tmp_path / "run" / SCORES_FILE)
+    scores = scores[scores["threshold_policy"] == "half_image"]
     av, ogl = (
         scores[scores["map_variant"] == variant].set_index(KEY)["ciou"] for variant in ("av", "ogl")
     )
@@ -442,7 +444,10 @@ class TestCalibration:
         fitted = run(tmp_path / "fitted", *both, "data=is3", f"data.root={is3_folder}")
         scored = run(tmp_path / "scored", *both, *data, f"calibration={tmp_path / 'fitted'}")
         own = run(tmp_path / "own", *both, *data)
-        thresholds = [s.groupby("map_variant")["threshold"].unique() for s in (fitted, scored, own)]
+        thresholds = [
+            s.dropna(subset="threshold").groupby("map_variant")["threshold"].unique()
+            for s in (fitted, scored, own)
+        ]
         for variant in ("av", "ogl"):
             assert thresholds[0][variant] == thresholds[1][variant]
             assert thresholds[0][variant] != thresholds[2][variant]

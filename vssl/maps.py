@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from vssl.checks import check_choice, check_maps, check_same_shape
+from vssl.kernels import Places, bilinear, blend
 from vssl.types import EVALUATION_SIZE, Box
 
 UPSAMPLING_RULES = ("half_pixel", "align_corners", "opencv")
@@ -22,10 +26,10 @@ def upsample(
     Args:
         similarity_maps: `[N, h, w]`, any range.
         size: side of the result in pixels.
-        rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, rounded as
-            the cv2.resize of the released code rounds; several times slower) or `align_corners`
-            (the centres of the corner cells lie on the corner pixels; what the released code does
-            to some positives only, QUIRKS 27).
+        rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, in float32
+            rounded as the cv2.resize of the released code rounds) or `align_corners` (the centres
+            of the corner cells lie on the corner pixels; what the released code does to some
+            positives only, QUIRKS 27).
 
     Returns:
         `[N, size, size]` in the range of the input.
@@ -38,8 +42,12 @@ def upsample(
     check_choice(rule, UPSAMPLING_RULES, name="rule")
     if similarity_maps.shape[-2:] == (size, size):
         return similarity_maps
-    if rule == "opencv":
-        return _stretch(_stretch(similarity_maps, size, dim=2), size, dim=1)
+    single = similarity_maps.dtype == torch.float32
+    if single and (rule == "opencv" or similarity_maps.device.type == "cpu"):
+        cells = similarity_maps.contiguous().numpy(force=True)
+        rows, columns = (bilinear_places(side, size, rule) for side in cells.shape[1:])
+        upsampled = torch.from_numpy(bilinear(cells, rows, columns, rule == "opencv"))
+        return upsampled.to(similarity_maps.device)
     return F.interpolate(
         similarity_maps[:, None],
         size=(size, size),
@@ -48,21 +56,29 @@ def upsample(
     )[:, 0]
 
 
-def _stretch(maps: torch.Tensor, size: int, *, dim: int) -> torch.Tensor:
-    """Linear interpolation along one dimension as `a + (b - a) * w`, rounded twice to float32.
+@lru_cache
+def bilinear_places(cells: int, size: int, rule: str) -> Places:
+    """For each of `size` pixels: the cells before and behind it, and their weights.
 
-    The difference is rounded once; the rest is exact in float64 (the weights have few bits), so it
-    is rounded once too, on any machine, like the fused multiply-add behind the released numbers.
+    In float32 as torch computes them, and for `opencv` rounded to float32 at the end. A map of the
+    evaluation size is left as it is, see `upsample`.
     """
-    cells = maps.shape[dim]
-    centres = (torch.arange(size, dtype=torch.float64, device=maps.device) + 0.5) * (cells / size)
-    place = (centres - 0.5).clamp(0, cells - 1)
-    left = place.floor().long()
-    shape = [1, 1, 1]
-    shape[dim] = size
-    step = torch.diff(maps, dim=dim, append=maps.narrow(dim, cells - 1, 1))
-    stretched = step.double().index_select(dim, left).mul_((place - left).view(shape))
-    return stretched.add_(maps.index_select(dim, left)).to(maps.dtype)
+    pixel = np.arange(size, dtype=np.float64)
+    place: np.ndarray[Any, Any]
+    if cells == size:
+        place = pixel
+    elif rule == "opencv":
+        place = ((pixel + 0.5) * (cells / size) - 0.5).clip(0, cells - 1)
+    elif rule == "align_corners":
+        step = np.float32(cells - 1) / np.float32(max(size - 1, 1))
+        place = pixel.astype(np.float32) * step
+    else:
+        step = np.float32(cells) / np.float32(size)
+        place = (np.float64(step) * (pixel + 0.5) - 0.5).clip(0).astype(np.float32)
+    before = np.minimum(place.astype(np.int64), cells - 1)
+    behind = np.minimum(before + 1, cells - 1)
+    weight = (place - before.astype(place.dtype)).clip(0, 1).astype(np.float32)
+    return before, behind, np.float32(1) - weight, weight
 
 
 def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Tensor:
@@ -126,23 +142,36 @@ def _is_flat(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
 
 
 def object_guided(
-    localization_maps: torch.Tensor, object_maps: torch.Tensor, *, alpha: float
+    localization_maps: torch.Tensor,
+    object_maps: torch.Tensor,
+    *,
+    alpha: float,
+    place: torch.Tensor | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
 ) -> torch.Tensor:
     """Object-guided localization: `alpha * av + (1 - alpha) * object`.
 
     Source: EZ-VSL (Mo and Morgado, ECCV 2022), with alpha 0.4.
 
     Args:
-        localization_maps: `[N, H, W]` audio-visual maps.
-        object_maps: `[N, H, W]` object maps, upsampled.
+        localization_maps: `[N, H, W]` float32 audio-visual maps on the CPU.
+        object_maps: `[M, H, W]` object maps, upsampled.
         alpha: weight of the audio-visual map, in [0, 1].
+        place: `[N]` which object map each map is mixed with; None where M = N.
+        value_range: range of the audio-visual maps that is brought to [0, 1] first.
 
     Raises:
-        ValueError: for other shapes, or two that differ.
+        ValueError: for other shapes, or sides that differ.
     """
     check_maps(localization_maps, name="localization_maps")
-    check_same_shape(localization_maps, object_maps, names="audio-visual and object maps")
-    return alpha * localization_maps + (1 - alpha) * object_maps
+    check_maps(object_maps, name="object_maps")
+    if place is None:
+        check_same_shape(localization_maps, object_maps, names="audio-visual and object maps")
+        place = torch.arange(len(object_maps))
+    check_same_shape(localization_maps[0], object_maps[0], names="audio-visual and object maps")
+    own, seen = (m.flatten(1).contiguous().numpy() for m in (localization_maps, object_maps))
+    mixed = blend(own, seen, place.numpy(), *map(float, value_range), float(alpha))
+    return torch.from_numpy(mixed).view_as(localization_maps)
 
 
 def binarize(localization_maps: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:

@@ -110,6 +110,8 @@ class ImageBatch:
         pairings: the K (audio condition, draw) pairs, the same for every sample.
         prior_images: `[N, 3, 224, 224]` images as the object prior takes them; None where there is
             no prior, or where it takes the same.
+        image_index: `[N]` int64 number of each sample's picture, equal for samples that share one;
+            None where each has its own.
     """
 
     index: torch.Tensor
@@ -119,3 +121,4 @@ class ImageBatch:
     sample_ids: tuple[str, ...]
     pairings: tuple[tuple[str, int], ...]
     prior_images: torch.Tensor | None = None
+    image_index: torch.Tensor | None = None

@@ -17,8 +17,9 @@ from vssl.data.base import DatasetReader
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Transform
-from vssl.metrics.base import CombinedMetric, SampleMetric
+from vssl.metrics.base import CombinedMetric
 from vssl.negatives.base import AudioCondition
+from vssl.records.score import AnyMetric
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.types import POSITIVE, SAMPLE_RATE
 
@@ -48,14 +49,13 @@ def build_conditions(config: DictConfig) -> list[AudioCondition]:
     return [instantiate(config.negatives[name]) for name in negative_names(config)]
 
 
-def build_metrics(config: DictConfig) -> list[SampleMetric | CombinedMetric]:
+def build_metrics(config: DictConfig) -> list[AnyMetric]:
     """The metrics.
 
     Raises:
         UsageError: when there is none, or a combined one lacks what it combines.
     """
-    metrics: list[SampleMetric | CombinedMetric]
-    metrics = [instantiate(config.metrics[name]) for name in config.metrics or ()]
+    metrics: list[AnyMetric] = [instantiate(config.metrics[name]) for name in config.metrics or ()]
     there = {metric.name for metric in metrics}
     for metric in metrics:
         if isinstance(metric, CombinedMetric) and not {metric.positive, metric.negative} <= there:

@@ -122,7 +122,7 @@ def _make_records(
     from vssl.data.datamodule import LocalizationDataModule
     from vssl.engine.callbacks import NamedProgressBar, RecordWriter
     from vssl.engine.module import LocalizationModule
-    from vssl.metrics.base import SampleMetric
+    from vssl.metrics.base import CombinedMetric
     from vssl.negatives.manifest import read_manifest, render_manifest
     from vssl.negatives.plan import make_plan
     from vssl.records.store import count_undefined_maps
@@ -161,7 +161,9 @@ def _make_records(
         frontends=frontends,
         prior=prior,
         live_policies=live,
-        live_metrics=[type(m) for m in build.build_metrics(config) if isinstance(m, SampleMetric)],
+        live_metrics=[
+            type(m) for m in build.build_metrics(config) if not isinstance(m, CombinedMetric)
+        ],
     )
     datamodule = LocalizationDataModule(
         data.samples,
@@ -225,7 +227,7 @@ def _check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) 
 
 def _check_calibration(config: DictConfig) -> None:
     """Refuse a calibration run that does not fit before any long work."""
-    from vssl.records.score import check_calibration
+    from vssl.records.fit import check_calibration
 
     if config.calibration is not None:
         check_calibration(

@@ -42,9 +42,10 @@ def score_run(
         UsageError: when the records, the calibration run or a policy cannot be used.
     """
     from vssl.commands.build import build_metrics, build_policies
-    from vssl.metrics.base import SampleMetric
     from vssl.records.aggregate import summarize
-    from vssl.records.score import fit_policies, score_records
+    from vssl.records.fit import fit_policies
+    from vssl.records.schema import NO_POLICY
+    from vssl.records.score import score_columns, score_records
     from vssl.records.store import read_provenance
 
     provenance = read_provenance(folder / RECORDS_FILE)
@@ -54,11 +55,11 @@ def score_run(
     calibration = Path(config.calibration).expanduser() if config.calibration else None
     fitted = fit_policies(policies, folder, calibration=calibration)
     metrics = build_metrics(config)
-    sample_metrics = [m for m in metrics if isinstance(m, SampleMetric)]
     scores = folder / SCORES_FILE
-    columns = list(dict.fromkeys(m.column for m in sample_metrics))
-    kept = _other_rows(folder, {f.policy.name for f in fitted}, columns) if keep else None
-    score_records(folder, fitted, sample_metrics, output=scores, keep=kept)
+    columns = score_columns(folder / RECORDS_FILE, metrics)
+    replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
+    kept = _other_rows(folder, replaced, columns) if keep else None
+    score_records(folder, fitted, metrics, output=scores, keep=kept)
     return summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **config.bootstrap)
 
 

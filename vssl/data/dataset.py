@@ -64,6 +64,8 @@ class ImageCollate:
 
     def __init__(self, samples: Sequence[Sample], plan: AudioPlan) -> None:
         self._names = [sample.sample_id for sample in samples]
+        pictures = {s.image_group: n for n, s in enumerate(samples)}
+        self._pictures = torch.tensor([pictures[sample.image_group] for sample in samples])
         self._audio_index = torch.from_numpy(plan.index).long()
         self._pairings = plan.pairings
 
@@ -78,6 +80,7 @@ class ImageCollate:
             audio_index=self._audio_index[index],
             sample_ids=tuple(self._names[item.index] for item in items),
             pairings=self._pairings,
+            image_index=self._pictures[index],
             prior_images=torch.stack(prior_images) if prior_images else None,
         )
 

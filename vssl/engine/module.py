@@ -11,10 +11,11 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vssl.checks import check_value_range
+from vssl.engine.live import LiveMetrics
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.maps import binarize, transform_maps, upsample
-from vssl.metrics.base import SampleMetric
+from vssl.metrics.base import MeanMetric
+from vssl.metrics.sets import SetMetric
 from vssl.models.base import LocalizationModel
 from vssl.models.object_prior import ObjectPrior
 from vssl.records.collector import RecordCollector
@@ -74,33 +75,21 @@ class LocalizationModule(pl.LightningModule):
         frontends: Mapping[str, FrontEnd] | None = None,
         prior: ObjectPrior | None = None,
         live_policies: Sequence[ThresholdPolicy] = (),
-        live_metrics: Sequence[type[SampleMetric]] = (),
+        live_metrics: Sequence[type[MeanMetric] | type[SetMetric]] = (),
     ) -> None:
         super().__init__()
         self.model = model.eval()
         self.name = name
-        self.upsampling = upsampling
         self.frontends = nn.ModuleDict(dict(frontends or {}))
         self.prior = prior.eval() if prior is not None else None
-        self.live_policies = live_policies
         self.collector = RecordCollector()
         self.audio_table = AudioTable()
-        self.pairing_index = {
-            condition: torch.tensor([k for k, (c, _) in enumerate(pairings) if c == condition])
-            for condition in dict.fromkeys(c for c, _ in pairings)
-        }
-        self._live = {
-            (condition, policy.name): [m() for m in live_metrics if m.applies_to(condition)]
-            for condition in self.pairing_index
-            for policy in live_policies
-        }
-        # registered, so that they follow the module to its device
-        self.live = nn.ModuleDict(
-            {
-                f"live/{condition}/{metric.name}/{policy}": metric
-                for (condition, policy), metrics in self._live.items()
-                for metric in metrics
-            }
+        self.live = LiveMetrics(
+            pairings,
+            live_policies,
+            live_metrics,
+            upsampling=upsampling,
+            transform=model.map_transform,
         )
         self._encoded_audio: torch.Tensor | None = None
 
@@ -125,11 +114,11 @@ class LocalizationModule(pl.LightningModule):
             images = batch.images if batch.prior_images is None else batch.prior_images
             object_maps = self.prior(images)
         self.collector.update(batch.index, maps, object_maps)
-        self._update_live(batch, maps)
+        self.live.update(batch, maps)
 
     def on_test_epoch_end(self) -> None:
         """Log the live metrics."""
-        for key, metric in self.live.items():
+        for key, metric in self.live.metrics.items():
             self.log(key, metric, add_dataloader_idx=False)  # type: ignore[arg-type]
 
     def _encode_audio(self, batch: AudioBatch) -> None:
@@ -154,22 +143,3 @@ class LocalizationModule(pl.LightningModule):
                 " model.image.size?"
             )
         check_value_range(maps, self.model.value_range, model=self.name)
-
-    def _update_live(self, batch: ImageBatch, maps: torch.Tensor) -> None:
-        if not self.live:
-            return
-        for condition, pairing_index in self.pairing_index.items():
-            chosen = maps[:, pairing_index.to(maps.device)]
-            localization = transform_maps(
-                upsample(chosen.flatten(0, 1), rule=self.upsampling[condition]),
-                self.model.map_transform,
-            )
-            ground_truth = batch.ground_truth.repeat_interleave(chosen.shape[1], dim=0)
-            undefined = localization.flatten(1).isnan().any(dim=1)
-            for policy in self.live_policies:
-                masks = binarize(localization, policy.threshold(localization, ground_truth))
-                columns: dict[str, torch.Tensor] = {}
-                for metric in self._live[condition, policy.name]:
-                    if metric.column not in columns:
-                        columns[metric.column] = metric.measure(masks, ground_truth)
-                    metric.update(masks, ground_truth, undefined, column=columns[metric.column])

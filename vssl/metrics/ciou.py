@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 
-from vssl.metrics.base import SampleMetric, check_masks
+from vssl.masks import PackedMasks, PackedTruth
+from vssl.metrics.base import Array, SampleMetric, check_masks
 from vssl.types import POSITIVE
+
+SUCCESS = 0.5
+"""cIoU from which a sample counts as a success."""
 
 
 def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
@@ -44,6 +49,17 @@ def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tens
     return covered / (weights.sum(dim=1).double() + beside)
 
 
+def packed_consensus_iou(masks: PackedMasks, truth: PackedTruth) -> Array:
+    """`consensus_iou` of masks and ground truths as bits; N masks may share one ground truth.
+
+    Returns:
+        `[N]` float64 in [0, 1]; NaN where mask and ground truth are both empty.
+    """
+    beside = masks.area - masks.overlap(truth.anywhere)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(truth.covered(masks) / (truth.total + beside))
+
+
 def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Row by row inner product of `[N, P]` tensors: `[N]` float64, exact also in autocast."""
     with torch.autocast(first.device.type, enabled=False):
@@ -63,6 +79,11 @@ class ConsensusIoU(SampleMetric):
         """See `consensus_iou`."""
         return consensus_iou(masks, ground_truth)
 
+    @classmethod
+    def measure_packed(cls, masks: PackedMasks, truth: PackedTruth) -> Array:
+        """See `packed_consensus_iou`."""
+        return packed_consensus_iou(masks, truth)
+
 
 class SuccessRate(ConsensusIoU):
     """Share of samples with cIoU >= 0.5. Older papers print this as "cIoU" or "AP50"."""
@@ -73,4 +94,4 @@ class SuccessRate(ConsensusIoU):
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:
         """1 where cIoU >= 0.5, else 0; NaN stays NaN."""
-        return torch.where(column.isnan(), torch.nan, (column >= 0.5).double())
+        return torch.where(column.isnan(), torch.nan, (column >= SUCCESS).double())

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import torch
 
-from vssl.metrics.base import SampleMetric, check_masks
+from vssl.masks import PackedMasks, PackedTruth
+from vssl.metrics.base import Array, SampleMetric, check_masks
 from vssl.types import POSITIVE
 
 
@@ -43,3 +44,8 @@ class ImageArea(SampleMetric):
         """See `image_area`."""
         check_masks(masks, ground_truth)
         return image_area(masks)
+
+    @classmethod
+    def measure_packed(cls, masks: PackedMasks, truth: PackedTruth) -> Array:
+        """The same of masks as bits."""
+        return masks.area / (masks.shape[0] * masks.shape[1])

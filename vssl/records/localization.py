@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from vssl.maps import object_guided, stretch, transform_maps, upsample
+from vssl.maps import object_guided, stretch, transform_maps, transformed_maximum, upsample
 from vssl.types import EVALUATION_SIZE, POSITIVE
+
+Array = npt.NDArray[np.float64]
 
 AUDIO_VISUAL = "av"
 """Map variant: the model's own map."""
@@ -69,35 +72,70 @@ class Localization:
             Map variant to `[R, 224, 224]`.
         """
         conditions = rows.column("audio_condition").to_pylist()
-        shape = rows.column("map_height")[0].as_py(), rows.column("map_width")[0].as_py()
         rules = [self.upsampling[condition] for condition in conditions]
-        native = _native(rows, "similarity_map").view(-1, *shape)
+        native = torch.from_numpy(native_maps(rows))
         maps = {AUDIO_VISUAL: transform_maps(_upsample(native, rules), self.transform)}
         if self.prior is not None:
-            object_maps = _native(rows, "object_map")
-            side = round(object_maps.shape[1] ** 0.5)
-            maps[OBJECT_GUIDED] = self._mix(maps[AUDIO_VISUAL], object_maps.view(-1, side, side))
+            seen, place, (low, high, alpha) = self.objects(rows)
+            maps[OBJECT_GUIDED] = object_guided(
+                maps[AUDIO_VISUAL], seen, place=place, value_range=(low, high), alpha=alpha
+            )
         return maps
 
-    def _mix(self, localization: torch.Tensor, object_maps: torch.Tensor) -> torch.Tensor:
-        """Object-guided maps `[R, 224, 224]` from maps of both kinds, the latter native."""
+    def native_maxima(self, rows: pa.RecordBatch) -> Array:
+        """Largest value of each record's native similarity map, after the model's post-processing.
+
+        This is what universal thresholds and separation look at for `av` maps. Object-guided maps
+        mix two of different native sizes: there the largest pixel of the upsampled mix counts.
+
+        Args:
+            rows: records with `similarity_max` and `similarity_min`.
+
+        Returns:
+            `[R]`; NaN where a map holds NaN.
+        """
+        extremes = (rows.column(name).to_numpy() for name in ("similarity_max", "similarity_min"))
+        high, low = (torch.from_numpy(values.copy()) for values in extremes)
+        return transformed_maximum(high, low, self.transform).double().numpy()
+
+    def objects(
+        self, rows: pa.RecordBatch
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
+        """What object-guided maps of some records are mixed from.
+
+        Returns:
+            `[M, 224, 224]` object maps, `[R]` which of them each record has, and the mix: the range
+            of the audio-visual map that is brought to [0, 1], and its weight.
+
+        Raises:
+            ValueError: for a run without object maps.
+        """
         if self.prior is None:
             raise ValueError("Expected a run with object maps, but this one has none.")
+        flat = _lists(rows, "object_map")
+        side = round(flat.shape[1] ** 0.5)
+        native = torch.from_numpy(flat).view(-1, side, side)
         # an image's rows stand together and share one object map
-        different, place = torch.unique_consecutive(object_maps, dim=0, return_inverse=True)
-        if self.prior["scale"] == "corrected":
-            low, high = self.value_range
-            localization = (localization - low) / (high - low)
-            different = stretch(different)
+        different, place = torch.unique_consecutive(native, dim=0, return_inverse=True)
+        corrected = self.prior["scale"] == "corrected"
         # by the positive's rule for every condition, as in the released code (QUIRKS 27)
-        seen = upsample(different, rule=self.upsampling[POSITIVE])[place]
-        return object_guided(localization, seen, alpha=self.prior["alpha"])
+        seen = upsample(
+            stretch(different) if corrected else different, rule=self.upsampling[POSITIVE]
+        )
+        low, high = self.value_range if corrected else (0.0, 1.0)
+        return seen, place, (float(low), float(high), float(self.prior["alpha"]))
 
 
-def _native(rows: pa.RecordBatch, column: str) -> torch.Tensor:
-    """Maps of a column, `[R, h * w]`."""
+def native_maps(rows: pa.RecordBatch) -> npt.NDArray[np.float32]:
+    """Similarity maps of some records, `[R, h, w]`."""
+    shape = rows.column("map_height")[0].as_py(), rows.column("map_width")[0].as_py()
+    return _lists(rows, "similarity_map").reshape(-1, *shape)
+
+
+def _lists(rows: pa.RecordBatch, column: str) -> npt.NDArray[np.float32]:
+    """A column of lists of one length, `[R, L]`."""
     flat = rows.column(column).flatten().to_numpy(zero_copy_only=False)
-    return torch.from_numpy(flat.reshape(len(rows), -1).copy())
+    return flat.reshape(len(rows), -1).copy()  # type: ignore[no-any-return]
 
 
 def _upsample(native: torch.Tensor, rules: list[str]) -> torch.Tensor:

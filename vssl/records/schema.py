@@ -73,6 +73,18 @@ SUMMARY = pa.schema(
 """One row per number. `condition` is an audio condition, or `all` for the three negatives."""
 
 
+NO_POLICY = "none"
+"""Threshold policy of numbers that involve no threshold."""
+
+NO_THRESHOLD = "no threshold"
+"""Their threshold's source."""
+
+
+def pair_column(column: str, partner: str) -> str:
+    """Name of the column that compares a row's mask with that under the audio `partner`."""
+    return f"{column}_{partner}"
+
+
 def scores_schema(columns: list[str]) -> pa.Schema:
     """Schema of the scores file with one float64 column per metric column."""
     return pa.schema([*SCORE_KEY, *(pa.field(name, pa.float64()) for name in columns)])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,255 +15,369 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from vssl.maps import binarize, consensus_map, transformed_maximum
-from vssl.metrics.base import SampleMetric
+from vssl.maps import consensus_map
+from vssl.masks import PackedMasks, PackedTruth
+from vssl.metrics.base import (
+    CombinedMetric,
+    MapMetric,
+    MeanMetric,
+    PairMetric,
+    SampleMetric,
+    SwapMetric,
+)
+from vssl.metrics.sets import MAP_MAXIMUM, SetMetric
+from vssl.records.binarize import Binarized, binarize_records
+from vssl.records.chunks import in_threads, sample_chunks, sample_starts
 from vssl.records.files import RECORDS_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
-from vssl.records.schema import scores_schema
+from vssl.records.fit import FittedPolicy
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.types import POSITIVE
 
-_log = logging.getLogger(__name__)
-_SCORED_COLUMNS = ("sample_id", "draw", "boxes", "box_weights", *MAP_COLUMNS)
-_MAPS_AT_ONCE = 64  # 13 MB of localization maps: the working set stays in the cache
+AnyMetric = MeanMetric | SetMetric | CombinedMetric
 
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 
-@dataclass(frozen=True)
-class FittedPolicy:
-    """A threshold policy that is ready for use.
-
-    Attributes:
-        policy: the policy.
-        source: what its threshold rests on, in words, e.g. `fit on vggss`.
-        variant: the map variant that it is for.
-    """
-
-    policy: ThresholdPolicy
-    source: str
-    variant: str = AUDIO_VISUAL
-
-
-def fit_policies(
-    policies: Sequence[ThresholdPolicy], run: Path, *, calibration: Path | None = None
-) -> list[FittedPolicy]:
-    """Fit threshold policies on a run's negatives, for each map variant that the run has.
-
-    Args:
-        policies: what to fit.
-        run: folder of the run that will be scored.
-        calibration: folder of the run to fit on; None fits on the scored run itself.
-
-    Returns:
-        The policies with what they rest on.
-
-    Raises:
-        ThresholdError: when one cannot be fitted, does not exist for the model, or the calibration
-            run is another model's.
-        RecordsError: when a run's records cannot be read.
-    """
-    scored = read_provenance(run / RECORDS_FILE)
-    for policy in policies:
-        policy.check_model(scored["model"])
-    fitted = []
-    for variant in Localization.of(scored).variants:
-        usable = [copy.deepcopy(p) for p in policies if _has_meaning(p, variant, scored)]
-        learning = [policy for policy in usable if policy.needs_fit]
-        source = _fit(learning, run, scored, calibration, variant) if learning else ""
-        fitted += [FittedPolicy(p, source if p.needs_fit else p.source, variant) for p in usable]
-    return fitted
-
-
-def _has_meaning(policy: ThresholdPolicy, variant: str, scored: dict[str, Any]) -> bool:
-    """Whether a policy has a meaning for a map variant; where not, that is said."""
-    if variant == OBJECT_GUIDED and policy.in_map_units and scored["prior"]["scale"] == "corrected":
-        _log.info(
-            "threshold %s: left out for object-guided maps, it is in units of the model's own map",
-            policy.name,
-        )
-        return False
-    return True
-
-
-def check_calibration(
-    calibration: Path,
-    *,
-    model: str,
-    weights_sha256: str | None,
-    protocol_switches: Mapping[str, Any],
-    prior: Mapping[str, Any] | None,
-    network_hash: str,
-) -> dict[str, Any]:
-    """Check that universal thresholds of one run may be applied to another; its provenance.
-
-    Raises:
-        RecordsError: when the calibration run's records cannot be read.
-        ThresholdError: when it is a run of another model, other weights, another protocol, object
-            prior, front end, image size or precision than the scored one.
-    """
-    facts = read_provenance(calibration / RECORDS_FILE)
-    if facts["model"] != model:
-        raise ThresholdError(
-            f"calibration={calibration} is a run of {facts['model']}, but {model} is scored; a"
-            " universal threshold is in units of one model's map."
-        )
-    if (facts["weights"] or {}).get("sha256") != weights_sha256:
-        raise ThresholdError(
-            f"calibration={calibration} is a run of {model} with other weights than those scored."
-        )
-    if facts["protocol_switches"] != protocol_switches:
-        raise ThresholdError(
-            f"calibration={calibration} was run under protocol {facts['protocol']} with other"
-            " switches than those scored."
-        )
-    if facts["network_hash"] != network_hash:
-        raise ThresholdError(
-            f"calibration={calibration} is a run of {model} with another front end, image size,"
-            " argument or precision than those scored."
-        )
-    if prior is not None and _known(facts["prior"]) != _known(prior):
-        raise ThresholdError(
-            f"calibration={calibration} has no object maps, or of another object prior than the"
-            " scored run. Evaluate it with the same prior."
-        )
-    return facts
-
-
-def _known(prior: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if prior is None:
-        return None
-    return {key: prior[key] for key in ("alpha", "scale", "sha256")}
-
-
-def _fit(
-    policies: Sequence[ThresholdPolicy],
-    run: Path,
-    scored: dict[str, Any],
-    calibration: Path | None,
-    variant: str,
-) -> str:
-    """Fit policies on one run's negatives; what they rest on, in words."""
-    facts = scored
-    if calibration is not None:
-        facts = check_calibration(
-            calibration,
-            model=scored["model"],
-            weights_sha256=(scored["weights"] or {}).get("sha256"),
-            protocol_switches=scored["protocol_switches"],
-            prior=scored["prior"],
-            network_hash=scored["network_hash"],
-        )
-    records = (calibration or run) / RECORDS_FILE
-    maxima, condition = _maxima(records, Localization.of(facts), variant)
-    for policy in policies:
-        policy.fit(maxima, condition)
-    unfit = int((~np.isfinite(maxima)).sum())
-    if unfit:
-        names = ", ".join(policy.name for policy in policies)
-        _log.warning("threshold %s: left out %d maps that hold NaN", names, unfit)
-    types = "+".join(dict.fromkeys(condition))
-    own = "" if calibration is None else f", run {facts['config_hash'][:8]}"
-    return f"fit on {facts['dataset']} ({types}{own})"
-
-
-def _maxima(
-    records: Path, localization: Localization, variant: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.str_]]:
-    """Largest value of each negative's map `[R]`, and the negative's audio condition.
-
-    Of the native similarity map; of the upsampled map for `ogl`, whose two parts have no native
-    size in common.
-    """
-    if variant == AUDIO_VISUAL:
-        columns = ["audio_condition", "similarity_max", "similarity_min"]
-        negative = pc.field("audio_condition") != POSITIVE
-        table = pq.read_table(records, columns=columns, filters=negative)
-        high, low = (torch.from_numpy(table.column(c).to_numpy().copy()) for c in columns[1:])
-        maxima = transformed_maximum(high, low, localization.transform)
-        return maxima.double().numpy(), table.column(0).to_numpy().astype(str)
-    found, conditions = [], []
-    for chunk in _chunks(records, MAP_COLUMNS):
-        rows = chunk.filter(pc.not_equal(chunk.column("audio_condition"), POSITIVE))
-        if len(rows):
-            found.append(localization.maps(rows)[variant].amax(dim=(1, 2)).double().numpy())
-            conditions += rows.column("audio_condition").to_pylist()
-    return np.concatenate([np.empty(0), *found]), np.array(conditions, dtype=str)
+_SCORED_COLUMNS = (
+    *("sample_id", "draw", "boxes", "box_weights", "image_group"),
+    *("similarity_max", "similarity_min", *MAP_COLUMNS),
+)
+_ROWS_WRITTEN = 1 << 17
 
 
 def score_records(
     run: Path,
     fitted: Sequence[FittedPolicy],
-    metrics: Sequence[SampleMetric],
+    metrics: Sequence[AnyMetric],
     *,
     output: Path,
     keep: pa.Table | None = None,
 ) -> None:
     """Score every record under every policy and write the scores file.
 
+    A record has one row for each policy, and for each map variant one row of policy `none` with
+    what needs no threshold.
+
     Args:
         run: folder with the records.
         fitted: policies, each with what it rests on and its map variant.
-        metrics: sample metrics; those that share a column measure it once.
+        metrics: metrics; those that share a column measure it once.
         output: file to write.
         keep: rows of an earlier scores file to carry over.
 
     Raises:
         RecordsError: when the records cannot be read.
     """
-    provenance = read_provenance(run / RECORDS_FILE)
-    measures = {metric.column: metric.measure for metric in metrics}
-    schema = scores_schema(list(measures))
-    localization = Localization.of(provenance)
+    path = run / RECORDS_FILE
+    provenance = read_provenance(path)
+    measured = Measured.of(metrics)
+    schema = scores_schema(score_columns(path, metrics))
+    scorer = _Scorer(
+        localization=Localization.of(provenance),
+        fitted=fitted,
+        measured=measured,
+        others=_other_objects(path) if measured.of_swaps else {},
+        schema=schema,
+    )
     with AtomicParquetWriter(output, schema, provenance) as writer:
         if keep is not None and len(keep):
             writer.write(keep)
-        for chunk in _chunks(run / RECORDS_FILE, _SCORED_COLUMNS):
-            variants = localization.maps(chunk)
-            ground_truth = _ground_truth(chunk)
-            for each in fitted:
-                maps = variants[each.variant]
-                undefined = maps.flatten(1).isnan().any(dim=1)
-                threshold = each.policy.threshold(maps, ground_truth)
-                masks = binarize(maps, threshold)
-                columns = [
-                    measure(masks, ground_truth).masked_fill(undefined, torch.nan).numpy()
-                    for measure in measures.values()
-                ]
-                writer.write(_score_table(chunk, each, threshold, columns, schema))
+        tables = in_threads(scorer, sample_chunks(path, _SCORED_COLUMNS))
+        for table in _in_large_pieces(tables):
+            writer.write(table)
 
 
-def _chunks(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(_MAPS_AT_ONCE, columns=list(columns))
+def score_columns(records: Path, metrics: Sequence[AnyMetric]) -> list[str]:
+    """Names of the columns that metrics measure on a run."""
+    measured = Measured.of(metrics)
+    pairs = condition_pairs(run_pairings(records)) if measured.of_pairs else []
+    by_pair = [
+        pair_column(m.column, partner)
+        for m in measured.of_pairs
+        for partner in dict.fromkeys(pair[0] for pair in pairs)
+    ]
+    single = (*measured.of_samples, *measured.of_swaps, *measured.of_maps)
+    return [MAP_MAXIMUM, *(m.column for m in single), *by_pair]
 
 
-def _ground_truth(chunk: pa.RecordBatch) -> torch.Tensor:
-    """Ground-truth maps of a chunk; rows of one sample share one drawing of it."""
-    drawn: dict[str, torch.Tensor] = {}
-    boxes, weights = chunk.column("boxes"), chunk.column("box_weights")
-    names = chunk.column("sample_id").to_pylist()
-    for row, name in enumerate(names):
-        if name not in drawn:
-            drawn[name] = consensus_map(boxes[row].as_py(), weights[row].as_py())
-    return torch.stack([drawn[name] for name in names])
+@dataclass(frozen=True)
+class Measured:
+    """The metrics that measure a column, one for each column, by what they measure it on."""
+
+    of_samples: tuple[type[SampleMetric], ...]
+    of_pairs: tuple[type[PairMetric], ...]
+    of_swaps: tuple[type[SwapMetric], ...]
+    of_maps: tuple[type[MapMetric], ...]
+
+    @classmethod
+    def of(cls, metrics: Sequence[AnyMetric]) -> Measured:
+        """The columns that metrics need."""
+        kinds: list[type[MeanMetric]] = [type(m) for m in metrics if isinstance(m, MeanMetric)]
+        for metric in metrics:
+            kinds += metric.map_metrics if isinstance(metric, SetMetric) else ()
+        by_column = {kind.column: kind for kind in reversed(kinds)}
+        ordered = [by_column[column] for column in dict.fromkeys(kind.column for kind in kinds)]
+        return cls(
+            of_samples=tuple(k for k in ordered if issubclass(k, SampleMetric)),
+            of_pairs=tuple(k for k in ordered if issubclass(k, PairMetric)),
+            of_swaps=tuple(k for k in ordered if issubclass(k, SwapMetric)),
+            of_maps=tuple(k for k in ordered if issubclass(k, MapMetric)),
+        )
 
 
-def _score_table(
-    chunk: pa.RecordBatch,
-    fitted: FittedPolicy,
-    threshold: torch.Tensor,
-    columns: list[np.ndarray[Any, Any]],
-    schema: pa.Schema,
-) -> pa.Table:
-    rows = len(chunk)
-    return pa.Table.from_arrays(
-        [
-            *(chunk.column(name) for name in ("sample_id", "audio_condition", "draw")),
-            pa.array([fitted.variant] * rows),
-            pa.array([fitted.policy.name] * rows),
-            pa.array([fitted.source] * rows),
-            pa.array(threshold.float().numpy()),
-            *(pa.array(column) for column in columns),
-        ],
-        names=schema.names,
-    ).cast(schema)
+def run_pairings(records: Path) -> tuple[tuple[str, int], ...]:
+    """The (audio condition, draw) pairs of a run, which are the same for every sample."""
+    first = next(sample_chunks(records, ("audio_condition", "draw")))
+    stop = [*sample_starts(first)[1:], len(first)][0]
+    columns = (first.column(name)[:stop].to_pylist() for name in ("audio_condition", "draw"))
+    return tuple(zip(*columns, strict=True))
+
+
+def condition_pairs(pairings: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
+    """Pairs (partner, condition) of audio conditions whose masks are compared.
+
+    The comparison stands in the rows of `condition`: of two conditions the one with more draws, or
+    the later one. A partner with one draw meets every draw; with several, draws meet their like.
+    """
+    names = list(dict.fromkeys(name for name, _ in pairings))
+    draws = {name: sum(n == name for n, _ in pairings) for name in names}
+    return [
+        (second, first) if draws[first] > draws[second] else (first, second)
+        for place, second in enumerate(names)
+        for first in names[:place]
+    ]
+
+
+Objects = tuple[list[Any], list[float]]
+"""Boxes and their weights."""
+
+
+def _other_objects(records: Path) -> dict[str, list[Objects]]:
+    """For each sample whose image shows other samples' objects too: those objects."""
+    columns = ["sample_id", "image_group", "boxes", "box_weights"]
+    filters = pc.field("audio_condition") == POSITIVE
+    rows = pq.read_table(records, columns=columns, filters=filters).to_pylist()
+    by_image: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_image.setdefault(row["image_group"], []).append(row)
+    return {
+        row["sample_id"]: others
+        for row in rows
+        if (
+            others := [
+                (other["boxes"], other["box_weights"])
+                for other in by_image[row["image_group"]]
+                if other["boxes"] != row["boxes"]
+            ]
+        )
+    }
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Records of whole samples, with what their rows share."""
+
+    rows: pa.RecordBatch
+    sample: Index  # [R] sample of each row
+    truths: PackedTruth  # of each sample
+    conditions: npt.NDArray[np.str_]  # [R]
+    draws: Index  # [R]
+
+    @classmethod
+    def of(cls, rows: pa.RecordBatch) -> _Chunk:
+        starts = sample_starts(rows)
+        sample = np.zeros(len(rows), np.int64)
+        sample[starts[1:]] = 1
+        objects = rows.select(["boxes", "box_weights"]).take(pa.array(starts)).to_pylist()
+        return cls(
+            rows=rows,
+            sample=sample.cumsum(),
+            truths=_packed([(each["boxes"], each["box_weights"]) for each in objects]),
+            conditions=rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
+            draws=rows.column("draw").to_numpy().astype(np.int64),
+        )
+
+    @cached_property
+    def truth(self) -> PackedTruth:
+        """Ground truth of each row."""
+        return self.truths[self.sample]
+
+    @cached_property
+    def positives(self) -> Index:
+        """Rows in which the image's own sound plays."""
+        return np.flatnonzero(self.conditions == POSITIVE)
+
+    @cached_property
+    def pairs(self) -> dict[str, tuple[Index, Index]]:
+        """Rows whose masks are compared: by partner condition, rows and the partner's rows."""
+        place = {
+            key: row
+            for row, key in enumerate(
+                zip(
+                    self.sample.tolist(), self.conditions.tolist(), self.draws.tolist(), strict=True
+                )
+            )
+        }
+        pairings = list(dict.fromkeys((name, draw) for _, name, draw in place))
+        several = {name for name, draw in pairings if draw > 0}
+        found: dict[str, tuple[Index, Index]] = {}
+        partners: dict[str, list[tuple[int, int]]] = {}
+        for partner, condition in condition_pairs(pairings):
+            pairs = partners.setdefault(partner, [])
+            for (sample, name, draw), row in place.items():
+                met = place.get((sample, partner, draw if partner in several else 0))
+                if name == condition and met is not None:
+                    pairs.append((row, met))
+        for partner, pairs in partners.items():
+            both = np.array(pairs, np.int64).reshape(-1, 2)
+            found[partner] = (both[:, 0].copy(), both[:, 1].copy())
+        return found
+
+    def swaps(self, others: Mapping[str, Sequence[Objects]]) -> tuple[Index, PackedTruth] | None:
+        """Positives whose image shows other objects: rows, and one other object's truth for each.
+
+        A row with several other objects comes several times.
+        """
+        names = self.rows.column("sample_id").take(pa.array(self.positives)).to_pylist()
+        found = [
+            (row, other)
+            for row, name in zip(self.positives.tolist(), names, strict=True)
+            for other in others.get(name, ())
+        ]
+        if not found:
+            return None
+        return np.array([row for row, _ in found]), _packed([other for _, other in found])
+
+
+def _packed(objects: Sequence[Objects]) -> PackedTruth:
+    return PackedTruth.of(torch.stack([consensus_map(*each) for each in objects]))
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores chunks of records; threads share it."""
+
+    localization: Localization
+    fitted: Sequence[FittedPolicy]
+    measured: Measured
+    others: Mapping[str, Sequence[Objects]]
+    schema: pa.Schema
+
+    def __call__(self, rows: pa.RecordBatch) -> pa.Table:
+        """The rows of the scores file that some records give."""
+        chunk = _Chunk.of(rows)
+        swaps = chunk.swaps(self.others)
+        tables = []
+        for variant in self.localization.variants:
+            policies = [each for each in self.fitted if each.variant == variant]
+            binarized = binarize_records(
+                self.localization, rows, variant, [each.policy for each in policies], chunk.truth
+            )
+            native = variant == AUDIO_VISUAL
+            maxima = (
+                self.localization.native_maxima(rows)
+                if native
+                else binarized.maximum.astype(np.float64)
+            )
+            undefined = np.isnan(maxima)
+            columns = {MAP_MAXIMUM: maxima, **self._of_maps(chunk, variant, binarized)}
+            key = (variant, NO_POLICY, NO_THRESHOLD)
+            tables.append(self._table(chunk, key, _without(columns, undefined)))
+            for each, masks, thresholds in zip(
+                policies, binarized.masks, binarized.thresholds, strict=True
+            ):
+                found = _without(self._of_masks(chunk, masks, swaps, undefined), undefined)
+                found["threshold"] = thresholds
+                tables.append(self._table(chunk, (variant, each.policy.name, each.source), found))
+        return pa.concat_tables(tables)
+
+    def _of_maps(self, chunk: _Chunk, variant: str, binarized: Binarized) -> dict[str, Array]:
+        """Columns that need no threshold."""
+        columns = {}
+        for metric in self.measured.of_maps:
+            known = metric.from_statistics(
+                binarized.maximum.astype(np.float64), binarized.confidence
+            )
+            if known is not None:
+                columns[metric.column] = known
+                continue
+            chosen = np.flatnonzero([metric.applies_to(c) for c in chunk.conditions])
+            columns[metric.column] = np.full(len(chunk.rows), np.nan)
+            if len(chosen):
+                maps = self.localization.maps(chunk.rows.take(pa.array(chosen)))[variant]
+                found = metric.measure(maps, chunk.truth[chosen].unpack())
+                columns[metric.column][chosen] = found.numpy()
+        return columns
+
+    def _of_masks(
+        self,
+        chunk: _Chunk,
+        masks: PackedMasks,
+        swaps: tuple[Index, PackedTruth] | None,
+        undefined: npt.NDArray[np.bool_],
+    ) -> dict[str, Array]:
+        """Columns of one policy's masks."""
+        columns = {
+            metric.column: metric.measure_packed(masks, chunk.truth)
+            for metric in self.measured.of_samples
+        }
+        for swap in self.measured.of_swaps:
+            # null, and so neither counted nor undefined, where an image shows no other object
+            columns[swap.column] = np.ma.array(np.zeros(len(masks)), mask=True)
+            if swaps is not None:
+                rows, other = swaps
+                found = swap.measure_packed(masks[rows], chunk.truth[rows], other)
+                times = np.bincount(rows, minlength=len(masks))
+                total = np.bincount(rows, found, minlength=len(masks))
+                mean = total / np.maximum(times, 1)
+                columns[swap.column] = np.ma.array(mean, mask=times == 0)
+        for pair in self.measured.of_pairs:
+            for partner, (own, met) in chunk.pairs.items():
+                column = np.full(len(masks), np.nan)
+                column[own] = pair.measure_packed(masks, own, met)
+                column[own[undefined[met]]] = np.nan
+                columns[pair_column(pair.column, partner)] = column
+        return columns
+
+    def _table(
+        self, chunk: _Chunk, key: tuple[str, str, str], columns: Mapping[str, Array]
+    ) -> pa.Table:
+        """Rows of one map variant and policy."""
+        count = len(chunk.rows)
+        arrays: dict[str, pa.Array] = {
+            "sample_id": chunk.rows.column("sample_id").dictionary_encode(),
+            "audio_condition": chunk.rows.column("audio_condition").dictionary_encode(),
+            "draw": chunk.rows.column("draw"),
+        }
+        labels = ("map_variant", "threshold_policy", "threshold_source")
+        for name, value in zip(labels, key, strict=True):
+            zeros = pa.array(np.zeros(count, np.int32))
+            arrays[name] = pa.DictionaryArray.from_arrays(zeros, [value])
+        for name in self.schema.names:
+            if name in columns:
+                arrays[name] = pa.array(columns[name])
+            elif name not in arrays:
+                arrays[name] = pa.nulls(count, pa.float64())
+        names = self.schema.names
+        return pa.table([arrays[name] for name in names], names=names).cast(self.schema)
+
+
+def _without(columns: dict[str, Array], undefined: npt.NDArray[np.bool_]) -> dict[str, Array]:
+    """Columns with NaN where a map holds NaN; what is masked stays so."""
+    for column in columns.values():
+        column[undefined & ~np.ma.getmaskarray(column)] = np.nan
+    return columns
+
+
+def _in_large_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Tables joined to pieces of many rows, as row groups should be."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(map(len, held)) >= _ROWS_WRITTEN:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)

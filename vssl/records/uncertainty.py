@@ -1,4 +1,4 @@
-"""Bootstrap over images."""
+"""Bootstrap over images, and intervals."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ class ImageBootstrap:
         image_groups: `[N]` name of each sample's picture.
         resamples: number of resamples B.
         seed: seed of the resampling.
+
+    Attributes:
+        image: `[N]` number of each sample's picture.
+        images: number of pictures G.
+        weights: `[B, G]` how often each picture is drawn.
     """
 
     def __init__(
         self, image_groups: Sequence[str], *, resamples: int = 1000, seed: int = 0
     ) -> None:
-        names, self._group = np.unique(np.asarray(image_groups, dtype=str), return_inverse=True)
-        self._groups = len(names)
+        names, self.image = np.unique(np.asarray(image_groups, dtype=str), return_inverse=True)
+        self.images = len(names)
         generator = np.random.default_rng(seed)
         counts = [
-            np.bincount(generator.integers(self._groups, size=self._groups), minlength=self._groups)
+            np.bincount(generator.integers(self.images, size=self.images), minlength=self.images)
             for _ in range(resamples)
         ]
-        self._weights = np.asarray(counts, dtype=np.float64).reshape(resamples, self._groups)
+        self.weights = np.asarray(counts, dtype=np.float64).reshape(resamples, self.images)
 
     def means(self, values: Array) -> Array:
         """Mean over samples within each draw, of every resample.
@@ -45,17 +50,32 @@ class ImageBootstrap:
             `[B, D]`; NaN where a resample holds no defined value, and everywhere for a single
             image, which says nothing about the spread over images.
         """
-        if self._groups < 2:
-            return np.full((len(self._weights), values.shape[1]), np.nan)
         defined = ~np.isnan(values)
-        sums = self._group_sums(np.where(defined, values, 0.0))
-        counts = self._group_sums(defined.astype(np.float64))
-        with np.errstate(invalid="ignore"):
-            return (self._weights @ sums) / (self._weights @ counts)
+        sums = self._by_image(np.where(defined, values, 0.0))
+        return self._ratio(sums, self._by_image(defined.astype(np.float64)))
 
-    def _group_sums(self, values: Array) -> Array:
-        sums = np.zeros((self._groups, values.shape[1]))
-        np.add.at(sums, self._group, values)
+    def means_over_images(self, values: Array) -> Array:
+        """The same of per-image values `[G, D]`, each image counting once."""
+        defined = ~np.isnan(values)
+        return self._ratio(np.where(defined, values, 0.0), defined.astype(np.float64))
+
+    def smallest_by_image(self, values: Array) -> Array:
+        """Smallest value over the samples of each image, `[N, D]` to `[G, D]`; NaN stays NaN."""
+        smallest = np.full((self.images, values.shape[1]), np.inf)
+        np.minimum.at(smallest, self.image, values)
+        return smallest
+
+    def _ratio(self, sums: Array, counts: Array) -> Array:
+        if self.images < 2:
+            return np.full((len(self.weights), sums.shape[1]), np.nan)
+        same = counts.shape[1] > 0 and bool((counts == counts[:, :1]).all())
+        total = self.weights @ (counts[:, :1] if same else counts)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((self.weights @ sums) / total)
+
+    def _by_image(self, values: Array) -> Array:
+        sums = np.zeros((self.images, values.shape[1]))
+        np.add.at(sums, self.image, values)
         return sums
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 MISSING = "n/a"
+PAIR = "-"  # between the two conditions of a pair
 _WIDE = 132
 
 
@@ -44,8 +45,8 @@ def _negatives(summary: pd.DataFrame) -> list[str]:
     That of pIA, which every negative has: cIoU, which comes first, is on positives and offscreen.
     """
     areas_first = pd.concat([summary[summary["metric"] == "pia"], summary])
-    conditions = pd.unique(areas_first["condition"])
-    return [str(c) for c in conditions if c not in ("positive", "all")]
+    conditions = [str(c) for c in pd.unique(areas_first["condition"])]
+    return [c for c in conditions if c not in ("positive", "all") and PAIR not in c]
 
 
 def paper_columns(summary: pd.DataFrame) -> list[Column]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from vssl.errors import UsageError
+from vssl.kernels import kth_largest
+
+Index = npt.NDArray[np.int64]
 
 EACH_MAP = "each map"
 """Source of a policy under which every map has a threshold of its own."""
@@ -18,7 +19,7 @@ class ThresholdError(UsageError):
     """A threshold policy that cannot be used here; the message says why and what would help."""
 
 
-class ThresholdPolicy(ABC):
+class ThresholdPolicy:
     """How a localization map becomes a mask: `mask = map > threshold`.
 
     Attributes:
@@ -51,19 +52,53 @@ class ThresholdPolicy(ABC):
             ThresholdError: when it does not.
         """
 
-    @abstractmethod
+    def constant(self) -> float | None:
+        """The one threshold of all maps; None where maps have thresholds of their own.
+
+        Raises:
+            ThresholdError: when it is not known yet.
+        """
+        return None
+
+    def rank(self, object_area: Index, pixels: int) -> Index | None:
+        """For a policy whose threshold is the k-th largest pixel of a map: k, counted from 1.
+
+        Args:
+            object_area: `[N]` number of ground-truth pixels; only oracles look at it.
+            pixels: number of pixels of a map.
+
+        Returns:
+            `[N]`; None for other policies.
+        """
+        return None
+
     def threshold(
         self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
     ) -> torch.Tensor:
         """Threshold of each map.
+
+        A policy defines `constant`, or `rank`, or overrides this. The first two are many times
+        faster, since maps need not be made for all policies at once.
 
         Args:
             localization_maps: `[N, H, W]`.
             ground_truth: `[N, H, W]` in [0, 1]; only policies that are oracles look at it.
 
         Returns:
-            `[N]` float32.
+            `[N]` float32; NaN where a map holds NaN and the threshold is its own.
+
+        Raises:
+            ThresholdError: when the policy was not fitted, or no model was named.
         """
+        value = self.constant()
+        if value is not None:
+            return localization_maps.new_full((len(localization_maps),), value)
+        pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
+        area = (ground_truth > 0).flatten(1).sum(dim=1).numpy(force=True)
+        rank = self.rank(area, pixels.shape[1])
+        if rank is None:
+            raise NotImplementedError(f"{type(self).__name__} defines no threshold.")
+        return torch.from_numpy(kth_largest(pixels, rank)).to(localization_maps.device)
 
 
 class FixedThreshold(ThresholdPolicy):
@@ -78,8 +113,6 @@ class FixedThreshold(ThresholdPolicy):
         self.value = value
         self.name = name
 
-    def threshold(
-        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
-    ) -> torch.Tensor:
-        """The constant, `[N]`."""
-        return localization_maps.new_full((len(localization_maps),), self.value)
+    def constant(self) -> float:
+        """The constant."""
+        return self.value

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-
 from vssl.checks import check_choice
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
@@ -57,14 +55,12 @@ class ReleasedThreshold(ThresholdPolicy):
             )
         self.value = CONSTANTS[model][self.rule]
 
-    def threshold(
-        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
-    ) -> torch.Tensor:
-        """The constant, `[N]`.
+    def constant(self) -> float:
+        """The constant of the model that was named.
 
         Raises:
-            ThresholdError: when the model was not named first.
+            ThresholdError: when it is not known yet.
         """
         if self.value is None:
             raise ThresholdError(f"threshold {self.name} was used before its model was named.")
-        return localization_maps.new_full((len(localization_maps),), self.value)
+        return self.value

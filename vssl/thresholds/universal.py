@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from vssl.checks import check_choice, check_positive
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
@@ -69,14 +68,12 @@ class UniversalThreshold(ThresholdPolicy):
             )
         self.value = self.factor * max(levels)
 
-    def threshold(
-        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
-    ) -> torch.Tensor:
-        """The fitted value, `[N]`.
+    def constant(self) -> float:
+        """The fitted value.
 
         Raises:
             ThresholdError: when it was not fitted.
         """
         if self.value is None:
             raise ThresholdError(f"threshold {self.name} was used before it was fitted.")
-        return localization_maps.new_full((len(localization_maps),), self.value)
+        return self.value

@@ -1,0 +1,557 @@
+"""Compiled loops over maps and resamples: what scoring spends its time in.
+
+Compiled by numba when first called and kept on disk. All kernels release the GIL, so that threads
+score chunks of records side by side. Maps, masks and counts are the same on every machine: where a
+product is added (`_fma`) it is rounded once, and counts are whole numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+Bits = npt.NDArray[np.uint64]
+Places = tuple[Int64, Int64, Float32, Float32]
+
+_compiled = numba.njit(nogil=True, cache=True)
+_LANES = 16
+_WORD = 64
+_SAMPLED = 128
+_GUESSES = 4
+
+
+@intrinsic
+def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """`a * b + c` in float32, rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
+
+
+@intrinsic
+def _above(typing_context: Any, row: Any, first: Any, threshold: Any) -> Any:
+    """Which of `row[first : first + 16]` exceed a threshold: 16 bits, the first pixel lowest.
+
+    Compilers do not see that a loop over comparisons is one comparison of vectors.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        vector = ir.VectorType(ir.FloatType(), _LANES)
+        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+        pixels = builder.load(place)
+        pixels.align = 4
+        zero = ir.Constant(ir.IntType(32), 0)
+        undefined = ir.Constant(vector, ir.Undefined)
+        one = builder.insert_element(undefined, arguments[2], zero)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+        level = builder.shuffle_vector(one, undefined, everywhere)
+        return builder.bitcast(builder.fcmp_ordered(">", pixels, level), ir.IntType(_LANES))
+
+    return types.uint16(row, types.int64, types.float32), generate
+
+
+@intrinsic
+def _ones(typing_context: Any, word: Any) -> Any:
+    """Number of bits set in a 64-bit word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@_compiled
+def _upsample(
+    cells: Float32, rows: Places, columns: Places, fused: bool, wide: Float32, result: Float32
+) -> None:
+    """Upsample one map `[h, w]` to `result` `[H, W]`; `wide` `[h, W]` is scratch."""
+    upper, lower, above, below = rows
+    left, right, before, behind = columns
+    for y in range(cells.shape[0]):
+        for x in range(result.shape[1]):
+            a, b = cells[y, left[x]], cells[y, right[x]]
+            if fused:
+                wide[y, x] = _fma(b - a, behind[x], a)
+            else:
+                wide[y, x] = _fma(a, before[x], b * behind[x])
+    for y in range(result.shape[0]):
+        top, bottom, row = wide[upper[y]], wide[lower[y]], result[y]
+        near, far = above[y], below[y]
+        if fused:
+            for x in range(result.shape[1]):
+                row[x] = _fma(bottom[x] - top[x], far, top[x])
+        else:
+            for x in range(result.shape[1]):
+                row[x] = _fma(top[x], near, bottom[x] * far)
+
+
+@_compiled
+def bilinear(maps: Float32, rows: Places, columns: Places, fused: bool) -> Float32:
+    """Upsample maps: each pixel from its place between two columns and two rows.
+
+    Args:
+        maps: `[N, h, w]`.
+        rows: for each of H pixels: the cell before it, the cell behind it, and their weights.
+        columns: the same for each of W pixels.
+        fused: `a + (b - a) * behind` in place of `a * before + b * behind`.
+
+    Returns:
+        `[N, H, W]`.
+    """
+    result = np.empty((maps.shape[0], rows[0].shape[0], columns[0].shape[0]), np.float32)
+    wide = np.empty((maps.shape[1], columns[0].shape[0]), np.float32)
+    for n in range(maps.shape[0]):
+        _upsample(maps[n], rows, columns, fused, wide, result[n])
+    return result
+
+
+@_compiled
+def _pack(row: Float32, levels: Float32, masks: Bits) -> None:
+    """Strict masks `[T, W]` of one map `[P]` under T thresholds."""
+    whole = row.shape[0] // _WORD
+    for w in range(whole):
+        first = w * _WORD
+        for k in range(levels.shape[0]):
+            level = levels[k]
+            masks[k, w] = (
+                np.uint64(_above(row, first, level))
+                | (np.uint64(_above(row, first + 16, level)) << np.uint64(16))
+                | (np.uint64(_above(row, first + 32, level)) << np.uint64(32))
+                | (np.uint64(_above(row, first + 48, level)) << np.uint64(48))
+            )
+    for p in range(whole * _WORD, row.shape[0]):
+        for k in range(levels.shape[0]):
+            if row[p] > levels[k]:
+                masks[k, whole] |= np.uint64(1) << np.uint64(p - whole * _WORD)
+
+
+@_compiled
+def pack_above(maps: Float32, thresholds: Float32) -> Bits:
+    """Strict binary masks of maps under several thresholds, one bit for each pixel.
+
+    Args:
+        maps: `[N, P]`, contiguous.
+        thresholds: `[T, N]` thresholds of each map.
+
+    Returns:
+        `[T, N, ceil(P / 64)]`, pixel p in bit p % 64 of word p // 64; NaN pixels are not marked.
+    """
+    words = (maps.shape[1] + _WORD - 1) // _WORD
+    masks = np.zeros((thresholds.shape[0], maps.shape[0], words), np.uint64)
+    for n in range(maps.shape[0]):
+        _pack(maps[n], thresholds[:, n].copy(), masks[:, n])
+    return masks
+
+
+@_compiled
+def count_pairs(first: Bits, second: Bits, rows: Int64, others: Int64) -> Int64:
+    """Pixels that two masks both mark.
+
+    Args:
+        first: `[N, W]` masks.
+        second: `[M, W]` masks.
+        rows: `[K]` which of `first`.
+        others: `[K]` which of `second` each meets.
+
+    Returns:
+        `[K]`.
+    """
+    result = np.empty(rows.shape[0], np.int64)
+    for k in range(rows.shape[0]):
+        one, other = first[rows[k]], second[others[k]]
+        total = np.uint64(0)
+        for w in range(first.shape[1]):
+            total += _ones(one[w] & other[w])
+        result[k] = np.int64(total)
+    return result
+
+
+@_compiled
+def _count_above(row: Float32, threshold: np.float32) -> np.int64:
+    pixels = row.shape[0]
+    whole = pixels // _WORD
+    total = np.uint64(0)
+    for w in range(whole):
+        first = w * _WORD
+        total += _ones(
+            np.uint64(_above(row, first, threshold))
+            | (np.uint64(_above(row, first + 16, threshold)) << np.uint64(16))
+            | (np.uint64(_above(row, first + 32, threshold)) << np.uint64(32))
+            | (np.uint64(_above(row, first + 48, threshold)) << np.uint64(48))
+        )
+    count = np.int64(total)
+    for p in range(whole * _WORD, pixels):
+        count += row[p] > threshold
+    return count
+
+
+@_compiled
+def _between(row: Float32, low: np.float32, high: np.float32, found: Float32) -> int:
+    """Collect the pixels in (low, high]; how many there are."""
+    count = 0
+    for first in range(0, row.shape[0] - row.shape[0] % _LANES, _LANES):
+        chosen = _above(row, first, low) & ~_above(row, first, high)
+        if chosen:
+            for p in range(first, first + _LANES):
+                if low < row[p] <= high:
+                    found[count] = row[p]
+                    count += 1
+    for p in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
+        if low < row[p] <= high:
+            found[count] = row[p]
+            count += 1
+    return count
+
+
+@_compiled
+def _bracket(row: Float32, k: int) -> tuple[np.float32, np.float32, np.int64, np.int64]:
+    """Bounds of the k-th largest pixel, from a few pixels where that works.
+
+    Returns:
+        low, high, and the pixels above each: at least k above low, fewer than k above high.
+    """
+    stride = max(1, row.shape[0] // _SAMPLED)
+    some = np.sort(row[::stride].copy())
+    place = int((row.shape[0] - k) / row.shape[0] * some.shape[0])
+    low = some[max(0, place - _SAMPLED // 10)]
+    high = some[min(some.shape[0] - 1, place + _SAMPLED // 10)]
+    above_low, above_high = _count_above(row, low), _count_above(row, high)
+    if above_low < k:
+        low, above_low = np.nextafter(row.min(), np.float32(-np.inf)), np.int64(row.shape[0])
+    if above_high >= k:
+        high, above_high = _largest(row), np.int64(0)
+    return low, high, above_low, above_high
+
+
+@_compiled
+def _kth_largest(row: Float32, k: int, found: Float32) -> np.float32:
+    """The k-th largest pixel of a row without NaN; `found` `[64]` is scratch."""
+    low, high, above_low, above_high = _bracket(row, k)
+    step = 0
+    while above_low - above_high > _WORD:
+        # where k lies between the two if pixels are spread evenly, a little beside it by turns, so
+        # that both bounds close in; halves where that does not work
+        share = 0.5
+        if step < 2 * _GUESSES:
+            aside = _WORD / 3 if step % 2 else -_WORD / 3
+            share = (above_low - k + aside) / (above_low - above_high)
+            share = min(max(share, 0.001), 0.999)
+        middle = np.float32(np.float64(low) + (np.float64(high) - np.float64(low)) * share)
+        if middle <= low or middle >= high:
+            middle = np.float32(np.float64(low) + (np.float64(high) - np.float64(low)) / 2)
+            if middle <= low or middle >= high:
+                return high  # no float between: all that are left are equal
+        above = _count_above(row, middle)
+        if above < k:
+            high, above_high = middle, above
+        else:
+            low, above_low = middle, above
+        step += 1
+    left = _between(row, low, high, found)
+    return np.sort(found[:left])[left - (k - above_high)]
+
+
+@_compiled
+def _holds_nan(row: Float32) -> bool:
+    return bool(_count_above(row, np.float32(-np.inf)) < row.shape[0] and np.isnan(row).any())
+
+
+@_compiled
+def kth_largest(maps: Float32, k: Int64) -> Float32:
+    """The k-th largest pixel of each map, exactly.
+
+    Values are narrowed down by counting until few pixels are left, which are sorted: several times
+    faster than selection, since counting is one comparison of 16 pixels at once.
+
+    Args:
+        maps: `[N, P]`.
+        k: `[N]` in 1 ... P.
+
+    Returns:
+        `[N]`; NaN for a map that holds NaN.
+    """
+    result = np.full(maps.shape[0], np.nan, np.float32)
+    found = np.empty(_WORD, np.float32)
+    for n in range(maps.shape[0]):
+        if not _holds_nan(maps[n]):
+            result[n] = _kth_largest(maps[n], k[n], found)
+    return result
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _mean_above(row: Float32, level: float, k: int) -> float:
+    """Mean of the k largest pixels of a map, given the k-th largest."""
+    excess = 0.0
+    for p in range(row.shape[0]):
+        excess += max(np.float64(row[p]) - level, 0.0)
+    return level + excess / k
+
+
+@_compiled
+def _largest(row: Float32) -> np.float32:
+    """The largest pixel of a row without NaN; in columns first, which compilers make vectors of."""
+    whole = row.shape[0] - row.shape[0] % _SAMPLED
+    if whole == 0:
+        return row.max()
+    highest = row[:_SAMPLED].copy()
+    for first in range(_SAMPLED, whole, _SAMPLED):
+        block = row[first : first + _SAMPLED]
+        for j in range(_SAMPLED):
+            highest[j] = block[j] if block[j] > highest[j] else highest[j]
+    largest = highest.max()
+    for p in range(whole, row.shape[0]):
+        largest = max(largest, row[p])
+    return largest
+
+
+@_compiled
+def mean_of_largest(maps: Float32, k: Int64) -> Float64:
+    """Mean of the k largest pixels of each map `[N, P]`: `[N]`; NaN for a map that holds NaN."""
+    result = np.full(maps.shape[0], np.nan)
+    found = np.empty(_WORD, np.float32)
+    for n in range(maps.shape[0]):
+        if not _holds_nan(maps[n]):
+            level = np.float64(_kth_largest(maps[n], k[n], found))
+            result[n] = _mean_above(maps[n], level, k[n])
+    return result
+
+
+@_compiled
+def _blend(row: Float32, other: Float32, low: float, high: float, weight: float) -> None:
+    """Mix a map with another, in place, see `blend`."""
+    span, bottom = np.float32(high - low), np.float32(low)
+    own, rest = np.float32(weight), np.float32(1 - weight)
+    if low == 0 and high == 1:
+        for p in range(row.shape[0]):
+            row[p] = own * row[p] + rest * other[p]
+    else:
+        for p in range(row.shape[0]):
+            row[p] = own * ((row[p] - bottom) / span) + rest * other[p]
+
+
+@_compiled
+def blend(
+    maps: Float32, others: Float32, place: Int64, low: float, high: float, weight: float
+) -> Float32:
+    """`weight * (map - low) / (high - low) + (1 - weight) * other`, rounded as torch rounds it.
+
+    Args:
+        maps: `[N, P]`.
+        others: `[M, P]`.
+        place: `[N]` which of the others each map meets.
+        low: lower bound of the maps' range; 0 with `high` 1 leaves the maps as they are.
+        high: upper bound.
+        weight: in [0, 1].
+
+    Returns:
+        `[N, P]`.
+    """
+    result = maps.copy()
+    for n in range(maps.shape[0]):
+        _blend(result[n], others[place[n]], low, high, weight)
+    return result
+
+
+@_compiled
+def binarize_native(
+    native: Float32,
+    rows: Places,
+    columns: Places,
+    fused: bool,
+    others: Float32,
+    place: Int64,
+    mix: tuple[float, float, float],
+    constants: Float32,
+    ranks: Int64,
+    quarter: int,
+) -> tuple[Bits, Float32, Float32, Float64]:
+    """From native maps to masks, one map at a time, so that it stays in the processor's cache.
+
+    Args:
+        native: `[N, h, w]` similarity maps.
+        rows: where to upsample, see `bilinear`.
+        columns: the same along x.
+        fused: see `bilinear`.
+        others: `[M, H * W]` upsampled object maps; M = 0 for maps that are not mixed.
+        place: `[N]` object map of each map.
+        mix: low, high and weight, see `blend`.
+        constants: `[T]` thresholds that all maps share.
+        ranks: `[N, R]`: thresholds that are the k-th largest pixel of the map, k from 1.
+        quarter: number of pixels whose mean is wanted.
+
+    Returns:
+        Masks `[T + R, N, W]` as in `pack_above`, their thresholds `[T + R, N]`, each map's largest
+        pixel `[N]` and the mean of its `quarter` largest pixels `[N]`. For a map that holds NaN the
+        masks are empty, the rest of its numbers NaN but for the constants.
+    """
+    count = native.shape[0]
+    height, width = rows[0].shape[0], columns[0].shape[0]
+    pixels, shared, kinds = height * width, constants.shape[0], constants.shape[0] + ranks.shape[1]
+    masks = np.zeros((kinds, count, (pixels + _WORD - 1) // _WORD), np.uint64)
+    levels = np.full((kinds, count), np.nan, np.float32)
+    largest = np.full(count, np.nan, np.float32)
+    confidence = np.full(count, np.nan)
+    wide, found = np.empty((native.shape[1], width), np.float32), np.empty(_WORD, np.float32)
+    square = np.empty((height, width), np.float32)
+    row = square.reshape(pixels)
+    for n in range(count):
+        levels[:shared, n] = constants
+        _upsample(native[n], rows, columns, fused, wide, square)
+        if others.shape[0]:
+            _blend(row, others[place[n]], mix[0], mix[1], mix[2])
+        if _holds_nan(row):
+            continue
+        largest[n] = _largest(row)
+        for r in range(ranks.shape[1]):
+            levels[shared + r, n] = _kth_largest(row, ranks[n, r], found)
+        top = np.float64(_kth_largest(row, quarter, found))
+        confidence[n] = _mean_above(row, top, quarter)
+        _pack(row, levels[:, n].copy(), masks[:, n])
+    return masks, levels, largest, confidence
+
+
+@_compiled
+def rank_statistics(ends: Int64, positive: Bool, unit: Int64, weights: Float64) -> Float64:
+    """How far values tell positives from negatives, for many weightings of the images.
+
+    Args:
+        ends: `[K]` values sorted from the largest: where each run of equal values ends.
+        positive: `[M]` whether each value is a positive's, in that order.
+        unit: `[M]` image of each value.
+        weights: `[B, U]` weight of each image.
+
+    Returns:
+        `[B, 4]`: area under the ROC curve, average precision, false positive rate at the first
+        threshold that lets 95 % of the positives through, and the least sum of missed positives
+        and accepted negatives (as shares) of any threshold. NaN where a side weighs nothing.
+    """
+    result = np.full((weights.shape[0], 4), np.nan)
+    for b in range(weights.shape[0]):
+        row = weights[b]
+        positives, negatives = 0.0, 0.0
+        for m in range(unit.shape[0]):
+            if positive[m]:
+                positives += row[unit[m]]
+            else:
+                negatives += row[unit[m]]
+        if positives == 0 or negatives == 0:
+            continue
+        hits, alarms, area, precision = 0.0, 0.0, 0.0, 0.0
+        at_95, best = np.nan, 0.0
+        first = 0
+        for end in ends:
+            more_hits, more_alarms = 0.0, 0.0
+            for m in range(first, end):
+                if positive[m]:
+                    more_hits += row[unit[m]]
+                else:
+                    more_alarms += row[unit[m]]
+            first = end
+            area += more_alarms * (hits + more_hits / 2)
+            hits += more_hits
+            alarms += more_alarms
+            if more_hits > 0:
+                precision += more_hits * hits / (hits + alarms)
+            # whole weights: 95 % is met exactly
+            if np.isnan(at_95) and 100 * hits >= 95 * positives:
+                at_95 = alarms / negatives
+            best = max(best, hits / positives - alarms / negatives)
+        result[b, 0] = area / (positives * negatives)
+        result[b, 1] = precision / positives
+        result[b, 2] = at_95
+        result[b, 3] = 1 - best
+    return result
+
+
+@_compiled
+def detection_statistics(ends: Int64, kind: Int64, unit: Int64, weights: Float64) -> Float64:
+    """Average precision and best F1 of detections, for many weightings of the images.
+
+    Args:
+        ends: `[K]` confidences sorted from the largest: where each run of equal ones ends.
+        kind: `[M]` 0 no visible source, 1 visible source found, 2 visible source missed.
+        unit: `[M]` image of each detection.
+        weights: `[B, U]` weight of each image.
+
+    Returns:
+        `[B, 2]`: interpolated average precision, and the largest F1. NaN without visible sources.
+    """
+    result = np.full((weights.shape[0], 2), np.nan)
+    precision, recall = np.empty(ends.shape[0]), np.empty(ends.shape[0])
+    for b in range(weights.shape[0]):
+        row = weights[b]
+        silent = 0.0  # visible sources below the confidence threshold
+        for m in range(unit.shape[0]):
+            if kind[m] > 0:
+                silent += row[unit[m]]
+        if silent == 0:
+            continue
+        found, wrong, first, best = 0.0, 0.0, 0, 0.0
+        for k in range(ends.shape[0]):
+            for m in range(first, ends[k]):
+                weight = row[unit[m]]
+                if kind[m] == 1:
+                    found += weight
+                else:
+                    wrong += weight
+                if kind[m] > 0:
+                    silent -= weight
+            first = ends[k]
+            precision[k] = found / (found + wrong) if found > 0 else 0.0
+            recall[k] = found / (found + silent) if found > 0 else 0.0
+            if found > 0:
+                best = max(best, 2 * found / (2 * found + wrong + silent))
+        area, highest = 0.0, 0.0
+        for k in range(ends.shape[0] - 1, -1, -1):
+            highest = max(highest, precision[k])
+            area += highest * (recall[k] - (recall[k - 1] if k > 0 else 0.0))
+        result[b, 0], result[b, 1] = area, best
+    return result
+
+
+@_compiled
+def weighted_quantile(values: Float64, unit: Int64, weights: Float64, level: float) -> Float64:
+    """Quantile of values that count as often as their image's whole weight says.
+
+    Args:
+        values: `[M]` ascending.
+        unit: `[M]` image of each value.
+        weights: `[B, U]` whole weights.
+        level: in [0, 1].
+
+    Returns:
+        `[B]`, linear between the two order statistics around `level * (n - 1)`; NaN for n = 0.
+    """
+    result = np.full(weights.shape[0], np.nan)
+    for b in range(weights.shape[0]):
+        row = weights[b]
+        total = 0.0
+        for m in range(unit.shape[0]):
+            total += row[unit[m]]
+        if total == 0:
+            continue
+        place = level * (total - 1)
+        lower = np.floor(place)
+        seen, below, above = 0.0, np.nan, np.nan
+        for m in range(unit.shape[0]):
+            seen += row[unit[m]]
+            if np.isnan(below) and seen > lower:
+                below = values[m]
+            if seen > lower + 1 or (seen >= total and row[unit[m]] > 0):
+                above = values[m]
+                break
+        result[b] = below + (above - below) * (place - lower)
+    return result

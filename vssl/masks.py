@@ -1,0 +1,144 @@
+"""Binary masks and ground truths as bits: what scoring counts in.
+
+A mask of 224 x 224 pixels takes 6 kB; areas and overlaps are counts of bits, exact and fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vssl.checks import check_maps
+from vssl.kernels import count_pairs, pack_above
+
+Bits = npt.NDArray[np.uint64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PackedMasks:
+    """Binary masks, one bit for each pixel.
+
+    Attributes:
+        bits: `[N, W]`, W 64-bit words for each mask; bits behind the last pixel are 0.
+        shape: height and width of a mask.
+    """
+
+    bits: Bits
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, masks: torch.Tensor) -> PackedMasks:
+        """Pack masks `[N, H, W]` bool."""
+        return cls.above(masks.float(), [torch.zeros(len(masks))])[0]
+
+    @classmethod
+    def above(
+        cls, localization_maps: torch.Tensor, thresholds: Sequence[torch.Tensor]
+    ) -> list[PackedMasks]:
+        """Binarize maps under several thresholds at once: `map > threshold`, strictly.
+
+        Args:
+            localization_maps: `[N, H, W]` float32.
+            thresholds: for each result, `[N]` thresholds.
+        """
+        check_maps(localization_maps, name="localization_maps")
+        pixels = localization_maps.flatten(1).contiguous().numpy(force=True)
+        levels = torch.stack([t.float() for t in thresholds]).numpy(force=True)
+        shape = (localization_maps.shape[1], localization_maps.shape[2])
+        return [cls(bits, shape) for bits in pack_above(pixels, levels)]
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __getitem__(self, rows: Counts | slice) -> PackedMasks:
+        """Some of the masks, in the order of `rows`."""
+        return PackedMasks(self.bits[rows], self.shape)
+
+    @cached_property
+    def area(self) -> Counts:
+        """Marked pixels of each mask, `[N]`."""
+        return self.overlap(self)
+
+    def overlap(
+        self, other: PackedMasks, rows: Counts | None = None, others: Counts | None = None
+    ) -> Counts:
+        """Pixels that two masks both mark.
+
+        Args:
+            other: masks of the same shape.
+            rows: `[K]` which of these masks; None for all.
+            others: `[K]` which of the other masks each meets; None for all, or for the only one.
+
+        Returns:
+            `[K]`.
+        """
+        rows = np.arange(len(self)) if rows is None else rows
+        if others is None:
+            others = np.zeros_like(rows) if len(other) == 1 else np.arange(len(other))
+        counts: Counts = count_pairs(self.bits, other.bits, rows, others)
+        return counts
+
+    def unpack(self) -> torch.Tensor:
+        """The masks as `[N, H, W]` bool."""
+        octets = np.ascontiguousarray(self.bits.astype("<u8")).view(np.uint8)
+        pixels = np.unpackbits(octets, axis=1, count=self.shape[0] * self.shape[1],
+                               bitorder="little")  # fmt: skip
+        return torch.from_numpy(pixels.astype(bool)).view(-1, *self.shape)
+
+
+@dataclass(frozen=True)
+class PackedTruth:
+    """Ground truths, as one set of masks for each weight that occurs.
+
+    Attributes:
+        weights: the distinct weights above 0, in (0, 1]; a single 1 but for Flickr-SoundNet.
+        levels: for each weight, the pixels that have it, `[N]` masks.
+        anywhere: pixels of any weight, `[N]` masks.
+    """
+
+    weights: tuple[float, ...]
+    levels: tuple[PackedMasks, ...]
+    anywhere: PackedMasks
+
+    @classmethod
+    def of(cls, ground_truth: torch.Tensor) -> PackedTruth:
+        """Pack ground truths `[N, H, W]` in [0, 1]."""
+        check_maps(ground_truth, name="ground_truth")
+        parts = ground_truth[(ground_truth > 0) & (ground_truth < 1)]
+        whole = [1.0] if bool((ground_truth == 1).any()) else []
+        weights = (*np.unique(parts).tolist(), *whole) or (1.0,)
+        levels = tuple(PackedMasks.of(ground_truth == weight) for weight in weights)
+        anywhere = levels[0] if len(levels) == 1 else PackedMasks.of(ground_truth > 0)
+        return cls(weights, levels, anywhere)
+
+    def __getitem__(self, rows: Counts | slice) -> PackedTruth:
+        """Some of the ground truths, in the order of `rows`."""
+        levels = tuple(level[rows] for level in self.levels)
+        anywhere = levels[0] if len(levels) == 1 else self.anywhere[rows]
+        return PackedTruth(self.weights, levels, anywhere)
+
+    @cached_property
+    def total(self) -> npt.NDArray[np.float64]:
+        """Summed weight of each ground truth, `[N]`."""
+        return self._weighted([level.area for level in self.levels])
+
+    def covered(self, masks: PackedMasks) -> npt.NDArray[np.float64]:
+        """Summed weight of the pixels that each mask marks, `[N]`; one truth may meet N masks."""
+        return self._weighted([masks.overlap(level) for level in self.levels])
+
+    def unpack(self) -> torch.Tensor:
+        """The ground truths as `[N, H, W]` float32."""
+        maps = torch.zeros(len(self.anywhere), *self.anywhere.shape)
+        for weight, level in zip(self.weights, self.levels, strict=True):
+            maps[level.unpack()] = weight
+        return maps
+
+    def _weighted(self, counts: Sequence[Counts]) -> npt.NDArray[np.float64]:
+        pairs = zip(self.weights, counts, strict=True)
+        return np.asarray(sum(weight * count for weight, count in pairs), dtype=np.float64)

@@ -1,0 +1,108 @@
+"""SLAVC's detection view: a model must say whether something sounds, and if so where.
+
+Source: Mo and Morgado, "A Closer Look at Weakly-Supervised Audio-Visual Source Localization",
+NeurIPS 2022; SLAVC utils.py:EvaluatorFull. Its LocAcc, which ignores the confidence, is the success
+rate.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from vssl.checks import check_maps
+from vssl.kernels import detection_statistics, mean_of_largest
+from vssl.metrics.base import Array, MapMetric
+from vssl.metrics.sets import Family, SetMetric, Values, ordered
+
+
+def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:
+    """Mean of the top quarter of a map's pixels.
+
+    Source: SLAVC test.py. SLAVC first rescales the map; we take it as it is, which changes no
+    order within one map variant.
+
+    Args:
+        localization_maps: `[N, H, W]`.
+
+    Returns:
+        `[N]` float64; NaN where a map holds NaN.
+
+    Example:
+        >>> map_confidence(torch.tensor([[[0.1, 0.2], [0.9, 0.3]]]))
+        tensor([0.9000], dtype=torch.float64)
+    """
+    check_maps(localization_maps, name="localization_maps")
+    pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
+    count = np.full(len(pixels), max(1, pixels.shape[1] // 4))
+    return torch.from_numpy(mean_of_largest(pixels, count)).to(localization_maps.device)
+
+
+class Confidence(MapMetric):
+    """Measured for the detection metrics, not reported."""
+
+    name = "confidence"
+    column = "confidence"
+    conditions: ClassVar[tuple[str, ...]] = ()
+    higher_is_better = True
+
+    @staticmethod
+    def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
+        """See `map_confidence`."""
+        return map_confidence(localization_maps)
+
+    @classmethod
+    def from_statistics(cls, maximum: Array, confidence: Array) -> Array:
+        """The confidence."""
+        return confidence
+
+
+def detection(positives: Values, negatives: Values, weights: Array) -> Family:
+    """Average precision and best F1 over all confidence thresholds.
+
+    A positive fires when its confidence reaches the threshold: it is a true positive when its cIoU
+    reaches 0.5, else a false one; a negative that fires is a false positive; a positive that does
+    not fire is a false negative. SLAVC takes about 200 thresholds for AP and 11 for F1, we take
+    all. AP is interpolated: at each recall the best precision at that recall or a higher one.
+
+    Args:
+        positives: confidences of positives, and whether their cIoU reaches 0.5.
+        negatives: confidences of negatives.
+        weights: `[B, number of images]` whole numbers: how often each image counts.
+
+    Returns:
+        By metric name, `[B]`; NaN without positives.
+    """
+    order, ends = ordered(positives, negatives)
+    kind = np.concatenate(
+        [np.where(positives.success, 1, 2), np.zeros(len(negatives.value), np.int64)]
+    ).astype(np.int64)
+    image = np.concatenate([positives.image, negatives.image])[order]
+    found = detection_statistics(ends, kind[order], image, weights)
+    return dict(zip(("detection_ap", "max_f1"), found.T, strict=True))
+
+
+class _Detection(SetMetric):
+    column = Confidence.column
+    map_metrics = (Confidence,)
+    by_threshold = True
+    higher_is_better = True
+
+    @staticmethod
+    def family(positives: Values, negatives: Values, weights: Array) -> Family:
+        """See `detection`."""
+        return detection(positives, negatives, weights)
+
+
+class DetectionAP(_Detection):
+    """Interpolated average precision of detections (SLAVC's AP)."""
+
+    name = "detection_ap"
+
+
+class MaxF1(_Detection):
+    """Largest F1 of detections over all confidence thresholds (SLAVC's max-F1)."""
+
+    name = "max_f1"

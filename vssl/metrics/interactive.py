@@ -1,0 +1,104 @@
+"""IIoU and IAUC: does a model find every source of an image, each by its own sound?
+
+Source: Senocak et al., "Sound Source Localization is All about Cross-Modal Alignment", ICCV 2023;
+vssl_eval utils_dir/utils.py:Evaluator_iiou. An image counts only if every one of its sources
+reaches the IoU, so both are the plain metrics of the smallest cIoU over an image's samples.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torchmetrics.utilities import dim_zero_cat
+
+from vssl.metrics.auc import AUC
+from vssl.metrics.ciou import ConsensusIoU, SuccessRate
+from vssl.types import POSITIVE
+
+
+def smallest_by_image(column: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Smallest value over the samples of each image.
+
+    Args:
+        column: `[N]` per-sample values.
+        images: `[N]` int64 image of each sample.
+
+    Returns:
+        `[number of images]`, in the order of their numbers; NaN where a sample's value is NaN.
+
+    Example:
+        >>> smallest_by_image(torch.tensor([0.9, 0.4, 0.7]), torch.tensor([5, 5, 8]))
+        tensor([0.4000, 0.7000])
+    """
+    names, place = torch.unique(images, return_inverse=True)
+    smallest = column.new_full((len(names),), torch.inf)
+    return smallest.scatter_reduce(0, place, column, reduce="amin")
+
+
+class _Interactive(ConsensusIoU):
+    """Keeps every sample's cIoU: which samples share an image is known at the end."""
+
+    by_image = True
+    conditions: ClassVar[tuple[str, ...]] = (POSITIVE,)
+
+    columns: list[torch.Tensor]
+    images: list[torch.Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("columns", default=[], dist_reduce_fx="cat")
+        self.add_state("images", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self,
+        masks: torch.Tensor | None = None,
+        ground_truth: torch.Tensor | None = None,
+        undefined: torch.Tensor | None = None,
+        *,
+        column: torch.Tensor | None = None,
+        images: torch.Tensor | None = None,
+    ) -> None:
+        """Add samples, see `SampleMetric.update`.
+
+        Raises:
+            ValueError: without `images`, or without masks and column.
+        """
+        if images is None:
+            raise ValueError(f"Expected the image of each sample as `images` for {self.name}.")
+        found = self._column(masks, ground_truth, column)
+        if undefined is not None:
+            found = found.masked_fill(undefined, torch.nan)
+        found = found.to(self.total.device)
+        self.columns.append(found)
+        # as float64: torchmetrics gathers an empty process's states as floats
+        self.images.append(images.to(found))
+
+    def compute(self) -> torch.Tensor:
+        """The mean over images whose samples are all defined; NaN when there are none."""
+        if not len(self.columns):
+            return torch.tensor(torch.nan, dtype=torch.float64)
+        column, images = dim_zero_cat(self.columns), dim_zero_cat(self.images)
+        return self.from_column(smallest_by_image(column, images)).nanmean()
+
+
+class InteractiveIoU(_Interactive):
+    """IIoU: share of images of which every source reaches a cIoU of 0.5."""
+
+    name = "iiou"
+
+    @staticmethod
+    def from_column(column: torch.Tensor) -> torch.Tensor:
+        """1 where an image's smallest cIoU is >= 0.5, else 0; NaN stays NaN."""
+        return SuccessRate.from_column(column)
+
+
+class InteractiveAUC(_Interactive):
+    """IAUC: area under the share of images of which every source reaches 0, .05, ..., 1."""
+
+    name = "iauc"
+
+    @staticmethod
+    def from_column(column: torch.Tensor) -> torch.Tensor:
+        """See `vssl.metrics.auc.area_of_success`, of an image's smallest cIoU."""
+        return AUC.from_column(column)

@@ -1,0 +1,78 @@
+"""Separation: how well the largest value of a map tells "it sounds here" from a negative.
+
+No threshold is involved: these say what any universal threshold could reach. A deaf model has
+AUROC 0.5 and overlap 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vssl.kernels import rank_statistics
+from vssl.metrics.base import Array
+from vssl.metrics.sets import Family, SetMetric, Values, ordered
+
+
+def separation(positives: Values, negatives: Values, weights: Array) -> Family:
+    """AUROC, average precision, FPR at 95 % TPR and overlap of positives against negatives.
+
+    Args:
+        positives: map maxima of positives.
+        negatives: map maxima of negatives.
+        weights: `[B, number of images]` whole numbers: how often each image counts.
+
+    Returns:
+        By metric name, `[B]`; NaN where either side is empty.
+    """
+    order, ends = ordered(positives, negatives)
+    positive = order < len(positives.value)
+    image = np.concatenate([positives.image, negatives.image])[order]
+    found = rank_statistics(ends, positive, image, weights)
+    return dict(zip(("auroc", "ap", "fpr95", "overlap"), found.T, strict=True))
+
+
+class _Separation(SetMetric):
+    @staticmethod
+    def family(positives: Values, negatives: Values, weights: Array) -> Family:
+        """See `separation`."""
+        return separation(positives, negatives, weights)
+
+
+class AUROC(_Separation):
+    """Area under the ROC curve: probability that a positive's maximum exceeds a negative's.
+
+    Ties count half.
+    """
+
+    name = "auroc"
+    higher_is_better = True
+
+
+class AveragePrecision(_Separation):
+    """Average precision of the positives: sum of precision times gain in recall, no interpolation.
+
+    Its value for a model that tells nothing apart is the share of positives, which differs between
+    one type of negatives (1/2) and the three together (1/4).
+    """
+
+    name = "ap"
+    higher_is_better = True
+
+
+class FPR95(_Separation):
+    """Share of negatives above the highest threshold that lets 95 % of the positives through."""
+
+    name = "fpr95"
+    higher_is_better = False
+
+
+class Overlap(_Separation):
+    """Overlap of the two distributions: 1 - the largest difference TPR - FPR of any threshold.
+
+    It is the least sum of missed positives and accepted negatives, as shares: 1 minus the (one-
+    sided) Kolmogorov-Smirnov distance. Equals the shared area of the two densities where they cross
+    once, and needs no bins.
+    """
+
+    name = "overlap"
+    higher_is_better = False

@@ -1,0 +1,161 @@
+"""The contract of metrics of a whole set that are no means of per-sample values."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from vssl.metrics.base import Array, Index, MapMetric
+from vssl.types import POSITIVE
+
+MAP_MAXIMUM = "map_maximum"
+"""Column that every scores file has: the largest value of a map.
+
+Of the native similarity map; of the upsampled mix for object-guided maps.
+"""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a set metric looks at in one draw of one audio condition.
+
+    Attributes:
+        value: `[N]` the metric's column, without NaN.
+        image: `[N]` number of each sample's image, for resampling.
+        success: `[N]` whether the sample's cIoU reaches 0.5; empty where no threshold is involved.
+    """
+
+    value: Array
+    image: Index
+    success: npt.NDArray[np.bool_]
+
+
+def joined(values: Sequence[Values]) -> Values:
+    """Several conditions' values as one."""
+    return Values(
+        np.concatenate([np.empty(0), *(v.value for v in values)]),
+        np.concatenate([np.empty(0, np.int64), *(v.image for v in values)]),
+        np.concatenate([np.empty(0, np.bool_), *(v.success for v in values)]),
+    )
+
+
+Family = Mapping[str, Array]
+"""Name of a metric -> its value `[B]` under each weighting of the images."""
+
+
+class SetMetric(Metric, ABC):
+    """A number of all positives and all negatives of a type together.
+
+    Several metrics may come from one `family`, which finds all of them in one pass. With several
+    draws, it is the mean over the draws' values.
+
+    Attributes:
+        name: the metric's name, and its key in the family.
+        column: column of the scores that it looks at.
+        map_metrics: map metrics that must be measured for it.
+        by_threshold: whether cIoU under a threshold policy is involved.
+        on_positives: whether it is of the positives alone, rather than of positives against each
+            type of negatives, and against the paper's three together.
+    """
+
+    name: ClassVar[str]
+    column: ClassVar[str] = MAP_MAXIMUM
+    map_metrics: ClassVar[tuple[type[MapMetric], ...]] = ()
+    by_threshold: ClassVar[bool] = False
+    on_positives: ClassVar[bool] = False
+    higher_is_better: bool
+    is_differentiable = False
+    full_state_update = False
+
+    values: list[torch.Tensor]
+    positives: list[torch.Tensor]
+    draws: list[torch.Tensor]
+    successes: list[torch.Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("values", "positives", "draws", "successes"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    @staticmethod
+    @abstractmethod
+    def family(positives: Values, negatives: Values, weights: Array) -> Family:
+        """The metrics of a family.
+
+        Args:
+            positives: one draw of the positives.
+            negatives: one draw of the negatives; of all types where they are taken together.
+            weights: `[B, number of images]` whole numbers: how often each image counts.
+        """
+
+    def update(
+        self,
+        values: torch.Tensor,
+        *,
+        positive: bool,
+        draw: int = 0,
+        success: torch.Tensor | None = None,
+    ) -> None:
+        """Add samples.
+
+        Args:
+            values: `[N]` of the metric's column; NaN is left out.
+            positive: whether they are positives or negatives.
+            draw: index of the draw.
+            success: `[N]` whether cIoU reaches 0.5, for metrics with a threshold.
+        """
+        found = values.double().to(self.device)
+        self.values.append(found)
+        # all as float64: torchmetrics gathers an empty process's states as floats
+        self.positives.append(torch.full_like(found, float(positive)))
+        self.draws.append(torch.full_like(found, float(draw)))
+        self.successes.append(torch.zeros_like(found) if success is None else success.to(found))
+
+    def compute(self) -> torch.Tensor:
+        """The mean over draws; NaN when positives or negatives are missing."""
+        if not len(self.values):
+            return torch.tensor(torch.nan, dtype=torch.float64)
+        value, positive, draw, success = (
+            dim_zero_cat(state).numpy(force=True)
+            for state in (self.values, self.positives, self.draws, self.successes)
+        )
+        defined = ~np.isnan(value)
+
+        def chosen(rows: npt.NDArray[np.bool_]) -> Values:
+            kept = rows & defined
+            image = np.zeros(int(kept.sum()), np.int64)
+            return Values(value[kept], image, success[kept] > 0)
+
+        ones = np.ones((1, 1))
+        wanted = positive == (1 if self.on_positives else 0)
+        found = [
+            self.family(chosen(positive == 1), chosen((positive == 0) & (draw == d)), ones)
+            for d in np.unique(draw[wanted])
+        ]
+        return torch.tensor(np.mean([each[self.name][0] for each in found] or [np.nan]))
+
+    @classmethod
+    def applies_to(cls, condition: str) -> bool:
+        """Whether the metric is reported for an audio condition, or for `all`."""
+        return (condition == POSITIVE) == cls.on_positives
+
+
+def ordered(positives: Values, negatives: Values) -> tuple[Index, Index]:
+    """Order of positives and negatives from the largest value, and where ties end.
+
+    Returns:
+        `[M]` positions in the positives followed by the negatives, and `[K]` end of each run of
+        equal values.
+    """
+    values = np.concatenate([positives.value, negatives.value])
+    order = np.argsort(-values, kind="stable")
+    changes = np.flatnonzero(np.diff(values[order]))
+    return order, np.append(changes + 1, len(values)) if len(values) else changes

@@ -1,0 +1,300 @@
+"""Scores to numbers: means over samples and draws, set metrics and combinations, resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric, SwapMetric
+from vssl.metrics.ciou import SUCCESS, ConsensusIoU
+from vssl.metrics.sets import Family, SetMetric, Values, joined
+from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
+from vssl.records.score import AnyMetric, condition_pairs
+from vssl.records.scores import Part, Scores
+from vssl.records.uncertainty import ImageBootstrap
+from vssl.thresholds.base import EACH_MAP
+from vssl.types import POSITIVE
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+NEGATIVE_TYPES = ("silence", "noise", "offscreen")
+"""The three negatives of the paper, over which F_LOC and F_AUC average."""
+
+_SUCCESS_COLUMN = ConsensusIoU.column
+
+ALL_NEGATIVES = "all"
+"""Condition under which numbers over all three negative types are reported."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number with its spread.
+
+    Attributes:
+        metric: what it is.
+        condition: audio condition, a pair of them (`positive-silence`), or `all`.
+        value: over samples within each draw, then the mean over draws.
+        per_draw: `[D]` the same within each draw.
+        resampled: `[B]` bootstrap resamples of `value`.
+        n: number of samples (of images, for metrics by image) with a defined value in some draw.
+        n_undefined: values left out.
+    """
+
+    metric: MeanMetric | SetMetric | CombinedMetric
+    condition: str
+    value: float
+    per_draw: Array
+    resampled: Array
+    n: int
+    n_undefined: int
+
+
+def numbers_of(
+    scores: Scores,
+    part: Part,
+    metrics: Sequence[AnyMetric],
+    bootstrap: ImageBootstrap,
+    *,
+    rows: Index | None = None,
+) -> list[Number]:
+    """All numbers of one map variant and threshold policy, in the order of the metrics.
+
+    Metrics that need no threshold belong to policy `none`, the others to every other policy;
+    combined metrics want one threshold for positives and negatives, so that they are not reported
+    where every map has its own.
+
+    Args:
+        scores: the run's scores.
+        part: map variant and policy.
+        metrics: what to report, as far as it was measured.
+        bootstrap: over the images of the samples.
+        rows: samples to report on; None for all. The bootstrap is of these.
+    """
+    table = _Table(scores, part, bootstrap, rows)
+    means: dict[tuple[str, str], Number] = {}
+    found: list[Number] = []
+    sets = table.sets([m for m in metrics if isinstance(m, SetMetric)])
+    for metric in metrics:
+        if isinstance(metric, MeanMetric):
+            new = table.means(metric)
+            means |= {(metric.name, number.condition): number for number in new}
+            found += new
+        elif isinstance(metric, SetMetric):
+            found += sets.get(metric.name, [])
+    for metric in metrics:
+        if isinstance(metric, CombinedMetric) and part.threshold_source != EACH_MAP:
+            found += combined_numbers(metric, means)
+    order = {id(metric): place for place, metric in enumerate(metrics)}
+    return sorted(found, key=lambda number: order[id(number.metric)])
+
+
+def mean_number(
+    metric: MeanMetric, condition: str, column: Array, bootstrap: ImageBootstrap
+) -> Number:
+    """The mean of a metric's column `[N, D]` (NaN where undefined) with its bootstrap."""
+    reduced = bootstrap.smallest_by_image(column) if metric.by_image else column
+    values = metric.from_column(torch.from_numpy(reduced.flatten())).numpy().reshape(reduced.shape)
+    over_draws = bootstrap.means_over_images if metric.by_image else bootstrap.means
+    defined = ~np.isnan(values)
+    per_draw = nanmean(values, axis=0)
+    return Number(
+        metric=metric,
+        condition=condition,
+        value=float(nanmean(per_draw)),
+        per_draw=per_draw,
+        resampled=nanmean(over_draws(values), axis=1),
+        n=int(defined.any(axis=1).sum()),
+        n_undefined=int((~defined).sum()),
+    )
+
+
+class _Table:
+    """One part of the scores, restricted to some samples."""
+
+    def __init__(
+        self, scores: Scores, part: Part, bootstrap: ImageBootstrap, rows: Index | None
+    ) -> None:
+        self._scores = scores
+        self._part = part
+        self._bootstrap = bootstrap
+        self._rows = rows
+        self._names = scores.conditions(part)
+
+    def column(self, condition: str, column: str, part: Part | None = None) -> Array:
+        values = self._scores.values(part or self._part, condition, column)
+        return values if self._rows is None else values[self._rows]
+
+    def means(self, metric: MeanMetric) -> list[Number]:
+        """A mean metric under every condition that it applies to."""
+        if isinstance(metric, MapMetric) != (self._part.threshold_policy == NO_POLICY):
+            return []
+        if isinstance(metric, PairMetric):
+            return self._pairs(metric)
+        if metric.column not in self._scores.columns:
+            return []
+        if isinstance(metric, SwapMetric):
+            return self._swaps(metric)
+        return [
+            mean_number(metric, name, self.column(name, metric.column), self._bootstrap)
+            for name in self._names
+            if metric.applies_to(name)
+        ]
+
+    def _swaps(self, metric: SwapMetric) -> list[Number]:
+        """Over the positives whose image shows other objects; nothing where there are none."""
+        asked = self._scores.asked(self._part, POSITIVE, metric.column)
+        asked = asked if self._rows is None else asked[self._rows]
+        if not asked.any():
+            return []
+        column = self.column(POSITIVE, metric.column)
+        number = mean_number(metric, POSITIVE, column, self._bootstrap)
+        return [replace(number, n_undefined=int(np.isnan(column[asked]).sum()))]
+
+    def _pairs(self, metric: PairMetric) -> list[Number]:
+        draws = {name: self._scores.draws(self._part, name) for name in self._names}
+        pairings = [(name, draw) for name in self._names for draw in range(draws[name])]
+        found = []
+        for partner, condition in condition_pairs(pairings):
+            column = pair_column(metric.column, partner)
+            if column in self._scores.columns:
+                both = sorted((partner, condition), key=self._names.index)
+                values = self.column(condition, column)
+                found.append(mean_number(metric, "-".join(both), values, self._bootstrap))
+        return found
+
+    def sets(self, metrics: Sequence[SetMetric]) -> dict[str, list[Number]]:
+        """Set metrics by name; those of one family are found together."""
+        by_threshold = self._part.threshold_policy != NO_POLICY
+        families: dict[Callable[..., Family], list[SetMetric]] = {}
+        for metric in metrics:
+            needed = {metric.column, *([_SUCCESS_COLUMN] if by_threshold else [])}
+            if metric.by_threshold == by_threshold and needed <= set(self._scores.columns):
+                families.setdefault(metric.family, []).append(metric)
+        found: dict[str, list[Number]] = {metric.name: [] for metric in metrics}
+        for members in families.values():
+            for condition, negatives in self._groups(members[0]).items():
+                for number in self._family(members, condition, negatives):
+                    found[number.metric.name].append(number)
+        return found
+
+    def _groups(self, metric: SetMetric) -> dict[str, list[str]]:
+        """By reported condition: the audio conditions that are the negatives."""
+        if metric.on_positives:
+            return {POSITIVE: []}
+        negatives = [name for name in self._names if name != POSITIVE]
+        groups = {name: [name] for name in negatives}
+        if set(NEGATIVE_TYPES) <= set(negatives):
+            groups[ALL_NEGATIVES] = list(NEGATIVE_TYPES)
+        return groups
+
+    def _family(
+        self, members: Sequence[SetMetric], condition: str, negatives: Sequence[str]
+    ) -> list[Number]:
+        """The members' numbers: of every draw, then over draws."""
+        metric = members[0]
+        plain = Part(self._part.map_variant, NO_POLICY, NO_THRESHOLD)
+        columns = {n: self.column(n, metric.column, plain) for n in (POSITIVE, *negatives)}
+        success = np.zeros(columns[POSITIVE].shape, bool)
+        if metric.by_threshold:
+            success = self.column(POSITIVE, _SUCCESS_COLUMN) >= SUCCESS
+        weights = np.ones((1, self._bootstrap.images))
+        if self._bootstrap.images > 1:  # a single image says nothing about the spread over images
+            weights = np.concatenate([weights, self._bootstrap.weights])
+
+        def one_draw(draw: int) -> Family:
+            found = [self._draw(columns[name], draw) for name in negatives]
+            return metric.family(
+                self._draw(columns[POSITIVE], draw, success), joined(found), weights
+            )
+
+        counts = [columns[name].shape[1] for name in negatives or (POSITIVE,)]
+        draws = min((count for count in counts if count > 1), default=1)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            families = list(pool.map(one_draw, range(draws)))
+        numbers = []
+        for member in members:
+            found = np.stack([family[member.name] for family in families], axis=1)
+            numbers.append(
+                Number(
+                    metric=member,
+                    condition=condition,
+                    value=float(nanmean(found[0])),
+                    per_draw=found[0],
+                    resampled=nanmean(found[1:], axis=1),
+                    n=int((~np.isnan(columns[POSITIVE])).any(axis=1).sum()),
+                    n_undefined=sum(int(np.isnan(c).sum()) for c in columns.values()),
+                )
+            )
+        return numbers
+
+    def _draw(
+        self, column: Array, draw: int, success: npt.NDArray[np.bool_] | None = None
+    ) -> Values:
+        """One draw of a column `[N, D]`, the first where it has only one."""
+        place = min(draw, column.shape[1] - 1)
+        value = column[:, place]
+        kept = ~np.isnan(value)
+        reached = np.zeros_like(kept) if success is None else success[:, place]
+        return Values(value[kept], self._bootstrap.image[kept], reached[kept])
+
+
+def combined_numbers(
+    metric: CombinedMetric, means: Mapping[tuple[str, str], Number]
+) -> list[Number]:
+    """A combined metric for each negative type, and over the paper's three where all are there.
+
+    Args:
+        metric: the metric.
+        means: mean metrics by (name, condition).
+    """
+    positive = means.get((metric.positive, POSITIVE))
+    negatives = {
+        c: m for (name, c), m in means.items() if name == metric.negative and c != POSITIVE
+    }
+    if positive is None:
+        return []
+    groups = {condition: {condition: mean} for condition, mean in negatives.items()}
+    if all(name in negatives for name in NEGATIVE_TYPES):
+        groups[ALL_NEGATIVES] = {name: negatives[name] for name in NEGATIVE_TYPES}
+    return [_combine(metric, condition, positive, members) for condition, members in groups.items()]
+
+
+def _combine(
+    metric: CombinedMetric, condition: str, positive: Number, negatives: Mapping[str, Number]
+) -> Number:
+    """Combine means; the spread is over the draws that all negatives with several draws have.
+
+    A negative with one draw meets every draw of the others. The value rests on all draws.
+    """
+    draws = min((len(m.per_draw) for m in negatives.values() if len(m.per_draw) > 1), default=1)
+    return Number(
+        metric=metric,
+        condition=condition,
+        value=float(
+            metric.combine(
+                np.asarray(positive.value), {c: np.asarray(m.value) for c, m in negatives.items()}
+            )
+        ),
+        per_draw=metric.combine(
+            np.broadcast_to(positive.per_draw[:draws], draws),
+            {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()},
+        ),
+        resampled=metric.combine(
+            positive.resampled, {c: m.resampled for c, m in negatives.items()}
+        ),
+        n=positive.n,
+        n_undefined=positive.n_undefined + sum(m.n_undefined for m in negatives.values()),
+    )
+
+
+def nanmean(values: Array, axis: int | None = None) -> Array:
+    """Mean without NaN; NaN, without a warning, where nothing is left."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(defined, values, 0.0).sum(axis=axis) / defined.sum(axis=axis))
