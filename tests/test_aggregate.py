@@ -32,8 +32,8 @@ from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize, summary_key
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
-from vssl.records.schema import RECORDS, SUMMARY
 from vssl.records.fit import fit_policies
+from vssl.records.schema import RECORDS, SUMMARY
 from vssl.records.score import score_records
 from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance, records_table
 from vssl.records.uncertainty import ImageBootstrap

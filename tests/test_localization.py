@@ -27,8 +27,8 @@ from vssl.maps import consensus_map
 from vssl.models.base import LocalizationModel
 from vssl.records.aggregate import summary_key
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
-from vssl.records.localization import Localization
 from vssl.records.fit import fit_policies
+from vssl.records.localization import Localization
 from vssl.records.store import read_provenance
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.released import ReleasedThreshold
