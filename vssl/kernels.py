@@ -374,7 +374,7 @@ def binarize_native(
     others: Float32,
     place: Int64,
     mix: tuple[float, float, float],
-    constants: Float32,
+    levels: Float32,
     ranks: Int64,
     quarter: int,
 ) -> tuple[Bits, Float32, Float32, Float64]:
@@ -388,39 +388,39 @@ def binarize_native(
         others: `[M, H * W]` upsampled object maps; M = 0 for maps that are not mixed.
         place: `[N]` object map of each map.
         mix: low, high and weight, see `blend`.
-        constants: `[T]` thresholds that all maps share.
-        ranks: `[N, R]`: thresholds that are the k-th largest pixel of the map, k from 1.
+        levels: `[T, N]` thresholds, as far as they are known.
+        ranks: `[T, N]` where above 0, the threshold is the k-th largest pixel of the map instead.
         quarter: number of pixels whose mean is wanted.
 
     Returns:
-        Masks `[T + R, N, W]` as in `pack_above`, their thresholds `[T + R, N]`, each map's largest
-        pixel `[N]` and the mean of its `quarter` largest pixels `[N]`. For a map that holds NaN the
-        masks are empty, the rest of its numbers NaN but for the constants.
+        Masks `[T, N, W]` as in `pack_above`, their thresholds `[T, N]`, each map's largest pixel
+        `[N]` and the mean of its `quarter` largest pixels `[N]`. For a map that holds NaN the masks
+        are empty, the rest of its numbers NaN but for the known thresholds.
     """
-    count = native.shape[0]
+    kinds, count = levels.shape
     height, width = rows[0].shape[0], columns[0].shape[0]
-    pixels, shared, kinds = height * width, constants.shape[0], constants.shape[0] + ranks.shape[1]
+    pixels = height * width
     masks = np.zeros((kinds, count, (pixels + _WORD - 1) // _WORD), np.uint64)
-    levels = np.full((kinds, count), np.nan, np.float32)
+    thresholds = np.where(ranks > 0, np.float32(np.nan), levels)
     largest = np.full(count, np.nan, np.float32)
     confidence = np.full(count, np.nan)
     wide, found = np.empty((native.shape[1], width), np.float32), np.empty(_WORD, np.float32)
     square = np.empty((height, width), np.float32)
     row = square.reshape(pixels)
     for n in range(count):
-        levels[:shared, n] = constants
         _upsample(native[n], rows, columns, fused, wide, square)
         if others.shape[0]:
             _blend(row, others[place[n]], mix[0], mix[1], mix[2])
         if _holds_nan(row):
             continue
         largest[n] = _largest(row)
-        for r in range(ranks.shape[1]):
-            levels[shared + r, n] = _kth_largest(row, ranks[n, r], found)
+        for k in range(kinds):
+            if ranks[k, n] > 0:
+                thresholds[k, n] = _kth_largest(row, ranks[k, n], found)
         top = np.float64(_kth_largest(row, quarter, found))
         confidence[n] = _mean_above(row, top, quarter)
-        _pack(row, levels[:, n].copy(), masks[:, n])
-    return masks, levels, largest, confidence
+        _pack(row, thresholds[:, n].copy(), masks[:, n])
+    return masks, thresholds, largest, confidence
 
 
 @_compiled

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig
+from rich.console import Console
 
+from vssl.checks import check_choice
 from vssl.commands.app import run_app
 from vssl.commands.run_folder import alone_in, mark_rescored
 from vssl.commands.score import announce, score_run
-from vssl.records.files import RECORDS_FILE
+from vssl.records.files import RECORDS_FILE, RELEASED_FILE, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +32,36 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame:
 
     folder = Path(config.run).expanduser().absolute()
     read_provenance(folder / RECORDS_FILE)
+    if config.export is not None:
+        check_choice(config.export, ("released",), name="export")
     with alone_in(folder):
+        if config.export is not None:
+            _export_released(folder)
         score_run(config, folder, keep=True)
         mark_rescored(folder)
     return announce(folder)
+
+
+def _export_released(folder: Path) -> None:
+    """Write the metrics file of the authors' released code."""
+    from vssl.records.released import released_metrics
+    from vssl.records.store import read_provenance
+
+    metrics = released_metrics(folder)
+    provenance = read_provenance(folder / RECORDS_FILE)
+    # JSON has no NaN: null stands for what is undefined
+    defined = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+    write_text(folder / RELEASED_FILE, json.dumps(defined, indent=1))
+    console = Console()
+    console.print(
+        f"{len(metrics)} values under the authors' names: {folder / RELEASED_FILE}", soft_wrap=True
+    )
+    if provenance["prior"] is None:
+        console.print("without the names that end in OGL: evaluate with prior=object_guided")
+    if provenance["protocol"] != "released":
+        console.print(
+            f"the run is of protocol {provenance['protocol']}: their code would give other values"
+        )
 
 
 if __name__ == "__main__":

@@ -19,12 +19,18 @@ from vssl.records.files import (
     LEFT_OUT_FILE,
     MANIFEST_FILE,
     RECORDS_FILE,
+    RELEASED_FILE,
     RUN_FILE,
     SCORES_FILE,
     SUMMARY_FILE,
     write_text,
 )
 from vssl.records.fingerprint import config_hash
+
+_RESULTS = (
+    *(RUN_FILE, SUMMARY_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
+    *(MANIFEST_FILE, LEFT_OUT_FILE),
+)
 
 
 def is_first_process() -> bool:
@@ -88,7 +94,7 @@ def write_run_file(config: DictConfig, folder: Path, identity_hash: str) -> None
 
 def discard_results(folder: Path) -> None:
     """The run in this folder is about to be replaced: nothing of it may be taken for the new."""
-    for name in (RUN_FILE, SUMMARY_FILE, SCORES_FILE, RECORDS_FILE, MANIFEST_FILE, LEFT_OUT_FILE):
+    for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
 
 

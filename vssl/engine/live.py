@@ -16,8 +16,8 @@ from vssl.metrics.base import MapMetric, MeanMetric, PairMetric, SampleMetric
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
 from vssl.metrics.detection import Confidence
 from vssl.metrics.sets import SetMetric
+from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY
-from vssl.records.score import condition_pairs
 from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import POSITIVE, ImageBatch
 

@@ -61,38 +61,71 @@ def binarize_records(
         truth: R ground truths, for policies that are oracles.
     """
     area = truth.anywhere.area
-    kinds = [(policy.constant(), policy.rank(area, _PIXELS)) for policy in policies]
-    by_number = all(
-        type(policy).threshold is ThresholdPolicy.threshold
-        and (value is not None or rank is not None)
-        for policy, (value, rank) in zip(policies, kinds, strict=True)
-    )
-    if localization.transform != "none" or not by_number:
+    levels = np.full((len(policies), len(rows)), np.nan, np.float32)
+    ranks = np.zeros((len(policies), len(rows)), np.int64)
+    by_number = localization.transform == "none"
+    for k, policy in enumerate(policies):
+        value, rank = policy.constant(), policy.rank(area, _PIXELS)
+        if type(policy).threshold is not ThresholdPolicy.threshold:
+            by_number = False
+        elif value is not None:
+            levels[k] = value
+        elif rank is not None:
+            ranks[k] = rank
+    if not by_number:
         return _from_maps(localization.maps(rows)[variant], policies, truth)
-    constants = {k: value for k, (value, _) in enumerate(kinds) if value is not None}
-    ranks = {
-        k: rank for k, (_, rank) in enumerate(kinds) if k not in constants and rank is not None
-    }
-    found = _from_native(
-        localization, rows, variant, list(constants.values()), list(ranks.values())
-    )
-    bits, thresholds, maximum, confidence = found
-    order = [*constants, *ranks]
-    masks = {k: PackedMasks(bits[place], _SHAPE) for place, k in enumerate(order)}
-    return Binarized(
-        [masks[k] for k in range(len(policies))],
-        thresholds[np.argsort(order)] if order else thresholds,
-        maximum,
-        confidence,
-    )
+    return binarize_at(localization, rows, variant, levels, ranks)
+
+
+def binarize_at(
+    localization: Localization,
+    rows: pa.RecordBatch,
+    variant: str,
+    levels: npt.NDArray[np.float32],
+    ranks: Index | None = None,
+) -> Binarized:
+    """Binarize maps that have no post-processing at thresholds of their own.
+
+    Args:
+        localization: how localization maps follow from records.
+        rows: R records.
+        variant: `av` or `ogl`.
+        levels: `[T, R]` thresholds.
+        ranks: `[T, R]` where above 0, the threshold is the k-th largest pixel instead.
+    """
+    ranks = np.zeros(levels.shape, np.int64) if ranks is None else ranks
+    native, conditions = native_maps(rows), rows.column("audio_condition").to_pylist()
+    rules = np.array([localization.upsampling[condition] for condition in conditions])
+    others, place = np.empty((0, _PIXELS), np.float32), np.zeros(len(rows), np.int64)
+    mix = (0.0, 1.0, 1.0)
+    if variant == OBJECT_GUIDED:
+        seen, where, mix = localization.objects(rows)
+        others, place = seen.flatten(1).contiguous().numpy(), where.numpy()
+    masks = np.empty((len(levels), len(rows), (_PIXELS + 63) // 64), np.uint64)
+    thresholds = np.empty(levels.shape, np.float32)
+    maximum, confidence = np.empty(len(rows), np.float32), np.empty(len(rows))
+    for rule in np.unique(rules):
+        chosen = np.flatnonzero(rules == rule)
+        vertical, horizontal = (
+            bilinear_places(side, EVALUATION_SIZE, str(rule)) for side in native.shape[1:]
+        )
+        found = binarize_native(
+            native[chosen], vertical, horizontal, rule == "opencv", others, place[chosen], mix,
+            levels[:, chosen], ranks[:, chosen], _PIXELS // 4,
+        )  # fmt: skip
+        if len(chosen) == len(rows):
+            masks, thresholds, maximum, confidence = found
+        else:
+            masks[:, chosen], thresholds[:, chosen], maximum[chosen], confidence[chosen] = found
+    return Binarized([PackedMasks(m, _SHAPE) for m in masks], thresholds, maximum, confidence)
 
 
 def guided_maxima(localization: Localization, rows: pa.RecordBatch) -> npt.NDArray[np.float64]:
     """Largest pixel of each record's object-guided map, `[R]`; NaN where a map holds NaN."""
     if localization.transform != "none":
         return localization.maps(rows)[OBJECT_GUIDED].amax(dim=(1, 2)).double().numpy()
-    _, _, maximum, _ = _from_native(localization, rows, OBJECT_GUIDED, [], [])
-    return maximum.astype(np.float64)
+    nothing = np.empty((0, len(rows)), np.float32)
+    return binarize_at(localization, rows, OBJECT_GUIDED, nothing).maximum.astype(np.float64)
 
 
 def _from_maps(
@@ -106,44 +139,3 @@ def _from_maps(
         maps.amax(dim=(1, 2)).numpy(),
         map_confidence(maps).numpy(),
     )
-
-
-def _from_native(
-    localization: Localization,
-    rows: pa.RecordBatch,
-    variant: str,
-    constants: Sequence[float],
-    ranks: Sequence[Index],
-) -> tuple[
-    npt.NDArray[np.uint64],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.float64],
-]:
-    """Masks `[T, R, W]`, thresholds `[T, R]`, maxima, confidences `[R]`: constants, then ranks."""
-    native, conditions = native_maps(rows), rows.column("audio_condition").to_pylist()
-    rules = np.array([localization.upsampling[condition] for condition in conditions])
-    others, place = np.empty((0, _PIXELS), np.float32), np.zeros(len(rows), np.int64)
-    mix = (0.0, 1.0, 1.0)
-    if variant == OBJECT_GUIDED:
-        seen, where, mix = localization.objects(rows)
-        others, place = seen.flatten(1).contiguous().numpy(), where.numpy()
-    by_rank = np.stack(ranks, axis=1) if ranks else np.empty((len(rows), 0), np.int64)
-    levels = np.array(constants, np.float32)
-    kinds = len(constants) + len(ranks)
-    masks = np.empty((kinds, len(rows), (_PIXELS + 63) // 64), np.uint64)
-    thresholds = np.empty((kinds, len(rows)), np.float32)
-    maximum, confidence = np.empty(len(rows), np.float32), np.empty(len(rows))
-    for rule in np.unique(rules):
-        chosen = np.flatnonzero(rules == rule)
-        vertical, horizontal = (
-            bilinear_places(side, EVALUATION_SIZE, str(rule)) for side in native.shape[1:]
-        )
-        found = binarize_native(
-            native[chosen], vertical, horizontal, rule == "opencv", others, place[chosen],
-            mix, levels, by_rank[chosen], _PIXELS // 4,
-        )  # fmt: skip
-        if len(chosen) == len(rows):
-            return found  # type: ignore[no-any-return]
-        masks[:, chosen], thresholds[:, chosen], maximum[chosen], confidence[chosen] = found
-    return masks, thresholds, maximum, confidence

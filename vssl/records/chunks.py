@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+
+from vssl.maps import consensus_map
+from vssl.masks import PackedTruth
+from vssl.types import POSITIVE
+
+Index = npt.NDArray[np.int64]
 
 Result = TypeVar("Result")
 
@@ -35,11 +45,11 @@ def sample_chunks(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch
             if last > 0 or not goes_on:
                 whole = [*left, batch.slice(0, last)] if last > 0 else left
                 if whole:
-                    yield _joined(whole)
+                    yield pa.concat_batches(whole)
                 left = []
             left.append(batch.slice(last))
     if left:
-        yield _joined(left)
+        yield pa.concat_batches(left)
 
 
 def sample_starts(rows: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -72,5 +82,147 @@ def in_threads(
         torch.set_num_threads(threads)
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return pa.concat_batches(batches)
+def run_pairings(records: Path) -> tuple[tuple[str, int], ...]:
+    """The (audio condition, draw) pairs of a run, which are the same for every sample."""
+    first = next(sample_chunks(records, ("audio_condition", "draw")))
+    stop = [*sample_starts(first)[1:], len(first)][0]
+    columns = (first.column(name)[:stop].to_pylist() for name in ("audio_condition", "draw"))
+    return tuple(zip(*columns, strict=True))
+
+
+def condition_pairs(pairings: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
+    """Pairs (partner, condition) of audio conditions whose masks are compared.
+
+    The comparison stands in the rows of `condition`: of two conditions the one with more draws, or
+    the later one. A partner with one draw meets every draw; with several, draws meet their like.
+    """
+    names = list(dict.fromkeys(name for name, _ in pairings))
+    draws = {name: sum(n == name for n, _ in pairings) for name in names}
+    return [
+        (second, first) if draws[first] > draws[second] else (first, second)
+        for place, second in enumerate(names)
+        for first in names[:place]
+    ]
+
+
+Objects = tuple[list[Any], list[float]]
+"""Boxes and their weights."""
+
+
+def other_objects(records: Path) -> dict[str, list[Objects]]:
+    """For each sample whose image shows other samples' objects too: those objects."""
+    columns = ["sample_id", "image_group", "boxes", "box_weights"]
+    filters = pc.field("audio_condition") == POSITIVE
+    rows = pq.read_table(records, columns=columns, filters=filters).to_pylist()
+    by_image: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_image.setdefault(row["image_group"], []).append(row)
+    return {
+        row["sample_id"]: others
+        for row in rows
+        if (
+            others := [
+                (other["boxes"], other["box_weights"])
+                for other in by_image[row["image_group"]]
+                if other["boxes"] != row["boxes"]
+            ]
+        )
+    }
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Records of whole samples, with what their rows share.
+
+    Attributes:
+        rows: R records of S samples.
+        starts: `[S]` first row of each sample.
+        sample: `[R]` sample of each row.
+        truths: the samples' S ground truths.
+        conditions: `[R]` audio condition of each row.
+        draws: `[R]` draw of each row.
+    """
+
+    rows: pa.RecordBatch
+    starts: Index
+    sample: Index
+    truths: PackedTruth
+    conditions: npt.NDArray[np.str_]
+    draws: Index
+
+    @classmethod
+    def of(cls, rows: pa.RecordBatch) -> Chunk:
+        """The chunk of some records with boxes."""
+        starts = sample_starts(rows)
+        sample = np.zeros(len(rows), np.int64)
+        sample[starts[1:]] = 1
+        objects = rows.select(["boxes", "box_weights"]).take(pa.array(starts)).to_pylist()
+        return cls(
+            rows=rows,
+            starts=starts,
+            sample=sample.cumsum(),
+            truths=_packed([(each["boxes"], each["box_weights"]) for each in objects]),
+            conditions=rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
+            draws=rows.column("draw").to_numpy().astype(np.int64),
+        )
+
+    @cached_property
+    def truth(self) -> PackedTruth:
+        """Ground truth of each row."""
+        return self.truths[self.sample]
+
+    @cached_property
+    def positives(self) -> Index:
+        """Rows in which the image's own sound plays."""
+        return np.flatnonzero(self.conditions == POSITIVE)
+
+    def rows_of(self, condition: str) -> Index:
+        """Rows of an audio condition, `[S, D]`: one line for each sample, its draws in order."""
+        rows = np.flatnonzero(self.conditions == condition)
+        order = np.lexsort((self.draws[rows], self.sample[rows]))
+        return rows[order].reshape(len(self.starts), -1)
+
+    @cached_property
+    def pairs(self) -> dict[str, tuple[Index, Index]]:
+        """Rows whose masks are compared: by partner condition, rows and the partner's rows."""
+        place = {
+            key: row
+            for row, key in enumerate(
+                zip(
+                    self.sample.tolist(), self.conditions.tolist(), self.draws.tolist(), strict=True
+                )
+            )
+        }
+        pairings = list(dict.fromkeys((name, draw) for _, name, draw in place))
+        several = {name for name, draw in pairings if draw > 0}
+        found: dict[str, tuple[Index, Index]] = {}
+        partners: dict[str, list[tuple[int, int]]] = {}
+        for partner, condition in condition_pairs(pairings):
+            pairs = partners.setdefault(partner, [])
+            for (sample, name, draw), row in place.items():
+                met = place.get((sample, partner, draw if partner in several else 0))
+                if name == condition and met is not None:
+                    pairs.append((row, met))
+        for partner, pairs in partners.items():
+            both = np.array(pairs, np.int64).reshape(-1, 2)
+            found[partner] = (both[:, 0].copy(), both[:, 1].copy())
+        return found
+
+    def swaps(self, others: Mapping[str, Sequence[Objects]]) -> tuple[Index, PackedTruth] | None:
+        """Positives whose image shows other objects: rows, and one other object's truth for each.
+
+        A row with several other objects comes several times.
+        """
+        names = self.rows.column("sample_id").take(pa.array(self.positives)).to_pylist()
+        found = [
+            (row, other)
+            for row, name in zip(self.positives.tolist(), names, strict=True)
+            for other in others.get(name, ())
+        ]
+        if not found:
+            return None
+        return np.array([row for row, _ in found]), _packed([other for _, other in found])
+
+
+def _packed(objects: Sequence[Objects]) -> PackedTruth:
+    return PackedTruth.of(torch.stack([consensus_map(*each) for each in objects]))

@@ -13,6 +13,7 @@ SCORES_FILE = "scores.parquet"
 SUMMARY_FILE = "summary.parquet"
 MANIFEST_FILE = "negatives_manifest.csv"
 LEFT_OUT_FILE = "left_out.csv"
+RELEASED_FILE = "released_metrics.json"
 RUN_FILE = "run.json"
 """Written last: a folder that has it holds a finished run."""
 

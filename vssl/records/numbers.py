@@ -13,8 +13,9 @@ import torch
 from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric, SwapMetric
 from vssl.metrics.ciou import SUCCESS, ConsensusIoU
 from vssl.metrics.sets import Family, SetMetric, Values, joined
+from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
-from vssl.records.score import AnyMetric, condition_pairs
+from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import EACH_MAP

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import torch
 
-from vssl.maps import consensus_map
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import (
     CombinedMetric,
@@ -27,13 +21,20 @@ from vssl.metrics.base import (
 )
 from vssl.metrics.sets import MAP_MAXIMUM, SetMetric
 from vssl.records.binarize import Binarized, binarize_records
-from vssl.records.chunks import in_threads, sample_chunks, sample_starts
+from vssl.records.chunks import (
+    Chunk,
+    Objects,
+    condition_pairs,
+    in_threads,
+    other_objects,
+    run_pairings,
+    sample_chunks,
+)
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.types import POSITIVE
 
 AnyMetric = MeanMetric | SetMetric | CombinedMetric
 
@@ -78,7 +79,7 @@ def score_records(
         localization=Localization.of(provenance),
         fitted=fitted,
         measured=measured,
-        others=_other_objects(path) if measured.of_swaps else {},
+        others=other_objects(path) if measured.of_swaps else {},
         schema=schema,
     )
     with AtomicParquetWriter(output, schema, provenance) as writer:
@@ -127,134 +128,6 @@ class Measured:
         )
 
 
-def run_pairings(records: Path) -> tuple[tuple[str, int], ...]:
-    """The (audio condition, draw) pairs of a run, which are the same for every sample."""
-    first = next(sample_chunks(records, ("audio_condition", "draw")))
-    stop = [*sample_starts(first)[1:], len(first)][0]
-    columns = (first.column(name)[:stop].to_pylist() for name in ("audio_condition", "draw"))
-    return tuple(zip(*columns, strict=True))
-
-
-def condition_pairs(pairings: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
-    """Pairs (partner, condition) of audio conditions whose masks are compared.
-
-    The comparison stands in the rows of `condition`: of two conditions the one with more draws, or
-    the later one. A partner with one draw meets every draw; with several, draws meet their like.
-    """
-    names = list(dict.fromkeys(name for name, _ in pairings))
-    draws = {name: sum(n == name for n, _ in pairings) for name in names}
-    return [
-        (second, first) if draws[first] > draws[second] else (first, second)
-        for place, second in enumerate(names)
-        for first in names[:place]
-    ]
-
-
-Objects = tuple[list[Any], list[float]]
-"""Boxes and their weights."""
-
-
-def _other_objects(records: Path) -> dict[str, list[Objects]]:
-    """For each sample whose image shows other samples' objects too: those objects."""
-    columns = ["sample_id", "image_group", "boxes", "box_weights"]
-    filters = pc.field("audio_condition") == POSITIVE
-    rows = pq.read_table(records, columns=columns, filters=filters).to_pylist()
-    by_image: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_image.setdefault(row["image_group"], []).append(row)
-    return {
-        row["sample_id"]: others
-        for row in rows
-        if (
-            others := [
-                (other["boxes"], other["box_weights"])
-                for other in by_image[row["image_group"]]
-                if other["boxes"] != row["boxes"]
-            ]
-        )
-    }
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Records of whole samples, with what their rows share."""
-
-    rows: pa.RecordBatch
-    sample: Index  # [R] sample of each row
-    truths: PackedTruth  # of each sample
-    conditions: npt.NDArray[np.str_]  # [R]
-    draws: Index  # [R]
-
-    @classmethod
-    def of(cls, rows: pa.RecordBatch) -> _Chunk:
-        starts = sample_starts(rows)
-        sample = np.zeros(len(rows), np.int64)
-        sample[starts[1:]] = 1
-        objects = rows.select(["boxes", "box_weights"]).take(pa.array(starts)).to_pylist()
-        return cls(
-            rows=rows,
-            sample=sample.cumsum(),
-            truths=_packed([(each["boxes"], each["box_weights"]) for each in objects]),
-            conditions=rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
-            draws=rows.column("draw").to_numpy().astype(np.int64),
-        )
-
-    @cached_property
-    def truth(self) -> PackedTruth:
-        """Ground truth of each row."""
-        return self.truths[self.sample]
-
-    @cached_property
-    def positives(self) -> Index:
-        """Rows in which the image's own sound plays."""
-        return np.flatnonzero(self.conditions == POSITIVE)
-
-    @cached_property
-    def pairs(self) -> dict[str, tuple[Index, Index]]:
-        """Rows whose masks are compared: by partner condition, rows and the partner's rows."""
-        place = {
-            key: row
-            for row, key in enumerate(
-                zip(
-                    self.sample.tolist(), self.conditions.tolist(), self.draws.tolist(), strict=True
-                )
-            )
-        }
-        pairings = list(dict.fromkeys((name, draw) for _, name, draw in place))
-        several = {name for name, draw in pairings if draw > 0}
-        found: dict[str, tuple[Index, Index]] = {}
-        partners: dict[str, list[tuple[int, int]]] = {}
-        for partner, condition in condition_pairs(pairings):
-            pairs = partners.setdefault(partner, [])
-            for (sample, name, draw), row in place.items():
-                met = place.get((sample, partner, draw if partner in several else 0))
-                if name == condition and met is not None:
-                    pairs.append((row, met))
-        for partner, pairs in partners.items():
-            both = np.array(pairs, np.int64).reshape(-1, 2)
-            found[partner] = (both[:, 0].copy(), both[:, 1].copy())
-        return found
-
-    def swaps(self, others: Mapping[str, Sequence[Objects]]) -> tuple[Index, PackedTruth] | None:
-        """Positives whose image shows other objects: rows, and one other object's truth for each.
-
-        A row with several other objects comes several times.
-        """
-        names = self.rows.column("sample_id").take(pa.array(self.positives)).to_pylist()
-        found = [
-            (row, other)
-            for row, name in zip(self.positives.tolist(), names, strict=True)
-            for other in others.get(name, ())
-        ]
-        if not found:
-            return None
-        return np.array([row for row, _ in found]), _packed([other for _, other in found])
-
-
-def _packed(objects: Sequence[Objects]) -> PackedTruth:
-    return PackedTruth.of(torch.stack([consensus_map(*each) for each in objects]))
-
-
 @dataclass(frozen=True)
 class _Scorer:
     """Scores chunks of records; threads share it."""
@@ -267,7 +140,7 @@ class _Scorer:
 
     def __call__(self, rows: pa.RecordBatch) -> pa.Table:
         """The rows of the scores file that some records give."""
-        chunk = _Chunk.of(rows)
+        chunk = Chunk.of(rows)
         swaps = chunk.swaps(self.others)
         tables = []
         for variant in self.localization.variants:
@@ -293,7 +166,7 @@ class _Scorer:
                 tables.append(self._table(chunk, (variant, each.policy.name, each.source), found))
         return pa.concat_tables(tables)
 
-    def _of_maps(self, chunk: _Chunk, variant: str, binarized: Binarized) -> dict[str, Array]:
+    def _of_maps(self, chunk: Chunk, variant: str, binarized: Binarized) -> dict[str, Array]:
         """Columns that need no threshold."""
         columns = {}
         for metric in self.measured.of_maps:
@@ -313,7 +186,7 @@ class _Scorer:
 
     def _of_masks(
         self,
-        chunk: _Chunk,
+        chunk: Chunk,
         masks: PackedMasks,
         swaps: tuple[Index, PackedTruth] | None,
         undefined: npt.NDArray[np.bool_],
@@ -342,7 +215,7 @@ class _Scorer:
         return columns
 
     def _table(
-        self, chunk: _Chunk, key: tuple[str, str, str], columns: Mapping[str, Array]
+        self, chunk: Chunk, key: tuple[str, str, str], columns: Mapping[str, Array]
     ) -> pa.Table:
         """Rows of one map variant and policy."""
         count = len(chunk.rows)

@@ -61,9 +61,7 @@ class ImageBootstrap:
 
     def smallest_by_image(self, values: Array) -> Array:
         """Smallest value over the samples of each image, `[N, D]` to `[G, D]`; NaN stays NaN."""
-        smallest = np.full((self.images, values.shape[1]), np.inf)
-        np.minimum.at(smallest, self.image, values)
-        return smallest
+        return smallest_in_group(values, self.image)
 
     def _ratio(self, sums: Array, counts: Array) -> Array:
         if self.images < 2:
@@ -77,6 +75,14 @@ class ImageBootstrap:
         sums = np.zeros((self.images, values.shape[1]))
         np.add.at(sums, self.image, values)
         return sums
+
+
+def smallest_in_group(values: Array, group: npt.NDArray[np.int64]) -> Array:
+    """Smallest value of each group, `[N, D]` and `[N]` to `[G, D]`; NaN where one is NaN."""
+    smallest = np.full((int(group.max()) + 1, values.shape[1]), np.inf)
+    with np.errstate(invalid="ignore"):
+        np.minimum.at(smallest, group, values)
+    return smallest
 
 
 def interval(resampled: Array, *, level: float = 0.95) -> tuple[float, float]:

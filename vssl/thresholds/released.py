@@ -21,7 +21,8 @@ CONSTANTS = {
 }
 """Model -> rule -> threshold, in units of the model's own similarity map."""
 
-RULES = ("max", "max10", "q3")
+Rule = Literal["max", "max10", "q3"]
+RULES: tuple[Rule, ...] = ("max", "max10", "q3")
 
 
 class ReleasedThreshold(ThresholdPolicy):
@@ -37,7 +38,7 @@ class ReleasedThreshold(ThresholdPolicy):
     source = "released code"
     in_map_units = True
 
-    def __init__(self, *, rule: Literal["max", "max10", "q3"]) -> None:
+    def __init__(self, *, rule: Rule) -> None:
         check_choice(rule, RULES, name="rule")
         self.rule = rule
         self.name = f"released_{rule}"
