@@ -1,0 +1,1 @@
+"""Published figures, installed as `vssl.experiments`."""

@@ -1,0 +1,564 @@
+"""vssl-compare: differences, intervals and p values against formulas, enumeration and scipy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import draw_vggss
+from tests.reference import formulas
+from tests.running import command, composed, run
+from vssl.commands.build import build_metrics
+from vssl.commands.compare import main
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.plan import make_plan
+from vssl.negatives.silence import Silence
+from vssl.records import compare as module
+from vssl.records.compare import ComparedRun, common_samples, compare_runs, exchanges, holm
+from vssl.records.files import RECORDS_FILE, SCORES_FILE
+from vssl.records.fit import fit_policies
+from vssl.records.schema import RECORDS
+from vssl.records.score import score_records
+from vssl.records.store import AtomicParquetWriter, read_provenance, records_table
+from vssl.records.uncertainty import ImageBootstrap
+from vssl.reporting.comparison import COMPARISON
+from vssl.thresholds.base import FixedThreshold
+from vssl.thresholds.size_aware import HalfImage
+from vssl.types import POSITIVE, Sample
+
+Array = npt.NDArray[np.float64]
+Values = dict[str, Array]  # audio condition -> `[N, D]`
+
+METRICS = build_metrics(composed("run=none", name="rescore"))
+PAPER = ["ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "auroc"]
+TYPES = ("silence", "noise", "offscreen")
+DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
+
+
+def over_draws(formula: Callable[[Array], float], values: Array) -> float:
+    return float(np.nanmean([formula(column) for column in values.T]))
+
+
+def number(metric: str, condition: str, ciou: Values, pia: Values) -> float:
+    """A number by formula, from what one run measured on every sample and draw."""
+    if metric in ("f_loc", "f_auc"):
+        of_positives, of_negatives, combine = {
+            "f_loc": ("ciou", "pia", formulas.f_loc),
+            "f_auc": ("auc", "auc_n", formulas.f_auc),
+        }[metric]
+        types = TYPES if condition == "all" else (condition,)
+        negatives = {name: number(of_negatives, name, ciou, pia) for name in types}
+        return float(combine(number(of_positives, POSITIVE, ciou, pia), negatives))
+    formula, values = {
+        "ciou": (formulas.mean, ciou),
+        "success_rate": (formulas.success_rate, ciou),
+        "auc": (formulas.auc, ciou),
+        "pia": (formulas.mean, pia),
+        "auc_n": (formulas.auc_n, pia),
+    }[metric]
+    return over_draws(formula, values[condition])
+
+
+@dataclass
+class Made:
+    """A run whose maps are drawn at random, and what the scores file says of every sample."""
+
+    folder: Path
+    groups: list[str]
+    ciou: Values
+    pia: Values
+
+
+def write_made(
+    folder: Path,
+    *,
+    seed: int,
+    numbers: Sequence[int] = range(8),
+    per_image: int = 2,
+    holes: bool = False,
+) -> Made:
+    """A run of some samples, of which several may show one image; thresholds fixed and half."""
+    samples = [
+        Sample(
+            sample_id=f"s{i:03}",
+            image_path=Path(f"{i // per_image}.jpg"),
+            audio_path=Path("none.wav"),
+            category=f"class{i % 3}",
+            image_categories=(f"class{i % 3}",),
+            image_group=f"image{i // per_image:03}",
+            boxes=((10 * (i % 5), 20, 120 + 20 * (i % 4), 200),),
+            box_weights=(1.0,),
+            audio_length=16000,
+        )
+        for i in numbers
+    ]
+    plan = make_plan(samples, [Silence(), Noise(draws=2), Offscreen(draws=3)], seed=5)
+    generator = np.random.default_rng(seed)
+    maps = torch.from_numpy(generator.random((len(samples), len(plan.pairings), 3, 3))).float()
+    if holes:
+        maps[1, 0, 2, 2] = torch.nan  # a positive
+        maps[[2, 3, 6], -1, 0, 0] = torch.nan  # an image and a half in the last offscreen draw
+    provenance = {
+        "model": f"made{seed}", "dataset": "made", "value_range": [0.0, 1.0], "prior": None,
+        "map_transform": "none", "upsampling": {name: "half_pixel" for name, _ in plan.pairings},
+    }  # fmt: skip
+    folder.mkdir()
+    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+        writer.write(records_table(samples, plan, torch.arange(len(samples)), maps))
+    fitted = fit_policies([FixedThreshold(), HalfImage()], folder)
+    score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
+    return Made(folder, [s.image_group for s in samples], *read_columns(folder, "fixed"))
+
+
+def read_columns(folder: Path, policy: str) -> tuple[Values, Values]:
+    """cIoU and pIA by audio condition, straight from a scores file."""
+    rows = pd.read_parquet(folder / SCORES_FILE).query("threshold_policy == @policy")
+    found: tuple[Values, Values] = ({}, {})
+    for condition, group in rows.groupby("audio_condition", observed=True):
+        for name, values in zip(("ciou", "pia"), found, strict=True):
+            wide = group.astype({"sample_id": str}).pivot(
+                index="sample_id", columns="draw", values=name
+            )
+            values[str(condition)] = wide.to_numpy()
+    return found
+
+
+def differences(*folders: Path, asked: Sequence[str] = PAPER, **options: object) -> pd.DataFrame:
+    given = {"thresholds": ["fixed"], **options}
+    runs = [ComparedRun.of(folder) for folder in folders]
+    return compare_runs(runs, METRICS, asked=asked, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
+    """Two runs of eight samples, two to an image; the first lost some maps."""
+    folder = tmp_path_factory.mktemp("made")
+    first = write_made(folder / "first", seed=1, holes=True)
+    return first, write_made(folder / "second", seed=2)
+
+
+def swapped(one: Made, two: Made, signs: Array) -> tuple[tuple[Values, Values], ...]:
+    """Both runs after images were exchanged: all samples and draws of each together."""
+    images = sorted(set(one.groups))
+    chosen = np.array([signs[images.index(group)] < 0 for group in one.groups])
+    sides = []
+    for own, other in ((one, two), (two, one)):
+        sides.append(
+            tuple(
+                {c: np.where(chosen[:, None], theirs[c], ours[c]) for c in ours}
+                for ours, theirs in ((own.ciou, other.ciou), (own.pia, other.pia))
+            )
+        )
+    return tuple(sides)  # type: ignore[return-value]
+
+
+def test_p_is_the_share_of_all_exchanges(made: tuple[Made, Made]) -> None:
+    one, two = made
+    rows = differences(one.folder, two.folder)
+    tested = rows[rows["metric"] != "auroc"]
+    assert len(tested) == 2 + 1 + 1 + 4 + 3 + 4 + 4
+    sides = [swapped(one, two, np.array(signs)) for signs in itertools.product((1, -1), repeat=4)]
+    for row in tested.to_dict("records"):
+        key = (row["metric"], row["condition"])
+        values = [[number(*key, *side) for side in both] for both in sides]
+        observed = values[0][1] - values[0][0]  # nothing exchanged
+        assert row["reference_value"] == pytest.approx(values[0][0], abs=1e-12), key
+        assert row["value"] == pytest.approx(values[0][1], abs=1e-12), key
+        assert row["difference"] == pytest.approx(observed, abs=1e-12), key
+        count = sum(abs(second - first) >= abs(observed) - 1e-12 for first, second in values)
+        assert row["p"] == count / 16, key
+        assert row["n_images"] == 4
+
+
+def test_undefined_values_are_counted(made: tuple[Made, Made]) -> None:
+    rows = differences(*(each.folder for each in made)).set_index(["metric", "condition"])
+    lost = rows["n_undefined"]
+    assert lost["ciou", POSITIVE] == 1
+    assert lost["pia", "offscreen"] == 3
+    assert lost["f_loc", "all"] == 4
+    assert lost["pia", "noise"] == 0
+
+
+def test_intervals_equal_a_plain_loop(made: tuple[Made, Made]) -> None:
+    one, two = made
+    rows = differences(one.folder, two.folder, resamples=60, seed=3)
+    bootstrap = ImageBootstrap(one.groups, resamples=60, seed=3)
+    images = sorted(set(one.groups))
+    for row in rows[rows["metric"] != "auroc"].to_dict("records"):
+        key = (row["metric"], row["condition"])
+        found = []
+        for times in bootstrap.weights:
+            drawn = [
+                i
+                for image, count in zip(images, times, strict=True)
+                for _ in range(int(count))
+                for i, group in enumerate(one.groups)
+                if group == image
+            ]
+            again = [
+                number(*key, *({c: v[drawn] for c, v in x.items()} for x in (run.ciou, run.pia)))
+                for run in (one, two)
+            ]
+            found.append(again[1] - again[0])
+        low, high = np.quantile(found, [0.025, 0.975])
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx((low, high), abs=1e-12), key
+
+
+def test_random_exchanges_count_themselves(made: tuple[Made, Made]) -> None:
+    one, two = made
+    rows = differences(one.folder, two.folder, permutations=15, seed=4)
+    signs = np.concatenate(list(exchanges(4, permutations=15, seed=4)))
+    assert signs.shape == (15, 4)
+    for row in rows[rows["metric"].isin(["ciou", "f_loc", "auc_n"])].to_dict("records"):
+        key = (row["metric"], row["condition"])
+        far = 0
+        for choice in signs:
+            first, second = (number(*key, *side) for side in swapped(one, two, choice))
+            far += abs(second - first) >= abs(row["difference"]) - 1e-12
+        assert row["p"] == (far + 1) / 16
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
+    """Two runs of forty samples, each with its own image."""
+    folder = tmp_path_factory.mktemp("many")
+    return tuple(  # type: ignore[return-value]
+        write_made(folder / str(seed), seed=seed, numbers=range(40), per_image=1) for seed in (3, 4)
+    )
+
+
+def scipys_p(one: Array, two: Array, resamples: float) -> float:
+    """Of a paired difference of means, by scipy."""
+    result = scipy.stats.permutation_test(
+        (one, two), lambda x, y, axis: np.mean(y - x, axis=axis), permutation_type="samples",
+        n_resamples=resamples, vectorized=True, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return float(result.pvalue)
+
+
+def test_p_equals_scipys(many: tuple[Made, Made]) -> None:
+    one, two = many
+    rows = differences(one.folder, two.folder).set_index(["metric", "condition"])
+    for metric, condition in (("ciou", POSITIVE), ("pia", "noise"), ("pia", "offscreen")):
+        values = [(r.ciou if metric == "ciou" else r.pia)[condition].mean(axis=1) for r in many]
+        expected = scipys_p(*values, 9999)
+        spread = 2 * math.sqrt(expected * (1 - expected) / 10_000)
+        assert rows["p"][metric, condition] == pytest.approx(expected, abs=4 * spread)
+
+
+def test_p_equals_scipys_exactly_where_all_exchanges_are_tried(tmp_path: Path) -> None:
+    runs = [write_made(tmp_path / str(s), seed=s, numbers=range(9), per_image=1) for s in (5, 6)]
+    rows = differences(*(r.folder for r in runs)).set_index(["metric", "condition"])["p"]
+    assert rows["ciou", POSITIVE] == scipys_p(*(r.ciou[POSITIVE][:, 0] for r in runs), np.inf)
+    assert rows["pia", "noise"] == scipys_p(*(r.pia["noise"].mean(axis=1) for r in runs), np.inf)
+
+
+def test_pieces_of_exchanges_cannot_matter(
+    many: tuple[Made, Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [each.folder for each in many]
+    whole = differences(*folders, permutations=700)
+    monkeypatch.setattr(module, "_SIGNS_AT_ONCE", 40 * 64)
+    pd.testing.assert_frame_equal(differences(*folders, permutations=700), whole)
+
+
+def test_all_exchanges_come_once() -> None:
+    everything = np.concatenate(list(exchanges(5, permutations=32, seed=0)))
+    assert {tuple(row) for row in everything} == set(itertools.product((-1.0, 1.0), repeat=5))
+    assert len(everything) == 32
+    assert len(np.concatenate(list(exchanges(5, permutations=31, seed=0)))) == 31
+
+
+def test_random_exchanges_are_fair_and_seeded() -> None:
+    first, again = (np.concatenate(list(exchanges(30, permutations=4000, seed=1))) for _ in "ab")
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, np.concatenate([*exchanges(30, permutations=4000, seed=2)]))
+    assert np.abs(first.mean(axis=0)).max() < 5 / math.sqrt(4000)
+    assert np.abs(np.corrcoef(first.T) - np.eye(30)).max() < 5 / math.sqrt(4000)
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+def test_holm_rejects_what_its_steps_reject(p: list[float], level: float) -> None:
+    """At any level: from the smallest p on, reject while p <= level / (number not yet rejected)."""
+    corrected = holm(np.array([*p, np.nan]))
+    assert math.isnan(corrected[-1])
+    rejected: set[int] = set()
+    for i in sorted(range(len(p)), key=lambda i: p[i]):
+        if p[i] * (len(p) - len(rejected)) > level:
+            break
+        rejected.add(i)
+    ties = {i for i in range(len(p)) if p[i] in {p[k] for k in rejected}}
+    assert {i for i in range(len(p)) if corrected[i] <= level} in (rejected, ties)
+
+
+def test_holm_by_hand() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.6, 0.5])).tolist() == [1.0, 1.0]
+    assert holm(np.array([])).tolist() == []
+
+
+def test_a_run_does_not_differ_from_itself(made: tuple[Made, Made]) -> None:
+    everything = [metric.name for metric in METRICS]
+    rows = differences(made[0].folder, made[0].folder, asked=everything)
+    assert {"iiou", "agreement", "pointing_game", "detection_ap", "f_loc"} <= set(rows["metric"])
+    assert (rows[["difference", "ci_low", "ci_high"]] == 0).all(axis=None)
+    assert (rows["p"].dropna() == 1).all()
+    assert set(rows[rows["p"].isna()]["metric"]) == {
+        metric.name for metric in METRICS if hasattr(metric, "family")
+    }
+
+
+def test_the_order_only_turns_the_sign(made: tuple[Made, Made]) -> None:
+    everything = [metric.name for metric in METRICS]
+    one, two = (each.folder for each in made)
+    there, back = differences(one, two, asked=everything), differences(two, one, asked=everything)
+    for name, other in (("difference", "difference"), ("ci_low", "ci_high")):
+        np.testing.assert_allclose(there[name], -back[other], rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(there["value"], back["reference_value"])
+    both = ["p", "p_holm", "n_images", "n_undefined"]
+    np.testing.assert_array_equal(there[both], back[both])
+
+
+def test_by_image_metrics_exchange_images(made: tuple[Made, Made]) -> None:
+    one, two = made
+    rows = differences(one.folder, two.folder, asked=["iauc"]).iloc[0]
+    found = []
+    for signs in itertools.product((1, -1), repeat=4):
+        sides = swapped(one, two, np.array(signs))
+        values = [formulas.interactive_auc(ciou[POSITIVE][:, 0], one.groups) for ciou, _ in sides]
+        found.append(values[1] - values[0])
+    assert rows["difference"] == pytest.approx(found[0], abs=1e-12)
+    assert rows["p"] == np.mean([abs(each) >= abs(found[0]) - 1e-12 for each in found])
+    assert rows["n_images"] == 3, (
+        "an image of which a sample is undefined has no value in the first"
+    )
+
+
+def test_only_common_samples_count(many: tuple[Made, Made], tmp_path: Path) -> None:
+    one = many[0]
+    part = write_made(tmp_path / "part", seed=4, numbers=[30, 7, 99, 12, 3], per_image=1)
+    runs = [ComparedRun.of(one.folder), ComparedRun.of(part.folder)]
+    assert common_samples(runs) == ["s003", "s007", "s012", "s030"]
+    row = differences(one.folder, part.folder).set_index(["metric", "condition"])
+    for key in (("ciou", POSITIVE), ("f_loc", "all"), ("auc_n", "offscreen")):
+        first = ({c: v[[3, 7, 12, 30]] for c, v in x.items()} for x in (one.ciou, one.pia))
+        second = ({c: v[:4] for c, v in x.items()} for x in (part.ciou, part.pia))
+        assert row["reference_value"][key] == pytest.approx(number(*key, *first), abs=1e-12)
+        assert row["value"][key] == pytest.approx(number(*key, *second), abs=1e-12)
+        assert row["n_images"][key] == 4
+
+
+def test_several_runs_share_the_reference_and_the_correction(
+    many: tuple[Made, Made], tmp_path: Path
+) -> None:
+    third = write_made(tmp_path / "third", seed=9, numbers=range(40), per_image=1).folder
+    folders = [many[0].folder, many[1].folder, third]
+    together = differences(*folders, thresholds=["fixed", "half_image"])
+    for folder in folders[1:]:
+        alone = differences(folders[0], folder, thresholds=["fixed", "half_image"])
+        own = together[together["run"] == str(folder)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own.drop(columns="p_holm"), alone.drop(columns="p_holm"))
+    np.testing.assert_array_equal(together["p_holm"], holm(together["p"].to_numpy()))
+    tested = together["p"].notna().sum()
+    assert tested == 2 * (19 + 11), "no F score where every map has its own threshold"
+    smallest = together.loc[together["p"].idxmin()]
+    assert smallest["p_holm"] == pytest.approx(min(1, tested * smallest["p"]))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real runs on a small test set, and others that differ from them in one way each."""
+    root = tmp_path_factory.mktemp("runs")
+    data = draw_vggss(root / "vggss")
+    on = ("data=vggss", f"data.root={data}", "threshold=standard")
+    for model in ("random", "center"):
+        run(root / model, f"model={model}", *on, *DRAWS)
+    run(root / "draws", "model=center", *on, "negatives.noise.draws=1", DRAWS[1])
+    run(root / "seed", "model=center", *on, *DRAWS, "seed=1")
+    run(root / "level", "model=center", *on, *DRAWS, "negatives.noise.level=0.1")
+    run(root / "switch", "model=center", *on, *DRAWS, "protocol.antialias=false")
+    run(root / "calibrated", "model=center", *on, *DRAWS, f"calibration={root / 'seed'}")
+    run(root / "fixed", "model=center", *on, *DRAWS, "threshold.fixed.value=0.4")
+    run(root / "few", "model=center", *on, *DRAWS, "threshold=fixed", "metrics=[ciou]")
+    run(root / "noise_all", "model=random", *on, "negatives=noise", DRAWS[0])
+    other = shutil.copytree(data, root / "other" / "vggss")
+    (other / "frames" / "clip2_000010.jpg").unlink()
+    part = (*on, "negatives=noise", DRAWS[0], f"data.root={other}", "data.missing=skip")
+    run(root / "noise_part", "model=center", *part)
+    text = (data / "vggss.json").read_text()
+    moved = shutil.copytree(data, root / "moved" / "vggss")
+    (moved / "vggss.json").write_text(text.replace("0.5357142857142857", "0.55", 1))
+    run(root / "boxes", "model=center", *on, *DRAWS, f"data.root={moved}")
+    return root
+
+
+def said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str | Path
+) -> tuple[int, str]:
+    """Exit status and whole output of the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["vssl-compare", *map(str, arguments)])
+    capsys.readouterr()
+    try:
+        main()
+        status = 0
+    except SystemExit as error:
+        status = int(error.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
+
+
+REASONS = {
+    "draws": r"other negatives: silence x 1, noise x 1, offscreen x 2 \(reference: .*noise x 2",
+    "seed": r"other negatives: drawn otherwise for 6 of the 6 common samples; .*manifest=",
+    "level": r"other negatives: noise.level=0.1 \(reference: 1.0\)",
+    "switch": r"other protocol: antialias=False \(reference: True\)",
+    "calibrated": r"other calibration of threshold universal_q3: .*, run \w{8}\) \(reference: fit",
+    "fixed": r"other threshold fixed: 0.4 \(reference: 0.5\)",
+    "boxes": r"other ground truth: of 1 of the 6 common samples",
+}
+ASKED = ("--threshold", "universal_q3", "--threshold", "fixed")
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_runs_that_are_not_comparable(
+    runs: Path,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status, text = said(capsys, monkeypatch, runs / "random", runs / name, *ASKED)
+    assert status == 1
+    assert "these runs cannot be compared" in text
+    assert "--anyway" in text
+    lines = [line for line in text.splitlines() if line.startswith("  ")]
+    assert len(lines) == 1, text
+    assert re.search(f"{re.escape(str(runs / name))}: {REASONS[name]}", lines[0]), text
+
+
+def test_anyway_says_why_not(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three = [runs / name for name in ("random", "center", "switch")]
+    status, text = said(capsys, monkeypatch, *three, "--anyway", "--output", tmp_path / "out")
+    assert status == 0
+    assert "NOT COMPARABLE" in text
+    assert "other protocol: antialias=False" in text
+    rows = pd.read_csv(tmp_path / "out" / "comparison.csv", keep_default_na=False)
+    why = rows.groupby("run")["not_comparable"].unique()
+    assert why[str(three[1])].tolist() == [""]
+    assert why[str(three[2])].tolist() == ["other protocol: antialias=False (reference: True)"]
+    assert "NOT COMPARABLE" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_what_cannot_be_compared_at_all(
+    runs: Path,
+    is3_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(tmp_path / "is3", "model=center", "data=is3", f"data.root={is3_folder}", *DRAWS)
+    random, center, few = (runs / name for name in ("random", "center", "few"))
+    cases: list[tuple[list[str | Path], str]] = [
+        ([random], r"give two runs or more, or --published"),
+        ([random, tmp_path], r"records.parquet: no such file"),
+        (
+            [random, tmp_path / "is3", "--anyway"],
+            r"(?s)no sample that all runs have.*other data set: is3 \(reference: vggss\)",
+        ),
+        ([random, center, "--variant", "ogl"], r"has no map variant ogl, but av; .*object_guided"),
+        (
+            [random, center, "--threshold", "released_q3"],
+            r"(?s)random: has no scores under threshold released_q3, but under fixed, half_image,"
+            r".*vssl-rescore run=.*random threshold=released_q3.*center: has no scores",
+        ),
+        ([random, few, "--threshold", "fixed"], r"few: has no scores for pia, auc_n; vssl-rescore"),
+        ([random, center, "--metric", "f_lok"], r"`--metric` to be one of .* Did you mean `f_loc`"),
+        (
+            [random, center, "--metric", "f_loc", "--threshold", "half_image"],
+            r"no number of f_loc under half_image",
+        ),
+        ([random, center, "--published", "--seed", "1"], r"leave out --seed"),
+    ]
+    for arguments, message in cases:
+        status, text = said(capsys, monkeypatch, *arguments)
+        assert status == 1, arguments
+        assert re.search(message, text), text
+        assert "Traceback" not in text
+    status, text = said(capsys, monkeypatch, random, center, "--permutations", "0")
+    assert status == 2
+    assert "a whole number from 1, got 0" in text
+
+
+def test_the_common_samples_are_said(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [runs / "noise_all", runs / "noise_part"]
+    status, text = said(capsys, monkeypatch, *both, "--metric", "pia", "--metric", "f_loc")
+    assert status == 0, text
+    flat = " ".join(text.split())
+    assert "N = 5 samples of 5 images that all runs have" in flat
+    assert "left out, as not all runs have them: random 1 of 6" in flat
+    assert "coverage of the runs 100 %, 83.33 %" in flat
+    assert "thresholds were fitted on all samples of their run" in flat
+    assert "all 32 exchanges" in flat
+
+
+def test_the_command(runs: Path, tmp_path: Path) -> None:
+    both = [str(runs / name) for name in ("random", "center")]
+    chosen = ("--threshold", "fixed", "--threshold", "half_image", "--output", "out")
+    done = command("vssl-compare", *both, *chosen, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    for fact in (
+        "center against random on vggss", "protocol corrected", "N = 6 samples of 6 images",
+        "1000 bootstrap resamples", "two-sided, all 64 exchanges", "Holm's correction for 30 tests",
+        "seed 0", "fixed: random 0.5000, center 0.5000 (constant)", "coverage of the runs 100 %",
+    ):  # fmt: skip
+        assert fact in text, fact
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "comparison.csv", "comparison.md", "comparison.parquet"
+    ]  # fmt: skip
+    path = tmp_path / "out" / "comparison.parquet"
+    assert pq.read_schema(path).remove_metadata().equals(COMPARISON)
+    facts = read_provenance(path)
+    assert (facts["samples"], facts["exact"], facts["permutations"]) == (6, True, 64)
+    assert [each["label"] for each in facts["runs"]] == ["random", "center"]
+    written = pd.read_parquet(path)
+    expected = differences(*map(Path, both), thresholds=["fixed", "half_image"])
+    pd.testing.assert_frame_equal(written[expected.columns], expected)
+    read = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    pd.testing.assert_series_equal(read["difference"], written["difference"])
+    cell = written.query("threshold_policy == 'fixed' and metric == 'ciou'").iloc[0]
+    line = f"| {100 * cell['difference']:+.1f} |"
+    assert line in (tmp_path / "out" / "comparison.md").read_text()
+    assert written["p"].isna().equals(written["metric"] == "auroc")
+    assert "n/a" in done.stdout
+
+
+def test_pairs_of_is3_are_exchanged_together(is3_folder: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("random", "center")]
+    for folder in folders:
+        run(folder, f"model={folder.name}", "data=is3", f"data.root={is3_folder}", *DRAWS)
+    rows = differences(*folders)
+    assert set(rows["n_images"]) == {3}
+    shares = rows["p"].dropna() * 2**3
+    np.testing.assert_array_equal(shares, shares.round())
+    assert rows["p"].min() == 2 / 8, "six samples, but three images: no p is smaller"

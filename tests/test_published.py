@@ -1,0 +1,239 @@
+"""Published figures: the installed file, and a run's numbers beside it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import draw_vggss
+from tests.running import command, run
+from vssl.errors import UsageError
+from vssl.records.files import SUMMARY_FILE
+from vssl.reporting.published import (
+    DEFINITIONS,
+    MODELS,
+    NO_SOURCE,
+    TEST_SETS,
+    beside_published,
+    map_variants,
+    read_published,
+    report_published,
+)
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+COLUMNS = ["model", "variant", "training_set", "test_set", "metric", "value", "unit", "source"]
+COLUMNS += ["tier", "note"]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def installed() -> list[dict[str, str]]:
+    return rows_of(Path(str(files("vssl.experiments") / "reference_values.csv")))
+
+
+def test_every_figure_is_the_collected_one(shared: Path, installed: list[dict[str, str]]) -> None:
+    collected = rows_of(shared / "reference_values.csv")
+    citable = [row for row in collected if row["note"].startswith(("tier=A ", "tier=B "))]
+    assert len(citable) > 100
+    expected = []
+    for row in citable:
+        tier, _, note = row.pop("note").removeprefix("tier=").partition(" ")
+        source = row.pop("source_url_or_repo_file")
+        expected.append({**row, "source": source, "tier": tier, "note": note})
+    assert [row for row in installed if row["source"] != NO_SOURCE] == expected
+
+
+def test_what_is_not_at_hand_is_missing_and_never_made_up(installed: list[dict[str, str]]) -> None:
+    assert list(installed[0]) == COLUMNS
+    for row in installed:
+        assert (row["value"] == "") == (row["source"] == NO_SOURCE) == (row["tier"] == "")
+        if row["value"]:
+            assert row["tier"] in ("A", "B")
+            assert math.isfinite(float(row["value"]))
+            assert row["source"].startswith("https://github.com/")
+    missing = [row for row in installed if row["source"] == NO_SOURCE]
+    assert len(missing) == 7 * 2 * (2 + 3 + 3 + 2)
+    assert {row["model"] for row in missing} == set(MODELS)
+    assert {row["test_set"] for row in missing} == {"VGG-SS", "IS3"}
+    assert {row["metric"] for row in missing} < set(DEFINITIONS)
+    assert all("ICASSP 2025" in row["note"] for row in missing)
+
+
+def test_names_are_ours() -> None:
+    for group, names in (("model", MODELS), ("data", TEST_SETS)):
+        assert {f"{name}.yaml" for name in names.values()} <= {
+            path.name for path in (CONF / group).iterdir()
+        }
+    for definition in DEFINITIONS.values():
+        assert (CONF / "metrics" / f"{definition.metric}.yaml").is_file()
+        assert (CONF / "threshold" / f"{definition.policy}.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("published", "ours"),
+    [
+        ("AV", ("av",)),
+        ("AV+OGL", ("ogl",)),
+        ("AV+OGL, author rerun with --relative_prediction", ("ogl",)),
+        ("not stated (AV or AV+OGL)", ("av", "ogl")),
+        ("NN w/ Sup. Pre. Enc.", ("av", "ogl")),
+        ("unknown", ("av", "ogl")),
+    ],
+)
+def test_map_variants(published: str, ours: tuple[str, ...]) -> None:
+    assert map_variants(published) == ours
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
+    """Runs of weightless models under the names of published ones, with and without the prior."""
+    root = tmp_path_factory.mktemp("runs")
+    on = ("data=vggss", f"data.root={draw_vggss(root / 'vggss')}", "negatives.noise.draws=1",
+          "negatives.offscreen.draws=1")  # fmt: skip
+    prior = ("prior=object_guided", f"prior.weights={prior_file}")
+    for name in ("ezvsl", "fnac"):
+        run(root / name, "model=center", f"model.name={name}", *on, *prior)
+    run(root / "lvs", "model=random", "model.name=lvs", *on, "threshold=fixed")
+    run(root / "center", "model=center", *on, "threshold=fixed")
+    return root
+
+
+def summary(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / SUMMARY_FILE)
+
+
+def own(folder: Path, metric: str, condition: str, policy: str, variant: str) -> pd.Series[Any]:
+    rows = summary(folder)
+    for column, value in (
+        ("metric", metric), ("condition", condition), ("threshold_policy", policy),
+        ("map_variant", variant),
+    ):  # fmt: skip
+        rows = rows[rows[column] == value]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_a_run_beside_what_was_published(runs: Path) -> None:
+    rows = beside_published(summary(runs / "ezvsl"), read_published())
+    readme = rows[rows["source"] != NO_SOURCE]
+    assert set(readme["map_variant"]) == {"ogl"}, "EZ-VSL's README has AV+OGL"
+    assert set(readme["tier"]) == {"A"}
+    figures = {
+        name: dict(zip(group["training_set"], group["published"], strict=True))
+        for name, group in readme.groupby("metric")
+    }
+    assert figures == {
+        "success_rate": {
+            "VGG-Sound 10k": 0.3718, "VGG-Sound 144k": 0.3885, "VGG-Sound Full": 0.3934
+        },
+        "auc": {"VGG-Sound 10k": 0.3875, "VGG-Sound 144k": 0.3954, "VGG-Sound Full": 0.3978},
+    }  # fmt: skip
+    for row in readme.to_dict("records"):
+        ours = own(runs / "ezvsl", row["metric"], "positive", "half_image", "ogl")
+        assert (row["value"], row["ci_low"], row["ci_high"]) == (
+            ours["value"], ours["ci_low"], ours["ci_high"]
+        )  # fmt: skip
+        assert row["difference"] == ours["value"] - row["published"]
+        assert row["inside"] == (ours["ci_low"] <= row["published"] <= ours["ci_high"])
+    missing = rows[rows["source"] == NO_SOURCE]
+    assert missing["published"].isna().all()
+    assert missing["inside"].isna().all()
+    of_paper = missing[missing["threshold_policy"] == "universal_q3"]
+    assert len(of_paper) == 2 * 10
+    cell = of_paper[(of_paper["metric"] == "f_loc") & (of_paper["map_variant"] == "av")].iloc[0]
+    assert cell["value"] == own(runs / "ezvsl", "f_loc", "all", "universal_q3", "av")["value"]
+
+
+def test_a_variant_that_was_not_stated_stands_beside_both(runs: Path) -> None:
+    rows = beside_published(summary(runs / "fnac"), read_published())
+    rows = rows[rows["published_metric"] == "cIoU@0.5"]
+    assert rows["map_variant"].value_counts().to_dict() == {"av": 4, "ogl": 4}
+    assert set(rows["published"]) == {0.3527, 0.3393, 0.3729, 0.3950}
+
+
+def test_definitions_sets_and_intervals(runs: Path, tmp_path: Path) -> None:
+    """Figures made up here, to see which cells they reach."""
+    inside = own(runs / "ezvsl", "auc", "positive", "half_image", "av")["ci_high"]
+    lines = [
+        ("AV", "VGG-SS", "AUC", str(100 * inside)),
+        ("AV", "VGG-SS", "LocAcc", "50"),
+        ("AV", "VGG-SS", "AP", "32.95"),
+        ("AV", "VGG-SS", "max-F1", "40"),
+        ("AV", "Extended VGG-SS", "AP", "1"),
+        ("AV", "VGG-SS Heard 110", "AUC", "1"),
+        ("AV", "IS3", "AUC", "1"),
+        ("AV", "VGG-SS", "F_LOC", "12.5"),
+        ("AV", "VGG-SS", "universal threshold (max)", "1"),
+    ]
+    path = tmp_path / "figures.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for variant, test_set, metric, value in lines:
+            writer.writerow(
+                ["EZ-VSL", variant, "x", test_set, metric, value, "%", "https://a", "B", ""]
+            )
+    rows = beside_published(summary(runs / "ezvsl"), read_published(path))
+    found = rows[rows["published"].notna()].set_index("published_metric")
+    assert list(found.index) == ["AUC", "LocAcc", "AP", "max-F1", "F_LOC"]
+    assert set(found["map_variant"]) == {"av"}
+    assert dict(zip(found.index, found["metric"], strict=True)) == {
+        "AUC": "auc", "LocAcc": "success_rate", "AP": "detection_ap", "max-F1": "max_f1",
+        "F_LOC": "f_loc",
+    }  # fmt: skip
+    assert found["published"].tolist()[1:] == [0.5, 0.3295, 0.4, 0.125]
+    assert bool(found.loc["AUC", "inside"]) is True
+    assert bool(found.loc["F_LOC", "inside"]) is False
+    assert found.loc["F_LOC", "threshold_policy"] == "universal_q3"
+    # what is always shown, where no figure is
+    left = rows[rows["published"].isna()]
+    shown = set(zip(left["published_metric"], left["map_variant"], strict=True))
+    assert shown == {("cIoU@0.5", "av"), ("cIoU@0.5", "ogl"), ("AUC", "ogl")}
+    assert set(left["source"]) == {NO_SOURCE}
+
+
+def test_two_numbers_for_a_cell_are_refused(runs: Path) -> None:
+    twice = pd.concat([summary(runs / "ezvsl")] * 2)
+    with pytest.raises(ValueError, match="Expected one number per cell"):
+        beside_published(twice, read_published())
+
+
+def test_the_command(runs: Path, tmp_path: Path) -> None:
+    folders = [str(runs / name) for name in ("ezvsl", "lvs")]
+    done = command("vssl-compare", *folders, "--published", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    hashes = set(summary(runs / "ezvsl")["manifest_hash"].str[:8])
+    assert len(hashes) == 1
+    for fact in (
+        "ezvsl on vggss beside published figures", "lvs on vggss", "protocol corrected",
+        "N = 6 samples (coverage 100 %", f"list {hashes.pop()}", "stoneMo/EZ-VSL README.md (A)",
+        "cIoU@0.5 = success_rate positive half_image ogl AV+OGL VGG-Sound 144k 38.85", "missing",
+    ):  # fmt: skip
+        assert fact in text, fact
+    written = pd.read_csv(tmp_path / "out" / "published.csv", keep_default_na=False)
+    assert set(written["run"]) == set(folders)
+    assert set(written[written["model"] == "lvs"]["source"]) == {NO_SOURCE}
+    assert set(written[written["model"] == "lvs"]["value"]) == {""}, "scored at another threshold"
+    markdown = (tmp_path / "out" / "published.md").read_text()
+    assert "| 38.85 | stoneMo/EZ-VSL README.md (A) |" in markdown
+    assert "list " in markdown
+    assert "n/a" in markdown
+
+
+def test_models_of_which_nothing_is_known(runs: Path, tmp_path: Path) -> None:
+    assert beside_published(summary(runs / "center"), read_published()).empty
+    with pytest.raises(UsageError, match=r"no published figures for .*center: center on vggss"):
+        report_published([runs / "ezvsl", runs / "center"])
+    with pytest.raises(UsageError, match=r"summary\.parquet: no such file"):
+        report_published([tmp_path])

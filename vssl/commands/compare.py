@@ -1,0 +1,298 @@
+"""vssl-compare: how runs differ from each other, and from what was published."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vssl.commands.app import run_app
+from vssl.errors import UsageError
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
+
+if TYPE_CHECKING:
+    from vssl.records.compare import ComparedRun
+    from vssl.records.score import AnyMetric
+
+THRESHOLDS = ("universal_q3",)
+METRICS = ("ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "auroc")
+
+
+def main() -> None:
+    """Console script."""
+    run_app(_main, "rescore")
+
+
+def _main() -> None:
+    parser = _parser()
+    options = parser.parse_intermixed_args()
+    if options.published:
+        from vssl.reporting.published import report_published
+
+        kept = ("runs", "published", "output")
+        others = [n for n, v in vars(options).items() if v != parser.get_default(n)]
+        if not set(others) <= set(kept):
+            names = ", ".join(f"--{name}" for name in others if name not in kept)
+            raise UsageError(f"--published shows summaries as they are; leave out {names}")
+        report_published(options.runs, options.output)
+    else:
+        _compare(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vssl-compare",
+        description="Paired differences of runs from the first of them, on the images that all"
+        " have: 95 % bootstrap interval over images, two-sided permutation test, Holm's"
+        " correction. Or, with --published, runs beside published figures.",
+        epilog="example: vssl-compare outputs/A outputs/B --threshold universal_q3 --output DIR;"
+        " vssl-compare outputs/A --published",
+    )
+
+    def option(name: str, text: str, **more: Any) -> None:
+        parser.add_argument(f"--{name}", help=text, **more)
+
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
+    names = {"action": "append", "metavar": "NAME"}
+    option("threshold", f"threshold policy, repeatable ({', '.join(THRESHOLDS)})", **names)
+    option("metric", f"metric, repeatable ({', '.join(METRICS)})", **names)
+    option("variant", "map variant, av or ogl (av)", default="av", metavar="NAME")
+    number = {"metavar": "N"}
+    option("resamples", "bootstrap resamples (1000)", default=1000, type=_from(1), **number)
+    option("permutations", "random exchanges (10000)", default=10_000, type=_from(1), **number)
+    option("seed", "of resamples and exchanges (0)", default=0, type=_from(0), **number)
+    option("anyway", "compare runs that are not comparable, and say so", action="store_true")
+    option("published", "show runs beside published figures", action="store_true")
+    option("output", "write the table there too", type=Path, metavar="DIR")
+    return parser
+
+
+def _from(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text}")
+        return int(text)
+
+    return number
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Compare runs, print the table, and write it where asked.
+
+    Raises:
+        UsageError: with every reason why the runs cannot or should not be compared.
+    """
+    from rich.console import Console
+
+    from vssl.records.compare import ComparedRun, common_samples, compare_runs
+    from vssl.reporting.comparison import comparison_facts, show_comparison, write_comparison
+
+    if len(options.runs) < 2:
+        raise UsageError("give two runs or more, or --published to see one beside the literature")
+    asked, policies = (list(dict.fromkeys(given or default)) for given, default in
+                       ((options.metric, METRICS), (options.threshold, THRESHOLDS)))  # fmt: skip
+    metrics = _metrics(asked)
+    runs = [ComparedRun.of(folder) for folder in options.runs]
+    faults = [
+        f"{run.folder}: {lack}"
+        for run in runs
+        for lack in _lacks(run, metrics, policies, options.variant)
+    ]
+    if not common_samples(runs):
+        faults.append("there is no sample that all runs have")
+    reasons = [list(_differs(runs[0], run, policies, options.variant)) for run in runs]
+    every = [f"{run.folder}: {why}" for run, r in zip(runs, reasons, strict=True) for why in r]
+    if faults or (every and not options.anyway):
+        lines = ["these runs cannot be compared:", *dict.fromkeys([*faults, *every])]
+        hint = "" if faults else "\n--anyway compares them all the same; the table says why not."
+        raise UsageError("\n  ".join(lines) + hint)
+    settings: dict[str, Any] = {
+        "thresholds": policies,
+        **{n: getattr(options, n) for n in ("variant", "resamples", "permutations", "seed")},
+    }
+    rows = compare_runs(runs, metrics, asked=asked, **settings)
+    if rows.empty:
+        raise UsageError(
+            f"no number of {', '.join(asked)} under {', '.join(policies)} in these runs: metrics of"
+            " negatives want negatives, F_LOC and F_AUC one threshold for all maps."
+        )
+    facts = comparison_facts(runs, **settings, reasons=reasons)
+    console = Console(highlight=False)
+    show_comparison(console, rows, facts)
+    absent = [name for name in asked if name not in set(rows["metric"])]
+    if absent:
+        console.print(f"no number in these runs: {', '.join(absent)}", soft_wrap=True)
+    if options.output is not None:
+        write_comparison(rows, facts, options.output)
+        console.print(f"comparison.parquet, .csv and .md: {options.output}", soft_wrap=True)
+
+
+def _metrics(asked: Sequence[str]) -> list[AnyMetric]:
+    """The metrics of some names, and those that combined ones rest on."""
+    from hydra import compose, initialize_config_module
+
+    from vssl.checks import check_choice
+    from vssl.commands.build import build_metrics
+    from vssl.metrics.base import CombinedMetric
+
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        metrics = build_metrics(compose("rescore", overrides=["metrics=all"]))
+    for name in asked:
+        check_choice(name, [metric.name for metric in metrics], name="--metric")
+    needed = set(asked)
+    for metric in metrics:
+        if isinstance(metric, CombinedMetric) and metric.name in asked:
+            needed |= {metric.positive, metric.negative}
+    return [metric for metric in metrics if metric.name in needed]
+
+
+def _lacks(
+    run: ComparedRun, metrics: Sequence[AnyMetric], thresholds: Sequence[str], variant: str
+) -> Iterator[str]:
+    """What a run would need to be compared, and how it gets it."""
+    from vssl.metrics.base import CombinedMetric, PairMetric
+    from vssl.metrics.ciou import ConsensusIoU
+    from vssl.metrics.sets import SetMetric
+    from vssl.records.schema import NO_POLICY, pair_column
+
+    variants = list(dict.fromkeys(variant for variant, _ in run.parts))
+    if variant not in variants:
+        yield (
+            f"has no map variant {variant}, but {', '.join(variants)}; ogl is there after"
+            " vssl-evaluate with prior=object_guided"
+        )
+        return
+    there = [policy for of, policy in run.parts if of == variant and policy != NO_POLICY]
+    for policy in thresholds:
+        if (variant, policy) not in run.parts:
+            yield (
+                f"has no scores under threshold {policy}, but under {', '.join(there)};"
+                f" vssl-rescore run={run.folder} threshold={policy} adds them"
+            )
+    columns = run.scores.columns
+    absent = []
+    for metric in metrics:
+        if isinstance(metric, CombinedMetric):
+            continue
+        needed = {metric.column}
+        if isinstance(metric, SetMetric) and metric.by_threshold:
+            needed.add(ConsensusIoU.column)
+        if isinstance(metric, PairMetric):
+            start = pair_column(metric.column, "")
+            needed = set() if any(c.startswith(start) for c in columns) else needed
+        if not needed <= set(columns):
+            absent.append(metric.name)
+    if absent:
+        yield (
+            f"has no scores for {', '.join(absent)}; vssl-rescore run={run.folder} threshold=all"
+            " metrics=all adds them"
+        )
+
+
+def _differs(
+    reference: ComparedRun, run: ComparedRun, thresholds: Sequence[str], variant: str
+) -> Iterator[str]:
+    """Why a run should not be compared with the reference. Another model is no reason."""
+    from vssl.records.compare import common_samples
+
+    first, own = reference.facts, run.facts
+    common = common_samples([reference, run])
+    if first["dataset"] != own["dataset"]:
+        yield f"other data set: {own['dataset']} (reference: {first['dataset']})"
+    if first["annotation_sha256"] != own["annotation_sha256"]:
+        boxes, others = _objects(reference), _objects(run)
+        count = sum(boxes[name] != others[name] for name in common)
+        if count:
+            yield f"other ground truth: of {count} of the {len(common)} common samples"
+    yield from _other_negatives(reference, run, common)
+    changed = _changed(first["protocol_switches"], own["protocol_switches"])
+    if changed:
+        yield f"other protocol: {changed}"
+    for policy in thresholds:
+        one, two = (r.parts.get((variant, policy)) for r in (reference, run))
+        if one is None or two is None:
+            continue
+        # the runs behind two models' thresholds differ, if only by the model
+        sources = {
+            re.sub(r", run \w+\)$", ", another run)", p.threshold_source) for p in (one, two)
+        }
+        values = [r.scores.threshold(p) for r, p in ((run, two), (reference, one))]
+        if len(sources) > 1:
+            yield (
+                f"other calibration of threshold {policy}: {two.threshold_source}"
+                f" (reference: {one.threshold_source})"
+            )
+        elif sources == {"constant"} and values[0] != values[1]:
+            yield f"other threshold {policy}: {values[0]:g} (reference: {values[1]:g})"
+
+
+def _other_negatives(
+    reference: ComparedRun, run: ComparedRun, common: Sequence[str]
+) -> Iterator[str]:
+    """How the negatives of two runs differ on the samples that both have."""
+    from vssl.types import POSITIVE
+
+    first, own = reference.facts, run.facts
+    one, two = (
+        Counter(name for name, _ in facts["pairings"] if name != POSITIVE) for facts in (first, own)
+    )
+    if one != two:
+        texts = [", ".join(f"{name} x {n}" for name, n in c.items()) or "none" for c in (two, one)]
+        yield f"other negatives: {texts[0]} (reference: {texts[1]})"
+    both = one.keys() & two.keys()
+    changed = _changed(*(
+        {f"{name}.{key}": value for name in facts["negatives"] if name in both
+         for key, value in facts["negatives"][name].items() if key != "draws"}
+        for facts in (first, own)
+    ))  # fmt: skip
+    if changed:
+        yield f"other negatives: {changed}"
+    if first["negatives_manifest_sha256"] != own["negatives_manifest_sha256"]:
+        choices = [_choices(each, set(common)) for each in (reference, run)]
+        rows = choices[0].keys() & choices[1].keys()
+        samples = {row[0] for row in rows if choices[0][row] != choices[1][row]}
+        if samples:
+            yield (
+                f"other negatives: drawn otherwise for {len(samples)} of the {len(common)} common"
+                f" samples; vssl-evaluate negatives.manifest={reference.folder / MANIFEST_FILE}"
+                " replays the reference's"
+            )
+
+
+def _choices(run: ComparedRun, names: set[str]) -> dict[tuple[str, str, int], str]:
+    """What was drawn for some samples: a clip, or the seed of what is made."""
+    from vssl.negatives.manifest import read_manifest
+    from vssl.negatives.silence import Silence
+
+    return {
+        (row.sample_id, row.condition, row.draw): row.audio_source_id or f"seed {row.seed}"
+        for row in read_manifest(run.folder / MANIFEST_FILE)
+        if row.sample_id in names and row.condition != Silence.name
+    }
+
+
+def _changed(first: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """The entries that differ, the reference's behind them."""
+    names = [name for name in {**first, **own} if first.get(name) != own.get(name)]
+    return ", ".join(f"{n}={own.get(n)} (reference: {first.get(n)})" for n in names)
+
+
+def _objects(run: ComparedRun) -> dict[str, Any]:
+    """Boxes and their weights by sample."""
+    import pyarrow.parquet as pq
+
+    from vssl.types import POSITIVE
+
+    rows = pq.read_table(
+        run.folder / RECORDS_FILE,
+        columns=["sample_id", "boxes", "box_weights"],
+        filters=[("audio_condition", "=", POSITIVE)],
+    ).to_pylist()
+    return {row["sample_id"]: (row["boxes"], row["box_weights"]) for row in rows}
+
+
+if __name__ == "__main__":
+    main()

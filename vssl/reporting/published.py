@@ -1,0 +1,298 @@
+"""A run's numbers beside the figures that were published for the same model and test set.
+
+The figures are in `experiments/reference_values.csv`, installed as `vssl.experiments`, each with
+its source and its tier: A is an official README or code, B a maintainer's reply. What a checkpoint
+was trained on cannot be told from its file, so that all published figures of a cell are shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vssl.errors import UsageError
+from vssl.records.files import SUMMARY_FILE, write_text
+from vssl.records.store import read_provenance
+from vssl.reporting.comparison import points
+from vssl.reporting.tables import MISSING, caption, cell, percent
+
+NO_SOURCE = "missing"
+"""Source of a cell for which no figure is at hand."""
+
+MODELS = {
+    "LVS": "lvs",
+    "EZ-VSL": "ezvsl",
+    "SLAVC": "slavc",
+    "FNAC": "fnac",
+    "SSL-TIE": "ssltie",
+    "SSL-Align": "sslalign",
+    "RCGrad": "rcgrad",
+}
+"""Published name -> ours."""
+
+TEST_SETS = {"VGG-SS": "vggss", "IS3": "is3"}
+"""Published name -> ours. The Extended and the Heard / Unheard sets are other sets."""
+
+
+class Definition(NamedTuple):
+    """What a published metric is here: metric, audio condition, threshold policy."""
+
+    metric: str
+    condition: str
+    policy: str
+
+
+_UNIVERSAL = "universal_q3"
+_SUFFIX = " (universal threshold)"
+
+DEFINITIONS = {
+    "cIoU@0.5": Definition("success_rate", "positive", "half_image"),
+    "AUC": Definition("auc", "positive", "half_image"),
+    "LocAcc": Definition("success_rate", "positive", "half_image"),
+    "AP": Definition("detection_ap", "offscreen", "half_image"),
+    "max-F1": Definition("max_f1", "offscreen", "half_image"),
+    f"cIoU{_SUFFIX}": Definition("ciou", "positive", _UNIVERSAL),
+    f"AUC{_SUFFIX}": Definition("auc", "positive", _UNIVERSAL),
+    **{
+        f"{published} {condition}{_SUFFIX}": Definition(metric, condition, _UNIVERSAL)
+        for published, metric in (("pIA", "pia"), ("AUC_N", "auc_n"))
+        for condition in ("silence", "noise", "offscreen")
+    },
+    "F_LOC": Definition("f_loc", "all", _UNIVERSAL),
+    "F_AUC": Definition("f_auc", "all", _UNIVERSAL),
+}
+"""Published metric -> ours.
+
+The READMEs of LVS, EZ-VSL, SLAVC, FNAC, SSL-TIE and SSL-Align score positives, half of the image
+marked. The paper's own tables want a universal threshold; that it is the third quartile's is our
+reading of the released code.
+"""
+
+ALWAYS = ("cIoU@0.5", "AUC")
+"""Metrics that are shown for every model and test set, as missing where nothing was published."""
+
+_HEADERS = (
+    *("metric", "condition", "threshold", "maps", "published as", "training set", "published"),
+    *("source", "ours", "95 % interval", "difference", "inside"),
+)
+_FACTS = ("model", "dataset", "protocol", "coverage", "manifest_hash")
+_WIDE = 190
+_LEGEND = (
+    "Published figures are of the authors' checkpoints on these training sets; which of them the"
+    " run's checkpoint is, its file does not say. Difference: ours minus the published, in points."
+    " Inside: whether the published figure lies in our interval. Tier A: an official README or"
+    " code; B: a maintainer's reply. missing: no citable figure at hand. n/a: not in the run's"
+    " summary; vssl-rescore adds thresholds and metrics."
+)
+
+
+def read_published(path: Path | None = None) -> pd.DataFrame:
+    """Published figures.
+
+    Args:
+        path: csv file; None takes the one that is installed.
+
+    Returns:
+        One row per figure: `model, variant, training_set, test_set, metric, value, unit, source,
+        tier, note`, as published; value is NaN where source is `missing`.
+
+    Raises:
+        UsageError: when the installed file is not there.
+    """
+    if path is None:
+        try:
+            path = Path(str(files("vssl.experiments") / "reference_values.csv"))
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                "vssl.experiments, which holds the published figures, is not installed. Install"
+                " vssl again: pip install ."
+            ) from error
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table.assign(value=pd.to_numeric(table["value"].replace("", None)))
+
+
+def map_variants(published: str) -> tuple[str, ...]:
+    """Our map variants that a published one can stand for: both, where it does not say which.
+
+    Example:
+        >>> map_variants("AV+OGL"), map_variants("AV"), map_variants("not stated (AV or AV+OGL)")
+        (('ogl',), ('av',), ('av', 'ogl'))
+    """
+    name = published.partition(",")[0].strip()
+    return {"AV": ("av",), "AV+OGL": ("ogl",)}.get(name, ("av", "ogl"))
+
+
+def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Set a run's numbers beside published figures of its model and test set.
+
+    Args:
+        summary: rows of one run's summary.
+        published: rows of `read_published`.
+
+    Returns:
+        One row per figure and map variant of the run: `model, dataset, protocol, coverage,
+        manifest_hash` of the run; `metric, condition, map_variant, threshold_policy`; `n`;
+        `published_metric, published_variant, training_set, source, tier, note`; fractions
+        `published, value, ci_low, ci_high, difference` (ours minus the published); `inside`,
+        whether the published figure lies in our interval, None where either is not there. Empty
+        for a model or test set of which nothing is known.
+
+    Raises:
+        ValueError: when the summary has several numbers for a cell.
+    """
+    first = summary.iloc[0]
+    names = [n for n, own in MODELS.items() if own == first["model"]]
+    sets = [n for n, own in TEST_SETS.items() if own == first["dataset"]]
+    if not names or not sets:
+        return pd.DataFrame()
+    known = published[published["model"].isin(names) & published["test_set"].isin(sets)]
+    facts = {key: first[key] for key in _FACTS}
+    rows = []
+    for metric in DEFINITIONS:
+        figures: list[Any] = known[known["metric"] == metric].to_dict("records")
+        for variant in pd.unique(summary["map_variant"]):
+            meant = [f for f in figures if variant in map_variants(f["variant"])]
+            if not meant and metric in ALWAYS:
+                meant = [{"variant": "", "training_set": "", "source": NO_SOURCE}]
+            rows += [{**facts, **_row(summary, metric, variant, figure)} for figure in meant]
+    return pd.DataFrame(rows)
+
+
+def _row(
+    summary: pd.DataFrame, published_metric: str, variant: str, figure: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One published figure and our number."""
+    definition = DEFINITIONS[published_metric]
+    chosen = (summary["metric"] == definition.metric) & (summary["map_variant"] == variant)
+    chosen &= summary["condition"] == definition.condition
+    found = summary[chosen & (summary["threshold_policy"] == definition.policy)]
+    cell(found)  # refuses several
+    own: Any = found.iloc[0] if len(found) else {}
+    value, low, high = (float(own.get(k, float("nan"))) for k in ("value", "ci_low", "ci_high"))
+    published = float(figure.get("value", float("nan")))
+    published /= 100 if figure.get("unit") == "%" else 1
+    known = not any(pd.isna(each) for each in (published, low, high))
+    return {
+        "metric": definition.metric,
+        "condition": definition.condition,
+        "map_variant": variant,
+        "threshold_policy": definition.policy,
+        "n": int(own.get("n", 0)),
+        "published_metric": published_metric,
+        "published_variant": figure["variant"],
+        "training_set": figure["training_set"],
+        "source": figure["source"],
+        "tier": figure.get("tier", ""),
+        "note": figure.get("note", ""),
+        "published": published,
+        "value": value,
+        "ci_low": low,
+        "ci_high": high,
+        "difference": value - published,
+        "inside": low <= published <= high if known else None,
+    }
+
+
+def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.DataFrame:
+    """Print runs beside published figures, one table each; write them where asked.
+
+    Args:
+        folders: finished runs.
+        output: folder for `published.csv` (fractions) and `published.md`; None writes nothing.
+
+    Returns:
+        The rows of all runs, as `beside_published` gives them, with the `run` in front.
+
+    Raises:
+        UsageError: when a summary cannot be read, or nothing is known of a run's model or test set.
+    """
+    for folder in folders:
+        read_provenance(folder / SUMMARY_FILE)
+    summaries = {folder: pd.read_parquet(folder / SUMMARY_FILE) for folder in folders}
+    published = read_published()
+    tables = {folder: beside_published(s, published) for folder, s in summaries.items()}
+    unknown = [
+        f"{folder}: {summaries[folder]['model'].iloc[0]} on {summaries[folder]['dataset'].iloc[0]}"
+        for folder, rows in tables.items()
+        if rows.empty
+    ]
+    if unknown:
+        raise UsageError(
+            f"no published figures for {'; '.join(unknown)}. There are some for the models"
+            f" {', '.join(MODELS.values())} on {', '.join(TEST_SETS.values())}."
+        )
+    console, texts = Console(highlight=False), []
+    for folder, rows in tables.items():
+        first = rows.iloc[0]
+        title = f"{first['model']} on {first['dataset']} beside published figures ({folder})"
+        shown = _cells(rows)
+        _print(console, title, caption(summaries[folder]), shown)
+        texts.append(_markdown(title, caption(summaries[folder]), shown))
+    console.print(Text(_LEGEND, style="dim"))
+    joined = pd.concat([rows.assign(run=str(f)) for f, rows in tables.items()], ignore_index=True)
+    joined = joined[["run", *joined.columns.drop("run")]]
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(output / "published.csv", joined.to_csv(index=False))
+        write_text(output / "published.md", "\n".join([*texts, _LEGEND, ""]))
+        console.print(f"published.csv and published.md: {output}", soft_wrap=True)
+    return joined
+
+
+def _cells(rows: pd.DataFrame) -> list[list[str]]:
+    return [
+        [
+            f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
+            row["condition"],
+            row["threshold_policy"],
+            row["map_variant"],
+            row["published_variant"],
+            row["training_set"],
+            NO_SOURCE if pd.isna(row["published"]) else f"{100 * row['published']:.2f}",
+            _short(row["source"], row["tier"]),
+            percent(row["value"]),
+            MISSING
+            if pd.isna(row["ci_low"])
+            else f"{percent(row['ci_low'])}–{percent(row['ci_high'])}",
+            "" if pd.isna(row["published"]) else points(row["difference"]),
+            {True: "yes", False: "no"}.get(row["inside"], ""),
+        ]
+        for row in rows.to_dict("records")
+    ]
+
+
+def _short(source: str, tier: str) -> str:
+    """A source without host and commit, with its tier; empty where there is none."""
+    if source == NO_SOURCE:
+        return ""
+    place = re.sub(r"^https://github\.com/| \(commit \w+\)$", "", source)
+    return f"{place} ({tier})"
+
+
+def _print(console: Console, title: str, header: str, cells: Sequence[Sequence[str]]) -> None:
+    if not console.is_terminal:
+        console.width = _WIDE
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name in _HEADERS:
+        number = name in ("published", "ours", "95 % interval", "difference")
+        table.add_column(name, justify="right" if number else "left")
+    for row in cells:
+        table.add_row(*(Text(text) for text in row))
+    console.print(Text(f"\n{title}", style="bold"), soft_wrap=True)
+    console.print(Text(header, style="dim"))
+    console.print(table)
+
+
+def _markdown(title: str, header: str, cells: Sequence[Sequence[str]]) -> str:
+    lines = [f"**{title}**", "", header, ""]
+    lines += ["| " + " | ".join(_HEADERS) + " |", "|" + " --- |" * len(_HEADERS)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in cells), ""])
