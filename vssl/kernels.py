@@ -424,6 +424,57 @@ def binarize_native(
 
 
 @_compiled
+def exceedance(
+    maps: Float32, grid: Float32, cells: Int64, weights: Float32
+) -> tuple[Int64, Float64, Int64]:
+    """How many pixels of each map exceed each of many thresholds, in one pass over the map.
+
+    Args:
+        maps: `[N, P]` without NaN.
+        grid: `[T]` ascending thresholds.
+        cells: `[C]` for C even steps from the first threshold to the last: how many thresholds
+            lie below the step's start, so that the search starts close by.
+        weights: `[N, P]` weight of each pixel, or `[0, P]` where none is asked for.
+
+    Returns:
+        `[N, T]` pixels above each threshold, `[N, T]` their summed weight, and `[N, T]` those of
+        any weight above 0.
+    """
+    count, points = maps.shape[0], grid.shape[0]
+    marked = np.zeros((count, points), np.int64)
+    covered = np.zeros((count, points), np.float64)
+    inside = np.zeros((count, points), np.int64)
+    span = np.float64(grid[-1]) - np.float64(grid[0])
+    scale = cells.shape[0] / span if span > 0 else 0.0
+    below = np.zeros(points + 1, np.int64)
+    weight_below, inside_below = np.zeros(points + 1, np.float64), np.zeros(points + 1, np.int64)
+    for n in range(count):
+        below[:] = 0
+        weight_below[:] = 0
+        inside_below[:] = 0
+        for p in range(maps.shape[1]):
+            value = maps[n, p]
+            cell = int((np.float64(value) - np.float64(grid[0])) * scale)
+            k = cells[min(max(cell, 0), cells.shape[0] - 1)]
+            while k > 0 and grid[k - 1] >= value:
+                k -= 1
+            while k < points and grid[k] < value:
+                k += 1
+            below[k] += 1
+            if weights.shape[0] and weights[n, p] > 0:
+                weight_below[k] += weights[n, p]
+                inside_below[k] += 1
+        # a pixel with k thresholds below it exceeds exactly these
+        total, weight, within = 0, 0.0, 0
+        for k in range(points, 0, -1):
+            total += below[k]
+            weight += weight_below[k]
+            within += inside_below[k]
+            marked[n, k - 1], covered[n, k - 1], inside[n, k - 1] = total, weight, within
+    return marked, covered, inside
+
+
+@_compiled
 def rank_statistics(ends: Int64, positive: Bool, unit: Int64, weights: Float64) -> Float64:
     """How far values tell positives from negatives, for many weightings of the images.
 
@@ -477,48 +528,65 @@ def rank_statistics(ends: Int64, positive: Bool, unit: Int64, weights: Float64) 
 
 
 @_compiled
-def detection_statistics(ends: Int64, kind: Int64, unit: Int64, weights: Float64) -> Float64:
+def detection_statistics(
+    ends: Int64, place: Int64, success: Float64, unit: Int64, weights: Float64
+) -> Float64:
     """Average precision and best F1 of detections, for many weightings of the images.
 
     Args:
         ends: `[K]` confidences sorted from the largest: where each run of equal ones ends.
-        kind: `[M]` 0 no visible source, 1 visible source found, 2 visible source missed.
+        place: `[M]` row in `success` of a visible source; -1 where there is none.
+        success: `[N, T]` 1 where a visible source is found, else 0, for T threshold policies.
         unit: `[M]` image of each detection.
         weights: `[B, U]` weight of each image.
 
     Returns:
-        `[B, 2]`: interpolated average precision, and the largest F1. NaN without visible sources.
+        `[B, T, 2]`: interpolated average precision, and the largest F1. NaN without visible
+        sources.
     """
-    result = np.full((weights.shape[0], 2), np.nan)
-    precision, recall = np.empty(ends.shape[0]), np.empty(ends.shape[0])
+    kinds = success.shape[1]
+    result = np.full((weights.shape[0], kinds, 2), np.nan)
+    precision = np.empty((ends.shape[0], kinds))
+    recall = np.empty((ends.shape[0], kinds))
+    found, best = np.empty(kinds), np.empty(kinds)
+    highest, area = np.empty(kinds), np.empty(kinds)
     for b in range(weights.shape[0]):
         row = weights[b]
         silent = 0.0  # visible sources below the confidence threshold
         for m in range(unit.shape[0]):
-            if kind[m] > 0:
+            if place[m] >= 0:
                 silent += row[unit[m]]
         if silent == 0:
             continue
-        found, wrong, first, best = 0.0, 0.0, 0, 0.0
-        for k in range(ends.shape[0]):
-            for m in range(first, ends[k]):
+        fired, first, points = 0.0, 0, 0
+        found[:], best[:] = 0.0, 0.0
+        for end in ends:
+            visible = False
+            for m in range(first, end):
                 weight = row[unit[m]]
-                if kind[m] == 1:
-                    found += weight
-                else:
-                    wrong += weight
-                if kind[m] > 0:
+                fired += weight
+                if place[m] >= 0:
+                    visible = True
                     silent -= weight
-            first = ends[k]
-            precision[k] = found / (found + wrong) if found > 0 else 0.0
-            recall[k] = found / (found + silent) if found > 0 else 0.0
-            if found > 0:
-                best = max(best, 2 * found / (2 * found + wrong + silent))
-        area, highest = 0.0, 0.0
-        for k in range(ends.shape[0] - 1, -1, -1):
-            highest = max(highest, precision[k])
-            area += highest * (recall[k] - (recall[k - 1] if k > 0 else 0.0))
-        result[b, 0], result[b, 1] = area, best
+                    hits = success[place[m]]
+                    for t in range(kinds):
+                        found[t] += weight * hits[t]
+            first = end
+            # where no visible source fires, precision falls and recall stays
+            if visible:
+                for t in range(kinds):
+                    hit = found[t]
+                    precision[points, t] = hit / max(fired, 1.0)
+                    recall[points, t] = hit / max(hit + silent, 1.0)
+                    best[t] = max(best[t], 2 * hit / max(hit + fired + silent, 1.0))
+                points += 1
+        highest[:], area[:] = 0.0, 0.0
+        for k in range(points - 1, -1, -1):
+            for t in range(kinds):
+                highest[t] = max(highest[t], precision[k, t])
+                before = recall[k - 1, t] if k > 0 else 0.0
+                area[t] += highest[t] * (recall[k, t] - before)
+        result[b, :, 0], result[b, :, 1] = area, best
     return result
 
 

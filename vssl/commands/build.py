@@ -145,16 +145,16 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
     """
     if config.model.frontend is None:
         return {}
-    positive = _released_settings(config, POSITIVE)
+    positive = released_settings(config, POSITIVE)
     frontends: dict[str, FrontEnd] = {POSITIVE: instantiate(positive)}
     for condition in conditions:
-        settings = _released_settings(config, condition)
+        settings = released_settings(config, condition)
         if settings != positive:
             frontends[condition] = instantiate(settings)
     return frontends
 
 
-def _released_settings(config: DictConfig, condition: str) -> DictConfig:
+def released_settings(config: DictConfig, condition: str) -> DictConfig:
     """The model's front end, with what the protocol takes as released for one condition."""
     protocol, released = config.protocol, config.model.released
     settings: DictConfig = config.model.frontend.copy()

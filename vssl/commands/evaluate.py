@@ -62,12 +62,13 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame | None:
     return evaluate(config, Path(HydraConfig.get().runtime.output_dir).absolute())
 
 
-def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
+def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.DataFrame | None:
     """Evaluate a model, or take the finished run that stands in the folder.
 
     Args:
         config: the composed configuration `evaluate`.
         folder: the run's folder.
+        quiet: whether the run's table is not shown, as in sweeps.
 
     Returns:
         The summary; None in the processes of a distributed run that are not the first.
@@ -96,7 +97,7 @@ def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
             _check_same_samples(config, folder, done)
         if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
             _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
-            return announce(folder, quiet=is_multirun())
+            return announce(folder, quiet=quiet or is_multirun())
         with open_loggers([instantiate(each) for each in config.logger.values()]) as loggers:
             if done is None:
                 if not _make_records(config, folder, identity_hash, policies, loggers):
@@ -106,7 +107,7 @@ def evaluate(config: DictConfig, folder: Path) -> pd.DataFrame | None:
             summary = score_run(config, folder, policies)
             log_summary(loggers, summary, config={**identity(config), **scoring(config)})
         write_run_file(config, folder, identity_hash)
-    return announce(folder, quiet=is_multirun())
+    return announce(folder, quiet=quiet or is_multirun())
 
 
 def _make_records(

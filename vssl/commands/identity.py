@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vssl.hashing import file_sha256
 from vssl.records.files import SCHEMA_VERSION
@@ -101,10 +101,10 @@ def protocol_name(config: DictConfig) -> str:
 
 def scoring(config: DictConfig) -> dict[str, Any]:
     """The part of a configuration that can change scores and summary, but no record."""
-    names = ("threshold", "metrics", "calibration", "bootstrap")
+    names = ("threshold", "metrics", "calibration", "bootstrap", "subsets")
     return {
         name: OmegaConf.to_container(config[name], resolve=True)
-        if isinstance(config[name], DictConfig)
+        if isinstance(config[name], (DictConfig, ListConfig))
         else config[name]
         for name in names
     }

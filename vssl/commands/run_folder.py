@@ -22,13 +22,14 @@ from vssl.records.files import (
     RELEASED_FILE,
     RUN_FILE,
     SCORES_FILE,
+    SUBSETS_FILE,
     SUMMARY_FILE,
     write_text,
 )
 from vssl.records.fingerprint import config_hash
 
 _RESULTS = (
-    *(RUN_FILE, SUMMARY_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
+    *(RUN_FILE, SUMMARY_FILE, SUBSETS_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
     *(MANIFEST_FILE, LEFT_OUT_FILE),
 )
 
@@ -85,6 +86,7 @@ def write_run_file(config: DictConfig, folder: Path, identity_hash: str) -> None
         "config_hash": identity_hash,
         "scoring_hash": config_hash(scoring(config)),
         "command": sys.argv[1:],
+        "working_directory": str(Path.cwd()),
         "config": OmegaConf.to_container(config, resolve=False),
         "identity": identity(config),
         "provenance": read_provenance(folder / RECORDS_FILE),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vssl.thresholds.base import ThresholdPolicy
 
 from vssl.errors import UsageError
-from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def score_run(
     from vssl.records.schema import NO_POLICY
     from vssl.records.score import score_columns, score_records
     from vssl.records.store import read_provenance
+    from vssl.records.subsets import summarize_subsets
 
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
@@ -60,7 +61,38 @@ def score_run(
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
     kept = _other_rows(folder, replaced, columns) if keep else None
     score_records(folder, fitted, metrics, output=scores, keep=kept)
-    return summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **config.bootstrap)
+    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **config.bootstrap)
+    (folder / SUBSETS_FILE).unlink(missing_ok=True)
+    if config.subsets:
+        output = folder / SUBSETS_FILE
+        summarize_subsets(
+            folder, scores, metrics, list(config.subsets), output=output, **config.bootstrap
+        )
+    return summary
+
+
+def score_policies(names: Sequence[str], run: Path) -> list[ThresholdPolicy]:
+    """Threshold policies by name, as far as a run can have them; what it cannot is logged.
+
+    Args:
+        names: files of `conf/threshold/`.
+        run: folder of the run.
+
+    Raises:
+        UsageError: for a name that does not exist.
+        ThresholdError: when none is left.
+    """
+    from hydra import compose, initialize_config_module
+
+    from vssl.commands.build import build_policies
+    from vssl.records.store import read_provenance
+
+    wanted = ",".join(dict.fromkeys(names))
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        config = compose("rescore", overrides=[f"threshold=[{wanted}]"])
+    provenance = read_provenance(run / RECORDS_FILE)
+    negatives = len(provenance["pairings"]) > 1
+    return build_policies(config, model=provenance["model"], negatives=negatives)
 
 
 def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:

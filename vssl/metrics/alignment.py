@@ -15,9 +15,10 @@ from vssl.metrics.sets import Family, SetMetric, Values
 
 
 def _quantile(values: Values, weights: Array, level: float) -> Array:
+    """A quantile under each weighting, `[B, 1]`."""
     order = np.argsort(values.value, kind="stable")
     found: Array = weighted_quantile(values.value[order], values.image[order], weights, level)
-    return found
+    return found[:, None]
 
 
 def alignment(positives: Values, negatives: Values, weights: Array) -> Family:

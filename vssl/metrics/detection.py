@@ -68,20 +68,19 @@ def detection(positives: Values, negatives: Values, weights: Array) -> Family:
     all. AP is interpolated: at each recall the best precision at that recall or a higher one.
 
     Args:
-        positives: confidences of positives, and whether their cIoU reaches 0.5.
+        positives: confidences of positives, and whether their cIoU reaches 0.5 under K policies.
         negatives: confidences of negatives.
         weights: `[B, number of images]` whole numbers: how often each image counts.
 
     Returns:
-        By metric name, `[B]`; NaN without positives.
+        By metric name, `[B, K]`; NaN without positives.
     """
     order, ends = ordered(positives, negatives)
-    kind = np.concatenate(
-        [np.where(positives.success, 1, 2), np.zeros(len(negatives.value), np.int64)]
-    ).astype(np.int64)
+    place = np.where(order < len(positives.value), order, -1)
     image = np.concatenate([positives.image, negatives.image])[order]
-    found = detection_statistics(ends, kind[order], image, weights)
-    return dict(zip(("detection_ap", "max_f1"), found.T, strict=True))
+    success = positives.success.astype(np.float64)
+    found = detection_statistics(ends, place, success, image, weights)
+    return {"detection_ap": found[..., 0], "max_f1": found[..., 1]}
 
 
 class _Detection(SetMetric):

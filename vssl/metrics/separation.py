@@ -22,13 +22,14 @@ def separation(positives: Values, negatives: Values, weights: Array) -> Family:
         weights: `[B, number of images]` whole numbers: how often each image counts.
 
     Returns:
-        By metric name, `[B]`; NaN where either side is empty.
+        By metric name, `[B, 1]`; NaN where either side is empty.
     """
     order, ends = ordered(positives, negatives)
     positive = order < len(positives.value)
     image = np.concatenate([positives.image, negatives.image])[order]
     found = rank_statistics(ends, positive, image, weights)
-    return dict(zip(("auroc", "ap", "fpr95", "overlap"), found.T, strict=True))
+    names = ("auroc", "ap", "fpr95", "overlap")
+    return {name: found[:, k, None] for k, name in enumerate(names)}
 
 
 class _Separation(SetMetric):

@@ -30,7 +30,8 @@ class Values:
     Attributes:
         value: `[N]` the metric's column, without NaN.
         image: `[N]` number of each sample's image, for resampling.
-        success: `[N]` whether the sample's cIoU reaches 0.5; empty where no threshold is involved.
+        success: `[N, K]` whether the sample's cIoU reaches 0.5 under each of K threshold policies;
+            nothing where no threshold is involved (K = 1).
     """
 
     value: Array
@@ -43,12 +44,12 @@ def joined(values: Sequence[Values]) -> Values:
     return Values(
         np.concatenate([np.empty(0), *(v.value for v in values)]),
         np.concatenate([np.empty(0, np.int64), *(v.image for v in values)]),
-        np.concatenate([np.empty(0, np.bool_), *(v.success for v in values)]),
+        np.concatenate([np.empty((0, 1), np.bool_), *(v.success for v in values)]),
     )
 
 
 Family = Mapping[str, Array]
-"""Name of a metric -> its value `[B]` under each weighting of the images."""
+"""Name of a metric -> its value `[B, K]` under each weighting of the images and each policy."""
 
 
 class SetMetric(Metric, ABC):
@@ -132,7 +133,7 @@ class SetMetric(Metric, ABC):
         def chosen(rows: npt.NDArray[np.bool_]) -> Values:
             kept = rows & defined
             image = np.zeros(int(kept.sum()), np.int64)
-            return Values(value[kept], image, success[kept] > 0)
+            return Values(value[kept], image, success[kept, None] > 0)
 
         ones = np.ones((1, 1))
         wanted = positive == (1 if self.on_positives else 0)
@@ -140,7 +141,7 @@ class SetMetric(Metric, ABC):
             self.family(chosen(positive == 1), chosen((positive == 0) & (draw == d)), ones)
             for d in np.unique(draw[wanted])
         ]
-        return torch.tensor(np.mean([each[self.name][0] for each in found] or [np.nan]))
+        return torch.tensor(np.mean([each[self.name][0, 0] for each in found] or [np.nan]))
 
     @classmethod
     def applies_to(cls, condition: str) -> bool:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vssl.records.files import RECORDS_FILE
 from vssl.records.numbers import Number, numbers_of
+from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
 from vssl.records.schema import SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples, Scores
@@ -64,6 +65,13 @@ def summarize(
         for part in table.parts()
         for number in numbers_of(table, part, metrics, bootstrap)
     ]
+    if provenance.get("protocol_switches", {}).get("pooled_ciou") == "released":
+        pooled = {"threshold_policy": POOLED, "threshold_source": POOLED_SOURCE}
+        rows += [
+            {"map_variant": variant, **pooled, **number_row(number)}
+            for variant in dict.fromkeys(part.map_variant for part in table.parts())
+            for number in pooled_numbers(table, variant, bootstrap)
+        ]
     facts = {key: provenance[key] for key in FACTS}
     summary = pd.DataFrame([{**facts, **row} for row in rows], columns=SUMMARY.names)
     with AtomicParquetWriter(output, SUMMARY, provenance) as writer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +62,14 @@ class Localization:
         """The map variants that the run has."""
         return (AUDIO_VISUAL,) if self.prior is None else (AUDIO_VISUAL, OBJECT_GUIDED)
 
-    def maps(self, rows: pa.RecordBatch) -> dict[str, torch.Tensor]:
+    def maps(
+        self, rows: pa.RecordBatch, variants: Collection[str] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Localization maps of some records.
 
         Args:
             rows: records with `MAP_COLUMNS`.
+            variants: map variants wanted; None for all that the run has. `av` comes in any case.
 
         Returns:
             Map variant to `[R, 224, 224]`.
@@ -75,7 +78,7 @@ class Localization:
         rules = [self.upsampling[condition] for condition in conditions]
         native = torch.from_numpy(native_maps(rows))
         maps = {AUDIO_VISUAL: transform_maps(_upsample(native, rules), self.transform)}
-        if self.prior is not None:
+        if self.prior is not None and (variants is None or OBJECT_GUIDED in variants):
             seen, place, (low, high, alpha) = self.objects(rows)
             maps[OBJECT_GUIDED] = object_guided(
                 maps[AUDIO_VISUAL], seen, place=place, value_range=(low, high), alpha=alpha

@@ -45,6 +45,7 @@ class Number:
         resampled: `[B]` bootstrap resamples of `value`.
         n: number of samples (of images, for metrics by image) with a defined value in some draw.
         n_undefined: values left out.
+        totals: `[G, 2, D]` for a mean: sum and number of the values of every image and draw.
     """
 
     metric: MeanMetric | SetMetric | CombinedMetric
@@ -54,6 +55,7 @@ class Number:
     resampled: Array
     n: int
     n_undefined: int
+    totals: Array | None = None
 
 
 def numbers_of(
@@ -101,7 +103,14 @@ def mean_number(
     """The mean of a metric's column `[N, D]` (NaN where undefined) with its bootstrap."""
     reduced = bootstrap.smallest_by_image(column) if metric.by_image else column
     values = metric.from_column(torch.from_numpy(reduced.flatten())).numpy().reshape(reduced.shape)
-    over_draws = bootstrap.means_over_images if metric.by_image else bootstrap.means
+    return mean_of_values(metric, condition, values, bootstrap)
+
+
+def mean_of_values(
+    metric: MeanMetric, condition: str, values: Array, bootstrap: ImageBootstrap
+) -> Number:
+    """The mean of a metric's own values `[N, D]`, or `[G, D]` for metrics by image."""
+    totals = bootstrap.totals(values, by_image=metric.by_image)
     defined = ~np.isnan(values)
     per_draw = nanmean(values, axis=0)
     return Number(
@@ -109,9 +118,10 @@ def mean_number(
         condition=condition,
         value=float(nanmean(per_draw)),
         per_draw=per_draw,
-        resampled=nanmean(over_draws(values), axis=1),
+        resampled=nanmean(bootstrap.means_of_totals(totals), axis=1),
         n=int(defined.any(axis=1).sum()),
         n_undefined=int((~defined).sum()),
+        totals=totals,
     )
 
 
@@ -141,11 +151,18 @@ class _Table:
             return []
         if isinstance(metric, SwapMetric):
             return self._swaps(metric)
-        return [
-            mean_number(metric, name, self.column(name, metric.column), self._bootstrap)
-            for name in self._names
-            if metric.applies_to(name)
-        ]
+        found = []
+        for name in self._names:
+            if not metric.applies_to(name):
+                continue
+            if metric.by_image:
+                column = self.column(name, metric.column)
+                found.append(mean_number(metric, name, column, self._bootstrap))
+            else:
+                values = self._scores.metric_values(self._part, name, metric)
+                values = values if self._rows is None else values[self._rows]
+                found.append(mean_of_values(metric, name, values, self._bootstrap))
+        return found
 
     def _swaps(self, metric: SwapMetric) -> list[Number]:
         """Over the positives whose image shows other objects; nothing where there are none."""
@@ -201,26 +218,10 @@ class _Table:
         metric = members[0]
         plain = Part(self._part.map_variant, NO_POLICY, NO_THRESHOLD)
         columns = {n: self.column(n, metric.column, plain) for n in (POSITIVE, *negatives)}
-        success = np.zeros(columns[POSITIVE].shape, bool)
-        if metric.by_threshold:
-            success = self.column(POSITIVE, _SUCCESS_COLUMN) >= SUCCESS
-        weights = np.ones((1, self._bootstrap.images))
-        if self._bootstrap.images > 1:  # a single image says nothing about the spread over images
-            weights = np.concatenate([weights, self._bootstrap.weights])
-
-        def one_draw(draw: int) -> Family:
-            found = [self._draw(columns[name], draw) for name in negatives]
-            return metric.family(
-                self._draw(columns[POSITIVE], draw, success), joined(found), weights
-            )
-
-        counts = [columns[name].shape[1] for name in negatives or (POSITIVE,)]
-        draws = min((count for count in counts if count > 1), default=1)
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            families = list(pool.map(one_draw, range(draws)))
+        families, place = self._families(metric, condition, columns)
         numbers = []
         for member in members:
-            found = np.stack([family[member.name] for family in families], axis=1)
+            found = np.stack([family[member.name][:, place] for family in families], axis=1)
             numbers.append(
                 Number(
                     metric=member,
@@ -234,6 +235,49 @@ class _Table:
             )
         return numbers
 
+    def _families(
+        self, metric: SetMetric, condition: str, columns: Mapping[str, Array]
+    ) -> tuple[list[Family], int]:
+        """A family's values `[1 + B, K]` in every draw, and which of the K are this part's.
+
+        Metrics with a threshold are found for all policies of the map variant at once, which costs
+        little more than for one, and kept for the policies to come.
+        """
+        parts = [self._part]
+        if metric.by_threshold and self._rows is None:
+            parts = [
+                part
+                for part in self._scores.parts()
+                if part.map_variant == self._part.map_variant and part.threshold_policy != NO_POLICY
+            ]
+        place = parts.index(self._part)
+        key = (id(self._bootstrap), self._part.map_variant, metric.family, condition)
+        if self._rows is None and key in self._scores.families:
+            return self._scores.families[key], place
+        success = None
+        if metric.by_threshold:
+            ciou = [self.column(POSITIVE, _SUCCESS_COLUMN, part) for part in parts]
+            success = np.stack([column >= SUCCESS for column in ciou], axis=2)
+        weights = np.ones((1, self._bootstrap.images))
+        if self._bootstrap.images > 1:  # a single image says nothing about the spread over images
+            weights = np.concatenate([weights, self._bootstrap.weights])
+
+        def one_draw(draw: int) -> Family:
+            positives = self._draw(columns[POSITIVE], draw, success)
+            negatives = [
+                self._draw(column, draw) for name, column in columns.items() if name != POSITIVE
+            ]
+            return metric.family(positives, joined(negatives), weights)
+
+        counts = [c.shape[1] for name, c in columns.items() if name != POSITIVE]
+        counts = counts or [columns[POSITIVE].shape[1]]
+        draws = min((count for count in counts if count > 1), default=1)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            families = list(pool.map(one_draw, range(draws)))
+        if self._rows is None:
+            self._scores.families[key] = families
+        return families, place
+
     def _draw(
         self, column: Array, draw: int, success: npt.NDArray[np.bool_] | None = None
     ) -> Values:
@@ -241,7 +285,7 @@ class _Table:
         place = min(draw, column.shape[1] - 1)
         value = column[:, place]
         kept = ~np.isnan(value)
-        reached = np.zeros_like(kept) if success is None else success[:, place]
+        reached = np.zeros((len(kept), 1), bool) if success is None else success[:, place]
         return Values(value[kept], self._bootstrap.image[kept], reached[kept])
 
 

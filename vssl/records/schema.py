@@ -73,6 +73,15 @@ SUMMARY = pa.schema(
 """One row per number. `condition` is an audio condition, or `all` for the three negatives."""
 
 
+SUBSETS = pa.schema(
+    [
+        pa.field("subset_kind", pa.string(), nullable=False),  # category or object_size
+        pa.field("subset", pa.string(), nullable=False),
+        *SUMMARY,
+    ]
+)
+"""The summary's columns for parts of the test set."""
+
 NO_POLICY = "none"
 """Threshold policy of numbers that involve no threshold."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 
 from vssl.maps import consensus_map
-from vssl.records.chunks import sample_chunks
+from vssl.metrics.base import MeanMetric
+from vssl.metrics.sets import Family
 from vssl.records.files import RECORDS_FILE
 from vssl.thresholds.base import EACH_MAP
-from vssl.types import POSITIVE
+from vssl.types import EVALUATION_SIZE, POSITIVE, Box
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -57,17 +60,21 @@ class Samples:
     @classmethod
     def of(cls, run: Path) -> Samples:
         """Read the samples of a run's records."""
-        ids, groups, categories, areas = [], [], [], []
-        columns = ("audio_condition", "image_group", "category", "boxes", "box_weights")
-        for chunk in sample_chunks(run / RECORDS_FILE, columns):
-            positive = pc.equal(chunk.column("audio_condition"), POSITIVE)
-            for row in chunk.filter(positive).to_pylist():
-                ids.append(row["sample_id"])
-                groups.append(row["image_group"])
-                categories.append(row["category"])
-                truth = consensus_map(row["boxes"], row["box_weights"])
-                areas.append(float((truth > 0).double().mean()))
-        return cls(ids, groups, categories, np.array(areas))
+        columns = ["sample_id", "image_group", "category", "boxes", "box_weights"]
+        positive = pc.field("audio_condition") == POSITIVE
+        table = pq.read_table(run / RECORDS_FILE, columns=columns, filters=positive)
+        rows = table.to_pylist()
+        return cls(
+            ids=[row["sample_id"] for row in rows],
+            image_groups=[row["image_group"] for row in rows],
+            categories=[row["category"] for row in rows],
+            object_areas=np.array([_area(row["boxes"], row["box_weights"]) for row in rows]),
+        )
+
+
+def _area(boxes: list[Box], weights: list[float]) -> float:
+    """Area of the boxes' union as a fraction of the image."""
+    return float((consensus_map(boxes, weights) > 0).sum() / EVALUATION_SIZE**2)
 
 
 class Scores:
@@ -76,11 +83,16 @@ class Scores:
     Args:
         path: scores file.
         ids: names of the samples, in the order of the results.
+
+    Attributes:
+        families: what set metrics found for all policies of a map variant at once.
     """
 
     def __init__(self, path: Path, ids: list[str]) -> None:
         self._path = path
         self._columns: dict[str, Array] = {}
+        self._values: dict[tuple[Part, str, str], Array] = {}
+        self.families: dict[Hashable, list[Family]] = {}
         labels: dict[str, tuple[Index, list[str]]] = {}
         for name in _LABELS:
             column = pq.read_table(path, columns=[name]).column(0).unify_dictionaries()
@@ -92,17 +104,15 @@ class Scores:
         self._count = len(ids)
         self._draw = self._read("draw").astype(np.int64)
         self._parts: dict[Part, dict[str, Index]] = {}
-        keys = np.stack([labels[name][0] for name in _LABELS[:4]], axis=1)
-        different, inverse = np.unique(keys, axis=0, return_inverse=True)
-        order = np.argsort(inverse.ravel(), kind="stable")
-        starts = np.searchsorted(inverse.ravel()[order], np.arange(len(different) + 1))
-        firsts = [order[start] for start in starts[:-1]]
-        for k in np.argsort(firsts):  # in the order of the file
-            values = [labels[n][1][code] for n, code in zip(_LABELS, different[k], strict=False)]
-            rows = order[starts[k] : starts[k + 1]]
-            self._parts.setdefault(Part(*values[:3]), {})[values[3]] = rows
+        sizes = tuple(len(labels[name][1]) for name in _LABELS[:4])
+        keys = np.ravel_multi_index([labels[name][0] for name in _LABELS[:4]], sizes)
+        different, firsts = np.unique(keys, return_index=True)
+        for key in different[np.argsort(firsts)]:  # in the order of the file
+            codes = np.unravel_index(key, sizes)
+            values = [labels[name][1][c] for name, c in zip(_LABELS, codes, strict=False)]
+            self._parts.setdefault(Part(*values[:3]), {})[values[3]] = np.flatnonzero(keys == key)
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Names of the metric columns."""
         names = pq.read_schema(self._path).names
@@ -127,11 +137,23 @@ class Scores:
         return float("nan") if part.threshold_source == EACH_MAP else float(found[0])
 
     def values(self, part: Part, condition: str, column: str) -> Array:
-        """Values of a column, `[N, D]`; NaN where undefined or not measured."""
-        rows = self._parts[part][condition]
-        values = np.full((self._count, self.draws(part, condition)), np.nan)
-        values[self._sample[rows], self._draw[rows]] = self._read(column)[rows]
-        return values
+        """Values of a column, `[N, D]`, to be read only; NaN where undefined or not measured."""
+        key = (part, condition, column)
+        if key not in self._values:
+            rows = self._parts[part][condition]
+            values = np.full((self._count, self.draws(part, condition)), np.nan)
+            values[self._sample[rows], self._draw[rows]] = self._read(column)[rows]
+            self._values[key] = values
+        return self._values[key]
+
+    def metric_values(self, part: Part, condition: str, metric: MeanMetric) -> Array:
+        """A metric's own values, `[N, D]`, to be read only; see `MeanMetric.from_column`."""
+        key = (part, condition, f"{metric.column}/{metric.name}")
+        if key not in self._values:
+            column = self.values(part, condition, metric.column)
+            found = metric.from_column(torch.from_numpy(column.flatten())).numpy()
+            self._values[key] = found.reshape(column.shape)
+        return self._values[key]
 
     def asked(self, part: Part, condition: str, column: str) -> npt.NDArray[np.bool_]:
         """Which samples a column is about, `[N]`; the others have null in the file."""

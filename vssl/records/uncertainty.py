@@ -50,20 +50,29 @@ class ImageBootstrap:
             `[B, D]`; NaN where a resample holds no defined value, and everywhere for a single
             image, which says nothing about the spread over images.
         """
+        return self.means_of_totals(self.totals(values))
+
+    def totals(self, values: Array, *, by_image: bool = False) -> Array:
+        """Sum and number of the defined values of each image and draw.
+
+        Args:
+            values: `[N, D]` per-sample values, NaN where undefined.
+            by_image: whether they are per-image values `[G, D]` instead.
+
+        Returns:
+            `[G, 2, D]`.
+        """
         defined = ~np.isnan(values)
-        sums = self._by_image(np.where(defined, values, 0.0))
-        return self._ratio(sums, self._by_image(defined.astype(np.float64)))
+        both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
+        if by_image:
+            return both
+        totals = np.zeros((self.images, *both.shape[1:]))
+        np.add.at(totals, self.image, both)
+        return totals
 
-    def means_over_images(self, values: Array) -> Array:
-        """The same of per-image values `[G, D]`, each image counting once."""
-        defined = ~np.isnan(values)
-        return self._ratio(np.where(defined, values, 0.0), defined.astype(np.float64))
-
-    def smallest_by_image(self, values: Array) -> Array:
-        """Smallest value over the samples of each image, `[N, D]` to `[G, D]`; NaN stays NaN."""
-        return smallest_in_group(values, self.image)
-
-    def _ratio(self, sums: Array, counts: Array) -> Array:
+    def means_of_totals(self, totals: Array) -> Array:
+        """The means of every resample, `[B, D]`, from totals `[G, 2, D]`; see `means`."""
+        sums, counts = totals[:, 0], totals[:, 1]
         if self.images < 2:
             return np.full((len(self.weights), sums.shape[1]), np.nan)
         same = counts.shape[1] > 0 and bool((counts == counts[:, :1]).all())
@@ -71,10 +80,9 @@ class ImageBootstrap:
         with np.errstate(invalid="ignore"):
             return np.asarray((self.weights @ sums) / total)
 
-    def _by_image(self, values: Array) -> Array:
-        sums = np.zeros((self.images, values.shape[1]))
-        np.add.at(sums, self.image, values)
-        return sums
+    def smallest_by_image(self, values: Array) -> Array:
+        """Smallest value over the samples of each image, `[N, D]` to `[G, D]`; NaN stays NaN."""
+        return smallest_in_group(values, self.image)
 
 
 def smallest_in_group(values: Array, group: npt.NDArray[np.int64]) -> Array:

@@ -1,0 +1,55 @@
+"""vssl-thresholds: F_LOC over the threshold, the best threshold, regret and transfer."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vssl.commands.app import run_app
+
+
+def main() -> None:
+    """Console script."""
+    run_app(_main, "rescore")
+
+
+def _main() -> None:
+    options = _parse()
+    from vssl.commands.score import score_policies
+    from vssl.records.study import study_thresholds
+    from vssl.reporting.study import write_study
+
+    runs = [folder.absolute() for folder in options.runs]
+    names = options.threshold or ["universal_max", "universal_max10", "universal_q3"]
+    study = study_thresholds(
+        runs,
+        score_policies(names, runs[0]),
+        points=options.points,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    write_study(study, options.output.absolute(), resamples=options.resamples)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="vssl-thresholds",
+        description="How good universal thresholds are: F_LOC as a function of the threshold, the"
+        " best achievable one, what each policy loses against it (regret), and, for several runs of"
+        " one model, thresholds learnt on each applied to all (transfer).",
+        epilog="example: vssl-thresholds <vggss run> <is3 run> --output study",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
+    parser.add_argument(
+        "--output", type=Path, default=Path("thresholds"), metavar="DIR",
+        help="where curves.parquet, thresholds.parquet, .csv and .md go (default: thresholds)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", action="append", metavar="NAME",
+        help="policy with one threshold for all maps, several times for several (default:"
+        " universal_max, universal_max10, universal_q3)",
+    )  # fmt: skip
+    parser.add_argument("--points", type=int, default=501, help="of a curve (501)")
+    parser.add_argument("--resamples", type=int, default=1000, help="of the images (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
+    return parser.parse_args()

@@ -1,0 +1,184 @@
+"""Every metric of the assessment as a function of one threshold for all maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from vssl.kernels import exceedance
+from vssl.metrics.auc import area_of_rejection, area_of_success
+from vssl.metrics.fscore import FAuc, FLoc
+from vssl.records.chunks import Chunk, in_threads, sample_chunks
+from vssl.records.files import RECORDS_FILE
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.scores import Samples
+from vssl.records.store import read_provenance
+from vssl.records.uncertainty import ImageBootstrap
+from vssl.types import POSITIVE
+
+Array = npt.NDArray[np.float64]
+
+_EXTREMES = ("similarity_max", "similarity_min")
+_COLUMNS = ("draw", "boxes", "box_weights", *_EXTREMES, *MAP_COLUMNS)
+_CELLS = 4096
+_METRICS = ("ciou", "auc", "pia", "auc_n")
+
+
+@dataclass(frozen=True)
+class ThresholdCurves:
+    """Means over samples (and draws) at each of T thresholds.
+
+    Attributes:
+        thresholds: `[T]` ascending, float32 as masks are made.
+        ciou: `[T]` mean cIoU of positives.
+        auc: `[T]` AUC of positives.
+        pia: negative type -> `[T]` mean pIA.
+        auc_n: negative type -> `[T]` AUC_N.
+        f_loc: `[T]` F_LOC over all negative types of the run.
+        f_auc: `[T]` F_AUC over them.
+        f_loc_resampled: `[B, T]` F_LOC of bootstrap resamples over images.
+    """
+
+    thresholds: npt.NDArray[np.float32]
+    ciou: Array
+    auc: Array
+    pia: dict[str, Array]
+    auc_n: dict[str, Array]
+    f_loc: Array
+    f_auc: Array
+    f_loc_resampled: Array
+
+    def at(self, threshold: float) -> int:
+        """Position of a threshold that is one of the curve's.
+
+        Raises:
+            ValueError: when it is not.
+        """
+        place = int(np.searchsorted(self.thresholds, np.float32(threshold)))
+        if place == len(self.thresholds) or self.thresholds[place] != np.float32(threshold):
+            raise ValueError(f"Expected one of the curve's thresholds, but got {threshold}.")
+        return place
+
+
+def threshold_curves(
+    run: Path,
+    variant: str,
+    *,
+    include: Sequence[float] = (),
+    points: int = 501,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> ThresholdCurves:
+    """Metrics of a run at many thresholds, from one pass over its maps.
+
+    Args:
+        run: folder with records of positives and negatives.
+        variant: `av` or `ogl`.
+        include: thresholds that must be among the curve's.
+        points: number of evenly spaced thresholds over the range of the maps.
+        resamples: bootstrap resamples over images.
+        seed: seed of the bootstrap.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    localization = Localization.of(read_provenance(run / RECORDS_FILE))
+    low, high = _range(run, localization, variant)
+    grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
+    edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
+    cells = np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
+    samples = Samples.of(run)
+    bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
+
+    def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
+        return _chunk_means(Chunk.of(rows), localization, variant, grid, cells)
+
+    found = list(in_threads(work, sample_chunks(run / RECORDS_FILE, _COLUMNS)))
+    means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
+    types = [name for metric, name in means if metric == "pia"]
+    values = {key: np.nanmean(column, axis=0) for key, column in means.items()}
+    pia = {name: values["pia", name] for name in types}
+    auc_n = {name: values["auc_n", name] for name in types}
+    resampled = {
+        key: bootstrap.means(column) for key, column in means.items() if key[0] in ("ciou", "pia")
+    }
+    return ThresholdCurves(
+        thresholds=grid,
+        ciou=values["ciou", POSITIVE],
+        auc=values["auc", POSITIVE],
+        pia=pia,
+        auc_n=auc_n,
+        f_loc=FLoc.combine(values["ciou", POSITIVE], pia),
+        f_auc=FAuc.combine(values["auc", POSITIVE], auc_n),
+        f_loc_resampled=FLoc.combine(
+            resampled["ciou", POSITIVE], {name: resampled["pia", name] for name in types}
+        ),
+    )
+
+
+def _chunk_means(
+    chunk: Chunk,
+    localization: Localization,
+    variant: str,
+    grid: npt.NDArray[np.float32],
+    cells: npt.NDArray[np.int64],
+) -> dict[tuple[str, str], Array]:
+    """Per-sample values `[S, T]`, means over draws, by (metric, audio condition)."""
+    found = {}
+    for condition in dict.fromkeys(chunk.conditions.tolist()):
+        rows = chunk.rows_of(condition)
+        records = chunk.rows.take(pa.array(rows.ravel()))
+        undefined = np.isnan(localization.native_maxima(records))
+        maps = localization.maps(records, (variant,))[variant]
+        if undefined.any():
+            maps[torch.from_numpy(undefined)] = 0.0
+        pixels = maps.flatten(1).contiguous().numpy()
+        positive = condition == POSITIVE
+        weights = chunk.truths.unpack().flatten(1).numpy() if positive else pixels[:0]
+        marked, covered, inside = exceedance(pixels, grid, cells, weights)
+        if positive:
+            total = chunk.truths.total[:, None]
+            with np.errstate(invalid="ignore"):
+                value = covered / (total + marked - inside)
+            area = area_of_success(torch.from_numpy(value))
+        else:
+            value = marked / pixels.shape[1]
+            area = area_of_rejection(torch.from_numpy(value))
+        names = ("ciou", "auc") if positive else ("pia", "auc_n")
+        for name, column in zip(names, (value, area.numpy()), strict=True):
+            column = np.where(undefined[:, None], np.nan, column)
+            shaped = column.reshape(*rows.shape, -1)
+            defined = ~np.isnan(shaped)
+            with np.errstate(invalid="ignore"):
+                mean = np.where(defined, shaped, 0).sum(axis=1) / defined.sum(axis=1)
+            found[name, condition] = mean
+    return found
+
+
+def _range(run: Path, localization: Localization, variant: str) -> tuple[float, float]:
+    """Bounds of all localization maps of a run; upsampling does not leave those of native maps."""
+    low, high = 0.0, 1.0
+    if localization.transform == "none":
+        table = pq.read_table(run / RECORDS_FILE, columns=list(_EXTREMES))
+        highs, lows = (table.column(k).to_numpy() for k in range(2))
+        low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
+    if variant == AUDIO_VISUAL:
+        return low, high
+    lows, highs = [], []
+    for chunk in sample_chunks(run / RECORDS_FILE, MAP_COLUMNS):
+        seen, _, mix = localization.objects(chunk)
+        lows.append(float(seen.min()))
+        highs.append(float(seen.max()))
+    bottom, top, alpha = mix
+    ends = [(value - bottom) / (top - bottom) for value in (low, high)]
+    return (
+        alpha * ends[0] + (1 - alpha) * min(lows),
+        alpha * ends[1] + (1 - alpha) * max(highs),
+    )

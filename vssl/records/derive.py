@@ -1,0 +1,35 @@
+"""Records as they would be under other facts: the same similarity maps, localized otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vssl.records.files import RECORDS_FILE
+from vssl.records.schema import RECORDS
+from vssl.records.store import AtomicParquetWriter, read_provenance
+
+
+def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
+    """Write a run's records with other provenance into a folder, a piece at a time.
+
+    Args:
+        run: folder of the run.
+        folder: where `records.parquet` is written; made if it does not exist.
+        changes: facts to replace in the provenance, e.g. `upsampling` or `prior`.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    provenance = {**read_provenance(run / RECORDS_FILE), **changes}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        pq.ParquetFile(run / RECORDS_FILE) as file,
+        AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
+    ):
+        for batch in file.iter_batches(4096):
+            writer.write(pa.Table.from_batches([batch]))

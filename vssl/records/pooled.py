@@ -1,0 +1,51 @@
+"""The headline CIoU and AUC of the released code: five thresholds in one list (QUIRKS 34)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from vssl.metrics.auc import AUC
+from vssl.metrics.ciou import ConsensusIoU, SuccessRate
+from vssl.records.numbers import Number, mean_of_values
+from vssl.records.scores import Scores
+from vssl.records.uncertainty import ImageBootstrap
+from vssl.types import POSITIVE
+
+POOLED_POLICIES = ("half_image", "fixed", "released_max", "released_max10", "released_q3")
+POOLED = "pooled"
+"""Name of the five policies together."""
+
+POOLED_SOURCE = "half_image, fixed and the released constants in one list"
+
+
+def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> list[Number]:
+    """Success rate and AUC over five thresholds at once, as the released code prints them.
+
+    Source: vssl_eval eval.py, where one evaluator is called once for each threshold (QUIRKS 34).
+    Undefined cIoU counts as a failure, as there (QUIRKS 38).
+
+    Args:
+        scores: a run's scores.
+        variant: map variant.
+        bootstrap: over the run's images.
+
+    Returns:
+        The two numbers; none where a policy was not scored.
+    """
+    parts = {p.threshold_policy: p for p in scores.parts() if p.map_variant == variant}
+    if not set(POOLED_POLICIES) <= set(parts) or ConsensusIoU.column not in scores.columns:
+        return []
+    columns = [
+        torch.from_numpy(scores.values(parts[name], POSITIVE, ConsensusIoU.column))
+        for name in POOLED_POLICIES
+    ]
+    return [
+        mean_of_values(
+            metric,
+            POSITIVE,
+            np.mean([np.nan_to_num(metric.from_column(c).numpy()) for c in columns], axis=0),
+            bootstrap,
+        )
+        for metric in (SuccessRate(), AUC())
+    ]

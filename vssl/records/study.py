@@ -1,0 +1,212 @@
+"""How good a universal threshold is: against the best one, and carried to another test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vssl.errors import UsageError
+from vssl.records.curves import ThresholdCurves, threshold_curves
+from vssl.records.files import RECORDS_FILE
+from vssl.records.fit import fit_policies
+from vssl.records.localization import Localization
+from vssl.records.store import read_provenance
+from vssl.records.uncertainty import interval
+from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
+
+BEST = "best"
+"""Policy of the threshold with the highest F_LOC on the scored run: an oracle."""
+
+
+@dataclass(frozen=True)
+class ThresholdStudy:
+    """The study's two tables, fractions.
+
+    Attributes:
+        curves: one row per run, map variant and threshold: `run, model, dataset, protocol,
+            map_variant, n, coverage, manifest_hash, seed, threshold, metric, condition, value`.
+        thresholds: one row per scored run, map variant, policy and run that its threshold is
+            learnt from: the same facts, then `threshold_policy, fit_on, threshold, f_loc,
+            f_loc_ci_low, f_loc_ci_high, f_auc, ciou, pia, regret, regret_ci_low, regret_ci_high`.
+            `regret` is the best F_LOC minus this one; in its interval the best threshold is chosen
+            anew in every resample.
+    """
+
+    curves: pd.DataFrame
+    thresholds: pd.DataFrame
+
+
+def study_thresholds(
+    runs: Sequence[Path],
+    policies: Sequence[ThresholdPolicy],
+    *,
+    points: int = 501,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> ThresholdStudy:
+    """F_LOC over the threshold, and every policy's regret, for thresholds learnt on each run.
+
+    A threshold that is learnt is learnt on every given run of the same model, weights, protocol and
+    object prior, and applied to all of them.
+
+    Args:
+        runs: folders of runs with negatives.
+        policies: policies with one threshold for all maps.
+        points: evenly spaced thresholds of a curve.
+        resamples: bootstrap resamples over images.
+        seed: seed of the bootstrap.
+
+    Raises:
+        UsageError: for a run without negatives, or a policy whose thresholds differ by map.
+        RecordsError: when records cannot be read.
+    """
+    own = [policy.name for policy in policies if policy.source == EACH_MAP]
+    if own:
+        raise UsageError(
+            f"threshold {', '.join(own)}: every map has its own, so there is no curve to compare"
+            " it with. Choose policies with one threshold, e.g. universal_q3."
+        )
+    facts = {run: read_provenance(run / RECORDS_FILE) for run in runs}
+    curves, thresholds = [], []
+    for run in runs:
+        if len(facts[run]["pairings"]) < 2:
+            raise UsageError(f"{run}: has no negatives, so it has no F_LOC.")
+        for variant in Localization.of(facts[run]).variants:
+            learnt = _learnt(run, facts, policies, variant)
+            curve = threshold_curves(
+                run,
+                variant,
+                include=[value for _, _, value in learnt],
+                points=points,
+                resamples=resamples,
+                seed=seed,
+            )
+            common = _facts(run, facts[run], variant)
+            curves.append(_curve_rows(curve).assign(**common))
+            thresholds.append(pd.DataFrame([{**common, **r} for r in _rows(curve, learnt)]))
+    return ThresholdStudy(
+        _first(pd.concat(curves, ignore_index=True)),
+        _first(pd.concat(thresholds, ignore_index=True)),
+    )
+
+
+def _facts(run: Path, facts: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    return {
+        "run": str(run),
+        **{key: facts[key] for key in ("model", "dataset", "protocol", "seed", "coverage")},
+        "manifest_hash": facts["manifest_hash"],
+        "n": facts["evaluated"],
+        "map_variant": variant,
+    }
+
+
+def _first(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what tells runs apart in front."""
+    front = ["run", "model", "dataset", "protocol", "map_variant"]
+    front += ["n", "coverage", "manifest_hash", "seed"]
+    return table[[*front, *(name for name in table.columns if name not in front)]]
+
+
+def _learnt(
+    run: Path,
+    facts: Mapping[Path, Mapping[str, Any]],
+    policies: Sequence[ThresholdPolicy],
+    variant: str,
+) -> list[tuple[str, str, float]]:
+    """Policies, the run that each rests on, and their thresholds, for one run's maps."""
+    found: list[tuple[str, str, float]] = []
+    for other in facts:
+        if not _akin(facts[run], facts[other]):
+            continue
+        fitted = fit_policies(policies, run, calibration=None if other == run else other)
+        for each in fitted:
+            if each.variant != variant or (other != run and not each.policy.needs_fit):
+                continue
+            value = each.policy.constant()
+            name = _name(other, facts) if each.policy.needs_fit else each.source
+            if value is not None:
+                found.append((each.policy.name, name, value))
+    return found
+
+
+def _akin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a threshold of one run has a meaning for another."""
+    keys = ("model", "protocol_switches", "network_hash")
+    weights = [(facts["weights"] or {}).get("sha256") for facts in (one, other)]
+    priors = [
+        facts["prior"] and {k: facts["prior"].get(k) for k in ("alpha", "scale", "sha256")}
+        for facts in (one, other)
+    ]
+    return (
+        all(one[key] == other[key] for key in keys)
+        and weights[0] == weights[1]
+        and priors[0] == priors[1]
+    )
+
+
+def _name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
+    """The run's test set; its folder too where several runs share it."""
+    data = str(facts[run]["dataset"])
+    same = [r for r in facts if facts[r]["dataset"] == data and _akin(facts[r], facts[run])]
+    return data if len(same) == 1 else f"{data} ({run.name})"
+
+
+def _curve_rows(curve: ThresholdCurves) -> pd.DataFrame:
+    columns = {
+        ("ciou", "positive"): curve.ciou,
+        ("auc", "positive"): curve.auc,
+        **{("pia", name): values for name, values in curve.pia.items()},
+        **{("auc_n", name): values for name, values in curve.auc_n.items()},
+        ("f_loc", "all"): curve.f_loc,
+        ("f_auc", "all"): curve.f_auc,
+    }
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "threshold": curve.thresholds,
+                    "metric": metric,
+                    "condition": condition,
+                    "value": values,
+                }
+            )
+            for (metric, condition), values in columns.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _rows(curve: ThresholdCurves, learnt: Sequence[tuple[str, str, float]]) -> list[dict[str, Any]]:
+    # where nothing is found and everything marked F_LOC is 0/0: no candidate for the best
+    highest = np.where(np.isnan(curve.f_loc), -1.0, curve.f_loc)
+    best = int(highest.argmax())
+    resampled = np.where(np.isnan(curve.f_loc_resampled), -1.0, curve.f_loc_resampled)
+    best_resampled = resampled.max(axis=1)
+    rows = []
+    own = (BEST, "this run's own objects", float(curve.thresholds[best]))
+    for policy, source, value in (own, *learnt):
+        place = curve.at(value)
+        low, high = interval(curve.f_loc_resampled[:, place])
+        regret_low, regret_high = interval(best_resampled - curve.f_loc_resampled[:, place])
+        rows.append(
+            {
+                "threshold_policy": policy,
+                "fit_on": source,
+                "threshold": value,
+                "f_loc": curve.f_loc[place],
+                "f_loc_ci_low": low,
+                "f_loc_ci_high": high,
+                "f_auc": curve.f_auc[place],
+                "ciou": curve.ciou[place],
+                "pia": float(np.mean([values[place] for values in curve.pia.values()])),
+                "regret": curve.f_loc[best] - curve.f_loc[place],
+                "regret_ci_low": regret_low,
+                "regret_ci_high": regret_high,
+            }
+        )
+    return rows
