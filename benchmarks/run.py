@@ -6,7 +6,10 @@ speed does not depend on them.
     encode_once_speedup   a re-enactment of the released procedure (for each draw, image and audio
                           network for each of the four audio conditions of each image, per-sample
                           NumPy scoring) over one vssl run; LVS and EZ-VSL, geometric mean
-    scoring_speedup       per-map NumPy scoring over vssl's scoring, same records and policies
+    scoring_speedup       a straightforward NumPy loop, one map at a time, over vssl's scoring: same
+                          records, nine policies, both map variants, the same columns
+    scoring_growth        scoring time per sample with 400 samples over that with 100
+    scoring_memory        peak memory of scoring 400 samples over that of scoring 100
     growth                time per sample with four times the samples over time per sample
 """
 
@@ -14,6 +17,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +27,8 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from scoring import make_records, score_by_numpy
+from scoring import score as score_made
 
 from vssl.audio import MiddleWindow, SpanWindow
 from vssl.data.datamodule import LocalizationDataModule
@@ -139,16 +146,22 @@ def released_procedure(name: str, samples: tuple[Sample, ...], plan: AudioPlan) 
                 numpy_scores(localization.numpy(), truth)
 
 
-def numpy_scoring(folder: Path, rows: int) -> None:
-    """Score the first records one map at a time."""
-    import pandas as pd
+def scoring_speedup(folder: Path, *, count: int = 200, by_loop: int = 6) -> float:
+    """How many times faster vssl scores records than a NumPy loop."""
+    samples = make_records(folder, count)
+    score_made(folder)  # kernels compile or load
+    ours = timed(lambda: score_made(folder)) / (count * (2 + 2 * DRAWS))
+    return score_by_numpy(folder, samples, by_loop) / ours
 
-    frame = pd.read_parquet(folder / RECORDS_FILE).head(rows)
-    for _, row in frame.iterrows():
-        shape = (1, row["map_height"], row["map_width"])
-        native = torch.from_numpy(row["similarity_map"].reshape(shape).copy())
-        truth = consensus_map(row["boxes"].tolist(), row["box_weights"]).numpy()
-        numpy_scores(upsample(native)[0].numpy(), truth)
+
+def scored_apart(count: int) -> dict[str, float]:
+    """Seconds and peak memory of scoring in a process of its own."""
+    script = Path(__file__).with_name("scoring.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(count)], capture_output=True, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def main() -> None:
@@ -158,7 +171,7 @@ def main() -> None:
         work = Path(name)
         everyone = Synthetic(cache=work / "cache", scenes=4 * SAMPLES // 2).check().samples
         few = everyone[:SAMPLES]
-        folders = {n: work / n for n in ("lvs", "ezvsl", "few", "many")}
+        folders = {n: work / n for n in ("lvs", "ezvsl", "few", "many", "scoring")}
         for folder in folders.values():
             folder.mkdir()
         one_run("ezvsl", few[:4], folders["few"])  # libraries warm up
@@ -172,10 +185,10 @@ def main() -> None:
             results[f"encode_once_speedup_{model}"] = speedups[-1]
         results["encode_once_speedup"] = math.prod(speedups) ** (1 / len(speedups))
 
-        rows = 200
-        total = SAMPLES * (2 + 2 * DRAWS)
-        by_numpy = timed(lambda: numpy_scoring(folders["lvs"], rows)) / rows
-        results["scoring_speedup"] = by_numpy / (timed(lambda: score(folders["lvs"])) / total)
+        results["scoring_speedup"] = scoring_speedup(folders["scoring"])
+        small, large = (scored_apart(n) for n in (100, 400))
+        results["scoring_growth"] = large["seconds"] / small["seconds"] / 4
+        results["scoring_memory"] = large["mib"] / small["mib"]
 
         once = timed(lambda: one_run("ezvsl", few, folders["few"])) / len(few)
         four = timed(lambda: one_run("ezvsl", everyone, folders["many"])) / len(everyone)

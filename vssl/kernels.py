@@ -217,14 +217,20 @@ def _between(row: Float32, low: np.float32, high: np.float32, found: Float32) ->
 
 
 @_compiled
-def _bracket(row: Float32, k: int) -> tuple[np.float32, np.float32, np.int64, np.int64]:
-    """Bounds of the k-th largest pixel, from a few pixels where that works.
+def _some(row: Float32) -> Float32:
+    """About 128 evenly spaced pixels of a row, ascending."""
+    return np.sort(row[:: max(1, row.shape[0] // _SAMPLED)].copy())
+
+
+@_compiled
+def _bracket(
+    row: Float32, k: int, some: Float32
+) -> tuple[np.float32, np.float32, np.int64, np.int64]:
+    """Bounds of the k-th largest pixel, from some of the pixels where that works.
 
     Returns:
         low, high, and the pixels above each: at least k above low, fewer than k above high.
     """
-    stride = max(1, row.shape[0] // _SAMPLED)
-    some = np.sort(row[::stride].copy())
     place = int((row.shape[0] - k) / row.shape[0] * some.shape[0])
     low = some[max(0, place - _SAMPLED // 10)]
     high = some[min(some.shape[0] - 1, place + _SAMPLED // 10)]
@@ -237,9 +243,16 @@ def _bracket(row: Float32, k: int) -> tuple[np.float32, np.float32, np.int64, np
 
 
 @_compiled
-def _kth_largest(row: Float32, k: int, found: Float32) -> np.float32:
-    """The k-th largest pixel of a row without NaN; `found` `[64]` is scratch."""
-    low, high, above_low, above_high = _bracket(row, k)
+def _kth_largest(row: Float32, k: int, some: Float32, found: Float32) -> np.float32:
+    """The k-th largest pixel of a row without NaN.
+
+    Args:
+        row: `[P]`.
+        k: in 1 ... P.
+        some: see `_some`.
+        found: `[64]` scratch.
+    """
+    low, high, above_low, above_high = _bracket(row, k, some)
     step = 0
     while above_low - above_high > _WORD:
         # where k lies between the two if pixels are spread evenly, a little beside it by turns, so
@@ -287,7 +300,7 @@ def kth_largest(maps: Float32, k: Int64) -> Float32:
     found = np.empty(_WORD, np.float32)
     for n in range(maps.shape[0]):
         if not _holds_nan(maps[n]):
-            result[n] = _kth_largest(maps[n], k[n], found)
+            result[n] = _kth_largest(maps[n], k[n], _some(maps[n]), found)
     return result
 
 
@@ -324,7 +337,7 @@ def mean_of_largest(maps: Float32, k: Int64) -> Float64:
     found = np.empty(_WORD, np.float32)
     for n in range(maps.shape[0]):
         if not _holds_nan(maps[n]):
-            level = np.float64(_kth_largest(maps[n], k[n], found))
+            level = np.float64(_kth_largest(maps[n], k[n], _some(maps[n]), found))
             result[n] = _mean_above(maps[n], level, k[n])
     return result
 
@@ -390,7 +403,7 @@ def binarize_native(
         mix: low, high and weight, see `blend`.
         levels: `[T, N]` thresholds, as far as they are known.
         ranks: `[T, N]` where above 0, the threshold is the k-th largest pixel of the map instead.
-        quarter: number of pixels whose mean is wanted.
+        quarter: number of pixels whose mean is wanted; 0 for none.
 
     Returns:
         Masks `[T, N, W]` as in `pack_above`, their thresholds `[T, N]`, each map's largest pixel
@@ -414,11 +427,13 @@ def binarize_native(
         if _holds_nan(row):
             continue
         largest[n] = _largest(row)
+        some = _some(row)
         for k in range(kinds):
             if ranks[k, n] > 0:
-                thresholds[k, n] = _kth_largest(row, ranks[k, n], found)
-        top = np.float64(_kth_largest(row, quarter, found))
-        confidence[n] = _mean_above(row, top, quarter)
+                thresholds[k, n] = _kth_largest(row, ranks[k, n], some, found)
+        if quarter > 0:
+            top = np.float64(_kth_largest(row, quarter, some, found))
+            confidence[n] = _mean_above(row, top, quarter)
         _pack(row, thresholds[:, n].copy(), masks[:, n])
     return masks, thresholds, largest, confidence
 

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,13 @@ def run_app(
         _fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         _fail("interrupted", status=130)
+
+
+def quieten_libraries() -> None:
+    """Keep libraries from printing what the user can do nothing about."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    # of Lightning 2.6 with torch 2.13, about its own code
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
 def _fail(message: str, *, status: int = 1) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from vssl.commands.app import run_app
+from vssl.commands.app import quieten_libraries, run_app
 from vssl.errors import UsageError
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE
 
@@ -34,6 +34,7 @@ def main() -> None:
 
 def _main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    quieten_libraries()
     options = _parse()
     audit(
         [folder.absolute() for folder in options.runs],
@@ -220,6 +221,7 @@ def _audited(
         with_switch,
     )
     from vssl.records.audit import CORRECTED, TOGETHER
+    from vssl.thresholds.released import CONSTANTS
 
     config = saved_config(group.corrected.run)
     runs = [(CORRECTED, "given", group.corrected.folder, False)]
@@ -249,7 +251,10 @@ def _audited(
         runs.append((switch, kind, run, switch == "pooled_ciou"))
     pooled = group.released.switches.get("pooled_ciou") == "released"
     runs.append((TOGETHER, "given", group.released.folder, pooled))
-    return [_scored(*run, folder=folder, policies=policies) for run in runs], left_out
+    names = list(dict.fromkeys([*policies, *_POOLED]))
+    if config.model.name not in CONSTANTS:
+        names = [name for name in names if not name.startswith("released_")]
+    return [_scored(*run, folder=folder, policies=names) for run in runs], left_out
 
 
 def _derive(corrected: Path, run: Path, facts: dict[str, Any]) -> None:
@@ -282,6 +287,6 @@ def _scored(
 
     scores = folder / "scores" / departure.replace(" ", "_")
     scores.mkdir(parents=True, exist_ok=True)
-    fitted = fit_policies(score_policies([*policies, *_POOLED], run), run)
+    fitted = fit_policies(score_policies(policies, run), run)
     score_records(run, fitted, audit_metrics(), output=scores / SCORES_FILE)
     return Audited(departure, kind, run, scores, pooled)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vssl.commands.app import is_multirun, run_app
+from vssl.commands.app import is_multirun, quieten_libraries, run_app
 from vssl.commands.identity import (
     identity,
     negative_names,
@@ -51,9 +49,7 @@ register_resolvers()
 
 def main() -> None:
     """Console script."""
-    os.environ.setdefault("WANDB_SILENT", "true")
-    # of Lightning 2.6 with torch 2.13, about its own code
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    quieten_libraries()
     run_app(_hydra_main, "evaluate", before_error=SweepTable.finish)
 
 

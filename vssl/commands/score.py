@@ -101,6 +101,7 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
     Raises:
         UsageError: when they are of other records, or hold other metric columns.
     """
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     from vssl.records.schema import SCORE_KEY
@@ -113,9 +114,8 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
         raise UsageError(
             f"{scores}: is not of the records beside it. Evaluate again with vssl-evaluate."
         )
-    table = pq.read_table(scores)
-    kept = table.filter([n not in replaced for n in table.column("threshold_policy").to_pylist()])
-    there = table.column_names[len(SCORE_KEY) :]
+    there = pq.read_schema(scores).names[len(SCORE_KEY) :]
+    kept = pq.read_table(scores, filters=~pc.field("threshold_policy").isin(sorted(replaced)))
     if len(kept) and set(there) != set(columns):
         raise UsageError(
             f"{scores}: other policies were scored with the columns {', '.join(there)}, but"
@@ -125,11 +125,16 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
 
 
 def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
-    """Show a run's table, one row per threshold policy, and say where its files are."""
+    """Show a run's tables, and say where its files are.
+
+    One row per threshold policy, for the paper's numbers and for whether the map follows the sound;
+    one row per type of negatives for how well they separate.
+    """
     import pandas as pd
     from rich.console import Console
 
-    from vssl.reporting.tables import paper_columns, show_table, with_threshold, with_variant
+    from vssl.records.schema import NO_POLICY
+    from vssl.reporting import tables
 
     summary = pd.read_parquet(folder / SUMMARY_FILE)
     if quiet:
@@ -139,10 +144,21 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     title = f"{first['model']} on {first['dataset']}, protocol {first['protocol']}"
     console = Console()
     label = "threshold policy"
-    rows = with_threshold(
-        with_variant(summary.assign(**{label: summary["threshold_policy"]}), label), label
+    named = tables.with_variant(summary.assign(**{label: summary["threshold_policy"]}), label)
+    rows = tables.with_threshold(named[named["threshold_policy"] != NO_POLICY], label)
+    for text, columns in (
+        (title, tables.paper_columns(summary)),
+        (f"{title}: does the map follow the sound?", tables.listening_columns(summary)),
+    ):
+        tables.show_table(console, rows, columns, label=label, title=text)
+    label = "negatives"
+    rows = tables.with_variant(summary.assign(**{label: summary["condition"]}), label)
+    tables.show_table(
+        console,
+        rows[rows["condition"] != "positive"],
+        tables.SEPARATION_COLUMNS,
+        label=label,
+        title=f"{title}: do map maxima tell positives from negatives?",
     )
-    columns = paper_columns(summary)
-    show_table(console, rows, columns, label=label, title=title)
     console.print(f"records, scores, summary and manifest: {folder}", soft_wrap=True)
     return summary

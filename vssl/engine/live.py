@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from torch import nn
 from vssl.maps import transform_maps, transformed_maximum, upsample
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import MapMetric, MeanMetric, PairMetric, SampleMetric
-from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
+from vssl.metrics.ciou import SUCCESS, ConsensusIoU
 from vssl.metrics.detection import Confidence
 from vssl.metrics.sets import SetMetric
 from vssl.records.chunks import condition_pairs
@@ -90,20 +91,18 @@ class LiveMetrics(nn.Module):
         """Add a batch of similarity maps `[N, K, h, w]`."""
         if not self._entries:
             return
-        native = maps.detach().float().cpu()
+        native, truth = maps.detach().float().cpu(), batch.ground_truth.cpu()
+        images = batch.index if batch.image_index is None else batch.image_index
+        packed = PackedTruth.of(truth)
         sounds = {
-            condition: self._sound(batch, native[:, place], condition)
+            condition: self._sound(native[:, place], condition, truth, packed, images.cpu())
             for condition, place in self._places.items()
         }
-        columns: dict[tuple[str, str, str], torch.Tensor] = {}
         for metric, condition, policy, partner in self._entries:
             sound = sounds[condition]
             if isinstance(metric, SampleMetric):
-                key = (condition, policy, metric.column)
-                if key not in columns:
-                    found = metric.measure_packed(sound.masks[policy], sound.packed)
-                    columns[key] = torch.from_numpy(found)
-                metric.update(column=columns[key], undefined=sound.undefined, images=sound.images)
+                column = torch.from_numpy(sound.column(type(metric), policy))
+                metric.update(column=column, undefined=sound.undefined, images=sound.images)
             elif isinstance(metric, MapMetric):
                 metric.update(sound.maps, sound.truth, sound.undefined)
             elif isinstance(metric, PairMetric):
@@ -111,23 +110,31 @@ class LiveMetrics(nn.Module):
             elif isinstance(metric, SetMetric):
                 self._update_set(metric, sounds[POSITIVE], sound, policy)
 
-    def _sound(self, batch: ImageBatch, native: torch.Tensor, condition: str) -> _Sound:
+    def _sound(
+        self,
+        native: torch.Tensor,
+        condition: str,
+        truth: torch.Tensor,
+        packed: PackedTruth,
+        images: torch.Tensor,
+    ) -> _Sound:
         """A batch under one audio condition, `[N, D, h, w]`."""
         draws, flat = native.shape[1], native.flatten(0, 1)
         high, low = flat.amax(dim=(1, 2)), flat.amin(dim=(1, 2))
         maps = transform_maps(upsample(flat, rule=self._upsampling[condition]), self._transform)
-        truth = batch.ground_truth.cpu().repeat_interleave(draws, dim=0)
-        thresholds = [policy.threshold(maps, truth) for policy in self._policies]
+        rows = np.repeat(np.arange(len(native)), draws)
+        of_rows = truth[torch.from_numpy(rows)] if draws > 1 else truth
+        thresholds = [policy.threshold(maps, of_rows) for policy in self._policies]
         names = [policy.name for policy in self._policies]
-        images = batch.index if batch.image_index is None else batch.image_index
         return _Sound(
             draws=draws,
             maps=maps,
             maximum=transformed_maximum(high, low, self._transform),
-            truth=truth,
-            packed=PackedTruth.of(truth),
-            images=images.cpu().repeat_interleave(draws, dim=0),
+            truth=of_rows,
+            packed=packed[rows],
+            images=images.repeat_interleave(draws, dim=0),
             masks=dict(zip(names, PackedMasks.above(maps, thresholds), strict=True)),
+            columns={},
         )
 
     def _update_pair(self, metric: PairMetric, sound: _Sound, other: _Sound, policy: str) -> None:
@@ -141,11 +148,10 @@ class LiveMetrics(nn.Module):
     def _update_set(self, metric: SetMetric, positive: _Sound, sound: _Sound, policy: str) -> None:
         success = None
         if metric.by_threshold:
-            ciou = packed_consensus_iou(positive.masks[policy], positive.packed)
-            success = torch.from_numpy(ciou >= SUCCESS)
-        metric.update(positive.column(metric), positive=True, success=success)
+            success = torch.from_numpy(positive.column(ConsensusIoU, policy) >= SUCCESS)
+        metric.update(positive.values(metric), positive=True, success=success)
         if not metric.on_positives:
-            values = sound.column(metric).view(-1, sound.draws)
+            values = sound.values(metric).view(-1, sound.draws)
             for draw in range(sound.draws):
                 metric.update(values[:, draw], positive=False, draw=draw)
 
@@ -161,11 +167,28 @@ class _Sound:
     packed: PackedTruth
     images: torch.Tensor
     masks: Mapping[str, PackedMasks]
+    columns: dict[tuple[str, str], npt.NDArray[np.float64]]
 
     @property
     def undefined(self) -> torch.Tensor:
         """Rows whose map holds NaN."""
         return self.maximum.isnan()
+
+    def column(self, metric: type[SampleMetric], policy: str) -> npt.NDArray[np.float64]:
+        """A metric's column under a policy, measured once."""
+        key = (metric.column, policy)
+        if key not in self.columns:
+            self.columns[key] = metric.measure_packed(self.masks[policy], self.packed)
+        return self.columns[key]
+
+    def values(self, metric: SetMetric) -> torch.Tensor:
+        """What a set metric looks at, `[N D]`."""
+        return self.confidence if metric.column == Confidence.column else self.maximum
+
+    @cached_property
+    def confidence(self) -> torch.Tensor:
+        """Mean of the top quarter of each map's pixels."""
+        return Confidence.measure(self.maps, self.truth)
 
     def rows_beside(self, partner: _Sound) -> tuple[Index, Index]:
         """Own rows, and the partner's rows that they meet: its only draw, or that of their number.
@@ -178,9 +201,3 @@ class _Sound:
         image, draw = np.repeat(np.arange(images), draws), np.tile(np.arange(draws), images)
         met = draw if partner.draws > 1 else np.zeros_like(draw)
         return image * self.draws + draw, image * partner.draws + met
-
-    def column(self, metric: SetMetric) -> torch.Tensor:
-        """The column that a set metric looks at, `[N D]`."""
-        if metric.column == Confidence.column:
-            return Confidence.measure(self.maps, self.truth)
-        return self.maximum

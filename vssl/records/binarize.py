@@ -83,6 +83,8 @@ def binarize_at(
     variant: str,
     levels: npt.NDArray[np.float32],
     ranks: Index | None = None,
+    *,
+    with_confidence: bool = True,
 ) -> Binarized:
     """Binarize maps that have no post-processing at thresholds of their own.
 
@@ -92,6 +94,7 @@ def binarize_at(
         variant: `av` or `ogl`.
         levels: `[T, R]` thresholds.
         ranks: `[T, R]` where above 0, the threshold is the k-th largest pixel instead.
+        with_confidence: whether the confidence is wanted; NaN otherwise.
     """
     ranks = np.zeros(levels.shape, np.int64) if ranks is None else ranks
     native, conditions = native_maps(rows), rows.column("audio_condition").to_pylist()
@@ -111,7 +114,7 @@ def binarize_at(
         )
         found = binarize_native(
             native[chosen], vertical, horizontal, rule == "opencv", others, place[chosen], mix,
-            levels[:, chosen], ranks[:, chosen], _PIXELS // 4,
+            levels[:, chosen], ranks[:, chosen], _PIXELS // 4 if with_confidence else 0,
         )  # fmt: skip
         if len(chosen) == len(rows):
             masks, thresholds, maximum, confidence = found
@@ -125,7 +128,8 @@ def guided_maxima(localization: Localization, rows: pa.RecordBatch) -> npt.NDArr
     if localization.transform != "none":
         return localization.maps(rows)[OBJECT_GUIDED].amax(dim=(1, 2)).double().numpy()
     nothing = np.empty((0, len(rows)), np.float32)
-    return binarize_at(localization, rows, OBJECT_GUIDED, nothing).maximum.astype(np.float64)
+    found = binarize_at(localization, rows, OBJECT_GUIDED, nothing, with_confidence=False)
+    return found.maximum.astype(np.float64)
 
 
 def _from_maps(

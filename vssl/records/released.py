@@ -154,7 +154,7 @@ def _chunk_lists(
         count = len(chunk.rows)
         shared = np.repeat(np.array(constants, np.float32)[:, None], count, axis=1)
         levels = np.concatenate([shared, own.thresholds[:, chunk.sample]])
-        found = binarize_at(localization, chunk.rows, variant, levels).masks
+        found = binarize_at(localization, chunk.rows, variant, levels, with_confidence=False).masks
         masks = dict(zip((*CONSTANTS, *OWN), found, strict=True))
         for threshold, marked in masks.items():
             ciou = packed_consensus_iou(marked[rows[POSITIVE][:, 0]], chunk.truths)

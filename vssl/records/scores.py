@@ -108,8 +108,8 @@ class Scores:
         keys = np.ravel_multi_index([labels[name][0] for name in _LABELS[:4]], sizes)
         different, firsts = np.unique(keys, return_index=True)
         for key in different[np.argsort(firsts)]:  # in the order of the file
-            codes = np.unravel_index(key, sizes)
-            values = [labels[name][1][c] for name, c in zip(_LABELS, codes, strict=False)]
+            digits = np.unravel_index(key, sizes)
+            values = [labels[name][1][d] for name, d in zip(_LABELS, digits, strict=False)]
             self._parts.setdefault(Part(*values[:3]), {})[values[3]] = np.flatnonzero(keys == key)
 
     @cached_property

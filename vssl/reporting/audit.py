@@ -49,10 +49,13 @@ def write_audit(table: pd.DataFrame, left_out: LeftOut, output: Path, *, resampl
             cells = _cells(rows, columns)
             _show(console, title, [c[0] for c in columns], cells)
             texts.append(_markdown(title, [c[0] for c in columns], cells))
-        notes = [f"{d}: {why}" for d, why in left_out[str(model), str(data)].items()]
         counted = f"N = {of_model['n'].max()} samples; differences from the corrected protocol in"
         counted += f" points, with 95 % bootstrap intervals over images ({resamples} resamples)"
-        text = "; ".join([counted, *(["without " + ", ".join(notes)] if notes else [])])
+        reasons: dict[str, list[str]] = {}
+        for departure, why in left_out[str(model), str(data)].items():
+            reasons.setdefault(why, []).append(departure)
+        notes = [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
+        text = "; ".join([counted, *notes])
         console.print(f"[dim]{text}[/dim]\n", soft_wrap=True)
         texts.append(text + "\n")
     output.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,15 @@ from rich.console import Console
 
 from vssl.images import ImageFileError
 from vssl.records.files import SUMMARY_FILE, write_text
+from vssl.records.schema import NO_POLICY
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.tables import (
     markdown_table,
     overview_columns,
     paper_columns,
+    separation_columns,
     show_table,
+    used_columns,
     with_threshold,
     with_variant,
 )
@@ -55,10 +58,15 @@ def report_sweep(folders: Sequence[Path], output: Path, *, overview: Mapping[str
         if len(shown):
             show_table(console, shown, columns, label="run", title=title)
             texts.append(markdown_table(shown, columns, label="run", title=title))
-        for policy, rows in group.groupby("threshold_policy", sort=False):
+        plain = group["threshold_policy"] == NO_POLICY
+        for policy, rows in group[~plain].groupby("threshold_policy", sort=False):
             of_policy = f"{title}, threshold {policy}"
             named = with_threshold(rows, "run")
             texts.append(markdown_table(named, paper_columns(rows), label="run", title=of_policy))
+        separated = used_columns(group[plain], separation_columns(group[plain]))
+        if separated:
+            question = f"{title}: do map maxima tell positives from negatives?"
+            texts.append(markdown_table(group[plain], separated, label="run", title=question))
         same = {f: s for f, s in summaries.items() if _test(s) == (data, protocol)}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:

@@ -21,19 +21,21 @@ class Column:
 
     Attributes:
         header: first and second line of the header.
-        condition: audio condition, or `all`.
+        condition: audio condition, or `all`; None takes the one condition of the row.
         metric: metric.
         policy: threshold policy; None takes the one policy of the row.
     """
 
     header: tuple[str, str]
-    condition: str
+    condition: str | None
     metric: str
     policy: str | None = None
 
     def rows(self, summary: pd.DataFrame) -> pd.DataFrame:
         """The summary's rows that belong in this column."""
-        chosen = (summary["condition"] == self.condition) & (summary["metric"] == self.metric)
+        chosen = summary["metric"] == self.metric
+        if self.condition is not None:
+            chosen &= summary["condition"] == self.condition
         if self.policy is not None:
             chosen &= summary["threshold_policy"] == self.policy
         return summary[chosen]
@@ -64,6 +66,40 @@ def paper_columns(summary: pd.DataFrame) -> list[Column]:
         *(Column(("F_LOC", "↑" if c == "all" else f"{c} ↑"), c, "f_loc") for c in together),
         *(Column(("F_AUC", "↑" if c == "all" else f"{c} ↑"), c, "f_auc") for c in together),
     ]
+
+
+def listening_columns(summary: pd.DataFrame) -> list[Column]:
+    """Whether the map follows the sound: between an image's sounds, and between its objects."""
+    return [
+        Column(("swap", "delta ↑"), "positive", "swap_delta"),
+        Column(("IIoU", "↑"), "positive", "iiou"),
+        Column(("IAUC", "↑"), "positive", "iauc"),
+        *(
+            Column(("agreement", f"own, {c} ↓"), f"positive{PAIR}{c}", "agreement")
+            for c in _negatives(summary)
+        ),
+        *(Column(("detection", f"AP, {c} ↑"), c, "detection_ap") for c in ("all",)),
+        *(Column(("max-F1", f"{c} ↑"), c, "max_f1") for c in ("all",)),
+    ]
+
+
+def separation_columns(summary: pd.DataFrame) -> list[Column]:
+    """AUROC and FPR at 95 % TPR for every type of negatives, and for all together."""
+    together = ["all"] if (summary["condition"] == "all").any() else []
+    return [
+        Column((title, c), c, metric)
+        for title, metric in (("AUROC ↑", "auroc"), ("FPR95 ↓", "fpr95"))
+        for c in (*_negatives(summary), *together)
+    ]
+
+
+SEPARATION_COLUMNS = (
+    Column(("AUROC", "↑"), None, "auroc"),
+    Column(("AP", "↑"), None, "ap"),
+    Column(("FPR at", "95 % TPR ↓"), None, "fpr95"),
+    Column(("overlap", "↓"), None, "overlap"),
+)
+"""How well map maxima tell positives from negatives; one row for each type of negatives."""
 
 
 def overview_columns(*, positives: str, marked: str, universal: str) -> tuple[Column, ...]:
@@ -199,6 +235,10 @@ def show_table(
         title: what the table shows.
     """
     shown = used_columns(summary, columns)
+    if not shown:
+        return
+    wanted = summary["metric"].isin([column.metric for column in shown])
+    summary = summary[wanted]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column(label.replace("_", " "), no_wrap=True)
     for column in shown:
