@@ -23,11 +23,20 @@ Bool = npt.NDArray[np.bool_]
 Bits = npt.NDArray[np.uint64]
 Places = tuple[Int64, Int64, Float32, Float32]
 
-_compiled = numba.njit(nogil=True, cache=True)
 _LANES = 16
 _WORD = 64
 _SAMPLED = 128
 _GUESSES = 4
+
+
+def _compiled(function: Any = None, **options: Any) -> Any:
+    """`numba.njit` that keeps what it compiles on disk, where there is a place for it."""
+    if function is None:
+        return lambda decorated: _compiled(decorated, **options)
+    try:
+        return numba.njit(nogil=True, cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return numba.njit(nogil=True, **options)(function)
 
 
 @intrinsic
@@ -304,7 +313,7 @@ def kth_largest(maps: Float32, k: Int64) -> Float32:
     return result
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+@_compiled(fastmath={"reassoc"})
 def _mean_above(row: Float32, level: float, k: int) -> float:
     """Mean of the k largest pixels of a map, given the k-th largest."""
     excess = 0.0

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import sklearn.metrics
 from scipy.integrate import trapezoid
+from scipy.stats import ks_2samp
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -33,6 +35,33 @@ def consensus_iou(mask: Array, ground_truth: Array) -> float:
 def image_area(mask: Array) -> float:
     """Share of marked pixels."""
     return np.count_nonzero(mask) / mask.size
+
+
+def mask_agreement(mask: Array, other: Array) -> float:
+    """Shared over joint area of two masks; two empty ones agree."""
+    either = np.count_nonzero(mask | other)
+    return np.count_nonzero(mask & other) / either if either else 1.0
+
+
+def swap_delta(mask: Array, ground_truth: Array, others: Sequence[Array]) -> float:
+    """cIoU with the own object, less the mean of the cIoUs with the image's other objects."""
+    elsewhere = [consensus_iou(mask, other) for other in others]
+    return consensus_iou(mask, ground_truth) - sum(elsewhere) / len(elsewhere)
+
+
+def points_at_object(localization_map: Array, ground_truth: Array) -> float:
+    """1 where a highest pixel has a vote, else 0; NaN where none has one, or a pixel is NaN."""
+    if np.isnan(localization_map).any() or not ground_truth.any():
+        return math.nan
+    highest = max(localization_map.flat)
+    pixels = zip(localization_map.flat, ground_truth.flat, strict=True)
+    return float(any(value == highest and vote > 0 for value, vote in pixels))
+
+
+def confidence(localization_map: Array) -> float:
+    """Mean of the top quarter of the pixels, at least one; NaN where a pixel is."""
+    ordered = np.sort(localization_map, axis=None)[::-1].astype(np.float64)  # NaN come first
+    return math.fsum(ordered[: max(1, ordered.size // 4)]) / max(1, ordered.size // 4)
 
 
 def mean(values: Array) -> float:
@@ -66,6 +95,74 @@ def auc(ciou: Array) -> float:
 def auc_n(pia: Array) -> float:
     """Area under the rejection curve of a whole set."""
     return float(trapezoid(rejection_curve(pia), GRID))
+
+
+def interactive_success(ciou: Array, images: Sequence[Any], level: float = 0.5) -> float:
+    """Share of images of which every source reaches a level; where one is undefined, left out."""
+    sources = [ciou[[name == image for name in images]] for image in sorted(set(images))]
+    return mean(np.array([float((s >= level).all()) for s in sources if not np.isnan(s).any()]))
+
+
+def interactive_auc(ciou: Array, images: Sequence[Any]) -> float:
+    """Area under that share over the 21 points."""
+    return float(trapezoid([interactive_success(ciou, images, level) for level in GRID], GRID))
+
+
+def separation(positives: Array, negatives: Array) -> dict[str, float]:
+    """How far values tell positives from negatives, by scikit-learn and scipy."""
+    if not positives.size or not negatives.size:
+        return dict.fromkeys(("auroc", "ap", "fpr95", "overlap"), math.nan)
+    truth = np.repeat([1, 0], [positives.size, negatives.size])
+    values = np.concatenate([positives, negatives])
+    alarms, hits, _ = sklearn.metrics.roc_curve(truth, values, drop_intermediate=False)
+    # `less`: the distribution function of the first is the lower one, so its values are larger
+    distance = ks_2samp(positives, negatives, alternative="less", method="asymp").statistic
+    return {
+        "auroc": float(sklearn.metrics.roc_auc_score(truth, values)),
+        "ap": float(sklearn.metrics.average_precision_score(truth, values)),
+        "fpr95": float(alarms[hits >= 0.95][0]),
+        "overlap": float(1 - distance),
+    }
+
+
+def quantiles(positives: Array, negatives: Array) -> dict[str, float]:
+    """Median of the positives, and their first quartile less the negatives' third."""
+    median, first = np.quantile(positives, [0.5, 0.25]) if positives.size else [math.nan] * 2
+    third = np.quantile(negatives, 0.75) if negatives.size else math.nan
+    return {"alignment": float(median), "separability": float(first - third)}
+
+
+def detection(positives: Array, found: Array, negatives: Array) -> dict[str, float]:
+    """SLAVC's detection view at every confidence that occurs; NaN without positives.
+
+    True positive: a positive that fires in the right place. False positive: any other that fires.
+    False negative: a positive that does not fire.
+    """
+    if not positives.size:
+        return {"detection_ap": math.nan, "max_f1": math.nan}
+    points, f1 = [], []
+    for level in {*positives.tolist(), *negatives.tolist()}:
+        fires = positives >= level
+        right = np.count_nonzero(fires & found)
+        wrong = np.count_nonzero(fires & ~found) + np.count_nonzero(negatives >= level)
+        missed = np.count_nonzero(~fires)
+        f1.append(2 * right / (2 * right + wrong + missed))
+        if right:
+            points.append((right / (right + missed), right / (right + wrong)))
+    area, before = 0.0, 0.0
+    for recall in sorted({recall for recall, _ in points}):
+        area += (recall - before) * max(precision for r, precision in points if r >= recall)
+        before = recall
+    return {"detection_ap": area, "max_f1": max(f1)}
+
+
+def of_a_set(positives: Array, found: Array, negatives: Array) -> dict[str, float]:
+    """All numbers of a set of positives (found in the right place or not) and negatives."""
+    return {
+        **separation(positives, negatives),
+        **quantiles(positives, negatives),
+        **detection(positives, found, negatives),
+    }
 
 
 def harmonic_mean(first: float, second: float) -> float:

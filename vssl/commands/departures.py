@@ -38,8 +38,11 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
     root = run["identity"]["data"].get("root")
     with open_dict(config):
         config.logger = {}
-        config.live = []
         config.calibration = None
+        # the audit scores the records itself
+        config.live, config.subsets = [], []
+        config.threshold = {"fixed": {"_target_": "vssl.thresholds.base.FixedThreshold"}}
+        config.metrics = {"pia": {"_target_": "vssl.metrics.pia.ImageArea"}}
         if root is not None:
             config.data.root = root
         for key in ("model.weights", "prior.weights", "negatives.manifest", "negatives.noise.file",
