@@ -313,7 +313,7 @@ class TestScores:
         value = ogl.query("metric == 'ciou' and condition == 'positive'").set_index(
             "threshold_policy"
         )["value"]["fixed"]
-        (line,) = (line for line in shown.splitlines() if line.startswith(" fixed + OGL 0.5000"))
+        line = next(line for line in shown.splitlines() if line.startswith(" fixed + OGL 0.5000"))
         assert f" {100 * value:.1f} " in line
         assert " fixed 0.5000 " in shown
         assert " half_image + OGL " in shown

@@ -1,4 +1,6 @@
-"""Compiled loops over maps and resamples: what scoring spends its time in.
+"""Compiled loops over the pixels of maps: what scoring spends its time in.
+
+One file, since numba's cache of a kernel does not see changes in other files.
 
 Compiled by numba when first called and kept on disk. All kernels release the GIL, so that threads
 score chunks of records side by side. Maps, masks and counts are the same on every machine: where a
@@ -9,17 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from vssl.compiling import compiled
+
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 Bits = npt.NDArray[np.uint64]
 Places = tuple[Int64, Int64, Float32, Float32]
 
@@ -27,16 +29,7 @@ _LANES = 16
 _WORD = 64
 _SAMPLED = 128
 _GUESSES = 4
-
-
-def _compiled(function: Any = None, **options: Any) -> Any:
-    """`numba.njit` that keeps what it compiles on disk, where there is a place for it."""
-    if function is None:
-        return lambda decorated: _compiled(decorated, **options)
-    try:
-        return numba.njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(nogil=True, **options)(function)
+_HIGHEST = np.finfo(np.float32).max
 
 
 @intrinsic
@@ -82,7 +75,7 @@ def _ones(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@_compiled
+@compiled
 def _upsample(
     cells: Float32, rows: Places, columns: Places, fused: bool, wide: Float32, result: Float32
 ) -> None:
@@ -107,7 +100,7 @@ def _upsample(
                 row[x] = _fma(top[x], near, bottom[x] * far)
 
 
-@_compiled
+@compiled
 def bilinear(maps: Float32, rows: Places, columns: Places, fused: bool) -> Float32:
     """Upsample maps: each pixel from its place between two columns and two rows.
 
@@ -127,7 +120,7 @@ def bilinear(maps: Float32, rows: Places, columns: Places, fused: bool) -> Float
     return result
 
 
-@_compiled
+@compiled
 def _pack(row: Float32, levels: Float32, masks: Bits) -> None:
     """Strict masks `[T, W]` of one map `[P]` under T thresholds."""
     whole = row.shape[0] // _WORD
@@ -147,7 +140,7 @@ def _pack(row: Float32, levels: Float32, masks: Bits) -> None:
                 masks[k, whole] |= np.uint64(1) << np.uint64(p - whole * _WORD)
 
 
-@_compiled
+@compiled
 def pack_above(maps: Float32, thresholds: Float32) -> Bits:
     """Strict binary masks of maps under several thresholds, one bit for each pixel.
 
@@ -165,7 +158,7 @@ def pack_above(maps: Float32, thresholds: Float32) -> Bits:
     return masks
 
 
-@_compiled
+@compiled
 def count_pairs(first: Bits, second: Bits, rows: Int64, others: Int64) -> Int64:
     """Pixels that two masks both mark.
 
@@ -188,7 +181,7 @@ def count_pairs(first: Bits, second: Bits, rows: Int64, others: Int64) -> Int64:
     return result
 
 
-@_compiled
+@compiled
 def _count_above(row: Float32, threshold: np.float32) -> np.int64:
     pixels = row.shape[0]
     whole = pixels // _WORD
@@ -207,7 +200,7 @@ def _count_above(row: Float32, threshold: np.float32) -> np.int64:
     return count
 
 
-@_compiled
+@compiled
 def _between(row: Float32, low: np.float32, high: np.float32, found: Float32) -> int:
     """Collect the pixels in (low, high]; how many there are."""
     count = 0
@@ -225,33 +218,64 @@ def _between(row: Float32, low: np.float32, high: np.float32, found: Float32) ->
     return count
 
 
-@_compiled
+@compiled
+def _largest(row: Float32) -> np.float32:
+    """The largest pixel of a row without NaN; in columns first, which compilers make vectors of."""
+    whole = row.shape[0] - row.shape[0] % _SAMPLED
+    if whole == 0:
+        return row.max()
+    highest = row[:_SAMPLED].copy()
+    for first in range(_SAMPLED, whole, _SAMPLED):
+        block = row[first : first + _SAMPLED]
+        for j in range(_SAMPLED):
+            highest[j] = block[j] if block[j] > highest[j] else highest[j]
+    largest = highest.max()
+    for p in range(whole, row.shape[0]):
+        largest = max(largest, row[p])
+    return largest
+
+
+@compiled
 def _some(row: Float32) -> Float32:
     """About 128 evenly spaced pixels of a row, ascending."""
     return np.sort(row[:: max(1, row.shape[0] // _SAMPLED)].copy())
 
 
-@_compiled
+@compiled
 def _bracket(
     row: Float32, k: int, some: Float32
 ) -> tuple[np.float32, np.float32, np.int64, np.int64]:
     """Bounds of the k-th largest pixel, from some of the pixels where that works.
 
     Returns:
-        low, high, and the pixels above each: at least k above low, fewer than k above high.
+        low, high, and the pixels above each: at least k above low, fewer than k above high. Both
+        are finite, but where low = high is the answer itself.
     """
     place = int((row.shape[0] - k) / row.shape[0] * some.shape[0])
     low = some[max(0, place - _SAMPLED // 10)]
     high = some[min(some.shape[0] - 1, place + _SAMPLED // 10)]
     above_low, above_high = _count_above(row, low), _count_above(row, high)
     if above_low < k:
-        low, above_low = np.nextafter(row.min(), np.float32(-np.inf)), np.int64(row.shape[0])
+        low = row.min()
+        above_low = _count_above(row, low)
+        if above_low < k:
+            return low, low, above_low, above_low
     if above_high >= k:
         high, above_high = _largest(row), np.int64(0)
+    if low == -np.inf:
+        low = -_HIGHEST
+        above_low = _count_above(row, low)
+        if above_low < k:
+            return low, low, above_low, above_low
+    if high == np.inf:
+        above_high = _count_above(row, _HIGHEST)
+        if above_high >= k:
+            return high, high, above_high, above_high
+        high = _HIGHEST
     return low, high, above_low, above_high
 
 
-@_compiled
+@compiled
 def _kth_largest(row: Float32, k: int, some: Float32, found: Float32) -> np.float32:
     """The k-th largest pixel of a row without NaN.
 
@@ -262,6 +286,8 @@ def _kth_largest(row: Float32, k: int, some: Float32, found: Float32) -> np.floa
         found: `[64]` scratch.
     """
     low, high, above_low, above_high = _bracket(row, k, some)
+    if low == high:
+        return low
     step = 0
     while above_low - above_high > _WORD:
         # where k lies between the two if pixels are spread evenly, a little beside it by turns, so
@@ -286,12 +312,12 @@ def _kth_largest(row: Float32, k: int, some: Float32, found: Float32) -> np.floa
     return np.sort(found[:left])[left - (k - above_high)]
 
 
-@_compiled
+@compiled
 def _holds_nan(row: Float32) -> bool:
     return bool(_count_above(row, np.float32(-np.inf)) < row.shape[0] and np.isnan(row).any())
 
 
-@_compiled
+@compiled
 def kth_largest(maps: Float32, k: Int64) -> Float32:
     """The k-th largest pixel of each map, exactly.
 
@@ -313,33 +339,18 @@ def kth_largest(maps: Float32, k: Int64) -> Float32:
     return result
 
 
-@_compiled(fastmath={"reassoc"})
+@compiled(fastmath={"reassoc"})
 def _mean_above(row: Float32, level: float, k: int) -> float:
     """Mean of the k largest pixels of a map, given the k-th largest."""
+    if np.isinf(level):
+        return level
     excess = 0.0
     for p in range(row.shape[0]):
         excess += max(np.float64(row[p]) - level, 0.0)
     return level + excess / k
 
 
-@_compiled
-def _largest(row: Float32) -> np.float32:
-    """The largest pixel of a row without NaN; in columns first, which compilers make vectors of."""
-    whole = row.shape[0] - row.shape[0] % _SAMPLED
-    if whole == 0:
-        return row.max()
-    highest = row[:_SAMPLED].copy()
-    for first in range(_SAMPLED, whole, _SAMPLED):
-        block = row[first : first + _SAMPLED]
-        for j in range(_SAMPLED):
-            highest[j] = block[j] if block[j] > highest[j] else highest[j]
-    largest = highest.max()
-    for p in range(whole, row.shape[0]):
-        largest = max(largest, row[p])
-    return largest
-
-
-@_compiled
+@compiled
 def mean_of_largest(maps: Float32, k: Int64) -> Float64:
     """Mean of the k largest pixels of each map `[N, P]`: `[N]`; NaN for a map that holds NaN."""
     result = np.full(maps.shape[0], np.nan)
@@ -351,7 +362,7 @@ def mean_of_largest(maps: Float32, k: Int64) -> Float64:
     return result
 
 
-@_compiled
+@compiled
 def _blend(row: Float32, other: Float32, low: float, high: float, weight: float) -> None:
     """Mix a map with another, in place, see `blend`."""
     span, bottom = np.float32(high - low), np.float32(low)
@@ -364,7 +375,7 @@ def _blend(row: Float32, other: Float32, low: float, high: float, weight: float)
             row[p] = own * ((row[p] - bottom) / span) + rest * other[p]
 
 
-@_compiled
+@compiled
 def blend(
     maps: Float32, others: Float32, place: Int64, low: float, high: float, weight: float
 ) -> Float32:
@@ -387,7 +398,7 @@ def blend(
     return result
 
 
-@_compiled
+@compiled
 def binarize_native(
     native: Float32,
     rows: Places,
@@ -447,7 +458,7 @@ def binarize_native(
     return masks, thresholds, largest, confidence
 
 
-@_compiled
+@compiled
 def exceedance(
     maps: Float32, grid: Float32, cells: Int64, weights: Float32
 ) -> tuple[Int64, Float64, Int64]:
@@ -496,154 +507,3 @@ def exceedance(
             within += inside_below[k]
             marked[n, k - 1], covered[n, k - 1], inside[n, k - 1] = total, weight, within
     return marked, covered, inside
-
-
-@_compiled
-def rank_statistics(ends: Int64, positive: Bool, unit: Int64, weights: Float64) -> Float64:
-    """How far values tell positives from negatives, for many weightings of the images.
-
-    Args:
-        ends: `[K]` values sorted from the largest: where each run of equal values ends.
-        positive: `[M]` whether each value is a positive's, in that order.
-        unit: `[M]` image of each value.
-        weights: `[B, U]` weight of each image.
-
-    Returns:
-        `[B, 4]`: area under the ROC curve, average precision, false positive rate at the first
-        threshold that lets 95 % of the positives through, and the least sum of missed positives
-        and accepted negatives (as shares) of any threshold. NaN where a side weighs nothing.
-    """
-    result = np.full((weights.shape[0], 4), np.nan)
-    for b in range(weights.shape[0]):
-        row = weights[b]
-        positives, negatives = 0.0, 0.0
-        for m in range(unit.shape[0]):
-            if positive[m]:
-                positives += row[unit[m]]
-            else:
-                negatives += row[unit[m]]
-        if positives == 0 or negatives == 0:
-            continue
-        hits, alarms, area, precision = 0.0, 0.0, 0.0, 0.0
-        at_95, best = np.nan, 0.0
-        first = 0
-        for end in ends:
-            more_hits, more_alarms = 0.0, 0.0
-            for m in range(first, end):
-                if positive[m]:
-                    more_hits += row[unit[m]]
-                else:
-                    more_alarms += row[unit[m]]
-            first = end
-            area += more_alarms * (hits + more_hits / 2)
-            hits += more_hits
-            alarms += more_alarms
-            if more_hits > 0:
-                precision += more_hits * hits / (hits + alarms)
-            # whole weights: 95 % is met exactly
-            if np.isnan(at_95) and 100 * hits >= 95 * positives:
-                at_95 = alarms / negatives
-            best = max(best, hits / positives - alarms / negatives)
-        result[b, 0] = area / (positives * negatives)
-        result[b, 1] = precision / positives
-        result[b, 2] = at_95
-        result[b, 3] = 1 - best
-    return result
-
-
-@_compiled
-def detection_statistics(
-    ends: Int64, place: Int64, success: Float64, unit: Int64, weights: Float64
-) -> Float64:
-    """Average precision and best F1 of detections, for many weightings of the images.
-
-    Args:
-        ends: `[K]` confidences sorted from the largest: where each run of equal ones ends.
-        place: `[M]` row in `success` of a visible source; -1 where there is none.
-        success: `[N, T]` 1 where a visible source is found, else 0, for T threshold policies.
-        unit: `[M]` image of each detection.
-        weights: `[B, U]` weight of each image.
-
-    Returns:
-        `[B, T, 2]`: interpolated average precision, and the largest F1. NaN without visible
-        sources.
-    """
-    kinds = success.shape[1]
-    result = np.full((weights.shape[0], kinds, 2), np.nan)
-    precision = np.empty((ends.shape[0], kinds))
-    recall = np.empty((ends.shape[0], kinds))
-    found, best = np.empty(kinds), np.empty(kinds)
-    highest, area = np.empty(kinds), np.empty(kinds)
-    for b in range(weights.shape[0]):
-        row = weights[b]
-        silent = 0.0  # visible sources below the confidence threshold
-        for m in range(unit.shape[0]):
-            if place[m] >= 0:
-                silent += row[unit[m]]
-        if silent == 0:
-            continue
-        fired, first, points = 0.0, 0, 0
-        found[:], best[:] = 0.0, 0.0
-        for end in ends:
-            visible = False
-            for m in range(first, end):
-                weight = row[unit[m]]
-                fired += weight
-                if place[m] >= 0:
-                    visible = True
-                    silent -= weight
-                    hits = success[place[m]]
-                    for t in range(kinds):
-                        found[t] += weight * hits[t]
-            first = end
-            # where no visible source fires, precision falls and recall stays
-            if visible:
-                for t in range(kinds):
-                    hit = found[t]
-                    precision[points, t] = hit / max(fired, 1.0)
-                    recall[points, t] = hit / max(hit + silent, 1.0)
-                    best[t] = max(best[t], 2 * hit / max(hit + fired + silent, 1.0))
-                points += 1
-        highest[:], area[:] = 0.0, 0.0
-        for k in range(points - 1, -1, -1):
-            for t in range(kinds):
-                highest[t] = max(highest[t], precision[k, t])
-                before = recall[k - 1, t] if k > 0 else 0.0
-                area[t] += highest[t] * (recall[k, t] - before)
-        result[b, :, 0], result[b, :, 1] = area, best
-    return result
-
-
-@_compiled
-def weighted_quantile(values: Float64, unit: Int64, weights: Float64, level: float) -> Float64:
-    """Quantile of values that count as often as their image's whole weight says.
-
-    Args:
-        values: `[M]` ascending.
-        unit: `[M]` image of each value.
-        weights: `[B, U]` whole weights.
-        level: in [0, 1].
-
-    Returns:
-        `[B]`, linear between the two order statistics around `level * (n - 1)`; NaN for n = 0.
-    """
-    result = np.full(weights.shape[0], np.nan)
-    for b in range(weights.shape[0]):
-        row = weights[b]
-        total = 0.0
-        for m in range(unit.shape[0]):
-            total += row[unit[m]]
-        if total == 0:
-            continue
-        place = level * (total - 1)
-        lower = np.floor(place)
-        seen, below, above = 0.0, np.nan, np.nan
-        for m in range(unit.shape[0]):
-            seen += row[unit[m]]
-            if np.isnan(below) and seen > lower:
-                below = values[m]
-            if seen > lower + 1 or (seen >= total and row[unit[m]] > 0):
-                above = values[m]
-                break
-        result[b] = below + (above - below) * (place - lower)
-    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import re
@@ -58,6 +59,12 @@ def run_app(
         _fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         _fail("interrupted", status=130)
+
+
+def add_resampling_options(parser: argparse.ArgumentParser) -> None:
+    """Options of commands that report bootstrap intervals."""
+    parser.add_argument("--resamples", type=int, default=1000, help="of the images (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
 
 
 def quieten_libraries() -> None:

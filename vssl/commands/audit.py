@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from vssl.commands.app import quieten_libraries, run_app
+from vssl.commands.app import add_resampling_options, quieten_libraries, run_app
 from vssl.errors import UsageError
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE
 
@@ -77,8 +77,7 @@ def _parse() -> argparse.Namespace:
         "--no-evaluate", action="store_true",
         help="leave out, and list, departures that need the network and the data again",
     )  # fmt: skip
-    parser.add_argument("--resamples", type=int, default=1000, help="of the images (1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
+    add_resampling_options(parser)
     return parser.parse_args()
 
 

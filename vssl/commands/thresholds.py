@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vssl.commands.app import run_app
+from vssl.commands.app import add_resampling_options, run_app
 
 
 def main() -> None:
@@ -50,6 +50,5 @@ def _parse() -> argparse.Namespace:
         " universal_max, universal_max10, universal_q3)",
     )  # fmt: skip
     parser.add_argument("--points", type=int, default=501, help="of a curve (501)")
-    parser.add_argument("--resamples", type=int, default=1000, help="of the images (1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
+    add_resampling_options(parser)
     return parser.parse_args()

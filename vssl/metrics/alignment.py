@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.kernels import weighted_quantile
 from vssl.metrics.base import Array
 from vssl.metrics.sets import Family, SetMetric, Values
+from vssl.ranks import weighted_quantile
 
 
 def _quantile(values: Values, weights: Array, level: float) -> Array:

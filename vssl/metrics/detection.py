@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from vssl.checks import check_maps
-from vssl.kernels import detection_statistics, mean_of_largest
+from vssl.kernels import mean_of_largest
 from vssl.metrics.base import Array, MapMetric
 from vssl.metrics.sets import Family, SetMetric, Values, ordered
+from vssl.ranks import detection_statistics
 
 
 def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:

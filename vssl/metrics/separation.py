@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.kernels import rank_statistics
 from vssl.metrics.base import Array
 from vssl.metrics.sets import Family, SetMetric, Values, ordered
+from vssl.ranks import rank_statistics
 
 
 def separation(positives: Values, negatives: Values, weights: Array) -> Family:
@@ -61,7 +61,7 @@ class AveragePrecision(_Separation):
 
 
 class FPR95(_Separation):
-    """Share of negatives above the highest threshold that lets 95 % of the positives through."""
+    """Share of negatives that reach the highest value which 95 % of the positives reach."""
 
     name = "fpr95"
     higher_is_better = False

@@ -121,7 +121,7 @@ class SetMetric(Metric, ABC):
         self.successes.append(torch.zeros_like(found) if success is None else success.to(found))
 
     def compute(self) -> torch.Tensor:
-        """The mean over draws; NaN when positives or negatives are missing."""
+        """The mean over defined draws; NaN when positives or negatives are missing in all."""
         if not len(self.values):
             return torch.tensor(torch.nan, dtype=torch.float64)
         value, positive, draw, success = (
@@ -141,7 +141,9 @@ class SetMetric(Metric, ABC):
             self.family(chosen(positive == 1), chosen((positive == 0) & (draw == d)), ones)
             for d in np.unique(draw[wanted])
         ]
-        return torch.tensor(np.mean([each[self.name][0, 0] for each in found] or [np.nan]))
+        values = np.array([each[self.name][0, 0] for each in found])
+        defined = values[~np.isnan(values)]
+        return torch.tensor(defined.mean() if defined.size else np.nan, dtype=torch.float64)
 
     @classmethod
     def applies_to(cls, condition: str) -> bool:

@@ -14,8 +14,9 @@ class SwapDelta(SwapMetric):
 
     For images that show two objects, each with its own sound (IS3, the embedded benchmark). Over an
     image's two samples the mean is also what the cIoU of each object loses when the other object's
-    sound plays. A model that does not listen has 0: it gives both sounds one map. Ours; related to
-    IIoU, but not tied to a level of IoU.
+    sound plays. A model that does not listen has 0, since it gives both sounds one map; but not
+    under `object_area`, where the threshold knows which object sounds by its size. Ours; related
+    to IIoU, but not tied to a level of IoU.
     """
 
     name = "swap_delta"

@@ -18,6 +18,7 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.chunks import Chunk, in_threads, sample_chunks
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.scores import Samples
 from vssl.records.store import read_provenance
 from vssl.records.uncertainty import ImageBootstrap
@@ -41,8 +42,10 @@ class ThresholdCurves:
         auc: `[T]` AUC of positives.
         pia: negative type -> `[T]` mean pIA.
         auc_n: negative type -> `[T]` AUC_N.
-        f_loc: `[T]` F_LOC over all negative types of the run.
-        f_auc: `[T]` F_AUC over them.
+        together: the negative types behind F_LOC and F_AUC: the paper's three where the run has
+            them, else all that it has.
+        f_loc: `[T]` F_LOC.
+        f_auc: `[T]` F_AUC.
         f_loc_resampled: `[B, T]` F_LOC of bootstrap resamples over images.
     """
 
@@ -51,9 +54,15 @@ class ThresholdCurves:
     auc: Array
     pia: dict[str, Array]
     auc_n: dict[str, Array]
+    together: tuple[str, ...]
     f_loc: Array
     f_auc: Array
     f_loc_resampled: Array
+
+    @property
+    def condition(self) -> str:
+        """Condition of F_LOC and F_AUC: `all` for the paper's three, else the types' names."""
+        return ALL_NEGATIVES if self.together == NEGATIVE_TYPES else "+".join(self.together)
 
     def at(self, threshold: float) -> int:
         """Position of a threshold that is one of the curve's.
@@ -106,6 +115,8 @@ def threshold_curves(
     values = {key: np.nanmean(column, axis=0) for key, column in means.items()}
     pia = {name: values["pia", name] for name in types}
     auc_n = {name: values["auc_n", name] for name in types}
+    three = set(NEGATIVE_TYPES) <= set(types)
+    together = NEGATIVE_TYPES if three else tuple(types)
     resampled = {
         key: bootstrap.means(column) for key, column in means.items() if key[0] in ("ciou", "pia")
     }
@@ -115,10 +126,11 @@ def threshold_curves(
         auc=values["auc", POSITIVE],
         pia=pia,
         auc_n=auc_n,
-        f_loc=FLoc.combine(values["ciou", POSITIVE], pia),
-        f_auc=FAuc.combine(values["auc", POSITIVE], auc_n),
+        together=together,
+        f_loc=FLoc.combine(values["ciou", POSITIVE], {name: pia[name] for name in together}),
+        f_auc=FAuc.combine(values["auc", POSITIVE], {name: auc_n[name] for name in together}),
         f_loc_resampled=FLoc.combine(
-            resampled["ciou", POSITIVE], {name: resampled["pia", name] for name in types}
+            resampled["ciou", POSITIVE], {name: resampled["pia", name] for name in together}
         ),
     )
 

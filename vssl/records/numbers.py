@@ -182,7 +182,9 @@ class _Table:
             column = pair_column(metric.column, partner)
             if column in self._scores.columns:
                 both = sorted((partner, condition), key=self._names.index)
-                values = self.column(condition, column)
+                # of two conditions with several draws, those that both have are compared
+                common = draws[partner] if draws[partner] > 1 else draws[condition]
+                values = self.column(condition, column)[:, :common]
                 found.append(mean_number(metric, "-".join(both), values, self._bootstrap))
         return found
 
@@ -230,7 +232,9 @@ class _Table:
                     per_draw=found[0],
                     resampled=nanmean(found[1:], axis=1),
                     n=int((~np.isnan(columns[POSITIVE])).any(axis=1).sum()),
-                    n_undefined=sum(int(np.isnan(c).sum()) for c in columns.values()),
+                    n_undefined=sum(
+                        int(np.isnan(c[:, : len(families)]).sum()) for c in columns.values()
+                    ),
                 )
             )
         return numbers
@@ -251,7 +255,8 @@ class _Table:
                 if part.map_variant == self._part.map_variant and part.threshold_policy != NO_POLICY
             ]
         place = parts.index(self._part)
-        key = (id(self._bootstrap), self._part.map_variant, metric.family, condition)
+        # the bootstrap itself, so that it lives as long as what was found with it
+        key = (self._bootstrap, self._part.map_variant, metric.family, condition)
         if self._rows is None and key in self._scores.families:
             return self._scores.families[key], place
         success = None

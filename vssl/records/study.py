@@ -31,8 +31,9 @@ class ThresholdStudy:
         curves: one row per run, map variant and threshold: `run, model, dataset, protocol,
             map_variant, n, coverage, manifest_hash, seed, threshold, metric, condition, value`.
         thresholds: one row per scored run, map variant, policy and run that its threshold is
-            learnt from: the same facts, then `threshold_policy, fit_on, threshold, f_loc,
-            f_loc_ci_low, f_loc_ci_high, f_auc, ciou, pia, regret, regret_ci_low, regret_ci_high`.
+            learnt from: the same facts, then `condition, threshold_policy, fit_on, threshold,
+            f_loc, f_loc_ci_low, f_loc_ci_high, f_auc, ciou, pia, regret, regret_ci_low,
+            regret_ci_high`.
             `regret` is the best F_LOC minus this one; in its interval the best threshold is chosen
             anew in every resample.
     """
@@ -162,8 +163,8 @@ def _curve_rows(curve: ThresholdCurves) -> pd.DataFrame:
         ("auc", "positive"): curve.auc,
         **{("pia", name): values for name, values in curve.pia.items()},
         **{("auc_n", name): values for name, values in curve.auc_n.items()},
-        ("f_loc", "all"): curve.f_loc,
-        ("f_auc", "all"): curve.f_auc,
+        ("f_loc", curve.condition): curve.f_loc,
+        ("f_auc", curve.condition): curve.f_auc,
     }
     return pd.concat(
         [
@@ -195,6 +196,7 @@ def _rows(curve: ThresholdCurves, learnt: Sequence[tuple[str, str, float]]) -> l
         regret_low, regret_high = interval(best_resampled - curve.f_loc_resampled[:, place])
         rows.append(
             {
+                "condition": curve.condition,
                 "threshold_policy": policy,
                 "fit_on": source,
                 "threshold": value,
@@ -203,7 +205,7 @@ def _rows(curve: ThresholdCurves, learnt: Sequence[tuple[str, str, float]]) -> l
                 "f_loc_ci_high": high,
                 "f_auc": curve.f_auc[place],
                 "ciou": curve.ciou[place],
-                "pia": float(np.mean([values[place] for values in curve.pia.values()])),
+                "pia": float(np.mean([curve.pia[name][place] for name in curve.together])),
                 "regret": curve.f_loc[best] - curve.f_loc[place],
                 "regret_ci_low": regret_low,
                 "regret_ci_high": regret_high,

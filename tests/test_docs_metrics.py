@@ -1,0 +1,580 @@
+"""docs/metrics.md: its example by vssl's functions and by hand, its tables against the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from tests.running import command, composed
+from tests.running import run as evaluate
+from vssl.commands.build import build_metrics, build_policies
+from vssl.maps import binarize, consensus_map
+from vssl.metrics.agreement import mask_agreement
+from vssl.metrics.alignment import alignment, separability
+from vssl.metrics.auc import area_of_rejection, area_of_success
+from vssl.metrics.base import CombinedMetric, MapMetric, PairMetric
+from vssl.metrics.ciou import SuccessRate, consensus_iou
+from vssl.metrics.detection import detection, map_confidence
+from vssl.metrics.fscore import FAuc, FLoc
+from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU, smallest_by_image
+from vssl.metrics.pia import image_area
+from vssl.metrics.pointing import points_at_object
+from vssl.metrics.separation import separation
+from vssl.metrics.sets import SetMetric, Values, joined
+from vssl.metrics.swap import SwapDelta
+from vssl.records.aggregate import summary_key
+from vssl.records.pooled import POOLED, POOLED_POLICIES
+from vssl.records.schema import NO_POLICY, SUBSETS, SUMMARY
+from vssl.records.score import AnyMetric
+from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
+from vssl.types import EVALUATION_SIZE, POSITIVE
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+NEGATIVES = ("silence", "noise", "offscreen")
+CONDITIONS = (POSITIVE, *NEGATIVES)
+MODELS = ("deaf", "listening")
+POLICIES = ("half_image", "object_area", "universal_max", "universal_q3")
+SAMPLES = ("1A", "1B", "2A", "2B")
+SIDE, ABSENT = 5, "–"
+Grid = list[list[int]]
+"""A map in hundredths."""
+
+METRICS: list[AnyMetric] = build_metrics(composed("metrics=all"))
+
+
+# The page
+
+
+def tables() -> list[list[dict[str, str]]]:
+    """The page's tables: rows as header to cell, without backticks."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
+        lines = [[c.strip() for c in line.strip("|\n").split("|")] for line in block.splitlines()]
+        header = [c.replace("`", "") for c in lines[0]]
+        assert all(len(line) == len(header) for line in lines), lines
+        found.append(
+            [dict(zip(header, (c.replace("`", "") for c in line), strict=True))
+             for line in lines[2:]]
+        )  # fmt: skip
+    return found
+
+
+def table(*headers: str) -> list[dict[str, str]]:
+    """The page's one table with these columns first."""
+    (found,) = (t for t in tables() if list(t[0])[: len(headers)] == list(headers))
+    return found
+
+
+@cache
+def grids() -> dict[tuple[str, str, str], Grid]:
+    """Maps of the example by model, sample and audio condition, as the page's table gives them."""
+    found: dict[tuple[str, str, str], Grid] = {}
+    for row in table("model", "sample", "audio condition"):
+        grid = [[10] * SIDE for _ in range(SIDE)]
+        for name in "AB":
+            high, low = (int(n) for n in re.findall(r"\.(\d\d)", row[f"on object {name}"]))
+            values = range(high, low - 1, -1)
+            for (y, x), value in zip(pixels(name), values, strict=True):
+                grid[y][x] = value
+        heard = CONDITIONS if row["audio condition"] == "every" else [row["audio condition"]]
+        for sample, condition in product(row["sample"].split(", "), heard):
+            assert (row["model"], sample, condition) not in found
+            found[row["model"], sample, condition] = grid
+    return found
+
+
+def pixels(name: str) -> list[tuple[int, int]]:
+    """Pixels of an object in reading order, as the page draws it."""
+    (drawn,) = re.findall(r"((?:^    [AB.](?: [AB.]){4}\n){5})", PAGE, re.MULTILINE)
+    letters = [line.split() for line in drawn.splitlines()]
+    return [(y, x) for y in range(SIDE) for x in range(SIDE) if letters[y][x] == name]
+
+
+# The example by vssl's functions
+
+Key = tuple[str, str]
+Found = dict[Key, float]
+
+
+def maps(model: str, condition: str) -> torch.Tensor:
+    """`[4, 5, 5]` maps of the samples under a condition."""
+    return torch.tensor([grids()[model, s, condition] for s in SAMPLES]).float() / 100
+
+
+def truth(names: Iterable[str]) -> torch.Tensor:
+    """Ground truths of objects, `[N, 5, 5]`."""
+    found = []
+    for name in names:
+        rows, columns = zip(*pixels(name), strict=True)
+        box = (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+        found.append(consensus_map([box], [1.0], size=SIDE))
+    return torch.stack(found)
+
+
+OWN, OTHER = "ABAB", "BABA"
+IMAGES = torch.tensor([1, 1, 2, 2])
+
+
+def policies() -> dict[str, ThresholdPolicy]:
+    found = build_policies(composed("threshold=standard"), model="deaf", negatives=True)
+    return {policy.name: policy for policy in found}
+
+
+def fitted(model: str) -> dict[str, ThresholdPolicy]:
+    """The policies, learnt from the model's negatives."""
+    found = policies()
+    heights = {c: maps(model, c).amax(dim=(1, 2)).double().numpy() for c in NEGATIVES}
+    for policy in found.values():
+        policy.fit(np.concatenate(list(heights.values())), np.repeat(NEGATIVES, len(SAMPLES)))
+    return found
+
+
+def values(model: str, condition: str, column: torch.Tensor, success: Any = None) -> Values:
+    reached = np.zeros((len(SAMPLES), 1), bool) if success is None else success[:, None]
+    return Values(column.double().numpy(), IMAGES.numpy(), reached)
+
+
+def by_functions(model: str, policy: ThresholdPolicy) -> Found:
+    """The example's numbers under a policy."""
+    own, other = truth(OWN), truth(OTHER)
+    masks = {c: binarize(m, policy.threshold(m, own)) for c in CONDITIONS
+             for m in (maps(model, c),)}  # fmt: skip
+    ciou = consensus_iou(masks[POSITIVE], own)
+    smallest = smallest_by_image(ciou, IMAGES)
+    pia = {c: image_area(masks[c]) for c in CONDITIONS}
+    columns: dict[Key, torch.Tensor] = {
+        ("ciou", POSITIVE): ciou,
+        ("ciou", "offscreen"): consensus_iou(masks["offscreen"], own),
+        ("success_rate", POSITIVE): SuccessRate.from_column(ciou),
+        ("auc", POSITIVE): area_of_success(ciou),
+        ("iiou", POSITIVE): InteractiveIoU.from_column(smallest),
+        ("iauc", POSITIVE): InteractiveAUC.from_column(smallest),
+        ("swap_delta", POSITIVE): SwapDelta.measure(masks[POSITIVE], own, other),
+        **{("pia", c): pia[c] for c in CONDITIONS},
+        **{("auc_n", c): area_of_rejection(pia[c]) for c in NEGATIVES},
+        **{
+            ("agreement", f"{one}-{two}"): mask_agreement(masks[one], masks[two])
+            for one, two in [*product([POSITIVE], NEGATIVES), ("silence", "noise")]
+        },
+    }
+    found = {key: column.mean().item() for key, column in columns.items()}
+    constant = policy.constant()
+    if constant is not None:
+        found["threshold", ""] = constant
+        for metric in (FLoc, FAuc):
+            negatives = {c: np.array(found[metric.negative, c]) for c in NEGATIVES}
+            positive = np.array(found[metric.positive, POSITIVE])
+            found[metric.name, "all"] = float(metric.combine(positive, negatives))
+    confidence = {c: map_confidence(maps(model, c)) for c in CONDITIONS}
+    family = detection(
+        values(model, POSITIVE, confidence[POSITIVE], (ciou >= 0.5).numpy()),
+        joined([values(model, c, confidence[c]) for c in NEGATIVES]),
+        np.ones((1, 3)),
+    )
+    return found | {(name, "all"): float(value[0, 0]) for name, value in family.items()}
+
+
+def without_threshold(model: str) -> Found:
+    """The example's numbers of policy `none`."""
+    maxima = {c: values(model, c, maps(model, c).amax(dim=(1, 2))) for c in CONDITIONS}
+    hits = points_at_object(maps(model, POSITIVE), truth(OWN))
+    found: Found = {("pointing_game", POSITIVE): hits.mean().item()}
+    for condition, names in (*((c, [c]) for c in NEGATIVES), ("all", NEGATIVES)):
+        negatives = joined([maxima[name] for name in names])
+        for family in (separation, separability, alignment):
+            for name, value in family(maxima[POSITIVE], negatives, np.ones((1, 3))).items():
+                where = POSITIVE if name == "alignment" else condition
+                found[name, where] = float(value[0, 0])
+    return found
+
+
+# The example by hand: whole numbers and fractions, nothing of vssl
+
+Mask = set[tuple[int, int]]
+
+
+def average(numbers: Iterable[Any]) -> Fraction:
+    found = [Fraction(n) for n in numbers]
+    return sum(found, Fraction(0)) / len(found)
+
+
+def quantile(numbers: Iterable[Any], share: Fraction) -> Fraction:
+    """Linear between the two nearest of the sorted numbers."""
+    ordered = sorted(Fraction(n) for n in numbers)
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def heights(model: str, condition: str) -> list[Fraction]:
+    return [Fraction(max(max(row) for row in grids()[model, s, condition]), 100) for s in SAMPLES]
+
+
+def threshold_by_hand(model: str, policy: str, grid: Grid) -> Fraction:
+    ordered = sorted(value for row in grid for value in row)
+    if policy == "half_image":
+        return Fraction(ordered[len(ordered) // 2], 100)
+    if policy == "object_area":
+        return Fraction(ordered[len(ordered) - len(pixels("A"))], 100)
+    statistic: Callable[[list[Fraction]], Fraction] = (
+        average if policy == "universal_max" else lambda n: quantile(n, Fraction(3, 4))
+    )
+    return max(statistic(heights(model, c)) for c in NEGATIVES)
+
+
+def mask_by_hand(model: str, policy: str, sample: str, condition: str) -> Mask:
+    grid = grids()[model, sample, condition]
+    level = threshold_by_hand(model, policy, grid)
+    return {(y, x) for y in range(SIDE) for x in range(SIDE) if Fraction(grid[y][x], 100) > level}
+
+
+def iou(one: Iterable[Any], other: Iterable[Any]) -> Fraction:
+    """Also cIoU, as the ground truth is 0 or 1."""
+    first, second = set(one), set(other)
+    return Fraction(len(first & second), len(first | second)) if first | second else Fraction(1)
+
+
+def area_by_hand(shares: Sequence[Fraction]) -> Fraction:
+    """Trapezoids of width 1/20."""
+    return sum(((a + b) / 2 for a, b in pairwise(shares)), Fraction(0)) / 20
+
+
+def success_area(numbers: Sequence[Fraction]) -> Fraction:
+    return area_by_hand([average(n >= Fraction(i, 20) for n in numbers) for i in range(21)])
+
+
+def rejection_area(numbers: Sequence[Fraction]) -> Fraction:
+    return area_by_hand([average(n <= Fraction(i, 20) for n in numbers) for i in range(21)])
+
+
+def harmonic(one: Fraction, other: Fraction) -> Fraction:
+    return 2 * one * other / (one + other)
+
+
+def by_hand(model: str, policy: str) -> dict[Key, Fraction]:
+    """The example's numbers under a policy."""
+    masks = {(s, c): mask_by_hand(model, policy, s, c) for s in SAMPLES for c in CONDITIONS}
+    objects = {s: pixels(s[1]) for s in SAMPLES}
+    others = {s: pixels("AB".replace(s[1], "")) for s in SAMPLES}
+    ciou = [iou(masks[s, POSITIVE], objects[s]) for s in SAMPLES]
+    pairs = [min(ciou[:2]), min(ciou[2:])]
+    swaps = [iou(masks[s, POSITIVE], objects[s]) - iou(masks[s, POSITIVE], others[s])
+             for s in SAMPLES]  # fmt: skip
+    pia = {c: [Fraction(len(masks[s, c]), SIDE**2) for s in SAMPLES] for c in CONDITIONS}
+    found = {
+        ("ciou", POSITIVE): average(ciou),
+        ("ciou", "offscreen"): average(iou(masks[s, "offscreen"], objects[s]) for s in SAMPLES),
+        ("success_rate", POSITIVE): average(c >= Fraction(1, 2) for c in ciou),
+        ("auc", POSITIVE): success_area(ciou),
+        ("iiou", POSITIVE): average(c >= Fraction(1, 2) for c in pairs),
+        ("iauc", POSITIVE): success_area(pairs),
+        ("swap_delta", POSITIVE): average(swaps),
+        **{("pia", c): average(pia[c]) for c in CONDITIONS},
+        **{("auc_n", c): rejection_area(pia[c]) for c in NEGATIVES},
+        **{
+            ("agreement", f"{one}-{two}"): average(iou(masks[s, one], masks[s, two])
+                                                   for s in SAMPLES)
+            for one, two in [*product([POSITIVE], NEGATIVES), ("silence", "noise")]
+        },
+        **detection_by_hand(model, ciou),
+    }  # fmt: skip
+    if policy.startswith("universal"):
+        found["threshold", ""] = threshold_by_hand(model, policy, [])
+        empty = 1 - average(found["pia", c] for c in NEGATIVES)
+        found["f_loc", "all"] = harmonic(found["ciou", POSITIVE], empty)
+        areas = average(found["auc_n", c] for c in NEGATIVES)
+        found["f_auc", "all"] = harmonic(found["auc", POSITIVE], areas)
+    return found
+
+
+def detection_by_hand(model: str, ciou: Sequence[Fraction]) -> dict[Key, Fraction]:
+    def confidence(sample: str, condition: str) -> Fraction:
+        ordered = sorted(v for row in grids()[model, sample, condition] for v in row)
+        return average(ordered[-(SIDE**2 // 4) :]) / 100
+
+    positives = [confidence(s, POSITIVE) for s in SAMPLES]
+    negatives = [confidence(s, c) for s in SAMPLES for c in NEGATIVES]
+    points, best = [], Fraction(0)
+    for level in {*positives, *negatives}:
+        fires = [p >= level for p in positives]
+        right = sum(f and c >= Fraction(1, 2) for f, c in zip(fires, ciou, strict=True))
+        wrong = sum(fires) - right + sum(n >= level for n in negatives)
+        silent = len(fires) - sum(fires)
+        best = max(best, Fraction(2 * right, 2 * right + wrong + silent))
+        if right:
+            points.append((Fraction(right, right + silent), Fraction(right, right + wrong)))
+    area, reached = Fraction(0), Fraction(0)
+    for recall in sorted({r for r, _ in points}):
+        area += (recall - reached) * max(p for r, p in points if r >= recall)
+        reached = recall
+    return {("detection_ap", "all"): area, ("max_f1", "all"): best}
+
+
+def without_threshold_by_hand(model: str) -> dict[Key, Fraction]:
+    """The example's numbers of policy `none`."""
+    positives = heights(model, POSITIVE)
+    grid = {s: grids()[model, s, POSITIVE] for s in SAMPLES}
+    hits = [max(grid[s][y][x] for y, x in pixels(s[1])) == 100 * h
+            for s, h in zip(SAMPLES, positives, strict=True)]  # fmt: skip
+    found = {
+        ("pointing_game", POSITIVE): average(hits),
+        ("alignment", POSITIVE): quantile(positives, Fraction(1, 2)),
+    }
+    for condition, names in (*((c, [c]) for c in NEGATIVES), ("all", NEGATIVES)):
+        negatives = [h for name in names for h in heights(model, name)]
+        wins = [(p > n) + Fraction(p == n, 2) for p in positives for n in negatives]
+        rates, precision, before = [], Fraction(0), Fraction(0)
+        for level in sorted({*positives, *negatives}, reverse=True):
+            hit, alarm = (sum(v >= level for v in side) for side in (positives, negatives))
+            rates.append((Fraction(hit, len(positives)), Fraction(alarm, len(negatives))))
+            precision += (rates[-1][0] - before) * Fraction(hit, hit + alarm)
+            before = rates[-1][0]
+        found |= {
+            ("auroc", condition): average(wins),
+            ("ap", condition): precision,
+            ("fpr95", condition): next(a for h, a in rates if h >= Fraction(95, 100)),
+            ("overlap", condition): 1 - max(Fraction(0), *(h - a for h, a in rates)),
+            ("separability", condition): quantile(positives, Fraction(1, 4))
+            - quantile(negatives, Fraction(3, 4)),
+        }
+    return found
+
+
+# The example: the page, vssl and the hand agree
+
+
+def agree(cell: str, of_vssl: float, of_hand: Fraction) -> bool:
+    assert of_vssl == pytest.approx(float(of_hand), abs=1e-6)
+    return re.fullmatch(r"-?\d\.\d{3}", cell) is not None and float(cell) == pytest.approx(
+        float(of_hand), abs=0.000501
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_numbers_under_policies(model: str, policy: str) -> None:
+    of_vssl, of_hand = by_functions(model, fitted(model)[policy]), by_hand(model, policy)
+    assert of_vssl.keys() == of_hand.keys()
+    for row in table("number", "condition", "half_image deaf"):
+        key, cell = (row["number"], row["condition"]), row[f"{policy} {model}"]
+        if key in of_vssl:
+            assert agree(cell, of_vssl[key], of_hand[key]), (key, cell, of_vssl[key])
+        else:
+            assert fitted(model)[policy].source == EACH_MAP
+            assert cell == ("own" if key[0] == "threshold" else ABSENT)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_numbers_without_threshold(model: str) -> None:
+    of_vssl, of_hand = without_threshold(model), without_threshold_by_hand(model)
+    assert of_vssl.keys() == of_hand.keys()
+    for row in table("number", "condition", "deaf"):
+        key = (row["number"], row["condition"])
+        assert agree(row[model], of_vssl[key], of_hand[key]), (key, row[model], of_vssl[key])
+
+
+def test_the_example_shows_every_number() -> None:
+    shown = {row["number"] for head in ("half_image deaf", "deaf")
+             for row in table("number", "condition", head)}  # fmt: skip
+    assert shown - {"threshold"} == {metric.name for metric in METRICS}
+
+
+def test_what_the_example_says_of_the_deaf_model() -> None:
+    for row in table("number", "condition", "half_image deaf"):
+        same = row["half_image deaf"] == row["half_image listening"]
+        assert same == (row["number"] not in ("detection_ap", "max_f1"))
+        if row["number"] == "agreement":
+            assert all(row[f"{policy} deaf"] == "1.000" for policy in POLICIES)
+    assert len(mask_by_hand("deaf", "half_image", "1A", POSITIVE)) == 12
+    assert len(mask_by_hand("deaf", "object_area", "1A", POSITIVE)) == 5
+    assert not mask_by_hand("deaf", "universal_q3", "1A", POSITIVE)
+    chances = {"auroc": 0.5, "overlap": 1.0, "fpr95": 1.0}
+    found = without_threshold("deaf")
+    for condition in (*NEGATIVES, "all"):
+        assert all(found[name, condition] == chance for name, chance in chances.items())
+        assert found["ap", condition] == (0.25 if condition == "all" else 0.5)
+
+
+# The rest of the page
+
+
+def leaves(group: str) -> set[str]:
+    """Configurations of a group that name one thing, rather than listing others."""
+    found = set()
+    for path in (ROOT / "conf" / group).glob("*.yaml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "defaults" not in content:
+            assert list(content) == [path.stem]
+            found.add(path.stem)
+    return found
+
+
+def test_every_metric_is_described() -> None:
+    names = {row["number"] for row in table("number", "column in scores.parquet")}
+    assert names == leaves("metrics") == {metric.name for metric in METRICS}
+    paragraph = r"^(?:- )?\*\*`(\w+)`\*\*: (.*?)(?=\n(?:\n\*\*|- \*\*|\n#)|\Z)"
+    paragraphs = dict(re.findall(paragraph, PAGE, re.MULTILINE | re.DOTALL))
+    assert names <= paragraphs.keys()
+    silent = {name for name in names if " hide" not in paragraphs[name]}
+    # of map maxima, or in units of the map: said once for all of them
+    assert silent <= {"auroc", "ap", "overlap", "alignment", "separability"}
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_what_the_first_table_says_of_a_number(metric: AnyMetric) -> None:
+    (row,) = (r for r in table("number", "column in scores.parquet") if r["number"] == metric.name)
+    assert row["better"] == ("higher" if metric.higher_is_better else "lower")
+    if isinstance(metric, CombinedMetric):
+        assert (row["reported for"], row["policy"]) == ("negatives, all", "one threshold")
+        assert row["column in scores.parquet"] == "ciou and pia"
+        return
+    thresholded = metric.by_threshold if isinstance(metric, SetMetric) else True
+    assert row["policy"] == ("none" if isinstance(metric, MapMetric) or not thresholded else "each")
+    column = row["column in scores.parquet"]
+    if isinstance(metric, PairMetric):
+        assert (row["reported for"], column) == ("pairs", "agreement_<other condition>")
+        return
+    assert column == metric.column + (
+        " and ciou" if isinstance(metric, SetMetric) and metric.by_threshold else ""
+    )
+    said = {
+        name
+        for part in row["reported for"].split(", ")
+        for name in (NEGATIVES if part == "negatives" else (part,))
+    }
+    asked = (*CONDITIONS, "all") if isinstance(metric, SetMetric) else CONDITIONS
+    assert said == {name for name in asked if metric.applies_to(name)}
+
+
+def test_every_threshold_policy_is_described() -> None:
+    rows = {name: row for row in table("policy", "threshold") for name in row["policy"].split(", ")}
+    assert rows.keys() == leaves("threshold") | {NO_POLICY, POOLED}
+    pooled = rows[POOLED]["threshold"]
+    assert all(name in pooled for name in POOLED_POLICIES if not name.startswith("released"))
+    assert "three released_*" in pooled
+
+
+def test_how_much_size_aware_policies_mark() -> None:
+    side = EVALUATION_SIZE
+    area = 40 * 50
+    distinct = torch.randperm(side**2, generator=torch.Generator().manual_seed(0)).float()
+    ground_truth = consensus_map([(0, 0, 40, 50)], [1.0])[None]
+    for name, marked in (("half_image", 25_087), ("object_area", area - 1)):
+        one_map = distinct.view(1, side, side)
+        mask = binarize(one_map, policies()[name].threshold(one_map, ground_truth))
+        assert mask.sum() == marked
+        flat = torch.full_like(one_map, 0.5)
+        assert not binarize(flat, policies()[name].threshold(flat, ground_truth)).any()
+    assert f"{25_087:,} of {side**2:,} pixels" in re.sub(r"\s+", " ", PAGE)
+
+
+def test_how_close_areas_are_to_means() -> None:
+    share = torch.rand(10_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    share = torch.cat([share, 0.05 * torch.arange(21)])
+    assert (area_of_success(share) - share).abs().max() <= 0.025 + 1e-12
+    assert (area_of_rejection(share) - (1 - share)).abs().max() <= 0.025 + 1e-12
+
+
+def test_where_a_deaf_model_has_no_swap_delta() -> None:
+    small, large = truth("A"), truth("AB").amax(dim=0, keepdim=True)
+    large = large - small
+    large[0, 2] = 1  # five pixels more
+    deaf = maps("deaf", POSITIVE)[:1]
+    swaps = {}
+    for name, policy in fitted("deaf").items():
+        masks = [binarize(deaf, policy.threshold(deaf, own)) for own in (small, large)]
+        pairs = zip(masks, (small, large), (large, small), strict=True)
+        swaps[name] = sum(SwapDelta.measure(*each).item() for each in pairs) / 2
+    assert swaps.pop("object_area") != pytest.approx(0, abs=0.01)
+    assert all(swap == 0 for swap in swaps.values())
+
+
+def test_what_is_undefined() -> None:
+    nothing, something = torch.zeros(1, 3, 3), torch.ones(1, 3, 3)
+    empty = nothing.bool()
+    assert consensus_iou(empty, nothing).isnan()
+    assert consensus_iou(~empty, nothing) == 0
+    assert consensus_iou(empty, something) == 0
+    assert image_area(empty) == 0
+    assert points_at_object(something, nothing).isnan()
+    ordered = torch.arange(9.0).view(1, 3, 3)
+    half, own = (policies()[n].threshold(ordered, nothing) for n in ("half_image", "object_area"))
+    assert half == own
+    assert mask_agreement(empty, empty) == 1
+    assert mask_agreement(empty, ~empty) == 0
+    smallest = smallest_by_image(torch.tensor([0.5, torch.nan]), torch.tensor([7, 7]))
+    assert InteractiveIoU.from_column(smallest).isnan()
+    assert InteractiveAUC.from_column(smallest).isnan()
+    assert np.isnan(FLoc.combine(np.array(0.0), {"silence": np.array(1.0)}))
+
+
+def test_the_columns_and_keys_that_are_named() -> None:
+    section = PAGE.split("## Where numbers stand")[1].split("\n## ")[0]
+    summary = re.search(r"- `summary.parquet`:(.*?)- `subsets.parquet`", section, re.S)
+    assert summary is not None
+    assert set(re.findall(r"`(\w+)`", summary[1])) <= set(SUMMARY.names)
+    assert "`subset_kind=category`" in section
+    assert "subset_kind" in SUBSETS.names
+    row = {"condition": "<condition>", "metric": "<metric>", "threshold_policy": "<policy>"}
+    assert f"`{summary_key({**row, 'map_variant': 'av'})}[.ogl]`" in section
+
+
+@pytest.mark.parametrize("name", ["vssl-rescore", "vssl-compare", "vssl-audit", "vssl-thresholds"])
+def test_the_options_of_the_commands(tmp_path: Path, name: str) -> None:
+    (text,) = re.findall(rf"^\*\*`({name} .*?)(?=\n\n|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    shown = command(name, "--help", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    if name == "vssl-rescore":
+        assert all(f"  {key}=" in shown.stdout for key in ("run", "calibration", "export"))
+        return
+    option = r"--[a-z]+(?:-[a-z]+)*"
+    assert set(re.findall(option, text)) == set(re.findall(option, shown.stdout)) - {"--help"}
+
+
+def test_the_trace_of_a_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    overrides = ["model=audio_blind", "data.scenes=6", f"paths.cache={tmp_path}"]
+    overrides += ["negatives.noise.draws=2", "negatives.offscreen.draws=2"]
+    summary = evaluate(folder, *overrides)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    names: dict[str, Any] = {"run": folder}
+    exec(code, names)  # the page's own example
+    (number,) = summary.query(
+        "condition == 'offscreen' and map_variant == 'av' and metric == 'pia'"
+        " and threshold_policy == 'universal_q3'"
+    )["value"]
+    assert number > 0
+    assert names["value"] == pytest.approx(number, abs=1e-12)
+    assert str(names["record"]["image_path"]) in capsys.readouterr().out
+    check_reported(summary)
+    assert pq.read_schema(folder / "subsets.parquet").names == SUBSETS.names
+
+
+def check_reported(summary: pd.DataFrame) -> None:
+    """A run's summary has the conditions and policies that the first table says."""
+    pairs = {f"{one}-{two}" for place, one in enumerate(CONDITIONS)
+             for two in CONDITIONS[place + 1 :]}  # fmt: skip
+    names = {"negatives": set(NEGATIVES), "pairs": pairs}
+    each = set(policies())
+    own = {name for name, policy in policies().items() if policy.source == EACH_MAP}
+    of_policy = {"each": each, "none": {NO_POLICY}, "one threshold": each - own}
+    for row in table("number", "column in scores.parquet"):
+        rows = summary[summary["metric"] == row["number"]]
+        parts = row["reported for"].split(", ")
+        said = set().union(*(names.get(part, {part}) for part in parts))
+        assert set(rows["condition"]) == said, row
+        assert set(rows["threshold_policy"]) == of_policy[row["policy"]], row

@@ -1,0 +1,504 @@
+"""Compiled kernels and masks as bits: against numpy, torch, scikit-learn and repeated rows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference import formulas
+from vssl.kernels import binarize_native, blend, kth_largest, mean_of_largest, pack_above
+from vssl.maps import UPSAMPLING_RULES, bilinear_places, object_guided, upsample
+from vssl.masks import PackedMasks, PackedTruth
+from vssl.metrics.detection import map_confidence
+from vssl.ranks import detection_statistics, rank_statistics, weighted_quantile
+
+Array = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+
+# around 16 pixels (one comparison) and 64 (one word)
+PIXELS = [1, 2, 15, 16, 17, 63, 64, 65, 80, 127, 128, 129, 1000]
+few_examples = settings(deadline=None, max_examples=40)
+more_examples = settings(deadline=None, max_examples=100)
+seeds = st.integers(0, 2**20)
+
+
+def rows_with_everything(pixels: int, *, seed: int = 0) -> Float32:
+    """Maps `[8, pixels]`: ties at thresholds, NaN, infinities, both zeros, huge and tiny values."""
+    generator = np.random.default_rng(seed)
+    rows = generator.choice(np.linspace(-1, 1, 9), size=(8, pixels)).astype(np.float32)
+    rows[1] = generator.normal(size=pixels)
+    rows[2][generator.random(pixels) < 0.4] = np.nan
+    rows[3] = np.nan
+    rows[4] = generator.choice([-np.inf, np.inf, 0.0, np.nan], size=pixels)
+    rows[5] = generator.choice([-0.0, 0.0], size=pixels)
+    rows[6] = generator.choice([3e38, -3e38, 1e-45, -1e-45, 0.0], size=pixels)
+    return rows
+
+
+def thresholds_for(rows: Float32) -> Float32:
+    """Thresholds `[9, 8]`, many of which some pixel equals."""
+    levels: list[Any] = [0.0, 0.25, -1.0, 1.0, np.nan, np.inf, -np.inf, rows[:, 0], rows[:, -1]]
+    return np.stack([np.broadcast_to(np.float32(level), len(rows)) for level in levels])
+
+
+def bit_by_bit(bits: npt.NDArray[np.uint64], pixels: int) -> npt.NDArray[np.bool_]:
+    """Pixel p is bit p % 64 of word p // 64; all bits behind the last pixel must be 0."""
+    places = np.arange(64, dtype=np.uint64)
+    every = ((bits[..., None] >> places) & np.uint64(1)).astype(bool)
+    flat = every.reshape(*bits.shape[:-1], -1)
+    assert not flat[..., pixels:].any()
+    return flat[..., :pixels]
+
+
+class TestMasksAsBits:
+    @pytest.mark.parametrize("pixels", PIXELS)
+    def test_a_bit_is_a_pixel_above_the_threshold(self, pixels: int) -> None:
+        rows = rows_with_everything(pixels)
+        levels = thresholds_for(rows)
+        found = pack_above(rows, levels)
+        assert found.shape == (9, 8, -(-pixels // 64))
+        expected = rows[None] > levels[:, :, None]
+        assert np.array_equal(bit_by_bit(found, pixels), expected)
+        assert not expected[:, 3].any(), "NaN is never above"
+
+    @pytest.mark.parametrize(("maps", "thresholds"), [(0, 3), (3, 0), (0, 0)])
+    def test_no_maps_or_no_thresholds(self, maps: int, thresholds: int) -> None:
+        rows = np.zeros((maps, 70), np.float32)
+        levels = np.zeros((thresholds, maps), np.float32)
+        assert pack_above(rows, levels).shape == (thresholds, maps, 2)
+
+    @given(
+        height=st.integers(1, 20),
+        width=st.integers(1, 20),
+        share=st.floats(0, 1),
+        seed=seeds,
+        count=st.integers(0, 4),
+    )
+    @few_examples
+    def test_packing_and_counting_equal_numpy(
+        self, height: int, width: int, share: float, seed: int, count: int
+    ) -> None:
+        masks = np.random.default_rng(seed).random((count, height, width)) < share
+        packed = PackedMasks.of(torch.from_numpy(masks))
+        assert (len(packed), packed.shape) == (count, (height, width))
+        assert torch.equal(packed.unpack(), torch.from_numpy(masks))
+        assert packed.area.tolist() == masks.sum(axis=(1, 2)).tolist()
+
+    @pytest.mark.parametrize("side", [1, 4, 7, 8, 9, 13])
+    def test_several_thresholds_at_once_are_each_alone(self, side: int) -> None:
+        maps = torch.from_numpy(rows_with_everything(side * side)).view(-1, side, side)
+        levels = [torch.from_numpy(level) for level in thresholds_for(maps.flatten(1).numpy())]
+        for level, packed in zip(levels, PackedMasks.above(maps, levels), strict=True):
+            assert torch.equal(packed.unpack(), maps > level.view(-1, 1, 1))
+
+    def test_views_are_binarized_like_copies(self) -> None:
+        maps = torch.rand(3, 9, 7, generator=torch.Generator()).transpose(1, 2)
+        (packed,) = PackedMasks.above(maps, [torch.full((3,), 0.5, dtype=torch.float64)])
+        assert torch.equal(packed.unpack(), maps > 0.5)
+
+    @given(seed=seeds, pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=9))
+    @few_examples
+    def test_overlaps_of_chosen_masks(self, seed: int, pairs: list[tuple[int, int]]) -> None:
+        generator = np.random.default_rng(seed)
+        first, second = (generator.random((n, 10, 13)) < 0.5 for n in (5, 3))
+        one, other = (PackedMasks.of(torch.from_numpy(masks)) for masks in (first, second))
+        rows, others = np.array(pairs, np.int64).reshape(-1, 2).T.copy()
+        found = one.overlap(other, rows, others)
+        assert found.tolist() == [np.count_nonzero(first[i] & second[j]) for i, j in pairs]
+        assert other.overlap(one, others, rows).tolist() == found.tolist()
+
+    def test_overlaps_in_order_and_with_the_only_one(self) -> None:
+        masks = np.random.default_rng(1).random((2, 4, 9, 9)) < 0.5
+        one, other = (PackedMasks.of(torch.from_numpy(m)) for m in masks)
+        expected = (masks[0] & masks[1]).sum(axis=(1, 2))
+        assert one.overlap(other).tolist() == expected.tolist()
+        expected = (masks[0] & masks[1, 2]).sum(axis=(1, 2))
+        assert one.overlap(other[2:3]).tolist() == expected.tolist()
+        assert one.overlap(other[2:3], np.array([3, 0])).tolist() == expected[[3, 0]].tolist()
+
+    @pytest.mark.parametrize(
+        "rows",
+        [slice(None), slice(1, 3), slice(0, 0), slice(None, None, -1), np.array([2, 2, 0])],
+        ids=str,
+    )
+    def test_some_masks_in_any_order(self, rows: Any) -> None:
+        masks = np.random.default_rng(2).random((4, 9, 9)) < 0.5
+        votes = np.random.default_rng(3).choice([0, 0.5, 1], size=(4, 9, 9)).astype(np.float32)
+        packed = PackedMasks.of(torch.from_numpy(masks))
+        assert packed.area.shape == (4,)  # what is remembered must not go along
+        some, truth = packed[rows], PackedTruth.of(torch.from_numpy(votes))[rows]
+        assert np.array_equal(some.unpack().numpy(), masks[rows])
+        assert some.area.tolist() == masks[rows].sum(axis=(1, 2)).tolist()
+        assert np.array_equal(truth.unpack().numpy(), votes[rows])
+        assert truth.total.tolist() == votes[rows].sum(axis=(1, 2)).tolist()
+
+    @pytest.mark.parametrize(
+        "votes", [[0.0], [1.0], [0.5], [0.0, 1.0], [0.0, 0.5, 1.0], [0.0, 0.1, 0.3, 0.7, 1.0]]
+    )
+    def test_ground_truths_keep_every_weight(self, votes: list[float]) -> None:
+        generator = np.random.default_rng(4)
+        truth = generator.choice(votes, size=(5, 11, 6)).astype(np.float32)
+        masks = generator.random((5, 11, 6)) < 0.5
+        packed = PackedTruth.of(torch.from_numpy(truth))
+        marked = PackedMasks.of(torch.from_numpy(masks))
+        assert np.array_equal(packed.unpack().numpy(), truth)
+        assert packed.anywhere.area.tolist() == np.count_nonzero(truth, axis=(1, 2)).tolist()
+        exact = truth.astype(np.float64)
+        np.testing.assert_allclose(packed.total, exact.sum(axis=(1, 2)), rtol=1e-12)
+        expected = (exact * masks).sum(axis=(1, 2))
+        np.testing.assert_allclose(packed.covered(marked), expected, rtol=1e-12)
+        shared = (exact[1] * masks).sum(axis=(1, 2))
+        np.testing.assert_allclose(packed[1:2].covered(marked), shared, rtol=1e-12)
+
+
+def spread_values(kind: str, pixels: int, seed: int) -> Float32:
+    """Values of many distributions; counting narrows each of them down in its own way."""
+    generator = np.random.default_rng(seed)
+    uniform = generator.random(pixels)
+    values: dict[str, Array] = {
+        "uniform": uniform,
+        "normal": generator.normal(size=pixels),
+        "constant": np.full(pixels, uniform[0]),
+        "two values": np.where(uniform < 0.3, 0.25, 0.75),
+        "few values": np.round(4 * uniform) / 4,
+        "one peak": np.where(np.arange(pixels) == pixels // 2, 1.0, 0.0),
+        "one hole": np.where(np.arange(pixels) == pixels // 2, -1.0, 0.0),
+        "mostly zero": np.maximum(uniform - 0.9, 0),
+        "close": 1 + 3e-7 * uniform,
+        "skewed": uniform**50,
+        "orders of magnitude": 10 ** (75 * uniform - 38) * generator.choice([-1, 1], size=pixels),
+        "huge": 3.3e38 * (2 * uniform - 1),
+        "tiny": 1e-43 * uniform,
+        "negative": -1 - uniform,
+        "zeros of both signs": generator.choice([-0.0, 0.0], size=pixels),
+        "ascending": np.arange(pixels),
+        "descending": -np.arange(pixels),
+        "periodic": np.arange(pixels) % 16,
+    }
+    return values[kind].astype(np.float32)
+
+
+KINDS = [
+    "uniform", "normal", "constant", "two values", "few values", "one peak", "one hole",
+    "mostly zero", "close", "skewed", "orders of magnitude", "huge", "tiny", "negative",
+    "zeros of both signs", "ascending", "descending", "periodic",
+]  # fmt: skip
+
+
+class TestTheLargestPixels:
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("pixels", [1, 17, 64, 65, 129, 3000, 224 * 224])
+    def test_kth_largest_equals_sorting(self, kind: str, pixels: int) -> None:
+        row = spread_values(kind, pixels, seed=pixels)
+        k = np.unique(np.clip([1, 2, 63, pixels // 4, pixels // 2, pixels - 1, pixels], 1, pixels))
+        rows = np.broadcast_to(row, (len(k), pixels)).copy()
+        expected = np.sort(row)[::-1][k - 1]
+        assert kth_largest(rows, k).tolist() == expected.tolist()
+
+    @given(
+        values=st.lists(st.floats(-(2.0**120), 2.0**120, width=32), min_size=1, max_size=200),
+        data=st.data(),
+    )
+    @few_examples
+    def test_kth_largest_of_any_values(self, values: list[float], data: st.DataObject) -> None:
+        k = data.draw(st.integers(1, len(values)))
+        found = kth_largest(np.array([values], np.float32), np.array([k]))
+        assert found.tolist() == [sorted(values, reverse=True)[k - 1]]
+
+    @given(
+        kind=st.sampled_from(KINDS), pixels=st.integers(65, 2000), seed=seeds, share=st.floats(0, 1)
+    )
+    @more_examples
+    def test_kth_largest_of_any_distribution(
+        self, kind: str, pixels: int, seed: int, share: float
+    ) -> None:
+        row = spread_values(kind, pixels, seed)
+        k = 1 + round(share * (pixels - 1))
+        assert kth_largest(row[None], np.array([k])).tolist() == [np.sort(row)[pixels - k]]
+
+    @pytest.mark.parametrize("pixels", PIXELS)
+    def test_order_of_pixels_and_other_rows_do_not_matter(self, pixels: int) -> None:
+        generator = np.random.default_rng(pixels)
+        rows = np.stack([generator.permutation(pixels) for _ in range(4)]).astype(np.float32)
+        k = generator.integers(1, pixels + 1, size=4)
+        assert kth_largest(rows, k).tolist() == (pixels - k).tolist()
+
+    @pytest.mark.parametrize("pixels", PIXELS)
+    @pytest.mark.parametrize("place", [0, -1, slice(None)], ids=["first", "last", "all"])
+    def test_a_map_with_nan_has_none(self, pixels: int, place: int | slice) -> None:
+        rows = np.random.default_rng(0).random((2, pixels)).astype(np.float32)
+        rows[1, place] = np.nan
+        k = np.array([1, 1])
+        assert kth_largest(rows, k)[0] == rows[0].max()
+        assert np.isnan(kth_largest(rows, k)[1])
+        assert mean_of_largest(rows, k)[0] == rows[0].max()
+        assert np.isnan(mean_of_largest(rows, k)[1])
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("pixels", [1, 65, 3000])
+    def test_mean_of_largest_equals_sorting(self, kind: str, pixels: int) -> None:
+        row = spread_values(kind, pixels, seed=pixels)
+        k = np.unique(np.clip([1, 7, pixels // 4, pixels], 1, pixels))
+        found = mean_of_largest(np.broadcast_to(row, (len(k), pixels)).copy(), k)
+        ordered = np.sort(row)[::-1].astype(np.float64)
+        expected = [ordered[:count].mean() for count in k]
+        np.testing.assert_allclose(
+            found, expected, rtol=1e-9, atol=1e-12 * np.abs(ordered).max(initial=0)
+        )
+
+    @pytest.mark.parametrize(
+        "extremes",
+        [[np.inf], [-np.inf], [np.inf, -np.inf], [np.finfo(np.float32).min]],
+        ids=["inf", "-inf", "both", "lowest float"],
+    )
+    def test_infinite_pixels_have_their_place_in_the_order(self, extremes: list[float]) -> None:
+        generator = np.random.default_rng(0)
+        rows = generator.random((3, 5000)).astype(np.float32)
+        for row, count in zip(rows, (1, 1500, 5000), strict=True):
+            row[generator.permutation(5000)[:count]] = generator.choice(extremes, size=count)
+        ranks = [1, 2, 100, 750, 1501, 2500, 4999, 5000]
+        expected = np.sort(rows)[:, ::-1][:, np.array(ranks) - 1]
+        assert of_ranks("kth_largest", rows, ranks) == expected.tolist()
+
+    @pytest.mark.parametrize("extreme", [np.inf, -np.inf])
+    def test_the_mean_of_an_infinite_pixel_is_infinite(self, extreme: float) -> None:
+        row = np.arange(100, dtype=np.float32)
+        row[3] = extreme
+        expected = [np.sort(row)[::-1][:k].mean() for k in (1, 25, 100)]
+        assert of_ranks("mean_of_largest", row[None], [1, 25, 100]) == [expected]
+
+
+def of_ranks(kernel: str, rows: Float32, ranks: Sequence[int]) -> list[list[float]]:
+    """A kernel of rows for several k each, in a process that is stopped if it does not end."""
+    code = f"""if True:
+        import json, sys
+        import numpy as np
+        from vssl.kernels import {kernel}
+        rows, ranks = (np.array(each) for each in json.load(sys.stdin))
+        columns = [{kernel}(rows.astype(np.float32), np.full(len(rows), k)) for k in ranks]
+        print(json.dumps(np.stack(columns, axis=1).tolist()))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps([rows.tolist(), list(ranks)]),
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=True,
+    )
+    found: list[list[float]] = json.loads(done.stdout)
+    return found
+
+
+def torch_upsampled(maps: torch.Tensor, *, size: int, rule: str) -> torch.Tensor:
+    single = maps[:, None]
+    aligned = rule == "align_corners"
+    return F.interpolate(single, size=(size, size), mode="bilinear", align_corners=aligned)[:, 0]
+
+
+def maps_between(low: float, high: float, *shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).uniform(low, high, shape)).float()
+
+
+class TestUpsampling:
+    @pytest.mark.skipif(
+        torch.backends.cpu.get_cpu_capability() == "DEFAULT",
+        reason="torch rounds products before it adds them on this processor, kernels do not",
+    )
+    @pytest.mark.parametrize("rule", ["half_pixel", "align_corners"])
+    @pytest.mark.parametrize("shape", [(7, 7), (14, 14), (28, 28), (20, 20), (7, 9), (1, 1)])
+    def test_the_evaluation_size_is_torchs_to_the_last_bit(
+        self, rule: str, shape: tuple[int, int]
+    ) -> None:
+        maps = maps_between(-1, 1, 6, *shape)
+        assert torch.equal(upsample(maps, rule=rule), torch_upsampled(maps, size=224, rule=rule))
+
+    @given(
+        rule=st.sampled_from(UPSAMPLING_RULES),
+        height=st.integers(1, 20),
+        width=st.integers(1, 20),
+        size=st.integers(1, 60),
+        exponent=st.integers(-10, 10),
+        seed=seeds,
+    )
+    @more_examples
+    def test_other_sizes_are_torchs_but_for_rounding(
+        self, rule: str, height: int, width: int, size: int, exponent: int, seed: int
+    ) -> None:
+        maps = maps_between(-1, 1, 2, height, width, seed=seed) * 2.0**exponent
+        expected = torch_upsampled(maps.double(), size=size, rule=rule)
+        found = upsample(maps, size=size, rule=rule)
+        assert found.dtype == torch.float32
+        # a place among 20 cells is known to 20 roundings; cells differ by up to 2
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * 2.0**exponent)
+
+
+class TestBlending:
+    @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.1, 7.3), (-0.3, 0.0)])
+    @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.4, 0.9, 1.0])
+    def test_object_guided_maps_are_torchs_to_the_last_bit(
+        self, value_range: tuple[float, float], alpha: float
+    ) -> None:
+        low, high = value_range
+        heard, seen = maps_between(low, high, 5, 30, 31), maps_between(0, 2, 3, 30, 31, seed=1)
+        place = torch.tensor([2, 0, 0, 1, 2])
+        own = heard if value_range == (0.0, 1.0) else (heard - low) / (high - low)
+        expected = alpha * own + (1 - alpha) * seen[place]
+        before = heard.clone()
+        found = object_guided(heard, seen, alpha=alpha, place=place, value_range=value_range)
+        assert torch.equal(found, expected)
+        assert torch.equal(heard, before)
+
+    def test_pixels_need_not_fill_whole_vectors(self) -> None:
+        for pixels in PIXELS:
+            heard, seen = maps_between(0, 1, 2, pixels), maps_between(0, 1, 2, pixels, seed=1)
+            found = blend(heard.numpy(), seen.numpy(), np.array([1, 0]), 0.0, 1.0, 0.4)
+            assert np.array_equal(found, 0.4 * heard + 0.6 * seen.flip(0))
+
+
+@pytest.mark.parametrize("rule", UPSAMPLING_RULES)
+@pytest.mark.parametrize("size", [224, 50])
+@pytest.mark.parametrize("guided", [False, True])
+def test_from_native_maps_in_one_go_is_step_by_step(rule: str, size: int, guided: bool) -> None:
+    maps = maps_between(-1, 1, 7, 7, 9)
+    maps[2, 3, 4] = torch.nan
+    maps[3] = 0.25
+    seen, place = maps_between(0, 1, 3, size, size, seed=1), torch.tensor([0, 0, 1, 1, 2, 2, 1])
+    pixels, quarter = size * size, size * size // 4
+    ranks = np.array([[0] * 7, [1, 2, 3, 4, 5, 6, pixels], [0] * 7, [pixels // 2] * 7])
+    levels = np.array([[0.1] * 7, [np.nan] * 7, np.linspace(-1, 1, 7), [9.0] * 7], np.float32)
+    vertical, horizontal = (bilinear_places(side, size, rule) for side in maps.shape[1:])
+    others = seen.flatten(1).numpy() if guided else np.empty((0, pixels), np.float32)
+
+    bits, thresholds, largest, confidence = binarize_native(
+        maps.numpy(), vertical, horizontal, rule == "opencv", others, place.numpy(),
+        (-1.0, 1.0, 0.4), levels, ranks, quarter,
+    )  # fmt: skip
+
+    stepwise = upsample(maps, size=size, rule=rule)
+    if guided:
+        stepwise = 0.4 * ((stepwise + 1) / 2) + 0.6 * seen[place]
+    ordered = stepwise.flatten(1).sort(dim=1, descending=True).values.numpy()
+    by_rank = np.take_along_axis(ordered, np.maximum(ranks - 1, 0).T, axis=1).T
+    expected = np.where(ranks > 0, by_rank, levels)
+    defined = np.arange(7) != 2
+    assert np.array_equal(thresholds[:, defined], expected[:, defined])
+    masks = stepwise.flatten(1).numpy()[None] > expected[:, :, None]
+    assert np.array_equal(bit_by_bit(bits, pixels)[:, defined], masks[:, defined])
+    assert np.array_equal(largest[defined], ordered[defined, 0])
+    np.testing.assert_allclose(
+        confidence[defined], [formulas.confidence(m) for m in stepwise[defined].numpy()],
+        rtol=0, atol=1e-12,
+    )  # fmt: skip
+    np.testing.assert_allclose(confidence, map_confidence(stepwise).numpy(), rtol=0, atol=1e-12)
+    # of a map with NaN nothing is known but the constants
+    assert not bits[:, 2].any()
+    assert np.array_equal(np.isnan(thresholds[:, 2]), [False, True, False, True])
+    assert np.isnan([largest[2], confidence[2]]).all()
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Positives and negatives on a coarse grid, their images, and whole weightings of these."""
+
+    values: Array
+    positive: npt.NDArray[np.bool_]
+    success: npt.NDArray[np.bool_]  # [M, 3] under three threshold policies
+    unit: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.int64]  # [4, U]
+
+    @classmethod
+    def make(cls, *, count: int, levels: int, images: int, seed: int) -> Weighted:
+        generator = np.random.default_rng(seed)
+        return cls(
+            values=generator.integers(levels, size=count) / levels,
+            positive=generator.random(count) < 0.6,
+            success=generator.random((count, 3)) < generator.random(3),
+            unit=generator.integers(images, size=count),
+            weights=generator.integers(4, size=(4, images)),
+        )
+
+    def from_the_largest(self) -> tuple[Array, Array]:
+        """Order from the largest value, and where each run of equal values ends."""
+        order = np.argsort(-self.values, kind="stable")
+        falls = np.diff(self.values[order], append=-1.0) < 0
+        return order, np.flatnonzero(falls) + 1
+
+    def repeated(self) -> Iterator[tuple[Array, Array, Array]]:
+        """For each weighting: positives, their success, negatives; as often as images weigh."""
+        for times in self.weights:
+            rows = np.repeat(np.arange(len(self.values)), times[self.unit])
+            own, other = rows[self.positive[rows]], rows[~self.positive[rows]]
+            yield self.values[own], self.success[own], self.values[other]
+
+
+cases = st.builds(
+    Weighted.make,
+    count=st.integers(1, 40),
+    levels=st.integers(1, 12),
+    images=st.integers(1, 8),
+    seed=seeds,
+)
+
+
+class TestWeightedImages:
+    """Whole weights of images stand for repeated rows."""
+
+    @given(case=cases)
+    @more_examples
+    def test_rank_statistics(self, case: Weighted) -> None:
+        order, ends = case.from_the_largest()
+        weights = case.weights.astype(np.float64)
+        found = rank_statistics(ends, case.positive[order], case.unit[order], weights)
+        for row, (positives, _, negatives) in zip(found, case.repeated(), strict=True):
+            expected = formulas.separation(positives, negatives)
+            np.testing.assert_allclose(row, list(expected.values()), rtol=0, atol=1e-12)
+
+    @given(case=cases)
+    @more_examples
+    def test_detection_statistics(self, case: Weighted) -> None:
+        order, ends = case.from_the_largest()
+        place = np.where(case.positive, np.cumsum(case.positive) - 1, -1)
+        success = case.success[case.positive].astype(np.float64)
+        weights = case.weights.astype(np.float64)
+        found = detection_statistics(ends, place[order], success, case.unit[order], weights)
+        for row, (positives, reached, negatives) in zip(found, case.repeated(), strict=True):
+            for of_policy, each in zip(row, reached.T, strict=True):
+                expected = formulas.detection(positives, each, negatives)
+                np.testing.assert_allclose(of_policy, list(expected.values()), rtol=0, atol=1e-12)
+
+    @given(case=cases, level=st.one_of(st.floats(0, 1), st.sampled_from([0.25, 0.5, 0.75])))
+    @more_examples
+    def test_weighted_quantile(self, case: Weighted, level: float) -> None:
+        order, weights = case.from_the_largest()[0][::-1], case.weights.astype(np.float64)
+        found = weighted_quantile(case.values[order], case.unit[order], weights, level)
+        for quantile, (positives, _, negatives) in zip(found, case.repeated(), strict=True):
+            values = np.concatenate([positives, negatives])
+            expected = np.quantile(values, level) if values.size else np.nan
+            assert quantile == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("positives", [1, 19, 20, 21, 40, 100, 999])
+@pytest.mark.parametrize("weight", [1, 3])
+def test_95_percent_is_met_exactly(positives: int, weight: int) -> None:
+    # one negative between each two positives; ceil(0.95 n) of them must be let through
+    values = np.arange(2 * positives, 0, -1)
+    positive = np.tile([True, False], positives)
+    needed = -(-95 * positives // 100)
+    found = rank_statistics(
+        np.arange(1, 2 * positives + 1), positive, np.zeros(len(values), np.int64),
+        np.full((1, 1), float(weight)),
+    )  # fmt: skip
+    assert found[0, 2] == (needed - 1) / positives

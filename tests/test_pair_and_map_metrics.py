@@ -1,0 +1,461 @@
+"""Metrics of pairs of masks, of maps and of images: by formula, as bits, in any batches.
+
+What runs as bits and what runs on tensors is asked of every metric that the configuration lists.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference import formulas
+from tests.reference.inputs import COLUMN_REFERENCE, make_maps, reference_column
+from tests.running import composed
+from vssl.commands.build import build_metrics
+from vssl.masks import PackedMasks, PackedTruth
+from vssl.metrics.agreement import Agreement, mask_agreement
+from vssl.metrics.base import MapMetric, MeanMetric, PairMetric, SampleMetric, SwapMetric
+from vssl.metrics.detection import Confidence, map_confidence
+from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU, smallest_by_image
+from vssl.metrics.pointing import PointingGame, points_at_object
+from vssl.metrics.swap import SwapDelta
+
+Array = npt.NDArray[Any]
+CONFIGURED = [type(m) for m in build_metrics(composed("metrics=all"))]
+SAMPLE, PAIR, SWAP = (
+    [kind for kind in CONFIGURED if issubclass(kind, base)]
+    for base in (SampleMetric, PairMetric, SwapMetric)
+)
+BY_IMAGE = [InteractiveIoU, InteractiveAUC]
+seeds = st.integers(0, 2**20)
+examples = settings(deadline=None, max_examples=20)
+
+
+def named(kind: type[Any]) -> str:
+    return str(kind.name)
+
+
+def random_masks(*shape: int, seed: int, empty: bool = True) -> torch.Tensor:
+    """Masks of all sizes, the first one empty."""
+    generator = np.random.default_rng(seed)
+    shares = generator.random((shape[0], 1, 1))
+    masks = generator.random(shape) < shares
+    masks[0] &= not empty
+    return torch.from_numpy(masks)
+
+
+def some_votes(weights: list[float], *shape: int, seed: int) -> torch.Tensor:
+    """Ground truths of which about half is 0, and the first one empty."""
+    drawn = np.random.default_rng(seed).choice([0.0] * len(weights) + weights, size=shape)
+    drawn[0] = 0
+    return torch.from_numpy(drawn).float()
+
+
+def test_the_configuration_lists_every_kind() -> None:
+    assert {kind.column for kind in SAMPLE} == set(COLUMN_REFERENCE)
+    assert set(PAIR) == {Agreement}
+    assert set(SWAP) == {SwapDelta}
+    assert set(BY_IMAGE) <= set(SAMPLE)
+    assert PointingGame in CONFIGURED
+    assert {kind.by_image for kind in BY_IMAGE} == {True}
+    assert not any(kind.by_image for kind in SAMPLE if kind not in BY_IMAGE)
+
+
+# Flickr-SoundNet's votes are 1/2 and 1; other weights are summed in another order
+WEIGHTS = {"boxes": [1.0], "votes": [0.5, 1.0], "weak": [0.5], "many": [0.1, 0.25, 0.7, 1.0]}
+# tensors are summed in float32, which is exact for halves alone
+ROUNDING = {False: 1e-12, True: 1e-4}
+every_truth = pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
+SHAPES = [(4, 1, 1), (6, 8, 8), (5, 7, 13), (3, 224, 224)]
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+class TestBitsAndTensorsAgree:
+    @pytest.mark.parametrize("kind", SAMPLE, ids=named)
+    @every_truth
+    @every_shape
+    def test_sample_metrics(
+        self, kind: type[SampleMetric], weights: list[float], shape: tuple[int, ...]
+    ) -> None:
+        masks, truth = random_masks(*shape, seed=1), some_votes(weights, *shape, seed=2)
+        packed, votes = PackedMasks.of(masks), PackedTruth.of(truth)
+        expected = reference_column(kind.column, masks, truth)
+        found, dense = kind.measure_packed(packed, votes), kind.measure(masks, truth).numpy()
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        np.testing.assert_allclose(dense, expected, rtol=ROUNDING[weights == WEIGHTS["many"]])
+        # one ground truth may meet all masks: an image's under several sounds
+        shared = truth[-1:].expand(len(masks), -1, -1)
+        np.testing.assert_allclose(
+            kind.measure_packed(packed, votes[-1:]),
+            reference_column(kind.column, masks, shared),
+            rtol=1e-12,
+        )
+
+    @pytest.mark.parametrize("kind", PAIR, ids=named)
+    @every_shape
+    def test_pair_metrics(self, kind: type[PairMetric], shape: tuple[int, ...]) -> None:
+        masks = random_masks(*shape, seed=3)
+        rows, others = np.array(list(itertools.product(range(shape[0]), repeat=2))).T.copy()
+        found = kind.measure_packed(PackedMasks.of(masks), rows, others)
+        assert found.dtype == np.float64
+        expected = kind.measure(masks[rows], masks[others])
+        assert np.array_equal(found, expected.numpy(), equal_nan=True)
+
+    @pytest.mark.parametrize("kind", SWAP, ids=named)
+    @every_truth
+    @every_shape
+    def test_swap_metrics(
+        self, kind: type[SwapMetric], weights: list[float], shape: tuple[int, ...]
+    ) -> None:
+        masks = random_masks(*shape, seed=4)
+        own, other = (some_votes(weights, *shape, seed=seed) for seed in (5, 6))
+        packed = PackedMasks.of(masks), PackedTruth.of(own), PackedTruth.of(other)
+        rounding = ROUNDING[weights == WEIGHTS["many"]]
+        found, dense = kind.measure_packed(*packed), kind.measure(masks, own, other).numpy()
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, dense, rtol=0, atol=rounding)
+        # one ground truth may meet all masks
+        shared = kind.measure_packed(*packed[:2], packed[2][-1:])
+        dense = kind.measure(masks, own, other[-1:].expand(len(masks), -1, -1)).numpy()
+        np.testing.assert_allclose(shared, dense, rtol=0, atol=rounding)
+
+    def test_what_defines_only_measure_is_measured_from_bits_too(self) -> None:
+        class OwnArea(SampleMetric):
+            name = column = "own"
+
+            @staticmethod
+            def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
+                return (masks & (ground_truth == 0.5)).double().mean(dim=(1, 2))
+
+        class Differing(PairMetric):
+            name = column = "differing"
+
+            @staticmethod
+            def measure(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+                return (masks & ~others).double().sum(dim=(1, 2))
+
+        class OwnSwap(SwapMetric):
+            name = column = "own_swap"
+
+            @staticmethod
+            def measure(
+                masks: torch.Tensor, ground_truth: torch.Tensor, other: torch.Tensor
+            ) -> torch.Tensor:
+                return (masks * (ground_truth - 2 * other)).double().sum(dim=(1, 2))
+
+        masks, truth = random_masks(5, 9, 7, seed=1), some_votes([0.5, 1.0], 5, 9, 7, seed=2)
+        other = some_votes([1.0], 5, 9, 7, seed=3)
+        packed, votes, others = PackedMasks.of(masks), PackedTruth.of(truth), PackedTruth.of(other)
+        rows, met = np.array([4, 1, 1]), np.array([0, 1, 2])
+        for found, expected in (
+            (OwnArea.measure_packed(packed, votes), OwnArea.measure(masks, truth)),
+            (OwnArea.measure_packed(packed, votes[1:2]), OwnArea.measure(masks, truth[1:2])),
+            (Differing.measure_packed(packed, rows, met),
+             Differing.measure(masks[rows], masks[met])),
+            (OwnSwap.measure_packed(packed, votes, others), OwnSwap.measure(masks, truth, other)),
+            (OwnSwap.measure_packed(packed, votes[1:2], others[2:3]),
+             OwnSwap.measure(masks, truth[1:2], other[2:3])),
+        ):  # fmt: skip
+            assert np.array_equal(found, expected.numpy())
+
+
+class TestAgreement:
+    @given(seed=seeds, height=st.integers(1, 12), width=st.integers(1, 12))
+    @examples
+    def test_equals_the_formula_either_way_round(self, seed: int, height: int, width: int) -> None:
+        first = random_masks(6, height, width, seed=seed)
+        second = random_masks(6, height, width, seed=seed + 1)
+        found = mask_agreement(first, second)
+        assert found.dtype == torch.float64
+        pairs = zip(first.numpy(), second.numpy(), strict=True)
+        expected = [formulas.mask_agreement(mask, other) for mask, other in pairs]
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+        assert torch.equal(mask_agreement(second, first), found)
+        assert torch.all((found >= 0) & (found <= 1))
+        assert torch.all(mask_agreement(first, first) == 1)
+
+    @pytest.mark.parametrize(
+        ("first", "second", "expected"),
+        [
+            pytest.param([0, 0, 0, 0], [0, 0, 0, 0], 1.0, id="both empty"),
+            pytest.param([0, 0, 0, 0], [0, 1, 0, 0], 0.0, id="one empty"),
+            pytest.param([1, 0, 0, 0], [0, 1, 1, 1], 0.0, id="complementary"),
+            pytest.param([1, 1, 1, 1], [1, 1, 1, 1], 1.0, id="everything"),
+            pytest.param([1, 1, 0, 0], [0, 1, 1, 0], 1 / 3, id="one of three"),
+        ],
+    )
+    def test_edge_cases_by_hand(self, first: list[int], second: list[int], expected: float) -> None:
+        masks = torch.tensor([first, second]).bool().view(2, 2, 2)
+        assert mask_agreement(masks[:1], masks[1:]).item() == pytest.approx(expected)
+        found = Agreement.measure_packed(PackedMasks.of(masks), np.array([0]), np.array([1]))
+        assert found.item() == pytest.approx(expected)
+
+    def test_other_shapes_are_refused(self) -> None:
+        masks = torch.zeros(2, 4, 4, dtype=torch.bool)
+        with pytest.raises(ValueError, match=r"\[2, 4, 4\] and \[1, 4, 4\]"):
+            mask_agreement(masks, masks[:1])
+        with pytest.raises(ValueError, match="agreement"):
+            Agreement().update(masks)
+
+
+class TestPointingGame:
+    @given(seed=seeds, levels=st.sampled_from([2, 5, 1000]), holes=st.booleans())
+    @examples
+    def test_equals_the_formula(self, seed: int, levels: int, holes: bool) -> None:
+        generator = np.random.default_rng(seed)
+        maps = torch.from_numpy(generator.integers(levels, size=(8, 5, 6)) / levels).float()
+        truth = some_votes([0.5, 1.0], 8, 5, 6, seed=seed)
+        truth[3:, :, 3:] = 0
+        if holes:
+            maps[[0, 4], 1, 1] = torch.nan
+        found = points_at_object(maps, truth)
+        pairs = zip(maps.numpy(), truth.numpy(), strict=True)
+        expected = [formulas.points_at_object(each, votes) for each, votes in pairs]
+        assert found.dtype == torch.float64
+        assert np.array_equal(found.numpy(), expected, equal_nan=True)
+        assert PointingGame.from_statistics(np.zeros(8), np.zeros(8)) is None
+
+    @pytest.mark.parametrize(
+        ("values", "votes", "expected"),
+        [
+            pytest.param([0.1, 0.9, 0.2], [0, 1, 0], 1.0, id="hit"),
+            pytest.param([0.1, 0.9, 0.2], [1, 0, 1], 0.0, id="miss"),
+            pytest.param([0.9, 0.9, 0.2], [0, 0.5, 0], 1.0, id="one of two highest, weak vote"),
+            pytest.param([0.3, 0.3, 0.3], [0, 0, 1], 1.0, id="the same everywhere"),
+            pytest.param([-0.9, -0.1, -0.2], [0, 1, 0], 1.0, id="all below zero"),
+            pytest.param([0.1, 0.9, 0.2], [0, 0, 0], math.nan, id="no object"),
+            pytest.param([0.1, math.nan, 0.9], [0, 0, 1], math.nan, id="a pixel is NaN"),
+        ],
+    )
+    def test_edge_cases_by_hand(
+        self, values: list[float], votes: list[float], expected: float
+    ) -> None:
+        found = points_at_object(torch.tensor([[values]]), torch.tensor([[votes]]).float())
+        assert found.item() == pytest.approx(expected, nan_ok=True)
+
+    def test_wrong_inputs_are_named(self) -> None:
+        maps = torch.zeros(2, 4, 4)
+        with pytest.raises(ValueError, match=r"\[2, 4, 4\] and \[2, 8, 8\]"):
+            points_at_object(maps, torch.zeros(2, 8, 8))
+        with pytest.raises(TypeError, match="localization_maps"):
+            points_at_object(maps > 0, maps)
+
+
+class TestConfidence:
+    @given(seed=seeds, height=st.integers(1, 20), width=st.integers(1, 20))
+    @examples
+    def test_is_the_mean_of_the_top_quarter(self, seed: int, height: int, width: int) -> None:
+        maps = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, height, width))).float()
+        maps[1] = maps[1].round(decimals=1)
+        expected = [formulas.confidence(each) for each in maps.numpy()]
+        np.testing.assert_allclose(map_confidence(maps).numpy(), expected, rtol=1e-9, atol=1e-12)
+        known = Confidence.from_statistics(np.zeros(3), np.array(expected))
+        np.testing.assert_allclose(known, map_confidence(maps).numpy(), rtol=1e-9, atol=1e-12)
+
+    def test_of_undefined_maps_and_of_single_pixels(self) -> None:
+        maps = torch.rand(3, 8, 8, generator=torch.Generator())
+        maps[1, 7, 7] = torch.nan
+        assert map_confidence(maps).isnan().tolist() == [False, True, False]
+        assert map_confidence(maps[:, :1, :1]).tolist() == maps[:, 0, 0].tolist()
+        # mixed precision or not, on views or copies
+        turned = maps.double().transpose(1, 2)[::2]
+        assert torch.equal(map_confidence(turned), map_confidence(maps)[::2])
+
+
+class TestSwap:
+    @every_truth
+    def test_is_the_own_ciou_less_the_others(self, weights: list[float]) -> None:
+        masks = random_masks(6, 9, 8, seed=1, empty=False)
+        own, other = (some_votes(weights, 6, 9, 8, seed=seed) for seed in (2, 3))
+        triples = zip(masks.numpy(), own.numpy(), other.numpy(), strict=True)
+        expected = [formulas.swap_delta(mask, truth, [away]) for mask, truth, away in triples]
+        found = SwapDelta.measure(masks, own, other)
+        assert found.dtype == torch.float64
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
+        assert torch.all(found.abs() <= 1)
+        assert torch.equal(SwapDelta.measure(masks, other, own), -found)
+
+    def test_a_mask_that_ignores_the_sound_has_nothing_to_lose(self) -> None:
+        # an image's two samples: each one's other object is the other one's own
+        mask, objects = random_masks(2, 9, 8, seed=1)[1:], some_votes([1.0], 3, 9, 8, seed=2)[1:]
+        found = SwapDelta.measure(mask.expand(2, -1, -1), objects, objects.flip(0))
+        assert found.mean().item() == pytest.approx(0, abs=1e-15)
+
+    def test_is_undefined_where_either_ciou_is(self) -> None:
+        nothing, left = torch.zeros(1, 2, 2), torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+        for mask, own, other, expected in (
+            (nothing, left, nothing, math.nan),
+            (nothing, nothing, left, math.nan),
+            (left, left, nothing, 1.0),
+            (left, 1 - left, left, -1.0),
+            (nothing, left, 1 - left, 0.0),
+        ):
+            found = SwapDelta.measure(mask > 0, own, other).item()
+            assert found == pytest.approx(expected, nan_ok=True)
+            packed = PackedMasks.of(mask > 0), PackedTruth.of(own), PackedTruth.of(other)
+            assert SwapDelta.measure_packed(*packed).item() == pytest.approx(found, nan_ok=True)
+
+
+class TestInteractive:
+    REFERENCE: ClassVar[dict[type[SampleMetric], Callable[..., float]]] = {
+        InteractiveIoU: formulas.interactive_success,
+        InteractiveAUC: formulas.interactive_auc,
+    }
+
+    @pytest.mark.parametrize("kind", BY_IMAGE, ids=named)
+    @given(
+        seed=seeds,
+        images=st.integers(1, 6),
+        count=st.integers(1, 25),
+        cuts=st.integers(1, 4),
+        holes=st.sampled_from([0.0, 0.3, 1.0]),
+    )
+    @examples
+    def test_an_image_counts_if_every_source_reaches_the_level(
+        self, kind: type[SampleMetric], seed: int, images: int, count: int, cuts: int, holes: float
+    ) -> None:
+        generator = np.random.default_rng(seed)
+        # grid points and what lies between; images numbered anyhow, met in any order
+        points = formulas.GRID[generator.integers(21, size=count)]
+        ciou = points * generator.choice([1, 0.99], size=count)
+        ciou[generator.random(count) < holes] = np.nan
+        names = generator.permutation(10 * images)[:images][generator.integers(images, size=count)]
+        parts = kind(), kind()
+        for place, piece in enumerate(np.array_split(np.arange(count), cuts)):
+            parts[place % 2].update(
+                column=torch.from_numpy(ciou[piece]), images=torch.from_numpy(names[piece])
+            )
+        if len(parts[1].columns):
+            parts[0].merge_state(parts[1])
+        expected = self.REFERENCE[kind](ciou, names.tolist())
+        assert parts[0].compute().item() == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+    @pytest.mark.parametrize("kind", BY_IMAGE, ids=named)
+    def test_masks_are_measured_and_undefined_maps_take_their_image_along(
+        self, kind: type[SampleMetric]
+    ) -> None:
+        maps, truth = make_maps(9, 8, 8)
+        truth[-1, 0] = 1
+        masks, images = maps > 0.3, torch.tensor([7, 7, 2, 2, 2, 9, 0, 0, 4])
+        undefined = torch.arange(9) == 3
+        metric = kind()
+        metric.update(masks, truth, undefined, images=images)
+        ciou = np.where(undefined, np.nan, reference_column("ciou", masks, truth))
+        expected = self.REFERENCE[kind](ciou, images.tolist())
+        assert metric.compute().item() == pytest.approx(expected, abs=1e-12)
+        kept = images != 2
+        alone = self.REFERENCE[kind](ciou[kept], images[kept].tolist())
+        assert expected == alone
+
+    @given(values=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), min_size=1, max_size=20))
+    @examples
+    def test_smallest_value_of_each_image(self, values: list[tuple[float, int]]) -> None:
+        column, images = (torch.from_numpy(np.array(v)) for v in zip(*values, strict=True))
+        expected = [min(v for v, i in values if i == image) for image in sorted({*images.tolist()})]
+        assert smallest_by_image(column, images).tolist() == expected
+        column[-1] = torch.nan
+        undefined = smallest_by_image(column, images).isnan()
+        assert undefined.tolist() == [i == images[-1] for i in sorted({*images.tolist()})]
+
+    def test_which_image_a_sample_shows_must_be_said(self) -> None:
+        masks, truth = torch.zeros(2, 4, 4, dtype=torch.bool), torch.zeros(2, 4, 4)
+        with pytest.raises(ValueError, match="`images` for iiou"):
+            InteractiveIoU().update(masks, truth)
+        with pytest.raises(ValueError, match="iauc"):
+            InteractiveAUC().update(images=torch.arange(2))
+
+
+# kind -> the tensors it is updated with, and each sample's value by formula
+Given = tuple[torch.Tensor, ...]
+FORMULA: dict[type[MeanMetric], Callable[..., float]] = {
+    Agreement: formulas.mask_agreement,
+    SwapDelta: lambda mask, truth, other: formulas.swap_delta(mask, truth, [other]),
+    PointingGame: formulas.points_at_object,
+    Confidence: lambda localization_map, truth: formulas.confidence(localization_map),
+}
+
+
+def inputs_of(kind: type[MeanMetric]) -> tuple[Given, Array]:
+    """Twelve samples for a metric, two of them undefined, and their values by formula."""
+    masks, others = (random_masks(12, 6, 7, seed=seed) for seed in (1, 2))
+    own, other = (some_votes([0.5, 1.0], 12, 6, 7, seed=seed) for seed in (3, 4))
+    maps, _ = make_maps(12, 6, 7)
+    maps[5, 2, 2] = torch.nan
+    given: Given = (maps, own)
+    if issubclass(kind, PairMetric):
+        given = (masks, others)
+    elif issubclass(kind, SwapMetric):
+        given = (masks, own, other)
+    samples = zip(*(each.numpy() for each in given), strict=True)
+    return given, np.array([FORMULA[kind](*sample) for sample in samples])
+
+
+every_mean = pytest.mark.parametrize("kind", FORMULA, ids=named)
+
+
+class TestMeans:
+    @every_mean
+    @given(order=st.permutations(range(12)), cuts=st.sets(st.integers(1, 11)))
+    @examples
+    def test_batches_order_and_processes_do_not_matter(
+        self, kind: type[MeanMetric], order: list[int], cuts: set[int]
+    ) -> None:
+        given, column = inputs_of(kind)
+        metrics = kind(), kind()
+        for place, (start, stop) in enumerate(itertools.pairwise([0, *sorted(cuts), 12])):
+            metrics[place % 2].update(*(each[order[start:stop]] for each in given))
+        metrics[0].merge_state(metrics[1])
+        metric = metrics[0]
+        assert metric.compute().item() == pytest.approx(formulas.mean(column), abs=1e-6)
+        assert int(metric.n) == np.count_nonzero(~np.isnan(column))
+        assert int(metric.n_undefined) == np.count_nonzero(np.isnan(column))
+
+    @every_mean
+    def test_undefined_samples_are_left_out_and_counted(self, kind: type[MeanMetric]) -> None:
+        given, column = inputs_of(kind)
+        undefined = torch.arange(12) % 3 == 1
+        metric = kind()
+        metric.update(*given, undefined)
+        column[undefined.numpy()] = np.nan
+        assert metric.compute().item() == pytest.approx(formulas.mean(column), abs=1e-6)
+        assert int(metric.n_undefined) == np.count_nonzero(np.isnan(column))
+        metric.reset()
+        metric.update(*given, torch.ones(12, dtype=torch.bool))
+        assert metric.compute().isnan()
+        assert (int(metric.n), int(metric.n_undefined)) == (0, 12)
+
+    @every_mean
+    def test_an_empty_batch_adds_nothing(self, kind: type[MeanMetric]) -> None:
+        metric = kind()
+        metric.update(*(each[:0] for each in inputs_of(kind)[0]))
+        assert metric.compute().isnan()
+        assert (int(metric.n), int(metric.n_undefined)) == (0, 0)
+
+    @pytest.mark.parametrize(
+        ("kind", "conditions", "higher"),
+        [
+            (Agreement, set(), False),
+            (SwapDelta, {"positive"}, True),
+            (PointingGame, {"positive"}, True),
+            (Confidence, set(), True),
+            (InteractiveIoU, {"positive"}, True),
+            (InteractiveAUC, {"positive"}, True),
+        ],
+    )
+    def test_where_they_apply(
+        self, kind: type[MeanMetric], conditions: set[str], higher: bool
+    ) -> None:
+        every = ("positive", "silence", "noise", "offscreen")
+        assert {name for name in every if kind.applies_to(name)} == conditions
+        assert kind.higher_is_better is higher
+        assert issubclass(kind, MapMetric) == (kind in (PointingGame, Confidence))

@@ -1,0 +1,307 @@
+"""Metrics of a whole set: against scikit-learn, scipy, numpy and SLAVC's definition."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference import formulas
+from vssl.metrics.alignment import Alignment, Separability
+from vssl.metrics.detection import DetectionAP, MaxF1
+from vssl.metrics.separation import AUROC, FPR95, AveragePrecision, Overlap
+from vssl.metrics.sets import SetMetric, Values
+
+Array = npt.NDArray[np.float64]
+KINDS: tuple[type[SetMetric], ...] = (
+    *(AUROC, AveragePrecision, FPR95, Overlap),
+    *(Alignment, Separability),
+    *(DetectionAP, MaxF1),
+)
+RANKS = [kind for kind in KINDS if kind not in (Alignment, Separability)]
+every_metric = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+every_rank_metric = pytest.mark.parametrize("kind", RANKS, ids=lambda kind: kind.name)
+examples = settings(deadline=None, max_examples=25)
+
+
+@dataclass
+class Set:
+    """Positives, whether each is found, and draws of negatives; values repeat, and some are NaN."""
+
+    positives: Array
+    found: npt.NDArray[np.bool_]
+    negatives: list[Array]
+
+    @classmethod
+    def make(
+        cls, *, positives: int, negatives: list[int], levels: int, seed: int, holes: float = 0.0
+    ) -> Set:
+        generator = np.random.default_rng(seed)
+
+        def values(count: int, shift: float) -> Array:
+            drawn = generator.integers(levels, size=count) / 16 + shift
+            return np.where(generator.random(count) < holes, np.nan, drawn)
+
+        return cls(
+            values(positives, generator.choice([0, 0.25, 1.5])),
+            generator.random(positives) < 0.6,
+            [values(count, 0) for count in negatives],
+        )
+
+    def metric(self, kind: type[SetMetric]) -> SetMetric:
+        """A metric that has seen the set."""
+        metric = kind()
+        metric.update(
+            torch.from_numpy(self.positives), positive=True, success=torch.from_numpy(self.found)
+        )
+        for draw, values in enumerate(self.negatives):
+            metric.update(torch.from_numpy(values), positive=False, draw=draw)
+        return metric
+
+    def expected(self, name: str) -> float:
+        """The mean over draws of what the formulas say of the defined values."""
+        kept = ~np.isnan(self.positives)
+        per_draw = [
+            formulas.of_a_set(self.positives[kept], self.found[kept], n[~np.isnan(n)])[name]
+            for n in self.negatives
+        ]
+        return sum(per_draw) / len(per_draw)
+
+
+sets = st.builds(
+    Set.make,
+    positives=st.integers(1, 30),
+    negatives=st.lists(st.integers(1, 30), min_size=1, max_size=3),
+    levels=st.integers(1, 12),
+    seed=st.integers(0, 2**20),
+)
+sets_with_holes = st.builds(
+    Set.make,
+    positives=st.integers(4, 20),
+    negatives=st.lists(st.integers(4, 20), min_size=1, max_size=3),
+    levels=st.just(5),
+    seed=st.integers(0, 2**20),
+    holes=st.just(0.3),
+).filter(lambda each: not any(np.isnan(v).all() for v in (each.positives, *each.negatives)))
+
+
+@every_metric
+@given(each=sets)
+@examples
+def test_classes_equal_the_formulas_and_average_draws(kind: type[SetMetric], each: Set) -> None:
+    found = each.metric(kind).compute()
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(each.expected(kind.name), abs=1e-12)
+
+
+@every_metric
+@given(each=sets_with_holes)
+@examples
+def test_undefined_values_are_left_out(kind: type[SetMetric], each: Set) -> None:
+    found = each.metric(kind).compute().item()
+    assert found == pytest.approx(each.expected(kind.name), abs=1e-12)
+
+
+def batches(each: Set, seed: int) -> list[Callable[[SetMetric], None]]:
+    """The updates that a set comes by, in a random order and in random pieces."""
+    generator = np.random.default_rng(seed)
+    parts: list[tuple[Array, npt.NDArray[np.bool_] | None, int]] = [
+        (each.positives, each.found, 0),
+        *((values, None, draw) for draw, values in enumerate(each.negatives)),
+    ]
+    updates: list[Callable[[SetMetric], None]] = []
+    for values, found, draw in parts:
+        order = generator.permutation(len(values))
+        for piece in np.array_split(order, generator.integers(1, 5)):
+            chosen = torch.from_numpy(values[piece])
+            success = None if found is None else torch.from_numpy(found[piece])
+            arguments: dict[str, Any] = {
+                "positive": found is not None, "draw": draw, "success": success
+            }  # fmt: skip
+            updates.append(lambda m, v=chosen, a=arguments: m.update(v, **a))
+    return [updates[k] for k in generator.permutation(len(updates))]
+
+
+@every_metric
+@given(each=sets_with_holes, seed=st.integers(0, 999))
+@examples
+def test_batches_order_and_processes_do_not_matter(
+    kind: type[SetMetric], each: Set, seed: int
+) -> None:
+    updates = batches(each, seed)
+    metrics = kind(), kind()
+    for place, update in enumerate(updates):
+        update(metrics[place % 2])
+    if len(metrics[1].values):
+        metrics[0].merge_state(metrics[1])
+    assert metrics[0].compute().item() == pytest.approx(each.expected(kind.name), abs=1e-12)
+
+
+@every_metric
+def test_copies_go_on_by_themselves(kind: type[SetMetric]) -> None:
+    each = Set.make(positives=9, negatives=[8, 7], levels=5, seed=1)
+    metric = each.metric(kind)
+    before = metric.compute().item()
+    for copy in (pickle.loads(pickle.dumps(metric)), metric.clone()):
+        assert copy.compute().item() == before
+        copy.update(torch.full((50,), -9.0), positive=True)
+        assert copy.compute().item() != before
+    assert metric.compute().item() == before
+    metric.reset()
+    metric.update(torch.empty(0), positive=True)
+    assert metric.compute().isnan(), "nothing is left of what was there before"
+
+
+@every_metric
+def test_a_side_without_values_is_undefined(kind: type[SetMetric]) -> None:
+    some, none, holes = np.array([0.2, 0.7, 0.7]), np.empty(0), np.full(3, np.nan)
+    found = np.array([True, False, True])
+    with pytest.warns(UserWarning, match="before the ``update``"):
+        assert kind().compute().isnan()
+    for empty in (none, holes):
+        for negatives in (some, empty):
+            lost = Set(empty, found[: len(empty)], [negatives])
+            assert lost.metric(kind).compute().isnan()
+    only_positives = Set(some, found, [none]).metric(kind).compute()
+    assert only_positives.isnan() != (kind is Alignment)
+    # that no negative of a draw is defined is no reason for detection to be undefined
+    value = Set(some, found, [holes]).metric(kind).compute().item()
+    expected = formulas.of_a_set(some, found, none)[kind.name]
+    assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    # the others are defined without negatives
+    [AUROC, AveragePrecision, FPR95, Overlap, Separability],
+    ids=lambda kind: kind.name,
+)
+def test_a_draw_that_is_undefined_throughout_is_left_out(kind: type[SetMetric]) -> None:
+    # as in the summary, which these metrics show beforehand while a run goes on
+    each = Set.make(positives=9, negatives=[8, 7, 6], levels=5, seed=1)
+    lost = Set(each.positives, each.found, [*each.negatives, np.full(4, np.nan)])
+    assert lost.metric(kind).compute().item() == pytest.approx(each.expected(kind.name), abs=1e-12)
+
+
+@every_metric
+def test_images_that_weigh_more_stand_for_repeated_rows(kind: type[SetMetric]) -> None:
+    generator = np.random.default_rng(7)
+    each = Set.make(positives=25, negatives=[40], levels=9, seed=1)
+    image = generator.integers(6, size=25), generator.integers(6, size=40)
+    weights = np.concatenate([generator.integers(4, size=(5, 6)), np.zeros((1, 6), np.int64)])
+    # detection is found under several threshold policies at once, the others under none
+    success = np.stack([each.found, ~each.found, each.found & (image[0] < 3)], axis=1)
+    family = kind.family(
+        Values(each.positives, image[0], success),
+        Values(each.negatives[0], image[1], np.zeros((40, 3), np.bool_)),
+        weights.astype(np.float64),
+    )
+    found = family[kind.name]
+    assert found.shape == (6, 3 if kind.by_threshold else 1)
+    for row, times in zip(found, weights, strict=True):
+        first, second = (times[i] for i in image)
+        own, other = np.repeat(each.positives, first), np.repeat(each.negatives[0], second)
+        for value, reached in zip(row, success.T, strict=False):
+            expected = formulas.of_a_set(own, np.repeat(reached, first), other)[kind.name]
+            assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@every_rank_metric
+@given(each=sets)
+@examples
+def test_rank_metrics_are_fractions_and_see_only_the_order(
+    kind: type[SetMetric], each: Set
+) -> None:
+    value = each.metric(kind).compute().item()
+    assert 0 <= value <= 1
+    for change in (np.exp, np.arctan, lambda v: 3 * v - 7, lambda v: v**3):
+        changed = Set(change(each.positives), each.found, [change(n) for n in each.negatives])
+        assert changed.metric(kind).compute().item() == value
+
+
+@pytest.mark.parametrize("kind", [Alignment, Separability], ids=lambda kind: kind.name)
+@given(each=sets, scale=st.floats(0.1, 10), shift=st.floats(-5, 5))
+@examples
+def test_quantiles_move_with_the_values(
+    kind: type[SetMetric], each: Set, scale: float, shift: float
+) -> None:
+    value = each.metric(kind).compute().item()
+    moved = Set(
+        scale * each.positives + shift, each.found, [scale * n + shift for n in each.negatives]
+    )
+    expected = scale * value + (shift if kind is Alignment else 0)
+    assert moved.metric(kind).compute().item() == pytest.approx(expected, abs=1e-9)
+
+
+@given(each=sets)
+@examples
+def test_exchanging_the_sides_turns_the_roc_curve_around(each: Set) -> None:
+    area = Set(each.positives, each.found, each.negatives[:1]).metric(AUROC).compute().item()
+    turned = Set(each.negatives[0], np.zeros(len(each.negatives[0]), bool), [each.positives])
+    assert turned.metric(AUROC).compute().item() == pytest.approx(1 - area, abs=1e-12)
+
+
+@dataclass
+class Extreme:
+    """A model of which everything is known beforehand."""
+
+    positives: Array
+    negatives: Array
+    expected: dict[str, float]
+    found: npt.NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.found = np.arange(len(self.positives)) < len(self.positives) // 2
+
+
+ALL_ALIKE = {"auroc": 0.5, "fpr95": 1.0, "overlap": 1.0, "separability": 0.0}
+EXTREMES = {
+    # what it sees decides, and it sees the same with every sound
+    "deaf": Extreme(
+        np.linspace(0, 1, 20), np.linspace(0, 1, 20),
+        ALL_ALIKE | {"fpr95": 0.95, "alignment": 0.5, "separability": -0.5},
+    ),
+    "constant": Extreme(
+        np.full(20, 0.3), np.full(20, 0.3),
+        ALL_ALIKE | {"ap": 0.5, "alignment": 0.3, "detection_ap": 0.25, "max_f1": 0.4},
+    ),
+    "constant, three types": Extreme(
+        np.full(20, 0.3), np.full(60, 0.3),
+        ALL_ALIKE | {"ap": 0.25, "alignment": 0.3, "detection_ap": 0.125, "max_f1": 2 / 9},
+    ),
+    "ideal": Extreme(
+        np.linspace(0.6, 1, 20), np.linspace(0, 0.4, 20),
+        {"auroc": 1.0, "ap": 1.0, "fpr95": 0.0, "overlap": 0.0, "alignment": 0.8,
+         "separability": 0.4},
+    ),
+    "upside down": Extreme(
+        np.linspace(0, 0.4, 20), np.linspace(0.6, 1, 20),
+        {"auroc": 0.0, "fpr95": 1.0, "overlap": 1.0, "separability": -0.8},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_models_of_which_all_is_known(name: str) -> None:
+    model = EXTREMES[name]
+    each = Set(model.positives, model.found, [model.negatives, model.negatives])
+    for kind in KINDS:
+        if kind.name in model.expected:
+            value = each.metric(kind).compute().item()
+            assert value == pytest.approx(model.expected[kind.name], abs=1e-12), kind.name
+
+
+@every_metric
+def test_where_metrics_apply_and_which_way_is_up(kind: type[SetMetric]) -> None:
+    names = ("positive", "silence", "noise", "offscreen", "all")
+    applied = [name for name in names if kind.applies_to(name)]
+    assert applied == (["positive"] if kind is Alignment else list(names[1:]))
+    assert kind.higher_is_better == (kind not in (FPR95, Overlap))
