@@ -122,8 +122,10 @@ def bilinear(maps: Float32, rows: Places, columns: Places, fused: bool) -> Float
 
 @compiled
 def _pack(row: Float32, levels: Float32, masks: Bits) -> None:
-    """Strict masks `[T, W]` of one map `[P]` under T thresholds."""
+    """Strict masks `[T, W]` of one map `[P]` under T thresholds, written over what `masks` held."""
     whole = row.shape[0] // _WORD
+    if whole < masks.shape[1]:
+        masks[:, whole] = 0
     for w in range(whole):
         first = w * _WORD
         for k in range(levels.shape[0]):
@@ -152,7 +154,7 @@ def pack_above(maps: Float32, thresholds: Float32) -> Bits:
         `[T, N, ceil(P / 64)]`, pixel p in bit p % 64 of word p // 64; NaN pixels are not marked.
     """
     words = (maps.shape[1] + _WORD - 1) // _WORD
-    masks = np.zeros((thresholds.shape[0], maps.shape[0], words), np.uint64)
+    masks = np.empty((thresholds.shape[0], maps.shape[0], words), np.uint64)
     for n in range(maps.shape[0]):
         _pack(maps[n], thresholds[:, n].copy(), masks[:, n])
     return masks
@@ -198,6 +200,32 @@ def _count_above(row: Float32, threshold: np.float32) -> np.int64:
     for p in range(whole * _WORD, pixels):
         count += row[p] > threshold
     return count
+
+
+@compiled
+def _count_two(row: Float32, one: np.float32, other: np.float32) -> tuple[np.int64, np.int64]:
+    """Pixels above each of two thresholds, in one pass: reading the row is what takes the time."""
+    pixels = row.shape[0]
+    whole = pixels // _WORD
+    first_total, second_total = np.uint64(0), np.uint64(0)
+    for w in range(whole):
+        first = w * _WORD
+        first_total += _ones(
+            np.uint64(_above(row, first, one))
+            | (np.uint64(_above(row, first + 16, one)) << np.uint64(16))
+            | (np.uint64(_above(row, first + 32, one)) << np.uint64(32))
+            | (np.uint64(_above(row, first + 48, one)) << np.uint64(48))
+        )
+        second_total += _ones(
+            np.uint64(_above(row, first, other))
+            | (np.uint64(_above(row, first + 16, other)) << np.uint64(16))
+            | (np.uint64(_above(row, first + 32, other)) << np.uint64(32))
+            | (np.uint64(_above(row, first + 48, other)) << np.uint64(48))
+        )
+    counts = np.int64(first_total), np.int64(second_total)
+    for p in range(whole * _WORD, pixels):
+        counts = counts[0] + (row[p] > one), counts[1] + (row[p] > other)
+    return counts
 
 
 @compiled
@@ -254,7 +282,7 @@ def _bracket(
     place = int((row.shape[0] - k) / row.shape[0] * some.shape[0])
     low = some[max(0, place - _SAMPLED // 10)]
     high = some[min(some.shape[0] - 1, place + _SAMPLED // 10)]
-    above_low, above_high = _count_above(row, low), _count_above(row, high)
+    above_low, above_high = _count_two(row, low, high)
     if above_low < k:
         low = row.min()
         above_low = _count_above(row, low)
@@ -290,23 +318,29 @@ def _kth_largest(row: Float32, k: int, some: Float32, found: Float32) -> np.floa
         return low
     step = 0
     while above_low - above_high > _WORD:
-        # where k lies between the two if pixels are spread evenly, a little beside it by turns, so
-        # that both bounds close in; halves where that does not work
-        share = 0.5
-        if step < 2 * _GUESSES:
-            aside = _WORD / 3 if step % 2 else -_WORD / 3
-            share = (above_low - k + aside) / (above_low - above_high)
-            share = min(max(share, 0.001), 0.999)
-        middle = np.float32(np.float64(low) + (np.float64(high) - np.float64(low)) * share)
-        if middle <= low or middle >= high:
-            middle = np.float32(np.float64(low) + (np.float64(high) - np.float64(low)) / 2)
-            if middle <= low or middle >= high:
+        # on both sides of where k lies if pixels are spread evenly, so that both bounds close in;
+        # thirds where that does not work
+        left = above_low - above_high
+        centre, aside = (above_low - k) / left, _WORD / 3 / left
+        if step >= _GUESSES:
+            centre, aside = 0.5, 1 / 6
+        span = np.float64(high) - np.float64(low)
+        first = np.float32(np.float64(low) + span * max(centre - aside, 0.0))
+        second = np.float32(np.float64(low) + span * min(centre + aside, 1.0))
+        if not low < first < high:
+            first = np.float32(np.float64(low) + span / 2)
+            if not low < first < high:
                 return high  # no float between: all that are left are equal
-        above = _count_above(row, middle)
-        if above < k:
-            high, above_high = middle, above
+        if not first < second < high:
+            second = first
+        above_first, above_second = _count_two(row, first, second)
+        if above_second >= k:
+            low, above_low = second, above_second
+        elif above_first >= k:
+            low, above_low = first, above_first
+            high, above_high = second, above_second
         else:
-            low, above_low = middle, above
+            high, above_high = first, above_first
         step += 1
     left = _between(row, low, high, found)
     return np.sort(found[:left])[left - (k - above_high)]
@@ -433,7 +467,7 @@ def binarize_native(
     kinds, count = levels.shape
     height, width = rows[0].shape[0], columns[0].shape[0]
     pixels = height * width
-    masks = np.zeros((kinds, count, (pixels + _WORD - 1) // _WORD), np.uint64)
+    masks = np.empty((kinds, count, (pixels + _WORD - 1) // _WORD), np.uint64)
     thresholds = np.where(ranks > 0, np.float32(np.nan), levels)
     largest = np.full(count, np.nan, np.float32)
     confidence = np.full(count, np.nan)
@@ -445,6 +479,7 @@ def binarize_native(
         if others.shape[0]:
             _blend(row, others[place[n]], mix[0], mix[1], mix[2])
         if _holds_nan(row):
+            masks[:, n] = 0
             continue
         largest[n] = _largest(row)
         some = _some(row)

@@ -19,6 +19,8 @@ from vssl.kernels import count_pairs, pack_above
 Bits = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
 
+_BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
+
 
 @dataclass(frozen=True)
 class PackedMasks:
@@ -110,12 +112,15 @@ class PackedTruth:
     def of(cls, ground_truth: torch.Tensor) -> PackedTruth:
         """Pack ground truths `[N, H, W]` in [0, 1]."""
         check_maps(ground_truth, name="ground_truth")
+        zero, below_one = (torch.full((len(ground_truth),), v) for v in (0.0, _BELOW_ONE))
+        anywhere, whole_weight = PackedMasks.above(ground_truth.float(), [zero, below_one])
+        if np.array_equal(anywhere.bits, whole_weight.bits):
+            return cls((1.0,), (anywhere,), anywhere)
         parts = ground_truth[(ground_truth > 0) & (ground_truth < 1)]
-        whole = [1.0] if bool((ground_truth == 1).any()) else []
-        weights = (*np.unique(parts).tolist(), *whole) or (1.0,)
+        whole = [1.0] if whole_weight.bits.any() else []
+        weights = (*np.unique(parts).tolist(), *whole)
         levels = tuple(PackedMasks.of(ground_truth == weight) for weight in weights)
-        anywhere = levels[0] if len(levels) == 1 else PackedMasks.of(ground_truth > 0)
-        return cls(weights, levels, anywhere)
+        return cls(weights, levels, levels[0] if len(levels) == 1 else anywhere)
 
     def __getitem__(self, rows: Counts | slice) -> PackedTruth:
         """Some of the ground truths, in the order of `rows`."""
@@ -130,7 +135,13 @@ class PackedTruth:
 
     def covered(self, masks: PackedMasks) -> npt.NDArray[np.float64]:
         """Summed weight of the pixels that each mask marks, `[N]`; one truth may meet N masks."""
-        return self._weighted([masks.overlap(level) for level in self.levels])
+        return self.covered_and_inside(masks)[0]
+
+    def covered_and_inside(self, masks: PackedMasks) -> tuple[npt.NDArray[np.float64], Counts]:
+        """The same, and the number of these pixels."""
+        counts = [masks.overlap(level) for level in self.levels]
+        inside = counts[0] if len(counts) == 1 else masks.overlap(self.anywhere)
+        return self._weighted(counts), inside
 
     def unpack(self) -> torch.Tensor:
         """The ground truths as `[N, H, W]` float32."""

@@ -55,9 +55,9 @@ def packed_consensus_iou(masks: PackedMasks, truth: PackedTruth) -> Array:
     Returns:
         `[N]` float64 in [0, 1]; NaN where mask and ground truth are both empty.
     """
-    beside = masks.area - masks.overlap(truth.anywhere)
+    covered, inside = truth.covered_and_inside(masks)
     with np.errstate(invalid="ignore"):
-        return np.asarray(truth.covered(masks) / (truth.total + beside))
+        return np.asarray(covered / (truth.total + masks.area - inside))
 
 
 def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

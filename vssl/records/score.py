@@ -47,6 +47,9 @@ _SCORED_COLUMNS = (
 )
 _ROWS_WRITTEN = 1 << 17
 
+_Block = tuple[tuple[str, str, str], dict[str, Array]]
+"""Map variant, policy and source, and their columns `[R]`."""
+
 
 def score_records(
     run: Path,
@@ -142,7 +145,7 @@ class _Scorer:
         """The rows of the scores file that some records give."""
         chunk = Chunk.of(rows)
         swaps = chunk.swaps(self.others)
-        tables = []
+        blocks: list[_Block] = []
         for variant in self.localization.variants:
             policies = [each for each in self.fitted if each.variant == variant]
             binarized = binarize_records(
@@ -157,14 +160,14 @@ class _Scorer:
             undefined = np.isnan(maxima)
             columns = {MAP_MAXIMUM: maxima, **self._of_maps(chunk, variant, binarized)}
             key = (variant, NO_POLICY, NO_THRESHOLD)
-            tables.append(self._table(chunk, key, _without(columns, undefined)))
+            blocks.append((key, _without(columns, undefined)))
             for each, masks, thresholds in zip(
                 policies, binarized.masks, binarized.thresholds, strict=True
             ):
                 found = _without(self._of_masks(chunk, masks, swaps, undefined), undefined)
                 found["threshold"] = thresholds
-                tables.append(self._table(chunk, (variant, each.policy.name, each.source), found))
-        return pa.concat_tables(tables)
+                blocks.append(((variant, each.policy.name, each.source), found))
+        return self._table(chunk, blocks)
 
     def _of_maps(self, chunk: Chunk, variant: str, binarized: Binarized) -> dict[str, Array]:
         """Columns that need no threshold."""
@@ -214,25 +217,29 @@ class _Scorer:
                 columns[pair_column(pair.column, partner)] = column
         return columns
 
-    def _table(
-        self, chunk: Chunk, key: tuple[str, str, str], columns: Mapping[str, Array]
-    ) -> pa.Table:
-        """Rows of one map variant and policy."""
-        count = len(chunk.rows)
+    def _table(self, chunk: Chunk, blocks: Sequence[_Block]) -> pa.Table:
+        """Rows of all map variants and policies, one block after the other."""
+        count, times = len(chunk.rows), len(blocks)
         arrays: dict[str, pa.Array] = {
-            "sample_id": chunk.rows.column("sample_id").dictionary_encode(),
-            "audio_condition": chunk.rows.column("audio_condition").dictionary_encode(),
-            "draw": chunk.rows.column("draw"),
+            "draw": pa.array(np.tile(chunk.draws, times)),
         }
+        for name in ("sample_id", "audio_condition"):
+            encoded = chunk.rows.column(name).dictionary_encode()
+            codes = np.tile(encoded.indices.to_numpy(), times)
+            arrays[name] = pa.DictionaryArray.from_arrays(codes, encoded.dictionary)
         labels = ("map_variant", "threshold_policy", "threshold_source")
-        for name, value in zip(labels, key, strict=True):
-            zeros = pa.array(np.zeros(count, np.int32))
-            arrays[name] = pa.DictionaryArray.from_arrays(zeros, [value])
+        for place, name in enumerate(labels):
+            values = [key[place] for key, _ in blocks]
+            different = list(dict.fromkeys(values))
+            codes = np.repeat([different.index(value) for value in values], count)
+            arrays[name] = pa.DictionaryArray.from_arrays(codes.astype(np.int32), different)
+        nothing = np.ma.array(np.zeros(count), mask=True)
         for name in self.schema.names:
-            if name in columns:
-                arrays[name] = pa.array(columns[name])
-            elif name not in arrays:
-                arrays[name] = pa.nulls(count, pa.float64())
+            if name not in arrays:
+                parts = [columns.get(name, nothing) for _, columns in blocks]
+                joined = np.concatenate([np.ma.getdata(part) for part in parts])
+                masked = np.concatenate([np.ma.getmaskarray(part) for part in parts])
+                arrays[name] = pa.array(joined.astype(np.float64), mask=masked)
         names = self.schema.names
         return pa.table([arrays[name] for name in names], names=names).cast(self.schema)
 
