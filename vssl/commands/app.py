@@ -63,8 +63,24 @@ def run_app(
 
 def add_resampling_options(parser: argparse.ArgumentParser) -> None:
     """Options of commands that report bootstrap intervals."""
-    parser.add_argument("--resamples", type=int, default=1000, help="of the images (1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
+    parser.add_argument(
+        "--resamples", type=whole_number(1), default=1000, metavar="N",
+        help="bootstrap resamples of the images (1000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, metavar="N", help="of the resampling (0)"
+    )
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """The type of a command's option: a whole number from `least`."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text}")
+        return int(text)
+
+    return number
 
 
 def quieten_libraries() -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _POOLED = ["fixed", "half_image", "released_max", "released_max10", "released_q3"]
-_SAME = ("model", "dataset", "manifest_hash", "pairings", "seed", "precision")
 
 
 def main() -> None:
@@ -189,19 +188,25 @@ def _groups(given: Sequence[_Given]) -> dict[tuple[str, str], _Group]:
 
 def _check_same(one: _Given, other: _Given) -> None:
     """Check that runs differ in their protocol only."""
-    reasons = [key for key in _SAME if one.facts[key] != other.facts[key]]
+    from vssl.commands.departures import saved_config
+    from vssl.commands.identity import identity
+
+    reasons = [] if one.facts["manifest_hash"] == other.facts["manifest_hash"] else ["samples"]
     weights = [(each.facts["weights"] or {}).get("sha256") for each in (one, other)]
     reasons += ["weights"] if weights[0] != weights[1] else []
-    prior = [(each.facts["prior"] or {}).get("sha256") for each in (one, other)]
-    reasons += ["prior"] if prior[0] != prior[1] else []
     manifests = [(each.folder / MANIFEST_FILE).read_text("utf-8") for each in (one, other)]
     reasons += ["negatives"] if manifests[0] != manifests[1] else []
     if set(one.switches) != set(other.switches):
         reasons.append("protocol switches (another version of vssl?)")
+    else:
+        configs = [saved_config(each.run) for each in (one, other)]
+        configs[1].protocol = configs[0].protocol
+        known = [identity(config) for config in configs]
+        reasons += [key for key in known[0] if known[0][key] != known[1].get(key)]
     if reasons:
         raise UsageError(
-            f"{other.folder}: differs from {one.folder} in {', '.join(reasons)}; an audit compares"
-            " runs that differ in their protocol only."
+            f"{other.folder}: differs from {one.folder} in {', '.join(dict.fromkeys(reasons))}; an"
+            " audit compares runs that differ in their protocol only."
         )
 
 
@@ -248,11 +253,12 @@ def _audited(
         elif kind == NETWORK:
             _evaluate(changed, run)
         runs.append((switch, kind, run, switch == "pooled_ciou"))
-    pooled = group.released.switches.get("pooled_ciou") == "released"
-    runs.append((TOGETHER, "given", group.released.folder, pooled))
     names = list(dict.fromkeys([*policies, *_POOLED]))
-    if config.model.name not in CONSTANTS:
+    pooled = group.released.switches.get("pooled_ciou") == "released"
+    if config.model.name not in CONSTANTS:  # so there is nothing to pool either
         names = [name for name in names if not name.startswith("released_")]
+        pooled = False
+    runs.append((TOGETHER, "given", group.released.folder, pooled))
     return [_scored(*run, folder=folder, policies=names) for run in runs], left_out
 
 
@@ -279,13 +285,13 @@ def _scored(
     departure: str, kind: str, run: Path, pooled: bool, *, folder: Path, policies: Sequence[str]
 ) -> Audited:
     """Score a run under the policies of the audit, in a folder of the audit's own."""
-    from vssl.commands.score import score_policies
+    from vssl.commands.score import policies_named
     from vssl.records.audit import Audited, audit_metrics
     from vssl.records.fit import fit_policies
     from vssl.records.score import score_records
 
     scores = folder / "scores" / departure.replace(" ", "_")
     scores.mkdir(parents=True, exist_ok=True)
-    fitted = fit_policies(score_policies(policies, run), run)
+    fitted = fit_policies(policies_named(policies), run)
     score_records(run, fitted, audit_metrics(), output=scores / SCORES_FILE)
     return Audited(departure, kind, run, scores, pooled)

@@ -20,6 +20,7 @@ from vssl.images import Transform
 from vssl.metrics.base import CombinedMetric
 from vssl.negatives.base import AudioCondition
 from vssl.records.score import AnyMetric
+from vssl.records.subsets import SUBSET_KINDS
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.types import POSITIVE, SAMPLE_RATE
 
@@ -36,6 +37,16 @@ def check_protocol(config: DictConfig) -> None:
     for switch, value in config.protocol.items():
         if isinstance(value, str) and switch != "name":
             check_choice(value, ("corrected", "released"), name=f"protocol.{switch}")
+
+
+def check_subsets(config: DictConfig) -> None:
+    """Check the kinds of subsets that numbers are asked for.
+
+    Raises:
+        UsageError: for a kind that does not exist.
+    """
+    for kind in config.subsets or ():
+        check_choice(str(kind), SUBSET_KINDS, name="subsets")
 
 
 def build_reader(config: DictConfig) -> DatasetReader:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vssl.commands.app import run_app
+from vssl.commands.app import add_resampling_options, run_app, whole_number
 from vssl.errors import UsageError
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
 
@@ -61,22 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     option("metric", f"metric, repeatable ({', '.join(METRICS)})", **names)
     option("variant", "map variant, av or ogl (av)", default="av", metavar="NAME")
     number = {"metavar": "N"}
-    option("resamples", "bootstrap resamples (1000)", default=1000, type=_from(1), **number)
-    option("permutations", "random exchanges (10000)", default=10_000, type=_from(1), **number)
-    option("seed", "of resamples and exchanges (0)", default=0, type=_from(0), **number)
+    option("resamples", "bootstrap resamples (1000)", default=1000, type=whole_number(1), **number)
+    option(
+        "permutations", "random exchanges (10000)", default=10_000, type=whole_number(1), **number
+    )
+    option("seed", "of resamples and exchanges (0)", default=0, type=whole_number(0), **number)
     option("anyway", "compare runs that are not comparable, and say so", action="store_true")
     option("published", "show runs beside published figures", action="store_true")
     option("output", "write the table there too", type=Path, metavar="DIR")
     return parser
-
-
-def _from(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text}")
-        return int(text)
-
-    return number
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -37,7 +37,7 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
     there = Path(run.get("working_directory", "."))
     root = run["identity"]["data"].get("root")
     with open_dict(config):
-        config.logger = {}
+        config.logger, config.force = {}, False
         config.calibration = None
         # the audit scores the records itself
         config.live, config.subsets = [], []
@@ -82,7 +82,10 @@ def _network(config: DictConfig) -> dict[str, Any]:
         for condition in (POSITIVE, *negative_names(config)):
             settings = released_settings(config, condition)
             frontends[condition] = OmegaConf.to_container(settings, resolve=True)
-    return {"model": model, "frontends": frontends, "made_length": made_length(config)}
+    prior: Any = OmegaConf.to_container(config.prior, resolve=True)
+    prior.pop("scale", None)  # how maps are mixed, see `localization_facts`
+    made = made_length(config)
+    return {"model": model, "frontends": frontends, "made_length": made, "prior": prior}
 
 
 def localization_facts(config: DictConfig) -> dict[str, Any]:

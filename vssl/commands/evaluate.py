@@ -74,13 +74,14 @@ def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.Dat
     """
     from hydra.utils import instantiate
 
-    from vssl.commands.build import build_policies, check_protocol
+    from vssl.commands.build import build_policies, check_protocol, check_subsets
     from vssl.commands.networks import check_network_options
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
 
     _refuse_distributed_sweep(config)
     check_protocol(config)
+    check_subsets(config)
     check_network_options(config)
     _check_calibration(config)
     policies = build_policies(

@@ -41,7 +41,7 @@ def score_run(
     Raises:
         UsageError: when the records, the calibration run or a policy cannot be used.
     """
-    from vssl.commands.build import build_metrics, build_policies
+    from vssl.commands.build import build_metrics, build_policies, check_subsets
     from vssl.records.aggregate import summarize
     from vssl.records.fit import fit_policies
     from vssl.records.schema import NO_POLICY
@@ -49,6 +49,7 @@ def score_run(
     from vssl.records.store import read_provenance
     from vssl.records.subsets import summarize_subsets
 
+    check_subsets(config)
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
         has_negatives = len(provenance["pairings"]) > 1
@@ -71,28 +72,15 @@ def score_run(
     return summary
 
 
-def score_policies(names: Sequence[str], run: Path) -> list[ThresholdPolicy]:
-    """Threshold policies by name, as far as a run can have them; what it cannot is logged.
-
-    Args:
-        names: files of `conf/threshold/`.
-        run: folder of the run.
-
-    Raises:
-        UsageError: for a name that does not exist.
-        ThresholdError: when none is left.
-    """
+def policies_named(names: Sequence[str]) -> list[ThresholdPolicy]:
+    """Threshold policies by the names of their files in `conf/threshold/`, once each."""
     from hydra import compose, initialize_config_module
-
-    from vssl.commands.build import build_policies
-    from vssl.records.store import read_provenance
+    from hydra.utils import instantiate
 
     wanted = ",".join(dict.fromkeys(names))
     with initialize_config_module("vssl.conf", version_base="1.3"):
         config = compose("rescore", overrides=[f"threshold=[{wanted}]"])
-    provenance = read_provenance(run / RECORDS_FILE)
-    negatives = len(provenance["pairings"]) > 1
-    return build_policies(config, model=provenance["model"], negatives=negatives)
+    return [instantiate(each) for each in config.threshold.values()]
 
 
 def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:

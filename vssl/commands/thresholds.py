@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vssl.commands.app import add_resampling_options, run_app
+from vssl.commands.app import add_resampling_options, run_app, whole_number
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
 
 def _main() -> None:
     options = _parse()
-    from vssl.commands.score import score_policies
+    from vssl.commands.score import policies_named
     from vssl.records.study import study_thresholds
     from vssl.reporting.study import write_study
 
@@ -23,7 +23,7 @@ def _main() -> None:
     names = options.threshold or ["universal_max", "universal_max10", "universal_q3"]
     study = study_thresholds(
         runs,
-        score_policies(names, runs[0]),
+        policies_named(names),
         points=options.points,
         resamples=options.resamples,
         seed=options.seed,
@@ -49,6 +49,8 @@ def _parse() -> argparse.Namespace:
         help="policy with one threshold for all maps, several times for several (default:"
         " universal_max, universal_max10, universal_q3)",
     )  # fmt: skip
-    parser.add_argument("--points", type=int, default=501, help="of a curve (501)")
+    parser.add_argument(
+        "--points", type=whole_number(1), default=501, metavar="N", help="of a curve (501)"
+    )
     add_resampling_options(parser)
     return parser.parse_args()

@@ -18,9 +18,9 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.chunks import Chunk, in_threads, sample_chunks
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES, nanmean
 from vssl.records.scores import Samples
-from vssl.records.store import read_provenance
+from vssl.records.store import count_undefined_maps, read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.types import POSITIVE
 
@@ -106,19 +106,25 @@ def threshold_curves(
     samples = Samples.of(run)
     bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
 
+    # where no map holds NaN, draws may be averaged sample by sample, which saves memory
+    holes = count_undefined_maps(run / RECORDS_FILE) > 0
+
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
-        return _chunk_means(Chunk.of(rows), localization, variant, grid, cells)
+        return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
 
     found = list(in_threads(work, sample_chunks(run / RECORDS_FILE, _COLUMNS)))
     means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
     types = [name for metric, name in means if metric == "pia"]
-    values = {key: np.nanmean(column, axis=0) for key, column in means.items()}
+    # [N, D, T]: within a draw over samples, then over draws
+    values = {key: nanmean(nanmean(column, axis=0), axis=0) for key, column in means.items()}
     pia = {name: values["pia", name] for name in types}
     auc_n = {name: values["auc_n", name] for name in types}
     three = set(NEGATIVE_TYPES) <= set(types)
     together = NEGATIVE_TYPES if three else tuple(types)
     resampled = {
-        key: bootstrap.means(column) for key, column in means.items() if key[0] in ("ciou", "pia")
+        key: _resampled(column, bootstrap)
+        for key, column in means.items()
+        if key[0] in ("ciou", "pia")
     }
     return ThresholdCurves(
         thresholds=grid,
@@ -135,14 +141,22 @@ def threshold_curves(
     )
 
 
+def _resampled(column: Array, bootstrap: ImageBootstrap) -> Array:
+    """Means of resamples, `[N, D, T]` to `[B, T]`."""
+    found = bootstrap.means(column.reshape(len(column), -1))
+    return nanmean(found.reshape(len(found), *column.shape[1:]), axis=1)
+
+
 def _chunk_means(
     chunk: Chunk,
     localization: Localization,
     variant: str,
     grid: npt.NDArray[np.float32],
     cells: npt.NDArray[np.int64],
+    *,
+    by_draw: bool,
 ) -> dict[tuple[str, str], Array]:
-    """Per-sample values `[S, T]`, means over draws, by (metric, audio condition)."""
+    """Values `[S, D, T]`, or means over draws `[S, 1, T]`, by (metric, audio condition)."""
     found = {}
     for condition in dict.fromkeys(chunk.conditions.tolist()):
         rows = chunk.rows_of(condition)
@@ -167,10 +181,7 @@ def _chunk_means(
         for name, column in zip(names, (value, area.numpy()), strict=True):
             column = np.where(undefined[:, None], np.nan, column)
             shaped = column.reshape(*rows.shape, -1)
-            defined = ~np.isnan(shaped)
-            with np.errstate(invalid="ignore"):
-                mean = np.where(defined, shaped, 0).sum(axis=1) / defined.sum(axis=1)
-            found[name, condition] = mean
+            found[name, condition] = shaped if by_draw else shaped.mean(axis=1, keepdims=True)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from vssl.records.fit import fit_policies
 from vssl.records.localization import Localization
 from vssl.records.store import read_provenance
 from vssl.records.uncertainty import interval
-from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
+from vssl.thresholds.base import EACH_MAP, ThresholdError, ThresholdPolicy
+
+_log = logging.getLogger(__name__)
 
 BEST = "best"
 """Policy of the threshold with the highest F_LOC on the scored run: an oracle."""
@@ -73,10 +76,11 @@ def study_thresholds(
             " it with. Choose policies with one threshold, e.g. universal_q3."
         )
     facts = {run: read_provenance(run / RECORDS_FILE) for run in runs}
-    curves, thresholds = [], []
     for run in runs:
         if len(facts[run]["pairings"]) < 2:
             raise UsageError(f"{run}: has no negatives, so it has no F_LOC.")
+    curves, thresholds = [], []
+    for run in runs:
         for variant in Localization.of(facts[run]).variants:
             learnt = _learnt(run, facts, policies, variant)
             curve = threshold_curves(
@@ -121,7 +125,8 @@ def _learnt(
 ) -> list[tuple[str, str, float]]:
     """Policies, the run that each rests on, and their thresholds, for one run's maps."""
     found: list[tuple[str, str, float]] = []
-    for other in facts:
+    policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
+    for other in facts if policies else ():
         if not _akin(facts[run], facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
@@ -133,6 +138,16 @@ def _learnt(
             if value is not None:
                 found.append((each.policy.name, name, value))
     return found
+
+
+def _exists(policy: ThresholdPolicy, model: str) -> bool:
+    """Whether a model can have a policy; where not, that is said."""
+    try:
+        policy.check_model(model)
+    except ThresholdError as error:
+        _log.info("left out: %s", error)
+        return False
+    return True
 
 
 def _akin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -70,6 +70,8 @@ def _policy(policy: str, rows: pd.DataFrame) -> str:
     if policy == HEADLINE:
         return "headline CIoU (share of cIoU >= 0.5) and AUC at half_image"
     thresholds = rows.groupby("departure", sort=False)["threshold"].first().dropna()
+    if thresholds.empty:
+        return f"threshold {policy} (of each map)"
     low, high = thresholds.min(), thresholds.max()
     shown = f"{low:.4f}" if low == high else f"{low:.4f} to {high:.4f}, learnt from each run"
     return f"threshold {policy} ({shown})"

@@ -39,7 +39,7 @@ def write_study(study: ThresholdStudy, output: Path, *, resamples: int) -> None:
         guided = ", object-guided maps" if variant == "ogl" else ""
         title = f"{first['model']} on {first['dataset']}{guided}, protocol {first['protocol']}"
         title += (
-            f", N = {first['n']} (coverage {percent(first['coverage'])} %), seed {first['seed']}"
+            f", N = {first['n']} (coverage {100 * first['coverage']:.4g} %), seed {first['seed']}"
         )
         lines = [_line(row) for row in rows.to_dict("records")]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))

@@ -1,0 +1,108 @@
+"""Curves over the threshold, their resamples, pooled lists and subsets, written from definitions.
+
+Nothing here is imported from vssl, and speed does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.reference import formulas
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+Values = Mapping[str, Float64]
+"""By audio condition: cIoU of positives, pIA of negatives, `[N, D, ...]`; NaN where undefined."""
+
+
+def exceedance(maps: Array, grid: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Pixels above each threshold, their summed weight, and those of any weight: `[N, T]` each."""
+    above = maps[:, None, :] > grid[None, :, None]
+    inside = above & (weights > 0)[:, None, :]
+    covered = np.where(above, weights[:, None, :].astype(np.float64), 0.0).sum(axis=2)
+    return above.sum(axis=2), covered, inside.sum(axis=2)
+
+
+def measured(maps: Mapping[str, Array], truths: Array, thresholds: Sequence[float]) -> Values:
+    """cIoU and pIA of every map `[N, D, P, P]` at each of T thresholds: `[N, D, T]`."""
+    found = {}
+    for condition, of_condition in maps.items():
+        found[condition] = np.full((*of_condition.shape[:2], len(thresholds)), np.nan)
+        for n, d, t in np.ndindex(found[condition].shape):
+            if not np.isnan(of_condition[n, d]).any():
+                mask = of_condition[n, d] > thresholds[t]
+                found[condition][n, d, t] = (
+                    formulas.consensus_iou(mask, truths[n])
+                    if condition == "positive"
+                    else formulas.image_area(mask)
+                )
+    return found
+
+
+def over_draws(formula: Callable[[Array], float], values: Array) -> float:
+    """A formula over the samples of each draw `[N, D]`, then the mean over draws."""
+    return formulas.mean(np.array([formula(draw) for draw in values.T]))
+
+
+def curves(values: Values) -> dict[tuple[str, str], Float64]:
+    """Every metric at each of T thresholds, `[T]` by (metric, condition)."""
+    types = [condition for condition in values if condition != "positive"]
+    columns = [("ciou", "positive", formulas.mean), ("auc", "positive", formulas.auc)]
+    columns += [("pia", name, formulas.mean) for name in types]
+    columns += [("auc_n", name, formulas.auc_n) for name in types]
+    found = {
+        (metric, condition): np.array(
+            [over_draws(formula, at) for at in np.moveaxis(values[condition], 2, 0)]
+        )
+        for metric, condition, formula in columns
+    }
+    for metric, positive, negative, combine in (
+        ("f_loc", "ciou", "pia", formulas.f_loc),
+        ("f_auc", "auc", "auc_n", formulas.f_auc),
+    ):
+        found[metric, "all"] = np.array(
+            [
+                combine(found[positive, "positive"][t], {n: found[negative, n][t] for n in types})
+                for t in range(values["positive"].shape[2])
+            ]
+        )
+    return found
+
+
+def resampled_mean(values: Array, weights: Array) -> Float64:
+    """Weighted mean over samples `[N, D, ...]` within each draw, then over draws.
+
+    Args:
+        values: NaN where undefined.
+        weights: `[N]` how often each sample counts.
+    """
+    shaped = weights.reshape(-1, *(1,) * (values.ndim - 1))
+    return _weighted(_weighted(values, shaped), np.ones(()))
+
+
+def _weighted(values: Array, weights: Array) -> Float64:
+    """Weighted mean of the defined values over the first axis; NaN where there are none."""
+    counts = weights * ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((counts * np.nan_to_num(values)).sum(axis=0) / counts.sum(axis=0))
+
+
+def resampled_f_loc(values: Values, weights: Array) -> Float64:
+    """F_LOC `[B, T]` for weights `[B, N]` of the samples; NaN where one of its means is."""
+    found = np.full((len(weights), values["positive"].shape[2]), np.nan)
+    for b, row in enumerate(weights):
+        means = {name: resampled_mean(of_condition, row) for name, of_condition in values.items()}
+        for t in range(found.shape[1]):
+            at = {name: mean[t] for name, mean in means.items()}
+            if not np.isnan(list(at.values())).any():
+                found[b, t] = formulas.f_loc(at.pop("positive"), at)
+    return found
+
+
+def percentiles(resampled: Array) -> Float64:
+    """Ends of the 95 % interval of defined resamples."""
+    return np.quantile(resampled[~np.isnan(resampled)], [0.025, 0.975])

@@ -1,0 +1,389 @@
+"""Numbers by class and by object size: against pandas on the scores file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import CATEGORIES, draw_vggss
+from tests.reference import formulas, study
+from tests.running import composed, run
+from tests.test_threshold_study import make_sample, write_made
+from vssl.commands.build import build_metrics
+from vssl.commands.score import score_run
+from vssl.errors import UsageError
+from vssl.metrics.base import CombinedMetric, SampleMetric
+from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.silence import Silence
+from vssl.records.aggregate import summarize
+from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
+from vssl.records.fit import fit_policies
+from vssl.records.schema import SUBSETS, SUMMARY
+from vssl.records.score import score_records
+from vssl.records.store import read_provenance
+from vssl.records.subsets import summarize_subsets
+from vssl.records.uncertainty import ImageBootstrap
+from vssl.thresholds.base import FixedThreshold
+from vssl.thresholds.size_aware import HalfImage
+from vssl.thresholds.universal import UniversalThreshold
+from vssl.types import POSITIVE, Sample
+
+Array = npt.NDArray[Any]
+SETTINGS = {"resamples": 30, "seed": 4}
+METRICS = build_metrics(composed("run=none", name="rescore"))
+TYPES = ("silence", "noise", "offscreen")
+REPORTED = ("ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "pointing_game")
+LABELS = ["map_variant", "threshold_policy", "metric", "condition"]
+FIXED = "fixed"
+
+# per metric: column of the scores, formula over samples, conditions
+MEANS: dict[str, tuple[str, Callable[[Array], float], tuple[str, ...]]] = {
+    "ciou": ("ciou", formulas.mean, (POSITIVE, "offscreen")),
+    "success_rate": ("ciou", formulas.success_rate, (POSITIVE,)),
+    "auc": ("ciou", formulas.auc, (POSITIVE,)),
+    "pia": ("pia", formulas.mean, (POSITIVE, *TYPES)),
+    "auc_n": ("pia", formulas.auc_n, TYPES),
+}
+
+
+def labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.set_index(LABELS).sort_index()
+
+
+@dataclass
+class Scored:
+    """A scored run, its subsets, and which of its samples are in which."""
+
+    folder: Path
+    samples: list[Sample]
+    subsets: pd.DataFrame
+    summary: pd.DataFrame
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        frame = pd.read_parquet(self.folder / SCORES_FILE)
+        return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
+
+    def of(self, kind: str) -> dict[str, pd.DataFrame]:
+        """A kind's subsets by name, in the order of the file."""
+        chosen = self.subsets[self.subsets["subset_kind"] == kind]
+        return {str(name): rows for name, rows in chosen.groupby("subset", sort=False)}
+
+
+def score(
+    folder: Path,
+    samples: list[Sample],
+    *,
+    kinds: Sequence[str] = ("category", "object_size"),
+    **made: Any,
+) -> Scored:
+    """Write a run of random maps, score and summarize it."""
+    write_made(folder, samples, **made)
+    policies = [FixedThreshold(value=0.2, name=FIXED), HalfImage()]
+    universal = UniversalThreshold(statistic="mean", name="universal_max")
+    scores = folder / SCORES_FILE
+    score_records(folder, fit_policies([*policies, universal], folder), METRICS, output=scores)
+    summary = summarize(folder, scores, METRICS, output=folder / SUMMARY_FILE, **SETTINGS)
+    output = folder / SUBSETS_FILE
+    found = summarize_subsets(folder, scores, METRICS, kinds, output=output, **SETTINGS)
+    return Scored(folder, samples, found, summary)
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    """Ten samples on five pictures, with object maps and maps that hold NaN.
+
+    `bird` is the class of a picture's both samples and of no other picture.
+    """
+    categories = ("dog", "cat", "dog", "cat", "bird", "bird", "cat", "dog", "dog", "cat")
+    samples = [
+        make_sample(
+            f"s{n}", f"picture{n // 2}", ((8, 8, 40 + 16 * n, 200),), category=categories[n]
+        )
+        for n in range(10)
+    ]
+    return score(
+        tmp_path_factory.mktemp("scored") / "run",
+        samples,
+        negatives=[Silence(), Noise(draws=2), Offscreen(draws=3)],
+        holes=[(POSITIVE, 2, 0), ("offscreen", 0, 1), ("noise", 4, 0)],
+        objects=True,
+    )
+
+
+def columns(scored: Scored, members: Sequence[str], policy: str, variant: str) -> study.Values:
+    """cIoU and pIA of some samples by (column, condition), `[N, D]`, read with pandas."""
+    frame = scored.scores.query("threshold_policy == @policy and map_variant == @variant")
+    found = {}
+    for condition, rows in frame.groupby("audio_condition"):
+        for name in ("ciou", "pia"):
+            wide = rows.pivot(index="sample_id", columns="draw", values=name)
+            found[f"{name} {condition}"] = wide.loc[list(members)].to_numpy()
+    return found
+
+
+def expected_numbers(values: study.Values) -> dict[tuple[str, str], float]:
+    """All numbers with a threshold for all maps, by (metric, condition)."""
+    numbers = {
+        (metric, condition): study.over_draws(formula, values[f"{column} {condition}"])
+        for metric, (column, formula, conditions) in MEANS.items()
+        for condition in conditions
+    }
+    for metric, positive, negative, combine in (
+        ("f_loc", "ciou", "pia", formulas.f_loc),
+        ("f_auc", "auc", "auc_n", formulas.f_auc),
+    ):
+        for condition in (*TYPES, "all"):
+            names = TYPES if condition == "all" else (condition,)
+            negatives = {name: numbers[negative, name] for name in names}
+            numbers[metric, condition] = combine(numbers[positive, POSITIVE], negatives)
+    return numbers
+
+
+def members_of(scored: Scored) -> dict[tuple[str, str], list[str]]:
+    """Names of the samples of each subset: by class, and by quarters of the object's area."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for sample in scored.samples:
+        found.setdefault(("category", sample.category), []).append(sample.sample_id)
+    names = list(scored.of("object_size"))
+    # areas ascend with the sample's number: of ten, the quartiles lie at 2.25, 4.5 and 6.75
+    quarters = ((0, 1, 2), (3, 4), (5, 6), (7, 8, 9))
+    for name, numbers in zip(names, quarters, strict=True):
+        found["object_size", name] = [f"s{n}" for n in numbers]
+    return found
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("policy", [FIXED, "half_image", "universal_max"])
+    @pytest.mark.parametrize("variant", ["av", "ogl"])
+    def test_equal_pandas(self, scored: Scored, policy: str, variant: str) -> None:
+        subsets = members_of(scored)
+        assert len(subsets) == 3 + 4
+        for (kind, name), members in subsets.items():
+            rows = scored.of(kind)[name].pipe(labelled).loc[(variant, policy)]
+            values = columns(scored, members, policy, variant)
+            expected = expected_numbers(values)
+            if policy == "half_image":  # every map has its own threshold
+                expected = {k: v for k, v in expected.items() if k[0] not in ("f_loc", "f_auc")}
+            assert set(rows.index) == set(expected)
+            for key, value in expected.items():
+                found = rows.loc[key]
+                assert found["value"] == pytest.approx(value, abs=1e-12, nan_ok=True), (name, key)
+                if key[0] in MEANS:
+                    column = values[f"{MEANS[key[0]][0]} {key[1]}"]
+                    assert found["n_undefined"] == np.isnan(column).sum()
+                    assert found["n"] == (~np.isnan(column)).any(axis=1).sum()
+                    assert found["draws"] == column.shape[1]
+
+    def test_the_pointing_game_needs_no_threshold(self, scored: Scored) -> None:
+        plain = scored.scores.query("threshold_policy == 'none' and audio_condition == 'positive'")
+        for (kind, name), members in members_of(scored).items():
+            rows = scored.of(kind)[name].pipe(labelled)
+            for variant in ("av", "ogl"):
+                own = plain[(plain["map_variant"] == variant) & plain["sample_id"].isin(members)]
+                found = rows.loc[(variant, "none", "pointing_game", POSITIVE)]
+                assert found["value"] == pytest.approx(own["pointing_game"].mean(), abs=1e-12)
+                assert rows.loc[(variant, "none")].index.tolist() == [("pointing_game", POSITIVE)]
+
+    def test_intervals_resample_the_images_of_the_subset(self, scored: Scored) -> None:
+        groups = {sample.sample_id: sample.image_group for sample in scored.samples}
+        several = 0
+        for (kind, name), members in members_of(scored).items():
+            images = [groups[member] for member in members]
+            rows = scored.of(kind)[name].pipe(labelled).loc[("av", FIXED)]
+            if len(set(images)) == 1:
+                continue
+            several += 1
+            bootstrap = ImageBootstrap(images, **SETTINGS)
+            values = columns(scored, members, FIXED, "av")
+            for condition in TYPES:
+                column = values[f"pia {condition}"]
+                weights = bootstrap.weights[:, bootstrap.image]
+                ends = study.percentiles(
+                    np.array([study.resampled_mean(column, row) for row in weights])
+                )
+                found = rows.loc[("pia", condition), ["ci_low", "ci_high"]].astype(float)
+                np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12, err_msg=name)
+        assert several == 2 + 4
+
+    def test_a_single_image_has_no_interval(self, scored: Scored) -> None:
+        """Also where it has several samples: they are not independent."""
+        rows = scored.of("category")["bird"]
+        assert rows["n"].max() == 2
+        assert rows["value"].notna().any()
+        assert rows[["ci_low", "ci_high"]].isna().all(axis=None)
+        others = pd.concat([rows for n, rows in scored.of("category").items() if n != "bird"])
+        assert others[["ci_low", "ci_high"]].notna().all(axis=None)
+
+    def test_what_is_reported(self, scored: Scored) -> None:
+        """Not IIoU, which a subset tears apart: of an image's sources, one may be in another."""
+        measured = {metric.name for metric in METRICS}
+        assert {"iiou", "iauc", "auroc", "detection_ap", "agreement"} <= measured
+        assert set(scored.subsets["metric"]) == set(REPORTED)
+        kinds = [type(m) for m in METRICS if isinstance(m, (SampleMetric, CombinedMetric))]
+        assert {InteractiveIoU, InteractiveAUC} <= set(kinds)
+
+    def test_only_what_was_measured_is_reported(self, scored: Scored, tmp_path: Path) -> None:
+        asked = [metric for metric in METRICS if metric.name in ("pia", "iiou")]
+        found = summarize_subsets(
+            scored.folder,
+            scored.folder / SCORES_FILE,
+            asked,
+            ["category"],
+            output=tmp_path / "subsets",
+            **SETTINGS,
+        )
+        assert set(found["metric"]) == {"pia"}
+        assert set(found["subset_kind"]) == {"category"}
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("widths", "expected"),
+        [
+            ((1, 2, 3, 4, 5, 6, 7, 8), {"Q1": "01", "Q2": "23", "Q3": "45", "Q4": "67"}),
+            ((8, 1, 7, 2, 6, 3, 5, 4), {"Q1": "13", "Q2": "57", "Q3": "46", "Q4": "02"}),
+            # equal areas are not torn apart, wherever the quartiles fall
+            ((5, 5, 5, 5, 5, 5, 5, 5), {"Q1": "01234567"}),
+            ((1, 1, 1, 1, 1, 2, 3, 4), {"Q1": "01234", "Q3": "5", "Q4": "67"}),
+            ((1, 2, 2, 2, 2, 2, 2, 9), {"Q1": "0123456", "Q4": "7"}),
+            ((1, 2, 3, 3, 3, 3, 3, 3), {"Q1": "01", "Q2": "234567"}),
+            ((3, 1, 2), {"Q1": "1", "Q2": "2", "Q4": "0"}),
+            # nothing to find is the smallest object
+            ((0, 4, 0, 6), {"Q1": "02", "Q3": "1", "Q4": "3"}),
+        ],
+        ids=str,
+    )
+    def test_quarters(
+        self, tmp_path: Path, widths: tuple[int, ...], expected: dict[str, str]
+    ) -> None:
+        samples = [
+            make_sample(f"s{n}", f"p{n}", ((10, 20, 10 + 20 * width, 120),))
+            for n, width in enumerate(widths)
+        ]
+        scored = score(tmp_path / "run", samples, kinds=["object_size"])
+        found = scored.of("object_size")
+        assert [name.split(":")[0] for name in found] == list(expected)
+        for (name, rows), numbers in zip(found.items(), expected.values(), strict=True):
+            areas = [2000 * widths[int(n)] / 224**2 for n in numbers]
+            assert name.split(": ")[1] == f"{min(areas):.4f} to {max(areas):.4f} of the image"
+            members = [f"s{n}" for n in numbers]
+            values = columns(scored, members, FIXED, "av")
+            marked = labelled(rows).loc[("av", FIXED, "pia", "silence")]
+            assert marked["n"] == len(numbers)
+            assert marked["value"] == pytest.approx(values["pia silence"].mean(), abs=1e-12)
+
+    def test_an_area_is_that_of_the_boxes_union(self, tmp_path: Path) -> None:
+        """Not their sum, and a vote of a half counts as area."""
+        apart, over = ((0, 0, 50, 100), (50, 0, 100, 100)), ((0, 0, 60, 100), (20, 0, 80, 100))
+        samples = [
+            make_sample("two", "p0", apart, (0.5, 0.5)),
+            make_sample("overlapping", "p1", over, (0.5, 0.5)),
+        ]
+        names = list(score(tmp_path / "run", samples).of("object_size"))
+        small, large = (f"{area / 224**2:.4f}" for area in (80 * 100, 100 * 100))
+        assert names == [
+            f"Q1: {small} to {small} of the image",
+            f"Q4: {large} to {large} of the image",
+        ]
+
+
+def test_a_single_class_has_the_numbers_of_the_summary(tmp_path: Path) -> None:
+    """As has a single size. Intervals too: the same images are drawn."""
+    samples = [
+        make_sample(f"s{n}", f"p{n // 2}", ((10 * n, 20, 10 * n + 90, 150),), category="dog")
+        for n in range(6)
+    ]
+    negatives = [Silence(), Noise(draws=2)]
+    scored = score(tmp_path / "run", samples, negatives=negatives, holes=[("noise", 1, 1)])
+    assert [*scored.of("category")] == ["dog"]
+    assert len(scored.of("object_size")) == 1
+    expected = scored.summary[scored.summary["metric"].isin(REPORTED)].reset_index(drop=True)
+    assert len(expected) > 20
+    for kind in ("category", "object_size"):
+        (rows,) = scored.of(kind).values()
+        own = rows[SUMMARY.names].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, expected, check_dtype=False)
+
+
+def test_the_file_holds_the_same(scored: Scored) -> None:
+    path = scored.folder / SUBSETS_FILE
+    table = pq.read_table(path)
+    assert table.schema.remove_metadata().equals(SUBSETS)
+    pd.testing.assert_frame_equal(table.to_pandas(), scored.subsets, check_dtype=False)
+    assert read_provenance(path) == read_provenance(scored.folder / SCORES_FILE)
+    # what is undefined is null in the file, so that no reader takes it for a number
+    alone = table.to_pandas()["subset"].to_numpy() == "bird"
+    assert np.array_equal(table.column("ci_low").is_null().to_numpy(), alone)
+    assert not any(map(math.isnan, table.column("value").drop_null().to_pylist()))
+
+
+QUICK = ("threshold=fixed", "metrics=[ciou,pia,iiou]", "bootstrap.resamples=10")
+MODEL = ("model=center", "negatives=silence", "live=[]")
+
+
+def evaluated(folder: Path, *overrides: str) -> Path:
+    """A run of a model that needs no weights, and the folder of its results."""
+    data = draw_vggss(folder / "data")
+    run(folder / "run", *MODEL, *QUICK, "data=vggss", f"data.root={data}", *overrides)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with the subsets that it has by default."""
+    return evaluated(tmp_path_factory.mktemp("finished"))
+
+
+def rescored(folder: Path, *overrides: str) -> Path:
+    score_run(composed(f"run={folder}", *QUICK, *overrides, name="rescore"), folder)
+    return folder / SUBSETS_FILE
+
+
+class TestCommands:
+    def test_an_evaluation_writes_both_kinds(self, finished: Path) -> None:
+        found = pd.read_parquet(finished / SUBSETS_FILE)
+        names = found.groupby("subset_kind")["subset"].unique().map(list)
+        assert names["category"] == sorted(CATEGORIES)
+        assert len(names["object_size"]) == 1, "all objects have one size"
+        assert set(found["metric"]) == {"ciou", "pia"}
+
+    def test_rescoring_writes_what_is_asked_for(self, finished: Path) -> None:
+        path = rescored(finished, "subsets=[object_size]")
+        assert set(pd.read_parquet(path)["subset_kind"]) == {"object_size"}
+        # none: an earlier file would be of other scores
+        assert not rescored(finished, "subsets=[]").exists()
+        assert (finished / SUMMARY_FILE).is_file()
+        path = rescored(finished, "subsets=[category,object_size]")
+        assert set(pd.read_parquet(path)["subset_kind"]) == {"category", "object_size"}
+
+    def test_an_evaluation_without_subsets_writes_no_file(self, tmp_path: Path) -> None:
+        folder = evaluated(tmp_path, "subsets=[]")
+        assert (folder / SUMMARY_FILE).is_file()
+        assert not (folder / SUBSETS_FILE).exists()
+
+    def test_a_kind_that_does_not_exist_is_refused_before_the_networks_run(
+        self, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError, match=r"`subsets` to be one of .* Did you mean `category`"):
+            evaluated(tmp_path, "subsets=[categories]")
+        assert not (tmp_path / "run" / RECORDS_FILE).exists()
+
+    def test_a_refused_rescoring_changes_nothing(self, finished: Path) -> None:
+        """A summary under other thresholds would not be what run.json says."""
+        before = {path.name: path.read_bytes() for path in finished.iterdir()}
+        with pytest.raises(UsageError, match="category, object_size, but got `size`"):
+            rescored(finished, "subsets=[size]", "threshold=half_image")
+        after = {path.name: path.read_bytes() for path in finished.iterdir()}
+        assert [name for name in before if after.get(name) != before[name]] == []
