@@ -360,6 +360,11 @@ class TestNumbers:
 
 
 CHANGES_NOTHING = "changes nothing for this model, test set and prior"
+NOT_POOLED = {
+    "pooled_ciou of object-guided maps": (
+        "the released constants mean nothing on maps that were rescaled"
+    )
+}
 
 
 def reasons(text: str) -> list[dict[str, str]]:
@@ -384,7 +389,7 @@ class TestTables:
     def test_what_changes_nothing_is_listed_with_the_reason(self, audited: Audits) -> None:
         for text in (audited.printed, (audited.output / "audit.md").read_text()):
             (found,) = reasons(text)
-            assert found == dict.fromkeys(NOTHING, CHANGES_NOTHING)
+            assert found == dict.fromkeys(NOTHING, CHANGES_NOTHING) | NOT_POOLED
         # every switch has numbers or a reason
         assert set(DESCRIPTIONS) == {*NETWORK, *LOCALIZATION, "pooled_ciou", *NOTHING}
 
@@ -440,6 +445,7 @@ class TestChoices:
         assert reasons(printed) == [
             dict.fromkeys(NETWORK, "needs the network again (--no-evaluate)")
             | dict.fromkeys(NOTHING, CHANGES_NOTHING)
+            | NOT_POOLED
         ]
         assert sorted(path.name for path in (output / "ezvsl" / "is3").iterdir()) == sorted(
             [*LOCALIZATION, "scores"]
@@ -693,6 +699,25 @@ class TestRefusals:
         (unfinished / RUN_FILE).unlink()
         with pytest.raises(UsageError, match=r"unfinished/run\.json: no such file.*finished run"):
             audit([audited.runs["corrected"], unfinished], tmp_path / "a", policies=POLICIES)
+
+    @pytest.mark.parametrize("moved", ["data", "weights"])
+    def test_files_in_another_place_are_the_same_files(
+        self, audited: Audits, prior_file: Path, tmp_path: Path, moved: str
+    ) -> None:
+        """Runs of two machines; and what the second ran on need not be there any more."""
+        data, weights = tmp_path / "data", tmp_path / prior_file.name
+        shutil.copytree(audited.data, data)
+        shutil.copy(prior_file, weights)
+        given = (data, prior_file) if moved == "data" else (audited.data, weights)
+        run(tmp_path / "run", *under("ezvsl", given[0]), *guided_by(given[1]), "protocol=released")
+        weights.unlink()
+        folders = [*audited.given("corrected"), tmp_path / "run"]
+        table, _ = silently(folders, tmp_path / "audit", evaluate=False)
+        together = table[table["departure"] == TOGETHER].reset_index(drop=True)
+        expected = audited.departure(TOGETHER).reset_index()[table.columns]
+        pd.testing.assert_frame_equal(
+            together.sort_values(LABELS, ignore_index=True), expected, check_like=True
+        )
 
     def test_the_command_says_what_is_wrong(
         self,

@@ -292,6 +292,12 @@ def assert_equal_by_definition(curve: ThresholdCurves, values: study.Values) -> 
     np.testing.assert_allclose(curve.f_loc_resampled, resampled, rtol=0, atol=1e-12)
 
 
+class Hum(Silence):
+    """A negative of one's own: "all" stands for the paper's three only."""
+
+    name = "hum"
+
+
 HOLES = {
     "of_conditions_with_one_draw": [(POSITIVE, 1, 0), ("silence", 0, 0), ("noise", 2, 0)],
     "of_one_draw_in_two": [("offscreen", 0, 1)],
@@ -301,6 +307,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "whole": {},
     **{f"holes_{name}": {"holes": holes} for name, holes in HOLES.items()},
     "many_rows": {"negatives": [Silence(), Noise(draws=40), Offscreen(draws=40)]},
+    "own_negative": {"negatives": [Silence(), Hum(), Noise(draws=1), Offscreen(draws=2)]},
     "stretched": {"map_transform": "stretch_and_clip", "value_range": [0.0, None]},
     "aligned": {
         "upsampling": {
@@ -423,6 +430,7 @@ class TestCurves:
         assert np.isfinite(curve.pia["noise"]).all()
 
     def test_a_run_with_some_of_the_negatives(self, tmp_path: Path) -> None:
+        """F_LOC is of these; and the tables do not call it that of all."""
         made = write_made(tmp_path / "run", negatives=[Noise(draws=2)])
         curve = curves_of(made)
         summary = summary_at(made, curve.thresholds.tolist(), "av", tmp_path)
@@ -430,6 +438,13 @@ class TestCurves:
             curve.f_loc, summary.loc["f_loc", "noise"]["value"], rtol=0, atol=1e-12
         )
         assert set(curve.pia) == {"noise"}
+        found = study_thresholds([made.folder], policies(), points=POINTS, **SETTINGS)
+        assert set(found.curves["condition"]) == {POSITIVE, "noise"}
+        for row in found.thresholds.to_dict("records"):
+            at = (found.curves["threshold"] == np.float32(row["threshold"])) & (
+                found.curves["metric"] == "pia"
+            )
+            assert [row["pia"]] == found.curves["value"][at].tolist()
 
 
 def summary_at(made: Made, thresholds: Sequence[float], variant: str, folder: Path) -> pd.DataFrame:

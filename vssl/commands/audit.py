@@ -202,6 +202,10 @@ def _check_same(one: _Given, other: _Given) -> None:
         configs = [saved_config(each.run) for each in (one, other)]
         configs[1].protocol = configs[0].protocol
         known = [identity(config) for config in configs]
+        for facts, each in zip(known, (one, other), strict=True):
+            # files as they were: they may have moved since, or lie in two places
+            facts["files_sha256"] = each.run["identity"]["files_sha256"]
+            facts["data"].pop("root", None)
         reasons += [key for key in known[0] if known[0][key] != known[1].get(key)]
     if reasons:
         raise UsageError(
@@ -253,6 +257,10 @@ def _audited(
         elif kind == NETWORK:
             _evaluate(changed, run)
         runs.append((switch, kind, run, switch == "pooled_ciou"))
+    if any(run[0] == "pooled_ciou" for run in runs) and config.prior.name != "none":
+        left_out["pooled_ciou of object-guided maps"] = (
+            "the released constants mean nothing on maps that were rescaled"
+        )
     names = list(dict.fromkeys([*policies, *_POOLED]))
     pooled = group.released.switches.get("pooled_ciou") == "released"
     if config.model.name not in CONSTANTS:  # so there is nothing to pool either

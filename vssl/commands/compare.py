@@ -60,12 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     option("threshold", f"threshold policy, repeatable ({', '.join(THRESHOLDS)})", **names)
     option("metric", f"metric, repeatable ({', '.join(METRICS)})", **names)
     option("variant", "map variant, av or ogl (av)", default="av", metavar="NAME")
-    number = {"metavar": "N"}
-    option("resamples", "bootstrap resamples (1000)", default=1000, type=whole_number(1), **number)
-    option(
-        "permutations", "random exchanges (10000)", default=10_000, type=whole_number(1), **number
-    )
-    option("seed", "of resamples and exchanges (0)", default=0, type=whole_number(0), **number)
+    add_resampling_options(parser)
+    exchanges = {"type": whole_number(1), "metavar": "N"}
+    option("permutations", "random exchanges (10000)", default=10_000, **exchanges)
     option("anyway", "compare runs that are not comparable, and say so", action="store_true")
     option("published", "show runs beside published figures", action="store_true")
     option("output", "write the table there too", type=Path, metavar="DIR")

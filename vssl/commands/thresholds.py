@@ -19,7 +19,7 @@ def _main() -> None:
     from vssl.records.study import study_thresholds
     from vssl.reporting.study import write_study
 
-    runs = [folder.absolute() for folder in options.runs]
+    runs = list(dict.fromkeys(folder.absolute() for folder in options.runs))
     names = options.threshold or ["universal_max", "universal_max10", "universal_q3"]
     study = study_thresholds(
         runs,
