@@ -20,7 +20,8 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE
-from vssl.records.released import NEGATIVES, released_metrics
+from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.records.released import released_metrics
 from vssl.records.schema import RECORDS
 from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.thresholds.base import ThresholdError
@@ -73,7 +74,7 @@ def write_records(
         "map_transform": "none",
         "prior": None if objects is None else {"alpha": 0.4, "scale": "released"},
         "upsampling": {
-            **dict.fromkeys(NEGATIVES, "opencv"),
+            **dict.fromkeys(NEGATIVE_TYPES, "opencv"),
             "positive": "align_corners" if aligned else "opencv",
         },
     }
@@ -88,7 +89,7 @@ def unit_maps(shared: Path, kind: str, path: str) -> tuple[dict[str, Array], Arr
     """Maps, ground truths and names of the fixed maps behind the authors' unit numbers."""
     file = shared / "golden" / "dev" / "metrics_unit.npz"
     side = 7 if path in ("eval_ezvsl", "eval_slavc", "eval_fnac") else 14
-    maps = {c: read(file, f"{kind}/{c}_{side}")[""] for c in ("positive", *NEGATIVES)}
+    maps = {c: read(file, f"{kind}/{c}_{side}")[""] for c in ("positive", *NEGATIVE_TYPES)}
     maps["object"] = read(file, f"{kind}/object_7")[""]
     return maps, read(file, f"{kind}/gt")[""], read(file, f"{kind}/names")[""].tolist()
 
@@ -128,7 +129,7 @@ class TestRefusals:
     @pytest.fixture
     def maps(self) -> dict[str, Array]:
         drawn = np.random.default_rng(0).random((4, 3, 7, 7)).astype(np.float32)
-        return dict(zip(("positive", *NEGATIVES), drawn, strict=True))
+        return dict(zip(("positive", *NEGATIVE_TYPES), drawn, strict=True))
 
     @pytest.fixture
     def truth(self) -> Array:
@@ -161,7 +162,7 @@ class TestRefusals:
 
 def test_an_undefined_positive_is_a_failure_and_not_left_out(tmp_path: Path) -> None:
     """Nothing to find and nothing marked: 0 in cIoU lists, a failure in shares, NaN in IIoU."""
-    maps = dict.fromkeys(("positive", *NEGATIVES), np.full((2, 7, 7), 0.1, np.float32))
+    maps = dict.fromkeys(("positive", *NEGATIVE_TYPES), np.full((2, 7, 7), 0.1, np.float32))
     truth = np.zeros((2, 224, 224))
     truth[1, :100, :100] = 1
     found = released_metrics(

@@ -76,6 +76,17 @@ def _ones(typing_context: Any, word: Any) -> Any:
 
 
 @compiled
+def _word_above(row: Float32, first: int, threshold: np.float32) -> np.uint64:
+    """Which of `row[first : first + 64]` exceed a threshold, one bit for each."""
+    return (
+        np.uint64(_above(row, first, threshold))
+        | (np.uint64(_above(row, first + 16, threshold)) << np.uint64(16))
+        | (np.uint64(_above(row, first + 32, threshold)) << np.uint64(32))
+        | (np.uint64(_above(row, first + 48, threshold)) << np.uint64(48))
+    )
+
+
+@compiled
 def _upsample(
     cells: Float32, rows: Places, columns: Places, fused: bool, wide: Float32, result: Float32
 ) -> None:
@@ -129,13 +140,7 @@ def _pack(row: Float32, levels: Float32, masks: Bits) -> None:
     for w in range(whole):
         first = w * _WORD
         for k in range(levels.shape[0]):
-            level = levels[k]
-            masks[k, w] = (
-                np.uint64(_above(row, first, level))
-                | (np.uint64(_above(row, first + 16, level)) << np.uint64(16))
-                | (np.uint64(_above(row, first + 32, level)) << np.uint64(32))
-                | (np.uint64(_above(row, first + 48, level)) << np.uint64(48))
-            )
+            masks[k, w] = _word_above(row, first, levels[k])
     for p in range(whole * _WORD, row.shape[0]):
         for k in range(levels.shape[0]):
             if row[p] > levels[k]:
@@ -190,12 +195,7 @@ def _count_above(row: Float32, threshold: np.float32) -> np.int64:
     total = np.uint64(0)
     for w in range(whole):
         first = w * _WORD
-        total += _ones(
-            np.uint64(_above(row, first, threshold))
-            | (np.uint64(_above(row, first + 16, threshold)) << np.uint64(16))
-            | (np.uint64(_above(row, first + 32, threshold)) << np.uint64(32))
-            | (np.uint64(_above(row, first + 48, threshold)) << np.uint64(48))
-        )
+        total += _ones(_word_above(row, first, threshold))
     count = np.int64(total)
     for p in range(whole * _WORD, pixels):
         count += row[p] > threshold
@@ -210,18 +210,8 @@ def _count_two(row: Float32, one: np.float32, other: np.float32) -> tuple[np.int
     first_total, second_total = np.uint64(0), np.uint64(0)
     for w in range(whole):
         first = w * _WORD
-        first_total += _ones(
-            np.uint64(_above(row, first, one))
-            | (np.uint64(_above(row, first + 16, one)) << np.uint64(16))
-            | (np.uint64(_above(row, first + 32, one)) << np.uint64(32))
-            | (np.uint64(_above(row, first + 48, one)) << np.uint64(48))
-        )
-        second_total += _ones(
-            np.uint64(_above(row, first, other))
-            | (np.uint64(_above(row, first + 16, other)) << np.uint64(16))
-            | (np.uint64(_above(row, first + 32, other)) << np.uint64(32))
-            | (np.uint64(_above(row, first + 48, other)) << np.uint64(48))
-        )
+        first_total += _ones(_word_above(row, first, one))
+        second_total += _ones(_word_above(row, first, other))
     counts = np.int64(first_total), np.int64(second_total)
     for p in range(whole * _WORD, pixels):
         counts = counts[0] + (row[p] > one), counts[1] + (row[p] > other)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_POOLED = ["fixed", "half_image", "released_max", "released_max10", "released_q3"]
-
 
 def main() -> None:
     """Console script."""
@@ -229,6 +227,7 @@ def _audited(
         with_switch,
     )
     from vssl.records.audit import CORRECTED, TOGETHER
+    from vssl.records.pooled import POOLED_POLICIES
     from vssl.thresholds.released import CONSTANTS
 
     config = saved_config(group.corrected.run)
@@ -261,7 +260,7 @@ def _audited(
         left_out["pooled_ciou of object-guided maps"] = (
             "the released constants mean nothing on maps that were rescaled"
         )
-    names = list(dict.fromkeys([*policies, *_POOLED]))
+    names = list(dict.fromkeys([*policies, *POOLED_POLICIES]))
     pooled = group.released.switches.get("pooled_ciou") == "released"
     if config.model.name not in CONSTANTS:  # so there is nothing to pool either
         names = [name for name in names if not name.startswith("released_")]

@@ -11,7 +11,6 @@ import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from vssl.checks import check_choice
 from vssl.commands.app import run_app
 from vssl.commands.run_folder import alone_in, mark_rescored
 from vssl.commands.score import announce, score_run
@@ -28,6 +27,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="rescore")
 def _hydra_main(config: DictConfig) -> pd.DataFrame:
+    from vssl.checks import check_choice
     from vssl.records.store import read_provenance
 
     folder = Path(config.run).expanduser().absolute()

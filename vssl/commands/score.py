@@ -46,6 +46,7 @@ def score_run(
     from vssl.records.fit import fit_policies
     from vssl.records.schema import NO_POLICY
     from vssl.records.score import score_columns, score_records
+    from vssl.records.scores import ScoredRun
     from vssl.records.store import read_provenance
     from vssl.records.subsets import summarize_subsets
 
@@ -62,13 +63,13 @@ def score_run(
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
     kept = _other_rows(folder, replaced, columns) if keep else None
     score_records(folder, fitted, metrics, output=scores, keep=kept)
-    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **config.bootstrap)
+    opened = ScoredRun.of(folder, scores)
+    shared = {"opened": opened, **config.bootstrap}
+    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **shared)
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
     if config.subsets:
         output = folder / SUBSETS_FILE
-        summarize_subsets(
-            folder, scores, metrics, list(config.subsets), output=output, **config.bootstrap
-        )
+        summarize_subsets(folder, scores, metrics, list(config.subsets), output=output, **shared)
     return summary
 
 

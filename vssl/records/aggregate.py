@@ -15,7 +15,7 @@ from vssl.records.numbers import Number, numbers_of
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
 from vssl.records.schema import SUMMARY
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, Samples, Scores
+from vssl.records.scores import Part, ScoredRun, Scores
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, interval
 
@@ -37,6 +37,7 @@ def summarize(
     metrics: Sequence[AnyMetric],
     *,
     output: Path,
+    opened: ScoredRun | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -47,6 +48,7 @@ def summarize(
         scores: scores file.
         metrics: what to report.
         output: file to write.
+        opened: the scores, where they were read already.
         resamples: bootstrap resamples over images.
         seed: seed of the bootstrap.
 
@@ -57,9 +59,9 @@ def summarize(
         RecordsError: when a file cannot be read.
     """
     provenance = read_provenance(run / RECORDS_FILE)
-    samples = Samples.of(run)
-    bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
-    table = Scores(scores, samples.ids)
+    opened = opened or ScoredRun.of(run, scores)
+    table, groups = opened.scores, opened.samples.image_groups
+    bootstrap = ImageBootstrap(groups, resamples=resamples, seed=seed)
     rows = [
         {**part_facts(table, part), **number_row(number)}
         for part in table.parts()

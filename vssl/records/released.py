@@ -23,7 +23,8 @@ from vssl.metrics.pia import ImageArea
 from vssl.records.binarize import binarize_at, binarize_records
 from vssl.records.chunks import Chunk, in_threads, run_pairings, sample_chunks
 from vssl.records.files import RECORDS_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
+from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.records.store import read_provenance
 from vssl.records.uncertainty import smallest_in_group
 from vssl.thresholds.base import FixedThreshold
@@ -36,7 +37,6 @@ Index = npt.NDArray[np.int64]
 Lists = dict[tuple[str, ...], Array]
 """Per-sample lists `[N, D]` by what they are of."""
 
-NEGATIVES = ("silence", "noise", "offscreen")
 CONSTANTS = ("05", "max", "max10", "maxq3")
 """Thresholds that all maps share."""
 
@@ -44,8 +44,9 @@ OWN = ("median", "adap")
 """Thresholds of the positive map, which the released code takes for its negatives too."""
 
 _POOLED = ("median", *CONSTANTS)
+_SUFFIXES = {AUDIO_VISUAL: "", OBJECT_GUIDED: "_OGL"}
 _PAIRS = (
-    *((POSITIVE, negative) for negative in NEGATIVES),
+    *((POSITIVE, negative) for negative in NEGATIVE_TYPES),
     *(("silence", "noise"), ("silence", "offscreen"), ("noise", "offscreen")),
 )
 _COLUMNS = (
@@ -72,17 +73,13 @@ def released_metrics(run: Path) -> dict[str, float]:
     """
     lists = released_lists(run)
     metrics = _extremes(lists)
-    variants = {name[0] for name in lists if name[0] in _SUFFIXES}
     for variant, suffix in _SUFFIXES.items():
-        if variant in variants:
+        if (variant, "ciou", "adap") in lists:
             metrics |= _positives(lists, variant, suffix)
             metrics |= _negatives(lists, variant)
             metrics |= _agreements(lists, variant)
     metrics |= _f_scores(metrics) | _interactive(lists)
     return metrics
-
-
-_SUFFIXES = {AUDIO_VISUAL: "", "ogl": "_OGL"}
 
 
 def released_lists(run: Path) -> Lists:
@@ -122,7 +119,7 @@ def released_lists(run: Path) -> Lists:
 
 def _check_draws(run: Path, pairings: Mapping[tuple[str, int], object]) -> None:
     draws = {name: sum(n == name for n, _ in pairings) for name, _ in pairings}
-    missing = [name for name in NEGATIVES if name not in draws]
+    missing = [name for name in NEGATIVE_TYPES if name not in draws]
     if missing:
         raise UsageError(
             f"{run}: export=released needs silence, noise and offscreen audio, but the run has no"
@@ -141,7 +138,7 @@ def _chunk_lists(
     chunk: Chunk, localization: Localization, constants: list[float]
 ) -> Iterator[tuple[tuple[str, ...], Array]]:
     """The lists of some samples, by what they are of."""
-    rows = {name: chunk.rows_of(name) for name in (POSITIVE, *NEGATIVES)}
+    rows = {name: chunk.rows_of(name) for name in (POSITIVE, *NEGATIVE_TYPES)}
     for name, place in rows.items():
         for end in ("max", "min"):
             values = chunk.rows.column(f"similarity_{end}").to_numpy().astype(np.float64)
@@ -160,7 +157,7 @@ def _chunk_lists(
             ciou = packed_consensus_iou(marked[rows[POSITIVE][:, 0]], chunk.truths)
             yield (variant, "ciou", threshold), ciou[:, None]
             pia = ImageArea.measure_packed(marked, chunk.truth)
-            for name in NEGATIVES:
+            for name in NEGATIVE_TYPES:
                 yield (variant, "pia", name, threshold), pia[rows[name]]
             for one, other in _PAIRS:
                 first, second = np.broadcast_arrays(rows[one], rows[other])
@@ -189,7 +186,7 @@ def _area(values: Array) -> float:
 
 def _extremes(lists: Lists) -> dict[str, float]:
     metrics = {}
-    for name in (POSITIVE, *NEGATIVES):
+    for name in (POSITIVE, *NEGATIVE_TYPES):
         behind = "" if name == POSITIVE else f"_{name.capitalize()}"
         for end in ("max", "min"):
             values, title = lists[end, name], end.capitalize()
@@ -223,7 +220,7 @@ def _negatives(lists: Lists, variant: str) -> dict[str, float]:
     suffix = _SUFFIXES[variant]
     behind = {"05": "", "median": "_ThrCIoU", "adap": "_ThrCIoU_Adap"}
     behind |= {"max": "_Max", "max10": "_Max10", "maxq3": "_MaxQ3"}
-    for condition in NEGATIVES:
+    for condition in NEGATIVE_TYPES:
         for threshold, text in behind.items():
             values = lists[variant, "pia", condition, threshold]
             name = "OffScreen" if condition == "offscreen" else condition.capitalize()

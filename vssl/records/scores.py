@@ -133,8 +133,8 @@ class Scores:
     def threshold(self, part: Part) -> float:
         """The part's one threshold; NaN where every map has its own or none is involved."""
         rows = next(iter(self._parts[part].values()))
-        found = self._read("threshold")[rows]
-        return float("nan") if part.threshold_source == EACH_MAP else float(found[0])
+        found = self._read("threshold")[rows[0]]
+        return float("nan") if part.threshold_source == EACH_MAP else float(found)
 
     def values(self, part: Part, condition: str, column: str) -> Array:
         """Values of a column, `[N, D]`, to be read only; NaN where undefined or not measured."""
@@ -168,3 +168,17 @@ class Scores:
             table = pq.read_table(self._path, columns=[column])
             self._columns[column] = table.column(0).to_numpy().astype(np.float64)
         return self._columns[column]
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """The samples of a run and its scores, read once for all that is made of them."""
+
+    samples: Samples
+    scores: Scores
+
+    @classmethod
+    def of(cls, run: Path, scores: Path) -> ScoredRun:
+        """Open the scores file of the run in a folder."""
+        samples = Samples.of(run)
+        return cls(samples, Scores(scores, samples.ids))

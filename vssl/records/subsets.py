@@ -22,7 +22,7 @@ from vssl.records.files import RECORDS_FILE
 from vssl.records.numbers import numbers_of
 from vssl.records.schema import SUBSETS
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Samples, Scores
+from vssl.records.scores import Samples, ScoredRun
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 
@@ -38,6 +38,7 @@ def summarize_subsets(
     kinds: Sequence[str],
     *,
     output: Path,
+    opened: ScoredRun | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -54,6 +55,7 @@ def summarize_subsets(
         metrics: metrics that were measured.
         kinds: of `SUBSET_KINDS`.
         output: file to write.
+        opened: the scores, where they were read already.
         resamples: bootstrap resamples over the images of each subset.
         seed: seed of the bootstrap.
 
@@ -68,8 +70,8 @@ def summarize_subsets(
         check_choice(kind, SUBSET_KINDS, name="subsets")
     provenance = read_provenance(run / RECORDS_FILE)
     facts = {key: provenance[key] for key in FACTS}
-    samples = Samples.of(run)
-    table = Scores(scores, samples.ids)
+    opened = opened or ScoredRun.of(run, scores)
+    samples, table = opened.samples, opened.scores
     reported = [metric for metric in metrics if type(metric) in _METRICS]
     groups = np.array(samples.image_groups)
     rows: list[dict[str, Any]] = []

@@ -12,17 +12,17 @@ from rich.table import Table
 
 from vssl.records.audit import CORRECTED, HEADLINE
 from vssl.records.files import write_text
+from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.reporting.tables import MISSING, percent
 
 LeftOut = Mapping[tuple[str, str], Mapping[str, str]]
 
-_NEGATIVES = ("silence", "noise", "offscreen")
 _COLUMNS = (
     ("F_LOC ↑", "f_loc", "all"),
     ("F_AUC ↑", "f_auc", "all"),
     ("cIoU ↑", "ciou", "positive"),
-    *((f"pIA {name} ↓", "pia", name) for name in _NEGATIVES),
-    *((f"AUC_N {name} ↑", "auc_n", name) for name in _NEGATIVES),
+    *((f"pIA {name} ↓", "pia", name) for name in NEGATIVE_TYPES),
+    *((f"AUC_N {name} ↑", "auc_n", name) for name in NEGATIVE_TYPES),
 )
 _HEADLINE = (("CIoU ↑", "success_rate", "positive"), ("AUC ↑", "auc", "positive"))
 
