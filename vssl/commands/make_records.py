@@ -1,0 +1,134 @@
+"""From configuration to records: the networks run over a test set."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
+
+from vssl.commands import build, networks
+from vssl.commands.provenance import map_facts, run_facts
+from vssl.commands.run_folder import discard_results, is_first_process
+from vssl.data.base import CheckedData
+from vssl.data.datamodule import LocalizationDataModule
+from vssl.engine.callbacks import NamedProgressBar, RecordWriter
+from vssl.engine.module import LocalizationModule
+from vssl.errors import UsageError
+from vssl.metrics.base import CombinedMetric
+from vssl.negatives.manifest import read_manifest, render_manifest
+from vssl.negatives.plan import make_plan
+from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, RECORDS_FILE, write_text
+from vssl.records.fingerprint import ids_hash
+from vssl.records.store import count_undefined_maps
+from vssl.thresholds.base import ThresholdPolicy
+from vssl.types import POSITIVE
+
+_log = logging.getLogger(__name__)
+
+
+def make_records(
+    config: DictConfig,
+    folder: Path,
+    identity_hash: str,
+    policies: list[ThresholdPolicy],
+    loggers: list[Logger],
+) -> bool:
+    """Run the networks and write records and manifest; False in processes but the first."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    conditions = build.build_conditions(config)
+    names = [condition.name for condition in conditions]
+    replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
+    rows = read_manifest(replay) if replay else None
+    frontends = build.build_frontends(config, names)
+    transform, prior_transform = build.build_transforms(config)
+    model, report = networks.build_model(config)
+    prior, prior_report = networks.build_prior(config, model)
+    data = build.build_reader(config).check()
+    if is_first_process():
+        discard_results(folder)
+        _list_left_out(data, folder)
+    plan = make_plan(
+        data.samples,
+        conditions,
+        seed=config.seed,
+        shared_frontend={name: name for name in frontends},
+        made_length=build.made_length(config),
+        manifest=rows,
+        manifest_path=replay,
+    )
+    manifest = render_manifest(plan.manifest)
+    rules = build.upsampling_rules(config, names)
+    live = [p for p in policies if p.name in config.live and not p.needs_fit]
+    module = LocalizationModule(
+        model,
+        name=config.model.name,
+        pairings=plan.pairings,
+        upsampling=rules,
+        frontends=frontends,
+        prior=prior,
+        live_policies=live,
+        live_metrics=[
+            type(m) for m in build.build_metrics(config) if not isinstance(m, CombinedMetric)
+        ],
+    )
+    datamodule = LocalizationDataModule(
+        data.samples,
+        plan,
+        conditions,
+        frontends=frontends,
+        transform=transform,
+        prior_transform=prior_transform,
+        **config.loader,
+    )
+    provenance = {
+        **run_facts(config, identity_hash, data, plan, manifest),
+        **map_facts(config, model, rules, report, prior_report),
+    }
+    loaders = ["sounds", "images"] if datamodule.hears else ["images"]
+    callbacks: list[Callback] = [
+        RecordWriter(folder / RECORDS_FILE, data.samples, plan, provenance)
+    ]
+    if config.trainer.enable_progress_bar:
+        callbacks.append(NamedProgressBar(config.model.name, loaders))
+    trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
+    _log.info(
+        "%s on %s: %d images, %d distinct sounds, %s",
+        config.model.name, config.data.name, len(data.samples),
+        len(plan.distinct) if datamodule.hears else 0,
+        ", ".join(f"{c} x {sum(p[0] == c for p in plan.pairings)}" for c in (POSITIVE, *names)),
+    )  # fmt: skip
+    trainer.test(module, datamodule, verbose=False)
+    if not trainer.is_global_zero:
+        return False
+    undefined = count_undefined_maps(folder / RECORDS_FILE)
+    if undefined:
+        _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
+    write_text(folder / MANIFEST_FILE, manifest)
+    return True
+
+
+def _list_left_out(data: CheckedData, folder: Path) -> None:
+    """Write what is left out of the run."""
+    if data.problems:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["kind", "sample_id", "detail"])
+        writer.writerows([p.kind, p.sample_id, p.detail] for p in data.problems)
+        write_text(folder / LEFT_OUT_FILE, text.getvalue())
+        _log.warning("%d problems are listed in %s", len(data.problems), folder / LEFT_OUT_FILE)
+
+
+def check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) -> None:
+    """With data.missing=skip, a finished run stands for what was whole then: is it still so?"""
+    data = build.build_reader(config).check()
+    if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
+        raise UsageError(
+            f"{folder}: holds a finished run on other samples than are whole in"
+            f" {config.data.root} now. Set another output_dir, or force=true to replace it."
+        )
