@@ -27,11 +27,18 @@ CATEGORIES = ("dog", "bell", "train")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the tests' own."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quiet_environment(monkeypatch: pytest.MonkeyPatch, _cache: Path) -> None:
     """No test reads a user's folders or reaches a server."""
     for name in ("VSSL_DATA", "VSSL_WEIGHTS", "VSSL_OUTPUTS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VSSL_CACHE", str(_cache))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
 

@@ -17,7 +17,13 @@ from vssl.commands.identity import register_resolvers
 from vssl.models.base import LocalizationModel
 from vssl.records.files import RECORDS_FILE
 
-FAST = ("logger=none", "loader.num_workers=0", "trainer=cpu", "trainer.enable_progress_bar=false")
+FAST = (
+    "logger=none",
+    "cache=off",
+    "loader.num_workers=0",
+    "trainer=cpu",
+    "trainer.enable_progress_bar=false",
+)
 KEY = ["sample_id", "audio_condition", "draw"]
 
 

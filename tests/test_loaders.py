@@ -23,7 +23,7 @@ from vssl.commands.build import build_transforms
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.data.dataset import AudioDataset, collate_audio
 from vssl.data.is3 import IS3
-from vssl.data.sampler import UnpaddedSampler
+from vssl.data.sampler import UnpaddedBatchSampler
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform, PillowTransform, Transform, read_image
 from vssl.negatives.base import AudioCondition
@@ -37,32 +37,53 @@ SECOND = SpanWindow(seconds=1.0, start=0.0, stop=1.0)
 
 
 @settings(deadline=None)
-@given(length=st.integers(1, 300), world_size=st.integers(1, 9))
-def test_shares_partition_the_items(length: int, world_size: int) -> None:
+@given(
+    length=st.integers(1, 300),
+    world_size=st.integers(1, 9),
+    batch_size=st.integers(1, 40),
+    data=st.data(),
+)
+def test_shares_partition_the_items(
+    length: int, world_size: int, batch_size: int, data: st.DataObject
+) -> None:
     if length < world_size:
         with pytest.raises(
             ValueError,
             match=f"at least one item per process, but got {length} items for {world_size} proc"
             f".*trainer.devices={length} or fewer",
         ):
-            UnpaddedSampler(length, rank=0, world_size=world_size)
+            UnpaddedBatchSampler(length, batch_size, rank=0, world_size=world_size)
         return
-    samplers = [UnpaddedSampler(length, rank=r, world_size=world_size) for r in range(world_size)]
-    shares = [list(sampler) for sampler in samplers]
-    assert sorted(item for share in shares for item in share) == list(range(length))
-    sizes = [len(sampler) for sampler in samplers]
-    assert sizes == [len(share) for share in shares]
-    assert max(sizes) - min(sizes) <= 1
+
+    def batches(**options: object) -> list[list[list[int]]]:
+        samplers = [
+            UnpaddedBatchSampler(length, batch_size, rank=r, world_size=world_size, **options)
+            for r in range(world_size)
+        ]
+        found = [list(sampler) for sampler in samplers]
+        assert [len(sampler) for sampler in samplers] == [len(each) for each in found]
+        return found
+
+    everything = batches()
+    shares = [[item for batch in share for item in batch] for share in everything]
+    assert [item for share in shares for item in share] == list(range(length))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    for share in everything:
+        assert all(len(batch) == batch_size for batch in share[:-1])
+        assert 1 <= len(share[-1]) <= batch_size
+    wanted = data.draw(st.sets(st.integers(0, length - 1)))
+    for share, some in zip(everything, batches(wanted=wanted), strict=True):
+        assert some == ([b for b in share if wanted & set(b)] or share[-1:])
 
 
 def test_sampler_can_be_read_again() -> None:
-    sampler = UnpaddedSampler(5)
-    assert list(sampler) == list(sampler) == [0, 1, 2, 3, 4]
+    sampler = UnpaddedBatchSampler(5, 2)
+    assert list(sampler) == list(sampler) == [[0, 1], [2, 3], [4]]
 
 
 def test_sampler_of_nothing() -> None:
     with pytest.raises(ValueError, match="at least one item per process, but got 0 items"):
-        UnpaddedSampler(0)
+        UnpaddedBatchSampler(0, 2)
 
 
 @pytest.fixture

@@ -280,11 +280,17 @@ def test_a_read_only_folder_is_an_error(vggss_folder: Path, tmp_path: Path) -> N
 
 def test_what_a_killed_run_left_is_cleared(vggss_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
-    for name in ("shard_001.parquet", "shard_000.parquet.77.partial", "scores.parquet.8.partial"):
+    (folder / "shards").mkdir(parents=True)
+    left = (
+        "scores.parquet.8.partial",
+        "shards/000000-a.parquet.77.partial",
+        "shards/000000-b.parquet",
+    )
+    for name in left:
         (folder / name).write_bytes(b"half")
     run(folder, "model=random", *on(vggss_folder))
-    assert not [path for path in folder.iterdir() if "shard" in path.name or "partial" in path.name]
+    assert not list(folder.rglob("*shard*"))
+    assert not list(folder.rglob("*.partial"))
 
 
 def test_two_runs_in_one_folder_are_refused(vggss_folder: Path, tmp_path: Path) -> None:

@@ -88,13 +88,30 @@ class AudioBatch:
 
     Attributes:
         index: `[M]` int64 position in the run's list of distinct audio inputs.
-        waveforms: `[M, T]` float32, cut by the front end's window.
+        waveforms: `[M, T]` float32, cut by the front end's window; of those that are not known.
         frontend: the audio condition that declares their front end.
+        keys: the M content keys of the waveforms.
+        known: vectors that the cache holds.
     """
 
     index: torch.Tensor
     waveforms: torch.Tensor
     frontend: str
+    keys: tuple[bytes, ...]
+    known: Known
+
+
+@dataclass
+class Known:
+    """What a cache holds of a batch.
+
+    Attributes:
+        rows: `[B]` bool: whether the cache holds the row.
+        values: the arrays of these rows, in order; None where there are none.
+    """
+
+    rows: torch.Tensor
+    values: torch.Tensor | None = None
 
 
 @dataclass
@@ -103,7 +120,8 @@ class ImageBatch:
 
     Attributes:
         index: `[N]` int64 position of each sample in the run.
-        images: `[N, 3, H, W]` float32 normalized images.
+        images: `[N, 3, H, W]` float32 normalized images. Of a model that `encode_image` serves,
+            only those that a network has to see: `[M, 3, H, W]`, the rows `seen`.
         ground_truth: `[N, 224, 224]` float32 consensus maps in [0, 1].
         audio_index: `[N, K]` int64 position of each pairing's audio among the distinct inputs.
         sample_ids: the N sample names.
@@ -112,6 +130,10 @@ class ImageBatch:
             no prior, or where it takes the same.
         image_index: `[N]` int64 number of each sample's picture, equal for samples that share one;
             None where each has its own.
+        seen: `[N]` bool: rows that `images` holds; None for all.
+        keys: content keys of the N image files; empty where nothing is cached.
+        features: outputs of `encode_image` that the cache holds; None where it is not asked.
+        object_maps: object maps that the cache holds; None where it is not asked.
     """
 
     index: torch.Tensor
@@ -122,3 +144,7 @@ class ImageBatch:
     pairings: tuple[tuple[str, int], ...]
     prior_images: torch.Tensor | None = None
     image_index: torch.Tensor | None = None
+    seen: torch.Tensor | None = None
+    keys: tuple[bytes, ...] = ()
+    features: Known | None = None
+    object_maps: Known | None = None

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
+from vssl.commands.cache import open_cache
 from vssl.commands.provenance import map_facts, run_facts
 from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import CheckedData
@@ -24,7 +25,8 @@ from vssl.metrics.base import CombinedMetric
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import make_plan
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, RECORDS_FILE, write_text
-from vssl.records.fingerprint import ids_hash
+from vssl.records.fingerprint import config_hash, ids_hash
+from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
 from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import POSITIVE
@@ -49,6 +51,10 @@ def make_records(
     transform, prior_transform = build.build_transforms(config)
     model, report = networks.build_model(config)
     prior, prior_report = networks.build_prior(config, model)
+    cache = open_cache(
+        config, model=model, frontends=frontends, transform=transform, prior=prior_report
+    )
+    networks.compile_model(config, model)
     data = build.build_reader(config).check()
     if is_first_process():
         discard_results(folder)
@@ -62,8 +68,19 @@ def make_records(
         manifest=rows,
         manifest_path=replay,
     )
-    manifest = render_manifest(plan.manifest)
     rules = build.upsampling_rules(config, names)
+    manifest = render_manifest(plan.manifest)
+    provenance = {
+        **run_facts(config, identity_hash, data, plan, manifest),
+        **map_facts(config, model, rules, report, prior_report),
+    }
+    shards = Shards(
+        folder, data.samples, plan, config_hash({**provenance, "networks": cache.fingerprint})
+    )
+    if is_first_process():
+        shards.discard_unusable()
+    recorded = shards.recorded()
+    wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
     live = [p for p in policies if p.name in config.live and not p.needs_fit]
     module = LocalizationModule(
         model,
@@ -72,10 +89,12 @@ def make_records(
         upsampling=rules,
         frontends=frontends,
         prior=prior,
-        live_policies=live,
+        live_policies=[] if recorded else live,  # of all samples, or not at all
         live_metrics=[
             type(m) for m in build.build_metrics(config) if not isinstance(m, CombinedMetric)
         ],
+        image_shelves=cache.images,
+        audio_shelves=cache.audio,
     )
     datamodule = LocalizationDataModule(
         data.samples,
@@ -84,15 +103,20 @@ def make_records(
         frontends=frontends,
         transform=transform,
         prior_transform=prior_transform,
+        image_shelves=cache.images,
+        audio_shelves=cache.audio,
+        wanted=wanted,
         **config.loader,
     )
-    provenance = {
-        **run_facts(config, identity_hash, data, plan, manifest),
-        **map_facts(config, model, rules, report, prior_report),
-    }
     loaders = ["sounds", "images"] if datamodule.hears else ["images"]
     callbacks: list[Callback] = [
-        RecordWriter(folder / RECORDS_FILE, data.samples, plan, provenance)
+        RecordWriter(
+            folder / RECORDS_FILE,
+            shards,
+            provenance,
+            recorded=recorded,
+            seconds=config.shard_seconds,
+        )
     ]
     if config.trainer.enable_progress_bar:
         callbacks.append(NamedProgressBar(config.model.name, loaders))
@@ -103,7 +127,12 @@ def make_records(
         len(plan.distinct) if datamodule.hears else 0,
         ", ".join(f"{c} x {sum(p[0] == c for p in plan.pairings)}" for c in (POSITIVE, *names)),
     )  # fmt: skip
-    trainer.test(module, datamodule, verbose=False)
+    if recorded:
+        _log.info("%d of them were recorded before; the run goes on", len(recorded))
+    if wanted == [] and trainer.world_size == 1:
+        shards.join(folder / RECORDS_FILE, provenance)
+    else:
+        trainer.test(module, datamodule, verbose=False)
     if not trainer.is_global_zero:
         return False
     undefined = count_undefined_maps(folder / RECORDS_FILE)

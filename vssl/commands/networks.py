@@ -49,7 +49,7 @@ def check_network_options(config: DictConfig) -> None:
 
 
 def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | None]:
-    """The model with its weights, in the memory format and compiled as configured.
+    """The model with its weights, in the memory format that is configured.
 
     Raises:
         UsageError: when the class cannot be found or made.
@@ -69,10 +69,14 @@ def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | 
         report = load_weights(network, weights, sha256=config.model.sha256)
     if config.model.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval(), report
+
+
+def compile_model(config: DictConfig, network: LocalizationModel) -> None:
+    """Compile the networks, where `model.compile` asks for it."""
     if config.model.compile:
         for name in ("encode_image", "encode_audio"):
             setattr(network, name, torch.compile(getattr(network, name)))
-    return network.eval(), report
 
 
 def make_network(model: Any) -> LocalizationModel:

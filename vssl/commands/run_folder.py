@@ -22,6 +22,7 @@ from vssl.records.files import (
     RELEASED_FILE,
     RUN_FILE,
     SCORES_FILE,
+    SHARDS_FOLDER,
     SUBSETS_FILE,
     SUMMARY_FILE,
     write_text,
@@ -51,8 +52,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         return
     try:
         with FileLock(folder / ".lock", blocking=False):
-            for left in {*folder.glob("shard_*"), *folder.glob("*.partial")}:
-                left.unlink()
+            for left in (*folder.glob("*.partial"), *folder.glob(f"{SHARDS_FOLDER}/*.partial")):
+                left.unlink(missing_ok=True)
             yield
     except Timeout as error:
         raise UsageError(

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.utils.data import Dataset
 
 from vssl.audio import read_clip
+from vssl.cache import Shelf, content_key
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.images import Transform, read_image
+from vssl.images import Transform, decode_image, read_bytes
 from vssl.maps import consensus_map
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
-from vssl.types import AudioBatch, AudioClip, ImageBatch, Sample
+from vssl.types import AudioBatch, AudioClip, ImageBatch, Known, Sample
+
+
+@dataclass(frozen=True)
+class ImageShelves:
+    """What a cache holds of images, by the content of their files.
+
+    Attributes:
+        images: network inputs.
+        prior_images: the object prior's inputs, where it takes others.
+        features: outputs of the model's `encode_image`; None for a model without, or no cache.
+        object_maps: the object prior's maps; None without a prior, or without a cache.
+    """
+
+    images: Shelf = field(default_factory=Shelf)
+    prior_images: Shelf = field(default_factory=Shelf)
+    features: Shelf | None = None
+    object_maps: Shelf | None = None
 
 
 @dataclass(frozen=True)
 class _ImageItem:
     index: int
-    image: torch.Tensor
+    key: bytes
     ground_truth: torch.Tensor
+    image: torch.Tensor | None
     prior_image: torch.Tensor | None
+    features: torch.Tensor | None
+    object_map: torch.Tensor | None
 
 
 class ImageDataset(Dataset[_ImageItem]):
-    """Every image of the run, decoded once.
+    """Every image of the run, decoded once, or not at all where a cache knows all about it.
 
     Args:
         samples: the run's samples.
         transform: decoded image to network input.
         prior_transform: decoded image to the object prior's input, where it takes another.
+        shelves: what a cache holds.
     """
 
     def __init__(
@@ -40,29 +62,55 @@ class ImageDataset(Dataset[_ImageItem]):
         samples: Sequence[Sample],
         transform: Transform,
         prior_transform: Transform | None = None,
+        shelves: ImageShelves | None = None,
     ) -> None:
         self._samples = samples
         self._transform = transform
         self._prior_transform = prior_transform
+        self._shelves = shelves or ImageShelves()
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: int) -> _ImageItem:
-        sample = self._samples[index]
-        image = read_image(sample.image_path)
-        return _ImageItem(
-            index,
-            self._transform(image),
-            consensus_map(sample.boxes, sample.box_weights),
-            self._prior_transform(image) if self._prior_transform else None,
-        )
+        sample, shelves = self._samples[index], self._shelves
+        data = read_bytes(sample.image_path)
+        key = content_key(data)
+        features = _lookup(shelves.features, key)
+        object_map = _lookup(shelves.object_maps, key)
+        prior_looks = shelves.object_maps is not None and object_map is None
+        image, prior_image, decoded = None, None, None
+        if features is None or (prior_looks and self._prior_transform is None):
+            image = _lookup(shelves.images, key)
+            if image is None:
+                decoded = decode_image(data, sample.image_path)
+                image = self._transform(decoded)
+        if object_map is None and self._prior_transform is not None:
+            prior_image = _lookup(shelves.prior_images, key)
+            if prior_image is None:
+                if decoded is None:
+                    decoded = decode_image(data, sample.image_path)
+                prior_image = self._prior_transform(decoded)
+        truth = consensus_map(sample.boxes, sample.box_weights)
+        return _ImageItem(index, key, truth, image, prior_image, features, object_map)
+
+
+def _lookup(shelf: Shelf | None, key: bytes) -> torch.Tensor | None:
+    value = None if shelf is None else shelf.get(key)
+    return None if value is None else torch.from_numpy(value)
 
 
 class ImageCollate:
-    """Puts images and the run's pairings into an `ImageBatch`."""
+    """Puts images and the run's pairings into an `ImageBatch`.
 
-    def __init__(self, samples: Sequence[Sample], plan: AudioPlan) -> None:
+    Args:
+        samples: the run's samples.
+        plan: the run's audio plan.
+        own_prior: whether the object prior takes images of its own.
+    """
+
+    def __init__(self, samples: Sequence[Sample], plan: AudioPlan, *, own_prior: bool) -> None:
+        self._own_prior = own_prior
         self._names = [sample.sample_id for sample in samples]
         pictures = {s.image_group: n for n, s in enumerate(samples)}
         self._pictures = torch.tensor([pictures[sample.image_group] for sample in samples])
@@ -72,24 +120,41 @@ class ImageCollate:
     def __call__(self, items: list[_ImageItem]) -> ImageBatch:
         """Collate items."""
         index = torch.tensor([item.index for item in items])
+        images = [item.image for item in items if item.image is not None]
         prior_images = [item.prior_image for item in items if item.prior_image is not None]
         return ImageBatch(
             index=index,
-            images=torch.stack([item.image for item in items]),
+            images=_stacked(images),
             ground_truth=torch.stack([item.ground_truth for item in items]),
             audio_index=self._audio_index[index],
             sample_ids=tuple(self._names[item.index] for item in items),
             pairings=self._pairings,
             image_index=self._pictures[index],
-            prior_images=torch.stack(prior_images) if prior_images else None,
+            prior_images=_stacked(prior_images) if self._own_prior else None,
+            seen=torch.tensor([item.image is not None for item in items]),
+            keys=tuple(item.key for item in items),
+            features=_known([item.features for item in items]),
+            object_maps=_known([item.object_map for item in items]),
         )
+
+
+def _stacked(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(rows)) if rows else torch.empty(0)
+
+
+def _known(values: Sequence[torch.Tensor | None]) -> Known:
+    there = [value for value in values if value is not None]
+    rows = torch.tensor([value is not None for value in values])
+    return Known(rows, torch.stack(there) if there else None)
 
 
 @dataclass(frozen=True)
 class _AudioItem:
     index: int
+    key: bytes
     waveform: torch.Tensor
     frontend: str
+    vector: torch.Tensor | None
 
 
 class AudioDataset(Dataset[_AudioItem]):
@@ -100,6 +165,7 @@ class AudioDataset(Dataset[_AudioItem]):
         plan: the run's audio plan.
         conditions: audio condition by name; they make the waveforms.
         frontends: front end by audio condition, as named in the plan.
+        shelves: encoded audio inputs that a cache holds, by front end.
     """
 
     def __init__(
@@ -108,11 +174,13 @@ class AudioDataset(Dataset[_AudioItem]):
         plan: AudioPlan,
         conditions: Mapping[str, AudioCondition],
         frontends: Mapping[str, FrontEnd],
+        shelves: Mapping[str, Shelf] | None = None,
     ) -> None:
         self._paths = {sample.sample_id: sample.audio_path for sample in samples}
         self._distinct = plan.distinct
         self._conditions = conditions
         self._frontends = frontends
+        self._shelves = shelves or {}
 
     def __len__(self) -> int:
         return len(self._distinct)
@@ -121,10 +189,13 @@ class AudioDataset(Dataset[_AudioItem]):
         frontend, request = self._distinct[index]
         clip = self._conditions[request.condition].make(request, self._read)
         try:
-            return _AudioItem(index, self._frontends[frontend].waveform(clip), frontend)
+            waveform = self._frontends[frontend].waveform(clip)
         except ValueError as error:
             where = self._paths.get(request.source_id, request.condition)
             raise UsageError(f"{where}: {error}") from error
+        key = content_key(waveform.numpy().data)
+        vector = _lookup(self._shelves.get(frontend), key)
+        return _AudioItem(index, key, waveform, frontend, vector)
 
     def _read(self, source_id: str) -> AudioClip:
         return read_clip(self._paths[source_id])
@@ -138,8 +209,10 @@ def collate_audio(items: list[_AudioItem]) -> list[AudioBatch]:
     return [
         AudioBatch(
             index=torch.tensor([item.index for item in group]),
-            waveforms=torch.stack([item.waveform for item in group]),
+            waveforms=_stacked([item.waveform for item in group if item.vector is None]),
             frontend=frontend,
+            keys=tuple(item.key for item in group),
+            known=_known([item.vector for item in group]),
         )
         for (frontend, _), group in groups.items()
     ]

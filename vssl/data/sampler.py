@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torch.utils.data import Sampler
 
 from vssl.errors import UsageError
 
 
-class UnpaddedSampler(Sampler[int]):
-    """A contiguous share of the items for each process; shares differ by at most one item.
+class UnpaddedBatchSampler(Sampler[list[int]]):
+    """A contiguous share of the items for each process, in batches; shares differ by at most one.
 
     torch's own distributed sampler repeats items to give all processes the same number, and
-    repeated samples bias every mean.
+    repeated samples bias every mean. Batches are the same whatever is wanted of them: what a
+    network makes of an item depends on the size of its batch, in the last digits.
 
     Args:
         length: number of items.
+        batch_size: items of a batch; the last one may have fewer.
         rank: this process, from 0.
         world_size: number of processes.
+        wanted: items that are needed; batches without any are left out. None for all. Where
+            nothing of a share is wanted its last batch stays, since Lightning wants one.
 
     Raises:
         UsageError: when some process would get no item.
     """
 
-    def __init__(self, length: int, *, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        wanted: Collection[int] | None = None,
+    ) -> None:
         if length < world_size:
             raise UsageError(
                 f"Expected at least one item per process, but got {length} items for"
                 f" {world_size} processes. Use trainer.devices={max(length, 1)} or fewer."
             )
-        self._share = range(length * rank // world_size, length * (rank + 1) // world_size)
+        share = range(length * rank // world_size, length * (rank + 1) // world_size)
+        batches = [list(share[n : n + batch_size]) for n in range(0, len(share), batch_size)]
+        if wanted is not None:
+            needed = set(wanted)
+            batches = [b for b in batches if not needed.isdisjoint(b)] or batches[-1:]
+        self._batches = batches
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._share)
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batches)
 
     def __len__(self) -> int:
-        return len(self._share)
+        return len(self._batches)

@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 from vssl.engine.module import LocalizationModule
-from vssl.negatives.plan import AudioPlan
-from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, merge_shards, records_table
-from vssl.types import Sample
+from vssl.records.shards import Shards
 
-_log = logging.getLogger(__name__)
 _FLUSH_BYTES = 32 * 2**20
 
 
 class RecordWriter(pl.Callback):
-    """Streams the collector's maps to disk: one shard per process, joined by the first at the end.
+    """Writes the collector's maps to shards as they are made; the first process joins them.
 
     Memory stays flat whatever the number of samples. The records file appears only when complete.
+    What an interrupted run holds is written before it ends.
 
     Args:
         path: records file.
-        samples: the run's samples.
-        plan: the run's audio plan.
+        shards: the run's shards.
         provenance: kept inside the file.
+        recorded: samples that shards hold already, by position; they are not written again.
+        seconds: a killed run loses at most this much work.
     """
 
     def __init__(
-        self, path: Path, samples: Sequence[Sample], plan: AudioPlan, provenance: dict[str, Any]
+        self,
+        path: Path,
+        shards: Shards,
+        provenance: dict[str, Any],
+        *,
+        recorded: Sequence[int] = (),
+        seconds: float = 30.0,
     ) -> None:
         self._path = path
-        self._samples = samples
-        self._plan = plan
+        self._shards = shards
         self._provenance = provenance
-        self._writer: AtomicParquetWriter | None = None
-
-    def _shard(self, rank: int) -> Path:
-        return self._path.with_name(f"shard_{rank:03d}.parquet")
+        self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
+        self._seconds = seconds
+        self._written = time.monotonic()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open this process's shard."""
-        self._writer = AtomicParquetWriter(self._shard(trainer.global_rank), RECORDS, {})
+        """Start the clock."""
+        self._written = time.monotonic()
 
     def on_test_batch_end(
         self,
@@ -57,34 +61,36 @@ class RecordWriter(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Write when enough has come together."""
-        if _collector(pl_module).held_bytes() >= _FLUSH_BYTES:
+        """Write when enough has come together, or long enough ago."""
+        late = time.monotonic() - self._written >= self._seconds
+        if late or _collector(pl_module).held_bytes() >= _FLUSH_BYTES:
             self._flush(pl_module)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Complete the shard; the first process joins all shards."""
+        """Write the rest; the first process joins all shards."""
         self._flush(pl_module)
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
         trainer.strategy.barrier("shards written")
         if trainer.is_global_zero:
-            shards = [self._shard(rank) for rank in range(trainer.world_size)]
-            merge_shards(shards, self._path, self._provenance, self._samples, self._plan)
+            self._shards.join(self._path, self._provenance)
         trainer.strategy.barrier("records joined")
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Leave no half file behind."""
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer = None
+        """Lose nothing that is whole."""
+        with contextlib.suppress(OSError):  # which may be what the exception is about
+            self._flush(pl_module)
 
     def _flush(self, pl_module: pl.LightningModule) -> None:
+        self._written = time.monotonic()
         collector = _collector(pl_module)
-        if self._writer is not None and collector.held_bytes():
-            self._writer.write(records_table(self._samples, self._plan, *collector.take()))
+        if not collector.held_bytes():
+            return
+        index, maps, object_maps = collector.take()
+        new = ~torch.isin(index, self._recorded)
+        if new.any():
+            seen = None if object_maps is None else object_maps[new]
+            self._shards.write(index[new], maps[new], seen)
 
 
 class NamedProgressBar(TQDMProgressBar):

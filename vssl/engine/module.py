@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytorch_lightning as pl
 import torch
@@ -10,7 +10,9 @@ from torch import nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from vssl.cache import Shelf
 from vssl.checks import check_value_range
+from vssl.data.dataset import ImageShelves
 from vssl.engine.live import LiveMetrics
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -20,7 +22,7 @@ from vssl.models.base import LocalizationModel
 from vssl.models.object_prior import ObjectPrior
 from vssl.records.collector import RecordCollector
 from vssl.thresholds.base import ThresholdPolicy
-from vssl.types import AudioBatch, ImageBatch
+from vssl.types import AudioBatch, ImageBatch, Known
 
 
 class AudioTable(Metric):
@@ -42,8 +44,11 @@ class AudioTable(Metric):
         self.vectors.append(vectors)
 
     def compute(self) -> torch.Tensor:
-        """The encodings in order, `[number of distinct inputs, ...]`."""
-        return dim_zero_cat(self.vectors)[dim_zero_cat(self.index).argsort()]
+        """The encodings by index `[number of distinct inputs, ...]`; NaN for those not needed."""
+        index, vectors = dim_zero_cat(self.index), dim_zero_cat(self.vectors)
+        table = vectors.new_full((int(index.max()) + 1, *vectors.shape[1:]), torch.nan)
+        table[index] = vectors
+        return table
 
 
 class LocalizationModule(pl.LightningModule):
@@ -62,7 +67,9 @@ class LocalizationModule(pl.LightningModule):
         frontends: front end by audio condition; empty for a model that takes no audio.
         prior: object prior, None for none.
         live_policies: threshold policies for the live metrics.
-        live_metrics: classes of the live metrics.
+        live_metrics: classes of the live metrics; none where a run only does what is left.
+        image_shelves: where encoded images and object maps are kept.
+        audio_shelves: where encoded audio inputs are kept, by front end.
     """
 
     def __init__(
@@ -76,6 +83,8 @@ class LocalizationModule(pl.LightningModule):
         prior: ObjectPrior | None = None,
         live_policies: Sequence[ThresholdPolicy] = (),
         live_metrics: Sequence[type[MeanMetric] | type[SetMetric]] = (),
+        image_shelves: ImageShelves | None = None,
+        audio_shelves: Mapping[str, Shelf] | None = None,
     ) -> None:
         super().__init__()
         self.model = model.eval()
@@ -91,6 +100,8 @@ class LocalizationModule(pl.LightningModule):
             upsampling=upsampling,
             transform=model.map_transform,
         )
+        self._image_shelves = image_shelves or ImageShelves()
+        self._audio_shelves = audio_shelves or {}
         self._encoded_audio: torch.Tensor | None = None
 
     def on_test_start(self) -> None:
@@ -107,14 +118,24 @@ class LocalizationModule(pl.LightningModule):
             for group in batch:
                 self._encode_audio(group)
             return
-        maps = self.model.localize(batch, self._audio_features(batch)).float()
+        audio_features = self._audio_features(batch)
+        if self.model.compares:
+            maps = self.model.similarity(self._image_features(batch), audio_features).float()
+        else:
+            maps = self.model.localize(batch, audio_features).float()
         self._check(batch, maps)
-        object_maps = None
-        if self.prior is not None:
-            images = batch.images if batch.prior_images is None else batch.prior_images
-            object_maps = self.prior(images)
-        self.collector.update(batch.index, maps, object_maps)
+        self.collector.update(batch.index, maps, self._object_maps(batch))
         self.live.update(batch, maps)
+
+    def on_test_end(self) -> None:
+        """Write what is still to be kept."""
+        for shelf in (
+            self._image_shelves.features,
+            self._image_shelves.object_maps,
+            *self._audio_shelves.values(),
+        ):
+            if shelf is not None:
+                shelf.flush()
 
     def on_test_epoch_end(self) -> None:
         """Log the live metrics."""
@@ -122,9 +143,38 @@ class LocalizationModule(pl.LightningModule):
             self.log(key, metric, add_dataloader_idx=False)  # type: ignore[arg-type]
 
     def _encode_audio(self, batch: AudioBatch) -> None:
-        with torch.autocast(batch.waveforms.device.type, enabled=False):
-            inputs = self.frontends[batch.frontend](batch.waveforms)
-        self.audio_table.update(batch.index, self.model.encode_audio(inputs))
+        def encode(waveforms: torch.Tensor) -> torch.Tensor:
+            with torch.autocast(waveforms.device.type, enabled=False):
+                inputs = self.frontends[batch.frontend](waveforms)
+            return self.model.encode_audio(inputs)
+
+        shelf = self._audio_shelves.get(batch.frontend)
+        vectors = _completed(encode, batch.waveforms, batch.known, batch.keys, shelf)
+        self.audio_table.update(batch.index, vectors)
+
+    def _image_features(self, batch: ImageBatch) -> torch.Tensor:
+        """Encodings `[N, ...]` of the images."""
+        known, shelf = batch.features, self._image_shelves.features
+        if known is None:
+            return self.model.encode_image(batch.images)
+        images = _rows(batch.images, batch.seen, known)
+        return _completed(self.model.encode_image, images, known, batch.keys, shelf)
+
+    def _object_maps(self, batch: ImageBatch) -> torch.Tensor | None:
+        """The object prior's maps `[N, h, w]`; None without a prior."""
+        if self.prior is None:
+            return None
+        known, shelf = batch.object_maps, self._image_shelves.object_maps
+        if batch.prior_images is not None:
+            images = batch.prior_images
+        elif known is not None:
+            images = _rows(batch.images, batch.seen, known)
+        else:
+            images = batch.images
+        if known is None:
+            maps: torch.Tensor = self.prior(images)
+            return maps
+        return _completed(self.prior, images, known, batch.keys, shelf)
 
     def _audio_features(self, batch: ImageBatch) -> torch.Tensor:
         """Encodings `[N, K, ...]` of each image's sounds; empty for a model that takes none."""
@@ -143,3 +193,42 @@ class LocalizationModule(pl.LightningModule):
                 " model.image.size?"
             )
         check_value_range(maps, self.model.value_range, model=self.name)
+
+
+def _rows(images: torch.Tensor, seen: torch.Tensor | None, known: Known) -> torch.Tensor:
+    """Of images `[M, ...]`, the rows `seen` of a batch, those that are not known."""
+    return images if seen is None else images[~known.rows[seen]]
+
+
+def _completed(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    inputs: torch.Tensor,
+    known: Known,
+    keys: Sequence[bytes],
+    shelf: Shelf | None,
+) -> torch.Tensor:
+    """Encodings `[B, ...]` of a batch: those known, and those made now, which are kept.
+
+    Args:
+        encode: network, `[B, ...]` to `[B, ...]`.
+        inputs: `[M, ...]`, the rows that are not known.
+        known: encodings that a cache holds.
+        keys: the B content keys.
+        shelf: where to keep what is made.
+    """
+    if known.values is not None and len(known.values) == len(keys):
+        return known.values
+    # a network's last digits depend on the size of its batch: zeros fill it up to what it is
+    # when nothing is known
+    padding = inputs.new_zeros(len(keys) - len(inputs), *inputs.shape[1:])
+    made = encode(torch.cat([inputs, padding]) if len(padding) else inputs)[: len(inputs)]
+    missing = ~known.rows
+    if shelf is not None and made.dtype == torch.float32:
+        made_keys = [key for key, row in zip(keys, missing.tolist(), strict=True) if row]
+        shelf.put(made_keys, made.cpu().numpy())
+    if known.values is None:
+        return made
+    encoded = made.new_empty(len(keys), *made.shape[1:])
+    encoded[missing] = made
+    encoded[known.rows] = known.values.to(made.dtype)
+    return encoded

@@ -63,6 +63,11 @@ class LocalizationModel(Pretrained):
     value_range: ClassVar[tuple[float, float]]
     map_transform: ClassVar[str] = "none"
 
+    @property
+    def compares(self) -> bool:
+        """Whether the model compares encodings, so that these can be kept; else it localizes."""
+        return type(self).localize is LocalizationModel.localize
+
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Encode images.
 

@@ -15,6 +15,8 @@ SUBSETS_FILE = "subsets.parquet"
 MANIFEST_FILE = "negatives_manifest.csv"
 LEFT_OUT_FILE = "left_out.csv"
 RELEASED_FILE = "released_metrics.json"
+SHARDS_FOLDER = "shards"
+"""Records of a run that is not finished."""
 RUN_FILE = "run.json"
 """Written last: a folder that has it holds a finished run."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from vssl.errors import UsageError
 from vssl.negatives.plan import AudioPlan
 from vssl.records.files import SCHEMA_VERSION, partial_path
-from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
+from vssl.records.schema import METADATA_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
 _LABELS = ["sample_id", "audio_condition", "audio_source_id", "image_path", "category"]
@@ -162,48 +162,3 @@ def _lists(rows: torch.Tensor) -> pa.Array:
 def _source(plan: AudioPlan, sample: int, pairing: int) -> str | None:
     _, request = plan.distinct[plan.index[sample, pairing]]
     return request.source_id if request.condition == POSITIVE else None
-
-
-def merge_shards(
-    shards: Sequence[Path],
-    path: Path,
-    provenance: dict[str, Any],
-    samples: Sequence[Sample],
-    plan: AudioPlan,
-) -> None:
-    """Join the shards of all processes, in order, into one records file; then delete them.
-
-    Every expected row must be there exactly once and in order, or nothing is written.
-
-    Raises:
-        RecordsError: when a row is missing, repeated or out of order.
-    """
-    expected = (
-        (sample.sample_id, condition, draw)
-        for sample in samples
-        for condition, draw in plan.pairings
-    )
-    with AtomicParquetWriter(path, RECORDS, provenance) as writer:
-        for shard in shards:
-            for table in _row_groups(shard):
-                _check_rows(path, table, expected)
-                writer.write(table)
-        left = next(expected, None)
-        if left is not None:
-            raise RecordsError(f"{path}: row {left} and what follows it were never recorded.")
-    for shard in shards:
-        shard.unlink()
-
-
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group)
-
-
-def _check_rows(path: Path, table: pa.Table, expected: Iterator[tuple[str, str, int]]) -> None:
-    columns = [table.column(name).to_pylist() for name in RECORD_KEY]
-    for found in zip(*columns, strict=True):
-        wanted = next(expected, None)
-        if found != wanted:
-            raise RecordsError(f"{path}: expected the row {wanted}, but got {found}.")

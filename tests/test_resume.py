@@ -1,0 +1,228 @@
+"""Runs that were stopped go on: the records are those of a run that nothing disturbed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from tests.running import HEARS, Loudness, records, run
+from vssl.models.lvs import LVS
+from vssl.records.files import RUN_FILE, SHARDS_FOLDER
+from vssl.types import ImageBatch
+
+OFTEN = ("shard_seconds=0", "loader.batch_size=2", "loader.audio_batch_size=4")
+DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
+
+
+class StopError(Exception):
+    """What stops a run."""
+
+
+def on(folder: Path) -> tuple[str, ...]:
+    return ("data=vggss", f"data.root={folder}", *DRAWS, *OFTEN)
+
+
+class Stopping:
+    """Lets a model encode some batches of images, then stops it; counts what it encoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, model: type) -> None:
+        self.allowed: float = float("inf")
+        self.images: list[int] = []
+        self.sounds: list[int] = []
+        self.error: type[BaseException] = StopError
+        encode_image, encode_audio = model.encode_image, model.encode_audio
+
+        def image(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+            if len(images) > 1:  # a single one is the fingerprint
+                if len(self.images) >= self.allowed:
+                    raise self.error
+                self.images.append(len(images))
+            return encode_image(network, images)
+
+        def audio(network: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+            self.sounds.append(len(inputs))
+            return encode_audio(network, inputs)
+
+        monkeypatch.setattr(model, "encode_image", image)
+        monkeypatch.setattr(model, "encode_audio", audio)
+
+
+@pytest.fixture
+def loudness(monkeypatch: pytest.MonkeyPatch) -> Stopping:
+    return Stopping(monkeypatch, Loudness)
+
+
+def same(found: Path, wanted: Path) -> None:
+    pd.testing.assert_frame_equal(records(found), records(wanted))
+
+
+@pytest.mark.parametrize("error", [StopError, KeyboardInterrupt])
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_stopped_run_goes_on(
+    vggss_folder: Path,
+    tmp_path: Path,
+    loudness: Stopping,
+    allowed: int,
+    error: type[BaseException],
+) -> None:
+    options = (*HEARS, *on(vggss_folder))
+    run(tmp_path / "whole", *options)
+    assert loudness.images == [2, 2, 2]
+    loudness.images.clear()
+    loudness.allowed, loudness.error = allowed, error
+    with pytest.raises((error, SystemExit)):
+        run(tmp_path / "run", *options)
+    assert not (tmp_path / "run" / RUN_FILE).exists()
+    loudness.allowed = np.inf
+    run(tmp_path / "run", *options)
+    assert loudness.images == [2, 2, 2], "an image was encoded twice, or never"
+    same(tmp_path / "run", tmp_path / "whole")
+    assert not (tmp_path / "run" / SHARDS_FOLDER).exists()
+
+
+def test_a_network_gives_the_same_bits_after_a_stop(
+    shared: Path,
+    tmp_path: Path,
+    seeded_checkpoint: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert callable(seeded_checkpoint)
+    options = (
+        *("model=lvs", f"model.weights={seeded_checkpoint('lvs')}", "threshold=fixed"),
+        *("data=is3", f"data.root={shared / 'data' / 'is3_mini'}", *DRAWS),
+        *("shard_seconds=0", "loader.batch_size=5"),
+    )
+    stopping = Stopping(monkeypatch, LVS)
+    run(tmp_path / "whole", *options)
+    whole = list(stopping.images)
+    stopping.images.clear()
+    stopping.allowed = 2
+    with pytest.raises(StopError):
+        run(tmp_path / "run", *options)
+    stopping.allowed = np.inf
+    run(tmp_path / "run", *options)
+    assert stopping.images == whole
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_only_the_sounds_that_are_needed_are_encoded_again(
+    vggss_folder: Path, tmp_path: Path, loudness: Stopping
+) -> None:
+    options = (*HEARS, *on(vggss_folder), "negatives=none", "~negatives.noise.draws")
+    options = tuple(o for o in options if "draws" not in o)
+    run(tmp_path / "whole", *options, "loader.audio_batch_size=1")
+    sounds = len(loudness.sounds)
+    loudness.allowed = 2 + len(loudness.images)
+    with pytest.raises(StopError):
+        run(tmp_path / "run", *options, "loader.audio_batch_size=1")
+    loudness.sounds.clear()
+    loudness.allowed = np.inf
+    run(tmp_path / "run", *options, "loader.audio_batch_size=1")
+    assert len(loudness.sounds) == sounds - 4
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["seed=1", "loader.batch_size=3"])
+def test_shards_of_other_records_are_not_used(
+    vggss_folder: Path, tmp_path: Path, loudness: Stopping, change: str
+) -> None:
+    options = (*HEARS, *on(vggss_folder))
+    run(tmp_path / "whole", *options, change)
+    loudness.images.clear()
+    loudness.allowed = 2
+    with pytest.raises(StopError):
+        run(tmp_path / "run", *options)
+    loudness.images.clear()
+    loudness.allowed = np.inf
+    run(tmp_path / "run", *options, change)
+    # another seed is another run; another batch size is not, and its batches are whole
+    assert loudness.images == ([2, 2, 2] if change == "seed=1" else [3])
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other"])
+def test_a_damaged_shard_is_done_again(
+    vggss_folder: Path,
+    tmp_path: Path,
+    loudness: Stopping,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = (*HEARS, *on(vggss_folder))
+    run(tmp_path / "whole", *options)
+    loudness.images.clear()
+    loudness.allowed = 2
+    with pytest.raises(StopError):
+        run(tmp_path / "run", *options)
+    shards = sorted((tmp_path / "run" / SHARDS_FOLDER).glob("*.parquet"))
+    assert len(shards) == 2
+    data = shards[0].read_bytes()
+    shards[0].write_bytes(
+        {"cut": data[: len(data) // 2], "empty": b"", "other": b"no parquet at all"}[damage]
+    )
+    loudness.images.clear()
+    loudness.allowed = np.inf
+    run(tmp_path / "run", *options)
+    assert loudness.images == [2, 2]
+    assert "a damaged shard" in caplog.text
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_run_stopped_between_its_last_shard_and_its_records(
+    vggss_folder: Path, tmp_path: Path, loudness: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*HEARS, *on(vggss_folder))
+    run(tmp_path / "whole", *options)
+    with monkeypatch.context() as patch:
+        patch.setattr("vssl.records.shards.Shards.join", _stop)
+        with pytest.raises(StopError):
+            run(tmp_path / "run", *options)
+    loudness.images.clear()
+    run(tmp_path / "run", *options)
+    assert loudness.images == []
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+def _stop(*_: object, **__: object) -> None:
+    raise StopError
+
+
+def test_baselines_go_on_too(
+    vggss_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vssl.models.baselines import Random
+
+    options = ("model=random", *on(vggss_folder))
+    run(tmp_path / "whole", *options)
+    localize, calls = Random.localize, []
+
+    def stopping(self: Random, batch: ImageBatch, audio: torch.Tensor) -> torch.Tensor:
+        calls.append(batch.sample_ids)
+        if len(calls) == 2:
+            raise StopError
+        return localize(self, batch, audio)
+
+    monkeypatch.setattr(Random, "localize", stopping)
+    with pytest.raises(StopError):
+        run(tmp_path / "run", *options)
+    run(tmp_path / "run", *options)
+    assert calls == [calls[0], calls[1], calls[1], calls[3]]
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_records_come_in_the_samples_order_whatever_the_shards(
+    vggss_folder: Path, tmp_path: Path, loudness: Stopping
+) -> None:
+    options = (*HEARS, *on(vggss_folder))
+    run(tmp_path / "whole", *options)
+    run(tmp_path / "one", *options, "shard_seconds=3600", "loader.batch_size=6")
+    same(tmp_path / "one", tmp_path / "whole")
+    groups = [
+        pq.ParquetFile(tmp_path / n / "records.parquet").num_row_groups for n in ("whole", "one")
+    ]
+    assert groups == [1, 1]

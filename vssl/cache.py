@@ -1,0 +1,208 @@
+"""Arrays kept on disk by content, so that what was decoded or encoded once is not again.
+
+A cache is a folder of immutable files, each written whole under a name of its own: any number of
+jobs, on any number of machines that share the folder, can read and write it without locks. A lost
+or damaged file costs time, never a number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import time
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+_log = logging.getLogger(__name__)
+_FLUSH_BYTES = 32 * 2**20
+_KEEP_FREE_BYTES = 2 * 2**30
+_ABANDONED_SECONDS = 3600
+
+Floats = npt.NDArray[np.float32]
+
+
+def content_key(data: bytes | memoryview) -> bytes:
+    """Key of some content: its sha256, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+class Shelf:
+    """Float32 arrays of one kind and one shape, by content key.
+
+    Args:
+        folder: its folder; None for a shelf that stays empty and takes nothing.
+        cache: the cache that bounds its size.
+    """
+
+    def __init__(self, folder: Path | None = None, cache: ArrayCache | None = None) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._rows: dict[bytes, tuple[int, int]] = {}
+        self._files: list[_File] = []
+        self._new: dict[bytes, Floats] = {}
+        if folder is not None and folder.is_dir():
+            for path in sorted(folder.glob("*.npy")):
+                self._open(path)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._rows
+
+    def get(self, key: bytes) -> Floats | None:
+        """A copy of the array of a key; None where there is none, or a damaged one."""
+        place = self._rows.get(key)
+        if place is None:
+            return None
+        file, row = self._files[place[0]], place[1]
+        value = np.array(file.rows[row]["value"])
+        if zlib.crc32(value.data) != file.rows[row]["check"]:
+            _log.warning("%s: a damaged cache file, its content is made anew", file.path)
+            del self._rows[key]
+            return None
+        file.touch()
+        return value
+
+    def put(self, keys: Sequence[bytes], values: Floats) -> None:
+        """Keep arrays `[M, ...]` for later runs; what is there already stays."""
+        if self._folder is None or values.dtype != np.float32:
+            return
+        for key, value in zip(keys, values, strict=True):
+            if key not in self._rows:
+                self._new.setdefault(key, np.array(value))
+        if sum(value.nbytes for value in self._new.values()) >= _FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was put. A cache that cannot be written is said once, and does no harm."""
+        rows, self._new = self._new, {}
+        if not rows or self._folder is None or self._cache is None:
+            return
+        shape = next(iter(rows.values())).shape
+        table = np.empty(len(rows), dtype=_row_type(shape))
+        for n, (key, value) in enumerate(rows.items()):
+            table[n] = (key, zlib.crc32(np.ascontiguousarray(value).data), value)
+        try:
+            if self._cache.make_room(table.nbytes, beside=self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                path = self._folder / f"{uuid.uuid4().hex}.npy"
+                partial = path.with_suffix(".partial")
+                try:
+                    with partial.open("wb") as file:
+                        np.save(file, table)
+                    partial.replace(path)
+                finally:
+                    partial.unlink(missing_ok=True)
+        except OSError as error:
+            self._cache.give_up(f"cannot be written ({error.strerror or error})")
+
+    def _open(self, path: Path) -> None:
+        """Take in a file; one that was cut short or is no table is removed."""
+        try:
+            rows = np.load(path, mmap_mode="r", allow_pickle=False)
+            if rows.ndim != 1 or rows.dtype.names != ("key", "check", "value"):
+                raise ValueError("not a table of this cache")
+        except FileNotFoundError:  # removed by another job
+            return
+        except (ValueError, EOFError, OSError) as error:
+            _log.warning("%s: a damaged cache file, its content is made anew (%s)", path, error)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return
+        self._files.append(_File(path, rows))
+        number = len(self._files) - 1
+        self._rows.update((row.tobytes(), (number, n)) for n, row in enumerate(rows["key"]))
+
+
+class ArrayCache:
+    """A folder of shelves, bounded in size: the shelves that were not used longest go first.
+
+    Args:
+        folder: its folder; None for no cache.
+        limit_bytes: most that all files together may take.
+    """
+
+    def __init__(self, folder: Path | None, *, limit_bytes: float = 0.0) -> None:
+        self.folder = folder if limit_bytes > 0 else None
+        self.limit_bytes = limit_bytes
+        self._given_up = False
+
+    def shelf(self, kind: str, *facts: object) -> Shelf:
+        """The shelf of a kind of arrays.
+
+        Args:
+            kind: what they are, a folder's name.
+            facts: everything besides their key that their values depend on.
+        """
+        if self.folder is None:
+            return Shelf()
+        name = hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
+        return Shelf(self.folder / kind / name, self)
+
+    def make_room(self, size: int, *, beside: Path) -> bool:
+        """Whether `size` bytes may be written, after what was not used longest was removed.
+
+        Args:
+            size: bytes to write.
+            beside: a shelf's folder that keeps its files: removing what this run needs helps none.
+        """
+        if self._given_up or self.folder is None:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(self.folder).free < size + _KEEP_FREE_BYTES:
+            self.give_up("has no room on its disk")
+            return False
+        files = [(path, stat) for path in self.folder.glob("*/*/*") if (stat := _stat(path))]
+        total = sum(stat.st_size for _, stat in files) + size
+        for path, stat in sorted(files, key=lambda each: each[1].st_mtime):
+            abandoned = path.suffix == ".partial" and _age(stat) > _ABANDONED_SECONDS
+            if abandoned or (total > self.limit_bytes and path.parent != beside):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                total -= stat.st_size
+        if total > self.limit_bytes:
+            self.give_up(f"is full (cache.gigabytes={self.limit_bytes / 1e9:g})")
+            return False
+        return True
+
+    def give_up(self, reason: str) -> None:
+        """Write no more in this process, and say why."""
+        if not self._given_up:
+            _log.warning("the cache %s %s; results do not depend on it", self.folder, reason)
+        self._given_up = True
+
+
+@dataclass
+class _File:
+    path: Path
+    rows: npt.NDArray[np.void]
+    touched: bool = field(default=False)
+
+    def touch(self) -> None:
+        """Mark as used, once."""
+        if not self.touched:
+            self.touched = True
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+
+def _row_type(shape: tuple[int, ...]) -> np.dtype[np.void]:
+    return np.dtype([("key", "V32"), ("check", "<u4"), ("value", "<f4", shape)])
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:  # removed by another job
+        return None
+
+
+def _age(stat: os.stat_result) -> float:
+    return time.time() - stat.st_mtime

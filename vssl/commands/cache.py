@@ -1,0 +1,128 @@
+"""The cache of a run: what is kept of decoded images and encoded inputs, and what it depends on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.cache import ArrayCache, Shelf, content_key
+from vssl.commands.build import released_settings
+from vssl.data.dataset import ImageShelves
+from vssl.errors import UsageError
+from vssl.frontends import FrontEnd
+from vssl.images import Transform
+from vssl.models.base import LocalizationModel
+from vssl.models.weights import WeightsReport
+from vssl.randomness import generator_for
+from vssl.types import SAMPLE_RATE, AudioClip
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunCache:
+    """Shelves of a run, and the fingerprint of its networks.
+
+    Attributes:
+        images: of images.
+        audio: of encoded audio inputs, by front end.
+        fingerprint: what the networks make of a fixed image and a fixed sound, as a hash: it
+            changes with weights, code and libraries.
+    """
+
+    images: ImageShelves
+    audio: Mapping[str, Shelf]
+    fingerprint: str
+
+
+def open_cache(
+    config: DictConfig,
+    *,
+    model: LocalizationModel,
+    frontends: Mapping[str, FrontEnd],
+    transform: Transform,
+    prior: WeightsReport | None,
+) -> RunCache:
+    """Open the shelves of a run.
+
+    Args:
+        config: with the groups `cache`, `model`, `prior` and `loader`.
+        model: the model on the CPU, not compiled yet.
+        frontends: front end by audio condition.
+        transform: the model's image transform.
+        prior: weights of the object prior; None without one.
+
+    Raises:
+        UsageError: for a size that is no number from 0.
+    """
+    size = config.cache.gigabytes
+    if not isinstance(size, int | float) or not size >= 0:
+        raise UsageError(f"Expected `cache.gigabytes` to be a number from 0, but got {size}.")
+    folder = config.cache.folder
+    cache = ArrayCache(folder and Path(folder).expanduser().absolute(), limit_bytes=size * 1e9)
+    libraries = torch.__version__, np.__version__
+    seen, machine = _plain(config.model.image), _machine(config)
+    looks = _image_fingerprint(model, transform) if model.compares else ""
+    hears = {name: _audio_fingerprint(model, each) for name, each in frontends.items()}
+    batch, audio_batch = config.loader.batch_size, config.loader.audio_batch_size
+    prior_seen = _plain(config.prior.image) if config.prior.get("image") else seen
+    return RunCache(
+        images=ImageShelves(
+            images=cache.shelf("images", seen, libraries),
+            prior_images=cache.shelf("images", prior_seen, libraries),
+            features=cache.shelf("image_features", seen, libraries, looks, machine, batch)
+            if looks else None,
+            object_maps=cache.shelf("object_maps", prior_seen, prior.sha256, machine, batch)
+            if prior else None,
+        ),
+        audio={
+            name: cache.shelf(
+                "audio_vectors", _plain(released_settings(config, name)), mark, machine, audio_batch
+            )
+            for name, mark in hears.items()
+            if mark
+        },
+        fingerprint=" ".join([looks, *hears.values()]),
+    )  # fmt: skip
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _machine(config: DictConfig) -> tuple[object, ...]:
+    """What changes the last digits of a network's output besides its weights."""
+    on_gpu = torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda")
+    device = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
+    options = config.model.channels_last, config.model.compile, str(config.trainer.precision)
+    return (torch.__version__, device, torch.get_num_threads(), *options)
+
+
+def _image_fingerprint(model: LocalizationModel, transform: Transform) -> str:
+    """Hash of what the model makes of a fixed image; empty when it takes none such."""
+    pixels = generator_for(0, "fingerprint", "image").random((3, 72, 96), dtype=np.float32)
+    return _mark("image", lambda: model.encode_image(transform(torch.from_numpy(pixels))[None]))
+
+
+def _audio_fingerprint(model: LocalizationModel, frontend: FrontEnd) -> str:
+    """Hash of what the model makes of a fixed sound through a front end; empty as above."""
+    noise = generator_for(0, "fingerprint", "audio").standard_normal(2 * SAMPLE_RATE)
+    clip = AudioClip(0.1 * noise.astype(np.float32)[None])
+    return _mark("sound", lambda: model.encode_audio(frontend(frontend.waveform(clip)[None])))
+
+
+def _mark(kind: str, encode: Callable[[], torch.Tensor]) -> str:
+    try:
+        with torch.inference_mode():
+            encoded = encode()
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        _log.info("encodings are not kept: the model takes no test %s (%s)", kind, error)
+        return ""
+    return content_key(encoded.float().contiguous().numpy().data).hex()

@@ -1,0 +1,166 @@
+"""Records on their way: shards of whole samples, from which a killed run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from vssl.negatives.plan import AudioPlan
+from vssl.records.files import SHARDS_FOLDER
+from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
+from vssl.records.store import AtomicParquetWriter, RecordsError, records_table
+from vssl.types import Sample
+
+_log = logging.getLogger(__name__)
+_GROUP_BYTES = 32 * 2**20
+_OPEN_SHARDS = 4
+
+
+class Shards:
+    """The shards of one run, in the folder `shards` beside its records.
+
+    A shard holds all rows of some samples and is written whole or not at all, under a name that no
+    other has: processes need not know of each other.
+
+    Args:
+        folder: the run's folder.
+        samples: the run's samples.
+        plan: its audio plan.
+        key: what its records depend on; shards with another key are of no use.
+    """
+
+    def __init__(self, folder: Path, samples: Sequence[Sample], plan: AudioPlan, key: str) -> None:
+        self._folder = folder / SHARDS_FOLDER
+        self._samples = samples
+        self._plan = plan
+        self._key = key
+        self._number = {sample.sample_id: n for n, sample in enumerate(samples)}
+
+    def recorded(self) -> list[int]:
+        """Positions of the samples that usable shards hold, in order."""
+        return sorted({number for _, numbers in self._usable() for number in numbers.tolist()})
+
+    def discard_unusable(self) -> None:
+        """Delete shards of other records, and damaged ones."""
+        kept = {path for path, _ in self._usable()}
+        if self._folder.is_dir():
+            for path in set(self._folder.iterdir()) - kept:
+                path.unlink(missing_ok=True)
+
+    def write(
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
+    ) -> None:
+        """Write a shard.
+
+        Args:
+            index: `[N]` positions of the samples.
+            maps: `[N, K, h, w]` similarity maps.
+            object_maps: `[N, h, w]` of the object prior; None where there is none.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{int(index[0]):06d}-{uuid.uuid4().hex[:12]}.parquet"
+        with AtomicParquetWriter(path, RECORDS, {"shard_of": self._key}) as writer:
+            writer.write(records_table(self._samples, self._plan, index, maps, object_maps))
+
+    def join(self, path: Path, provenance: Mapping[str, Any]) -> None:
+        """Join the shards into one records file, in the samples' order; then delete them.
+
+        Memory stays flat. Every row must be there, or nothing is written. A sample in two shards,
+        left by a process that outlived its run, is taken once.
+
+        Raises:
+            RecordsError: when a row is missing or unexpected.
+        """
+        pairings = self._plan.pairings
+        rows = len(pairings)
+        shards = self._usable()
+        owner = np.full(len(self._samples), -1)
+        place = np.zeros(len(self._samples), dtype=np.int64)
+        for number, (_, numbers) in enumerate(shards):
+            owner[numbers], place[numbers] = number, np.arange(len(numbers))
+        if (owner < 0).any():
+            missing = self._samples[int(np.flatnonzero(owner < 0)[0])].sample_id
+            raise RecordsError(
+                f"{path}: {(owner < 0).sum()} samples were never recorded, the first is {missing}."
+            )
+        opened = _Opened([shard for shard, _ in shards])
+        cuts = np.flatnonzero((np.diff(owner) != 0) | (np.diff(place) != 1)) + 1
+        with AtomicParquetWriter(path, RECORDS, dict(provenance)) as writer:
+            held: list[pa.Table] = []
+            for numbers in np.split(np.arange(len(self._samples)), cuts):
+                first = int(place[numbers[0]])
+                table = opened.table(int(owner[numbers[0]]))
+                table = table.slice(first * rows, len(numbers) * rows)
+                self._check_rows(path, table, numbers)
+                held.append(table)
+                if sum(each.nbytes for each in held) >= _GROUP_BYTES:
+                    writer.write(pa.concat_tables(held).combine_chunks())
+                    held = []
+            if held:
+                writer.write(pa.concat_tables(held).combine_chunks())
+        shutil.rmtree(self._folder)
+
+    def _usable(self) -> list[tuple[Path, npt.NDArray[np.int64]]]:
+        """Shards of this run's records, with the positions of their samples."""
+        found = []
+        for path in sorted(self._folder.glob("*.parquet")):
+            with contextlib.suppress(FileNotFoundError):  # another process removes what is useless
+                numbers = self._numbers(path)
+                if numbers is not None:
+                    found.append((path, numbers))
+        return found
+
+    def _numbers(self, path: Path) -> npt.NDArray[np.int64] | None:
+        """Positions of a shard's samples, None for a shard of other records or a damaged one."""
+        try:
+            with pq.ParquetFile(path) as file:
+                metadata = file.schema_arrow.metadata or {}
+                if json.loads(metadata.get(METADATA_KEY, b"{}")).get("shard_of") != self._key:
+                    return None
+                ids = file.read(["sample_id"]).column(0).to_pylist()
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            _log.warning("%s: a damaged shard, its samples are done again (%s)", path, error)
+            return None
+        return np.array([self._number[i] for i in ids[:: len(self._plan.pairings)]], dtype=np.int64)
+
+    def _check_rows(self, path: Path, table: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
+        expected = [
+            (self._samples[n].sample_id, condition, draw)
+            for n in numbers.tolist()
+            for condition, draw in self._plan.pairings
+        ]
+        columns = [table.column(name).to_pylist() for name in RECORD_KEY]
+        for found, wanted in zip(zip(*columns, strict=True), expected, strict=True):
+            if found != wanted:
+                raise RecordsError(f"{path}: expected the row {wanted}, but got {found}.")
+
+
+class _Opened:
+    """Tables of the shards that were read last."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._tables: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def table(self, number: int) -> pa.Table:
+        if number not in self._tables:
+            self._tables[number] = pq.read_table(self._paths[number])
+            while len(self._tables) > _OPEN_SHARDS:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(number)
+        return self._tables[number]
