@@ -36,6 +36,7 @@ def main() -> None:
     common = [f"data={arguments.data}", f"data.root={Path(arguments.root).absolute()}"]
     common += [f"paths.weights={Path(arguments.weights).absolute()}", "threshold=fixed"]
     common += ["negatives.noise.draws=2", "negatives.offscreen.draws=2", "logger=none"]
+    common += ["model.channels_last=false", "cache=off"]
     print("| model | option | largest difference | mean difference | time |")
     print("| --- | --- | ---: | ---: | ---: |")
     for model in arguments.models.split(","):

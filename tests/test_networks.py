@@ -147,13 +147,13 @@ class TestMemoryFormat:
         vggss_folder: Path,
         tmp_path: Path,
     ) -> None:
-        run(tmp_path / "plain", *chosen, *of(vggss_folder))
-        run(tmp_path / "last", *chosen, *of(vggss_folder), "model.channels_last=true")
+        run(tmp_path / "plain", *chosen, *of(vggss_folder), "model.channels_last=false")
+        run(tmp_path / "last", *chosen, *of(vggss_folder))
         one, two = (maps_of(tmp_path / name) for name in ("plain", "last"))
         np.testing.assert_allclose(one, two, rtol=0, atol=1e-5)
 
     def test_weights_are_laid_out_so(self, small: tuple[str, ...]) -> None:
-        network, _ = build_model(composed(*small, "model.channels_last=true"))
+        network, _ = build_model(composed(*small))
         weight = network.get_submodule("image.second").weight
         assert isinstance(weight, torch.Tensor)
         assert weight.is_contiguous(memory_format=torch.channels_last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TypedDict
 
 import torch
 from hydra.utils import instantiate
@@ -138,6 +139,30 @@ def build_trainer(
         enable_model_summary=False,
     )
     return trainer
+
+
+class LoaderOptions(TypedDict):
+    """Options of the data loaders; no workers given leaves their number to the machine."""
+
+    batch_size: int
+    audio_batch_size: int
+    num_workers: int | None
+
+
+def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
+    """Batch sizes and workers; sizes that are not set follow from the machine.
+
+    8 at once were the fastest on two CPU cores, with 4 to 32 tried (`benchmarks/run.py`); a GPU
+    wants more to be busy.
+    """
+    default = 64 if on_gpu else 8
+    loader = config.loader
+    images, sounds = loader.batch_size, loader.audio_batch_size
+    return {
+        "batch_size": default if images is None else images,
+        "audio_batch_size": default if sounds is None else sounds,
+        "num_workers": loader.num_workers,
+    }
 
 
 def build_transforms(config: DictConfig) -> tuple[Transform, Transform | None]:

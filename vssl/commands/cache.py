@@ -13,7 +13,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.cache import ArrayCache, Shelf, content_key
-from vssl.commands.build import released_settings
+from vssl.commands import build
+from vssl.commands.networks import channels_last, on_gpu
 from vssl.data.dataset import ImageShelves
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -44,6 +45,7 @@ class RunCache:
 
 def open_cache(
     config: DictConfig,
+    loader: build.LoaderOptions,
     *,
     model: LocalizationModel,
     frontends: Mapping[str, FrontEnd],
@@ -53,7 +55,8 @@ def open_cache(
     """Open the shelves of a run.
 
     Args:
-        config: with the groups `cache`, `model`, `prior` and `loader`.
+        config: with the groups `cache`, `model`, `prior` and `trainer`.
+        loader: batch sizes, as `loader_options` gives them.
         model: the model on the CPU, not compiled yet.
         frontends: front end by audio condition.
         transform: the model's image transform.
@@ -71,7 +74,11 @@ def open_cache(
     seen, machine = _plain(config.model.image), _machine(config)
     looks = _image_fingerprint(model, transform) if model.compares else ""
     hears = {name: _audio_fingerprint(model, each) for name, each in frontends.items()}
-    batch, audio_batch = config.loader.batch_size, config.loader.audio_batch_size
+    batch, audio_batch = loader["batch_size"], loader["audio_batch_size"]
+
+    def heard(name: str) -> Any:
+        return _plain(build.released_settings(config, name))
+
     prior_seen = _plain(config.prior.image) if config.prior.get("image") else seen
     return RunCache(
         images=ImageShelves(
@@ -83,9 +90,7 @@ def open_cache(
             if prior else None,
         ),
         audio={
-            name: cache.shelf(
-                "audio_vectors", _plain(released_settings(config, name)), mark, machine, audio_batch
-            )
+            name: cache.shelf("audio_vectors", heard(name), mark, machine, audio_batch)
             for name, mark in hears.items()
             if mark
         },
@@ -99,9 +104,10 @@ def _plain(node: DictConfig) -> Any:
 
 def _machine(config: DictConfig) -> tuple[object, ...]:
     """What changes the last digits of a network's output besides its weights."""
-    on_gpu = torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda")
-    device = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
-    options = config.model.channels_last, config.model.compile, str(config.trainer.precision)
+    device = torch.backends.cpu.get_cpu_capability()
+    if on_gpu(config) and torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    options = channels_last(config), config.model.compile, str(config.trainer.precision)
     return (torch.__version__, device, torch.get_num_threads(), *options)
 
 

@@ -51,8 +51,9 @@ def make_records(
     transform, prior_transform = build.build_transforms(config)
     model, report = networks.build_model(config)
     prior, prior_report = networks.build_prior(config, model)
+    loader = build.loader_options(config, on_gpu=networks.on_gpu(config))
     cache = open_cache(
-        config, model=model, frontends=frontends, transform=transform, prior=prior_report
+        config, loader, model=model, frontends=frontends, transform=transform, prior=prior_report
     )
     networks.compile_model(config, model)
     data = build.build_reader(config).check()
@@ -106,7 +107,7 @@ def make_records(
         image_shelves=cache.images,
         audio_shelves=cache.audio,
         wanted=wanted,
-        **config.loader,
+        **loader,
     )
     loaders = ["sounds", "images"] if datamodule.hears else ["images"]
     callbacks: list[Callback] = [

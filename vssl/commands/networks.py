@@ -34,8 +34,7 @@ def check_network_options(config: DictConfig) -> None:
     """
     precision = str(config.trainer.precision)
     check_choice(precision, PRECISIONS, name="model.precision")
-    accelerator = config.trainer.accelerator
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
+    on_cpu = not on_gpu(config)
     if precision == "16-mixed" and on_cpu:
         raise UsageError("model.precision=16-mixed needs a GPU. On a CPU, use bf16-mixed.")
     compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
@@ -46,6 +45,22 @@ def check_network_options(config: DictConfig) -> None:
         )
     weights_path(config)
     prior_weights_path(config)
+
+
+def channels_last(config: DictConfig) -> bool:
+    """Whether convolutions keep channels last; where unset, but for the released protocol.
+
+    Its numbers are those of channels first, and near a threshold a rounding can move one.
+    """
+    if config.model.channels_last is None:
+        return str(config.protocol.name) != "released"
+    return bool(config.model.channels_last)
+
+
+def on_gpu(config: DictConfig) -> bool:
+    """Whether the networks run on a GPU."""
+    accelerator = config.trainer.accelerator
+    return accelerator != "cpu" and (accelerator != "auto" or torch.cuda.is_available())
 
 
 def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | None]:
@@ -67,8 +82,10 @@ def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | 
     report = None
     if weights is not None:
         report = load_weights(network, weights, sha256=config.model.sha256)
-    if config.model.channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if channels_last(config):
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval(), report
 
 

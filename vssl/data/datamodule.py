@@ -142,7 +142,8 @@ class LocalizationDataModule(pl.LightningDataModule):
             )
             for number in batch
         ]  # fmt: skip
-        return np.unique(self.plan.index[done]).tolist()
+        heard: list[int] = np.unique(self.plan.index[done]).tolist()
+        return heard
 
     def _loader(
         self,
