@@ -23,10 +23,12 @@ from vssl.commands.identity import (
 from vssl.commands.run_folder import (
     alone_in,
     finished_run,
+    is_first_process,
     write_run_file,
 )
 from vssl.commands.sweep import SweepTable
 from vssl.errors import UsageError
+from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.Dat
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
 
+    show_progress(_draws_progress(config))
     _refuse_distributed_sweep(config)
     check_protocol(config)
     check_subsets(config)
@@ -97,6 +100,12 @@ def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.Dat
             log_summary(loggers, summary, config={**identity(config), **scoring(config)})
         write_run_file(config, folder, identity_hash)
     return announce(folder, quiet=quiet or is_multirun())
+
+
+def _draws_progress(config: DictConfig) -> bool:
+    """Whether bars are wanted, and this process is the only one that would draw them."""
+    alone = not is_multirun() or str(HydraConfig.get().launcher._target_).endswith("BasicLauncher")
+    return bool(config.trainer.enable_progress_bar) and is_first_process() and alone
 
 
 def _check_calibration(config: DictConfig) -> None:

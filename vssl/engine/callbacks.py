@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import ProgressBar
 
 from vssl.engine.module import LocalizationModule
 from vssl.negatives.plan import AudioPlan
+from vssl.progress import progress_bar, show_progress
 from vssl.records.schema import RECORDS
 from vssl.records.store import AtomicParquetWriter, merge_shards, records_table
 from vssl.types import Sample
@@ -87,18 +89,22 @@ class RecordWriter(pl.Callback):
             self._writer.write(records_table(self._samples, self._plan, *collector.take()))
 
 
-class NamedProgressBar(TQDMProgressBar):
-    """Lightning's progress bar, with "Sounds" and "Images" in place of loader numbers.
+class LoaderProgress(ProgressBar):
+    """A bar for each loader in turn, which counts sounds or images and not batches.
 
     Args:
-        name: model under test.
-        loaders: what each loader holds.
+        loaders: what each loader holds, and how many of it.
     """
 
-    def __init__(self, name: str, loaders: Sequence[str]) -> None:
+    def __init__(self, loaders: Mapping[str, int]) -> None:
         super().__init__()
-        self._name = name
-        self._loaders = loaders
+        self._loaders = list(loaders.items())
+        self._bar = ExitStack()
+        self._advance: Callable[[int], None] = lambda count: None
+
+    def disable(self) -> None:
+        """Draw nothing: in processes but the first."""
+        show_progress(False)
 
     def on_test_batch_start(
         self,
@@ -108,10 +114,35 @@ class NamedProgressBar(TQDMProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Start the bar of a loader."""
-        super().on_test_batch_start(trainer, pl_module, batch, batch_idx, dataloader_idx)
+        """Open the bar of a loader."""
         if batch_idx == 0:
-            self.test_progress_bar.set_description(f"{self._name}: {self._loaders[dataloader_idx]}")
+            self._bar.close()
+            name, count = self._loaders[dataloader_idx]
+            of_process = -(-count // trainer.world_size)
+            self._advance = self._bar.enter_context(progress_bar(name, of_process))
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count a batch."""
+        parts = batch if isinstance(batch, list) else [batch]
+        self._advance(sum(len(part.index) for part in parts))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the last bar."""
+        self._bar.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar of a run that fails or is interrupted."""
+        self._bar.close()
 
 
 def _collector(module: pl.LightningModule) -> Any:

@@ -112,7 +112,8 @@ def threshold_curves(
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
         return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
 
-    found = list(in_threads(work, sample_chunks(run / RECORDS_FILE, _COLUMNS)))
+    path = run / RECORDS_FILE
+    found = list(in_threads(work, path, _COLUMNS, description="threshold curves"))
     means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
     types = [name for metric, name in means if metric == "pia"]
     # [N, D, T]: within a draw over samples, then over draws
