@@ -82,7 +82,7 @@ class _RateColumn(ProgressColumn):
     """Items per second, or seconds per item where that is slow."""
 
     def render(self, task: Task) -> Text:
-        rate = task.speed
+        rate = task.speed or task.completed / (task.elapsed or 1.0)
         if not rate:
             return Text("-/s", style="progress.data.speed")
         text = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
