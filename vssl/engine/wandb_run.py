@@ -167,12 +167,15 @@ class WandbRun(Logger):
         run, self._run, self._failed = self._run, None, True
         if run is None:
             return
+        reason = _unreachable(run.settings.base_url) if self._online else ""
         try:
             self._within(_FINISH_SECONDS + 5, lambda: run.finish(exit_code=int(failed)))
         except Exception as error:
+            reason = reason or _reason(error)
+        if reason:
             _log.warning(
-                "wandb: the run could not be finished (%s); `wandb sync %s` sends what is missing",
-                _reason(error), run.settings.sync_dir,
+                "wandb: the end of the run may be missing, %s; `wandb sync %s` sends it",
+                reason, run.settings.sync_dir,
             )  # fmt: skip
 
     def _fits(self, key: str, size: int) -> bool:
@@ -240,6 +243,8 @@ class WandbRun(Logger):
             save_code=False,
             disable_git=True,
             disable_job_creation=True,
+            symlink=False,
+            x_save_requirements=False,  # run.json has the versions that matter
             x_stats_sampling_interval=_STATS_SECONDS,
         )
         return wandb.init(
@@ -258,7 +263,11 @@ def _hindrance() -> str:
 
     if not wandb.login(prompt=False, verify=False):
         return "there is no API key (`wandb login`, or WANDB_API_KEY)"
-    url = wandb.setup().settings.base_url
+    return _unreachable(wandb.setup().settings.base_url)
+
+
+def _unreachable(url: str) -> str:
+    """Why there is no answer from a server; empty where there is one."""
     try:
         _result_within(_PREFLIGHT_SECONDS, lambda: _ask(url))
     except (OSError, ValueError) as error:  # TimeoutError is an OSError; ValueError: no such URL

@@ -105,7 +105,7 @@ def draw_gallery(
             axes.set_title(_heard(row["audio_condition"], folder, rows), fontsize=9)
             _draw_map(axes, image, row, facts, threshold)
         path = output / f"{number}.jpg"
-        figure.tight_layout()
+        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.1, top=0.82, wspace=0.08)
         figure.savefig(path, pil_kwargs={"quality": 85})
         drawn.append((path, f"{sample_id}: {rows.iloc[0]['category']}"))
     return drawn
