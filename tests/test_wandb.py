@@ -23,7 +23,9 @@ from google.protobuf import text_format
 from PIL import Image
 
 from tests.running import command, records
+from vssl.errors import UsageError
 from vssl.records.aggregate import summary_key
+from vssl.reporting.dashboard import build_dashboard
 
 SMALL = (
     "model=audio_blind", "data=synthetic", "data.scenes=6", "loader.num_workers=0",
@@ -203,6 +205,59 @@ def test_distributions_curves_and_pictures(finished: Path, mirror: Logged) -> No
 @pytest.mark.slow
 def test_a_run_takes_little_room(mirror: Logged) -> None:
     assert bytes_below(mirror.folder) < 2**20
+
+
+@pytest.mark.slow
+def test_every_panel_of_the_dashboard_shows_what_runs_log(tmp_path: Path, mirror: Logged) -> None:
+    written = command(
+        "vssl-dashboard", "--entity", "me", "--project", "mine", "--output", "made/board.json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    board = json.loads((tmp_path / "made" / "board.json").read_text())
+    assert (board["entity"], board["project"]) == ("me", "mine")
+    sections = board["spec"]["section"]["panelBankConfig"]["sections"]
+    assert [section["name"] for section in sections] == [
+        "F_LOC by model", "Do map maxima tell positives from negatives?", "Threshold curves",
+        "Gallery", "By class",
+    ]  # fmt: skip
+    values, kinds = mirror.values, set()
+    for panel in (panel for section in sections for panel in section["panels"]):
+        kinds.add(panel["viewType"])
+        config = panel["config"]
+        if panel["viewType"] == "Bar Chart":
+            assert config["metrics"]
+            assert set(config["metrics"]) <= set(values)
+            assert config["groupBy"] == "run.value.model"
+            assert "model" in mirror.config["run"]
+        elif panel["viewType"] == "Vega2":
+            assert '"threshold_curves"' in json.dumps(config["userQuery"])
+            columns = set(mirror.table("threshold_curves").columns)
+            assert set(config["fieldSettings"].values()) <= columns
+        elif panel["viewType"] == "Media Browser":
+            assert config["mediaKeys"] == ["gallery"]
+            assert "gallery" in values
+        else:
+            assert '"per_class"' in json.dumps(config)
+            assert "per_class" in values
+    assert kinds == {"Bar Chart", "Vega2", "Media Browser", "Weave"}
+
+
+def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as absent:
+        absent.setitem(sys.modules, "wandb_workspaces", None)
+        with pytest.raises(UsageError, match=r"pip install 'vssl\[dashboard\]'"):
+            build_dashboard("me", "mine")
+    for name in [n for n in os.environ if n.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    refused = command("vssl-dashboard", "--entity", "me", "--save", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "error: --save: there is no API key" in refused.stderr
+    assert not list(tmp_path.glob("*.json"))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from vssl.records.files import RECORDS_FILE, SUBSETS_FILE
+from vssl.reporting.dashboard import CLASSES, CURVES, GALLERY, MAXIMA, curve_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from vssl.engine.wandb_run import WandbRun
 
 _log = logging.getLogger(__name__)
-
-MAXIMA, GALLERY, CURVES, CLASSES = "map_maximum", "gallery", "threshold_curves", "per_class"
-"""Keys: `map_maximum/<audio condition>`, and one key each, with `.ogl` for object-guided maps."""
 
 CURVE_POINTS = 51
 CURVE_DRAWS = 1  # of each negative: a pass over all would take as long as scoring
@@ -56,11 +54,6 @@ def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> N
                     _log.warning("wandb: no %s (%s: %s)", name, type(error).__name__, error)
 
 
-def curve_column(metric: str, condition: str) -> str:
-    """Name of a curve: `ciou`, `f_loc`, `1-pia/<negative>`; higher is better for all."""
-    return f"1-pia/{condition}" if metric == "pia" else metric
-
-
 def _log_maxima(config: DictConfig, folder: Path, run: WandbRun) -> None:
     from vssl.records.maxima import maxima_histograms
 
@@ -92,8 +85,8 @@ def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
         )
         columns = {
             "threshold": curves.thresholds,
-            curve_column("ciou", ""): curves.ciou,
-            curve_column("f_loc", curves.condition): curves.f_loc,
+            curve_column("ciou"): curves.ciou,
+            curve_column("f_loc"): curves.f_loc,
             **{curve_column("pia", name): 1 - pia for name, pia in curves.pia.items()},
         }
         rows = [

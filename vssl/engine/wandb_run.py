@@ -214,7 +214,7 @@ class WandbRun(Logger):
         if self._offline or forced in ("offline", "dryrun"):
             self._run = self._init("offline")
             return
-        reason = _hindrance()
+        reason = server_hindrance()
         if not reason:
             try:
                 self._run = self._init("online")
@@ -257,7 +257,7 @@ class WandbRun(Logger):
         return _result_within(seconds, action) if self._online else action()
 
 
-def _hindrance() -> str:
+def server_hindrance() -> str:
     """Why a run cannot be online: no key, or no answer from the server; empty where it can."""
     import wandb
 
