@@ -22,7 +22,8 @@ import pytest
 from google.protobuf import text_format
 from PIL import Image
 
-from tests.running import command, records
+from tests.running import command, composed, records
+from vssl.engine.wandb_run import WandbRun
 from vssl.errors import UsageError
 from vssl.records.aggregate import summary_key
 from vssl.reporting.dashboard import build_dashboard
@@ -486,3 +487,22 @@ def test_each_run_of_a_process_is_a_run_of_its_own_within_its_budget(tmp_path: P
         assert len(found.run.tags[0]) == 64
     for key in ("large", "wide"):
         assert done.stderr.count(f"WARNING wandb: {key} is left out") == 2
+
+
+def test_what_cannot_be_mirrored_is_said_and_costs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run whose files are gone: every part fails, none raises."""
+    from vssl.commands.mirror import mirror_run
+
+    class Open(WandbRun):
+        is_open = True
+
+    run = Open(
+        project="p", name="n", group="g", job_type="j", tags=[], save_dir=str(tmp_path / "wandb")
+    )  # fmt: skip
+    with caplog.at_level("WARNING"):
+        mirror_run(composed(), tmp_path, [run])
+    for part in ("map_maximum", "gallery", "threshold_curves"):
+        assert f"wandb: no {part} (" in caplog.text
+    assert not (tmp_path / "wandb").exists()

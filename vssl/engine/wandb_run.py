@@ -37,7 +37,7 @@ class WandbRun(Logger):
 
     Offline, wandb writes a folder that `wandb sync` sends. Online falls back to that, within
     seconds, without a key or a server that answers. No fault of wandb or its server raises, and
-    none delays the run by more than about half a minute in all: it is logged, and the run goes on.
+    none delays the run by more than a minute in all: it is logged, and the run goes on.
 
     Args:
         project: wandb project.
