@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.errors import UsageError
+from vssl.progress import close_bars
 
 
 def run_app(
@@ -91,6 +92,7 @@ def quieten_libraries() -> None:
 
 
 def _fail(message: str, *, status: int = 1) -> None:
+    close_bars()
     Console(stderr=True, soft_wrap=True).print(Text("error: ", style="bold red") + Text(message))
     sys.exit(status)
 

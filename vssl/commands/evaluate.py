@@ -18,15 +18,18 @@ from vssl.commands.identity import (
     prior_facts,
     protocol_switches,
     register_resolvers,
+    run_names,
     scoring,
 )
 from vssl.commands.run_folder import (
     alone_in,
     finished_run,
+    is_first_process,
     write_run_file,
 )
 from vssl.commands.sweep import SweepTable
 from vssl.errors import UsageError
+from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
 
 if TYPE_CHECKING:
@@ -67,10 +70,12 @@ def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.Dat
 
     from vssl.commands.build import build_policies, check_protocol, check_subsets
     from vssl.commands.make_records import check_same_samples, make_records
+    from vssl.commands.mirror import mirror_run
     from vssl.commands.networks import check_network_options
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
 
+    show_progress(_draws_progress(config))
     _refuse_distributed_sweep(config)
     check_protocol(config)
     check_subsets(config)
@@ -87,16 +92,25 @@ def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.Dat
         if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
             _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
             return announce(folder, quiet=quiet or is_multirun())
-        with open_loggers([instantiate(each) for each in config.logger.values()]) as loggers:
+        known = {**identity(config), **scoring(config), "run": run_names(config)}
+        loggers = [instantiate(each) for each in config.logger.values()]
+        with open_loggers(loggers, config=known):
             if done is None:
                 if not make_records(config, folder, identity_hash, policies, loggers):
                     return None
             else:
                 _log.info("already evaluated, records are scored anew: %s", folder)
             summary = score_run(config, folder, policies)
-            log_summary(loggers, summary, config={**identity(config), **scoring(config)})
-        write_run_file(config, folder, identity_hash)
+            write_run_file(config, folder, identity_hash)  # before what may fail, or be waited for
+            log_summary(loggers, summary, config=known)
+            mirror_run(config, folder, loggers)
     return announce(folder, quiet=quiet or is_multirun())
+
+
+def _draws_progress(config: DictConfig) -> bool:
+    """Whether bars are wanted, and this process is the only one that would draw them."""
+    alone = not is_multirun() or str(HydraConfig.get().launcher._target_).endswith("BasicLauncher")
+    return bool(config.trainer.enable_progress_bar) and is_first_process() and alone
 
 
 def _check_calibration(config: DictConfig) -> None:

@@ -145,6 +145,28 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
     return str(relative if mode == "relative" else Path(_root_.output_root).expanduser() / relative)
 
 
+def run_names(config: DictConfig) -> dict[str, str]:
+    """A run's parts by the names that users filter runs by."""
+    return {
+        "model": str(config.model.name),
+        "data": str(config.data.name),
+        "negatives": negatives_name(config),
+        "protocol": protocol_name(config),
+        "prior": str(config.prior.name),
+    }
+
+
+def run_group(*, _root_: DictConfig) -> str:
+    """Group of a run in wandb: its sweep, or else its data and protocol. A resolver."""
+    return str(_root_.sweep_id or f"{_root_.data.name}-{_root_.protocol.name}")
+
+
+def run_tags(*, _root_: DictConfig) -> list[str]:
+    """Tags of a run in wandb: its parts, but for a prior that is not there. A resolver."""
+    return [name for part, name in run_names(_root_).items() if (part, name) != ("prior", "none")]
+
+
 def register_resolvers() -> None:
-    """Make `${run_folder:}` known to OmegaConf."""
-    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+    """Make `${run_folder:}`, `${run_group:}` and `${run_tags:}` known to OmegaConf."""
+    for resolver in (run_folder, run_group, run_tags):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

@@ -18,7 +18,7 @@ from vssl.commands.provenance import map_facts, run_facts
 from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import CheckedData
 from vssl.data.datamodule import LocalizationDataModule
-from vssl.engine.callbacks import NamedProgressBar, RecordWriter
+from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
@@ -120,7 +120,7 @@ def make_records(
         )
     ]
     if config.trainer.enable_progress_bar:
-        callbacks.append(NamedProgressBar(config.model.name, loaders))
+        callbacks.append(LoaderProgress(loaders))
     trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
     _log.info(
         "%s on %s: %d images, %d distinct sounds, %s",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -14,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from rich.progress import track
-
 from vssl.audio import AudioFileError, check_audio
 from vssl.checks import check_choice
 from vssl.errors import UsageError
 from vssl.images import ImageFileError, check_image
+from vssl.progress import progress_bar
 from vssl.types import SAMPLE_RATE, Sample
 
 _log = logging.getLogger(__name__)
@@ -207,13 +205,15 @@ class DatasetReader(ABC):
         return problems
 
     def _check_files(self, samples: Sequence[Sample]) -> list[tuple[Sample, list[Problem], int]]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            results = pool.map(self._check_sample, samples)
-            bar = track(
-                results, f"Checking {self.name}", len(samples), transient=True,
-                disable=not sys.stderr.isatty() or len(samples) < 100,
-            )  # fmt: skip
-            return list(bar)
+        checked = []
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            progress_bar(f"checking {self.name}", len(samples)) as advance,
+        ):
+            for result in pool.map(self._check_sample, samples):
+                checked.append(result)
+                advance(1)
+        return checked
 
     def _check_sample(self, sample: Sample) -> tuple[Sample, list[Problem], int]:
         problems, rate = [], 0

@@ -22,6 +22,7 @@ from PIL import Image
 
 from vssl.data.synthetic_scenes import KINDS, draw_background, place_objects
 from vssl.data.synthetic_sounds import RATE, synthesize
+from vssl.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,14 @@ def generate(folder: Path, *, scenes: int = 240, seed: int = 0) -> None:
     _check_request(scenes, seed)
     for name in ("images", "audio_wav"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        written = pool.map(lambda number: list(_write_scene(folder, seed, number)), range(scenes))
-        entries = [entry for scene in written for entry in scene]
+    entries = []
+    with (
+        ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
+        progress_bar("drawing scenes", scenes) as advance,
+    ):
+        for written in pool.map(lambda n: list(_write_scene(folder, seed, n)), range(scenes)):
+            entries += written
+            advance(1)
     (folder / "IS3_annotation.json").write_text(json.dumps(entries, indent=1), encoding="utf-8")
 
 

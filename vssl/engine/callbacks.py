@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import ProgressBar
 
 from vssl.engine.module import LocalizationModule
+from vssl.progress import progress_bar, show_progress
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20
@@ -93,18 +94,22 @@ class RecordWriter(pl.Callback):
             self._shards.write(index[new], maps[new], seen)
 
 
-class NamedProgressBar(TQDMProgressBar):
-    """Lightning's progress bar, with "Sounds" and "Images" in place of loader numbers.
+class LoaderProgress(ProgressBar):
+    """A bar for each loader in turn, which counts sounds or images and not batches.
 
     Args:
-        name: model under test.
         loaders: what each loader holds.
     """
 
-    def __init__(self, name: str, loaders: Sequence[str]) -> None:
+    def __init__(self, loaders: Sequence[str]) -> None:
         super().__init__()
-        self._name = name
         self._loaders = loaders
+        self._bar = contextlib.ExitStack()
+        self._advance: Callable[[int], None] = lambda count: None
+
+    def disable(self) -> None:
+        """Draw nothing: in processes but the first."""
+        show_progress(False)
 
     def on_test_batch_start(
         self,
@@ -114,10 +119,35 @@ class NamedProgressBar(TQDMProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Start the bar of a loader."""
-        super().on_test_batch_start(trainer, pl_module, batch, batch_idx, dataloader_idx)
+        """Open the bar of a loader."""
         if batch_idx == 0:
-            self.test_progress_bar.set_description(f"{self._name}: {self._loaders[dataloader_idx]}")
+            self._bar.close()
+            batches = trainer.test_dataloaders[dataloader_idx].batch_sampler
+            bar = progress_bar(self._loaders[dataloader_idx], sum(map(len, batches)))
+            self._advance = self._bar.enter_context(bar)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count a batch."""
+        parts = batch if isinstance(batch, list) else [batch]
+        self._advance(sum(len(part.index) for part in parts))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the last bar."""
+        self._bar.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar of a run that fails or is interrupted."""
+        self._bar.close()
 
 
 def _collector(module: pl.LightningModule) -> Any:

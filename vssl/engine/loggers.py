@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pandas as pd
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger
 
+from vssl.engine.wandb_run import WandbRun
 from vssl.records.aggregate import summary_key
 
 
-class WandbRun(WandbLogger):
-    """Lightning's wandb logger, without the option that makes today's wandb print a warning."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._wandb_init.pop("anonymous", None)
-
-    def close(self, *, failed: bool) -> None:
-        """End the run on wandb's side, if it was ever begun."""
-        if self._experiment is not None:
-            self._experiment.finish(exit_code=int(failed))
-
-
 @contextmanager
-def open_loggers(loggers: Sequence[Logger]) -> Iterator[list[Logger]]:
+def open_loggers(loggers: Sequence[Logger], *, config: Mapping[str, Any]) -> Iterator[None]:
     """Close loggers when the run ends, also when it fails or is interrupted.
 
     wandb in particular: a run left open would swallow the next run of the same process.
 
     Args:
         loggers: Lightning loggers.
+        config: the run's configuration, which wandb shows from the beginning.
     """
     status = "failed"
-    try:
-        yield list(loggers)
-        status = "success"
-    finally:
+
+    def close(logger: Logger) -> None:
+        logger.finalize(status)
+        if isinstance(logger, WandbRun):
+            logger.close(failed=status != "success")
+
+    with ExitStack() as stack:  # closes all, also when one cannot be closed
         for logger in loggers:
-            logger.finalize(status)
+            stack.callback(close, logger)
             if isinstance(logger, WandbRun):
-                logger.close(failed=status != "success")
+                logger.log_hyperparams(dict(config))
+        yield
+        status = "success"
 
 
 def log_summary(
@@ -60,4 +54,3 @@ def log_summary(
     for logger in loggers:
         logger.log_hyperparams(dict(config))
         logger.log_metrics(values)
-        logger.save()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from vssl.progress import progress_bar
 from vssl.records.files import RECORDS_FILE
 from vssl.records.numbers import Number, numbers_of
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
@@ -62,11 +63,16 @@ def summarize(
     opened = opened or ScoredRun.of(run, scores)
     table, groups = opened.scores, opened.samples.image_groups
     bootstrap = ImageBootstrap(groups, resamples=resamples, seed=seed)
-    rows = [
-        {**part_facts(table, part), **number_row(number)}
-        for part in table.parts()
-        for number in numbers_of(table, part, metrics, bootstrap)
-    ]
+    rows: list[dict[str, Any]] = []
+    parts = list(table.parts())
+    with progress_bar("summary and intervals", len(parts)) as advance:
+        for part in parts:
+            of_part = part_facts(table, part)
+            rows += [
+                {**of_part, **number_row(number)}
+                for number in numbers_of(table, part, metrics, bootstrap)
+            ]
+            advance(1)
     if provenance.get("protocol_switches", {}).get("pooled_ciou") == "released":
         pooled = {"threshold_policy": POOLED, "threshold_source": POOLED_SOURCE}
         rows += [

@@ -13,6 +13,7 @@ from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
+from vssl.progress import progress_bar
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.numbers import Number, numbers_of
 from vssl.records.pooled import pooled_numbers
@@ -78,8 +79,12 @@ def effects(
     facts = read_provenance(base.run / RECORDS_FILE)
     reference: Mapping[tuple[str, ...], tuple[Number, float]] = {}
     rows: list[dict[str, Any]] = []
-    for run in runs:
-        found = _numbers(run, policies, samples, bootstrap)
+    measured = []
+    with progress_bar("effects and intervals", len(runs)) as advance:
+        for run in runs:
+            measured.append(_numbers(run, policies, samples, bootstrap))
+            advance(1)
+    for run, found in zip(runs, measured, strict=True):
         reference = reference or found
         for key, (number, threshold) in found.items():
             if key not in reference:

@@ -19,6 +19,7 @@ import torch
 
 from vssl.maps import consensus_map
 from vssl.masks import PackedTruth
+from vssl.progress import progress_bar
 from vssl.types import POSITIVE
 
 Index = npt.NDArray[np.int64]
@@ -59,25 +60,37 @@ def sample_starts(rows: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.in
 
 
 def in_threads(
-    work: Callable[[pa.RecordBatch], Result], chunks: Iterator[pa.RecordBatch]
+    work: Callable[[pa.RecordBatch], Result],
+    path: Path,
+    columns: Sequence[str],
+    *,
+    description: str,
 ) -> Iterator[Result]:
-    """Do work on chunks in as many threads as torch would use; results come in order.
+    """Do work on a file's chunks in as many threads as torch would use; results come in order.
 
     Args:
         work: what to do; kernels and pyarrow release the GIL.
-        chunks: from `sample_chunks`; read a few ahead, never all.
+        path: records file, read a few chunks ahead, never whole.
+        columns: columns to read, see `sample_chunks`.
+        description: what the work is, for the progress bar, which counts records.
     """
     threads = torch.get_num_threads()
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[tuple[int, Future[Result]]] = deque()
     torch.set_num_threads(1)  # each thread is one already
     try:
-        with ThreadPoolExecutor(threads) as pool:
-            for chunk in chunks:
-                waiting.append(pool.submit(work, chunk))
+        with (
+            ThreadPoolExecutor(threads) as pool,
+            progress_bar(description, pq.read_metadata(path).num_rows) as advance,
+        ):
+            for chunk in sample_chunks(path, columns):
+                waiting.append((len(chunk), pool.submit(work, chunk)))
                 if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                    rows, future = waiting.popleft()
+                    yield future.result()
+                    advance(rows)
+            for rows, future in waiting:
+                yield future.result()
+                advance(rows)
     finally:
         torch.set_num_threads(threads)
 

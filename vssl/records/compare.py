@@ -20,6 +20,7 @@ import pandas as pd
 from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
 from vssl.metrics.sets import SetMetric
+from vssl.progress import progress_bar
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.numbers import Number, combined_numbers, nanmean, numbers_of
 from vssl.records.schema import NO_POLICY
@@ -249,20 +250,23 @@ def _p_values(
     stops = np.cumsum([len(middle) for middle in middles])[:-1]
     combined = {n.metric for n in first.numbers.values() if isinstance(n.metric, CombinedMetric)}
     far, tried = dict.fromkeys(tested, 0), 0
-    for signs in exchanges(first.images, permutations=permutations, seed=seed):
-        shifts = np.split(signs @ halves, stops, axis=1)
-        sides = []
-        for run, side in ((first, 1), (second, -1)):
-            found = {
-                key: replace(run.numbers[key], resampled=_mean(middle + side * shift))
-                for key, middle, shift in zip(keys, middles, shifts, strict=True)
-            }
-            numbers = [n for metric in combined for n in combined_numbers(metric, found)]
-            sides.append({**found, **{(n.metric.name, n.condition): n for n in numbers}})
-        for key, observed in tested.items():
-            difference = np.abs(sides[0][key].resampled - sides[1][key].resampled)
-            far[key] += int((~(difference < observed - _ROUNDING)).sum())
-        tried += len(signs)
+    total = min(2**first.images, permutations)
+    with progress_bar("permutation tests", total) as advance:
+        for signs in exchanges(first.images, permutations=permutations, seed=seed):
+            shifts = np.split(signs @ halves, stops, axis=1)
+            sides = []
+            for run, side in ((first, 1), (second, -1)):
+                found = {
+                    key: replace(run.numbers[key], resampled=_mean(middle + side * shift))
+                    for key, middle, shift in zip(keys, middles, shifts, strict=True)
+                }
+                numbers = [n for metric in combined for n in combined_numbers(metric, found)]
+                sides.append({**found, **{(n.metric.name, n.condition): n for n in numbers}})
+            for key, observed in tested.items():
+                difference = np.abs(sides[0][key].resampled - sides[1][key].resampled)
+                far[key] += int((~(difference < observed - _ROUNDING)).sum())
+            tried += len(signs)
+            advance(len(signs))
     own = 0 if tried == 2**first.images else 1
     return {key: (count + own) / (tried + own) for key, count in far.items()}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -84,6 +85,7 @@ def threshold_curves(
     points: int = 501,
     resamples: int = 1000,
     seed: int = 0,
+    draws: int | None = None,
 ) -> ThresholdCurves:
     """Metrics of a run at many thresholds, from one pass over its maps.
 
@@ -94,6 +96,7 @@ def threshold_curves(
         points: number of evenly spaced thresholds over the range of the maps.
         resamples: bootstrap resamples over images.
         seed: seed of the bootstrap.
+        draws: how many draws of each negative are looked at; None for all.
 
     Raises:
         RecordsError: when the records cannot be read.
@@ -110,9 +113,12 @@ def threshold_curves(
     holes = count_undefined_maps(run / RECORDS_FILE) > 0
 
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
+        if draws is not None:
+            rows = rows.filter(pc.less(rows.column("draw"), draws))
         return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
 
-    found = list(in_threads(work, sample_chunks(run / RECORDS_FILE, _COLUMNS)))
+    path = run / RECORDS_FILE
+    found = list(in_threads(work, path, _COLUMNS, description="threshold curves"))
     means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
     types = [name for metric, name in means if metric == "pia"]
     # [N, D, T]: within a draw over samples, then over draws

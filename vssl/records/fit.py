@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vssl.records.binarize import guided_maxima
-from vssl.records.chunks import in_threads, sample_chunks
+from vssl.records.chunks import in_threads
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
 from vssl.records.store import read_provenance
@@ -177,6 +177,6 @@ def _maxima(
         return found, rows.column("audio_condition").to_pylist()
 
     columns = ("audio_condition", *(MAP_COLUMNS if guided else _EXTREMES))
-    found = list(in_threads(of_negatives, sample_chunks(records, columns)))
+    found = list(in_threads(of_negatives, records, columns, description="fitting thresholds"))
     maxima = np.concatenate([np.empty(0), *(values for values, _ in found)])
     return maxima, np.array([name for _, names in found for name in names], dtype=str)

@@ -21,7 +21,7 @@ from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
 from vssl.metrics.fscore import harmonic_mean
 from vssl.metrics.pia import ImageArea
 from vssl.records.binarize import binarize_at, binarize_records
-from vssl.records.chunks import Chunk, in_threads, run_pairings, sample_chunks
+from vssl.records.chunks import Chunk, in_threads, run_pairings
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
 from vssl.records.numbers import NEGATIVE_TYPES
@@ -109,7 +109,9 @@ def released_lists(run: Path) -> Lists:
         names = rows.column("sample_id").take(pa.array(chunk.starts)).to_pylist()
         return names, dict(_chunk_lists(chunk, localization, constants))
 
-    names, found = zip(*in_threads(work, sample_chunks(path, _COLUMNS)), strict=True)
+    names, found = zip(
+        *in_threads(work, path, _COLUMNS, description="released metrics"), strict=True
+    )
     lists = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
     # a group is a name without what stands behind its last underscore (QUIRKS 43)
     groups = [name.rsplit("_", 1)[0] for chunk in names for name in chunk]

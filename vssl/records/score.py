@@ -28,7 +28,6 @@ from vssl.records.chunks import (
     in_threads,
     other_objects,
     run_pairings,
-    sample_chunks,
 )
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
@@ -88,7 +87,7 @@ def score_records(
     with AtomicParquetWriter(output, schema, provenance) as writer:
         if keep is not None and len(keep):
             writer.write(keep)
-        tables = in_threads(scorer, sample_chunks(path, _SCORED_COLUMNS))
+        tables = in_threads(scorer, path, _SCORED_COLUMNS, description="scoring")
         for table in _in_large_pieces(tables):
             writer.write(table)
 

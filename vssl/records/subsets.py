@@ -17,6 +17,7 @@ from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.pointing import PointingGame
+from vssl.progress import progress_bar
 from vssl.records.aggregate import FACTS, number_row, part_facts
 from vssl.records.files import RECORDS_FILE
 from vssl.records.numbers import numbers_of
@@ -75,8 +76,9 @@ def summarize_subsets(
     reported = [metric for metric in metrics if type(metric) in _METRICS]
     groups = np.array(samples.image_groups)
     rows: list[dict[str, Any]] = []
-    for kind in kinds:
-        for name, members in _subsets(kind, samples):
+    subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
+    with progress_bar("subsets and intervals", len(subsets)) as advance:
+        for kind, name, members in subsets:
             bootstrap = ImageBootstrap(list(groups[members]), resamples=resamples, seed=seed)
             subset = {"subset_kind": kind, "subset": name, **facts}
             rows += [
@@ -84,6 +86,7 @@ def summarize_subsets(
                 for part in table.parts()
                 for number in numbers_of(table, part, reported, bootstrap, rows=members)
             ]
+            advance(1)
     summary = pd.DataFrame(rows, columns=SUBSETS.names)
     with AtomicParquetWriter(output, SUBSETS, provenance) as writer:
         writer.write(pa.Table.from_pandas(summary, schema=SUBSETS, preserve_index=False))

@@ -47,7 +47,7 @@ def draw_comparison(
         thresholds: threshold of each run, None for no outline.
         sample_id: sample to draw; None takes the one with the ground truth of median size.
     """
-    chosen = sample_id or _median_sized(folders[0])
+    chosen = sample_id or _by_size(folders[0], [0.5])[0]
     runs = [(read_provenance(f / RECORDS_FILE), _rows(f, chosen)) for f in folders]
     conditions = list(dict.fromkeys(c for _, rows in runs for c in rows["audio_condition"]))
     image = _image(runs[0][1].iloc[0]["image_path"])
@@ -73,16 +73,55 @@ def draw_comparison(
     figure.savefig(path)
 
 
-def _median_sized(folder: Path) -> str:
-    """The sample whose ground truth has the median area."""
+def draw_gallery(
+    folder: Path, output: Path, *, threshold: float | None, shares: Sequence[float]
+) -> list[tuple[Path, str]]:
+    """Draw a few images under every audio condition, one JPEG file each.
+
+    As in `draw_comparison`, but with the audio conditions side by side.
+
+    Args:
+        folder: a run.
+        output: folder for the pictures.
+        threshold: what lies above it is outlined; None for no outline.
+        shares: which samples, as shares of all in ascending size of the ground truth.
+
+    Returns:
+        The pictures with their captions: sample and class.
+
+    Raises:
+        ImageFileError: when an image is no longer at hand.
+    """
+    facts = read_provenance(folder / RECORDS_FILE)
+    drawn = []
+    for number, sample_id in enumerate(_by_size(folder, shares)):
+        rows = _rows(folder, sample_id)
+        image = _image(rows.iloc[0]["image_path"])
+        figure = Figure(figsize=(1.9 * len(rows), 2.4), dpi=110)
+        grid = figure.subplots(1, len(rows), squeeze=False)
+        for axes, (_, row) in zip(grid[0], rows.iterrows(), strict=True):
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_title(_heard(row["audio_condition"], folder, rows), fontsize=9)
+            _draw_map(axes, image, row, facts, threshold)
+        path = output / f"{number}.jpg"
+        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.1, top=0.82, wspace=0.08)
+        figure.savefig(path, pil_kwargs={"quality": 85})
+        drawn.append((path, f"{sample_id}: {rows.iloc[0]['category']}"))
+    return drawn
+
+
+def _by_size(folder: Path, shares: Sequence[float]) -> list[str]:
+    """Samples at some shares of the way from the smallest ground truth to the largest."""
     columns = ["sample_id", "audio_condition", "boxes"]
     rows = pq.read_table(
         folder / RECORDS_FILE, columns=columns, filters=[("audio_condition", "=", "positive")]
     ).to_pandas()
     # int(): the product of two int16 sides overflows
     areas = [sum(int(b[2] - b[0]) * int(b[3] - b[1]) for b in boxes) for boxes in rows["boxes"]]
-    middle: str = rows["sample_id"].iloc[int(np.argsort(areas, kind="stable")[len(areas) // 2])]
-    return middle
+    order = np.argsort(areas, kind="stable")
+    places = dict.fromkeys(min(int(share * len(order)), len(order) - 1) for share in shares)
+    return [str(rows["sample_id"].iloc[int(order[place])]) for place in places]
 
 
 def _rows(folder: Path, sample_id: str) -> pd.DataFrame:

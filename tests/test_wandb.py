@@ -1,0 +1,508 @@
+"""What wandb keeps of a run, read back from its own files; and that it can harm no run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from google.protobuf import text_format
+from PIL import Image
+
+from tests.running import command, composed, records
+from vssl.engine.wandb_run import WandbRun
+from vssl.errors import UsageError
+from vssl.records.aggregate import summary_key
+from vssl.reporting.dashboard import build_dashboard
+
+SMALL = (
+    "model=audio_blind", "data=synthetic", "data.scenes=6", "loader.num_workers=0",
+    "negatives.noise.draws=2", "negatives.offscreen.draws=2",
+)  # fmt: skip
+KEY = "0123456789abcdef" * 2 + "01234567"
+
+
+class Logged:
+    """The content of a .wandb file, as `wandb leet inspect` prints it."""
+
+    def __init__(self, file: Path) -> None:
+        from wandb.proto.wandb_internal_pb2 import Record
+
+        shown = subprocess.run(
+            [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", str(file)],
+            capture_output=True, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+        texts = re.split(r"^# record .*$", shown, flags=re.MULTILINE)
+        self.records = [text_format.Parse(text, Record()) for text in texts if text.strip()]
+        self.folder = file.parent
+
+    def of(self, kind: str) -> list[Any]:
+        """Records of a kind."""
+        return [getattr(r, kind) for r in self.records if r.WhichOneof("record_type") == kind]
+
+    @property
+    def run(self) -> Any:
+        """The first record of the run."""
+        return self.of("run")[0]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, with later changes."""
+        updates = [u for r in self.of("run") for u in r.config.update]
+        updates += [u for c in self.of("config") for u in c.update]
+        return {u.key: json.loads(u.value_json) for u in updates}
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The last value of everything that was logged."""
+        found: dict[str, Any] = {}
+        for item in (item for history in self.of("history") for item in history.item):
+            *parents, last = item.nested_key or [item.key]
+            place = found
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = json.loads(item.value_json)
+        return found
+
+    @property
+    def exit_codes(self) -> list[int]:
+        """How the run ended."""
+        return [int(record.exit_code) for record in self.of("exit")]
+
+    def table(self, key: str) -> pd.DataFrame:
+        """A table's file."""
+        content = json.loads((self.folder / "files" / self.values[key]["path"]).read_text())
+        return pd.DataFrame(content["data"], columns=content["columns"])
+
+
+def logged(folder: Path) -> Logged:
+    """The only run that wandb keeps below a folder."""
+    (file,) = (folder / "wandb").glob("*run-*/run-*.wandb")
+    return Logged(file)
+
+
+def bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with the default loggers, in a process of its own."""
+    place = tmp_path_factory.mktemp("finished")
+    done = command("vssl-evaluate", *SMALL, "sweep_id=nightly", "output_dir=run", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return place / "run"
+
+
+@pytest.fixture(scope="module")
+def mirror(finished: Path) -> Logged:
+    return logged(finished)
+
+
+@pytest.mark.slow
+def test_runs_can_be_grouped_and_filtered(finished: Path, mirror: Logged) -> None:
+    assert mirror.folder.name.startswith("offline-run-")
+    assert mirror.run.project == "vssl"
+    assert mirror.run.display_name == "audio_blind-synthetic-corrected"
+    assert mirror.run.run_group == "nightly"
+    assert mirror.run.job_type == "evaluate"
+    assert list(mirror.run.tags) == ["audio_blind", "synthetic", "all", "corrected"]
+    config = mirror.config
+    known = json.loads((finished / "run.json").read_text())
+    assert {key: config[key] for key in known["identity"]} == known["identity"]
+    assert config["run"] == {
+        "model": "audio_blind", "data": "synthetic", "negatives": "all", "protocol": "corrected",
+        "prior": "none",
+    }  # fmt: skip
+    assert set(config["metrics"]) >= {"ciou", "f_loc"}
+    assert config["bootstrap"]["resamples"] == 1000
+    assert mirror.exit_codes == [0]
+
+
+@pytest.mark.slow
+def test_every_number_of_the_summary_is_there(finished: Path, mirror: Logged) -> None:
+    summary = pd.read_parquet(finished / "summary.parquet")
+    expected = {summary_key(row): row["value"] for row in summary.to_dict("records")}
+    assert len(expected) == len(summary)
+    values = mirror.values
+    for key, value in expected.items():
+        if pd.isna(value):
+            assert key not in values
+        else:
+            assert values[key] == pytest.approx(value, abs=1e-12), key
+    plain = {key for key, value in values.items() if isinstance(value, int | float)}
+    assert {f"live/{key}" for key in expected if key.endswith("positive/ciou/fixed")} <= plain
+    others = {key for key in plain if not key.startswith(("live/", "_")) and key != "epoch"}
+    assert others == {key for key, value in expected.items() if not pd.isna(value)}
+
+
+@pytest.mark.slow
+def test_the_table_by_class_is_that_of_the_subsets(finished: Path, mirror: Logged) -> None:
+    table = mirror.table("per_class").set_index(["class", "threshold_policy", "map_variant"])
+    subsets = pd.read_parquet(finished / "subsets.parquet")
+    subsets = subsets[subsets["subset_kind"] == "category"]
+    assert set(table.index.get_level_values(0)) == set(subsets["subset"])
+    assert set(table.index.get_level_values(1)) == {"fixed", "object_area", "universal_q3"}
+    compared = 0
+    for row in subsets.to_dict("records"):
+        place = (row["subset"], row["threshold_policy"], row["map_variant"])
+        if place not in table.index:
+            continue
+        found = table.loc[place, f"{row['condition']}/{row['metric']}"]
+        if pd.isna(row["value"]):
+            assert pd.isna(found)
+        else:
+            assert found == pytest.approx(row["value"], abs=1e-6)
+        if row["condition"] == "positive" and row["metric"] == "ciou":
+            assert table.loc[place, "n"] == row["n"]
+        compared += 1
+    assert compared > 100
+
+
+@pytest.mark.slow
+def test_distributions_curves_and_pictures(finished: Path, mirror: Logged) -> None:
+    found, values = records(finished), mirror.values
+    for condition, rows in found.groupby("audio_condition"):
+        histogram = values[f"map_maximum/{condition}"]
+        edges = np.array(histogram["bins"])
+        expected, _ = np.histogram(rows["similarity_max"].astype(float), bins=edges)
+        np.testing.assert_array_equal(histogram["values"], expected)
+        assert sum(histogram["values"]) == len(rows)
+
+    curves = mirror.table("threshold_curves")
+    summary = pd.read_parquet(finished / "summary.parquet")
+    named = ["1-pia/silence", "1-pia/noise", "1-pia/offscreen"]
+    assert list(curves.columns) == ["threshold", "ciou", "f_loc", *named]
+    # audio_blind's maps are the same in every draw, so the first draw's curve is everybody's
+    row = summary[(summary["metric"] == "ciou") & (summary["threshold_policy"] == "fixed")].iloc[0]
+    at = np.interp(0.5, curves["threshold"], curves["ciou"])
+    assert at == pytest.approx(row["value"], abs=0.02)
+    assert (curves["1-pia/silence"].diff().dropna() >= 0).all()
+
+    gallery = values["gallery"]
+    assert gallery["count"] == 3
+    for name, caption in zip(gallery["filenames"], gallery["captions"], strict=True):
+        with Image.open(mirror.folder / "files" / name) as picture:
+            assert picture.format == "JPEG"
+            assert picture.width > 3 * picture.height  # four sounds side by side
+        sample, category = caption.split(": ")
+        assert set(found.loc[found["sample_id"] == sample, "category"]) == {category}
+
+
+@pytest.mark.slow
+def test_a_run_takes_little_room(mirror: Logged) -> None:
+    assert bytes_below(mirror.folder) < 2**20
+
+
+@pytest.mark.slow
+def test_every_panel_of_the_dashboard_shows_what_runs_log(tmp_path: Path, mirror: Logged) -> None:
+    written = command(
+        "vssl-dashboard", "--entity", "me", "--project", "mine", "--output", "made/board.json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    board = json.loads((tmp_path / "made" / "board.json").read_text())
+    assert (board["entity"], board["project"]) == ("me", "mine")
+    sections = board["spec"]["section"]["panelBankConfig"]["sections"]
+    assert [section["name"] for section in sections] == [
+        "F_LOC by model", "Do map maxima tell positives from negatives?", "Threshold curves",
+        "Gallery", "By class",
+    ]  # fmt: skip
+    values, kinds = mirror.values, set()
+    for panel in (panel for section in sections for panel in section["panels"]):
+        kinds.add(panel["viewType"])
+        config = panel["config"]
+        if panel["viewType"] == "Bar Chart":
+            assert config["metrics"]
+            assert set(config["metrics"]) <= set(values)
+            assert config["groupBy"] == "run.value.model"
+            assert "model" in mirror.config["run"]
+        elif panel["viewType"] == "Vega2":
+            assert '"threshold_curves"' in json.dumps(config["userQuery"])
+            columns = set(mirror.table("threshold_curves").columns)
+            assert set(config["fieldSettings"].values()) <= columns
+        elif panel["viewType"] == "Media Browser":
+            assert config["mediaKeys"] == ["gallery"]
+            assert "gallery" in values
+        else:
+            assert '"per_class"' in json.dumps(config)
+            assert "per_class" in values
+    assert kinds == {"Bar Chart", "Vega2", "Media Browser", "Weave"}
+
+
+def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as absent:
+        absent.setitem(sys.modules, "wandb_workspaces", None)
+        with pytest.raises(UsageError, match=r"pip install 'vssl\[dashboard\]'"):
+            build_dashboard("me", "mine")
+    for name in [n for n in os.environ if n.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    refused = command("vssl-dashboard", "--entity", "me", "--save", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "error: --save: there is no API key" in refused.stderr
+    assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_is_recorded_as_failed(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("vssl-evaluate")), *SMALL, "loader.batch_size=1",
+            "negatives.noise.draws=3000", "output_dir=run",
+        ],
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        # a suite that runs in the background ignores interrupts, and its children would too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("run/wandb/*/run-*.wandb")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0, errors
+    assert logged(tmp_path / "run").exit_codes == [1]
+
+
+PRELUDE = """
+import json, logging, os, pathlib, subprocess, sys, time
+logging.basicConfig(stream=sys.stderr, level="INFO", format="%(levelname)s %(message)s")
+from vssl.engine import wandb_run
+from vssl.engine.loggers import open_loggers
+from vssl.engine.wandb_run import WandbRun
+def made(folder, **more):
+    return WandbRun(project="vssl", name="n", group="g", job_type="j", tags=["t" * 70],
+                    save_dir=folder, **more)
+"""
+
+
+def python(script: str, *arguments: str, cwd: Path, **environment: str) -> Any:
+    """Run a script that uses `WandbRun`; without the tests' own WANDB_MODE."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "NETRC"))}
+    return subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
+        env={**kept, "HOME": str(cwd), "NETRC": str(cwd / "netrc"), "WANDB_SILENT": "true",
+             **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_without_a_key_or_a_server_a_run_is_kept_offline(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as silent, socket.socket() as closed:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # takes connections and never answers
+        closed.bind(("127.0.0.1", 0))
+        cases = {
+            "keyless": ("", "http://127.0.0.1:9"),
+            "refused": (KEY, f"http://127.0.0.1:{closed.getsockname()[1]}"),
+            "nameless": (KEY, "http://nowhere.invalid"),
+            "silent": (KEY, f"http://127.0.0.1:{silent.getsockname()[1]}"),
+        }
+        done = python(
+            """
+            import wandb
+            for name, (key, url) in json.loads(sys.argv[1]).items():
+                wandb.teardown()
+                os.environ.update(WANDB_API_KEY=key, WANDB_BASE_URL=url)
+                if not key:
+                    del os.environ["WANDB_API_KEY"]
+                start = time.monotonic()
+                run = made(name, offline=False)
+                with open_loggers([run], config={"a": 1}):
+                    run.log_metrics({"m": 0.5})
+                print(name, time.monotonic() - start)
+            """,
+            json.dumps(cases), cwd=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seconds = dict(line.split() for line in done.stdout.splitlines())
+    assert set(seconds) == set(cases)
+    for name in cases:
+        assert float(seconds[name]) < 15, seconds  # 4 on an idle machine
+        (kept,) = (tmp_path / name / "wandb").glob("offline-run-*")
+        assert f"`wandb sync {name}/wandb/{kept.name}` sends it later" in done.stderr
+        found = logged(tmp_path / name)
+        assert (found.values["m"], found.exit_codes) == (0.5, [0])
+    reasons = re.findall(r"WARNING wandb: kept offline, (.*?);", done.stderr)
+    for reason, expected in zip(
+        reasons, ("no API key", "refused", "cannot be reached", "no answer in time"), strict=True
+    ):
+        assert expected in reason
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    """Takes a run as wandb's server would, and nothing after that."""
+
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers.get("content-length") or 0))
+            answer: dict[str, Any] = {"data": {}}
+            if b"upsertBucket" in asked:
+                project = {"id": "cA==", "name": "vssl", "entity": {"id": "ZQ==", "name": "e"}}
+                bucket = {"id": "cg==", "name": "r", "displayName": "n", "config": "{}"}
+                bucket |= {"description": "", "sweepName": None, "historyLineCount": 0}
+                found = {"bucket": {**bucket, "project": project}, "inserted": True}
+                answer = {"data": {"upsertBucket": found}}
+            if b"createRunFiles" in asked:
+                nothing = {"runID": "r", "uploadHeaders": [], "files": []}
+                answer = {"data": {"createRunFiles": nothing}}
+            content = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            if self.path == "/vanish":
+                threading.Thread(target=self.server.shutdown).start()
+                self.server.socket.close()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as serving:
+        serving.daemon_threads = True
+        thread = threading.Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        yield serving
+        serving.shutdown()
+
+
+@pytest.mark.slow
+def test_a_server_that_vanishes_neither_holds_nor_fails_a_run(
+    tmp_path: Path, server: ThreadingHTTPServer
+) -> None:
+    url = f"http://127.0.0.1:{server.server_port}"
+    done = python(
+        """
+        import urllib.request
+        wandb_run._CALL_SECONDS, wandb_run._FINISH_SECONDS = 2, 3
+        run = made("run", offline=False)
+        with open_loggers([run], config={"a": 1}):
+            run.log_metrics({"before": 1.0})
+            urllib.request.urlopen(sys.argv[1] + "/vanish").read()
+            start = time.monotonic()
+            run.log_metrics({"after": 2.0})
+            run.log_table("table", ["x"], [[1]])
+        print(time.monotonic() - start)
+        """,
+        url, cwd=tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=url,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 20
+    assert "wandb: nothing more is logged" in done.stderr
+    assert re.search(
+        r"the end of the run may be missing, .* `wandb sync run/wandb/run-", done.stderr
+    )
+    values = logged(tmp_path / "run").values
+    assert (values["before"], values["after"]) == (1.0, 2.0)
+
+
+@pytest.mark.slow
+def test_a_dead_service_and_a_full_disk_cost_only_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = python(
+        """
+        unwritable = made("file/run")
+        with open_loggers([unwritable], config={}):
+            unwritable.log_metrics({"m": 1.0})
+        run = made("run")
+        with open_loggers([run], config={}):
+            run.log_metrics({"m": 1.0})
+            for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+                pid, rest = path.parent.name, path.read_text().rsplit(")", 1)[1].split()
+                if int(rest[1]) == os.getpid():
+                    os.kill(int(pid), 9)
+            time.sleep(0.5)
+            for k in range(3):
+                run.log_metrics({"n": 1.0})
+                run.log_table("table", ["x"], [[1]])
+        print("went on")
+        """,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "went on" in done.stdout
+    assert done.stderr.count("WARNING wandb: nothing more is logged") >= 1
+
+
+@pytest.mark.slow
+def test_each_run_of_a_process_is_a_run_of_its_own_within_its_budget(tmp_path: Path) -> None:
+    done = python(
+        """
+        import numpy as np
+        for name in ("first", "second"):
+            run = made(name, media_bytes=1000)
+            try:
+                with open_loggers([run], config={"own": name}):
+                    run.save()
+                    run.log_metrics({name: 1.0})
+                    run.log_table("large", ["x"], [[0.123456789]] * 100)
+                    run.log_table("small", ["x"], [[1.0], [None], ["text"]])
+                    run.log_histogram("wide", np.zeros(300, np.int64), np.linspace(0, 1, 301))
+                    if name == "first":
+                        raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                print("interrupted")
+        """,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "interrupted\n"
+    runs = {name: logged(tmp_path / name) for name in ("first", "second")}
+    assert runs["first"].run.run_id != runs["second"].run.run_id
+    assert (runs["first"].exit_codes, runs["second"].exit_codes) == ([1], [0])
+    for name, other in (("first", "second"), ("second", "first")):
+        found = runs[name]
+        assert found.config["own"] == name
+        assert found.values[name] == 1
+        assert not {other, "large", "wide"} & set(found.values)
+        assert found.table("small")["x"].tolist() == [1.0, None, "text"]
+        assert len(found.run.tags[0]) == 64
+    for key in ("large", "wide"):
+        assert done.stderr.count(f"WARNING wandb: {key} is left out") == 2
+
+
+def test_what_cannot_be_mirrored_is_said_and_costs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run whose files are gone: every part fails, none raises."""
+    from vssl.commands.mirror import mirror_run
+
+    class Open(WandbRun):
+        is_open = True
+
+    run = Open(
+        project="p", name="n", group="g", job_type="j", tags=[], save_dir=str(tmp_path / "wandb")
+    )  # fmt: skip
+    with caplog.at_level("WARNING"):
+        mirror_run(composed(), tmp_path, [run])
+    for part in ("map_maximum", "gallery", "threshold_curves"):
+        assert f"wandb: no {part} (" in caplog.text
+    assert not (tmp_path / "wandb").exists()

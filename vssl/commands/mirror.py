@@ -1,0 +1,145 @@
+"""What wandb shows of a finished run besides its numbers: distributions, pictures and tables."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from vssl.records.files import RECORDS_FILE, SUBSETS_FILE
+from vssl.reporting.dashboard import CLASSES, CURVES, GALLERY, MAXIMA, curve_column
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pytorch_lightning.loggers import Logger
+
+    from vssl.engine.wandb_run import WandbRun
+
+_log = logging.getLogger(__name__)
+
+CURVE_POINTS = 51
+CURVE_DRAWS = 1  # of each negative: a pass over all would take as long as scoring
+GALLERY_SHARES = (0.1, 0.5, 0.9)
+"""Which samples are drawn: the same for all models, from small ground truth to large."""
+
+
+def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> None:
+    """Log distributions, pictures, threshold curves and the table by class to wandb.
+
+    Nothing is made where wandb is not among the loggers. What cannot be made is said, and costs
+    neither the rest nor the run.
+
+    Args:
+        config: the run's configuration.
+        folder: the finished run.
+        loggers: its open loggers.
+    """
+    from vssl.engine.wandb_run import WandbRun
+
+    parts: tuple[tuple[str, Callable[[DictConfig, Path, WandbRun], None]], ...] = (
+        # tables last: online, wandb asks the server for each
+        (MAXIMA, _log_maxima), (GALLERY, _log_gallery), (CURVES, _log_curves),
+        (CLASSES, _log_classes),
+    )  # fmt: skip
+    for run in loggers:
+        if isinstance(run, WandbRun) and run.is_open:
+            for name, log in parts:
+                try:
+                    log(config, folder, run)
+                except Exception as error:  # a mirror must not break what it shows
+                    _log.warning("wandb: no %s (%s: %s)", name, type(error).__name__, error)
+
+
+def _log_maxima(config: DictConfig, folder: Path, run: WandbRun) -> None:
+    from vssl.records.maxima import maxima_histograms
+
+    found = maxima_histograms(folder)
+    for condition, counts in found.counts.items():
+        run.log_histogram(f"{MAXIMA}/{condition}", counts, found.edges)
+
+
+def _log_gallery(config: DictConfig, folder: Path, run: WandbRun) -> None:
+    from vssl.reporting.figures import draw_gallery
+
+    threshold = _threshold(folder, str(config.overview.marked))
+    with tempfile.TemporaryDirectory() as place:
+        drawn = draw_gallery(folder, Path(place), threshold=threshold, shares=GALLERY_SHARES)
+        run.log_pictures(GALLERY, drawn)
+
+
+def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
+    from vssl.records.curves import threshold_curves
+    from vssl.records.localization import AUDIO_VISUAL, Localization
+    from vssl.records.store import read_provenance
+
+    facts = read_provenance(folder / RECORDS_FILE)
+    if len(facts["pairings"]) < 2:  # without negatives there is no F_LOC
+        return
+    for variant in Localization.of(facts).variants:
+        curves = threshold_curves(
+            folder, variant, points=CURVE_POINTS, resamples=0, draws=CURVE_DRAWS
+        )
+        columns = {
+            "threshold": curves.thresholds,
+            curve_column("ciou"): curves.ciou,
+            curve_column("f_loc"): curves.f_loc,
+            **{curve_column("pia", name): 1 - pia for name, pia in curves.pia.items()},
+        }
+        rows = [
+            [None if value != value else round(float(value), 6) for value in row]
+            for row in zip(*columns.values(), strict=True)
+        ]
+        key = CURVES if variant == AUDIO_VISUAL else f"{CURVES}.{variant}"
+        run.log_table(key, list(columns), rows)
+
+
+def _log_classes(config: DictConfig, folder: Path, run: WandbRun) -> None:
+    import pandas as pd
+
+    if not (folder / SUBSETS_FILE).is_file():
+        return
+    table = class_table(pd.read_parquet(folder / SUBSETS_FILE), list(config.overview.values()))
+    if len(table):
+        run.log_table(CLASSES, list(table.columns), table.to_numpy(dtype=object).tolist())
+
+
+def class_table(subsets: pd.DataFrame, policies: Sequence[str]) -> pd.DataFrame:
+    """Numbers by class, one row per class, threshold policy and map variant.
+
+    Args:
+        subsets: content of subsets.parquet.
+        policies: threshold policies to keep.
+
+    Returns:
+        Columns `class, threshold_policy, map_variant, n`, then `<condition>/<metric>`; None where
+        a number is undefined.
+    """
+    import pandas as pd
+
+    keys = ["subset", "threshold_policy", "map_variant"]
+    kept = subsets[
+        (subsets["subset_kind"] == "category") & subsets["threshold_policy"].isin(policies)
+    ]
+    names = kept["condition"] + "/" + kept["metric"]
+    wide = kept.assign(name=names).pivot(index=keys, columns="name", values="value")
+    wide = wide[list(dict.fromkeys(names))].round(6)
+    positives = kept[kept["condition"] == "positive"]
+    counts = positives.groupby(keys)["n"].max()
+    wide.insert(0, "n", counts.reindex(wide.index).fillna(0).astype(int))
+    table = wide.reset_index().rename(columns={"subset": "class"})
+    return table.astype(object).where(pd.notna(table), None)
+
+
+def _threshold(folder: Path, policy: str) -> float | None:
+    """The run's threshold under a policy; None where every map has its own, or none is there."""
+    import pandas as pd
+
+    from vssl.records.files import SUMMARY_FILE
+
+    summary: Any = pd.read_parquet(folder / SUMMARY_FILE)
+    found = summary.loc[summary["threshold_policy"] == policy, "threshold"].dropna()
+    return None if found.empty else float(found.iloc[0])

@@ -1,0 +1,133 @@
+"""Progress of long steps: bars on a terminal, nothing anywhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+_REFRESH_SECONDS = 0.25
+
+_enabled = True
+_open: Progress | None = None
+
+
+def show_progress(enabled: bool) -> None:
+    """Switch the bars of this process on or off; on is what it starts with."""
+    global _enabled
+    _enabled = enabled
+
+
+def close_bars() -> None:
+    """Take the open bars off the terminal, before a message that must stand alone."""
+    if _open is not None:
+        _open.stop()
+
+
+@contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with rate, remaining and elapsed time, gone when the step ends.
+
+    Nothing is drawn where stderr is no terminal or bars are switched off. Bars may be nested; log
+    lines appear above them. To be opened and advanced in the main thread: the bar has no thread of
+    its own, whose locks a forked loader process could inherit while they are held.
+
+    Args:
+        description: what is counted.
+        total: how many there are.
+
+    Yields:
+        A function to call with the number of items that were done since the last call.
+    """
+    if not _enabled or not _is_terminal():
+        yield lambda count: None
+        return
+    with _display() as display:
+        task = display.add_task(description, total=total)
+        display.refresh()
+        drawn, waiting = time.monotonic(), 0
+
+        def advance(count: int) -> None:
+            nonlocal drawn, waiting
+            waiting += count
+            now = time.monotonic()
+            if now - drawn >= _REFRESH_SECONDS:
+                display.advance(task, waiting)
+                display.refresh()
+                drawn, waiting = now, 0
+
+        try:
+            yield advance
+        finally:
+            display.remove_task(task)
+
+
+class _RateColumn(ProgressColumn):
+    """Items per second, or seconds per item where that is slow."""
+
+    def render(self, task: Task) -> Text:
+        rate = task.speed or task.completed / (task.elapsed or 1.0)
+        if not rate:
+            return Text("-/s", style="progress.data.speed")
+        text = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+        return Text(text, style="progress.data.speed")
+
+
+@contextmanager
+def _display() -> Iterator[Progress]:
+    """The display of the outermost bar, which inner ones share."""
+    global _open
+    if _open is not None:
+        yield _open
+        return
+    display = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left,"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+    )
+    with ExitStack() as stack:
+        direct = [h for h in _stream_handlers() if h.stream is sys.stderr]
+        stack.enter_context(display)
+        for handler in direct:  # what the display has put in place of stderr prints above the bar
+            stack.callback(handler.setStream, handler.stream)
+            handler.setStream(sys.stderr)
+        _open = display
+        try:
+            yield display
+        finally:
+            _open = None
+
+
+def _stream_handlers() -> Iterator[logging.StreamHandler[Any]]:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            yield handler
+
+
+def _is_terminal() -> bool:
+    console = Console(stderr=True)
+    return sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal

@@ -1,0 +1,97 @@
+"""The wandb dashboard of a project, as code: which panels show what runs log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vssl.errors import UsageError
+
+if TYPE_CHECKING:
+    from wandb_workspaces.workspaces import Workspace
+
+MAXIMA, GALLERY, CURVES, CLASSES = "map_maximum", "gallery", "threshold_curves", "per_class"
+"""Keys that runs log besides numbers: `map_maximum/<audio condition>`, and one key each.
+
+Curves of object-guided maps have `.ogl` behind the key.
+"""
+
+_NEGATIVES = ("silence", "noise", "offscreen")
+_UNIVERSAL = ("universal_q3", "universal_max", "universal_max10")
+_MAIN = _UNIVERSAL[0]
+
+
+def curve_column(metric: str, condition: str = "") -> str:
+    """Name of a curve: `ciou`, `f_loc`, `1-pia/<negative>`; higher is better for all."""
+    return f"1-pia/{condition}" if metric == "pia" else metric
+
+
+def build_dashboard(entity: str, project: str) -> Workspace:
+    """A workspace with F_LOC, separation, threshold curves, the gallery and the table by class.
+
+    Args:
+        entity: wandb user or team.
+        project: wandb project.
+
+    Raises:
+        UsageError: where wandb-workspaces is not installed.
+    """
+    try:
+        from wandb_workspaces.reports.v2 import MediaBrowser, WeavePanelSummaryTable
+        from wandb_workspaces.workspaces import Section, Workspace
+    except ImportError as error:
+        raise UsageError(
+            "vssl-dashboard needs wandb-workspaces: pip install 'vssl[dashboard]' (or"
+            " wandb-workspaces)."
+        ) from error
+
+    curves = [
+        ("F_LOC", curve_column("f_loc")),
+        ("cIoU of positives", curve_column("ciou")),
+        *((f"1 - pIA, {name}", curve_column("pia", name)) for name in _NEGATIVES),
+    ]
+    separation = [
+        ("AUROC (higher is better)", "auroc"),
+        ("average precision (higher is better)", "ap"),
+        ("FPR at 95 % TPR (lower is better)", "fpr95"),
+        ("overlap (lower is better)", "overlap"),
+    ]
+    sections = {
+        "F_LOC by model": [
+            *(_bars(f"F_LOC, {name}", [f"all/f_loc/{name}"]) for name in _UNIVERSAL),
+            _bars(f"F_LOC by negative, {_MAIN}", [f"{n}/f_loc/{_MAIN}" for n in _NEGATIVES]),
+            _bars(f"cIoU of positives, {_MAIN}", [f"positive/ciou/{_MAIN}"]),
+            _bars(f"pIA (lower is better), {_MAIN}", [f"{n}/pia/{_MAIN}" for n in _NEGATIVES]),
+        ],
+        "Do map maxima tell positives from negatives?": [
+            _bars(title, [f"{name}/{metric}/none" for name in (*_NEGATIVES, "all")])
+            for title, metric in separation
+        ],
+        "Threshold curves": [_curve(title, column) for title, column in curves],
+        "Gallery": [MediaBrowser(title="from small objects to large", media_keys=[GALLERY])],
+        "By class": [WeavePanelSummaryTable(table_name=CLASSES)],
+    }
+    return Workspace(
+        entity=entity,
+        project=project,
+        name="vssl",
+        sections=[
+            Section(name=name, panels=panels, is_open=True) for name, panels in sections.items()
+        ],
+    )
+
+
+def _bars(title: str, metrics: list[str]) -> Any:
+    from wandb_workspaces.reports.v2 import BarPlot, Config
+
+    return BarPlot(title=title, metrics=list(metrics), groupby=Config("run.model"))
+
+
+def _curve(title: str, column: str) -> Any:
+    from wandb_workspaces.reports.v2 import CustomChart
+
+    return CustomChart(
+        query={"summaryTable": {"tableKey": CURVES}},
+        chart_name="wandb/line/v0",
+        chart_fields={"x": "threshold", "y": column},
+        chart_strings={"title": title, "x-axis-title": "threshold", "y-axis-title": title},
+    )
