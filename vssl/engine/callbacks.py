@@ -122,7 +122,8 @@ class LoaderProgress(ProgressBar):
         """Open the bar of a loader."""
         if batch_idx == 0:
             self._bar.close()
-            batches = trainer.test_dataloaders[dataloader_idx].batch_sampler
+            loaders: Any = trainer.test_dataloaders
+            batches = loaders[dataloader_idx].batch_sampler
             bar = progress_bar(self._loaders[dataloader_idx], sum(map(len, batches)))
             self._advance = self._bar.enter_context(bar)
 
