@@ -1,66 +1,65 @@
 """Speed as ratios measured in one run: `python benchmarks/run.py` writes benchmarks/latest.json.
 
-Ratios, because seconds say more about the machine than about vssl. Networks have random weights:
-speed does not depend on them.
+Ratios, because seconds say more about the machine than about vssl; measure on an idle machine.
+Networks have random weights: speed does not depend on them. The test set is made: 1280 x 720 JPEGs
+and 10 s clips in the layout of VGG-SS. Unless said otherwise a run is `vssl-evaluate` as it comes
+(ten draws, all threshold policies and metrics, cache empty), without loggers, in a process whose
+libraries are loaded.
 
-    encode_once_speedup   a re-enactment of the released procedure (for each draw, image and audio
-                          network for each of the four audio conditions of each image, per-sample
-                          NumPy scoring) over one vssl run; LVS and EZ-VSL, geometric mean
+    encode_once_speedup   ten draws of the released procedure (for each draw, every image is read
+                          and encoded, with its sound, for each of the four audio conditions; NumPy
+                          scoring map by map) over one run; geometric mean over the models
+    over_floor            a run over the bare forward passes of each image and each distinct clip
+                          once, at the best batch size; geometric mean over the models
+    warm_ratio            a second run, with the cache that the first left, over the first
+    negatives_ratio       the commands: a sweep over four types of negatives over a run of all
+    growth                time per added sample from 200 to 400 over that from 50 to 100 samples
+    memory_growth         peak memory of a run of 400 samples over that of 50
     scoring_speedup       a straightforward NumPy loop, one map at a time, over vssl's scoring: same
                           records, nine policies, both map variants, the same columns
     scoring_growth        scoring time per sample with 400 samples over that with 100
     scoring_memory        peak memory of scoring 400 samples over that of scoring 100
-    growth                time per sample with four times the samples over time per sample
+
+`python benchmarks/run.py NAME [...]` measures only some: models, cache, negatives, growth, scoring.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pytorch_lightning as pl
 import torch
+from inputs import composed, make_checkpoint, make_test_set
+from omegaconf import DictConfig
+from released import one_draw
 from scoring import make_records, score_by_numpy
 from scoring import score as score_made
 
-from vssl.audio import MiddleWindow, SpanWindow
-from vssl.data.datamodule import LocalizationDataModule
-from vssl.data.embedded import Synthetic
-from vssl.engine.callbacks import RecordWriter
-from vssl.engine.module import LocalizationModule
-from vssl.frontends import LogSpectrogram
-from vssl.images import ImageTransform, read_image
-from vssl.maps import consensus_map, upsample
-from vssl.metrics.ciou import ConsensusIoU
-from vssl.metrics.pia import ImageArea
-from vssl.models.ezvsl import EZVSL
-from vssl.models.lvs import LVS
-from vssl.negatives.noise import Noise
-from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import AudioPlan, make_plan
-from vssl.negatives.silence import Silence
-from vssl.records.files import RECORDS_FILE, SCORES_FILE
-from vssl.records.fit import FittedPolicy
-from vssl.records.score import score_records
-from vssl.thresholds.base import FixedThreshold
-from vssl.thresholds.size_aware import HalfImage, ObjectArea
+from vssl.audio import read_clip
+from vssl.commands import build, networks
+from vssl.commands.evaluate import evaluate
+from vssl.images import read_image
+from vssl.negatives.base import Positive
+from vssl.negatives.plan import make_plan
 from vssl.types import POSITIVE, Sample
 
+MODELS = ("rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
+SAMPLES = 200
+REENACTED = 24  # samples of the released procedure that are timed; its cost is linear in them
 DRAWS = 10
-SAMPLES = 24
-REENACTED = 2  # draws of the released procedure that are timed; its cost is linear in draws
-MODELS = {
-    "lvs": (LVS, LogSpectrogram(SpanWindow(start=3.5, stop=6.5), noverlap=353)),
-    "ezvsl": (EZVSL, LogSpectrogram(MiddleWindow(), frames=200)),
-}
-CONDITIONS = (POSITIVE, "silence", "noise", "offscreen")
+BATCHES = (4, 8, 16)
+SIZES = (50, 100, 200, 400)
+PARTS = ("models", "cache", "negatives", "growth", "scoring")
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -70,131 +69,182 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def conditions() -> list[Silence | Noise | Offscreen]:
-    """The three negatives, with all draws."""
-    return [Silence(), Noise(draws=DRAWS), Offscreen(draws=DRAWS)]
+@dataclass(frozen=True)
+class Place:
+    """Where the benchmarks work."""
+
+    folder: Path
+
+    def test_set(self, samples: int) -> Path:
+        """A test set, made when first asked for."""
+        root = self.folder / f"set{samples}"
+        if not root.is_dir():
+            make_test_set(root, samples, cache=self.folder / "scenes")
+        return root
+
+    def overrides(self, model: str, samples: int, cache: str) -> list[str]:
+        """What the command line says."""
+        return [
+            f"model={model}", f"paths.weights={self.folder / 'weights'}", "data=vggss",
+            f"data.root={self.test_set(samples)}", f"cache.folder={self.folder / cache}",
+            "trainer=cpu", "logger=none", "trainer.enable_progress_bar=false",
+        ]  # fmt: skip
+
+    def run(self, model: str, samples: int = SAMPLES, *, cache: str) -> float:
+        """Seconds of a run."""
+        config = composed(*self.overrides(model, samples, cache))
+        run = self.folder / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir()
+        return timed(lambda: evaluate(config, run, quiet=True))
+
+    def command(self, *arguments: str, cache: str) -> float:
+        """Seconds of `vssl-evaluate` in a process of its own."""
+        output = self.folder / "outputs"
+        shutil.rmtree(output, ignore_errors=True)
+        program = Path(sys.executable).with_name("vssl-evaluate")
+        overrides = self.overrides("ezvsl", SAMPLES, cache)
+        line = [str(program), *overrides, *arguments, f"output_root={output}"]
+        return timed(lambda: subprocess.run(line, check=True, capture_output=True))
 
 
-def one_run(name: str, samples: tuple[Sample, ...], folder: Path) -> None:
-    """Records and scores of one model, as vssl-evaluate makes them."""
-    network, frontend = MODELS[name]
-    negatives = conditions()
-    plan = make_plan(samples, negatives, seed=0)
-    upsampling = dict.fromkeys(CONDITIONS, "half_pixel")
-    model, frontends = network(), {POSITIVE: frontend}
-    module = LocalizationModule(
-        model, name=name, pairings=plan.pairings, upsampling=upsampling, frontends=frontends
-    )
-    data = LocalizationDataModule(
-        samples, plan, negatives, frontends=frontends, transform=ImageTransform()
-    )
-    provenance = {
-        "model": name,
-        "dataset": "synthetic",
-        "upsampling": upsampling,
-        "value_range": list(model.value_range),
-        "map_transform": model.map_transform,
-        "prior": None,
-    }
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False,
-        enable_model_summary=False, use_distributed_sampler=False,
-        callbacks=[RecordWriter(folder / RECORDS_FILE, samples, plan, provenance)],
-    )  # fmt: skip
-    trainer.test(module, data, verbose=False)
-    score(folder)
+def bare_passes(config: DictConfig, samples: tuple[Sample, ...], sounds: int) -> float:
+    """Seconds of the networks alone, each image and each distinct clip once."""
+    model, _ = networks.build_model(config)
+    transform, _ = build.build_transforms(config)
+    frontend = build.build_frontends(config, [])[POSITIVE]
+    largest = max(BATCHES)
+    images = torch.stack([transform(read_image(s.image_path)) for s in samples[:largest]])
+    waveforms = [frontend.waveform(read_clip(s.audio_path)) for s in samples[:largest]]
+    with torch.inference_mode():
+        inputs = frontend(torch.stack(waveforms))
+
+        def best(encode: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> int:
+            times = {}
+            for size in BATCHES:
+                parts = batch.split(size)
+                times[size] = min(timed(lambda p=parts: [encode(x) for x in p]) for _ in range(3))
+            return min(times, key=lambda size: times[size])
+
+        def passes(
+            encode: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor, n: int
+        ) -> float:
+            part = batch[: best(encode, batch)]
+            return timed(lambda: [encode(part[: n - i]) for i in range(0, n, len(part))])
+
+        return passes(model.encode_image, images, len(samples)) + passes(
+            model.encode_audio, inputs, sounds
+        )
 
 
-def score(folder: Path) -> None:
-    """Score a run under three policies."""
-    policies = [FittedPolicy(p, "-") for p in (FixedThreshold(), HalfImage(), ObjectArea())]
-    score_records(folder, policies, [ConsensusIoU(), ImageArea()], output=folder / SCORES_FILE)
+def of_models(place: Place) -> dict[str, float]:
+    """Against the released procedure, and against the networks alone."""
+    results = {}
+    place.run("ezvsl", 50, cache="warm_up")  # libraries and kernels load
+    for model in MODELS:
+        config = composed(*place.overrides(model, SAMPLES, "unused"))
+        samples = build.build_reader(config).check().samples
+        negatives = build.build_conditions(config)
+        plan = make_plan(samples, negatives, seed=0)
+        ours = place.run(model, cache=f"cold_{model}")
+        floor = bare_passes(config, samples, len(plan.distinct))
+        eager = composed(*place.overrides(model, SAMPLES, "unused"), "protocol=released")
+        network, _ = networks.build_model(eager)
+        few = samples[:REENACTED]
+        conditions = {POSITIVE: Positive(), **{each.name: each for each in negatives}}
+        few_plan = make_plan(few, build.build_conditions(config), seed=0)
+        frontend = build.build_frontends(config, [])[POSITIVE]
+        transform, _ = build.build_transforms(eager)
+        theirs = timed(lambda: one_draw(network, few, few_plan, conditions, frontend, transform))
+        theirs *= DRAWS * len(samples) / len(few)
+        results[f"encode_once_speedup_{model}"] = theirs / ours
+        results[f"over_floor_{model}"] = ours / floor
+        print(f"{model}: {ours:.1f} s, floor {floor:.1f} s, released {theirs:.0f} s", flush=True)
+    for name in ("encode_once_speedup", "over_floor"):
+        values = [results[f"{name}_{model}"] for model in MODELS]
+        results[name] = math.prod(values) ** (1 / len(values))
+    return results
 
 
-def numpy_scores(localization: np.ndarray, truth: np.ndarray) -> list[float]:
-    """One map under the three policies, as the released code scores it."""
-    ordered = np.sort(localization.ravel())
-    area = int(truth.sum())
-    values = []
-    for threshold in (0.5, ordered[ordered.size // 2], ordered[ordered.size - area]):
-        mask = localization > threshold
-        values.append(float(np.sum(mask * truth) / (np.sum(truth) + np.sum(mask * (truth == 0)))))
-        values.append(float(mask.mean()))
-    return values
+def of_cache(place: Place) -> dict[str, float]:
+    """A second run over the first."""
+    place.run("lvs", 50, cache="warm_up")
+    first, second = (place.run("lvs", cache="twice") for _ in range(2))
+    return {"warm_ratio": second / first}
 
 
-@torch.inference_mode()
-def released_procedure(name: str, samples: tuple[Sample, ...], plan: AudioPlan) -> None:
-    """Every image with every sound through both networks, draw by draw."""
-    network, frontend = MODELS[name]
-    model, transform = network().eval(), ImageTransform(antialias=False)
-    data = LocalizationDataModule(
-        samples, plan, conditions(), frontends={POSITIVE: frontend}, transform=transform
-    )
-    clips = data.test_dataloader()[0].dataset
-    column = {pairing: k for k, pairing in enumerate(plan.pairings)}
-    for draw in range(REENACTED):
-        images = torch.stack([transform(read_image(s.image_path)) for s in samples])
-        for condition in CONDITIONS:
-            single = condition in (POSITIVE, "silence")
-            k = column[condition, 0 if single else draw]
-            waveforms = torch.stack([clips[i].waveform for i in plan.index[:, k]])
-            vectors = model.encode_audio(frontend(waveforms))[:, None]
-            native = model.similarity(model.encode_image(images), vectors)[:, 0]
-            for sample, localization in zip(samples, upsample(native), strict=True):
-                truth = consensus_map(sample.boxes, sample.box_weights).numpy()
-                numpy_scores(localization.numpy(), truth)
+def of_negatives(place: Place) -> dict[str, float]:
+    """A sweep over types of negatives over one run, as commands, each with an empty cache."""
+    one = place.command("negatives=all", cache="one")
+    sweep = place.command("-m", "negatives=silence,noise,offscreen,all", cache="sweep")
+    return {"negatives_ratio": sweep / one}
 
 
-def scoring_speedup(folder: Path, *, count: int = 200, by_loop: int = 6) -> float:
-    """How many times faster vssl scores records than a NumPy loop."""
+def of_growth(place: Place) -> dict[str, float]:
+    """Runs of growing test sets, each in a process of its own."""
+    for samples in SIZES:
+        place.test_set(samples)
+    found = {}
+    for samples in SIZES:
+        line = [sys.executable, __file__, "--alone", str(place.folder), str(samples)]
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        found[samples] = json.loads(done.stdout.splitlines()[-1])
+    seconds, memory = ({n: found[n][key] for n in SIZES} for key in ("seconds", "mib"))
+    print("growth: " + ", ".join(f"{n}: {seconds[n]:.1f} s, {memory[n]:.0f} MiB" for n in SIZES))
+    added = (seconds[400] - seconds[200]) / 200, (seconds[100] - seconds[50]) / 50
+    return {"growth": added[0] / added[1], "memory_growth": memory[400] / memory[50]}
+
+
+def alone(folder: Path, samples: int) -> None:
+    """One run in this process; prints seconds and peak memory."""
+    place = Place(folder)
+    place.run("ezvsl", 50, cache="warm_up")
+    seconds = place.run("ezvsl", samples, cache=f"growth{samples}")
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "mib": mib}))
+
+
+def of_scoring(place: Place) -> dict[str, float]:
+    """Scoring by itself."""
+    count, by_loop = 200, 6
+    folder = place.folder / "scoring"
+    folder.mkdir()
     samples = make_records(folder, count)
     score_made(folder)  # kernels compile or load
     ours = timed(lambda: score_made(folder)) / (count * (2 + 2 * DRAWS))
-    return score_by_numpy(folder, samples, by_loop) / ours
-
-
-def scored_apart(count: int) -> dict[str, float]:
-    """Seconds and peak memory of scoring in a process of its own."""
     script = Path(__file__).with_name("scoring.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(count)], capture_output=True, text=True, check=True
-    )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    found = {}
+    for size in (100, 400):
+        line = [sys.executable, str(script), str(size)]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        found[size] = json.loads(done.stdout)
+    return {
+        "scoring_speedup": score_by_numpy(folder, samples, by_loop) / ours,
+        "scoring_growth": found[400]["seconds"] / found[100]["seconds"] / 4,
+        "scoring_memory": found[400]["mib"] / found[100]["mib"],
+    }
 
 
 def main() -> None:
     """Measure and write."""
-    results: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        everyone = Synthetic(cache=work / "cache", scenes=4 * SAMPLES // 2).check().samples
-        few = everyone[:SAMPLES]
-        folders = {n: work / n for n in ("lvs", "ezvsl", "few", "many", "scoring")}
-        for folder in folders.values():
-            folder.mkdir()
-        one_run("ezvsl", few[:4], folders["few"])  # libraries warm up
-
-        speedups = []
-        for model in MODELS:
-            plan = make_plan(few, conditions(), seed=0)
-            ours = timed(lambda m=model: one_run(m, few, folders[m]))
-            theirs = timed(lambda m=model, p=plan: released_procedure(m, few, p))
-            speedups.append(theirs / REENACTED * DRAWS / ours)
-            results[f"encode_once_speedup_{model}"] = speedups[-1]
-        results["encode_once_speedup"] = math.prod(speedups) ** (1 / len(speedups))
-
-        results["scoring_speedup"] = scoring_speedup(folders["scoring"])
-        small, large = (scored_apart(n) for n in (100, 400))
-        results["scoring_growth"] = large["seconds"] / small["seconds"] / 4
-        results["scoring_memory"] = large["mib"] / small["mib"]
-
-        once = timed(lambda: one_run("ezvsl", few, folders["few"])) / len(few)
-        four = timed(lambda: one_run("ezvsl", everyone, folders["many"])) / len(everyone)
-        results["growth"] = four / once
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
+    parser.add_argument("--alone", nargs=2, metavar=("FOLDER", "SAMPLES"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.alone:
+        alone(Path(arguments.alone[0]), int(arguments.alone[1]))
+        return
     path = Path(__file__).with_name("latest.json")
-    path.write_text(json.dumps({k: round(v, 3) for k, v in results.items()}, indent=1) + "\n")
+    results = json.loads(path.read_text()) if arguments.parts and path.is_file() else {}
+    with tempfile.TemporaryDirectory() as name:
+        place = Place(Path(name))
+        (place.folder / "weights").mkdir()
+        for model in MODELS:
+            make_checkpoint(model, place.folder / "weights")
+        for part in arguments.parts or PARTS:
+            measured = globals()[f"of_{part}"](place)
+            results.update({key: round(value, 3) for key, value in measured.items()})
+    path.write_text(json.dumps(results, indent=1) + "\n")
     print(path.read_text())
 
 
