@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from google.protobuf import text_format
+from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.running import command, composed, records
@@ -507,3 +508,30 @@ def test_a_run_that_never_begins_leaves_nothing(tmp_path: Path) -> None:
         raise UsageError("no such folder")
     run.log_metrics({"late": 1.0})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "group", "tags"),
+    [
+        ((), "synthetic-corrected", ["audio_blind", "synthetic", "all", "corrected"]),
+        (
+            ("sweep_id=mine", "prior=object_guided", "negatives=[noise,silence]"),
+            "mine",
+            ["audio_blind", "synthetic", "noise+silence", "corrected", "object_guided"],
+        ),
+        (
+            ("protocol=released", "protocol.antialias=true", "negatives=none"),
+            "synthetic-released",
+            ["audio_blind", "synthetic", "none", "released+antialias=True"],
+        ),
+    ],
+)
+def test_group_and_tags_follow_from_the_configuration(
+    overrides: tuple[str, ...], group: str, tags: list[str]
+) -> None:
+    config = composed("logger=wandb", *overrides)
+    OmegaConf.update(config, "logger.wandb.save_dir", "elsewhere")  # Hydra's, outside of Hydra
+    wandb = OmegaConf.to_container(config.logger.wandb, resolve=True)
+    OmegaConf.resolve(config.logger)  # as --cfg job --resolve does
+    assert wandb["group"] == group
+    assert wandb["tags"] == tags
