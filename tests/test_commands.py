@@ -196,19 +196,6 @@ def test_an_interrupt_leaves_no_half_file(is3_folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_wandb_keeps_the_summary_offline(is3_folder: Path, tmp_path: Path) -> None:
-    done = command(
-        "vssl-evaluate", "model=center", *of(is3_folder), "logger=wandb", "threshold=fixed",
-        "output_dir=run", cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (logged,) = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
-    content = logged.read_bytes()
-    for key in (b"positive/ciou/fixed", b"all/f_loc/fixed"):
-        assert key in content
-
-
-@pytest.mark.slow
 def test_a_model_of_ones_own_from_a_config_dir(is3_folder: Path, tmp_path: Path) -> None:
     """One file and one yaml outside of vssl."""
     (tmp_path / "conf" / "model").mkdir(parents=True)

@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from google.protobuf import text_format
+from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.running import command, composed, records
+from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
 from vssl.errors import UsageError
 from vssl.records.aggregate import summary_key
@@ -425,38 +427,15 @@ def test_a_server_that_vanishes_neither_holds_nor_fails_a_run(
 
 
 @pytest.mark.slow
-def test_a_dead_service_and_a_full_disk_cost_only_a_warning(tmp_path: Path) -> None:
+def test_each_run_of_a_process_is_a_run_of_its_own_within_its_budget(tmp_path: Path) -> None:
+    """And a folder that cannot be written, or a service that dies, costs a warning."""
     (tmp_path / "file").touch()
     done = python(
         """
+        import numpy as np
         unwritable = made("file/run")
         with open_loggers([unwritable], config={}):
             unwritable.log_metrics({"m": 1.0})
-        run = made("run")
-        with open_loggers([run], config={}):
-            run.log_metrics({"m": 1.0})
-            for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-                pid, rest = path.parent.name, path.read_text().rsplit(")", 1)[1].split()
-                if int(rest[1]) == os.getpid():
-                    os.kill(int(pid), 9)
-            time.sleep(0.5)
-            for k in range(3):
-                run.log_metrics({"n": 1.0})
-                run.log_table("table", ["x"], [[1]])
-        print("went on")
-        """,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "went on" in done.stdout
-    assert done.stderr.count("WARNING wandb: nothing more is logged") >= 1
-
-
-@pytest.mark.slow
-def test_each_run_of_a_process_is_a_run_of_its_own_within_its_budget(tmp_path: Path) -> None:
-    done = python(
-        """
-        import numpy as np
         for name in ("first", "second"):
             run = made(name, media_bytes=1000)
             try:
@@ -470,11 +449,23 @@ def test_each_run_of_a_process_is_a_run_of_its_own_within_its_budget(tmp_path: P
                         raise KeyboardInterrupt
             except KeyboardInterrupt:
                 print("interrupted")
+        run = made("third")
+        with open_loggers([run], config={}):
+            run.log_metrics({"m": 1.0})
+            for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+                pid, rest = path.parent.name, path.read_text().rsplit(")", 1)[1].split()
+                if int(rest[1]) == os.getpid():
+                    os.kill(int(pid), 9)
+            time.sleep(0.5)
+            run.log_metrics({"n": 1.0})
+            run.log_table("table", ["x"], [[1]])
+        print("went on")
         """,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "interrupted\n"
+    assert done.stdout == "interrupted\nwent on\n"
+    assert "wandb: nothing more is logged (NotADirectoryError" in done.stderr
     runs = {name: logged(tmp_path / name) for name in ("first", "second")}
     assert runs["first"].run.run_id != runs["second"].run.run_id
     assert (runs["first"].exit_codes, runs["second"].exit_codes) == ([1], [0])
@@ -506,3 +497,41 @@ def test_what_cannot_be_mirrored_is_said_and_costs_nothing(
     for part in ("map_maximum", "gallery", "threshold_curves"):
         assert f"wandb: no {part} (" in caplog.text
     assert not (tmp_path / "wandb").exists()
+
+
+def test_a_run_that_never_begins_leaves_nothing(tmp_path: Path) -> None:
+    """A fault in the data is found before the networks start."""
+    run = WandbRun(
+        project="p", name="n", group="g", job_type="j", tags=[], save_dir=str(tmp_path / "wandb")
+    )  # fmt: skip
+    with pytest.raises(UsageError), open_loggers([run], config={"a": 1}):
+        raise UsageError("no such folder")
+    run.log_metrics({"late": 1.0})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "group", "tags"),
+    [
+        ((), "synthetic-corrected", ["audio_blind", "synthetic", "all", "corrected"]),
+        (
+            ("sweep_id=mine", "prior=object_guided", "negatives=[noise,silence]"),
+            "mine",
+            ["audio_blind", "synthetic", "noise+silence", "corrected", "object_guided"],
+        ),
+        (
+            ("protocol=released", "protocol.antialias=true", "negatives=none"),
+            "synthetic-released",
+            ["audio_blind", "synthetic", "none", "released+antialias=True"],
+        ),
+    ],
+)
+def test_group_and_tags_follow_from_the_configuration(
+    overrides: tuple[str, ...], group: str, tags: list[str]
+) -> None:
+    config = composed("logger=wandb", *overrides)
+    OmegaConf.update(config, "logger.wandb.save_dir", "elsewhere")  # Hydra's, outside of Hydra
+    wandb = OmegaConf.to_container(config.logger.wandb, resolve=True)
+    OmegaConf.resolve(config.logger)  # as --cfg job --resolve does
+    assert wandb["group"] == group
+    assert wandb["tags"] == tags

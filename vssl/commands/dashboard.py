@@ -46,7 +46,7 @@ def _save(workspace: Workspace) -> str:
     Raises:
         UsageError: without a key, without an answer, or where the server refuses.
     """
-    from vssl.engine.wandb_run import server_hindrance
+    from vssl.engine.wandb_server import server_hindrance
 
     hindrance = server_hindrance()
     if hindrance:

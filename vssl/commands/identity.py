@@ -161,9 +161,10 @@ def run_group(*, _root_: DictConfig) -> str:
     return str(_root_.sweep_id or f"{_root_.data.name}-{_root_.protocol.name}")
 
 
-def run_tags(*, _root_: DictConfig) -> list[str]:
+def run_tags(*, _root_: DictConfig) -> ListConfig:
     """Tags of a run in wandb: its parts, but for a prior that is not there. A resolver."""
-    return [name for part, name in run_names(_root_).items() if (part, name) != ("prior", "none")]
+    names = run_names(_root_).items()
+    return ListConfig([name for part, name in names if (part, name) != ("prior", "none")])
 
 
 def register_resolvers() -> None:

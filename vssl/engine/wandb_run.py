@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import ssl
-import urllib.error
-import urllib.request
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
-from threading import Thread
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -20,9 +15,10 @@ import numpy.typing as npt
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from vssl.engine.wandb_server import reason_of, result_within, server_hindrance, unreachable
+
 _log = logging.getLogger(__name__)
 
-_PREFLIGHT_SECONDS = 3.0
 _INIT_SECONDS = 10.0
 _CALL_SECONDS = 10.0
 _FINISH_SECONDS = 30.0
@@ -117,6 +113,9 @@ class WandbRun(Logger):
         """Begin the run: Lightning calls this when the networks start."""
         self._do(lambda run: None)
 
+    def finalize(self, status: str) -> None:
+        """Nothing: when Lightning is done, the summary is still to come; `close` ends the run."""
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers under their names."""
@@ -167,11 +166,11 @@ class WandbRun(Logger):
         run, self._run, self._failed = self._run, None, True
         if run is None:
             return
-        reason = _unreachable(run.settings.base_url) if self._online else ""
+        reason = unreachable(run.settings.base_url) if self._online else ""
         try:
             self._within(_FINISH_SECONDS + 5, lambda: run.finish(exit_code=int(failed)))
         except Exception as error:
-            reason = reason or _reason(error)
+            reason = reason or reason_of(error)
         if reason:
             _log.warning(
                 "wandb: the end of the run may be missing, %s; `wandb sync %s` sends it",
@@ -201,7 +200,7 @@ class WandbRun(Logger):
             self._failed = True
             _log.warning(
                 "wandb: nothing more is logged (%s); the files of the run are complete without it",
-                _reason(error),
+                reason_of(error),
             )
 
     def _begin(self) -> None:
@@ -219,7 +218,7 @@ class WandbRun(Logger):
             try:
                 self._run = self._init("online")
             except Exception as error:
-                reason = _reason(error)
+                reason = reason_of(error)
             else:
                 self._online = True
                 _log.info("wandb: %s", self._run.url)
@@ -254,62 +253,4 @@ class WandbRun(Logger):
 
     def _within(self, seconds: float, action: Callable[[], Result]) -> Result:
         """The result of an action; where the server takes part, TimeoutError after some seconds."""
-        return _result_within(seconds, action) if self._online else action()
-
-
-def server_hindrance() -> str:
-    """Why a run cannot be online: no key, or no answer from the server; empty where it can."""
-    import wandb
-
-    if not wandb.login(prompt=False, verify=False):
-        return "there is no API key (`wandb login`, or WANDB_API_KEY)"
-    return _unreachable(wandb.setup().settings.base_url)
-
-
-def _unreachable(url: str) -> str:
-    """Why there is no answer from a server; empty where there is one."""
-    try:
-        _result_within(_PREFLIGHT_SECONDS, lambda: _ask(url))
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError; ValueError: no such URL
-        reason = "no answer in time" if isinstance(error, TimeoutError) else _reason(error)
-        return f"{url} cannot be reached ({reason})"
-    return ""
-
-
-def _ask(url: str) -> None:
-    """Wait for any answer of a server, through the environment's proxies.
-
-    Raises:
-        OSError: when none comes.
-    """
-    try:
-        with urllib.request.urlopen(url, timeout=_PREFLIGHT_SECONDS):
-            pass
-    except urllib.error.HTTPError:
-        pass
-    except urllib.error.URLError as error:
-        if not isinstance(error.reason, ssl.SSLError):  # wandb may know other certificates
-            raise
-
-
-def _result_within(seconds: float, action: Callable[[], Result]) -> Result:
-    """The result of an action in a thread, which is left to itself when it takes too long.
-
-    Names are looked up without a time limit of their own, and wandb waits for its server where it
-    checks who may write tables.
-    """
-    future: Future[Result] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(action())
-        except BaseException as error:
-            future.set_exception(error)
-
-    Thread(target=work, daemon=True).start()
-    return future.result(timeout=seconds)
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:200] if text else type(error).__name__
+        return result_within(seconds, action) if self._online else action()
