@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from vssl.commands.devices import devices_for_jobs
+from vssl.commands.sweep_folder import new_sweep_id
 from vssl.hashing import file_sha256
 from vssl.records.files import SCHEMA_VERSION
 from vssl.records.fingerprint import config_hash
@@ -146,5 +148,8 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${run_folder:}` known to OmegaConf."""
+    """Make `${run_folder:}`, `${sweep_id:}` and `${devices_for_jobs:}` known to OmegaConf."""
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+    # Hydra hands what the sweep's process has cached to all jobs
+    OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("devices_for_jobs", devices_for_jobs, replace=True)
