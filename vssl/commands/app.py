@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import os
 import re
 import sys
@@ -56,7 +57,7 @@ def run_app(
         message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
         fail(f"{message}{_what_exists(message, config_name)}")
     except OSError as error:
-        fail(f"{error.filename or 'file'}: {error.strerror or error}")
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         fail("interrupted", status=130)
     except SystemExit as error:
@@ -90,6 +91,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 def quieten_libraries() -> None:
     """Keep libraries from printing what the user can do nothing about."""
     os.environ.setdefault("WANDB_SILENT", "true")
+    logging.raiseExceptions = False  # a full disk has one error, not one for each line of the log
     # of Lightning 2.6 with torch 2.13, about its own code
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 

@@ -49,7 +49,7 @@ def dry_run(arguments: Sequence[str]) -> None:
     if options.config_dir:
         overrides.append(f"hydra.searchpath=[file://{Path(options.config_dir).absolute()}]")
     console, outlook = Console(soft_wrap=True, highlight=False), _Outlook()
-    estimates, refused, number = [], 0, 0
+    estimates, refused = [], 0
     with initialize_config_module("vssl.conf", version_base="1.3", job_name="vssl-evaluate"):
         loader = GlobalHydra.instance().config_loader()
         jobs = list(_jobs(loader, overrides, multirun=options.multirun))
@@ -60,10 +60,13 @@ def dry_run(arguments: Sequence[str]) -> None:
             time = "" if state.startswith(CANNOT_RUN) or seconds == 0 else f", {_about(seconds)}"
             console.print(f"[{number}/{len(jobs)}] {job_name(config)}: {state}{time}", markup=False)
     known = [seconds for seconds in estimates if seconds is not None]
-    total = _about(sum(known)) if known or not estimates else "?"
-    if known and len(known) < len(estimates):
-        total = f"{total} and {len(estimates) - len(known)} job(s) of unknown length"
-    console.print(f"{number} job(s), {refused} cannot run; one after the other: {total}")
+    unknown = len(estimates) - len(known)
+    total = [_about(sum(known))] if sum(known) else []
+    total += [f"? for {unknown} of unknown length"] if unknown else []
+    console.print(
+        f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}, {refused} cannot run; one after the"
+        f" other: {' + '.join(total) or 'nothing to do'}"
+    )
     if refused:
         sys.exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -54,6 +55,7 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         UsageError: when another run is writing there, and it is not waited for.
+        OSError: with the folder's name where it had none, when reading or writing fails.
     """
     if not is_first_process():  # which holds the lock for all
         yield
@@ -72,6 +74,11 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
         for left in {*folder.glob("shard_*"), *folder.glob("*.partial")}:
             left.unlink()
         yield
+    except OSError as error:
+        if error.filename is None:  # as when a library finds the disk full
+            text = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, text, str(folder)) from error
+        raise
     finally:
         lock.release()
 

@@ -56,17 +56,24 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
     which = f"[{job.number + 1}/{len(planned) if planned is not None else '?'}]"
     begin = time.monotonic()
     state, reason = INTERRUPTED, ""
+    _write(sweep, job)
     try:
-        sweep.write(job)
         path = sweep.path / f"{job.number:05d}.job"
         state, reason = _run(config, folder, path, who=f"{which} {job.name}")
     except Exception as error:
         state, reason = FAILED, reason_of(error)
     finally:  # also when interrupted
         job = replace(job, state=state, reason=reason, seconds=time.monotonic() - begin)
-        sweep.write(job)
-    _log.log(logging.INFO if job.done else logging.ERROR, "%s %s", which, job)
+        _log.log(logging.INFO if job.done else logging.ERROR, "%s %s", which, job)
+        _write(sweep, job)
     return state
+
+
+def _write(sweep: SweepFolder, job: Job) -> None:
+    try:
+        sweep.write(job)
+    except OSError as error:  # the other jobs may still find room
+        _log.error("%s: %s", sweep.path, error.strerror or error)
 
 
 def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str, str]:

@@ -75,7 +75,7 @@ class SweepFolder:
             known.setdefault(number, lost)
         for number, job in known.items():
             if job.state == BEGUN:
-                reason = "the process that looked after it was killed"
+                reason = "its process was killed, or could not say how it ended"
                 known[number] = Job(number, job.name, KILLED, reason, job.folder)
         return [known[number] for number in sorted(known)]
 

@@ -61,8 +61,12 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
     summaries = {folder: pd.read_parquet(folder / SUMMARY_FILE) for folder in folders}
     summary = _with_names(pd.concat(summaries.values(), ignore_index=True))
     joined = summary.drop(columns="run")
-    joined.to_parquet(partial_path(output / SWEEP_TABLE), index=False)
-    partial_path(output / SWEEP_TABLE).replace(output / SWEEP_TABLE)
+    partial = partial_path(output / SWEEP_TABLE)
+    try:
+        joined.to_parquet(partial, index=False)
+        partial.replace(output / SWEEP_TABLE)
+    finally:
+        partial.unlink(missing_ok=True)
     write_text(output / SWEEP_CSV, joined.to_csv(index=False))
     console, texts = Console(), [list_jobs(jobs)]
     for (data, protocol), group in summary.groupby(["dataset", "protocol"], sort=False):
