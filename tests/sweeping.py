@@ -45,9 +45,9 @@ def prepare(folder: Path) -> None:
     """Put the models `killed` and `slow` where a command started in `folder` finds them."""
     (folder / "conf" / "model").mkdir(parents=True)
     for name in ("Killed", "Slow"):
-        (folder / "conf" / "model" / f"{name.lower()}.yaml").write_text(
-            f"defaults:\n  - center\n  - _self_\nname: {name.lower()}\n_target_: odd_models.{name}\n"
-        )
+        facts = f"name: {name.lower()}\n_target_: odd_models.{name}\n"
+        path = folder / "conf" / "model" / f"{name.lower()}.yaml"
+        path.write_text(f"defaults:\n  - center\n  - _self_\n{facts}")
     (folder / "odd_models.py").write_text(_MODELS)
 
 

@@ -102,9 +102,9 @@ def test_jobs_that_are_not_done_are_listed_with_their_reason() -> None:
     jobs = [
         Job(0, "one", "finished", seconds=3),
         Job(1, "two", "failed", "no such\nfile"),
-        Job(2, "three", "lost", "it never started"),
+        Job(2, "three", "not done", "it never started"),
     ]
     assert list_jobs(jobs) == (
-        "**3 jobs: 1 finished, 1 failed, 1 lost**\n\n"
-        "- two: failed: no such file\n- three: lost: it never started\n"
+        "**3 jobs: 1 finished, 1 failed, 1 not done**\n\n"
+        "- two: failed: no such file\n- three: not done: it never started\n"
     )

@@ -83,6 +83,7 @@ def run_first_process(path: Path, environment: Mapping[str, str], sender: Connec
         _end_when(parent.join)
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C goes to the sweep alone, which passes it on once
+    multiprocessing.set_start_method(None, force=True)  # loader processes start as in a single run
     os.environ.clear()
     os.environ.update(environment)
     # what Lightning starts as the job's further processes

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -140,6 +140,12 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
     return [list(job) for batch in batches for job in batch]
 
 
+def _what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The overrides by which each job differs from others."""
+    shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    return [" ".join(each for each in job if each not in shared) for job in jobs]
+
+
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
     """Give a launcher settings that suit sweeps, where nobody has set another.
 
@@ -191,7 +197,7 @@ class Sweep(Callback):
         self._overview = dict(config.overview)
         folder = SweepFolder(self._output, self._sweep_id)
         try:
-            folder.create(None if jobs is None else [" ".join(job) for job in jobs])
+            folder.create(None if jobs is None else _what_differs(jobs))
         except OSError as error:
             from vssl.commands.app import fail
 

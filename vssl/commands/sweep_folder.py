@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from vssl.records.files import write_text
-from vssl.reporting.jobs import BEGUN, KILLED, LOST, Job
+from vssl.reporting.jobs import BEGUN, KILLED, NOT_DONE, Job
 
 _PREFIX = ".sweep-"
 _PLAN = "plan.json"
@@ -71,8 +71,8 @@ class SweepFolder:
         ]
         known = {job.number: job for job in reports}
         for number, name in enumerate(self.planned() or ()):
-            lost = Job(number, name, LOST, "it never started, or could not say how it ended")
-            known.setdefault(number, lost)
+            silent = Job(number, name, NOT_DONE, "it never started, or could not say how it ended")
+            known.setdefault(number, silent)
         for number, job in known.items():
             if job.state == BEGUN:
                 reason = "its process was killed, or could not say how it ended"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 FINISHED, ALREADY = "finished", "already evaluated"
 FAILED, KILLED, INTERRUPTED = "failed", "killed", "interrupted"
-BEGUN, LOST = "begun", "lost"
+BEGUN, NOT_DONE = "begun", "not done"
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Job:
         number: from 0.
         name: what it evaluates, in a few words.
         state: `finished`, `already evaluated`, `failed`, `killed`, `interrupted`, `begun`, or
-            `lost`: it left no word.
+            `not done`: it left no word.
         reason: why it is not finished.
         folder: its run's folder.
         seconds: how long it took.
