@@ -87,9 +87,14 @@ def test_jobs_that_wait_for_a_device_are_done(is3_folder: Path, place: Path) -> 
 
 @pytest.mark.ddp
 def test_two_processes_of_a_job_give_the_records_of_one(
-    is3_folder: Path, place: Path, tmp_path: Path
+    is3_folder: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = sweep(place, "model=random", "trainer=ddp_sim", *of(is3_folder))
+    # as within a job of Slurm, whose tasks must not be taken for the processes of this job
+    facts = {"NTASKS": 1, "JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NODEID": 0, "JOB_NAME": "vssl"}
+    with monkeypatch.context() as slurm:
+        for name, value in facts.items():
+            slurm.setenv(f"SLURM_{name}", str(value))
+        done = sweep(place, "model=random", "trainer=ddp_sim", *of(is3_folder))
     assert done.returncode == 0, done.stderr
     (found,) = all_records(place).values()
     run(tmp_path / "alone", "model=random", *QUICK, *of(is3_folder))

@@ -54,19 +54,18 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
     planned = sweep.planned()
     job = Job(hydra.job.num, job_name(config), BEGUN, folder=str(folder))
     which = f"[{job.number + 1}/{len(planned) if planned is not None else '?'}]"
-    begin = time.monotonic()
-    state, reason = INTERRUPTED, ""
     _write(sweep, job)
+    ended = replace(job, state=INTERRUPTED)
     try:
         path = sweep.path / f"{job.number:05d}.job"
-        state, reason = _run(config, folder, path, who=f"{which} {job.name}")
+        state, reason, seconds = _run(config, folder, path, who=f"{which} {job.name}")
+        ended = replace(job, state=state, reason=reason, seconds=seconds)
     except Exception as error:
-        state, reason = FAILED, reason_of(error)
+        ended = replace(job, state=FAILED, reason=reason_of(error))
     finally:  # also when interrupted
-        job = replace(job, state=state, reason=reason, seconds=time.monotonic() - begin)
-        _log.log(logging.INFO if job.done else logging.ERROR, "%s %s", which, job)
-        _write(sweep, job)
-    return state
+        _log.log(logging.INFO if ended.done else logging.ERROR, "%s %s", which, ended)
+        _write(sweep, ended)
+    return ended.state
 
 
 def _write(sweep: SweepFolder, job: Job) -> None:
@@ -76,9 +75,10 @@ def _write(sweep: SweepFolder, job: Job) -> None:
         _log.error("%s: %s", sweep.path, error.strerror or error)
 
 
-def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str, str]:
+def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str, str, float]:
+    """State, reason and the seconds from when it had its device."""
     if run_state(config, folder) == FINISHED_RUN:
-        return ALREADY, ""
+        return ALREADY, "", 0.0
     request = devices.request_for(
         config.trainer, gpus=devices.usable_gpus(), cores=devices.usable_cores()
     )
@@ -93,7 +93,9 @@ def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str
     job.write(path)
     try:
         with devices.lend(request, who=who) as taken:
-            return run_process(path, {**os.environ, **_outside(), **request.environment(taken)})
+            begin = time.monotonic()
+            environment = {**os.environ, **_outside(), **request.environment(taken)}
+            return *run_process(path, environment), time.monotonic() - begin
     finally:
         path.unlink(missing_ok=True)
 
