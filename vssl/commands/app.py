@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from hydra import compose, initialize_config_module
@@ -28,38 +29,42 @@ from vssl.progress import close_bars
 
 
 def run_app(
-    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], None] | None = None
+    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] | None = None
 ) -> None:
     """Run a Hydra main and turn what the user can mend into one message and exit status 1.
 
     Args:
         main: the function decorated by `hydra.main`.
         config_name: its primary configuration, for hints.
-        before_error: called when it failed, before the message.
+        before_error: called when it failed or was interrupted, before the message.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
         try:
             main()
-        except Exception:
+        except (Exception, KeyboardInterrupt):
             if before_error is not None:
                 before_error()
             raise
     except UsageError as error:
-        _fail(str(error))
+        fail(str(error))
     except yaml.YAMLError as error:
-        _fail(f"a configuration file is not valid YAML: {error}")
+        fail(f"a configuration file is not valid YAML: {error}")
     except (HydraException, OmegaConfBaseException) as error:
         faults = _chain(error)
         for fault in faults:
             if isinstance(fault, UsageError):
-                _fail(str(fault))
+                fail(str(fault))
         message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
-        _fail(f"{message}{_what_exists(message, config_name)}")
+        fail(f"{message}{_what_exists(message, config_name)}")
     except OSError as error:
-        _fail(f"{error.filename or 'file'}: {error.strerror or error}")
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
-        _fail("interrupted", status=130)
+        fail("interrupted", status=130)
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning makes one of the other
+            fail("interrupted", status=130)
+        raise
 
 
 def add_resampling_options(parser: argparse.ArgumentParser) -> None:
@@ -87,11 +92,13 @@ def whole_number(least: int) -> Callable[[str], int]:
 def quieten_libraries() -> None:
     """Keep libraries from printing what the user can do nothing about."""
     os.environ.setdefault("WANDB_SILENT", "true")
+    logging.raiseExceptions = False  # a full disk has one error, not one for each line of the log
     # of Lightning 2.6 with torch 2.13, about its own code
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def _fail(message: str, *, status: int = 1) -> None:
+def fail(message: str, *, status: int = 1) -> NoReturn:
+    """Print an error and end the command."""
     close_bars()
     Console(stderr=True, soft_wrap=True).print(Text("error: ", style="bold red") + Text(message))
     sys.exit(status)

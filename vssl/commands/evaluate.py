@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,14 +29,16 @@ from vssl.commands.run_folder import (
     is_first_process,
     write_run_file,
 )
-from vssl.commands.sweep import SweepTable
-from vssl.errors import UsageError
+from vssl.commands.sweep import Sweep, run_in_sweep
 from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vssl.thresholds.base import ThresholdPolicy
+
+DRY_RUN = "--dry-run"
 
 _log = logging.getLogger(__name__)
 
@@ -44,21 +48,31 @@ register_resolvers()
 def main() -> None:
     """Console script."""
     quieten_libraries()
-    run_app(_hydra_main, "evaluate", before_error=SweepTable.finish)
+    if DRY_RUN in sys.argv[1:]:
+        from vssl.commands.dry_run import dry_run
+
+        arguments = [argument for argument in sys.argv[1:] if argument != DRY_RUN]
+        run_app(lambda: dry_run(arguments), "evaluate")
+        return
+    run_app(_hydra_main, "evaluate", before_error=Sweep.finish)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
-def _hydra_main(config: DictConfig) -> pd.DataFrame | None:
-    return evaluate(config, Path(HydraConfig.get().runtime.output_dir).absolute())
+def _hydra_main(config: DictConfig) -> pd.DataFrame | str | None:
+    folder = Path(HydraConfig.get().runtime.output_dir).absolute()
+    return run_in_sweep(config, folder) if is_multirun() else evaluate(config, folder)
 
 
-def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.DataFrame | None:
+def evaluate(
+    config: DictConfig, folder: Path, *, quiet: bool = False, wait: bool = False
+) -> pd.DataFrame | None:
     """Evaluate a model, or take the finished run that stands in the folder.
 
     Args:
         config: the composed configuration `evaluate`.
         folder: the run's folder.
         quiet: whether the run's table is not shown, as in sweeps.
+        wait: whether to wait for another run that is writing in the folder.
 
     Returns:
         The summary; None in the processes of a distributed run that are not the first.
@@ -68,43 +82,75 @@ def evaluate(config: DictConfig, folder: Path, *, quiet: bool = False) -> pd.Dat
     """
     from hydra.utils import instantiate
 
-    from vssl.commands.build import build_policies, check_protocol, check_subsets
     from vssl.commands.make_records import check_same_samples, make_records
     from vssl.commands.mirror import mirror_run
-    from vssl.commands.networks import check_network_options
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
 
     show_progress(_draws_progress(config))
-    _refuse_distributed_sweep(config)
-    check_protocol(config)
-    check_subsets(config)
-    check_network_options(config)
-    _check_calibration(config)
-    policies = build_policies(
-        config, model=config.model.name, negatives=bool(negative_names(config))
-    )
+    policies = check_request(config)
     identity_hash = config_hash(identity(config))
-    with alone_in(folder):
+    with alone_in(folder, wait=wait):
         done = None if config.force else finished_run(folder, identity_hash)
         if done is not None and config.data.get("missing") == "skip":
             check_same_samples(config, folder, done)
         if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
             _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
-            return announce(folder, quiet=quiet or is_multirun())
+            return announce(folder, quiet=quiet)
+        timing = {} if done is None else done.get("timing", {})
         known = {**identity(config), **scoring(config), "run": run_names(config)}
         loggers = [instantiate(each) for each in config.logger.values()]
         with open_loggers(loggers, config=known):
             if done is None:
-                if not make_records(config, folder, identity_hash, policies, loggers):
+                begin = time.monotonic()
+                recorded = make_records(config, folder, identity_hash, policies, loggers)
+                if recorded is None:
                     return None
+                timing = _record_timing(config, folder, recorded, time.monotonic() - begin)
             else:
                 _log.info("already evaluated, records are scored anew: %s", folder)
+            begin = time.monotonic()
             summary = score_run(config, folder, policies)
-            write_run_file(config, folder, identity_hash)  # before what may fail, or be waited for
+            timing["scoring_seconds"] = round(time.monotonic() - begin, 3)
+            # before what may fail, or be waited for
+            write_run_file(config, folder, identity_hash, timing=timing)
             log_summary(loggers, summary, config=known)
             mirror_run(config, folder, loggers)
-    return announce(folder, quiet=quiet or is_multirun())
+    return announce(folder, quiet=quiet)
+
+
+def _record_timing(
+    config: DictConfig, folder: Path, recorded: int, seconds: float
+) -> dict[str, Any]:
+    """How long records took, how many of how many samples, and on what: for estimates."""
+    import torch
+
+    from vssl.records.files import RECORDS_FILE
+    from vssl.records.store import read_provenance
+
+    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    return {
+        "records_seconds": round(seconds, 3),
+        "recorded": recorded,
+        "samples": read_provenance(folder / RECORDS_FILE)["evaluated"],
+        "device": "cpu" if on_cpu else torch.cuda.get_device_name(),
+    }
+
+
+def check_request(config: DictConfig) -> list[ThresholdPolicy]:
+    """Check what can be checked at once; the threshold policies that the run can have.
+
+    Raises:
+        UsageError: for any fault in what the user gave.
+    """
+    from vssl.commands.build import build_policies, check_protocol, check_subsets
+    from vssl.commands.networks import check_network_options
+
+    check_protocol(config)
+    check_subsets(config)
+    check_network_options(config)
+    _check_calibration(config)
+    return build_policies(config, model=config.model.name, negatives=bool(negative_names(config)))
 
 
 def _draws_progress(config: DictConfig) -> bool:
@@ -125,15 +171,6 @@ def _check_calibration(config: DictConfig) -> None:
             protocol_switches=protocol_switches(config),
             prior=prior_facts(config),
             network_hash=network_hash(config),
-        )
-
-
-def _refuse_distributed_sweep(config: DictConfig) -> None:
-    devices = config.trainer.devices
-    if is_multirun() and devices not in (1, "1", "auto"):
-        raise UsageError(
-            f"trainer.devices={devices} inside a sweep: the processes of one job would start the"
-            " sweep again and lose rows. Run such a job alone, or sweep with one device per job."
         )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from vssl.commands.devices import devices_for_jobs
+from vssl.commands.sweep_folder import new_sweep_id
 from vssl.hashing import file_sha256
 from vssl.records.files import SCHEMA_VERSION
 from vssl.records.fingerprint import config_hash
@@ -168,6 +170,8 @@ def run_tags(*, _root_: DictConfig) -> ListConfig:
 
 
 def register_resolvers() -> None:
-    """Make `${run_folder:}`, `${run_group:}` and `${run_tags:}` known to OmegaConf."""
-    for resolver in (run_folder, run_group, run_tags):
+    """Make vssl's resolvers known to OmegaConf."""
+    for resolver in (run_folder, run_group, run_tags, devices_for_jobs):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+    # Hydra hands what the sweep's process has cached to all jobs
+    OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)

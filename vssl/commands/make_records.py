@@ -40,8 +40,13 @@ def make_records(
     identity_hash: str,
     policies: list[ThresholdPolicy],
     loggers: list[Logger],
-) -> bool:
-    """Run the networks and write records and manifest; False in processes but the first."""
+) -> int | None:
+    """Run the networks and write records and manifest.
+
+    Returns:
+        Number of samples that were recorded now, not by a run that was stopped before; None in
+        processes but the first.
+    """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     conditions = build.build_conditions(config)
     names = [condition.name for condition in conditions]
@@ -76,7 +81,11 @@ def make_records(
         **map_facts(config, model, rules, report, prior_report),
     }
     shards = Shards(
-        folder, data.samples, plan, config_hash({**provenance, "networks": cache.fingerprint})
+        folder,
+        data.samples,
+        plan,
+        config_hash({**provenance, "networks": cache.fingerprint}),
+        identity_hash,
     )
     if is_first_process():
         shards.discard_unusable()
@@ -135,12 +144,12 @@ def make_records(
     else:
         trainer.test(module, datamodule, verbose=False)
     if not trainer.is_global_zero:
-        return False
+        return None
     undefined = count_undefined_maps(folder / RECORDS_FILE)
     if undefined:
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     write_text(folder / MANIFEST_FILE, manifest)
-    return True
+    return len(data.samples) - len(recorded)
 
 
 def _list_left_out(data: CheckedData, folder: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.commands.identity import identity, scoring
@@ -29,6 +32,9 @@ from vssl.records.files import (
 )
 from vssl.records.fingerprint import config_hash
 
+_log = logging.getLogger(__name__)
+
+FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
 _RESULTS = (
     *(RUN_FILE, SUMMARY_FILE, SUBSETS_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
     *(MANIFEST_FILE, LEFT_OUT_FILE),
@@ -41,24 +47,41 @@ def is_first_process() -> bool:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other runs out of a folder, and clear what a killed one left half done.
 
+    Args:
+        folder: the run's folder.
+        wait: whether to wait for another run that is writing there.
+
     Raises:
-        UsageError: when another run is writing there.
+        UsageError: when another run is writing there, and it is not waited for.
+        OSError: with the folder's name where it had none, when reading or writing fails.
     """
     if not is_first_process():  # which holds the lock for all
         yield
         return
+    lock = FileLock(folder / ".lock")
     try:
-        with FileLock(folder / ".lock", blocking=False):
-            for left in (*folder.glob("*.partial"), *folder.glob(f"{SHARDS_FOLDER}/*.partial")):
-                left.unlink(missing_ok=True)
-            yield
+        lock.acquire(blocking=False)
     except Timeout as error:
-        raise UsageError(
-            f"{folder}: another run is writing there. Wait for it, or set another output_dir."
-        ) from error
+        if not wait:
+            raise UsageError(
+                f"{folder}: another run is writing there. Wait for it, or set another output_dir."
+            ) from error
+        _log.warning("another run is writing in %s: this job waits for it", folder)
+        lock.acquire()
+    try:
+        for left in (*folder.glob("*.partial"), *folder.glob(f"{SHARDS_FOLDER}/*.partial")):
+            left.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is None:  # as when a library finds the disk full
+            text = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, text, str(folder)) from error
+        raise
+    finally:
+        lock.release()
 
 
 def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
@@ -79,17 +102,44 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
     return run
 
 
-def write_run_file(config: DictConfig, folder: Path, identity_hash: str) -> None:
-    """Mark the run as finished."""
+def run_state(config: DictConfig, folder: Path) -> str:
+    """What is left to do for a run: `FINISHED_RUN`, `UNSCORED_RUN` or `NO_RUN`.
+
+    Under `data.missing=skip` nothing is known without a look at the data, so it is never finished.
+
+    Raises:
+        UsageError: when another run stands in the folder.
+    """
+    done = None if config.force else finished_run(folder, config_hash(identity(config)))
+    if done is None:
+        return NO_RUN
+    as_scored = done["scoring_hash"] == config_hash(scoring(config))
+    whole = config.data.get("missing") != "skip"
+    return FINISHED_RUN if as_scored and whole else UNSCORED_RUN
+
+
+def write_run_file(
+    config: DictConfig, folder: Path, identity_hash: str, *, timing: Mapping[str, Any]
+) -> None:
+    """Mark the run as finished.
+
+    Args:
+        config: its configuration.
+        folder: its folder.
+        identity_hash: hash of its identity.
+        timing: `records_seconds` for `recorded` of `samples`, `scoring_seconds`, `device`.
+    """
+    from vssl.commands.app import is_multirun
     from vssl.records.store import read_provenance
 
     run = {
         "config_hash": identity_hash,
         "scoring_hash": config_hash(scoring(config)),
-        "command": sys.argv[1:],
+        "command": list(HydraConfig.get().overrides.task) if is_multirun() else sys.argv[1:],
         "working_directory": str(Path.cwd()),
         "config": OmegaConf.to_container(config, resolve=False),
         "identity": identity(config),
+        "timing": dict(timing),
         "provenance": read_provenance(folder / RECORDS_FILE),
     }
     write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))

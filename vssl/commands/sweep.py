@@ -1,81 +1,249 @@
-"""What a sweep shows at its end: one table over all jobs, a picture, and the jobs that failed."""
+"""Sweeps: every job in a process of its own, and a report over all of them at the end."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from rich.console import Console
+
+from vssl.commands import devices
+from vssl.commands.identity import negatives_name, protocol_name
+from vssl.commands.job import JobFile, reason_of
+from vssl.commands.job_process import run_process
+from vssl.commands.run_folder import FINISHED_RUN, run_state
+from vssl.commands.sweep_folder import SweepFolder
+from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, INTERRUPTED, Job, count_jobs
 
 _log = logging.getLogger(__name__)
 
 
-class SweepTable(Callback):
-    """Hydra callback: after a multirun, tables with one row per run.
+def run_in_sweep(config: DictConfig, folder: Path) -> str:
+    """Run a job of a sweep in a process of its own, whatever launcher starts it.
 
-    Written as `sweep.md`, `sweep.csv` and pictures into the sweep's folder, and printed. Hydra does
-    not call `on_multirun_end` when a job failed; then `finish` does the same.
+    However it ends, the sweep goes on: how is written down for the report at its end.
+
+    Args:
+        config: the job's configuration.
+        folder: the run's folder.
+
+    Returns:
+        The job's state, see `vssl.reporting.jobs.Job`.
+
+    Raises:
+        KeyboardInterrupt: when the user stops the sweep.
+    """
+    hydra: Any = HydraConfig.get()
+    config.sweep_id = hydra.callbacks.sweep.sweep_id
+    output = Path(hydra.sweep.dir).expanduser().absolute()
+    sweep = SweepFolder(output, config.sweep_id)
+    planned = sweep.planned()
+    job = Job(hydra.job.num, job_name(config), BEGUN, folder=str(folder))
+    which = f"[{job.number + 1}/{len(planned) if planned is not None else '?'}]"
+    _write(sweep, job)
+    ended = replace(job, state=INTERRUPTED)
+    try:
+        path = sweep.path / f"{job.number:05d}.job"
+        state, reason, seconds = _run(config, folder, path, who=f"{which} {job.name}")
+        ended = replace(job, state=state, reason=reason, seconds=seconds)
+    except Exception as error:
+        ended = replace(job, state=FAILED, reason=reason_of(error))
+    finally:  # also when interrupted
+        _log.log(logging.INFO if ended.done else logging.ERROR, "%s %s", which, ended)
+        _write(sweep, ended)
+    return ended.state
+
+
+def _write(sweep: SweepFolder, job: Job) -> None:
+    try:
+        sweep.write(job)
+    except OSError as error:  # the other jobs may still find room
+        _log.error("%s: %s", sweep.path, error.strerror or error)
+
+
+def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str, str, float]:
+    """State, reason and the seconds from when it had its device."""
+    if run_state(config, folder) == FINISHED_RUN:
+        return ALREADY, "", 0.0
+    request = devices.request_for(
+        config.trainer, gpus=devices.usable_gpus(), cores=devices.usable_cores()
+    )
+    one_at_a_time = str(HydraConfig.get().launcher._target_).endswith("BasicLauncher")
+    progress = config.trainer.get("enable_progress_bar", True)
+    if request.kind == "gpu":  # counted among those that it sees
+        config.trainer.devices = request.count
+    job = JobFile(
+        config, _whole(config), folder, str(Path.cwd()),
+        progress=progress and one_at_a_time and sys.stderr.isatty(),
+    )  # fmt: skip
+    job.write(path)
+    try:
+        with devices.lend(request, who=who) as taken:
+            begin = time.monotonic()
+            environment = {**os.environ, **_outside(), **request.environment(taken)}
+            return *run_process(path, environment), time.monotonic() - begin
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _whole(config: DictConfig) -> DictConfig:
+    """The configuration with Hydra's part, as plain values: a process knows no plugin's classes."""
+    hydra: Any = HydraConfig.get()
+    parts: Any = OmegaConf.to_container(config, resolve=False)
+    whole = OmegaConf.create({**parts, "hydra": OmegaConf.to_container(hydra, resolve=False)})
+    OmegaConf.copy_cache(from_config=config, to_config=whole)
+    return whole
+
+
+def _outside() -> dict[str, str]:
+    """Within a Slurm job, Lightning would take this process for one of several that srun started.
+
+    It takes it for what it is under a job name that Slurm gives to interactive work.
+    """
+    return {"SLURM_JOB_NAME": "interactive"} if "SLURM_NTASKS" in os.environ else {}
+
+
+def job_name(config: DictConfig) -> str:
+    """What a job evaluates, in a few words."""
+    parts = [config.model.name, config.data.name, negatives_name(config), protocol_name(config)]
+    prior = [] if config.prior.name == "none" else [config.prior.name]
+    seed = [f"seed {config.seed}"] if config.seed else []
+    return " ".join(str(part) for part in (*parts, *prior, *seed))
+
+
+def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | None:
+    """The overrides of each job of a sweep; None for sweepers that decide as they go.
+
+    Args:
+        config: the sweep's configuration.
+        loader: Hydra's, for `glob(*)`.
+    """
+    sweeper = config.hydra.sweeper
+    if not str(sweeper._target_).endswith(".BasicSweeper"):
+        return None
+    params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=loader)
+    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+    batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [list(job) for batch in batches for job in batch]
+
+
+def _what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The overrides by which each job differs from others."""
+    shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    return [" ".join(each for each in job if each not in shared) for job in jobs]
+
+
+def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give a launcher settings that suit sweeps, where nobody has set another.
+
+    A file `conf/hydra/launcher/<name>.yaml` would clash with the plugin's of the same name.
+    """
+    name = hydra.runtime.choices["hydra/launcher"]
+    settings = launchers.get(name) or {}
+    if settings:
+        default = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
+        with open_dict(hydra.launcher), read_write(hydra):
+            for key, value in settings.items():
+                if hydra.launcher[key] == default[key]:
+                    hydra.launcher[key] = value
+
+
+class Sweep(Callback):
+    """Hydra callback: after a multirun, tables with one row per run, and how all jobs ended.
+
+    Hydra does not call `on_multirun_end` when a launcher failed or the user stopped the sweep; then
+    `finish` reports.
+
+    Args:
+        sweep_id: one for all jobs of the sweep.
+        launchers: settings by the launcher's name, for what is left at the plugin's own default.
     """
 
-    unreported: ClassVar[list[SweepTable]] = []
+    unreported: ClassVar[list[Sweep]] = []
 
-    def __init__(self) -> None:
-        self._folders: list[Path] = []
-        self._failed: list[str] = []
-        self._config: DictConfig | None = None
+    def __init__(self, sweep_id: str, launchers: Mapping[str, Mapping[str, Any]]) -> None:
+        self._sweep_id = sweep_id
+        self._launchers = launchers
+        self._folder: SweepFolder | None = None
+        self._output = Path()
+        self._overview: dict[str, str] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Launchers send it to other processes, where it has nothing to do."""
+        return Sweep, (self._sweep_id, {})
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remember the sweep."""
-        self._config = config
-        SweepTable.unreported.append(self)
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Remember how a job ended."""
-        if job_return.status == JobStatus.COMPLETED and job_return.hydra_cfg is not None:
-            self._folders.append(Path(job_return.hydra_cfg.hydra.runtime.output_dir).absolute())
-        else:
-            self._failed.append(f"{' '.join(job_return.overrides or ())}: {_reason(job_return)}")
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print and write the tables and the picture."""
-        SweepTable.finish()
-
-    @staticmethod
-    def finish() -> None:
-        """Report a sweep that was not reported yet.
+        """Write down what is to be done.
 
         Raises:
-            SystemExit: with status 1 when that fails. Hydra turns other exceptions of callbacks
-                into warnings, and the sweep would seem to have succeeded.
+            SystemExit: when that fails, as Hydra turns other exceptions of callbacks into warnings.
         """
-        while SweepTable.unreported:
-            sweep = SweepTable.unreported.pop()
-            try:
-                sweep.report()
-            except Exception as error:
-                _log.exception("the sweep's tables could not be made")
-                raise SystemExit(1) from error
+        set_up_launcher(config.hydra, self._launchers)
+        jobs = planned_jobs(config, GlobalHydra.instance().config_loader())
+        self._output = Path(config.hydra.sweep.dir).expanduser().absolute()
+        self._overview = dict(config.overview)
+        folder = SweepFolder(self._output, self._sweep_id)
+        try:
+            folder.create(None if jobs is None else _what_differs(jobs))
+        except OSError as error:
+            from vssl.commands.app import fail
 
-    def report(self) -> None:
-        """Report the finished jobs, and list the others."""
+            fail(f"{error.filename or self._output}: {error.strerror or error} (output_root)")
+        self._folder = folder
+        Sweep.unreported.append(self)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Report, and let the command fail unless everything was done.
+
+        Raises:
+            SystemExit: with status 1, as Hydra turns other exceptions of callbacks into warnings.
+        """
+        if not Sweep.finish():
+            raise SystemExit(1)
+
+    @staticmethod
+    def finish() -> bool:
+        """Report sweeps that were not reported yet; whether everything in them was done."""
+        done = True
+        while Sweep.unreported:
+            done &= Sweep.unreported.pop().report()
+        return done
+
+    def report(self) -> bool:
+        """Show and write tables over the finished jobs, and list the others."""
+        if self._folder is None or not self._folder.any_begun():
+            if self._folder is not None:
+                self._folder.remove()
+            return False
         from vssl.reporting.sweep import report_sweep
 
-        folders = list(dict.fromkeys(self._folders))
-        if folders and self._config is not None:
-            output = Path(self._config.hydra.sweep.dir).expanduser().absolute()
-            report_sweep(folders, output, overview=dict(self._config.overview))
-        for failed in self._failed:
-            _log.error("failed: %s", failed)
-
-
-def _reason(job: JobReturn) -> str:
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # Hydra prints at each look at the value
-            return str(job.return_value)
-    except Exception as error:
-        return str(error) or type(error).__name__
+        jobs = self._folder.jobs()
+        # not by the log: what it writes to depends on the launcher
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        try:
+            report_sweep(jobs, self._output, overview=self._overview)
+        except Exception as error:
+            console.print(f"the sweep's tables could not be made: {reason_of(error)}", markup=False)
+            return False
+        finally:
+            for job in jobs:
+                if not job.done:
+                    console.print(str(job), markup=False)
+            console.print(count_jobs(jobs), markup=False)
+            self._folder.remove()
+        return all(job.done for job in jobs)

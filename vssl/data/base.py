@@ -149,6 +149,14 @@ class DatasetReader(ABC):
         self._report(data, other_rates)
         return data
 
+    def count(self) -> int:
+        """Number of samples that can be evaluated; writes nothing.
+
+        Raises:
+            DataError: as `check` does.
+        """
+        return len(self.check().samples)
+
     def _find_annotation(self) -> Path:
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")

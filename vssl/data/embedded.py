@@ -56,3 +56,7 @@ class Synthetic(IS3):
         """Make the files if they are not there yet, and check them."""
         ensure(self._cache, scenes=self._scenes, seed=self._seed)
         return super().check()
+
+    def count(self) -> int:
+        """Number of samples, two for each scene, also before the files are made."""
+        return len(super().check().samples) if self.root.is_dir() else 2 * self._scenes

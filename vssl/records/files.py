@@ -29,5 +29,8 @@ def partial_path(path: Path) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     partial = partial_path(path)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -29,6 +29,23 @@ _GROUP_BYTES = 32 * 2**20
 _OPEN_SHARDS = 4
 
 
+def recorded_samples(folder: Path, identity: str) -> int:
+    """Number of samples that shards of a stopped run hold, by its identity alone.
+
+    The run itself looks closer: shards of other samples, weights or versions it does not use.
+
+    Args:
+        folder: the run's folder.
+        identity: hash of the run's identity.
+    """
+    found = 0
+    for path in (folder / SHARDS_FOLDER).glob("*.parquet"):
+        with contextlib.suppress(pa.ArrowException, OSError):
+            facts = json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+            found += facts["samples"] if facts.get("config_hash") == identity else 0
+    return found
+
+
 class Shards:
     """The shards of one run, in the folder `shards` beside its records.
 
@@ -40,13 +57,17 @@ class Shards:
         samples: the run's samples.
         plan: its audio plan.
         key: what its records depend on; shards with another key are of no use.
+        identity: hash of the run's identity, for `recorded_samples`.
     """
 
-    def __init__(self, folder: Path, samples: Sequence[Sample], plan: AudioPlan, key: str) -> None:
+    def __init__(
+        self, folder: Path, samples: Sequence[Sample], plan: AudioPlan, key: str, identity: str = ""
+    ) -> None:
         self._folder = folder / SHARDS_FOLDER
         self._samples = samples
         self._plan = plan
         self._key = key
+        self._identity = identity
         self._number = {sample.sample_id: n for n, sample in enumerate(samples)}
 
     def recorded(self) -> list[int]:
@@ -72,7 +93,8 @@ class Shards:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{int(index[0]):06d}-{uuid.uuid4().hex[:12]}.parquet"
-        with AtomicParquetWriter(path, RECORDS, {"shard_of": self._key}) as writer:
+        facts = {"shard_of": self._key, "config_hash": self._identity, "samples": len(index)}
+        with AtomicParquetWriter(path, RECORDS, facts) as writer:
             writer.write(records_table(self._samples, self._plan, index, maps, object_maps))
 
     def join(self, path: Path, provenance: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -50,13 +51,19 @@ class AtomicParquetWriter:
 
     def close(self) -> None:
         """Complete the file and put it in its place."""
-        self._writer.close()
-        self._partial.replace(self.path)
+        try:
+            self._writer.close()
+            self._partial.replace(self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Throw away what was written."""
-        self._writer.close()
-        self._partial.unlink(missing_ok=True)
+        try:
+            with contextlib.suppress(OSError):  # a full disk, which is why it is thrown away
+                self._writer.close()
+        finally:
+            self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> AtomicParquetWriter:
         return self

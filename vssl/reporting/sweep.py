@@ -10,9 +10,10 @@ import pandas as pd
 from rich.console import Console
 
 from vssl.images import ImageFileError
-from vssl.records.files import SUMMARY_FILE, write_text
+from vssl.records.files import SUMMARY_FILE, partial_path, write_text
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.figures import draw_comparison
+from vssl.reporting.jobs import Job, list_jobs
 from vssl.reporting.tables import (
     markdown_table,
     overview_columns,
@@ -26,6 +27,8 @@ from vssl.reporting.tables import (
 
 _log = logging.getLogger(__name__)
 
+SWEEP_TEXT, SWEEP_TABLE, SWEEP_CSV = "sweep.md", "sweep.parquet", "sweep.csv"
+
 LEGEND = """\
 {positives}: how the field tests, on positives only; this threshold is told how large the object \
 is. pIA is the share of the image that is marked at the threshold `{marked}`: a model that listens \
@@ -35,22 +38,37 @@ sounds and marks nothing otherwise. A mask is what lies strictly above the thres
 that is the same everywhere, or as high on every negative as on positives, marks nothing."""
 
 
-def report_sweep(folders: Sequence[Path], output: Path, *, overview: Mapping[str, str]) -> None:
+def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, str]) -> None:
     """Print an overview of all runs; write it with one table per threshold policy and a picture.
 
-    Writes `sweep.md`, `sweep.csv` (the joined summaries, fractions) and, for each data set and
-    protocol, `sweep_<data>_<protocol>.png` where the images are at hand.
+    Writes `sweep.md`, which also counts the jobs and lists those that are not done, `sweep.parquet`
+    and `sweep.csv` (the joined summaries, fractions) and, for each data set and protocol,
+    `sweep_<data>_<protocol>.png` where the images are at hand. Without any finished run there is
+    only `sweep.md`.
 
     Args:
-        folders: finished runs.
+        jobs: the sweep's jobs.
         output: where to write.
         overview: threshold policies `positives`, `marked` and `universal` of the overview.
     """
+    folders = dict.fromkeys(Path(job.folder) for job in jobs if job.done)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in (SWEEP_TABLE, SWEEP_CSV):  # an earlier sweep's
+        (output / name).unlink(missing_ok=True)
+    if not folders:
+        write_text(output / SWEEP_TEXT, list_jobs(jobs))
+        return
     summaries = {folder: pd.read_parquet(folder / SUMMARY_FILE) for folder in folders}
     summary = _with_names(pd.concat(summaries.values(), ignore_index=True))
-    output.mkdir(parents=True, exist_ok=True)
-    write_text(output / "sweep.csv", summary.drop(columns="run").to_csv(index=False))
-    console, texts = Console(), []
+    joined = summary.drop(columns="run")
+    partial = partial_path(output / SWEEP_TABLE)
+    try:
+        joined.to_parquet(partial, index=False)
+        partial.replace(output / SWEEP_TABLE)
+    finally:
+        partial.unlink(missing_ok=True)
+    write_text(output / SWEEP_CSV, joined.to_csv(index=False))
+    console, texts = Console(), [list_jobs(jobs)]
     for (data, protocol), group in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         columns = overview_columns(**overview)
@@ -75,8 +93,9 @@ def report_sweep(folders: Sequence[Path], output: Path, *, overview: Mapping[str
         except ImageFileError as error:
             _log.warning("no picture of %s: %s", data, error)
     legend = LEGEND.format(**overview)
-    write_text(output / "sweep.md", "\n".join([*texts, legend, ""]))
-    console.print(f"tables: {output / 'sweep.md'}, {output / 'sweep.csv'}", soft_wrap=True)
+    write_text(output / SWEEP_TEXT, "\n".join([*texts, legend, ""]))
+    tables = ", ".join(str(output / name) for name in (SWEEP_TEXT, SWEEP_TABLE, SWEEP_CSV))
+    console.print(f"tables: {tables}", soft_wrap=True)
     console.print(f"\nHow to read it. {legend}")
 
 

@@ -1,0 +1,101 @@
+"""Sweeps as commands, and models that do to a job what a machine may do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from tests.running import KEY, command, records
+
+QUICK = (
+    "logger=none", "loader.num_workers=0", "trainer=cpu", "negatives=silence", "threshold=fixed",
+    "metrics=[ciou,pia]", "subsets=[]",
+    "bootstrap.resamples=20", "live=[]",
+)  # fmt: skip
+"""Settings of small jobs."""
+
+_MODELS = '''
+import os, signal, time
+from pathlib import Path
+from vssl.models.baselines import Center
+
+class Killed(Center):
+    """Ends as memory that runs out ends it."""
+    def localize(self, *inputs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Slow(Center):
+    """Says that it runs, and waits for a word."""
+    def localize(self, *inputs):
+        Path("running").touch()
+        while not Path("go").exists():
+            time.sleep(0.05)
+        return super().localize(*inputs)
+'''
+
+
+def prepare(folder: Path) -> None:
+    """Put the models `killed` and `slow` where a command started in `folder` finds them."""
+    (folder / "conf" / "model").mkdir(parents=True)
+    for name in ("Killed", "Slow"):
+        facts = f"name: {name.lower()}\n_target_: odd_models.{name}\n"
+        path = folder / "conf" / "model" / f"{name.lower()}.yaml"
+        path.write_text(f"defaults:\n  - center\n  - _self_\n{facts}")
+    (folder / "odd_models.py").write_text(_MODELS)
+
+
+def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a sweep to its end, in `folder`."""
+    return command("vssl-evaluate", *_arguments(arguments), cwd=folder)
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a sweep in `folder`."""
+    script = str(Path(sys.executable).with_name("vssl-evaluate"))
+    return subprocess.Popen(
+        [script, *_arguments(arguments)], cwd=folder, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        # a suite that runs in the background ignores interrupts, and its children would too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+
+
+def _arguments(arguments: Sequence[str]) -> list[str]:
+    return ["--config-dir", "conf", "-m", *QUICK, "output_root=out", *arguments]
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float = 90) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Processes whose working directory is a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder.resolve():
+                state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+                found += [int(process.name)] if state != "Z" else []
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def all_records(folder: Path) -> dict[str, pd.DataFrame]:
+    """The records of all finished runs of a sweep, by the folder's name."""
+    root = folder / "out"
+    return {
+        str(path.parent.relative_to(root)): records(path.parent).sort_values(KEY)
+        for path in sorted(root.glob("*/*/*/*/*/run.json"))
+    }

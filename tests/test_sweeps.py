@@ -1,0 +1,235 @@
+"""Sweeps: whatever happens to a job, the others are done and all are accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_module
+
+from tests.running import KEY, command, maps, records, run
+from tests.sweeping import (
+    QUICK,
+    all_records,
+    prepare,
+    processes_in,
+    start,
+    sweep,
+    wait_for,
+)
+from vssl.commands.identity import register_resolvers
+from vssl.commands.sweep import set_up_launcher
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where commands start."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    prepare(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder
+
+
+def of(data: Path) -> tuple[str, ...]:
+    return (f"data={data.name}", f"data.root={data}")
+
+
+def test_failed_and_killed_jobs_cost_the_others_nothing(is3_folder: Path, place: Path) -> None:
+    """Several at once under joblib, then one after the other under the basic launcher."""
+    models = "model=killed,center,ezvsl"
+    several = sweep(
+        place, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", models, "seed=0,1",
+        *of(is3_folder),
+    )  # fmt: skip
+    assert several.returncode == 1
+    for count in ("6 jobs: ", "2 killed", "2 finished", "2 failed"):
+        assert count in several.stderr.splitlines()[-1]
+    assert "[4/6] center is3 silence corrected seed 1: finished in" in several.stderr
+    out = place / "out"
+    listed = (out / "sweep.md").read_text()
+    assert listed.count("killed by SIGKILL, as happens when memory runs out") == 2
+    assert listed.count("weights/ezvsl.pth: no such file") == 2
+    table = pd.read_parquet(out / "sweep.parquet")
+    assert set(table["seed"]) == {0, 1}
+    assert set(table["model"]) == {"center"}
+    pd.testing.assert_frame_equal(table, pd.read_csv(out / "sweep.csv"), check_dtype=False)
+    assert not list(out.glob(".sweep-*"))
+    for text in ("center seed 0", "center seed 1"):
+        assert text in several.stdout
+    assert "Traceback" not in several.stderr
+    runs = [json.loads(path.read_text()) for path in out.glob("*/*/*/*/*/run.json")]
+    assert len({each["config"]["sweep_id"] for each in runs}) == 1
+    assert {each["timing"]["samples"] for each in runs} == {6}
+
+    again = sweep(place, models, *of(is3_folder))
+    assert again.returncode == 1
+    assert "3 jobs: 1 killed, 1 already evaluated, 1 failed" in again.stderr
+    assert "[2/3] center is3 silence corrected: already evaluated" in again.stderr
+
+
+def test_jobs_that_wait_for_a_device_are_done(is3_folder: Path, place: Path) -> None:
+    done = sweep(place, "hydra/launcher=submitit_local", "model=center,random", *of(is3_folder))
+    assert done.returncode == 0, done.stderr
+    assert "2 jobs: 2 finished" in done.stderr
+    assert len(all_records(place)) == 2
+
+
+@pytest.mark.ddp
+def test_two_processes_of_a_job_give_the_records_of_one(
+    is3_folder: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as within a job of Slurm, whose tasks must not be taken for the processes of this job
+    facts = {"NTASKS": 1, "JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NODEID": 0, "JOB_NAME": "vssl"}
+    with monkeypatch.context() as slurm:
+        for name, value in facts.items():
+            slurm.setenv(f"SLURM_{name}", str(value))
+        done = sweep(place, "model=random", "trainer=ddp_sim", *of(is3_folder))
+    assert done.returncode == 0, done.stderr
+    (found,) = all_records(place).values()
+    run(tmp_path / "alone", "model=random", *QUICK, *of(is3_folder))
+    alone = records(tmp_path / "alone").sort_values(KEY)
+    pd.testing.assert_frame_equal(alone[KEY], found[KEY])
+    np.testing.assert_array_equal(maps(alone), maps(found))
+
+
+def test_two_sweeps_in_one_folder_share_the_work(is3_folder: Path, place: Path) -> None:
+    jobs = ("model=slow,random", *of(is3_folder))
+    first = start(place, *jobs)
+    wait_for((place / "running").exists)
+    second = start(place, *jobs, "trainer.accelerator=cpu")
+    (folder,) = (place / "out").glob("slow/*/*/*/*")
+    wait_for(lambda: "waits for it" in (folder / "vssl-evaluate.log").read_text())
+    alone = command("vssl-evaluate", "--config-dir", "conf", "model=slow", *QUICK, *of(is3_folder),
+                    "output_root=out", cwd=place)  # fmt: skip
+    assert alone.returncode == 1
+    assert "another run is writing there" in alone.stderr
+    (place / "go").touch()
+    for process in (first, second):
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors
+        assert "2 jobs: 2" in errors
+    assert len(all_records(place)) == 2
+    assert not list((place / "out").glob(".sweep-*"))
+
+
+def test_an_interrupted_sweep_says_what_was_done_and_goes_on(is3_folder: Path, place: Path) -> None:
+    jobs = ("model=center,slow,random", *of(is3_folder))
+    process = start(place, *jobs)
+    wait_for((place / "running").exists)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "3 jobs: 1 finished, 1 interrupted, 1 not done" in errors
+    assert errors.rstrip().endswith("error: interrupted")
+    assert "Traceback" not in errors
+    assert "1 interrupted" in (place / "out" / "sweep.md").read_text()
+    (folder,) = (place / "out").glob("slow/*/*/*/*")
+    assert {path.name for path in folder.iterdir()} <= {".lock", "vssl-evaluate.log"}
+    assert processes_in(place) == []
+
+    (place / "go").touch()
+    again = sweep(place, *jobs)
+    assert again.returncode == 0, again.stderr
+    assert "3 jobs: 1 already evaluated, 2 finished" in again.stderr
+
+
+def test_killed_at_any_moment_a_sweep_loses_nothing(
+    is3_folder: Path, place: Path, tmp_path: Path
+) -> None:
+    models = ("center", "random", "audio_blind")
+    jobs = (f"model={','.join(models)}", *of(is3_folder))
+    moments = random.Random(0)
+    for finished in range(3):
+        process = start(place, *jobs)
+        begun = place / "out" / models[finished] / "is3" / "silence" / "corrected"
+        wait_for(lambda begun=begun: list(begun.glob("*/.lock")))
+        time.sleep(moments.uniform(0, 1.5))
+        process.kill()
+        process.communicate(timeout=60)
+        wait_for(lambda: not processes_in(place), seconds=20)
+    last = sweep(place, *jobs)
+    assert last.returncode == 0, last.stderr
+    found = all_records(place)
+    assert len(found) == len(models)
+    for name, frame in found.items():
+        model = name.partition("/")[0]
+        summary = run(tmp_path / model, f"model={model}", *QUICK, *of(is3_folder))
+        pd.testing.assert_frame_equal(frame, records(tmp_path / model).sort_values(KEY))
+        values = pd.read_parquet(place / "out" / name / "summary.parquet")["value"]
+        pd.testing.assert_series_equal(values, summary["value"])
+    left = [path for path in (place / "out").rglob("*") if "partial" in path.name]
+    assert left == []
+    assert not list((place / "out").glob(".sweep-*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_full_disk_has_clear_errors(is3_folder: Path, place: Path) -> None:
+    small = place / "out"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(small)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        done = sweep(place, "model=center,random", *of(is3_folder))
+        assert done.returncode == 1
+        assert done.stderr.count("No space left on device") >= 2
+        assert "Traceback" not in done.stderr
+        assert not list(small.glob("*/*/*/*/*/run.json"))
+        assert not [path for path in small.rglob("*") if "partial" in path.name]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.parametrize("mode", [("-m",), ()])
+def test_a_read_only_folder_is_one_clear_error(place: Path, mode: tuple[str, ...]) -> None:
+    """A file in the place of the folder: nobody, not even root, can write below it."""
+    (place / "out").write_text("")
+    refused = command("vssl-evaluate", *mode, *QUICK, "output_root=out", cwd=place)
+    assert refused.returncode == 1
+    assert refused.stderr.count("error: ") == 1
+    assert "out" in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("launcher", "expected"),
+    [
+        ("basic", {}),
+        ("joblib", {"n_jobs": 1}),
+        ("submitit_local", {"timeout_min": 10080}),
+        ("submitit_slurm", {"timeout_min": 1440, "gpus_per_node": 1, "tasks_per_node": 1}),
+    ],
+)
+def test_launchers_compose_with_settings_for_sweeps(
+    launcher: str, expected: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    register_resolvers()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        overrides = [f"hydra/launcher={launcher}"]
+        config = compose("evaluate", overrides=overrides, return_hydra_config=True)
+    set_up_launcher(config.hydra, config.hydra.callbacks.sweep.launchers)
+    assert {key: config.hydra.launcher[key] for key in expected} == expected
+
+
+def test_what_the_user_sets_of_a_launcher_stays() -> None:
+    register_resolvers()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        overrides = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=90"]
+        config = compose("evaluate", overrides=overrides, return_hydra_config=True)
+    set_up_launcher(config.hydra, config.hydra.callbacks.sweep.launchers)
+    assert config.hydra.launcher.timeout_min == 90
+    assert config.hydra.launcher.cpus_per_task == 8
