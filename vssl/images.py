@@ -14,9 +14,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from vssl.errors import UsageError
+from vssl.resize import resize_antialiased
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 """Decoded image `[3, H, W]` in [0, 1] to network input `[3, size, size]`."""
+
+Pixels = npt.NDArray[np.uint8]
 
 # what Pillow raises for damaged files; UnidentifiedImageError is an OSError
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -35,7 +38,7 @@ def read_image(path: Path) -> torch.Tensor:
     Raises:
         ImageFileError: for a missing, unreadable or cut-off file.
     """
-    return decode_image(read_bytes(path), path)
+    return as_tensor(decode_image(read_bytes(path), path))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -52,7 +55,7 @@ def read_bytes(path: Path) -> bytes:
         raise ImageFileError(f"{path}: not readable ({error.strerror})") from error
 
 
-def decode_image(data: bytes, path: Path) -> torch.Tensor:
+def decode_image(data: bytes, path: Path) -> Pixels:
     """Decode the content of an image file at its full size.
 
     Orientation tags are not applied: the annotations of VGG-SS and IS3 refer to the stored pixels.
@@ -62,7 +65,7 @@ def decode_image(data: bytes, path: Path) -> torch.Tensor:
         path: the file, for messages.
 
     Returns:
-        `[3, H, W]` float32 RGB in [0, 1].
+        `[H, W, 3]` RGB, 0 to 255.
 
     Raises:
         ImageFileError: for content that is cut off or no image.
@@ -74,10 +77,29 @@ def decode_image(data: bytes, path: Path) -> torch.Tensor:
                 pixels = np.array(image.convert("RGB"))
             except _PILLOW_ERRORS as error:
                 raise ImageFileError(f"{path}: not decodable as an image ({error})") from error
+    return pixels
+
+
+def as_tensor(pixels: Pixels) -> torch.Tensor:
+    """Pixels `[H, W, 3]` as a float32 tensor `[3, H, W]` in [0, 1]."""
     return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
 
 
-def _decode_jpeg(data: bytes) -> npt.NDArray[np.uint8] | None:
+def prepare(transform: Transform, pixels: Pixels) -> torch.Tensor:
+    """Transform a decoded image; one with `of_pixels` takes it as it was decoded, which is faster.
+
+    Args:
+        transform: the transform.
+        pixels: `[H, W, 3]`.
+
+    Returns:
+        What the network takes, usually `[3, size, size]` float32.
+    """
+    of_pixels: Callable[[Pixels], torch.Tensor] | None = getattr(transform, "of_pixels", None)
+    return transform(as_tensor(pixels)) if of_pixels is None else of_pixels(pixels)
+
+
+def _decode_jpeg(data: bytes) -> Pixels | None:
     """Pixels `[H, W, 3]` of an ordinary JPEG, as Pillow decodes it but faster; else None.
 
     What is cut off, in CMYK or no JPEG at all is left to Pillow, with its messages.
@@ -88,7 +110,7 @@ def _decode_jpeg(data: bytes) -> npt.NDArray[np.uint8] | None:
         _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "RGB", "Gray"):
             return None
-        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB")
+        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
     except ValueError:
         return None
     return pixels
@@ -135,7 +157,10 @@ class PillowTransform:
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Transform `[3, H, W]` in [0, 1] to `[3, size, size]` normalized."""
-        pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        return self.of_pixels((image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+    def of_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Transform `[H, W, 3]` to `[3, size, size]` normalized."""
         resized = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC)
         scaled = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
         return (scaled - self.mean) / self.std
@@ -179,3 +204,9 @@ class ImageTransform:
                 antialias=self.antialias,
             )[0]
         return (image - self.mean) / self.std
+
+    def of_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Transform `[H, W, 3]` to `[3, size, size]` normalized."""
+        if not self.antialias:
+            return self(as_tensor(pixels))
+        return (torch.from_numpy(resize_antialiased(pixels, self.size)) - self.mean) / self.std

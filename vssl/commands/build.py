@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from vssl.checks import check_choice
+from vssl.commands.devices import usable_cores
 from vssl.commands.identity import negative_names
 from vssl.data.base import DatasetReader
 from vssl.errors import UsageError
@@ -142,26 +143,26 @@ def build_trainer(
 
 
 class LoaderOptions(TypedDict):
-    """Options of the data loaders; no workers given leaves their number to the machine."""
+    """Options of the data loaders."""
 
     batch_size: int
     audio_batch_size: int
-    num_workers: int | None
+    num_workers: int
 
 
 def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
-    """Batch sizes and workers; sizes that are not set follow from the machine.
+    """Batch sizes and workers; what is not set follows from the machine.
 
-    8 at once were the fastest on two CPU cores, with 4 to 32 tried (`benchmarks/run.py`); a GPU
-    wants more to be busy.
+    8 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
+    and processes that read for it meanwhile.
     """
-    default = 64 if on_gpu else 8
-    loader = config.loader
+    loader, default = config.loader, 64 if on_gpu else 8
+    workers = max(0, min(8, len(usable_cores()) - 1)) if on_gpu else 0
     images, sounds = loader.batch_size, loader.audio_batch_size
     return {
         "batch_size": default if images is None else images,
         "audio_batch_size": default if sounds is None else sounds,
-        "num_workers": loader.num_workers,
+        "num_workers": workers if loader.num_workers is None else loader.num_workers,
     }
 
 

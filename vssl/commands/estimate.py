@@ -36,7 +36,8 @@ def seconds_for(config: DictConfig, state: str, samples: int, folder: Path) -> f
     ]
     if not known:
         return None
-    by_sample, by_map = (median(each) for each in zip(*known, strict=True))
+    by_sample = median(times[0] for times in known)
+    by_map = median(times[1] for times in known)
     left = samples - recorded_samples(folder, config_hash(identity(config)))
     recording = by_sample * max(0, left) if state == NO_RUN else 0.0
     return recording + by_map * samples * _sounds(config)

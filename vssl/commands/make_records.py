@@ -84,8 +84,8 @@ def make_records(
         folder,
         data.samples,
         plan,
-        config_hash({**provenance, "networks": cache.fingerprint}),
-        identity_hash,
+        key=config_hash({**provenance, "networks": cache.fingerprint}),
+        identity=identity_hash,
     )
     if is_first_process():
         shards.discard_unusable()

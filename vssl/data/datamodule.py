@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +44,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         prior_transform: decoded image to the object prior's input, where it takes another.
         batch_size: images at once.
         audio_batch_size: audio inputs at once.
-        num_workers: loader processes; None takes one less than there are cores, at most 8.
+        num_workers: loader processes; with 0, threads of this process read each batch.
         image_shelves: what a cache holds of images.
         audio_shelves: encoded audio inputs that a cache holds, by front end.
         wanted: samples to do, by their position; None for all. Batches stay as they are for all,
@@ -66,7 +65,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         prior_transform: Transform | None = None,
         batch_size: int = 16,
         audio_batch_size: int = 16,
-        num_workers: int | None = None,
+        num_workers: int = 0,
         image_shelves: ImageShelves | None = None,
         audio_shelves: Mapping[str, Shelf] | None = None,
         wanted: Sequence[int] | None = None,
@@ -74,7 +73,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         super().__init__()
         check_positive(batch_size, name="loader.batch_size")
         check_positive(audio_batch_size, name="loader.audio_batch_size")
-        if num_workers is not None and num_workers < 0:
+        if num_workers < 0:
             raise UsageError(
                 f"Expected `loader.num_workers` to be 0 or more, but got {num_workers}."
             )
@@ -87,7 +86,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         self.prior_transform = prior_transform
         self.batch_size = batch_size
         self.audio_batch_size = audio_batch_size
-        self.num_workers = _usable_workers() if num_workers is None else num_workers
+        self.num_workers = num_workers
         self.image_shelves = image_shelves or ImageShelves()
         self.audio_shelves = audio_shelves
         self.wanted = wanted
@@ -165,10 +164,3 @@ class LocalizationDataModule(pl.LightningDataModule):
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
         )
-
-
-def _usable_workers() -> int:
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return max(0, min(8, cores - 1))

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from vssl.audio import read_clip
 from vssl.cache import Shelf, content_key
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.images import Transform, decode_image, read_bytes
+from vssl.images import Transform, decode_image, prepare, read_bytes
 from vssl.maps import consensus_map
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
 from vssl.types import AudioBatch, AudioClip, ImageBatch, Known, Sample
+
+_Item = TypeVar("_Item")
+
+
+class _ThreadedDataset(Dataset[_Item]):
+    """A dataset whose batches are read by as many threads as torch uses, but one in a loader.
+
+    Where networks run on the CPU, a loader process beside them only gets in their way: what they
+    have split evenly over the cores waits for the one that reads. So all cores read a batch, then
+    all encode it.
+    """
+
+    _pool: ThreadPoolExecutor | None = None
+
+    def __getitems__(self, indices: list[int]) -> list[_Item]:
+        if get_worker_info() is not None or len(indices) == 1:
+            return [self[index] for index in indices]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(torch.get_num_threads())
+        return list(self._pool.map(self.__getitem__, indices))
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class _ImageItem:
     object_map: torch.Tensor | None
 
 
-class ImageDataset(Dataset[_ImageItem]):
+class ImageDataset(_ThreadedDataset[_ImageItem]):
     """Every image of the run, decoded once, or not at all where a cache knows all about it.
 
     Args:
@@ -84,13 +106,13 @@ class ImageDataset(Dataset[_ImageItem]):
             image = _lookup(shelves.images, key)
             if image is None:
                 decoded = decode_image(data, sample.image_path)
-                image = self._transform(decoded)
+                image = prepare(self._transform, decoded)
         if object_map is None and self._prior_transform is not None:
             prior_image = _lookup(shelves.prior_images, key)
             if prior_image is None:
                 if decoded is None:
                     decoded = decode_image(data, sample.image_path)
-                prior_image = self._prior_transform(decoded)
+                prior_image = prepare(self._prior_transform, decoded)
         truth = consensus_map(sample.boxes, sample.box_weights)
         return _ImageItem(index, key, truth, image, prior_image, features, object_map)
 
@@ -157,7 +179,7 @@ class _AudioItem:
     vector: torch.Tensor | None
 
 
-class AudioDataset(Dataset[_AudioItem]):
+class AudioDataset(_ThreadedDataset[_AudioItem]):
     """The run's distinct audio inputs: waveform made or read, then cut by its front end, once.
 
     Args:

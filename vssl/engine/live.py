@@ -151,9 +151,7 @@ class LiveMetrics(nn.Module):
             success = torch.from_numpy(positive.column(ConsensusIoU, policy) >= SUCCESS)
         metric.update(positive.values(metric), positive=True, success=success)
         if not metric.on_positives:
-            values = sound.values(metric).view(-1, sound.draws)
-            for draw in range(sound.draws):
-                metric.update(values[:, draw], positive=False, draw=draw)
+            metric.update(sound.values(metric).view(-1, sound.draws), positive=False)
 
 
 @dataclass(frozen=True)

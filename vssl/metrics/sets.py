@@ -108,17 +108,22 @@ class SetMetric(Metric, ABC):
         """Add samples.
 
         Args:
-            values: `[N]` of the metric's column; NaN is left out.
+            values: `[N]` of the column, or `[N, D]` of the draws 0 to D - 1; NaN is left out.
             positive: whether they are positives or negatives.
-            draw: index of the draw.
+            draw: index of the draw of `[N]` values.
             success: `[N]` whether cIoU reaches 0.5, for metrics with a threshold.
         """
-        found = values.double().to(self.device)
-        self.values.append(found)
         # all as float64: torchmetrics gathers an empty process's states as floats
-        self.positives.append(torch.full_like(found, float(positive)))
-        self.draws.append(torch.full_like(found, float(draw)))
-        self.successes.append(torch.zeros_like(found) if success is None else success.to(found))
+        found = values.double().to(self.device)
+        draws = torch.full_like(found, float(draw))
+        if values.ndim == 2:
+            draws = torch.arange(values.shape[1]).to(found).expand_as(found)
+        self.values.append(found.flatten())
+        self.positives.append(torch.full_like(found, float(positive)).flatten())
+        self.draws.append(draws.flatten())
+        self.successes.append(
+            torch.zeros_like(found).flatten() if success is None else success.to(found)
+        )
 
     def compute(self) -> torch.Tensor:
         """The mean over defined draws; NaN when positives or negatives are missing in all."""
