@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +21,13 @@ from vssl.images import (
     ImageFileError,
     ImageTransform,
     PillowTransform,
+    as_tensor,
     check_image,
+    decode_image,
+    prepare,
     read_image,
 )
+from vssl.resize import resize_antialiased
 
 MEAN = np.array([0.485, 0.456, 0.406])[:, None, None]
 STD = np.array([0.229, 0.224, 0.225])[:, None, None]
@@ -310,3 +315,68 @@ class TestTransformOfThePrior:
     def test_is_none_without_a_prior(self, protocol: str) -> None:
         config = evaluation_config("model=rcgrad", f"protocol={protocol}")
         assert build_transforms(config)[1] is None
+
+
+class TestResize:
+    """The compiled antialiased resize against torch's."""
+
+    @settings(deadline=None, max_examples=40)
+    @given(
+        height=st.integers(1, 700),
+        width=st.integers(1, 700),
+        size=st.integers(1, 300),
+        seed=st.integers(0, 99),
+    )
+    def test_is_torchs(self, height: int, width: int, size: int, seed: int) -> None:
+        noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        image = torch.from_numpy(noise).permute(2, 0, 1).float() / 255
+        expected = torch.nn.functional.interpolate(
+            image[None], size=(size, size), mode="bicubic", align_corners=False, antialias=True
+        )[0]
+        # torch computes the places of its sums in float32
+        np.testing.assert_allclose(resize_antialiased(noise, size), expected, rtol=0, atol=1e-4)
+
+    def test_of_the_same_size_is_the_image(self) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        expected = noise.transpose(2, 0, 1).astype(np.float32) / 255
+        np.testing.assert_array_equal(resize_antialiased(noise, 64), expected)
+
+    @pytest.mark.parametrize(
+        "transform",
+        [
+            ImageTransform(size=48),
+            ImageTransform(size=48, antialias=False),
+            PillowTransform(size=48, mean=[0.5] * 3, std=[0.2] * 3),
+        ],
+        ids=["antialiased", "plain", "pillow"],
+    )
+    @pytest.mark.parametrize("shape", [(90, 130, 3), (48, 48, 3), (20, 31, 3)])
+    def test_pixels_and_tensors_give_the_same(
+        self, transform: ImageTransform | PillowTransform, shape: tuple[int, ...]
+    ) -> None:
+        noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+        prepared = prepare(transform, noise)
+        assert prepared.dtype == torch.float32
+        np.testing.assert_allclose(prepared, transform(as_tensor(noise)), rtol=0, atol=1e-4)
+
+    def test_a_transform_of_ones_own_takes_a_tensor(self) -> None:
+        noise = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(
+            prepare(lambda image: image.flip(2), noise), as_tensor(noise).flip(2)
+        )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 20}]
+)
+def test_jpegs_are_decoded_as_pillow_decodes_them(
+    tmp_path: Path, mode: str, options: dict[str, Any]
+) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (83, 117, 3), dtype=np.uint8)
+    smooth = Image.fromarray(noise).resize((201, 133)).convert(mode)
+    smooth.save(tmp_path / "image.jpg", **options)
+    with Image.open(tmp_path / "image.jpg") as image:
+        expected = np.array(image.convert("RGB"))
+    data = (tmp_path / "image.jpg").read_bytes()
+    np.testing.assert_array_equal(decode_image(data, tmp_path / "image.jpg"), expected)

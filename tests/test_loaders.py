@@ -94,7 +94,7 @@ def samples(is3_folder: Path) -> tuple[Sample, ...]:
 def make_module(
     samples: tuple[Sample, ...],
     *,
-    num_workers: int | None = 0,
+    num_workers: int = 0,
     hears: bool = True,
     apart: bool = False,
     prior_transform: Transform | None = None,
@@ -218,10 +218,6 @@ def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None
     assert not module.hears
     (images,) = module.test_dataloader()
     assert sum(len(batch.index) for batch in images) == 6
-
-
-def test_default_number_of_workers(samples: tuple[Sample, ...]) -> None:
-    assert 0 <= make_module(samples, num_workers=None).num_workers <= 8
 
 
 def test_frontend_errors_name_the_file(samples: tuple[Sample, ...]) -> None:

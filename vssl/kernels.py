@@ -22,6 +22,7 @@ from vssl.compiling import compiled
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Bits = npt.NDArray[np.uint64]
 Places = tuple[Int64, Int64, Float32, Float32]
 
@@ -360,6 +361,35 @@ def kth_largest(maps: Float32, k: Int64) -> Float32:
     for n in range(maps.shape[0]):
         if not _holds_nan(maps[n]):
             result[n] = _kth_largest(maps[n], k[n], _some(maps[n]), found)
+    return result
+
+
+@compiled
+def clip_below_median(maps: Float32, low: Float32, high: Float32, flat: Bools) -> Float32:
+    """Stretch maps to [0, 1] and set to 0 what lies below the upper median of their pixels.
+
+    Args:
+        maps: `[N, P]`.
+        low: `[N]` smallest pixel of each.
+        high: `[N]` largest pixel of each.
+        flat: `[N]` maps that are the same everywhere: they become 0.
+
+    Returns:
+        `[N, P]`; NaN for a map that holds NaN or infinite pixels.
+    """
+    result = np.zeros(maps.shape, np.float32)
+    found = np.empty(_WORD, np.float32)
+    for n in range(maps.shape[0]):
+        row, span = result[n], high[n] - low[n]
+        if not np.isfinite(span):
+            row[:] = np.nan
+        elif not flat[n]:
+            for p in range(row.shape[0]):
+                row[p] = (maps[n, p] - low[n]) / span
+            upper = row.shape[0] - row.shape[0] // 2
+            median = _kth_largest(row, upper, _some(row), found)
+            for p in range(row.shape[0]):
+                row[p] = row[p] if row[p] >= median else np.float32(0)
     return result
 
 

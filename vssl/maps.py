@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from vssl.checks import check_choice, check_maps, check_same_shape
-from vssl.kernels import Places, bilinear, blend
+from vssl.kernels import Places, bilinear, blend, clip_below_median
 from vssl.types import EVALUATION_SIZE, Box
 
 UPSAMPLING_RULES = ("half_pixel", "align_corners", "opencv")
@@ -101,9 +101,15 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
     check_choice(transform, MAP_TRANSFORMS, name="transform")
     if transform == "none":
         return localization_maps
+    if localization_maps.device.type == "cpu" and localization_maps.dtype == torch.float32:
+        pixels = localization_maps.flatten(1)
+        low, high = pixels.amin(dim=1), pixels.amax(dim=1)
+        flat = _is_flat(low, high)
+        values = [each.numpy() for each in (pixels, low, high, flat)]
+        return torch.from_numpy(clip_below_median(*values)).view_as(localization_maps)
     stretched = stretch(localization_maps)
-    ordered = stretched.flatten(1).sort(dim=1).values
-    median = ordered[:, ordered.shape[1] // 2]
+    pixels = stretched.flatten(1)
+    median = pixels.kthvalue(pixels.shape[1] // 2 + 1, dim=1).values
     return stretched.masked_fill(stretched < median.view(-1, 1, 1), 0.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from vssl.commands.networks import channels_last, on_gpu
 from vssl.data.dataset import ImageShelves
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.images import Transform
+from vssl.images import Pixels, Transform, prepare
 from vssl.models.base import LocalizationModel
 from vssl.models.weights import WeightsReport
 from vssl.randomness import generator_for
@@ -49,7 +50,7 @@ def open_cache(
     *,
     model: LocalizationModel,
     frontends: Mapping[str, FrontEnd],
-    transform: Transform,
+    transforms: tuple[Transform, Transform | None],
     prior: WeightsReport | None,
 ) -> RunCache:
     """Open the shelves of a run.
@@ -59,7 +60,7 @@ def open_cache(
         loader: batch sizes, as `loader_options` gives them.
         model: the model on the CPU, not compiled yet.
         frontends: front end by audio condition.
-        transform: the model's image transform.
+        transforms: the image transforms of the model and, where it takes another, of the prior.
         prior: weights of the object prior; None without one.
 
     Raises:
@@ -70,8 +71,10 @@ def open_cache(
         raise UsageError(f"Expected `cache.gigabytes` to be a number from 0, but got {size}.")
     folder = config.cache.folder
     cache = ArrayCache(folder and Path(folder).expanduser().absolute(), limit_bytes=size * 1e9)
-    libraries = torch.__version__, np.__version__
-    seen, machine = _plain(config.model.image), _machine(config)
+    transform, own = transforms
+    seen = (_plain(config.model.image), *_transformed(transform))
+    prior_seen = (_plain(config.prior.image), *_transformed(own)) if own else seen
+    machine = _machine(config)
     looks = _image_fingerprint(model, transform) if model.compares else ""
     hears = {name: _audio_fingerprint(model, each) for name, each in frontends.items()}
     batch, audio_batch = loader["batch_size"], loader["audio_batch_size"]
@@ -79,12 +82,11 @@ def open_cache(
     def heard(name: str) -> Any:
         return _plain(build.released_settings(config, name))
 
-    prior_seen = _plain(config.prior.image) if config.prior.get("image") else seen
     return RunCache(
         images=ImageShelves(
-            images=cache.shelf("images", seen, libraries),
-            prior_images=cache.shelf("images", prior_seen, libraries),
-            features=cache.shelf("image_features", seen, libraries, looks, machine, batch)
+            images=cache.shelf("images", seen),
+            prior_images=cache.shelf("images", prior_seen),
+            features=cache.shelf("image_features", seen, looks, machine, batch)
             if looks else None,
             object_maps=cache.shelf("object_maps", prior_seen, prior.sha256, machine, batch)
             if prior else None,
@@ -111,10 +113,21 @@ def _machine(config: DictConfig) -> tuple[object, ...]:
     return (torch.__version__, device, torch.get_num_threads(), *options)
 
 
+def _fixed_image() -> Pixels:
+    random = generator_for(0, "fingerprint", "image")
+    return random.integers(0, 256, size=(272, 360, 3), dtype=np.uint8)
+
+
+def _transformed(transform: Transform) -> tuple[str, ...]:
+    """What a transform makes of a fixed image, as a hash, and the decoders' versions."""
+    versions = (importlib.metadata.version(name) for name in ("pillow", "simplejpeg"))
+    return (_hash_of(prepare(transform, _fixed_image())), *versions)
+
+
 def _image_fingerprint(model: LocalizationModel, transform: Transform) -> str:
     """Hash of what the model makes of a fixed image; empty when it takes none such."""
-    pixels = generator_for(0, "fingerprint", "image").random((3, 72, 96), dtype=np.float32)
-    return _mark("image", lambda: model.encode_image(transform(torch.from_numpy(pixels))[None]))
+    image = prepare(transform, _fixed_image())
+    return _mark("image", lambda: model.encode_image(image[None]))
 
 
 def _audio_fingerprint(model: LocalizationModel, frontend: FrontEnd) -> str:
@@ -131,4 +144,8 @@ def _mark(kind: str, encode: Callable[[], torch.Tensor]) -> str:
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         _log.info("encodings are not kept: the model takes no test %s (%s)", kind, error)
         return ""
-    return content_key(encoded.float().contiguous().numpy().data).hex()
+    return _hash_of(encoded)
+
+
+def _hash_of(values: torch.Tensor) -> str:
+    return content_key(values.float().contiguous().numpy().data).hex()

@@ -58,7 +58,12 @@ def make_records(
     prior, prior_report = networks.build_prior(config, model)
     loader = build.loader_options(config, on_gpu=networks.on_gpu(config))
     cache = open_cache(
-        config, loader, model=model, frontends=frontends, transform=transform, prior=prior_report
+        config,
+        loader,
+        model=model,
+        frontends=frontends,
+        transforms=(transform, prior_transform),
+        prior=prior_report,
     )
     networks.compile_model(config, model)
     data = build.build_reader(config).check()
