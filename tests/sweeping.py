@@ -24,7 +24,7 @@ QUICK = (
 _MODELS = '''
 import os, signal, time
 from pathlib import Path
-from vssl.models.baselines import Center
+from vssl.models.baselines import Center, Random
 
 class Killed(Center):
     """Ends as memory that runs out ends it."""
@@ -38,16 +38,24 @@ class Slow(Center):
         while not Path("go").exists():
             time.sleep(0.05)
         return super().localize(*inputs)
+
+class Paced(Random):
+    """Notes every sample that it sees, and takes its time."""
+    def localize(self, batch, audio):
+        with Path("seen").open("a") as file:
+            file.write("".join(f"{name}\\n" for name in batch.sample_ids))
+        time.sleep(0.3)
+        return super().localize(batch, audio)
 '''
 
 
 def prepare(folder: Path) -> None:
-    """Put the models `killed` and `slow` where a command started in `folder` finds them."""
+    """Put the odd models where a command started in `folder` finds them."""
     (folder / "conf" / "model").mkdir(parents=True)
-    for name in ("Killed", "Slow"):
+    for name, base in (("Killed", "center"), ("Slow", "center"), ("Paced", "random")):
         facts = f"name: {name.lower()}\n_target_: odd_models.{name}\n"
         path = folder / "conf" / "model" / f"{name.lower()}.yaml"
-        path.write_text(f"defaults:\n  - center\n  - _self_\n{facts}")
+        path.write_text(f"defaults:\n  - {base}\n  - _self_\n{facts}")
     (folder / "odd_models.py").write_text(_MODELS)
 
 

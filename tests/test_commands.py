@@ -147,7 +147,7 @@ def test_two_processes_give_the_records_of_one(
         np.testing.assert_allclose(maps(one), maps(two), atol=5e-6)
         seen = [np.stack(found["object_map"].to_list()) for found in (one, two)]
         np.testing.assert_allclose(*seen, atol=5e-6)
-    assert not list((tmp_path / "ddp_sim").glob("shard_*"))
+    assert not list((tmp_path / "ddp_sim").glob("shards"))
 
 
 @pytest.mark.slow
@@ -156,20 +156,22 @@ def test_an_interrupt_leaves_no_half_file(is3_folder: Path, tmp_path: Path) -> N
     process = subprocess.Popen(
         [
             str(Path(sys.executable).with_name("vssl-evaluate")), "model=random", *of(is3_folder),
-            "negatives.noise.draws=3000", "loader.batch_size=1", f"output_dir={folder}",
+            "negatives.noise.draws=3000", "loader.batch_size=1", "shard_seconds=0",
+            f"output_dir={folder}",
         ],
         stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         # a suite that runs in the background ignores interrupts, and its children would too
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not list(folder.glob("shard_*")) and time.monotonic() < deadline:
+    while not list(folder.glob("shards/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert list(folder.glob("shard_*")), "the run never began to write"
+    assert list(folder.glob("shards/*.parquet")), "the run never began to write"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0, errors
-    assert not list(folder.glob("*.parquet*"))
+    assert not list(folder.glob("*.parquet"))
+    assert not list(folder.rglob("*.partial"))
     assert not (folder / "run.json").exists()
 
 

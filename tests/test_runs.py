@@ -63,7 +63,7 @@ def test_every_row_is_there_once_with_its_facts(is3_folder: Path, tmp_path: Path
     [
         ("loader.batch_size=1",),
         ("loader.batch_size=4", "loader.audio_batch_size=3"),
-        ("loader.num_workers=2",),
+        ("loader.num_workers=4",),
     ],
 )
 def test_batch_size_and_workers_cannot_matter(

@@ -173,6 +173,35 @@ def test_killed_at_any_moment_a_sweep_loses_nothing(
     assert not list((place / "out").glob(".sweep-*"))
 
 
+def test_killed_within_a_job_a_sweep_goes_on_from_its_last_shard(
+    is3_folder: Path, place: Path, tmp_path: Path
+) -> None:
+    jobs = ("model=paced,center", *of(is3_folder), "loader.batch_size=1", "shard_seconds=0")
+    seen, moments = place / "seen", random.Random(1)
+
+    def count() -> int:
+        return len(seen.read_text().splitlines()) if seen.is_file() else 0
+
+    kills = 0
+    for samples in (1, 3, 6):
+        process = start(place, *jobs)
+        wait_for(lambda samples=samples: count() >= samples)
+        time.sleep(moments.uniform(0, 0.3))
+        process.kill()
+        process.communicate(timeout=60)
+        wait_for(lambda: not processes_in(place), seconds=20)
+        kills += 1
+    last = sweep(place, *jobs)
+    assert last.returncode == 0, last.stderr
+    # what a killed job had recorded is not done again: at most the sample that it was at
+    assert 6 <= count() <= 6 + kills
+    found = {name.partition("/")[0]: frame for name, frame in all_records(place).items()}
+    for model, alike in (("paced", "random"), ("center", "center")):
+        run(tmp_path / model, f"model={alike}", *QUICK, *of(is3_folder))
+        pd.testing.assert_frame_equal(found[model], records(tmp_path / model).sort_values(KEY))
+    assert not list((place / "out").rglob("shards"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_a_full_disk_has_clear_errors(is3_folder: Path, place: Path) -> None:
     small = place / "out"

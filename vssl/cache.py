@@ -27,6 +27,9 @@ _FLUSH_BYTES = 32 * 2**20
 _KEEP_FREE_BYTES = 2 * 2**30
 _ABANDONED_SECONDS = 3600
 
+# keys and check sums stand together before the values, so that a file is known by its first pages
+_INDEX = np.dtype([("key", "V32"), ("check", "<u4")])
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -62,8 +65,8 @@ class Shelf:
         if place is None:
             return None
         file, row = self._files[place[0]], place[1]
-        value = np.array(file.rows[row]["value"])
-        if zlib.crc32(value.data) != file.rows[row]["check"]:
+        value = np.array(file.values[row])
+        if zlib.crc32(value.data) != file.index[row]["check"]:
             _log.warning("%s: a damaged cache file, its content is made anew", file.path)
             del self._rows[key]
             return None
@@ -76,7 +79,7 @@ class Shelf:
             return
         for key, value in zip(keys, values, strict=True):
             if key not in self._rows:
-                self._new.setdefault(key, np.array(value))
+                self._new.setdefault(key, np.array(value, order="C"))
         if sum(value.nbytes for value in self._new.values()) >= _FLUSH_BYTES:
             self.flush()
 
@@ -85,18 +88,19 @@ class Shelf:
         rows, self._new = self._new, {}
         if not rows or self._folder is None or self._cache is None:
             return
-        shape = next(iter(rows.values())).shape
-        table = np.empty(len(rows), dtype=_row_type(shape))
-        for n, (key, value) in enumerate(rows.items()):
-            table[n] = (key, zlib.crc32(np.ascontiguousarray(value).data), value)
+        values = np.stack(list(rows.values()))
+        index = np.empty(len(rows), dtype=_INDEX)
+        index["key"] = [np.void(key) for key in rows]
+        index["check"] = [zlib.crc32(value.data) for value in values]
         try:
-            if self._cache.make_room(table.nbytes, beside=self._folder):
+            if self._cache.make_room(index.nbytes + values.nbytes, beside=self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 path = self._folder / f"{uuid.uuid4().hex}.npy"
                 partial = path.with_suffix(".partial")
                 try:
                     with partial.open("wb") as file:
-                        np.save(file, table)
+                        np.save(file, index)
+                        np.save(file, values)
                     partial.replace(path)
                 finally:
                     partial.unlink(missing_ok=True)
@@ -106,9 +110,15 @@ class Shelf:
     def _open(self, path: Path) -> None:
         """Take in a file; one that was cut short or is no table is removed."""
         try:
-            rows = np.load(path, mmap_mode="r", allow_pickle=False)
-            if rows.ndim != 1 or rows.dtype.names != ("key", "check", "value"):
-                raise ValueError("not a table of this cache")
+            with path.open("rb") as file:
+                index = np.load(file, allow_pickle=False)
+                if index.dtype != _INDEX or np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError("not a file of this cache")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                place = file.tell()
+            values = np.memmap(path, dtype=dtype, mode="r", offset=place, shape=shape)
+            if len(values) != len(index) or dtype != np.float32:
+                raise ValueError("not a file of this cache")
         except FileNotFoundError:  # removed by another job
             return
         except (ValueError, EOFError, OSError) as error:
@@ -116,9 +126,9 @@ class Shelf:
             with contextlib.suppress(OSError):
                 path.unlink()
             return
-        self._files.append(_File(path, rows))
+        self._files.append(_File(path, index, values))
         number = len(self._files) - 1
-        self._rows.update((row.tobytes(), (number, n)) for n, row in enumerate(rows["key"]))
+        self._rows.update((key.tobytes(), (number, n)) for n, key in enumerate(index["key"]))
 
 
 class ArrayCache:
@@ -182,7 +192,8 @@ class ArrayCache:
 @dataclass
 class _File:
     path: Path
-    rows: npt.NDArray[np.void]
+    index: npt.NDArray[np.void]
+    values: Floats
     touched: bool = field(default=False)
 
     def touch(self) -> None:
@@ -191,10 +202,6 @@ class _File:
             self.touched = True
             with contextlib.suppress(OSError):
                 os.utime(self.path)
-
-
-def _row_type(shape: tuple[int, ...]) -> np.dtype[np.void]:
-    return np.dtype([("key", "V32"), ("check", "<u4"), ("value", "<f4", shape)])
 
 
 def _stat(path: Path) -> os.stat_result | None:

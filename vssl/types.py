@@ -90,15 +90,15 @@ class AudioBatch:
         index: `[M]` int64 position in the run's list of distinct audio inputs.
         waveforms: `[M, T]` float32, cut by the front end's window; of those that are not known.
         frontend: the audio condition that declares their front end.
-        keys: the M content keys of the waveforms.
-        known: vectors that the cache holds.
+        keys: content keys of all M waveforms; empty where nothing is cached.
+        known: vectors that the cache holds; None where it is not asked.
     """
 
     index: torch.Tensor
     waveforms: torch.Tensor
     frontend: str
-    keys: tuple[bytes, ...]
-    known: Known
+    keys: tuple[bytes, ...] = ()
+    known: Known | None = None
 
 
 @dataclass

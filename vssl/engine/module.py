@@ -148,8 +148,11 @@ class LocalizationModule(pl.LightningModule):
                 inputs = self.frontends[batch.frontend](waveforms)
             return self.model.encode_audio(inputs)
 
-        shelf = self._audio_shelves.get(batch.frontend)
-        vectors = _completed(encode, batch.waveforms, batch.known, batch.keys, shelf)
+        if batch.known is None:
+            vectors = encode(batch.waveforms)
+        else:
+            shelf = self._audio_shelves.get(batch.frontend)
+            vectors = _completed(encode, batch.waveforms, batch.known, batch.keys, shelf)
         self.audio_table.update(batch.index, vectors)
 
     def _image_features(self, batch: ImageBatch) -> torch.Tensor:
