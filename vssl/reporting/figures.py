@@ -49,6 +49,11 @@ def draw_comparison(
     """
     chosen = sample_id or _by_size(folders[0], [0.5])[0]
     runs = [(read_provenance(f / RECORDS_FILE), _rows(f, chosen)) for f in folders]
+    labels = {
+        condition: _heard(condition, folder, rows)
+        for folder, (_, rows) in zip(reversed(folders), reversed(runs), strict=True)
+        for condition in rows["audio_condition"]
+    }
     conditions = list(dict.fromkeys(c for _, rows in runs for c in rows["audio_condition"]))
     image = _image(runs[0][1].iloc[0]["image_path"])
 
@@ -66,7 +71,7 @@ def draw_comparison(
             if line == 0:
                 axes.set_title(facts["model"], fontsize=10)
             if column == 0:
-                axes.set_ylabel(_heard(condition, folders[0], rows), fontsize=9)
+                axes.set_ylabel(labels[condition], fontsize=9)
     category = runs[0][1].iloc[0]["category"]
     figure.suptitle(f"The image's own sound is a {category} (cyan box)", fontsize=11)
     figure.tight_layout()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
 from vssl.images import ImageFileError
-from vssl.records.files import SUMMARY_FILE, partial_path, write_text
+from vssl.records.files import RUN_FILE, SUMMARY_FILE, partial_path, write_text
+from vssl.records.fingerprint import config_hash
+from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.jobs import Job, list_jobs
@@ -24,6 +27,7 @@ from vssl.reporting.tables import (
     with_threshold,
     with_variant,
 )
+from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +89,7 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
         if separated:
             question = f"{title}: do map maxima tell positives from negatives?"
             texts.append(markdown_table(group[plain], separated, label="run", title=question))
-        same = {f: s for f, s in summaries.items() if _test(s) == (data, protocol)}
+        same = _widest({f: s for f, s in summaries.items() if _test(s) == (data, protocol)})
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
             draw_comparison(list(same), picture, thresholds=_thresholds(same, overview["marked"]))
@@ -100,13 +104,42 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
 
 
 def _with_names(summary: pd.DataFrame) -> pd.DataFrame:
-    """A column `run` that tells runs apart: the model, and seed or configuration where needed."""
-    run = summary["model"].astype(str)
-    key = [summary["dataset"], summary["protocol"]]
-    for extra in (" seed " + summary["seed"].astype(str), " " + summary["config_hash"].str[:8]):
-        several = summary.groupby([*key, run])["config_hash"].transform("nunique") > 1
-        run = run.where(~several, run + extra)
-    return with_variant(summary.assign(run=run), "run")
+    """A column `run` that tells runs apart: the model, and what differs between runs of it.
+
+    That is the negatives, the seed, or else the configuration's hash.
+    """
+    negatives = {
+        of: _negatives(rows["condition"].unique())
+        for of, rows in summary.groupby("config_hash", sort=False)
+    }
+    named = summary.assign(run=summary["model"].astype(str))
+    for extra in (
+        summary["config_hash"].map(negatives),
+        "seed " + summary["seed"].astype(str),
+        summary["config_hash"].str[:8],
+    ):
+        alike = [named["dataset"], named["protocol"], named["run"]]
+        differs = extra.groupby(alike).transform("nunique") > 1
+        named["run"] = named["run"].where(~differs, named["run"] + " " + extra)
+    return with_variant(named, "run")
+
+
+def _negatives(conditions: Iterable[str]) -> str:
+    """Short name of the negatives behind a summary's conditions: `all`, `none`, or their names."""
+    names = [c for c in conditions if "-" not in c and c not in (POSITIVE, ALL_NEGATIVES)]
+    return "all" if set(names) == {"silence", "noise", "offscreen"} else "+".join(names) or "none"
+
+
+def _widest(summaries: Mapping[Path, pd.DataFrame]) -> dict[Path, pd.DataFrame]:
+    """Of runs that differ in nothing but their negatives, the one with most."""
+    widest: dict[str, Path] = {}
+    for folder, summary in summaries.items():
+        run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        known = config_hash({k: v for k, v in run["identity"].items() if k != "negatives"})
+        conditions = summary["condition"].nunique()
+        if known not in widest or conditions > summaries[widest[known]]["condition"].nunique():
+            widest[known] = folder
+    return {folder: summaries[folder] for folder in widest.values()}
 
 
 def _thresholds(summaries: Mapping[Path, pd.DataFrame], policy: str) -> list[float | None]:
