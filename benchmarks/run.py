@@ -54,7 +54,7 @@ from vssl.negatives.plan import make_plan
 from vssl.types import POSITIVE, Sample
 
 MODELS = ("rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
-SAMPLES = 200
+SAMPLES = 400
 REENACTED = 24  # samples of the released procedure that are timed; its cost is linear in them
 DRAWS = 10
 BATCHES = (4, 8, 16)
@@ -103,7 +103,7 @@ class Place:
         output = self.folder / "outputs"
         shutil.rmtree(output, ignore_errors=True)
         program = Path(sys.executable).with_name("vssl-evaluate")
-        overrides = self.overrides("ezvsl", SAMPLES, cache)
+        overrides = self.overrides("lvs", SAMPLES, cache)
         line = [str(program), *overrides, *arguments, f"output_root={output}"]
         return timed(lambda: subprocess.run(line, check=True, capture_output=True))
 
