@@ -129,7 +129,11 @@ def test_only_the_sounds_that_are_needed_are_encoded_again(
 
 @pytest.mark.parametrize("change", ["seed=1", "loader.batch_size=3"])
 def test_shards_of_other_records_are_not_used(
-    vggss_folder: Path, tmp_path: Path, loudness: Stopping, change: str
+    vggss_folder: Path,
+    tmp_path: Path,
+    loudness: Stopping,
+    change: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = (*HEARS, *on(vggss_folder))
     run(tmp_path / "whole", *options, change)
@@ -140,8 +144,8 @@ def test_shards_of_other_records_are_not_used(
     loudness.images.clear()
     loudness.allowed = np.inf
     run(tmp_path / "run", *options, change)
-    # another seed is another run; another batch size is not, and its batches are whole
-    assert loudness.images == ([2, 2, 2] if change == "seed=1" else [3])
+    assert loudness.images == ([2, 2, 2] if change == "seed=1" else [3, 3])
+    assert "2 shards of a stopped run are not used" in caplog.text
     same(tmp_path / "run", tmp_path / "whole")
 
 
@@ -188,6 +192,40 @@ def test_a_run_stopped_between_its_last_shard_and_its_records(
     same(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_run_stopped_while_it_is_scored_keeps_its_records(
+    vggss_folder: Path, tmp_path: Path, loudness: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*HEARS, *on(vggss_folder))
+    run(tmp_path / "whole", *options)
+    with monkeypatch.context() as patch:
+        patch.setattr("vssl.commands.score.score_run", _stop)
+        with pytest.raises(StopError):
+            run(tmp_path / "run", *options)
+    loudness.images.clear()
+    run(tmp_path / "run", *options)
+    assert loudness.images == []
+    same(tmp_path / "run", tmp_path / "whole")
+    assert not (tmp_path / "run" / SHARDS_FOLDER).exists()
+
+
+def test_shards_of_other_code_are_not_used(
+    vggss_folder: Path, tmp_path: Path, loudness: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ordinary loop: a model fails, its similarity is mended, the same command is given."""
+    options = (*HEARS, *on(vggss_folder))
+    similarity = Loudness.similarity
+    run(tmp_path / "whole", *options)
+    with monkeypatch.context() as patch:
+        patch.setattr(Loudness, "similarity", lambda self, *given: similarity(self, *given) / 2)
+        loudness.images.clear()
+        loudness.allowed = 2
+        with pytest.raises(StopError):
+            run(tmp_path / "run", *options)
+    loudness.allowed = np.inf
+    run(tmp_path / "run", *options)
+    same(tmp_path / "run", tmp_path / "whole")
+
+
 def _stop(*_: object, **__: object) -> None:
     raise StopError
 
@@ -202,9 +240,10 @@ def test_baselines_go_on_too(
     localize, calls = Random.localize, []
 
     def stopping(self: Random, batch: ImageBatch, audio: torch.Tensor) -> torch.Tensor:
-        calls.append(batch.sample_ids)
-        if len(calls) == 2:
-            raise StopError
+        if batch.sample_ids != ("fixed",):  # the fingerprint's
+            calls.append(batch.sample_ids)
+            if len(calls) == 2:
+                raise StopError
         return localize(self, batch, audio)
 
     monkeypatch.setattr(Random, "localize", stopping)

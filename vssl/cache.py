@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import shutil
 import time
@@ -38,6 +39,14 @@ def content_key(data: bytes | memoryview) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def batch_key(key: bytes, size: int) -> bytes:
+    """Key of what a network makes of some content in a batch of a size.
+
+    The last digits of a network's output depend on how many it was given at once.
+    """
+    return content_key(key + size.to_bytes(4, "big"))
+
+
 class Shelf:
     """Float32 arrays of one kind and one shape, by content key.
 
@@ -49,36 +58,36 @@ class Shelf:
     def __init__(self, folder: Path | None = None, cache: ArrayCache | None = None) -> None:
         self._folder = folder
         self._cache = cache
-        self._rows: dict[bytes, tuple[int, int]] = {}
-        self._files: list[_File] = []
+        self._places: dict[bytes, tuple[_File, int]] = {}
         self._new: dict[bytes, Floats] = {}
-        if folder is not None and folder.is_dir():
-            for path in sorted(folder.glob("*.npy")):
-                self._open(path)
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._rows
+        self._full = False
+        if folder is not None and cache is not None:
+            try:
+                for path in sorted(folder.glob("*.npy")) if folder.is_dir() else ():
+                    self._open(path)
+            except OSError as error:
+                cache.give_up(f"cannot be read ({error.strerror or error})")
 
     def get(self, key: bytes) -> Floats | None:
-        """A copy of the array of a key; None where there is none, or a damaged one."""
-        place = self._rows.get(key)
+        """The array of a key, the caller's own; None where there is none, or a damaged one."""
+        place = self._places.get(key)
         if place is None:
             return None
-        file, row = self._files[place[0]], place[1]
-        value = np.array(file.values[row])
-        if zlib.crc32(value.data) != file.index[row]["check"]:
-            _log.warning("%s: a damaged cache file, its content is made anew", file.path)
-            del self._rows[key]
+        file, row = place
+        value = file.read(row)
+        if value is None:  # removed by another job, or not readable now
+            self._places.pop(key, None)
+        elif zlib.crc32(value.data) != file.checks[row]:
+            self._discard(file)
             return None
-        file.touch()
         return value
 
     def put(self, keys: Sequence[bytes], values: Floats) -> None:
         """Keep arrays `[M, ...]` for later runs; what is there already stays."""
-        if self._folder is None or values.dtype != np.float32:
+        if self._folder is None or self._full or values.dtype != np.float32:
             return
         for key, value in zip(keys, values, strict=True):
-            if key not in self._rows:
+            if key not in self._places:
                 self._new.setdefault(key, np.array(value, order="C"))
         if sum(value.nbytes for value in self._new.values()) >= _FLUSH_BYTES:
             self.flush()
@@ -93,7 +102,10 @@ class Shelf:
         index["key"] = [np.void(key) for key in rows]
         index["check"] = [zlib.crc32(value.data) for value in values]
         try:
-            if self._cache.make_room(index.nbytes + values.nbytes, beside=self._folder):
+            self._full = not self._cache.make_room(
+                index.nbytes + values.nbytes, beside=self._folder
+            )
+            if not self._full:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 path = self._folder / f"{uuid.uuid4().hex}.npy"
                 partial = path.with_suffix(".partial")
@@ -108,31 +120,38 @@ class Shelf:
             self._cache.give_up(f"cannot be written ({error.strerror or error})")
 
     def _open(self, path: Path) -> None:
-        """Take in a file; one that was cut short or is no table is removed."""
+        """Take in a file; one that was cut short or is no file of this cache is removed."""
         try:
             with path.open("rb") as file:
                 index = np.load(file, allow_pickle=False)
                 if index.dtype != _INDEX or np.lib.format.read_magic(file) != (1, 0):
                     raise ValueError("not a file of this cache")
                 shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                place = file.tell()
-            values = np.memmap(path, dtype=dtype, mode="r", offset=place, shape=shape)
-            if len(values) != len(index) or dtype != np.float32:
-                raise ValueError("not a file of this cache")
-        except FileNotFoundError:  # removed by another job
+                found = _File(path, file.tell(), shape[1:], index["check"])
+                size = os.fstat(file.fileno()).st_size
+            if dtype != np.float32 or shape[0] != len(index) or size != found.end:
+                raise ValueError("not whole")
+        except OSError:  # removed by another job, or not readable now
             return
-        except (ValueError, EOFError, OSError) as error:
+        except Exception as error:  # NumPy's parser of headers raises what Python's parsers raise
             _log.warning("%s: a damaged cache file, its content is made anew (%s)", path, error)
             with contextlib.suppress(OSError):
                 path.unlink()
             return
-        self._files.append(_File(path, index, values))
-        number = len(self._files) - 1
-        self._rows.update((key.tobytes(), (number, n)) for n, key in enumerate(index["key"]))
+        self._places.update((key.tobytes(), (found, n)) for n, key in enumerate(index["key"]))
+
+    def _discard(self, damaged: _File) -> None:
+        """Forget and remove a file that has a value with another check sum."""
+        _log.warning("%s: a damaged cache file, its content is made anew", damaged.path)
+        for key, (file, _) in list(self._places.items()):
+            if file is damaged:
+                self._places.pop(key, None)
+        with contextlib.suppress(OSError):
+            damaged.path.unlink()
 
 
 class ArrayCache:
-    """A folder of shelves, bounded in size: the shelves that were not used longest go first.
+    """A folder of shelves, bounded in size: files that were not used longest go first.
 
     Args:
         folder: its folder; None for no cache.
@@ -143,6 +162,7 @@ class ArrayCache:
         self.folder = folder if limit_bytes > 0 else None
         self.limit_bytes = limit_bytes
         self._given_up = False
+        self._said_full = False
 
     def shelf(self, kind: str, *facts: object) -> Shelf:
         """The shelf of a kind of arrays.
@@ -177,10 +197,13 @@ class ArrayCache:
                 with contextlib.suppress(OSError):
                     path.unlink()
                 total -= stat.st_size
-        if total > self.limit_bytes:
-            self.give_up(f"is full (cache.gigabytes={self.limit_bytes / 1e9:g})")
-            return False
-        return True
+        if total > self.limit_bytes and not self._said_full:
+            self._said_full = True
+            _log.warning(
+                "the cache %s is full (cache.gigabytes=%g); results do not depend on it",
+                self.folder, self.limit_bytes / 1e9,
+            )  # fmt: skip
+        return total <= self.limit_bytes
 
     def give_up(self, reason: str) -> None:
         """Write no more in this process, and say why."""
@@ -191,17 +214,37 @@ class ArrayCache:
 
 @dataclass
 class _File:
+    """A file of a shelf: where its values begin, their shape, and their check sums."""
+
     path: Path
-    index: npt.NDArray[np.void]
-    values: Floats
+    begin: int
+    shape: tuple[int, ...]
+    checks: npt.NDArray[np.uint32]
     touched: bool = field(default=False)
 
-    def touch(self) -> None:
-        """Mark as used, once."""
-        if not self.touched:
+    @property
+    def end(self) -> int:
+        """Size of the whole file."""
+        return self.begin + len(self.checks) * self._row_bytes
+
+    @property
+    def _row_bytes(self) -> int:
+        return 4 * math.prod(self.shape)
+
+    def read(self, row: int) -> Floats | None:
+        """A value; None where the file is gone or cannot be read."""
+        # not mapped into memory: a file that is cut short meanwhile would kill the process
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.begin + row * self._row_bytes)
+                values = np.fromfile(file, np.float32, math.prod(self.shape))
+        except OSError:
+            return None
+        if not self.touched:  # what was used lately is kept
             self.touched = True
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # another user's file
                 os.utime(self.path)
+        return values.reshape(self.shape) if len(values) == math.prod(self.shape) else None
 
 
 def _stat(path: Path) -> os.stat_result | None:

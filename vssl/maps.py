@@ -92,7 +92,7 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
             gives the same map, since upsampling is linear.
 
     Returns:
-        `[N, H, W]`; in [0, 1] for `stretch_and_clip`.
+        `[N, H, W]`; in [0, 1] for `stretch_and_clip`, NaN where a map holds NaN or is infinite.
 
     Raises:
         ValueError: for another shape or an unknown transform.
@@ -110,7 +110,9 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
     stretched = stretch(localization_maps)
     pixels = stretched.flatten(1)
     median = pixels.kthvalue(pixels.shape[1] // 2 + 1, dim=1).values
-    return stretched.masked_fill(stretched < median.view(-1, 1, 1), 0.0)
+    clipped = stretched.masked_fill(stretched < median.view(-1, 1, 1), 0.0)
+    span = localization_maps.amax(dim=(1, 2)) - localization_maps.amin(dim=(1, 2))
+    return clipped.masked_fill(~span.isfinite().view(-1, 1, 1), torch.nan)
 
 
 def transformed_maximum(

@@ -126,8 +126,8 @@ class ImageBatch:
         audio_index: `[N, K]` int64 position of each pairing's audio among the distinct inputs.
         sample_ids: the N sample names.
         pairings: the K (audio condition, draw) pairs, the same for every sample.
-        prior_images: `[N, 3, 224, 224]` images as the object prior takes them; None where there is
-            no prior, or where it takes the same.
+        prior_images: `[M, 3, 224, 224]` images as the object prior takes them, those whose object
+            map is not known; None where there is no prior, or where it takes the same.
         image_index: `[N]` int64 number of each sample's picture, equal for samples that share one;
             None where each has its own.
         seen: `[N]` bool: rows that `images` holds; None for all.

@@ -142,6 +142,21 @@ def build_trainer(
     return trainer
 
 
+def check_loader(config: DictConfig) -> None:
+    """Check the options of the data loaders and of shards.
+
+    Raises:
+        UsageError: for a number that cannot be.
+    """
+    for name, least in (("batch_size", 1), ("audio_batch_size", 1), ("num_workers", 0)):
+        value = config.loader[name]
+        if value is not None and not (isinstance(value, int) and value >= least):
+            raise UsageError(f"Expected `loader.{name}` to be {least} or more, but got {value}.")
+    seconds = config.shard_seconds
+    if not isinstance(seconds, int | float) or not seconds >= 0:
+        raise UsageError(f"Expected `shard_seconds` to be 0 or more, but got {seconds}.")
+
+
 class LoaderOptions(TypedDict):
     """Options of the data loaders."""
 

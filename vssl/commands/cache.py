@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import inspect
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +23,44 @@ from vssl.commands.networks import channels_last, on_gpu
 from vssl.data.dataset import ImageShelves
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
-from vssl.images import Pixels, Transform, prepare
+from vssl.hashing import file_sha256
+from vssl.images import Transform, prepare
 from vssl.models.base import LocalizationModel
+from vssl.models.object_prior import ObjectPrior
 from vssl.models.weights import WeightsReport
+from vssl.negatives.base import AudioCondition
 from vssl.randomness import generator_for
-from vssl.types import SAMPLE_RATE, AudioClip
+from vssl.records.fingerprint import config_hash
+from vssl.types import EVALUATION_SIZE, POSITIVE, SAMPLE_RATE, AudioClip, ImageBatch
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunCache:
-    """Shelves of a run, and the fingerprint of its networks.
+    """Shelves of a run, and the fingerprint of what makes its maps.
 
     Attributes:
         images: of images.
         audio: of encoded audio inputs, by front end.
-        fingerprint: what the networks make of a fixed image and a fixed sound, as a hash: it
-            changes with weights, code and libraries.
+        fingerprint: a hash of what the model and the prior make of a fixed image and a fixed sound,
+            of their code, and of the hardware and batch sizes on which last digits depend.
     """
 
     images: ImageShelves
     audio: Mapping[str, Shelf]
     fingerprint: str
+
+
+def check_cache(config: DictConfig) -> None:
+    """Check the size of the cache.
+
+    Raises:
+        UsageError: for a size that is no number from 0.
+    """
+    size = config.cache.gigabytes
+    if not isinstance(size, int | float) or not 0 <= size < math.inf:
+        raise UsageError(f"Expected `cache.gigabytes` to be a number from 0, but got {size}.")
 
 
 def open_cache(
@@ -51,7 +70,8 @@ def open_cache(
     model: LocalizationModel,
     frontends: Mapping[str, FrontEnd],
     transforms: tuple[Transform, Transform | None],
-    prior: WeightsReport | None,
+    prior: tuple[ObjectPrior, WeightsReport] | None,
+    conditions: Sequence[AudioCondition],
 ) -> RunCache:
     """Open the shelves of a run.
 
@@ -61,91 +81,125 @@ def open_cache(
         model: the model on the CPU, not compiled yet.
         frontends: front end by audio condition.
         transforms: the image transforms of the model and, where it takes another, of the prior.
-        prior: weights of the object prior; None without one.
-
-    Raises:
-        UsageError: for a size that is no number from 0.
+        prior: the object prior with its weights; None without one.
+        conditions: the negatives, whose code counts.
     """
-    size = config.cache.gigabytes
-    if not isinstance(size, int | float) or not size >= 0:
-        raise UsageError(f"Expected `cache.gigabytes` to be a number from 0, but got {size}.")
     folder = config.cache.folder
-    cache = ArrayCache(folder and Path(folder).expanduser().absolute(), limit_bytes=size * 1e9)
+    cache = ArrayCache(
+        folder and Path(folder).expanduser().absolute(), limit_bytes=config.cache.gigabytes * 1e9
+    )
     transform, own = transforms
-    seen = (_plain(config.model.image), *_transformed(transform))
-    prior_seen = (_plain(config.prior.image), *_transformed(own)) if own else seen
+    image = _prepared(transform)
+    prior_image = image if own is None else _prepared(own)
+    seen = (_plain(config.model.image), _hash_of(image), *_decoders())
+    prior_seen = seen
+    if own is not None:
+        prior_seen = (_plain(config.prior.image), _hash_of(prior_image), *_decoders())
     machine = _machine(config)
-    looks = _image_fingerprint(model, transform) if model.compares else ""
-    hears = {name: _audio_fingerprint(model, each) for name, each in frontends.items()}
-    batch, audio_batch = loader["batch_size"], loader["audio_batch_size"]
+    looks = _mark("image", lambda: model.encode_image(image[None])) if model.compares else ""
 
-    def heard(name: str) -> Any:
-        return _plain(build.released_settings(config, name))
+    def encoded(frontend: FrontEnd) -> torch.Tensor:
+        return model.encode_audio(_heard(frontend))
 
+    hears = {name: _mark("sound", partial(encoded, each)) for name, each in frontends.items()}
+
+    def shelf(kind: str, *facts: object) -> Shelf:
+        return cache.shelf(kind, *facts) if all(facts) else Shelf()
+
+    objects = object_marks = None
+    if prior is not None:
+        network, weights = prior
+        object_marks = _mark("image", lambda: network(prior_image[None]))
+        objects = shelf("object_maps", prior_seen, weights.sha256, object_marks, machine)
+    marks = [looks, *hears.values(), object_marks, _localized(model, image, frontends)]
+    code = _code_of(model, *frontends.values(), *transforms, *(prior or ()), *conditions)
     return RunCache(
         images=ImageShelves(
-            images=cache.shelf("images", seen),
-            prior_images=cache.shelf("images", prior_seen),
-            features=cache.shelf("image_features", seen, looks, machine, batch)
-            if looks else None,
-            object_maps=cache.shelf("object_maps", prior_seen, prior.sha256, machine, batch)
-            if prior else None,
+            images=shelf("images", seen),
+            prior_images=Shelf() if own is None else shelf("images", prior_seen),
+            features=shelf("image_features", seen, looks, machine) if looks else None,
+            object_maps=objects,
         ),
         audio={
-            name: cache.shelf("audio_vectors", heard(name), mark, machine, audio_batch)
+            name: shelf(
+                "audio_vectors", _plain(build.released_settings(config, name)), mark, machine
+            )
             for name, mark in hears.items()
-            if mark
         },
-        fingerprint=" ".join([looks, *hears.values()]),
-    )  # fmt: skip
+        fingerprint=config_hash({"marks": marks, "code": code, "on": [machine, dict(loader)]}),
+    )
 
 
 def _plain(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
 
 
+def _decoders() -> list[str]:
+    return [importlib.metadata.version(name) for name in ("pillow", "simplejpeg")]
+
+
 def _machine(config: DictConfig) -> tuple[object, ...]:
-    """What changes the last digits of a network's output besides its weights."""
-    device = torch.backends.cpu.get_cpu_capability()
+    """What changes the last digits of a network's output besides its weights and its batch."""
+    device, processes = torch.backends.cpu.get_cpu_capability(), str(config.trainer.devices)
     if on_gpu(config) and torch.cuda.is_available():
-        device = torch.cuda.get_device_name()
+        device, processes = torch.cuda.get_device_name(), "1"
     options = channels_last(config), config.model.compile, str(config.trainer.precision)
-    return (torch.__version__, device, torch.get_num_threads(), *options)
+    return (torch.__version__, device, torch.get_num_threads(), processes, *options)
 
 
-def _fixed_image() -> Pixels:
+def _prepared(transform: Transform) -> torch.Tensor:
+    """A fixed image as a network takes it."""
     random = generator_for(0, "fingerprint", "image")
-    return random.integers(0, 256, size=(272, 360, 3), dtype=np.uint8)
+    return prepare(transform, random.integers(0, 256, size=(272, 360, 3), dtype=np.uint8))
 
 
-def _transformed(transform: Transform) -> tuple[str, ...]:
-    """What a transform makes of a fixed image, as a hash, and the decoders' versions."""
-    versions = (importlib.metadata.version(name) for name in ("pillow", "simplejpeg"))
-    return (_hash_of(prepare(transform, _fixed_image())), *versions)
-
-
-def _image_fingerprint(model: LocalizationModel, transform: Transform) -> str:
-    """Hash of what the model makes of a fixed image; empty when it takes none such."""
-    image = prepare(transform, _fixed_image())
-    return _mark("image", lambda: model.encode_image(image[None]))
-
-
-def _audio_fingerprint(model: LocalizationModel, frontend: FrontEnd) -> str:
-    """Hash of what the model makes of a fixed sound through a front end; empty as above."""
-    noise = generator_for(0, "fingerprint", "audio").standard_normal(2 * SAMPLE_RATE)
+def _heard(frontend: FrontEnd) -> torch.Tensor:
+    """A fixed sound behind a front end, `[1, ...]`."""
+    noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
     clip = AudioClip(0.1 * noise.astype(np.float32)[None])
-    return _mark("sound", lambda: model.encode_audio(frontend(frontend.waveform(clip)[None])))
+    heard: torch.Tensor = frontend(frontend.waveform(clip)[None])
+    return heard
+
+
+def _localized(
+    model: LocalizationModel, image: torch.Tensor, frontends: Mapping[str, FrontEnd]
+) -> str:
+    """Hash of the model's map of the fixed image under the fixed sound."""
+
+    def localize() -> torch.Tensor:
+        vectors = torch.empty(1, 1, 0)
+        if frontends:
+            vectors = model.encode_audio(_heard(frontends[POSITIVE]))[:, None]
+        first = torch.zeros(1, dtype=torch.int64)
+        truth = torch.ones(1, EVALUATION_SIZE, EVALUATION_SIZE)
+        batch = ImageBatch(first, image[None], truth, first[None], ("fixed",), ((POSITIVE, 0),))
+        return model.localize(batch, vectors)
+
+    return _mark("image and sound", localize)
 
 
 def _mark(kind: str, encode: Callable[[], torch.Tensor]) -> str:
+    """Hash of an encoding; empty where it cannot be made or is no tensor, and cannot be kept."""
     try:
         with torch.inference_mode():
-            encoded = encode()
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        _log.info("encodings are not kept: the model takes no test %s (%s)", kind, error)
+            return _hash_of(encode())
+    except Exception as error:  # of any model; if it fails on real inputs, it will say so there
+        _log.info(
+            "no fingerprint, so nothing is kept: the model takes no test %s (%s)", kind, error
+        )
         return ""
-    return _hash_of(encoded)
 
 
 def _hash_of(values: torch.Tensor) -> str:
     return content_key(values.float().contiguous().numpy().data).hex()
+
+
+def _code_of(*objects: object) -> list[str]:
+    """Hashes of the files in which the classes of some objects are written."""
+    files = set()
+    for each in objects:
+        for kind in type(each).__mro__:
+            if kind.__module__.partition(".")[0] not in ("builtins", "torch", "abc"):
+                with contextlib.suppress(TypeError, OSError):  # typed in, or compiled
+                    files.add(Path(inspect.getfile(kind)))
+    return sorted(file_sha256(path) for path in files if path.is_file())

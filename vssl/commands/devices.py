@@ -51,7 +51,8 @@ def request_for(trainer: Any, *, gpus: Sequence[str], cores: Sequence[str]) -> R
         cores: the cores that it may use.
 
     Raises:
-        UsageError: when it asks for more GPUs than there are, or for several machines.
+        UsageError: when it asks for what is no device, for more GPUs than there are, or for
+            several machines.
     """
     if trainer.get("num_nodes", 1) != 1:
         raise UsageError(
@@ -60,18 +61,27 @@ def request_for(trainer: Any, *, gpus: Sequence[str], cores: Sequence[str]) -> R
         )
     accelerator, devices = str(trainer.accelerator), trainer.devices
     text = str(devices).strip()
-    chosen = _indices(devices)
+    try:
+        chosen = _indices(devices)
+        number = 1 if text in ("auto", "-1") or chosen is not None else int(text)
+    except ValueError:
+        chosen, number = None, 0
+    twice = chosen is not None and len(set(chosen)) < len(chosen)
+    if number < 1 or twice or (chosen is not None and min(chosen, default=-1) < 0):
+        raise UsageError(
+            f"Expected `trainer.devices` to be a number from 1, auto, or a list of different GPUs,"
+            f" but got {text}."
+        )
     if accelerator in ("gpu", "cuda", "auto") and gpus:
         if chosen is not None:
             if any(index >= len(gpus) for index in chosen):
                 raise UsageError(f"trainer.devices={text}: only {len(gpus)} GPUs are visible.")
             return Request("gpu", tuple(gpus[index] for index in chosen), len(chosen))
-        count = len(gpus) if text in ("auto", "-1") else int(text)
+        count = len(gpus) if text in ("auto", "-1") else number
         if count > len(gpus):
             raise UsageError(f"trainer.devices={text}: only {len(gpus)} GPUs are visible.")
         return Request("gpu", tuple(gpus), count)
-    count = int(text) if text.isdecimal() else 1
-    return Request("core", tuple(cores), min(count, len(cores)))
+    return Request("core", tuple(cores), min(number, len(cores)))
 
 
 def _indices(devices: Any) -> list[int] | None:
@@ -107,7 +117,7 @@ def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[
     if given is None:
         return list(listed)
     visible: list[str] = []
-    for entry in (part.strip() for part in given.split(",")):
+    for entry in dict.fromkeys(part.strip() for part in given.split(",")):
         if entry.isdecimal():
             if listed and int(entry) >= len(listed):
                 break

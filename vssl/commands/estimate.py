@@ -57,8 +57,10 @@ def _times(path: Path, config: DictConfig) -> tuple[float, float] | None:
         timing = run["timing"]
         if saved.model.name != config.model.name:
             return None
-        maps = int(timing["samples"]) * _sounds(saved)
-        by_sample = float(timing["records_seconds"]) / max(1, int(timing["recorded"]))
+        maps, recorded = int(timing["samples"]) * _sounds(saved), int(timing["recorded"])
+        if recorded < timing["samples"]:  # most of its seconds may be those of starting
+            return None
+        by_sample = float(timing["records_seconds"]) / recorded
         return by_sample, float(timing["scoring_seconds"]) / maps
     except (OSError, ValueError, KeyError):  # replaced just now, or of an earlier vssl
         return None

@@ -143,10 +143,13 @@ def check_request(config: DictConfig) -> list[ThresholdPolicy]:
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    from vssl.commands.build import build_policies, check_protocol, check_subsets
+    from vssl.commands.build import build_policies, check_loader, check_protocol, check_subsets
+    from vssl.commands.cache import check_cache
     from vssl.commands.networks import check_network_options
 
     check_protocol(config)
+    check_loader(config)
+    check_cache(config)
     check_subsets(config)
     check_network_options(config)
     _check_calibration(config)

@@ -63,7 +63,8 @@ def make_records(
         model=model,
         frontends=frontends,
         transforms=(transform, prior_transform),
-        prior=prior_report,
+        prior=None if prior is None or prior_report is None else (prior, prior_report),
+        conditions=conditions,
     )
     networks.compile_model(config, model)
     data = build.build_reader(config).check()

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -143,6 +144,8 @@ def write_run_file(
         "provenance": read_provenance(folder / RECORDS_FILE),
     }
     write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))
+    # not before: a run that was stopped while it was scored joins them again
+    shutil.rmtree(folder / SHARDS_FOLDER, ignore_errors=True)
 
 
 def discard_results(folder: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from vssl.audio import read_clip
-from vssl.cache import Shelf, content_key
+from vssl.cache import Shelf, batch_key, content_key
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Transform, decode_image, prepare, read_bytes
@@ -23,8 +26,8 @@ from vssl.types import AudioBatch, AudioClip, ImageBatch, Known, Sample
 _Item = TypeVar("_Item")
 
 
-class _ThreadedDataset(Dataset[_Item]):
-    """A dataset whose batches are read by as many threads as torch uses, but one in a loader.
+class _BatchedDataset(Dataset[_Item]):
+    """A dataset read batch by batch, by as many threads as torch uses, or by one in a loader.
 
     Where networks run on the CPU, a loader process beside them only gets in their way: what they
     have split evenly over the cores waits for the one that reads. So all cores read a batch, then
@@ -33,17 +36,24 @@ class _ThreadedDataset(Dataset[_Item]):
 
     _pool: ThreadPoolExecutor | None = None
 
+    def __getitem__(self, index: int) -> _Item:
+        return self.__getitems__([index])[0]
+
+    @abstractmethod
     def __getitems__(self, indices: list[int]) -> list[_Item]:
+        """A batch."""
+
+    def _read_all(self, read: Callable[[int], _Item], indices: list[int]) -> list[_Item]:
         if get_worker_info() is not None or len(indices) == 1:
-            return [self[index] for index in indices]
+            return [read(index) for index in indices]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(torch.get_num_threads())
-        return list(self._pool.map(self.__getitem__, indices))
+        return list(self._pool.map(read, indices))
 
 
 @dataclass(frozen=True)
 class ImageShelves:
-    """What a cache holds of images, by the content of their files.
+    """What a cache holds of images, by the content of their files, and the batch's size.
 
     Attributes:
         images: network inputs.
@@ -69,7 +79,7 @@ class _ImageItem:
     object_map: torch.Tensor | None
 
 
-class ImageDataset(_ThreadedDataset[_ImageItem]):
+class ImageDataset(_BatchedDataset[_ImageItem]):
     """Every image of the run, decoded once, or not at all where a cache knows all about it.
 
     Args:
@@ -94,12 +104,15 @@ class ImageDataset(_ThreadedDataset[_ImageItem]):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, index: int) -> _ImageItem:
+    def __getitems__(self, indices: list[int]) -> list[_ImageItem]:
+        return self._read_all(partial(self._item, batch=len(indices)), indices)
+
+    def _item(self, index: int, *, batch: int) -> _ImageItem:
         sample, shelves = self._samples[index], self._shelves
         data = read_bytes(sample.image_path)
         key = content_key(data)
-        features = _lookup(shelves.features, key)
-        object_map = _lookup(shelves.object_maps, key)
+        features = _lookup(shelves.features, batch_key(key, batch))
+        object_map = _lookup(shelves.object_maps, batch_key(key, batch))
         prior_looks = shelves.object_maps is not None and object_map is None
         image, prior_image, decoded = None, None, None
         if features is None or (prior_looks and self._prior_transform is None):
@@ -179,7 +192,7 @@ class _AudioItem:
     vector: torch.Tensor | None
 
 
-class AudioDataset(_ThreadedDataset[_AudioItem]):
+class AudioDataset(_BatchedDataset[_AudioItem]):
     """The run's distinct audio inputs: waveform made or read, then cut by its front end, once.
 
     Args:
@@ -207,7 +220,16 @@ class AudioDataset(_ThreadedDataset[_AudioItem]):
     def __len__(self) -> int:
         return len(self._distinct)
 
-    def __getitem__(self, index: int) -> _AudioItem:
+    def __getitems__(self, indices: list[int]) -> list[_AudioItem]:
+        items = self._read_all(self._item, indices)
+        together = Counter((item.frontend, len(item.waveform)) for item in items)
+        return [
+            replace(item, vector=_lookup(self._shelves.get(item.frontend), batch_key(item.key, n)))
+            for item in items
+            for n in [together[item.frontend, len(item.waveform)]]
+        ]
+
+    def _item(self, index: int) -> _AudioItem:
         frontend, request = self._distinct[index]
         clip = self._conditions[request.condition].make(request, self._read)
         try:
@@ -215,9 +237,7 @@ class AudioDataset(_ThreadedDataset[_AudioItem]):
         except ValueError as error:
             where = self._paths.get(request.source_id, request.condition)
             raise UsageError(f"{where}: {error}") from error
-        key = content_key(waveform.numpy().data)
-        vector = _lookup(self._shelves.get(frontend), key)
-        return _AudioItem(index, key, waveform, frontend, vector)
+        return _AudioItem(index, content_key(waveform.numpy().data), waveform, frontend, None)
 
     def _read(self, source_id: str) -> AudioClip:
         return read_clip(self._paths[source_id])

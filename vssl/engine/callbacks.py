@@ -81,6 +81,8 @@ class RecordWriter(pl.Callback):
         """Lose nothing that is whole."""
         with contextlib.suppress(OSError):  # which may be what the exception is about
             self._flush(pl_module)
+        if isinstance(pl_module, LocalizationModule):
+            pl_module.keep_encodings()
 
     def _flush(self, pl_module: pl.LightningModule) -> None:
         self._written = time.monotonic()

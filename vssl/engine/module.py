@@ -10,7 +10,7 @@ from torch import nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from vssl.cache import Shelf
+from vssl.cache import Shelf, batch_key
 from vssl.checks import check_value_range
 from vssl.data.dataset import ImageShelves
 from vssl.engine.live import LiveMetrics
@@ -129,11 +129,12 @@ class LocalizationModule(pl.LightningModule):
 
     def on_test_end(self) -> None:
         """Write what is still to be kept."""
-        for shelf in (
-            self._image_shelves.features,
-            self._image_shelves.object_maps,
-            *self._audio_shelves.values(),
-        ):
+        self.keep_encodings()
+
+    def keep_encodings(self) -> None:
+        """Write what the networks made, for later runs."""
+        images = self._image_shelves
+        for shelf in (images.features, images.object_maps, *self._audio_shelves.values()):
             if shelf is not None:
                 shelf.flush()
 
@@ -148,18 +149,18 @@ class LocalizationModule(pl.LightningModule):
                 inputs = self.frontends[batch.frontend](waveforms)
             return self.model.encode_audio(inputs)
 
-        if batch.known is None:
-            vectors = encode(batch.waveforms)
+        shelf = self._audio_shelves.get(batch.frontend)
+        if batch.known is None or shelf is None:
+            vectors = _in_order(encode(batch.waveforms))
         else:
-            shelf = self._audio_shelves.get(batch.frontend)
             vectors = _completed(encode, batch.waveforms, batch.known, batch.keys, shelf)
         self.audio_table.update(batch.index, vectors)
 
     def _image_features(self, batch: ImageBatch) -> torch.Tensor:
         """Encodings `[N, ...]` of the images."""
         known, shelf = batch.features, self._image_shelves.features
-        if known is None:
-            return self.model.encode_image(batch.images)
+        if known is None or shelf is None:
+            return _in_order(self.model.encode_image(batch.images))
         images = _rows(batch.images, batch.seen, known)
         return _completed(self.model.encode_image, images, known, batch.keys, shelf)
 
@@ -174,7 +175,7 @@ class LocalizationModule(pl.LightningModule):
             images = _rows(batch.images, batch.seen, known)
         else:
             images = batch.images
-        if known is None:
+        if known is None or shelf is None:
             maps: torch.Tensor = self.prior(images)
             return maps
         return _completed(self.prior, images, known, batch.keys, shelf)
@@ -185,6 +186,7 @@ class LocalizationModule(pl.LightningModule):
             return batch.images.new_empty(*batch.audio_index.shape, 0)
         if self._encoded_audio is None:
             self._encoded_audio = self.audio_table.compute()
+            self.keep_encodings()
         return self._encoded_audio[batch.audio_index]
 
     def _check(self, batch: ImageBatch, maps: torch.Tensor) -> None:
@@ -203,12 +205,20 @@ def _rows(images: torch.Tensor, seen: torch.Tensor | None, known: Known) -> torc
     return images if seen is None else images[~known.rows[seen]]
 
 
+def _in_order(encoded: torch.Tensor) -> torch.Tensor:
+    """An encoding in the memory order in which a cache keeps it.
+
+    What is computed from it depends in its last digits on the order.
+    """
+    return encoded.contiguous() if isinstance(encoded, torch.Tensor) else encoded
+
+
 def _completed(
     encode: Callable[[torch.Tensor], torch.Tensor],
     inputs: torch.Tensor,
     known: Known,
     keys: Sequence[bytes],
-    shelf: Shelf | None,
+    shelf: Shelf,
 ) -> torch.Tensor:
     """Encodings `[B, ...]` of a batch: those known, and those made now, which are kept.
 
@@ -219,19 +229,21 @@ def _completed(
         keys: the B content keys.
         shelf: where to keep what is made.
     """
-    if known.values is not None and len(known.values) == len(keys):
+    size = len(keys)
+    if known.values is not None and len(known.values) == size:
         return known.values
     # a network's last digits depend on the size of its batch: zeros fill it up to what it is
     # when nothing is known
-    padding = inputs.new_zeros(len(keys) - len(inputs), *inputs.shape[1:])
-    made = encode(torch.cat([inputs, padding]) if len(padding) else inputs)[: len(inputs)]
+    padding = inputs.new_zeros(size - len(inputs), *inputs.shape[1:])
+    made = _in_order(encode(torch.cat([inputs, padding]) if len(padding) else inputs))
+    made = made[: len(inputs)]
     missing = ~known.rows
-    if shelf is not None and made.dtype == torch.float32:
-        made_keys = [key for key, row in zip(keys, missing.tolist(), strict=True) if row]
-        shelf.put(made_keys, made.cpu().numpy())
+    if made.dtype == torch.float32:
+        rows = zip(keys, missing.tolist(), strict=True)
+        shelf.put([batch_key(key, size) for key, row in rows if row], made.cpu().numpy())
     if known.values is None:
         return made
-    encoded = made.new_empty(len(keys), *made.shape[1:])
+    encoded = made.new_empty(size, *made.shape[1:])
     encoded[missing] = made
     encoded[known.rows] = known.values.to(made.dtype)
     return encoded

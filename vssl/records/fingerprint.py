@@ -21,6 +21,8 @@ _PACKAGES = (
     "librosa",
     "soundfile",
     "pillow",
+    "simplejpeg",
+    "numba",
 )
 
 

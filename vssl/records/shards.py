@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import shutil
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -75,11 +74,18 @@ class Shards:
         return sorted({number for _, numbers in self._usable() for number in numbers.tolist()})
 
     def discard_unusable(self) -> None:
-        """Delete shards of other records, and damaged ones."""
+        """Delete shards of other records, and damaged ones, and say so."""
         kept = {path for path, _ in self._usable()}
         if self._folder.is_dir():
-            for path in set(self._folder.iterdir()) - kept:
+            others = set(self._folder.iterdir()) - kept
+            for path in others:
                 path.unlink(missing_ok=True)
+            if others:
+                _log.warning(
+                    "%d shards of a stopped run are not used: they are damaged, or were made by"
+                    " another configuration, code, library, machine or batch size: %s",
+                    len(others), self._folder,
+                )  # fmt: skip
 
     def write(
         self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
@@ -98,7 +104,7 @@ class Shards:
             writer.write(records_table(self._samples, self._plan, index, maps, object_maps))
 
     def join(self, path: Path, provenance: Mapping[str, Any]) -> None:
-        """Join the shards into one records file, in the samples' order; then delete them.
+        """Join the shards into one records file, in the samples' order.
 
         Memory stays flat. Every row must be there, or nothing is written. A sample in two shards,
         left by a process that outlived its run, is taken once.
@@ -133,7 +139,6 @@ class Shards:
                     held = []
             if held:
                 writer.write(pa.concat_tables(held).combine_chunks())
-        shutil.rmtree(self._folder)
 
     def _usable(self) -> list[tuple[Path, npt.NDArray[np.int64]]]:
         """Shards of this run's records, with the positions of their samples."""
