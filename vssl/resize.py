@@ -22,7 +22,7 @@ _SHARPNESS = -0.5  # of the cubic, where it antialiases (Keys, 1981); torch has 
 def resize_antialiased(pixels: Bytes, size: int) -> Float32:
     """Resize an image to a square by bicubic interpolation that low-passes when it shrinks.
 
-    The same as torch's `interpolate(mode="bicubic", antialias=True)`, but for roundings; values
+    The same as torch's `interpolate(mode="bicubic", antialias=True)`, but for its roundings; values
     are not clamped.
 
     Args:
