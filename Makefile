@@ -22,7 +22,7 @@ demo: $(STAMP)  ## evaluate the weightless baselines on the embedded benchmark: 
 	$(BIN)/vssl-evaluate -m experiment=demo output_root=outputs/demo
 
 test: $(STAMP)  ## all tests, a process for each core (at most 4)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## style, formatting and import layers
 	$(BIN)/ruff check .

@@ -27,6 +27,14 @@ CATEGORIES = ("dog", "bell", "train")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+_LONGEST = ("test_sweeps.py", "test_wandb.py", "test_commands.py", "test_golden_runs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first: started last, they would keep one core waiting."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
 @pytest.fixture(scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder of the tests' own."""
