@@ -1,4 +1,4 @@
-"""Speed as ratios measured in one run: `python benchmarks/run.py` writes benchmarks/latest.json.
+"""Speed as ratios, each measured in one run: `python benchmarks/run.py` writes latest.json.
 
 Ratios, because seconds say more about the machine than about vssl; measure on an idle machine.
 Networks have random weights: speed does not depend on them. The test set is made: 1280 x 720 JPEGs
@@ -104,7 +104,7 @@ class Place:
         shutil.rmtree(output, ignore_errors=True)
         program = Path(sys.executable).with_name("vssl-evaluate")
         overrides = self.overrides("lvs", SAMPLES, cache)
-        line = [str(program), *overrides, *arguments, f"output_root={output}"]
+        line = [str(program), *arguments, *overrides, f"output_root={output}"]
         return timed(lambda: subprocess.run(line, check=True, capture_output=True))
 
 
@@ -248,7 +248,7 @@ def main() -> None:
         for part in arguments.parts or PARTS:
             measured = globals()[f"of_{part}"](place)
             results.update({key: round(value, 3) for key, value in measured.items()})
-    path.write_text(json.dumps(results, indent=1) + "\n")
+            path.write_text(json.dumps(results, indent=1) + "\n")
     print(path.read_text())
 
 
