@@ -177,28 +177,20 @@ def test_a_damaged_shard_is_done_again(
     same(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_run_stopped_between_its_last_shard_and_its_records(
-    vggss_folder: Path, tmp_path: Path, loudness: Stopping, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "stage", ["vssl.records.shards.Shards.join", "vssl.commands.score.score_run"]
+)
+def test_a_run_stopped_after_its_last_shard_keeps_its_records(
+    vggss_folder: Path,
+    tmp_path: Path,
+    loudness: Stopping,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
 ) -> None:
     options = (*HEARS, *on(vggss_folder))
     run(tmp_path / "whole", *options)
     with monkeypatch.context() as patch:
-        patch.setattr("vssl.records.shards.Shards.join", _stop)
-        with pytest.raises(StopError):
-            run(tmp_path / "run", *options)
-    loudness.images.clear()
-    run(tmp_path / "run", *options)
-    assert loudness.images == []
-    same(tmp_path / "run", tmp_path / "whole")
-
-
-def test_a_run_stopped_while_it_is_scored_keeps_its_records(
-    vggss_folder: Path, tmp_path: Path, loudness: Stopping, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = (*HEARS, *on(vggss_folder))
-    run(tmp_path / "whole", *options)
-    with monkeypatch.context() as patch:
-        patch.setattr("vssl.commands.score.score_run", _stop)
+        patch.setattr(stage, _stop)
         with pytest.raises(StopError):
             run(tmp_path / "run", *options)
     loudness.images.clear()

@@ -89,7 +89,7 @@ class Shelf:
         for key, value in zip(keys, values, strict=True):
             if key not in self._places:
                 self._new.setdefault(key, np.array(value, order="C"))
-        if sum(value.nbytes for value in self._new.values()) >= _FLUSH_BYTES:
+        if len(self._new) * values[:1].nbytes >= _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:

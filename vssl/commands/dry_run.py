@@ -124,8 +124,8 @@ class _Outlook:
             if state == FINISHED_RUN:
                 return state, 0.0
             samples = self._once(_count, config, ("data",))
-            seconds = seconds_for(config, state, samples, folder)
             recorded = recorded_samples(folder, config_hash(identity(config)))
+            seconds = seconds_for(config, state, samples=samples, recorded=recorded, folder=folder)
             if state == NO_RUN and recorded:
                 state = f"{PARTLY} {recorded} of {samples}"
             return state, seconds

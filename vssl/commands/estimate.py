@@ -8,14 +8,14 @@ from statistics import median
 
 from omegaconf import DictConfig, OmegaConf
 
-from vssl.commands.identity import identity, negative_names
+from vssl.commands.identity import negative_names
 from vssl.commands.run_folder import NO_RUN, UNSCORED_RUN
 from vssl.records.files import RUN_FILE
-from vssl.records.fingerprint import config_hash
-from vssl.records.shards import recorded_samples
 
 
-def seconds_for(config: DictConfig, state: str, samples: int, folder: Path) -> float | None:
+def seconds_for(
+    config: DictConfig, state: str, *, samples: int, recorded: int, folder: Path
+) -> float | None:
     """An estimate for a run, None where no finished run of its model lies below `output_root`.
 
     Networks see each image and sound once, so records take time by the sample; scores take it by
@@ -25,6 +25,7 @@ def seconds_for(config: DictConfig, state: str, samples: int, folder: Path) -> f
         config: its configuration.
         state: what is left to do, see `run_state`.
         samples: number of its samples.
+        recorded: how many of them a stopped run has recorded.
         folder: the run's own folder, which counts too.
     """
     if state not in (NO_RUN, UNSCORED_RUN):
@@ -38,8 +39,7 @@ def seconds_for(config: DictConfig, state: str, samples: int, folder: Path) -> f
         return None
     by_sample = median(times[0] for times in known)
     by_map = median(times[1] for times in known)
-    left = samples - recorded_samples(folder, config_hash(identity(config)))
-    recording = by_sample * max(0, left) if state == NO_RUN else 0.0
+    recording = by_sample * max(0, samples - recorded) if state == NO_RUN else 0.0
     return recording + by_map * samples * _sounds(config)
 
 

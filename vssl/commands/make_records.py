@@ -93,9 +93,7 @@ def make_records(
         key=config_hash({**provenance, "networks": cache.fingerprint}),
         identity=identity_hash,
     )
-    if is_first_process():
-        shards.discard_unusable()
-    recorded = shards.recorded()
+    recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
     live = [p for p in policies if p.name in config.live and not p.needs_fit]
     module = LocalizationModule(

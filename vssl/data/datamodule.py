@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,10 +101,9 @@ class LocalizationDataModule(pl.LightningDataModule):
         """The audio loader, if any, and the image loader."""
         loaders = []
         if self.hears:
-            audio = AudioDataset(
-                self.samples, self.plan, self.conditions, self.frontends, self.audio_shelves
-            )
-            loaders.append(self._loader(audio, collate_audio, self.audio_batch_size, self._heard()))
+            audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
+            together = partial(collate_audio, shelves=self.audio_shelves)
+            loaders.append(self._loader(audio, together, self.audio_batch_size, self._heard()))
         images = ImageDataset(
             self.samples, self.transform, self.prior_transform, self.image_shelves
         )

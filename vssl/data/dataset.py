@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -27,7 +26,7 @@ _Item = TypeVar("_Item")
 
 
 class _BatchedDataset(Dataset[_Item]):
-    """A dataset read batch by batch, by as many threads as torch uses, or by one in a loader.
+    """A dataset whose batches are read by as many threads as torch uses, or by one in a loader.
 
     Where networks run on the CPU, a loader process beside them only gets in their way: what they
     have split evenly over the cores waits for the one that reads. So all cores read a batch, then
@@ -111,8 +110,9 @@ class ImageDataset(_BatchedDataset[_ImageItem]):
         sample, shelves = self._samples[index], self._shelves
         data = read_bytes(sample.image_path)
         key = content_key(data)
-        features = _lookup(shelves.features, batch_key(key, batch))
-        object_map = _lookup(shelves.object_maps, batch_key(key, batch))
+        encoded_key = batch_key(key, batch)
+        features = _lookup(shelves.features, encoded_key)
+        object_map = _lookup(shelves.object_maps, encoded_key)
         prior_looks = shelves.object_maps is not None and object_map is None
         image, prior_image, decoded = None, None, None
         if features is None or (prior_looks and self._prior_transform is None):
@@ -189,7 +189,6 @@ class _AudioItem:
     key: bytes
     waveform: torch.Tensor
     frontend: str
-    vector: torch.Tensor | None
 
 
 class AudioDataset(_BatchedDataset[_AudioItem]):
@@ -200,7 +199,6 @@ class AudioDataset(_BatchedDataset[_AudioItem]):
         plan: the run's audio plan.
         conditions: audio condition by name; they make the waveforms.
         frontends: front end by audio condition, as named in the plan.
-        shelves: encoded audio inputs that a cache holds, by front end.
     """
 
     def __init__(
@@ -209,25 +207,17 @@ class AudioDataset(_BatchedDataset[_AudioItem]):
         plan: AudioPlan,
         conditions: Mapping[str, AudioCondition],
         frontends: Mapping[str, FrontEnd],
-        shelves: Mapping[str, Shelf] | None = None,
     ) -> None:
         self._paths = {sample.sample_id: sample.audio_path for sample in samples}
         self._distinct = plan.distinct
         self._conditions = conditions
         self._frontends = frontends
-        self._shelves = shelves or {}
 
     def __len__(self) -> int:
         return len(self._distinct)
 
     def __getitems__(self, indices: list[int]) -> list[_AudioItem]:
-        items = self._read_all(self._item, indices)
-        together = Counter((item.frontend, len(item.waveform)) for item in items)
-        return [
-            replace(item, vector=_lookup(self._shelves.get(item.frontend), batch_key(item.key, n)))
-            for item in items
-            for n in [together[item.frontend, len(item.waveform)]]
-        ]
+        return self._read_all(self._item, indices)
 
     def _item(self, index: int) -> _AudioItem:
         frontend, request = self._distinct[index]
@@ -237,24 +227,36 @@ class AudioDataset(_BatchedDataset[_AudioItem]):
         except ValueError as error:
             where = self._paths.get(request.source_id, request.condition)
             raise UsageError(f"{where}: {error}") from error
-        return _AudioItem(index, content_key(waveform.numpy().data), waveform, frontend, None)
+        return _AudioItem(index, content_key(waveform.numpy().data), waveform, frontend)
 
     def _read(self, source_id: str) -> AudioClip:
         return read_clip(self._paths[source_id])
 
 
-def collate_audio(items: list[_AudioItem]) -> list[AudioBatch]:
-    """Put audio inputs into one `AudioBatch` for each front end and length."""
+def collate_audio(
+    items: list[_AudioItem], shelves: Mapping[str, Shelf] | None = None
+) -> list[AudioBatch]:
+    """Put audio inputs into one `AudioBatch` for each front end and length.
+
+    Args:
+        items: a batch of the dataset.
+        shelves: encoded audio inputs that a cache holds, by front end.
+    """
     groups: dict[tuple[str, int], list[_AudioItem]] = {}
     for item in items:
         groups.setdefault((item.frontend, item.waveform.shape[0]), []).append(item)
-    return [
-        AudioBatch(
-            index=torch.tensor([item.index for item in group]),
-            waveforms=_stacked([item.waveform for item in group if item.vector is None]),
-            frontend=frontend,
-            keys=tuple(item.key for item in group),
-            known=_known([item.vector for item in group]),
+    batches = []
+    for (frontend, _), group in groups.items():
+        shelf = (shelves or {}).get(frontend)
+        vectors = [_lookup(shelf, batch_key(item.key, len(group))) for item in group]
+        heard = [i.waveform for i, vector in zip(group, vectors, strict=True) if vector is None]
+        batches.append(
+            AudioBatch(
+                index=torch.tensor([item.index for item in group]),
+                waveforms=_stacked(heard),
+                frontend=frontend,
+                keys=tuple(item.key for item in group),
+                known=_known(vectors),
+            )
         )
-        for (frontend, _), group in groups.items()
-    ]
+    return batches

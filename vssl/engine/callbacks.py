@@ -64,7 +64,7 @@ class RecordWriter(pl.Callback):
     ) -> None:
         """Write when enough has come together, or long enough ago."""
         late = time.monotonic() - self._written >= self._seconds
-        if late or _collector(pl_module).held_bytes() >= _FLUSH_BYTES:
+        if late or _localization(pl_module).collector.held_bytes() >= _FLUSH_BYTES:
             self._flush(pl_module)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -81,12 +81,11 @@ class RecordWriter(pl.Callback):
         """Lose nothing that is whole."""
         with contextlib.suppress(OSError):  # which may be what the exception is about
             self._flush(pl_module)
-        if isinstance(pl_module, LocalizationModule):
-            pl_module.keep_encodings()
+        _localization(pl_module).keep_encodings()
 
     def _flush(self, pl_module: pl.LightningModule) -> None:
         self._written = time.monotonic()
-        collector = _collector(pl_module)
+        collector = _localization(pl_module).collector
         if not collector.held_bytes():
             return
         index, maps, object_maps = collector.take()
@@ -153,7 +152,7 @@ class LoaderProgress(ProgressBar):
         self._bar.close()
 
 
-def _collector(module: pl.LightningModule) -> Any:
+def _localization(module: pl.LightningModule) -> LocalizationModule:
     if not isinstance(module, LocalizationModule):
         raise TypeError(f"Expected a LocalizationModule, but got {type(module).__name__}.")
-    return module.collector
+    return module

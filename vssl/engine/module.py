@@ -150,17 +150,12 @@ class LocalizationModule(pl.LightningModule):
             return self.model.encode_audio(inputs)
 
         shelf = self._audio_shelves.get(batch.frontend)
-        if batch.known is None or shelf is None:
-            vectors = _in_order(encode(batch.waveforms))
-        else:
-            vectors = _completed(encode, batch.waveforms, batch.known, batch.keys, shelf)
+        vectors = _completed(encode, batch.waveforms, batch.known, batch.keys, shelf)
         self.audio_table.update(batch.index, vectors)
 
     def _image_features(self, batch: ImageBatch) -> torch.Tensor:
         """Encodings `[N, ...]` of the images."""
         known, shelf = batch.features, self._image_shelves.features
-        if known is None or shelf is None:
-            return _in_order(self.model.encode_image(batch.images))
         images = _rows(batch.images, batch.seen, known)
         return _completed(self.model.encode_image, images, known, batch.keys, shelf)
 
@@ -169,15 +164,9 @@ class LocalizationModule(pl.LightningModule):
         if self.prior is None:
             return None
         known, shelf = batch.object_maps, self._image_shelves.object_maps
-        if batch.prior_images is not None:
-            images = batch.prior_images
-        elif known is not None:
+        images = batch.prior_images
+        if images is None:
             images = _rows(batch.images, batch.seen, known)
-        else:
-            images = batch.images
-        if known is None or shelf is None:
-            maps: torch.Tensor = self.prior(images)
-            return maps
         return _completed(self.prior, images, known, batch.keys, shelf)
 
     def _audio_features(self, batch: ImageBatch) -> torch.Tensor:
@@ -200,42 +189,40 @@ class LocalizationModule(pl.LightningModule):
         check_value_range(maps, self.model.value_range, model=self.name)
 
 
-def _rows(images: torch.Tensor, seen: torch.Tensor | None, known: Known) -> torch.Tensor:
+def _rows(images: torch.Tensor, seen: torch.Tensor | None, known: Known | None) -> torch.Tensor:
     """Of images `[M, ...]`, the rows `seen` of a batch, those that are not known."""
-    return images if seen is None else images[~known.rows[seen]]
-
-
-def _in_order(encoded: torch.Tensor) -> torch.Tensor:
-    """An encoding in the memory order in which a cache keeps it.
-
-    What is computed from it depends in its last digits on the order.
-    """
-    return encoded.contiguous() if isinstance(encoded, torch.Tensor) else encoded
+    return images if seen is None or known is None else images[~known.rows[seen]]
 
 
 def _completed(
     encode: Callable[[torch.Tensor], torch.Tensor],
     inputs: torch.Tensor,
-    known: Known,
+    known: Known | None,
     keys: Sequence[bytes],
-    shelf: Shelf,
+    shelf: Shelf | None,
 ) -> torch.Tensor:
     """Encodings `[B, ...]` of a batch: those known, and those made now, which are kept.
+
+    In the memory order in which a cache keeps them: what is computed from them depends on it in its
+    last digits.
 
     Args:
         encode: network, `[B, ...]` to `[B, ...]`.
         inputs: `[M, ...]`, the rows that are not known.
-        known: encodings that a cache holds.
+        known: encodings that a cache holds; None where it is not asked.
         keys: the B content keys.
-        shelf: where to keep what is made.
+        shelf: where to keep what is made; None for a model whose encodings cannot be kept.
     """
+    if known is None or shelf is None:
+        encoded = encode(inputs)
+        return encoded.contiguous() if isinstance(encoded, torch.Tensor) else encoded
     size = len(keys)
     if known.values is not None and len(known.values) == size:
         return known.values
     # a network's last digits depend on the size of its batch: zeros fill it up to what it is
     # when nothing is known
     padding = inputs.new_zeros(size - len(inputs), *inputs.shape[1:])
-    made = _in_order(encode(torch.cat([inputs, padding]) if len(padding) else inputs))
+    made = encode(torch.cat([inputs, padding]) if len(padding) else inputs).contiguous()
     made = made[: len(inputs)]
     missing = ~known.rows
     if made.dtype == torch.float32:

@@ -69,15 +69,15 @@ class Shards:
         self._identity = identity
         self._number = {sample.sample_id: n for n, sample in enumerate(samples)}
 
-    def recorded(self) -> list[int]:
-        """Positions of the samples that usable shards hold, in order."""
-        return sorted({number for _, numbers in self._usable() for number in numbers.tolist()})
+    def recorded(self, *, tidy: bool) -> list[int]:
+        """Positions of the samples that usable shards hold, in order.
 
-    def discard_unusable(self) -> None:
-        """Delete shards of other records, and damaged ones, and say so."""
-        kept = {path for path, _ in self._usable()}
-        if self._folder.is_dir():
-            others = set(self._folder.iterdir()) - kept
+        Args:
+            tidy: whether shards of other records, and damaged ones, are deleted, which is said.
+        """
+        usable = self._usable()
+        if tidy and self._folder.is_dir():
+            others = set(self._folder.iterdir()) - {path for path, _ in usable}
             for path in others:
                 path.unlink(missing_ok=True)
             if others:
@@ -86,6 +86,7 @@ class Shards:
                     " another configuration, code, library, machine or batch size: %s",
                     len(others), self._folder,
                 )  # fmt: skip
+        return sorted({number for _, numbers in usable for number in numbers.tolist()})
 
     def write(
         self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
