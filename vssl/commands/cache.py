@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vssl.cache import ArrayCache, Shelf, content_key
 from vssl.commands import build
-from vssl.commands.networks import channels_last, on_gpu
+from vssl.commands.networks import channels_last, gpu_name
 from vssl.data.dataset import ImageShelves
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -140,9 +140,9 @@ def _decoders() -> list[str]:
 
 def _machine(config: DictConfig) -> tuple[object, ...]:
     """What changes the last digits of a network's output besides its weights and its batch."""
-    device, processes = torch.backends.cpu.get_cpu_capability(), str(config.trainer.devices)
-    if on_gpu(config) and torch.cuda.is_available():
-        device, processes = torch.cuda.get_device_name(), "1"
+    device, processes = gpu_name(config), "1"
+    if device is None:  # whose cores the processes share
+        device, processes = torch.backends.cpu.get_cpu_capability(), str(config.trainer.devices)
     options = channels_last(config), config.model.compile, str(config.trainer.precision)
     return (torch.__version__, device, torch.get_num_threads(), processes, *options)
 

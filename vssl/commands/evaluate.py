@@ -87,7 +87,8 @@ def evaluate(
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
 
-    show_progress(_draws_progress(config))
+    # of several processes the first; a sweep switches them off where jobs run beside each other
+    show_progress(bool(config.trainer.enable_progress_bar) and is_first_process())
     policies = check_request(config)
     identity_hash = config_hash(identity(config))
     with alone_in(folder, wait=wait):
@@ -123,17 +124,15 @@ def _record_timing(
     config: DictConfig, folder: Path, recorded: int, seconds: float
 ) -> dict[str, Any]:
     """How long records took, how many of how many samples, and on what: for estimates."""
-    import torch
-
+    from vssl.commands.networks import gpu_name
     from vssl.records.files import RECORDS_FILE
     from vssl.records.store import read_provenance
 
-    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     return {
         "records_seconds": round(seconds, 3),
         "recorded": recorded,
         "samples": read_provenance(folder / RECORDS_FILE)["evaluated"],
-        "device": "cpu" if on_cpu else torch.cuda.get_device_name(),
+        "device": gpu_name(config) or "cpu",
     }
 
 
@@ -154,12 +153,6 @@ def check_request(config: DictConfig) -> list[ThresholdPolicy]:
     check_network_options(config)
     _check_calibration(config)
     return build_policies(config, model=config.model.name, negatives=bool(negative_names(config)))
-
-
-def _draws_progress(config: DictConfig) -> bool:
-    """Whether bars are wanted, and this process is the only one that would draw them."""
-    alone = not is_multirun() or str(HydraConfig.get().launcher._target_).endswith("BasicLauncher")
-    return bool(config.trainer.enable_progress_bar) and is_first_process() and alone
 
 
 def _check_calibration(config: DictConfig) -> None:

@@ -6,11 +6,11 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from vssl.records.files import RECORDS_FILE, SUBSETS_FILE
+from vssl.records.files import RECORDS_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.reporting.dashboard import CLASSES, CURVES, GALLERY, MAXIMA, curve_column
 
 if TYPE_CHECKING:
@@ -63,9 +63,13 @@ def _log_maxima(config: DictConfig, folder: Path, run: WandbRun) -> None:
 
 
 def _log_gallery(config: DictConfig, folder: Path, run: WandbRun) -> None:
-    from vssl.reporting.figures import draw_gallery
+    import pandas as pd
 
-    threshold = _threshold(folder, str(config.overview.marked))
+    from vssl.reporting.figures import draw_gallery
+    from vssl.reporting.tables import shared_threshold
+
+    summary = pd.read_parquet(folder / SUMMARY_FILE)
+    threshold = shared_threshold(summary, str(config.overview.marked))
     with tempfile.TemporaryDirectory() as place:
         drawn = draw_gallery(folder, Path(place), threshold=threshold, shares=GALLERY_SHARES)
         run.log_pictures(GALLERY, drawn)
@@ -132,14 +136,3 @@ def class_table(subsets: pd.DataFrame, policies: Sequence[str]) -> pd.DataFrame:
     wide.insert(0, "n", counts.reindex(wide.index).fillna(0).astype(int))
     table = wide.reset_index().rename(columns={"subset": "class"})
     return table.astype(object).where(pd.notna(table), None)
-
-
-def _threshold(folder: Path, policy: str) -> float | None:
-    """The run's threshold under a policy; None where every map has its own, or none is there."""
-    import pandas as pd
-
-    from vssl.records.files import SUMMARY_FILE
-
-    summary: Any = pd.read_parquet(folder / SUMMARY_FILE)
-    found = summary.loc[summary["threshold_policy"] == policy, "threshold"].dropna()
-    return None if found.empty else float(found.iloc[0])

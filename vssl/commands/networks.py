@@ -63,6 +63,13 @@ def on_gpu(config: DictConfig) -> bool:
     return accelerator != "cpu" and (accelerator != "auto" or torch.cuda.is_available())
 
 
+def gpu_name(config: DictConfig) -> str | None:
+    """Name of the GPU that the networks run on; None on a CPU."""
+    if not (on_gpu(config) and torch.cuda.is_available()):
+        return None
+    return torch.cuda.get_device_name()
+
+
 def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | None]:
     """The model with its weights, in the memory format that is configured.
 

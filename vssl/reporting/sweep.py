@@ -22,6 +22,7 @@ from vssl.reporting.tables import (
     overview_columns,
     paper_columns,
     separation_columns,
+    shared_threshold,
     show_table,
     used_columns,
     with_threshold,
@@ -92,7 +93,8 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
         same = _widest({f: s for f, s in summaries.items() if _test(s) == (data, protocol)})
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
-            draw_comparison(list(same), picture, thresholds=_thresholds(same, overview["marked"]))
+            thresholds = [shared_threshold(s, overview["marked"]) for s in same.values()]
+            draw_comparison(list(same), picture, thresholds=thresholds)
             console.print(f"picture: {picture}", soft_wrap=True)
         except ImageFileError as error:
             _log.warning("no picture of %s: %s", data, error)
@@ -140,12 +142,6 @@ def _widest(summaries: Mapping[Path, pd.DataFrame]) -> dict[Path, pd.DataFrame]:
         if known not in widest or conditions > summaries[widest[known]]["condition"].nunique():
             widest[known] = folder
     return {folder: summaries[folder] for folder in widest.values()}
-
-
-def _thresholds(summaries: Mapping[Path, pd.DataFrame], policy: str) -> list[float | None]:
-    """Each run's threshold under a policy; None where every map has its own, or none is there."""
-    values = [s.loc[s["threshold_policy"] == policy, "threshold"] for s in summaries.values()]
-    return [None if v.empty or pd.isna(v.iloc[0]) else float(v.iloc[0]) for v in values]
 
 
 def _test(summary: pd.DataFrame) -> tuple[str, str]:

@@ -162,6 +162,12 @@ def table_rows(
     return rows
 
 
+def shared_threshold(summary: pd.DataFrame, policy: str) -> float | None:
+    """A run's threshold under a policy; None where every map has its own, or none is there."""
+    values = summary.loc[summary["threshold_policy"] == policy, "threshold"].dropna()
+    return None if values.empty else float(values.iloc[0])
+
+
 def with_threshold(summary: pd.DataFrame, label: str) -> pd.DataFrame:
     """The summary with the threshold's value behind the label, where all maps share one."""
     texts = [
