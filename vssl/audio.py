@@ -6,6 +6,8 @@ All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths i
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,38 +49,70 @@ def read_clip(path: Path) -> AudioClip:
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What one full read of an audio file told: its rate in Hz and its length at `SAMPLE_RATE`."""
+    """What the check of an audio file told: its rate in Hz and its length at `SAMPLE_RATE`."""
 
     rate: int
     length: int
 
 
 def check_audio(path: Path) -> AudioFacts:
-    """Read a file to its end and return its facts.
+    """Make sure that a file can be read to its end, and return its facts.
+
+    The size of a wav of whole numbers says that; other files are read.
 
     Raises:
         AudioFileError: as `read_clip`.
     """
-    samples, rate = _read(path)
-    return AudioFacts(rate, math.ceil(samples.shape[1] * SAMPLE_RATE / rate))
+    with _opened(path) as file:
+        length, rate = file.frames, file.samplerate
+        if length == 0 or file.format not in ("WAV", "WAVEX") or not _is_whole_numbers(file):
+            length = _samples(file, path).shape[1]
+    _check_riff(path)
+    return AudioFacts(rate, math.ceil(length * SAMPLE_RATE / rate))
 
 
 def _read(path: Path) -> tuple[Waveform, int]:
+    with _opened(path) as file:
+        samples, rate = _samples(file, path), file.samplerate
+    _check_riff(path)
+    return samples, rate
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     if not path.is_file():
         raise AudioFileError(f"{path}: no such file")
     try:
         with soundfile.SoundFile(path) as file:
-            declared, rate = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True).T
+            yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioFileError(f"{path}: not readable as audio ({error})") from error
+
+
+def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
+    """All samples of a file, `[channels, length]`."""
+    samples: Waveform = file.read(dtype="float32", always_2d=True).T
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: holds no samples")
-    if samples.shape[1] < declared or _riff_is_cut_off(path):
-        raise AudioFileError(f"{path}: is cut off, its header promises more samples than there are")
-    if not np.isfinite(samples).all():
+    if samples.shape[1] < file.frames:
+        raise _cut_off(path)
+    if not (_is_whole_numbers(file) or np.isfinite(samples).all()):
         raise AudioFileError(f"{path}: holds NaN or infinite samples")
-    return samples, rate
+    return samples
+
+
+def _is_whole_numbers(file: soundfile.SoundFile) -> bool:
+    """Whether samples are stored as integers, none of which is NaN."""
+    return str(file.subtype).startswith("PCM")
+
+
+def _cut_off(path: Path) -> AudioFileError:
+    return AudioFileError(f"{path}: is cut off, its header promises more samples than there are")
+
+
+def _check_riff(path: Path) -> None:
+    if _riff_is_cut_off(path):
+        raise _cut_off(path)
 
 
 def _riff_is_cut_off(path: Path) -> bool:

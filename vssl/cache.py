@@ -97,14 +97,14 @@ class Shelf:
         rows, self._new = self._new, {}
         if not rows or self._folder is None or self._cache is None:
             return
-        values = np.stack(list(rows.values()))
+        values = list(rows.values())
         index = np.empty(len(rows), dtype=_INDEX)
         index["key"] = [np.void(key) for key in rows]
         index["check"] = [zlib.crc32(value.data) for value in values]
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), *values[0].shape)}
+        size = index.nbytes + sum(value.nbytes for value in values)
         try:
-            self._full = not self._cache.make_room(
-                index.nbytes + values.nbytes, beside=self._folder
-            )
+            self._full = not self._cache.make_room(size, beside=self._folder)
             if not self._full:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 path = self._folder / f"{uuid.uuid4().hex}.npy"
@@ -112,7 +112,9 @@ class Shelf:
                 try:
                     with partial.open("wb") as file:
                         np.save(file, index)
-                        np.save(file, values)
+                        np.lib.format.write_array_header_1_0(file, header)
+                        for value in values:
+                            file.write(value.data)
                     partial.replace(path)
                 finally:
                     partial.unlink(missing_ok=True)

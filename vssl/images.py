@@ -21,6 +21,9 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 
 Pixels = npt.NDArray[np.uint8]
 
+_JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_ORDINARY_COLOURS = ("YCbCr", "RGB", "Gray")
+
 # what Pillow raises for damaged files; UnidentifiedImageError is an OSError
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -104,11 +107,11 @@ def _decode_jpeg(data: bytes) -> Pixels | None:
 
     What is cut off, in CMYK or no JPEG at all is left to Pillow, with its messages.
     """
-    if not data.startswith(b"\xff\xd8"):
+    if not data.startswith(_JPEG_BEGIN):
         return None
     try:
         _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours not in ("YCbCr", "RGB", "Gray"):
+        if colours not in _ORDINARY_COLOURS:
             return None
         pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
     except ValueError:
@@ -116,13 +119,57 @@ def _decode_jpeg(data: bytes) -> Pixels | None:
     return pixels
 
 
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Whether this is an ordinary JPEG of one scan that decodes to the end; False where unsure.
+
+    In a scan every byte 255 is followed by 0 or by the number of a restart: another one behind it
+    is a marker, and the only marker there must be the end, as the last two bytes.
+    """
+    pixels = _scan_of_jpeg(data)
+    if pixels is None:
+        return False
+    scan = np.frombuffer(data, np.uint8, offset=pixels)
+    behind = scan[1:][scan[:-1] == 255]
+    markers = behind[(behind != 0) & (behind != 255) & ((behind < 0xD0) | (behind > 0xD7))]
+    if len(markers) != 1 or not data.endswith(_JPEG_END):
+        return False
+    try:
+        _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+        tables = data[:pixels] + _JPEG_END
+        simplejpeg.decode_jpeg(tables, colorspace="RGB", min_height=1, min_width=1, strict=False)
+    except ValueError:
+        return False
+    return colours in _ORDINARY_COLOURS
+
+
+def _scan_of_jpeg(data: bytes) -> int | None:
+    """Where the coded pixels of a JPEG's first scan begin; None where that cannot be found."""
+    if not data.startswith(_JPEG_BEGIN):
+        return None
+    place = len(_JPEG_BEGIN)
+    while place + 4 <= len(data) and data[place] == 255:
+        kind, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if kind < 0xC0 or 0xD0 <= kind <= 0xD9:  # fill bytes, or markers that have no place here
+            return None
+        place += 2 + length
+        if kind == 0xDA:
+            return place if place < len(data) else None
+    return None
+
+
 def check_image(path: Path) -> None:
-    """Decode a file as coarsely as its format allows (JPEG: 1/8), to the last byte.
+    """Read a file and make sure that it can be decoded.
+
+    An ordinary JPEG is not decoded for that: its tables are tried, and its pixels end where they
+    have to. Others are, as coarsely as their format allows (JPEG: 1/8), to the last byte.
 
     Raises:
         ImageFileError: as `read_image`.
     """
-    with _open(path, path) as image:
+    data = read_bytes(path)
+    if _is_whole_jpeg(data):
+        return
+    with _open(path, io.BytesIO(data)) as image:
         try:
             image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
@@ -209,4 +256,5 @@ class ImageTransform:
         """Transform `[H, W, 3]` to `[3, size, size]` normalized."""
         if not self.antialias:
             return self(as_tensor(pixels))
-        return (torch.from_numpy(resize_antialiased(pixels, self.size)) - self.mean) / self.std
+        resized = torch.from_numpy(resize_antialiased(pixels, self.size))
+        return resized.sub_(self.mean).div_(self.std)

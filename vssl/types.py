@@ -1,9 +1,10 @@
-"""Plain values that travel between the parts of vssl; no behaviour."""
+"""Plain values that travel between the parts of vssl."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,27 @@ class AudioRequest:
 
 
 @dataclass
-class AudioBatch:
+class _OnDevice:
+    """Tensors that go to a device together.
+
+    Lightning moves a batch by this method where there is one, and else looks into everything that
+    the batch holds.
+    """
+
+    def to(self, device: torch.device) -> Self:
+        """The same with its tensors on a device."""
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, _OnDevice):
+                moved[field.name] = value.to(device)
+            elif isinstance(value, torch.Tensor):
+                moved[field.name] = value.to(device, non_blocking=True)
+        return replace(self, **moved)
+
+
+@dataclass
+class AudioBatch(_OnDevice):
     """Distinct waveforms of one front end and one length, on their way to the audio network.
 
     Attributes:
@@ -102,7 +123,7 @@ class AudioBatch:
 
 
 @dataclass
-class Known:
+class Known(_OnDevice):
     """What a cache holds of a batch.
 
     Attributes:
@@ -115,7 +136,7 @@ class Known:
 
 
 @dataclass
-class ImageBatch:
+class ImageBatch(_OnDevice):
     """Images with the audio inputs that meet them.
 
     Attributes:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vssl.cache import ArrayCache, Shelf, content_key
 from vssl.commands import build
-from vssl.commands.networks import channels_last, gpu_name
+from vssl.commands.networks import channels_last, fold_batch_norms, gpu_name
 from vssl.data.dataset import ImageShelves
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -143,7 +143,8 @@ def _machine(config: DictConfig) -> tuple[object, ...]:
     device, processes = gpu_name(config), "1"
     if device is None:  # whose cores the processes share
         device, processes = torch.backends.cpu.get_cpu_capability(), str(config.trainer.devices)
-    options = channels_last(config), config.model.compile, str(config.trainer.precision)
+    quicker = channels_last(config), fold_batch_norms(config), config.model.compile
+    options = *quicker, str(config.trainer.precision)
     return (torch.__version__, device, torch.get_num_threads(), processes, *options)
 
 

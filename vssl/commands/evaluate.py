@@ -30,6 +30,7 @@ from vssl.commands.run_folder import (
     write_run_file,
 )
 from vssl.commands.sweep import Sweep, run_in_sweep
+from vssl.memory import keep_freed_memory
 from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
 
@@ -89,6 +90,7 @@ def evaluate(
 
     # of several processes the first; a sweep switches them off where jobs run beside each other
     show_progress(bool(config.trainer.enable_progress_bar) and is_first_process())
+    keep_freed_memory()
     policies = check_request(config)
     identity_hash = config_hash(identity(config))
     with alone_in(folder, wait=wait):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from vssl.maps import transform_maps, transformed_maximum, upsample
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import MapMetric, MeanMetric, PairMetric, SampleMetric
 from vssl.metrics.ciou import SUCCESS, ConsensusIoU
-from vssl.metrics.detection import Confidence
+from vssl.metrics.detection import Confidence, map_confidence
 from vssl.metrics.sets import SetMetric
 from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY
@@ -64,6 +64,9 @@ class LiveMetrics(nn.Module):
         self._pairs = condition_pairs(pairings)
         self.metrics = nn.ModuleDict()
         self._entries: list[tuple[LiveMetric, str, str, str]] = []
+        self._fires = any(
+            issubclass(m, SetMetric) and m.column == Confidence.column for m in metrics
+        )
         for metric in metrics if policies else ():
             self._register(metric)
 
@@ -94,17 +97,21 @@ class LiveMetrics(nn.Module):
         native, truth = maps.detach().float().cpu(), batch.ground_truth.cpu()
         images = batch.index if batch.image_index is None else batch.image_index
         packed = PackedTruth.of(truth)
-        sounds = {
-            condition: self._sound(native[:, place], condition, truth, packed, images.cpu())
-            for condition, place in self._places.items()
-        }
+
+        def measured(condition: str) -> _Sound:
+            place = self._places[condition]
+            return self._sound(native[:, place], condition, truth, packed, images.cpu())
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the loops release the GIL
+            sounds = dict(zip(self._places, pool.map(measured, self._places), strict=True))
         for metric, condition, policy, partner in self._entries:
             sound = sounds[condition]
             if isinstance(metric, SampleMetric):
                 column = torch.from_numpy(sound.column(type(metric), policy))
                 metric.update(column=column, undefined=sound.undefined, images=sound.images)
             elif isinstance(metric, MapMetric):
-                metric.update(sound.maps, sound.truth, sound.undefined)
+                truth = sound.truth.repeat_interleave(sound.draws, dim=0)
+                metric.update(sound.maps, truth, sound.undefined)
             elif isinstance(metric, PairMetric):
                 self._update_pair(metric, sound, sounds[partner], policy)
             elif isinstance(metric, SetMetric):
@@ -123,17 +130,24 @@ class LiveMetrics(nn.Module):
         high, low = flat.amax(dim=(1, 2)), flat.amin(dim=(1, 2))
         maps = transform_maps(upsample(flat, rule=self._upsampling[condition]), self._transform)
         rows = np.repeat(np.arange(len(native)), draws)
-        of_rows = truth[torch.from_numpy(rows)] if draws > 1 else truth
-        thresholds = [policy.threshold(maps, of_rows) for policy in self._policies]
+
+        def threshold(policy: ThresholdPolicy) -> torch.Tensor:
+            value = policy.constant()
+            if value is not None:
+                return maps.new_full((len(maps),), value)
+            return policy.threshold(maps, truth[rows])
+
         names = [policy.name for policy in self._policies]
+        masks = PackedMasks.above(maps, [threshold(policy) for policy in self._policies])
         return _Sound(
             draws=draws,
             maps=maps,
             maximum=transformed_maximum(high, low, self._transform),
-            truth=of_rows,
+            confidence=map_confidence(maps) if self._fires else None,
+            truth=truth,
             packed=packed[rows],
             images=images.repeat_interleave(draws, dim=0),
-            masks=dict(zip(names, PackedMasks.above(maps, thresholds), strict=True)),
+            masks=dict(zip(names, masks, strict=True)),
             columns={},
         )
 
@@ -161,6 +175,7 @@ class _Sound:
     draws: int
     maps: torch.Tensor
     maximum: torch.Tensor
+    confidence: torch.Tensor | None
     truth: torch.Tensor
     packed: PackedTruth
     images: torch.Tensor
@@ -181,12 +196,11 @@ class _Sound:
 
     def values(self, metric: SetMetric) -> torch.Tensor:
         """What a set metric looks at, `[N D]`."""
-        return self.confidence if metric.column == Confidence.column else self.maximum
-
-    @cached_property
-    def confidence(self) -> torch.Tensor:
-        """Mean of the top quarter of each map's pixels."""
-        return Confidence.measure(self.maps, self.truth)
+        if metric.column != Confidence.column:
+            return self.maximum
+        if self.confidence is None:
+            raise ValueError(f"{metric.name} looks at confidences, which were not measured.")
+        return self.confidence
 
     def rows_beside(self, partner: _Sound) -> tuple[Index, Index]:
         """Own rows, and the partner's rows that they meet: its only draw, or that of their number.

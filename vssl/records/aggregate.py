@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from vssl.records.schema import SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, ScoredRun, Scores
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.records.uncertainty import ImageBootstrap, interval
+from vssl.records.uncertainty import ImageBootstrap, intervals
 
 FACTS = (
     "model",
@@ -68,17 +68,15 @@ def summarize(
     with progress_bar("summary and intervals", len(parts)) as advance:
         for part in parts:
             of_part = part_facts(table, part)
-            rows += [
-                {**of_part, **number_row(number)}
-                for number in numbers_of(table, part, metrics, bootstrap)
-            ]
+            numbers = numbers_of(table, part, metrics, bootstrap)
+            rows += [{**of_part, **row} for row in number_rows(numbers)]
             advance(1)
     if provenance.get("protocol_switches", {}).get("pooled_ciou") == "released":
         pooled = {"threshold_policy": POOLED, "threshold_source": POOLED_SOURCE}
         rows += [
-            {"map_variant": variant, **pooled, **number_row(number)}
+            {"map_variant": variant, **pooled, **row}
             for variant in dict.fromkeys(part.map_variant for part in table.parts())
-            for number in pooled_numbers(table, variant, bootstrap)
+            for row in number_rows(pooled_numbers(table, variant, bootstrap))
         ]
     facts = {key: provenance[key] for key in FACTS}
     summary = pd.DataFrame([{**facts, **row} for row in rows], columns=SUMMARY.names)
@@ -92,22 +90,24 @@ def part_facts(scores: Scores, part: Part) -> dict[str, Any]:
     return {**part._asdict(), "threshold": scores.threshold(part)}
 
 
-def number_row(number: Number) -> dict[str, Any]:
-    """The summary columns of one number."""
-    low, high = interval(number.resampled)
-    several = len(number.per_draw) > 1
-    return {
-        "condition": number.condition,
-        "metric": number.metric.name,
-        "value": number.value,
-        "std_over_draws": float(np.std(number.per_draw, ddof=1)) if several else None,
-        "ci_low": low,
-        "ci_high": high,
-        "n": number.n,
-        "n_undefined": number.n_undefined,
-        "draws": len(number.per_draw),
-        "higher_is_better": bool(number.metric.higher_is_better),
-    }
+def number_rows(numbers: Iterable[Number]) -> Iterator[dict[str, Any]]:
+    """The summary columns of some numbers."""
+    numbers = list(numbers)
+    found = intervals([number.resampled for number in numbers])
+    for number, (low, high) in zip(numbers, found, strict=True):
+        several = len(number.per_draw) > 1
+        yield {
+            "condition": number.condition,
+            "metric": number.metric.name,
+            "value": number.value,
+            "std_over_draws": float(np.std(number.per_draw, ddof=1)) if several else None,
+            "ci_low": low,
+            "ci_high": high,
+            "n": number.n,
+            "n_undefined": number.n_undefined,
+            "draws": len(number.per_draw),
+            "higher_is_better": bool(number.metric.higher_is_better),
+        }
 
 
 def summary_key(row: Mapping[Any, Any]) -> str:

@@ -18,7 +18,7 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.pointing import PointingGame
 from vssl.progress import progress_bar
-from vssl.records.aggregate import FACTS, number_row, part_facts
+from vssl.records.aggregate import FACTS, number_rows, part_facts
 from vssl.records.files import RECORDS_FILE
 from vssl.records.numbers import numbers_of
 from vssl.records.schema import SUBSETS
@@ -82,9 +82,9 @@ def summarize_subsets(
             bootstrap = ImageBootstrap(list(groups[members]), resamples=resamples, seed=seed)
             subset = {"subset_kind": kind, "subset": name, **facts}
             rows += [
-                {**subset, **part_facts(table, part), **number_row(number)}
+                {**subset, **part_facts(table, part), **row}
                 for part in table.parts()
-                for number in numbers_of(table, part, reported, bootstrap, rows=members)
+                for row in number_rows(numbers_of(table, part, reported, bootstrap, rows=members))
             ]
             advance(1)
     summary = pd.DataFrame(rows, columns=SUBSETS.names)

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+_TOGETHER = 128  # resamples that are drawn at once
+
 
 class ImageBootstrap:
     """Means over samples, with resamples of the *images* drawn with replacement.
@@ -34,11 +36,13 @@ class ImageBootstrap:
         names, self.image = np.unique(np.asarray(image_groups, dtype=str), return_inverse=True)
         self.images = len(names)
         generator = np.random.default_rng(seed)
-        counts = [
-            np.bincount(generator.integers(self.images, size=self.images), minlength=self.images)
-            for _ in range(resamples)
-        ]
-        self.weights = np.asarray(counts, dtype=np.float64).reshape(resamples, self.images)
+        self.weights = np.empty((resamples, self.images))
+        for first in range(0, resamples, _TOGETHER):  # so that memory does not grow with B
+            count = min(_TOGETHER, resamples - first)
+            drawn = generator.integers(self.images, size=(count, self.images))
+            drawn += self.images * np.arange(count)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=drawn.size)
+            self.weights[first : first + count] = times.reshape(drawn.shape)
 
     def means(self, values: Array) -> Array:
         """Mean over samples within each draw, of every resample.
@@ -95,8 +99,20 @@ def smallest_in_group(values: Array, group: npt.NDArray[np.int64]) -> Array:
 
 def interval(resampled: Array, *, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of resampled values `[B]`; NaN when none is defined."""
-    finite = resampled[np.isfinite(resampled)]
-    if finite.size == 0:
-        return float("nan"), float("nan")
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return intervals([resampled], level=level)[0]
+
+
+def intervals(resampled: Sequence[Array], *, level: float = 0.95) -> list[tuple[float, float]]:
+    """The same for several numbers `[B]` each, in less time."""
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    found = [(float("nan"), float("nan"))] * len(resampled)
+    by_count: dict[int, list[int]] = {}
+    finite = [values[np.isfinite(values)] for values in resampled]
+    for place, values in enumerate(finite):
+        by_count.setdefault(len(values), []).append(place)
+    for count, places in by_count.items():
+        if count:
+            ends = np.quantile([finite[place] for place in places], tails, axis=1).tolist()
+            for place, low, high in zip(places, *ends, strict=True):
+                found[place] = (low, high)
+    return found
