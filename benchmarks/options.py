@@ -1,4 +1,4 @@
-"""What model.precision, model.channels_last and model.compile change, against float32 eager.
+"""What model.precision and the options beside it change, against float32 eager.
 
     python benchmarks/options.py --weights FOLDER --data vggss --root FOLDER [--models lvs,ezvsl]
 
@@ -21,7 +21,9 @@ import numpy as np
 import pandas as pd
 
 MODELS = "lvs,ezvsl,slavc,fnac,ssltie,sslalign,rcgrad,rcgrad_raw"
-OPTIONS = "precision=bf16-mixed,precision=16-mixed,channels_last=true,compile=true"
+OPTIONS = (
+    "precision=bf16-mixed,precision=16-mixed,channels_last=true,fold_batch_norms=true,compile=true"
+)
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     common = [f"data={arguments.data}", f"data.root={Path(arguments.root).absolute()}"]
     common += [f"paths.weights={Path(arguments.weights).absolute()}", "threshold=fixed"]
     common += ["negatives.noise.draws=2", "negatives.offscreen.draws=2", "logger=none"]
-    common += ["model.channels_last=false", "cache=off"]
+    common += ["model.channels_last=false", "model.fold_batch_norms=false", "cache=off"]
     print("| model | option | largest difference | mean difference | time |")
     print("| --- | --- | ---: | ---: | ---: |")
     for model in arguments.models.split(","):
@@ -44,7 +46,7 @@ def main() -> None:
         if reference is None:
             sys.exit(f"{model} cannot be evaluated; the message is above")
         for option in arguments.options.split(","):
-            maps, took = evaluate([f"model={model}", f"model.{option}", *common])
+            maps, took = evaluate([f"model={model}", *common, f"model.{option}"])
             if maps is None:
                 continue
             difference = np.abs(maps - reference) / np.ptp(reference)

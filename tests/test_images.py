@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,58 @@ def test_what_is_checked_can_be_read(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert read_image(path).shape[0] == 3
+
+
+class TestJpegScan:
+    """The check looks for markers where pixels are coded; it must see all that stops a decoder."""
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"progressive": True},
+            {"restart_marker_blocks": 2},
+            {"quality": 100, "subsampling": 0},
+            {"optimize": True, "comment": b"\xff\xd9 is no end here"},
+        ],
+    )
+    def test_whole_files_pass(self, tmp_path: Path, options: dict[str, Any]) -> None:
+        path = tmp_path / "image.jpg"
+        path.write_bytes(encoded("JPEG", **options))
+        check_image(path)
+        assert read_image(path).shape == (3, 40, 56)
+
+    @pytest.mark.parametrize("marker", [0xC4, 0xD8, 0xDA, 0xDB, 0xE0, 0xFE])
+    def test_a_marker_among_the_pixels_is_checked_by_decoding(
+        self, tmp_path: Path, marker: int
+    ) -> None:
+        content = bytearray(encoded("JPEG"))
+        content[-40:-38] = bytes([255, marker])
+        path = tmp_path / "image.jpg"
+        path.write_bytes(content)
+        assert passes(check_image, path) <= passes(read_image, path)
+
+    @pytest.mark.parametrize("tail", [b"\0", b"\0\0\0\0", b"text behind the end"])
+    def test_what_stands_behind_the_end_does_no_harm(self, tmp_path: Path, tail: bytes) -> None:
+        path = tmp_path / "image.jpg"
+        path.write_bytes(encoded("JPEG") + tail)
+        check_image(path)
+        assert read_image(path).shape == (3, 40, 56)
+
+    def test_an_end_inside_of_a_thumbnail_is_none(self, tmp_path: Path) -> None:
+        content = encoded("JPEG", comment=b"\xff\xda\0\2 some \xff\xd9")
+        path = tmp_path / "image.jpg"
+        path.write_bytes(content[: content.index(b" some \xff\xd9") + 8])
+        assert not passes(check_image, path)
+
+
+def passes(read: Callable[[Path], object], path: Path) -> bool:
+    """Whether a file is taken."""
+    try:
+        read(path)
+    except ImageFileError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("dataset", ["vggss_mini", "is3_mini"])

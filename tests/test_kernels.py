@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 
 from tests.reference import formulas
 from vssl.kernels import binarize_native, blend, kth_largest, mean_of_largest, pack_above
-from vssl.maps import UPSAMPLING_RULES, bilinear_places, object_guided, upsample
+from vssl.maps import (
+    MAP_TRANSFORMS,
+    UPSAMPLING_RULES,
+    bilinear_places,
+    object_guided,
+    rounding_share,
+    transform_maps,
+    upsample,
+)
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.detection import map_confidence
 from vssl.ranks import detection_statistics, rank_statistics, weighted_quantile
@@ -371,7 +379,10 @@ class TestBlending:
 @pytest.mark.parametrize("rule", UPSAMPLING_RULES)
 @pytest.mark.parametrize("size", [224, 50])
 @pytest.mark.parametrize("guided", [False, True])
-def test_from_native_maps_in_one_go_is_step_by_step(rule: str, size: int, guided: bool) -> None:
+@pytest.mark.parametrize("transform", MAP_TRANSFORMS)
+def test_from_native_maps_in_one_go_is_step_by_step(
+    rule: str, size: int, guided: bool, transform: str
+) -> None:
     maps = maps_between(-1, 1, 7, 7, 9)
     maps[2, 3, 4] = torch.nan
     maps[3] = 0.25
@@ -385,9 +396,10 @@ def test_from_native_maps_in_one_go_is_step_by_step(rule: str, size: int, guided
     bits, thresholds, largest, confidence = binarize_native(
         maps.numpy(), vertical, horizontal, rule == "opencv", others, place.numpy(),
         (-1.0, 1.0, 0.4), levels, ranks, quarter,
+        -1.0 if transform == "none" else rounding_share(),
     )  # fmt: skip
 
-    stepwise = upsample(maps, size=size, rule=rule)
+    stepwise = transform_maps(upsample(maps, size=size, rule=rule), transform)
     if guided:
         stepwise = 0.4 * ((stepwise + 1) / 2) + 0.6 * seen[place]
     ordered = stepwise.flatten(1).sort(dim=1, descending=True).values.numpy()

@@ -18,6 +18,7 @@ from vssl.commands.networks import build_model, check_network_options
 from vssl.errors import UsageError
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.checkpoints import WeightsError
+from vssl.models.resnet import ResNet18
 from vssl.records.fingerprint import config_hash
 from vssl.records.store import read_provenance
 
@@ -158,6 +159,70 @@ class TestMemoryFormat:
         assert isinstance(weight, torch.Tensor)
         assert weight.is_contiguous(memory_format=torch.channels_last)
         assert not weight.is_contiguous()
+
+
+class TestBatchNorms:
+    @staticmethod
+    def network(*, folded: bool, channels: int = 3, last_stride: int = 2) -> ResNet18:
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            network = ResNet18(channels_in=channels, last_stride=last_stride).eval()
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm2d):  # as after a training
+                    for values in (module.weight.data, module.running_var):
+                        assert values is not None
+                        values.uniform_(0.5, 2)
+                    for values in (module.bias.data, module.running_mean):
+                        assert values is not None
+                        values.normal_()
+        if folded:
+            network.fold_batch_norms()
+        return network
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("last_stride", [1, 2])
+    def test_folding_changes_no_feature(self, channels: int, last_stride: int) -> None:
+        options = {"channels": channels, "last_stride": last_stride}
+        plain, folded = (self.network(folded=f, **options).double() for f in (False, True))
+        # the weights were folded in float32, a running mean and variance at a time
+        inputs = torch.rand(2, channels, 64, 96, dtype=torch.float64)
+        with torch.inference_mode():
+            expected, found = plain(inputs), folded(inputs)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.max()))
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+
+    def test_folding_twice_does_no_harm(self) -> None:
+        once, twice = (self.network(folded=True) for _ in range(2))
+        twice.fold_batch_norms()
+        states = once.state_dict(), twice.state_dict()
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+    @pytest.mark.parametrize(
+        ("overrides", "folded"),
+        [
+            ((), True),
+            (("model.fold_batch_norms=false",), False),
+            (("protocol=released",), False),
+            (("protocol=released", "model.fold_batch_norms=true"), True),
+        ],
+    )
+    def test_the_published_numbers_are_of_the_network_as_it_is(
+        self, seeded_checkpoint: Callable[..., Path], overrides: tuple[str, ...], folded: bool
+    ) -> None:
+        path = seeded_checkpoint("ezvsl")
+        network, report = build_model(composed("model=ezvsl", f"model.weights={path}", *overrides))
+        assert report is not None
+        assert folded != any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+    @pytest.mark.parametrize("model", ["ezvsl", "lvs"])
+    def test_folding_changes_no_map(
+        self, chosen: tuple[str, ...], vggss_folder: Path, tmp_path: Path
+    ) -> None:
+        run(tmp_path / "plain", *chosen, *of(vggss_folder), "model.fold_batch_norms=false")
+        run(tmp_path / "folded", *chosen, *of(vggss_folder))
+        one, two = (maps_of(tmp_path / name) for name in ("plain", "folded"))
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-5)
 
 
 class TestCompile:

@@ -255,6 +255,23 @@ def _largest(row: Float32) -> np.float32:
 
 
 @compiled
+def _smallest(row: Float32) -> np.float32:
+    """The smallest pixel of a row without NaN; as `_largest`."""
+    whole = row.shape[0] - row.shape[0] % _SAMPLED
+    if whole == 0:
+        return row.min()
+    lowest = row[:_SAMPLED].copy()
+    for first in range(_SAMPLED, whole, _SAMPLED):
+        block = row[first : first + _SAMPLED]
+        for j in range(_SAMPLED):
+            lowest[j] = block[j] if block[j] < lowest[j] else lowest[j]
+    smallest = lowest.min()
+    for p in range(whole, row.shape[0]):
+        smallest = min(smallest, row[p])
+    return smallest
+
+
+@compiled
 def _some(row: Float32) -> Float32:
     """About 128 evenly spaced pixels of a row, ascending."""
     return np.sort(row[:: max(1, row.shape[0] // _SAMPLED)].copy())
@@ -365,6 +382,25 @@ def kth_largest(maps: Float32, k: Int64) -> Float32:
 
 
 @compiled
+def _clip_below_median(
+    row: Float32, low: np.float32, high: np.float32, flat: bool, found: Float32
+) -> None:
+    """Do so with one map `[P]`, in place, see `clip_below_median`."""
+    span = high - low
+    if not np.isfinite(span):
+        row[:] = np.nan
+    elif flat:
+        row[:] = np.float32(0)
+    else:
+        for p in range(row.shape[0]):
+            row[p] = (row[p] - low) / span
+        upper = row.shape[0] - row.shape[0] // 2
+        median = _kth_largest(row, upper, _some(row), found)
+        for p in range(row.shape[0]):
+            row[p] = row[p] if row[p] >= median else np.float32(0)
+
+
+@compiled
 def clip_below_median(maps: Float32, low: Float32, high: Float32, flat: Bools) -> Float32:
     """Stretch maps to [0, 1] and set to 0 what lies below the upper median of their pixels.
 
@@ -377,19 +413,10 @@ def clip_below_median(maps: Float32, low: Float32, high: Float32, flat: Bools) -
     Returns:
         `[N, P]`; NaN for a map that holds NaN or infinite pixels.
     """
-    result = np.zeros(maps.shape, np.float32)
+    result = maps.copy()
     found = np.empty(_WORD, np.float32)
     for n in range(maps.shape[0]):
-        row, span = result[n], high[n] - low[n]
-        if not np.isfinite(span):
-            row[:] = np.nan
-        elif not flat[n]:
-            for p in range(row.shape[0]):
-                row[p] = (maps[n, p] - low[n]) / span
-            upper = row.shape[0] - row.shape[0] // 2
-            median = _kth_largest(row, upper, _some(row), found)
-            for p in range(row.shape[0]):
-                row[p] = row[p] if row[p] >= median else np.float32(0)
+        _clip_below_median(result[n], low[n], high[n], flat[n], found)
     return result
 
 
@@ -464,6 +491,7 @@ def binarize_native(
     levels: Float32,
     ranks: Int64,
     quarter: int,
+    rounding: float,
 ) -> tuple[Bits, Float32, Float32, Float64]:
     """From native maps to masks, one map at a time, so that it stays in the processor's cache.
 
@@ -478,6 +506,9 @@ def binarize_native(
         levels: `[T, N]` thresholds, as far as they are known.
         ranks: `[T, N]` where above 0, the threshold is the k-th largest pixel of the map instead.
         quarter: number of pixels whose mean is wanted; 0 for none.
+        rounding: for maps that are first stretched and clipped (see `clip_below_median`), the
+            share of its largest magnitude below which a map's span is none; negative for maps that
+            are left as they are.
 
     Returns:
         Masks `[T, N, W]` as in `pack_above`, their thresholds `[T, N]`, each map's largest pixel
@@ -496,6 +527,10 @@ def binarize_native(
     row = square.reshape(pixels)
     for n in range(count):
         _upsample(native[n], rows, columns, fused, wide, square)
+        if rounding >= 0 and not _holds_nan(row):
+            low, high = _smallest(row), _largest(row)
+            flat = high - low <= np.float32(rounding) * max(abs(low), abs(high))
+            _clip_below_median(row, low, high, flat, found)
         if others.shape[0]:
             _blend(row, others[place[n]], mix[0], mix[1], mix[2])
         if _holds_nan(row):

@@ -145,8 +145,12 @@ def stretch(maps: torch.Tensor) -> torch.Tensor:
 
 def _is_flat(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """Whether maps with these extremes are constant but for the roundings of an upsampling."""
-    rounding = 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
-    return high - low <= rounding
+    return high - low <= rounding_share(low.dtype) * torch.maximum(low.abs(), high.abs())
+
+
+def rounding_share(dtype: torch.dtype = torch.float32) -> float:
+    """Share of a constant map's value by which upsampling can make its pixels differ."""
+    return 4 * torch.finfo(dtype).eps
 
 
 def object_guided(

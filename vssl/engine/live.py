@@ -15,12 +15,15 @@ from vssl.maps import transform_maps, transformed_maximum, upsample
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import MapMetric, MeanMetric, PairMetric, SampleMetric
 from vssl.metrics.ciou import SUCCESS, ConsensusIoU
-from vssl.metrics.detection import Confidence, map_confidence
+from vssl.metrics.detection import Confidence
 from vssl.metrics.sets import SetMetric
+from vssl.records.binarize import binarize_maps, binarize_native_maps, levels_and_ranks
 from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY
 from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import POSITIVE, ImageBatch
+
+_TOGETHER = 32  # images whose maps are measured at once
 
 LiveMetric = MeanMetric | SetMetric
 Index = npt.NDArray[np.int64]
@@ -67,8 +70,12 @@ class LiveMetrics(nn.Module):
         self._fires = any(
             issubclass(m, SetMetric) and m.column == Confidence.column for m in metrics
         )
+        self._waiting: list[tuple[torch.Tensor, ...]] = []
         for metric in metrics if policies else ():
             self._register(metric)
+        self._whole_maps = {
+            condition for metric, condition, *_ in self._entries if isinstance(metric, MapMetric)
+        }
 
     def _register(self, kind: type[LiveMetric]) -> None:
         """Make a metric for every condition, or pair of them, and policy."""
@@ -90,17 +97,31 @@ class LiveMetrics(nn.Module):
                 self.metrics[f"live/{shown}/{metric.name}/{policy}"] = metric
                 self._entries.append((metric, condition, policy, partner))
 
+    def forget(self) -> None:
+        """Forget what waits, of a test that was interrupted."""
+        self._waiting.clear()
+
     def update(self, batch: ImageBatch, maps: torch.Tensor) -> None:
-        """Add a batch of similarity maps `[N, K, h, w]`."""
+        """Add a batch of similarity maps `[N, K, h, w]`; some batches are measured together."""
         if not self._entries:
             return
-        native, truth = maps.detach().float().cpu(), batch.ground_truth.cpu()
         images = batch.index if batch.image_index is None else batch.image_index
+        whole = maps.detach().float(), batch.ground_truth, images
+        self._waiting.append(tuple(part.cpu() for part in whole))
+        if sum(len(part) for part, *_ in self._waiting) >= _TOGETHER:
+            self.finish()
+
+    def finish(self) -> None:
+        """Measure what waits; to be called before the metrics are read."""
+        if not self._waiting:
+            return
+        native, truth, images = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting.clear()
         packed = PackedTruth.of(truth)
 
         def measured(condition: str) -> _Sound:
             place = self._places[condition]
-            return self._sound(native[:, place], condition, truth, packed, images.cpu())
+            return self._sound(native[:, place], condition, truth, packed, images)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the loops release the GIL
             sounds = dict(zip(self._places, pool.map(measured, self._places), strict=True))
@@ -109,7 +130,7 @@ class LiveMetrics(nn.Module):
             if isinstance(metric, SampleMetric):
                 column = torch.from_numpy(sound.column(type(metric), policy))
                 metric.update(column=column, undefined=sound.undefined, images=sound.images)
-            elif isinstance(metric, MapMetric):
+            elif isinstance(metric, MapMetric) and sound.maps is not None:
                 truth = sound.truth.repeat_interleave(sound.draws, dim=0)
                 metric.update(sound.maps, truth, sound.undefined)
             elif isinstance(metric, PairMetric):
@@ -126,28 +147,29 @@ class LiveMetrics(nn.Module):
         images: torch.Tensor,
     ) -> _Sound:
         """A batch under one audio condition, `[N, D, h, w]`."""
-        draws, flat = native.shape[1], native.flatten(0, 1)
+        draws, flat = native.shape[1], native.flatten(0, 1).contiguous()
         high, low = flat.amax(dim=(1, 2)), flat.amin(dim=(1, 2))
-        maps = transform_maps(upsample(flat, rule=self._upsampling[condition]), self._transform)
-        rows = np.repeat(np.arange(len(native)), draws)
-
-        def threshold(policy: ThresholdPolicy) -> torch.Tensor:
-            value = policy.constant()
-            if value is not None:
-                return maps.new_full((len(maps),), value)
-            return policy.threshold(maps, truth[rows])
-
+        rule, rows = self._upsampling[condition], np.repeat(np.arange(len(native)), draws)
+        of_rows, maps = packed[rows], None
+        numbers = levels_and_ranks(self._policies, of_rows)
+        if numbers is None or condition in self._whole_maps:
+            maps = transform_maps(upsample(flat, rule=rule), self._transform)
+            found = binarize_maps(maps, self._policies, of_rows)
+        else:
+            found = binarize_native_maps(
+                flat.numpy(), *numbers,
+                rule=rule, transform=self._transform, with_confidence=self._fires,
+            )  # fmt: skip
         names = [policy.name for policy in self._policies]
-        masks = PackedMasks.above(maps, [threshold(policy) for policy in self._policies])
         return _Sound(
             draws=draws,
             maps=maps,
             maximum=transformed_maximum(high, low, self._transform),
-            confidence=map_confidence(maps) if self._fires else None,
+            confidence=torch.from_numpy(found.confidence),
             truth=truth,
-            packed=packed[rows],
+            packed=of_rows,
             images=images.repeat_interleave(draws, dim=0),
-            masks=dict(zip(names, masks, strict=True)),
+            masks=dict(zip(names, found.masks, strict=True)),
             columns={},
         )
 
@@ -173,9 +195,9 @@ class _Sound:
     """A batch under one audio condition: N images with D draws, as N D rows."""
 
     draws: int
-    maps: torch.Tensor
+    maps: torch.Tensor | None
     maximum: torch.Tensor
-    confidence: torch.Tensor | None
+    confidence: torch.Tensor
     truth: torch.Tensor
     packed: PackedTruth
     images: torch.Tensor
@@ -196,18 +218,14 @@ class _Sound:
 
     def values(self, metric: SetMetric) -> torch.Tensor:
         """What a set metric looks at, `[N D]`."""
-        if metric.column != Confidence.column:
-            return self.maximum
-        if self.confidence is None:
-            raise ValueError(f"{metric.name} looks at confidences, which were not measured.")
-        return self.confidence
+        return self.confidence if metric.column == Confidence.column else self.maximum
 
     def rows_beside(self, partner: _Sound) -> tuple[Index, Index]:
         """Own rows, and the partner's rows that they meet: its only draw, or that of their number.
 
         Draws that the partner does not have meet nothing.
         """
-        images, draws = len(self.maps) // self.draws, self.draws
+        images, draws = len(self.truth), self.draws
         if partner.draws > 1:
             draws = min(draws, partner.draws)
         image, draw = np.repeat(np.arange(images), draws), np.tile(np.arange(draws), images)

@@ -108,6 +108,7 @@ class LocalizationModule(pl.LightningModule):
         """Forget an earlier test."""
         self.collector.reset()
         self.audio_table.reset()
+        self.live.forget()
         self._encoded_audio = None
 
     def test_step(
@@ -140,6 +141,7 @@ class LocalizationModule(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the live metrics."""
+        self.live.finish()
         for key, metric in self.live.metrics.items():
             self.log(key, metric, add_dataloader_idx=False)  # type: ignore[arg-type]
 
