@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +12,10 @@ from rich.console import Console
 
 from vssl.images import ImageFileError
 from vssl.records.files import RUN_FILE, SUMMARY_FILE, partial_path, write_text
-from vssl.records.fingerprint import config_hash
-from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.jobs import Job, list_jobs
+from vssl.reporting.names import run_names, widest
 from vssl.reporting.tables import (
     markdown_table,
     overview_columns,
@@ -28,7 +27,6 @@ from vssl.reporting.tables import (
     with_threshold,
     with_variant,
 )
-from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +62,8 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
         write_text(output / SWEEP_TEXT, list_jobs(jobs))
         return
     summaries = {folder: pd.read_parquet(folder / SUMMARY_FILE) for folder in folders}
-    summary = _with_names(pd.concat(summaries.values(), ignore_index=True))
+    summary = pd.concat(summaries.values(), ignore_index=True)
+    summary = with_variant(summary.assign(run=run_names(summary)), "run")
     joined = summary.drop(columns="run")
     partial = partial_path(output / SWEEP_TABLE)
     try:
@@ -105,46 +104,14 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
     console.print(f"\nHow to read it. {legend}")
 
 
-def _with_names(summary: pd.DataFrame) -> pd.DataFrame:
-    """A column `run` that tells runs apart: the model, and what differs between runs of it.
-
-    That is the negatives, the seed, or else the configuration's hash.
-    """
-    negatives = {
-        of: _negatives(rows["condition"].unique())
-        for of, rows in summary.groupby("config_hash", sort=False)
-    }
-    named = summary.assign(run=summary["model"].astype(str))
-    for extra in (
-        summary["config_hash"].map(negatives),
-        "seed " + summary["seed"].astype(str),
-        summary["config_hash"].str[:8],
-    ):
-        alike = [named["dataset"], named["protocol"], named["run"]]
-        differs = extra.groupby(alike).transform("nunique") > 1
-        named["run"] = named["run"].where(~differs, named["run"] + " " + extra)
-    return with_variant(named, "run")
-
-
-def _negatives(conditions: Iterable[str]) -> str:
-    """Short name of the negatives behind a summary's conditions: `all`, `none`, or their names."""
-    names = [c for c in conditions if "-" not in c and c not in (POSITIVE, ALL_NEGATIVES)]
-    return "all" if set(names) == {"silence", "noise", "offscreen"} else "+".join(names) or "none"
-
-
-def _widest(summaries: Mapping[Path, pd.DataFrame]) -> dict[Path, pd.DataFrame]:
-    """Of runs that differ in nothing but their negatives, the one with most."""
-    widest: dict[str, Path] = {}
-    for folder, summary in summaries.items():
-        run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        known = config_hash({k: v for k, v in run["identity"].items() if k != "negatives"})
-        conditions = summary["condition"].nunique()
-        if known not in widest or conditions > summaries[widest[known]]["condition"].nunique():
-            widest[known] = folder
-    return {folder: summaries[folder] for folder in widest.values()}
-
-
 def _test(summary: pd.DataFrame) -> tuple[str, str]:
     """Data set and protocol of a run."""
     first = summary.iloc[0]
     return first["dataset"], first["protocol"]
+
+
+def _widest(summaries: Mapping[Path, pd.DataFrame]) -> dict[Path, pd.DataFrame]:
+    """Of runs that differ in nothing but their negatives, the one with most."""
+    runs = {f: json.loads((f / RUN_FILE).read_text(encoding="utf-8")) for f in summaries}
+    stand_in = widest({folder: run["identity"] for folder, run in runs.items()}, summaries)
+    return {folder: summaries[folder] for folder in dict.fromkeys(stand_in.values())}
