@@ -258,7 +258,7 @@ def _cells(rows: pd.DataFrame) -> list[list[str]]:
             row["published_variant"],
             row["training_set"],
             NO_SOURCE if pd.isna(row["published"]) else f"{100 * row['published']:.2f}",
-            _short(row["source"], row["tier"]),
+            short_source(row["source"], row["tier"]),
             percent(row["value"]),
             MISSING
             if pd.isna(row["ci_low"])
@@ -270,8 +270,12 @@ def _cells(rows: pd.DataFrame) -> list[list[str]]:
     ]
 
 
-def _short(source: str, tier: str) -> str:
-    """A source without host and commit, with its tier; empty where there is none."""
+def short_source(source: str, tier: str) -> str:
+    """A source without host and commit, with its tier; empty where there is none.
+
+    >>> short_source("https://github.com/stoneMo/EZ-VSL README.md (commit 95ff5bf)", "A")
+    'stoneMo/EZ-VSL README.md (A)'
+    """
     if source == NO_SOURCE:
         return ""
     place = re.sub(r"^https://github\.com/| \(commit \w+\)$", "", source)

@@ -23,6 +23,8 @@ class Cell:
         std: standard deviation over draws; None for a single draw.
         draws: number of draws.
         n_undefined: rows left out of the mean.
+        training_set: of the published figure.
+        tier: of its source: A an official README or code, B a maintainer's reply.
         threshold: None where every map has its own, or none is involved.
         threshold_source: what it was learnt from.
     """
@@ -40,12 +42,15 @@ class Cell:
     n_undefined: int = 0
     threshold: float | None = None
     threshold_source: str = ""
+    training_set: str = ""
+    tier: str = ""
 
     @property
     def difference(self) -> float | None:
         """Ours minus the published."""
-        known = self.value is not None and self.published is not None
-        return self.value - self.published if known else None
+        if self.value is None or self.published is None:
+            return None
+        return self.value - self.published
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Column:
         metric: metric.
         condition: audio condition, pair of them, or `all`.
         policy: threshold policy.
+        top: what neighbouring columns share, for a header of two lines; the header says it too.
+        bottom: the rest of the header.
     """
 
     key: str
@@ -69,6 +76,8 @@ class Column:
     metric: str = ""
     condition: str = ""
     policy: str = ""
+    top: str = ""
+    bottom: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,7 @@ class Row:
         cells: one for each column; None is a gap, whose reason is in the caption.
         baseline: stands below a rule, and competes with nobody.
         reason: why the whole row is a gap; empty where it is not.
+        note: what tells rows of one run apart: what a published figure's model was trained on.
         facts: of the run, for the csv: model, seed, coverage, hashes.
     """
 
@@ -89,12 +99,20 @@ class Row:
     cells: tuple[Cell | None, ...]
     baseline: bool = False
     reason: str = ""
+    note: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What people read: the label, `+ OGL` behind it for object-guided maps."""
-        return f"{self.label} + OGL" if self.variant == "ogl" else self.label
+        """What people read: the label, `+ OGL` behind it for object-guided maps, and the note."""
+        guided = f"{self.label} + OGL" if self.variant == "ogl" else self.label
+        return f"{guided} ({self.note})" if self.note else guided
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold that the row's cells share; None where there is none, or several."""
+        found = {cell.threshold for cell in self.cells if cell and cell.threshold is not None}
+        return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

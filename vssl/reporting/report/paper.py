@@ -1,0 +1,265 @@
+"""The tables of a group of runs: the paper's, the field's, separation, listening, published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from vssl.errors import UsageError
+from vssl.reporting.names import PAPER_MODELS
+from vssl.reporting.published import NO_SOURCE, TEST_SETS, beside_published, read_published
+from vssl.reporting.report.captions import caption_of
+from vssl.reporting.report.collection import Collection, Group, ReportRun
+from vssl.reporting.report.columns import (
+    field_columns,
+    listening_columns,
+    paper_columns,
+    published_columns,
+    separation_columns,
+)
+from vssl.reporting.report.tables import Cell, Column, Row, Table
+
+DEFAULT_POLICY = "universal_q3"
+_NO_RUN = "no finished run"
+_PLACE = ["metric", "condition", "threshold_policy", "map_variant"]
+_SHOWN = 3  # decimals of a fraction that people read; what looks the same is tied
+
+
+def check_policy(collection: Collection, policy: str) -> None:
+    """Refuse a policy that cannot stand over positives and negatives.
+
+    Raises:
+        UsageError: when no run has it, or every map has a threshold of its own under it.
+    """
+    runs = [run for group in collection.groups for run in group.runs]
+    shared: set[str] = set()
+    own: set[str] = set()
+    for run in runs:
+        has = run.summary.groupby("threshold_policy")["threshold"].count()
+        shared |= {str(name) for name in has[has > 0].index}
+        own |= {str(name) for name in has[has == 0].index}
+    if policy in shared:
+        return
+    if policy in own:
+        raise UsageError(
+            f"--policy {policy}: gives every map a threshold of its own, so that it says nothing"
+            f" of negatives. One threshold for all maps have: {', '.join(sorted(shared))}."
+        )
+    raise UsageError(
+        f"--policy {policy}: no run was scored with it. There are"
+        f" {', '.join(sorted(shared)) or 'none with one threshold for all maps'};"
+        f" vssl-rescore run=RUN threshold={policy} adds it."
+    )
+
+
+def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, ...]:
+    """All tables of a group.
+
+    Args:
+        group: runs of one test set, protocol and list of ids.
+        policy: threshold policy of the paper's table and of listening, one for all maps.
+
+    Returns:
+        `paper`, `field`, `separation`, `listening`, and `published` where there are figures.
+    """
+    figures = {run.folder: _figures(run) for run in group.runs}
+    about = f"{group.dataset}, protocol {group.protocol}"
+    listening, absent = _used(group, listening_columns(policy))
+    wanted = {
+        "paper": (
+            f"{about}: positives and negatives at one threshold ({policy})",
+            paper_columns(policy),
+        ),
+        "field": (f"{about}: as the field tests, positives only", field_columns()),
+        "separation": (
+            f"{about}: do map maxima tell positives from negatives?",
+            separation_columns(),
+        ),
+        "listening": (f"{about}: does the map follow the sound? ({policy})", listening),
+    }
+    tables = [
+        _table(group, name, title, columns, figures, absent if name == "listening" else ())
+        for name, (title, columns) in wanted.items()
+    ]
+    return (*tables, *_published_table(group, figures, f"{about}: beside published figures"))
+
+
+def _table(
+    group: Group,
+    name: str,
+    title: str,
+    columns: Sequence[Column],
+    figures: dict[Any, pd.DataFrame],
+    absent: Sequence[Column],
+) -> Table:
+    rows = [
+        Row(
+            run.label,
+            variant,
+            tuple(_cell(run, column, variant, figures[run.folder]) for column in columns),
+            baseline=run.is_baseline,
+            facts=_facts(run),
+        )
+        for run in group.runs
+        for variant in run.variants
+    ]
+    rows = _ranked(_with_missing_models(group, rows, columns), columns)
+    caption = caption_of(group, columns, rows, absent)
+    return Table(name, title, caption, tuple(columns), tuple(rows))
+
+
+def _cell(run: ReportRun, column: Column, variant: str, figures: pd.DataFrame) -> Cell | None:
+    number = run.number(column.metric, column.condition, column.policy, variant)
+    if number is None:
+        return None
+    cell = Cell(
+        value=_defined(number["value"]),
+        low=_defined(number["ci_low"]),
+        high=_defined(number["ci_high"]),
+        n=int(number["n"]),
+        rank=None,
+        published=None,
+        source="",
+        run=str(run.folder),
+        std=_defined(number["std_over_draws"]),
+        draws=int(number["draws"]),
+        n_undefined=int(number["n_undefined"]),
+        threshold=_defined(number["threshold"]),
+        threshold_source=str(number["threshold_source"]),
+    )
+    if figures.empty:
+        return cell
+    place = [column.metric, column.condition, column.policy, variant]
+    chosen = figures[(figures[_PLACE] == place).all(axis=1)]
+    if len(chosen) != 1:  # of several, none is more this checkpoint's than another
+        return cell
+    return _beside(cell, chosen.iloc[0])
+
+
+def _beside(cell: Cell, figure: pd.Series) -> Cell:
+    return replace(
+        cell,
+        published=float(figure["published"]),
+        source=str(figure["source"]),
+        training_set=str(figure["training_set"]),
+        tier=str(figure["tier"]),
+    )
+
+
+def _defined(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _facts(run: ReportRun) -> dict[str, Any]:
+    """What the csv repeats of a run in each of its rows."""
+    return {
+        "model": run.model,
+        "run": str(run.folder),
+        "seed": run.provenance["seed"],
+        "coverage": run.provenance["coverage"],
+        "config_hash": run.provenance["config_hash"],
+        "weights_sha256": run.weights_sha256,
+    }
+
+
+def _with_missing_models(group: Group, rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """Rows without numbers for models of the paper that have no run, on the paper's test sets."""
+    if group.dataset not in TEST_SETS.values():
+        return list(rows)
+    there = {row.facts["model"] for row in rows}
+    nothing = tuple(None for _ in columns)
+    gaps = [
+        Row(name, "av", nothing, reason=_NO_RUN, facts={"model": name})
+        for name in PAPER_MODELS
+        if name not in there
+    ]
+    own = [row for row in rows if not row.baseline]
+    return [*_in_the_papers_order([*own, *gaps]), *(row for row in rows if row.baseline)]
+
+
+def _in_the_papers_order(rows: Sequence[Row]) -> list[Row]:
+    def place(row: Row) -> int:
+        model = str(row.facts["model"])
+        kin = (i for i, name in enumerate(PAPER_MODELS) if model.startswith(f"{name}_"))
+        exact = PAPER_MODELS.index(model) if model in PAPER_MODELS else None
+        return exact if exact is not None else next(kin, len(PAPER_MODELS))
+
+    return sorted(rows, key=place)  # stable: kin stay behind
+
+
+def _ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows with the best and the second of each column marked, baselines aside.
+
+    Values that look the same, to a tenth of a percent, share a rank, and no second follows two that
+    are best. Where all are tied, as where there is only one, nothing is marked.
+    """
+    cells = [list(row.cells) for row in rows]
+    for at, column in enumerate(columns):
+        sign = 1 if column.higher_is_better else -1
+        values: dict[int, float] = {}
+        for number, row in enumerate(rows):
+            cell = row.cells[at]
+            if not row.baseline and cell is not None and cell.value is not None:
+                values[number] = sign * round(cell.value, _SHOWN)
+        if len(set(values.values())) < 2:
+            continue
+        for number, value in values.items():
+            rank = 1 + sum(other > value for other in values.values())
+            cell = cells[number][at]
+            if rank <= 2 and cell is not None:
+                cells[number][at] = replace(cell, rank=rank)
+    return [replace(row, cells=tuple(own)) for row, own in zip(rows, cells, strict=True)]
+
+
+def _used(group: Group, columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
+    """The columns for which a run has a number, and the others."""
+
+    def has(column: Column) -> bool:
+        place = (column.metric, column.condition, column.policy)
+        return any(run.number(*place, v) is not None for run in group.runs for v in run.variants)
+
+    used = [column for column in columns if has(column)]
+    return used, [column for column in columns if column not in used]
+
+
+def _figures(run: ReportRun) -> pd.DataFrame:
+    """Published figures of a run's model and test set that have a source."""
+    rows = beside_published(run.summary, read_published())
+    if rows.empty:
+        return rows
+    return rows[(rows["source"] != NO_SOURCE) & rows["published"].notna()]
+
+
+def _published_table(group: Group, figures: dict[Any, pd.DataFrame], title: str) -> Iterator[Table]:
+    """Every published figure beside ours; nothing where there is none."""
+    there = [rows for rows in figures.values() if not rows.empty]
+    if not there:
+        return
+    columns = published_columns(pd.unique(pd.concat(there)["published_metric"]))
+    rows: list[Row] = []
+    for run in group.runs:
+        own = figures[run.folder]
+        if own.empty:
+            continue
+        keys = ["map_variant", "training_set", "published_variant"]
+        for (variant, training_set, published_as), known in own.groupby(keys, sort=False):
+            maps = str(variant)
+            cells = tuple(_published_cell(run, column, maps, known) for column in columns)
+            note = f"published as {published_as}, {training_set}"
+            rows.append(Row(run.label, maps, cells, note=note, facts=_facts(run)))
+    caption = caption_of(group, columns, rows, ())
+    yield Table("published", title, caption, tuple(columns), tuple(rows))
+
+
+def _published_cell(
+    run: ReportRun, column: Column, variant: str, figures: pd.DataFrame
+) -> Cell | None:
+    cell = _cell(run, column, variant, pd.DataFrame())
+    place = [column.metric, column.condition, column.policy, variant]
+    chosen = figures[(figures[_PLACE] == place).all(axis=1)]
+    if cell is None or chosen.empty:
+        return None
+    return _beside(cell, chosen.iloc[0])
