@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint type bench clean
+.PHONY: help install demo paper test lint type bench clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,10 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## evaluate the weightless baselines on the embedded benchmark: table and picture
 	$(BIN)/vssl-evaluate -m experiment=demo output_root=outputs/demo
+
+# make paper WEIGHTS=FOLDER DATA=FOLDER; VSSL_WEIGHTS, VSSL_DATA or conf/local/ do as well
+paper: $(STAMP)  ## the paper's tables and figures with the files found, and what is missing
+	$(if $(WEIGHTS),VSSL_WEIGHTS="$(WEIGHTS)") $(if $(DATA),VSSL_DATA="$(DATA)") $(BIN)/vssl-paper
 
 test: $(STAMP)  ## all tests, a process for each core (at most 4)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

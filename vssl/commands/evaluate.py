@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from pathlib import Path
@@ -49,6 +50,8 @@ register_resolvers()
 def main() -> None:
     """Console script."""
     quieten_libraries()
+    # Hydra's examples write it so, for a group that is not among the defaults
+    sys.argv[1:] = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
     if DRY_RUN in sys.argv[1:]:
         from vssl.commands.dry_run import dry_run
 

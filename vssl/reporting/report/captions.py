@@ -156,6 +156,8 @@ def why_missing(run: ReportRun, column: Column) -> str:
     if column.policy not in set(run.summary["threshold_policy"]):
         if column.policy == NO_POLICY:
             return f"{column.bottom} was not scored (vssl-rescore adds it)"
+        if column.policy.startswith("universal") and run.conditions == (POSITIVE,):
+            return "no negatives, from which a universal threshold is learnt"
         return f"{column.policy} was not scored (vssl-rescore threshold={column.policy} adds it)"
     needed = NEGATIVES if column.condition == ALL_NEGATIVES else column.condition.split(PAIR)
     lacking = [name for name in needed if name not in run.conditions]

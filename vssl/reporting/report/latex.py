@@ -75,6 +75,7 @@ def _table(table: Table, label: str, *, intervals: bool) -> str:
         r"  \centering",
         f"  \\caption{{{escape(_caption(table, label, intervals))}}}",
         f"  \\label{{tab:{label}_{table.name}}}",
+        r"  \par\smallskip",
         r"  \scriptsize\setlength{\tabcolsep}{1.5pt}"
         if len(table.columns) > _MANY
         else r"  \footnotesize\setlength{\tabcolsep}{3.5pt}",
