@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
-_MODELS = ("rcgrad", "rcgrad_raw", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
+MODELS = ("rcgrad", "rcgrad_raw", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
+"""Models of the paper, and RCGrad's raw map, which can have a universal threshold."""
+
 _TEST_SETS = {
     "vggss": "annotations: https://github.com/hche11/Localizing-Visual-Sounds-the-Hard-Way; the"
     " clips are YouTube's",
@@ -26,6 +28,7 @@ _TEST_SETS = {
 """Test sets of the paper, and where each comes from."""
 
 _PRIOR = "prior=object_guided"
+_EVALUATE = "from vssl.commands.evaluate import main; main()"
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def take_stock(overrides: Sequence[str]) -> Stock:
     entries = {entry.name: entry for entry in read_entries([f'paths.weights="{weights}"'])}
     missing = []
     there = []
-    for name in (*_MODELS, _PRIOR):
+    for name in (*MODELS, _PRIOR):
         state = read_state(entries[name])
         if state.fits:
             there.append(name)
@@ -155,7 +158,7 @@ def _fault_of(name: str, overrides: Sequence[str]) -> str:
 def _sweep(name: str, stock: Stock, overrides: Sequence[str], output: Path) -> bool:
     """Evaluate the models that are there on a test set; whether all of it was done."""
     command = [
-        *(sys.executable, "-m", "vssl.commands.evaluate", "-m", f"experiment=paper_{name}"),
+        *(sys.executable, "-c", _EVALUATE, "-m", f"experiment=paper_{name}"),
         f'hydra.sweeper.params.model="{",".join(stock.models)}"',
         f"output_root={output}",
         *([] if stock.guided else ["prior=none"]),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,9 +23,11 @@ from vssl.reporting.report.columns import (
 )
 from vssl.reporting.report.tables import Cell, Column, Row, Table
 
+Figure = dict[str, Any]  # a row of `published.beside_published`
+
 DEFAULT_POLICY = "universal_q3"
 _NO_RUN = "no finished run"
-_PLACE = ["metric", "condition", "threshold_policy", "map_variant"]
+_PLACE = ("metric", "condition", "threshold_policy", "map_variant")
 _SHOWN = 3  # decimals of a fraction that people read; what looks the same is tied
 
 
@@ -65,7 +68,9 @@ def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, 
     Returns:
         `paper`, `field`, `separation`, `listening`, and `published` where there are figures.
     """
-    figures = {run.folder: _figures(run) for run in group.runs}
+    published = read_published()
+    published = published[published["source"] != NO_SOURCE]
+    figures = {run.folder: _figures(run, published) for run in group.runs}
     about = f"{group.dataset}, protocol {group.protocol}"
     listening, absent = _used(group, listening_columns(policy))
     wanted = {
@@ -92,7 +97,7 @@ def _table(
     name: str,
     title: str,
     columns: Sequence[Column],
-    figures: dict[Any, pd.DataFrame],
+    figures: Mapping[Path, Sequence[Figure]],
     absent: Sequence[Column],
 ) -> Table:
     rows = [
@@ -111,7 +116,7 @@ def _table(
     return Table(name, title, caption, tuple(columns), tuple(rows))
 
 
-def _cell(run: ReportRun, column: Column, variant: str, figures: pd.DataFrame) -> Cell | None:
+def _cell(run: ReportRun, column: Column, variant: str, figures: Sequence[Figure]) -> Cell | None:
     number = run.number(column.metric, column.condition, column.policy, variant)
     if number is None:
         return None
@@ -130,22 +135,16 @@ def _cell(run: ReportRun, column: Column, variant: str, figures: pd.DataFrame) -
         threshold=_defined(number["threshold"]),
         threshold_source=str(number["threshold_source"]),
     )
-    if figures.empty:
+    place = (column.metric, column.condition, column.policy, variant)
+    own = [figure for figure in figures if tuple(figure[key] for key in _PLACE) == place]
+    if len(own) != 1:  # of several, none is more this checkpoint's than another
         return cell
-    place = [column.metric, column.condition, column.policy, variant]
-    chosen = figures[(figures[_PLACE] == place).all(axis=1)]
-    if len(chosen) != 1:  # of several, none is more this checkpoint's than another
-        return cell
-    return _beside(cell, chosen.iloc[0])
-
-
-def _beside(cell: Cell, figure: pd.Series) -> Cell:
     return replace(
         cell,
-        published=float(figure["published"]),
-        source=str(figure["source"]),
-        training_set=str(figure["training_set"]),
-        tier=str(figure["tier"]),
+        published=float(own[0]["published"]),
+        source=str(own[0]["source"]),
+        training_set=str(own[0]["training_set"]),
+        tier=str(own[0]["tier"]),
     )
 
 
@@ -225,41 +224,29 @@ def _used(group: Group, columns: Sequence[Column]) -> tuple[list[Column], list[C
     return used, [column for column in columns if column not in used]
 
 
-def _figures(run: ReportRun) -> pd.DataFrame:
+def _figures(run: ReportRun, published: pd.DataFrame) -> list[Figure]:
     """Published figures of a run's model and test set that have a source."""
-    rows = beside_published(run.summary, read_published())
-    if rows.empty:
-        return rows
-    return rows[(rows["source"] != NO_SOURCE) & rows["published"].notna()]
+    rows: list[Any] = beside_published(run.summary, published).to_dict("records")
+    return [row for row in rows if row["source"] != NO_SOURCE and not pd.isna(row["published"])]
 
 
-def _published_table(group: Group, figures: dict[Any, pd.DataFrame], title: str) -> Iterator[Table]:
+def _published_table(
+    group: Group, figures: Mapping[Path, Sequence[Figure]], title: str
+) -> Iterator[Table]:
     """Every published figure beside ours; nothing where there is none."""
-    there = [rows for rows in figures.values() if not rows.empty]
-    if not there:
+    names = [figure["published_metric"] for known in figures.values() for figure in known]
+    if not names:
         return
-    columns = published_columns(pd.unique(pd.concat(there)["published_metric"]))
+    columns = published_columns(names)
     rows: list[Row] = []
     for run in group.runs:
-        own = figures[run.folder]
-        if own.empty:
-            continue
-        keys = ["map_variant", "training_set", "published_variant"]
-        for (variant, training_set, published_as), known in own.groupby(keys, sort=False):
-            maps = str(variant)
-            cells = tuple(_published_cell(run, column, maps, known) for column in columns)
-            note = f"published as {published_as}, {training_set}"
-            rows.append(Row(run.label, maps, cells, note=note, facts=_facts(run)))
+        by_row: dict[tuple[str, str], list[Figure]] = {}
+        for figure in figures[run.folder]:
+            note = f"published as {figure['published_variant']}, {figure['training_set']}"
+            by_row.setdefault((figure["map_variant"], note), []).append(figure)
+        for (variant, note), known in by_row.items():
+            found = [_cell(run, column, variant, known) for column in columns]
+            cells = tuple(cell if cell and cell.source else None for cell in found)
+            rows.append(Row(run.label, variant, cells, note=note, facts=_facts(run)))
     caption = caption_of(group, columns, rows, ())
     yield Table("published", title, caption, tuple(columns), tuple(rows))
-
-
-def _published_cell(
-    run: ReportRun, column: Column, variant: str, figures: pd.DataFrame
-) -> Cell | None:
-    cell = _cell(run, column, variant, pd.DataFrame())
-    place = [column.metric, column.condition, column.policy, variant]
-    chosen = figures[(figures[_PLACE] == place).all(axis=1)]
-    if cell is None or chosen.empty:
-        return None
-    return _beside(cell, chosen.iloc[0])

@@ -1,0 +1,330 @@
+"""The report over finished runs: what stands in one table, what is left out, which files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.reporting_runs import change_provenance, copy_run, make_runs
+from tests.running import FAST, composed
+from vssl.commands.evaluate import DRY_RUN
+from vssl.commands.evaluate import main as evaluate_main
+from vssl.commands.paper import MODELS, run_paper
+from vssl.commands.report import main, make_report
+from vssl.errors import UsageError
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE
+from vssl.reporting.names import PAPER_MODELS
+from vssl.reporting.report.collection import Collection, collect
+from vssl.reporting.report.index import INDEX_FILE, INDEX_TEXT
+
+NAME = "vggss_corrected"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
+    return make_runs(tmp_path_factory.mktemp("report"), prior_file)
+
+
+def reasons(collection: Collection) -> dict[str, str]:
+    return {each.folder.name: each.reason for each in collection.left_out}
+
+
+def test_runs_of_one_test_stand_together_in_the_papers_order(runs: Path) -> None:
+    collection = collect([runs, runs / "ezvsl"])  # given twice, found once
+    (group,) = collection.groups
+    assert [run.label for run in group.runs] == ["lvs", "ezvsl", "center", "random", "oracle"]
+    assert (group.dataset, group.protocol, group.name) == ("vggss", "corrected", "vggss_corrected")
+    assert len(group.manifest_hash) == 64
+    ezvsl = group.runs[1]
+    assert ezvsl.variants == ("av", "ogl")
+    assert ezvsl.conditions == ("positive", "silence", "noise", "offscreen")
+    assert ezvsl.draws == {"positive": 1, "silence": 1, "noise": 2, "offscreen": 3}
+    assert ezvsl.folder == (runs / "ezvsl").resolve()
+    assert not ezvsl.is_baseline
+    assert group.runs[-1].is_baseline
+
+
+def test_numbers_are_the_summarys(runs: Path) -> None:
+    run = next(r for r in collect([runs]).groups[0].runs if r.model == "ezvsl")
+    rows = run.summary
+    for variant in run.variants:
+        chosen = rows[
+            (rows["metric"] == "pia")
+            & (rows["condition"] == "noise")
+            & (rows["threshold_policy"] == "universal_q3")
+            & (rows["map_variant"] == variant)
+        ]
+        number = run.number("pia", "noise", "universal_q3", variant)
+        assert number is not None
+        assert number["value"] == chosen["value"].item()
+        assert run.threshold("universal_q3", variant) == chosen["threshold"].item()
+    assert run.number("pia", "noise", "nothing") is None
+    assert run.threshold("half_image") is None
+    assert run.threshold("nothing") is None
+
+
+def test_of_runs_that_differ_in_their_negatives_the_widest_counts(runs: Path) -> None:
+    why = reasons(collect([runs]))
+    assert list(why) == ["silence"]
+    assert "differs from" in why["silence"]
+    assert (
+        "in its negatives alone (silence; the other has all, noise x 2, offscreen x 3)"
+        in why["silence"]
+    )
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda run: (run / name).unlink()
+
+
+def other_schema(run: Path) -> None:
+    change_provenance(run, schema_version="1")
+
+
+def other_hash(run: Path) -> None:
+    path = run / RUN_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config_hash": "f" * 64}))
+
+
+def only_shards(run: Path) -> None:
+    for path in run.iterdir():
+        path.unlink()
+    (run / SHARDS_FOLDER).mkdir()
+
+
+def only_log(run: Path) -> None:
+    for path in run.iterdir():
+        path.unlink()
+    (run / "vssl-evaluate.log").write_text("failed")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (remove(RUN_FILE), f"has records, but no {RUN_FILE}"),
+        (remove(SUMMARY_FILE), f"{SUMMARY_FILE}: no such file"),
+        (remove(RECORDS_FILE), f"{RECORDS_FILE}: no such file"),
+        (lambda run: (run / RUN_FILE).write_text("{"), f"{RUN_FILE} cannot be read"),
+        (lambda run: (run / RUN_FILE).write_text("[]"), f"{RUN_FILE} cannot be read"),
+        (lambda run: (run / SUMMARY_FILE).write_bytes(b"no"), "not a readable parquet file"),
+        (other_schema, "has schema version 1, this vssl reads"),
+        (other_hash, "is of another run"),
+        (only_shards, "was stopped while its records were written"),
+        (only_log, "failed before its first record"),
+    ],
+)
+def test_what_is_not_a_finished_run_is_left_out_with_its_reason(
+    runs: Path, tmp_path: Path, harm: Callable[[Path], None], said: str
+) -> None:
+    copy_run(runs / "random", tmp_path / "whole")
+    harm(copy_run(runs / "oracle", tmp_path / "broken"))
+    collection = collect([tmp_path])
+    assert [run.label for group in collection.groups for run in group.runs] == ["random"]
+    assert said in reasons(collection)["broken"]
+
+
+def test_of_repetitions_the_newest_counts(runs: Path, tmp_path: Path) -> None:
+    for name, time in (("old", 1_000), ("new", 3_000), ("middle", 2_000)):
+        copy_run(runs / "random", tmp_path / name)
+        os.utime(tmp_path / name / RUN_FILE, (time, time))
+    collection = collect([tmp_path])
+    assert [run.folder.name for run in collection.groups[0].runs] == ["new"]
+    why = reasons(collection)
+    assert set(why) == {"old", "middle"}
+    assert all("was evaluated again in" in reason for reason in why.values())
+    assert "scored otherwise" not in why["old"]
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("protocol", "released"),
+        ("dataset", "vggss extra/1"),
+        ("manifest_hash", "0" * 64),
+        ("annotation_sha256", "0" * 64),
+    ],
+)
+def test_other_tests_never_share_a_table(runs: Path, tmp_path: Path, fact: str, value: str) -> None:
+    copy_run(runs / "random", tmp_path / "one")
+    other = copy_run(runs / "random", tmp_path / "two")
+    change_provenance(other, config_hash="e" * 64, **{fact: value})
+    groups = collect([tmp_path]).groups
+    assert [len(group.runs) for group in groups] == [1, 1]
+    names = {group.name for group in groups}
+    assert len(names) == 2
+    assert all(name.replace("_", "").replace("-", "").isalnum() for name in names)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere: no such folder"):
+        collect([tmp_path / "nowhere"])
+
+
+def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
+    assert collect([tmp_path]) == Collection((), ())
+
+
+def test_the_report_says_what_it_holds(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, kept = tmp_path / "report", tmp_path / "kept"
+    make_report([runs], output, page=False, figures=False, keep=kept)
+    said = capsys.readouterr().out
+    assert "5 finished runs of 1 test" in said
+    assert "ezvsl (+ OGL)" in said
+    assert "left out: 1" in said
+    assert "in its negatives alone" in said
+    assert str(output / INDEX_TEXT) in said
+    names = [f"paper_vggss_corrected{suffix}" for suffix in (".md", ".csv", ".tex")]
+    known = json.loads((output / INDEX_FILE).read_text())
+    assert known["files"] == names
+    assert list(known["left_out"]) == [os.path.relpath(runs / "silence", output)]
+    assert all((output / folder / RUN_FILE).is_file() for folder in known["groups"][NAME])
+    text = (output / INDEX_TEXT).read_text()
+    assert all(f"]({name})" in text for name in names)
+    assert (kept / f"{NAME}.csv").read_bytes() == (output / names[1]).read_bytes()
+    long = pd.read_csv(output / names[1])
+    assert ((output / long["run"].dropna().iloc[0]) / RECORDS_FILE).is_file()
+
+
+def test_numbers_of_the_report_are_the_summarys(runs: Path, tmp_path: Path) -> None:
+    make_report([runs], tmp_path, page=False, figures=False)
+    long = pd.read_csv(tmp_path / f"paper_{NAME}.csv")
+    long = long[(long["table"] != "published") & long["value"].notna()]
+    assert set(long["table"]) == {"paper", "field", "separation", "listening"}
+    for folder, rows in long.groupby("run"):
+        summary = pd.read_parquet(tmp_path / str(folder) / SUMMARY_FILE)
+        key = ["metric", "condition", "threshold_policy", "map_variant"]
+        both = rows.merge(summary, on=key, suffixes=("", "_own"), validate="one_to_one")
+        assert len(both) == len(rows)
+        for name in ("value", "ci_low", "ci_high", "std_over_draws", "threshold", "n", "draws"):
+            assert both[name].to_numpy() == pytest.approx(
+                both[f"{name}_own"].to_numpy(), nan_ok=True, abs=1e-15
+            )
+
+
+def test_files_of_an_earlier_report_are_cleared_away_and_nothing_else(
+    runs: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "report"
+    copy_run(runs / "random", tmp_path / "runs" / "one")
+    other = copy_run(runs / "random", tmp_path / "runs" / "two")
+    change_provenance(other, config_hash="e" * 64, protocol="released")
+    make_report([tmp_path / "runs"], output, page=False, figures=False)
+    (output / "paper_mine.md").write_text("keep")
+    assert (output / "paper_vggss_released.md").is_file()
+    make_report([tmp_path / "runs" / "one"], output, page=False, figures=False)
+    assert {path.name for path in output.iterdir()} == {
+        INDEX_FILE, INDEX_TEXT, "paper_mine.md",
+        *(f"paper_{NAME}{suffix}" for suffix in (".md", ".csv", ".tex")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((".",), "holds no finished run. vssl-evaluate makes runs"),
+        (("nowhere",), "nowhere: no such folder"),
+        (("runs", "--policy", "object_area"), "gives every map a threshold of its own"),
+        (("runs", "--policy", "nix"), "no run was scored with it"),
+        (("output_dir=report",), "no folder is given"),
+        (("broken",), "random: has records, but no run.json"),
+    ],
+)
+def test_what_cannot_be_reported_is_said(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "runs":
+        copy_run(runs / "random", tmp_path / "runs" / "random")
+    if arguments[0] == "broken":
+        remove(RUN_FILE)(copy_run(runs / "random", tmp_path / "broken" / "random"))
+    monkeypatch.setattr("sys.argv", ["vssl-report", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_command_takes_words_as_vssl_evaluate_does(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"runs={runs}", f"output_dir={tmp_path / 'out'}", "--no-page", "--no-figures"]
+    monkeypatch.setattr("sys.argv", ["vssl-report", *words])
+    main()
+    assert (tmp_path / "out" / f"paper_{NAME}.tex").is_file()
+
+
+def test_without_any_file_the_paper_ends_with_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_paper([], None)
+    said = capsys.readouterr().out
+    assert "nothing was evaluated" in said
+    assert "found: nothing" in said
+    assert "missing: 11" in said
+    for name in (*PAPER_MODELS, "prior=object_guided", "data=vggss", "data=is3"):
+        assert f"  {name}: " in said
+    assert said.count("https://") >= 10, "each says where it comes from"
+
+
+def test_the_paper_runs_with_what_is_found_and_reports(
+    seeded_checkpoint: Callable[..., Path],
+    vggss_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VSSL_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("VSSL_DATA", str(vggss_folder.parent))
+    (tmp_path / "weights").mkdir()
+    checkpoint = seeded_checkpoint("ezvsl")
+    (tmp_path / "weights" / "ezvsl.pth").symlink_to(checkpoint)
+    monkeypatch.setattr("vssl.commands.report._part", lambda *_: None)
+    run_paper([*FAST, "negatives=silence", "threshold=[universal_q3]", "metrics=[ciou,pia,auc]",
+               "bootstrap.resamples=20", "subsets=[]", "live=[]"], tmp_path / "out")  # fmt: skip
+    said = capsys.readouterr().out
+    assert "found: ezvsl, data=vggss" in said
+    assert "missing: 9" in said
+    long = pd.read_csv(tmp_path / "out" / "report" / f"paper_{NAME}.csv")
+    ours = long[(long["table"] == "paper") & long["value"].notna()]
+    assert set(ours["run_label"]) == {"ezvsl"}
+    assert {"ciou", "auc", "pia"} <= set(ours["metric"])
+
+
+@pytest.mark.parametrize("name", ["paper_vggss", "paper_is3"])
+def test_the_papers_experiments_hold_all_its_models(name: str) -> None:
+    path = Path(__file__).resolve().parents[1] / "conf" / "experiment" / f"{name}.yaml"
+    swept = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]["model"].split(",")
+    assert tuple(swept) == MODELS
+    assert set(swept) == {*PAPER_MODELS, "rcgrad_raw"}
+    config = composed(f"experiment={name}")
+    assert (config.data.name, config.prior.name) == (name.removeprefix("paper_"), "object_guided")
+
+
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_experiments_may_be_added_as_hydra_does(
+    plus: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", f"{plus}experiment=paper_is3", "hydra.sweeper.params.model=lvs", DRY_RUN]
+    monkeypatch.setattr("sys.argv", ["vssl-evaluate", *words])
+    with pytest.raises(SystemExit):
+        evaluate_main()
+    assert "[1/1] lvs is3 all corrected object_guided: cannot run:" in capsys.readouterr().out

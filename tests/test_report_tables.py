@@ -1,0 +1,401 @@
+"""The report's tables, from summaries made by hand: the same numbers in text, csv and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vssl.errors import UsageError
+from vssl.records.schema import NO_POLICY, SUMMARY
+from vssl.reporting.names import PAPER_MODELS
+from vssl.reporting.report.collection import Collection, Group, ReportRun
+from vssl.reporting.report.latex import escape
+from vssl.reporting.report.paper import build_tables, check_policy
+from vssl.reporting.report.tables import Table
+from vssl.reporting.report.write import write_tables
+
+NEGATIVES = ("silence", "noise", "offscreen")
+UNIVERSAL = "universal_q3"
+PUBLISHED = Path(__file__).resolve().parents[1] / "experiments" / "reference_values.csv"
+
+
+def places(negatives: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Metric, condition and policy of the numbers that a run with these negatives has."""
+    found = [("ciou", "positive", UNIVERSAL), ("auc", "positive", UNIVERSAL)]
+    found += [(m, c, UNIVERSAL) for c in negatives for m in ("pia", "auc_n")]
+    found += [("iiou", "positive", UNIVERSAL), ("iauc", "positive", UNIVERSAL)]
+    found += [("agreement", f"positive-{c}", UNIVERSAL) for c in negatives]
+    found += [
+        (m, "positive", p) for p in ("half_image", "object_area") for m in ("success_rate", "auc")
+    ]
+    together = ["all"] if set(negatives) == set(NEGATIVES) else []
+    found += [("f_loc", "all", UNIVERSAL), ("f_auc", "all", UNIVERSAL)] if together else []
+    found += [
+        (m, c, NO_POLICY) for c in (*negatives, *together) for m in ("auroc", "fpr95", "overlap")
+    ]
+    return found
+
+
+def make_run(
+    model: str,
+    *,
+    seed: int = 0,
+    dataset: str = "vggss",
+    variants: Sequence[str] = ("av",),
+    negatives: Sequence[str] = NEGATIVES,
+    values: Mapping[tuple[str, str], float] | None = None,
+    **provenance: Any,
+) -> ReportRun:
+    """A run whose numbers are drawn, but for `values` by metric and condition."""
+    draw = np.random.default_rng([seed, *model.encode()])
+    rows = []
+    for variant in variants:
+        for metric, condition, policy in places(negatives):
+            value = (values or {}).get((metric, condition), draw.random())
+            rows.append({
+                "model": model, "dataset": dataset, "protocol": "corrected",
+                "condition": condition, "map_variant": variant, "threshold_policy": policy,
+                "threshold_source": "fit on vggss" if policy == UNIVERSAL else "each map's own",
+                "threshold": 0.25 if policy == UNIVERSAL else None,
+                "metric": metric, "value": value, "std_over_draws": 0.01,
+                "ci_low": value - 0.02, "ci_high": value + 0.02, "n": 7, "n_undefined": 0,
+                "draws": 1 if condition in ("positive", "silence") else 10,
+                "higher_is_better": metric not in ("pia", "fpr95", "overlap", "agreement"),
+                "seed": 3, "coverage": 0.5, "manifest_hash": "ab" * 32, "config_hash": "cd" * 32,
+            })  # fmt: skip
+    pairings = [["positive", 0], *([c, d] for c in negatives for d in range(10))]
+    facts = {
+        "seed": 3, "coverage": 0.5, "config_hash": "cd" * 32, "evaluated": 7,
+        "pairings": pairings, "negatives": {"noise": {"level": 1.0}},
+        "negatives_manifest_sha256": "same", "value_range": [-1.0, 1.0], "map_transform": "none",
+        "weights": {"sha256": f"sha of {model}"},
+    } | provenance  # fmt: skip
+    summary = pd.DataFrame(rows)[SUMMARY.names]
+    return ReportRun(Path("/runs") / model, model, model, dataset, "corrected", facts, summary)
+
+
+def group_of(*runs: ReportRun) -> Group:
+    return Group(runs[0].dataset, "corrected", "ab" * 32, "a_group", runs)
+
+
+def table(group: Group, name: str) -> Table:
+    return next(each for each in build_tables(group) if each.name == name)
+
+
+def captions(group: Group) -> str:
+    return "\n".join(each.caption for each in build_tables(group))
+
+
+def test_the_papers_table_has_the_papers_columns() -> None:
+    paper = table(group_of(make_run("lvs")), "paper")
+    assert [(c.metric, c.condition) for c in paper.columns] == [
+        ("ciou", "positive"),
+        ("auc", "positive"),
+        *itertools.product(("pia", "auc_n"), ["silence"]),
+        *itertools.product(("pia", "auc_n"), ["noise"]),
+        *itertools.product(("pia", "auc_n"), ["offscreen"]),
+        ("f_loc", "all"),
+        ("f_auc", "all"),
+    ]
+    assert {c.policy for c in paper.columns} == {UNIVERSAL}
+    assert [c.higher_is_better for c in paper.columns[:4]] == [True, True, False, True]
+
+
+@pytest.mark.parametrize("name", ["paper", "field", "separation", "listening"])
+def test_best_and_second_are_marked_among_models(name: str) -> None:
+    runs = [make_run(m, variants=("av", "ogl")) for m in ("lvs", "ezvsl", "slavc", "own")]
+    runs.append(make_run("oracle", values={("ciou", "positive"): 1.0}))
+    found = table(group_of(*runs), name)
+    for at, column in enumerate(found.columns):
+        shown = {
+            row.name: round(100 * cell.value, 1)
+            for row in found.rows
+            if (cell := row.cells[at]) and cell.value is not None and not row.baseline
+        }
+        assert len(shown) == 8
+        order = sorted(set(shown.values()), reverse=column.higher_is_better)
+        ranks = {row.name: cell.rank for row in found.rows if (cell := row.cells[at]) and cell.rank}
+        best = {label for label, value in shown.items() if value == order[0]}
+        second = {label for label, value in shown.items() if value == order[1]}
+        assert {label for label, rank in ranks.items() if rank == 1} == best
+        if len(best) == 1:
+            assert {label for label, rank in ranks.items() if rank == 2} == second
+        assert "oracle" not in ranks
+
+
+@pytest.mark.parametrize(
+    ("ciou", "expected"),
+    [
+        ((0.5, 0.4, 0.3), (1, 2, None)),
+        ((0.5, 0.5001, 0.3), (1, 1, None)),  # look the same
+        ((0.5, 0.4, 0.4), (1, 2, 2)),
+        ((0.5, 0.5, 0.5), (None, None, None)),
+        ((0.5, float("nan"), 0.4), (1, None, 2)),
+    ],
+)
+def test_ties(ciou: Sequence[float], expected: Sequence[int | None]) -> None:
+    names = ("rcgrad", "lvs", "ezvsl")
+    runs = [make_run(m, values={("ciou", "positive"): v}) for m, v in zip(names, ciou, strict=True)]
+    rows = table(group_of(*runs), "paper").rows
+    cells = {row.label: row.cells[0] for row in rows}
+    found = [cell.rank for name in names if (cell := cells[name])]
+    assert tuple(found) == tuple(expected)
+
+
+def test_one_model_is_not_the_best() -> None:
+    paper = table(group_of(make_run("lvs"), make_run("random")), "paper")
+    assert not any(cell and cell.rank for row in paper.rows for cell in row.cells)
+
+
+def test_models_of_the_paper_without_run_are_gaps() -> None:
+    group = group_of(
+        make_run("ezvsl"), make_run("rcgrad_raw"), make_run("mine"), make_run("random")
+    )
+    paper = table(group, "paper")
+    expected = ["rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign"]
+    assert [row.label for row in paper.rows if row.label in PAPER_MODELS] == expected
+    assert [row.label for row in paper.rows][-2:] == ["mine", "random"]
+    for row in paper.rows:
+        assert bool(row.reason) == (row.label in set(expected) - {"ezvsl"})
+        assert row.reason == "" or row.cells == (None,) * len(paper.columns)
+    assert "no finished run of rcgrad, lvs, slavc, fnac, ssltie, sslalign" in paper.caption
+
+
+def test_other_test_sets_have_no_rows_for_the_papers_models_but_say_so() -> None:
+    paper = table(group_of(make_run("lvs", dataset="synthetic")), "paper")
+    assert [row.label for row in paper.rows] == ["lvs"]
+    assert "not evaluated on this test set: rcgrad, ezvsl" in paper.caption
+
+
+def test_negatives_that_a_run_lacks_are_gaps_with_their_reason() -> None:
+    group = group_of(make_run("lvs"), make_run("ezvsl", negatives=("silence", "noise")))
+    paper = table(group, "paper")
+    row = next(row for row in paper.rows if row.label == "ezvsl")
+    empty = [c.key for c, cell in zip(paper.columns, row.cells, strict=True) if cell is None]
+    assert empty == [
+        f"pia/offscreen/{UNIVERSAL}", f"auc_n/offscreen/{UNIVERSAL}",
+        f"f_loc/all/{UNIVERSAL}", f"f_auc/all/{UNIVERSAL}",
+    ]  # fmt: skip
+    assert "ezvsl: no offscreen among its negatives" in paper.caption
+
+
+def test_a_policy_that_was_not_scored_is_a_gap_and_how_to_score_it_is_said() -> None:
+    run = make_run("lvs")
+    kept = run.summary[run.summary["threshold_policy"] != "half_image"]
+    other = ReportRun(
+        run.folder, "lvs", "lvs", "vggss", "corrected", run.provenance, kept.reset_index(drop=True)
+    )
+    caption = table(group_of(other), "field").caption
+    assert "half_image was not scored (vssl-rescore threshold=half_image adds it)" in caption
+
+
+def test_every_caption_says_what_the_numbers_rest_on() -> None:
+    for each in build_tables(group_of(make_run("lvs"), make_run("ezvsl"))):
+        for said in ("data vggss", "protocol corrected", "N = 7", "coverage 50 %", "seed 3",
+                     "list abababab", "95 % bootstrap intervals"):  # fmt: skip
+            assert said in each.caption, each.name
+    caption = table(group_of(make_run("lvs")), "paper").caption
+    assert "universal thresholds: fit on vggss" in caption
+    assert "noise x 10" in caption
+
+
+def test_runs_that_differ_in_their_negatives_are_named() -> None:
+    loud = make_run("ezvsl", negatives_manifest_sha256="x")
+    loud.provenance["negatives"] = {"noise": {"level": 2.0}}
+    caption = captions(group_of(make_run("lvs"), loud))
+    assert "runs differ in level of noise: lvs 1.0, ezvsl 2.0" in caption
+    assert "the negatives of lvs, ezvsl were not drawn alike" in caption
+    assert "differ" not in captions(group_of(make_run("lvs"), make_run("ezvsl"))).replace(
+        "differences", ""
+    )
+
+
+@pytest.mark.parametrize(
+    "facts", [{"value_range": [0.0, 0.25]}, {"map_transform": "stretch_and_clip"}]
+)
+def test_a_threshold_at_the_top_of_the_range_is_said(facts: dict[str, Any]) -> None:
+    run = make_run("rcgrad", **facts)
+    top = 1.0 if "map_transform" in facts else 0.25
+    shared = run.summary["threshold_policy"] == UNIVERSAL
+    run.summary.loc[shared, "threshold"] = top
+    said = f"rcgrad: {UNIVERSAL} is at the top of the maps' range"
+    assert said in table(group_of(run), "paper").caption
+    assert said not in captions(group_of(make_run("rcgrad")))
+
+
+def test_published_figures_stand_beside_ours() -> None:
+    run = make_run("ezvsl", variants=("av", "ogl"))
+    found = table(group_of(run, make_run("lvs")), "published")
+    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+        known = [
+            row
+            for row in csv.DictReader(file)
+            if (row["model"], row["test_set"]) == ("EZ-VSL", "VGG-SS") and row["value"]
+        ]
+    rows = [row for row in found.rows if row.label == "ezvsl"]
+    assert {row.variant for row in rows} == {"ogl"}, "published with object-guided maps only"
+    ours = {m: run.number(m, "positive", "half_image", "ogl") for m in ("success_rate", "auc")}
+    figures = {
+        (row.note.split(", ")[1], column.metric): cell
+        for row in rows
+        for column, cell in zip(found.columns, row.cells, strict=True)
+        if cell
+    }
+    assert len(figures) == len(known)
+    names = {"cIoU@0.5": "success_rate", "AUC": "auc"}
+    for row in known:
+        cell = figures[row["training_set"], names[row["metric"]]]
+        own = ours[names[row["metric"]]]
+        assert own is not None
+        assert cell.published == pytest.approx(float(row["value"]) / 100)
+        assert cell.difference == pytest.approx(own["value"] - float(row["value"]) / 100)
+        assert cell.source == row["source"]
+        assert cell.tier == row["tier"]
+    assert "stoneMo/EZ-VSL README.md (A)" in found.caption
+
+
+def test_cells_without_a_source_stay_empty() -> None:
+    tables = build_tables(group_of(*(make_run(m, variants=("av", "ogl")) for m in PAPER_MODELS)))
+    paper = next(each for each in tables if each.name == "paper")
+    assert all(cell is None or cell.published is None for r in paper.rows for cell in r.cells)
+    # of several figures none is more this checkpoint's than another: they are in their own table
+    field = next(each for each in tables if each.name == "field")
+    assert all(cell is None or cell.published is None for r in field.rows for cell in r.cells)
+
+
+def _numbers(text: str) -> float | None:
+    match = re.search(r"-?\d+\.\d", text)
+    return None if match is None else float(match[0])
+
+
+@pytest.mark.parametrize("intervals", [False, True])
+def test_text_csv_latex_and_cells_have_the_same_numbers(tmp_path: Path, intervals: bool) -> None:
+    runs = [make_run(m, variants=("av", "ogl")) for m in ("rcgrad", "ezvsl", "own_model")]
+    runs.append(make_run("random", values={("ciou", "positive"): float("nan")}))
+    group = group_of(*runs)
+    tables = write_tables(group, tmp_path, intervals=intervals)
+    long = pd.read_csv(tmp_path / "paper_a_group.csv")
+    markdown = (tmp_path / "paper_a_group.md").read_text().split("\n**")
+    latex = (tmp_path / "paper_a_group.tex").read_text().split(r"\begin{table*}")[1:]
+    assert len(tables) == len(markdown) == len(latex) == 5
+    for each, text, tex in zip(tables, markdown, latex, strict=True):
+        lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
+        lines = [line for line in lines if not line.startswith("| *baselines*")]
+        body = tex.split(r"\midrule", 1)[1].split(r"\bottomrule")[0].replace(r"\midrule", "")
+        body = re.sub(
+            r"\\begin\{tabular\}\[t\]\{@\{\}r@\{\}\}(.*?)\\\\.*?\\end\{tabular\}", r"\1", body
+        )
+        rows = [row for row in body.split("\\\\\n") if row.strip()]
+        assert len(lines) == len(rows) == len(each.rows)
+        for row, line, tex_row in zip(each.rows, lines, rows, strict=True):
+            shown = [part.strip() for part in line.strip("| ").split(" | ")][-len(row.cells) :]
+            tex_cells = [part.strip() for part in tex_row.split("&")][-len(row.cells) :]
+            for column, cell, in_text, in_tex in zip(
+                each.columns, row.cells, shown, tex_cells, strict=True
+            ):
+                chosen = long[
+                    (long["table"] == each.name)
+                    & (long["run_label"] == row.label)
+                    & (long["map_variant"] == row.variant)
+                    & (long["metric"] == column.metric)
+                    & (long["condition"] == column.condition)
+                    & (long["threshold_policy"] == column.policy)
+                ]
+                if row.note:
+                    chosen = chosen[[row.note.endswith(s) for s in chosen["training_set"]]]
+                if cell is None:
+                    assert (in_text, in_tex) == ("–", "--")
+                    assert row.note or pd.isna(chosen["value"].item())
+                elif cell.value is None:
+                    assert (in_text, in_tex) == ("n/a", "n/a")
+                    assert pd.isna(chosen["value"].item())
+                else:
+                    assert chosen["value"].item() == pytest.approx(cell.value, abs=1e-15)
+                    assert _numbers(in_text) == _numbers(in_tex) == round(100 * cell.value, 1)
+                    assert in_text.startswith("**") == (cell.rank == 1)
+                    assert in_text.startswith("<u>") == (cell.rank == 2)
+                    assert (r"\textbf" in in_tex) == (cell.rank == 1)
+                    assert (r"\underline" in in_tex) == (cell.rank == 2)
+
+
+def test_the_csv_has_all_settings_as_columns(tmp_path: Path) -> None:
+    write_tables(group_of(make_run("lvs"), make_run("ezvsl")), tmp_path / "report")
+    long = pd.read_csv(tmp_path / "report" / "paper_a_group.csv", dtype=str, keep_default_na=False)
+    row = long[(long["run_label"] == "lvs") & (long["condition"] == "noise")].iloc[0]
+    run = make_run("lvs").number("pia", "noise", UNIVERSAL)
+    assert run is not None
+    expected = {
+        "table": "paper", "model": "lvs", "map_variant": "av", "dataset": "vggss",
+        "protocol": "corrected", "threshold_policy": UNIVERSAL, "threshold": "0.25",
+        "threshold_source": "fit on vggss", "metric": "pia", "n": "7", "draws": "10", "seed": "3",
+        "coverage": "0.5", "manifest_hash": "ab" * 32, "config_hash": "cd" * 32,
+        "weights_sha256": "sha of lvs", "std_over_draws": "0.01", "published": "", "gap": "",
+    }  # fmt: skip
+    assert {key: row[key] for key in expected} == expected
+    assert float(row["value"]) == run["value"]
+    assert float(row["ci_low"]) == run["ci_low"]
+    assert (tmp_path / "report" / row["run"]).resolve() == Path("/runs/lvs")
+    gaps = long[long["run_label"] == "slavc"]
+    assert set(gaps["gap"]) == {"no finished run"}
+    assert set(gaps["value"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("half_image", "gives every map a threshold of its own"),
+        ("universal_max", rf"no run was scored with it. There are {UNIVERSAL}"),
+    ],
+)
+def test_policies_that_cannot_be_are_refused(policy: str, said: str) -> None:
+    collection = Collection((group_of(make_run("lvs")),), ())
+    check_policy(collection, UNIVERSAL)
+    with pytest.raises(UsageError, match=said):
+        check_policy(collection, policy)
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("a_b & 5 % $1 #2 {x}", r"a\_b \& 5 \% \$1 \#2 \{x\}"),
+        ("\\~^<>|", r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
+                    r"\textless{}\textgreater{}\textbar{}"),
+        ("AUC_N – F_LOC", r"AUC$_{\mathrm{N}}$ -- F$_{\mathrm{LOC}}$"),
+    ],
+)  # fmt: skip
+def test_escapes(text: str, latex: str) -> None:
+    assert escape(text) == latex
+
+
+@pytest.mark.parametrize("intervals", [False, True])
+def test_latex_compiles(tmp_path: Path, intervals: bool) -> None:
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("pdflatex is absent (Debian: texlive-latex-base, texlive-latex-recommended)")
+    odd = [r"own_model 100% & <b> #1 {x} $\alpha$ ~^|"] if intervals else []
+    runs = [make_run(m, variants=("av", "ogl")) for m in (*PAPER_MODELS, *odd)]
+    write_tables(group_of(*runs, make_run("random")), tmp_path, intervals=intervals)
+    (tmp_path / "all.tex").write_text(
+        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
+        "\\begin{document}\n\\input{paper_a_group.tex}\n"
+        "Table~\\ref{tab:a_group_paper}.\n\\end{document}\n"
+    )
+    for _ in range(2):  # for the reference
+        done = subprocess.run(
+            [compiler, "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 10_000
+    assert "undefined" not in done.stdout
+    assert intervals or "Overfull" not in done.stdout
