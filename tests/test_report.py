@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import yaml
 
 from tests.reporting_runs import change_provenance, copy_run, make_runs
-from tests.running import FAST, composed
+from tests.running import FAST, composed, run
 from vssl.commands.evaluate import DRY_RUN
 from vssl.commands.evaluate import main as evaluate_main
 from vssl.commands.paper import MODELS, run_paper
@@ -281,28 +283,55 @@ def test_without_any_file_the_paper_ends_with_what_is_missing(
     assert said.count("https://") >= 10, "each says where it comes from"
 
 
+@pytest.mark.parametrize("done", [True, False])
 def test_the_paper_runs_with_what_is_found_and_reports(
     seeded_checkpoint: Callable[..., Path],
     vggss_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    done: bool,
 ) -> None:
     monkeypatch.setenv("VSSL_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("VSSL_DATA", str(vggss_folder.parent))
     (tmp_path / "weights").mkdir()
-    checkpoint = seeded_checkpoint("ezvsl")
-    (tmp_path / "weights" / "ezvsl.pth").symlink_to(checkpoint)
+    (tmp_path / "weights" / "ezvsl.pth").symlink_to(seeded_checkpoint("ezvsl"))
+    output = tmp_path / "out"
+    started: list[list[str]] = []
+
+    def sweep(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        """In this process, what the command would do in others."""
+        started.append(command)
+        words = [word for word in command[4:] if not word.startswith("hydra.")]
+        if done:
+            run(output / "one", "model=ezvsl", *words)
+        return subprocess.CompletedProcess(command, 0 if done else 1)
+
+    monkeypatch.setattr("vssl.commands.paper.subprocess", SimpleNamespace(run=sweep))
     monkeypatch.setattr("vssl.commands.report._part", lambda *_: None)
-    run_paper([*FAST, "negatives=silence", "threshold=[universal_q3]", "metrics=[ciou,pia,auc]",
-               "bootstrap.resamples=20", "subsets=[]", "live=[]"], tmp_path / "out")  # fmt: skip
+    options = [*FAST, "negatives=silence", "threshold=[universal_q3]", "metrics=[ciou,pia,auc]",
+               "bootstrap.resamples=20", "subsets=[]", "live=[]"]  # fmt: skip
+    if done:
+        run_paper(options, output)
+    else:
+        with pytest.raises(UsageError, match="not all of vggss was done"):
+            run_paper(options, output)
+        assert "nothing was evaluated" in capsys.readouterr().out
+        return
+    assert len(started) == 1, "of the two test sets one is there"
+    assert "experiment=paper_vggss" in started[0]
+    assert 'hydra.sweeper.params.model="ezvsl"' in started[0]
+    assert "prior=none" in started[0], "the object prior's weights are missing"
     said = capsys.readouterr().out
     assert "found: ezvsl, data=vggss" in said
     assert "missing: 9" in said
-    long = pd.read_csv(tmp_path / "out" / "report" / f"paper_{NAME}.csv")
+    long = pd.read_csv(output / "report" / f"paper_{NAME}.csv")
     ours = long[(long["table"] == "paper") & long["value"].notna()]
     assert set(ours["run_label"]) == {"ezvsl"}
     assert {"ciou", "auc", "pia"} <= set(ours["metric"])
+    text = (output / "report" / f"paper_{NAME}.md").read_text()
+    assert "ezvsl: no noise among its negatives" in text
+    assert "half_image was not scored" in text
 
 
 @pytest.mark.parametrize("name", ["paper_vggss", "paper_is3"])

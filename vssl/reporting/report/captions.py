@@ -54,14 +54,14 @@ def caption_of(
 
 
 def _shown(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
-    """The summary rows behind a table; all rows, where it has none."""
+    """The summary rows behind a table; where it has none, all that its runs have."""
     summary = pd.concat([run.summary for run in group.runs], ignore_index=True)
     places = {(c.metric, c.condition, c.policy) for c in columns}
     if any(c.condition != POSITIVE for c in columns):  # pIA: the draws of every negative
         places |= {("pia", name, c.policy) for name in NEGATIVES for c in columns}
     keys = zip(*(summary[n] for n in ("metric", "condition", "threshold_policy")), strict=True)
     chosen = summary[[key in places for key in keys]]
-    return chosen if len(chosen) else summary[summary["threshold_policy"] == NO_POLICY]
+    return chosen if len(chosen) else summary
 
 
 def _threshold_sources(rows: Sequence[Row]) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
                 why = why_missing(runs[row.label], column)
                 reasons.setdefault(why, {})[row.name] = None
     for reason, names in reasons.items():
-        everyone = len(names) == sum(not row.reason for row in rows)
+        everyone = 1 < len(names) == sum(not row.reason for row in rows)
         yield f"{'all runs' if everyone else ', '.join(names)}: {reason}"
 
 
