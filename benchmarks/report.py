@@ -1,0 +1,139 @@
+"""Time and memory of a report over eight models, two test sets of VGG-SS's size and ten draws.
+
+`python benchmarks/report.py [--samples N] [--keep DIR] [vssl-report options]` makes records of one
+run, whose maps are drawn at random, scores them, gives them to sixteen runs, and times vssl-report
+over these in a process of its own. Prints seconds, and peak memory in MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from inputs import composed, make_test_set
+
+from vssl.commands import build
+from vssl.commands.paper import MODELS
+from vssl.commands.score import score_run
+from vssl.data.vggss import VGGSS
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.plan import make_plan
+from vssl.negatives.silence import Silence
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.fingerprint import environment, ids_hash, text_hash
+from vssl.records.schema import METADATA_KEY, RECORDS
+from vssl.records.store import AtomicParquetWriter, records_table
+from vssl.types import Sample
+
+TEST_SETS = ("vggss", "is3")
+SAMPLES, PICTURES, DRAWS, SIDE = 5158, 40, 10, 7
+LIMITS = {"seconds": 120, "mib": 3 * 1024}
+
+
+def make_run(folder: Path, count: int) -> Path:
+    """A scored run with object-guided maps, whose samples share some pictures."""
+    make_test_set(folder / "data", PICTURES, cache=folder / "cache")
+    pictures = VGGSS(root=folder / "data").check().samples
+    samples = [
+        replace(pictures[n % PICTURES], sample_id=f"made{n:05d}", image_group=f"image{n}")
+        for n in range(count)
+    ]
+    plan = make_plan(samples, [Silence(), Noise(draws=DRAWS), Offscreen(draws=DRAWS)], seed=0)
+    run = folder / "run"
+    run.mkdir()
+    generator = np.random.default_rng(0)
+    facts = _facts(samples, [list(pairing) for pairing in plan.pairings])
+    with AtomicParquetWriter(run / RECORDS_FILE, RECORDS, facts) as writer:
+        for start in range(0, count, 200):
+            index = torch.arange(start, min(count, start + 200))
+            shape = (len(index), len(plan.pairings), SIDE, SIDE)
+            maps = torch.from_numpy(generator.random(shape, dtype=np.float32))
+            objects = torch.from_numpy(generator.random((len(index), 7, 7), dtype=np.float32))
+            writer.write(records_table(samples, plan, index, maps, objects))
+    config = composed(
+        "threshold=[half_image,object_area,universal_q3]", "subsets=[]", "bootstrap.resamples=100"
+    )
+    score_run(config, run, build.build_policies(config, model="made", negatives=True))
+    return run
+
+
+def _facts(samples: list[Sample], pairings: list[list[Any]]) -> dict[str, Any]:
+    """Provenance as a run of LVS has it."""
+    conditions = dict.fromkeys(condition for condition, _ in pairings)
+    return {
+        "model": "made", "dataset": "made", "protocol": "corrected", "protocol_switches": {},
+        "negatives": {name: {} for name in list(conditions)[1:]}, "seed": 0,
+        "config_hash": "", "annotation_sha256": "", "listed": len(samples),
+        "evaluated": len(samples), "coverage": 1.0,
+        "manifest_hash": ids_hash(s.sample_id for s in samples),
+        "negatives_manifest_sha256": "", "pairings": pairings, "environment": environment(),
+        "upsampling": dict.fromkeys(conditions, "half_pixel"), "value_range": [0.0, 1.0],
+        "map_transform": "none", "weights": {"sha256": "", "file": ""},
+        "prior": {"alpha": 0.4, "scale": "corrected", "sha256": ""},
+    }  # fmt: skip
+
+
+def give(run: Path, folder: Path, *, model: str, dataset: str) -> None:
+    """A copy of a run under another model's and test set's name."""
+    folder.mkdir(parents=True)
+    own = {"model": model, "dataset": dataset, "config_hash": text_hash(f"{model} {dataset}")}
+    for name in (RECORDS_FILE, SCORES_FILE, SUMMARY_FILE):
+        source = pq.ParquetFile(run / name)
+        schema = source.schema_arrow
+        known = json.loads(schema.metadata[METADATA_KEY])
+        metadata = {**schema.metadata, METADATA_KEY: json.dumps({**known, **own}).encode()}
+        schema = schema.with_metadata(metadata)
+        with pq.ParquetWriter(folder / name, schema, compression="zstd") as writer:
+            for group in range(source.num_row_groups):
+                table = source.read_row_group(group)
+                if name == SUMMARY_FILE:
+                    for key, value in own.items():
+                        place = table.column_names.index(key)
+                        same = pa.array([value] * len(table), pa.string())
+                        table = table.set_column(place, schema.field(key), same)
+                writer.write_table(table.cast(schema))
+    identity = {"model": {"name": model}, "data": {"name": dataset}, "negatives": {}}
+    facts = {**own, "scoring_hash": "", "identity": identity, "config": {"data": {}}}
+    (folder / RUN_FILE).write_text(json.dumps(facts))
+
+
+def main() -> None:
+    """Make the runs, and report on them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--samples", type=int, default=SAMPLES, metavar="N")
+    parser.add_argument("--keep", type=Path, default=None, metavar="DIR", help="leave all there")
+    options, more = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = options.keep or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "runs").is_dir():
+            run = make_run(folder, options.samples)
+            for dataset in TEST_SETS:
+                for model in MODELS:
+                    give(run, folder / "runs" / model / dataset, model=model, dataset=dataset)
+        command = [sys.executable, "-m", "vssl.commands.report", str(folder / "runs")]
+        start = time.perf_counter()
+        subprocess.run([*command, "--output", str(folder / "report"), *more], check=True)
+        seconds = time.perf_counter() - start
+        # of the largest process that this one waited for: the report, but for small helpers of it
+        mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    rows = len(MODELS) * len(TEST_SETS) * options.samples * (2 + 2 * DRAWS)
+    print(f"{rows:,} records: {seconds:.1f} s (limit {LIMITS['seconds']}), {mib:.0f} MiB"
+          f" (limit {LIMITS['mib']})")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
