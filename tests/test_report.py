@@ -334,6 +334,15 @@ def test_the_paper_runs_with_what_is_found_and_reports(
     assert "half_image was not scored" in text
 
 
+def test_kept_results_have_the_columns_of_the_report(runs: Path, tmp_path: Path) -> None:
+    make_report([runs / "oracle"], tmp_path, page=False, figures=False)
+    written = pd.read_csv(tmp_path / f"paper_{NAME}.csv").columns.to_list()
+    kept = sorted((Path(__file__).resolve().parents[1] / "experiments" / "results").glob("*.csv"))
+    assert kept
+    for path in kept:
+        assert pd.read_csv(path).columns.to_list() == written, f"{path}: write it again"
+
+
 @pytest.mark.parametrize("name", ["paper_vggss", "paper_is3"])
 def test_the_papers_experiments_hold_all_its_models(name: str) -> None:
     path = Path(__file__).resolve().parents[1] / "conf" / "experiment" / f"{name}.yaml"
