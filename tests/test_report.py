@@ -163,6 +163,26 @@ def test_other_tests_never_share_a_table(runs: Path, tmp_path: Path, fact: str, 
     assert all(name.replace("_", "").replace("-", "").isalnum() for name in names)
 
 
+def test_one_configuration_on_other_ids_is_no_repetition(runs: Path, tmp_path: Path) -> None:
+    # as under data.missing=skip, where files came to be there or went
+    copy_run(runs / "random", tmp_path / "one")
+    change_provenance(copy_run(runs / "random", tmp_path / "two"), manifest_hash="0" * 64)
+    collection = collect([tmp_path])
+    assert [len(group.runs) for group in collection.groups] == [1, 1]
+    assert collection.left_out == ()
+
+
+def test_runs_are_found_below_others_and_behind_links(runs: Path, tmp_path: Path) -> None:
+    outer = copy_run(runs / "random", tmp_path / "outer")
+    copy_run(runs / "oracle", outer / "deeper" / "inner")
+    (outer / "link").symlink_to(runs / "lvs")
+    (outer / "loop").symlink_to(outer)
+    (tmp_path / "vssl-evaluate.log").write_text("of a run that failed")
+    collection = collect([tmp_path])
+    assert [run.label for run in collection.groups[0].runs] == ["lvs", "random", "oracle"]
+    assert [each.folder for each in collection.left_out] == [tmp_path.resolve()]
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere: no such folder"):
         collect([tmp_path / "nowhere"])

@@ -21,6 +21,8 @@ from vssl.records.store import RecordsError, read_provenance
 from vssl.reporting.names import BASELINES, PAPER_MODELS, negatives_name, run_names, widest
 
 _LOG_FILE = "vssl-evaluate.log"
+_OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
+"""Folders of runs, in which there are no other runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,8 @@ def collect(folders: Sequence[Path]) -> Collection:
         try:
             found.append(_read(folder))
         except UsageError as error:
-            left_out.append(LeftOut(folder, str(error).removeprefix(f"{folder}: ")))
+            reason = str(error).removeprefix(f"{folder}: ").replace(f"{folder}{os.sep}", "")
+            left_out.append(LeftOut(folder, reason))
     kept = list(_without_repetitions(found, left_out))
     by_test: dict[tuple[str, ...], list[_Found]] = {}
     for run in kept:
@@ -209,21 +212,20 @@ class _Found:
 
 
 def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
-    """Every folder that holds a run, or what is left of one, once and in order of the paths."""
+    """Every folder that holds a run, or what is left of one, once; links are followed."""
     seen: set[Path] = set()
     for given in folders:
         if not given.is_dir():
             raise UsageError(f"{given}: no such folder. Give folders of finished runs.")
-        for place, below, files in os.walk(given.resolve()):
-            folder = Path(place)
-            marks = {RUN_FILE, RECORDS_FILE, _LOG_FILE} & set(files)
-            if not marks and SHARDS_FOLDER not in below:
-                below.sort()
+        for place, below, files in os.walk(given.resolve(), followlinks=True):
+            folder = Path(place).resolve()
+            if folder in seen:
+                below.clear()
                 continue
-            below.clear()
-            if folder not in seen:
-                seen.add(folder)
+            seen.add(folder)
+            if {RUN_FILE, RECORDS_FILE, _LOG_FILE} & set(files) or SHARDS_FOLDER in below:
                 yield folder
+            below[:] = sorted(set(below) - set(_OF_RUNS))
 
 
 def _read(folder: Path) -> _Found:
@@ -270,12 +272,12 @@ _GO_ON = "The same vssl-evaluate command goes on from there."
 
 
 def _without_repetitions(found: Sequence[_Found], left_out: list[LeftOut]) -> Iterator[_Found]:
-    """Of runs of one configuration the newest; the others are left out."""
-    newest: dict[str, _Found] = {}
+    """Of runs of one configuration and test the newest; the others are left out."""
+    newest: dict[tuple[Any, ...], _Found] = {}
     for run in sorted(found, key=lambda each: (each.written, each.folder)):
-        newest[str(run.run["config_hash"])] = run
+        newest[run.test, run.run["config_hash"]] = run
     for run in found:
-        chosen = newest[str(run.run["config_hash"])]
+        chosen = newest[run.test, run.run["config_hash"]]
         if run is chosen:
             yield run
             continue
