@@ -295,7 +295,7 @@ def test_text_csv_latex_and_cells_have_the_same_numbers(tmp_path: Path, interval
         body = re.sub(
             r"\\begin\{tabular\}\[t\]\{@\{\}r@\{\}\}(.*?)\\\\.*?\\end\{tabular\}", r"\1", body
         )
-        rows = [row for row in body.split("\\\\\n") if row.strip()]
+        rows = [row for row in re.split(r"\\\\(?:\[2pt\])?\n", body) if row.strip()]
         assert len(lines) == len(rows) == len(each.rows)
         for row, line, tex_row in zip(each.rows, lines, rows, strict=True):
             shown = [part.strip() for part in line.strip("| ").split(" | ")][-len(row.cells) :]

@@ -70,15 +70,16 @@ def latex_tables(tables: Sequence[Table], *, label: str, intervals: bool = False
 def _table(table: Table, label: str, *, intervals: bool) -> str:
     thresholds = any(row.threshold is not None for row in table.rows)
     first = 1 + thresholds
+    size, space = "footnotesize", "3.5pt"
+    if len(table.columns) + intervals > _MANY:
+        size, space = "scriptsize", "0.8pt" if intervals else "1.5pt"
     lines = [
         r"\begin{table*}",
         r"  \centering",
         f"  \\caption{{{escape(_caption(table, label, intervals))}}}",
         f"  \\label{{tab:{label}_{table.name}}}",
         r"  \par\smallskip",
-        r"  \scriptsize\setlength{\tabcolsep}{1.5pt}"
-        if len(table.columns) > _MANY
-        else r"  \footnotesize\setlength{\tabcolsep}{3.5pt}",
+        f"  \\{size}\\setlength{{\\tabcolsep}}{{{space}}}",
         f"  \\begin{{tabular}}{{@{{}}l{'r' * (thresholds + len(table.columns))}@{{}}}}",
         r"    \toprule",
         *(f"    {line}" for line in _header(table.columns, first, thresholds=thresholds)),
@@ -91,18 +92,20 @@ def _table(table: Table, label: str, *, intervals: bool) -> str:
         threshold = "" if row.threshold is None else f"{row.threshold:.4f}"
         cells = [_cell(cell, intervals=intervals) for cell in row.cells]
         texts = [escape(row.name), *([threshold] if thresholds else []), *cells]
-        lines.append(f"    {' & '.join(texts)} \\\\")
+        below = "[2pt]" if any("\\tiny" in cell for cell in cells) else ""
+        lines.append(f"    {' & '.join(texts)} \\\\{below}")
         before = row
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table*}", ""])
 
 
 def _caption(table: Table, label: str, intervals: bool) -> str:
-    text = f"{table.title}. {table.caption[:1].upper()}{table.caption[1:]}"
+    stop = "" if table.title.endswith("?") else "."
+    text = f"{table.title}{stop} {table.caption[:1].upper()}{table.caption[1:]}"
     return text if intervals else f"{text} The intervals are in paper_{label}.csv."
 
 
 def _header(columns: Sequence[Column], first: int, *, thresholds: bool) -> list[str]:
-    """Two lines: what neighbouring columns share, and the rest; one, where they share nothing."""
+    """Two lines, a rule between them: what neighbouring columns share, and the rest."""
     groups = [(top, len(list(own))) for top, own in itertools.groupby(c.top for c in columns)]
     shared = [""] * first
     rules, at = [], first + 1
@@ -133,5 +136,5 @@ def _cell(cell: Cell | None, *, intervals: bool) -> str:
         below.append(f"publ. {100 * cell.published:.2f}, {difference}")
     if not below:
         return marked
-    small = "".join(f"\\\\[-2pt]{{\\scriptsize {line}}}" for line in below)
+    small = "".join(f"\\\\[-1pt]{{\\tiny {line}}}" for line in below)
     return f"\\begin{{tabular}}[t]{{@{{}}r@{{}}}}{marked}{small}\\end{{tabular}}"
