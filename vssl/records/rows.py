@@ -1,0 +1,127 @@
+"""The records of a few samples, or of a part of a run, without reading all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vssl.records.files import RECORDS_FILE
+from vssl.records.schema import RECORDS
+from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance
+from vssl.types import POSITIVE
+
+_SAMPLE = "sample_id"
+_ROWS_READ = 4096
+
+
+def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[str, pa.RecordBatch]:
+    """The first draw of some samples under every audio condition.
+
+    Only the row groups that hold them are read.
+
+    Args:
+        run: folder of the run.
+        ids: names of samples.
+        columns: columns wanted.
+
+    Returns:
+        By sample, one row per audio condition in the order of the run.
+
+    Raises:
+        RecordsError: when a sample is not among the records.
+    """
+    wanted = list(dict.fromkeys(ids))
+    path = run / RECORDS_FILE
+    with pq.ParquetFile(path) as file:
+        names = file.read([_SAMPLE]).column(0)
+        held = pc.is_in(names, pa.array(wanted, pa.string())).to_numpy()
+        sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        groups = np.unique(np.searchsorted(ends, np.flatnonzero(held), side="right"))
+        read = [*dict.fromkeys((_SAMPLE, "draw", *columns))]
+        table = file.read_row_groups(groups.tolist(), columns=read) if len(groups) else None
+    found: dict[str, pa.RecordBatch] = {}
+    for name in wanted:
+        if table is not None:
+            chosen = (pc.field(_SAMPLE) == name) & (pc.field("draw") == 0)
+            rows = table.filter(chosen).select(list(columns)).combine_chunks()
+            if len(rows):
+                found[name] = rows.to_batches()[0]
+        if name not in found:
+            raise RecordsError(
+                f"{path}: has no sample {name}. Its column {_SAMPLE} holds ids such as {names[0]}."
+            )
+    return found
+
+
+def categories_of(run: Path, ids: Sequence[str]) -> dict[str, str]:
+    """Classes of some samples; a sample that the run does not have is left out."""
+    chosen = pc.field(_SAMPLE).isin(list(ids)) & (pc.field("audio_condition") == POSITIVE)
+    table = pq.read_table(run / RECORDS_FILE, columns=[_SAMPLE, "category"], filters=chosen)
+    return {row[_SAMPLE]: row["category"] for row in table.to_pylist()}
+
+
+def samples_by_size(run: Path, shares: Sequence[float]) -> list[str]:
+    """Samples at some shares of the way from the smallest ground truth to the largest."""
+    columns = [_SAMPLE, "audio_condition", "boxes"]
+    rows = pq.read_table(
+        run / RECORDS_FILE, columns=columns, filters=[("audio_condition", "=", POSITIVE)]
+    ).to_pandas()
+    # int(): the product of two int16 sides overflows
+    areas = [sum(int(b[2] - b[0]) * int(b[3] - b[1]) for b in boxes) for boxes in rows["boxes"]]
+    order = np.argsort(areas, kind="stable")
+    places = dict.fromkeys(min(int(share * len(order)), len(order) - 1) for share in shares)
+    return [str(rows[_SAMPLE].iloc[int(order[place])]) for place in places]
+
+
+def thin_records(run: Path, folder: Path, *, samples: int) -> int:
+    """Write the first draws of a part of a run's samples, evenly spread, as records of their own.
+
+    What needs the maps themselves, as threshold curves do, takes a fraction of the time on them.
+    All samples of a picture stay together, so that there may be a few more than were asked for.
+
+    Args:
+        run: folder of the run.
+        folder: where `records.parquet` is written.
+        samples: about how many; all where the run has no more.
+
+    Returns:
+        The number of samples kept.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    path = run / RECORDS_FILE
+    provenance = read_provenance(path)
+    with pq.ParquetFile(path) as file:
+        facts = file.read(["image_group", "audio_condition", "draw"])
+        first = facts.column("draw").to_numpy() == 0
+        positive = first & pc.equal(facts.column("audio_condition"), POSITIVE).to_numpy()
+        keep = first & _spread(facts.column("image_group").combine_chunks(), positive, samples)
+        start = 0
+        with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+            for batch in file.iter_batches(_ROWS_READ):
+                rows = batch.filter(pa.array(keep[start : start + len(batch)]))
+                start += len(batch)
+                if len(rows):
+                    writer.write(pa.Table.from_batches([rows]))
+    return int((keep & positive).sum())
+
+
+def _spread(
+    groups: pa.Array, positive: npt.NDArray[np.bool_], samples: int
+) -> npt.NDArray[np.bool_]:
+    """Which rows belong to the chosen pictures."""
+    codes = groups.dictionary_encode().indices.to_numpy()
+    pictures = int(codes.max()) + 1
+    share = min(1.0, samples / max(int(positive.sum()), 1))
+    count = max(1, round(share * pictures))
+    chosen = np.zeros(pictures, bool)
+    chosen[np.linspace(0, pictures - 1, count).round().astype(int)] = True
+    return np.asarray(chosen[codes])

@@ -1,0 +1,114 @@
+"""One image under every audio condition: its maps, its objects, and what is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vssl.images import read_image
+from vssl.records.files import RECORDS_FILE
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
+from vssl.records.rows import categories_of, records_of
+from vssl.records.store import read_provenance
+from vssl.types import EVALUATION_SIZE, Box
+
+_COLUMNS = ("audio_source_id", "image_path", "category", "boxes", *MAP_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A sample of a run, first draw of every audio condition.
+
+    Attributes:
+        sample_id: its name.
+        image_path: where its image was.
+        category: its class.
+        boxes: ground truth in pixels of 224.
+        conditions: the K audio conditions, in the order of the run.
+        heard: whose sound is heard, by audio condition: a class, or None for a made waveform.
+        sources: the samples that the sounds are of, by audio condition.
+        maps: `[K, 224, 224]` localization maps by map variant.
+        extremes: `[K, 2]` least and largest value by map variant: of the native similarity map
+            where the model's map is not processed further, else of the localization map.
+    """
+
+    sample_id: str
+    image_path: Path
+    category: str
+    boxes: tuple[Box, ...]
+    conditions: tuple[str, ...]
+    heard: Mapping[str, str | None]
+    sources: Mapping[str, str | None]
+    maps: Mapping[str, torch.Tensor]
+    extremes: Mapping[str, torch.Tensor]
+
+    def label(self, condition: str) -> str:
+        """The audio condition, and in a second line the class that is heard in it."""
+        heard = self.heard[condition]
+        return condition if heard is None else f"{condition}\n({heard})"
+
+
+def read_scenes(
+    run: Path, ids: Sequence[str], *, variants: Sequence[str] = (AUDIO_VISUAL,)
+) -> list[Scene]:
+    """Read some samples of a run.
+
+    Args:
+        run: folder of the run.
+        ids: names of the samples.
+        variants: map variants wanted, as far as the run has them.
+
+    Raises:
+        RecordsError: when the records cannot be read, or lack a sample.
+    """
+    localization = Localization.of(read_provenance(run / RECORDS_FILE))
+    wanted = [name for name in variants if name in localization.variants]
+    found = records_of(run, ids, _COLUMNS)
+    sources = {name: rows.column("audio_source_id").to_pylist() for name, rows in found.items()}
+    classes = categories_of(run, [s for each in sources.values() for s in each if s is not None])
+    scenes = []
+    for name in ids:
+        rows = found[name]
+        conditions = rows.column("audio_condition").to_pylist()
+        maps = localization.maps(rows, wanted)
+        reached = dict(maps)
+        if localization.transform == "none":
+            reached[AUDIO_VISUAL] = torch.from_numpy(native_maps(rows))
+        scenes.append(
+            Scene(
+                sample_id=name,
+                image_path=Path(rows.column("image_path")[0].as_py()),
+                category=rows.column("category")[0].as_py(),
+                boxes=tuple(tuple(box) for box in rows.column("boxes")[0].as_py()),
+                conditions=tuple(conditions),
+                heard={
+                    condition: None if source is None else classes.get(source, source)
+                    for condition, source in zip(conditions, sources[name], strict=True)
+                },
+                sources=dict(zip(conditions, sources[name], strict=True)),
+                maps={variant: maps[variant] for variant in wanted},
+                extremes={variant: _extremes(reached[variant]) for variant in wanted},
+            )
+        )
+    return scenes
+
+
+def evaluation_image(path: Path) -> torch.Tensor:
+    """An image at the evaluation size, `[224, 224, 3]` in [0, 1].
+
+    Raises:
+        ImageFileError: when it is no longer at hand.
+    """
+    size = (EVALUATION_SIZE, EVALUATION_SIZE)
+    shrunk = torch.nn.functional.interpolate(
+        read_image(path)[None], size=size, mode="bilinear", antialias=True
+    )
+    return shrunk[0].permute(1, 2, 0).clamp(0, 1)
+
+
+def _extremes(maps: torch.Tensor) -> torch.Tensor:
+    flat = maps.flatten(1)
+    return torch.stack([flat.amin(dim=1), flat.amax(dim=1)], dim=1)
