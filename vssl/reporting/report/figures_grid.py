@@ -1,0 +1,207 @@
+"""The qualitative grid: one image under every audio condition, one column per run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib import patheffects
+from matplotlib.figure import Figure as Canvas
+
+from vssl.maps import binarize, stretch
+from vssl.reporting.figures import draw_boxes, overlaid
+from vssl.reporting.report.figures_style import GREY, PAGE
+from vssl.reporting.scenes import Scene
+from vssl.reporting.tables import MISSING
+from vssl.types import EVALUATION_SIZE, Box
+
+Rendering = Literal["old", "new"]
+RENDERINGS: tuple[Rendering, ...] = ("old", "new")
+"""The paper's two: each map min-max scaled, and what lies above the universal threshold only."""
+
+_WIDEST, _NARROWEST = 8, 6  # columns that the width of a page is divided by
+_LEFT, _BELOW, _GAP = 0.5, 0.13, 0.05  # inches around the maps
+_DARKEST = 0.35  # where the colours of the new rendering start: black would hide the image
+_PAPER = 0.82  # grey level that stands in for an image that is not at hand
+
+
+@dataclass(frozen=True)
+class GridColumn:
+    """A run's column of a grid.
+
+    Attributes:
+        label: the run.
+        scene: its maps of the sample.
+        threshold: universal threshold; None where the run has none.
+    """
+
+    label: str
+    scene: Scene
+    threshold: float | None
+
+
+def draw_grid(
+    columns: Sequence[GridColumn],
+    image: torch.Tensor | None,
+    *,
+    variant: str,
+    rendering: Rendering,
+) -> Canvas:
+    """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line.
+
+    Below each map stand its least and largest value.
+
+    Args:
+        columns: the runs, all with this sample.
+        image: `[224, 224, 3]` in [0, 1]; None draws the maps on grey.
+        variant: map variant.
+        rendering: `old`: every map is stretched to [0, 1] by its own extremes (a constant map is
+            drawn as 0). `new`: what does not lie above the column's threshold is not drawn; colours
+            run from the threshold to the largest value in the column.
+    """
+    conditions = list(dict.fromkeys(name for column in columns for name in column.scene.conditions))
+    blocks = [columns[n : n + _WIDEST] for n in range(0, len(columns), _WIDEST)]
+    side = (PAGE - _LEFT) / max(_NARROWEST, *(len(block) for block in blocks))
+    titles = [textwrap.wrap(column.label, round(15 * side)) for column in columns]
+    above = 0.13 + 0.11 * max(len(lines) for lines in titles)
+    line, block_height = side + _BELOW, above + (side + _BELOW) * len(conditions)
+    width, height = _LEFT + side * len(blocks[0]), block_height * len(blocks) + 0.03
+    canvas = Canvas(figsize=(width, height))
+    axes = canvas.add_axes((0, 0, 1, 1))  # one for all cells: in inches from the upper left
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    for number, block in enumerate(blocks):
+        top = number * block_height + above
+        for row, condition in enumerate(conditions):
+            middle = top + row * line + side / 2
+            text = _label(columns, condition)
+            axes.text(_LEFT / 2, middle, text, rotation=90, ha="center", va="center", fontsize=6.5)
+        for place, column in enumerate(block):
+            left = _LEFT + place * side
+            title = "\n".join(titles[number * _WIDEST + place])
+            axes.text(left + side / 2, top - 0.05, title, ha="center", va="bottom", fontsize=6.5)
+            for row, condition in enumerate(conditions):
+                cell = _Cell(axes, left + _GAP / 2, top + row * line, side - _GAP)
+                if condition in column.scene.conditions:
+                    _draw_cell(cell, column, condition, image, variant, rendering)
+                else:
+                    cell.say(f"no {condition}")
+    return canvas
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A square of the grid, in inches."""
+
+    axes: Any
+    left: float
+    top: float
+    side: float
+
+    def show(self, pixels: npt.NDArray[np.floating[Any]]) -> None:
+        extent = (self.left, self.left + self.side, self.top + self.side, self.top)
+        eight_bits = (255 * pixels).round().astype(np.uint8)  # a figure holds all its images
+        self.axes.imshow(eight_bits, extent=extent, aspect="auto")
+
+    def caption(self, text: str) -> None:
+        middle, below = self.left + self.side / 2, self.top + self.side + 0.02
+        self.axes.text(middle, below, text, ha="center", va="top", fontsize=5.6)
+
+    def say(self, text: str) -> None:
+        middle = self.left + self.side / 2, self.top + self.side / 2
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+        self.axes.text(
+            *middle, "\n".join(textwrap.wrap(text, 12)), ha="center", va="center", fontsize=5.6,
+            color=GREY, style="italic", bbox=box,
+        )  # fmt: skip
+
+    def places(self) -> tuple[Any, Any]:
+        """Horizontal and vertical places of the pixels' centres."""
+        steps = (np.arange(EVALUATION_SIZE) + 0.5) / EVALUATION_SIZE * self.side
+        return self.left + steps, self.top + steps
+
+    def boxes(self, boxes: Sequence[Box]) -> None:
+        scale = self.side / EVALUATION_SIZE
+        origin = np.array([self.left, self.top] * 2)
+        placed = [tuple((origin + scale * np.array(box)).tolist()) for box in boxes]
+        draw_boxes(self.axes, placed, width=0.9)
+
+
+def _label(columns: Sequence[GridColumn], condition: str) -> str:
+    """Name of a row: the condition and what is heard in the first run that has it."""
+    first = next(c.scene for c in columns if condition in c.scene.conditions)
+    lines = first.label(condition).split("\n")
+    return "\n".join([lines[0], *(part for each in lines[1:] for part in textwrap.wrap(each, 15))])
+
+
+def _draw_cell(
+    cell: _Cell,
+    column: GridColumn,
+    condition: str,
+    image: torch.Tensor | None,
+    variant: str,
+    rendering: Rendering,
+) -> None:
+    scene = column.scene
+    place = scene.conditions.index(condition)
+    maps = scene.maps[variant]
+    background = _grey() if image is None else image
+    if not torch.isfinite(maps[place]).all():
+        cell.show(background.numpy())
+        cell.say("map holds NaN")
+        cell.caption(MISSING)
+        return
+    if rendering == "old":
+        cell.show(overlaid(background, stretch(maps[place : place + 1])[0]))
+    elif column.threshold is None:
+        cell.show(background.numpy())
+        cell.say("no threshold")
+    else:
+        cell.show(cut(background, maps, place, column.threshold))
+        _outline(cell, maps[place], column.threshold)
+    cell.boxes(scene.boxes)
+    cell.caption(extremes_text(*scene.extremes[variant][place].tolist()))
+
+
+def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -> Any:
+    """A map over an image, nothing drawn where it is not above the threshold.
+
+    Args:
+        image: `[H, W, 3]` in [0, 1].
+        maps: `[K, H, W]` maps that share one scale.
+        place: which of them is drawn.
+        threshold: colours start there, and end at the largest finite value of all maps.
+
+    Returns:
+        `[H, W, 3]` in [0, 1].
+    """
+    top = float(maps[torch.isfinite(maps)].max())
+    span = max(top - threshold, 1e-12)
+    relative = _DARKEST + (1 - _DARKEST) * ((maps[place] - threshold) / span).clamp(0, 1)
+    marked = binarize(maps[place : place + 1], threshold)[0].numpy()[..., None]
+    return np.where(marked, overlaid(image, relative), image.numpy())
+
+
+def extremes_text(least: float, largest: float) -> str:
+    """Least and largest value of a map as it stands below it."""
+    digits = 3 if 0 < max(abs(least), abs(largest)) < 0.095 else 2
+    return f"{least:.{digits}f} to {largest:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _outline(cell: _Cell, localization: torch.Tensor, threshold: float) -> None:
+    if float(localization.min()) < threshold < float(localization.max()):
+        lines = cell.axes.contour(
+            *cell.places(), localization.numpy(), levels=[threshold], colors="white",
+            linewidths=0.6,
+        )  # fmt: skip
+        lines.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
+
+
+def _grey() -> torch.Tensor:
+    return torch.full((EVALUATION_SIZE, EVALUATION_SIZE, 3), _PAPER)

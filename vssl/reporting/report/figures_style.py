@@ -1,0 +1,236 @@
+"""How the report's figures look, and how they are written: the same file for the same data."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
+
+from vssl.records.files import partial_path
+from vssl.records.numbers import ALL_NEGATIVES
+from vssl.types import POSITIVE
+
+PAGE = 7.0
+"""Width of a page in inches; four panels stand side by side, two in a column of 3.4."""
+
+PNG_DPI = 200
+_JPEG_QUALITY = 90
+_EMBEDDED = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+
+GREY = "#555555"
+
+
+class Look(NamedTuple):
+    """How one kind of line or area is drawn; no two differ in colour alone.
+
+    Attributes:
+        colour: of Okabe and Ito's palette, which the colour-blind can tell apart.
+        dashes: line style.
+        hatch: of areas.
+    """
+
+    colour: str
+    dashes: str | tuple[int, tuple[float, ...]]
+    hatch: str
+
+
+_LOOKS = {
+    POSITIVE: Look("#009e73", "solid", ""),
+    "silence": Look("#0072b2", (0, (5, 1.5)), "////"),
+    "noise": Look("#e69f00", (0, (1.2, 1.2)), "||||"),
+    "offscreen": Look("#cc79a7", (0, (5, 1.5, 1.2, 1.5)), "\\\\\\\\"),
+    ALL_NEGATIVES: Look("#000000", (0, (8, 1.5, 1.2, 1.5, 1.2, 1.5)), ""),
+}
+_OTHERS = (
+    Look("#56b4e9", (0, (3, 1)), "xx"),
+    Look("#d55e00", (0, (2, 2)), "----"),
+    Look("#f0e442", (0, (4, 1, 1, 1)), "++"),
+)
+_POLICIES = {
+    "universal_q3": ("q3", "solid"),
+    "universal_max": ("max", (0, (5, 1.5))),
+    "universal_max10": ("max10", (0, (1.2, 1.2))),
+}
+
+_SETTINGS: Any = {
+    "font.size": 7.0,
+    "font.family": "sans-serif",
+    "axes.titlesize": 8.0,
+    "axes.labelsize": 7.0,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 7.0,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "svg.fonttype": "none",  # text stays text: found, read aloud, selected
+    "svg.hashsalt": "vssl",
+}
+
+
+def look_of(condition: str, conditions: Sequence[str]) -> Look:
+    """How an audio condition is drawn; those that are not the paper's in order of the run."""
+    if condition in _LOOKS:
+        return _LOOKS[condition]
+    others = [name for name in conditions if name not in _LOOKS]
+    return _OTHERS[others.index(condition) % len(_OTHERS)]
+
+
+def policy_look(policy: str) -> tuple[str, Any]:
+    """Short name and line style of a threshold policy."""
+    return _POLICIES.get(policy, (policy, (0, (3, 1, 1, 1))))
+
+
+def universal_policies() -> tuple[str, ...]:
+    """The universal threshold policies, in the order in which they are drawn."""
+    return ("universal_max", "universal_max10", "universal_q3")
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the report's style."""
+    with mpl.rc_context(_SETTINGS):
+        yield
+
+
+@dataclass(frozen=True)
+class Facets:
+    """A figure with one panel for each run.
+
+    Attributes:
+        canvas: the figure.
+        axes: its panels, in order.
+    """
+
+    canvas: Canvas
+    axes: tuple[Any, ...]
+
+    def label(self, below: str, beside: str) -> None:
+        """Name the axes, below each column of panels and left of each line.
+
+        What stands at the ticks on the left is the same for a line and given once.
+        """
+        columns = {axes.get_subplotspec().colspan.start: axes for axes in self.axes}
+        for axes in columns.values():
+            axes.set_xlabel(below)
+        for axes in self.axes:
+            first = axes.get_subplotspec().is_first_col()
+            axes.tick_params(labelleft=first)
+            if first:
+                axes.set_ylabel(beside)
+
+
+def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> Facets:
+    """An empty figure with one titled panel for each run, at most four side by side.
+
+    Args:
+        titles: names of the panels.
+        height: of a line of panels, in inches.
+        share_y: whether all panels have one vertical axis.
+    """
+    lines = -(-len(titles) // 4)
+    columns = -(-len(titles) // lines)
+    width = max(3.4, PAGE * columns / 4)
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
+    canvas = Canvas(figsize=(width, height * lines + 0.45), layout=layout)
+    grid = canvas.subplots(lines, columns, squeeze=False, sharey=share_y)
+    for axes in grid.flat[len(titles) :]:
+        axes.remove()
+    panels = tuple(grid.flat[: len(titles)])
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title("\n".join(textwrap.wrap(title, 24)))
+    return Facets(canvas, panels)
+
+
+def say_gap(axes: Any, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    axes.text(
+        0.5, 0.5, "\n".join(textwrap.wrap(text, 24)), transform=axes.transAxes,
+        ha="center", va="center", color=GREY, style="italic",
+    )  # fmt: skip
+
+
+def write(
+    canvas: Canvas, output: Path, name: str, *, title: str, alt: str, photographs: bool = False
+) -> tuple[Path, Path]:
+    """Write a figure as SVG and PNG, each whole or not at all.
+
+    The same data give the same files: no date, no random names.
+
+    Args:
+        canvas: the figure.
+        output: folder; made if it does not exist.
+        name: of the files, without ending.
+        title: kept inside the SVG.
+        alt: what the figure shows, in words; kept inside both.
+        photographs: whether images inside the SVG become JPEG, a sixth of the size.
+
+    Returns:
+        The SVG and the PNG.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    described = {"Title": title, "Description": alt}
+    kinds: dict[str, tuple[Any, Any]] = {
+        "svg": ({**described, "Date": None}, {}),
+        # photographs gain little from more
+        "png": (described, {"pil_kwargs": {"compress_level": 3}}),
+    }
+    if canvas.get_layout_engine() is not None:  # laid out once, not for each file
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")
+    paths = []
+    for ending, (metadata, options) in kinds.items():
+        path = output / f"{name}.{ending}"
+        partial = partial_path(path)
+        try:
+            canvas.savefig(partial, format=ending, dpi=PNG_DPI, metadata=metadata, **options)
+            if ending == "svg" and photographs:
+                partial.write_text(_with_jpeg(partial.read_text("utf-8")), "utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        paths.append(path)
+    return paths[0], paths[1]
+
+
+def _with_jpeg(text: str) -> str:
+    """An SVG whose embedded PNG images, on white, are JPEG images."""
+
+    def replaced(found: re.Match[str]) -> str:
+        image = Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        paper.alpha_composite(image)
+        data = io.BytesIO()
+        # colours at full resolution: they are the maps
+        paper.convert("RGB").save(data, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+
+    return _EMBEDDED.sub(replaced, text)
+
+
+def padded(low: float, high: float, share: float = 0.04) -> tuple[float, float]:
+    """Limits of an axis a little wider than what is on it, also where that is one point."""
+    if not np.isfinite([low, high]).all():
+        return 0.0, 1.0
+    same = high - low <= 1e-9 * max(abs(low), abs(high))
+    margin = 0.1 * max(1.0, abs(high)) if same else share * (high - low)
+    return low - margin, high + margin
