@@ -1,0 +1,513 @@
+"use strict";
+// The report's page: sortable tables, the records behind a number, and the gallery of maps.
+(() => {
+  const { f32, extremes, localize, groundTruth, measure } = vsslMaps;
+
+  // -- Pixels: a map over its image --------------------------------------------------------------
+
+  const STOPS = [
+    [0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85],
+    [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 164],
+  ]; // of matplotlib's inferno, which the figures use
+  const COLOURS = Array.from({ length: 256 }, (_, k) => {
+    const place = (k / 255) * (STOPS.length - 1), first = Math.min(Math.floor(place), STOPS.length - 2);
+    return STOPS[first].map((c, n) => c + (place - first) * (STOPS[first + 1][n] - c));
+  });
+
+  /** Draw a map over image pixels (RGBA) in one of the renderings, in place. */
+  function paint(pixels, map, { rendering, threshold, size, low, high }) {
+    const level = threshold === null ? Infinity : f32(threshold);
+    const bottom = rendering === "new" ? level : low;
+    for (let p = 0; p < map.length; p++) {
+      const k = 4 * p;
+      if (rendering === "new" && !(map[p] > level)) {
+        const grey = 0.55 * (0.3 * pixels[k] + 0.59 * pixels[k + 1] + 0.11 * pixels[k + 2]);
+        pixels[k] = pixels[k + 1] = pixels[k + 2] = grey;
+      } else if (rendering !== "outline") {
+        let relative = high > bottom ? Math.min(Math.max((map[p] - bottom) / (high - bottom), 0), 1) : 0;
+        if (rendering === "new") relative = 0.4 + 0.6 * relative;
+        const colour = COLOURS[Math.round(255 * relative) || 0], weight = 0.25 + 0.5 * relative;
+        for (let c = 0; c < 3; c++) pixels[k + c] += weight * (colour[c] - pixels[k + c]);
+      }
+    }
+    if (rendering !== "new") outline(pixels, map, level, size);
+  }
+
+  /** A white line around what is marked, with a dark one beside it that shows on bright images. */
+  function outline(pixels, map, level, size) {
+    const inside = (x, y) => x >= 0 && y >= 0 && x < size && y < size && map[y * size + x] > level;
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        const own = inside(x, y);
+        let distance = 0;
+        for (let d = 1; d <= 3 && !distance; d++) {
+          if ([[d, 0], [-d, 0], [0, d], [0, -d]].some(([i, j]) => inside(x + i, y + j) !== own)) distance = d;
+        }
+        const k = 4 * (y * size + x);
+        if (own && distance) pixels.fill(255, k, k + 3);
+        else if (!own && distance && distance < 3) pixels.fill(0, k, k + 3);
+      }
+    }
+  }
+
+  function drawBoxes(context, boxes) {
+    for (const [colour, width] of [["#000", 5], ["#00e5ff", 2.5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      for (const [x0, y0, x1, y1] of boxes) context.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    }
+  }
+
+  // -- Elements ----------------------------------------------------------------------------------
+
+  const at = (id) => document.getElementById(id);
+
+  /** An element with properties (`data-` and `aria-` ones as attributes) and children. */
+  function make(tag, properties = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (/^(data|aria)-|^(role|scope|for)$/.test(name)) element.setAttribute(name, value);
+      else element[name] = value;
+    }
+    element.append(...children.filter((child) => child !== null));
+    return element;
+  }
+
+  const percent = (value) => (Number.isFinite(value) ? `${(100 * value).toFixed(1)} %` : "n/a");
+  const short = (value) => (Number.isFinite(value) ? value.toFixed(Math.abs(value) < 10 ? 3 : 1) : "n/a");
+
+  // -- Tables ------------------------------------------------------------------------------------
+
+  function sortBy(header) {
+    const table = header.closest("table"), place = [...header.parentNode.children].indexOf(header);
+    const before = header.getAttribute("aria-sort");
+    const first = header.dataset.first || "ascending";
+    const other = first === "ascending" ? "descending" : "ascending";
+    const order = before === first ? other : first;
+    for (const each of table.tHead.querySelectorAll("[aria-sort]")) each.setAttribute("aria-sort", "none");
+    header.setAttribute("aria-sort", order);
+    const sign = order === "ascending" ? 1 : -1;
+    for (const body of table.tBodies) {
+      const rows = [...body.rows].map((row) => ({ row, key: row.cells[place]?.dataset.value ?? "" }));
+      rows.sort((a, b) => {
+        if (!a.key || !b.key) return !a.key - !b.key; // gaps stay last
+        if (place === 0) return sign * a.key.localeCompare(b.key);
+        return sign * (Number(a.key) - Number(b.key));
+      });
+      body.append(...rows.map(({ row }) => row));
+    }
+  }
+
+  function showRecord(link) {
+    const r = JSON.parse(link.dataset.record);
+    const conditions = r.condition === "all" || !r.condition ? null : r.condition.split("-");
+    const heard = conditions ? `audio_condition in ${JSON.stringify(conditions)} and ` : "";
+    const same = `threshold_policy == "${r.policy}" and map_variant == "${r.variant}"`;
+    at("record-title").textContent = `${r.name}, ${r.header}: ${link.textContent.trim()}`;
+    const facts = [
+      ["metric", r.metric], ["audio condition", r.condition], ["threshold policy", r.policy],
+      ["map variant", r.variant], ["threshold", r.threshold === null ? "none for all maps" : r.threshold],
+      ["threshold from", r.source || "–"], ["samples", r.n], ["draws", r.draws],
+      ["spread over draws", r.std], ["undefined rows", r.undefined],
+      ["published, difference", r.published],
+    ].filter(([, value]) => value !== null && value !== undefined && value !== "");
+    at("record-facts").replaceChildren(
+      ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))),
+    );
+    const folder = r.folder.split("/").map(encodeURIComponent).join("/");
+    at("record-files").replaceChildren(...["summary", "scores", "records"].map((name) =>
+      make("li", {}, make("a", { href: `${folder}/${name}.parquet` }, `${r.folder}/${name}.parquet`))));
+    at("record-query").textContent = [
+      "# run in the folder of this page",
+      "import pandas as pd",
+      `run = ${JSON.stringify(r.folder)}`,
+      'summary = pd.read_parquet(f"{run}/summary.parquet")',
+      `summary.query('metric == "${r.metric}" and condition == "${r.condition}" and ${same}')`,
+      'scores = pd.read_parquet(f"{run}/scores.parquet")  # the rows it is made of',
+      `scores.query('${heard}${same}')`,
+    ].join("\n");
+    at("record").showModal();
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("th[aria-sort] button");
+    if (button) sortBy(button.closest("th"));
+    const link = event.target.closest("a[data-record]");
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      showRecord(link);
+    }
+  });
+  for (const [id, name] of [["show-intervals", "with-intervals"], ["show-published", "with-published"]]) {
+    at(id).addEventListener("change", ({ target }) => document.body.classList.toggle(name, target.checked));
+  }
+  at("record-close").addEventListener("click", () => at("record").close());
+
+  // -- Gallery: what is chosen -------------------------------------------------------------------
+
+  let shown = null; // the data of the chosen test set
+  let cards = [];
+  let levels = []; // for each model and map variant: { value, policy }
+  const visible = new Set();
+  const settings = { rendering: "new", variant: "av", boxes: true, hidden: new Set() };
+
+  const variantOf = (model) => (model.variants.includes(settings.variant) ? settings.variant : "av");
+  const levelOf = (k) => levels[k][variantOf(shown.models[k])];
+
+  /** Lowest value, own threshold (or the middle) and highest value of a model's slider. */
+  function scaleOf(model, variant) {
+    let [low, high] = model.extremes[variant];
+    const own = model.thresholds[variant][shown.policy] ?? (low + high) / 2;
+    return { low: Math.min(low, own), own, high: Math.max(high, own) };
+  }
+
+  function setPolicy(policy, only = null) {
+    shown.models.forEach((model, k) => {
+      if (only !== null && k !== only) return;
+      for (const variant of model.variants) {
+        levels[k][variant] = { value: model.thresholds[variant][policy] ?? null, policy };
+      }
+    });
+  }
+
+  /** -100 is the lowest value of a model's maps, 0 its own threshold, 100 the highest value. */
+  function setPosition(position) {
+    shown.models.forEach((model, k) => {
+      for (const variant of model.variants) {
+        const { low, own, high } = scaleOf(model, variant);
+        const value = own + (position / 100) * (position < 0 ? own - low : high - own);
+        levels[k][variant] = { value, policy: null };
+      }
+    });
+  }
+
+  /** Where on that scale a model's threshold is. */
+  function positionOf(k) {
+    const { low, own, high } = scaleOf(shown.models[k], variantOf(shown.models[k]));
+    const above = (levelOf(k).value ?? own) - own, side = above < 0 ? own - low : high - own;
+    return side > 0 ? Math.min(Math.max(100 * above / side, -100), 100) : 0;
+  }
+
+  const scope = () => (at("scope").value === "all" ? null : Number(at("scope").value));
+
+  function fromSlider() {
+    const slider = at("threshold"), k = scope();
+    if (k === null) {
+      if (Number(slider.value) === 0) setPolicy(shown.policy); // exactly, not by way of a sum
+      else setPosition(Number(slider.value));
+    } else {
+      levels[k][variantOf(shown.models[k])] = { value: Number(slider.value), policy: null };
+    }
+    update();
+  }
+
+  /** Bring the slider to the scale it is on, and to what is set. */
+  function placeSlider() {
+    const slider = at("threshold"), k = scope();
+    if (k === null) {
+      Object.assign(slider, { min: -100, max: 100, step: 1 });
+      const positions = levels.map((_, n) => positionOf(n)); // of a policy they differ: their mean
+      slider.value = positions.reduce((sum, position) => sum + position, 0) / (positions.length || 1);
+    } else {
+      const model = shown.models[k], { low, high } = scaleOf(model, variantOf(model));
+      Object.assign(slider, { min: low, max: high, step: (high - low) / 200 || 1 });
+      slider.value = levelOf(k).value ?? high;
+    }
+  }
+
+  let announcing = 0;
+
+  function update() {
+    const k = scope(), slider = at("threshold"), all = levels.map((_, n) => levelOf(n));
+    const policies = new Set(all.map((level) => level.policy));
+    const policy = k === null ? (policies.size === 1 ? all[0].policy : null) : levelOf(k).policy;
+    const position = k === null
+      ? `${slider.value > 0 ? "+" : ""}${slider.value} %`.replace("-", "−")
+      : short(levelOf(k).value);
+    const name = policy ?? position;
+    slider.setAttribute("aria-valuetext", name);
+    at("threshold-text").textContent = name;
+    for (const button of at("presets").children) {
+      button.setAttribute("aria-pressed", String(button.dataset.policy === policy));
+    }
+    const values = shown.models
+      .map((model, n) => (settings.hidden.has(n) ? null : `${model.label} ${levelText(n)}`))
+      .filter((text) => text !== null);
+    clearTimeout(announcing); // a screen reader hears where the slider stops, not each step
+    announcing = setTimeout(() => { at("levels").textContent = `Marked is what lies above: ${values.join(" · ")}`; }, 250);
+    at("scope-help").textContent = k === null
+      ? `0 is each model's own threshold (${shown.policy}); −100 % the lowest value of its maps on this page, +100 % the highest.`
+      : `In units of the maps of ${shown.models[k].label}; the other models keep their thresholds.`;
+    redraw();
+  }
+
+  const levelText = (k) => (levelOf(k).value === null ? "has no such threshold" : short(levelOf(k).value));
+
+  let drawing = 0;
+
+  function redraw() {
+    if (!drawing) {
+      drawing = requestAnimationFrame(() => {
+        drawing = 0;
+        for (const card of visible) card.draw();
+      });
+    }
+  }
+
+  // -- Gallery: cards ----------------------------------------------------------------------------
+
+  async function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Float32Array(await new Response(stream).arrayBuffer());
+  }
+
+  /** A button that plays a clip, or stops it; narrower than a browser's own controls. */
+  function player(clip, name) {
+    const audio = make("audio", { preload: "none", src: clip });
+    const button = make("button", { type: "button", className: "play", "aria-label": `Play the ${name}` }, "▶ play", audio);
+    const say = (playing) => {
+      button.firstChild.data = playing ? "■ stop" : "▶ play";
+      button.setAttribute("aria-label", `${playing ? "Stop" : "Play"} the ${name}`);
+    };
+    button.addEventListener("click", () => {
+      if (!audio.paused) {
+        audio.pause();
+        return;
+      }
+      for (const other of document.querySelectorAll("audio")) other.pause();
+      audio.currentTime = 0;
+      audio.play();
+    });
+    audio.addEventListener("play", () => say(true));
+    for (const kind of ["pause", "ended"]) audio.addEventListener(kind, () => say(false));
+    return button;
+  }
+
+  class Card {
+    constructor(sample) {
+      const { models, conditions, size } = shown;
+      this.data = shown;
+      this.sample = sample;
+      this.truth = groundTruth(sample.boxes, sample.weights, size);
+      this.picture = make("canvas", { width: size, height: size, className: "picture", role: "img",
+        "aria-label": sample.image ? `${sample.id} with its ground-truth boxes` : "the image is not at hand" });
+      this.heads = models.map((model, k) =>
+        make("th", { scope: "col", "data-model": k }, model.label, make("span", { className: "level" })));
+      this.cells = [];
+      const rows = conditions.map((condition) => {
+        const cells = models.map((model, k) => {
+          if (!model.conditions.includes(condition)) return make("td", { "data-model": k }, "not evaluated");
+          const canvas = make("canvas", { width: size, height: size, role: "img" });
+          const numbers = make("p", { className: "numbers" });
+          this.cells.push({ model, k, condition, canvas, numbers });
+          return make("td", { "data-model": k, "data-condition": condition }, canvas, numbers);
+        });
+        return make("tr", {}, make("th", { scope: "row" }, condition, ...this.sounds(condition)), ...cells);
+      });
+      const title = make("h4", { id: `card-${sample.id}` }, sample.id);
+      const quarter = at("size").options[sample.quarter + 1].textContent;
+      this.element = make("article", { className: "card", "data-sample": sample.id,
+        "aria-labelledby": title.id },
+        make("div", { className: "about" }, this.picture, make("div", {}, title,
+          make("p", {}, `own sound: ${sample.category}`),
+          make("p", {}, `object: ${percent(sample.area)} of the image (${quarter})`),
+          make("p", { className: "why" }, sample.why))),
+        make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": `maps of ${sample.id}` },
+          make("table", { className: "maps" },
+            make("thead", {}, make("tr", {}, make("td"), ...this.heads)), make("tbody", {}, ...rows))));
+      this.element.card = this;
+    }
+
+    /** Whose sound it is, and a player where its clip is in the page. */
+    sounds(condition) {
+      return this.sample.heard.filter((each) => each.condition === condition).flatMap(({ id, runs }) => {
+        const known = shown.samples.find((other) => other.id === id);
+        const what = condition === "positive" ? this.sample.category : known?.category ?? id;
+        const label = make("span", { className: "heard" }, runs.length ? `${what} (${runs.join(", ")})` : what);
+        const clip = shown.clips[id];
+        return clip ? [label, player(clip, `${condition} sound of ${this.sample.id}: ${what}`)] : [label];
+      });
+    }
+
+    async load() {
+      const { models, size } = this.data;
+      const [image, ...packed] = await Promise.all([this.image(), ...this.sample.maps.map(unpack)]);
+      if (!visible.has(this)) return; // scrolled away meanwhile
+      const canvas = new OffscreenCanvas(size, size), context = canvas.getContext("2d");
+      context.fillStyle = "#808080";
+      context.fillRect(0, 0, size, size);
+      if (image) context.drawImage(image, 0, 0, size, size);
+      this.pixels = context.getImageData(0, 0, size, size);
+      this.native = packed.map((values, k) => {
+        const { height, width, conditions } = models[k], length = height * width;
+        const maps = Object.fromEntries(conditions.map((condition, n) =>
+          [condition, values.subarray(n * length, (n + 1) * length)]));
+        return { maps, object: values.subarray(conditions.length * length) };
+      });
+      this.large = new Map();
+      this.draw();
+    }
+
+    async image() {
+      if (!this.sample.image) return null;
+      const image = make("img", { src: this.sample.image });
+      await image.decode();
+      return image;
+    }
+
+    /** The localization map of a cell, kept while the card is in view. */
+    map({ model, k, condition }) {
+      const variant = variantOf(model), key = `${k} ${condition} ${variant}`;
+      if (!this.large.has(key)) {
+        const { maps, object } = this.native[k];
+        const map = localize(model, condition, maps[condition], object, variant, this.data.size);
+        const own = variant === "av" && model.transform === "none" ? maps[condition] : map;
+        this.large.set(key, { map, reach: extremes(own), drawn: extremes(map) });
+      }
+      return this.large.get(key);
+    }
+
+    draw() {
+      if (!this.pixels) return;
+      const { size } = this.data, boxes = settings.boxes ? this.sample.boxes : [];
+      const put = (canvas, pixels) => {
+        canvas.width = canvas.height = size;
+        const context = canvas.getContext("2d");
+        context.putImageData(new ImageData(pixels, size, size), 0, 0);
+        drawBoxes(context, boxes);
+      };
+      put(this.picture, this.pixels.data.slice());
+      this.heads.forEach((head, k) => { head.lastChild.textContent = `> ${levelText(k)}`; });
+      for (const cell of this.cells) {
+        if (settings.hidden.has(cell.k)) continue;
+        const { map, reach, drawn } = this.map(cell), { value } = levelOf(cell.k);
+        const pixels = this.pixels.data.slice();
+        const high = settings.rendering === "new" ? scaleOf(cell.model, variantOf(cell.model)).high : drawn[1];
+        paint(pixels, map, { rendering: settings.rendering, threshold: value, size, low: drawn[0], high });
+        put(cell.canvas, pixels);
+        const { pia, ciou } = value === null ? { pia: NaN, ciou: NaN } : measure(map, this.truth, value);
+        cell.numbers.replaceChildren(
+          "pIA ", make("data", { className: "pia", value: String(pia) }, percent(pia)), make("br"),
+          "cIoU ", make("data", { className: "ciou", value: String(ciou) }, percent(ciou)), make("br"),
+          make("span", { className: "reach" }, `${short(reach[0])} to ${short(reach[1])}`));
+        const marks = pia === 0 ? "marks nothing" : `marks ${percent(pia)} of the image`;
+        cell.canvas.setAttribute("aria-label", `${cell.model.label}, ${cell.condition}: ${marks}`);
+      }
+    }
+
+    /** Give back the memory of a card that is out of view. */
+    free() {
+      this.pixels = this.native = this.large = null;
+      for (const canvas of [this.picture, ...this.cells.map((cell) => cell.canvas)]) canvas.width = canvas.height = 0;
+    }
+  }
+
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target: { card }, isIntersecting } of entries) {
+      if (isIntersecting === visible.has(card)) continue;
+      if (isIntersecting) {
+        visible.add(card);
+        card.load();
+      } else {
+        visible.delete(card);
+        card.free();
+      }
+    }
+  }, { rootMargin: "200px" });
+
+  // -- Gallery: filters and order ----------------------------------------------------------------
+
+  /** The value that samples are sorted by, small first; what is unknown comes last. */
+  function sortKey(sample) {
+    const [kind, k, condition] = at("order").value.split("/");
+    if (kind === "area") return sample.area;
+    if (kind !== "worst") return 0; // as they were chosen
+    const score = sample.scores[k][variantOf(shown.models[k])]?.[condition];
+    const value = condition === "positive" ? score?.[0] : score?.[1];
+    return value === null || value === undefined ? Infinity : condition === "positive" ? value : -value;
+  }
+
+  function arrange() {
+    const wanted = cards
+      .filter(({ sample }) => (at("category").value === "" || sample.category === at("category").value)
+        && (at("size").value === "" || sample.quarter === Number(at("size").value)))
+      .map((card) => ({ card, key: sortKey(card.sample) }))
+      .sort((a, b) => (a.key === b.key ? 0 : a.key - b.key));
+    at("cards").replaceChildren(...wanted.map(({ card }) => card.element));
+    at("count").textContent = `${wanted.length} of ${cards.length} samples`;
+  }
+
+  function fillOptions(select, options) {
+    select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
+  }
+
+  function showGroup() {
+    shown = JSON.parse(at(`data-${at("group").value}`).textContent);
+    const { models, samples, conditions } = shown;
+    settings.hidden.clear();
+    levels = models.map(() => ({}));
+    setPolicy(shown.policy);
+    fillOptions(at("scope"), [["all", "all models, each on its own scale"],
+      ...models.map((model, k) => [String(k), `${model.label}, in units of its map`])]);
+    const policies = [...new Set(models.flatMap((m) => Object.values(m.thresholds).flatMap(Object.keys)))];
+    at("presets").replaceChildren(...policies.map((policy) =>
+      make("button", { type: "button", "data-policy": policy, "aria-pressed": "false" }, policy)));
+    fillOptions(at("category"), [["", "all classes"],
+      ...[...new Set(samples.map((s) => s.category))].sort().map((name) => [name, name])]);
+    at("order").replaceChildren(make("option", { value: "chosen" }, "as chosen"),
+      make("option", { value: "area" }, "small objects first"),
+      ...models.map((model, k) => make("optgroup", { label: `worst first: ${model.label} (${shown.policy})` },
+        ...conditions.filter((c) => model.conditions.includes(c)).map((c) =>
+          make("option", { value: `worst/${k}/${c}` },
+            c === "positive" ? `${model.label}: lowest cIoU` : `${model.label}: largest pIA, ${c}`)))));
+    const guided = models.some((model) => model.variants.includes("ogl"));
+    at("variant").querySelector("[value=ogl]").disabled = !guided;
+    if (!guided) at("variant").value = settings.variant = "av";
+    at("models").replaceChildren(...models.map((model, k) =>
+      make("label", {}, make("input", { type: "checkbox", checked: true, value: String(k) }), model.label)));
+    watcher.disconnect();
+    visible.clear();
+    cards = samples.map((sample) => new Card(sample));
+    for (const card of cards) watcher.observe(card.element);
+    at("size").value = "";
+    arrange();
+    placeSlider();
+    update();
+  }
+
+  function hideModels() {
+    settings.hidden = new Set([...at("models").querySelectorAll("input:not(:checked)")].map((i) => Number(i.value)));
+    for (const { element } of cards) {
+      for (const cell of element.querySelectorAll("[data-model]")) {
+        cell.hidden = settings.hidden.has(Number(cell.dataset.model));
+      }
+    }
+    update();
+  }
+
+  if (at("gallery-tools")) {
+    at("gallery-tools").hidden = false;
+    const on = (id, kind, work) => at(id).addEventListener(kind, work);
+    on("threshold", "input", fromSlider);
+    on("presets", "click", ({ target }) => {
+      if (!target.dataset.policy) return;
+      setPolicy(target.dataset.policy, scope());
+      placeSlider();
+      update();
+    });
+    on("scope", "change", () => { placeSlider(); update(); });
+    on("rendering", "change", ({ target }) => { settings.rendering = target.value; redraw(); });
+    on("variant", "change", ({ target }) => {
+      settings.variant = target.value;
+      arrange();
+      placeSlider();
+      update();
+    });
+    on("boxes", "change", ({ target }) => { settings.boxes = target.checked; redraw(); });
+    on("models", "change", hideModels);
+    for (const id of ["category", "size", "order"]) on(id, "change", arrange);
+    on("group", "change", showGroup);
+    showGroup();
+  }
+})();
