@@ -31,7 +31,15 @@ from vssl.records.localization import Localization
 from vssl.reporting.report.collection import Collection, ReportRun, collect
 from vssl.reporting.report.figures import Figure
 from vssl.reporting.report.gallery import choose, read_maps
-from vssl.reporting.report.media import CLIP_SECONDS, IMAGE_SIDE, Sounds, small_clip, small_image
+from vssl.reporting.report.media import (
+    CLIP_SECONDS,
+    IMAGE_SIDE,
+    Sounds,
+    figure_address,
+    figure_size,
+    small_clip,
+    small_image,
+)
 from vssl.reporting.report.page import write_page
 from vssl.reporting.report.write import write_tables
 
@@ -729,6 +737,21 @@ def test_images_are_small_and_clips_short(tmp_path: Path) -> None:
     assert spectrum.argmax() * rate / len(samples) == pytest.approx(440, abs=2)
     assert small_image(tmp_path / "none.png") is None
     assert small_clip(tmp_path / "none.wav") is None
+
+
+def test_large_figures_are_packed_small(tmp_path: Path) -> None:
+    svg, png = tmp_path / "figure.svg", tmp_path / "figure.png"
+    noise = np.random.default_rng(0).integers(0, 255, (400, 900, 3), np.uint8)
+    Image.fromarray(noise).save(png, dpi=(200, 200))
+    svg.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    media, content = decoded(figure_address(svg, png))
+    assert (media, content.read()) == ("image/svg+xml", svg.read_bytes())
+    width, height = figure_size(png)
+    assert width / height == pytest.approx(900 / 400, rel=0.01)
+    svg.write_text(svg.read_text() + " " * 5_000_000)
+    media, content = decoded(figure_address(svg, png))
+    assert media == "image/webp"
+    assert len(content.read()) < png.stat().st_size
 
 
 def test_sounds_are_found_beside_the_images(tmp_path: Path) -> None:

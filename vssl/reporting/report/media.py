@@ -1,4 +1,4 @@
-"""Images and sounds of a test set, small enough to stand inside a page."""
+"""Figures, images and sounds, small enough to stand inside a page."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ CLIP_SECONDS = 5.0
 """How much of a clip the page plays, from its start."""
 
 _JPEG_QUALITY = 78
+_LARGE_FIGURE = 150_000  # bytes
+_FIGURE_SIZE = (1_500, 3_000)
+_WEBP_QUALITY = 80
+_PAGE_DPI = 128  # figures are drawn for paper, a page has more room
 _AUDIO_FOLDERS = ("audio", "audio_wav")
 _AUDIO_SUFFIX = ".wav"
 _FULL_SCALE = 0.99  # encoders of sounds overshoot what they are given
@@ -60,6 +64,28 @@ def small_clip(path: Path) -> str | None:
     content = io.BytesIO()
     soundfile.write(content, samples, clip.rate, format=kind)
     return data_address(media, content.getvalue())
+
+
+def figure_address(svg: Path, png: Path) -> str:
+    """The data address of a figure: of its smaller file, or of a WebP where both are large."""
+    path = min((svg, png), key=lambda each: each.stat().st_size)
+    if path.stat().st_size <= _LARGE_FIGURE:
+        media = "image/svg+xml" if path == svg else "image/png"
+        return data_address(media, path.read_bytes())
+    with Image.open(png) as drawn:
+        image = drawn.convert("RGB")
+    image.thumbnail(_FIGURE_SIZE, Image.Resampling.LANCZOS)
+    content = io.BytesIO()
+    image.save(content, "WEBP", quality=_WEBP_QUALITY)
+    return data_address("image/webp", content.getvalue())
+
+
+def figure_size(png: Path) -> tuple[int, int]:
+    """Width and height of a figure in pixels of a page, so that room is kept until it is drawn."""
+    with Image.open(png) as drawn:
+        dots = float(drawn.info.get("dpi", (_PAGE_DPI,))[0])
+        width, height = (round(side * _PAGE_DPI / dots) for side in drawn.size)
+    return width, height
 
 
 def _writes_mp3() -> bool:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -24,7 +25,14 @@ from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.figures import Figure
 from vssl.reporting.report.gallery import QUARTERS, RunMaps, ShownSample, choose, read_maps
-from vssl.reporting.report.media import CLIP_SECONDS, Sounds, data_address, small_clip, small_image
+from vssl.reporting.report.media import (
+    CLIP_SECONDS,
+    Sounds,
+    figure_address,
+    figure_size,
+    small_clip,
+    small_image,
+)
 from vssl.reporting.report.tables import Cell, Column, Row, Table
 from vssl.reporting.report.write import GAP
 from vssl.reporting.tables import MISSING, percent
@@ -35,6 +43,7 @@ PAGE_LIMIT = 20_000_000
 """Bytes of a page, at most; what does not fit is counted and said on the page."""
 
 _WEB = "web"
+_FIGURES = 1 / 3  # of the page, at most: they are in files of their own too
 _PER_CARD = 1_500  # bytes of a sample's text on the page, beside what is counted
 
 
@@ -61,8 +70,9 @@ def write_page(
         tables: of each group, by its name.
         gallery: samples shown of each group, at most.
         policy: threshold policy that the gallery starts at and chooses the worst samples by.
-        limit: bytes of the page, at most. First come tables and figures, then the gallery's maps
-            and images, then its sounds; what does not fit is left out and counted on the page.
+        limit: bytes of the page, at most. First come tables and, up to a third, figures, then the
+            gallery's maps and images, then its sounds; what does not fit is left out and counted on
+            the page.
 
     Returns:
         The page, `output/index.html`.
@@ -75,6 +85,7 @@ def write_page(
         for name in ("page.css", "maps.js", "page.js", "template.html.j2")
     )
     budget.spend(sum(map(len, (style, maths, script, template))))
+    titles = _titles(collection.groups)
     pages = []
     for group in collection.groups:
         shown_tables = [_table(table, output) for table in tables.get(group.name, ())]
@@ -82,17 +93,19 @@ def write_page(
         pages.append(
             {
                 "name": group.name,
-                "title": f"{group.dataset}, {group.protocol}",
+                "title": titles[group.name],
                 "facts": _facts(group),
                 "thresholds": _thresholds(group),
                 "tables": shown_tables,
-                "figures": [_figure(each, output, budget) for each in figures.get(group.name, ())],
             }
         )
+    room = _Budget(round(_FIGURES * limit))
+    drawn = _figures([figures.get(group.name, ()) for group in collection.groups], output, room)
+    budget.spend(round(_FIGURES * limit) - room.left)
     galleries = [_Gallery.of(group, gallery, policy) for group in collection.groups]
     _fill(galleries, budget)
-    for page, shown in zip(pages, galleries, strict=True):
-        page["gallery"] = shown.notes()
+    for page, own, shown in zip(pages, drawn, galleries, strict=True):
+        page.update(figures=own, gallery=shown.notes())
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -148,6 +161,15 @@ class _Budget:
 
 
 # -- tables and figures -----------------------------------------------------------------------
+
+
+def _titles(groups: Sequence[Group]) -> dict[str, str]:
+    """Of each group by its name; with what tells groups of one test set and protocol apart."""
+    titles = {each.name: f"{each.dataset}, protocol {each.protocol}" for each in groups}
+    count = Counter(titles.values())
+    return {
+        name: f"{title} ({name})" if count[title] > 1 else title for name, title in titles.items()
+    }
 
 
 def _facts(group: Group) -> dict[str, str]:
@@ -262,19 +284,33 @@ def _text(value: float | None, column: Column) -> str:
     return percent(value) if column.percent else f"{value:.3f}"
 
 
-def _figure(figure: Figure, output: Path, budget: _Budget) -> dict[str, str]:
-    """A figure inside the page, as the smaller of its two files; a link where it does not fit."""
-    smaller = min((figure.svg, figure.png), key=lambda path: path.stat().st_size)
-    media = "image/svg+xml" if smaller == figure.svg else "image/png"
-    content = data_address(media, smaller.read_bytes())
+def _figures(
+    groups: Sequence[Sequence[Figure]], output: Path, budget: _Budget
+) -> list[list[dict[str, Any]]]:
+    """Each group's figures for the template; groups take turns for what the page has room for."""
+    shown: list[list[dict[str, Any]]] = [[] for _ in groups]
+    for place in range(max(map(len, groups), default=0)):
+        for figures, its in zip(groups, shown, strict=True):
+            if place < len(figures):
+                its.append(_figure(figures[place], output, budget))
+    return shown
+
+
+def _figure(figure: Figure, output: Path, budget: _Budget) -> dict[str, Any]:
+    """A figure inside the page, or a link where it does not fit."""
+    content = figure_address(figure.svg, figure.png)
     fits = budget.take(len(content))
     links = {
-        path.suffix.removeprefix(".").upper(): quote(os.path.relpath(path, output))
+        path.suffix.removeprefix(".").upper(): quote(Path(os.path.relpath(path, output)).as_posix())
         for path in (figure.svg, figure.png)
     }
+    width, height = figure_size(figure.png)
     return {
         "title": figure.title,
         "alt": figure.alt or figure.title,
+        "width": width,
+        "height": height,
+        "guided": figure.name.endswith("_ogl"),
         "caption": figure.caption,
         "source": content if fits else "",
         **links,

@@ -285,7 +285,7 @@
   }
 
   class Card {
-    constructor(sample) {
+    constructor(sample, number) {
       const { models, conditions, size } = shown;
       this.data = shown;
       this.sample = sample;
@@ -305,7 +305,7 @@
         });
         return make("tr", {}, make("th", { scope: "row" }, condition, ...this.sounds(condition)), ...cells);
       });
-      const title = make("h4", { id: `card-${sample.id}` }, sample.id);
+      const title = make("h4", { id: `card-${number}` }, sample.id);
       const quarter = at("size").options[sample.quarter + 1].textContent;
       this.element = make("article", { className: "card", "data-sample": sample.id,
         "aria-labelledby": title.id },
@@ -468,7 +468,7 @@
       make("label", {}, make("input", { type: "checkbox", checked: true, value: String(k) }), model.label)));
     watcher.disconnect();
     visible.clear();
-    cards = samples.map((sample) => new Card(sample));
+    cards = samples.map((sample, number) => new Card(sample, number));
     for (const card of cards) watcher.observe(card.element);
     at("size").value = "";
     arrange();
