@@ -24,7 +24,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.browser import chromium, complaints, requested, resize
-from tests.conftest import draw_vggss
+from tests.conftest import CATEGORIES, draw_vggss
 from tests.running import HEARS, Loudness, records, run
 from vssl.maps import consensus_map, object_guided, stretch, transform_maps, upsample
 from vssl.records.localization import Localization
@@ -537,6 +537,8 @@ def test_models_are_hidden_on_request(opened: Chrome) -> None:
 
 
 def test_sounds_are_played_one_at_a_time(opened: Chrome) -> None:
+    heard = opened.find_elements(By.CSS_SELECTOR, ".card .heard")
+    assert {each.text for each in heard} == set(CATEGORIES)
     buttons = opened.find_elements(By.CSS_SELECTOR, ".play")
     assert len(buttons) == 6 * 2  # the own sound and the offscreen one
     playing = "return [...document.querySelectorAll('audio')].filter((a) => !a.paused).length"

@@ -120,6 +120,17 @@ def choose(group: Group, count: int, *, policy: str) -> list[ShownSample]:
     return [_shown(row, chosen[str(row["sample_id"])]) for row in rows.to_dict("records")]
 
 
+def categories(records: Path, samples: Iterable[str]) -> dict[str, str]:
+    """Class of the sounding object of some samples of a run."""
+    filters = [
+        ("sample_id", "in", sorted(set(samples))),
+        ("audio_condition", "=", POSITIVE),
+        ("draw", "=", 0),
+    ]
+    rows = pq.read_table(records, columns=["sample_id", "category"], filters=filters)
+    return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+
+
 def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps:
     """Read the first draws of some samples, without reading others' maps into memory.
 

@@ -19,12 +19,19 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from vssl.records.files import SUMMARY_FILE, write_text
+from vssl.records.files import RECORDS_FILE, SUMMARY_FILE, write_text
 from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.figures import Figure
-from vssl.reporting.report.gallery import QUARTERS, RunMaps, ShownSample, choose, read_maps
+from vssl.reporting.report.gallery import (
+    QUARTERS,
+    RunMaps,
+    ShownSample,
+    categories,
+    choose,
+    read_maps,
+)
 from vssl.reporting.report.media import (
     CLIP_SECONDS,
     Sounds,
@@ -330,6 +337,7 @@ class _Gallery:
     samples: list[ShownSample]
     runs: list[RunMaps]
     sounds: Sounds
+    classes: dict[str, str]
     maps: dict[str, list[str]] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     clips: dict[str, str] = field(default_factory=dict)
@@ -342,8 +350,11 @@ class _Gallery:
         samples = choose(group, count, policy=policy) if count else []
         ids = [each.sample_id for each in samples]
         runs = [read_maps(run, ids, policy=policy) for run in group.runs] if samples else []
+        heard = [name for each in runs for name in each.sources.values()]
+        classes = categories(group.runs[0].folder / RECORDS_FILE, heard) if heard else {}
         listed = int(max(run.provenance["evaluated"] for run in group.runs))
-        return cls(group, policy, listed, samples, runs, Sounds.of(group.runs[0].folder))
+        sounds = Sounds.of(group.runs[0].folder)
+        return cls(group, policy, listed, samples, runs, sounds, classes)
 
     @property
     def conditions(self) -> list[str]:
@@ -351,7 +362,7 @@ class _Gallery:
         return list(dict.fromkeys(c for each in self.runs for c in each.run.conditions))
 
     def heard(self, sample_id: str) -> list[dict[str, Any]]:
-        """Whose clips are heard with an image: condition, id, and the runs if they differ."""
+        """Whose clips are heard with an image, and by which runs where they differ."""
         found: dict[tuple[str, str], list[str]] = {}
         for each in self.runs:
             for condition in each.run.conditions:
@@ -360,7 +371,12 @@ class _Gallery:
                     found.setdefault((condition, source), []).append(each.run.label)
         shared = {c: sum(1 for condition, _ in found if condition == c) for c, _ in found}
         return [
-            {"condition": condition, "id": source, "runs": labels if shared[condition] > 1 else []}
+            {
+                "condition": condition,
+                "id": source,
+                "category": self.classes.get(source, source),
+                "runs": labels if shared[condition] > 1 else [],
+            }
             for (condition, source), labels in found.items()
         ]
 

@@ -321,12 +321,10 @@
 
     /** Whose sound it is, and a player where its clip is in the page. */
     sounds(condition) {
-      return this.sample.heard.filter((each) => each.condition === condition).flatMap(({ id, runs }) => {
-        const known = shown.samples.find((other) => other.id === id);
-        const what = condition === "positive" ? this.sample.category : known?.category ?? id;
-        const label = make("span", { className: "heard" }, runs.length ? `${what} (${runs.join(", ")})` : what);
+      return this.sample.heard.filter((each) => each.condition === condition).flatMap(({ id, category, runs }) => {
+        const label = make("span", { className: "heard" }, runs.length ? `${category} (${runs.join(", ")})` : category);
         const clip = shown.clips[id];
-        return clip ? [label, player(clip, `${condition} sound of ${this.sample.id}: ${what}`)] : [label];
+        return clip ? [label, player(clip, `${condition} sound of ${this.sample.id}: ${category}`)] : [label];
       });
     }
 
