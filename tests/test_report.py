@@ -328,7 +328,9 @@ def test_the_paper_runs_with_what_is_found_and_reports(
         return subprocess.CompletedProcess(command, 0 if done else 1)
 
     monkeypatch.setattr("vssl.commands.paper.subprocess", SimpleNamespace(run=sweep))
-    monkeypatch.setattr("vssl.commands.report._part", lambda *_: None)
+    parts = "vssl.reporting.report"  # that have tests of their own
+    monkeypatch.setattr(f"{parts}.figures.draw_figures", lambda *_, **__: [])
+    monkeypatch.setattr(f"{parts}.page.write_page", lambda _, output, **__: output / "index.html")
     options = [*FAST, "negatives=silence", "threshold=[universal_q3]", "metrics=[ciou,pia,auc]",
                "bootstrap.resamples=20", "subsets=[]", "live=[]"]  # fmt: skip
     if done:

@@ -1,8 +1,8 @@
 """Starts a job of a sweep in a fresh process, waits for it, and says how it ended.
 
 The processes are forked from one that has imported the libraries, loaded the compiled loops and
-done nothing else, so a job starts in a fraction of the seconds that this takes, and no job sees what
-another left behind.
+done nothing else, so a job starts in a fraction of the seconds that this takes, and no job sees
+what another left behind.
 """
 
 from __future__ import annotations

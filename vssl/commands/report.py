@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vssl.commands.app import run_app, whole_number
 from vssl.errors import UsageError
@@ -124,7 +122,9 @@ def make_report(
     from rich.console import Console
 
     from vssl.reporting.report.collection import collect
+    from vssl.reporting.report.figures import draw_figures
     from vssl.reporting.report.index import INDEX_FILE, INDEX_TEXT, write_index
+    from vssl.reporting.report.page import write_page
     from vssl.reporting.report.paper import check_policy
     from vssl.reporting.report.write import write_tables
 
@@ -143,11 +143,11 @@ def make_report(
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(texts[1], keep / f"{group.name}.csv")
-        if figures and (draw := _part("figures", "draw_figures")) is not None:
-            drawn[group.name] = draw(group, output, policy=policy)
+        if figures:
+            drawn[group.name] = draw_figures(group, output, policy=policy)
             files += [path for figure in drawn[group.name] for path in (figure.svg, figure.png)]
-    if page and (write := _part("page", "write_page")) is not None:
-        made = write(
+    if page:
+        made = write_page(
             collection, output, figures=drawn, tables=tables, gallery=gallery, policy=policy
         )
         files.insert(0, made)
@@ -158,14 +158,6 @@ def make_report(
     if keep is not None:
         console.print(f"kept: {', '.join(str(keep / f'{name}.csv') for name in tables)}")
     return collection
-
-
-def _part(module: str, function: str) -> Any:
-    """A function of the report's package; None where its module is not there yet."""
-    name = f"vssl.reporting.report.{module}"
-    if importlib.util.find_spec(name) is None:
-        return None
-    return getattr(importlib.import_module(name), function)
 
 
 def _nothing(folders: Sequence[Path], left_out: Sequence[LeftOut]) -> str:
