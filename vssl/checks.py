@@ -67,6 +67,35 @@ def check_value_range(
         )
 
 
+def check_similarity_maps(
+    maps: torch.Tensor,
+    pairs: tuple[int, int],
+    map_size: tuple[int, int],
+    value_range: tuple[float, float],
+    *,
+    model: str,
+) -> None:
+    """Check that a model's maps are of the size and in the range that it declares.
+
+    Args:
+        maps: what the model gave.
+        pairs: number of images N, and of sounds K that each meets.
+        map_size: declared height and width.
+        value_range: declared bounds.
+        model: name, for messages.
+
+    Raises:
+        UsageError: when they are not `[N, K, h, w]`, or a value lies outside.
+    """
+    expected = (*pairs, *map_size)
+    if maps.shape != expected:
+        raise UsageError(
+            f"Expected maps of model `{model}` to have shape [N, K, h, w] = {list(expected)}, but"
+            f" got {list(maps.shape)}. Does its map_size fit model.image.size?"
+        )
+    check_value_range(maps, value_range, model=model)
+
+
 def check_positive(value: float, *, name: str) -> None:
     """Check that a number is greater than zero.
 

@@ -11,10 +11,9 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vssl.cache import Shelf, batch_key
-from vssl.checks import check_value_range
+from vssl.checks import check_similarity_maps
 from vssl.data.dataset import ImageShelves
 from vssl.engine.live import LiveMetrics
-from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.metrics.base import MeanMetric
 from vssl.metrics.sets import SetMetric
@@ -124,7 +123,8 @@ class LocalizationModule(pl.LightningModule):
             maps = self.model.similarity(self._image_features(batch), audio_features).float()
         else:
             maps = self.model.localize(batch, audio_features).float()
-        self._check(batch, maps)
+        model, pairs = self.model, (batch.audio_index.shape[0], batch.audio_index.shape[1])
+        check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=self.name)
         self.collector.update(batch.index, maps, self._object_maps(batch))
         self.live.update(batch, maps)
 
@@ -179,16 +179,6 @@ class LocalizationModule(pl.LightningModule):
             self._encoded_audio = self.audio_table.compute()
             self.keep_encodings()
         return self._encoded_audio[batch.audio_index]
-
-    def _check(self, batch: ImageBatch, maps: torch.Tensor) -> None:
-        expected = (*batch.audio_index.shape, *self.model.map_size)
-        if maps.shape != expected:
-            raise UsageError(
-                f"Expected maps of model `{self.name}` to have shape [N, K, h, w] ="
-                f" {list(expected)}, but got {list(maps.shape)}. Does its map_size fit"
-                " model.image.size?"
-            )
-        check_value_range(maps, self.model.value_range, model=self.name)
 
 
 def _rows(images: torch.Tensor, seen: torch.Tensor | None, known: Known | None) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,35 @@ class Localization:
         )
         low, high = self.value_range if corrected else (0.0, 1.0)
         return seen, place, (float(low), float(high), float(self.prior["alpha"]))
+
+
+def map_rows(
+    conditions: Sequence[str], similarity_maps: torch.Tensor, object_map: torch.Tensor | None
+) -> pa.RecordBatch:
+    """Maps that a model just made, as the records that `Localization` takes.
+
+    Args:
+        conditions: audio condition of each of R maps.
+        similarity_maps: `[R, h, w]` native maps.
+        object_map: `[g, g]` native object map of their image; None without a prior.
+
+    Returns:
+        R rows with `MAP_COLUMNS` and the extremes of the native maps.
+    """
+    flat = similarity_maps.float().cpu().flatten(1)
+    seen = None if object_map is None else object_map.float().cpu().flatten().tolist()
+    height, width = similarity_maps.shape[1:]
+    count = len(conditions)
+    columns: dict[str, Any] = {
+        "audio_condition": list(conditions),
+        "map_height": [height] * count,
+        "map_width": [width] * count,
+        "similarity_map": pa.array(list(flat.numpy()), pa.list_(pa.float32())),
+        "object_map": pa.array([seen] * count, pa.list_(pa.float32())),
+        "similarity_max": flat.amax(dim=1).numpy(),
+        "similarity_min": flat.amin(dim=1).numpy(),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def native_maps(rows: pa.RecordBatch) -> npt.NDArray[np.float32]:

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
-import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -17,6 +14,7 @@ from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.rows import samples_by_size
 from vssl.records.store import read_provenance
+from vssl.reporting.colouring import in_range, laid_over
 from vssl.reporting.scenes import Scene, evaluation_image, read_scenes
 
 _BOX_COLOUR = "#00e5ff"
@@ -108,24 +106,6 @@ def draw_gallery(
     return drawn
 
 
-def overlaid(
-    image: torch.Tensor, relative: torch.Tensor, *, colours: str = "inferno"
-) -> npt.NDArray[np.float32]:
-    """A map over an image, the stronger the higher it is.
-
-    Args:
-        image: `[H, W, 3]` in [0, 1].
-        relative: `[H, W]` in [0, 1].
-        colours: matplotlib's name of the colour map.
-
-    Returns:
-        `[H, W, 3]` in [0, 1].
-    """
-    drawn = mpl.colormaps[colours](relative.numpy())[..., :3]
-    weight = 0.25 + 0.5 * relative[..., None].numpy()
-    return np.asarray((1 - weight) * image.numpy() + weight * drawn)
-
-
 def draw_boxes(
     axes: Any, boxes: Sequence[tuple[float, float, float, float]], *, width: float = 1.2
 ) -> None:
@@ -148,11 +128,8 @@ def _draw_map(
 ) -> None:
     place = scene.conditions.index(condition)
     localization = scene.maps[AUDIO_VISUAL][place]
-    low, high = Localization.of(facts).value_range
-    if not np.isfinite([low, high]).all():  # nothing is declared to draw it in
-        low, high = float(localization.min()), float(localization.max()) + 1e-12
-    relative = ((localization - low) / (high - low)).clamp(0, 1)
-    axes.imshow(overlaid(image, relative))
+    shares = in_range(localization.numpy(), Localization.of(facts).value_range)
+    axes.imshow(laid_over(image.numpy(), shares))
     if threshold is not None and localization.min() < threshold < localization.max():
         axes.contour(localization.numpy(), levels=[threshold], colors="white", linewidths=1.0)
     draw_boxes(axes, scene.boxes)

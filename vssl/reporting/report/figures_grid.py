@@ -14,7 +14,8 @@ from matplotlib import patheffects
 from matplotlib.figure import Figure as Canvas
 
 from vssl.maps import binarize, stretch
-from vssl.reporting.figures import draw_boxes, overlaid
+from vssl.reporting.colouring import laid_over
+from vssl.reporting.figures import draw_boxes
 from vssl.reporting.report.figures_style import GREY, PAGE
 from vssl.reporting.scenes import Scene
 from vssl.reporting.tables import MISSING
@@ -158,7 +159,8 @@ def _draw_cell(
         cell.caption(MISSING)
         return
     if rendering == "old":
-        cell.show(overlaid(background, stretch(maps[place : place + 1])[0]))
+        stretched = stretch(maps[place : place + 1])[0]
+        cell.show(laid_over(background.numpy(), stretched.numpy()))
     elif column.threshold is None:
         cell.show(background.numpy())
         cell.say("no threshold")
@@ -185,7 +187,7 @@ def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -
     span = max(top - threshold, 1e-12)
     relative = _DARKEST + (1 - _DARKEST) * ((maps[place] - threshold) / span).clamp(0, 1)
     marked = binarize(maps[place : place + 1], threshold)[0].numpy()[..., None]
-    return np.where(marked, overlaid(image, relative), image.numpy())
+    return np.where(marked, laid_over(image.numpy(), relative.numpy()), image.numpy())
 
 
 def extremes_text(least: float, largest: float) -> str:

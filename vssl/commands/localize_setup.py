@@ -1,0 +1,213 @@
+"""Configuration to what vssl-localize needs: a localizer, its negatives, a threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, open_dict
+
+from vssl.commands.identity import (
+    network_hash,
+    protocol_name,
+    protocol_switches,
+    register_resolvers,
+)
+from vssl.commands.localize_threshold import Wanted, find_threshold
+from vssl.errors import UsageError
+from vssl.types import AudioClip, AudioRequest
+
+if TYPE_CHECKING:
+    from vssl.engine.localizer import Localizer
+    from vssl.negatives.base import AudioCondition
+    from vssl.records.localization import Localization
+    from vssl.reporting.verdict import Threshold
+
+_FIXED = ("logger=none", "negatives=[silence,noise]")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What pictures and sounds are localized with.
+
+    Attributes:
+        name: name of the model.
+        localizer: the model with its front ends.
+        recipe: how localization maps follow from native ones.
+        conditions: the negatives; all make their sounds.
+        made_length: length in samples of what they make; None for that of the given sound.
+        seed: seed of their draws.
+        batch_size: how many pictures go through the networks at once.
+        threshold: the threshold; None where there is none to judge by.
+        facts: where the numbers come from.
+    """
+
+    name: str
+    localizer: Localizer
+    recipe: Localization
+    conditions: tuple[AudioCondition, ...]
+    made_length: int | None
+    seed: int
+    batch_size: int
+    threshold: Threshold | None
+    facts: dict[str, Any]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The range that maps are drawn in; infinite where none is declared."""
+        prior = self.recipe.prior
+        if prior is None:
+            return self.recipe.value_range
+        return (0.0, 1.0) if prior["scale"] == "corrected" else (-math.inf, math.inf)
+
+    def negatives(self, length: int) -> list[tuple[str, int, AudioClip]]:
+        """The negatives of a sound: audio condition, draw and sound.
+
+        Args:
+            length: of the given sound, in samples at 16 kHz.
+        """
+        made = self.made_length or length
+        return [
+            (condition.name, draw, condition.make(self._request(condition, draw, made), _no_file))
+            for condition in self.conditions
+            for draw in range(condition.draws)
+        ]
+
+    def _request(self, condition: AudioCondition, draw: int, length: int) -> AudioRequest:
+        from vssl.types import Sample
+
+        nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
+        return condition.request(nobody, draw=draw, seed=self.seed, length=length)
+
+
+def _no_file(source: str) -> AudioClip:
+    raise UsageError(f"negatives: {source} would be read from a test set, and there is none.")
+
+
+def encode_given(setup: Setup, clips: Sequence[AudioClip], path: Path) -> Any:
+    """Encodings `[M, ...]` of the given sound's clips.
+
+    Raises:
+        UsageError: with the file's name, when they are too short.
+    """
+    try:
+        return setup.localizer.encode_sounds(clips)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def encode_negatives(
+    setup: Setup, clip: AudioClip, path: Path
+) -> tuple[list[tuple[str, int]], list[Any]]:
+    """(Audio condition, draw) pairs of the negatives of a sound, and their encodings.
+
+    Raises:
+        UsageError: with the sound's name, when they are too short, as it is.
+    """
+    made = setup.negatives(clip.samples.shape[1])
+    pairings, vectors = [], []
+    for condition in dict.fromkeys(name for name, _, _ in made):
+        clips = [each for name, _, each in made if name == condition]
+        try:
+            vectors += list(setup.localizer.encode_sounds(clips, condition))
+        except UsageError as error:
+            raise UsageError(f"{path}: {condition} of its length: {error}") from error
+        pairings += [(name, draw) for name, draw, _ in made if name == condition]
+    return pairings, vectors
+
+
+def composed(wanted: Wanted) -> DictConfig:
+    """The configuration `evaluate` with what the command line asks for.
+
+    Raises:
+        UsageError: for a folder of configuration that does not exist.
+    """
+    register_resolvers()
+    overrides = [*_FIXED, f"model={wanted.model}", *wanted.overrides]
+    if wanted.config_dir is not None:
+        if not wanted.config_dir.is_dir():
+            raise UsageError(f"{wanted.config_dir}: no such folder (--config-dir)")
+        folder = wanted.config_dir.absolute()
+        overrides.insert(0, f"hydra.searchpath=[file://{folder}]")
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        config: DictConfig = compose("evaluate", overrides=overrides)
+    with open_dict(config):
+        if wanted.weights is not None:
+            config.model.weights = str(wanted.weights)
+        if wanted.noise_draws is not None and "noise" in config.negatives:
+            config.negatives.noise.draws = wanted.noise_draws
+    return config
+
+
+def set_up(wanted: Wanted) -> Setup:
+    """Build what the command line asks for.
+
+    Raises:
+        UsageError: for any fault in it.
+    """
+    import torch
+
+    from vssl.commands import build, networks
+    from vssl.commands.provenance import map_facts
+    from vssl.engine.localizer import Localizer
+    from vssl.models.baselines import Oracle
+    from vssl.records.fingerprint import environment
+    from vssl.records.localization import Localization
+
+    config = composed(wanted)
+    build.check_protocol(config)
+    build.check_loader(config)
+    networks.check_network_options(config)
+    model, report = networks.build_model(config)
+    if isinstance(model, Oracle):
+        raise UsageError(
+            "--model oracle: the oracle is told where the source is, and here nobody knows that."
+        )
+    prior, prior_report = networks.build_prior(config, model)
+    conditions = [c for c in build.build_conditions(config) if not c.plays_clips]
+    names = [condition.name for condition in conditions]
+    facts = map_facts(config, model, build.upsampling_rules(config, names), report, prior_report)
+    recipe = Localization.of(facts)
+    threshold = find_threshold(config, wanted, variant=recipe.variants[-1])
+    networks.compile_model(config, model)
+    on_gpu = networks.on_gpu(config) and torch.cuda.is_available()
+    if on_gpu:  # as in build_trainer
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    transform, prior_transform = build.build_transforms(config)
+    localizer = Localizer(
+        model,
+        name=str(config.model.name),
+        transform=transform,
+        frontends=build.build_frontends(config, names),
+        prior=prior,
+        prior_transform=prior_transform,
+        device="cuda" if on_gpu else "cpu",
+        precision=str(config.trainer.precision),
+    )
+    return Setup(
+        name=str(config.model.name),
+        localizer=localizer,
+        recipe=recipe,
+        conditions=tuple(conditions),
+        made_length=build.made_length(config),
+        seed=int(config.seed),
+        batch_size=build.loader_options(config, on_gpu=on_gpu)["batch_size"],
+        threshold=threshold,
+        facts={
+            "model": config.model.name,
+            "protocol": protocol_name(config),
+            "protocol_switches": protocol_switches(config),
+            "map_variant": recipe.variants[-1],
+            "seed": config.seed,
+            "draws": {condition.name: condition.draws for condition in conditions},
+            "precision": str(config.trainer.precision),
+            "network_hash": network_hash(config),
+            "environment": environment(),
+            **facts,
+        },
+    )

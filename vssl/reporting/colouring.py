@@ -1,0 +1,45 @@
+"""How maps are laid over pictures, in figures and videos alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+
+COLOURS = "inferno"
+"""Name of the colours of maps: perceptually even, and readable without colour vision."""
+_LEAST, _MOST = 0.25, 0.75
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+def in_range(values: Floats, bounds: tuple[float, float]) -> Floats:
+    """Map values as shares of the way from the lowest value that can be to the highest.
+
+    Where nothing is declared to draw a map in, its own extremes stand in.
+    """
+    low, high = bounds
+    if not np.isfinite([low, high]).all():
+        low, high = float(np.nanmin(values)), float(np.nanmax(values)) + 1e-12
+    shares: Floats = ((values - low) / (high - low)).clip(0, 1)
+    return np.nan_to_num(shares)
+
+
+def layer(shares: Floats) -> tuple[Floats, Floats]:
+    """What is laid over a picture: colours `[H, W, 3]` in [0, 1], and their weights `[H, W, 1]`.
+
+    The higher a map, the brighter its colour and the less of the picture shows through.
+
+    Args:
+        shares: `[H, W]` in [0, 1].
+    """
+    colours = mpl.colormaps[COLOURS](shares)[..., :3]
+    return colours, _LEAST + (_MOST - _LEAST) * shares[..., None]
+
+
+def laid_over(picture: Floats, shares: Floats) -> Floats:
+    """A picture `[H, W, 3]` in [0, 1] with a map `[H, W]` of shares over it."""
+    colours, weight = layer(shares)
+    return (1 - weight) * picture + weight * colours

@@ -1,0 +1,260 @@
+"""Does anything here make this sound? Numbers of maps at one threshold, and the answer in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from vssl.maps import binarize
+from vssl.metrics.pia import image_area
+from vssl.records.localization import Localization
+from vssl.types import POSITIVE
+
+NO_THRESHOLD = (
+    "no verdict is possible without a threshold: give a finished run of this model"
+    " (--calibration RUN), a number (--threshold X), or a policy that needs no run (--policy"
+    " released_q3)"
+)
+
+_DIGITS = range(2, 7)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One threshold for all maps.
+
+    Attributes:
+        value: in units of the localization map.
+        policy: name of its policy; `given` for a number of the user's.
+        source: what it rests on, in words.
+        calibration: folder of the run that it was learnt from; None for none.
+        calibration_hash: configuration hash of that run.
+    """
+
+    value: float
+    policy: str
+    source: str
+    calibration: str | None = None
+    calibration_hash: str | None = None
+
+    @property
+    def words(self) -> str:
+        """Policy and source, as in `universal_q3, fit on vggss (silence+noise+offscreen)`."""
+        return self.policy if self.policy == self.source else f"{self.policy}, {self.source}"
+
+    @property
+    def brief(self) -> str:
+        """The same without what stands in brackets: `universal_q3 fit on vggss`."""
+        words = self.policy if self.policy == self.source else f"{self.policy} {self.source}"
+        return words.partition(" (")[0]
+
+
+@dataclass(frozen=True)
+class MapNumbers:
+    """Numbers of one map.
+
+    Attributes:
+        condition: audio condition of the sound.
+        draw: which of its random sounds.
+        largest: largest value of the localization map, which is what the threshold meets.
+        smallest: its smallest value.
+        native_largest: largest value of the native similarity map.
+        native_smallest: its smallest value.
+        marked: share of the image above the threshold (pIA); None without a threshold.
+    """
+
+    condition: str
+    draw: int
+    largest: float
+    smallest: float
+    native_largest: float
+    native_smallest: float
+    marked: float | None
+
+    @property
+    def points(self) -> bool:
+        """Whether anything is marked."""
+        return bool(self.marked)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a JSON file, which has no NaN."""
+        values = asdict(self).items()
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values}
+
+
+def measure(
+    recipe: Localization,
+    rows: pa.RecordBatch,
+    draws: Sequence[int],
+    threshold: Threshold | None,
+) -> tuple[torch.Tensor, list[MapNumbers]]:
+    """Localization maps of some records of one picture, and their numbers.
+
+    Args:
+        recipe: how localization maps follow from records; with an object prior, object-guided maps
+            are taken.
+        rows: R records, see `vssl.records.localization.map_rows`.
+        draws: draw of each.
+        threshold: threshold of all; None for none.
+
+    Returns:
+        `[R, 224, 224]` maps, and the numbers of each.
+    """
+    maps = recipe.maps(rows)[recipe.variants[-1]]
+    marked: Sequence[float | None] = [None] * len(maps)
+    if threshold is not None:
+        marked = image_area(binarize(maps, threshold.value)).tolist()
+    columns = (
+        rows.column("audio_condition").to_pylist(),
+        draws,
+        maps.amax(dim=(1, 2)).tolist(),
+        maps.amin(dim=(1, 2)).tolist(),
+        rows.column("similarity_max").to_pylist(),
+        rows.column("similarity_min").to_pylist(),
+        marked,
+    )
+    return maps, [MapNumbers(*values) for values in zip(*columns, strict=True)]
+
+
+def highest(numbers: Sequence[MapNumbers]) -> dict[str, int]:
+    """Audio condition -> place of the draw whose map reaches highest; a NaN counts as lowest."""
+    found: dict[str, int] = {}
+    for place, each in enumerate(numbers):
+        best = found.get(each.condition)
+        if best is None or not numbers[best].largest >= each.largest:
+            found[each.condition] = place
+    return found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of a picture and a sound.
+
+    Attributes:
+        words: the answer.
+        localized: whether the sound is localized; None where nothing can be said.
+        warnings: what should keep the user from trusting it.
+    """
+
+    words: str
+    localized: bool | None
+    warnings: tuple[str, ...] = ()
+
+
+def judge(
+    numbers: Sequence[MapNumbers], threshold: Threshold | None, *, model: str, transform: str
+) -> Verdict:
+    """The verdict on one picture.
+
+    Args:
+        numbers: of the given sound's map, and of those of silence and noise.
+        threshold: threshold; None for none.
+        model: name of the model.
+        transform: its `map_transform`.
+    """
+    reason = why_no_verdict(threshold, model=model, transform=transform)
+    if threshold is None or reason:
+        return Verdict(reason or NO_THRESHOLD, None)
+    given = next(each for each in numbers if each.condition == POSITIVE)
+    if math.isnan(given.largest):
+        return Verdict("no verdict is possible: the map holds NaN", None)
+    largest, limit = apart(given.largest, threshold.value)
+    if given.points:
+        words = f"localized: marks {in_percent(given.marked)} of the image (largest value {largest}"
+        words += f" exceeds {limit}, {threshold.brief})"
+    else:
+        words = f"nothing here makes this sound (largest value {largest} does not exceed {limit},"
+        words += f" {threshold.brief})"
+    negatives = [each for each in numbers if each.condition != POSITIVE]
+    return Verdict(words, given.points, _distrust(negatives))
+
+
+def why_no_verdict(threshold: Threshold | None, *, model: str, transform: str) -> str:
+    """Why nothing can be said of this model's maps, or nothing without a threshold; else empty."""
+    if transform != "none":
+        hint = " (--model rcgrad_raw has the map before that)" if model == "rcgrad" else ""
+        return (
+            f"no verdict is possible: every map of {model} is stretched to [0, 1], so its largest"
+            f" value says nothing{hint}"
+        )
+    return "" if threshold is not None else NO_THRESHOLD
+
+
+def _distrust(negatives: Sequence[MapNumbers]) -> tuple[str, ...]:
+    pointing = []
+    for condition in dict.fromkeys(each.condition for each in negatives):
+        of_it = [each for each in negatives if each.condition == condition]
+        count = sum(each.points for each in of_it)
+        if count:
+            share = f" ({count} of {len(of_it)} draws)" if len(of_it) > 1 else ""
+            pointing.append(f"{condition}{share}")
+    if not pointing:
+        return ()
+    return (f"this model also points under {' and '.join(pointing)}: do not trust it here",)
+
+
+def judge_video(
+    frames: int,
+    localized: int,
+    marked: float,
+    largest: float,
+    pointing: Mapping[str, int],
+    threshold: Threshold | None,
+    *,
+    model: str,
+    transform: str,
+) -> Verdict:
+    """The verdict on a video.
+
+    Args:
+        frames: number of frames that were looked at.
+        localized: in how many of them the sound is localized.
+        marked: share of the image that is marked in these, on average.
+        largest: largest value of all maps of the video's sound.
+        pointing: audio condition of a negative -> in how many frames it is localized too.
+        threshold: threshold; None for none.
+        model: name of the model.
+        transform: its `map_transform`.
+    """
+    reason = why_no_verdict(threshold, model=model, transform=transform)
+    if threshold is None or reason:
+        return Verdict(reason or NO_THRESHOLD, None)
+    value, limit = apart(largest, threshold.value)
+    if localized:
+        words = (
+            f"localized in {localized} of {frames} frames: marks {in_percent(marked)} of the image"
+            f" there on average (largest value {value} exceeds {limit}, {threshold.brief})"
+        )
+    else:
+        words = (
+            f"nothing here makes this sound in any of {frames} frames (largest value {value} does"
+            f" not exceed {limit}, {threshold.brief})"
+        )
+    also = [f"{name} in {count} of {frames} frames" for name, count in pointing.items() if count]
+    warning = f"this model also points under {' and '.join(also)}: do not trust it there"
+    return Verdict(words, bool(localized), (warning,) if also else ())
+
+
+def in_percent(fraction: float | None) -> str:
+    """A share of the image in words; what is marked never reads 0.0 %."""
+    if fraction is None:
+        return ""
+    if fraction == 0:
+        return "nothing"
+    if 0 < fraction < 0.001:
+        return "less than 0.1 %"
+    return f"{100 * fraction:.1f} %" if fraction < 0.1 else f"{100 * fraction:.0f} %"
+
+
+def apart(first: float, second: float) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to tell them apart, at least two."""
+    for digits in _DIGITS:
+        texts = (f"{first:.{digits}f}", f"{second:.{digits}f}")
+        if texts[0] != texts[1]:
+            break
+    return texts

@@ -1,0 +1,189 @@
+"""Video files that are drawn anew: frames as H.264 in mp4, with a sound beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.reformatter import Colorspace
+
+from vssl.errors import UsageError
+from vssl.images import Pixels
+from vssl.video import VideoFacts, VideoFrame, opened_video
+
+ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
+"""H.264 encoders that FFmpeg may have, best first."""
+
+_QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
+_COPIED = ("aac", "mp3", "ac3", "alac", "opus")
+"""Sounds that mp4 can hold; others are encoded anew, as AAC."""
+
+_BT709 = 1
+_SECOND = Fraction(1)
+
+
+def find_encoder() -> str:
+    """Name of an H.264 encoder.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    for name in ENCODERS:
+        try:
+            av.Codec(name, "w")
+        except ValueError:  # PyAV's UnknownCodecError is one
+            continue
+        return name
+    raise UsageError(
+        f"This build of PyAV has no H.264 encoder ({', '.join(ENCODERS)}): install PyAV's own"
+        " wheel (pip install --force-reinstall --only-binary av av), or use --no-video for maps,"
+        " numbers and figures without the drawn video."
+    )
+
+
+class VideoWriter:
+    """Writes frames at the times of another video's frames, and a sound beside them.
+
+    Made by `opened_writer`.
+    """
+
+    def __init__(self, container: OutputContainer, stream: Any, sound: _Sound | None) -> None:
+        self._container = container
+        self._stream = stream
+        self._sound = sound
+
+    def write(self, frame: VideoFrame, pixels: Pixels) -> None:
+        """Write a frame, and the sound up to its time.
+
+        Args:
+            frame: the frame of the other video that says when it is shown.
+            pixels: what is shown, `[H, W, 3]` RGB, upright.
+        """
+        drawn = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
+        drawn = drawn.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+        drawn.pts, drawn.time_base = frame.ticks, self._stream.codec_context.time_base
+        self._container.mux(self._stream.encode(drawn))
+        if self._sound is not None:
+            self._container.mux(self._sound.until(frame.seconds))
+
+    def finish(self, seconds: float) -> None:
+        """Write what encoders still hold, and the sound up to the end of the video."""
+        self._container.mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._container.mux(self._sound.until(seconds))
+
+
+@contextmanager
+def opened_writer(path: Path, like: VideoFacts, sound: Path | None) -> Iterator[VideoWriter]:
+    """Open a video for writing; the file appears under its name only when it is whole.
+
+    Size, times and the shape of pixels are those of `like`, upright. H.264 wants even sides: an odd
+    one gets its last row or column twice.
+
+    Args:
+        path: mp4 file.
+        like: the video whose frames are drawn.
+        sound: file of the sound; None for none. That of `like` itself is copied as it is where mp4
+            can hold it; another starts with the first frame.
+
+    Raises:
+        UsageError: when there is no encoder.
+        VideoFileError: when the sound cannot be read.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with ExitStack() as stack:
+        stack.callback(partial.unlink, missing_ok=True)
+        container = stack.enter_context(av.open(str(partial), "w", format="mp4"))
+        encoder = find_encoder()
+        stream: Any = container.add_stream(
+            encoder, rate=like.rate, options=_QUALITY.get(encoder, {})
+        )
+        stream.width, stream.height = (side + side % 2 for side in (like.width, like.height))
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = like.time_base
+        stream.codec_context.sample_aspect_ratio = like.pixel_aspect
+        for name in ("colorspace", "color_primaries", "color_trc"):
+            setattr(stream.codec_context, name, _BT709)
+        beside = None
+        if sound is not None:
+            source = stack.enter_context(opened_video(sound))
+            shift = like.begin if sound == like.path else None
+            beside = _Sound(container, source, shift)
+        yield VideoWriter(container, stream, beside)
+        container.close()
+        partial.replace(path)
+
+
+def _even(pixels: Pixels) -> Pixels:
+    rows, columns = (side % 2 for side in pixels.shape[:2])
+    return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+
+class _Sound:
+    """Packets of a sound in the order of time, for the container that is written.
+
+    Args:
+        container: what is written.
+        source: what is read.
+        shift: time in seconds at which the video begins on the source's clock; None where the
+            sound begins with the video whatever its clock says.
+    """
+
+    def __init__(self, container: OutputContainer, source: Any, shift: float | None) -> None:
+        stream = source.streams.audio[0]
+        self._copied = stream.codec_context.name in _COPIED
+        self._next: Any = None
+        self._ended = False
+        if self._copied:
+            self._stream: Any = container.add_stream_from_template(stream)
+            self._packets = iter(source.demux(stream))
+        else:
+            rates = av.Codec("aac", "w").audio_rates or []
+            rate = stream.rate if stream.rate in rates else 48_000
+            layout = "mono" if stream.codec_context.layout.nb_channels == 1 else "stereo"
+            self._stream = container.add_stream("aac", rate=rate, layout=layout)
+            self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+            self._packets = self._encoded(source.decode(stream))
+        self._shift = shift
+
+    def until(self, seconds: float) -> list[Any]:
+        """Packets that begin before a time."""
+        ready = []
+        while not self._ended:
+            if self._next is None:
+                self._next = self._following()
+                if self._next is None:
+                    self._ended = True
+                    break
+            if self._next.pts * self._next.time_base > seconds:
+                break
+            ready.append(self._next)
+            self._next = None
+        return ready
+
+    def _following(self) -> Any:
+        for packet in self._packets:
+            if packet.dts is None:  # the empty packet at the end
+                continue
+            base = packet.time_base or _SECOND
+            if self._shift is None:
+                self._shift = float(packet.pts * base)
+            moved = round(Fraction(self._shift) / base)
+            packet.pts, packet.dts = packet.pts - moved, packet.dts - moved
+            packet.stream = self._stream
+            return packet
+        return None
+
+    def _encoded(self, frames: Iterator[Any]) -> Iterator[Any]:
+        for frame in frames:
+            for piece in self._resampler.resample(frame):
+                yield from self._stream.encode(piece)
+        for piece in self._resampler.resample(None):
+            yield from self._stream.encode(piece)
+        yield from self._stream.encode(None)
