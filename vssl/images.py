@@ -11,7 +11,7 @@ import numpy.typing as npt
 import simplejpeg
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vssl.errors import UsageError
 from vssl.resize import resize_antialiased
@@ -157,6 +157,15 @@ def _scan_of_jpeg(data: bytes) -> int | None:
     return None
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file begins as an image; videos that Pillow knows by name only are none."""
+    try:
+        with Image.open(path) as image:
+            return image.format != "MPEG"
+    except _PILLOW_ERRORS:
+        return False
+
+
 def check_image(path: Path) -> None:
     """Read a file and make sure that it can be decoded.
 
@@ -182,6 +191,8 @@ def _open(path: Path, source: Path | io.BytesIO) -> Image.Image:
         return Image.open(source)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ImageFileError(f"{path}: no such file") from error
+    except UnidentifiedImageError as error:  # whose text names an object in memory
+        raise ImageFileError(f"{path}: not readable as an image (unknown format)") from error
     except _PILLOW_ERRORS as error:
         raise ImageFileError(f"{path}: not readable as an image ({error})") from error
 

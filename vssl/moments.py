@@ -93,6 +93,11 @@ class SoundAround:
         clip[:, span.start : span.stop] = heard
         return start, AudioClip(clip)
 
+    @property
+    def held(self) -> int:
+        """Number of samples in memory."""
+        return 0 if self._held is None else self._held.shape[1]
+
     def _read_until(self, stop: int) -> None:
         """Hold the sound up to a sample, or to its end."""
         pieces = [] if self._held is None else [self._held]

@@ -85,19 +85,6 @@ class VideoFrame:
         return np.ascontiguousarray(np.rot90(stored, self._turned))
 
 
-def is_video(path: Path) -> bool:
-    """Whether a file has moving pictures; False also for what is no file of pictures at all."""
-    try:
-        with av.open(str(path)) as container:
-            return bool(container.streams.video) and container.format.name not in _STILL
-    except _FFMPEG_ERRORS:
-        return False
-
-
-_STILL = {"image2", "gif", "webp_pipe", "png_pipe", "jpeg_pipe", "bmp_pipe", "tiff_pipe"}
-"""FFmpeg's names of formats of pictures, which are read as images."""
-
-
 def video_facts(path: Path) -> VideoFacts:
     """Look at a video's first frame and at what its file says of the others.
 
@@ -106,7 +93,9 @@ def video_facts(path: Path) -> VideoFacts:
     """
     with opened_video(path) as container:
         if not container.streams.video:
-            raise VideoFileError(f"{path}: holds no moving pictures, only sound.")
+            raise VideoFileError(
+                f"{path}: holds no pictures, only sound. Are picture and sound swapped?"
+            )
         stream = container.streams.video[0]
         frame = next(iter(_decoded(container, stream, path)), None)
         if frame is None or stream.time_base is None:
@@ -133,12 +122,13 @@ def video_facts(path: Path) -> VideoFacts:
 
 
 def _quarter_turns(degrees: float, path: Path) -> int:
-    if degrees % 90:
+    turns = round(degrees / 90)
+    if abs(degrees - 90 * turns) > 1:  # FFmpeg computes the angle, and PyAV cuts it to whole ones
         raise VideoFileError(
-            f"{path}: is to be shown turned by {degrees:g} degrees, and only quarter turns are"
-            " known. Write it upright: ffmpeg -i VIDEO upright.mp4"
+            f"{path}: is to be shown turned by about {degrees:g} degrees, and only quarter turns"
+            " are known. Write it upright: ffmpeg -i VIDEO upright.mp4"
         )
-    return int(degrees // 90) % 4
+    return turns % 4
 
 
 def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
@@ -255,27 +245,35 @@ def opened_video(path: Path) -> Iterator[InputContainer]:
     try:
         container = av.open(str(path))
     except _FFMPEG_ERRORS as error:
-        raise VideoFileError(
-            f"{path}: not readable as video or sound ({_reason(error)}). Write it anew:"
-            " ffmpeg -i FILE new.mp4"
-        ) from error
+        raise _unreadable(path, error) from error
     with container:
         yield container
 
 
 def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
     frames = container.decode(stream)
+    frame = None
     while True:
         try:
-            frame = next(frames, None)
+            following = next(frames, None)
         except _FFMPEG_ERRORS as error:
+            if frame is None:
+                raise _unreadable(path, error) from error
             raise VideoFileError(
                 f"{path}: cannot be decoded to its end ({_reason(error)}). Is it cut off? Keep what"
                 " can be read: ffmpeg -i FILE whole.mp4"
             ) from error
+        frame = following
         if frame is None:
             return
         yield frame
+
+
+def _unreadable(path: Path, error: Exception) -> VideoFileError:
+    return VideoFileError(
+        f"{path}: not readable as image, video or sound ({_reason(error)}). Is it whole? Else"
+        " write it anew: ffmpeg -i FILE new.mp4"
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -70,13 +71,19 @@ class VideoWriter:
         drawn.pts, drawn.time_base = frame.ticks, self._stream.codec_context.time_base
         self._container.mux(self._stream.encode(drawn))
         if self._sound is not None:
-            self._container.mux(self._sound.until(frame.seconds))
+            for packet in self._sound.until(frame.seconds):
+                self._container.mux(packet)
 
     def finish(self, seconds: float) -> None:
-        """Write what encoders still hold, and the sound up to the end of the video."""
+        """Write what encoders still hold, and the rest of the sound.
+
+        Args:
+            seconds: end of the video, where another sound than its own is cut.
+        """
         self._container.mux(self._stream.encode(None))
         if self._sound is not None:
-            self._container.mux(self._sound.until(seconds))
+            for packet in self._sound.until(math.inf if self._sound.own else seconds):
+                self._container.mux(packet)
 
 
 @contextmanager
@@ -137,6 +144,7 @@ class _Sound:
 
     def __init__(self, container: OutputContainer, source: Any, shift: float | None) -> None:
         stream = source.streams.audio[0]
+        self.own = shift is not None
         self._copied = stream.codec_context.name in _COPIED
         self._next: Any = None
         self._ended = False
@@ -152,9 +160,8 @@ class _Sound:
             self._packets = self._encoded(source.decode(stream))
         self._shift = shift
 
-    def until(self, seconds: float) -> list[Any]:
+    def until(self, seconds: float) -> Iterator[Any]:
         """Packets that begin before a time."""
-        ready = []
         while not self._ended:
             if self._next is None:
                 self._next = self._following()
@@ -163,9 +170,8 @@ class _Sound:
                     break
             if self._next.pts * self._next.time_base > seconds:
                 break
-            ready.append(self._next)
-            self._next = None
-        return ready
+            packet, self._next = self._next, None
+            yield packet
 
     def _following(self) -> Any:
         for packet in self._packets:

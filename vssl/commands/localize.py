@@ -28,11 +28,11 @@ def _main() -> None:
         )
     from vssl.commands.localize_setup import set_up
     from vssl.commands.localize_threshold import Wanted
-    from vssl.video import VideoFileError, is_video
+    from vssl.images import is_image
 
     for path in filter(None, (picture, sound)):
         if not path.is_file():
-            raise VideoFileError(f"{path}: no such file")
+            raise UsageError(f"{path}: no such file")
     wanted = Wanted(
         model=options.model,
         weights=options.weights,
@@ -44,7 +44,7 @@ def _main() -> None:
         overrides=overrides,
     )
     output = options.output.absolute()
-    if is_video(picture):
+    if not is_image(picture):
         from vssl.commands.localize_video import localize_video
 
         localize_video(
@@ -54,8 +54,8 @@ def _main() -> None:
         return
     if sound is None:
         raise UsageError(
-            f"{picture}: is no video with a sound of its own. Give a sound behind it: vssl-localize"
-            f" {picture.name} sound.wav"
+            f"{picture}: is an image, which has no sound of its own. Give one behind it:"
+            f" vssl-localize {picture.name} sound.wav"
         )
     from vssl.commands.localize_image import localize_image
 

@@ -38,8 +38,9 @@ def described(setup: Setup) -> str:
         parts[-1] += f", run {run[:8]})" if run else ")"
     parts += [f"{name} x {draws}" for name, draws in facts["draws"].items()]
     low, high = setup.bounds
-    drawn = f"[{low:g}, {high:g}]" if math.isfinite(low + high) else "of their own extremes"
-    return "; ".join([*parts, f"seed {setup.seed}", f"maps drawn in the range {drawn}"])
+    finite = math.isfinite(low) and math.isfinite(high)
+    drawn = f"in the range [{low:g}, {high:g}]" if finite else "between their own extremes"
+    return "; ".join([*parts, f"seed {setup.seed}", f"maps drawn {drawn}"])
 
 
 def file_facts(path: Path) -> dict[str, str]:

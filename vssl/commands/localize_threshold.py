@@ -8,12 +8,18 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from vssl.checks import check_choice
 from vssl.commands.identity import identity, network_hash, prior_facts, protocol_switches
 from vssl.records.files import RUN_FILE
 from vssl.reporting.verdict import Threshold
 from vssl.thresholds.base import ThresholdError
 
 DEFAULT_POLICY = "universal_q3"
+POLICIES = (
+    *("universal_q3", "universal_max", "universal_max10", "fixed"),
+    *("released_q3", "released_max", "released_max10", "half_image", "object_area"),
+)
+"""Threshold policies; the last two can give no verdict, which has its own error."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ def find_threshold(config: DictConfig, wanted: Wanted, *, variant: str) -> Thres
     if wanted.threshold is not None:
         return Threshold(wanted.threshold, "given", "given")
     name = wanted.policy or DEFAULT_POLICY
+    check_choice(name, POLICIES, name="--policy")
     policy = policies_named([name])[0]
     policy.check_model(str(config.model.name))
     if policy.needs_fit:

@@ -115,7 +115,7 @@ def _draw(
 ) -> None:
     """Draw the maps over the frames; a map stays until the next frame that was looked at."""
     bounds = setup.bounds
-    if not math.isfinite(sum(bounds)):
+    if not all(map(math.isfinite, bounds)):
         bounds = (seen.smallest, seen.largest + 1e-12)
     judged = not why_no_verdict(setup.threshold, model=setup.name, transform=setup.recipe.transform)
     overlay = FrameOverlay(facts.width, facts.height, bounds, setup.threshold)

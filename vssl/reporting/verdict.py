@@ -49,9 +49,9 @@ class Threshold:
 
     @property
     def brief(self) -> str:
-        """The same without what stands in brackets: `universal_q3 fit on vggss`."""
-        words = self.policy if self.policy == self.source else f"{self.policy} {self.source}"
-        return words.partition(" (")[0]
+        """The policy, and what it was learnt on: `universal_q3 fit on vggss`."""
+        learnt = self.source.startswith("fit on ")
+        return f"{self.policy} {self.source}".partition(" (")[0] if learnt else self.policy
 
 
 @dataclass(frozen=True)

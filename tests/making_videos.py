@@ -1,0 +1,100 @@
+"""Small videos made and read back with PyAV, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+RATE = 10
+"""Frames per second."""
+
+
+def tone(rate: int, *, seconds: float, hertz: float = 440.0) -> npt.NDArray[np.float32]:
+    """A tone, `[1, length]`."""
+    time = np.arange(round(rate * seconds)) / rate
+    return (0.3 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)[None]
+
+
+def picture(number: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """A dark frame with a bright square that moves, and a corner that tells which way is up."""
+    width, height = size
+    pixels = np.full((height, width, 3), 40, np.uint8)
+    x = 2 * number % (width - 24)
+    pixels[height // 3 : height // 3 + 24, x : x + 24] = (250, 200, 90)
+    pixels[:8, :8] = (255, 0, 0)
+    return pixels
+
+
+def make_video(
+    path: Path,
+    *,
+    codec: str = "libx264",
+    size: tuple[int, int] = (96, 64),
+    ticks: Sequence[int] | None = None,
+    start: int = 0,
+    turned: int = 0,
+    sound_codec: str | None = "aac",
+    rate: int = 44_100,
+    seconds: float = 2.0,
+) -> Path:
+    """Write a video of a moving square with a tone.
+
+    Args:
+        path: its file, whose suffix says the format.
+        codec: of the frames.
+        size: width and height.
+        ticks: times of the frames in tenths of a second; None for one after the other.
+        start: of frames and sound, in tenths of a second.
+        turned: rotation, counter-clockwise, that players apply.
+        sound_codec: of the sound; None for none.
+        rate: of the sound in Hz.
+        seconds: length.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
+        if turned:
+            stream.set_display_rotation(turned)
+        sound = None
+        if sound_codec is not None:
+            sound = container.add_stream(sound_codec, rate=rate, layout="mono")
+        for tick in range(round(seconds * RATE)) if ticks is None else ticks:
+            frame = av.VideoFrame.from_ndarray(picture(tick, size), format="rgb24")
+            frame.pts, frame.time_base = start + tick, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if sound is None:
+            return path
+        samples = tone(rate, seconds=seconds)
+        for begin in range(0, samples.shape[1], 1024):
+            piece = np.ascontiguousarray(samples[:, begin : begin + 1024])
+            heard = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
+            heard.sample_rate, heard.time_base = rate, Fraction(1, rate)
+            heard.pts = begin + start * rate // RATE
+            container.mux(sound.encode(heard))
+        container.mux(sound.encode(None))
+    return path
+
+
+def read_video(path: Path) -> tuple[list[float], list[npt.NDArray[np.uint8]]]:
+    """Times in seconds and frames `[H, W, 3]`, as they are stored."""
+    times, frames = [], []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            times.append(float(frame.pts * frame.time_base))
+            frames.append(frame.to_ndarray(format="rgb24"))
+    return times, frames
+
+
+def read_sound(path: Path) -> npt.NDArray[np.float32]:
+    """Samples `[channels, length]` in [-1, 1], at the file's rate."""
+    resampler = av.AudioResampler(format="fltp")
+    with av.open(str(path)) as container:
+        frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
