@@ -277,6 +277,23 @@ def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:
     np.testing.assert_allclose(in_range(values, (0.0, 4.0)), [[0.25, 0.75], [0.5, 0]])
 
 
+def test_a_model_of_ones_own_is_found_in_a_folder_of_configuration(
+    tmp_path: Path, toy: Path
+) -> None:
+    (tmp_path / "my_conf" / "model").mkdir(parents=True)
+    (tmp_path / "my_conf" / "model" / "mine.yaml").write_text(
+        "defaults: [ezvsl, _self_]\nname: mine\n_target_: tests.running.Loudness\n"
+        "weights: null\nimage: {size: 32}\n"
+    )
+    overrides = ("trainer=cpu",)
+    numbers, arrays = localized(
+        toy, "clip0_000010", tmp_path / "out",
+        model="mine", config_dir=tmp_path / "my_conf", overrides=overrides, threshold=0.1,
+    )  # fmt: skip
+    assert numbers["provenance"]["model"] == "mine"
+    assert arrays["similarity_map"].shape == (12, 32, 32)
+
+
 def test_what_has_an_equals_sign_and_is_no_file_is_an_override(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

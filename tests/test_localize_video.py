@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.conftest import write_tone
 from tests.making_videos import make_video, read_sound, read_video
-from tests.running import HEARS
+from tests.running import HEARS, Loudness
 from vssl.commands.localize_setup import set_up
 from vssl.commands.localize_threshold import Wanted
 from vssl.commands.localize_video import localize_video
@@ -26,6 +26,15 @@ from vssl.types import POSITIVE, AudioClip
 
 HEARD = (*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu")
 LIMIT = Threshold(0.25, "given", "given")
+
+
+class Undefined(Loudness):
+    """A model whose maps hold NaN."""
+
+    def similarity(
+        self, image_features: torch.Tensor, audio_features: torch.Tensor
+    ) -> torch.Tensor:
+        return super().similarity(image_features, audio_features) * torch.nan
 
 
 def localized(
@@ -190,6 +199,16 @@ def test_without_a_video_only_figures_are_drawn(tmp_path: Path) -> None:
     assert verdict.localized is None
     assert "--calibration RUN" in verdict.words
     assert not (tmp_path / "out" / "localize.mp4").exists()
+
+
+def test_maps_that_hold_nan_give_no_verdict(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "video.mp4")
+    overrides = (*HEARD, "model._target_=tests.test_localize_video.Undefined")
+    found = localized(video, tmp_path / "out", threshold=0.1, overrides=overrides)
+    assert found["verdict"]["localized"] is None
+    assert found["verdict"]["words"] == "no verdict is possible: the maps hold NaN"
+    assert found["largest"] is None
+    assert (tmp_path / "out" / "localize.mp4").is_file()
 
 
 def test_what_lies_above_the_threshold_is_outlined() -> None:

@@ -20,6 +20,7 @@ from vssl.commands.localize_output import (
     MAPS_FILE,
     described,
     file_facts,
+    prepare_folder,
     say,
     show_verdict,
     write_json,
@@ -72,7 +73,7 @@ def localize_image(
     transform = setup.recipe.transform
     verdict = judge(numbers, setup.threshold, model=setup.name, transform=transform)
 
-    output.mkdir(parents=True, exist_ok=True)
+    prepare_folder(output)
     arrays: dict[str, Any] = {
         "similarity_map": native.similarity[0].numpy(),
         "draw": np.array(draws),
@@ -81,6 +82,7 @@ def localize_image(
     if objects is not None:
         arrays["object_map"] = objects.numpy()
     save_arrays(output / MAPS_FILE, arrays)
+    files = f"{sound.name} in {picture.name}"
     drawn = [
         (_named(numbers[place], setup), maps[place], numbers[place])
         for place in highest(numbers).values()
@@ -91,14 +93,15 @@ def localize_image(
         drawn,
         bounds=setup.bounds,
         threshold=setup.threshold,
-        title=f"{sound.name} in {picture.name}: {verdict.words}",
-        notes=[*verdict.warnings, described(setup)],
+        files=files,
+        verdict=verdict,
+        note=described(setup),
     )
     write_json(output, setup, verdict, {
         "image": file_facts(picture), "sound": file_facts(sound),
         "maps": [each.as_json() for each in numbers],
     })  # fmt: skip
-    _show(numbers, setup, title=f"{sound.name} in {picture.name}")
+    _show(numbers, setup, title=files)
     show_verdict(verdict, setup)
     say(f"picture, numbers and native maps: {output}")
     return verdict

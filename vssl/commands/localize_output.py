@@ -48,8 +48,14 @@ def file_facts(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": file_sha256(path)}
 
 
+def prepare_folder(output: Path) -> None:
+    """Make the folder; the numbers of another command that stood there are gone from now on."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / JSON_FILE).unlink(missing_ok=True)
+
+
 def write_json(output: Path, setup: Setup, verdict: Verdict, found: dict[str, Any]) -> None:
-    """Write all numbers with where they come from."""
+    """Write all numbers with where they come from; the last file to be written."""
     threshold = setup.threshold
     content = {
         "verdict": asdict(verdict),

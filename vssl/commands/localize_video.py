@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from vssl.commands.localize_output import (
     MAPS_FILE,
     described,
     file_facts,
+    prepare_folder,
     say,
     show_verdict,
     write_json,
@@ -64,7 +66,7 @@ def localize_video(
     if draw_video:
         find_encoder()
     setup = set_up()
-    output.mkdir(parents=True, exist_ok=True)
+    prepare_folder(output)
     heard = sound or video
     with ExitStack() as stack:
         native = stack.enter_context(GrowingArray(output / "similarity_maps.partial"))
@@ -75,28 +77,36 @@ def localize_video(
         with numbers_file.open("w", encoding="utf-8", newline="") as file:
             look(setup, facts, heard, seen, file, fps=fps)
         verdict = seen.verdict(setup)
-        title = f"{video.name}: {verdict.words}"
-        if sound is not None:
-            title = f"{sound.name} in {title}"
-        notes = [*verdict.warnings, f"{_sampled(seen, facts, fps)}; {described(setup)}"]
+        files = video.name if sound is None else f"{sound.name} in {video.name}"
+        sampled = _sampled(seen, facts, fps)
         draw_timeline(
-            output / TIMELINE_FILE, seen.timeline, threshold=setup.threshold, title=title,
-            notes=notes,
-        )  # fmt: skip
+            output / TIMELINE_FILE,
+            seen.timeline,
+            threshold=setup.threshold,
+            files=files,
+            verdict=verdict,
+            note=f"{sampled}; {described(setup)}",
+        )
         save_arrays(output / MAPS_FILE, seen.arrays())
         numbers_file.replace(output / NUMBERS_FILE)
         if draw_video:
             _draw(setup, facts, heard, seen, output / VIDEO_FILE, fps=fps)
-    write_json(output, setup, verdict, {
-        "video": file_facts(video), "sound": file_facts(heard),
-        "frames": len(seen.timeline.seconds), "frames_localized": seen.localized,
-        "frames_pointing_under": seen.pointing, "largest": seen.largest,
+    found = {
+        "video": file_facts(video),
+        "sound": file_facts(heard),
+        "frames": len(seen.timeline.seconds),
+        "frames_localized": seen.localized,
+        "frames_pointing_under": seen.pointing,
+        "largest": seen.largest if math.isfinite(seen.largest) else None,
         "mean_marked_where_localized": seen.mean_marked if seen.localized else None,
         "frames_per_second": None if math.isinf(fps) else fps,
-        "size": [facts.width, facts.height], "average_frame_rate": float(facts.rate),
+        "size": [facts.width, facts.height],
+        "average_frame_rate": float(facts.rate),
         "drawn": VIDEO_FILE if draw_video else None,
-    })  # fmt: skip
-    say(f"{title.partition(': ')[0]}, {_sampled(seen, facts, fps)}")
+        "versions": {name: version(name) for name in ("av", "soxr")},
+    }
+    write_json(output, setup, verdict, found)
+    say(f"{files}, {sampled}")
     show_verdict(verdict, setup)
     odd = [side for side in (facts.width, facts.height) if side % 2]
     if draw_video and odd:

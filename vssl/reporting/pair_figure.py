@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,17 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from vssl.images import Pixels, as_tensor
+from vssl.reporting.captions import Captions
 from vssl.reporting.colouring import COLOURS, in_range, laid_over
-from vssl.reporting.verdict import MapNumbers, Threshold, in_percent
+from vssl.reporting.verdict import MapNumbers, Threshold, Verdict, in_percent
 
 _LONGEST = 480
 """Longest side in pixels that an image is drawn at."""
-_WIDE = 2.6
-"""Width of a column in inches."""
+_WIDE, _NARROW = 2.6, 1.7
+_TALL, _LEAST = 4.4, 0.9
+"""The most and the least that a picture takes, in inches."""
+_BETWEEN, _SCALE, _TITLES, _LABELS = 0.15, 0.75, 0.45, 0.48
+"""Room between columns, for the scale of colours, above and below the pictures, in inches."""
 
 
 def draw_pair(
@@ -31,8 +34,9 @@ def draw_pair(
     *,
     bounds: tuple[float, float],
     threshold: Threshold | None,
-    title: str,
-    notes: Sequence[str],
+    files: str,
+    verdict: Verdict,
+    note: str,
 ) -> None:
     """Draw an image, and beside it its map under each sound.
 
@@ -45,44 +49,44 @@ def draw_pair(
         columns: title, localization map `[224, 224]` and numbers of each sound.
         bounds: the declared range; where it has no end, the extremes of these maps stand in.
         threshold: threshold; None for no outline.
-        title: the verdict.
-        notes: lines below: where the numbers come from, and warnings.
+        files: which image and which sound, for the title.
+        verdict: the verdict.
+        note: where the numbers come from.
     """
     picture = _shrunk(pixels)
     height, width = picture.shape[:2]
     if not np.isfinite(bounds).all():
         every = torch.stack([each for _, each, _ in columns])
         bounds = (float(every.min()), float(every.max()) + 1e-12)
-    tall = min(max(_WIDE * height / width, 1.2), 4.4)
-    wide = tall * width / height
-    count = 1 + len(columns)
-    size = (max(count * (wide + 0.15) + 0.9, 7.5), 0.0)
-    lines = [line for note in notes for line in textwrap.wrap(note, int(size[0] * 15))]
-    heads = textwrap.wrap(title, int(size[0] * 10.5))
-    above, below = 0.42 + 0.22 * len(heads), 0.56 + 0.16 * len(lines)
-    size = (size[0], tall + above + below)
-    figure = Figure(figsize=size, dpi=110)
-    top, bottom = 1 - above / size[1], below / size[1]
-    share = wide / size[0]
-    left = (1 - (count * (share + 0.15 / size[0]) + 0.75 / size[0])) / 2
-    _panel(figure, (left, bottom, share, top - bottom), picture, "image")
+    tall = min(max(_WIDE * height / width, _LEAST), _TALL)
+    wide = min(max(tall * width / height, _NARROW), _WIDE)
+    step, count = wide + _BETWEEN, 1 + len(columns)
+    total = max(count * step + _SCALE, 7.5)
+    captions = Captions(files, verdict.words, verdict.warnings, note, total)
+    below = captions.below + _LABELS
+    figure = Figure(figsize=(total, tall + captions.above + _TITLES + below), dpi=110)
+    left = (total - count * step - _SCALE + 0.2) / 2
+
+    def box(place: int, size: float) -> tuple[float, float, float, float]:
+        high = figure.get_figheight()
+        return (left + place * step) / total, below / high, size / total, tall / high
+
+    _panel(figure, box(0, wide), picture, "image")
     for place, (name, localization, numbers) in enumerate(columns, start=1):
-        box = (left + place * (share + 0.15 / size[0]), bottom, share, top - bottom)
         resized = torch.nn.functional.interpolate(
             localization[None, None], size=(height, width), mode="bilinear"
         )[0, 0].numpy()
-        axes = _panel(figure, box, laid_over(picture, in_range(resized, bounds)), name)
+        shown = laid_over(picture, in_range(resized, bounds))
+        axes = _panel(figure, box(place, wide), shown, name)
         if threshold is not None and resized.min() < threshold.value < resized.max():
-            axes.contour(resized, levels=[threshold.value], colors="black", linewidths=2.4)
-            axes.contour(resized, levels=[threshold.value], colors="white", linewidths=1.2)
+            for colour, line in (("black", 2.4), ("white", 1.2)):
+                axes.contour(resized, levels=[threshold.value], colors=colour, linewidths=line)
         text = f"{numbers.smallest:.3f} to {numbers.largest:.3f}"
         if numbers.marked is not None:
             text += f"\nmarks {in_percent(numbers.marked)}"
         axes.set_xlabel(text, fontsize=9)
-    _scale(figure, (left + count * (share + 0.15 / size[0]), bottom, 0.12 / size[0], top - bottom),
-           bounds, threshold)  # fmt: skip
-    figure.text(0.5, 1 - 0.12 / size[1], "\n".join(heads), fontsize=11, ha="center", va="top")
-    figure.text(0.012, 0.06 / size[1], "\n".join(lines), fontsize=7.5, color="#444444")
+    _scale(figure, box(count, 0.12), bounds, threshold)
+    captions.draw(figure)
     figure.savefig(path)
 
 
@@ -101,7 +105,7 @@ def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
 def _panel(
     figure: Figure, box: tuple[float, float, float, float], picture: np.ndarray[Any, Any], name: str
 ) -> Any:
-    axes = figure.add_axes(box, anchor="N")
+    axes = figure.add_axes(box, anchor="S")
     axes.imshow(picture)
     axes.set_xticks([])
     axes.set_yticks([])

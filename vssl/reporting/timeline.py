@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from vssl.reporting.verdict import MapNumbers, Threshold
+from vssl.reporting.captions import Captions
+from vssl.reporting.verdict import MapNumbers, Threshold, Verdict
 from vssl.types import POSITIVE
 
+_WIDE = 10.0
+"""Width in inches."""
 _SOUND = "#0072B2"
 _NEGATIVES = ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
 """Of Okabe and Ito, which differ for every kind of colour vision, and in grey."""
@@ -45,8 +47,9 @@ def draw_timeline(
     timeline: Timeline,
     *,
     threshold: Threshold | None,
-    title: str,
-    notes: Sequence[str],
+    files: str,
+    verdict: Verdict,
+    note: str,
 ) -> None:
     """Draw a timeline.
 
@@ -57,25 +60,31 @@ def draw_timeline(
         path: PNG file to write.
         timeline: the numbers.
         threshold: threshold; None for none.
-        title: the verdict.
-        notes: lines below.
+        files: which video and which sound, for the title.
+        verdict: the verdict.
+        note: where the numbers come from.
     """
-    heads = textwrap.wrap(title, 108)
-    lines = [line for note in notes for line in textwrap.wrap(note, 150)]
-    above, below = 0.2 + 0.21 * len(heads) + 0.3, 0.52 + 0.16 * len(lines)
+    captions = Captions(files, verdict.words, verdict.warnings, note, _WIDE)
+    above, below = captions.above + 0.3, captions.below + 0.48
     tall = 3.0 if threshold is None else 4.1
-    figure = Figure(figsize=(10, tall + above + below), dpi=110)
+    height = tall + above + below
+    figure = Figure(figsize=(_WIDE, height), dpi=110)
     count = 1 if threshold is None else 2
     grid = figure.subplots(
         count, 1, sharex=True, squeeze=False,
         gridspec_kw={
             "height_ratios": [3, 1][:count], "hspace": 0.12, "left": 0.075, "right": 0.985,
-            "top": 1 - above / (tall + above + below), "bottom": below / (tall + above + below),
+            "top": 1 - above / height, "bottom": below / height,
         },
     )  # fmt: skip
     values = grid[0, 0]
     seconds = np.array(timeline.seconds)
     marker = "o" if len(seconds) == 1 else None
+    values.plot(
+        seconds, timeline.highest[POSITIVE], color=_SOUND, linewidth=2.2, label="given sound",
+        marker=marker,
+    )  # fmt: skip
+    # negatives on top and thinner: where they are the same, both are seen
     negatives = [name for name in timeline.highest if name != POSITIVE]
     for name, colour in zip(negatives, _NEGATIVES * len(negatives), strict=False):
         low, high = timeline.lowest[name], timeline.highest[name]
@@ -90,10 +99,6 @@ def draw_timeline(
                 seconds, high, color=colour, linewidth=1.3, linestyle=(0, (5, 1.5)), label=name,
                 marker=marker,
             )  # fmt: skip
-    values.plot(
-        seconds, timeline.highest[POSITIVE], color=_SOUND, linewidth=1.8, label="given sound",
-        marker=marker,
-    )  # fmt: skip
     if threshold is not None:
         values.axhline(
             threshold.value, color="black", linewidth=1.1, linestyle=":",
@@ -116,7 +121,5 @@ def draw_timeline(
         axes.grid(alpha=0.25, linewidth=0.6)
     values.legend(fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False,
                   borderaxespad=0.2)  # fmt: skip
-    height = tall + above + below
-    figure.text(0.5, 1 - 0.1 / height, "\n".join(heads), fontsize=11, ha="center", va="top")
-    figure.text(0.01, 0.05 / height, "\n".join(lines), fontsize=7.5, color="#444444")
+    captions.draw(figure)
     figure.savefig(path)

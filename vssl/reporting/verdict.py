@@ -82,9 +82,9 @@ class MapNumbers:
         return bool(self.marked)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a JSON file, which has no NaN."""
+        """The same for a JSON file, which has neither NaN nor infinity."""
         values = asdict(self).items()
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values}
 
 
 def measure(
@@ -224,6 +224,8 @@ def judge_video(
     reason = why_no_verdict(threshold, model=model, transform=transform)
     if threshold is None or reason:
         return Verdict(reason or NO_THRESHOLD, None)
+    if not math.isfinite(largest):
+        return Verdict("no verdict is possible: the maps hold NaN", None)
     value, limit = apart(largest, threshold.value)
     if localized:
         words = (
