@@ -61,7 +61,7 @@ MODELS = ("rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
 SAMPLES = 400
 REENACTED = 24  # samples of the released procedure that are timed; its cost is linear in them
 DRAWS = 10
-BATCHES = (4, 8, 16)
+BATCHES = (8, 16, 32)
 SIZES = (50, 100, 200, 400)
 PARTS = ("models", "cache", "negatives", "growth", "scoring")
 

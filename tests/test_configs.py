@@ -162,7 +162,7 @@ def test_what_cannot_change_records_is_not_in_the_identity() -> None:
 @pytest.mark.parametrize("on_gpu", [False, True])
 def test_loaders_follow_the_machine_unless_told(on_gpu: bool) -> None:
     found = build.loader_options(composed(), on_gpu=on_gpu)
-    assert found["batch_size"] == found["audio_batch_size"] == (64 if on_gpu else 8)
+    assert found["batch_size"] == found["audio_batch_size"] == (64 if on_gpu else 16)
     assert 0 <= found["num_workers"] <= (8 if on_gpu else 0)
     told = ("loader.batch_size=3", "loader.audio_batch_size=5", "loader.num_workers=1")
     assert build.loader_options(composed(*told), on_gpu=on_gpu) == {

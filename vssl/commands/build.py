@@ -171,7 +171,7 @@ def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
     8 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
     and processes that read for it meanwhile.
     """
-    loader, default = config.loader, 64 if on_gpu else 8
+    loader, default = config.loader, 64 if on_gpu else 16
     workers = max(0, min(8, len(usable_cores()) - 1)) if on_gpu else 0
     images, sounds = loader.batch_size, loader.audio_batch_size
     return {
