@@ -49,6 +49,8 @@ def rank_statistics(ends: Int64, positive: Bool, unit: Int64, weights: Float64) 
                 else:
                     more_alarms += row[unit[m]]
             first = end
+            if more_hits == 0 and more_alarms == 0:  # a third of the images of a resample
+                continue
             area += more_alarms * (hits + more_hits / 2)
             hits += more_hits
             alarms += more_alarms
@@ -102,6 +104,8 @@ def detection_statistics(
             visible = False
             for m in range(first, end):
                 weight = row[unit[m]]
+                if weight == 0:  # a third of the images of a resample, which change nothing
+                    continue
                 fired += weight
                 if place[m] >= 0:
                     visible = True

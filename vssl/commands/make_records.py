@@ -95,7 +95,9 @@ def make_records(
     )
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    live = [p for p in policies if p.name in config.live and not p.needs_fit]
+    # for loggers, of all samples or not at all
+    shown = loggers and not recorded
+    live = [p for p in policies if shown and p.name in config.live and not p.needs_fit]
     module = LocalizationModule(
         model,
         name=config.model.name,
@@ -103,7 +105,7 @@ def make_records(
         upsampling=rules,
         frontends=frontends,
         prior=prior,
-        live_policies=[] if recorded else live,  # of all samples, or not at all
+        live_policies=live,
         live_metrics=[
             type(m) for m in build.build_metrics(config) if not isinstance(m, CombinedMetric)
         ],
