@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -27,11 +28,18 @@ CATEGORIES = ("dog", "bell", "train")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+# files that take longest: started last, they would keep one core waiting
 _LONGEST = ("test_sweeps.py", "test_wandb.py", "test_commands.py", "test_golden_runs.py")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile once what every process needs, instead of in each of them at the same time."""
+    if not hasattr(config, "workerinput"):  # of pytest-xdist: its workers start after this
+        importlib.import_module("vssl.commands.preload")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first: started last, they would keep one core waiting."""
+    """The longest files first."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 

@@ -59,9 +59,7 @@ def localized(
     ("model", "overrides"),
     [
         ("ezvsl", ()),
-        ("lvs", ()),
         ("rcgrad", ()),
-        ("ezvsl", ("protocol=released",)),
         ("lvs", ("protocol=released",)),
     ],
 )

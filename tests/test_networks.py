@@ -215,7 +215,7 @@ class TestBatchNorms:
         assert report is not None
         assert folded != any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
-    @pytest.mark.parametrize("model", ["ezvsl", "lvs"])
+    @pytest.mark.parametrize("model", ["ezvsl"])
     def test_folding_changes_no_map(
         self, chosen: tuple[str, ...], vggss_folder: Path, tmp_path: Path
     ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,7 +23,7 @@ from vssl.commands.report import main, make_report
 from vssl.errors import UsageError
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE
 from vssl.reporting.names import PAPER_MODELS
-from vssl.reporting.report.collection import Collection, collect
+from vssl.reporting.report.collection import Collection, Group, collect
 from vssl.reporting.report.index import INDEX_FILE, INDEX_TEXT
 
 NAME = "vggss_corrected"
@@ -255,6 +256,7 @@ def test_files_of_an_earlier_report_are_cleared_away_and_nothing_else(
         (("nowhere",), "nowhere: no such folder"),
         (("runs", "--policy", "object_area"), "gives every map a threshold of its own"),
         (("runs", "--policy", "nix"), "no run was scored with it"),
+        (("runs", "--sample", "nix"), "--sample nix: no run has a sample of that id"),
         (("output_dir=report",), "no folder is given"),
         (("broken",), "random: has records, but no run.json"),
     ],
@@ -287,6 +289,24 @@ def test_the_command_takes_words_as_vssl_evaluate_does(
     monkeypatch.setattr("sys.argv", ["vssl-report", *words])
     main()
     assert (tmp_path / "out" / f"paper_{NAME}.tex").is_file()
+
+
+def test_samples_of_the_grids_can_be_chosen(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def draw(group: Group, output: Path, **options: Any) -> list[Any]:
+        asked[group.name] = options["samples"]
+        return []
+
+    monkeypatch.setattr("vssl.reporting.report.figures.draw_figures", draw)
+    ids = pd.read_parquet(runs / "random" / RECORDS_FILE)["sample_id"].unique()
+    words = [str(runs), "--output", str(tmp_path), "--no-page"]
+    words += [word for name in (ids[2], ids[0], ids[2]) for word in ("--sample", name)]
+    monkeypatch.setattr("sys.argv", ["vssl-report", *words])
+    main()
+    assert asked == {NAME: [ids[2], ids[0]]}
 
 
 def test_without_any_file_the_paper_ends_with_what_is_missing(

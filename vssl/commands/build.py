@@ -168,7 +168,7 @@ class LoaderOptions(TypedDict):
 def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
     """Batch sizes and workers; what is not set follows from the machine.
 
-    8 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
+    16 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
     and processes that read for it meanwhile.
     """
     loader, default = config.loader, 64 if on_gpu else 16

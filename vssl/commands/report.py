@@ -35,6 +35,7 @@ def _main() -> None:
         figures=options.figures,
         intervals=options.intervals,
         gallery=options.gallery,
+        samples=options.samples,
         keep=options.keep,
     )
 
@@ -71,6 +72,11 @@ def _parse() -> argparse.Namespace:
         help="samples in the page's gallery (60)",
     )  # fmt: skip
     parser.add_argument(
+        "--sample", dest="samples", action="append", default=[], metavar="ID",
+        help="a sample of the qualitative grids, in place of a small, a medium and a large object;"
+        " can be given several times",
+    )  # fmt: skip
+    parser.add_argument(
         "--keep", type=Path, default=None, metavar="DIR",
         help="also put a copy of each csv there, under the group's name: results to keep",
     )  # fmt: skip
@@ -99,6 +105,7 @@ def make_report(
     figures: bool = True,
     intervals: bool = False,
     gallery: int = 60,
+    samples: Sequence[str] = (),
     keep: Path | None = None,
 ) -> Collection:
     """Make a report over all finished runs below some folders, and say what it holds.
@@ -111,13 +118,14 @@ def make_report(
         figures: whether to draw figures.
         intervals: whether LaTeX has intervals.
         gallery: samples in the page's gallery.
+        samples: ids of the qualitative grids' samples; none takes three by the object's size.
         keep: where copies of the csv files go; None keeps none.
 
     Returns:
         What was found.
 
     Raises:
-        UsageError: when there is no finished run, or none has the policy.
+        UsageError: when there is no finished run, none has the policy, or none has a sample.
     """
     from rich.console import Console
 
@@ -132,6 +140,7 @@ def make_report(
     if not collection.groups:
         raise UsageError(_nothing(folders, collection.left_out))
     check_policy(collection, policy)
+    chosen = _chosen(collection, samples)
     console = Console(soft_wrap=True, highlight=False)
     _show_found(console, collection)
     files: list[Path] = []
@@ -144,7 +153,9 @@ def make_report(
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(texts[1], keep / f"{group.name}.csv")
         if figures:
-            drawn[group.name] = draw_figures(group, output, policy=policy)
+            drawn[group.name] = draw_figures(
+                group, output, policy=policy, samples=chosen[group.name]
+            )
             files += [path for figure in drawn[group.name] for path in (figure.svg, figure.png)]
     if page:
         made = write_page(
@@ -158,6 +169,26 @@ def make_report(
     if keep is not None:
         console.print(f"kept: {', '.join(str(keep / f'{name}.csv') for name in tables)}")
     return collection
+
+
+def _chosen(collection: Collection, samples: Sequence[str]) -> dict[str, list[str]]:
+    """Which of some samples each group has, by its name.
+
+    Raises:
+        UsageError: for a sample that no group has.
+    """
+    from vssl.records.scores import Samples
+
+    if not samples:
+        return {group.name: [] for group in collection.groups}
+    known = {group.name: set(Samples.of(group.runs[0].folder).ids) for group in collection.groups}
+    unknown = [name for name in samples if not any(name in ids for ids in known.values())]
+    if unknown:
+        raise UsageError(
+            f"--sample {unknown[0]}: no run has a sample of that id. records.parquet lists them"
+            " (sample_id)."
+        )
+    return {name: [s for s in dict.fromkeys(samples) if s in ids] for name, ids in known.items()}
 
 
 def _nothing(folders: Sequence[Path], left_out: Sequence[LeftOut]) -> str:
