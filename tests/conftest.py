@@ -29,7 +29,10 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 # files that take longest: started last, they would keep one core waiting
-_LONGEST = ("test_sweeps.py", "test_wandb.py", "test_commands.py", "test_golden_runs.py")
+_LONGEST = (
+    *("test_sweeps.py", "test_wandb.py", "test_commands.py", "test_golden_runs.py"),
+    *("test_report_page.py", "test_report.py", "test_localize.py"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

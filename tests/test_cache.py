@@ -315,7 +315,7 @@ class TestRuns:
         return (
             *HEARS, "data=vggss", f"data.root={vggss_folder}", "threshold=fixed",
             "negatives.noise.draws=2", "negatives.offscreen.draws=2", "loader.batch_size=4",
-            "cache=disk", f"cache.folder={tmp_path / 'cache'}",
+            "loader.audio_batch_size=8", "cache=disk", f"cache.folder={tmp_path / 'cache'}",
         )  # fmt: skip
 
     @pytest.fixture
