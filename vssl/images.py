@@ -107,16 +107,25 @@ def _decode_jpeg(data: bytes) -> Pixels | None:
 
     What is cut off, in CMYK or no JPEG at all is left to Pillow, with its messages.
     """
-    if not data.startswith(_JPEG_BEGIN):
-        return None
     try:
-        _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours not in _ORDINARY_COLOURS:
+        if not _has_ordinary_colours(data):
             return None
         pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
     except ValueError:
         return None
     return pixels
+
+
+def _has_ordinary_colours(data: bytes) -> bool:
+    """Whether this is a JPEG in colours that simplejpeg turns into RGB as Pillow does.
+
+    Raises:
+        ValueError: for a JPEG without a readable header.
+    """
+    if not data.startswith(_JPEG_BEGIN):
+        return False
+    _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+    return colours in _ORDINARY_COLOURS
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
@@ -134,12 +143,13 @@ def _is_whole_jpeg(data: bytes) -> bool:
     if len(markers) != 1 or not data.endswith(_JPEG_END):
         return False
     try:
-        _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if not _has_ordinary_colours(data):
+            return False
         tables = data[:pixels] + _JPEG_END
         simplejpeg.decode_jpeg(tables, colorspace="RGB", min_height=1, min_width=1, strict=False)
     except ValueError:
         return False
-    return colours in _ORDINARY_COLOURS
+    return True
 
 
 def _scan_of_jpeg(data: bytes) -> int | None:

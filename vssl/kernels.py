@@ -255,23 +255,6 @@ def _largest(row: Float32) -> np.float32:
 
 
 @compiled
-def _smallest(row: Float32) -> np.float32:
-    """The smallest pixel of a row without NaN; as `_largest`."""
-    whole = row.shape[0] - row.shape[0] % _SAMPLED
-    if whole == 0:
-        return row.min()
-    lowest = row[:_SAMPLED].copy()
-    for first in range(_SAMPLED, whole, _SAMPLED):
-        block = row[first : first + _SAMPLED]
-        for j in range(_SAMPLED):
-            lowest[j] = block[j] if block[j] < lowest[j] else lowest[j]
-    smallest = lowest.min()
-    for p in range(whole, row.shape[0]):
-        smallest = min(smallest, row[p])
-    return smallest
-
-
-@compiled
 def _some(row: Float32) -> Float32:
     """About 128 evenly spaced pixels of a row, ascending."""
     return np.sort(row[:: max(1, row.shape[0] // _SAMPLED)].copy())
@@ -528,7 +511,7 @@ def binarize_native(
     for n in range(count):
         _upsample(native[n], rows, columns, fused, wide, square)
         if rounding >= 0 and not _holds_nan(row):
-            low, high = _smallest(row), _largest(row)
+            low, high = -_largest(-row), _largest(row)
             flat = high - low <= np.float32(rounding) * max(abs(low), abs(high))
             _clip_below_median(row, low, high, flat, found)
         if others.shape[0]:

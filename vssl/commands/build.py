@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from vssl.checks import check_choice
 from vssl.commands.devices import usable_cores
 from vssl.commands.identity import negative_names
+from vssl.commands.networks import keep_float32
 from vssl.data.base import DatasetReader
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -122,14 +123,12 @@ def build_trainer(
     """The Lightning trainer in test mode.
 
     `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
-    TensorFloat-32, which cuDNN uses by default, would change maps in the third decimal.
+    In float32 it is float32 that is computed in.
     """
     settings = {"accelerator": config.trainer.accelerator}
     if settings["accelerator"] == "auto":
         settings["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
-    if str(config.trainer.precision) in ("32", "32-true"):
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+    keep_float32(config)
     trainer: Trainer = instantiate(
         config.trainer,
         **settings,

@@ -122,14 +122,12 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _metrics(asked: Sequence[str]) -> list[AnyMetric]:
     """The metrics of some names, and those that combined ones rest on."""
-    from hydra import compose, initialize_config_module
-
     from vssl.checks import check_choice
     from vssl.commands.build import build_metrics
+    from vssl.commands.identity import composed_config
     from vssl.metrics.base import CombinedMetric
 
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        metrics = build_metrics(compose("rescore", overrides=["metrics=all"]))
+    metrics = build_metrics(composed_config("rescore", ["metrics=all"]))
     for name in asked:
         check_choice(name, [metric.name for metric in metrics], name="--metric")
     needed = set(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,20 @@ def run_tags(*, _root_: DictConfig) -> ListConfig:
     """Tags of a run in wandb: its parts, but for a prior that is not there. A resolver."""
     names = run_names(_root_).items()
     return ListConfig([name for part, name in names if (part, name) != ("prior", "none")])
+
+
+def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """A primary configuration of vssl as a command line gives it, `conf/local` included.
+
+    Args:
+        name: `evaluate`, `rescore` or `models`.
+        overrides: as on a command line.
+    """
+    from hydra import compose, initialize_config_module
+
+    register_resolvers()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        return compose(name, overrides=list(overrides))
 
 
 def register_resolvers() -> None:

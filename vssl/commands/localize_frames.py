@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vssl.commands.localize_setup import Setup, encode_given, encode_negatives
+from vssl.commands.localize_setup import Setup, encode_given, encode_negatives, measure_maps
 from vssl.engine.localizer import Localizer, Picture
 from vssl.growing import GrowingArray
 from vssl.moments import HeardSpan, SoundAround
 from vssl.progress import progress_bar
-from vssl.records.localization import map_rows
 from vssl.reporting.timeline import Timeline
-from vssl.reporting.verdict import MapNumbers, Verdict, judge_video, measure
+from vssl.reporting.verdict import MapNumbers, Verdict, judge_video
 from vssl.types import POSITIVE, AudioClip
 from vssl.video import VideoFacts, VideoFrame, opened_sound, read_frames
 
@@ -211,17 +210,9 @@ def _localize_batch(
         seen.objects.append(native.objects.numpy())
     for place, moment in enumerate(moments):
         objects = None if native.objects is None else native.objects[place]
-        _, numbers = measure_frame(setup, ears.pairings, native.similarity[place], objects)
+        _, numbers = measure_maps(setup, ears.pairings, native.similarity[place], objects)
         seen.add(moment.seconds, numbers)
         for each in numbers:
             values = each.as_json().values()
             texts = [f"{v:.7g}" if isinstance(v, float) else v for v in values]
             writer.writerow([f"{moment.seconds:.6f}", *texts])
-
-
-def measure_frame(
-    setup: Setup, pairings: Pairings, similarity: torch.Tensor, objects: torch.Tensor | None
-) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Localization maps `[K, 224, 224]` of a frame from its native maps, and their numbers."""
-    rows = map_rows([condition for condition, _ in pairings], similarity, objects)
-    return measure(setup.recipe, rows, [draw for _, draw in pairings], setup.threshold)

@@ -25,12 +25,11 @@ from vssl.commands.localize_output import (
     show_verdict,
     write_json,
 )
-from vssl.commands.localize_setup import Setup, encode_given, encode_negatives
+from vssl.commands.localize_setup import Setup, encode_given, encode_negatives, measure_maps
 from vssl.growing import save_arrays
 from vssl.images import decode_image, read_bytes
-from vssl.records.localization import map_rows
 from vssl.reporting.pair_figure import draw_pair
-from vssl.reporting.verdict import MapNumbers, Verdict, highest, in_percent, judge, measure
+from vssl.reporting.verdict import MapNumbers, Verdict, highest, in_percent, judge
 from vssl.types import POSITIVE
 
 PICTURE_FILE = "localize.png"
@@ -68,8 +67,7 @@ def localize_image(
     native = localizer.localize([prepared], torch.stack(vectors)[None], pairings)
     conditions, draws = [c for c, _ in pairings], [d for _, d in pairings]
     objects = None if native.objects is None else native.objects[0]
-    rows = map_rows(conditions, native.similarity[0], objects)
-    maps, numbers = measure(setup.recipe, rows, draws, setup.threshold)
+    maps, numbers = measure_maps(setup, pairings, native.similarity[0], objects)
     transform = setup.recipe.transform
     verdict = judge(numbers, setup.threshold, model=setup.name, transform=transform)
 

@@ -8,24 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
 from vssl.commands.identity import (
+    composed_config,
     network_hash,
     protocol_name,
     protocol_switches,
-    register_resolvers,
 )
 from vssl.commands.localize_threshold import Wanted, find_threshold
 from vssl.errors import UsageError
 from vssl.types import AudioClip, AudioRequest
 
 if TYPE_CHECKING:
+    import torch
+
     from vssl.engine.localizer import Localizer
     from vssl.negatives.base import AudioCondition
     from vssl.records.localization import Localization
-    from vssl.reporting.verdict import Threshold
+    from vssl.reporting.verdict import MapNumbers, Threshold
 
 _FIXED = ("logger=none", "negatives=[silence,noise]")
 
@@ -120,21 +121,40 @@ def encode_negatives(
     return pairings, vectors
 
 
+def measure_maps(
+    setup: Setup,
+    pairings: Sequence[tuple[str, int]],
+    similarity: torch.Tensor,
+    objects: torch.Tensor | None,
+) -> tuple[torch.Tensor, list[MapNumbers]]:
+    """Localization maps `[K, 224, 224]` of one image from its native maps, and their numbers.
+
+    Args:
+        setup: with the recipe of the maps and the threshold.
+        pairings: the K (audio condition, draw) pairs.
+        similarity: `[K, h, w]` native similarity maps.
+        objects: `[g, g]` native object map; None without a prior.
+    """
+    from vssl.records.localization import map_rows
+    from vssl.reporting.verdict import measure
+
+    rows = map_rows([condition for condition, _ in pairings], similarity, objects)
+    return measure(setup.recipe, rows, [draw for _, draw in pairings], setup.threshold)
+
+
 def composed(wanted: Wanted) -> DictConfig:
     """The configuration `evaluate` with what the command line asks for.
 
     Raises:
         UsageError: for a folder of configuration that does not exist.
     """
-    register_resolvers()
     overrides = [*_FIXED, f"model={wanted.model}", *wanted.overrides]
     if wanted.config_dir is not None:
         if not wanted.config_dir.is_dir():
             raise UsageError(f"{wanted.config_dir}: no such folder (--config-dir)")
         folder = wanted.config_dir.absolute()
         overrides.insert(0, f"hydra.searchpath=[file://{folder}]")
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        config: DictConfig = compose("evaluate", overrides=overrides)
+    config = composed_config("evaluate", overrides)
     with open_dict(config):
         if wanted.weights is not None:
             config.model.weights = str(wanted.weights)
@@ -174,10 +194,8 @@ def set_up(wanted: Wanted) -> Setup:
     recipe = Localization.of(facts)
     threshold = find_threshold(config, wanted, variant=recipe.variants[-1])
     networks.compile_model(config, model)
+    networks.keep_float32(config)
     on_gpu = networks.on_gpu(config) and torch.cuda.is_available()
-    if on_gpu:  # as in build_trainer
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
     transform, prior_transform = build.build_transforms(config)
     localizer = Localizer(
         model,

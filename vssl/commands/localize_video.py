@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from vssl.commands.localize_frames import Sampler, Seen, look, measure_frame
+from vssl.commands.localize_frames import Sampler, Seen, look
 from vssl.commands.localize_output import (
     MAPS_FILE,
     described,
@@ -20,7 +20,7 @@ from vssl.commands.localize_output import (
     show_verdict,
     write_json,
 )
-from vssl.commands.localize_setup import Setup
+from vssl.commands.localize_setup import Setup, measure_maps
 from vssl.growing import GrowingArray, save_arrays
 from vssl.progress import progress_bar
 from vssl.reporting.overlay import FrameOverlay, caption_bar
@@ -140,7 +140,7 @@ def _draw(
             if sampler.takes(frame):
                 native = torch.from_numpy(next(natives).copy())
                 seen_objects = None if objects is None else torch.from_numpy(next(objects).copy())
-                maps, numbers = measure_frame(setup, seen.pairings, native, seen_objects)
+                maps, numbers = measure_maps(setup, seen.pairings, native, seen_objects)
                 bar = caption_bar(
                     facts.width, facts.height, numbers, bounds=bounds, threshold=setup.threshold,
                     judged=judged,

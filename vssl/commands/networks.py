@@ -71,6 +71,16 @@ def on_gpu(config: DictConfig) -> bool:
     return accelerator != "cpu" and (accelerator != "auto" or torch.cuda.is_available())
 
 
+def keep_float32(config: DictConfig) -> None:
+    """Compute in float32 where that is configured, also on GPUs.
+
+    TensorFloat-32, which cuDNN uses by default, would change maps in the third decimal.
+    """
+    if str(config.trainer.precision) in ("32", "32-true"):
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def gpu_name(config: DictConfig) -> str | None:
     """Name of the GPU that the networks run on; None on a CPU."""
     if not (on_gpu(config) and torch.cuda.is_available()):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vssl.commands.app import run_app
+from vssl.commands.identity import composed_config
 from vssl.errors import UsageError
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
     from rich.console import Console
 
 MODELS = ("rcgrad", "rcgrad_raw", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
@@ -88,9 +88,9 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
 
     console = Console(soft_wrap=True, highlight=False)
     stock = take_stock(overrides)
-    output = (
-        (output or Path(str(_composed(overrides).paths.outputs)) / "paper").expanduser().absolute()
-    )
+    if output is None:
+        output = Path(str(composed_config("evaluate", overrides).paths.outputs)) / "paper"
+    output = output.expanduser().absolute()
     failed = []
     if not only_list and stock.models:
         for name in stock.test_sets:
@@ -112,7 +112,7 @@ def take_stock(overrides: Sequence[str]) -> Stock:
     """
     from vssl.commands.catalog import read_entries, read_state
 
-    weights = _composed(overrides).paths.weights
+    weights = composed_config("evaluate", overrides).paths.weights
     entries = {entry.name: entry for entry in read_entries([f'paths.weights="{weights}"'])}
     missing = []
     there = []
@@ -133,23 +133,13 @@ def take_stock(overrides: Sequence[str]) -> Stock:
     return Stock(models, tuple(test_sets), _PRIOR in there, tuple(missing))
 
 
-def _composed(overrides: Sequence[str]) -> DictConfig:
-    """The configuration that vssl-evaluate would have, `conf/local` included."""
-    from hydra import compose, initialize_config_module
-
-    from vssl.commands.identity import register_resolvers
-
-    register_resolvers()
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        return compose("evaluate", overrides=list(overrides))
-
-
 def _fault_of(name: str, overrides: Sequence[str]) -> str:
     """Why a test set cannot be read; empty where it can."""
     from vssl.commands.build import build_reader
 
     try:
-        build_reader(_composed([f"experiment=paper_{name}", *overrides])).count()
+        config = composed_config("evaluate", [f"experiment=paper_{name}", *overrides])
+        build_reader(config).count()
     except UsageError as error:
         return str(error)
     return ""

@@ -75,12 +75,12 @@ def score_run(
 
 def policies_named(names: Sequence[str]) -> list[ThresholdPolicy]:
     """Threshold policies by the names of their files in `conf/threshold/`, once each."""
-    from hydra import compose, initialize_config_module
     from hydra.utils import instantiate
 
+    from vssl.commands.identity import composed_config
+
     wanted = ",".join(dict.fromkeys(names))
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        config = compose("rescore", overrides=[f"threshold=[{wanted}]"])
+    config = composed_config("rescore", [f"threshold=[{wanted}]"])
     return [instantiate(each) for each in config.threshold.values()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,28 +36,48 @@ def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[st
     Raises:
         RecordsError: when a sample is not among the records.
     """
-    wanted = list(dict.fromkeys(ids))
+    parts: dict[str, list[pa.RecordBatch]] = {name: [] for name in ids}
     path = run / RECORDS_FILE
-    with pq.ParquetFile(path) as file:
-        names = file.read([_SAMPLE]).column(0)
-        held = pc.is_in(names, pa.array(wanted, pa.string())).to_numpy()
-        sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-        ends = np.cumsum(sizes)
-        groups = np.unique(np.searchsorted(ends, np.flatnonzero(held), side="right"))
-        read = [*dict.fromkeys((_SAMPLE, "draw", *columns))]
-        table = file.read_row_groups(groups.tolist(), columns=read) if len(groups) else None
-    found: dict[str, pa.RecordBatch] = {}
-    for name in wanted:
-        if table is not None:
-            chosen = (pc.field(_SAMPLE) == name) & (pc.field("draw") == 0)
-            rows = table.filter(chosen).select(list(columns)).combine_chunks()
-            if len(rows):
-                found[name] = rows.to_batches()[0]
-        if name not in found:
-            raise RecordsError(
-                f"{path}: has no sample {name}. Its column {_SAMPLE} holds ids such as {names[0]}."
-            )
-    return found
+    for rows in first_draws(path, list(parts), columns):
+        for name in pc.unique(rows.column(_SAMPLE)).to_pylist():
+            parts[name].append(rows.filter(pc.equal(rows.column(_SAMPLE), name)))
+    unknown = [name for name, batches in parts.items() if not batches]
+    if unknown:
+        known = next(pq.ParquetFile(path).iter_batches(1, columns=[_SAMPLE])).column(0)[0]
+        raise RecordsError(
+            f"{path}: has no sample {unknown[0]}. Its column {_SAMPLE} holds ids such as {known}."
+        )
+    return {
+        name: pa.Table.from_batches(batches).select(list(columns)).combine_chunks().to_batches()[0]
+        for name, batches in parts.items()
+    }
+
+
+def first_draws(
+    records: Path, ids: Sequence[str], columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Rows of some samples in draw 0, piece by piece; only row groups that hold some are read.
+
+    Args:
+        records: records file.
+        ids: names of samples; those that are not there are passed over.
+        columns: columns wanted; `sample_id` and `draw` come in any case.
+    """
+    wanted, read = pa.array(ids, pa.string()), [*dict.fromkeys((_SAMPLE, "draw", *columns))]
+    with pq.ParquetFile(records) as file:
+        for group in range(file.num_row_groups):
+            keys = file.read_row_group(group, columns=[_SAMPLE, "draw"])
+            if not pc.any(_chosen(keys, wanted)).as_py():
+                continue
+            for batch in file.iter_batches(_ROWS_READ, row_groups=[group], columns=read):
+                rows = batch.filter(_chosen(batch, wanted))
+                if len(rows):
+                    yield rows
+
+
+def _chosen(rows: pa.RecordBatch | pa.Table, wanted: pa.Array) -> pa.Array:
+    mine = pc.is_in(rows.column(_SAMPLE), value_set=wanted)
+    return pc.and_(mine, pc.equal(rows.column("draw"), 0))
 
 
 def categories_of(run: Path, ids: Sequence[str]) -> dict[str, str]:

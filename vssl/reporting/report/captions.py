@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from vssl.records.numbers import ALL_NEGATIVES
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.names import PAPER_MODELS
 from vssl.reporting.published import TEST_SETS, short_source
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.reporting.report.columns import NEGATIVES
 from vssl.reporting.report.tables import Column, Row
 from vssl.reporting.tables import PAIR, caption
 from vssl.types import POSITIVE
@@ -58,7 +57,7 @@ def _shown(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
     summary = pd.concat([run.summary for run in group.runs], ignore_index=True)
     places = {(c.metric, c.condition, c.policy) for c in columns}
     if any(c.condition != POSITIVE for c in columns):  # pIA: the draws of every negative
-        places |= {("pia", name, c.policy) for name in NEGATIVES for c in columns}
+        places |= {("pia", name, c.policy) for name in NEGATIVE_TYPES for c in columns}
     keys = zip(*(summary[n] for n in ("metric", "condition", "threshold_policy")), strict=True)
     chosen = summary[[key in places for key in keys]]
     return chosen if len(chosen) else summary
@@ -159,7 +158,7 @@ def why_missing(run: ReportRun, column: Column) -> str:
         if column.policy.startswith("universal") and run.conditions == (POSITIVE,):
             return "no negatives, from which a universal threshold is learnt"
         return f"{column.policy} was not scored (vssl-rescore threshold={column.policy} adds it)"
-    needed = NEGATIVES if column.condition == ALL_NEGATIVES else column.condition.split(PAIR)
+    needed = NEGATIVE_TYPES if column.condition == ALL_NEGATIVES else column.condition.split(PAIR)
     lacking = [name for name in needed if name not in run.conditions]
     if lacking:
         return f"no {', '.join(lacking)} among its negatives"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vssl.records.numbers import ALL_NEGATIVES
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.published import DEFINITIONS
 from vssl.reporting.report.tables import Column
 from vssl.reporting.tables import PAIR
 from vssl.types import POSITIVE
-
-NEGATIVES = ("silence", "noise", "offscreen")
-"""The paper's types of negatives, in its order."""
 
 _HEADERS = {
     "ciou": "cIoU",
@@ -55,7 +52,7 @@ def paper_columns(policy: str) -> list[Column]:
     """The paper's numbers: positives, each type of negatives, and both in one."""
     return [
         *(_column(m, POSITIVE, policy, top="positives", said="") for m in ("ciou", "auc")),
-        *(_column(m, c, policy, top=c, said=c) for c in NEGATIVES for m in ("pia", "auc_n")),
+        *(_column(m, c, policy, top=c, said=c) for c in NEGATIVE_TYPES for m in ("pia", "auc_n")),
         *(_column(m, ALL_NEGATIVES, policy, top="both", said="") for m in ("f_loc", "f_auc")),
     ]
 
@@ -73,7 +70,7 @@ def separation_columns() -> list[Column]:
     """Whether the largest value of a map tells a positive from a negative."""
     return [
         _column(metric, condition, NO_POLICY, top=said, said=said)
-        for condition in (*NEGATIVES, ALL_NEGATIVES)
+        for condition in (*NEGATIVE_TYPES, ALL_NEGATIVES)
         for said in ["all three" if condition == ALL_NEGATIVES else condition]
         for metric in ("auroc", "fpr95", "overlap")
     ]
@@ -81,7 +78,7 @@ def separation_columns() -> list[Column]:
 
 def listening_columns(policy: str) -> list[Column]:
     """Whether the map follows the sound: between an image's objects, and between sounds."""
-    pairs = [(f"{POSITIVE}{PAIR}{c}", c) for c in NEGATIVES]
+    pairs = [(f"{POSITIVE}{PAIR}{c}", c) for c in NEGATIVE_TYPES]
     return [
         *(
             _column(m, POSITIVE, policy, top="between an image's objects", said="")

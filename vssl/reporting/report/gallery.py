@@ -13,20 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vssl.maps import consensus_map
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
+from vssl.records.rows import first_draws
+from vssl.records.scores import object_area
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.types import EVALUATION_SIZE, POSITIVE, Box
+from vssl.types import POSITIVE, Box
 
 QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
 """Of the samples of a test set, by the area of their ground truth."""
 
-_ROWS_READ = 2048
 _WORST = 200  # of each run and condition that may have to be looked at
 _SPREAD = "spread over classes and object sizes"
 _KEY = ("sample_id", "audio_condition")
@@ -120,30 +118,20 @@ def choose(group: Group, count: int, *, policy: str) -> list[ShownSample]:
     return [_shown(row, chosen[str(row["sample_id"])]) for row in rows.to_dict("records")]
 
 
-def categories(records: Path, samples: Iterable[str]) -> dict[str, str]:
-    """Class of the sounding object of some samples of a run."""
-    filters = [
-        ("sample_id", "in", sorted(set(samples))),
-        ("audio_condition", "=", POSITIVE),
-        ("draw", "=", 0),
-    ]
-    rows = pq.read_table(records, columns=["sample_id", "category"], filters=filters)
-    return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-
-
 def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps:
     """Read the first draws of some samples, without reading others' maps into memory.
 
     Raises:
         RecordsError: when the records cannot be read.
     """
-    wanted = pa.array(list(samples), pa.string())
+    wanted = list(samples)
     recipe = Localization.of(run.provenance)
     native: dict[tuple[str, str], Float32] = {}
     objects: dict[str, Float32] = {}
     sources: dict[tuple[str, str], str] = {}
     extremes: dict[str, tuple[float, float]] = {}
-    for rows in _first_draws(run.folder / RECORDS_FILE, wanted):
+    columns = dict.fromkeys((*_KEY, "audio_source_id", *MAP_COLUMNS))
+    for rows in first_draws(run.folder / RECORDS_FILE, wanted, list(columns)):
         keys = list(zip(*(rows.column(c).to_pylist() for c in _KEY), strict=True))
         native.update(zip(keys, native_maps(rows), strict=True))
         heard = rows.column("audio_source_id").to_pylist()
@@ -161,7 +149,7 @@ def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps
                 bottom, top = bottom[whole].min(), top[whole].max()
                 extremes[variant] = min(low, float(bottom)), max(high, float(top))
     scores = _scores(run, policy)
-    scores = scores[scores["sample_id"].isin(wanted.to_pylist())]
+    scores = scores[scores["sample_id"].isin(wanted)]
     by_key = {
         (variant, sample_id, condition): (ciou, pia)
         for variant, sample_id, condition, ciou, pia in zip(
@@ -175,19 +163,13 @@ def _facts(records: Path) -> pd.DataFrame:
     """One row per sample, with `area` and `quarter`."""
     filters = [("audio_condition", "=", POSITIVE), ("draw", "=", 0)]
     rows: pd.DataFrame = pq.read_table(records, columns=list(_FIELDS), filters=filters).to_pandas()
-    rows["area"] = [_covered(boxes) for boxes in rows["boxes"]]
+    rows["area"] = [
+        object_area([_box(box) for box in boxes], weights)
+        for boxes, weights in zip(rows["boxes"], rows["box_weights"], strict=True)
+    ]
     order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
     rows["quarter"] = order * len(QUARTERS) // len(rows)
     return rows
-
-
-def _covered(boxes: Any) -> float:
-    """Share of the image inside any box."""
-    if len(boxes) == 1:  # most samples have one, whose area needs no drawing
-        x0, y0, x1, y1 = _box(boxes[0])
-        return max(x1 - x0, 0) * max(y1 - y0, 0) / EVALUATION_SIZE**2
-    drawn = consensus_map([_box(box) for box in boxes], [1.0] * len(boxes))
-    return float(drawn.mean())
 
 
 def _box(values: Any) -> Box:
@@ -243,27 +225,6 @@ def _scores(run: ReportRun, policy: str) -> pd.DataFrame:
     filters = [("threshold_policy", "=", policy), ("draw", "=", 0)]
     rows: pd.DataFrame = pq.read_table(path, columns=columns, filters=filters).to_pandas()
     return rows.astype(dict.fromkeys(columns[:3], str))
-
-
-def _first_draws(records: Path, wanted: pa.Array) -> Iterator[pa.RecordBatch]:
-    """Rows of some samples in draw 0."""
-    columns = [*_KEY, "draw", "audio_source_id", *MAP_COLUMNS]
-    with pq.ParquetFile(records) as file:
-        for group in range(file.num_row_groups):
-            keys = file.read_row_group(group, columns=["sample_id", "draw"])
-            if not pc.any(_chosen(keys, wanted)).as_py():
-                continue
-            for batch in file.iter_batches(
-                _ROWS_READ, row_groups=[group], columns=list(dict.fromkeys(columns))
-            ):
-                rows = batch.filter(_chosen(batch, wanted))
-                if len(rows):
-                    yield rows
-
-
-def _chosen(rows: Any, wanted: pa.Array) -> Any:
-    mine = pc.is_in(rows.column("sample_id"), value_set=wanted)
-    return pc.and_(mine, pc.equal(rows.column("draw"), 0))
 
 
 def _shown(row: Mapping[Any, Any], why: str) -> ShownSample:

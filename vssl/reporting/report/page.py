@@ -19,8 +19,9 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from vssl.records.files import RECORDS_FILE, SUMMARY_FILE, write_text
+from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.localization import AUDIO_VISUAL, Localization
+from vssl.records.rows import categories_of
 from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.figures import Figure
@@ -28,7 +29,6 @@ from vssl.reporting.report.gallery import (
     QUARTERS,
     RunMaps,
     ShownSample,
-    categories,
     choose,
     read_maps,
 )
@@ -351,7 +351,7 @@ class _Gallery:
         ids = [each.sample_id for each in samples]
         runs = [read_maps(run, ids, policy=policy) for run in group.runs] if samples else []
         heard = [name for each in runs for name in each.sources.values()]
-        classes = categories(group.runs[0].folder / RECORDS_FILE, heard) if heard else {}
+        classes = categories_of(group.runs[0].folder, heard) if heard else {}
         listed = int(max(run.provenance["evaluated"] for run in group.runs))
         sounds = Sounds.of(group.runs[0].folder)
         return cls(group, policy, listed, samples, runs, sounds, classes)
