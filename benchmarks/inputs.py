@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from PIL import Image
 
-from vssl.commands.identity import register_resolvers
+from vssl.commands.identity import composed_config
 from vssl.commands.networks import make_network
 from vssl.data.embedded import Synthetic
 
@@ -65,6 +64,4 @@ def make_checkpoint(model: str, folder: Path) -> None:
 
 def composed(*overrides: str) -> DictConfig:
     """The configuration that a command line gives."""
-    register_resolvers()
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        return compose("evaluate", overrides=list(overrides))
+    return composed_config("evaluate", overrides)

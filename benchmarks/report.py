@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from inputs import composed, make_test_set
+from scoring import write_random_maps
 
 from vssl.commands import build
 from vssl.commands.paper import MODELS
@@ -32,8 +32,7 @@ from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.fingerprint import environment, ids_hash, text_hash
-from vssl.records.schema import METADATA_KEY, RECORDS
-from vssl.records.store import AtomicParquetWriter, records_table
+from vssl.records.schema import METADATA_KEY
 from vssl.types import Sample
 
 TEST_SETS = ("vggss", "is3")
@@ -61,13 +60,7 @@ def make_run(folder: Path, count: int) -> Path:
     run.mkdir()
     generator = np.random.default_rng(0)
     facts = _facts(samples, [list(pairing) for pairing in plan.pairings])
-    with AtomicParquetWriter(run / RECORDS_FILE, RECORDS, facts) as writer:
-        for start in range(0, count, 200):
-            index = torch.arange(start, min(count, start + 200))
-            shape = (len(index), len(plan.pairings), SIDE, SIDE)
-            maps = torch.from_numpy(generator.random(shape, dtype=np.float32))
-            objects = torch.from_numpy(generator.random((len(index), 7, 7), dtype=np.float32))
-            writer.write(records_table(samples, plan, index, maps, objects))
+    write_random_maps(run, samples, plan, facts, generator, side=SIDE, together=200)
     config = composed(
         "threshold=[half_image,object_area,universal_q3]", "subsets=[]", "bootstrap.resamples=100"
     )

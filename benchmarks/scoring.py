@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,7 +26,7 @@ from vssl.metrics.pointing import PointingGame
 from vssl.metrics.swap import SwapDelta
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
+from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import fit_policies
@@ -79,14 +80,28 @@ def make_records(folder: Path, count: int, *, side: int = 14) -> list[Sample]:
         "prior": {"alpha": ALPHA, "scale": "released"},
         "upsampling": {condition: "half_pixel" for condition, _ in plan.pairings},
     }
+    write_random_maps(folder, samples, plan, provenance, generator, side=side, together=50)
+    return samples
+
+
+def write_random_maps(
+    folder: Path,
+    samples: list[Sample],
+    plan: AudioPlan,
+    provenance: dict[str, Any],
+    generator: np.random.Generator,
+    *,
+    side: int,
+    together: int,
+) -> None:
+    """Write a records file of maps that are drawn at random, so many samples at a time."""
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        for start in range(0, count, 50):
-            index = torch.arange(start, min(count, start + 50))
+        for start in range(0, len(samples), together):
+            index = torch.arange(start, min(len(samples), start + together))
             shape = (len(index), len(plan.pairings), side, side)
             maps = torch.from_numpy(generator.random(shape, dtype=np.float32))
             objects = torch.from_numpy(generator.random((len(index), 7, 7), dtype=np.float32))
             writer.write(records_table(samples, plan, index, maps, objects))
-    return samples
 
 
 def score(folder: Path) -> None:
