@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vssl.data import synthetic
-from vssl.data.synthetic_scenes import KINDS, draw_background, place_objects
+from vssl.data.base import DataError
+from vssl.data.synthetic_backgrounds import draw_background
+from vssl.data.synthetic_casts import cast_scene
+from vssl.data.synthetic_scenes import KINDS, place_objects
 from vssl.data.synthetic_sounds import LENGTH, RATE, VOICES, synthesize
 
 SCENES = 12
@@ -87,7 +90,7 @@ def test_classes_are_balanced_after_any_number_of_scenes() -> None:
     counts = Counter(dict.fromkeys(synthetic.CLASSES, 0))
     partners = set()
     for number in range(240):
-        names = synthetic._scene_classes(0, number)
+        names = cast_scene(0, number, "test", "two_sources").names
         counts.update(names)
         partners.add(frozenset(names))
         assert max(counts.values()) - min(counts.values()) <= 1
@@ -122,7 +125,10 @@ def test_boxes_are_tight_vary_in_size_and_overlap_little() -> None:
     areas, compared = [], 0
     for number in range(40):
         background = draw_background(np.random.default_rng([9, number, 1]))
-        names, generator = synthetic._scene_classes(9, number), np.random.default_rng([9, number])
+        names, generator = (
+            cast_scene(9, number, "test", "two_sources").names,
+            np.random.default_rng([9, number]),
+        )
         scene = place_objects(background, names, generator)
         difference = np.abs(scene.image.astype(int) - background).sum(-1)
         boxes = [list(box) for box in scene.boxes]
@@ -215,7 +221,7 @@ def test_objects_tell_their_classes_apart() -> None:
     crops: list[Array] = []
     labels: list[str] = []
     for number in range(60):
-        names = synthetic._scene_classes(12, number)
+        names = cast_scene(12, number, "test", "two_sources").names
         background = draw_background(np.random.default_rng([12, number, 1]))
         scene = place_objects(background, names, np.random.default_rng([12, number, 2]))
         image = Image.fromarray(scene.image)
@@ -263,7 +269,7 @@ def test_ensure_in_two_processes_at_once(tmp_path: Path) -> None:
 
 
 def test_ensure_keeps_the_winner_of_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def generate_too_late(folder: Path, *, scenes: int, seed: int) -> None:
+    def generate_too_late(folder: Path, *, scenes: int, seed: int, **_: Any) -> None:
         folder.mkdir()
         (folder / "mine").touch()
         winner = tmp_path / f"synthetic-v{synthetic.VERSION}-{scenes}-{seed}"
@@ -304,11 +310,32 @@ def test_a_killed_generation_is_not_taken_for_a_data_set(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("call", [synthetic.generate, synthetic.ensure])
-def test_impossible_requests(call: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`scenes` must be at least 1, but is 0"):
-        call(tmp_path / "new", scenes=0)
-    with pytest.raises(ValueError, match="`seed` must be at least 0, but is -1"):
-        call(tmp_path / "new", seed=-1)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scenes": 0}, "`data.scenes` to be a whole number from 1 to 4294967295, but got 0"),
+        ({"scenes": 2.5}, "`data.scenes` to be a whole number .*, but got 2.5"),
+        ({"seed": -1}, "`data.seed` to be a whole number from 0 to 4294967295, but got -1"),
+        ({"seed": 2**32}, "`data.seed` to be a whole number .*, but got 4294967296"),
+        (
+            {"split": "valid"},
+            "`data.split` to be one of test, validation, train, but got `valid`. Did you mean",
+        ),
+        (
+            {"difficulty": "hard"},
+            "`data.difficulty` to be one of easy, two_sources, overlap, same_class_pair, but got",
+        ),
+        ({"snr": "loud"}, "`data.snr` to be null .* decibels from -40 to 60, but got 'loud'"),
+        ({"snr": 61}, "but got 61"),
+        ({"snr": float("nan")}, "but got nan"),
+        ({"snr": True}, "but got True"),
+    ],
+)
+def test_impossible_requests(
+    call: Any, wrong: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        call(tmp_path / "new", **wrong)
     assert not (tmp_path / "new").exists()
 
 

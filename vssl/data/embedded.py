@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from vssl.data.base import CheckedData, DataError
-from vssl.data.is3 import IS3
-from vssl.data.synthetic import VERSION, ensure
+from vssl.data.base import CheckedData, DataError, text_of
+from vssl.data.is3 import IS3, read_pixels
+from vssl.data.synthetic import VERSION, Request, ensure
+from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
+from vssl.types import Sample
 
 
 class Synthetic(IS3):
-    """Drawn scenes with two objects each and a synthesized sound for each object.
+    """Drawn scenes with one to three objects each and a synthesized sound for each class.
 
     Args:
         cache: folder in which the files are made and kept.
-        name: what to call it.
+        name: what to call it; None names it after split, difficulty and noise.
         version: version of the generator that the configuration was written for.
-        scenes: number of scenes; two samples each.
+        scenes: number of scenes; two samples each, but one where `difficulty` is `easy`.
         seed: seed of the scenes.
+        split: `test`, `validation` or `train`.
+        difficulty: `easy`, `two_sources`, `overlap` or `same_class_pair`.
+        snr: level of the recordings above background noise in dB; None without noise.
 
     Raises:
-        DataError: when this vssl has another version of the generator.
+        DataError: when this vssl has another version of the generator, or for a value that
+            `vssl.data.synthetic.Request` does not take.
     """
 
     name = "synthetic"
@@ -31,32 +38,48 @@ class Synthetic(IS3):
         self,
         *,
         cache: str | Path,
-        name: str = "synthetic",
+        name: str | None = None,
         version: str = VERSION,
         scenes: int = 240,
         seed: int = 0,
+        split: str = DEFAULT_SPLIT,
+        difficulty: str = DEFAULT_DIFFICULTY,
+        snr: float | None = None,
     ) -> None:
         if version != VERSION:
             raise DataError(
                 f"data.version={version}: this vssl makes version {VERSION} of the embedded"
                 " benchmark; numbers of different versions cannot be compared."
             )
-        if scenes < 1 or seed < 0:
-            raise DataError(
-                f"Expected `data.scenes` of at least 1 and `data.seed` of at least 0, but got"
-                f" {scenes} and {seed}."
-            )
+        self._request = Request(scenes, seed, split, difficulty, snr)
         self._cache = Path(cache).expanduser()
-        self._scenes = scenes
-        self._seed = seed
-        folder = f"synthetic-v{VERSION}-{scenes}-{seed}"
-        super().__init__(self._cache / folder, name=name)
+        super().__init__(
+            self._cache / self._request.folder, name=name or variant_name(split, difficulty, snr)
+        )
 
     def check(self) -> CheckedData:
         """Make the files if they are not there yet, and check them."""
-        ensure(self._cache, scenes=self._scenes, seed=self._seed)
+        ensure(self._cache, **vars(self._request))
         return super().check()
 
     def count(self) -> int:
-        """Number of samples, two for each scene, also before the files are made."""
-        return len(super().check().samples) if self.root.is_dir() else 2 * self._scenes
+        """Number of samples, also before the files are made."""
+        return len(super().check().samples) if self.root.is_dir() else self._request.samples
+
+    def parse(self, entry: dict[str, Any]) -> Sample:
+        """Read one entry; those that say their classes do not have names as IS3 has them."""
+        if "classes" not in entry:
+            return super().parse(entry)
+        image = text_of(entry, "image")
+        boxes = tuple(read_pixels(box) for box in entry["gt_box"])
+        return Sample(
+            sample_id=Path(image).stem,
+            image_path=self.image_folder / image,
+            audio_path=self.audio_folder / text_of(entry, "audio"),
+            category=text_of(entry, "class"),
+            image_categories=tuple(entry["classes"]),
+            image_group=text_of(entry, "group"),
+            boxes=boxes,
+            box_weights=(1.0,) * len(boxes),
+            audio_length=0,
+        )

@@ -46,7 +46,7 @@ class IS3(DatasetReader):
             category=sounding,
             image_categories=classes,
             image_group=group,
-            boxes=(_pixels(entry["gt_box"]),),
+            boxes=(read_pixels(entry["gt_box"]),),
             box_weights=(1.0,),
             audio_length=0,
         )
@@ -81,6 +81,7 @@ def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
     )
 
 
-def _pixels(box: list[float]) -> Box:
+def read_pixels(box: list[float]) -> Box:
+    """A box in pixels of the evaluation size, rounded down and cut at the picture's edges."""
     x0, y0, x1, y1 = (int(min(max(float(v), 0.0), EVALUATION_SIZE)) for v in box)
     return x0, y0, x1, y1

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
+SIZE = 224
+"""Side of a picture in pixels."""
+
 DARK, BLACK, WHITE = (0.13, 0.11, 0.12), (0.05, 0.05, 0.06), (0.97, 0.97, 0.95)
 CREAM, STEEL, WOOD = (0.95, 0.9, 0.77), (0.68, 0.71, 0.75), (0.66, 0.43, 0.22)
 GLASS, RED, BRASS = (0.68, 0.86, 0.94), (0.85, 0.17, 0.14), (0.88, 0.69, 0.25)
@@ -107,3 +110,26 @@ def mix(colour: Colour, other: Colour, share: float) -> Colour:
     """Blend of two colours, `share` being that of the other."""
     red, green, blue = (a * (1 - share) + b * share for a, b in zip(colour, other, strict=True))
     return red, green, blue
+
+
+def smooth_noise(generator: np.random.Generator, rows: int, columns: int) -> Floats:
+    """Smooth noise [224, 224] in [-1, 1] from a grid of rows x columns random values."""
+    grid = generator.uniform(-1, 1, (rows + 1, columns + 1))
+    for axis, cells in enumerate((rows, columns)):
+        place = np.linspace(0, cells, SIZE, endpoint=False)
+        whole = place.astype(int)
+        share = (place - whole).reshape(-1, 1) if axis == 0 else place - whole
+        grid = grid.take(whole, axis) * (1 - share) + grid.take(whole + 1, axis) * share
+    return grid.astype(np.float32)
+
+
+def wash(
+    p: Painter, start: float, ends: tuple[Colour, Colour], grain: tuple[int, int, float]
+) -> None:
+    """Paints everything below `start` with a vertical gradient and noise of the given grain."""
+    top = int(start * SIZE)
+    down = np.linspace(0, 1, SIZE - top, dtype=np.float32)[:, None, None]
+    colour = np.asarray(ends[0]) * (1 - down) + np.asarray(ends[1]) * down
+    texture = 1 + grain[2] * smooth_noise(p.generator, *grain[:2])[top:, :, None]
+    p.canvas[top:] = 1
+    p.canvas[top:, :, :3] = np.clip(colour * texture, 0, 1)

@@ -1,0 +1,56 @@
+"""Which data set of the embedded benchmark: its split, difficulty and noise, and their names.
+
+Imports nothing heavy: a run's name, and so its folder, is made from it.
+"""
+
+from __future__ import annotations
+
+DEFAULT_SPLIT, DEFAULT_DIFFICULTY = "test", "two_sources"
+SPLITS = ("test", "validation", "train")
+DIFFICULTIES = ("easy", "two_sources", "overlap", "same_class_pair")
+
+
+def variant_name(split: str, difficulty: str, snr: float | None) -> str:
+    """Name of a data set in runs, tables and folders.
+
+    Args:
+        split: one of `SPLITS`.
+        difficulty: one of `DIFFICULTIES`.
+        snr: in dB; None without noise.
+
+    Returns:
+        `synthetic`, followed by what differs from the default.
+
+    Example:
+        >>> variant_name("test", "two_sources", None)
+        'synthetic'
+        >>> variant_name("validation", "overlap", -5)
+        'synthetic_overlap_validation_snr-5'
+    """
+    parts = ["synthetic"]
+    parts += [difficulty] if difficulty != DEFAULT_DIFFICULTY else []
+    parts += [split] if split != DEFAULT_SPLIT else []
+    parts += [_snr_name(snr)] if snr is not None else []
+    return "_".join(parts)
+
+
+def folder_name(
+    version: str, scenes: int, seed: int, split: str, difficulty: str, snr: float | None
+) -> str:
+    """Name of a data set's folder: all that it depends on; the default has no more than numbers.
+
+    Example:
+        >>> folder_name("1", 240, 0, "test", "two_sources", None)
+        'synthetic-v1-240-0'
+        >>> folder_name("1", 900, 0, "train", "two_sources", 0.0)
+        'synthetic-v1-900-0-train-two_sources-snr0'
+    """
+    parts = [f"synthetic-v{version}-{scenes}-{seed}"]
+    if (split, difficulty, snr) != (DEFAULT_SPLIT, DEFAULT_DIFFICULTY, None):
+        parts += [split, difficulty]
+    parts += [_snr_name(snr)] if snr is not None else []
+    return "-".join(parts)
+
+
+def _snr_name(snr: float) -> str:
+    return f"snr{int(snr) if float(snr).is_integer() else float(snr)}"
