@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
@@ -53,8 +54,17 @@ def check_subsets(config: DictConfig) -> None:
 
 
 def build_reader(config: DictConfig) -> DatasetReader:
-    """The test set's reader."""
-    reader: DatasetReader = instantiate(config.data)
+    """The test set's reader.
+
+    Raises:
+        UsageError: when it does not take its configuration.
+    """
+    try:
+        reader: DatasetReader = instantiate(config.data)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UsageError):
+            raise error.__cause__ from error
+        raise
     return reader
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vssl.commands.identity import negative_names
+from vssl.commands.identity import negative_names, register_resolvers
 from vssl.thresholds.released import CONSTANTS
 
 DESCRIPTIONS = {
@@ -33,6 +33,7 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
     Args:
         run: content of its run.json.
     """
+    register_resolvers()
     config: DictConfig = OmegaConf.create(run["config"])
     there = Path(run.get("working_directory", "."))
     root = run["identity"]["data"].get("root")

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vssl.commands.devices import devices_for_jobs
 from vssl.commands.sweep_folder import new_sweep_id
+from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.hashing import file_sha256
 from vssl.records.files import SCHEMA_VERSION
 from vssl.records.fingerprint import config_hash
@@ -170,6 +171,12 @@ def run_tags(*, _root_: DictConfig) -> ListConfig:
     return ListConfig([name for part, name in names if (part, name) != ("prior", "none")])
 
 
+def synthetic_name(*, _parent_: DictConfig) -> str:
+    """Name of a data set of the embedded benchmark, from its other keys. A resolver."""
+    split = _parent_.get("split", DEFAULT_SPLIT)
+    return variant_name(split, _parent_.get("difficulty", DEFAULT_DIFFICULTY), _parent_.get("snr"))
+
+
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """A primary configuration of vssl as a command line gives it, `conf/local` included.
 
@@ -186,7 +193,7 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
 
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
-    for resolver in (run_folder, run_group, run_tags, devices_for_jobs):
+    for resolver in (run_folder, run_group, run_tags, synthetic_name, devices_for_jobs):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # Hydra hands what the sweep's process has cached to all jobs
     OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)

@@ -46,7 +46,7 @@ class Synthetic(IS3):
         difficulty: str = DEFAULT_DIFFICULTY,
         snr: float | None = None,
     ) -> None:
-        if version != VERSION:
+        if str(version) != VERSION:
             raise DataError(
                 f"data.version={version}: this vssl makes version {VERSION} of the embedded"
                 " benchmark; numbers of different versions cannot be compared."

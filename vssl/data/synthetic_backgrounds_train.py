@@ -227,7 +227,9 @@ def _office(p: Painter) -> None:
         sheet = [(a, b), (a + 0.12, b - 0.01), (a + 0.14, b + 0.05), (a + 0.01, b + 0.06)]
         p.fill(p.polygon(sheet), WHITE, 0.003, 0)
         for line in (0.015, 0.03):
-            p.fill(p.stroke([(a + 0.02, b + line), (a + 0.11, b + line - 0.008)], 0.002), STEEL, 0, 0)
+            p.fill(
+                p.stroke([(a + 0.02, b + line), (a + 0.11, b + line - 0.008)], 0.002), STEEL, 0, 0
+            )
 
 
 def _attic(p: Painter) -> None:

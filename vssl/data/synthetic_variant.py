@@ -5,6 +5,8 @@ Imports nothing heavy: a run's name, and so its folder, is made from it.
 
 from __future__ import annotations
 
+from typing import Any
+
 DEFAULT_SPLIT, DEFAULT_DIFFICULTY = "test", "two_sources"
 SPLITS = ("test", "validation", "train")
 DIFFICULTIES = ("easy", "two_sources", "overlap", "same_class_pair")
@@ -52,5 +54,7 @@ def folder_name(
     return "-".join(parts)
 
 
-def _snr_name(snr: float) -> str:
-    return f"snr{int(snr) if float(snr).is_integer() else float(snr)}"
+def _snr_name(snr: Any) -> str:
+    # What is no number is refused later; until then it needs a name too.
+    whole = isinstance(snr, float) and snr.is_integer()
+    return f"snr{int(snr) if whole else snr}"
