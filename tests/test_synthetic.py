@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 from PIL import Image
 
-from vssl.data import synthetic
+from tests.reference.synthetic import FILE, differences, measure
+from tests.running import composed
+from vssl.commands.build import build_reader
+from vssl.commands.departures import saved_config
+from vssl.commands.dry_run import dry_run
+from vssl.commands.identity import identity, run_folder, run_names
+from vssl.data import synthetic, synthetic_scenes
 from vssl.data.base import DataError
-from vssl.data.synthetic_backgrounds import draw_background
-from vssl.data.synthetic_casts import cast_scene
+from vssl.data.embedded import Synthetic
+from vssl.data.is3 import IS3
+from vssl.data.synthetic import Request
+from vssl.data.synthetic_backgrounds import BACKGROUNDS, draw_background, paint_background
+from vssl.data.synthetic_casts import cast_scene, generator_of
+from vssl.data.synthetic_recordings import add_noise, mix_equally
 from vssl.data.synthetic_scenes import KINDS, place_objects
+from vssl.data.synthetic_shapes import Painter
 from vssl.data.synthetic_sounds import LENGTH, RATE, VOICES, synthesize
+from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
+from vssl.maps import consensus_map
+from vssl.records.fingerprint import config_hash
 
 SCENES = 12
 Array = NDArray[Any]
@@ -342,3 +363,345 @@ def test_impossible_requests(
 def test_unknown_class() -> None:
     with pytest.raises(KeyError, match="unicorn"):
         synthesize("unicorn", np.random.default_rng(0))
+
+
+LAYOUTS = [(split, difficulty) for split in SPLITS for difficulty in DIFFICULTIES]
+
+
+def scenes_of(split: str, difficulty: str) -> list[Request]:
+    return [Request(seed=seed, split=split, difficulty=difficulty) for seed in (2, 2**32 - 1)]
+
+
+def test_the_output_changes_with_the_version_only() -> None:
+    kept = json.loads(FILE.read_text(encoding="utf-8"))
+    changed = differences(kept["facts"], measure())
+    if kept["version"] == synthetic.VERSION:
+        assert not changed, "the generator's output changed: bump VERSION\n" + "\n".join(changed)
+    assert kept["version"] == synthetic.VERSION, "run python -m tests.reference.synthetic"
+
+
+def test_small_changes_of_the_output_are_seen() -> None:
+    kept = json.loads(FILE.read_text(encoding="utf-8"))["facts"]
+    assert differences(kept, kept) == []
+    scene, sound = "train overlap scene 1", "train overlap sound 1.0"
+    for name, what, change, seen in (
+        (scene, "colour", 0.4, False),
+        (scene, "colour", 0.6, True),
+        (scene, "boxes", 1, True),
+        (sound, "decibels", 0.04, False),
+        (sound, "decibels", -0.06, True),
+        (sound, "centroid", 6.0, True),
+    ):
+        moved = (np.asarray(kept[name][what]) + change).tolist()
+        assert bool(differences(kept, {**kept, name: {**kept[name], what: moved}})) is seen
+    assert differences(kept, {k: v for k, v in kept.items() if k != sound})
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_split_has_backgrounds_of_its_own(split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {name: len(kinds) for name, kinds in BACKGROUNDS.items()} == {
+        "test": 6, "validation": 3, "train": 8,
+    }  # fmt: skip
+    names = [kind.__name__ for kinds in BACKGROUNDS.values() for kind in kinds]
+    assert len(set(names)) == len(names)
+    own, used = {kind.__name__ for kind in BACKGROUNDS[split]}, set()
+
+    def recorder(kind: Callable[[Painter], None]) -> Callable[[Painter], None]:
+        def paint(p: Painter) -> None:
+            used.add(kind.__name__)
+            p.canvas[...] = 1
+
+        return paint
+
+    for name, kinds in BACKGROUNDS.items():
+        monkeypatch.setitem(BACKGROUNDS, name, tuple(recorder(kind) for kind in kinds))
+    for number in range(60):
+        synthetic.empty_scene(1, number, split)
+    assert used == own
+
+
+@pytest.mark.parametrize("kind", [kind for kinds in BACKGROUNDS.values() for kind in kinds])
+def test_a_background_varies_and_is_no_plain_colour(kind: Callable[[Painter], None]) -> None:
+    first, second = (paint_background(kind, np.random.default_rng(seed)) for seed in (0, 1))
+    assert first.shape == (224, 224, 3)
+    assert first.dtype == np.uint8
+    assert first.std(axis=(0, 1)).min() > 5
+    assert (first != second).mean() > 0.5
+
+
+KEYS = st.tuples(
+    st.one_of(st.integers(0, 20), st.integers(0, 2**32 - 1)),
+    st.one_of(st.integers(0, 20), st.integers(0, 2**32 - 1)),
+    st.integers(0, 20),
+    st.sampled_from(SPLITS),
+)
+
+
+@given(first=KEYS, second=KEYS)
+def test_no_two_parts_share_random_numbers(
+    first: tuple[int, int, int, str], second: tuple[int, int, int, str]
+) -> None:
+    drawn = [generator_of(*keys).integers(2**63, size=4).tolist() for keys in (first, second)]
+    assert (drawn[0] == drawn[1]) is (first == second)
+
+
+def test_the_test_split_has_the_random_numbers_that_it_always_had() -> None:
+    expected = np.random.default_rng([7, 30, 2]).random(5)
+    np.testing.assert_array_equal(generator_of(7, 30, 2, "test").random(5), expected)
+    # NumPy takes a large number for two of 32 bits, so seeds end there.
+    assert np.random.default_rng([7 + 30 * 2**32, 2, 1]).random() == (
+        generator_of(7, 30, 2, "validation").random()
+    )
+
+
+def test_equal_seeds_of_two_splits_have_nothing_in_common(tmp_path: Path) -> None:
+    digests = []
+    for split in SPLITS:
+        synthetic.generate(tmp_path / split, scenes=4, seed=6, split=split)
+        files = contents(tmp_path / split)
+        del files["IS3_annotation.json"]
+        digests.append(set(files.values()))
+    assert all(len(each) == 4 + 8 for each in digests), "a picture for two sounds"
+    assert not digests[0] & digests[1]
+    assert not digests[0] & digests[2]
+    assert not digests[1] & digests[2]
+
+
+@pytest.mark.parametrize(("split", "difficulty"), LAYOUTS)
+def test_classes_are_balanced_at_every_difficulty(split: str, difficulty: str) -> None:
+    counts, pairs = (Counter(dict.fromkeys(synthetic.CLASSES, 0)) for _ in range(2))
+    partners, depths = set(), Counter()
+    request = Request(seed=4, split=split, difficulty=difficulty)
+    for number in range(96):
+        cast = request.cast(number)
+        assert len(set(cast.classes)) == len(cast.classes)
+        for places in cast.sounding:
+            assert len({cast.names[place] for place in places}) == 1
+            pairs.update([cast.names[places[0]]] if len(places) == 2 else [])
+            depths.update(places if len(places) == 1 else [])
+        assert sorted(place for places in cast.sounding for place in places) == (
+            list(range(len(cast.names)))
+        )
+        counts.update(cast.classes)
+        partners.add(frozenset(cast.classes))
+        assert max(counts.values()) - min(counts.values()) <= 1
+        assert max(pairs.values()) - min(pairs.values()) <= 1
+    assert len({len(request.cast(number).names) for number in range(20)}) == 1
+    if difficulty == "same_class_pair":
+        assert set(pairs.values()) == {8}
+        assert min(depths[place] for place in range(3)) > 20, "the single one is anywhere"
+    if difficulty != "easy":
+        assert len(partners) > 40
+
+
+def test_class_orders_of_splits_differ() -> None:
+    orders = [[Request(split=s).cast(number).names for number in range(6)] for s in SPLITS]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+BOUNDS = {
+    "easy": (1, (0.0, 0.0), 0.0),
+    "two_sources": (2, (0.0, 0.1), 0.15),
+    "overlap": (2, (0.1, 0.45), 0.45),
+    "same_class_pair": (3, (0.0, 0.1), 0.15),
+}
+
+
+@pytest.mark.parametrize(("split", "difficulty"), LAYOUTS)
+def test_scenes_keep_what_their_difficulty_promises(
+    split: str, difficulty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[Array] = []
+
+    def recorded(patch: Array, generator: np.random.Generator) -> Array:
+        placed.append(original(patch, generator))
+        return placed[-1]
+
+    original = synthetic_scenes._somewhere
+    monkeypatch.setattr(synthetic_scenes, "_somewhere", recorded)
+    count, (least, most), hidden = BOUNDS[difficulty]
+    for request in scenes_of(split, difficulty):
+        for number in range(4):
+            scene = request.draw(number)
+            boxes = [list(box) for box in scene.boxes]
+            assert len(boxes) == count
+            alphas = np.stack([layer[..., 3] for layer in placed[-count:]]).astype(float)
+            for place, (x0, y0, x1, y1) in enumerate(boxes):
+                seen = alphas[place] * np.prod(1 - alphas[place + 1 :], axis=0)
+                assert seen.sum() >= (1 - hidden) * alphas[place].sum() - 1e-3
+                rows, columns = (np.flatnonzero((seen > 0.2).any(axis)) for axis in (1, 0))
+                assert [x0, y0, x1, y1] == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+                longer = max(x1 - x0, y1 - y0)
+                assert 90 <= longer <= 150 if difficulty == "easy" else 20 <= longer <= 150
+            for first, second in itertools.combinations(boxes, 2):
+                assert least <= overlap(first, second) <= most
+            empty = synthetic.empty_scene(request.seed, number, split)
+            covered = alphas.max(0) > 0
+            np.testing.assert_array_equal(scene.image[~covered], empty[~covered])
+            assert (scene.image != empty)[covered].mean() > 0.5
+
+
+@pytest.mark.parametrize("difficulty", DIFFICULTIES)
+def test_every_difficulty_is_read(difficulty: str, tmp_path: Path) -> None:
+    request = Request(3, 8, "validation", difficulty)
+    reader = Synthetic(cache=tmp_path, **vars(request))
+    assert reader.count() == request.samples, "before the files are made"
+    data = reader.check()
+    assert reader.count() == len(data.samples) == request.samples
+    samples = iter(data.samples)
+    for number in range(3):
+        cast, scene = request.cast(number), request.draw(number)
+        group = {sample_group(cast.classes, number)}
+        for name, places in zip(cast.classes, cast.sounding, strict=True):
+            sample = next(samples)
+            assert sample.category == name
+            assert sample.image_categories == cast.classes
+            assert {sample.image_group} == group
+            assert sample.boxes == tuple(scene.boxes[place] for place in places)
+            assert sample.box_weights == (1.0,) * len(places)
+            assert sample.audio_length == 160_000
+            truth = consensus_map(sample.boxes, sample.box_weights)
+            expected = torch.zeros(224, 224)
+            for x0, y0, x1, y1 in sample.boxes:
+                expected[y0:y1, x0:x1] = 1
+            torch.testing.assert_close(truth, expected)
+    if difficulty in ("two_sources", "overlap"):
+        assert IS3(reader.root).check().samples == data.samples, "the exact layout of IS3"
+
+
+def sample_group(classes: tuple[str, ...], number: int) -> str:
+    return "_".join((*classes, str(number)))
+
+
+def test_a_pair_has_both_boxes_and_both_sounds() -> None:
+    request = Request(seed=5, difficulty="same_class_pair")
+    for number in range(3):
+        cast = request.cast(number)
+        pair, single = cast.sounding
+        assert len(pair) == 2
+        assert len(single) == 1
+        takes = [
+            synthesize(cast.names[p], np.random.default_rng([5, number, 3 + p])).astype(float)
+            for p in pair
+        ]
+        heard = request.record(number, 0).astype(float)
+        gains, residual, *_ = np.linalg.lstsq(np.stack(takes, 1), heard, rcond=None)
+        assert residual[0] < 1e-6 * (heard**2).sum()
+        first, second = (g * np.sqrt(np.mean(t**2)) for g, t in zip(gains, takes, strict=True))
+        assert first == pytest.approx(second, rel=1e-3), "equally loud"
+        assert -30.1 <= 10 * np.log10(np.mean(heard**2)) <= -10
+        alone = synthesize(cast.names[single[0]], np.random.default_rng([5, number, 3 + single[0]]))
+        np.testing.assert_array_equal(request.record(number, 1), alone)
+
+
+@pytest.mark.parametrize("snr", [-5, 0.0, 20])
+def test_noise_has_its_level(snr: float, tmp_path: Path) -> None:
+    waveforms = []
+    for name, level in (("clean", None), ("noisy", snr)):
+        synthetic.generate(tmp_path / name, scenes=4, seed=1, difficulty="easy", snr=level)
+        files = sorted((tmp_path / name / "audio_wav").iterdir())
+        waveforms.append([soundfile.read(file)[0] for file in files])
+    assert contents(tmp_path / "clean" / "images") == contents(tmp_path / "noisy" / "images")
+    for clean, noisy in zip(*waveforms, strict=True):
+        assert np.abs(noisy).max() <= 0.951
+        # Where the sum would clip, both are scaled down.
+        scale = (noisy @ clean) / (clean @ clean)
+        assert scale <= 1.02
+        noise = noisy - scale * clean
+        ratio = 10 * np.log10((scale * clean) @ (scale * clean) / (noise @ noise))
+        assert ratio == pytest.approx(snr, abs=0.2)
+
+
+def test_noise_is_pink_and_drawn_by_its_own_generator() -> None:
+    recording = synthesize("bell", np.random.default_rng(2))
+    noise = [
+        add_noise(recording, snr, np.random.default_rng(5)) - recording.astype(float)
+        for snr in (20, 10)
+    ]
+    np.testing.assert_allclose(noise[1], noise[0] * 10**0.5, atol=1e-6)
+    frequencies, power = scipy.signal.welch(noise[1], RATE, nperseg=4096)
+    band = (frequencies > 40) & (frequencies < 6000)
+    slope = np.polyfit(np.log(frequencies[band]), np.log(power[band]), 1)[0]
+    assert slope == pytest.approx(-1, abs=0.1)
+    other = add_noise(recording, 10, np.random.default_rng(6)) - recording.astype(float)
+    assert abs(np.corrcoef(noise[1], other)[0, 1]) < 0.1
+
+
+def test_loud_sums_are_scaled_down_together() -> None:
+    recording = synthesize("bell", np.random.default_rng(2))
+    loud = recording / np.abs(recording).max()
+    heard = add_noise(loud, -20, np.random.default_rng(5))
+    assert np.abs(heard).max() == pytest.approx(0.95, abs=1e-6)
+    quiet = add_noise(loud / 1000, -20, np.random.default_rng(5))
+    np.testing.assert_allclose(heard / heard.std(), quiet / quiet.std(), atol=1e-4)
+    mixed = mix_equally([loud, loud[::-1]])
+    assert np.abs(mixed).max() <= 0.95 + 1e-6
+
+
+NAMES = [
+    ((), "synthetic", "synthetic-v1-240-0"),
+    (("difficulty=easy", "split=train"), "synthetic_easy_train", "synthetic-v1-240-0-train-easy"),
+    (("snr=0", "scenes=7"), "synthetic_snr0", "synthetic-v1-7-0-test-two_sources-snr0"),
+    (("snr=0.0", "scenes=7"), "synthetic_snr0", "synthetic-v1-7-0-test-two_sources-snr0"),
+    (
+        ("snr=-2.5", "difficulty=overlap", "split=validation", "seed=3"),
+        "synthetic_overlap_validation_snr-2.5",
+        "synthetic-v1-240-3-validation-overlap-snr-2.5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "name", "folder"), NAMES)
+def test_names_say_what_is_not_the_default(
+    overrides: tuple[str, ...], name: str, folder: str
+) -> None:
+    config = composed("data=synthetic", *(f"data.{override}" for override in overrides))
+    assert config.data.name == name
+    assert run_names(config)["data"] == name
+    assert f"/{name}/" in run_folder(_root_=config)
+    reader = build_reader(config)
+    assert isinstance(reader, Synthetic)
+    assert (reader.name, reader.root.name) == (name, folder)
+    arguments = {k: v for k, v in config.data.items() if k not in ("_target_", "name")}
+    assert Synthetic(**arguments).name == name, "also without a configuration"
+
+
+def test_every_key_is_part_of_a_run_s_identity() -> None:
+    changes = ("scenes=7", "seed=1", "split=train", "difficulty=easy", "snr=0", "version=2")
+    hashes = {config_hash(identity(composed(f"data.{change}"))) for change in changes}
+    hashes.add(config_hash(identity(composed())))
+    assert len(hashes) == len(changes) + 1
+    assert config_hash(identity(composed("paths.cache=elsewhere"))) in hashes
+
+
+def test_a_saved_configuration_has_its_name() -> None:
+    config = composed("data.difficulty=overlap")
+    saved = {"config": OmegaConf.to_container(config), "identity": identity(config)}
+    OmegaConf.clear_resolver("synthetic_name")
+    assert saved_config(saved).data.name == "synthetic_overlap"
+
+
+def test_a_wrong_key_is_one_error_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
+    config = composed("data.difficulty=overlap", "data.split=tests", "data.snr=loud")
+    assert config.data.name == "synthetic_overlap_tests_snrloud"
+    with pytest.raises(DataError, match=r"`data.split` to be one of .* Did you mean `test`"):
+        build_reader(config)
+    with pytest.raises(SystemExit):
+        dry_run(["data.difficulty=easy,hard", "-m"])
+    printed = capsys.readouterr().out
+    assert "synthetic_hard all corrected: cannot run: Expected `data.difficulty`" in printed
+    assert "2 jobs, 1 cannot run" in printed
+
+
+def test_empty_scenes_are_the_backgrounds_of_scenes() -> None:
+    for wrong, message in (
+        ((-1, 0, "test"), "`data.seed`"),
+        ((0, 0, "tests"), "`data.split`"),
+        ((0, -1, "test"), "Expected `number` from 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            synthetic.empty_scene(*wrong)
+    expected = draw_background(np.random.default_rng([3, 5, 1, 2]), "train")
+    np.testing.assert_array_equal(synthetic.empty_scene(3, 5, "train"), expected)
+    test = draw_background(np.random.default_rng([3, 5, 1]))
+    np.testing.assert_array_equal(synthetic.empty_scene(3, 5), test)
