@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vssl.data.synthetic_backgrounds_test import TEST
-from vssl.data.synthetic_backgrounds_train import TRAIN
-from vssl.data.synthetic_backgrounds_validation import VALIDATION
 from vssl.data.synthetic_shapes import SIZE, Floats, Painter
+from vssl.data.synthetic_test_backgrounds import TEST
+from vssl.data.synthetic_train_backgrounds import TRAIN
+from vssl.data.synthetic_validation_backgrounds import VALIDATION
 
 BACKGROUNDS: dict[str, tuple[Callable[[Painter], None], ...]] = {
     "test": TEST,
