@@ -10,8 +10,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from vssl.records.summary import PAIR, conditions_of
+from vssl.types import POSITIVE, SoundingObject
+
 MISSING = "n/a"
-PAIR = "-"  # between the two conditions of a pair
 _WIDE = 132
 
 
@@ -41,14 +43,15 @@ class Column:
         return summary[chosen]
 
 
-def _negatives(summary: pd.DataFrame) -> list[str]:
-    """The negatives of a summary, in the order of the run.
+def _conditions(summary: pd.DataFrame, *sounding: SoundingObject) -> list[str]:
+    """The audio conditions besides the positive under which some object sounds, in order."""
+    found = conditions_of(summary).items()
+    return [name for name, each in found if each in sounding and name != POSITIVE]
 
-    That of pIA, which every negative has: cIoU, which comes first, is on positives and offscreen.
-    """
-    areas_first = pd.concat([summary[summary["metric"] == "pia"], summary])
-    conditions = [str(c) for c in pd.unique(areas_first["condition"])]
-    return [c for c in conditions if c not in ("positive", "all") and PAIR not in c]
+
+def _negatives(summary: pd.DataFrame) -> list[str]:
+    """The true negatives of a summary, in the order of the run."""
+    return _conditions(summary, SoundingObject.NONE)
 
 
 def paper_columns(summary: pd.DataFrame) -> list[Column]:
@@ -69,17 +72,36 @@ def paper_columns(summary: pd.DataFrame) -> list[Column]:
 
 
 def listening_columns(summary: pd.DataFrame) -> list[Column]:
-    """Whether the map follows the sound: between an image's sounds, and between its objects."""
+    """Whether the map follows the sound: between an image's sounds, and between its objects.
+
+    With the other object's sound, cIoU with the own object should be low.
+    """
+    others = _conditions(summary, SoundingObject.OTHER)
     return [
         Column(("swap", "delta ↑"), "positive", "swap_delta"),
         Column(("IIoU", "↑"), "positive", "iiou"),
         Column(("IAUC", "↑"), "positive", "iauc"),
+        *(Column(("cIoU", f"{c} ↓"), c, "ciou") for c in others),
         *(
-            Column(("agreement", f"own, {c} ↓"), f"positive{PAIR}{c}", "agreement")
-            for c in _negatives(summary)
+            Column(("agreement", f"own, {c} ↓"), f"{POSITIVE}{PAIR}{c}", "agreement")
+            for c in (*_negatives(summary), *others)
         ),
         *(Column(("detection", f"AP, {c} ↑"), c, "detection_ap") for c in ("all",)),
         *(Column(("max-F1", f"{c} ↑"), c, "max_f1") for c in ("all",)),
+    ]
+
+
+def altered_columns(summary: pd.DataFrame) -> list[Column]:
+    """Whether the map withstands what is done to the own object's sound; empty where none is."""
+    altered = _conditions(summary, SoundingObject.OWN)
+    if not altered:
+        return []
+    return [
+        *(Column(("cIoU ↑", c), c, "ciou") for c in (POSITIVE, *altered)),
+        *(
+            Column(("agreement", f"own, {c} ↑"), f"{POSITIVE}{PAIR}{c}", "agreement")
+            for c in altered
+        ),
     ]
 
 
@@ -199,7 +221,8 @@ def caption(summary: pd.DataFrame) -> str:
     lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
     covered = f"coverage {coverage}, list {lists}"
     draws = summary.groupby("condition")["draws"].max()
-    per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in _negatives(summary))
+    conditions = _conditions(summary, *SoundingObject)
+    per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
     undefined = int(summary["n_undefined"].max())
     parts = [
