@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from vssl.records.summary import PAIR, conditions_of
@@ -211,8 +212,13 @@ def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Colum
     return [column for column in columns if not column.rows(summary).empty]
 
 
-def caption(summary: pd.DataFrame) -> str:
-    """What every table says: data, protocol, N, coverage, draws, seed, thresholds, interval."""
+def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
+    """What every table says: data, protocol, N, coverage, draws, seed, thresholds, interval.
+
+    Args:
+        summary: rows behind the table.
+        order: audio conditions in the order of the run; nothing takes that of the rows.
+    """
 
     def values(column: str) -> str:
         return ", ".join(str(v) for v in pd.unique(summary[column]))
@@ -222,6 +228,7 @@ def caption(summary: pd.DataFrame) -> str:
     covered = f"coverage {coverage}, list {lists}"
     draws = summary.groupby("condition")["draws"].max()
     conditions = _conditions(summary, *SoundingObject)
+    conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
     undefined = int(summary["n_undefined"].max())
@@ -253,8 +260,8 @@ def show_table(
 ) -> None:
     """Print a table: each value with its interval below it, where the terminal is wide enough.
 
-    A narrow terminal gets values only, and the caption says so. Output that goes to no terminal is
-    never cut.
+    A narrow terminal gets values only, and the caption says so. Columns for which there is no room
+    stand below, in lines of their own. Output that goes to no terminal is never cut.
 
     Args:
         console: where to.
@@ -266,21 +273,51 @@ def show_table(
     shown = used_columns(summary, columns)
     if not shown:
         return
-    wanted = summary["metric"].isin([column.metric for column in shown])
-    summary = summary[wanted]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column(label.replace("_", " "), no_wrap=True)
-    for column in shown:
-        table.add_column("\n".join(column.header), justify="right", no_wrap=True)
+    order = list(conditions_of(summary))
+    summary = _behind(summary, shown)
     if not console.is_terminal:
         console.width = _WIDE
     wide = console.width >= _WIDE
-    for name, cells in table_rows(summary, label, shown):
-        table.add_row(name, *(f"{v}\n[dim]{ci}[/dim]" if ci and wide else v for v, ci in cells))
+    rows = table_rows(summary, label, shown)
+
+    def part(first: int, last: int) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        table.add_column(label.replace("_", " "), no_wrap=True)
+        for column in shown[first:last]:
+            table.add_column("\n".join(column.header), justify="right", no_wrap=True)
+        for name, cells in rows:
+            texts = (f"{v}\n[dim]{ci}[/dim]" if ci and wide else v for v, ci in cells[first:last])
+            table.add_row(name, *texts)
+        return table
+
     console.print(f"\n[bold]{title}[/bold]", soft_wrap=True)
-    console.print(table)
+    first = 0
+    while first < len(shown):
+        last = len(shown)
+        while last > first + 1 and _width(console, part(first, last)) > console.width:
+            last -= 1
+        console.print(part(first, last))
+        first = last
     note = "" if wide else f"; intervals are shown from {_WIDE} columns on"
-    console.print(f"[dim]{caption(summary)}{note}[/dim]")
+    console.print(f"[dim]{caption(summary, order=order)}{note}[/dim]")
+
+
+def _behind(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Rows of a summary that have to do with a table: its metrics, and the conditions that it names.
+
+    Of a table with numbers over all negatives, or with one row for each condition, every condition.
+    """
+    chosen = summary["metric"].isin([column.metric for column in columns])
+    named = [column.condition for column in columns]
+    if None not in named and "all" not in named:
+        single = [part for name in named if name for part in name.split(PAIR)]
+        chosen &= summary["condition"].isin([*named, *single])
+    return summary[chosen]
+
+
+def _width(console: Console, table: Table) -> int:
+    """Characters that a table takes where there is room."""
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum
 
 
 def markdown_table(

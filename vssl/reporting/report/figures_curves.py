@@ -36,6 +36,7 @@ from vssl.types import POSITIVE, SoundingObject
 _BEST = "#d55e00"
 _CURVE = "#0072b2"
 _SMALL = 5.6
+_FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
 
 
 def draw_f_loc(
@@ -204,11 +205,13 @@ def _legends_above(figure: Facets, title: str) -> None:
     for axes in figure.axes:
         entries = len(axes.get_legend_handles_labels()[1])
         most = max(most, entries)
+        few = entries <= _FEW
         if entries:
             axes.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=title,
-                fontsize=_SMALL, title_fontsize=_SMALL, handlelength=2.2, handletextpad=0.5,
-                columnspacing=0.9, borderpad=0.2, labelspacing=0.15, frameon=False,
+                fontsize=_SMALL, title_fontsize=_SMALL, handlelength=2.2 if few else 1.6,
+                handletextpad=0.5, columnspacing=0.9 if few else 0.6, borderpad=0.2,
+                labelspacing=0.15, frameon=False,
             )  # fmt: skip
     if most:
         for axes in figure.axes:
