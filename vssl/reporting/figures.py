@@ -67,7 +67,7 @@ def draw_comparison(
     inch = 1 / figure.get_figheight()
     title = f"The image's own sound is a {category} (cyan box)"
     figure.suptitle(title, fontsize=11, y=1 - 0.1 * inch, va="top")
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 * inch))
+    figure.tight_layout()
     figure.savefig(path)
 
 

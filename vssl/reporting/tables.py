@@ -303,9 +303,9 @@ def show_table(
 
 
 def _behind(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Rows of a summary that have to do with a table: its metrics, and the conditions that it names.
+    """Rows of a summary behind a table: of its metrics, and of the conditions that it names.
 
-    Of a table with numbers over all negatives, or with one row for each condition, every condition.
+    Of every condition where it has numbers over all negatives, or a row for each condition.
     """
     chosen = summary["metric"].isin([column.metric for column in columns])
     named = [column.condition for column in columns]
