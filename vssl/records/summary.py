@@ -32,7 +32,7 @@ def completed(summary: pd.DataFrame) -> pd.DataFrame:
     ]
     place = list(summary.columns).index("condition") + 1
     found = summary.copy()
-    found.insert(place, SOUNDING, pd.Series(sounding, summary.index, dtype=object))
+    found.insert(place, SOUNDING, pd.Series(sounding, summary.index))
     return found
 
 
