@@ -180,22 +180,29 @@ class ImageCollate:
         """Consensus maps of the objects that sound where it is not the own, `[N, S, 224, 224]`."""
         if self._others is None:
             return None
+        nothing = torch.zeros_like(items[0].ground_truth)
         truths = [
-            torch.stack([consensus_map(other.boxes, other.box_weights) for other in row])
-            for row in (self._others[item.index] for item in items)
-        ]
+            torch.stack([
+                nothing if other is None else consensus_map(other.boxes, other.box_weights)
+                for other in self._others[item.index]
+            ])
+            for item in items
+        ]  # fmt: skip
         return torch.stack(truths)
 
 
 def _other_samples(
     samples: Sequence[Sample], plan: AudioPlan, sounding: Sequence[SoundingObject]
-) -> list[list[Sample]] | None:
-    """For each sample the samples whose objects sound in its place; None where none does."""
+) -> list[list[Sample | None]] | None:
+    """For each sample the samples whose objects sound in its place; None where none does.
+
+    None too for a sound that says not whose it is.
+    """
     places = [k for k, each in enumerate(sounding) if each == SoundingObject.OTHER]
     if not places:
         return None
     by_id = {sample.sample_id: sample for sample in samples}
-    return [[by_id[plan.distinct[row[k]][1].source_id] for k in places] for row in plan.index]
+    return [[by_id.get(plan.distinct[row[k]][1].source_id) for k in places] for row in plan.index]
 
 
 def _stacked(rows: Sequence[torch.Tensor]) -> torch.Tensor:
