@@ -126,6 +126,7 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     from vssl.records.schema import NO_POLICY
     from vssl.records.summary import read_summary
     from vssl.reporting import tables
+    from vssl.reporting.terminal import show_table
 
     summary = read_summary(folder / SUMMARY_FILE)
     if quiet:
@@ -142,10 +143,10 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
         (f"{title}: does the map follow the sound?", tables.listening_columns(summary)),
         (f"{title}: does the map withstand altered sound?", tables.altered_columns(summary)),
     ):
-        tables.show_table(console, rows, columns, label=label, title=text)
+        show_table(console, rows, columns, label=label, title=text)
     label = "negatives"
     rows = tables.with_variant(summary.assign(**{label: summary["condition"]}), label)
-    tables.show_table(
+    show_table(
         console,
         rows[rows["condition"] != "positive"],
         tables.SEPARATION_COLUMNS,

@@ -138,11 +138,10 @@ class LiveMetrics(nn.Module):
                 metric.update(sound.maps, truth, sound.undefined)
             elif isinstance(metric, PairMetric):
                 self._update_pair(metric, sound, sounds[partner], policy)
+            elif isinstance(metric, SetMetric) and metric.on_positives:
+                metric.update(sound.by_draw(metric), positive=True)
             elif isinstance(metric, SetMetric):
-                if metric.on_positives:
-                    metric.update(sound.by_draw(metric), positive=True)
-                else:
-                    self._update_set(metric, sounds[POSITIVE], sound, policy)
+                self._update_set(metric, sounds[POSITIVE], sound, policy)
 
     def _sound(
         self,

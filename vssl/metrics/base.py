@@ -74,8 +74,7 @@ class MeanMetric(Metric, ABC):
             sounding: the object that sounds under it; None for what is assumed by the name.
         """
         sounding = sounding or SoundingObject.assumed(condition)
-        names = {condition, sounding.value}
-        names |= {"negatives"} if sounding == SoundingObject.NONE else set()
+        names = {condition, sounding, *(["negatives"] if sounding == SoundingObject.NONE else [])}
         return not names.isdisjoint(cls.conditions)
 
     def is_higher_better(self, *sounding: SoundingObject) -> bool:

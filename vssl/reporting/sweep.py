@@ -24,11 +24,11 @@ from vssl.reporting.tables import (
     paper_columns,
     separation_columns,
     shared_threshold,
-    show_table,
     used_columns,
     with_threshold,
     with_variant,
 )
+from vssl.reporting.terminal import show_table
 
 _log = logging.getLogger(__name__)
 
