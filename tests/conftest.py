@@ -150,8 +150,12 @@ def prior_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def is3_folder(tmp_path: Path) -> Path:
+    """A test set of one's own, see `draw_is3`."""
+    return draw_is3(tmp_path / "is3")
+
+
+def draw_is3(root: Path) -> Path:
     """Three pictures of two classes each, six samples, in the layout of IS3."""
-    root = tmp_path / "is3"
     (root / "images").mkdir(parents=True)
     (root / "audio_wav").mkdir()
     entries: list[dict[str, Any]] = []

@@ -15,7 +15,9 @@ from omegaconf import DictConfig
 from vssl.commands.evaluate import evaluate
 from vssl.commands.identity import register_resolvers
 from vssl.models.base import LocalizationModel
+from vssl.negatives.base import AudioCondition, ReadClip
 from vssl.records.files import RECORDS_FILE
+from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 FAST = (
     "logger=none",
@@ -43,6 +45,20 @@ class Loudness(LocalizationModel):
         self, image_features: torch.Tensor, audio_features: torch.Tensor
     ) -> torch.Tensor:
         return image_features[:, None] * audio_features[..., None]
+
+
+class Halved(AudioCondition):
+    """An audio condition of a user's own: the image's clip at half of its amplitude."""
+
+    name = "halved"
+    sounding_object = SoundingObject.OWN
+    random = False
+
+    def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
+        return AudioRequest(self.name, source_id=sample.sample_id)
+
+    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
+        return AudioClip(read(request.source_id).samples / 2)
 
 
 HEARS = (

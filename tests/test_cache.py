@@ -370,6 +370,39 @@ class TestRuns:
         run(tmp_path / "without", *options, change, "cache=off")
         pd.testing.assert_frame_equal(records(tmp_path / "second"), records(tmp_path / "without"))
 
+    def test_sounds_with_other_parameters_never_share_a_vector(
+        self, options: tuple[str, ...], tmp_path: Path, counting: Counting
+    ) -> None:
+        mix = (
+            *(o for o in options if not o.startswith("negatives")),
+            "negatives=[noise,mixed,reversed,gain]", "negatives.noise.draws=2",
+            "negatives.mixed.draws=2", "negatives.gain.decibels=[-10,10]",
+            "loader.audio_batch_size=1", "metrics=pia", "subsets=[]", "bootstrap.resamples=2",
+        )  # fmt: skip
+        run(tmp_path / "first", *mix)
+        assert counting.taken() == (6, 6 + 2 + 12 + 6 + 12)
+        usual = maps(records(tmp_path / "first"))
+        changes = {
+            "negatives.mixed.snr=10": 12,
+            "negatives.mixed.colour=white": 12,
+            "negatives.noise.snr=3": 12,  # each image's noise has a loudness of its own
+            "negatives.noise.dbfs=-20": 2,
+            "negatives.noise.colour=brown": 2,
+            "negatives.gain.decibels=[-10,6]": 6,
+        }
+        for number, (change, again) in enumerate(changes.items()):
+            run(tmp_path / f"second{number}", *mix, change)
+            assert counting.taken() == (0, again), change
+            frame = records(tmp_path / f"second{number}")
+            moved = (maps(frame) != usual).any(axis=1)
+            condition = change.split(".")[1]
+            assert set(frame["audio_condition"][moved]) == {condition}
+        everything = ("negatives.mixed.snr=10", "negatives.noise.snr=3")
+        run(tmp_path / "known", *mix, *everything)
+        assert counting.taken() == (0, 0)
+        run(tmp_path / "without", *mix, *everything, "cache=off")
+        pd.testing.assert_frame_equal(records(tmp_path / "known"), records(tmp_path / "without"))
+
     def test_changed_code_of_ones_own_model_is_noticed(
         self, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

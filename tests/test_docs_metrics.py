@@ -19,7 +19,7 @@ import yaml
 
 from tests.running import command, composed
 from tests.running import run as evaluate
-from vssl.commands.build import build_metrics, build_policies
+from vssl.commands.build import build_metrics, build_policies, sounding_objects
 from vssl.maps import binarize, consensus_map
 from vssl.metrics.agreement import mask_agreement
 from vssl.metrics.alignment import alignment, separability
@@ -39,12 +39,20 @@ from vssl.records.pooled import POOLED, POOLED_POLICIES
 from vssl.records.schema import NO_POLICY, SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
-from vssl.types import EVALUATION_SIZE, POSITIVE
+from vssl.types import EVALUATION_SIZE, POSITIVE, SoundingObject
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 NEGATIVES = ("silence", "noise", "offscreen")
 CONDITIONS = (POSITIVE, *NEGATIVES)
+SOUNDING = sounding_objects(
+    composed("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
+)
+GROUPS = {
+    "own sound": [n for n, each in SOUNDING.items() if each == SoundingObject.OWN],
+    "negatives": [n for n, each in SOUNDING.items() if each == SoundingObject.NONE],
+    "each": list(SOUNDING),
+}
 MODELS = ("deaf", "listening")
 POLICIES = ("half_image", "object_area", "universal_max", "universal_q3")
 SAMPLES = ("1A", "1B", "2A", "2B")
@@ -451,13 +459,19 @@ def test_what_the_first_table_says_of_a_number(metric: AnyMetric) -> None:
     assert column == metric.column + (
         " and ciou" if isinstance(metric, SetMetric) and metric.by_threshold else ""
     )
-    said = {
-        name
-        for part in row["reported for"].split(", ")
-        for name in (NEGATIVES if part == "negatives" else (part,))
-    }
-    asked = (*CONDITIONS, "all") if isinstance(metric, SetMetric) else CONDITIONS
-    assert said == {name for name in asked if metric.applies_to(name)}
+    said = {name for part in row["reported for"].split(", ") for name in GROUPS.get(part, (part,))}
+    sounding = {**SOUNDING, **({"all": SoundingObject.NONE} if "all" in said else {})}
+    assert said == {name for name, each in sounding.items() if metric.applies_to(name, each)}
+
+
+def test_every_audio_condition_is_described() -> None:
+    rows = {row["condition"]: row for row in table("condition", "what plays")}
+    assert rows.keys() == SOUNDING.keys()
+    words = {"own": "the own object", "other": "another object in the picture", "none": "nothing"}
+    for name, row in rows.items():
+        assert row["what sounds in the picture"].startswith(words[SOUNDING[name]])
+        options = composed(f"negatives={name}").negatives[name] if name != POSITIVE else {}
+        assert set(re.findall(r"\w+", row["options"])) == set(options) - {"_target_"}, name
 
 
 def test_every_threshold_policy_is_described() -> None:
@@ -568,13 +582,14 @@ def check_reported(summary: pd.DataFrame) -> None:
     """A run's summary has the conditions and policies that the first table says."""
     pairs = {f"{one}-{two}" for place, one in enumerate(CONDITIONS)
              for two in CONDITIONS[place + 1 :]}  # fmt: skip
-    names = {"negatives": set(NEGATIVES), "pairs": pairs}
+    known = {*CONDITIONS, *pairs, "all"}  # of this run, which has the paper's alone
+    names = {**{name: set(group) for name, group in GROUPS.items()}, "pairs": pairs}
     each = set(policies())
     own = {name for name, policy in policies().items() if policy.source == EACH_MAP}
     of_policy = {"each": each, "none": {NO_POLICY}, "one threshold": each - own}
     for row in table("number", "column in scores.parquet"):
         rows = summary[summary["metric"] == row["number"]]
         parts = row["reported for"].split(", ")
-        said = set().union(*(names.get(part, {part}) for part in parts))
+        said = set().union(*(names.get(part, {part}) for part in parts)) & known
         assert set(rows["condition"]) == said, row
         assert set(rows["threshold_policy"]) == of_policy[row["policy"]], row

@@ -25,7 +25,7 @@ from vssl.errors import UsageError
 from vssl.records.localization import AUDIO_VISUAL, Localization, map_rows
 from vssl.reporting.colouring import in_range
 from vssl.reporting.verdict import MapNumbers, Threshold, apart, in_percent, judge
-from vssl.types import POSITIVE
+from vssl.types import POSITIVE, AudioClip
 
 NEGATIVES = ("negatives=[silence,noise]", "negatives.noise.draws=2")
 QUICK = ("threshold=universal_q3", "metrics=pia", "live=[]", "bootstrap.resamples=10", "subsets=[]")
@@ -306,12 +306,33 @@ def test_what_has_an_equals_sign_and_is_no_file_is_an_override(
 
 def test_silence_and_noise_are_as_long_as_the_sound(tmp_path: Path, toy: Path) -> None:
     setup: Setup = set_up(Wanted(**wanted()))
-    made = setup.negatives(12_345)
+    clip = AudioClip(np.full((2, 12_345), 0.25, np.float32))
+    made = setup.negatives(clip)
     assert [(name, draw, clip.samples.shape) for name, draw, clip in made] == [
         ("silence", 0, (1, 12_345)),
         ("noise", 0, (1, 12_345)),
         ("noise", 1, (1, 12_345)),
     ]
+
+
+def test_noise_may_be_as_loud_as_the_sound(tmp_path: Path, toy: Path) -> None:
+    overrides = (*HEARD, "trainer=cpu", "negatives.noise.snr=6", "negatives.noise.colour=pink")
+    setup = set_up(Wanted(**wanted(overrides=overrides)))
+    clip = AudioClip(np.full((2, 12_345), 0.25, np.float32))
+    noises = [each.samples for name, _, each in setup.negatives(clip) if name == "noise"]
+    assert len(noises) == 2
+    for noise in noises:
+        ratio = 0.25 / np.sqrt(np.mean(noise.astype(np.float64) ** 2))
+        assert 20 * np.log10(ratio) == pytest.approx(6, abs=1e-4)
+
+
+def test_only_true_negatives_say_whether_to_trust_a_map(
+    tmp_path: Path, toy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mix = "negatives=[silence,mixed,reversed,gain,offscreen]"
+    setup = set_up(Wanted(**wanted(overrides=(*HEARD, "trainer=cpu", mix))))
+    assert [condition.name for condition in setup.conditions] == ["silence"]
+    assert "negatives: left out mixed, reversed, gain, offscreen" in caplog.text
 
 
 def test_the_command_prints_a_table_and_writes_its_files(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from tests.reference import formulas
 from tests.reference.inputs import make_maps, reference_column
 from vssl.maps import binarize
+from vssl.metrics.agreement import Agreement
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.base import SampleMetric
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.pia import ImageArea
+from vssl.types import SoundingObject
 
 MEAN_REFERENCE: dict[type[SampleMetric], Callable[[Any], float]] = {
     ConsensusIoU: formulas.mean,
@@ -168,3 +170,21 @@ def test_where_metrics_apply(kind: type[SampleMetric], conditions: set[str], hig
     every = ("positive", "silence", "noise", "offscreen")
     assert {name for name in every if kind.applies_to(name)} == conditions
     assert kind.higher_is_better is higher
+
+
+def test_directions_and_conditions_follow_the_object_that_sounds() -> None:
+    own, other, none = SoundingObject.OWN, SoundingObject.OTHER, SoundingObject.NONE
+    assert [ConsensusIoU().is_higher_better(each) for each in (own, other, none)] == [
+        True, False, False,
+    ]  # fmt: skip
+    assert AUC().is_higher_better(own)
+    assert not ImageArea().is_higher_better(own)
+    assert AUCN().is_higher_better(none)
+    pairs = {(own, own): True, (own, none): False, (other, own): False, (none, none): False}
+    assert {pair: Agreement().is_higher_better(*pair) for pair in pairs} == pairs
+
+    class Mine(ImageArea):
+        conditions = ("negatives", "mixed")
+
+    found = {("a", own): False, ("mixed", own): True, ("a", other): False, ("a", none): True}
+    assert {key: Mine.applies_to(*key) for key in found} == found

@@ -16,6 +16,7 @@ from tests.reference.samples import make_sample
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
 from vssl.negatives.base import AudioCondition
+from vssl.negatives.gain import Gain
 from vssl.negatives.manifest import (
     COLUMNS,
     ManifestError,
@@ -23,10 +24,13 @@ from vssl.negatives.manifest import (
     read_manifest,
     render_manifest,
 )
+from vssl.negatives.mixed import Mixed
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import AudioPlan, make_plan
+from vssl.negatives.reversed import Reversed
 from vssl.negatives.silence import Silence
+from vssl.negatives.swapped import Swapped
 from vssl.types import POSITIVE, AudioRequest, Sample
 
 few = settings(deadline=None, max_examples=40)
@@ -114,8 +118,8 @@ def test_manifest_has_a_row_for_each_negative() -> None:
     plan = make_plan(samples, conditions(2), seed=3)
     keys = [(row.sample_id, row.condition, row.draw) for row in plan.manifest]
     assert keys == [(s.sample_id, *pair) for s in samples for pair in plan.pairings[1:]]
-    assert {row.seed for row in plan.manifest} == {3}
     for row in plan.manifest:
+        assert row.seed == (0 if row.condition == "silence" else 3)  # where nothing is drawn
         assert bool(row.audio_source_id) == (row.condition == "offscreen")
 
 
@@ -233,6 +237,71 @@ class TestReplay:
         )
         assert plan.index[:, 0].tolist() == plan.index[:, 1].tolist()
         assert "rows.csv: 6 choices play a class that is in the picture" in caplog.text
+
+
+def make_pairs(count: int) -> list[Sample]:
+    """Pictures of two objects each, every one with its sound."""
+    names = ("dog", "bell", "train")
+    pairs = [(names[n % 3], names[(n + 1) % 3]) for n in range(count)]
+    return [
+        replace(make_sample(f"p{n}{k}", category, pair), image_group=f"p{n}")
+        for n, pair in enumerate(pairs)
+        for k, category in enumerate(pair)
+    ]
+
+
+class TestSoundsOfThePicture:
+    everyone = (Silence(), Mixed(draws=2), Swapped(), Reversed(), Gain(decibels=[-10, 10]))
+
+    def test_equal_sounds_are_one_input(self) -> None:
+        samples = make_pairs(4)
+        plan = make_plan(samples, self.everyone, seed=0)
+        count = len(samples)
+        assert len(plan.distinct) == count + 1 + count * (2 + 0 + 1 + 2)
+        swapped = plan.index[:, plan.pairings.index(("swapped", 0))]
+        assert swapped.tolist() == [plan.index[n ^ 1, 0] for n in range(count)]
+        assert plan.sounding == {
+            POSITIVE: "own", "silence": "none", "mixed": "own", "swapped": "other",
+            "reversed": "own", "gain": "own",
+        }  # fmt: skip
+
+    def test_manifest_names_clips_that_are_played_and_seeds_that_count(self) -> None:
+        samples = make_pairs(2)
+        plan = make_plan(samples, self.everyone, seed=3, made_length=77)
+        for row in plan.manifest:
+            assert bool(row.audio_source_id) == (row.condition == "swapped")
+            assert row.seed == (3 if row.condition in ("mixed", "swapped") else 0)
+        lengths = {r.condition: r.length for _, r in plan.distinct}
+        assert lengths == {POSITIVE: 0, "silence": 77, "mixed": 0, "reversed": 0, "gain": 0}
+
+    def test_replay_gives_the_same_plan_without_warning(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        samples = make_pairs(3)
+        plan = make_plan(samples, self.everyone, seed=3)
+        again = make_plan(samples, self.everyone, seed=9, manifest=plan.manifest)
+        assert again.manifest == plan.manifest
+        assert again.distinct == plan.distinct
+        assert (again.index == plan.index).all()
+        assert caplog.text == ""
+
+    def test_what_is_not_drawn_is_not_said_to_be_drawn_anew(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        samples = make_pairs(3)
+        rows = make_plan(samples, [Offscreen(draws=1)], seed=3).manifest
+        make_plan(samples, [*self.everyone, Offscreen(draws=1)], seed=3, manifest=rows)
+        said = {record.getMessage() for record in caplog.records}
+        assert said == {
+            f"None: holds no {name}, which is drawn anew" for name in ("mixed", "swapped")
+        }
+
+    def test_another_picture_s_sound_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        samples = make_pairs(2)
+        ids = [s.sample_id for s in samples]
+        rows = [ManifestRow(name, "swapped", 0, ids[n - 2], 0) for n, name in enumerate(ids)]
+        make_plan(samples, [Swapped()], seed=0, manifest=rows, manifest_path=Path("rows.csv"))
+        assert "rows.csv: 4 choices play no other object of the picture" in caplog.text
 
 
 # file names: no control characters and nothing that UTF-8 cannot hold

@@ -15,6 +15,7 @@ import torch
 from tests.test_golden_lists import UNIT_RUNS, read
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition
+from vssl.negatives.gain import Gain
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
@@ -74,7 +75,7 @@ def write_records(
         "map_transform": "none",
         "prior": None if objects is None else {"alpha": 0.4, "scale": "released"},
         "upsampling": {
-            **dict.fromkeys(NEGATIVE_TYPES, "opencv"),
+            **dict.fromkeys((*NEGATIVE_TYPES, "gain"), "opencv"),
             "positive": "align_corners" if aligned else "opencv",
         },
     }
@@ -148,6 +149,22 @@ class TestRefusals:
         )
         with pytest.raises(UsageError, match="the run has no noise, offscreen"):
             released_metrics(run)
+
+    def test_sounds_that_the_released_code_does_not_know_play_no_part(
+        self, maps: dict[str, Array], truth: Array, tmp_path: Path
+    ) -> None:
+        names = [f"a_{n}" for n in range(len(truth))]
+        paper = [Silence(), Noise(draws=1), Offscreen(draws=1)]
+        maps = {**maps, "gain": maps["noise"][::-1]}
+        more = [*paper, Gain(decibels=[1, 2, 3])]
+        found = [
+            released_metrics(
+                write_records(tmp_path / name, maps, truth, names, model="lvs", negatives=each)
+            )
+            for name, each in (("paper", paper), ("more", more))
+        ]
+        assert found[0].keys() == found[1].keys()
+        np.testing.assert_array_equal(list(found[0].values()), list(found[1].values()))
 
     def test_draws_that_differ_in_number(
         self, maps: dict[str, Array], truth: Array, tmp_path: Path

@@ -47,7 +47,7 @@ from vssl.reporting.report.figures_data import (
 )
 from vssl.reporting.report.figures_grid import GridColumn, cut, draw_grid
 from vssl.reporting.report.figures_maxima import density, draw_maxima, spread
-from vssl.reporting.report.figures_style import house_style
+from vssl.reporting.report.figures_style import house_style, look_of
 from vssl.reporting.scenes import read_scenes
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.universal import UniversalThreshold
@@ -295,6 +295,24 @@ class TestDrawn:
         handles = axes.get_legend().get_lines()
         styles = {str(handle._unscaled_dash_pattern) for handle in handles}
         assert len(styles) == len(handles) == 4
+
+    def test_conditions_of_ones_own_differ_in_more_than_colour(self) -> None:
+        names = [
+            "positive",
+            "silence",
+            "noise",
+            "offscreen",
+            "mixed",
+            "swapped",
+            "reversed",
+            "gain",
+            "mine",
+            "other",
+        ]
+        looks = [look_of(name, names) for name in names]
+        for part in ("colour", "dashes"):
+            assert len({str(getattr(look, part)) for look in looks}) == len(names)
+        assert len({look.hatch for look in looks}) == len(names)
 
     def test_a_density_is_that_of_scipy(self) -> None:
         from scipy.stats import gaussian_kde

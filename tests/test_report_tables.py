@@ -17,6 +17,7 @@ import pytest
 
 from vssl.errors import UsageError
 from vssl.records.schema import NO_POLICY, SUMMARY
+from vssl.records.summary import completed
 from vssl.reporting.names import PAPER_MODELS
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.latex import escape
@@ -80,7 +81,7 @@ def make_run(
         "negatives_manifest_sha256": "same", "value_range": [-1.0, 1.0], "map_transform": "none",
         "weights": {"sha256": f"sha of {model}"},
     } | provenance  # fmt: skip
-    summary = pd.DataFrame(rows)[SUMMARY.names]
+    summary = completed(pd.DataFrame(rows))[SUMMARY.names]
     return ReportRun(Path("/runs") / model, model, model, dataset, "corrected", facts, summary)
 
 

@@ -7,11 +7,23 @@ The wording is: what was expected, what was given, the likely cause. Bad values 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 import torch
 
 from vssl.errors import UsageError
+
+
+def check_finite(value: float, *, name: str) -> None:
+    """Check that a number is finite.
+
+    Raises:
+        UsageError: when it is not, or no number.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        raise UsageError(f"Expected `{name}` to be a finite number, but got {value!r}.")
 
 
 def check_maps(maps: torch.Tensor, *, name: str = "maps") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,32 @@ EVALUATION_SIZE = 224
 
 POSITIVE = "positive"
 """Name of the audio condition in which the image's own sound plays."""
+
+
+class SoundingObject(StrEnum):
+    """Which object of the picture sounds under an audio condition."""
+
+    OWN = "own"
+    """The sample's own object, whose boxes are its ground truth."""
+
+    OTHER = "other"
+    """Another object of the same picture."""
+
+    NONE = "none"
+    """Nothing in the picture: a true negative."""
+
+    @classmethod
+    def assumed(cls, condition: str) -> SoundingObject:
+        """What holds where nothing is said: `own` for the positive, `none` for all else."""
+        return cls.OWN if condition == POSITIVE else cls.NONE
+
+
+class SoundingObjects(dict[str, SoundingObject]):
+    """Which object sounds by audio condition; of a condition that is not there, what is assumed."""
+
+    def __missing__(self, condition: str) -> SoundingObject:
+        return SoundingObject.assumed(condition)
+
 
 Box = tuple[int, int, int, int]
 """`(x0, y0, x1, y1)` in pixels of the evaluation size, half-open."""
@@ -152,6 +179,10 @@ class ImageBatch(_OnDevice):
         image_index: `[N]` int64 number of each sample's picture, equal for samples that share one;
             None where each has its own.
         seen: `[N]` bool: rows that `images` holds; None for all.
+        sounding: which object sounds in each of the K pairings; empty for the positive's own and
+            none of all others.
+        other_truth: `[N, S, 224, 224]` consensus maps of the objects that sound in the S pairings
+            in which another object of the picture does; None where there is no such pairing.
         keys: content keys of the N image files; empty where nothing is cached.
         features: outputs of `encode_image` that the cache holds; None where it is not asked.
         object_maps: object maps that the cache holds; None where it is not asked.
@@ -166,6 +197,8 @@ class ImageBatch(_OnDevice):
     prior_images: torch.Tensor | None = None
     image_index: torch.Tensor | None = None
     seen: torch.Tensor | None = None
+    sounding: tuple[SoundingObject, ...] = ()
+    other_truth: torch.Tensor | None = None
     keys: tuple[bytes, ...] = ()
     features: Known | None = None
     object_maps: Known | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
@@ -26,10 +26,10 @@ from vssl.negatives.base import AudioCondition
 from vssl.records.score import AnyMetric
 from vssl.records.subsets import SUBSET_KINDS
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
-from vssl.types import POSITIVE, SAMPLE_RATE
+from vssl.types import POSITIVE, SAMPLE_RATE, SoundingObject, SoundingObjects
 
 _log = logging.getLogger(__name__)
-_MADE = ("silence", "noise")
+_MADE = ("silence", "noise")  # what the released code makes; it knows no other
 
 
 def check_protocol(config: DictConfig) -> None:
@@ -69,8 +69,27 @@ def build_reader(config: DictConfig) -> DatasetReader:
 
 
 def build_conditions(config: DictConfig) -> list[AudioCondition]:
-    """The negatives, in the configuration's order."""
+    """The audio conditions besides the positive, in the configuration's order."""
     return [instantiate(config.negatives[name]) for name in negative_names(config)]
+
+
+def sounding_objects(config: DictConfig) -> SoundingObjects:
+    """Which object of the picture sounds, by audio condition of a configuration.
+
+    Known of the conditions' classes, without reading what they read.
+    """
+    found = SoundingObjects({POSITIVE: SoundingObject.OWN})
+    for name in negative_names(config):
+        node = config.negatives[name]
+        kind: Any = get_object(node._target_)
+        made: Any = kind if isinstance(kind, type) else instantiate(node)
+        found[name] = made.sounding_object
+    return found
+
+
+def has_negatives(config: DictConfig) -> bool:
+    """Whether nothing in the picture sounds under some of the configured audio conditions."""
+    return SoundingObject.NONE in sounding_objects(config).values()
 
 
 def build_metrics(config: DictConfig) -> list[AnyMetric]:
@@ -98,7 +117,8 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
     Args:
         config: with the group `threshold` and the key `calibration`.
         model: name of the model under test.
-        negatives: whether the run has negatives to learn from.
+        negatives: whether the run has negatives to learn from: conditions under which nothing in
+            the picture sounds.
 
     Raises:
         ThresholdError: when none is left.
@@ -201,8 +221,8 @@ def build_transforms(config: DictConfig) -> tuple[Transform, Transform | None]:
 def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, FrontEnd]:
     """Front end by audio condition: one for all, but for what the protocol takes as released.
 
-    Conditions that are not in the result share the positive's. Empty for a model that takes no
-    audio.
+    A sound of an object in the picture always passes through the positive's. Conditions that are
+    not in the result share the positive's. Empty for a model that takes no audio.
     """
     if config.model.frontend is None:
         return {}
@@ -216,7 +236,13 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
 
 
 def released_settings(config: DictConfig, condition: str) -> DictConfig:
-    """The model's front end, with what the protocol takes as released for one condition."""
+    """The model's front end, with what the protocol takes as released for one condition.
+
+    The released code knows the positive, silence, noise and offscreen audio. What else an object of
+    the picture gives is prepared as the positive is.
+    """
+    if sounding_objects(config)[condition] != SoundingObject.NONE:
+        condition = POSITIVE
     protocol, released = config.protocol, config.model.released
     settings: DictConfig = config.model.frontend.copy()
     OmegaConf.set_struct(settings, False)  # another window may have other arguments
@@ -240,7 +266,10 @@ def made_length(config: DictConfig) -> int | None:
 
 
 def upsampling_rules(config: DictConfig, conditions: Sequence[str]) -> dict[str, str]:
-    """Upsampling rule by audio condition under the protocol, the positive included."""
+    """Upsampling rule by audio condition under the protocol, the positive included.
+
+    The released code has a rule of its own for positives, and one for all else.
+    """
     names = [POSITIVE, *conditions]
     released = config.model.released.get("upsampling")
     if config.protocol.upsampling != "released" or not released:

@@ -221,6 +221,7 @@ def _other_negatives(
     reference: ComparedRun, run: ComparedRun, common: Sequence[str]
 ) -> Iterator[str]:
     """How the negatives of two runs differ on the samples that both have."""
+    from vssl.records.conditions import condition_settings
     from vssl.types import POSITIVE
 
     first, own = reference.facts, run.facts
@@ -232,8 +233,8 @@ def _other_negatives(
         yield f"other negatives: {texts[0]} (reference: {texts[1]})"
     both = one.keys() & two.keys()
     changed = _changed(*(
-        {f"{name}.{key}": value for name in facts["negatives"] if name in both
-         for key, value in facts["negatives"][name].items() if key != "draws"}
+        {f"{name}.{key}": value for name, options in condition_settings(facts).items()
+         if name in both for key, value in options.items() if key != "draws"}
         for facts in (first, own)
     ))  # fmt: skip
     if changed:

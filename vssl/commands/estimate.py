@@ -8,7 +8,6 @@ from statistics import median
 
 from omegaconf import DictConfig, OmegaConf
 
-from vssl.commands.identity import negative_names
 from vssl.commands.run_folder import NO_RUN, UNSCORED_RUN
 from vssl.records.files import RUN_FILE
 
@@ -57,7 +56,8 @@ def _times(path: Path, config: DictConfig) -> tuple[float, float] | None:
         timing = run["timing"]
         if saved.model.name != config.model.name:
             return None
-        maps, recorded = int(timing["samples"]) * _sounds(saved), int(timing["recorded"])
+        sounds = len(run["provenance"]["pairings"])
+        maps, recorded = int(timing["samples"]) * sounds, int(timing["recorded"])
         if recorded < timing["samples"]:  # most of its seconds may be those of starting
             return None
         by_sample = float(timing["records_seconds"]) / recorded
@@ -68,4 +68,6 @@ def _times(path: Path, config: DictConfig) -> tuple[float, float] | None:
 
 def _sounds(config: DictConfig) -> int:
     """How many sounds each image meets."""
-    return 1 + sum(int(config.negatives[name].get("draws", 1)) for name in negative_names(config))
+    from vssl.commands.build import build_conditions
+
+    return 1 + sum(condition.draws for condition in build_conditions(config))

@@ -16,7 +16,6 @@ from omegaconf import DictConfig
 from vssl.commands.app import is_multirun, quieten_libraries, run_app
 from vssl.commands.identity import (
     identity,
-    negative_names,
     network_hash,
     prior_facts,
     protocol_switches,
@@ -147,7 +146,13 @@ def check_request(config: DictConfig) -> list[ThresholdPolicy]:
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    from vssl.commands.build import build_policies, check_loader, check_protocol, check_subsets
+    from vssl.commands.build import (
+        build_policies,
+        check_loader,
+        check_protocol,
+        check_subsets,
+        has_negatives,
+    )
     from vssl.commands.cache import check_cache
     from vssl.commands.networks import check_network_options
 
@@ -157,7 +162,7 @@ def check_request(config: DictConfig) -> list[ThresholdPolicy]:
     check_subsets(config)
     check_network_options(config)
     _check_calibration(config)
-    return build_policies(config, model=config.model.name, negatives=bool(negative_names(config)))
+    return build_policies(config, model=config.model.name, negatives=has_negatives(config))
 
 
 def _check_calibration(config: DictConfig) -> None:

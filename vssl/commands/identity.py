@@ -12,7 +12,7 @@ from vssl.commands.devices import devices_for_jobs
 from vssl.commands.sweep_folder import new_sweep_id
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.hashing import file_sha256
-from vssl.records.files import SCHEMA_VERSION
+from vssl.records.files import RECORDS_VERSION
 from vssl.records.fingerprint import config_hash
 
 _PARTS = ("model", "data", "negatives", "protocol", "prior")
@@ -35,7 +35,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
     Weights and files of negatives count by their content, the test set by its absolute folder.
     """
     parts: dict[str, Any] = {
-        "schema": SCHEMA_VERSION,
+        "schema": RECORDS_VERSION,
         "seed": config.seed,
         "precision": str(config.trainer.precision),
     }

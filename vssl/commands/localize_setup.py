@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from vssl.records.localization import Localization
     from vssl.reporting.verdict import MapNumbers, Threshold
 
+_log = logging.getLogger(__name__)
 _FIXED = ("logger=none", "negatives=[silence,noise]")
 
 
@@ -39,7 +41,7 @@ class Setup:
         name: name of the model.
         localizer: the model with its front ends.
         recipe: how localization maps follow from native ones.
-        conditions: the negatives; all make their sounds.
+        conditions: the negatives; all make their sounds, of nothing or of the given one.
         made_length: length in samples of what they make; None for that of the given sound.
         seed: seed of their draws.
         batch_size: how many pictures go through the networks at once.
@@ -65,15 +67,19 @@ class Setup:
             return self.recipe.value_range
         return (0.0, 1.0) if prior["scale"] == "corrected" else (-math.inf, math.inf)
 
-    def negatives(self, length: int) -> list[tuple[str, int, AudioClip]]:
+    def negatives(self, clip: AudioClip) -> list[tuple[str, int, AudioClip]]:
         """The negatives of a sound: audio condition, draw and sound.
 
         Args:
-            length: of the given sound, in samples at 16 kHz.
+            clip: the given sound at 16 kHz, which noise may be as loud as.
         """
-        made = self.made_length or length
+        made = self.made_length or clip.samples.shape[1]
+
+        def read(source: str) -> AudioClip:
+            return clip
+
         return [
-            (condition.name, draw, condition.make(self._request(condition, draw, made), _no_file))
+            (condition.name, draw, condition.make(self._request(condition, draw, made), read))
             for condition in self.conditions
             for draw in range(condition.draws)
         ]
@@ -83,10 +89,6 @@ class Setup:
 
         nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
         return condition.request(nobody, draw=draw, seed=self.seed, length=length)
-
-
-def _no_file(source: str) -> AudioClip:
-    raise UsageError(f"negatives: {source} would be read from a test set, and there is none.")
 
 
 def encode_given(setup: Setup, clips: Sequence[AudioClip], path: Path) -> Any:
@@ -109,7 +111,7 @@ def encode_negatives(
     Raises:
         UsageError: with the sound's name, when they are too short, as it is.
     """
-    made = setup.negatives(clip.samples.shape[1])
+    made = setup.negatives(clip)
     pairings, vectors = [], []
     for condition in dict.fromkeys(name for name, _, _ in made):
         clips = [each for name, _, each in made if name == condition]
@@ -163,6 +165,25 @@ def composed(wanted: Wanted) -> DictConfig:
     return config
 
 
+def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
+    """The negatives that need no test set; others are left out, which is said."""
+    from vssl.types import SoundingObject
+
+    kept = [
+        condition
+        for condition in conditions
+        if condition.sounding_object == SoundingObject.NONE and not condition.plays_clips
+    ]
+    left_out = [condition.name for condition in conditions if condition not in kept]
+    if left_out:
+        _log.warning(
+            "negatives: left out %s: only sounds that are made, of nothing in the picture, say"
+            " here whether to trust a map",
+            ", ".join(left_out),
+        )
+    return kept
+
+
 def set_up(wanted: Wanted) -> Setup:
     """Build what the command line asks for.
 
@@ -188,7 +209,7 @@ def set_up(wanted: Wanted) -> Setup:
             "--model oracle: the oracle is told where the source is, and here nobody knows that."
         )
     prior, prior_report = networks.build_prior(config, model)
-    conditions = [c for c in build.build_conditions(config) if not c.plays_clips]
+    conditions = _negatives_without_test_set(build.build_conditions(config))
     names = [condition.name for condition in conditions]
     facts = map_facts(config, model, build.upsampling_rules(config, names), report, prior_report)
     recipe = Localization.of(facts)

@@ -103,6 +103,7 @@ def make_records(
         name=config.model.name,
         pairings=plan.pairings,
         upsampling=rules,
+        sounding=plan.sounding,
         frontends=frontends,
         prior=prior,
         live_policies=live,

@@ -63,12 +63,11 @@ def _log_maxima(config: DictConfig, folder: Path, run: WandbRun) -> None:
 
 
 def _log_gallery(config: DictConfig, folder: Path, run: WandbRun) -> None:
-    import pandas as pd
-
+    from vssl.records.summary import read_summary
     from vssl.reporting.figures import draw_gallery
     from vssl.reporting.tables import shared_threshold
 
-    summary = pd.read_parquet(folder / SUMMARY_FILE)
+    summary = read_summary(folder / SUMMARY_FILE)
     threshold = shared_threshold(summary, str(config.overview.marked))
     with tempfile.TemporaryDirectory() as place:
         drawn = draw_gallery(folder, Path(place), threshold=threshold, shares=GALLERY_SHARES)
@@ -76,12 +75,13 @@ def _log_gallery(config: DictConfig, folder: Path, run: WandbRun) -> None:
 
 
 def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
+    from vssl.records.conditions import true_negatives
     from vssl.records.curves import threshold_curves
     from vssl.records.localization import AUDIO_VISUAL, Localization
     from vssl.records.store import read_provenance
 
     facts = read_provenance(folder / RECORDS_FILE)
-    if len(facts["pairings"]) < 2:  # without negatives there is no F_LOC
+    if not true_negatives(facts):  # without negatives there is no F_LOC
         return
     for variant in Localization.of(facts).variants:
         curves = threshold_curves(

@@ -37,6 +37,7 @@ def run_facts(
         "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
         "negatives_manifest_sha256": text_hash(manifest),
         "pairings": [list(pairing) for pairing in plan.pairings],
+        "sounding_objects": {name: each.value for name, each in plan.sounding.items()},
         "precision": str(config.trainer.precision),
         "network_hash": network_hash(config),
         "environment": environment(),

@@ -43,6 +43,7 @@ def score_run(
     """
     from vssl.commands.build import build_metrics, build_policies, check_subsets
     from vssl.records.aggregate import summarize
+    from vssl.records.conditions import true_negatives
     from vssl.records.fit import fit_policies
     from vssl.records.schema import NO_POLICY
     from vssl.records.score import score_columns, score_records
@@ -53,8 +54,8 @@ def score_run(
     check_subsets(config)
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
-        has_negatives = len(provenance["pairings"]) > 1
-        policies = build_policies(config, model=provenance["model"], negatives=has_negatives)
+        negatives = bool(true_negatives(provenance))
+        policies = build_policies(config, model=provenance["model"], negatives=negatives)
     calibration = Path(config.calibration).expanduser() if config.calibration else None
     fitted = fit_policies(policies, folder, calibration=calibration)
     metrics = build_metrics(config)
@@ -116,16 +117,18 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
 def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     """Show a run's tables, and say where its files are.
 
-    One row per threshold policy, for the paper's numbers and for whether the map follows the sound;
-    one row per type of negatives for how well they separate.
+    One row per threshold policy, for the paper's numbers, for whether the map follows the sound and
+    for whether it withstands what is done to it; one row per type of negatives for how well they
+    separate.
     """
-    import pandas as pd
     from rich.console import Console
 
     from vssl.records.schema import NO_POLICY
+    from vssl.records.summary import read_summary
     from vssl.reporting import tables
+    from vssl.reporting.terminal import show_table
 
-    summary = pd.read_parquet(folder / SUMMARY_FILE)
+    summary = read_summary(folder / SUMMARY_FILE)
     if quiet:
         _log.info("done: %s", folder)
         return summary
@@ -138,11 +141,12 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     for text, columns in (
         (title, tables.paper_columns(summary)),
         (f"{title}: does the map follow the sound?", tables.listening_columns(summary)),
+        (f"{title}: does the map withstand altered sound?", tables.altered_columns(summary)),
     ):
-        tables.show_table(console, rows, columns, label=label, title=text)
+        show_table(console, rows, columns, label=label, title=text)
     label = "negatives"
     rows = tables.with_variant(summary.assign(**{label: summary["condition"]}), label)
-    tables.show_table(
+    show_table(
         console,
         rows[rows["condition"] != "positive"],
         tables.SEPARATION_COLUMNS,

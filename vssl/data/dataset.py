@@ -20,7 +20,7 @@ from vssl.images import Transform, decode_image, prepare, read_bytes
 from vssl.maps import consensus_map
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
-from vssl.types import AudioBatch, AudioClip, ImageBatch, Known, Sample
+from vssl.types import AudioBatch, AudioClip, ImageBatch, Known, Sample, SoundingObject
 
 _Item = TypeVar("_Item")
 
@@ -151,6 +151,8 @@ class ImageCollate:
         self._pictures = torch.tensor([pictures[sample.image_group] for sample in samples])
         self._audio_index = torch.from_numpy(plan.index).long()
         self._pairings = plan.pairings
+        self._sounding = tuple(plan.sounding[name] for name, _ in plan.pairings)
+        self._others = _other_samples(samples, plan, self._sounding)
 
     def __call__(self, items: list[_ImageItem]) -> ImageBatch:
         """Collate items."""
@@ -164,6 +166,8 @@ class ImageCollate:
             audio_index=self._audio_index[index],
             sample_ids=tuple(self._names[item.index] for item in items),
             pairings=self._pairings,
+            sounding=self._sounding,
+            other_truth=self._other_truth(items),
             image_index=self._pictures[index],
             prior_images=_stacked(prior_images) if self._own_prior else None,
             seen=torch.tensor([item.image is not None for item in items]),
@@ -171,6 +175,34 @@ class ImageCollate:
             features=_known([item.features for item in items]),
             object_maps=_known([item.object_map for item in items]),
         )
+
+    def _other_truth(self, items: Sequence[_ImageItem]) -> torch.Tensor | None:
+        """Consensus maps of the objects that sound where it is not the own, `[N, S, 224, 224]`."""
+        if self._others is None:
+            return None
+        nothing = torch.zeros_like(items[0].ground_truth)
+        truths = [
+            torch.stack([
+                nothing if other is None else consensus_map(other.boxes, other.box_weights)
+                for other in self._others[item.index]
+            ])
+            for item in items
+        ]  # fmt: skip
+        return torch.stack(truths)
+
+
+def _other_samples(
+    samples: Sequence[Sample], plan: AudioPlan, sounding: Sequence[SoundingObject]
+) -> list[list[Sample | None]] | None:
+    """For each sample the samples whose objects sound in its place; None where none does.
+
+    None too for a sound that says not whose it is.
+    """
+    places = [k for k, each in enumerate(sounding) if each == SoundingObject.OTHER]
+    if not places:
+        return None
+    by_id = {sample.sample_id: sample for sample in samples}
+    return [[by_id.get(plan.distinct[row[k]][1].source_id) for k in places] for row in plan.index]
 
 
 def _stacked(rows: Sequence[torch.Tensor]) -> torch.Tensor:

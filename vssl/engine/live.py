@@ -21,7 +21,7 @@ from vssl.records.binarize import binarize_maps, binarize_native_maps, levels_an
 from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY
 from vssl.thresholds.base import ThresholdPolicy
-from vssl.types import POSITIVE, ImageBatch
+from vssl.types import POSITIVE, ImageBatch, SoundingObjects
 
 _TOGETHER = 32  # images whose maps are measured at once
 
@@ -42,6 +42,7 @@ class LiveMetrics(nn.Module):
         metrics: classes of the metrics.
         upsampling: upsampling rule by audio condition.
         transform: the model's map transform.
+        sounding: which object of the picture sounds, by audio condition; None for what is assumed.
 
     Attributes:
         metrics: the metrics by key; registered, so that their states can be gathered.
@@ -55,8 +56,10 @@ class LiveMetrics(nn.Module):
         *,
         upsampling: Mapping[str, str],
         transform: str,
+        sounding: SoundingObjects | None = None,
     ) -> None:
         super().__init__()
+        self._sounding = sounding or SoundingObjects()
         self._policies = policies
         self._upsampling = upsampling
         self._transform = transform
@@ -83,7 +86,7 @@ class LiveMetrics(nn.Module):
             issubclass(kind, SetMetric) and not kind.by_threshold
         )
         order = list(self._places)
-        where = [(name, name, "") for name in order if kind.applies_to(name)]
+        where = [(name, name, "") for name in order if kind.applies_to(name, self._sounding[name])]
         if issubclass(kind, PairMetric):
             where = [
                 ("-".join(sorted((partner, name), key=order.index)), name, partner)
@@ -135,6 +138,8 @@ class LiveMetrics(nn.Module):
                 metric.update(sound.maps, truth, sound.undefined)
             elif isinstance(metric, PairMetric):
                 self._update_pair(metric, sound, sounds[partner], policy)
+            elif isinstance(metric, SetMetric) and metric.on_positives:
+                metric.update(sound.by_draw(metric), positive=True)
             elif isinstance(metric, SetMetric):
                 self._update_set(metric, sounds[POSITIVE], sound, policy)
 
@@ -186,8 +191,7 @@ class LiveMetrics(nn.Module):
         if metric.by_threshold:
             success = torch.from_numpy(positive.column(ConsensusIoU, policy) >= SUCCESS)
         metric.update(positive.values(metric), positive=True, success=success)
-        if not metric.on_positives:
-            metric.update(sound.values(metric).view(-1, sound.draws), positive=False)
+        metric.update(sound.by_draw(metric), positive=False)
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,10 @@ class _Sound:
     def values(self, metric: SetMetric) -> torch.Tensor:
         """What a set metric looks at, `[N D]`."""
         return self.confidence if metric.column == Confidence.column else self.maximum
+
+    def by_draw(self, metric: SetMetric) -> torch.Tensor:
+        """The same, `[N, D]`."""
+        return self.values(metric).view(-1, self.draws)
 
     def rows_beside(self, partner: _Sound) -> tuple[Index, Index]:
         """Own rows, and the partner's rows that they meet: its only draw, or that of their number.

@@ -21,7 +21,7 @@ from vssl.models.base import LocalizationModel
 from vssl.models.object_prior import ObjectPrior
 from vssl.records.collector import RecordCollector
 from vssl.thresholds.base import ThresholdPolicy
-from vssl.types import AudioBatch, ImageBatch, Known
+from vssl.types import AudioBatch, ImageBatch, Known, SoundingObjects
 
 
 class AudioTable(Metric):
@@ -63,6 +63,7 @@ class LocalizationModule(pl.LightningModule):
         name: its name, for messages.
         pairings: the run's (audio condition, draw) pairs.
         upsampling: upsampling rule by audio condition.
+        sounding: which object of the picture sounds, by audio condition; None for what is assumed.
         frontends: front end by audio condition; empty for a model that takes no audio.
         prior: object prior, None for none.
         live_policies: threshold policies for the live metrics.
@@ -78,6 +79,7 @@ class LocalizationModule(pl.LightningModule):
         name: str,
         pairings: Sequence[tuple[str, int]],
         upsampling: dict[str, str],
+        sounding: SoundingObjects | None = None,
         frontends: Mapping[str, FrontEnd] | None = None,
         prior: ObjectPrior | None = None,
         live_policies: Sequence[ThresholdPolicy] = (),
@@ -97,6 +99,7 @@ class LocalizationModule(pl.LightningModule):
             live_policies,
             live_metrics,
             upsampling=upsampling,
+            sounding=sounding,
             transform=model.map_transform,
         )
         self._image_shelves = image_shelves or ImageShelves()

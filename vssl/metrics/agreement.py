@@ -8,6 +8,7 @@ import torch
 from vssl.checks import check_same_shape
 from vssl.masks import PackedMasks
 from vssl.metrics.base import Array, Index, PairMetric
+from vssl.types import SoundingObject
 
 
 def mask_agreement(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -41,13 +42,18 @@ def mask_agreement(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 class Agreement(PairMetric):
     """Mean agreement of two audio conditions of one image, for every pair of conditions.
 
-    Between the positive and a negative, low is good: the mask changes with the sound. Read it with
-    pIA: a model that marks nothing under either sound agrees with itself. A deaf model has 1.
+    Between the positive and a negative, low is good: the mask changes with the sound. Between two
+    sounds of the own object, high is good: the mask stays. Read it with pIA: a model that marks
+    nothing under either sound agrees with itself. A deaf model has 1.
     """
 
     name = "agreement"
     column = "agreement"
     higher_is_better = False
+
+    def is_higher_better(self, *sounding: SoundingObject) -> bool:
+        """Where the own object sounds under both conditions."""
+        return set(sounding) == {SoundingObject.OWN}
 
     @staticmethod
     def measure(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

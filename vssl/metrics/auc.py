@@ -12,7 +12,7 @@ import torch
 
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 AUC_GRID = 0.05 * torch.arange(21, dtype=torch.float64)
 """The 21 points 0, .05, ..., 1 of AUC and AUC_N, as floating-point products (QUIRKS 39)."""
@@ -58,7 +58,7 @@ class AUC(ConsensusIoU):
     """Area under the success rate over cIoU thresholds 0, .05, ..., 1, on positives."""
 
     name = "auc"
-    conditions: ClassVar[tuple[str, ...]] = (POSITIVE,)
+    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
 
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:
@@ -73,7 +73,7 @@ class AUCN(ImageArea):
     """
 
     name = "auc_n"
-    conditions: ClassVar[tuple[str, ...]] = ("negatives",)
+    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.NONE,)
     higher_is_better = True
 
     @staticmethod

@@ -20,7 +20,7 @@ from torchmetrics import Metric
 
 from vssl.checks import check_maps, check_same_shape
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -36,15 +36,15 @@ class MeanMetric(Metric, ABC):
     Attributes:
         name: the metric's name in summaries, tables and wandb.
         column: name of the column that is measured.
-        conditions: audio conditions it is reported for: names, or `negatives` for all but the
-            positive.
+        conditions: audio conditions it is reported for: names, or members of `SoundingObject` for
+            all under which that object sounds; `negatives` is another name for `none`.
         by_image: whether the column is first reduced to its smallest value over the samples that
             show one image, so that the mean is over images.
     """
 
     name: ClassVar[str]
     column: ClassVar[str]
-    conditions: ClassVar[tuple[str, ...]]
+    conditions: ClassVar[tuple[str, ...]]  # a member of SoundingObject is a str
     by_image: ClassVar[bool] = False
     higher_is_better: bool
     is_differentiable = False
@@ -66,11 +66,20 @@ class MeanMetric(Metric, ABC):
         return column
 
     @classmethod
-    def applies_to(cls, condition: str) -> bool:
-        """Whether the metric is reported for an audio condition."""
-        return condition in cls.conditions or (
-            condition != POSITIVE and "negatives" in cls.conditions
-        )
+    def applies_to(cls, condition: str, sounding: SoundingObject | None = None) -> bool:
+        """Whether the metric is reported for an audio condition.
+
+        Args:
+            condition: its name.
+            sounding: the object that sounds under it; None for what is assumed by the name.
+        """
+        sounding = sounding or SoundingObject.assumed(condition)
+        names = {condition, sounding, *(["negatives"] if sounding == SoundingObject.NONE else [])}
+        return not names.isdisjoint(cls.conditions)
+
+    def is_higher_better(self, *sounding: SoundingObject) -> bool:
+        """Direction where these objects sound: one, or those of both conditions of a pair."""
+        return bool(self.higher_is_better)
 
     def compute(self) -> torch.Tensor:
         """The mean over defined samples, a fraction; NaN when there are none."""
@@ -215,10 +224,11 @@ class PairMetric(MeanMetric):
 class SwapMetric(MeanMetric):
     """The mean of a value that a mask gives with its own object and the image's other object.
 
-    Defined for positives of images that several samples show with different objects (IS3 pairs).
+    Defined where the own object sounds in images that several samples show with different objects
+    (IS3 pairs).
     """
 
-    conditions = (POSITIVE,)
+    conditions = (SoundingObject.OWN,)
 
     @staticmethod
     @abstractmethod

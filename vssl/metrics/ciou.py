@@ -9,7 +9,7 @@ import torch
 
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import Array, SampleMetric, check_masks
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 SUCCESS = 0.5
 """cIoU from which a sample counts as a success."""
@@ -67,11 +67,15 @@ def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 class ConsensusIoU(SampleMetric):
-    """Mean cIoU: the cIoU in F_LOC. On offscreen audio it is a control, not a score."""
+    """Mean cIoU with the sample's own object: on positives the cIoU in F_LOC.
+
+    Where the own object sounds in another way, it says what the map withstands. Where another one
+    sounds, or under offscreen audio, it is a control: how much of the map ignores the sound.
+    """
 
     name = "ciou"
     column = "ciou"
-    conditions: ClassVar[tuple[str, ...]] = (POSITIVE, "offscreen")
+    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN, SoundingObject.OTHER, "offscreen")
     higher_is_better = True
 
     @staticmethod
@@ -84,12 +88,16 @@ class ConsensusIoU(SampleMetric):
         """See `packed_consensus_iou`."""
         return packed_consensus_iou(masks, truth)
 
+    def is_higher_better(self, *sounding: SoundingObject) -> bool:
+        """Where the own object sounds, and only there."""
+        return set(sounding) == {SoundingObject.OWN}
+
 
 class SuccessRate(ConsensusIoU):
     """Share of samples with cIoU >= 0.5. Older papers print this as "cIoU" or "AP50"."""
 
     name = "success_rate"
-    conditions: ClassVar[tuple[str, ...]] = (POSITIVE,)
+    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
 
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from vssl.metrics.auc import AUC
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 
 def smallest_by_image(column: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -40,7 +40,7 @@ class _Interactive(ConsensusIoU):
     """Keeps every sample's cIoU: which samples share an image is known at the end."""
 
     by_image = True
-    conditions: ClassVar[tuple[str, ...]] = (POSITIVE,)
+    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
 
     columns: list[torch.Tensor]
     images: list[torch.Tensor]

@@ -8,7 +8,7 @@ import torch
 
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import Array, SampleMetric, check_masks
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 
 def image_area(masks: torch.Tensor) -> torch.Tensor:
@@ -32,11 +32,11 @@ def image_area(masks: torch.Tensor) -> torch.Tensor:
 
 
 class ImageArea(SampleMetric):
-    """Mean pIA. Lower is better on negatives; on positives it tells the size of what is marked."""
+    """Mean pIA. Lower is better on negatives; elsewhere it tells the size of what is marked."""
 
     name = "pia"
     column = "pia"
-    conditions: ClassVar[tuple[str, ...]] = (POSITIVE, "negatives")
+    conditions: ClassVar[tuple[str, ...]] = tuple(SoundingObject)
     higher_is_better = False
 
     @staticmethod

@@ -8,7 +8,7 @@ import torch
 
 from vssl.checks import check_maps, check_same_shape
 from vssl.metrics.base import MapMetric
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 
 def points_at_object(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ class PointingGame(MapMetric):
 
     name = "pointing_game"
     column = "pointing_game"
-    conditions: ClassVar[tuple[str, ...]] = (POSITIVE,)
+    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
     higher_is_better = True
 
     @staticmethod

@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vssl.metrics.base import Array, Index, MapMetric
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 MAP_MAXIMUM = "map_maximum"
 """Column that every scores file has: the largest value of a map.
@@ -63,8 +63,9 @@ class SetMetric(Metric, ABC):
         column: column of the scores that it looks at.
         map_metrics: map metrics that must be measured for it.
         by_threshold: whether cIoU under a threshold policy is involved.
-        on_positives: whether it is of the positives alone, rather than of positives against each
-            type of negatives, and against the paper's three together.
+        on_positives: whether it is of the positives alone, and of each other condition under which
+            the own object sounds, rather than of positives against each type of negatives, and
+            against the paper's three together.
     """
 
     name: ClassVar[str]
@@ -92,7 +93,7 @@ class SetMetric(Metric, ABC):
         """The metrics of a family.
 
         Args:
-            positives: one draw of the positives.
+            positives: one draw of the positives, or of another condition of the own object.
             negatives: one draw of the negatives; of all types where they are taken together.
             weights: `[B, number of images]` whole numbers: how often each image counts.
         """
@@ -141,19 +142,25 @@ class SetMetric(Metric, ABC):
             return Values(value[kept], image, success[kept, None] > 0)
 
         ones = np.ones((1, 1))
-        wanted = positive == (1 if self.on_positives else 0)
-        found = [
-            self.family(chosen(positive == 1), chosen((positive == 0) & (draw == d)), ones)
-            for d in np.unique(draw[wanted])
-        ]
+        own, found = positive == 1, []
+        for d in np.unique(draw[own if self.on_positives else ~own]):
+            drawn = draw == d  # all draws of negatives meet the one of the positives
+            one, other = (own & drawn if self.on_positives else own), ~own & drawn
+            found.append(self.family(chosen(one), chosen(other), ones))
         values = np.array([each[self.name][0, 0] for each in found])
         defined = values[~np.isnan(values)]
         return torch.tensor(defined.mean() if defined.size else np.nan, dtype=torch.float64)
 
     @classmethod
-    def applies_to(cls, condition: str) -> bool:
-        """Whether the metric is reported for an audio condition, or for `all`."""
-        return (condition == POSITIVE) == cls.on_positives
+    def applies_to(cls, condition: str, sounding: SoundingObject | None = None) -> bool:
+        """Whether the metric is reported for an audio condition, or for `all`.
+
+        Args:
+            condition: its name.
+            sounding: the object that sounds under it; None for what is assumed by the name.
+        """
+        wanted = SoundingObject.OWN if cls.on_positives else SoundingObject.NONE
+        return (sounding or SoundingObject.assumed(condition)) == wanted
 
 
 def ordered(positives: Values, negatives: Values) -> tuple[Index, Index]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from vssl.checks import check_positive
 from vssl.models.base import LocalizationModel
 from vssl.randomness import generator_for
-from vssl.types import EVALUATION_SIZE, POSITIVE, ImageBatch
+from vssl.types import EVALUATION_SIZE, ImageBatch, SoundingObject
 
 
 class Baseline(LocalizationModel):
@@ -133,7 +133,7 @@ class AudioBlind(Baseline):
 
 
 class Oracle(Baseline):
-    """Is told the ground truth: marks it when the image's own sound plays, nothing otherwise.
+    """Is told the ground truth: marks the object in the picture that sounds, or nothing.
 
     Inside the ground truth the values fall from 1 to 0.75, pixel by pixel, so that thresholds
     taken from the map's own values, which mark what is strictly above, find it too.
@@ -148,9 +148,10 @@ class Oracle(Baseline):
         self.ramp: torch.Tensor
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """The ground truth `[N, K, 224, 224]` for positives, zeros for negatives."""
-        heard = batch.ground_truth.new_tensor(
-            [float(condition == POSITIVE) for condition, _ in batch.pairings]
-        )
-        truth = (batch.ground_truth > 0) * self.ramp
-        return truth[:, None] * heard[None, :, None, None]
+        """Ground truth `[N, K, 224, 224]` of what sounds; zeros where nothing there does."""
+        sounding = batch.sounding or [SoundingObject.assumed(name) for name, _ in batch.pairings]
+        own, nothing = batch.ground_truth, torch.zeros_like(batch.ground_truth)
+        others = iter(() if batch.other_truth is None else batch.other_truth.unbind(dim=1))
+        truths = {SoundingObject.OWN: own, SoundingObject.NONE: nothing}
+        heard = [truths[each] if each in truths else next(others) for each in sounding]
+        return (torch.stack(heard, dim=1) > 0) * self.ramp

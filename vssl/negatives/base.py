@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from vssl.errors import UsageError
-from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
 
 ReadClip = Callable[[str], AudioClip]
 """Reads the clip of a source id."""
@@ -25,10 +25,17 @@ class AudioCondition(ABC):
         name: the condition's name in configuration, records and tables.
         draws: number of random repetitions; 1 for a condition that draws nothing.
         plays_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
+        sounding_object: which object of the picture is heard. It decides what a condition counts
+            as: only where nothing in the picture sounds is it a true negative, from which
+            thresholds are learnt and with which positives are compared; only where the own object
+            sounds is its place what a model should mark.
+        random: whether chance plays a part, so that a seed says what is heard.
     """
 
     name: ClassVar[str]
     plays_clips: ClassVar[bool] = False
+    sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE
+    random: ClassVar[bool] = True
     draws: int = 1
 
     def prepare(self, samples: Sequence[Sample]) -> None:
@@ -70,6 +77,8 @@ class Positive(AudioCondition):
 
     name = POSITIVE
     plays_clips = True
+    sounding_object = SoundingObject.OWN
+    random = False
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """The sample's own file."""

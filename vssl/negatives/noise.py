@@ -1,4 +1,4 @@
-"""White Gaussian noise, or noise from a file of one's own."""
+"""Gaussian noise, white or coloured, or noise from a file of one's own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vssl.audio import mix_down, read_clip, tile
-from vssl.checks import check_choice, check_positive
+from vssl.checks import check_choice, check_finite, check_positive
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
+from vssl.negatives.colours import COLOURS, BesideClip, Colour, amplitude, coloured_noise, rms
 from vssl.randomness import generator_for
 from vssl.types import AudioClip, AudioRequest, Sample
 
@@ -19,20 +20,27 @@ from vssl.types import AudioClip, AudioRequest, Sample
 class Noise(AudioCondition):
     """Noise as long as the image's own clip.
 
-    Gaussian by default, with the paper's unit variance (much louder than any recording; a front
-    end that clips to [-1, 1] clips it too). By default one waveform per draw is shared by all
-    images, cut to each clip's length: the spread over draws then shows the noise's own effect.
+    White by default, with the paper's unit variance (much louder than any recording; a front end
+    that clips to [-1, 1] clips it too). By default one waveform per draw is shared by all images,
+    cut to each clip's length: the spread over draws then shows the noise's own effect. Its loudness
+    is one of `level`, `dbfs` and `snr`.
 
     Args:
         draws: number of noise waveforms.
-        level: standard deviation of the Gaussian, 1 is full scale.
+        level: standard deviation, 1 is full scale; None is 1 where neither of the others is given.
+        dbfs: root mean square in dB relative to full scale, so that 0 is level 1.
+        snr: dB by which the image's own clip is louder (RMS of its mono mix over that of the
+            noise); then the noise of each image is scaled. Beside a clip of digital silence the
+            noise is silence.
+        colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
         per: `draw` shares a waveform among all samples of a draw, `sample` draws for each sample.
         file: take the noise from this .npy (one waveform `[T]`, or `[draws, T]`) or audio file
-            instead, at the level it has there, from its first sample on, repeated when too short.
-            The number of draws is then the number of waveforms in the file.
+            instead, from its first sample on, repeated when too short. With `dbfs` (of the whole
+            file) or `snr` it is scaled, else it has the level that it has there, whatever `level`
+            says. The number of draws is then the number of waveforms in the file.
 
     Raises:
-        ValueError: for a bad option or a file that holds no noise.
+        UsageError: for a bad option or a file that holds no noise.
     """
 
     name = "noise"
@@ -41,31 +49,79 @@ class Noise(AudioCondition):
         self,
         *,
         draws: int = 10,
-        level: float = 1.0,
+        level: float | None = None,
+        dbfs: float | None = None,
+        snr: float | None = None,
+        colour: Colour = "white",
         per: Literal["draw", "sample"] = "draw",
         file: str | None = None,
     ) -> None:
-        check_positive(level, name="negatives.noise.level")
+        _check_loudness(level, dbfs, snr)
+        check_choice(colour, COLOURS, name="negatives.noise.colour")
         check_choice(per, ("draw", "sample"), name="negatives.noise.per")
-        self.level = level
+        if file is not None and colour != "white":
+            raise UsageError(
+                f"negatives.noise.colour={colour}: noise from negatives.noise.file has the colour"
+                " that it has there; leave one of them out."
+            )
+        self.level = 1.0 if level is None else level
+        if dbfs is not None:
+            self.level = amplitude(dbfs)
+        self.beside = None if snr is None else BesideClip(snr, key="negatives.noise.snr")
+        self.colour = colour
         self.per = per
         self.bank = None if file is None else _read_bank(Path(file))
+        if self.bank is not None and dbfs is not None:
+            self.bank = _at_level(self.bank, self.level)
         self.draws = check_draws(draws) if self.bank is None else len(self.bank)
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
-        """Noise of `length`, keyed by seed and draw (and by sample with `per=sample`)."""
+        """Noise of `length`, keyed by seed and draw (by sample too with `per=sample` or `snr`)."""
+        own = self.beside is not None or (self.per == "sample" and self.bank is None)
+        source = sample.sample_id if own else ""
         if self.bank is not None:
-            return AudioRequest(self.name, length=length, draw=draw)
-        source = sample.sample_id if self.per == "sample" else ""
+            return AudioRequest(self.name, source_id=source, length=length, draw=draw)
         return AudioRequest(self.name, source_id=source, length=length, seed=seed, draw=draw)
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Noise `[1, length]`; of two lengths of one draw, the shorter begins the longer."""
+        """Noise `[1, length]`; of two lengths of one draw, the shorter begins the longer.
+
+        But for a factor, where the loudness is that of a clip (`snr`).
+        """
         if self.bank is not None:
-            return AudioClip(tile(self.bank[request.draw], request.length)[None])
-        generator = generator_for(request.seed, self.name, request.source_id, request.draw)
-        noise = generator.standard_normal(request.length) * self.level
+            waveform = tile(self.bank[request.draw], request.length)
+            if self.beside is None:
+                return AudioClip(waveform[None])
+            noise = waveform.astype(np.float64)
+        else:
+            source = request.source_id if self.per == "sample" else ""
+            generator = generator_for(request.seed, self.name, source, request.draw)
+            noise = coloured_noise(generator, request.length, self.colour) * self.level
+        if self.beside is not None:
+            noise = self.beside.scaled(noise, read(request.source_id), request.source_id)
         return AudioClip(noise.astype(np.float32)[None])
+
+
+def _check_loudness(level: float | None, dbfs: float | None, snr: float | None) -> None:
+    given = {"level": level, "dbfs": dbfs, "snr": snr}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UsageError(
+            f"negatives.noise: {' and '.join(names)} are given, but the noise has one loudness. Set"
+            " one of level, dbfs and snr, and leave the others null."
+        )
+    for name, value in given.items():
+        if value is not None:
+            check_finite(value, name=f"negatives.noise.{name}")
+    if level is not None:
+        check_positive(level, name="negatives.noise.level")
+
+
+def _at_level(bank: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
+    """Waveforms `[draws, T]` with a root mean square; silence stays silence."""
+    own = np.array([rms(waveform) for waveform in bank])
+    factors = level / np.where(own > 0, own, 1.0)
+    return (bank * factors[:, None]).astype(np.float32)
 
 
 def _read_bank(path: Path) -> npt.NDArray[np.float32]:

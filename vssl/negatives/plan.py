@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.manifest import ManifestError, ManifestRow
-from vssl.types import POSITIVE, AudioRequest, Sample
+from vssl.types import POSITIVE, AudioRequest, Sample, SoundingObject, SoundingObjects
 
 _log = logging.getLogger(__name__)
 
@@ -31,12 +31,14 @@ class AudioPlan:
             given as the audio condition that declares it.
         index: `[N, K]` int32 positions in `distinct`.
         manifest: a row for each negative, sample by sample.
+        sounding: which object of the picture sounds, by audio condition.
     """
 
     pairings: tuple[tuple[str, int], ...]
     distinct: tuple[tuple[str, AudioRequest], ...]
     index: npt.NDArray[np.int32]
     manifest: tuple[ManifestRow, ...]
+    sounding: SoundingObjects
 
 
 def make_plan(
@@ -53,7 +55,7 @@ def make_plan(
 
     Args:
         samples: the images of the run.
-        conditions: the negatives; the positive is added in front.
+        conditions: the other audio conditions; the positive is added in front.
         seed: seed of all draws.
         shared_frontend: audio condition -> condition whose front end serves it; missing ones share
             the positive's.
@@ -68,9 +70,10 @@ def make_plan(
         ManifestError: when the manifest lacks a choice or names an unknown source.
         ValueError: when a condition cannot be met.
     """
-    replay = _Replay(manifest, manifest_path, {s.sample_id: s for s in samples})
     frontend_of = dict(shared_frontend or {})
     everyone: list[AudioCondition] = [Positive(), *conditions]
+    sounding = SoundingObjects((each.name, each.sounding_object) for each in everyone)
+    replay = _Replay(manifest, manifest_path, {s.sample_id: s for s in samples}, sounding)
     pairings = tuple(
         (condition.name, draw)
         for condition in everyone
@@ -86,7 +89,7 @@ def make_plan(
     for n, sample in enumerate(samples):
         length = sample.audio_length if made_length is None else made_length
         for k, (name, draw) in enumerate(pairings):
-            row_seed = replay.seed(sample, name, draw, seed)
+            row_seed = replay.seed(sample, name, draw, seed if by_name[name].random else 0)
             request = replay.source(sample, name, draw) or by_name[name].request(
                 sample, draw=draw, seed=row_seed, length=length
             )
@@ -94,7 +97,7 @@ def make_plan(
             index[n, k] = distinct.setdefault(key, len(distinct))
             if name != POSITIVE:
                 rows.append(ManifestRow(sample.sample_id, name, draw, _source(request), row_seed))
-    return AudioPlan(pairings, tuple(distinct), index, tuple(rows))
+    return AudioPlan(pairings, tuple(distinct), index, tuple(rows), sounding)
 
 
 def _source(request: AudioRequest) -> str:
@@ -109,6 +112,7 @@ class _Replay:
         rows: Sequence[ManifestRow] | None,
         path: Path | None,
         samples: Mapping[str, Sample],
+        sounding: SoundingObjects,
     ) -> None:
         self._path = path
         self._rows = {(r.sample_id, r.condition, r.draw): r for r in rows or ()}
@@ -122,20 +126,28 @@ class _Replay:
                 f"{path}: {len(unknown)} audio sources are not in the test set, e.g."
                 f" {min(unknown)}. Was the manifest made on another test set, or is audio missing?"
             )
-        own = [
-            key
+        clips = {
+            key: (samples[key[0]], samples[row.audio_source_id])
             for key, row in self._rows.items()
-            if key[0] in samples
-            and row.audio_source_id
-            and samples[row.audio_source_id].category in samples[key[0]].image_categories
+            if key[0] in samples and row.audio_source_id and key[1] in sounding
+        }
+        in_picture = [
+            key
+            for key, (image, heard) in clips.items()
+            if sounding[key[1]] == SoundingObject.NONE and heard.category in image.image_categories
         ]
-        if own:
-            _log.warning(
-                "%s: %d choices play a class that is in the picture, e.g. %s",
-                path,
-                len(own),
-                own[0],
-            )
+        elsewhere = [
+            key
+            for key, (image, heard) in clips.items()
+            if sounding[key[1]] == SoundingObject.OTHER
+            and (heard.image_group != image.image_group or heard.category == image.category)
+        ]
+        for odd, what in (
+            (in_picture, "play a class that is in the picture"),
+            (elsewhere, "play no other object of the picture"),
+        ):
+            if odd:
+                _log.warning("%s: %d choices %s, e.g. %s", path, len(odd), what, odd[0])
         others = {r.sample_id for r in self._rows.values()} - samples.keys()
         if others:
             _log.warning(
@@ -146,7 +158,7 @@ class _Replay:
     def draws(self, condition: AudioCondition, samples: Sequence[Sample]) -> int:
         """Number of draws: the condition's, or fewer where the manifest holds fewer."""
         if condition.name not in self._draws:
-            if self._rows and condition.name not in (POSITIVE, "silence"):
+            if self._rows and condition.random:
                 _log.warning("%s: holds no %s, which is drawn anew", self._path, condition.name)
             return condition.draws
         draws = min(condition.draws, len(self._draws[condition.name]))

@@ -12,6 +12,7 @@ class Silence(AudioCondition):
     """Zeros, as long as the image's own clip. Nothing is drawn, so there is one draw."""
 
     name = "silence"
+    random = False
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """Zeros of `length`, shared by all samples of that length."""

@@ -98,6 +98,7 @@ def number_rows(numbers: Iterable[Number]) -> Iterator[dict[str, Any]]:
         several = len(number.per_draw) > 1
         yield {
             "condition": number.condition,
+            "sounding_object": number.sounding[0].value if len(number.sounding) == 1 else None,
             "metric": number.metric.name,
             "value": number.value,
             "std_over_draws": float(np.std(number.per_draw, ddof=1)) if several else None,
@@ -106,7 +107,7 @@ def number_rows(numbers: Iterable[Number]) -> Iterator[dict[str, Any]]:
             "n": number.n,
             "n_undefined": number.n_undefined,
             "draws": len(number.per_draw),
-            "higher_is_better": bool(number.metric.higher_is_better),
+            "higher_is_better": number.higher_is_better,
         }
 
 

@@ -20,7 +20,7 @@ import torch
 from vssl.maps import consensus_map
 from vssl.masks import PackedTruth
 from vssl.progress import progress_bar
-from vssl.types import POSITIVE
+from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 Index = npt.NDArray[np.int64]
 
@@ -184,11 +184,6 @@ class Chunk:
         """Ground truth of each row."""
         return self.truths[self.sample]
 
-    @cached_property
-    def positives(self) -> Index:
-        """Rows in which the image's own sound plays."""
-        return np.flatnonzero(self.conditions == POSITIVE)
-
     def rows_of(self, condition: str) -> Index:
         """Rows of an audio condition, `[S, D]`: one line for each sample, its draws in order."""
         rows = np.flatnonzero(self.conditions == condition)
@@ -221,15 +216,23 @@ class Chunk:
             found[partner] = (both[:, 0].copy(), both[:, 1].copy())
         return found
 
-    def swaps(self, others: Mapping[str, Sequence[Objects]]) -> tuple[Index, PackedTruth] | None:
-        """Positives whose image shows other objects: rows, and one other object's truth for each.
+    def swaps(
+        self, others: Mapping[str, Sequence[Objects]], sounding: SoundingObjects
+    ) -> tuple[Index, PackedTruth] | None:
+        """Rows in which the own object sounds, and another that their image shows: its truth.
 
         A row with several other objects comes several times.
+
+        Args:
+            others: other objects of a sample's image, by sample.
+            sounding: which object sounds, by audio condition.
         """
-        names = self.rows.column("sample_id").take(pa.array(self.positives)).to_pylist()
+        own = [sounding[str(name)] == SoundingObject.OWN for name in self.conditions]
+        rows = np.flatnonzero(own)
+        names = self.rows.column("sample_id").take(pa.array(rows)).to_pylist()
         found = [
             (row, other)
-            for row, name in zip(self.positives.tolist(), names, strict=True)
+            for row, name in zip(rows.tolist(), names, strict=True)
             for other in others.get(name, ())
         ]
         if not found:

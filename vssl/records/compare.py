@@ -226,7 +226,7 @@ def _differences(
             "p": p.get(key, np.nan),
             "n_images": int((first.has_value(key) & second.has_value(key)).sum()),
             "n_undefined": one.n_undefined + two.n_undefined,
-            "higher_is_better": bool(one.metric.higher_is_better),
+            "higher_is_better": one.higher_is_better,
         }
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 """Of records, scores and summary, kept in their metadata; bumped when a column changes."""
+
+READABLE_VERSIONS = ("2", "3")
+"""Schema versions that can be read: 2 lacks the summary's column `sounding_object`."""
+
+RECORDS_VERSION = "2"
+"""The schema version in which the records' own columns changed last."""
 
 RECORDS_FILE = "records.parquet"
 SCORES_FILE = "scores.parquet"

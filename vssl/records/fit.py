@@ -1,4 +1,7 @@
-"""Threshold policies fitted on records: on a run's own negatives, or on a calibration run's."""
+"""Threshold policies fitted on records: on a run's own negatives, or on a calibration run's.
+
+Negatives are the audio conditions under which nothing in the picture sounds.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ import pyarrow.compute as pc
 
 from vssl.records.binarize import guided_maxima
 from vssl.records.chunks import in_threads
+from vssl.records.conditions import no_negatives
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
 from vssl.records.store import read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
-from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
 _EXTREMES = ("similarity_max", "similarity_min")
@@ -151,7 +154,7 @@ def _fit(
             network_hash=scored["network_hash"],
         )
     records = (calibration or run) / RECORDS_FILE
-    maxima, condition = _maxima(records, Localization.of(facts), variant)
+    maxima, condition = _maxima(records, Localization.of(facts), no_negatives(facts), variant)
     for policy in policies:
         policy.fit(maxima, condition)
     unfit = int((~np.isfinite(maxima)).sum())
@@ -164,13 +167,18 @@ def _fit(
 
 
 def _maxima(
-    records: Path, localization: Localization, variant: str
+    records: Path, localization: Localization, others: Sequence[str], variant: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.str_]]:
-    """Largest value of each negative's map `[R]`, and the negative's audio condition."""
-    guided = variant == OBJECT_GUIDED
+    """Largest value of each negative's map `[R]`, and the negative's audio condition.
+
+    Negatives are all records but those of `others`.
+    """
+    guided, left_out = variant == OBJECT_GUIDED, pa.array(others, pa.string())
 
     def of_negatives(chunk: pa.RecordBatch) -> tuple[npt.NDArray[np.float64], list[str]]:
-        rows = chunk.filter(pc.not_equal(chunk.column("audio_condition"), POSITIVE))
+        rows = chunk.filter(
+            pc.invert(pc.is_in(chunk.column("audio_condition"), value_set=left_out))
+        )
         if not len(rows):
             return np.empty(0), []
         found = guided_maxima(localization, rows) if guided else localization.native_maxima(rows)

@@ -17,9 +17,10 @@ from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
+from vssl.records.summary import PAIR
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import EACH_MAP
-from vssl.types import POSITIVE
+from vssl.types import POSITIVE, SoundingObject
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -46,6 +47,7 @@ class Number:
         n: number of samples (of images, for metrics by image) with a defined value in some draw.
         n_undefined: values left out.
         totals: `[G, 2, D]` for a mean: sum and number of the values of every image and draw.
+        sounding: the object that sounds under the condition; those of both for a pair.
     """
 
     metric: MeanMetric | SetMetric | CombinedMetric
@@ -56,6 +58,14 @@ class Number:
     n: int
     n_undefined: int
     totals: Array | None = None
+    sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction, which for a mean may depend on the object that sounds."""
+        if isinstance(self.metric, MeanMetric):
+            return self.metric.is_higher_better(*self.sounding)
+        return bool(self.metric.higher_is_better)
 
 
 def numbers_of(
@@ -98,16 +108,24 @@ def numbers_of(
 
 
 def mean_number(
-    metric: MeanMetric, condition: str, column: Array, bootstrap: ImageBootstrap
+    metric: MeanMetric,
+    condition: str,
+    column: Array,
+    bootstrap: ImageBootstrap,
+    sounding: tuple[SoundingObject, ...],
 ) -> Number:
     """The mean of a metric's column `[N, D]` (NaN where undefined) with its bootstrap."""
     reduced = bootstrap.smallest_by_image(column) if metric.by_image else column
     values = metric.from_column(torch.from_numpy(reduced.flatten())).numpy().reshape(reduced.shape)
-    return mean_of_values(metric, condition, values, bootstrap)
+    return mean_of_values(metric, condition, values, bootstrap, sounding)
 
 
 def mean_of_values(
-    metric: MeanMetric, condition: str, values: Array, bootstrap: ImageBootstrap
+    metric: MeanMetric,
+    condition: str,
+    values: Array,
+    bootstrap: ImageBootstrap,
+    sounding: tuple[SoundingObject, ...],
 ) -> Number:
     """The mean of a metric's own values `[N, D]`, or `[G, D]` for metrics by image."""
     totals = bootstrap.totals(values, by_image=metric.by_image)
@@ -122,6 +140,7 @@ def mean_of_values(
         n=int(defined.any(axis=1).sum()),
         n_undefined=int((~defined).sum()),
         totals=totals,
+        sounding=sounding,
     )
 
 
@@ -136,6 +155,7 @@ class _Table:
         self._bootstrap = bootstrap
         self._rows = rows
         self._names = scores.conditions(part)
+        self._sounding = {name: scores.sounding[name] for name in self._names}
 
     def column(self, condition: str, column: str, part: Part | None = None) -> Array:
         values = self._scores.values(part or self._part, condition, column)
@@ -153,26 +173,31 @@ class _Table:
             return self._swaps(metric)
         found = []
         for name in self._names:
-            if not metric.applies_to(name):
+            sounding = self._sounding[name]
+            if not metric.applies_to(name, sounding):
                 continue
             if metric.by_image:
                 column = self.column(name, metric.column)
-                found.append(mean_number(metric, name, column, self._bootstrap))
+                found.append(mean_number(metric, name, column, self._bootstrap, (sounding,)))
             else:
                 values = self._scores.metric_values(self._part, name, metric)
                 values = values if self._rows is None else values[self._rows]
-                found.append(mean_of_values(metric, name, values, self._bootstrap))
+                found.append(mean_of_values(metric, name, values, self._bootstrap, (sounding,)))
         return found
 
     def _swaps(self, metric: SwapMetric) -> list[Number]:
-        """Over the positives whose image shows other objects; nothing where there are none."""
-        asked = self._scores.asked(self._part, POSITIVE, metric.column)
-        asked = asked if self._rows is None else asked[self._rows]
-        if not asked.any():
-            return []
-        column = self.column(POSITIVE, metric.column)
-        number = mean_number(metric, POSITIVE, column, self._bootstrap)
-        return [replace(number, n_undefined=int(np.isnan(column[asked]).sum()))]
+        """Over the samples whose image shows other objects; nothing where there are none."""
+        found = []
+        for name, sounding in self._sounding.items():
+            if not metric.applies_to(name, sounding):
+                continue
+            asked = self._scores.asked(self._part, name, metric.column)
+            asked = asked if self._rows is None else asked[self._rows]
+            if asked.any():
+                column = self.column(name, metric.column)
+                number = mean_number(metric, name, column, self._bootstrap, (sounding,))
+                found.append(replace(number, n_undefined=int(np.isnan(column[asked]).sum())))
+        return found
 
     def _pairs(self, metric: PairMetric) -> list[Number]:
         draws = {name: self._scores.draws(self._part, name) for name in self._names}
@@ -185,7 +210,10 @@ class _Table:
                 # of two conditions with several draws, those that both have are compared
                 common = draws[partner] if draws[partner] > 1 else draws[condition]
                 values = self.column(condition, column)[:, :common]
-                found.append(mean_number(metric, "-".join(both), values, self._bootstrap))
+                sounding = tuple(self._sounding[name] for name in both)
+                found.append(
+                    mean_number(metric, PAIR.join(both), values, self._bootstrap, sounding)
+                )
         return found
 
     def sets(self, metrics: Sequence[SetMetric]) -> dict[str, list[Number]]:
@@ -198,28 +226,28 @@ class _Table:
                 families.setdefault(metric.family, []).append(metric)
         found: dict[str, list[Number]] = {metric.name: [] for metric in metrics}
         for members in families.values():
-            for condition, negatives in self._groups(members[0]).items():
-                for number in self._family(members, condition, negatives):
+            for condition, group in self._groups(members[0]).items():
+                for number in self._family(members, condition, group):
                     found[number.metric.name].append(number)
         return found
 
     def _groups(self, metric: SetMetric) -> dict[str, list[str]]:
-        """By reported condition: the audio conditions that are the negatives."""
+        """By reported condition: the condition of the positives, and those of the negatives."""
+        names = [name for name in self._names if metric.applies_to(name, self._sounding[name])]
         if metric.on_positives:
-            return {POSITIVE: []}
-        negatives = [name for name in self._names if name != POSITIVE]
-        groups = {name: [name] for name in negatives}
-        if set(NEGATIVE_TYPES) <= set(negatives):
-            groups[ALL_NEGATIVES] = list(NEGATIVE_TYPES)
+            return {name: [name] for name in names}
+        groups = {name: [POSITIVE, name] for name in names}
+        if set(NEGATIVE_TYPES) <= set(names):
+            groups[ALL_NEGATIVES] = [POSITIVE, *NEGATIVE_TYPES]
         return groups
 
     def _family(
-        self, members: Sequence[SetMetric], condition: str, negatives: Sequence[str]
+        self, members: Sequence[SetMetric], condition: str, group: Sequence[str]
     ) -> list[Number]:
         """The members' numbers: of every draw, then over draws."""
-        metric = members[0]
+        metric, own = members[0], group[0]
         plain = Part(self._part.map_variant, NO_POLICY, NO_THRESHOLD)
-        columns = {n: self.column(n, metric.column, plain) for n in (POSITIVE, *negatives)}
+        columns = {name: self.column(name, metric.column, plain) for name in group}
         families, place = self._families(metric, condition, columns)
         numbers = []
         for member in members:
@@ -231,10 +259,11 @@ class _Table:
                     value=float(nanmean(found[0])),
                     per_draw=found[0],
                     resampled=nanmean(found[1:], axis=1),
-                    n=int((~np.isnan(columns[POSITIVE])).any(axis=1).sum()),
+                    n=int((~np.isnan(columns[own])).any(axis=1).sum()),
                     n_undefined=sum(
                         int(np.isnan(c[:, : len(families)]).sum()) for c in columns.values()
                     ),
+                    sounding=(self._sounding.get(condition, SoundingObject.NONE),),
                 )
             )
         return numbers
@@ -244,8 +273,9 @@ class _Table:
     ) -> tuple[list[Family], int]:
         """A family's values `[1 + B, K]` in every draw, and which of the K are this part's.
 
-        Metrics with a threshold are found for all policies of the map variant at once, which costs
-        little more than for one, and kept for the policies to come.
+        The positives' column comes first, then those of the negatives. Metrics with a threshold are
+        found for all policies of the map variant at once, which costs little more than for one, and
+        kept for the policies to come.
         """
         parts = [self._part]
         if metric.by_threshold and self._rows is None:
@@ -260,22 +290,23 @@ class _Table:
         if self._rows is None and key in self._scores.families:
             return self._scores.families[key], place
         success = None
+        own = next(iter(columns))
         if metric.by_threshold:
-            ciou = [self.column(POSITIVE, _SUCCESS_COLUMN, part) for part in parts]
+            ciou = [self.column(own, _SUCCESS_COLUMN, part) for part in parts]
             success = np.stack([column >= SUCCESS for column in ciou], axis=2)
         weights = np.ones((1, self._bootstrap.images))
         if self._bootstrap.images > 1:  # a single image says nothing about the spread over images
             weights = np.concatenate([weights, self._bootstrap.weights])
 
         def one_draw(draw: int) -> Family:
-            positives = self._draw(columns[POSITIVE], draw, success)
+            positives = self._draw(columns[own], draw, success)
             negatives = [
-                self._draw(column, draw) for name, column in columns.items() if name != POSITIVE
+                self._draw(column, draw) for name, column in columns.items() if name != own
             ]
             return metric.family(positives, joined(negatives), weights)
 
-        counts = [c.shape[1] for name, c in columns.items() if name != POSITIVE]
-        counts = counts or [columns[POSITIVE].shape[1]]
+        counts = [c.shape[1] for name, c in columns.items() if name != own]
+        counts = counts or [columns[own].shape[1]]
         draws = min((count for count in counts if count > 1), default=1)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             families = list(pool.map(one_draw, range(draws)))
@@ -299,13 +330,17 @@ def combined_numbers(
 ) -> list[Number]:
     """A combined metric for each negative type, and over the paper's three where all are there.
 
+    Only conditions under which nothing in the picture sounds are negatives.
+
     Args:
         metric: the metric.
         means: mean metrics by (name, condition).
     """
     positive = means.get((metric.positive, POSITIVE))
     negatives = {
-        c: m for (name, c), m in means.items() if name == metric.negative and c != POSITIVE
+        c: m
+        for (name, c), m in means.items()
+        if name == metric.negative and m.sounding == (SoundingObject.NONE,)
     }
     if positive is None:
         return []

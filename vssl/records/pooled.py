@@ -10,7 +10,7 @@ from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.records.numbers import Number, mean_of_values
 from vssl.records.scores import Scores
 from vssl.records.uncertainty import ImageBootstrap
-from vssl.types import POSITIVE
+from vssl.types import POSITIVE, SoundingObject
 
 POOLED_POLICIES = ("half_image", "fixed", "released_max", "released_max10", "released_q3")
 POOLED = "pooled"
@@ -46,6 +46,7 @@ def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> l
             POSITIVE,
             np.mean([np.nan_to_num(metric.from_column(c).numpy()) for c in columns], axis=0),
             bootstrap,
+            (SoundingObject.OWN,),
         )
         for metric in (SuccessRate(), AUC())
     ]

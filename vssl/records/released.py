@@ -127,7 +127,7 @@ def _check_draws(run: Path, pairings: Mapping[tuple[str, int], object]) -> None:
             f"{run}: export=released needs silence, noise and offscreen audio, but the run has no"
             f" {', '.join(missing)}. Evaluate with negatives=all."
         )
-    several = {name: n for name, n in draws.items() if n > 1}
+    several = {name: n for name, n in draws.items() if n > 1 and name in NEGATIVE_TYPES}
     if len(set(several.values())) > 1:
         text = ", ".join(f"{name} {n}" for name, n in several.items())
         raise UsageError(

@@ -51,6 +51,7 @@ SUMMARY = pa.schema(
         pa.field("dataset", pa.string(), nullable=False),
         pa.field("protocol", pa.string(), nullable=False),
         pa.field("condition", pa.string(), nullable=False),
+        pa.field("sounding_object", pa.string()),  # own, other or none; null for a pair
         pa.field("map_variant", pa.string(), nullable=False),
         pa.field("threshold_policy", pa.string(), nullable=False),
         pa.field("threshold_source", pa.string(), nullable=False),
@@ -70,7 +71,10 @@ SUMMARY = pa.schema(
         pa.field("config_hash", pa.string(), nullable=False),
     ]
 )
-"""One row per number. `condition` is an audio condition, or `all` for the three negatives."""
+"""One row per number. `condition` is an audio condition, a pair, or `all` for the three negatives.
+
+`sounding_object` says which object of the picture sounds under it (`vssl.types.SoundingObject`).
+"""
 
 
 SUBSETS = pa.schema(

@@ -29,11 +29,13 @@ from vssl.records.chunks import (
     other_objects,
     run_pairings,
 )
+from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.types import SoundingObjects
 
 AnyMetric = MeanMetric | SetMetric | CombinedMetric
 
@@ -82,6 +84,7 @@ def score_records(
         fitted=fitted,
         measured=measured,
         others=other_objects(path) if measured.of_swaps else {},
+        sounding=sounding_objects(provenance),
         schema=schema,
     )
     with AtomicParquetWriter(output, schema, provenance) as writer:
@@ -138,12 +141,13 @@ class _Scorer:
     fitted: Sequence[FittedPolicy]
     measured: Measured
     others: Mapping[str, Sequence[Objects]]
+    sounding: SoundingObjects
     schema: pa.Schema
 
     def __call__(self, rows: pa.RecordBatch) -> pa.Table:
         """The rows of the scores file that some records give."""
         chunk = Chunk.of(rows)
-        swaps = chunk.swaps(self.others)
+        swaps = chunk.swaps(self.others, self.sounding)
         blocks: list[_Block] = []
         for variant in self.localization.variants:
             policies = [each for each in self.fitted if each.variant == variant]
@@ -178,7 +182,8 @@ class _Scorer:
             if known is not None:
                 columns[metric.column] = known
                 continue
-            chosen = np.flatnonzero([metric.applies_to(c) for c in chunk.conditions])
+            names = [str(name) for name in chunk.conditions]
+            chosen = np.flatnonzero([metric.applies_to(c, self.sounding[c]) for c in names])
             columns[metric.column] = np.full(len(chunk.rows), np.nan)
             if len(chosen):
                 maps = self.localization.maps(chunk.rows.take(pa.array(chosen)))[variant]

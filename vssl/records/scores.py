@@ -17,7 +17,9 @@ import torch
 from vssl.maps import consensus_map
 from vssl.metrics.base import MeanMetric
 from vssl.metrics.sets import Family
+from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
+from vssl.records.store import read_provenance
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import EVALUATION_SIZE, POSITIVE, Box
 
@@ -94,11 +96,13 @@ class Scores:
         ids: names of the samples, in the order of the results.
 
     Attributes:
+        sounding: which object of the picture sounds, by audio condition.
         families: what set metrics found for all policies of a map variant at once.
     """
 
     def __init__(self, path: Path, ids: list[str]) -> None:
         self._path = path
+        self.sounding = sounding_objects(read_provenance(path))
         self._columns: dict[str, Array] = {}
         self._values: dict[tuple[Part, str, str], Array] = {}
         self.families: dict[Hashable, list[Family]] = {}

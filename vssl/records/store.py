@@ -16,7 +16,7 @@ import torch
 
 from vssl.errors import UsageError
 from vssl.negatives.plan import AudioPlan
-from vssl.records.files import SCHEMA_VERSION, partial_path
+from vssl.records.files import READABLE_VERSIONS, SCHEMA_VERSION, partial_path
 from vssl.records.schema import METADATA_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
@@ -97,10 +97,10 @@ def read_provenance(path: Path) -> dict[str, Any]:
     if METADATA_KEY not in metadata:
         raise RecordsError(f"{path}: was not written by vssl, it has no provenance.")
     provenance: dict[str, Any] = json.loads(metadata[METADATA_KEY])
-    if provenance["schema_version"] != SCHEMA_VERSION:
+    if provenance["schema_version"] not in READABLE_VERSIONS:
         raise RecordsError(
             f"{path}: has schema version {provenance['schema_version']}, this vssl reads"
-            f" {SCHEMA_VERSION}. Evaluate again, or use the vssl that wrote it"
+            f" {' and '.join(READABLE_VERSIONS)}. Evaluate again, or use the vssl that wrote it"
             f" ({provenance.get('environment', {}).get('vssl', 'unknown')})."
         )
     return provenance

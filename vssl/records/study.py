@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vssl.errors import UsageError
+from vssl.records.conditions import true_negatives
 from vssl.records.curves import ThresholdCurves, threshold_curves
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import fit_policies
@@ -77,7 +78,7 @@ def study_thresholds(
         )
     facts = {run: read_provenance(run / RECORDS_FILE) for run in runs}
     for run in runs:
-        if len(facts[run]["pairings"]) < 2:
+        if not true_negatives(facts[run]):
             raise UsageError(f"{run}: has no negatives, so it has no F_LOC.")
     curves, thresholds = [], []
     for run in runs:

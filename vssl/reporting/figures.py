@@ -64,7 +64,9 @@ def draw_comparison(
             if column == 0:
                 axes.set_ylabel(labels[condition], fontsize=9)
     category = runs[0][1].category
-    figure.suptitle(f"The image's own sound is a {category} (cyan box)", fontsize=11)
+    inch = 1 / figure.get_figheight()
+    title = f"The image's own sound is a {category} (cyan box)"
+    figure.suptitle(title, fontsize=11, y=1 - 0.1 * inch, va="top")
     figure.tight_layout()
     figure.savefig(path)
 

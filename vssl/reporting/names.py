@@ -10,7 +10,7 @@ import pandas as pd
 
 from vssl.records.fingerprint import config_hash
 from vssl.records.numbers import ALL_NEGATIVES
-from vssl.reporting.tables import PAIR
+from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE
 
 PAPER_MODELS = ("rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
@@ -32,7 +32,7 @@ def run_names(summary: pd.DataFrame) -> pd.Series:
         A name for each row.
     """
     negatives = {
-        of: negatives_name(rows["condition"].unique())
+        of: negatives_name(conditions_of(rows))
         for of, rows in summary.groupby("config_hash", sort=False)
     }
     names = summary["model"].astype(str)
@@ -48,7 +48,10 @@ def run_names(summary: pd.DataFrame) -> pd.Series:
 
 
 def negatives_name(conditions: Iterable[str]) -> str:
-    """Short name of the negatives behind a summary's conditions: `all`, `none`, or their names."""
+    """Short name of a summary's audio conditions besides the positive.
+
+    `all` for the paper's three, `none`, or their names.
+    """
     names = [c for c in conditions if PAIR not in c and c not in (POSITIVE, ALL_NEGATIVES)]
     return "all" if set(names) == {"silence", "noise", "offscreen"} else "+".join(names) or "none"
 

@@ -22,6 +22,7 @@ from rich.text import Text
 from vssl.errors import UsageError
 from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.store import read_provenance
+from vssl.records.summary import read_summary
 from vssl.reporting.comparison import points
 from vssl.reporting.tables import MISSING, caption, cell, percent
 
@@ -217,7 +218,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
     """
     for folder in folders:
         read_provenance(folder / SUMMARY_FILE)
-    summaries = {folder: pd.read_parquet(folder / SUMMARY_FILE) for folder in folders}
+    summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     published = read_published()
     tables = {folder: beside_published(s, published) for folder, s in summaries.items()}
     unknown = [

@@ -13,20 +13,22 @@ from rich.console import Console
 from vssl.images import ImageFileError
 from vssl.records.files import RUN_FILE, SUMMARY_FILE, partial_path, write_text
 from vssl.records.schema import NO_POLICY
+from vssl.records.summary import read_summary
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.jobs import Job, list_jobs
 from vssl.reporting.names import run_names, widest
 from vssl.reporting.tables import (
+    altered_columns,
     markdown_table,
     overview_columns,
     paper_columns,
     separation_columns,
     shared_threshold,
-    show_table,
     used_columns,
     with_threshold,
     with_variant,
 )
+from vssl.reporting.terminal import show_table
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
     if not folders:
         write_text(output / SWEEP_TEXT, list_jobs(jobs))
         return
-    summaries = {folder: pd.read_parquet(folder / SUMMARY_FILE) for folder in folders}
+    summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     summary = pd.concat(summaries.values(), ignore_index=True)
     summary = with_variant(summary.assign(run=run_names(summary)), "run")
     joined = summary.drop(columns="run")
@@ -80,6 +82,12 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
         if len(shown):
             show_table(console, shown, columns, label="run", title=title)
             texts.append(markdown_table(shown, columns, label="run", title=title))
+        universal = group[group["threshold_policy"] == overview["universal"]]
+        altered = used_columns(universal, altered_columns(group))
+        if altered:
+            question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
+            show_table(console, universal, altered, label="run", title=question)
+            texts.append(markdown_table(universal, altered, label="run", title=question))
         plain = group["threshold_policy"] == NO_POLICY
         for policy, rows in group[~plain].groupby("threshold_policy", sort=False):
             of_policy = f"{title}, threshold {policy}"

@@ -1,4 +1,4 @@
-"""Summaries as tables, for the terminal and as Markdown. Here fractions become percentages."""
+"""Summaries as tables: their columns, captions, and Markdown. Here fractions become percentages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table
+
+from vssl.records.summary import PAIR, conditions_of
+from vssl.types import POSITIVE, SoundingObject
 
 MISSING = "n/a"
-PAIR = "-"  # between the two conditions of a pair
-_WIDE = 132
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,15 @@ class Column:
         return summary[chosen]
 
 
-def _negatives(summary: pd.DataFrame) -> list[str]:
-    """The negatives of a summary, in the order of the run.
+def _conditions(summary: pd.DataFrame, *sounding: SoundingObject) -> list[str]:
+    """The audio conditions besides the positive under which some object sounds, in order."""
+    found = conditions_of(summary).items()
+    return [name for name, each in found if each in sounding and name != POSITIVE]
 
-    That of pIA, which every negative has: cIoU, which comes first, is on positives and offscreen.
-    """
-    areas_first = pd.concat([summary[summary["metric"] == "pia"], summary])
-    conditions = [str(c) for c in pd.unique(areas_first["condition"])]
-    return [c for c in conditions if c not in ("positive", "all") and PAIR not in c]
+
+def _negatives(summary: pd.DataFrame) -> list[str]:
+    """The true negatives of a summary, in the order of the run."""
+    return _conditions(summary, SoundingObject.NONE)
 
 
 def paper_columns(summary: pd.DataFrame) -> list[Column]:
@@ -69,17 +68,36 @@ def paper_columns(summary: pd.DataFrame) -> list[Column]:
 
 
 def listening_columns(summary: pd.DataFrame) -> list[Column]:
-    """Whether the map follows the sound: between an image's sounds, and between its objects."""
+    """Whether the map follows the sound: between an image's sounds, and between its objects.
+
+    With the other object's sound, cIoU with the own object should be low.
+    """
+    others = _conditions(summary, SoundingObject.OTHER)
     return [
         Column(("swap", "delta ↑"), "positive", "swap_delta"),
         Column(("IIoU", "↑"), "positive", "iiou"),
         Column(("IAUC", "↑"), "positive", "iauc"),
+        *(Column(("cIoU", f"{c} ↓"), c, "ciou") for c in others),
         *(
-            Column(("agreement", f"own, {c} ↓"), f"positive{PAIR}{c}", "agreement")
-            for c in _negatives(summary)
+            Column(("agreement", f"own, {c} ↓"), f"{POSITIVE}{PAIR}{c}", "agreement")
+            for c in (*_negatives(summary), *others)
         ),
         *(Column(("detection", f"AP, {c} ↑"), c, "detection_ap") for c in ("all",)),
         *(Column(("max-F1", f"{c} ↑"), c, "max_f1") for c in ("all",)),
+    ]
+
+
+def altered_columns(summary: pd.DataFrame) -> list[Column]:
+    """Whether the map withstands what is done to the own object's sound; empty where none is."""
+    altered = _conditions(summary, SoundingObject.OWN)
+    if not altered:
+        return []
+    return [
+        *(Column(("cIoU ↑", c), c, "ciou") for c in (POSITIVE, *altered)),
+        *(
+            Column(("agreement", f"own, {c} ↑"), f"{POSITIVE}{PAIR}{c}", "agreement")
+            for c in altered
+        ),
     ]
 
 
@@ -189,8 +207,13 @@ def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Colum
     return [column for column in columns if not column.rows(summary).empty]
 
 
-def caption(summary: pd.DataFrame) -> str:
-    """What every table says: data, protocol, N, coverage, draws, seed, thresholds, interval."""
+def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
+    """What every table says: data, protocol, N, coverage, draws, seed, thresholds, interval.
+
+    Args:
+        summary: rows behind the table.
+        order: audio conditions in the order of the run; nothing takes that of the rows.
+    """
 
     def values(column: str) -> str:
         return ", ".join(str(v) for v in pd.unique(summary[column]))
@@ -199,7 +222,9 @@ def caption(summary: pd.DataFrame) -> str:
     lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
     covered = f"coverage {coverage}, list {lists}"
     draws = summary.groupby("condition")["draws"].max()
-    per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in _negatives(summary))
+    conditions = _conditions(summary, *SoundingObject)
+    conditions = [c for c in order if c in conditions] or conditions
+    per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
     undefined = int(summary["n_undefined"].max())
     parts = [
@@ -218,46 +243,6 @@ def caption(summary: pd.DataFrame) -> str:
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a mean")
     return "; ".join(parts)
-
-
-def show_table(
-    console: Console,
-    summary: pd.DataFrame,
-    columns: Sequence[Column],
-    *,
-    label: str,
-    title: str,
-) -> None:
-    """Print a table: each value with its interval below it, where the terminal is wide enough.
-
-    A narrow terminal gets values only, and the caption says so. Output that goes to no terminal is
-    never cut.
-
-    Args:
-        console: where to.
-        summary: rows of one or several summaries.
-        columns: what to show; columns without numbers are left out.
-        label: summary column that names the rows.
-        title: what the table shows.
-    """
-    shown = used_columns(summary, columns)
-    if not shown:
-        return
-    wanted = summary["metric"].isin([column.metric for column in shown])
-    summary = summary[wanted]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column(label.replace("_", " "), no_wrap=True)
-    for column in shown:
-        table.add_column("\n".join(column.header), justify="right", no_wrap=True)
-    if not console.is_terminal:
-        console.width = _WIDE
-    wide = console.width >= _WIDE
-    for name, cells in table_rows(summary, label, shown):
-        table.add_row(name, *(f"{v}\n[dim]{ci}[/dim]" if ci and wide else v for v, ci in cells))
-    console.print(f"\n[bold]{title}[/bold]", soft_wrap=True)
-    console.print(table)
-    note = "" if wide else f"; intervals are shown from {_WIDE} columns on"
-    console.print(f"[dim]{caption(summary)}{note}[/dim]")
 
 
 def markdown_table(

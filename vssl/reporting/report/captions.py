@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from vssl.records.conditions import condition_settings
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
+from vssl.records.summary import PAIR
 from vssl.reporting.names import PAPER_MODELS
 from vssl.reporting.published import TEST_SETS, short_source
 from vssl.reporting.report.collection import Group, ReportRun
 from vssl.reporting.report.tables import Column, Row
-from vssl.reporting.tables import PAIR, caption
+from vssl.reporting.tables import caption
 from vssl.types import POSITIVE
 
 _PUBLISHED = (
@@ -79,12 +81,12 @@ def _disagreements(group: Group) -> Iterator[str]:
     """In which settings of their negatives the runs of a table differ."""
     settings: dict[str, dict[str, str]] = {}
     for run in group.runs:
-        known = run.provenance.get("negatives") or {}
+        known = condition_settings(run.provenance)
         for name, count in run.draws.items():
             if name == POSITIVE:
                 continue
             own = {"draws": str(count)}
-            own |= {k: str(v) for k, v in (known.get(name) or {}).items() if k != "draws"}
+            own |= {k: str(v) for k, v in known.get(name, {}).items() if k != "draws"}
             for key, value in own.items():
                 settings.setdefault(f"{key} of {name}", {})[run.label] = value
     for setting, values in settings.items():
@@ -155,7 +157,7 @@ def why_missing(run: ReportRun, column: Column) -> str:
     if column.policy not in set(run.summary["threshold_policy"]):
         if column.policy == NO_POLICY:
             return f"{column.bottom} was not scored (vssl-rescore adds it)"
-        if column.policy.startswith("universal") and run.conditions == (POSITIVE,):
+        if column.policy.startswith("universal") and not run.negatives:
             return "no negatives, from which a universal threshold is learnt"
         return f"{column.policy} was not scored (vssl-rescore threshold={column.policy} adds it)"
     needed = NEGATIVE_TYPES if column.condition == ALL_NEGATIVES else column.condition.split(PAIR)

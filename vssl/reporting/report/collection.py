@@ -15,10 +15,13 @@ from typing import Any
 import pandas as pd
 
 from vssl.errors import UsageError
+from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE
 from vssl.records.schema import SUMMARY
 from vssl.records.store import RecordsError, read_provenance
+from vssl.records.summary import conditions_of, read_summary
 from vssl.reporting.names import BASELINES, PAPER_MODELS, negatives_name, run_names, widest
+from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 _LOG_FILE = "vssl-evaluate.log"
 _OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
@@ -56,6 +59,30 @@ class ReportRun:
     def conditions(self) -> tuple[str, ...]:
         """Audio conditions in the order of the run: positive first."""
         return tuple(self.draws)
+
+    @cached_property
+    def sounding(self) -> SoundingObjects:
+        """Which object of the picture sounds, by audio condition."""
+        return sounding_objects(self.provenance)
+
+    @cached_property
+    def negatives(self) -> tuple[str, ...]:
+        """Audio conditions under which nothing in the picture sounds."""
+        return self._conditions(SoundingObject.NONE)
+
+    @cached_property
+    def altered(self) -> tuple[str, ...]:
+        """Audio conditions besides the positive under which the own object sounds."""
+        return self._conditions(SoundingObject.OWN)
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """Audio conditions under which another object of the picture sounds."""
+        return self._conditions(SoundingObject.OTHER)
+
+    def _conditions(self, sounding: SoundingObject) -> tuple[str, ...]:
+        names = (name for name in self.conditions if name != POSITIVE)
+        return tuple(name for name in names if self.sounding[name] == sounding)
 
     @cached_property
     def draws(self) -> dict[str, int]:
@@ -252,7 +279,7 @@ def _read(folder: Path) -> _Found:
                 f"{name} is of another run ({of_file[:8]}) than {RUN_FILE} ({own_hash[:8]})."
                 " Evaluate again with force=true."
             )
-    summary = pd.read_parquet(folder / SUMMARY_FILE)
+    summary = read_summary(folder / SUMMARY_FILE)
     lacking = [name for name in SUMMARY.names if name not in summary]
     if lacking or summary.empty:
         what = f"lacks {', '.join(lacking)}" if lacking else "holds no number"
@@ -324,7 +351,7 @@ def _named(found: Sequence[_Found], left_out: list[LeftOut]) -> tuple[ReportRun,
 
 
 def _negatives(run: _Found) -> str:
-    name = negatives_name(run.summary["condition"].unique())
+    name = negatives_name(conditions_of(run.summary))
     draws = Counter(str(condition) for condition, _ in run.provenance["pairings"])
     several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
     return ", ".join([name, *several])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
+from vssl.records.summary import PAIR
 from vssl.reporting.published import DEFINITIONS
 from vssl.reporting.report.tables import Column
-from vssl.reporting.tables import PAIR
-from vssl.types import POSITIVE
+from vssl.types import POSITIVE, SoundingObject
 
 _HEADERS = {
     "ciou": "cIoU",
@@ -32,13 +32,26 @@ _HEADERS = {
 _LOWER_IS_BETTER = ("pia", "fpr95", "overlap", "agreement")
 
 
-def _column(metric: str, condition: str, policy: str, *, top: str, said: str) -> Column:
-    """A column; `said` is what its header says beside the metric."""
+def _column(
+    metric: str,
+    condition: str,
+    policy: str,
+    *,
+    top: str,
+    said: str,
+    higher_is_better: bool | None = None,
+) -> Column:
+    """A column; `said` is what its header says beside the metric.
+
+    Its direction is the metric's own but where an audio condition turns it round.
+    """
     name = _HEADERS[metric]
     return Column(
         key=f"{metric}/{condition}/{policy}",
         header=f"{name} {said}".strip(),
-        higher_is_better=metric not in _LOWER_IS_BETTER,
+        higher_is_better=(
+            metric not in _LOWER_IS_BETTER if higher_is_better is None else higher_is_better
+        ),
         percent=True,
         metric=metric,
         condition=condition,
@@ -76,19 +89,56 @@ def separation_columns() -> list[Column]:
     ]
 
 
-def listening_columns(policy: str) -> list[Column]:
-    """Whether the map follows the sound: between an image's objects, and between sounds."""
-    pairs = [(f"{POSITIVE}{PAIR}{c}", c) for c in NEGATIVE_TYPES]
+def listening_columns(policy: str, sounding: Mapping[str, SoundingObject]) -> list[Column]:
+    """Whether the map follows the sound: between an image's objects, and between sounds.
+
+    Args:
+        policy: threshold policy.
+        sounding: which object sounds, by audio condition of the runs.
+    """
+    others = [c for c, each in sounding.items() if each == SoundingObject.OTHER]
+    pairs = [(f"{POSITIVE}{PAIR}{c}", c) for c in (*NEGATIVE_TYPES, *others)]
     return [
         *(
             _column(m, POSITIVE, policy, top="between an image's objects", said="")
             for m in ("swap_delta", "iiou", "iauc")
         ),
         *(
+            _column("ciou", c, policy, top=f"{c} sound", said=c, higher_is_better=False)
+            for c in others
+        ),
+        *(
             _column("agreement", pair, policy, top=f"own sound and {c}", said=f"own, {c}")
             for pair, c in pairs
         ),
     ]
+
+
+def altered_columns(policy: str, sounding: Mapping[str, SoundingObject]) -> list[Column]:
+    """Whether the map withstands what is done to the own object's sound; empty where nothing is.
+
+    Args:
+        policy: threshold policy.
+        sounding: which object sounds, by audio condition of the runs.
+    """
+    altered = [c for c, o in sounding.items() if o == SoundingObject.OWN and c != POSITIVE]
+    if not altered:
+        return []
+    return [
+        *(_column(m, POSITIVE, policy, top="own sound", said="") for m in ("ciou", "auc")),
+        *(
+            column
+            for c in altered
+            for column in (
+                _column("ciou", c, policy, top=c, said=c),
+                _column("auc", c, policy, top=c, said=c),
+                _column(
+                    "agreement", f"{POSITIVE}{PAIR}{c}", policy, top=c, said=f"own, {c}",
+                    higher_is_better=True,
+                ),
+            )
+        ),
+    ]  # fmt: skip
 
 
 def published_columns(metrics: Iterable[str]) -> list[Column]:

@@ -125,7 +125,7 @@ def _curves(
     run: ReportRun, scores: RunScores, records: int, samples: int
 ) -> dict[str, CurveOfRun | str]:
     """Threshold curves by map variant; where there is none, why."""
-    if len(run.conditions) < 2:
+    if not run.negatives:
         return dict.fromkeys(run.variants, "no negatives, so no F_LOC")
     if scores.maxima and not any(len(rows.defined) for rows in scores.maxima.values()):
         return dict.fromkeys(run.variants, "every map holds NaN")
@@ -256,15 +256,18 @@ class _Part:
         for run in self.runs:
             self._missing_number(run, "auc", POSITIVE, gaps)
             numbers.append(f"{run.label} {self._number(run, 'auc', POSITIVE)}")
-            for name in run.conditions[1:]:
+            for name in run.altered:
+                self._missing_number(run, "auc", name, gaps)
+            for name in run.negatives:
                 self._missing_number(run, "auc_n", name, gaps)
-            if len(run.conditions) < 2:
+            if not run.negatives:
                 gaps.add(run.label, "no negatives")
         self._undefined(gaps)
         caption = paragraph(
-            "Positives: share of samples with cIoU >= x, the curve behind AUC. Negatives: share"
-            " with pIA <= x, mean over draws, the curve behind AUC_N. Both at 21 points; the areas"
-            " in the legends are the summary's, in percent. All images and draws.",
+            f"{self._own_sounds()}: share of samples with cIoU >= x, the curve behind AUC."
+            " Negatives: share with pIA <= x, mean over draws, the curve behind AUC_N. Both at 21"
+            " points; the areas in the legends are the summary's, in percent. All images and"
+            f" draws.{self._without_curve()}",
             facts(self.group, self.runs),
             thresholds_of(self.runs, [self.policy], self.variant),
             gaps.text,
@@ -279,12 +282,12 @@ class _Part:
         self._without_scores(gaps)
         numbers = []
         for run in self.runs:
-            if len(run.conditions) < 2:
+            if not run.negatives:
                 gaps.add(run.label, "no negatives")
-            for name in run.conditions[1:]:
+            for name in run.negatives:
                 self._missing_number(run, "auroc", name, gaps, policy=NO_POLICY)
-            together = ALL_NEGATIVES in negative_groups(run.conditions)
-            for name in (ALL_NEGATIVES,) if together else run.conditions[1:]:
+            together = ALL_NEGATIVES in negative_groups(run.negatives)
+            for name in (ALL_NEGATIVES,) if together else run.negatives:
                 number = self._number(run, "auroc", name, policy=NO_POLICY)
                 numbers.append(f"{run.label} {name} {number}")
         self._undefined(gaps)
@@ -364,6 +367,16 @@ class _Part:
             pairs = zip(column.scene.conditions, values, strict=True)
             texts.append(f"{column.label} {', '.join(f'{name} {v:.2f}' for name, v in pairs)}")
         return f"Largest values: {'; '.join(texts)}."
+
+    def _own_sounds(self) -> str:
+        """Positives, and the other conditions of some run under which the own object sounds."""
+        return ", ".join(["Positives", *dict.fromkeys(c for run in self.runs for c in run.altered)])
+
+    def _without_curve(self) -> str:
+        """Conditions of some run under which another object of the picture sounds."""
+        others = dict.fromkeys(c for run in self.runs for c in run.others)
+        text = f" No curve: {', '.join(others)}, where another object of the picture sounds."
+        return text if others else ""
 
     def _medians(self) -> str:
         texts = []

@@ -31,11 +31,12 @@ from vssl.reporting.report.figures_style import (
     say_gap,
 )
 from vssl.reporting.tables import MISSING, percent
-from vssl.types import POSITIVE
+from vssl.types import POSITIVE, SoundingObject
 
 _BEST = "#d55e00"
 _CURVE = "#0072b2"
 _SMALL = 5.6
+_FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
 
 
 def draw_f_loc(
@@ -133,7 +134,8 @@ def draw_shares(
 ) -> Facets:
     """The curves behind AUC and AUC_N at one threshold.
 
-    Positives: share with cIoU >= the value on the horizontal axis. Negatives: share with pIA <= it.
+    Where the own object sounds: share with cIoU >= the value on the horizontal axis. Negatives:
+    share with pIA <= it. Where another object sounds, there is no curve.
     """
     figure = facets([run.label for run in runs], height=1.6)
     grid = 100 * AUC_GRID.numpy()
@@ -141,7 +143,10 @@ def draw_shares(
         _unit_axes(axes)
         drawn = False
         for condition in run.conditions:
-            positive = condition == POSITIVE
+            sounding = run.sounding[condition]
+            if sounding == SoundingObject.OTHER:
+                continue
+            positive = sounding == SoundingObject.OWN
             rows = (known.ciou if positive else known.pia).get((variant, condition))
             if rows is None or not len(rows.defined):
                 continue
@@ -166,7 +171,7 @@ def draw_roc(runs: Sequence[ReportRun], scores: Sequence[RunScores], variant: st
         axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.5, zorder=1)
         positives = known.maxima.get((variant, POSITIVE))
         drawn = False
-        for group, members in negative_groups(run.conditions).items():
+        for group, members in negative_groups(run.negatives).items():
             rows = [known.maxima[variant, n] for n in members if (variant, n) in known.maxima]
             roc = separation_roc(positives, rows) if positives is not None and rows else None
             if roc is None:
@@ -181,7 +186,7 @@ def draw_roc(runs: Sequence[ReportRun], scores: Sequence[RunScores], variant: st
             )  # fmt: skip
             drawn = True
         if not drawn:
-            say_gap(axes, "no negatives" if len(run.conditions) == 1 else "no defined maxima")
+            say_gap(axes, "no defined maxima" if run.negatives else "no negatives")
     _legends_above(figure, "AUROC (%)")
     figure.label("negatives above (%)", "positives above (%)")
     return figure
@@ -200,11 +205,13 @@ def _legends_above(figure: Facets, title: str) -> None:
     for axes in figure.axes:
         entries = len(axes.get_legend_handles_labels()[1])
         most = max(most, entries)
+        few = entries <= _FEW
         if entries:
             axes.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=title,
-                fontsize=_SMALL, title_fontsize=_SMALL, handlelength=2.2, handletextpad=0.5,
-                columnspacing=0.9, borderpad=0.2, labelspacing=0.15, frameon=False,
+                fontsize=_SMALL, title_fontsize=_SMALL, handlelength=2.2 if few else 1.6,
+                handletextpad=0.5, columnspacing=0.9 if few else 0.6, borderpad=0.2,
+                labelspacing=0.15, frameon=False,
             )  # fmt: skip
     if most:
         for axes in figure.axes:

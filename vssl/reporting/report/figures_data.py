@@ -23,7 +23,7 @@ from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES, nanmean
 from vssl.records.rows import thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.report.collection import ReportRun
-from vssl.types import POSITIVE
+from vssl.types import SoundingObject
 
 Array = npt.NDArray[np.float64]
 
@@ -64,7 +64,7 @@ class RunScores:
 
     Attributes:
         maxima: largest value of each map.
-        ciou: of positives, under the policy; nothing where it was not measured.
+        ciou: where the own object sounds, under the policy; nothing where it was not measured.
         pia: of every condition, under the policy.
     """
 
@@ -86,7 +86,7 @@ def read_scores(run: ReportRun, policy: str) -> RunScores:
     ciou = found.get(ConsensusIoU.column, {})
     return RunScores(
         maxima.get(MAP_MAXIMUM, {}),
-        {key: rows for key, rows in ciou.items() if key[1] == POSITIVE},
+        {key: rows for key, rows in ciou.items() if run.sounding[key[1]] == SoundingObject.OWN},
         found.get(ImageArea.column, {}),
     )
 
@@ -141,9 +141,8 @@ def _mean_over_draws(rows: Rows, share: Callable[[Array], Array]) -> Array:
     return nanmean(np.stack(per_draw), axis=0)
 
 
-def negative_groups(conditions: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def negative_groups(negatives: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """What positives are set against: each negative, and the paper's three together."""
-    negatives = [name for name in conditions if name != POSITIVE]
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in negatives}
     if set(NEGATIVE_TYPES) <= set(negatives):
         groups[ALL_NEGATIVES] = NEGATIVE_TYPES

@@ -36,7 +36,7 @@ class Look(NamedTuple):
     """How one kind of line or area is drawn; no two differ in colour alone.
 
     Attributes:
-        colour: of Okabe and Ito's palette, which the colour-blind can tell apart.
+        colour: of Okabe and Ito's palette, or Tol's, which the colour-blind can tell apart.
         dashes: line style.
         hatch: of areas.
     """
@@ -56,6 +56,9 @@ _LOOKS = {
 _OTHERS = (
     Look("#56b4e9", (0, (3, 1)), "xx"),
     Look("#d55e00", (0, (2, 2)), "----"),
+    Look("#882255", (0, (7, 1)), "...."),
+    Look("#999933", (0, (1, 2.5)), "oo"),
+    Look("#332288", (0, (6, 1, 2, 1)), "\\\\//"),
     Look("#f0e442", (0, (4, 1, 1, 1)), "++"),
 )
 _POLICIES = {

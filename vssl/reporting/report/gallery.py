@@ -20,12 +20,17 @@ from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, n
 from vssl.records.rows import first_draws
 from vssl.records.scores import object_area
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.types import POSITIVE, Box
+from vssl.types import POSITIVE, Box, SoundingObject
 
 QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
 """Of the samples of a test set, by the area of their ground truth."""
 
 _WORST = 200  # of each run and condition that may have to be looked at
+_WORST_OF = {
+    SoundingObject.OWN: "lowest cIoU",
+    SoundingObject.OTHER: "highest cIoU with the silent object",
+    SoundingObject.NONE: "largest marked area",
+}
 _SPREAD = "spread over classes and object sizes"
 _KEY = ("sample_id", "audio_condition")
 _FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
@@ -93,8 +98,9 @@ class RunMaps:
 def choose(group: Group, count: int, *, policy: str) -> list[ShownSample]:
     """Samples spread over classes and object sizes, and those on which each run does worst.
 
-    Half of them are the worst: of every run in turn the lowest cIoU, and for every negative the
-    largest marked area, in the first draw under `policy`. Where the test set is small all of it.
+    Half of them are the worst, in the first draw under `policy`: of every run in turn the lowest
+    cIoU where the own object sounds, the highest where another one does, and the largest marked
+    area where none does. Where the test set is small all of it.
 
     Args:
         group: runs on one list of ids.
@@ -199,11 +205,13 @@ def _worst(runs: Sequence[ReportRun], policy: str) -> Iterator[tuple[str, str]]:
         scores = scores[scores["map_variant"] == AUDIO_VISUAL]
         for condition in run.conditions:
             rows = scores[scores["audio_condition"] == condition]
-            positive = condition == POSITIVE
-            column = "ciou" if positive else "pia"
+            sounding = run.sounding[condition]
+            column = "pia" if sounding == SoundingObject.NONE else "ciou"
+            lowest = sounding == SoundingObject.OWN
             rows = rows.dropna(subset=[column])
-            rows = rows.sort_values([column, "sample_id"], ascending=[positive, True])
-            what = "lowest cIoU" if positive else f"largest marked area under {condition}"
+            rows = rows.sort_values([column, "sample_id"], ascending=[lowest, True])
+            what = _WORST_OF[sounding]
+            what += "" if condition == POSITIVE else f" under {condition}"
             why = f"among the worst of {run.label}: {what} ({policy})"
             lists.append([(str(sample_id), why) for sample_id in rows["sample_id"].head(_WORST)])
     return _in_turn(lists)

@@ -447,6 +447,7 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
         "folder": quote(os.path.relpath(run.folder, output).replace(os.sep, "/")),
         "variants": run.variants,
         "conditions": run.conditions,
+        "sounding": {name: run.sounding[name].value for name in run.conditions},
         "height": first.shape[0],
         "width": first.shape[1],
         "upsampling": dict(recipe.upsampling),

@@ -1,4 +1,4 @@
-"""The tables of a group of runs: the paper's, the field's, separation, listening, published."""
+"""The tables of a group: the paper's, the field's, separation, listening, altered, published."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vssl.reporting.published import NO_SOURCE, TEST_SETS, beside_published, rea
 from vssl.reporting.report.captions import caption_of
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.columns import (
+    altered_columns,
     field_columns,
     listening_columns,
     paper_columns,
@@ -66,13 +67,16 @@ def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, 
         policy: threshold policy of the paper's table and of listening, one for all maps.
 
     Returns:
-        `paper`, `field`, `separation`, `listening`, and `published` where there are figures.
+        `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of the
+        own object, and `published` where there are figures.
     """
     published = read_published()
     published = published[published["source"] != NO_SOURCE]
     figures = {run.folder: _figures(run, published) for run in group.runs}
     about = f"{group.dataset}, protocol {group.protocol}"
-    listening, absent = _used(group, listening_columns(policy))
+    sounding = {c: run.sounding[c] for run in group.runs for c in run.conditions}
+    listening, absent = _used(group, listening_columns(policy, sounding))
+    altered = altered_columns(policy, sounding)
     wanted = {
         "paper": (
             f"{about}: positives and negatives at one threshold ({policy})",
@@ -85,6 +89,9 @@ def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, 
         ),
         "listening": (f"{about}: does the map follow the sound? ({policy})", listening),
     }
+    if altered:
+        title = f"{about}: does the map withstand altered sound? ({policy})"
+        wanted["altered"] = (title, altered)
     tables = [
         _table(group, name, title, columns, figures, absent if name == "listening" else ())
         for name, (title, columns) in wanted.items()

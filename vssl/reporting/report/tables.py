@@ -120,7 +120,7 @@ class Table:
     """A table over the runs of a group.
 
     Attributes:
-        name: `paper`, `field`, `separation`, `listening` or `published`.
+        name: `paper`, `field`, `separation`, `listening`, `altered` or `published`.
         title: what it shows.
         caption: data, protocol, N, coverage, draws, seed, thresholds and their source, interval,
             and the reasons of gaps.

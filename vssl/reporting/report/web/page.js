@@ -416,14 +416,21 @@
 
   // -- Gallery: filters and order ----------------------------------------------------------------
 
+  /** What is worst under an audio condition: it depends on which object of the picture sounds. */
+  function worst(model, condition) {
+    const what = { own: "lowest cIoU", other: "highest cIoU", none: "largest pIA" }[model.sounding[condition]];
+    return condition === "positive" ? what : `${what}, ${condition}`;
+  }
+
   /** The value that samples are sorted by, small first; what is unknown comes last. */
   function sortKey(sample) {
     const [kind, k, condition] = at("order").value.split("/");
     if (kind === "area") return sample.area;
     if (kind !== "worst") return 0; // as they were chosen
     const score = sample.scores[k][variantOf(shown.models[k])]?.[condition];
-    const value = condition === "positive" ? score?.[0] : score?.[1];
-    return value === null || value === undefined ? Infinity : condition === "positive" ? value : -value;
+    const sounding = shown.models[k].sounding[condition];
+    const value = sounding === "none" ? score?.[1] : score?.[0];
+    return value === null || value === undefined ? Infinity : sounding === "own" ? value : -value;
   }
 
   function arrange() {
@@ -457,8 +464,7 @@
       make("option", { value: "area" }, "small objects first"),
       ...models.map((model, k) => make("optgroup", { label: `worst first: ${model.label} (${shown.policy})` },
         ...conditions.filter((c) => model.conditions.includes(c)).map((c) =>
-          make("option", { value: `worst/${k}/${c}` },
-            c === "positive" ? `${model.label}: lowest cIoU` : `${model.label}: largest pIA, ${c}`)))));
+          make("option", { value: `worst/${k}/${c}` }, `${model.label}: ${worst(model, c)}`)))));
     const guided = models.some((model) => model.variants.includes("ogl"));
     at("variant").querySelector("[value=ogl]").disabled = !guided;
     if (!guided) at("variant").value = settings.variant = "av";

@@ -1,0 +1,362 @@
+"""Sounds that are made of a clip, and coloured noise: against formulas and numpy, one by one."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.signal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference.samples import make_sample, unheard
+from vssl.errors import UsageError
+from vssl.negatives.base import AudioCondition, Positive
+from vssl.negatives.colours import Colour, coloured_noise
+from vssl.negatives.gain import Gain
+from vssl.negatives.mixed import Mixed
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.reversed import Reversed
+from vssl.negatives.silence import Silence
+from vssl.negatives.swapped import Swapped
+from vssl.randomness import generator_for
+from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
+
+few = settings(deadline=None, max_examples=25)
+COLOURS = get_args(Colour)
+SLOPES = {"white": 0.0, "pink": -3.01, "brown": -6.02}
+SAMPLE = make_sample("a", "dog", length=8000)
+
+
+def clip_of(
+    seed: int = 0, *, channels: int = 1, length: int = 8000, level: float = 0.1
+) -> AudioClip:
+    samples = level * np.random.default_rng(seed).standard_normal((channels, length))
+    return AudioClip(samples.astype(np.float32))
+
+
+def made(
+    condition: AudioCondition, clip: AudioClip | None = None, sample: Sample = SAMPLE, *,
+    draw: int = 0, length: int = 8000, seed: int = 0,
+) -> npt.NDArray[np.float32]:  # fmt: skip
+    """What a condition plays to a sample, `[channels, T]`."""
+    request = condition.request(sample, draw=draw, seed=seed, length=length)
+    found = condition.make(request, unheard if clip is None else lambda _: clip)
+    assert found.samples.dtype == np.float32
+    assert found.rate == 16_000
+    return found.samples
+
+
+def decibels(waveform: npt.NDArray[Any]) -> float:
+    """RMS of a waveform in dB relative to 1."""
+    return 10 * float(np.log10(np.mean(waveform.astype(np.float64) ** 2)))
+
+
+class TestColours:
+    @pytest.mark.parametrize("colour", COLOURS)
+    def test_spectrum_falls_by_octaves(self, colour: Colour) -> None:
+        noise = coloured_noise(np.random.default_rng(1), 100 * 16_000, colour)
+        frequency, power = scipy.signal.welch(noise, 16_000, nperseg=16_000)
+        octaves = np.arange(np.log2(60), np.log2(4000), 1.0)
+        for low in octaves:  # each for itself, so that no bend hides in a fitted line
+            band = (frequency >= 2**low) & (frequency <= min(2 ** (low + 1), 4000.0))
+            slope, _ = np.polyfit(np.log2(frequency[band]), 10 * np.log10(power[band]), 1)
+            assert slope == pytest.approx(SLOPES[colour], abs=0.5), 2**low
+        band = (frequency >= 60) & (frequency <= 4000)
+        slope, _ = np.polyfit(np.log2(frequency[band]), 10 * np.log10(power[band]), 1)
+        assert slope == pytest.approx(SLOPES[colour], abs=0.1)
+
+    @pytest.mark.parametrize("colour", COLOURS)
+    def test_variance_is_one(self, colour: Colour) -> None:
+        found = [
+            coloured_noise(np.random.default_rng(seed), 160_000, colour).var(ddof=0)
+            for seed in range(30)
+        ]
+        error = np.std(found) / np.sqrt(len(found))
+        assert np.mean(found) == pytest.approx(1, abs=5 * error)
+        assert error < 0.03
+
+    @pytest.mark.parametrize("colour", COLOURS)
+    def test_it_is_steady_from_the_first_sample_on(self, colour: Colour) -> None:
+        first = [coloured_noise(np.random.default_rng(s), 1, colour)[0] for s in range(3000)]
+        assert np.var(first) == pytest.approx(1, abs=4 * np.sqrt(2 / 3000))
+
+    @few
+    @given(
+        colour=st.sampled_from(COLOURS),
+        lengths=st.tuples(st.integers(1, 500), st.integers(1, 500)),
+        draw=st.integers(0, 9),
+        loudness=st.sampled_from([{}, {"level": 0.3}, {"dbfs": -20.0}]),
+    )
+    def test_the_shorter_begins_the_longer(
+        self, colour: Colour, lengths: tuple[int, int], draw: int, loudness: dict[str, float]
+    ) -> None:
+        condition = Noise(colour=colour, **loudness)
+        short, long = (made(condition, draw=draw, length=n) for n in sorted(lengths))
+        np.testing.assert_array_equal(short, long[:, : short.shape[1]])
+
+
+class TestNoise:
+    @pytest.mark.parametrize("per", ["draw", "sample"])
+    def test_defaults_are_what_they_were(self, per: Any) -> None:
+        for draw, level in ((0, None), (3, 0.5)):
+            key = "a" if per == "sample" else ""
+            expected = generator_for(7, "noise", key, draw).standard_normal(999) * (level or 1.0)
+            found = made(Noise(per=per, level=level), draw=draw, length=999, seed=7)
+            np.testing.assert_array_equal(found, expected.astype(np.float32)[None])
+
+    def test_level_relative_to_full_scale(self) -> None:
+        quiet, loud = made(Noise(dbfs=-20), length=100), made(Noise(), length=100)
+        np.testing.assert_allclose(quiet, loud / 10, rtol=1e-6)
+        assert decibels(made(Noise(dbfs=-12), length=160_000)) == pytest.approx(-12, abs=0.1)
+
+    @few
+    @given(
+        snr=st.floats(-40, 40), colour=st.sampled_from(COLOURS), channels=st.integers(1, 2),
+        per=st.sampled_from(["draw", "sample"]), draw=st.integers(0, 3),
+    )  # fmt: skip
+    def test_ratio_to_the_sample_s_own_clip(
+        self, snr: float, colour: Colour, channels: int, per: Any, draw: int
+    ) -> None:
+        clip = clip_of(channels=channels)
+        noise = made(Noise(snr=snr, colour=colour, per=per), clip, draw=draw)
+        assert noise.shape == (1, 8000)
+        ratio = decibels(clip.samples.mean(axis=0)) - decibels(noise)
+        assert ratio == pytest.approx(snr, abs=1e-4)
+
+    def test_with_a_ratio_a_draw_s_noise_is_shared_but_for_its_loudness(self) -> None:
+        condition, samples = Noise(snr=0, draws=2), [make_sample(name, "dog") for name in "ab"]
+        requests = {
+            condition.request(s, draw=d, seed=0, length=160) for s in samples for d in (0, 1)
+        }
+        assert len(requests) == 4
+        one, two = (
+            made(condition, clip_of(level=level), sample)
+            for sample, level in zip(samples, (0.1, 0.2), strict=True)
+        )
+        np.testing.assert_allclose(two, 2 * one, rtol=1e-5)
+        own = Noise(snr=0, per="sample")
+        one, two = (made(own, clip_of(), sample) for sample in samples)
+        assert abs(np.corrcoef(one[0], two[0])[0, 1]) < 0.1
+
+    def test_from_a_file(self, tmp_path: Path) -> None:
+        bank = np.random.default_rng(0).uniform(-3, 3, (2, 8000)).astype(np.float32)
+        np.save(tmp_path / "bank.npy", bank)
+        file = str(tmp_path / "bank.npy")
+        np.testing.assert_array_equal(made(Noise(file=file, level=0.2), draw=1)[0], bank[1])
+        assert decibels(made(Noise(file=file, dbfs=-30), draw=1)) == pytest.approx(-30, abs=1e-4)
+        clip, beside = clip_of(), Noise(file=file, snr=6)
+        noise = made(beside, clip, draw=1)
+        assert decibels(clip.samples) - decibels(noise) == pytest.approx(6, abs=1e-4)
+        np.testing.assert_allclose(noise[0] / noise[0, 0], bank[1] / bank[1, 0], rtol=1e-4)
+        request = beside.request(SAMPLE, draw=1, seed=5, length=8000)
+        assert request == AudioRequest("noise", source_id="a", length=8000, draw=1)
+
+    def test_a_silent_file_stays_silent(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "bank.npy", np.zeros(100, np.float32))
+        for options in ({"dbfs": -20}, {"snr": 0}):
+            found = made(Noise(file=str(tmp_path / "bank.npy"), **options), clip_of())  # type: ignore[arg-type]
+            assert not found.any()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (
+                {"level": 1.0, "dbfs": -20},
+                "negatives.noise: level and dbfs are given.*one of level",
+            ),
+            ({"dbfs": -20, "snr": 0}, "negatives.noise: dbfs and snr are given"),
+            ({"level": 1, "dbfs": 0, "snr": 0}, "level and dbfs and snr are given"),
+            ({"snr": float("inf")}, "`negatives.noise.snr` to be a finite number, but got inf"),
+            ({"dbfs": "loud"}, "`negatives.noise.dbfs` to be a finite number, but got 'loud'"),
+            ({"level": float("nan")}, "`negatives.noise.level` to be a finite number"),
+            ({"colour": "blue"}, "`negatives.noise.colour` to be one of white, pink, brown"),
+            ({"colour": "pink", "file": "x.npy"}, "negatives.noise.colour=pink: .*leave one of"),
+        ],
+    )
+    def test_bad_options(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            Noise(**options)
+
+
+class TestMixed:
+    @few
+    @given(
+        snr=st.floats(-20, 20), colour=st.sampled_from(COLOURS), channels=st.integers(1, 2),
+        length=st.integers(2, 3000), draw=st.integers(0, 5),
+    )  # fmt: skip
+    def test_ratio_and_length(
+        self, snr: float, colour: Colour, channels: int, length: int, draw: int
+    ) -> None:
+        clip = clip_of(channels=channels, length=length)
+        # what is asked for is the length of made sounds, which this is not
+        found = made(Mixed(snr=snr, colour=colour), clip, draw=draw, length=7)
+        assert found.shape == clip.samples.shape
+        noise = found.astype(np.float64) - clip.samples
+        np.testing.assert_allclose(noise, noise[:1].repeat(channels, 0), atol=1e-6)
+        ratio = decibels(clip.samples.mean(axis=0)) - decibels(noise)
+        assert ratio == pytest.approx(snr, abs=1e-4)
+
+    def test_nothing_is_clipped(self) -> None:
+        assert np.abs(made(Mixed(snr=-30), clip_of(level=0.5))).max() > 10
+
+    def test_draws_and_seeds_differ_and_samples_share_them(self) -> None:
+        condition, clip = Mixed(draws=2), clip_of()
+        usual = made(condition, clip)
+        np.testing.assert_array_equal(made(condition, clip, make_sample("b", "cat")), usual)
+        assert (made(condition, clip, draw=1) != usual).any()
+        assert (made(condition, clip, seed=1) != usual).any()
+
+    def test_digital_silence_stays_silent_and_is_said_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        silent = AudioClip(np.zeros((1, 100), np.float32))
+        condition = Mixed(draws=3)
+        with caplog.at_level(logging.WARNING):
+            for draw in range(3):
+                assert not made(condition, silent, draw=draw).any()
+        (record,) = caplog.records
+        assert "negatives.mixed.snr: the clip of a is digital silence" in record.getMessage()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"snr": None}, "`negatives.mixed.snr` to be a finite number, but got None"),
+            ({"colour": "grey"}, "`negatives.mixed.colour` to be one of white, pink, brown"),
+            ({"draws": 0}, "`draws` to be at least 1"),
+        ],
+    )
+    def test_bad_options(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            Mixed(**options)
+
+
+class TestReversed:
+    @few
+    @given(channels=st.integers(1, 2), length=st.integers(1, 50))
+    def test_twice_is_the_clip(self, channels: int, length: int) -> None:
+        clip = clip_of(channels=channels, length=length)
+        once = made(Reversed(), clip)
+        np.testing.assert_array_equal(once[:, 0], clip.samples[:, -1])
+        np.testing.assert_array_equal(made(Reversed(), AudioClip(once)), clip.samples)
+
+    def test_nothing_is_drawn(self) -> None:
+        condition = Reversed()
+        found = {
+            condition.request(SAMPLE, draw=0, seed=s, length=n) for s in (0, 1) for n in (5, 6)
+        }
+        assert found == {AudioRequest("reversed", source_id="a")}
+        assert condition.draws == 1
+
+
+class TestGain:
+    def test_levels_are_exact(self) -> None:
+        levels = [-20, -6.5, 0, 20]
+        condition, clip = Gain(decibels=levels), clip_of(level=0.4, channels=2)
+        assert condition.draws == 4
+        for draw, level in enumerate(levels):
+            found = made(condition, clip, draw=draw)
+            np.testing.assert_allclose(found, clip.samples * 10 ** (level / 20), rtol=2e-7)
+        np.testing.assert_array_equal(made(condition, clip, draw=2), clip.samples)
+        assert np.abs(made(condition, clip, draw=3)).max() > 4  # not clipped
+
+    @pytest.mark.parametrize(
+        ("levels", "message"),
+        [
+            ([], r"`negatives.gain.decibels` to be a list of levels in dB.*but got \[\]"),
+            (-10, r"`negatives.gain.decibels` to be a list of levels in dB.*but got -10"),
+            ("-10", r"`negatives.gain.decibels` to be a list of levels in dB"),
+            (None, r"`negatives.gain.decibels` to be a list of levels in dB"),
+            ([3, float("nan")], r"`negatives.gain.decibels` to be a finite number, but got nan"),
+            ([3, -3, 3.0], r"different levels in `negatives.gain.decibels`"),
+        ],
+    )
+    def test_bad_options(self, levels: Any, message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            Gain(decibels=levels)
+
+
+def picture(number: int, *categories: str) -> list[Sample]:
+    """Samples of one picture, each with a class."""
+    return [
+        replace(make_sample(f"{number}{k}", category, categories), image_group=f"p{number}")
+        for k, category in enumerate(categories)
+    ]
+
+
+class TestSwapped:
+    def test_of_two_it_is_the_other(self) -> None:
+        samples = [*picture(0, "dog", "bell"), *picture(1, "bell", "train")]
+        condition = Swapped()
+        condition.prepare(samples)
+        found = {
+            s.sample_id: condition.request(s, draw=0, seed=seed, length=9)
+            for s in samples for seed in (0, 1)
+        }  # fmt: skip
+        partner = {"00": "01", "01": "00", "10": "11", "11": "10"}
+        by_id = {s.sample_id: s for s in samples}
+        for name, request in found.items():
+            # the partner's positive, so that nothing new is encoded
+            assert request == Positive().request(by_id[partner[name]], draw=0, seed=0, length=0)
+
+    @few
+    @given(order=st.permutations(range(4)), seed=st.integers(0, 5))
+    def test_of_several_it_is_any_other_class(self, order: list[int], seed: int) -> None:
+        samples = picture(0, "dog", "dog", "bell", "train")
+        usual, shuffled = Swapped(draws=60), Swapped(draws=60)
+        usual.prepare(samples)
+        shuffled.prepare([samples[n] for n in order])
+        chosen = Counter[str]()
+        for draw in range(60):
+            one, two = (
+                each.request(samples[0], draw=draw, seed=seed, length=9)
+                for each in (usual, shuffled)
+            )
+            assert one == two
+            chosen[one.source_id] += 1
+        assert set(chosen) == {"02", "03"}
+
+    def test_a_sample_without_partner_is_refused(self) -> None:
+        samples = [*picture(0, "dog", "bell"), *picture(1, "bell"), *picture(2, "dog", "dog")]
+        message = r"negatives.swapped: 3 of 5 samples have no partner.*e\.g\. 10\. .*data=is3"
+        with pytest.raises(UsageError, match=message):
+            Swapped().prepare(samples)
+
+    def test_the_own_sound_under_another_class_is_no_partner(self) -> None:
+        one, two = picture(0, "dog", "bell")
+        with pytest.raises(UsageError, match="2 of 2 samples have no partner"):
+            Swapped().prepare([one, replace(two, audio_path=one.audio_path)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "sounding", "plays_clips", "random"),
+    [
+        (Positive, SoundingObject.OWN, True, False),
+        (Silence, SoundingObject.NONE, False, False),
+        (Noise, SoundingObject.NONE, False, True),
+        (Offscreen, SoundingObject.NONE, True, True),
+        (Mixed, SoundingObject.OWN, False, True),
+        (Swapped, SoundingObject.OTHER, True, True),
+        (Reversed, SoundingObject.OWN, False, False),
+        (Gain, SoundingObject.OWN, False, False),
+    ],
+)
+def test_what_sounds_in_the_picture(
+    kind: type[AudioCondition], sounding: SoundingObject, plays_clips: bool, random: bool
+) -> None:
+    assert kind.sounding_object == sounding
+    assert (kind.plays_clips, kind.random) == (plays_clips, random)
+
+
+def test_a_condition_that_says_nothing_is_a_negative() -> None:
+    class Own(AudioCondition):
+        name = "own"
+
+    assert Own.sounding_object == SoundingObject.NONE

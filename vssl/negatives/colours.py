@@ -1,0 +1,124 @@
+"""Coloured noise and its loudness, shared by the conditions that play noise."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+
+from vssl.audio import mix_down
+from vssl.types import SAMPLE_RATE, AudioClip
+
+Colour = Literal["white", "pink", "brown"]
+COLOURS: tuple[str, ...] = get_args(Colour)
+"""Power spectral density flat, and falling by 3.01 and 6.02 dB per octave."""
+
+Array = npt.NDArray[np.float64]
+
+_log = logging.getLogger(__name__)
+
+_BURN_IN = SAMPLE_RATE // 2
+"""Samples in front of coloured noise in which its filter forgets that it started from nothing."""
+
+_LOWEST = 10.0
+"""Hz below which coloured noise is flat: half a second is many times the filters' memory."""
+
+
+def coloured_noise(generator: np.random.Generator, length: int, colour: Colour) -> Array:
+    """Gaussian noise of unit variance.
+
+    White noise is the generator's own stream. The others are that stream through a recursive
+    filter, with a burn-in in front; so of two lengths the shorter begins the longer.
+
+    Args:
+        generator: where the white stream comes from.
+        length: in samples at 16 kHz.
+        colour: `white`, `pink` (power falls by 3.01 dB per octave) or `brown` (6.02 dB per octave),
+            both from 60 Hz to 4 kHz; below 10 Hz all are flat.
+
+    Returns:
+        `[length]`; the variance is that of the endless noise, not of the piece.
+    """
+    if colour == "white":
+        return generator.standard_normal(length)
+    filtered = _filtered(generator.standard_normal(_BURN_IN + length), colour)
+    found: Array = filtered[_BURN_IN:] / _gain(colour)
+    return found
+
+
+def _filtered(white: Array, colour: Colour) -> Array:
+    for numerator, denominator in _sections(colour):
+        white = scipy.signal.lfilter(numerator, denominator, white)
+    return white
+
+
+@cache
+def _sections(colour: Colour) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
+    """Filters of first order, one after the other: numerator and denominator of each.
+
+    Brown noise is a sum of white noise that leaks below 10 Hz. Pink noise comes from poles an
+    octave apart with a zero half an octave above each: between a pole and a zero the power falls by
+    6 dB per octave, between a zero and a pole not at all. The spectrum of such filters flattens
+    towards half of the sample rate; a zero at -1/8, or at -1/14, makes up for that.
+    """
+    if colour == "brown":
+        return (((1.0, 1 / 8), (1.0, -_place(_LOWEST))),)
+    corners = [_LOWEST * 2.0**octave for octave in range(10)]
+    pairs = [((1.0, -_place(2**0.5 * each)), (1.0, -_place(each))) for each in corners]
+    return (*pairs, ((1.0, 1 / 14), (1.0, 0.0)))
+
+
+def _place(frequency: float) -> float:
+    """Pole or zero on the real axis whose corner is at a frequency in Hz."""
+    return float(np.exp(-2 * np.pi * frequency / SAMPLE_RATE))
+
+
+@cache
+def _gain(colour: Colour) -> float:
+    """Standard deviation that a filter gives white noise: root of the impulse response's energy."""
+    impulse = np.zeros(2 * SAMPLE_RATE)  # of which less than 1e-50 is left in the end
+    impulse[0] = 1.0
+    return float(np.sqrt(np.square(_filtered(impulse, colour)).sum()))
+
+
+def rms(waveform: npt.NDArray[np.floating]) -> float:
+    """Root mean square of a waveform `[T]`, in float64."""
+    return float(np.sqrt(np.square(waveform, dtype=np.float64).mean()))
+
+
+def amplitude(decibels: float) -> float:
+    """Factor of a level in decibels: 20 dB are 10."""
+    return float(10 ** (decibels / 20))
+
+
+class BesideClip:
+    """Noise at a signal-to-noise ratio: as loud as a clip asks.
+
+    Beside a clip of digital silence, which has no such ratio, it is silence; that is logged once
+    for each clip.
+
+    Args:
+        snr: ratio in dB of the RMS of the clip's mono mix and that of the noise.
+        key: configuration key, for the log.
+    """
+
+    def __init__(self, snr: float, *, key: str) -> None:
+        self.snr = snr
+        self._key = key
+        self._silent: set[str] = set()
+
+    def scaled(self, noise: Array, clip: AudioClip, source_id: str) -> Array:
+        """Noise `[T]` at the ratio to a clip, by its own RMS over these T samples."""
+        loudness, own = rms(mix_down(clip, "mean")), rms(noise)
+        if loudness == 0 and source_id not in self._silent:
+            self._silent.add(source_id)
+            _log.warning(
+                "%s: the clip of %s is digital silence, which has no signal-to-noise ratio, so"
+                " that the noise is silence too (%d such clips so far)",
+                self._key, source_id or "the given sound", len(self._silent),
+            )  # fmt: skip
+        return noise * (loudness / own / amplitude(self.snr)) if own > 0 else noise

@@ -1,0 +1,50 @@
+"""Mixed: the image's own sound in noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vssl.checks import check_choice, check_finite
+from vssl.negatives.base import AudioCondition, ReadClip, check_draws
+from vssl.negatives.colours import COLOURS, BesideClip, Colour, coloured_noise
+from vssl.randomness import generator_for
+from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
+
+
+class Mixed(AudioCondition):
+    """The image's own clip with noise on top of it: its object still sounds, so it is no negative.
+
+    The noise of a draw is one waveform for all images, cut to each clip's length and as loud as the
+    clip asks. The sum is not clipped here; a front end that clips to [-1, 1] clips it. Beside a
+    clip of digital silence there is no noise.
+
+    Args:
+        draws: number of noise waveforms.
+        snr: signal-to-noise ratio in dB: RMS of the clip's mono mix over that of the noise.
+        colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
+
+    Raises:
+        UsageError: for a bad option.
+    """
+
+    name = "mixed"
+    sounding_object = SoundingObject.OWN
+
+    def __init__(self, *, draws: int = 10, snr: float = 0.0, colour: Colour = "pink") -> None:
+        check_finite(snr, name="negatives.mixed.snr")
+        check_choice(colour, COLOURS, name="negatives.mixed.colour")
+        self.draws = check_draws(draws)
+        self.colour = colour
+        self._beside = BesideClip(snr, key="negatives.mixed.snr")
+
+    def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
+        """The sample's own file under the noise of a draw."""
+        return AudioRequest(self.name, source_id=sample.sample_id, seed=seed, draw=draw)
+
+    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
+        """The clip with the same noise on every channel, `[channels, T]`."""
+        clip = read(request.source_id)
+        generator = generator_for(request.seed, self.name, request.draw)
+        white = coloured_noise(generator, clip.samples.shape[1], self.colour)
+        noise = self._beside.scaled(white, clip, request.source_id)
+        return AudioClip((clip.samples + noise).astype(np.float32), clip.rate)

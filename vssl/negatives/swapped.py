@@ -1,0 +1,70 @@
+"""Swapped: the sound of the other object in the picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from vssl.errors import UsageError
+from vssl.negatives.base import AudioCondition, Positive, ReadClip, check_draws
+from vssl.randomness import generator_for
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
+
+
+class Swapped(AudioCondition):
+    """Another sample's clip, of another class in the same picture (IS3, the embedded benchmark).
+
+    What sounds is in the picture, but is not the sample's own object: the map should move. Where a
+    picture has several other objects, each choice is keyed by (seed, sample, draw).
+
+    Args:
+        draws: number of choices per image; more than one is of use only where pictures have three
+            objects or more.
+
+    Raises:
+        UsageError: when `draws` is below 1.
+    """
+
+    name = "swapped"
+    plays_clips = True
+    sounding_object = SoundingObject.OTHER
+
+    def __init__(self, *, draws: int = 1) -> None:
+        self.draws = check_draws(draws)
+        self._partners: dict[str, list[str]] = {}
+
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Find each sample's partners: samples of the same picture with another class and sound.
+
+        Raises:
+            UsageError: when some sample has none.
+        """
+        pictures: dict[str, list[Sample]] = defaultdict(list)
+        for sample in samples:
+            pictures[sample.image_group].append(sample)
+        self._partners = {
+            sample.sample_id: sorted(
+                other.sample_id
+                for other in pictures[sample.image_group]
+                if other.category != sample.category and other.audio_path != sample.audio_path
+            )
+            for sample in samples
+        }
+        alone = [name for name, partners in self._partners.items() if not partners]
+        if alone:
+            raise UsageError(
+                f"negatives.swapped: {len(alone)} of {len(samples)} samples have no partner, a"
+                f" sample of the same picture with another class, e.g. {alone[0]}. Use a test set"
+                " with several sounding objects in each picture (data=is3 or data=synthetic), or"
+                " leave swapped out."
+            )
+
+    def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
+        """The partner's own file, which is the partner's positive too."""
+        partners = self._partners[sample.sample_id]
+        generator = generator_for(seed, sample.sample_id, self.name, draw)
+        return AudioRequest(POSITIVE, source_id=partners[generator.integers(len(partners))])
+
+    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
+        """Read the file."""
+        return Positive().make(request, read)

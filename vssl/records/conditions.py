@@ -1,0 +1,50 @@
+"""What the audio conditions of a run count as, from the provenance of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vssl.types import POSITIVE, SoundingObject, SoundingObjects
+
+Facts = Mapping[str, Any]
+
+_BEFORE = {"noise": {"level": 1.0, "colour": "white"}}
+"""Options that earlier runs do not name, or name by their value, and what they stand for."""
+
+
+def sounding_objects(provenance: Facts) -> SoundingObjects:
+    """Which object sounds, by audio condition of a run in its order.
+
+    A run of before that was recorded, or of a condition that says nothing, has what is assumed.
+    """
+    said = provenance.get("sounding_objects") or {}
+    names = dict.fromkeys(str(name) for name, _ in provenance.get("pairings") or ())
+    found = SoundingObjects((name, SoundingObject.assumed(name)) for name in names)
+    found.update((name, SoundingObject(value)) for name, value in said.items())
+    return found
+
+
+def true_negatives(provenance: Facts) -> list[str]:
+    """Audio conditions of a run under which nothing in the picture sounds, in its order."""
+    found = sounding_objects(provenance)
+    return [name for name, sounding in found.items() if sounding == SoundingObject.NONE]
+
+
+def no_negatives(provenance: Facts) -> list[str]:
+    """Audio conditions of a run that are no negatives: an object of the picture sounds."""
+    found = {POSITIVE: SoundingObject.OWN, **sounding_objects(provenance)}
+    return [name for name, sounding in found.items() if sounding != SoundingObject.NONE]
+
+
+def condition_settings(provenance: Facts) -> dict[str, dict[str, Any]]:
+    """Options of a run's audio conditions, by condition; those of earlier runs in today's words."""
+    known = provenance.get("negatives") or {}
+    found = {}
+    for name, options in known.items():
+        if name == POSITIVE or not isinstance(options, Mapping):
+            continue
+        before = _BEFORE.get(name, {})
+        named = {**before, **{k: v for k, v in options.items() if v is not None}}
+        found[name] = {**dict.fromkeys(options), **named}
+    return found

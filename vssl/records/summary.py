@@ -1,0 +1,48 @@
+"""Summaries of runs, those of earlier versions with today's columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from vssl.types import SoundingObject
+
+SOUNDING = "sounding_object"
+"""Column that says which object of the picture sounds; null for a pair of conditions."""
+
+PAIR = "-"  # between the two conditions of a pair
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """Content of a summary or subsets file (`records.schema.SUMMARY`), fractions."""
+    return completed(pd.read_parquet(path))
+
+
+def completed(summary: pd.DataFrame) -> pd.DataFrame:
+    """A summary with the column `sounding_object`, which those of schema version 2 lack.
+
+    These know the paper's conditions alone: the positive's own object sounds, and else none.
+    """
+    if SOUNDING in summary:
+        return summary
+    sounding = [
+        None if PAIR in str(name) else SoundingObject.assumed(str(name)).value
+        for name in summary["condition"]
+    ]
+    place = list(summary.columns).index("condition") + 1
+    found = summary.copy()
+    found.insert(place, SOUNDING, pd.Series(sounding, summary.index))
+    return found
+
+
+def conditions_of(summary: pd.DataFrame) -> dict[str, SoundingObject]:
+    """Audio conditions of a summary, in the order of the run, and which object sounds under each.
+
+    The order is that of pIA, which every condition has.
+    """
+    summary = completed(summary)
+    areas_first = pd.concat([summary[summary["metric"] == "pia"], summary])
+    single = areas_first[areas_first[SOUNDING].notna() & (areas_first["condition"] != "all")]
+    pairs = single[["condition", SOUNDING]].drop_duplicates("condition")
+    return {str(name): SoundingObject(value) for name, value in pairs.itertuples(index=False)}
