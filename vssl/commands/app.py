@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.errors import UsageError
+from vssl.memory import end_quickly
 from vssl.progress import close_bars
 
 
@@ -38,6 +39,7 @@ def run_app(
         config_name: its primary configuration, for hints.
         before_error: called when it failed or was interrupted, before the message.
     """
+    end_quickly()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
         try:

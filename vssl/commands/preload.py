@@ -10,6 +10,7 @@ import numpy as np
 
 from vssl.kernels import binarize_native
 from vssl.maps import bilinear_places
+from vssl.memory import end_quickly
 from vssl.ranks import detection_statistics, rank_statistics
 from vssl.resize import resize_antialiased
 from vssl.types import EVALUATION_SIZE
@@ -31,3 +32,4 @@ def load_loops() -> None:
 
 
 load_loops()
+end_quickly()  # the process that forks ends after the command, which has done so itself
