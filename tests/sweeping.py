@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from tests.running import KEY, command, records
+from tests.forking import Forked
+from tests.running import KEY, command, records, script
 
 QUICK = (
     "logger=none", "loader.num_workers=0", "trainer=cpu", "negatives=silence", "threshold=fixed",
@@ -64,15 +63,9 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command("vssl-evaluate", *_arguments(arguments), cwd=folder)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str) -> Forked:
     """Start a sweep in `folder`."""
-    script = str(Path(sys.executable).with_name("vssl-evaluate"))
-    return subprocess.Popen(
-        [script, *_arguments(arguments)], cwd=folder, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        # a suite that runs in the background ignores interrupts, and its children would too
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    return Forked(script("vssl-evaluate"), _arguments(arguments), cwd=folder)
 
 
 def _arguments(arguments: Sequence[str]) -> list[str]:

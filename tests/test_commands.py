@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.running import KEY, Loudness, command, maps, records
+from tests.forking import Forked
+from tests.running import KEY, Loudness, command, maps, records, script
 
 QUICK = (
     "logger=none",
@@ -30,7 +31,7 @@ def of(folder: Path) -> tuple[str, ...]:
 
 
 def test_help_names_groups_and_options(tmp_path: Path) -> None:
-    shown = command("vssl-evaluate", "--help", cwd=tmp_path)
+    shown = command("vssl-evaluate", "--help", cwd=tmp_path, new=True)
     assert shown.returncode == 0
     for text in ("model: audio_blind, center", "protocol: corrected, released", "seed=0"):
         assert text in shown.stdout
@@ -59,7 +60,7 @@ def test_help_names_groups_and_options(tmp_path: Path) -> None:
             ["model=random", "threshold=released_q3"],
             ["released_q3 exists for ezvsl", "not for random"],
         ),
-        (["data.scenes=0"], ["`data.scenes` of at least 1"]),
+        (["data.scenes=0"], ["`data.scenes` to be a whole number from 1 to"]),
         (["data.missing=maybe", "data=is3"], ["`data.missing` to be one of error, skip"]),
     ],
 )
@@ -153,16 +154,12 @@ def test_two_processes_give_the_records_of_one(
 @pytest.mark.slow
 def test_an_interrupt_leaves_no_half_file(is3_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("vssl-evaluate")), "model=random", *of(is3_folder),
-            "negatives.noise.draws=3000", "loader.batch_size=1", "shard_seconds=0",
-            f"output_dir={folder}",
-        ],
-        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        # a suite that runs in the background ignores interrupts, and its children would too
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    options = ("negatives.noise.draws=3000", "loader.batch_size=1", "shard_seconds=0")
+    process = Forked(
+        script("vssl-evaluate"),
+        ["model=random", *of(is3_folder), *options, f"output_dir={folder}"],
+        cwd=tmp_path,
+    )
     deadline = time.monotonic() + 60
     while not list(folder.glob("shards/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -23,7 +23,8 @@ from google.protobuf import text_format
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests.running import command, composed, records
+from tests.forking import Forked
+from tests.running import command, composed, records, script
 from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
 from vssl.errors import UsageError
@@ -265,15 +266,8 @@ def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
 
 @pytest.mark.slow
 def test_an_interrupted_run_is_recorded_as_failed(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("vssl-evaluate")), *SMALL, "loader.batch_size=1",
-            "negatives.noise.draws=3000", "output_dir=run",
-        ],
-        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        # a suite that runs in the background ignores interrupts, and its children would too
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    options = ("loader.batch_size=1", "negatives.noise.draws=3000", "output_dir=run")
+    process = Forked(script("vssl-evaluate"), [*SMALL, *options], cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("run/wandb/*/run-*.wandb")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -296,15 +290,15 @@ def made(folder, **more):
 """
 
 
-def python(script: str, *arguments: str, cwd: Path, **environment: str) -> Any:
-    """Run a script that uses `WandbRun`; without the tests' own WANDB_MODE."""
+def python(code: str, *arguments: str, cwd: Path, **environment: str) -> Any:
+    """Run code that uses `WandbRun`; without the tests' own WANDB_MODE."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "NETRC"))}
-    return subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
-        env={**kept, "HOME": str(cwd), "NETRC": str(cwd / "netrc"), "WANDB_SILENT": "true",
-             **environment},
-    )  # fmt: skip
+    own = {"HOME": str(cwd), "NETRC": str(cwd / "netrc"), "WANDB_SILENT": "true"}
+    file = cwd / "code.py"
+    file.write_text(PRELUDE + textwrap.dedent(code))
+    process = Forked(file, arguments, cwd=cwd, environment={**kept, **own, **environment})
+    stdout, stderr = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 @pytest.mark.slow
