@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -44,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
+    gc.freeze()  # tests and libraries stay: no search for unused objects goes through them again
 
 
 @pytest.fixture(scope="session")

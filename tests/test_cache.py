@@ -21,6 +21,9 @@ from tests.running import HEARS, Loudness, maps, records, run
 from vssl.cache import ArrayCache, Shelf, content_key
 
 ROOM = 1e9
+DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
+# what is encoded and recorded is what counts here
+QUICK = ("threshold=fixed", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10")
 
 
 def keys(count: int, first: int = 0) -> list[bytes]:
@@ -307,13 +310,31 @@ class Counting:
         return counts
 
 
+def of_ezvsl(shared: Path, checkpoint: Callable[..., Path]) -> tuple[str, ...]:
+    """A real network on real images and sounds."""
+    data = ("data=vggss", f"data.root={shared / 'data' / 'vggss_mini'}")
+    return ("model=ezvsl", f"model.weights={checkpoint('ezvsl')}", *data, *QUICK)
+
+
+@pytest.fixture(scope="module")
+def filled(
+    shared: Path, seeded_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A cache that a run of the real network on offscreen negatives has filled, to be copied."""
+    folder = tmp_path_factory.mktemp("filled")
+    options = (*of_ezvsl(shared, seeded_checkpoint), "negatives=offscreen", DRAWS[1])
+    run(folder / "run", *options, "loader.batch_size=3", "cache=disk",
+        f"cache.folder={folder / 'cache'}")  # fmt: skip
+    return folder / "cache"
+
+
 class TestRuns:
     """Whole runs: what a cache holds is not encoded again, and no number depends on it."""
 
     @pytest.fixture
     def options(self, vggss_folder: Path, tmp_path: Path) -> tuple[str, ...]:
         return (
-            *HEARS, "data=vggss", f"data.root={vggss_folder}", "threshold=fixed",
+            *HEARS, "data=vggss", f"data.root={vggss_folder}", *QUICK,
             "negatives.noise.draws=2", "negatives.offscreen.draws=2", "loader.batch_size=4",
             "loader.audio_batch_size=8", "cache=disk", f"cache.folder={tmp_path / 'cache'}",
         )  # fmt: skip
@@ -377,7 +398,7 @@ class TestRuns:
             *(o for o in options if not o.startswith("negatives")),
             "negatives=[noise,mixed,reversed,gain]", "negatives.noise.draws=2",
             "negatives.mixed.draws=2", "negatives.gain.decibels=[-10,10]",
-            "loader.audio_batch_size=1", "metrics=pia", "subsets=[]", "bootstrap.resamples=2",
+            "loader.audio_batch_size=1",
         )  # fmt: skip
         run(tmp_path / "first", *mix)
         assert counting.taken() == (6, 6 + 2 + 12 + 6 + 12)
@@ -458,17 +479,16 @@ class TestRuns:
         shared: Path,
         tmp_path: Path,
         seeded_checkpoint: Callable[..., Path],
+        filled: Path,
         negatives: str,
         batch: str,
     ) -> None:
         """Also after a run on other negatives has filled the cache, in batches of other sizes."""
-        options = (
-            *("model=ezvsl", f"model.weights={seeded_checkpoint('ezvsl')}", "threshold=fixed"),
-            *("data=vggss", f"data.root={shared / 'data' / 'vggss_mini'}", batch),
-        )
-        kept = ("cache=disk", f"cache.folder={tmp_path / 'cache'}")
+        options = (*of_ezvsl(shared, seeded_checkpoint), batch)
+        if negatives == "all":
+            options += DRAWS
+        kept = ("cache=disk", f"cache.folder={shutil.copytree(filled, tmp_path / 'cache')}")
         run(tmp_path / "without", *options, f"negatives={negatives}")
-        run(tmp_path / "other", *options, *kept, "negatives=offscreen", "loader.batch_size=3")
         for name in ("first", "second"):
             run(tmp_path / name, *options, *kept, f"negatives={negatives}")
             pd.testing.assert_frame_equal(records(tmp_path / name), records(tmp_path / "without"))

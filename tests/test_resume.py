@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tests.conftest import draw_vggss
 from tests.running import HEARS, Loudness, records, run
 from vssl.models.lvs import LVS
 from vssl.records.files import RUN_FILE, SHARDS_FOLDER
 from vssl.types import ImageBatch
 
 OFTEN = ("shard_seconds=0", "loader.batch_size=2", "loader.audio_batch_size=4")
+# the records are what counts here
+QUICK = ("threshold=fixed", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10")
 DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
 
 
@@ -24,7 +27,21 @@ class StopError(Exception):
 
 
 def on(folder: Path) -> tuple[str, ...]:
-    return ("data=vggss", f"data.root={folder}", *DRAWS, *OFTEN)
+    return ("data=vggss", f"data.root={folder}", *DRAWS, *OFTEN, *QUICK)
+
+
+@pytest.fixture(scope="module")
+def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A test set of six samples."""
+    return draw_vggss(tmp_path_factory.mktemp("data") / "vggss")
+
+
+@pytest.fixture(scope="module")
+def whole(test_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder, *HEARS, *on(test_set))
+    return folder
 
 
 class Stopping:
@@ -64,16 +81,14 @@ def same(found: Path, wanted: Path) -> None:
 @pytest.mark.parametrize("error", [StopError, KeyboardInterrupt])
 @pytest.mark.parametrize("allowed", [0, 1, 2])
 def test_a_stopped_run_goes_on(
-    vggss_folder: Path,
+    test_set: Path,
+    whole: Path,
     tmp_path: Path,
     loudness: Stopping,
     allowed: int,
     error: type[BaseException],
 ) -> None:
-    options = (*HEARS, *on(vggss_folder))
-    run(tmp_path / "whole", *options)
-    assert loudness.images == [2, 2, 2]
-    loudness.images.clear()
+    options = (*HEARS, *on(test_set))
     loudness.allowed, loudness.error = allowed, error
     with pytest.raises((error, SystemExit)):
         run(tmp_path / "run", *options)
@@ -81,7 +96,7 @@ def test_a_stopped_run_goes_on(
     loudness.allowed = np.inf
     run(tmp_path / "run", *options)
     assert loudness.images == [2, 2, 2], "an image was encoded twice, or never"
-    same(tmp_path / "run", tmp_path / "whole")
+    same(tmp_path / "run", whole)
     assert not (tmp_path / "run" / SHARDS_FOLDER).exists()
 
 
@@ -93,8 +108,8 @@ def test_a_network_gives_the_same_bits_after_a_stop(
 ) -> None:
     assert callable(seeded_checkpoint)
     options = (
-        *("model=lvs", f"model.weights={seeded_checkpoint('lvs')}", "threshold=fixed"),
-        *("data=is3", f"data.root={shared / 'data' / 'is3_mini'}", *DRAWS),
+        *("model=lvs", f"model.weights={seeded_checkpoint('lvs')}"),
+        *("data=vggss", f"data.root={shared / 'data' / 'vggss_mini'}", *DRAWS, *QUICK),
         *("shard_seconds=0", "loader.batch_size=5"),
     )
     stopping = Stopping(monkeypatch, LVS)
@@ -111,9 +126,9 @@ def test_a_network_gives_the_same_bits_after_a_stop(
 
 
 def test_only_the_sounds_that_are_needed_are_encoded_again(
-    vggss_folder: Path, tmp_path: Path, loudness: Stopping
+    test_set: Path, tmp_path: Path, loudness: Stopping
 ) -> None:
-    options = (*HEARS, *on(vggss_folder), "negatives=none", "~negatives.noise.draws")
+    options = (*HEARS, *on(test_set), "negatives=none", "~negatives.noise.draws")
     options = tuple(o for o in options if "draws" not in o)
     run(tmp_path / "whole", *options, "loader.audio_batch_size=1")
     sounds = len(loudness.sounds)
@@ -129,13 +144,13 @@ def test_only_the_sounds_that_are_needed_are_encoded_again(
 
 @pytest.mark.parametrize("change", ["seed=1", "loader.batch_size=3"])
 def test_shards_of_other_records_are_not_used(
-    vggss_folder: Path,
+    test_set: Path,
     tmp_path: Path,
     loudness: Stopping,
     change: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options = (*HEARS, *on(vggss_folder))
+    options = (*HEARS, *on(test_set))
     run(tmp_path / "whole", *options, change)
     loudness.images.clear()
     loudness.allowed = 2
@@ -151,15 +166,14 @@ def test_shards_of_other_records_are_not_used(
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other"])
 def test_a_damaged_shard_is_done_again(
-    vggss_folder: Path,
+    test_set: Path,
+    whole: Path,
     tmp_path: Path,
     loudness: Stopping,
     damage: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options = (*HEARS, *on(vggss_folder))
-    run(tmp_path / "whole", *options)
-    loudness.images.clear()
+    options = (*HEARS, *on(test_set))
     loudness.allowed = 2
     with pytest.raises(StopError):
         run(tmp_path / "run", *options)
@@ -174,21 +188,21 @@ def test_a_damaged_shard_is_done_again(
     run(tmp_path / "run", *options)
     assert loudness.images == [2, 2]
     assert "a damaged shard" in caplog.text
-    same(tmp_path / "run", tmp_path / "whole")
+    same(tmp_path / "run", whole)
 
 
 @pytest.mark.parametrize(
     "stage", ["vssl.records.shards.Shards.join", "vssl.commands.score.score_run"]
 )
 def test_a_run_stopped_after_its_last_shard_keeps_its_records(
-    vggss_folder: Path,
+    test_set: Path,
+    whole: Path,
     tmp_path: Path,
     loudness: Stopping,
     monkeypatch: pytest.MonkeyPatch,
     stage: str,
 ) -> None:
-    options = (*HEARS, *on(vggss_folder))
-    run(tmp_path / "whole", *options)
+    options = (*HEARS, *on(test_set))
     with monkeypatch.context() as patch:
         patch.setattr(stage, _stop)
         with pytest.raises(StopError):
@@ -196,26 +210,24 @@ def test_a_run_stopped_after_its_last_shard_keeps_its_records(
     loudness.images.clear()
     run(tmp_path / "run", *options)
     assert loudness.images == []
-    same(tmp_path / "run", tmp_path / "whole")
+    same(tmp_path / "run", whole)
     assert not (tmp_path / "run" / SHARDS_FOLDER).exists()
 
 
 def test_shards_of_other_code_are_not_used(
-    vggss_folder: Path, tmp_path: Path, loudness: Stopping, monkeypatch: pytest.MonkeyPatch
+    test_set: Path, whole: Path, tmp_path: Path, loudness: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ordinary loop: a model fails, its similarity is mended, the same command is given."""
-    options = (*HEARS, *on(vggss_folder))
+    options = (*HEARS, *on(test_set))
     similarity = Loudness.similarity
-    run(tmp_path / "whole", *options)
     with monkeypatch.context() as patch:
         patch.setattr(Loudness, "similarity", lambda self, *given: similarity(self, *given) / 2)
-        loudness.images.clear()
         loudness.allowed = 2
         with pytest.raises(StopError):
             run(tmp_path / "run", *options)
     loudness.allowed = np.inf
     run(tmp_path / "run", *options)
-    same(tmp_path / "run", tmp_path / "whole")
+    same(tmp_path / "run", whole)
 
 
 def _stop(*_: object, **__: object) -> None:
@@ -223,11 +235,11 @@ def _stop(*_: object, **__: object) -> None:
 
 
 def test_baselines_go_on_too(
-    vggss_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    test_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vssl.models.baselines import Random
 
-    options = ("model=random", *on(vggss_folder))
+    options = ("model=random", *on(test_set))
     run(tmp_path / "whole", *options)
     localize, calls = Random.localize, []
 
@@ -247,13 +259,13 @@ def test_baselines_go_on_too(
 
 
 def test_records_come_in_the_samples_order_whatever_the_shards(
-    vggss_folder: Path, tmp_path: Path, loudness: Stopping
+    test_set: Path, whole: Path, tmp_path: Path, loudness: Stopping
 ) -> None:
-    options = (*HEARS, *on(vggss_folder))
-    run(tmp_path / "whole", *options)
+    options = (*HEARS, *on(test_set))
     run(tmp_path / "one", *options, "shard_seconds=3600", "loader.batch_size=6")
-    same(tmp_path / "one", tmp_path / "whole")
+    same(tmp_path / "one", whole)
     groups = [
-        pq.ParquetFile(tmp_path / n / "records.parquet").num_row_groups for n in ("whole", "one")
+        pq.ParquetFile(folder / "records.parquet").num_row_groups
+        for folder in (whole, tmp_path / "one")
     ]
     assert groups == [1, 1]

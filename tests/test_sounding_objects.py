@@ -255,7 +255,7 @@ class TestNoNegatives:
         self, runs: Runs, tmp_path: Path, caplog: Any, capsys: Any
     ) -> None:
         with caplog.at_level("INFO"):
-            run(tmp_path / "run", *runs.data, *self.options)
+            run(tmp_path / "run", *runs.data, *self.options, show=True)
         assert "left out, not possible for this run (negatives: none" in caplog.text
         summary = read_summary(tmp_path / "run" / SUMMARY_FILE)
         assert not set(summary["metric"]) & {"f_loc", "auc_n", "auroc", "ap", "max_f1"}
