@@ -115,9 +115,14 @@ def opened(driver: Chrome, page: Path) -> Chrome:
     return driver
 
 
+def waiting(driver: Chrome, seconds: float) -> WebDriverWait[Chrome]:
+    """Looks often."""
+    return WebDriverWait(driver, seconds, poll_frequency=0.05)
+
+
 def settle(driver: Chrome) -> None:
     """Wait until every card in the gallery is drawn as the controls say."""
-    WebDriverWait(driver, 20).until(
+    waiting(driver, 20).until(
         lambda d: d.execute_script(
             "return [...document.querySelectorAll('.card .numbers')].every((n) => n.firstChild"
             " || n.closest('td').hidden)"
@@ -281,7 +286,7 @@ def test_nothing_is_asked_of_a_network(opened: Chrome, page: Path) -> None:
     complaints(opened)
     opened.get(page.as_uri())
     opened.execute_script("document.getElementById('cards').scrollIntoView()")
-    WebDriverWait(opened, 10).until(lambda d: d.find_elements(By.CSS_SELECTOR, ".numbers .pia"))
+    waiting(opened, 10).until(lambda d: d.find_elements(By.CSS_SELECTOR, ".numbers .pia"))
     asked = {urlsplit(url).scheme for url in requested(opened)}
     assert asked <= {"file", "data", "blob"}
     assert not complaints(opened)
@@ -407,7 +412,7 @@ def test_the_slider_moves_every_map(opened: Chrome, collection: Collection) -> N
     settle(opened)
     assert text_of(opened, "threshold-text") == "−1 %"
     assert slider.get_attribute("aria-valuetext") == "−1 %"
-    WebDriverWait(opened, 5).until(lambda d: "Marked is what lies above" in text_of(d, "levels"))
+    waiting(opened, 5).until(lambda d: "Marked is what lies above" in text_of(d, "levels"))
 
 
 def test_the_slider_moves_one_model_in_units_of_its_map(
@@ -544,11 +549,11 @@ def test_sounds_are_played_one_at_a_time(opened: Chrome) -> None:
     playing = "return [...document.querySelectorAll('audio')].filter((a) => !a.paused).length"
     for button in buttons[:2]:
         button.click()
-        WebDriverWait(opened, 5).until(lambda d: d.execute_script(playing) == 1)
-        WebDriverWait(opened, 5).until(lambda d, b=button: b.text == "■ stop")
+        waiting(opened, 5).until(lambda d: d.execute_script(playing) == 1)
+        waiting(opened, 5).until(lambda d, b=button: b.text == "■ stop")
     assert buttons[0].text == "▶ play"
     buttons[1].click()
-    WebDriverWait(opened, 5).until(lambda d: d.execute_script(playing) == 0)
+    waiting(opened, 5).until(lambda d: d.execute_script(playing) == 0)
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
@@ -556,7 +561,7 @@ def test_the_page_fits_its_window(driver: Chrome, page: Path, width: int, height
     resize(driver, width, height)
     driver.get(page.as_uri())
     driver.execute_script("document.getElementById('cards').scrollIntoView()")
-    WebDriverWait(driver, 10).until(lambda d: d.find_elements(By.CSS_SELECTOR, ".numbers .pia"))
+    waiting(driver, 10).until(lambda d: d.find_elements(By.CSS_SELECTOR, ".numbers .pia"))
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
     driver.execute_script("window.scrollBy(0, 300)")
     top = driver.execute_script(

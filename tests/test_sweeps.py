@@ -136,7 +136,7 @@ def test_an_interrupted_sweep_says_what_was_done_and_goes_on(is3_folder: Path, p
     assert "1 interrupted" in (place / "out" / "sweep.md").read_text()
     (folder,) = (place / "out").glob("slow/*/*/*/*")
     assert {path.name for path in folder.iterdir()} <= {".lock", "vssl-evaluate.log"}
-    assert processes_in(place) == []
+    wait_for(lambda: not processes_in(place), seconds=20)
 
     (place / "go").touch()
     again = sweep(place, *jobs)
