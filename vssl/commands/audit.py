@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vssl.records.audit import Audited
+    from vssl.thresholds.base import ThresholdPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -226,6 +227,7 @@ def _audited(
         what_changes,
         with_switch,
     )
+    from vssl.commands.score import policies_named
     from vssl.records.audit import CORRECTED, TOGETHER
     from vssl.records.pooled import POOLED_POLICIES
     from vssl.thresholds.released import CONSTANTS
@@ -266,7 +268,8 @@ def _audited(
         names = [name for name in names if not name.startswith("released_")]
         pooled = False
     runs.append((TOGETHER, "given", group.released.folder, pooled))
-    return [_scored(*run, folder=folder, policies=names) for run in runs], left_out
+    named = policies_named(names)
+    return [_scored(*run, folder=folder, policies=named) for run in runs], left_out
 
 
 def _derive(corrected: Path, run: Path, facts: dict[str, Any]) -> None:
@@ -289,16 +292,21 @@ def _evaluate(config: DictConfig, run: Path) -> None:
 
 
 def _scored(
-    departure: str, kind: str, run: Path, pooled: bool, *, folder: Path, policies: Sequence[str]
+    departure: str,
+    kind: str,
+    run: Path,
+    pooled: bool,
+    *,
+    folder: Path,
+    policies: Sequence[ThresholdPolicy],
 ) -> Audited:
     """Score a run under the policies of the audit, in a folder of the audit's own."""
-    from vssl.commands.score import policies_named
     from vssl.records.audit import Audited, audit_metrics
     from vssl.records.fit import fit_policies
     from vssl.records.score import score_records
 
     scores = folder / "scores" / departure.replace(" ", "_")
     scores.mkdir(parents=True, exist_ok=True)
-    fitted = fit_policies(policies_named(policies), run)
+    fitted = fit_policies(policies, run)
     score_records(run, fitted, audit_metrics(), output=scores / SCORES_FILE)
     return Audited(departure, kind, run, scores, pooled)
