@@ -172,6 +172,8 @@ def _run(job: dict[str, Any]) -> NoReturn:
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
     except BaseException:
         traceback.print_exc()
     threading._shutdown()  # type: ignore[attr-defined]

@@ -43,3 +43,20 @@ def test_freed_memory_is_used_again() -> None:
     if plain < 1000:
         pytest.skip("this system's pages are so large, or its allocator such, that nothing is lost")
     assert kept < plain / 20
+
+
+AT_EXIT = """
+import atexit, gc
+from vssl.memory import end_quickly
+
+atexit.register(lambda: print(gc.get_freeze_count() > 0))
+end_quickly()
+end_quickly()
+print(gc.get_freeze_count() > 0)
+"""
+
+
+def test_objects_are_set_aside_only_when_a_process_ends() -> None:
+    line = [sys.executable, "-c", AT_EXIT]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
