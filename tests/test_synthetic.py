@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -324,7 +325,7 @@ def test_a_killed_generation_is_not_taken_for_a_data_set(tmp_path: Path) -> None
     code += "ensure(pathlib.Path(sys.argv[1]), scenes=200)"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     while process.poll() is None and not any(tmp_path.rglob("*.wav")):
-        pass
+        time.sleep(0.01)
     process.kill()
     process.wait(timeout=30)
     assert not any(path.name.startswith("synthetic") for path in tmp_path.iterdir())
