@@ -1,7 +1,8 @@
 """Checkpoint files, read safely.
 
-A checkpoint is a pickle from a stranger. It is read with `weights_only=True`; plain containers,
-tensors and NumPy scalars are let in, anything else is refused by name before any of its code runs.
+A checkpoint of torch is a pickle from a stranger. It is read with `weights_only=True`; plain
+containers, tensors and NumPy scalars are let in, anything else is refused by name before any of its
+code runs. A safetensors file holds tensors alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from vssl.errors import UsageError
 
@@ -29,7 +32,7 @@ class WeightsError(UsageError):
 
 
 def read_checkpoint(path: Path) -> Any:
-    """Read a file of torch: zip format (mapped into memory, not copied) or the older stream.
+    """Read a file of torch (zip format, mapped into memory, or the older stream) or safetensors.
 
     Tensors saved on a GPU come to the CPU.
 
@@ -45,6 +48,13 @@ def read_checkpoint(path: Path) -> Any:
             f"{path}: no such file. Set model.weights=FILE, or paths.weights=FOLDER for a folder"
             " that holds the checkpoints under their published names."
         )
+    if _is_safetensors(path):
+        try:
+            return safetensors.torch.load_file(path)
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise WeightsError(
+                f"{path}: not a safetensors file, or cut off ({_first_line(error)})"
+            ) from error
     zipped = zipfile.is_zipfile(path)
     if zipped and _is_torchscript(path):
         raise WeightsError(
@@ -127,6 +137,13 @@ def carries_prefix(content: Any, *, wrapper: str | None) -> bool:
     """Whether the keys of a checkpoint's state dict begin with `module.` (saved in parallel)."""
     state = content if wrapper is None else content[wrapper]
     return all(str(key).startswith("module.") for key in state)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: the length of a JSON object, and that object."""
+    with path.open("rb") as file:
+        begin = file.read(9)
+    return path.suffix == ".safetensors" or begin[6:] == b"\0\0{"
 
 
 def _is_torchscript(path: Path) -> bool:
