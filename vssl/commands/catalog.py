@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from vssl.commands.identity import register_resolvers
 from vssl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
     search = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     given = [*search, *overrides]
     entries = []
+    register_resolvers()
     with initialize_config_module("vssl.conf", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         names = loader.get_group_options("model", config_name="models", overrides=search)

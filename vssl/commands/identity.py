@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+import vssl
 from vssl.commands.devices import devices_for_jobs
 from vssl.commands.sweep_folder import new_sweep_id
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
@@ -177,6 +178,11 @@ def synthetic_name(*, _parent_: DictConfig) -> str:
     return variant_name(split, _parent_.get("difficulty", DEFAULT_DIFFICULTY), _parent_.get("snr"))
 
 
+def bundled_weights(name: str) -> str:
+    """Weights that come with vssl: `vssl/models/bundled/<name>.safetensors`. A resolver."""
+    return str(Path(vssl.__file__).parent / "models" / "bundled" / f"{name}.safetensors")
+
+
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """A primary configuration of vssl as a command line gives it, `conf/local` included.
 
@@ -193,7 +199,10 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
 
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
-    for resolver in (run_folder, run_group, run_tags, synthetic_name, devices_for_jobs):
+    for resolver in (
+        *(run_folder, run_group, run_tags, synthetic_name, devices_for_jobs),
+        bundled_weights,
+    ):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # Hydra hands what the sweep's process has cached to all jobs
     OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)

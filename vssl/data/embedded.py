@@ -7,8 +7,9 @@ from typing import Any
 
 from vssl.data.base import CheckedData, DataError, text_of
 from vssl.data.is3 import IS3, read_pixels
-from vssl.data.synthetic import VERSION, Request, ensure
+from vssl.data.synthetic import VERSION, Request, empty_scene, ensure
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
+from vssl.images import Pixels
 from vssl.types import Sample
 
 
@@ -83,3 +84,8 @@ class Synthetic(IS3):
             box_weights=(1.0,) * len(boxes),
             audio_length=0,
         )
+
+    def empty_scene(self, sample: Sample) -> Pixels:
+        """The picture of a sample without its objects, `[224, 224, 3]`: nothing in it sounds."""
+        number = int(sample.image_group.rpartition("_")[2])
+        return empty_scene(self._request.seed, number, self._request.split)

@@ -1,0 +1,185 @@
+"""Training of a model that vssl evaluates: configuration to weights, log and provenance."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+import safetensors.torch
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from vssl.commands.build import build_reader
+from vssl.commands.networks import channels_last, keep_float32, make_network, on_gpu
+from vssl.data.base import DatasetReader
+from vssl.data.training import TrainingDataModule, TrainingSet
+from vssl.engine.training import ContrastiveTraining, TrainingLog
+from vssl.errors import UsageError
+from vssl.frontends import FrontEnd
+from vssl.hashing import file_sha256
+from vssl.images import Pixels, Transform
+from vssl.memory import keep_freed_memory
+from vssl.models.weights import load_weights
+from vssl.progress import show_progress
+from vssl.records.files import partial_path, write_text
+from vssl.records.fingerprint import environment
+from vssl.types import Sample
+
+_log = logging.getLogger(__name__)
+
+_OF_THE_LOSS = (
+    "steps", "learning_rate", "weight_decay", "temperature", "mismatch_weight",
+    "negative_weight", "pooled_area", "jitter", "shuffle_sounds",
+)  # fmt: skip
+
+
+def train(config: DictConfig, folder: Path) -> Path:
+    """Train a model and write its weights.
+
+    Writes `<model>.safetensors`, `<model>.csv` (the losses) and `<model>.json` (command,
+    configuration, versions, time, and the sha256 of the weights).
+
+    Args:
+        config: the composed configuration `train`.
+        folder: where to write; created if missing.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        UsageError: for any fault in what the user gave.
+    """
+    settings = config.training
+    if config.model.frontend is None:
+        raise UsageError(f"{config.model.name} takes no audio, so there is nothing to train.")
+    pl.seed_everything(int(config.seed), workers=True, verbose=False)
+    show_progress(bool(config.trainer.enable_progress_bar))
+    keep_freed_memory()
+    keep_float32(config)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    begin = time.monotonic()
+    model = make_network(config.model)
+    if settings.weights is not None:
+        load_weights(model, Path(str(settings.weights)).expanduser(), key="training")
+        model.requires_grad_(True)
+    if channels_last(config):  # convolutions are faster so
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    frontend: FrontEnd = instantiate(config.model.frontend)
+    module = ContrastiveTraining(
+        model,
+        frontend,
+        seed=int(config.seed),
+        **{key: settings[key] for key in _OF_THE_LOSS},
+    )
+    readers = [_reader(config, name) for name in ("train", "validation")]
+    if readers[0].root == readers[1].root:
+        raise UsageError(
+            f"training.train and training.validation are the same data ({readers[0].root}). Set"
+            " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
+            " for the embedded benchmark's own splits."
+        )
+    data = TrainingDataModule(
+        *(_split(config, reader, frontend) for reader in readers),
+        batch_size=settings.batch_size,
+        num_workers=settings.num_workers,
+        seed=int(config.seed),
+    )
+    log = TrainingLog()
+    trainer: pl.Trainer = instantiate(
+        config.trainer,
+        accelerator="gpu" if on_gpu(config) else "cpu",
+        max_epochs=-1,
+        max_steps=settings.steps,
+        # some operations have no deterministic form on a GPU
+        deterministic="warn" if on_gpu(config) else True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,  # the log draws one
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=settings.validate_every,
+        callbacks=[log],
+    )
+    trainer.fit(module, data)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return _write(config, folder, model, log, seconds=time.monotonic() - begin)
+
+
+def _reader(config: DictConfig, split: str) -> DatasetReader:
+    """The reader of the data, with what is otherwise for a split."""
+    changed = config.copy()
+    with open_dict(changed):
+        changed.data = OmegaConf.merge(changed.data, config.training[split])
+    return build_reader(changed)
+
+
+def _split(config: DictConfig, reader: DatasetReader, frontend: FrontEnd) -> TrainingSet:
+    """A split of the data, with the negatives of the training."""
+    settings = config.training
+    transform: Transform = instantiate(config.model.image)
+    return TrainingSet(
+        reader.check().samples,
+        [instantiate(each) for each in settings.negatives.values()],
+        frontend=frontend,
+        transform=transform,
+        empty=_pictures_without_objects(reader) if settings.empties else None,
+        empties=settings.empties,
+        seed=int(config.seed),
+    )
+
+
+def _pictures_without_objects(reader: DatasetReader) -> Callable[[Sample], Pixels]:
+    empty: Callable[[Sample], Pixels] | None = getattr(reader, "empty_scene", None)
+    if empty is None:
+        raise UsageError(
+            f"training.empties: {reader.name} has no pictures without objects, only the embedded"
+            " benchmark has. Set training.empties=0."
+        )
+    return empty
+
+
+def _what_counts(config: DictConfig) -> dict[str, Any]:
+    """What the weights depend on, without the paths of this machine."""
+    resolved: Any = OmegaConf.to_container(config, resolve=True)
+    for part, key in (("model", "weights"), ("data", "cache"), ("data", "root")):
+        resolved[part].pop(key, None)
+    return {name: resolved[name] for name in ("model", "data", "protocol", "training", "seed")}
+
+
+def _write(
+    config: DictConfig, folder: Path, model: torch.nn.Module, log: TrainingLog, *, seconds: float
+) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{config.model.name}.safetensors"
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    part = partial_path(weights)
+    part.write_bytes(safetensors.torch.save(state))
+    part.replace(weights)
+    table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(weights.with_suffix(".csv"), table)
+    facts: dict[str, Any] = {
+        "weights": weights.name,
+        "sha256": file_sha256(weights),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "command": " ".join(["python experiments/train_tiny.py", *sys.argv[1:]]),
+        "seconds": round(seconds),
+        "threads": torch.get_num_threads(),
+        "config": _what_counts(config),
+        "environment": environment(),
+    }
+    write_text(weights.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+    _log.info(
+        "%s after %d steps in %.0f s (sha256 %s); evaluate it with\n"
+        "vssl-evaluate model=%s model.weights=%s model.sha256=null",
+        weights, config.training.steps, seconds, facts["sha256"][:8], config.model.name, weights,
+    )  # fmt: skip
+    return weights

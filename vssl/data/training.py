@@ -1,0 +1,260 @@
+"""Images, sounds and negatives for training a model that vssl evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from vssl.audio import read_clip
+from vssl.errors import UsageError
+from vssl.frontends import FrontEnd
+from vssl.images import Pixels, Transform, decode_image, prepare, read_bytes
+from vssl.negatives.base import AudioCondition
+from vssl.randomness import generator_for
+from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject, _OnDevice
+
+_Item = TypeVar("_Item")
+
+Place = tuple[int, int]
+"""The number of a training step, and the position of a sample in the training set."""
+
+
+@dataclass
+class TrainingBatch(_OnDevice):
+    """Images, each with its sound and its negatives.
+
+    Attributes:
+        images: `[N + E, 3, H, W]` normalized; the last E show nothing that sounds.
+        waveforms: `[N, T]` float32, cut by the front end's window.
+        negatives: `[M, T]` distinct waveforms of the negatives; M may be 0.
+        negative_index: `[N, K]` int64: which of them each image meets under each of K conditions.
+    """
+
+    images: torch.Tensor
+    waveforms: torch.Tensor
+    negatives: torch.Tensor
+    negative_index: torch.Tensor
+
+
+class TrainingSet(Dataset[TrainingBatch]):
+    """The samples of a test set's train split, a batch at a time.
+
+    A clip begins at another moment in every step: it is rolled by a random offset before the window
+    cuts it. Draws depend on (seed, sample, step) alone, so that workers cannot change them. Images
+    are kept in memory as the network takes them.
+
+    Args:
+        samples: the samples.
+        conditions: negatives, as for an evaluation; every step is another draw of them, until
+            their number of draws is used up and they begin again.
+        frontend: the model's front end; its window cuts the clips.
+        transform: decoded image to network input.
+        empty: the picture of a sample without any object `[H, W, 3]`; None trains without.
+        empties: how many of a batch's pictures are also shown without objects.
+        seed: of all draws.
+
+    Raises:
+        UsageError: when a condition is no negative, or cannot be met with these samples.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        conditions: Sequence[AudioCondition],
+        *,
+        frontend: FrontEnd,
+        transform: Transform,
+        empty: Callable[[Sample], Pixels] | None = None,
+        empties: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self._samples = samples
+        self._conditions = {condition.name: condition for condition in conditions}
+        self._frontend = frontend
+        self._transform = transform
+        self._empty = empty
+        self._empties = empties if empty is not None else 0
+        self._seed = seed
+        self._paths = {sample.sample_id: sample.audio_path for sample in samples}
+        self._pictures: dict[str, torch.Tensor] = {}
+        self._backgrounds: dict[str, torch.Tensor] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        for condition in conditions:
+            if condition.sounding_object is not SoundingObject.NONE:
+                raise UsageError(
+                    f"training.negatives.{condition.name}: an object of the picture sounds in it,"
+                    " so it is no negative. Leave it out."
+                )
+            condition.prepare(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, place: Place) -> TrainingBatch:
+        """A batch of one."""
+        return self.__getitems__([place])
+
+    def __getitems__(self, places: Sequence[Place]) -> TrainingBatch:
+        """The batch of some samples, each as it is in a step."""
+        samples = [self._samples[position] for _, position in places]
+        images = self._each(self._picture, samples)
+        images += self._each(self._background, samples[: self._empties])
+        waveforms = self._each(self._own, places)
+        requests = [
+            [
+                condition.request(
+                    sample, draw=step % condition.draws, seed=self._seed, length=sample.audio_length
+                )
+                for condition in self._conditions.values()
+            ]
+            for (step, _), sample in zip(places, samples, strict=True)
+        ]
+        distinct = {r: n for n, r in enumerate(dict.fromkeys(chain.from_iterable(requests)))}
+        negatives = self._each(self._made, list(distinct))
+        return TrainingBatch(
+            images=torch.stack(images),
+            waveforms=torch.stack(waveforms),
+            negatives=torch.stack(negatives) if negatives else torch.empty(0, 1),
+            negative_index=torch.tensor(
+                [[distinct[request] for request in row] for row in requests], dtype=torch.long
+            ),
+        )
+
+    def _each(self, make: Callable[[_Item], torch.Tensor], items: Sequence[_Item]) -> list[Any]:
+        """Make something of each item, by threads where there are no loader processes."""
+        if get_worker_info() is not None:
+            return [make(item) for item in items]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(torch.get_num_threads())
+        return list(self._pool.map(make, items))
+
+    def _picture(self, sample: Sample) -> torch.Tensor:
+        if sample.image_group not in self._pictures:
+            pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
+            self._pictures[sample.image_group] = prepare(self._transform, pixels)
+        return self._pictures[sample.image_group]
+
+    def _background(self, sample: Sample) -> torch.Tensor:
+        assert self._empty is not None
+        if sample.image_group not in self._backgrounds:
+            picture = prepare(self._transform, self._empty(sample))
+            self._backgrounds[sample.image_group] = picture
+        return self._backgrounds[sample.image_group]
+
+    def _own(self, place: Place) -> torch.Tensor:
+        step, position = place
+        sample = self._samples[position]
+        clip = read_clip(sample.audio_path)
+        generator = generator_for(self._seed, sample.sample_id, "training", step)
+        offset = int(generator.integers(clip.samples.shape[1]))
+        return self._frontend.waveform(AudioClip(np.roll(clip.samples, offset, axis=1), clip.rate))
+
+    def _made(self, request: AudioRequest) -> torch.Tensor:
+        maker = self._conditions.get(request.condition) or next(
+            condition for condition in self._conditions.values() if condition.plays_clips
+        )
+        return self._frontend.waveform(
+            maker.make(request, lambda source: read_clip(self._paths[source]))
+        )
+
+
+class _Shuffled(Sampler[list[Place]]):
+    """Batches of one pass over the training set after another, each in an order of its own.
+
+    What does not fill a batch is left for another pass.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, seed: int) -> None:
+        self._length = length
+        self._batch_size = batch_size
+        self._seed = seed
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return self._length // self._batch_size
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        order = generator_for(self._seed, "", "order", self._passes).permutation(self._length)
+        first = self._passes * len(self)
+        self._passes += 1
+        for number in range(len(self)):
+            batch = order[number * self._batch_size : (number + 1) * self._batch_size]
+            yield [(first + number, int(position)) for position in batch]
+
+
+class _InOrder(Sampler[list[Place]]):
+    """Batches in order, always the same."""
+
+    def __init__(self, length: int, batch_size: int) -> None:
+        self._length = length
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return self._length // self._batch_size
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        for first in range(0, len(self) * self._batch_size, self._batch_size):
+            yield [(0, position) for position in range(first, first + self._batch_size)]
+
+
+class TrainingDataModule(pl.LightningDataModule):
+    """Loaders of a train and a validation split; on one device.
+
+    Args:
+        train: to learn from, shuffled.
+        validation: to measure the loss on, always the same batches.
+        batch_size: samples at once, at most as many as each split has.
+        num_workers: loader processes; with 0, threads of this process read each batch.
+        seed: of the order.
+
+    Raises:
+        UsageError: when a split does not fill a batch.
+    """
+
+    def __init__(
+        self,
+        train: TrainingSet,
+        validation: TrainingSet,
+        *,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, split in (("train", train), ("validation", validation)):
+            if not 2 <= batch_size <= len(split):
+                raise UsageError(
+                    f"Expected `training.batch_size` to be in [2, {len(split)}], the samples of the"
+                    f" {name} split, but got {batch_size}."
+                )
+        self._train = train
+        self._validation = validation
+        self._order = _Shuffled(len(train), batch_size, seed=seed)
+        self._batch_size = batch_size
+        self._workers = num_workers
+
+    def train_dataloader(self) -> DataLoader[TrainingBatch]:
+        """Batches of a pass over the train split."""
+        return self._loader(self._train, self._order)
+
+    def val_dataloader(self) -> DataLoader[TrainingBatch]:
+        """Batches of the validation split."""
+        return self._loader(self._validation, _InOrder(len(self._validation), self._batch_size))
+
+    def _loader(self, split: TrainingSet, order: Sampler[list[Place]]) -> DataLoader[TrainingBatch]:
+        return DataLoader(
+            split, batch_sampler=order, num_workers=self._workers, collate_fn=_as_it_is
+        )
+
+
+def _as_it_is(batch: Any) -> Any:
+    """A batch that the training set has put together."""
+    return batch
