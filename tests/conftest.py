@@ -32,6 +32,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 # files that take longest, the longest first: started last, they would keep one core waiting
 _LONGEST = (
     *("test_golden_runs.py", "test_sweeps.py", "test_wandb.py", "test_synthetic.py"),
+    *("test_tiny.py", "test_training.py"),
     *("test_report_page.py", "test_commands.py", "test_audit.py", "test_configs.py"),
     *("test_cache.py", "test_networks.py", "test_scoring.py", "test_frontends.py"),
 )

@@ -18,6 +18,7 @@ from vssl.models.base import LocalizationModel
 from vssl.models.checkpoints import WeightsError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+BUNDLED = CONF.parent / "vssl" / "models" / "bundled"
 PRIOR = "prior=object_guided"
 FITS = {
     "ezvsl": {"ezvsl", "fnac"},
@@ -58,7 +59,11 @@ def test_every_model_is_listed_with_its_paper(
             continue
         for fact in ("paper", "year", "licence", "source"):
             assert entry.facts[fact], (entry.name, fact)
-        assert f"{entry.name}: not found at /nowhere/" in printed
+        bundled = entry.facts["source"].startswith("bundled")
+        place = (
+            f"{BUNDLED}/{entry.name}.safetensors, sha256 " if bundled else "not found at /nowhere/"
+        )
+        assert f"{entry.name}: {place}" in printed
     assert "220" not in printed  # nothing is made up where no file is
 
 
