@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.text import Text
 
 from vssl.images import ImageFileError
 from vssl.records.files import RUN_FILE, SUMMARY_FILE, partial_path, write_text
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import read_summary
 from vssl.reporting.figures import draw_comparison
+from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
-from vssl.reporting.names import run_names, widest
+from vssl.reporting.names import BASELINES, run_names, widest
 from vssl.reporting.tables import (
     altered_columns,
     markdown_table,
@@ -37,10 +39,12 @@ SWEEP_TEXT, SWEEP_TABLE, SWEEP_CSV = "sweep.md", "sweep.parquet", "sweep.csv"
 LEGEND = """\
 {positives}: how the field tests, on positives only; this threshold is told how large the object \
 is. pIA is the share of the image that is marked at the threshold `{marked}`: a model that listens \
-marks less when the sound's source is not there. {universal}: one threshold for everything, learnt \
-from what the model's maps reach on negatives; F_LOC is high only for a model that finds what \
-sounds and marks nothing otherwise. A mask is what lies strictly above the threshold, so a map \
-that is the same everywhere, or as high on every negative as on positives, marks nothing."""
+marks less when the sound's source is not there. swap: how much better its mask fits the object \
+that sounds than the image's other object; 0 for a model that does not listen. {universal}: one \
+threshold for everything, learnt from what the model's maps reach on negatives; F_LOC is high only \
+for a model that finds what sounds and marks nothing otherwise. A mask is what lies strictly above \
+the threshold, so a map that is the same everywhere, or as high on every negative as on positives, \
+marks nothing."""
 
 
 def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, str]) -> None:
@@ -82,6 +86,10 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
         if len(shown):
             show_table(console, shown, columns, label="run", title=title)
             texts.append(markdown_table(shown, columns, label="run", title=title))
+            said = _in_words(group, overview)
+            texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
+            for run, words in said.items():
+                console.print(Text(f"\n{run}: ", style="bold") + Text(words, style="not bold"))
         universal = group[group["threshold_policy"] == overview["universal"]]
         altered = used_columns(universal, altered_columns(group))
         if altered:
@@ -110,6 +118,14 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
     tables = ", ".join(str(output / name) for name in (SWEEP_TEXT, SWEEP_TABLE, SWEEP_CSV))
     console.print(f"tables: {tables}", soft_wrap=True)
     console.print(f"\nHow to read it. {legend}")
+
+
+def _in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, str]:
+    """By run what its numbers say; not of baselines where there are others beside them."""
+    runs = {str(run): rows for run, rows in summary.groupby("run", sort=False)}
+    others = {run: rows for run, rows in runs.items() if rows["model"].iloc[0] not in BASELINES}
+    said = {run: in_words(rows, **overview) for run, rows in (others or runs).items()}
+    return {run: words for run, words in said.items() if words}
 
 
 def _test(summary: pd.DataFrame) -> tuple[str, str]:

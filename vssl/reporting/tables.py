@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +13,7 @@ from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE, SoundingObject
 
 MISSING = "n/a"
+_OTHER_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,11 @@ def overview_columns(*, positives: str, marked: str, universal: str) -> tuple[Co
     """
     return (
         Column(("cIoU ↑", positives), "positive", "ciou", positives),
-        Column(("success ↑", positives), "positive", "success_rate", positives),
         Column(("pIA", "own sound"), "positive", "pia", marked),
         Column(("pIA ↓", "silence"), "silence", "pia", marked),
         Column(("pIA ↓", "noise"), "noise", "pia", marked),
         Column(("pIA ↓", "offscreen"), "offscreen", "pia", marked),
+        Column(("swap ↑", marked), "positive", "swap_delta", marked),
         Column(("cIoU ↑", universal), "positive", "ciou", universal),
         Column(("F_LOC ↑", universal), "all", "f_loc", universal),
     )
@@ -225,7 +228,7 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     conditions = _conditions(summary, *SoundingObject)
     conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
-    sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
+    sources = _fitted_sources(summary)
     undefined = int(summary["n_undefined"].max())
     parts = [
         f"data {values('dataset')}",
@@ -243,6 +246,21 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a mean")
     return "; ".join(parts)
+
+
+def _fitted_sources(summary: pd.DataFrame) -> list[str]:
+    """What fitted thresholds rest on; runs that differ only in whose own run that is are one."""
+    sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
+    alike = Counter(re.sub(_OTHER_RUN, "", source) for source in sources)
+    plural = ", another run for each model"
+    return list(
+        dict.fromkeys(
+            re.sub(_OTHER_RUN, plural, source)
+            if alike[re.sub(_OTHER_RUN, "", source)] > 1
+            else source
+            for source in sources
+        )
+    )
 
 
 def markdown_table(
