@@ -18,8 +18,13 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)  ## evaluate the weightless baselines on the embedded benchmark: table and picture
-	$(BIN)/vssl-evaluate -m experiment=demo output_root=outputs/demo
+demo: $(STAMP)  ## small trained models and baselines on the embedded benchmark: table, picture, report
+	@echo "1 of 3: thresholds, learnt on scenes of their own"
+	$(BIN)/vssl-evaluate -m experiment=demo_validation > outputs/demo-validation.txt
+	@echo "2 of 3: the test"
+	$(BIN)/vssl-evaluate -m experiment=demo
+	@echo "3 of 3: all tables, figures and one page to look at"
+	$(BIN)/vssl-report outputs/demo/test --output outputs/demo/report
 
 # make paper WEIGHTS=FOLDER DATA=FOLDER; VSSL_WEIGHTS, VSSL_DATA or conf/local/ do as well
 paper: $(STAMP)  ## the paper's tables and figures with the files found, and what is missing
