@@ -145,7 +145,9 @@ def overview_columns(*, positives: str, marked: str, universal: str) -> tuple[Co
 
 def percent(value: float) -> str:
     """A fraction as a percentage with one decimal, `n/a` where undefined."""
-    return MISSING if pd.isna(value) else f"{100 * value:.1f}"
+    if pd.isna(value):
+        return MISSING
+    return f"{round(100 * value, 1) + 0.0:.1f}"  # what rounds to 0 has no sign
 
 
 def cell(rows: pd.DataFrame) -> tuple[str, str]:
