@@ -81,20 +81,20 @@ def test_gradients_reach_every_parameter() -> None:
 
 @pytest.fixture(scope="module")
 def summaries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    """Each model on the first 60 of the test split's scenes, thresholds learnt on validation's."""
+    """Each model as `make demo` evaluates it, thresholds learnt on the validation split."""
     folder = tmp_path_factory.mktemp("tiny")
     found = {}
     for name in NAMES:
         own = (f"model={name}", *DEMO, *THRESHOLDS)
-        run(folder / "validation" / name, *own, "data.split=validation", "data.scenes=24")
+        run(folder / "validation" / name, *own, "data.split=validation", "data.scenes=120")
         calibration = f"calibration={folder / 'validation' / name}"
-        found[name] = run(folder / name, *own, calibration, "data.scenes=60")
+        found[name] = run(folder / name, *own, calibration)
     return found
 
 
 @pytest.mark.slow
 class TestFigures:
-    """What README tells of them, with intervals of 60 scenes; all 240 are kept in `KEPT`."""
+    """What README tells of them."""
 
     def number(self, summary: pd.DataFrame, metric: str, condition: str, policy: str) -> pd.Series:
         rows = summary[
@@ -138,7 +138,7 @@ class TestFigures:
         assert mine["value"] > other["value"] - 0.02
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_figures_are_within_the_kept_intervals(
+    def test_figures_are_those_that_are_kept(
         self, summaries: dict[str, pd.DataFrame], name: str
     ) -> None:
         kept = pd.read_csv(KEPT)
@@ -154,6 +154,5 @@ class TestFigures:
                 & (kept["threshold_policy"] == policy)
             ]
             found = self.number(summaries[name], metric, condition, policy)
-            # the two intervals overlap: a quarter of the scenes is not all of them
-            assert found["ci_low"] <= rows["ci_high"].iloc[0]
-            assert found["ci_high"] >= rows["ci_low"].iloc[0]
+            # roundings of another processor may move a map across a threshold
+            assert found["value"] == pytest.approx(rows["value"].iloc[0], abs=0.005)
