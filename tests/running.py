@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
 from tests.forking import Forked
 from vssl.commands.evaluate import evaluate
-from vssl.commands.identity import register_resolvers
+from vssl.commands.identity import composed_config
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition, ReadClip
 from vssl.records.files import RECORDS_FILE
@@ -74,9 +73,7 @@ HEARS = (
 
 def composed(*overrides: str, name: str = "evaluate") -> DictConfig:
     """The configuration that a command line gives."""
-    register_resolvers()
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        return compose(name, overrides=list(overrides))
+    return composed_config(name, overrides)
 
 
 def run(folder: Path, *overrides: str, show: bool = False) -> pd.DataFrame:

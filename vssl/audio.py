@@ -145,6 +145,16 @@ def tile(samples: Waveform, length: int) -> Waveform:
     return samples[:length]
 
 
+def rms(waveform: npt.NDArray[np.floating]) -> float:
+    """Root mean square of a waveform `[T]`, in float64."""
+    return float(np.sqrt(np.square(waveform, dtype=np.float64).mean()))
+
+
+def amplitude(decibels: float) -> float:
+    """Factor of a level in decibels: 20 dB are 10."""
+    return float(10 ** (decibels / 20))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _MonoWindow:
     """What `MiddleWindow` and `CenterWindow` share: settings, and how a clip becomes mono."""

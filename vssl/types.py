@@ -45,6 +45,10 @@ class SoundingObjects(dict[str, SoundingObject]):
     def __missing__(self, condition: str) -> SoundingObject:
         return SoundingObject.assumed(condition)
 
+    def besides_positive(self, *sounding: SoundingObject) -> list[str]:
+        """The conditions but the positive under which one of some objects sounds, in order."""
+        return [name for name, each in self.items() if each in sounding and name != POSITIVE]
+
 
 Box = tuple[int, int, int, int]
 """`(x0, y0, x1, y1)` in pixels of the evaluation size, half-open."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
+
+from vssl.commands.identity import composed_config
 
 
 def evaluation_config(*overrides: str) -> DictConfig:
@@ -16,5 +17,4 @@ def evaluation_config(*overrides: str) -> DictConfig:
 @functools.cache
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
     """Composing takes a third of a second, and many tests ask for the same."""
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        return compose("evaluate", overrides=list(overrides))
+    return composed_config("evaluate", overrides)

@@ -148,13 +148,20 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
 
 
 def build_trainer(
-    config: DictConfig, *, loggers: list[Logger], callbacks: list[Callback]
+    config: DictConfig, *, loggers: list[Logger], callbacks: list[Callback], **options: Any
 ) -> Trainer:
-    """The Lightning trainer in test mode.
+    """The Lightning trainer, which says nothing but warnings.
 
     `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
     In float32 it is float32 that is computed in.
+
+    Args:
+        config: with the group `trainer`.
+        loggers: where metrics go.
+        callbacks: what happens beside.
+        options: of `pytorch_lightning.Trainer`, in place of the configured ones.
     """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     settings = {"accelerator": config.trainer.accelerator}
     if settings["accelerator"] == "auto":
         settings["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
@@ -167,6 +174,7 @@ def build_trainer(
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        **options,
     )
     return trainer
 

@@ -199,10 +199,8 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
 
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
-    for resolver in (
-        *(run_folder, run_group, run_tags, synthetic_name, devices_for_jobs),
-        bundled_weights,
-    ):
+    resolvers = (run_folder, run_group, run_tags, synthetic_name, bundled_weights, devices_for_jobs)
+    for resolver in resolvers:
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # Hydra hands what the sweep's process has cached to all jobs
     OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)

@@ -47,7 +47,6 @@ def make_records(
         Number of samples that were recorded now, not by a run that was stopped before; None in
         processes but the first.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     conditions = build.build_conditions(config)
     names = [condition.name for condition in conditions]
     replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()

@@ -17,8 +17,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vssl.commands.build import build_reader
-from vssl.commands.networks import channels_last, keep_float32, make_network, on_gpu
+from vssl.commands.build import build_reader, build_trainer
+from vssl.commands.networks import channels_last, make_network, on_gpu
 from vssl.data.base import DatasetReader
 from vssl.data.training import TrainingDataModule, TrainingSet
 from vssl.engine.training import ContrastiveTraining, TrainingLog
@@ -29,7 +29,7 @@ from vssl.images import Pixels, Transform
 from vssl.memory import keep_freed_memory
 from vssl.models.weights import load_weights
 from vssl.progress import show_progress
-from vssl.records.files import partial_path, write_text
+from vssl.records.files import whole_file, write_text
 from vssl.records.fingerprint import environment
 from vssl.types import Sample
 
@@ -63,8 +63,6 @@ def train(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(int(config.seed), workers=True, verbose=False)
     show_progress(bool(config.trainer.enable_progress_bar))
     keep_freed_memory()
-    keep_float32(config)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     begin = time.monotonic()
     model = make_network(config.model)
     if settings.weights is not None:
@@ -93,20 +91,17 @@ def train(config: DictConfig, folder: Path) -> Path:
         seed=int(config.seed),
     )
     log = TrainingLog()
-    trainer: pl.Trainer = instantiate(
-        config.trainer,
-        accelerator="gpu" if on_gpu(config) else "cpu",
+    trainer = build_trainer(
+        config,
+        loggers=[],
+        callbacks=[log],
         max_epochs=-1,
         max_steps=settings.steps,
         # some operations have no deterministic form on a GPU
         deterministic="warn" if on_gpu(config) else True,
-        logger=False,
-        enable_checkpointing=False,
         enable_progress_bar=False,  # the log draws one
-        enable_model_summary=False,
         num_sanity_val_steps=0,
         check_val_every_n_epoch=settings.validate_every,
-        callbacks=[log],
     )
     trainer.fit(module, data)
     if trainer.interrupted:
@@ -161,9 +156,8 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{config.model.name}.safetensors"
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    part = partial_path(weights)
-    part.write_bytes(safetensors.torch.save(state))
-    part.replace(weights)
+    with whole_file(weights) as partial:
+        partial.write_bytes(safetensors.torch.save(state))
     table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(weights.with_suffix(".csv"), table)
     facts: dict[str, Any] = {

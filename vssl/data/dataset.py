@@ -23,10 +23,11 @@ from vssl.negatives.plan import AudioPlan
 from vssl.types import AudioBatch, AudioClip, ImageBatch, Known, Sample, SoundingObject
 
 _Item = TypeVar("_Item")
+_Place = TypeVar("_Place")
 
 
-class _BatchedDataset(Dataset[_Item]):
-    """A dataset whose batches are read by as many threads as torch uses, or by one in a loader.
+class BatchReader:
+    """Reads the items of a batch by as many threads as torch uses, or by one in a loader.
 
     Where networks run on the CPU, a loader process beside them only gets in their way: what they
     have split evenly over the cores waits for the one that reads. So all cores read a batch, then
@@ -35,19 +36,24 @@ class _BatchedDataset(Dataset[_Item]):
 
     _pool: ThreadPoolExecutor | None = None
 
+    def read_all(self, read: Callable[[_Place], _Item], places: Sequence[_Place]) -> list[_Item]:
+        """What `read` makes of each of some places."""
+        if get_worker_info() is not None or len(places) == 1:
+            return [read(place) for place in places]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(torch.get_num_threads())
+        return list(self._pool.map(read, places))
+
+
+class _BatchedDataset(BatchReader, Dataset[_Item]):
+    """A dataset that gives whole batches."""
+
     def __getitem__(self, index: int) -> _Item:
         return self.__getitems__([index])[0]
 
     @abstractmethod
     def __getitems__(self, indices: list[int]) -> list[_Item]:
         """A batch."""
-
-    def _read_all(self, read: Callable[[int], _Item], indices: list[int]) -> list[_Item]:
-        if get_worker_info() is not None or len(indices) == 1:
-            return [read(index) for index in indices]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(torch.get_num_threads())
-        return list(self._pool.map(read, indices))
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ class ImageDataset(_BatchedDataset[_ImageItem]):
         return len(self._samples)
 
     def __getitems__(self, indices: list[int]) -> list[_ImageItem]:
-        return self._read_all(partial(self._item, batch=len(indices)), indices)
+        return self.read_all(partial(self._item, batch=len(indices)), indices)
 
     def _item(self, index: int, *, batch: int) -> _ImageItem:
         sample, shelves = self._samples[index], self._shelves
@@ -249,7 +255,7 @@ class AudioDataset(_BatchedDataset[_AudioItem]):
         return len(self._distinct)
 
     def __getitems__(self, indices: list[int]) -> list[_AudioItem]:
-        return self._read_all(self._item, indices)
+        return self.read_all(self._item, indices)
 
     def _item(self, index: int) -> _AudioItem:
         frontend, request = self._distinct[index]

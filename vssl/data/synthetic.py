@@ -222,7 +222,7 @@ def ensure(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache) as workplace:
         # One level down, because the temporary folder itself is readable by its owner only.
         draft = Path(workplace) / folder.name
-        generate(draft, scenes=scenes, seed=seed, split=split, difficulty=difficulty, snr=snr)
+        generate(draft, **vars(request))
         try:
             draft.rename(folder)
         except OSError:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vssl.audio import amplitude, rms
+
 Floats = NDArray[np.floating[Any]]
 
 PEAK = 0.95
@@ -23,8 +25,8 @@ def mix_equally(recordings: Sequence[Floats]) -> NDArray[np.float32]:
     Returns:
         Their sum [L] at the level of the first, or below it where its peak would pass `PEAK`.
     """
-    mixed = np.add.reduce([each / _rms(each) for each in np.asarray(recordings, np.float64)])
-    return _within_peak(mixed * (_rms(recordings[0]) / _rms(mixed)))
+    mixed = np.add.reduce([each / rms(each) for each in np.asarray(recordings, np.float64)])
+    return _within_peak(mixed * (rms(recordings[0]) / rms(mixed)))
 
 
 def add_noise(recording: Floats, snr: float, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -44,12 +46,8 @@ def add_noise(recording: Floats, snr: float, generator: np.random.Generator) -> 
     # No power at 0 Hz, and none that rises below 20 Hz, which nobody hears.
     spectrum *= (bins > 0) / np.sqrt(np.maximum(bins, 20 * recording.size / 16_000))
     noise = np.fft.irfft(spectrum, recording.size)
-    noise *= _rms(recording) * 10 ** (-snr / 20) / _rms(noise)
+    noise *= rms(recording) * amplitude(-snr) / rms(noise)
     return _within_peak(recording + noise)
-
-
-def _rms(waveform: Floats) -> float:
-    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
 def _within_peak(waveform: Floats) -> NDArray[np.float32]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vssl.audio import read_clip
+from vssl.data.dataset import BatchReader
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Pixels, Transform, decode_image, prepare, read_bytes
-from vssl.negatives.base import AudioCondition
+from vssl.negatives.base import AudioCondition, Positive
 from vssl.randomness import generator_for
-from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject, _OnDevice
-
-_Item = TypeVar("_Item")
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject, _OnDevice
 
 Place = tuple[int, int]
 """The number of a training step, and the position of a sample in the training set."""
@@ -44,7 +42,7 @@ class TrainingBatch(_OnDevice):
     negative_index: torch.Tensor
 
 
-class TrainingSet(Dataset[TrainingBatch]):
+class TrainingSet(BatchReader, Dataset[TrainingBatch]):
     """The samples of a test set's train split, a batch at a time.
 
     A clip begins at another moment in every step: it is rolled by a random offset before the window
@@ -77,7 +75,9 @@ class TrainingSet(Dataset[TrainingBatch]):
         seed: int = 0,
     ) -> None:
         self._samples = samples
-        self._conditions = {condition.name: condition for condition in conditions}
+        self._conditions = conditions
+        # a clip as it is may be asked for by any condition, see `vssl.types.AudioRequest`
+        self._makers = {POSITIVE: Positive(), **{each.name: each for each in conditions}}
         self._frontend = frontend
         self._transform = transform
         self._empty = empty
@@ -86,7 +86,6 @@ class TrainingSet(Dataset[TrainingBatch]):
         self._paths = {sample.sample_id: sample.audio_path for sample in samples}
         self._pictures: dict[str, torch.Tensor] = {}
         self._backgrounds: dict[str, torch.Tensor] = {}
-        self._pool: ThreadPoolExecutor | None = None
         for condition in conditions:
             if condition.sounding_object is not SoundingObject.NONE:
                 raise UsageError(
@@ -105,20 +104,20 @@ class TrainingSet(Dataset[TrainingBatch]):
     def __getitems__(self, places: Sequence[Place]) -> TrainingBatch:
         """The batch of some samples, each as it is in a step."""
         samples = [self._samples[position] for _, position in places]
-        images = self._each(self._picture, samples)
-        images += self._each(self._background, samples[: self._empties])
-        waveforms = self._each(self._own, places)
+        images = self.read_all(self._picture, samples)
+        images += self.read_all(self._background, samples[: self._empties])
+        waveforms = self.read_all(self._own, places)
         requests = [
             [
                 condition.request(
                     sample, draw=step % condition.draws, seed=self._seed, length=sample.audio_length
                 )
-                for condition in self._conditions.values()
+                for condition in self._conditions
             ]
             for (step, _), sample in zip(places, samples, strict=True)
         ]
         distinct = {r: n for n, r in enumerate(dict.fromkeys(chain.from_iterable(requests)))}
-        negatives = self._each(self._made, list(distinct))
+        negatives = self.read_all(self._made, list(distinct))
         return TrainingBatch(
             images=torch.stack(images),
             waveforms=torch.stack(waveforms),
@@ -128,26 +127,20 @@ class TrainingSet(Dataset[TrainingBatch]):
             ),
         )
 
-    def _each(self, make: Callable[[_Item], torch.Tensor], items: Sequence[_Item]) -> list[Any]:
-        """Make something of each item, by threads where there are no loader processes."""
-        if get_worker_info() is not None:
-            return [make(item) for item in items]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(torch.get_num_threads())
-        return list(self._pool.map(make, items))
-
     def _picture(self, sample: Sample) -> torch.Tensor:
-        if sample.image_group not in self._pictures:
-            pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
-            self._pictures[sample.image_group] = prepare(self._transform, pixels)
-        return self._pictures[sample.image_group]
+        return self._prepared(sample, _decoded, self._pictures)
 
     def _background(self, sample: Sample) -> torch.Tensor:
         assert self._empty is not None
-        if sample.image_group not in self._backgrounds:
-            picture = prepare(self._transform, self._empty(sample))
-            self._backgrounds[sample.image_group] = picture
-        return self._backgrounds[sample.image_group]
+        return self._prepared(sample, self._empty, self._backgrounds)
+
+    def _prepared(
+        self, sample: Sample, pixels: Callable[[Sample], Pixels], kept: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """What the network takes of a sample's picture, made once for all samples that show it."""
+        if sample.image_group not in kept:
+            kept[sample.image_group] = prepare(self._transform, pixels(sample))
+        return kept[sample.image_group]
 
     def _own(self, place: Place) -> torch.Tensor:
         step, position = place
@@ -158,12 +151,13 @@ class TrainingSet(Dataset[TrainingBatch]):
         return self._frontend.waveform(AudioClip(np.roll(clip.samples, offset, axis=1), clip.rate))
 
     def _made(self, request: AudioRequest) -> torch.Tensor:
-        maker = self._conditions.get(request.condition) or next(
-            condition for condition in self._conditions.values() if condition.plays_clips
-        )
-        return self._frontend.waveform(
-            maker.make(request, lambda source: read_clip(self._paths[source]))
-        )
+        maker = self._makers[request.condition]
+        clip = maker.make(request, lambda source: read_clip(self._paths[source]))
+        return self._frontend.waveform(clip)
+
+
+def _decoded(sample: Sample) -> Pixels:
+    return decode_image(read_bytes(sample.image_path), sample.image_path)
 
 
 class _Shuffled(Sampler[list[Place]]):
@@ -188,21 +182,6 @@ class _Shuffled(Sampler[list[Place]]):
         for number in range(len(self)):
             batch = order[number * self._batch_size : (number + 1) * self._batch_size]
             yield [(first + number, int(position)) for position in batch]
-
-
-class _InOrder(Sampler[list[Place]]):
-    """Batches in order, always the same."""
-
-    def __init__(self, length: int, batch_size: int) -> None:
-        self._length = length
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        return self._length // self._batch_size
-
-    def __iter__(self) -> Iterator[list[Place]]:
-        for first in range(0, len(self) * self._batch_size, self._batch_size):
-            yield [(0, position) for position in range(first, first + self._batch_size)]
 
 
 class TrainingDataModule(pl.LightningDataModule):
@@ -247,11 +226,20 @@ class TrainingDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[TrainingBatch]:
         """Batches of the validation split."""
-        return self._loader(self._validation, _InOrder(len(self._validation), self._batch_size))
+        size, length = self._batch_size, len(self._validation)
+        firsts = range(0, length - length % size, size)
+        batches = [[(0, first + n) for n in range(size)] for first in firsts]
+        return self._loader(self._validation, batches)
 
-    def _loader(self, split: TrainingSet, order: Sampler[list[Place]]) -> DataLoader[TrainingBatch]:
+    def _loader(
+        self, split: TrainingSet, batches: Iterable[list[Place]]
+    ) -> DataLoader[TrainingBatch]:
         return DataLoader(
-            split, batch_sampler=order, num_workers=self._workers, collate_fn=_as_it_is
+            split,
+            batch_sampler=batches,
+            num_workers=self._workers,
+            collate_fn=_as_it_is,
+            persistent_workers=self._workers > 0,  # they keep images
         )
 
 

@@ -95,7 +95,31 @@ class RecordWriter(pl.Callback):
             self._shards.write(index[new], maps[new], seen)
 
 
-class LoaderProgress(ProgressBar):
+class OpenBar(pl.Callback):
+    """A progress bar that is open while something is counted; closed where that fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar = contextlib.ExitStack()
+        self.advance: Callable[[int], None] = lambda count: None
+
+    def open_bar(self, description: str, total: int) -> None:
+        """Open a bar in place of the one before; `advance` counts on it."""
+        self.close_bar()
+        self.advance = self._bar.enter_context(progress_bar(description, total))
+
+    def close_bar(self) -> None:
+        """Close the bar, if one is open."""
+        self._bar.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar of what fails or is interrupted."""
+        self.close_bar()
+
+
+class LoaderProgress(OpenBar, ProgressBar):
     """A bar for each loader in turn, which counts sounds or images and not batches.
 
     Args:
@@ -105,8 +129,6 @@ class LoaderProgress(ProgressBar):
     def __init__(self, loaders: Sequence[str]) -> None:
         super().__init__()
         self._loaders = loaders
-        self._bar = contextlib.ExitStack()
-        self._advance: Callable[[int], None] = lambda count: None
 
     def disable(self) -> None:
         """Draw nothing: in processes but the first."""
@@ -122,11 +144,9 @@ class LoaderProgress(ProgressBar):
     ) -> None:
         """Open the bar of a loader."""
         if batch_idx == 0:
-            self._bar.close()
             loaders: Any = trainer.test_dataloaders
             batches = loaders[dataloader_idx].batch_sampler
-            bar = progress_bar(self._loaders[dataloader_idx], sum(map(len, batches)))
-            self._advance = self._bar.enter_context(bar)
+            self.open_bar(self._loaders[dataloader_idx], sum(map(len, batches)))
 
     def on_test_batch_end(
         self,
@@ -139,17 +159,11 @@ class LoaderProgress(ProgressBar):
     ) -> None:
         """Count a batch."""
         parts = batch if isinstance(batch, list) else [batch]
-        self._advance(sum(len(part.index) for part in parts))
+        self.advance(sum(len(part.index) for part in parts))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the last bar."""
-        self._bar.close()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Close the bar of a run that fails or is interrupted."""
-        self._bar.close()
+        self.close_bar()
 
 
 def _localization(module: pl.LightningModule) -> LocalizationModule:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,10 +12,10 @@ from torch import nn
 
 from vssl.checks import check_positive
 from vssl.data.training import TrainingBatch
+from vssl.engine.callbacks import OpenBar
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.models.base import LocalizationModel
-from vssl.progress import progress_bar
 
 _log = logging.getLogger(__name__)
 
@@ -229,7 +227,7 @@ def recoloured(images: torch.Tensor, strength: float, generator: torch.Generator
     return turned * gain.to(device) + offset.to(device)
 
 
-class TrainingLog(pl.Callback):
+class TrainingLog(OpenBar):
     """Keeps the losses, says them, and draws a bar that counts steps.
 
     Attributes:
@@ -238,14 +236,13 @@ class TrainingLog(pl.Callback):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.rows: list[dict[str, float]] = []
         self._losses: list[torch.Tensor] = []
-        self._bar = contextlib.ExitStack()
-        self._advance: Callable[[int], None] = lambda count: None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
-        self._advance = self._bar.enter_context(progress_bar("training", trainer.max_steps))
+        self.open_bar("training", trainer.max_steps)
 
     def on_train_batch_end(
         self,
@@ -257,7 +254,7 @@ class TrainingLog(pl.Callback):
     ) -> None:
         """Count a step and keep its loss."""
         self._losses.append(outputs["loss"].detach())
-        self._advance(1)
+        self.advance(1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add a row and say it."""
@@ -276,10 +273,4 @@ class TrainingLog(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""
-        self._bar.close()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Close the bar of a training that fails or is interrupted."""
-        self._bar.close()
+        self.close_bar()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
-from vssl.audio import mix_down
+from vssl.audio import amplitude, mix_down, rms
 from vssl.types import SAMPLE_RATE, AudioClip
 
 Colour = Literal["white", "pink", "brown"]
@@ -83,16 +83,6 @@ def _gain(colour: Colour) -> float:
     impulse = np.zeros(2 * SAMPLE_RATE)  # of which less than 1e-50 is left in the end
     impulse[0] = 1.0
     return float(np.sqrt(np.square(_filtered(impulse, colour)).sum()))
-
-
-def rms(waveform: npt.NDArray[np.floating]) -> float:
-    """Root mean square of a waveform `[T]`, in float64."""
-    return float(np.sqrt(np.square(waveform, dtype=np.float64).mean()))
-
-
-def amplitude(decibels: float) -> float:
-    """Factor of a level in decibels: 20 dB are 10."""
-    return float(10 ** (decibels / 20))
 
 
 class BesideClip:

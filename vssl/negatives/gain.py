@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vssl.audio import amplitude
 from vssl.checks import check_finite
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, ReadClip
-from vssl.negatives.colours import amplitude
 from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vssl.audio import mix_down, read_clip, tile
+from vssl.audio import amplitude, mix_down, read_clip, rms, tile
 from vssl.checks import check_choice, check_finite, check_positive
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
-from vssl.negatives.colours import COLOURS, BesideClip, Colour, amplitude, coloured_noise, rms
+from vssl.negatives.colours import COLOURS, BesideClip, Colour, coloured_noise
 from vssl.randomness import generator_for
 from vssl.types import AudioClip, AudioRequest, Sample
 

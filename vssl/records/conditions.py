@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
@@ -27,14 +30,26 @@ def sounding_objects(provenance: Facts) -> SoundingObjects:
 
 def true_negatives(provenance: Facts) -> list[str]:
     """Audio conditions of a run under which nothing in the picture sounds, in its order."""
-    found = sounding_objects(provenance)
-    return [name for name, sounding in found.items() if sounding == SoundingObject.NONE]
+    return sounding_objects(provenance).besides_positive(SoundingObject.NONE)
 
 
 def no_negatives(provenance: Facts) -> list[str]:
     """Audio conditions of a run that are no negatives: an object of the picture sounds."""
     found = {POSITIVE: SoundingObject.OWN, **sounding_objects(provenance)}
     return [name for name, sounding in found.items() if sounding != SoundingObject.NONE]
+
+
+def without_conditions(
+    rows: pa.RecordBatch | pa.Table, conditions: Sequence[str]
+) -> pa.RecordBatch | pa.Table:
+    """Records but those of some audio conditions.
+
+    Args:
+        rows: with the column `audio_condition`.
+        conditions: names of those that are left out.
+    """
+    left_out = pa.array(conditions, pa.string())
+    return rows.filter(pc.invert(pc.is_in(rows.column("audio_condition"), value_set=left_out)))
 
 
 def condition_settings(provenance: Facts) -> dict[str, dict[str, Any]]:

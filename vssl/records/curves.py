@@ -17,7 +17,7 @@ from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.chunks import Chunk, in_threads, sample_chunks
-from vssl.records.conditions import no_negatives
+from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES, nanmean
@@ -104,7 +104,7 @@ def threshold_curves(
     """
     facts = read_provenance(run / RECORDS_FILE)
     localization = Localization.of(facts)
-    others = pa.array([name for name in no_negatives(facts) if name != POSITIVE], pa.string())
+    others = [name for name in no_negatives(facts) if name != POSITIVE]
     low, high = _range(run, localization, variant, others)
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
     edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
@@ -116,7 +116,7 @@ def threshold_curves(
     holes = count_undefined_maps(run / RECORDS_FILE) > 0
 
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
-        rows = _without(rows, others)
+        rows = without_conditions(rows, others)
         if draws is not None:
             rows = rows.filter(pc.less(rows.column("draw"), draws))
         return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
@@ -195,13 +195,8 @@ def _chunk_means(
     return found
 
 
-def _without(rows: pa.RecordBatch | pa.Table, conditions: pa.Array) -> pa.RecordBatch | pa.Table:
-    """Records but those of some audio conditions, which are neither positives nor negatives."""
-    return rows.filter(pc.invert(pc.is_in(rows.column("audio_condition"), value_set=conditions)))
-
-
 def _range(
-    run: Path, localization: Localization, variant: str, others: pa.Array
+    run: Path, localization: Localization, variant: str, others: Sequence[str]
 ) -> tuple[float, float]:
     """Bounds of all localization maps of positives and negatives.
 
@@ -210,7 +205,7 @@ def _range(
     low, high = 0.0, 1.0
     if localization.transform == "none":
         columns = ["audio_condition", *_EXTREMES]
-        table = _without(pq.read_table(run / RECORDS_FILE, columns=columns), others)
+        table = without_conditions(pq.read_table(run / RECORDS_FILE, columns=columns), others)
         highs, lows = (table.column(name).to_numpy() for name in _EXTREMES)
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
     if variant == AUDIO_VISUAL:

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vssl.records.binarize import guided_maxima
 from vssl.records.chunks import in_threads
-from vssl.records.conditions import no_negatives
+from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
 from vssl.records.store import read_provenance
@@ -173,12 +172,10 @@ def _maxima(
 
     Negatives are all records but those of `others`.
     """
-    guided, left_out = variant == OBJECT_GUIDED, pa.array(others, pa.string())
+    guided = variant == OBJECT_GUIDED
 
     def of_negatives(chunk: pa.RecordBatch) -> tuple[npt.NDArray[np.float64], list[str]]:
-        rows = chunk.filter(
-            pc.invert(pc.is_in(chunk.column("audio_condition"), value_set=left_out))
-        )
+        rows = without_conditions(chunk, others)
         if not len(rows):
             return np.empty(0), []
         found = guided_maxima(localization, rows) if guided else localization.native_maxima(rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vssl.types import SoundingObject
+from vssl.types import SoundingObject, SoundingObjects
 
 SOUNDING = "sounding_object"
 """Column that says which object of the picture sounds; null for a pair of conditions."""
@@ -36,7 +36,7 @@ def completed(summary: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def conditions_of(summary: pd.DataFrame) -> dict[str, SoundingObject]:
+def conditions_of(summary: pd.DataFrame) -> SoundingObjects:
     """Audio conditions of a summary, in the order of the run, and which object sounds under each.
 
     The order is that of pIA, which every condition has.
@@ -45,4 +45,6 @@ def conditions_of(summary: pd.DataFrame) -> dict[str, SoundingObject]:
     areas_first = pd.concat([summary[summary["metric"] == "pia"], summary])
     single = areas_first[areas_first[SOUNDING].notna() & (areas_first["condition"] != "all")]
     pairs = single[["condition", SOUNDING]].drop_duplicates("condition")
-    return {str(name): SoundingObject(value) for name, value in pairs.itertuples(index=False)}
+    return SoundingObjects(
+        (str(name), SoundingObject(value)) for name, value in pairs.itertuples(index=False)
+    )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.images import ImageFileError
-from vssl.records.files import RUN_FILE, SUMMARY_FILE, partial_path, write_text
+from vssl.records.files import RUN_FILE, SUMMARY_FILE, whole_file, write_text
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import read_summary
 from vssl.reporting.figures import draw_comparison
@@ -71,12 +71,8 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
     summary = pd.concat(summaries.values(), ignore_index=True)
     summary = with_variant(summary.assign(run=run_names(summary)), "run")
     joined = summary.drop(columns="run")
-    partial = partial_path(output / SWEEP_TABLE)
-    try:
+    with whole_file(output / SWEEP_TABLE) as partial:
         joined.to_parquet(partial, index=False)
-        partial.replace(output / SWEEP_TABLE)
-    finally:
-        partial.unlink(missing_ok=True)
     write_text(output / SWEEP_CSV, joined.to_csv(index=False))
     console, texts = Console(), [list_jobs(jobs)]
     for (data, protocol), group in summary.groupby(["dataset", "protocol"], sort=False):

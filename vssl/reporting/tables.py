@@ -44,8 +44,7 @@ class Column:
 
 def _conditions(summary: pd.DataFrame, *sounding: SoundingObject) -> list[str]:
     """The audio conditions besides the positive under which some object sounds, in order."""
-    found = conditions_of(summary).items()
-    return [name for name, each in found if each in sounding and name != POSITIVE]
+    return conditions_of(summary).besides_positive(*sounding)
 
 
 def _negatives(summary: pd.DataFrame) -> list[str]:
@@ -253,16 +252,10 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
 def _fitted_sources(summary: pd.DataFrame) -> list[str]:
     """What fitted thresholds rest on; runs that differ only in whose own run that is are one."""
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
-    alike = Counter(re.sub(_OTHER_RUN, "", source) for source in sources)
-    plural = ", another run for each model"
-    return list(
-        dict.fromkeys(
-            re.sub(_OTHER_RUN, plural, source)
-            if alike[re.sub(_OTHER_RUN, "", source)] > 1
-            else source
-            for source in sources
-        )
-    )
+    said = [re.sub(_OTHER_RUN, ", another run for each model", source) for source in sources]
+    alike = Counter(said)
+    named = (one if alike[one] > 1 else own for one, own in zip(said, sources, strict=True))
+    return list(dict.fromkeys(named))
 
 
 def markdown_table(

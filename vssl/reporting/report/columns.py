@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.published import DEFINITIONS
 from vssl.reporting.report.tables import Column
-from vssl.types import POSITIVE, SoundingObject
+from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 _HEADERS = {
     "ciou": "cIoU",
@@ -89,14 +89,14 @@ def separation_columns() -> list[Column]:
     ]
 
 
-def listening_columns(policy: str, sounding: Mapping[str, SoundingObject]) -> list[Column]:
+def listening_columns(policy: str, sounding: SoundingObjects) -> list[Column]:
     """Whether the map follows the sound: between an image's objects, and between sounds.
 
     Args:
         policy: threshold policy.
         sounding: which object sounds, by audio condition of the runs.
     """
-    others = [c for c, each in sounding.items() if each == SoundingObject.OTHER]
+    others = sounding.besides_positive(SoundingObject.OTHER)
     pairs = [(f"{POSITIVE}{PAIR}{c}", c) for c in (*NEGATIVE_TYPES, *others)]
     return [
         *(
@@ -114,14 +114,14 @@ def listening_columns(policy: str, sounding: Mapping[str, SoundingObject]) -> li
     ]
 
 
-def altered_columns(policy: str, sounding: Mapping[str, SoundingObject]) -> list[Column]:
+def altered_columns(policy: str, sounding: SoundingObjects) -> list[Column]:
     """Whether the map withstands what is done to the own object's sound; empty where nothing is.
 
     Args:
         policy: threshold policy.
         sounding: which object sounds, by audio condition of the runs.
     """
-    altered = [c for c, o in sounding.items() if o == SoundingObject.OWN and c != POSITIVE]
+    altered = sounding.besides_positive(SoundingObject.OWN)
     if not altered:
         return []
     return [

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from vssl.records.files import partial_path
+from vssl.records.files import whole_file
 from vssl.records.numbers import ALL_NEGATIVES
 from vssl.types import POSITIVE
 
@@ -203,14 +203,10 @@ def write(
     paths = []
     for ending, (metadata, options) in kinds.items():
         path = output / f"{name}.{ending}"
-        partial = partial_path(path)
-        try:
+        with whole_file(path) as partial:
             canvas.savefig(partial, format=ending, dpi=PNG_DPI, metadata=metadata, **options)
             if ending == "svg" and photographs:
                 partial.write_text(_with_jpeg(partial.read_text("utf-8")), "utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
         paths.append(path)
     return paths[0], paths[1]
 

@@ -23,6 +23,7 @@ from vssl.reporting.report.columns import (
     separation_columns,
 )
 from vssl.reporting.report.tables import Cell, Column, Row, Table
+from vssl.types import SoundingObjects
 
 Figure = dict[str, Any]  # a row of `published.beside_published`
 
@@ -74,7 +75,7 @@ def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, 
     published = published[published["source"] != NO_SOURCE]
     figures = {run.folder: _figures(run, published) for run in group.runs}
     about = f"{group.dataset}, protocol {group.protocol}"
-    sounding = {c: run.sounding[c] for run in group.runs for c in run.conditions}
+    sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
     listening, absent = _used(group, listening_columns(policy, sounding))
     altered = altered_columns(policy, sounding)
     wanted = {
