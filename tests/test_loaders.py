@@ -41,11 +41,16 @@ SECOND = SpanWindow(seconds=1.0, start=0.0, stop=1.0)
     length=st.integers(1, 300),
     world_size=st.integers(1, 9),
     batch_size=st.integers(1, 40),
+    cuts=st.sets(st.integers(1, 299)),
     data=st.data(),
 )
 def test_shares_partition_the_items(
-    length: int, world_size: int, batch_size: int, data: st.DataObject
+    length: int, world_size: int, batch_size: int, cuts: set[int], data: st.DataObject
 ) -> None:
+    ends = sorted({cut for cut in cuts if cut < length} | {length})
+    parts = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    part_of = [n for n, size in enumerate(parts) for _ in range(size)]
+
     if length < world_size:
         with pytest.raises(
             ValueError,
@@ -57,7 +62,9 @@ def test_shares_partition_the_items(
 
     def batches(**options: object) -> list[list[list[int]]]:
         samplers = [
-            UnpaddedBatchSampler(length, batch_size, rank=r, world_size=world_size, **options)
+            UnpaddedBatchSampler(
+                length, batch_size, rank=r, world_size=world_size, parts=parts, **options
+            )
             for r in range(world_size)
         ]
         found = [list(sampler) for sampler in samplers]
@@ -69,8 +76,11 @@ def test_shares_partition_the_items(
     assert [item for share in shares for item in share] == list(range(length))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     for share in everything:
-        assert all(len(batch) == batch_size for batch in share[:-1])
-        assert 1 <= len(share[-1]) <= batch_size
+        for batch, following in zip(share, [*share[1:], None], strict=True):
+            assert 1 <= len(batch) <= batch_size
+            assert len({part_of[item] for item in batch}) == 1
+            if following is not None and part_of[following[0]] == part_of[batch[0]]:
+                assert len(batch) == batch_size
     wanted = data.draw(st.sets(st.integers(0, length - 1)))
     for share, some in zip(everything, batches(wanted=wanted), strict=True):
         assert some == ([b for b in share if wanted & set(b)] or share[-1:])
@@ -146,7 +156,7 @@ def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
     # six positives, one silence, two noises; offscreen clips are positives
     assert distinct == 9
     assert torch.cat([batch.index for batch in flat(audio)]).tolist() == list(range(distinct))
-    assert [[len(batch.index) for batch in together] for together in audio] == [[5], [4]]
+    assert [[len(batch.index) for batch in together] for together in audio] == [[5], [1], [1], [2]]
     assert torch.cat([batch.index for batch in images]).tolist() == list(range(6))
     assert [len(batch.index) for batch in images] == [4, 2]
 
@@ -301,7 +311,7 @@ class TestMixedBatches:
         # six positives; silence and noise for each of three lengths, noise twice
         assert distinct == 6 + 3 + 6
         taken = [sorted(i for b in together for i in b.index.tolist()) for together in audio]
-        assert taken == [[*range(5)], [*range(5, 10)], [*range(10, 15)]]
+        assert taken == [[*range(5)], [5], [6, 7, 8], [*range(9, 14)], [14]]
         for together in audio:
             self.check(module, together)
         groups = {(batch.frontend, batch.waveforms.shape[1]) for batch in flat(audio)}

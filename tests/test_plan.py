@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,24 @@ def test_made_length_holds_for_made_audio_alone() -> None:
     plan = make_plan(make_samples(3), conditions(2), seed=0, made_length=48_000)
     lengths = {r.condition: r.length for _, r in plan.distinct}
     assert lengths == {POSITIVE: 0, "silence": 48_000, "noise": 48_000}
+
+
+@pytest.mark.parametrize("apart", [(), ("offscreen",), ("silence", "noise")])
+def test_parts_are_the_same_beside_other_negatives(apart: tuple[str, ...]) -> None:
+    """Batches are made of them, and what a network makes of a sound depends on its batch's size."""
+    samples = make_samples(7, lengths=(100, 101))
+
+    def parts(chosen: Sequence[AudioCondition]) -> set[tuple[tuple[str, AudioRequest], ...]]:
+        plan = make_plan(samples, chosen, seed=0, shared_frontend={name: name for name in apart})
+        assert sum(plan.parts) == len(plan.distinct)
+        ends = accumulate(plan.parts)
+        found = {plan.distinct[e - n : e] for e, n in zip(ends, plan.parts, strict=True)}
+        assert all(len({(f, r.condition) for f, r in part}) == 1 for part in found)
+        return found
+
+    together = parts(conditions(3))
+    assert len(together) == (4 if "offscreen" in apart else 3)
+    assert together == set().union(*(parts([each]) for each in conditions(3)))
 
 
 @few

@@ -103,7 +103,11 @@ class LocalizationDataModule(pl.LightningDataModule):
         if self.hears:
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
             together = partial(collate_audio, shelves=self.audio_shelves)
-            loaders.append(self._loader(audio, together, self.audio_batch_size, self._heard()))
+            loaders.append(
+                self._loader(
+                    audio, together, self.audio_batch_size, self._heard(), parts=self.plan.parts
+                )
+            )
         images = ImageDataset(
             self.samples, self.transform, self.prior_transform, self.image_shelves
         )
@@ -150,6 +154,8 @@ class LocalizationDataModule(pl.LightningDataModule):
         collate: Callable[[list[Any]], Any],
         batch_size: int,
         wanted: Sequence[int] | None,
+        *,
+        parts: Sequence[int] | None = None,
     ) -> DataLoader[Any]:
         rank, world_size = 0, 1
         if self.trainer is not None:
@@ -158,7 +164,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=UnpaddedBatchSampler(
-                length, batch_size, rank=rank, world_size=world_size, wanted=wanted
+                length, batch_size, rank=rank, world_size=world_size, parts=parts, wanted=wanted
             ),
             num_workers=self.num_workers,
             collate_fn=collate,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import accumulate, pairwise
 
 from torch.utils.data import Sampler
 
@@ -21,6 +22,7 @@ class UnpaddedBatchSampler(Sampler[list[int]]):
         batch_size: items of a batch; the last one may have fewer.
         rank: this process, from 0.
         world_size: number of processes.
+        parts: sizes of parts, one after the other, of which no two share a batch; None for one.
         wanted: items that are needed; batches without any are left out. None for all. Where
             nothing of a share is wanted its last batch stays, since Lightning wants one.
 
@@ -35,6 +37,7 @@ class UnpaddedBatchSampler(Sampler[list[int]]):
         *,
         rank: int = 0,
         world_size: int = 1,
+        parts: Sequence[int] | None = None,
         wanted: Collection[int] | None = None,
     ) -> None:
         if length < world_size:
@@ -43,7 +46,12 @@ class UnpaddedBatchSampler(Sampler[list[int]]):
                 f" {world_size} processes. Use trainer.devices={max(length, 1)} or fewer."
             )
         share = range(length * rank // world_size, length * (rank + 1) // world_size)
-        batches = [list(share[n : n + batch_size]) for n in range(0, len(share), batch_size)]
+        ends = [end for end in accumulate(parts or ()) if share.start < end < share.stop]
+        batches = [
+            list(range(n, min(n + batch_size, end)))
+            for begin, end in pairwise([share.start, *ends, share.stop])
+            for n in range(begin, end, batch_size)
+        ]
         if wanted is not None:
             needed = set(wanted)
             batches = [b for b in batches if not needed.isdisjoint(b)] or batches[-1:]

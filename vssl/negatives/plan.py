@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ class AudioPlan:
 
     Attributes:
         pairings: the K (audio condition, draw) pairs; positive first.
-        distinct: the distinct (front end, waveform) pairs, in order of first use. The front end is
-            given as the audio condition that declares it.
+        distinct: the distinct (front end, waveform) pairs, in order of first use, pairing after
+            pairing. The front end is given as the audio condition that declares it.
         index: `[N, K]` int32 positions in `distinct`.
         manifest: a row for each negative, sample by sample.
         sounding: which object of the picture sounds, by audio condition.
@@ -39,6 +40,14 @@ class AudioPlan:
     index: npt.NDArray[np.int32]
     manifest: tuple[ManifestRow, ...]
     sounding: SoundingObjects
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """How many of `distinct` belong together, by front end and the condition that makes them.
+
+        Runs with other negatives have the same parts, and so find what was kept of them.
+        """
+        return tuple(len(list(together)) for _, together in groupby(self.distinct, key=_kind))
 
 
 def make_plan(
@@ -85,19 +94,29 @@ def make_plan(
 
     distinct: dict[tuple[str, AudioRequest], int] = {}
     index = np.empty((len(samples), len(pairings)), dtype=np.int32)
-    rows = []
-    for n, sample in enumerate(samples):
-        length = sample.audio_length if made_length is None else made_length
-        for k, (name, draw) in enumerate(pairings):
-            row_seed = replay.seed(sample, name, draw, seed if by_name[name].random else 0)
-            request = replay.source(sample, name, draw) or by_name[name].request(
+    rows: list[list[ManifestRow]] = [[] for _ in samples]
+    # one pairing after the other, so that what stands together does not depend on the others
+    for k, (name, draw) in enumerate(pairings):
+        condition = by_name[name]
+        for n, sample in enumerate(samples):
+            length = sample.audio_length if made_length is None else made_length
+            row_seed = replay.seed(sample, name, draw, seed if condition.random else 0)
+            request = replay.source(sample, name, draw) or condition.request(
                 sample, draw=draw, seed=row_seed, length=length
             )
             key = (frontend_of.get(name, POSITIVE), request)
             index[n, k] = distinct.setdefault(key, len(distinct))
             if name != POSITIVE:
-                rows.append(ManifestRow(sample.sample_id, name, draw, _source(request), row_seed))
-    return AudioPlan(pairings, tuple(distinct), index, tuple(rows), sounding)
+                rows[n].append(
+                    ManifestRow(sample.sample_id, name, draw, _source(request), row_seed)
+                )
+    return AudioPlan(pairings, tuple(distinct), index, tuple(chain.from_iterable(rows)), sounding)
+
+
+def _kind(distinct: tuple[str, AudioRequest]) -> tuple[str, str]:
+    """Front end and kind of audio of a distinct input."""
+    frontend, request = distinct
+    return frontend, request.condition
 
 
 def _source(request: AudioRequest) -> str:
