@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,27 @@ def open_cache(
     if own is not None:
         prior_seen = (_plain(config.prior.image), _hash_of(prior_image), *_decoders())
     machine = _machine(config)
-    looks = _mark("image", lambda: model.encode_image(image[None])) if model.compares else ""
 
+    @functools.cache
+    def features() -> torch.Tensor:
+        return model.encode_image(image[None])
+
+    @functools.cache
     def encoded(frontend: FrontEnd) -> torch.Tensor:
         return model.encode_audio(_heard(frontend))
 
-    hears = {name: _mark("sound", partial(encoded, each)) for name, each in frontends.items()}
+    def localized() -> torch.Tensor:
+        vectors = torch.empty(1, 1, 0)
+        if frontends:
+            vectors = encoded(frontends[POSITIVE])[:, None]
+        if model.compares:
+            return model.similarity(features(), vectors)
+        return model.localize(_seen(image), vectors)
+
+    looks = _mark("image", features) if model.compares else ""
+    hears = {
+        name: _mark("sound", functools.partial(encoded, each)) for name, each in frontends.items()
+    }
 
     def shelf(kind: str, *facts: object) -> Shelf:
         return cache.shelf(kind, *facts) if all(facts) else Shelf()
@@ -111,7 +126,7 @@ def open_cache(
         network, weights = prior
         object_marks = _mark("image", lambda: network(prior_image[None]))
         objects = shelf("object_maps", prior_seen, weights.sha256, object_marks, machine)
-    marks = [looks, *hears.values(), object_marks, _localized(model, image, frontends)]
+    marks = [looks, *hears.values(), object_marks, _mark("image and sound", localized)]
     code = _code_of(model, *frontends.values(), *transforms, *(prior or ()), *conditions)
     return RunCache(
         images=ImageShelves(
@@ -162,21 +177,11 @@ def _heard(frontend: FrontEnd) -> torch.Tensor:
     return heard
 
 
-def _localized(
-    model: LocalizationModel, image: torch.Tensor, frontends: Mapping[str, FrontEnd]
-) -> str:
-    """Hash of the model's map of the fixed image under the fixed sound."""
-
-    def localize() -> torch.Tensor:
-        vectors = torch.empty(1, 1, 0)
-        if frontends:
-            vectors = model.encode_audio(_heard(frontends[POSITIVE]))[:, None]
-        first = torch.zeros(1, dtype=torch.int64)
-        truth = torch.ones(1, EVALUATION_SIZE, EVALUATION_SIZE)
-        batch = ImageBatch(first, image[None], truth, first[None], ("fixed",), ((POSITIVE, 0),))
-        return model.localize(batch, vectors)
-
-    return _mark("image and sound", localize)
+def _seen(image: torch.Tensor) -> ImageBatch:
+    """An image as a batch that meets one sound."""
+    first = torch.zeros(1, dtype=torch.int64)
+    truth = torch.ones(1, EVALUATION_SIZE, EVALUATION_SIZE)
+    return ImageBatch(first, image[None], truth, first[None], ("fixed",), ((POSITIVE, 0),))
 
 
 def _mark(kind: str, encode: Callable[[], torch.Tensor]) -> str:
