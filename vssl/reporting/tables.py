@@ -13,6 +13,7 @@ from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE, SoundingObject
 
 MISSING = "n/a"
+_SHOWN = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
 _OTHER_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
 
 
@@ -32,14 +33,14 @@ class Column:
     metric: str
     policy: str | None = None
 
-    def rows(self, summary: pd.DataFrame) -> pd.DataFrame:
-        """The summary's rows that belong in this column."""
+    def chosen(self, summary: pd.DataFrame) -> pd.Series[bool]:
+        """Which of the summary's rows belong in this column."""
         chosen = summary["metric"] == self.metric
         if self.condition is not None:
             chosen &= summary["condition"] == self.condition
         if self.policy is not None:
             chosen &= summary["threshold_policy"] == self.policy
-        return summary[chosen]
+        return chosen
 
 
 def _conditions(summary: pd.DataFrame, *sounding: SoundingObject) -> list[str]:
@@ -178,9 +179,10 @@ def table_rows(
         label: summary column that names the rows.
         columns: what to show.
     """
+    shown = summary[list(dict.fromkeys([label, *_SHOWN]))]  # of many columns, picking rows is slow
     rows = []
-    for name, group in summary.groupby(label, sort=False):
-        rows.append((str(name), [cell(column.rows(group)) for column in columns]))
+    for name, group in shown.groupby(label, sort=False):
+        rows.append((str(name), [cell(group[column.chosen(group)]) for column in columns]))
     return rows
 
 
@@ -208,7 +210,7 @@ def with_variant(summary: pd.DataFrame, label: str) -> pd.DataFrame:
 
 def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
     """The columns for which the summary has numbers."""
-    return [column for column in columns if not column.rows(summary).empty]
+    return [column for column in columns if column.chosen(summary).any()]
 
 
 def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
