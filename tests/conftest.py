@@ -23,6 +23,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from vssl.commands.loops import load_loops
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
 CATEGORIES = ("dog", "bell", "train")
@@ -41,7 +42,7 @@ _LONGEST = (
 def pytest_configure(config: pytest.Config) -> None:
     """Compile once what every process needs, instead of in each of them at the same time."""
     if not hasattr(config, "workerinput"):  # of pytest-xdist: its workers start after this
-        importlib.import_module("vssl.commands.preload")
+        load_loops()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

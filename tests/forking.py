@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import gc
 import importlib
 import json
 import os
@@ -68,9 +67,10 @@ class Forked:
         self.pid = int(self._lines.readline())
 
     def send_signal(self, number: int) -> None:
-        """Send a signal; none to a process that has been waited for."""
+        """Send a signal, which a process that has ended does not notice."""
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once."""
@@ -115,9 +115,7 @@ def _server() -> socket.socket:
 
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
     """Fork for each request until there are no more; returns jobs in the processes to run them."""
-    for name in importlib.import_module("vssl.commands.job_process")._IMPORTED:
-        importlib.import_module(name)
-    gc.freeze()  # what all processes share is not searched, and so not copied, in each
+    importlib.import_module("vssl.commands.preload")
     while True:
         message, descriptors, *_ = socket.recv_fds(requests, 2**20, 3)
         if not message:

@@ -154,7 +154,7 @@ def test_killed_at_any_moment_a_sweep_loses_nothing(
         process = start(place, *jobs)
         begun = place / "out" / models[finished] / "is3" / "silence" / "corrected"
         wait_for(lambda begun=begun: list(begun.glob("*/.lock")))
-        time.sleep(moments.uniform(0, 1.5))
+        time.sleep(moments.uniform(0, 0.5))
         process.kill()
         process.communicate(timeout=60)
         wait_for(lambda: not processes_in(place), seconds=20)
@@ -187,7 +187,7 @@ def test_killed_within_a_job_a_sweep_goes_on_from_its_last_shard(
     for samples in (1, 3, 6):
         process = start(place, *jobs)
         wait_for(lambda samples=samples: count() >= samples)
-        time.sleep(moments.uniform(0, 0.3))
+        time.sleep(moments.uniform(0, 0.15))
         process.kill()
         process.communicate(timeout=60)
         wait_for(lambda: not processes_in(place), seconds=20)

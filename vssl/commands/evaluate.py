@@ -23,13 +23,14 @@ from vssl.commands.identity import (
     run_names,
     scoring,
 )
+from vssl.commands.libraries import import_libraries
 from vssl.commands.run_folder import (
     alone_in,
     finished_run,
     is_first_process,
     write_run_file,
 )
-from vssl.commands.sweep import Sweep, run_in_sweep
+from vssl.commands.sweep import Sweep, begin_early, run_in_sweep
 from vssl.memory import keep_freed_memory
 from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
@@ -57,13 +58,17 @@ def main() -> None:
         arguments = [argument for argument in sys.argv[1:] if argument != DRY_RUN]
         run_app(lambda: dry_run(arguments), "evaluate")
         return
+    begin_early(sys.argv[1:])
     run_app(_hydra_main, "evaluate", before_error=Sweep.finish)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
 def _hydra_main(config: DictConfig) -> pd.DataFrame | str | None:
     folder = Path(HydraConfig.get().runtime.output_dir).absolute()
-    return run_in_sweep(config, folder) if is_multirun() else evaluate(config, folder)
+    if is_multirun():
+        return run_in_sweep(config, folder)
+    import_libraries()
+    return evaluate(config, folder)
 
 
 def evaluate(

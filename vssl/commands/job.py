@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -70,13 +70,13 @@ def reason_file(path: Path) -> Path:
     return path.with_suffix(".reason")
 
 
-def run_first_process(path: Path, environment: Mapping[str, str], sender: Connection) -> None:
-    """Run a job and send how it ended, as `(state, reason)`.
+def run_and_tell(sender: Connection, work: Callable[..., None], arguments: Sequence[Any]) -> None:
+    """Call a function in a process that was made for it, and send how that ended.
 
     Args:
-        path: the job's file.
-        environment: the process's environment.
-        sender: where to send.
+        sender: where to send `(state, reason)`, see `vssl.reporting.jobs.Job`.
+        work: the function.
+        arguments: of the function.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -84,24 +84,34 @@ def run_first_process(path: Path, environment: Mapping[str, str], sender: Connec
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C goes to the sweep alone, which passes it on once
     multiprocessing.set_start_method(None, force=True)  # loader processes start as in a single run
-    os.environ.clear()
-    os.environ.update(environment)
-    # what Lightning starts as the job's further processes
-    sys.argv[:] = [_MODULE, str(path)]
-    sys.modules["__main__"].__spec__ = importlib.util.find_spec(_MODULE)
-    sender.send(_outcome(path))
+    sender.send(_outcome(work, arguments))
     sender.close()
 
 
-def _outcome(path: Path) -> tuple[str, str]:
+def _outcome(work: Callable[..., None], arguments: Sequence[Any]) -> tuple[str, str]:
     try:
-        _run(path)
+        work(*arguments)
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the latter of the former
         return INTERRUPTED, ""
     except Exception as error:
         _log.info("failed", exc_info=True)  # to the run's log only
         return FAILED, reason_of(error)
     return FINISHED, ""
+
+
+def run_job(path: Path, environment: Mapping[str, str]) -> None:
+    """Run a job in the first of its processes.
+
+    Args:
+        path: the job's file.
+        environment: the process's environment.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+    # what Lightning starts as the job's further processes
+    sys.argv[:] = [_MODULE, str(path)]
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec(_MODULE)
+    _run(path)
 
 
 def _run(path: Path) -> None:

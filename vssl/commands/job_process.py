@@ -1,4 +1,4 @@
-"""Starts a job of a sweep in a fresh process, waits for it, and says how it ended.
+"""Runs a job of a sweep, or its report, in a fresh process, and says how that ended.
 
 The processes are forked from one that has imported the libraries, loaded the compiled loops and
 done nothing else, so a job starts in a fraction of the seconds that this takes, and no job sees
@@ -11,27 +11,31 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
-from vssl.commands.job import reason_file, run_first_process
+from vssl.commands.job import reason_file, run_and_tell, run_job
 from vssl.reporting.jobs import FAILED, INTERRUPTED, KILLED
 
-_IMPORTED = [
-    "vssl.commands.evaluate",
-    "vssl.commands.job",
-    "vssl.commands.make_records",
-    "vssl.commands.preload",
-    "vssl.engine.loggers",
-    "vssl.records.aggregate",
-    "vssl.records.fit",
-    "vssl.records.score",
-    "vssl.records.subsets",
-]
 _PATIENCE = 60.0  # seconds that a job has to close its files and loggers
+
+
+def begin_imports() -> bool:
+    """Have the libraries imported, in the process to fork from, while this one goes on.
+
+    Returns:
+        Whether there is such a process on this system.
+    """
+    context = _context()
+    if context.get_start_method() != "forkserver":
+        return False
+    from multiprocessing import forkserver
+
+    forkserver.ensure_running()
+    return True
 
 
 def run_process(path: Path, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -47,15 +51,38 @@ def run_process(path: Path, environment: Mapping[str, str]) -> tuple[str, str]:
     Raises:
         KeyboardInterrupt: after the job was interrupted too and has ended.
     """
+    told = reason_file(path)
+    try:
+        state, reason = run_apart(run_job, path, dict(environment))
+        if state == KILLED and told.is_file():
+            return FAILED, told.read_text(encoding="utf-8")
+        return state, reason
+    finally:
+        told.unlink(missing_ok=True)
+
+
+def run_apart(work: Callable[..., None], *arguments: Any) -> tuple[str, str]:
+    """Run a function in a fresh process.
+
+    Args:
+        work: what to run, importable by its name.
+        arguments: of the function; they are pickled.
+
+    Returns:
+        How it ended, as a state of `vssl.reporting.jobs.Job` and the reason.
+
+    Raises:
+        KeyboardInterrupt: after the process was interrupted too and has ended.
+    """
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
     process: Any = context.Process(  # type: ignore[attr-defined]
-        target=run_first_process, args=(path, dict(environment), sender)
+        target=run_and_tell, args=(sender, work, arguments)
     )
     try:
         process.start()
         sender.close()
-        return _wait(process, receiver, path)
+        return _wait(process, receiver)
     except KeyboardInterrupt:
         if process.pid is not None and process.is_alive():
             os.kill(process.pid, signal.SIGINT)
@@ -65,10 +92,9 @@ def run_process(path: Path, environment: Mapping[str, str]) -> tuple[str, str]:
         if process.pid is not None:
             _end_all(process)
         receiver.close()
-        reason_file(path).unlink(missing_ok=True)
 
 
-def _wait(process: Any, receiver: Connection, path: Path) -> tuple[str, str]:
+def _wait(process: Any, receiver: Connection) -> tuple[str, str]:
     wait([receiver, process.sentinel])
     outcome: tuple[str, str] | None = None
     with contextlib.suppress(EOFError, OSError):
@@ -77,9 +103,6 @@ def _wait(process: Any, receiver: Connection, path: Path) -> tuple[str, str]:
     process.join(_PATIENCE if outcome else None)
     if outcome is not None and outcome[0] != INTERRUPTED:
         return outcome
-    told = reason_file(path)
-    if told.is_file():
-        return FAILED, told.read_text(encoding="utf-8")
     return KILLED, _how_killed(process.exitcode)
 
 
@@ -108,5 +131,5 @@ def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
+    context.set_forkserver_preload(["vssl.commands.preload"])
     return context

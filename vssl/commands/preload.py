@@ -1,35 +1,26 @@
-"""Imported where jobs are forked from, so that compiled loops are loaded once for all of them.
+"""Imported where the jobs of a sweep are forked from: what takes long is done once for all of them.
 
-numba takes up to a second for the first loop of a process. Nothing here may start a thread: it
-would be missing in the processes that are forked.
+Nothing here may start a thread: it would be missing in the processes that are forked.
 """
 
-from __future__ import annotations
+import atexit
+import gc
+import os
 
-import numpy as np
-
-from vssl.kernels import binarize_native
-from vssl.maps import bilinear_places
-from vssl.memory import end_quickly
-from vssl.ranks import detection_statistics, rank_statistics
-from vssl.resize import resize_antialiased
-from vssl.types import EVALUATION_SIZE
+from vssl.commands.libraries import import_libraries
+from vssl.commands.loops import load_loops
 
 
-def load_loops() -> None:
-    """Call the loops that every run needs, with next to nothing to do."""
-    one, none = np.ones(1, np.int64), np.zeros(1, np.int64)
-    places = bilinear_places(7, EVALUATION_SIZE, "half_pixel")
-    binarize_native(
-        np.zeros((1, 7, 7), np.float32), places, places, False,
-        np.empty((0, EVALUATION_SIZE**2), np.float32), none, (0.0, 1.0, 1.0),
-        np.zeros((1, 1), np.float32), none[None], 1, -1.0,
-    )  # fmt: skip
-    weights = np.ones((1, 1))
-    rank_statistics(one, np.ones(1, bool), none, weights)
-    detection_statistics(one, none, weights, none, weights)
-    resize_antialiased(np.zeros((2, 2, 3), np.uint8), 2)
+def _end_at_once(forking: int) -> None:
+    """End the process that forks as soon as the command has ended.
+
+    Its output is the command's, and who reads that waits for both.
+    """
+    if os.getpid() == forking:
+        os._exit(0)
 
 
+import_libraries()
 load_loops()
-end_quickly()  # the process that forks ends after the command, which has done so itself
+gc.freeze()
+atexit.register(_end_at_once, os.getpid())

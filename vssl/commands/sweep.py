@@ -24,12 +24,23 @@ from rich.console import Console
 from vssl.commands import devices
 from vssl.commands.identity import negatives_name, protocol_name
 from vssl.commands.job import JobFile, reason_of
-from vssl.commands.job_process import run_process
+from vssl.commands.job_process import begin_imports, run_apart, run_process
 from vssl.commands.run_folder import FINISHED_RUN, run_state
 from vssl.commands.sweep_folder import SweepFolder
-from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, INTERRUPTED, Job, count_jobs
+from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, FINISHED, INTERRUPTED, Job, count_jobs
 
 _log = logging.getLogger(__name__)
+
+
+def begin_early(arguments: Sequence[str]) -> None:
+    """Have the libraries imported while Hydra reads the configuration, where a sweep needs them.
+
+    Args:
+        arguments: of the command line.
+    """
+    elsewhere = any(each.startswith("hydra/launcher=") for each in arguments)
+    if not elsewhere and not {"-m", "--multirun"}.isdisjoint(arguments):
+        begin_imports()
 
 
 def run_in_sweep(config: DictConfig, folder: Path) -> str:
@@ -82,13 +93,12 @@ def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str
     request = devices.request_for(
         config.trainer, gpus=devices.usable_gpus(), cores=devices.usable_cores()
     )
-    one_at_a_time = str(HydraConfig.get().launcher._target_).endswith("BasicLauncher")
     progress = config.trainer.get("enable_progress_bar", True)
     if request.kind == "gpu":  # counted among those that it sees
         config.trainer.devices = request.count
     job = JobFile(
         config, _whole(config), folder, str(Path.cwd()),
-        progress=progress and one_at_a_time and sys.stderr.isatty(),
+        progress=progress and _one_at_a_time(HydraConfig.get()) and sys.stderr.isatty(),
     )  # fmt: skip
     job.write(path)
     try:
@@ -98,6 +108,11 @@ def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str
             return *run_process(path, environment), time.monotonic() - begin
     finally:
         path.unlink(missing_ok=True)
+
+
+def _one_at_a_time(hydra: Any) -> bool:
+    """Whether jobs start from this process, one after the other."""
+    return str(hydra.launcher._target_).endswith("BasicLauncher")
 
 
 def _whole(config: DictConfig) -> DictConfig:
@@ -182,6 +197,7 @@ class Sweep(Callback):
         self._folder: SweepFolder | None = None
         self._output = Path()
         self._overview: dict[str, str] = {}
+        self._imports_begun = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Launchers send it to other processes, where it has nothing to do."""
@@ -193,6 +209,8 @@ class Sweep(Callback):
         Raises:
             SystemExit: when that fails, as Hydra turns other exceptions of callbacks into warnings.
         """
+        # jobs that launchers start in other processes have the libraries imported there
+        self._imports_begun = _one_at_a_time(config.hydra) and begin_imports()
         set_up_launcher(config.hydra, self._launchers)
         jobs = planned_jobs(config, GlobalHydra.instance().config_loader())
         self._output = Path(config.hydra.sweep.dir).expanduser().absolute()
@@ -230,16 +248,14 @@ class Sweep(Callback):
             if self._folder is not None:
                 self._folder.remove()
             return False
-        from vssl.reporting.sweep import report_sweep
-
         jobs = self._folder.jobs()
         # not by the log: what it writes to depends on the launcher
         console = Console(stderr=True, soft_wrap=True, highlight=False)
         try:
-            report_sweep(jobs, self._output, overview=self._overview)
-        except Exception as error:
-            console.print(f"the sweep's tables could not be made: {reason_of(error)}", markup=False)
-            return False
+            reason = self._show(jobs)
+            if reason:
+                console.print(f"the sweep's tables could not be made: {reason}", markup=False)
+                return False
         finally:
             for job in jobs:
                 if not job.done:
@@ -247,3 +263,21 @@ class Sweep(Callback):
             console.print(count_jobs(jobs), markup=False)
             self._folder.remove()
         return all(job.done for job in jobs)
+
+    def _show(self, jobs: Sequence[Job]) -> str:
+        """Make and show the tables; why not, where they could not be made."""
+        if self._imports_begun:
+            state, reason = run_apart(show_sweep, jobs, self._output, self._overview)
+            return "" if state == FINISHED else reason
+        try:
+            show_sweep(jobs, self._output, self._overview)
+        except Exception as error:
+            return reason_of(error)
+        return ""
+
+
+def show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
+    """Make and show the tables over a sweep, in a process that may have the libraries already."""
+    from vssl.reporting.sweep import report_sweep
+
+    report_sweep(jobs, output, overview=overview)
