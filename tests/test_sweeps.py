@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -142,6 +143,27 @@ def test_an_interrupted_sweep_says_what_was_done_and_goes_on(is3_folder: Path, p
     again = sweep(place, *jobs)
     assert again.returncode == 0, again.stderr
     assert "3 jobs: 1 already evaluated, 2 finished" in again.stderr
+
+
+@pytest.mark.parametrize("later", [0.0, 0.7, 1.4])
+def test_an_interrupt_while_libraries_are_imported_is_said_in_a_line(
+    is3_folder: Path, place: Path, later: float
+) -> None:
+    """As a terminal sends it: to all processes of the sweep at once."""
+    program = Path(sys.executable).with_name("vssl-evaluate")
+    jobs = ("model=center,random", *QUICK, *of(is3_folder), "output_root=out")
+    process = subprocess.Popen(
+        [program, "-m", *jobs], cwd=place, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for(lambda: list((place / "out").glob(".sweep-*")))
+    time.sleep(later)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert errors.rstrip().endswith("error: interrupted")
+    wait_for(lambda: not processes_in(place), seconds=20)
 
 
 def test_killed_at_any_moment_a_sweep_loses_nothing(

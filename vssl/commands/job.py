@@ -6,6 +6,7 @@ on several devices; the first one is started by `vssl.commands.job_process`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import multiprocessing
@@ -84,7 +85,11 @@ def run_and_tell(sender: Connection, work: Callable[..., None], arguments: Seque
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C goes to the sweep alone, which passes it on once
     multiprocessing.set_start_method(None, force=True)  # loader processes start as in a single run
-    sender.send(_outcome(work, arguments))
+    # the process that it was forked from ignores them
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    outcome = _outcome(work, arguments)
+    with contextlib.suppress(BrokenPipeError):  # a sweep that was interrupted waits for nothing
+        sender.send(outcome)
     sender.close()
 
 

@@ -11,7 +11,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -34,7 +35,8 @@ def begin_imports() -> bool:
         return False
     from multiprocessing import forkserver
 
-    forkserver.ensure_running()
+    with _without_interrupts():
+        forkserver.ensure_running()
     return True
 
 
@@ -74,6 +76,7 @@ def run_apart(work: Callable[..., None], *arguments: Any) -> tuple[str, str]:
     Raises:
         KeyboardInterrupt: after the process was interrupted too and has ended.
     """
+    begin_imports()
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
     process: Any = context.Process(  # type: ignore[attr-defined]
@@ -92,6 +95,22 @@ def run_apart(work: Callable[..., None], *arguments: Any) -> tuple[str, str]:
         if process.pid is not None:
             _end_all(process)
         receiver.close()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C is ignored meanwhile, and for ever by processes that start: it is for the sweep alone.
+
+    The process that forks would ignore it only after its imports.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _wait(process: Any, receiver: Connection) -> tuple[str, str]:

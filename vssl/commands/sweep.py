@@ -266,10 +266,10 @@ class Sweep(Callback):
 
     def _show(self, jobs: Sequence[Job]) -> str:
         """Make and show the tables; why not, where they could not be made."""
-        if self._imports_begun:
-            state, reason = run_apart(show_sweep, jobs, self._output, self._overview)
-            return "" if state == FINISHED else reason
         try:
+            if self._imports_begun:
+                state, reason = run_apart(show_sweep, jobs, self._output, self._overview)
+                return "" if state == FINISHED else reason
             show_sweep(jobs, self._output, self._overview)
         except Exception as error:
             return reason_of(error)
