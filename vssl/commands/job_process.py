@@ -24,20 +24,19 @@ from vssl.reporting.jobs import FAILED, INTERRUPTED, KILLED
 _PATIENCE = 60.0  # seconds that a job has to close its files and loggers
 
 
-def begin_imports() -> bool:
+def begin_imports() -> BaseContext:
     """Have the libraries imported, in the process to fork from, while this one goes on.
 
     Returns:
-        Whether there is such a process on this system.
+        How processes start on this system; where none can be forked, each imports them itself.
     """
     context = _context()
-    if context.get_start_method() != "forkserver":
-        return False
-    from multiprocessing import forkserver
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
 
-    with _without_interrupts():
-        forkserver.ensure_running()
-    return True
+        with _without_interrupts():
+            forkserver.ensure_running()
+    return context
 
 
 def run_process(path: Path, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -76,8 +75,7 @@ def run_apart(work: Callable[..., None], *arguments: Any) -> tuple[str, str]:
     Raises:
         KeyboardInterrupt: after the process was interrupted too and has ended.
     """
-    begin_imports()
-    context = _context()
+    context = begin_imports()
     receiver, sender = context.Pipe(duplex=False)
     process: Any = context.Process(  # type: ignore[attr-defined]
         target=run_and_tell, args=(sender, work, arguments)

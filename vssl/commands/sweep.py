@@ -197,7 +197,7 @@ class Sweep(Callback):
         self._folder: SweepFolder | None = None
         self._output = Path()
         self._overview: dict[str, str] = {}
-        self._imports_begun = False
+        self._one_at_a_time = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Launchers send it to other processes, where it has nothing to do."""
@@ -209,8 +209,7 @@ class Sweep(Callback):
         Raises:
             SystemExit: when that fails, as Hydra turns other exceptions of callbacks into warnings.
         """
-        # jobs that launchers start in other processes have the libraries imported there
-        self._imports_begun = _one_at_a_time(config.hydra) and begin_imports()
+        self._one_at_a_time = _one_at_a_time(config.hydra)
         set_up_launcher(config.hydra, self._launchers)
         jobs = planned_jobs(config, GlobalHydra.instance().config_loader())
         self._output = Path(config.hydra.sweep.dir).expanduser().absolute()
@@ -267,7 +266,7 @@ class Sweep(Callback):
     def _show(self, jobs: Sequence[Job]) -> str:
         """Make and show the tables; why not, where they could not be made."""
         try:
-            if self._imports_begun:
+            if self._one_at_a_time:  # the libraries are there; else where the launcher's jobs were
                 state, reason = run_apart(show_sweep, jobs, self._output, self._overview)
                 return "" if state == FINISHED else reason
             show_sweep(jobs, self._output, self._overview)
