@@ -1,4 +1,4 @@
-"""The error that users can mend."""
+"""The error that users can mend, and the one that they cause themselves."""
 
 from __future__ import annotations
 
@@ -8,3 +8,16 @@ class UsageError(ValueError):
 
     Its message names the file, the key and the mend; commands print it without a traceback.
     """
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error came up while Ctrl-C was being handled.
+
+    Lightning raises SystemExit instead, and OmegaConf, which mends its own state meanwhile, fails
+    with one of its errors.
+    """
+    return error is not None and (
+        isinstance(error, KeyboardInterrupt)
+        or was_interrupted(error.__cause__)
+        or (error.__context__ is not error.__cause__ and was_interrupted(error.__context__))
+    )

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from vssl.errors import UsageError
+from vssl.errors import UsageError, was_interrupted
 from vssl.memory import end_quickly
 from vssl.progress import close_bars
 
@@ -53,6 +53,8 @@ def run_app(
     except yaml.YAMLError as error:
         fail(f"a configuration file is not valid YAML: {error}")
     except (HydraException, OmegaConfBaseException) as error:
+        if was_interrupted(error):
+            fail("interrupted", status=130)
         faults = _chain(error)
         for fault in faults:
             if isinstance(fault, UsageError):
@@ -64,7 +66,7 @@ def run_app(
     except KeyboardInterrupt:
         fail("interrupted", status=130)
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning makes one of the other
+        if was_interrupted(error):
             fail("interrupted", status=130)
         raise
 

@@ -27,6 +27,7 @@ from vssl.commands.job import JobFile, reason_of
 from vssl.commands.job_process import begin_imports, run_apart, run_process
 from vssl.commands.run_folder import FINISHED_RUN, run_state
 from vssl.commands.sweep_folder import SweepFolder
+from vssl.errors import was_interrupted
 from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, FINISHED, INTERRUPTED, Job, count_jobs
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
         state, reason, seconds = _run(config, folder, path, who=f"{which} {job.name}")
         ended = replace(job, state=state, reason=reason, seconds=seconds)
     except Exception as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         ended = replace(job, state=FAILED, reason=reason_of(error))
     finally:  # also when interrupted
         _log.log(logging.INFO if ended.done else logging.ERROR, "%s %s", which, ended)
