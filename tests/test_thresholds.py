@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.reference import formulas
 from vssl.errors import UsageError
 from vssl.maps import binarize
 from vssl.thresholds.base import FixedThreshold, ThresholdError, ThresholdPolicy
+from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.released import ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
 from vssl.thresholds.universal import UniversalThreshold
@@ -200,6 +202,54 @@ def test_universal_thresholds_of_anything(
 ) -> None:
     expected = formulas.universal_threshold(*columns(negatives), statistic=statistic, factor=factor)
     assert fitted(statistic, factor, negatives) == pytest.approx(expected, abs=1e-12)
+
+
+def test_max10_is_stricter_where_maps_are_negative() -> None:
+    negative = {"silence": [-0.193]}
+    assert fitted("mean", 1.1, negative) == pytest.approx(-0.1737)
+
+
+@given(
+    negatives=st.lists(st.floats(-1, 1), min_size=1, max_size=300),
+    rate=st.sampled_from([0.01, 0.05, 0.1, 0.3]),
+)
+@settings(deadline=None, max_examples=100)
+def test_false_alarm_threshold_is_the_lowest_that_keeps_its_promise(
+    negatives: list[float], rate: float
+) -> None:
+    policy = FalseAlarmThreshold(rate=rate, name="few")
+    policy.fit(np.array(negatives), np.array(["silence"] * len(negatives)))
+    found, count = policy.constant(), len(negatives)
+    assert found in negatives
+    assert sum(value > found for value in negatives) <= rate * count
+
+    def promise(threshold: float) -> Fraction:
+        """Share of the n + 1 places of a further value at which it exceeds the threshold."""
+        above = sum(value > threshold for value in negatives)
+        return Fraction(above + 1, count + 1)
+
+    exact = Fraction(str(rate))
+    if promise(max(negatives)) <= exact:
+        assert promise(found) <= exact
+        lower = [value for value in negatives if value < found]
+        assert not lower or promise(max(lower)) > exact
+    else:
+        assert found == max(negatives), "too few for the promise"
+
+
+def test_false_alarms_of_the_hardest_type_count() -> None:
+    policy = FalseAlarmThreshold(rate=0.1, name="few")
+    easy, hard = np.linspace(0, 0.1, 100), np.linspace(0.2, 0.6, 100)
+    maxima, types = np.concatenate([easy, hard]), np.repeat(["silence", "noise"], 100)
+    policy.fit(maxima, types)
+    # the 91st of 100: ceil(101 x 0.9)
+    assert policy.constant() == pytest.approx(hard[90])
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, 5, float("nan"), "much"])
+def test_a_rate_is_a_fraction(rate: float) -> None:
+    with pytest.raises((ValueError, UsageError), match="rate"):
+        FalseAlarmThreshold(rate=rate, name="few")
 
 
 @pytest.mark.parametrize("statistic", ["mean", "third_quartile"])

@@ -206,7 +206,7 @@ def third_quartile(values: Array) -> float:
 def universal_threshold(
     similarity_max: Array, condition: Sequence[str], *, statistic: str, factor: float
 ) -> float:
-    """Factor times the largest, over negative types, of a statistic of the maxima."""
+    """The largest, over negative types, of a statistic of the maxima, raised by a factor."""
     levels = []
     for name in set(condition):
         values = np.array(
@@ -214,7 +214,8 @@ def universal_threshold(
         )
         if values.size:
             levels.append(values.mean() if statistic == "mean" else third_quartile(values))
-    return float(factor * max(levels))
+    largest = max(levels)
+    return float(largest + (factor - 1) * abs(largest))  # upwards where it is negative too
 
 
 def upsample(similarity_map: Array, *, size: int, rule: str) -> Float64:

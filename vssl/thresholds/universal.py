@@ -9,6 +9,7 @@ reading; the code that derived the released constants is not public (QUIRKS 31).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -19,37 +20,31 @@ from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 STATISTICS = ("mean", "third_quartile")
 
+Array = npt.NDArray[np.float64]
 
-class UniversalThreshold(ThresholdPolicy):
-    """The largest, over negative types, of a statistic of the similarity maxima.
+
+class LearntThreshold(ThresholdPolicy):
+    """The largest, over negative types, of a level that the type's similarity maxima give.
 
     Args:
-        statistic: `mean` (policies `universal_max`, `universal_max10`) or `third_quartile`
-            (`universal_q3`; linear interpolation between order statistics).
-        factor: multiplies the result; 1.1 for `universal_max10` (which lowers a negative one).
         name: the policy's name.
-
-    Raises:
-        ValueError: for an unknown statistic or a factor that is not positive.
     """
 
     needs_fit = True
 
-    def __init__(
-        self,
-        *,
-        statistic: Literal["mean", "third_quartile"],
-        name: str,
-        factor: float = 1.0,
-    ) -> None:
-        check_choice(statistic, STATISTICS, name="statistic")
-        check_positive(factor, name="factor")
-        self.statistic = statistic
-        self.factor = factor
+    def __init__(self, *, name: str) -> None:
         self.name = name
         self.value: float | None = None
 
-    def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
+    @abstractmethod
+    def level(self, maxima: Array) -> float:
+        """Level of one negative type, of its finite maxima `[n]`, n >= 1."""
+
+    def from_levels(self, levels: Array) -> Array:
+        """Threshold of the largest level; elementwise."""
+        return levels
+
+    def fit(self, similarity_max: Array, condition: npt.NDArray[np.str_]) -> None:
         """Set the threshold from the maxima of negatives; those that are not finite are left out.
 
         Raises:
@@ -57,7 +52,7 @@ class UniversalThreshold(ThresholdPolicy):
         """
         finite = np.isfinite(similarity_max)
         levels = [
-            float(np.mean(values) if self.statistic == "mean" else np.quantile(values, 0.75))
+            self.level(values)
             for name in np.unique(condition)
             if (values := similarity_max[finite & (condition == name)]).size
         ]
@@ -66,7 +61,7 @@ class UniversalThreshold(ThresholdPolicy):
                 f"threshold {self.name} is learnt from negatives, but there are none. Evaluate with"
                 " negatives=all, or give the records of another run: calibration=FOLDER."
             )
-        self.value = self.factor * max(levels)
+        self.value = float(self.from_levels(np.asarray(max(levels))))
 
     def constant(self) -> float:
         """The fitted value.
@@ -77,3 +72,41 @@ class UniversalThreshold(ThresholdPolicy):
         if self.value is None:
             raise ThresholdError(f"threshold {self.name} was used before it was fitted.")
         return self.value
+
+
+class UniversalThreshold(LearntThreshold):
+    """A threshold from the mean or the third quartile of the similarity maxima.
+
+    Args:
+        statistic: `mean` (policies `universal_max`, `universal_max10`) or `third_quartile`
+            (`universal_q3`; linear interpolation between order statistics).
+        factor: raises the result by `factor - 1` of its size; 1.1 for `universal_max10`. A negative
+            threshold is raised too, so that the policy is the stricter one for any range of maps.
+        name: the policy's name.
+
+    Raises:
+        ValueError: for an unknown statistic or a factor that is not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        statistic: Literal["mean", "third_quartile"],
+        name: str,
+        factor: float = 1.0,
+    ) -> None:
+        check_choice(statistic, STATISTICS, name="statistic")
+        check_positive(factor, name="factor")
+        super().__init__(name=name)
+        self.statistic = statistic
+        self.factor = factor
+
+    def level(self, maxima: Array) -> float:
+        """Mean or third quartile."""
+        return float(np.mean(maxima) if self.statistic == "mean" else np.quantile(maxima, 0.75))
+
+    def from_levels(self, levels: Array) -> Array:
+        """The level, raised by the factor; a negative one too."""
+        if self.factor == 1:
+            return levels
+        return np.where(levels > 0, self.factor * levels, levels + (self.factor - 1) * abs(levels))

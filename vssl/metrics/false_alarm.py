@@ -1,0 +1,27 @@
+"""False alarm rate: in how many negatives anything is marked."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from vssl.metrics.pia import ImageArea
+from vssl.types import SoundingObject
+
+
+class FalseAlarmRate(ImageArea):
+    """Share of negatives whose mask is not empty.
+
+    Its complement is TN of AVATAR and FAn of AVIS; DSOL's NSA is an elder relative of pIA. See
+    docs/metrics.md.
+    """
+
+    name = "false_alarm_rate"
+    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.NONE,)
+    higher_is_better = False
+
+    @staticmethod
+    def from_column(column: torch.Tensor) -> torch.Tensor:
+        """1 where anything is marked, else 0; NaN stays NaN."""
+        return torch.where(column.isnan(), torch.nan, (column > 0).double())
