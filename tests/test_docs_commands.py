@@ -139,22 +139,25 @@ def options_of(program: Callable[[], Any], arguments: list[str]) -> argparse.Nam
     return options
 
 
-def settings_of(name: str, arguments: list[str], own: Path) -> list[Any]:
-    """The configurations of a command line; of a sweep that of its last job."""
+def first_and_last(name: str, arguments: list[str], own: Path) -> list[list[str]]:
+    """The overrides of a command line's first and last job, all values of its groups checked."""
     options = get_args_parser().parse_args([a for a in arguments if a != "--dry-run"])
-    overrides = [*options.overrides, f"hydra.searchpath=[file://{own}]"]
+    search = f"hydra.searchpath=[file://{own}]"
     if not options.multirun:
-        return [composed(*overrides, name=name)]
+        return [[*options.overrides, search]]
     register_resolvers()
     with initialize_config_module("vssl.conf", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
+        overrides = [*options.overrides, search]
         sweep = loader.load_configuration(name, overrides, run_mode=RunMode.MULTIRUN)
         jobs = planned_jobs(sweep, loader)
         assert jobs
         for group, value in {tuple(each.split("=", 1)) for job in jobs for each in job}:
             there = loader.get_group_options(group)
-            assert not there or value in (*there, "mine"), f"{group}={value}"
-        return [loader.load_sweep_config(sweep, jobs[-1])]
+            known = value in (*there, "mine") or value.startswith("[")
+            assert known or not there, f"{group}={value}"
+        launched = [each for each in options.overrides if each.startswith("hydra/")]
+        return [[*job, *launched, search] for job in (jobs[0], jobs[-1])]
 
 
 @pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
@@ -168,7 +171,8 @@ def test_its_options_and_values_exist(
         program, *arguments = arguments
         assert (ROOT / program).is_file()
     if program in HYDRA:
-        for config in settings_of(HYDRA[program], arguments, own):
+        for overrides in first_and_last(HYDRA[program], arguments, own)[-1:]:
+            config = composed(*overrides, name=HYDRA[program])
             if program == "vssl-evaluate":
                 config.calibration = None  # a finished run
                 with contextlib.suppress(WeightsError):  # the last thing that it looks for
@@ -204,13 +208,14 @@ def test_its_options_and_values_exist(
 )
 def test_the_embedded_benchmark_s_commands_run(line: str, own: Path, tmp_path: Path) -> None:
     small = ("data.scenes=2", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10")
-    small += ("negatives.noise.draws=1", "negatives.offscreen.draws=1", "calibration=null")
+    small += ("calibration=null",)
     _, *arguments = words(line)
-    options = get_args_parser().parse_args(arguments)
-    first = [re.sub(r"(?<=[=,])(?!\[)([^,]+),.*", r"\1", each) for each in options.overrides]
-    shorter = [each for each in first if not each.startswith("output_dir=")]
-    shorter = [each.replace("model=mine", "model=tiny_av") for each in shorter]
-    assert not run(tmp_path / "run", *shorter, *small).empty
+    job = [
+        each.replace("model=mine", "model=tiny_av")
+        for each in first_and_last("evaluate", arguments, own)[0]
+        if not each.startswith(("output_dir=", "hydra"))
+    ]
+    assert not run(tmp_path / "run", *job, *small).empty
 
 
 class TestTraining:
