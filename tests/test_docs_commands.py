@@ -23,6 +23,7 @@ import pytest
 from hydra import initialize_config_module
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from tests.conftest import draw_vggss
@@ -123,16 +124,20 @@ class Parsed(BaseException):
 
 def options_of(program: Callable[[], Any], arguments: list[str]) -> argparse.Namespace:
     """What a program's own parser makes of arguments."""
-    parse = argparse.ArgumentParser.parse_known_args
+    parser = argparse.ArgumentParser
 
-    def stop(self: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        options, unknown = parse(self, arguments)
-        assert not unknown
-        raise Parsed(options)
+    def stopping(parse: Callable[..., Any]) -> Callable[..., NoReturn]:
+        def stop(self: argparse.ArgumentParser, *_: Any) -> NoReturn:
+            options, unknown = parse(self, arguments)
+            assert not unknown
+            raise Parsed(options)
+
+        return stop
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("parse_args", "parse_intermixed_args"):
-            patch.setattr(argparse.ArgumentParser, name, stop)
+        patch.setattr(parser, "parse_args", stopping(parser.parse_known_args))
+        intermixed = stopping(parser.parse_known_intermixed_args)
+        patch.setattr(parser, "parse_intermixed_args", intermixed)
         with pytest.raises(Parsed) as caught:
             program()
     options: argparse.Namespace = caught.value.options
@@ -160,12 +165,8 @@ def first_and_last(name: str, arguments: list[str], own: Path) -> list[list[str]
         return [[*job, *launched, search] for job in (jobs[0], jobs[-1])]
 
 
-@pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
-def test_its_options_and_values_exist(
-    line: str, own: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is run: no data, no weights, no network."""
-    monkeypatch.setenv("VSSL_CACHE", str(own / "cache"))
+def check(line: str, own: Path) -> None:
+    """Parse and compose a command; nothing is run."""
     program, *arguments = words(line)
     if program == "python" and arguments[0].endswith(".py"):
         program, *arguments = arguments
@@ -182,7 +183,8 @@ def test_its_options_and_values_exist(
         main = importlib.import_module(ARGPARSE[program]).main
         options = options_of(main, arguments)
         texts = getattr(options, "overrides", None) or getattr(options, "inputs", [])
-        composed(*(text for text in texts if "=" in text))
+        model = [f"model={options.model}"] if hasattr(options, "model") else []
+        composed(*model, *(text for text in texts if "=" in text))
     elif program.startswith("benchmarks/"):
         path = str(ROOT / program)
         options_of(lambda: runpy.run_path(path, run_name="__main__"), arguments)
@@ -200,6 +202,34 @@ def test_its_options_and_values_exist(
             compile(source, line, "exec")
     else:
         assert program in ELSEWHERE | {"docs/images/benchmark.py"}, f"what is {program}?"
+
+
+@pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
+def test_its_options_and_values_exist(
+    line: str, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSSL_CACHE", str(own / "cache"))
+    check(line, own)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "vssl-evaluate modle=ezvsl",
+        "vssl-evaluate -m model=ezvsl,nobody",
+        "vssl-evaluate model=ezvsl --dryrun",
+        "vssl-rescore run=RUN threshold=universal_q4",
+        "vssl-report outputs --kep DIR",
+        "vssl-localize a.jpg a.wav --model nobody",
+        "vssl-nothing RUN",
+        "python experiments/train.py model=tiny_san",
+        "python -m tests.reference.nothing",
+        "make tests",
+    ],
+)
+def test_what_does_not_exist_is_found(line: str, own: Path) -> None:
+    with pytest.raises((AssertionError, SystemExit, HydraException, pytest.fail.Exception)):
+        check(line, own)
 
 
 @pytest.mark.parametrize(
