@@ -221,7 +221,8 @@ def test_known_policies_are_those_there_are() -> None:
         ({"policy": "released_q3"}, r"released_q3 exists for ezvsl.*not for loudness"),
         ({"calibration": Path("nowhere")}, r"--calibration nowhere: holds no finished run"),
         ({"config_dir": Path("nowhere")}, r"nowhere: no such folder \(--config-dir\)"),
-        ({"model": "oracle", "overrides": ()}, r"the oracle is told where the source is"),
+        ({"model": "oracle", "overrides": ()}, r"--model oracle: it is told where the source is"),
+        ({"model": "deaf_best", "overrides": ()}, r"deaf_best: it is told where all objects are"),
         ({"weights": Path("nowhere.pth")}, r"nowhere\.pth: no such file"),
     ],
 )

@@ -195,7 +195,7 @@ def set_up(wanted: Wanted) -> Setup:
     from vssl.commands import build, networks
     from vssl.commands.provenance import map_facts
     from vssl.engine.localizer import Localizer
-    from vssl.models.baselines import Oracle
+    from vssl.models.baselines import Baseline
     from vssl.records.fingerprint import environment
     from vssl.records.localization import Localization
 
@@ -204,9 +204,9 @@ def set_up(wanted: Wanted) -> Setup:
     build.check_loader(config)
     networks.check_network_options(config)
     model, report = networks.build_model(config)
-    if isinstance(model, Oracle):
+    if isinstance(model, Baseline) and model.told:
         raise UsageError(
-            "--model oracle: the oracle is told where the source is, and here nobody knows that."
+            f"--model {config.model.name}: it is told {model.told}, and here nobody knows that."
         )
     prior, prior_report = networks.build_prior(config, model)
     conditions = _negatives_without_test_set(build.build_conditions(config))
