@@ -73,6 +73,7 @@ class Seen:
         return judge_video(
             len(self.timeline.seconds), self.localized, self.mean_marked, self.largest,
             self.pointing, setup.threshold, model=setup.name, transform=setup.recipe.transform,
+            rates=setup.rates,
         )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:
