@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import scipy.stats
 import torch
@@ -110,6 +111,7 @@ def test_p_counts_the_negatives_that_reach_as_high(maxima: list[float], largest:
     twice = Reach.of(np.array(2 * maxima), np.tile(np.arange(len(maxima)), 2))
     assert twice.p_value(largest) == pytest.approx(expected), "copies say nothing more"
     assert reach.p_value(largest) <= reach.p_value(largest - 0.1)
+    assert reach.p_value(math.nan) == 1
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.7, 1.0])
@@ -341,3 +343,8 @@ def test_a_video_says_what_many_frames_do(tmp_path: Path, toy: Path) -> None:
         assert chance["frames_marked"] == pytest.approx(10 * rate)
         assert chance["p_all_frames"] == pytest.approx(min(1, 10 * chance["p"]))
     assert any("for 10 frames" in line for line in verdict.errors)
+    rows = pd.read_csv(tmp_path / "out" / "timeline.csv")
+    own = rows[rows["audio_condition"] == POSITIVE]
+    for name, chance in verdict.by_chance.items():
+        assert own[f"p_{name}"].min() == pytest.approx(chance["p"], rel=1e-6)
+    assert rows[rows["audio_condition"] != POSITIVE]["p_offscreen"].isna().all()

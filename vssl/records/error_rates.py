@@ -125,7 +125,7 @@ class Reach:
             >>> Reach.of(np.array([1.0, 2.0, 3.0]), np.arange(3)).p_value(2.5)
             0.5
         """
-        above = float(self.weights[self.maxima >= largest].sum())
+        above = float(self.weights[~(self.maxima < largest)].sum())  # all of them for NaN
         return min((1 + above) / (self.images + 1), 1.0)
 
 
@@ -161,6 +161,11 @@ class ErrorRates:
     def p_values(self, largest: float) -> dict[str, float]:
         """Conformal p value of a map by type of negatives, see `Reach.p_value`."""
         return {name: reach.p_value(largest) for name, reach in self.reach.items()}
+
+    def wrong_sound_p(self, largest: float) -> float | None:
+        """The largest p value against wrong sounds; None where the run has none."""
+        values = [self.reach[name].p_value(largest) for name in self.wrong_sounds]
+        return max(values, default=None)
 
     def as_json(self) -> dict[str, Any]:
         """The same without the maps, for a JSON file."""
