@@ -130,13 +130,14 @@ def test_p_is_rarely_small_for_a_negative_of_another_image(shared: float) -> Non
         assert (values <= level).mean() < level + 3 * error
 
 
-@pytest.fixture
-def toy(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A test set, and a run of the small model that hears, in the folder `run` beside it."""
-    root = draw_vggss(tmp_path / "vggss")
+    folder = tmp_path_factory.mktemp("toy")
+    root = draw_vggss(folder / "vggss")
     negatives = ("negatives=all", "negatives.noise.draws=2", "negatives.offscreen.draws=3")
-    run(tmp_path / "run", *HEARS, "data=vggss", f"data.root={root}", *negatives, *QUICK)
-    (tmp_path / "run" / "run.json").write_text("{}")
+    run(folder / "run", *HEARS, "data=vggss", f"data.root={root}", *negatives, *QUICK)
+    (folder / "run" / "run.json").write_text("{}")
     return root
 
 
