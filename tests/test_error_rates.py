@@ -31,6 +31,7 @@ from vssl.reporting.error_words import UNKNOWN, chances, errors_in_words, wrong_
 from vssl.reporting.verdict import MapNumbers, Threshold, judge
 from vssl.types import POSITIVE
 
+Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 HEARD = (*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu")
 QUICK = ("threshold=universal_q3", "metrics=pia", "live=[]", "bootstrap.resamples=10", "subsets=[]")
@@ -42,9 +43,9 @@ def wilson(count: int, number: int) -> tuple[float, float]:
     return found.low, found.high
 
 
-def share(found: Mask, image: npt.NDArray[np.int64]) -> Share:
+def share(found: Mask, image: Index, clip: Index | None = None) -> Share:
     """A share that there is."""
-    result = share_of(found, image)
+    result = share_of(found, image, clip)
     assert result is not None
     return result
 
@@ -97,6 +98,23 @@ def test_intervals_cover_the_truth(images: int, draws: int, rate: float, depende
         found = share((generator.random((images, draws)) < own[:, None]).ravel(), image)
         covered += found.low <= rate <= found.high
     assert 0.925 < covered / repetitions < 0.985
+
+
+@pytest.mark.parametrize("clips", [40, 200])
+def test_intervals_cover_the_truth_where_clips_are_shared(clips: int) -> None:
+    """Image and clip each make up a fifth of what decides whether a map is marked."""
+    generator = np.random.default_rng(3)
+    images, draws, rate, repetitions = 100, 4, 0.2, 1000
+    limit, image = scipy.stats.norm.isf(rate), np.repeat(np.arange(images), draws)
+    covered = np.zeros(2)
+    for _ in range(repetitions):
+        clip = generator.integers(clips, size=len(image))
+        parts = [generator.standard_normal(size) for size in (images, clips, len(image))]
+        values = math.sqrt(0.2) * (parts[0][image] + parts[1][clip]) + math.sqrt(0.6) * parts[2]
+        both, one = (share(values > limit, image, each) for each in (clip, None))
+        covered += [each.low <= rate <= each.high for each in (both, one)]
+    assert 0.925 < covered[0] / repetitions < 0.98
+    assert covered[1] < covered[0]
 
 
 @settings(max_examples=100, deadline=None)
