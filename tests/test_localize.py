@@ -217,7 +217,6 @@ def test_known_policies_are_those_there_are() -> None:
         ({"policy": "half_image"}, r"--policy half_image gives every map a threshold of its own"),
         ({"policy": "nonsense"}, r"Expected `--policy` to be one of universal_q3"),
         ({"policy": "universal_q4"}, r"Did you mean `universal_q3`"),
-        ({"policy": "fixed", "calibration": Path("run")}, r"--policy fixed learns nothing"),
         ({"policy": "released_q3"}, r"released_q3 exists for ezvsl.*not for loudness"),
         ({"calibration": Path("nowhere")}, r"--calibration nowhere: holds no finished run"),
         ({"config_dir": Path("nowhere")}, r"nowhere: no such folder \(--config-dir\)"),
@@ -360,7 +359,9 @@ def test_the_command_prints_a_table_and_writes_its_files(tmp_path: Path) -> None
         (("a.wav", "a.jpg"), "Are picture and sound swapped?"),
         (("a.jpg", "text.jpg"), "text.jpg: not readable as audio"),
         (("a.jpg", "a.wav", "b.wav"), "got 3 files: a.jpg, a.wav, b.wav"),
-        (("a.jpg", "a.wav", "--threshold", "0.5", "--policy", "fixed"), "leave --calibration"),
+        (("a.jpg", "a.wav", "--threshold", "0.5", "--policy", "fixed"), "give one of them"),
+        (("a.jpg", "a.wav", "--false-alarms", "0.1", "--policy", "fixed"), "give one of them"),
+        (("a.jpg", "a.wav", "--false-alarms", "0.1"), "give --calibration RUN"),
         (("a.jpg", "a.wav", "sed=1"), "Did you mean seed?"),
     ],
 )
