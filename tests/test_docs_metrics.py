@@ -27,6 +27,7 @@ from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.base import CombinedMetric, MapMetric, PairMetric
 from vssl.metrics.ciou import SuccessRate, consensus_iou
 from vssl.metrics.detection import detection, map_confidence
+from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU, smallest_by_image
 from vssl.metrics.pia import image_area
@@ -173,6 +174,7 @@ def by_functions(model: str, policy: ThresholdPolicy) -> Found:
         ("swap_delta", POSITIVE): SwapDelta.measure(masks[POSITIVE], own, other),
         **{("pia", c): pia[c] for c in CONDITIONS},
         **{("auc_n", c): area_of_rejection(pia[c]) for c in NEGATIVES},
+        **{("false_alarm_rate", c): FalseAlarmRate.from_column(pia[c]) for c in NEGATIVES},
         **{
             ("agreement", f"{one}-{two}"): mask_agreement(masks[one], masks[two])
             for one, two in [*product([POSITIVE], NEGATIVES), ("silence", "noise")]
@@ -293,6 +295,7 @@ def by_hand(model: str, policy: str) -> dict[Key, Fraction]:
         ("swap_delta", POSITIVE): average(swaps),
         **{("pia", c): average(pia[c]) for c in CONDITIONS},
         **{("auc_n", c): rejection_area(pia[c]) for c in NEGATIVES},
+        **{("false_alarm_rate", c): average(p > 0 for p in pia[c]) for c in NEGATIVES},
         **{
             ("agreement", f"{one}-{two}"): average(iou(masks[s, one], masks[s, two])
                                                    for s in SAMPLES)
