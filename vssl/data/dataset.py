@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -155,6 +156,8 @@ class ImageCollate:
         self._names = [sample.sample_id for sample in samples]
         pictures = {s.image_group: n for n, s in enumerate(samples)}
         self._pictures = torch.tensor([pictures[sample.image_group] for sample in samples])
+        there = Counter(sample.image_group for sample in samples)
+        self._complete = torch.tensor([there[s.image_group] >= s.image_sources for s in samples])
         self._audio_index = torch.from_numpy(plan.index).long()
         self._pairings = plan.pairings
         self._sounding = tuple(plan.sounding[name] for name, _ in plan.pairings)
@@ -175,6 +178,7 @@ class ImageCollate:
             sounding=self._sounding,
             other_truth=self._other_truth(items),
             image_index=self._pictures[index],
+            complete=self._complete[index],
             prior_images=_stacked(prior_images) if self._own_prior else None,
             seen=torch.tensor([item.image is not None for item in items]),
             keys=tuple(item.key for item in items),
