@@ -325,7 +325,9 @@ class TestSwapped:
 
     def test_a_sample_without_partner_is_refused(self) -> None:
         samples = [*picture(0, "dog", "bell"), *picture(1, "bell"), *picture(2, "dog", "dog")]
-        message = r"negatives.swapped: 3 of 5 samples have no partner.*e\.g\. 10\. .*data=is3"
+        message = (
+            r"negatives.swapped: 3 of 5 samples have no partner.*e\.g\. 10\. .*data=synthetic have"
+        )
         with pytest.raises(UsageError, match=message):
             Swapped().prepare(samples)
 

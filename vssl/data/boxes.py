@@ -83,7 +83,8 @@ def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
     if not faulty:
         return ""
     areas = [_pixels(box) for box in faulty]
-    what = "empty" if not any(areas) else "empty, or nearly so,"
+    nearly = any(0 < area < LEAST_PIXELS for area in areas)
+    what = "empty, or nearly so," if nearly else "empty"
     what += " after clipping to the image"
     what += " or reach far outside of it" if max(areas) >= LEAST_PIXELS else ""
     what = f"{len(faulty)} of {len(annotated)} boxes are {what}"
