@@ -400,16 +400,15 @@ class _Checked:
 def _duplicates(checked: Sequence[_Checked]) -> list[Problem]:
     """Files that are the same to the byte; images of one picture are meant to be."""
     notes = []
-    for kind, folder in (("images", "image_path"), ("sounds", "audio_path")):
-        files = {getattr(each.sample, folder): each for each in checked}
-        keys = {path: each.keys[kind] for path, each in files.items()}
-        for first, *others in duplicates(keys):
-            own = files[first].sample.image_group
+    images = {(e.sample.image_group, e.keys["images"]): e for e in reversed(checked)}
+    for kind, files in (
+        ("images", {e.sample.image_path: e for e in reversed(images.values())}),
+        ("sounds", {e.sample.audio_path: e for e in checked}),
+    ):
+        for first, *others in duplicates({path: e.keys[kind] for path, e in files.items()}):
             for path in others:
-                sample = files[path].sample
-                if kind == "sounds" or sample.image_group != own:
-                    text = f"{path}: is the same file as {first.name}"
-                    notes.append(Problem(f"duplicated {kind}", sample.sample_id, text))
+                text = f"{path}: is the same file as {first.name}"
+                notes.append(Problem(f"duplicated {kind}", files[path].sample.sample_id, text))
     return notes
 
 
