@@ -81,10 +81,10 @@ def is_constant(path: Path) -> bool:
     Raises:
         AudioFileError: for a missing or unreadable file.
     """
-    first = None
     with _opened(path) as file:
-        for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
-            first = block[:1] if first is None else first
+        first = file.read(1, dtype="float32", always_2d=True)
+        # in pieces of a number, which files that cannot be sought in have too
+        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
             if (block != first).any():
                 return False
     return True
