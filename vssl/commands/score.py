@@ -70,7 +70,9 @@ def score_run(
     opened = ScoredRun.of(folder, scores)
     others = policies_of(folder, opened.scores, known=fitted) if keep else []
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
-    with ResampledRun(folder, opened, metrics, [*fitted, *others], **config.bootstrap) as resampled:
+    with ResampledRun.of(
+        folder, opened, metrics, [*fitted, *others], **config.bootstrap
+    ) as resampled:
         shared = {"opened": opened, "resampled": resampled, **config.bootstrap}
         summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **shared)
         if config.subsets:

@@ -73,8 +73,9 @@ def summarize(
     parts = list(table.parts())
     with ExitStack() as stack:
         if resampled is None:
-            resampled = ResampledRun(run, opened, metrics, fitted, resamples=resamples, seed=seed)
-            stack.enter_context(resampled)
+            resampled = stack.enter_context(
+                ResampledRun.of(run, opened, metrics, fitted, resamples=resamples, seed=seed)
+            )
         with progress_bar("summary and intervals", len(parts)) as advance:
             for part in parts:
                 rows += part_rows(table, part, resampled, resampled.numbers(part, metrics))

@@ -19,7 +19,7 @@ from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
 from vssl.records.sounds import Sounds, Spread, crossed
 from vssl.records.summary import PAIR
-from vssl.records.uncertainty import ImageBootstrap, interval_around
+from vssl.records.uncertainty import ImageBootstrap, interval_around, variance
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import POSITIVE, SoundingObject
 
@@ -121,11 +121,11 @@ class Number:
         NaN where there is no spread. That of the threshold is what it adds to the others; below 0
         where its movement evens theirs out.
         """
-        total = np.nanvar(self.resampled)
-        if not total > 0:
+        total = variance(self.resampled)
+        if total == 0:
             return dict.fromkeys(("images", "sounds", "threshold"), np.nan)
-        images = float(np.nanvar(self.at_threshold) / total)
-        sounds = 0.0 if self.sounds is None else float(np.nanvar(self.sounds.deviations) / total)
+        images = variance(self.at_threshold) / total
+        sounds = 0.0 if self.sounds is None else variance(self.sounds.deviations) / total
         rest = 0.0 if self.of_threshold is None else 1 - images - sounds
         return {"images": images, "sounds": sounds, "threshold": rest}
 

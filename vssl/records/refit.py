@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -128,17 +127,17 @@ def _fitted_anew(fitted: FittedPolicy, *, resamples: int, seed: int) -> Array:
     return found
 
 
-class ResampledRun(AbstractContextManager["ResampledRun"]):
+class ResampledRun:
     """A run's numbers with everything that they rest on resampled.
 
     Args:
-        run: folder with the records.
-        opened: its samples and scores.
-        metrics: metrics that will be asked for.
+        scores: the run's scores.
+        image_groups: `[N]` name of each sample's picture.
+        sounds: the sounds of its records.
         fitted: the policies behind fitted parts of the scores; a fitted part without one has
             intervals at its threshold alone.
-        resamples: number of resamples B.
-        seed: of the resampling.
+        near: gives the scores at other thresholds, of pairs of map variant and threshold, as parts
+            `near_part`.
 
     Attributes:
         bootstrap: over the run's images.
@@ -146,6 +145,29 @@ class ResampledRun(AbstractContextManager["ResampledRun"]):
 
     def __init__(
         self,
+        scores: Scores,
+        image_groups: Sequence[str],
+        sounds: Sounds,
+        fitted: Sequence[FittedPolicy],
+        near: Callable[[Sequence[tuple[str, float]]], Scores],
+    ) -> None:
+        self._scores = scores
+        resamples, seed = sounds.resamples, sounds.seed
+        self.bootstrap = ImageBootstrap(image_groups, resamples=resamples, seed=seed)
+        self._sounds = sounds
+        self._thresholds = self._resample(fitted, resamples, seed)
+        places = {part: _places(found) for part, found in self._thresholds.items()}
+        wanted = dict.fromkeys(
+            (part.map_variant, float(value))
+            for part, found in places.items()
+            for value in (found if len(found) > 1 else ())
+        )
+        self._near = near(list(wanted)) if wanted else None
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls,
         run: Path,
         opened: ScoredRun,
         metrics: Sequence[AnyMetric],
@@ -153,36 +175,35 @@ class ResampledRun(AbstractContextManager["ResampledRun"]):
         *,
         resamples: int,
         seed: int,
-    ) -> None:
-        self._scores = opened.scores
-        ids, groups = opened.samples.ids, opened.samples.image_groups
-        self.bootstrap = ImageBootstrap(groups, resamples=resamples, seed=seed)
-        self._sounds = Sounds.of(run, ids, resamples=resamples, seed=seed)
-        self._stack = ExitStack()
-        self._thresholds = self._resample(fitted, resamples, seed)
-        self._near: Scores | None = None
-        places = {part: _places(found) for part, found in self._thresholds.items()}
-        near = {
-            (part.map_variant, float(value)): None
-            for part, found in places.items()
-            for value in (found if len(found) > 1 else ())
-        }
-        if near:
-            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-            policies = [
-                FittedPolicy(FixedThreshold(value=value, name=_near(value)), "near", variant)
-                for variant, value in near
-            ]
-            score_records(run, policies, metrics, output=folder / "near.parquet")
-            self._near = Scores(folder / "near.parquet", ids)
+    ) -> Iterator[ResampledRun]:
+        """Open a run from its records.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+        Args:
+            run: folder with the records.
+            opened: its samples and scores.
+            metrics: metrics that will be asked for.
+            fitted: the policies behind fitted parts of the scores.
+            resamples: number of resamples B.
+            seed: of the resampling.
+
+        Raises:
+            RecordsError: when the records cannot be read.
+        """
+        ids, groups = opened.samples.ids, opened.samples.image_groups
+        sounds = Sounds.of(run, ids, resamples=resamples, seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "near.parquet"
+
+            def near(wanted: Sequence[tuple[str, float]]) -> Scores:
+                policies = []
+                for variant, value in wanted:
+                    name, source = near_part(variant, value)[1:]
+                    policy = FixedThreshold(value=value, name=name)
+                    policies.append(FittedPolicy(policy, source, variant))
+                score_records(run, policies, metrics, output=path)
+                return Scores(path, ids)
+
+            yield cls(opened.scores, groups, sounds, fitted, near)
 
     def _resample(
         self, fitted: Sequence[FittedPolicy], resamples: int, seed: int
@@ -233,7 +254,7 @@ class ResampledRun(AbstractContextManager["ResampledRun"]):
             return [replace(n, of_threshold=np.zeros_like(n.at_threshold)) for n in numbers]
         found = []
         for value in places:
-            near = Part(part.map_variant, _near(float(value)), "near")
+            near = near_part(part.map_variant, float(value))
             at = numbers_of(self._near, near, metrics, bootstrap, rows=rows)
             found.append({(n.metric.name, n.condition): n.at_threshold for n in at})
         own = self._scores.threshold(part)
@@ -252,8 +273,9 @@ def _places(thresholds: Array) -> npt.NDArray[np.float32]:
     return np.unique(np.quantile(finite, _SHARES).astype(np.float32))
 
 
-def _near(value: float) -> str:
-    return f"near {value!r}"
+def near_part(variant: str, value: float) -> Part:
+    """The part of the scores at a threshold near a fitted one."""
+    return Part(variant, f"near {value!r}", "near a fitted threshold")
 
 
 def _refitted(

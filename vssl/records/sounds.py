@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from vssl.records.conditions import Facts, condition_settings
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_provenance
-from vssl.records.uncertainty import ImageBootstrap
+from vssl.records.uncertainty import ImageBootstrap, variance
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -48,8 +48,8 @@ class Spread:
 
 
 def _dof(spreads: Sequence[Spread]) -> float:
-    variances = np.array([np.nanvar(s.deviations) for s in spreads])
-    total = (variances**2 / np.array([s.dof for s in spreads])).sum()
+    variances = np.array([variance(s.deviations) for s in spreads])
+    total = (variances**2 / np.array([max(s.dof, 1) for s in spreads])).sum()
     return float(variances.sum() ** 2 / total) if total > 0 else np.inf
 
 

@@ -86,8 +86,9 @@ def summarize_subsets(
     subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
     with ExitStack() as stack:
         if resampled is None:
-            resampled = ResampledRun(run, opened, metrics, fitted, resamples=resamples, seed=seed)
-            stack.enter_context(resampled)
+            resampled = stack.enter_context(
+                ResampledRun.of(run, opened, metrics, fitted, resamples=resamples, seed=seed)
+            )
         with progress_bar("subsets and intervals", len(subsets)) as advance:
             for kind, name, members in subsets:
                 images = list(groups[members])

@@ -119,6 +119,12 @@ def smallest_in_group(values: Array, group: npt.NDArray[np.int64]) -> Array:
     return smallest
 
 
+def variance(resampled: Array) -> float:
+    """Variance of the defined ones of some resamples `[B]`; 0 where there are none."""
+    defined = resampled[np.isfinite(resampled)]
+    return float(np.var(defined)) if len(defined) else 0.0
+
+
 def interval_around(
     value: float,
     resampled: Array,
