@@ -164,6 +164,14 @@ def test_the_cause_is_guessed(
         assert message in caplog.text
 
 
+def test_the_cause_is_said_of_kept_ones_too(
+    vggss_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rewrite(vggss_folder, *([as_size(box)] for box in TRUE))
+    assert len(VGGSS(vggss_folder, empty="keep").check().samples) == 6
+    assert caplog.text.count("are they x, y, width and height rather than two corners?") == 1
+
+
 def test_boxes_wholly_in_pixels_are_all_empty() -> None:
     boxes = [[50, 60, 150, 200], [1, 2, 30, 40]]
     assert guess_cause(boxes, "fractions") == (

@@ -183,6 +183,8 @@ class DatasetReader(ABC):
         samples = self.complete(samples, annotation)
         problems += self._without_annotation(samples)
         faults, notes = self._check_boxes(samples, boxes)
+        annotated = [box for each in boxes.values() for box in each]
+        cause = guess_cause(annotated, self.box_unit) if faults or notes else ""
         problems += faults
         bad = {problem.sample_id for problem in faults}
         checked = self._check_files(samples)
@@ -208,8 +210,7 @@ class DatasetReader(ABC):
             resampled=sum(other_rates.values()),
             notes=tuple(notes),
         )
-        cause = guess_cause([box for each in boxes.values() for box in each], self.box_unit)
-        self._report(data, other_rates, cause if faults else "", stops=bool(problems))
+        self._report(data, other_rates, cause, stops=bool(problems))
         return data
 
     def count(self) -> int:
@@ -360,7 +361,8 @@ class DatasetReader(ABC):
                 f"{self.root}: none of {data.listed} listed samples can be evaluated.{cause}"
             )
         if data.notes:
-            _log.warning("%s, evaluated all the same: %s", self.name, _describe(data.notes))
+            text = _describe(data.notes) + ("" if data.problems or not cause else f"\n{cause}")
+            _log.warning("%s, evaluated all the same: %s", self.name, text)
         if data.resampled:
             rates = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(other_rates.items()))
             _log.warning(
