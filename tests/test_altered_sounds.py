@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from dataclasses import replace
@@ -16,6 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference.samples import make_sample, unheard
+from tests.running import run
+from vssl.commands import networks
+from vssl.data.is3 import IS3
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.colours import Colour, coloured_noise
@@ -325,7 +329,7 @@ class TestSwapped:
 
     def test_a_sample_without_partner_is_refused(self) -> None:
         samples = [*picture(0, "dog", "bell"), *picture(1, "bell"), *picture(2, "dog", "dog")]
-        message = r"negatives.swapped: 3 of 5 samples have no partner.*e\.g\. 10\. .*data=is3"
+        message = r"negatives.swapped: 3 of 5 samples have no partner.*e\.g\. 10\. Leave swapped"
         with pytest.raises(UsageError, match=message):
             Swapped().prepare(samples)
 
@@ -333,6 +337,20 @@ class TestSwapped:
         one, two = picture(0, "dog", "bell")
         with pytest.raises(UsageError, match="2 of 2 samples have no partner"):
             Swapped().prepare([one, replace(two, audio_path=one.audio_path)])
+
+
+def test_a_run_without_partners_ends_before_any_network(
+    is3_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of a test set tells; a set of half pairs is not told to use what it is."""
+    path = is3_folder / "IS3_annotation.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[::2]))
+    monkeypatch.setattr(networks, "build_model", lambda *_: pytest.fail("a network was made"))
+    monkeypatch.setattr(IS3, "check", lambda _: pytest.fail("files were read"))
+    with pytest.raises(UsageError, match="3 of 3 samples have no partner") as caught:
+        run(tmp_path / "run", "model=random", "data=is3", f"data.root={is3_folder}",
+            "negatives=[swapped]")  # fmt: skip
+    assert "data=is3" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

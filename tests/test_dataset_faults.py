@@ -202,8 +202,8 @@ def test_other_sample_rates(vggss_folder: Path, caplog: pytest.LogCaptureFixture
 def test_not_an_is3_name(is3_folder: Path) -> None:
     path = is3_folder / "IS3_annotation.json"
     listed = json.loads(path.read_text())
-    path.write_text(json.dumps([{**listed[0], "image": "dog_bell_0_cat.jpg"}, *listed[1:]]))
-    with pytest.raises(DataError, match="`dog_bell_0_cat` is not an IS3 name <first>_<second>_"):
+    path.write_text(json.dumps([{**listed[0], "image": "dog_0_dog.jpg"}, *listed[1:]]))
+    with pytest.raises(DataError, match="`dog_0_dog` is not an IS3 name <first>_<second>_"):
         IS3(is3_folder).check()
     data = IS3(is3_folder, missing="skip").check()
     assert len(data.samples) == 5

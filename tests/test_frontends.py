@@ -25,6 +25,7 @@ from vssl.commands.build import build_frontends, made_length
 from vssl.data.dataset import AudioDataset, collate_audio
 from vssl.data.vggss import VGGSS
 from vssl.engine.module import LocalizationModule
+from vssl.errors import UsageError
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform, power_spectrogram
 from vssl.models.base import LocalizationModel
 from vssl.models.rcgrad import RCGrad
@@ -243,6 +244,25 @@ def test_raw_waveform_is_the_window(count: int) -> None:
     clip = noise_clip(count, channels=2)
     found = applied(RawWaveform(WholeClip()), clip)
     np.testing.assert_array_equal(found, clip.samples.mean(axis=0))
+
+
+@pytest.mark.parametrize("kind", [LogSpectrogram, MelSpectrogram])
+@pytest.mark.parametrize("rate", [8_000, 22_050])
+def test_a_clip_at_another_rate_is_refused(kind: type[FrontEnd], rate: int) -> None:
+    made: Any = kind
+    with pytest.raises(UsageError, match=f"front end's rate of {rate} Hz, but got 16000 Hz"):
+        made(WholeClip(), rate=rate).waveform(noise_clip(4000))
+    with pytest.raises(UsageError, match=f"front end's rate of 16000 Hz, but got {rate} Hz"):
+        made(WholeClip()).waveform(noise_clip(4000, rate=rate))
+    assert made(WholeClip(), rate=rate).waveform(noise_clip(4000, rate=rate)).shape == (4000,)
+
+
+@pytest.mark.parametrize("model", ["ezvsl", "ssltie"])
+def test_a_front_end_at_another_rate_is_refused_before_any_clip(model: str) -> None:
+    config = evaluation_config(f"model={model}", "+model.frontend.rate=22050")
+    message = r"model\.frontend\.rate=22050: every clip is brought to 16000 Hz"
+    with pytest.raises(UsageError, match=message):
+        build_frontends(config, [POSITIVE])
 
 
 @pytest.mark.parametrize(

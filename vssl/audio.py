@@ -24,6 +24,8 @@ from vssl.types import SAMPLE_RATE, AudioClip
 Waveform = npt.NDArray[np.float32]
 Channels = Literal["mean", "first"]
 
+_BLOCK = 4096  # frames of a file that are read at once
+
 
 class AudioFileError(UsageError):
     """An audio file that cannot be used; the message names the file and what is wrong with it."""
@@ -69,6 +71,23 @@ def check_audio(path: Path) -> AudioFacts:
             length = _samples(file, path).shape[1]
     _check_riff(path)
     return AudioFacts(rate, math.ceil(length * SAMPLE_RATE / rate))
+
+
+def is_constant(path: Path) -> bool:
+    """Whether every channel of a file has one value throughout, as digital silence has.
+
+    Reads no further than to the first sample that differs.
+
+    Raises:
+        AudioFileError: for a missing or unreadable file.
+    """
+    with _opened(path) as file:
+        first = file.read(1, dtype="float32", always_2d=True)
+        # in pieces of a number, which files that cannot be sought in have too
+        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+            if (block != first).any():
+                return False
+    return True
 
 
 def _read(path: Path) -> tuple[Waveform, int]:

@@ -32,9 +32,11 @@ class FrontEnd(nn.Module):
 
     Class attributes:
         shortest: least number of samples that `forward` can take.
+        rate: sample rate in Hz that `forward` takes its waveforms for.
     """
 
     shortest: int = 1
+    rate: int = SAMPLE_RATE
 
     def __init__(self, window: Window) -> None:
         super().__init__()
@@ -50,8 +52,13 @@ class FrontEnd(nn.Module):
             `[T]` float32.
 
         Raises:
-            UsageError: when that is shorter than `shortest`, or no mono waveform.
+            UsageError: when that is shorter than `shortest`, or no mono waveform, or where the clip
+                is at another rate than the front end's.
         """
+        if clip.rate != self.rate:
+            raise UsageError(
+                f"Expected clips at the front end's rate of {self.rate} Hz, but got {clip.rate} Hz."
+            )
         cut = np.ascontiguousarray(self.window(clip), dtype=np.float32)
         if cut.ndim != 1:
             raise UsageError(
@@ -217,6 +224,7 @@ class MelSpectrogram(FrontEnd):
         check_positive(hop, name="hop")
         check_positive(floor, name="floor")
         self.shortest = n_fft // 2 + 1
+        self.rate = rate
         self.hop = hop
         self.floor = floor
         self.log = log

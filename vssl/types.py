@@ -68,6 +68,8 @@ class Sample:
         boxes: ground-truth boxes of the sounding object.
         box_weights: weight of each box in the consensus map, in (0, 1].
         audio_length: length of the clip in samples at `SAMPLE_RATE`.
+        image_sources: number of sounding objects of the picture, each of which has a sample of its
+            own in the whole test set.
     """
 
     sample_id: str
@@ -79,6 +81,7 @@ class Sample:
     boxes: tuple[Box, ...]
     box_weights: tuple[float, ...]
     audio_length: int
+    image_sources: int = 1
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,8 @@ class ImageBatch(_OnDevice):
             map is not known; None where there is no prior, or where it takes the same.
         image_index: `[N]` int64 number of each sample's picture, equal for samples that share one;
             None where each has its own.
+        complete: `[N]` bool: whether each sounding object of a sample's picture has a sample in
+            the run; None for all.
         seen: `[N]` bool: rows that `images` holds; None for all.
         sounding: which object sounds in each of the K pairings; empty for the positive's own and
             none of all others.
@@ -202,6 +207,7 @@ class ImageBatch(_OnDevice):
     pairings: tuple[tuple[str, int], ...]
     prior_images: torch.Tensor | None = None
     image_index: torch.Tensor | None = None
+    complete: torch.Tensor | None = None
     seen: torch.Tensor | None = None
     sounding: tuple[SoundingObject, ...] = ()
     other_truth: torch.Tensor | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 import torch
@@ -240,7 +240,24 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
         settings = released_settings(config, condition)
         if settings != positive:
             frontends[condition] = instantiate(settings)
+    check_rates(frontends.values())
     return frontends
+
+
+def check_rates(frontends: Iterable[FrontEnd]) -> None:
+    """Make sure that front ends take audio at the rate that every clip is brought to.
+
+    Raises:
+        UsageError: for a front end at another rate, which would shift what it hears.
+    """
+    for frontend in frontends:
+        if frontend.rate != SAMPLE_RATE:
+            raise UsageError(
+                f"model.frontend.rate={frontend.rate}: every clip is brought to {SAMPLE_RATE} Hz"
+                f" before the front end, so that {type(frontend).__name__} would take its"
+                f" frequencies for others. Leave rate out, and set lengths (n_fft, hop, nperseg)"
+                f" in samples at {SAMPLE_RATE} Hz."
+            )
 
 
 def released_settings(config: DictConfig, condition: str) -> DictConfig:

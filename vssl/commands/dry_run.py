@@ -21,7 +21,7 @@ from rich.console import Console
 
 from vssl.commands import devices
 from vssl.commands.estimate import seconds_for
-from vssl.commands.identity import identity, scoring
+from vssl.commands.identity import identity, leaves_out, scoring
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
 from vssl.commands.sweep import job_name, planned_jobs
 from vssl.errors import UsageError
@@ -149,7 +149,7 @@ class _Outlook:
             _check_inputs(config)
             return state
         done = finished_run(folder, config_hash(identity(config)))
-        if done is not None and config.data.get("missing") == "skip":
+        if done is not None and leaves_out(config):
             check_same_samples(config, folder, done)
             if done["scoring_hash"] == config_hash(scoring(config)):
                 return FINISHED_RUN

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from vssl.commands.app import is_multirun, quieten_libraries, run_app
 from vssl.commands.identity import (
     identity,
+    leaves_out,
     network_hash,
     prior_facts,
     protocol_switches,
@@ -102,7 +103,7 @@ def evaluate(
     identity_hash = config_hash(identity(config))
     with alone_in(folder, wait=wait):
         done = None if config.force else finished_run(folder, identity_hash)
-        if done is not None and config.data.get("missing") == "skip":
+        if done is not None and leaves_out(config):
             check_same_samples(config, folder, done)
         if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
             _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)

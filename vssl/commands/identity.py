@@ -22,6 +22,9 @@ _CANNOT_CHANGE_RECORDS = {
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
+_DEFAULTS = {"data": {"empty": "fault", "silent": "keep"}}
+"""Options that came later, and what they are where runs of before do not have them."""
+
 _PROTOCOLS = {
     "corrected": {"antialias": True},
     "released": {"antialias": False},
@@ -45,7 +48,12 @@ def identity(config: DictConfig) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise TypeError(f"Expected `{name}` to be a mapping, but got {values!r}.")
         dropped = _CANNOT_CHANGE_RECORDS.get(name, ())
-        parts[name] = {key: value for key, value in values.items() if key not in dropped}
+        defaults = _DEFAULTS.get(name, {})
+        parts[name] = {
+            key: value
+            for key, value in values.items()
+            if key not in dropped and not (key in defaults and value == defaults[key])
+        }
     root = config.data.get("root")
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     keys = ("model.weights", "negatives.manifest", "negatives.noise.file")
@@ -57,6 +65,11 @@ def identity(config: DictConfig) -> dict[str, Any]:
         key: file_sha256(path) if path.is_file() else None for key, path in files.items()
     }
     return parts
+
+
+def leaves_out(config: DictConfig) -> bool:
+    """Whether it depends on the files of the test set which samples are evaluated."""
+    return "skip" in (config.data.get("missing"), config.data.get("silent"))
 
 
 def network_hash(config: DictConfig) -> str:

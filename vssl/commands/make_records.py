@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from vssl.commands import build, networks
 from vssl.commands.cache import open_cache
 from vssl.commands.provenance import map_facts, run_facts
 from vssl.commands.run_folder import discard_results, is_first_process
-from vssl.data.base import CheckedData
+from vssl.data.base import Problem
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.module import LocalizationModule
@@ -24,7 +25,7 @@ from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import make_plan
-from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, RECORDS_FILE, write_text
+from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE, write_text
 from vssl.records.fingerprint import config_hash, ids_hash
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
@@ -51,6 +52,11 @@ def make_records(
     names = [condition.name for condition in conditions]
     replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
     rows = read_manifest(replay) if replay else None
+    reader = build.build_reader(config)
+    listed = reader.listed() if any(each.plays_clips for each in conditions) else []
+    for condition in conditions:
+        if condition.plays_clips:  # before networks are loaded, what the annotations tell already
+            condition.prepare(listed)
     frontends = build.build_frontends(config, names)
     transform, prior_transform = build.build_transforms(config)
     model, report = networks.build_model(config)
@@ -66,10 +72,11 @@ def make_records(
         conditions=conditions,
     )
     networks.compile_model(config, model)
-    data = build.build_reader(config).check()
+    data = reader.check()
     if is_first_process():
         discard_results(folder)
-        _list_left_out(data, folder)
+        _list_problems(folder / LEFT_OUT_FILE, data.problems)
+        _list_problems(folder / NOTES_FILE, data.notes)
     plan = make_plan(
         data.samples,
         conditions,
@@ -158,19 +165,19 @@ def make_records(
     return len(data.samples) - len(recorded)
 
 
-def _list_left_out(data: CheckedData, folder: Path) -> None:
-    """Write what is left out of the run."""
-    if data.problems:
+def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """Write what is left out of the run, or what is odd about it; no file where nothing is."""
+    if problems:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["kind", "sample_id", "detail"])
-        writer.writerows([p.kind, p.sample_id, p.detail] for p in data.problems)
-        write_text(folder / LEFT_OUT_FILE, text.getvalue())
-        _log.warning("%d problems are listed in %s", len(data.problems), folder / LEFT_OUT_FILE)
+        writer.writerows([p.kind, p.sample_id, p.detail] for p in problems)
+        write_text(path, text.getvalue())
+        _log.warning("%d problems are listed in %s", len(problems), path)
 
 
 def check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) -> None:
-    """With data.missing=skip, a finished run stands for what was whole then: is it still so?"""
+    """A finished run without faulty or silent samples stands for others then: is it still so?"""
     data = build.build_reader(config).check()
     if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
         raise UsageError(

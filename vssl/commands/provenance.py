@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -34,6 +35,8 @@ def run_facts(
         "evaluated": len(data.samples),
         "coverage": data.coverage,
         "resampled_audio_files": data.resampled,
+        "notes": dict(Counter(note.kind for note in data.notes)),
+        "image_sources": _image_sources(data),
         "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
         "negatives_manifest_sha256": text_hash(manifest),
         "pairings": [list(pairing) for pairing in plan.pairings],
@@ -42,6 +45,13 @@ def run_facts(
         "network_hash": network_hash(config),
         "environment": environment(),
     }
+
+
+def _image_sources(data: CheckedData) -> int | dict[str, int]:
+    """Number of sounding objects of each sample's picture: one for all, or by sample."""
+    sources = {sample.sample_id: sample.image_sources for sample in data.samples}
+    different = set(sources.values())
+    return different.pop() if len(different) == 1 else sources
 
 
 def map_facts(

@@ -17,11 +17,12 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vssl.commands.identity import identity, scoring
+from vssl.commands.identity import identity, leaves_out, scoring
 from vssl.errors import UsageError
 from vssl.records.files import (
     LEFT_OUT_FILE,
     MANIFEST_FILE,
+    NOTES_FILE,
     RECORDS_FILE,
     RELEASED_FILE,
     RUN_FILE,
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
 _RESULTS = (
     *(RUN_FILE, SUMMARY_FILE, SUBSETS_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
-    *(MANIFEST_FILE, LEFT_OUT_FILE),
+    *(MANIFEST_FILE, LEFT_OUT_FILE, NOTES_FILE),
 )
 
 
@@ -106,7 +107,8 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
 def run_state(config: DictConfig, folder: Path) -> str:
     """What is left to do for a run: `FINISHED_RUN`, `UNSCORED_RUN` or `NO_RUN`.
 
-    Under `data.missing=skip` nothing is known without a look at the data, so it is never finished.
+    Under `data.missing=skip` or `data.silent=skip` nothing is known without a look at the data, so
+    it is never finished.
 
     Raises:
         UsageError: when another run stands in the folder.
@@ -115,7 +117,7 @@ def run_state(config: DictConfig, folder: Path) -> str:
     if done is None:
         return NO_RUN
     as_scored = done["scoring_hash"] == config_hash(scoring(config))
-    whole = config.data.get("missing") != "skip"
+    whole = not leaves_out(config)
     return FINISHED_RUN if as_scored and whole else UNSCORED_RUN
 
 

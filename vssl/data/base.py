@@ -7,18 +7,20 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from vssl.audio import AudioFileError, check_audio
+from vssl.audio import AudioFileError, check_audio, is_constant
 from vssl.checks import check_choice
+from vssl.data.boxes import box_fault, guess_cause, is_far, truth_fault
+from vssl.data.duplicates import duplicates, quick_key
 from vssl.errors import UsageError
 from vssl.images import ImageFileError, check_image
 from vssl.progress import progress_bar
-from vssl.types import SAMPLE_RATE, Sample
+from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 _log = logging.getLogger(__name__)
 _SHOWN = 10
@@ -53,6 +55,7 @@ class CheckedData:
         problems: what was found wrong and is left out.
         annotation: the annotation file.
         resampled: number of audio files at another rate than 16 kHz.
+        notes: what is odd and evaluated all the same.
     """
 
     samples: tuple[Sample, ...]
@@ -60,6 +63,7 @@ class CheckedData:
     problems: tuple[Problem, ...]
     annotation: Path
     resampled: int
+    notes: tuple[Problem, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -81,9 +85,12 @@ class DatasetReader(ABC):
         audio_folder: folder of the audio files below `root`.
         missing: `error` stops at any fault; `skip` evaluates what is whole.
         resample: whether audio at other rates than 16 kHz is resampled; False makes it a fault.
+        empty: `fault` for a sample whose boxes mark nothing; `keep` evaluates it all the same.
+        silent: `keep` evaluates samples with a silent or constant sound; `skip` leaves them out.
 
     Attributes:
         name: the test set's name in configuration and tables.
+        box_unit: what boxes are in, for messages: `fractions` of the image, or `pixels` of 224.
         annotation_names: usual names of the annotation file.
         expected_count: number of samples in the published list.
         citation: the paper.
@@ -93,6 +100,7 @@ class DatasetReader(ABC):
     annotation_names: ClassVar[tuple[str, ...]]
     expected_count: int | None = None
     citation: ClassVar[str] = ""
+    box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
 
     def __init__(
         self,
@@ -104,14 +112,20 @@ class DatasetReader(ABC):
         audio_folder: str,
         missing: Literal["error", "skip"] = "error",
         resample: bool = True,
+        empty: Literal["fault", "keep"] = "fault",
+        silent: Literal["keep", "skip"] = "keep",
     ) -> None:
         check_choice(missing, ("error", "skip"), name="data.missing")
+        check_choice(empty, ("fault", "keep"), name="data.empty")
+        check_choice(silent, ("keep", "skip"), name="data.silent")
         self.name = name or self.name
         self.root = Path(root).expanduser().absolute()
         self.image_folder = self.root / image_folder
         self.audio_folder = self.root / audio_folder
         self.missing = missing
         self.resample = resample
+        self.empty = empty
+        self.silent = silent
         self._annotation = annotation
 
     @abstractmethod
@@ -124,11 +138,40 @@ class DatasetReader(ABC):
             ValueError: when a field has an impossible value.
         """
 
+    def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
+        """The boxes of an entry as annotated: corners as shares of the image, not clipped.
+
+        A reader that does not say so is judged by its boxes in pixels.
+        """
+        boxes = self.parse(entry).boxes
+        return [[value / EVALUATION_SIZE for value in box] for box in boxes]
+
+    def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
+        """Add to parsed samples what only all of them tell: how many sounds a picture has.
+
+        Args:
+            samples: all that are listed and can be parsed.
+            annotation: the annotation file.
+        """
+        listed = Counter(sample.image_group for sample in samples)
+        return [
+            replace(s, image_sources=max(s.image_sources, listed[s.image_group])) for s in samples
+        ]
+
+    def listed(self) -> list[Sample]:
+        """The samples that the annotation file lists, without a look at their files.
+
+        Raises:
+            DataError: when it cannot be read.
+        """
+        annotation = self._find_annotation()
+        return self.complete(self._parse_all(self._entries(annotation))[0], annotation)
+
     def check(self) -> CheckedData:
         """Read the annotations and every file they name.
 
         Returns:
-            What can be evaluated, and what was left out.
+            What can be evaluated, what was left out, and what is odd.
 
         Raises:
             DataError: when the folder is not this test set, nothing can be evaluated, or, unless
@@ -136,17 +179,38 @@ class DatasetReader(ABC):
         """
         annotation = self._find_annotation()
         entries = self._entries(annotation)
-        samples, problems = self._parse_all(entries)
+        samples, problems, boxes = self._parse_all(entries)
+        samples = self.complete(samples, annotation)
         problems += self._without_annotation(samples)
+        faults, notes = self._check_boxes(samples, boxes)
+        annotated = [box for each in boxes.values() for box in each]
+        cause = guess_cause(annotated, self.box_unit) if faults or notes else ""
+        problems += faults
+        bad = {problem.sample_id for problem in faults}
         checked = self._check_files(samples)
-        problems += [p for _, faults, _ in checked for p in faults]
-        good = tuple(sample for sample, faults, _ in checked if not faults)
-        other_rates = Counter(rate for _, faults, rate in checked if not faults)
+        problems += [p for each in checked for p in each.faults]
+        whole = [each for each in checked if not each.faults and each.sample.sample_id not in bad]
+        silent = [
+            Problem("silent or constant sounds", e.sample.sample_id, str(e.sample.audio_path))
+            for e in whole
+            if e.constant
+        ]
+        if self.silent == "keep":
+            notes += silent
+        else:
+            whole = [each for each in whole if not each.constant]
+        notes += _duplicates(whole) + _incomplete([each.sample for each in whole])
+        other_rates = Counter(each.rate for each in whole)
         other_rates.pop(SAMPLE_RATE, None)
         data = CheckedData(
-            good, len(entries), tuple(problems), annotation, sum(other_rates.values())
+            samples=tuple(each.sample for each in whole),
+            listed=len(entries),
+            problems=(*problems, *(silent if self.silent == "skip" else ())),
+            annotation=annotation,
+            resampled=sum(other_rates.values()),
+            notes=tuple(notes),
         )
-        self._report(data, other_rates)
+        self._report(data, other_rates, cause, stops=bool(problems))
         return data
 
     def count(self) -> int:
@@ -182,12 +246,17 @@ class DatasetReader(ABC):
             raise DataError(f"{annotation}: lists no samples, so there is nothing to evaluate.")
         return entries
 
-    def _parse_all(self, entries: list[dict[str, Any]]) -> tuple[list[Sample], list[Problem]]:
+    def _parse_all(
+        self, entries: list[dict[str, Any]]
+    ) -> tuple[list[Sample], list[Problem], dict[str, list[list[float]]]]:
+        """The samples, what cannot be read, and by sample its boxes as annotated."""
         samples: dict[str, Sample] = {}
+        boxes: dict[str, list[list[float]]] = {}
         problems = []
         for number, entry in enumerate(entries):
             try:
                 sample = self.parse(entry)
+                annotated = self.annotated_boxes(entry)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 fault = f"entry {number}: {type(error).__name__}: {error}"
                 problems.append(Problem("annotations that cannot be read", f"#{number}", fault))
@@ -196,8 +265,37 @@ class DatasetReader(ABC):
                 fault = f"entry {number} repeats an id"
                 problems.append(Problem("ids listed twice", sample.sample_id, fault))
                 continue
-            samples[sample.sample_id] = sample
-        return list(samples.values()), problems
+            samples[sample.sample_id], boxes[sample.sample_id] = sample, annotated
+        return list(samples.values()), problems, boxes
+
+    def _check_boxes(
+        self, samples: Sequence[Sample], boxes: Mapping[str, list[list[float]]]
+    ) -> tuple[list[Problem], list[Problem]]:
+        """Ground truths that are faults, and those that are odd."""
+        faults: list[Problem] = []
+        notes: list[Problem] = []
+        for sample in samples:
+            annotated = boxes[sample.sample_id]
+            far = [box for box in annotated if is_far(box)]
+            odd = [box for box in annotated if box_fault(box)]
+            empty = truth_fault(annotated, sample.boxes)
+            text = f"{sample.sample_id}: "
+            if far:
+                text += f"the box {self._shown(far[0])} {box_fault(far[0])}"
+                faults.append(Problem("impossible boxes", sample.sample_id, text))
+            elif empty:
+                text += f"{self._shown(annotated[0])} {empty}" if annotated else empty
+                found = faults if self.empty == "fault" else notes
+                found.append(Problem("empty ground truths", sample.sample_id, text))
+            elif odd:
+                text += f"of {len(annotated)} boxes, {self._shown(odd[0])} {box_fault(odd[0])}"
+                notes.append(Problem("ground truths with an empty box", sample.sample_id, text))
+        return faults, notes
+
+    def _shown(self, box: Sequence[float]) -> str:
+        """A box as its annotation has it."""
+        scale = EVALUATION_SIZE if self.box_unit == "pixels" else 1
+        return "[" + ", ".join(f"{value * scale:.4g}" for value in box) + "]"
 
     def _without_annotation(self, samples: Sequence[Sample]) -> list[Problem]:
         """Media files whose id the annotation file does not list."""
@@ -212,7 +310,7 @@ class DatasetReader(ABC):
             problems += [Problem(kind, path.stem, str(path)) for path in extra]
         return problems
 
-    def _check_files(self, samples: Sequence[Sample]) -> list[tuple[Sample, list[Problem], int]]:
+    def _check_files(self, samples: Sequence[Sample]) -> list[_Checked]:
         checked = []
         with (
             ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -223,10 +321,12 @@ class DatasetReader(ABC):
                 advance(1)
         return checked
 
-    def _check_sample(self, sample: Sample) -> tuple[Sample, list[Problem], int]:
-        problems, rate = [], 0
+    def _check_sample(self, sample: Sample) -> _Checked:
+        problems, rate, constant = [], 0, False
+        keys = {}
         try:
             check_image(sample.image_path)
+            keys["images"] = quick_key(sample.image_path)
         except ImageFileError as error:
             kind = "unreadable" if sample.image_path.is_file() else "missing"
             problems.append(Problem(f"{kind} images", sample.sample_id, str(error)))
@@ -234,25 +334,35 @@ class DatasetReader(ABC):
             facts = check_audio(sample.audio_path)
             rate = facts.rate
             sample = replace(sample, audio_length=facts.length)
+            constant = is_constant(sample.audio_path)
+            keys["sounds"] = quick_key(sample.audio_path)
             if rate != SAMPLE_RATE and not self.resample:
                 fault = f"{sample.audio_path}: is at {rate} Hz, not {SAMPLE_RATE}"
                 problems.append(Problem("audio at another rate", sample.sample_id, fault))
         except AudioFileError as error:
             kind = "unreadable" if sample.audio_path.is_file() else "missing"
             problems.append(Problem(f"{kind} audio files", sample.sample_id, str(error)))
-        return sample, problems, rate
+        return _Checked(sample, problems, rate, constant, keys)
 
-    def _report(self, data: CheckedData, other_rates: Counter[int]) -> None:
+    def _report(
+        self, data: CheckedData, other_rates: Counter[int], cause: str, *, stops: bool
+    ) -> None:
+        """Say what was found, and stop where it has to be mended first."""
+        text = ""
         if data.problems:
-            text = f"{self.root} ({self.name}, {data.listed} ids listed): {_describe(data)}"
-            if self.missing == "error":
-                raise DataError(
-                    f"{text}\nMend the folder, or set data.missing=skip to evaluate the"
-                    f" {len(data.samples)} samples that are whole."
-                )
+            text = f"{self.root} ({self.name}, {data.listed} ids listed): "
+            text += _describe(data.problems) + (f"\n{cause}" if cause else "")
+            if stops and self.missing == "error":
+                raise DataError(f"{text}\n{self._mend(data)}")
             _log.warning("%s", text)
         if not data.samples:
-            raise DataError(f"{self.root}: none of {data.listed} listed samples can be evaluated.")
+            cause = f" {cause}" if cause else ""
+            raise DataError(
+                f"{self.root}: none of {data.listed} listed samples can be evaluated.{cause}"
+            )
+        if data.notes:
+            text = _describe(data.notes) + ("" if data.problems or not cause else f"\n{cause}")
+            _log.warning("%s, evaluated all the same: %s", self.name, text)
         if data.resampled:
             rates = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(other_rates.items()))
             _log.warning(
@@ -266,6 +376,53 @@ class DatasetReader(ABC):
             "%s: %d of %d listed samples%s, %.1f %% coverage",
             self.name, len(data.samples), data.listed, published, 100 * data.coverage,
         )  # fmt: skip
+
+    def _mend(self, data: CheckedData) -> str:
+        """What to do about faults."""
+        if not data.samples:
+            return "Mend the folder."
+        whole = f"to evaluate the {len(data.samples)} samples that are whole."
+        text = f"Mend the folder, or set data.missing=skip {whole}"
+        if any(problem.kind == "empty ground truths" for problem in data.problems):
+            text += " data.empty=keep evaluates empty ground truths too, as the released code does."
+        return text
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What the check of a sample's files found: faults, and of whole files their facts."""
+
+    sample: Sample
+    faults: list[Problem]
+    rate: int
+    constant: bool
+    keys: dict[str, bytes]
+
+
+def _duplicates(checked: Sequence[_Checked]) -> list[Problem]:
+    """Files that are the same to the byte; images of one picture are meant to be."""
+    notes = []
+    images = {(e.sample.image_group, e.keys["images"]): e for e in reversed(checked)}
+    for kind, files in (
+        ("images", {e.sample.image_path: e for e in reversed(images.values())}),
+        ("sounds", {e.sample.audio_path: e for e in checked}),
+    ):
+        for first, *others in duplicates({path: e.keys[kind] for path, e in files.items()}):
+            for path in others:
+                text = f"{path}: is the same file as {first.name}"
+                notes.append(Problem(f"duplicated {kind}", files[path].sample.sample_id, text))
+    return notes
+
+
+def _incomplete(samples: Sequence[Sample]) -> list[Problem]:
+    """Pictures of which not every sounding object has a sample that is evaluated."""
+    there = Counter(sample.image_group for sample in samples)
+    kind = "samples of incomplete images (undefined in IIoU, IAUC and swap delta)"
+    return [
+        Problem(kind, s.sample_id, f"{s.image_group}: {there[s.image_group]} of {s.image_sources}")
+        for s in samples
+        if there[s.image_group] < s.image_sources
+    ]
 
 
 def text_of(entry: dict[str, Any], field: str) -> str:
@@ -281,11 +438,11 @@ def text_of(entry: dict[str, Any], field: str) -> str:
     return value
 
 
-def _describe(data: CheckedData) -> str:
-    counts = Counter(problem.kind for problem in data.problems)
+def _describe(problems: Sequence[Problem]) -> str:
+    counts = Counter(problem.kind for problem in problems)
     lines = ["; ".join(f"{n} {kind}" for kind, n in counts.items())]
     for kind, n in counts.items():
-        details = [p.detail for p in data.problems if p.kind == kind]
+        details = [p.detail for p in problems if p.kind == kind]
         lines += [f"  {kind}: {detail}" for detail in details[:_SHOWN]]
         if n > _SHOWN:
             lines.append(f"  {kind}: and {n - _SHOWN} more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -159,6 +160,8 @@ class ImageCollate:
         for sample in samples:
             groups[sample.image_group] = (*groups.get(sample.image_group, ()), sample)
         self._pictured = [groups[sample.image_group] for sample in samples]
+        there = Counter(sample.image_group for sample in samples)
+        self._complete = torch.tensor([there[s.image_group] >= s.image_sources for s in samples])
         self._audio_index = torch.from_numpy(plan.index).long()
         self._pairings = plan.pairings
         self._sounding = tuple(plan.sounding[name] for name, _ in plan.pairings)
@@ -180,6 +183,7 @@ class ImageCollate:
             other_truth=self._other_truth(items),
             pictured=tuple(self._pictured[item.index] for item in items),
             image_index=self._pictures[index],
+            complete=self._complete[index],
             prior_images=_stacked(prior_images) if self._own_prior else None,
             seen=torch.tensor([item.image is not None for item in items]),
             keys=tuple(item.key for item in items),

@@ -10,7 +10,7 @@ from vssl.data.is3 import IS3, read_pixels
 from vssl.data.synthetic import VERSION, Request, empty_scene, ensure
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.images import Pixels
-from vssl.types import Sample
+from vssl.types import EVALUATION_SIZE, Sample
 
 
 class Synthetic(IS3):
@@ -84,6 +84,17 @@ class Synthetic(IS3):
             box_weights=(1.0,) * len(boxes),
             audio_length=0,
         )
+
+    def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
+        """The entry's boxes as shares of the image."""
+        if "classes" not in entry:
+            return super().annotated_boxes(entry)
+        return [[float(value) / EVALUATION_SIZE for value in box] for box in entry["gt_box"]]
+
+    def listed(self) -> list[Sample]:
+        """The samples, whose files are made where they are not there yet."""
+        ensure(self._cache, **vars(self._request))
+        return super().listed()
 
     def empty_scene(self, sample: Sample) -> Pixels:
         """The picture of a sample without its objects, `[224, 224, 3]`: nothing in it sounds."""

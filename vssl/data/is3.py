@@ -4,26 +4,35 @@ Cross-Modal Alignment, ICCV 2023), original layout.
 
 from __future__ import annotations
 
-import re
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vssl.data.base import DatasetReader, text_of
+from vssl.data.base import DataError, DatasetReader, text_of
+from vssl.data.boxes import check_finite
 from vssl.types import EVALUATION_SIZE, Box, Sample
+
+_CLASS_FILES = ("IS3_class_files_dict.json", "class_files_dict.json")
 
 
 class IS3(DatasetReader):
     """`images/`, `audio_wav/`, and a JSON list of `image`, `audio`, `gt_box`.
 
-    Names are `<first>_<second>_<number>_<sounding>`: the two classes in the picture, the picture's
-    number, and the class that sounds. The two samples of a picture form an image group. Boxes are
-    already in pixels of 224 x 224 (QUIRKS 25).
+    Names are `<first>_<second>_<number>_<sounding>`: the two words for what is in the picture, the
+    picture's number, which may be missing, and the class that sounds, which may be another word
+    than either of the two. The two samples of a picture form an image group, named as they are
+    without the sounding class. An entry's own `category`, a text, is taken for its class where it
+    is given. Boxes are already in pixels of 224 x 224 (QUIRKS 25).
     """
 
     name = "is3"
     annotation_names = ("IS3_annotation.json", "metadata/IS3_annotation.json")
     expected_count: int | None = 6480
     citation = "Senocak et al., Sound Source Localization is All About Cross-Modal Alignment, 2023"
+    box_unit = "pixels"
 
     def __init__(
         self,
@@ -36,20 +45,54 @@ class IS3(DatasetReader):
         super().__init__(root, image_folder=image_folder, audio_folder=audio_folder, **options)
 
     def parse(self, entry: dict[str, Any]) -> Sample:
-        """Read one entry."""
+        """Read one entry; the classes in the picture are the words of its name, so far."""
         image, audio = text_of(entry, "image"), text_of(entry, "audio")
-        group, classes, sounding = split_name(Path(image).stem)
+        group, words, sounding = split_name(Path(image).stem)
+        category = entry.get("category")
         return Sample(
             sample_id=Path(image).stem,
             image_path=self.image_folder / image,
             audio_path=self.audio_folder / audio,
-            category=sounding,
-            image_categories=classes,
+            category=category if isinstance(category, str) and category else sounding,
+            image_categories=tuple(dict.fromkeys((*words, sounding))),
             image_group=group,
             boxes=(read_pixels(entry["gt_box"]),),
             box_weights=(1.0,),
             audio_length=0,
+            image_sources=2,
         )
+
+    def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
+        """The entry's box as shares of the image."""
+        return [[float(value) / EVALUATION_SIZE for value in entry["gt_box"]]]
+
+    def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
+        """Add the classes that a picture's samples give it, none of which is ever offscreen.
+
+        These are the classes of all its samples, also of those that only the file of classes lists.
+        Where a sample of a picture is not listed, its class is not known: then any class of the
+        test set that is alike to one of the picture's words counts as in the picture.
+
+        Raises:
+            DataError: when the file of classes cannot be read.
+        """
+        found: dict[str, list[str]] = defaultdict(list)
+        listed: dict[str, int] = defaultdict(int)
+        for sample in samples:
+            found[sample.image_group].append(sample.category)
+            listed[sample.image_group] += 1
+        for category, names in _class_files(annotation, self.root).items():
+            for name in names:
+                found[name.rpartition("_")[0]].append(category)
+        everywhere = {category for categories in found.values() for category in categories}
+        completed = []
+        for sample in super().complete(samples, annotation):
+            classes = [*sample.image_categories, *found[sample.image_group]]
+            if listed[sample.image_group] < sample.image_sources:
+                unknown = set(sample.image_categories) - {sample.category}
+                classes += sorted(c for c in everywhere if any(_alike(c, word) for word in unknown))
+            completed.append(replace(sample, image_categories=tuple(dict.fromkeys(classes))))
+        return completed
 
 
 def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
@@ -59,29 +102,56 @@ def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
         stem: name without suffix.
 
     Returns:
-        Name of the picture, the classes in it, and the class that sounds.
+        Name of the picture, the words for what is in it, and the class that sounds.
 
     Raises:
-        ValueError: when the name does not follow the pattern.
+        ValueError: when the name has less than two words and a class.
 
     Example:
-        >>> split_name("accordion_child_10519_accordion")
-        ('accordion_child_10519', ('accordion', 'child'), 'accordion')
+        >>> split_name("fireworks_subwaytrain_10415_firework")
+        ('fireworks_subwaytrain_10415', ('fireworks', 'subwaytrain'), 'firework')
     """
-    match = re.fullmatch(r"(?P<group>(?P<pair>.+)_\d+)_(?P<sounding>[^\d].*)", stem)
-    if match:
-        group, pair, sounding = match["group"], match["pair"], match["sounding"]
-        if pair.startswith(f"{sounding}_"):
-            return group, (sounding, pair.removeprefix(f"{sounding}_")), sounding
-        if pair.endswith(f"_{sounding}"):
-            return group, (pair.removesuffix(f"_{sounding}"), sounding), sounding
-    raise ValueError(
-        f"`{stem}` is not an IS3 name <first>_<second>_<number>_<first or second>, so the classes"
-        " in the picture are not known"
-    )
+    group, _, sounding = stem.rpartition("_")
+    words = group.split("_")
+    if words[-1].isdecimal():
+        words.pop()
+    if len(words) < 2 or not all(words) or not sounding or sounding.isdecimal():
+        raise ValueError(
+            f"`{stem}` is not an IS3 name <first>_<second>_<number>_<sounding class>, so the"
+            " classes in the picture are not known"
+        )
+    return group, tuple(words), sounding
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether one of two words holds the other, as `fireworks` holds `firework`."""
+    one, other = one.casefold().replace(" ", ""), other.casefold().replace(" ", "")
+    return one in other or other in one
+
+
+def _class_files(annotation: Path, root: Path) -> dict[str, list[str]]:
+    """Names of samples by class, of the file of classes; empty where there is none."""
+    for folder in (annotation.parent, root, root / "metadata"):
+        for path in (folder / name for name in _CLASS_FILES):
+            if path.is_file():
+                try:
+                    classes = json.loads(path.read_text(encoding="utf-8"))
+                except (OSError, ValueError) as error:
+                    raise DataError(f"{path}: not readable as JSON ({error})") from error
+                if not isinstance(classes, dict) or not all(
+                    isinstance(names, list) and all(isinstance(name, str) for name in names)
+                    for names in classes.values()
+                ):
+                    raise DataError(
+                        f"{path}: expected a list of names for each class. Mend the file, or remove"
+                        " it: it is not needed."
+                    )
+                return classes
+    return {}
 
 
 def read_pixels(box: list[float]) -> Box:
     """A box in pixels of the evaluation size, rounded down and cut at the picture's edges."""
+    check_finite(box)
     x0, y0, x1, y1 = (int(min(max(float(v), 0.0), EVALUATION_SIZE)) for v in box)
     return x0, y0, x1, y1

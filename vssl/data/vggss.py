@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vssl.data.base import DatasetReader, text_of
+from vssl.data.boxes import check_finite
 from vssl.types import EVALUATION_SIZE, Box, Sample
 
 
@@ -56,7 +57,12 @@ class VGGSS(DatasetReader):
             audio_length=0,
         )
 
+    def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
+        """The entry's boxes, which are shares of the image."""
+        return [[float(value) for value in box] for box in entry["bbox"]]
+
 
 def _pixels(box: list[float]) -> Box:
+    check_finite(box)
     x0, y0, x1, y1 = (int(min(max(float(v), 0.0), 1.0) * EVALUATION_SIZE) for v in box)
     return x0, y0, x1, y1

@@ -109,7 +109,9 @@ class LiveMetrics(nn.Module):
         if not self._entries:
             return
         images = batch.index if batch.image_index is None else batch.image_index
-        whole = maps.detach().float(), batch.ground_truth, images
+        complete = torch.ones_like(images, dtype=torch.bool)
+        complete = complete if batch.complete is None else batch.complete
+        whole = maps.detach().float(), batch.ground_truth, images, complete
         self._waiting.append(tuple(part.cpu() for part in whole))
         if sum(len(part) for part, *_ in self._waiting) >= _TOGETHER:
             self.finish()
@@ -118,13 +120,13 @@ class LiveMetrics(nn.Module):
         """Measure what waits; to be called before the metrics are read."""
         if not self._waiting:
             return
-        native, truth, images = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        native, truth, images, complete = map(torch.cat, zip(*self._waiting, strict=True))
         self._waiting.clear()
         packed = PackedTruth.of(truth)
 
         def measured(condition: str) -> _Sound:
             place = self._places[condition]
-            return self._sound(native[:, place], condition, truth, packed, images)
+            return self._sound(native[:, place], condition, truth, packed, images, complete)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the loops release the GIL
             sounds = dict(zip(self._places, pool.map(measured, self._places), strict=True))
@@ -132,7 +134,9 @@ class LiveMetrics(nn.Module):
             sound = sounds[condition]
             if isinstance(metric, SampleMetric):
                 column = torch.from_numpy(sound.column(type(metric), policy))
-                metric.update(column=column, undefined=sound.undefined, images=sound.images)
+                incomplete = sound.incomplete & metric.by_image
+                undefined = sound.undefined | incomplete
+                metric.update(column=column, undefined=undefined, images=sound.images)
             elif isinstance(metric, MapMetric) and sound.maps is not None:
                 truth = sound.truth.repeat_interleave(sound.draws, dim=0)
                 metric.update(sound.maps, truth, sound.undefined)
@@ -150,6 +154,7 @@ class LiveMetrics(nn.Module):
         truth: torch.Tensor,
         packed: PackedTruth,
         images: torch.Tensor,
+        complete: torch.Tensor,
     ) -> _Sound:
         """A batch under one audio condition, `[N, D, h, w]`."""
         draws, flat = native.shape[1], native.flatten(0, 1).contiguous()
@@ -174,6 +179,7 @@ class LiveMetrics(nn.Module):
             truth=truth,
             packed=of_rows,
             images=images.repeat_interleave(draws, dim=0),
+            incomplete=~complete.repeat_interleave(draws, dim=0),
             masks=dict(zip(names, found.masks, strict=True)),
             columns={},
         )
@@ -205,6 +211,7 @@ class _Sound:
     truth: torch.Tensor
     packed: PackedTruth
     images: torch.Tensor
+    incomplete: torch.Tensor
     masks: Mapping[str, PackedMasks]
     columns: dict[tuple[str, str], npt.NDArray[np.float64]]
 

@@ -54,9 +54,9 @@ class Swapped(AudioCondition):
         if alone:
             raise UsageError(
                 f"negatives.swapped: {len(alone)} of {len(samples)} samples have no partner, a"
-                f" sample of the same picture with another class, e.g. {alone[0]}. Use a test set"
-                " with several sounding objects in each picture (data=is3 or data=synthetic), or"
-                " leave swapped out."
+                f" sample of the same picture with another class, e.g. {alone[0]}. Leave swapped"
+                " out, or use a test set that has a sample for each of several sounding objects of"
+                " every picture, as the whole of IS3 and data=synthetic have."
             )
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,6 +28,21 @@ def sounding_objects(provenance: Facts) -> SoundingObjects:
     found = SoundingObjects((name, SoundingObject.assumed(name)) for name in names)
     found.update((name, SoundingObject(value)) for name, value in said.items())
     return found
+
+
+def image_sources(provenance: Facts, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Number of sounding objects of each sample's picture, `[N]`.
+
+    A picture of which fewer samples were evaluated is incomplete. A run of before that was recorded
+    has 0: its pictures count as complete.
+
+    Args:
+        provenance: of the run.
+        ids: its samples.
+    """
+    said = provenance.get("image_sources") or 0
+    known = said if isinstance(said, Mapping) else dict.fromkeys(ids, said)
+    return np.array([known.get(name, 0) for name in ids], np.int64)
 
 
 def true_negatives(provenance: Facts) -> list[str]:

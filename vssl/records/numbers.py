@@ -240,10 +240,17 @@ class _Table:
         self._rows = rows
         self._names = scores.conditions(part)
         self._sounding = {name: scores.sounding[name] for name in self._names}
+        sources = scores.image_sources if rows is None else scores.image_sources[rows]
+        # samples whose picture shows other sounding objects that are not among the samples
+        self._incomplete = np.bincount(bootstrap.image)[bootstrap.image] < sources
 
     def column(self, condition: str, column: str, part: Part | None = None) -> Array:
         values = self._scores.values(part or self._part, condition, column)
         return values if self._rows is None else values[self._rows]
+
+    def _of_whole_images(self, condition: str, column: str) -> Array:
+        """A column that is about all objects of a picture: undefined where one is missing."""
+        return np.where(self._incomplete[:, None], np.nan, self.column(condition, column))
 
     def spread(self, *conditions: str) -> Callable[[Array], Spread | None]:
         """What the sounds that images share under some conditions do to a mean of values."""
@@ -273,7 +280,7 @@ class _Table:
             if not metric.applies_to(name, sounding):
                 continue
             if metric.by_image:
-                column = self.column(name, metric.column)
+                column = self._of_whole_images(name, metric.column)
                 found.append(mean_number(metric, name, column, self._bootstrap, (sounding,)))
             else:
                 values = self._scores.metric_values(self._part, name, metric)
@@ -290,9 +297,9 @@ class _Table:
             if not metric.applies_to(name, sounding):
                 continue
             asked = self._scores.asked(self._part, name, metric.column)
-            asked = asked if self._rows is None else asked[self._rows]
+            asked = (asked if self._rows is None else asked[self._rows]) | self._incomplete
             if asked.any():
-                column = self.column(name, metric.column)
+                column = self._of_whole_images(name, metric.column)
                 number = mean_number(metric, name, column, self._bootstrap, (sounding,))
                 found.append(replace(number, n_undefined=int(np.isnan(column[asked]).sum())))
         return found

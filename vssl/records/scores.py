@@ -17,7 +17,7 @@ import torch
 from vssl.maps import consensus_map
 from vssl.metrics.base import MeanMetric
 from vssl.metrics.sets import Family
-from vssl.records.conditions import sounding_objects
+from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_provenance
 from vssl.thresholds.base import EACH_MAP
@@ -97,13 +97,17 @@ class Scores:
 
     Attributes:
         sounding: which object of the picture sounds, by audio condition.
+        image_sources: `[N]` number of sounding objects of each sample's picture; 0 where a run of
+            before does not say.
         families: what set metrics found for all policies of a map variant at once.
         spreads: what shared sounds do to these metrics.
     """
 
     def __init__(self, path: Path, ids: list[str]) -> None:
         self._path = path
-        self.sounding = sounding_objects(read_provenance(path))
+        provenance = read_provenance(path)
+        self.sounding = sounding_objects(provenance)
+        self.image_sources = image_sources(provenance, ids)
         self._columns: dict[str, Array] = {}
         self._values: dict[tuple[Part, str, str], Array] = {}
         self.families: dict[Hashable, list[Family]] = {}

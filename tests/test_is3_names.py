@@ -1,0 +1,163 @@
+"""IS3 by its own list of names: pictures, classes, and what is offscreen."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vssl.data.base import DataError
+from vssl.data.boxes import box_fault
+from vssl.data.is3 import IS3
+from vssl.negatives.offscreen import Offscreen
+from vssl.types import Sample
+
+Rows = list[dict[str, str]]
+
+
+def entry(stem: str, box: Sequence[float] = (10, 10, 100, 100), **fields: Any) -> dict[str, Any]:
+    return {"image": f"{stem}.jpg", "audio": f"{stem}.wav", "gt_box": list(box), **fields}
+
+
+def listed(root: Path, entries: Sequence[dict[str, Any]]) -> dict[str, Sample]:
+    """The samples that a list of entries gives, by name."""
+    root.mkdir(exist_ok=True)
+    (root / "IS3_annotation.json").write_text(json.dumps(entries))
+    return {sample.sample_id: sample for sample in IS3(root).listed()}
+
+
+def rows(path: Path) -> Rows:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def expected(shared: Path) -> dict[str, dict[str, str]]:
+    """What is known of each name, found by others."""
+    table = rows(shared / "data" / "is3_names" / "expected_pairs.csv")
+    return {row["image"]: row for row in table}
+
+
+@pytest.fixture(scope="module")
+def samples(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
+    """All 6,480 samples, by name."""
+    table = rows(shared / "data" / "is3_names" / "is3_names.csv")
+    entries = [entry(r["image"], [float(r[k]) for k in ("x0", "y0", "x1", "y1")]) for r in table]
+    return listed(tmp_path_factory.mktemp("is3"), entries)
+
+
+class TestAllNames:
+    def test_none_is_refused(
+        self, samples: dict[str, Sample], expected: dict[str, dict[str, str]]
+    ) -> None:
+        assert list(samples) == list(expected)
+        assert len(samples) == 6480
+
+    def test_pairs(self, samples: dict[str, Sample], expected: dict[str, dict[str, str]]) -> None:
+        found = {name: sample.image_group for name, sample in samples.items()}
+        assert found == {name: row["pair"] for name, row in expected.items()}
+        sizes = Counter(found.values())
+        assert len(sizes) == 3240
+        assert set(sizes.values()) == {2}
+        assert {sample.image_sources for sample in samples.values()} == {2}
+
+    def test_classes(self, samples: dict[str, Sample], expected: dict[str, dict[str, str]]) -> None:
+        sounding: dict[str, set[str]] = defaultdict(set)
+        for row in expected.values():
+            sounding[row["pair"]].add(row["sounding"])
+        for name, row in expected.items():
+            words = {row["first_word"], row["second_word"]}
+            assert samples[name].category == row["sounding"]
+            assert set(samples[name].image_categories) == words | sounding[row["pair"]]
+
+    def test_boxes(self, samples: dict[str, Sample]) -> None:
+        boxes = [box for sample in samples.values() for box in sample.boxes]
+        assert [b for b in boxes if box_fault([value / 224 for value in b])] == []
+
+    def test_offscreen_sounds_of_neither_source(
+        self, samples: dict[str, Sample], expected: dict[str, dict[str, str]]
+    ) -> None:
+        condition = Offscreen(draws=3)
+        condition.prepare(list(samples.values()))
+        in_picture: dict[str, set[str]] = defaultdict(set)
+        for row in expected.values():
+            in_picture[row["pair"]] |= {row["first_word"], row["second_word"], row["sounding"]}
+        for name, sample in samples.items():
+            for draw in range(3):
+                drawn = condition.request(sample, draw=draw, seed=0, length=9).source_id
+                assert expected[drawn]["sounding"] not in in_picture[expected[name]["pair"]]
+
+
+word = st.from_regex(r"[A-Za-z][a-z]{0,5}( [a-z]{1,5})?[0-9]?", fullmatch=True)
+picture = st.tuples(word, word, st.none() | st.integers(0, 9999), word, word)
+
+
+@settings(deadline=None, max_examples=60)
+@given(pictures=st.lists(picture, min_size=1, max_size=8), whole=st.booleans())
+def test_whatever_the_words(
+    tmp_path_factory: pytest.TempPathFactory,
+    pictures: list[tuple[str, str, int | None, str, str]],
+    whole: bool,
+) -> None:
+    """Two samples share a picture if and only if their names agree but for the last token."""
+    stems = {
+        f"{group}_{sounding}": group
+        for one, two, number, *both in pictures
+        for group in ["_".join([one, two, *([] if number is None else [str(number)])])]
+        for sounding in (both if whole else both[:1])
+    }
+    found = listed(tmp_path_factory.mktemp("is3"), [entry(stem) for stem in stems])
+    assert {name: sample.image_group for name, sample in found.items()} == stems
+    for sample in found.values():
+        together = {s.category for s in found.values() if s.image_group == sample.image_group}
+        words = {w for w in sample.image_group.split("_") if not w.isdigit()}
+        assert together | words <= set(sample.image_categories)
+        assert sample.image_sources >= 2
+
+
+def test_of_a_half_pair_alike_classes_are_in_the_picture_too(tmp_path: Path) -> None:
+    names = (
+        "fireworks_subwaytrain_10415_subway", "dog_firework_3_dog", "dog_firework_3_firework",
+        "train_cow_4_train", "train_cow_4_cow",
+    )  # fmt: skip
+    half, *_ = listed(tmp_path, [entry(name) for name in names]).values()
+    # firework and train are what the other sample of the picture may sound like
+    assert half.image_categories == ("fireworks", "subwaytrain", "subway", "firework", "train")
+    whole = [entry("fireworks_subwaytrain_10415_firework"), *(entry(name) for name in names)]
+    _, half, *_ = listed(tmp_path, whole).values()
+    assert half.image_categories == ("fireworks", "subwaytrain", "subway", "firework")
+
+
+def test_a_category_of_an_entry_is_its_class(tmp_path: Path) -> None:
+    entries = [
+        entry("bus_cat_1_bus", category="a bus horn"), entry("bus_cat_1_cat", category=None),
+    ]  # fmt: skip
+    bus, cat = listed(tmp_path, entries).values()
+    assert (bus.category, cat.category) == ("a bus horn", "cat")
+    assert set(bus.image_categories) == set(cat.image_categories) == {"bus", "cat", "a bus horn"}
+
+
+@pytest.mark.parametrize("name", ["IS3_class_files_dict.json", "class_files_dict.json"])
+def test_the_file_of_classes_adds_classes(tmp_path: Path, name: str) -> None:
+    files = {"tram": ["bus_cat_1_bus", "bus_cat_1_tram"], "cat": ["bus_cat_1_cat", "nothing"]}
+    (tmp_path / name).write_text(json.dumps(files))
+    bus, other = listed(tmp_path, [entry("bus_cat_1_bus"), entry("owl_dog_2_owl")]).values()
+    assert (bus.category, set(bus.image_categories)) == ("bus", {"bus", "cat", "tram"})
+    assert other.image_categories == ("owl", "dog")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "not readable as JSON"), ("[]", "a list of names for"), ('{"a": 1}', "a list of names")],
+)
+def test_a_damaged_file_of_classes(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "class_files_dict.json").write_text(content)
+    with pytest.raises(DataError, match=rf"class_files_dict\.json: .*{message}"):
+        listed(tmp_path, [entry("bus_cat_1_bus")])

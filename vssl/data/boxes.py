@@ -1,0 +1,122 @@
+"""Ground truth that cannot be: boxes that mark nothing, or something else than is meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from vssl.maps import consensus_map
+from vssl.types import EVALUATION_SIZE, Box
+
+LEAST_PIXELS = 16
+"""Least area of a ground truth in pixels of the evaluation size, 0.03 % of the image.
+
+The smallest object of IS3 has 220. Below this no map of a network can point at the object.
+"""
+
+_BEYOND = 1.0
+"""By how many sides of the image a box may reach beyond its edge before it is another unit."""
+
+Annotated = Sequence[float]
+"""`x0, y0, x1, y1` as the annotation has them, as shares of the image's sides, not clipped."""
+
+
+def check_finite(box: Sequence[float]) -> None:
+    """Make sure that a box is of numbers.
+
+    Raises:
+        ValueError: when one is NaN or infinite.
+    """
+    if not all(math.isfinite(value) for value in box):
+        raise ValueError(f"the box {list(box)} holds NaN or infinity")
+
+
+def box_fault(box: Annotated) -> str:
+    """What is impossible about a box as it was annotated; empty where nothing is."""
+    x0, y0, x1, y1 = box
+    if is_far(box):
+        return "reaches far outside of the image"
+    if x1 < x0 or y1 < y0:
+        return "has its second corner before its first"
+    if min(x1, y1) <= 0 or max(x0, y0) >= 1:
+        return "lies outside of the image"
+    pixels = _pixels(box)
+    return "" if pixels >= LEAST_PIXELS else _near_empty(pixels)
+
+
+def is_far(box: Annotated) -> bool:
+    """Whether a box reaches so far outside of the image that it must be in another unit."""
+    return min(box) < -_BEYOND or max(box) > 1 + _BEYOND
+
+
+def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
+    """Why the boxes of a sample together mark nothing; empty where they mark something.
+
+    Args:
+        annotated: the boxes as annotated.
+        boxes: the same in pixels of the evaluation size, which are the ground truth.
+    """
+    if not boxes:
+        return "has no box"
+    if any(
+        (x1 - x0) * (y1 - y0) >= LEAST_PIXELS for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0
+    ):
+        return ""
+    pixels = int((consensus_map(boxes, [1.0] * len(boxes)) > 0).sum())
+    if pixels >= LEAST_PIXELS:
+        return ""
+    faults = dict.fromkeys(box_fault(box) for box in annotated) or {_near_empty(pixels): None}
+    return ", ".join(fault for fault in faults if fault) or _near_empty(pixels)
+
+
+def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
+    """One sentence on why boxes are impossible, by what all boxes of a test set look like.
+
+    Args:
+        annotated: all boxes.
+        unit: what they should be in, `fractions` or `pixels`.
+
+    Returns:
+        Empty where few are impossible and no cause is likely.
+    """
+    faulty = [box for box in annotated if box_fault(box)]
+    if not faulty:
+        return ""
+    areas = [_pixels(box) for box in faulty]
+    nearly = any(0 < area < LEAST_PIXELS for area in areas)
+    what = "empty, or nearly so," if nearly else "empty"
+    what += " after clipping to the image"
+    what += " or reach far outside of it" if max(areas) >= LEAST_PIXELS else ""
+    what = f"{len(faulty)} of {len(annotated)} boxes are {what}"
+    far = sum(max(box) > 1 for box in faulty)
+    small = sum(min(box) >= 0 and max(box) * EVALUATION_SIZE <= 1 for box in faulty)
+    side = f"{EVALUATION_SIZE} x {EVALUATION_SIZE}"
+    if any(x1 < x0 or y1 < y0 for x0, y0, x1, y1 in faulty) and all(map(_fits_as_size, annotated)):
+        return f"{what}; are they x, y, width and height rather than two corners?"
+    if 2 * len(faulty) < len(annotated):
+        return ""
+    if unit == "fractions" and 2 * far > len(faulty):
+        return f"{what}; are they in pixels rather than fractions?"
+    if unit == "pixels" and 2 * small > len(faulty):
+        return f"{what}; are they in fractions rather than pixels of {side}?"
+    if unit == "pixels" and 2 * far > len(faulty):
+        return f"{what}; are they in pixels of the image files rather than of {side}?"
+    return what
+
+
+def _fits_as_size(box: Annotated) -> bool:
+    """Whether a box lies in the image when its second half is its size."""
+    x, y, width, height = box
+    slack = 1 / EVALUATION_SIZE
+    return min(box) >= 0 and x + width <= 1 + slack and y + height <= 1 + slack
+
+
+def _pixels(box: Annotated) -> int:
+    """Area of a box in pixels of the evaluation size, clipped to the image."""
+    x0, y0, x1, y1 = (int(min(max(value, 0.0), 1.0) * EVALUATION_SIZE) for value in box)
+    return max(0, x1 - x0) * max(0, y1 - y0)
+
+
+def _near_empty(pixels: int) -> str:
+    side = EVALUATION_SIZE
+    return f"covers {pixels} pixels of {side} x {side}, less than {LEAST_PIXELS}"
