@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from vssl.commands.app import add_resampling_options, quieten_libraries, run_app
+from vssl.commands.app import add_resampling_options, given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE
 
@@ -57,13 +57,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "runs",
         nargs="+",
-        type=Path,
+        type=given_path,
         metavar="RUN",
         help="folders of finished runs: for each model one released and one corrected, on the same"
         " samples and negatives",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("audit"), metavar="DIR",
+        "--output", type=given_path, default=Path("audit"), metavar="DIR",
         help="where audit.parquet, .csv, .md and the runs in between go (default: audit)",
     )  # fmt: skip
     parser.add_argument(

@@ -6,10 +6,9 @@ import argparse
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vssl.commands.app import add_resampling_options, run_app, whole_number
+from vssl.commands.app import add_resampling_options, given_path, run_app, whole_number
 from vssl.errors import UsageError
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
 
@@ -55,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     def option(name: str, text: str, **more: Any) -> None:
         parser.add_argument(f"--{name}", help=text, **more)
 
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("runs", nargs="+", type=given_path, metavar="RUN", help="folder of a run")
     names = {"action": "append", "metavar": "NAME"}
     option("threshold", f"threshold policy, repeatable ({', '.join(THRESHOLDS)})", **names)
     option("metric", f"metric, repeatable ({', '.join(METRICS)})", **names)
@@ -65,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     option("permutations", "random exchanges (10000)", default=10_000, **exchanges)
     option("anyway", "compare runs that are not comparable, and say so", action="store_true")
     option("published", "show runs beside published figures", action="store_true")
-    option("output", "write the table there too", type=Path, metavar="DIR")
+    option("output", "write the table there too", type=given_path, metavar="DIR")
     return parser
 
 

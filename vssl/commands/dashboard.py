@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vssl.commands.app import quieten_libraries, run_app
+from vssl.commands.app import given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--entity", required=True, metavar="NAME", help="wandb user or team")
     parser.add_argument("--project", default="vssl", metavar="NAME", help="wandb project (vssl)")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE",
+        "--output", type=given_path, metavar="FILE",
         help="where the JSON goes (default: dashboard.json, with --save nowhere)",
     )  # fmt: skip
     parser.add_argument("--save", action="store_true", help="send it to the server; needs login")

@@ -22,6 +22,7 @@ from rich.console import Console
 from vssl.commands import devices
 from vssl.commands.estimate import seconds_for
 from vssl.commands.identity import identity, scoring
+from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
 from vssl.commands.sweep import job_name, planned_jobs
 from vssl.errors import UsageError
@@ -136,6 +137,7 @@ class _Outlook:
         from vssl.commands.evaluate import check_request
         from vssl.commands.make_records import check_same_samples
 
+        check_options(config)
         state = run_state(config, folder)
         if state == FINISHED_RUN:
             return state

@@ -24,6 +24,7 @@ from vssl.commands.identity import (
     scoring,
 )
 from vssl.commands.libraries import import_libraries
+from vssl.commands.options import check_options
 from vssl.commands.run_folder import (
     alone_in,
     finished_run,
@@ -67,6 +68,7 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame | str | None:
     folder = Path(HydraConfig.get().runtime.output_dir).absolute()
     if is_multirun():
         return run_in_sweep(config, folder)
+    check_options(config)
     import_libraries()
     return evaluate(config, folder)
 
@@ -151,20 +153,10 @@ def check_request(config: DictConfig) -> list[ThresholdPolicy]:
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    from vssl.commands.build import (
-        build_policies,
-        check_loader,
-        check_protocol,
-        check_subsets,
-        has_negatives,
-    )
-    from vssl.commands.cache import check_cache
+    from vssl.commands.build import build_policies, has_negatives
     from vssl.commands.networks import check_network_options
 
-    check_protocol(config)
-    check_loader(config)
-    check_cache(config)
-    check_subsets(config)
+    check_options(config)
     check_network_options(config)
     _check_calibration(config)
     return build_policies(config, model=config.model.name, negatives=has_negatives(config))

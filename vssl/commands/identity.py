@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import vssl
 from vssl.commands.devices import devices_for_jobs
+from vssl.commands.options import OPTIONS
 from vssl.commands.sweep_folder import new_sweep_id
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.hashing import file_sha256
@@ -137,7 +138,12 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
 
     Args:
         mode: `relative` leaves `output_root` out, for sweeps.
+
+    Raises:
+        UsageError: when one of the two is no path.
     """
+    for key in ("output_dir", "output_root"):  # an empty one would stand for the current folder
+        OPTIONS[key].check(key, _root_[key])
     if _root_.output_dir is not None:
         return str(Path(_root_.output_dir).expanduser().absolute())
     relative = Path(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from vssl.commands.app import quieten_libraries, run_app, whole_number
+from vssl.commands.app import given_path, quieten_libraries, run_app, whole_number
 from vssl.errors import UsageError
 
 
@@ -79,9 +79,11 @@ def _parse() -> argparse.Namespace:
         " as for vssl-evaluate, e.g. protocol=released prior=object_guided seed=1",
     )  # fmt: skip
     parser.add_argument("--model", required=True, metavar="NAME", help="as for vssl-evaluate")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of its authors")
     parser.add_argument(
-        "--calibration", type=Path, metavar="RUN",
+        "--weights", type=given_path, metavar="FILE", help="checkpoint of its authors"
+    )
+    parser.add_argument(
+        "--calibration", type=given_path, metavar="RUN",
         help="finished run of this model and these weights to learn the threshold from",
     )  # fmt: skip
     parser.add_argument("--threshold", type=_number, metavar="X", help="threshold of your own")
@@ -90,7 +92,7 @@ def _parse() -> argparse.Namespace:
         help="threshold policy (universal_q3); fixed and released_* need no run",
     )  # fmt: skip
     parser.add_argument(
-        "--output", type=Path, default=Path("localize"), metavar="DIR", help="(localize)"
+        "--output", type=given_path, default=Path("localize"), metavar="DIR", help="(localize)"
     )
     parser.add_argument(
         "--noise-draws", type=whole_number(1), metavar="N", help="how many noises (10)"
@@ -101,7 +103,7 @@ def _parse() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--no-video", action="store_true", help="draw no video, only figures")
     parser.add_argument(
-        "--config-dir", type=Path, metavar="DIR", help="folder with configuration of your own"
+        "--config-dir", type=given_path, metavar="DIR", help="folder with configuration of your own"
     )
     return parser.parse_intermixed_args()
 

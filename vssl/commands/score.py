@@ -41,7 +41,7 @@ def score_run(
     Raises:
         UsageError: when the records, the calibration run or a policy cannot be used.
     """
-    from vssl.commands.build import build_metrics, build_policies, check_subsets
+    from vssl.commands.build import build_metrics, build_policies
     from vssl.records.aggregate import summarize
     from vssl.records.conditions import true_negatives
     from vssl.records.fit import fit_policies
@@ -51,7 +51,6 @@ def score_run(
     from vssl.records.store import read_provenance
     from vssl.records.subsets import summarize_subsets
 
-    check_subsets(config)
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
         negatives = bool(true_negatives(provenance))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vssl.commands.app import add_resampling_options, run_app, whole_number
+from vssl.commands.app import add_resampling_options, given_path, run_app, whole_number
 
 
 def main() -> None:
@@ -39,9 +39,9 @@ def _parse() -> argparse.Namespace:
         " one model, thresholds learnt on each applied to all (transfer).",
         epilog="example: vssl-thresholds <vggss run> <is3 run> --output study",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
+    parser.add_argument("runs", nargs="+", type=given_path, metavar="RUN", help="finished runs")
     parser.add_argument(
-        "--output", type=Path, default=Path("thresholds"), metavar="DIR",
+        "--output", type=given_path, default=Path("thresholds"), metavar="DIR",
         help="where curves.parquet, thresholds.parquet, .csv and .md go (default: thresholds)",
     )  # fmt: skip
     parser.add_argument(
