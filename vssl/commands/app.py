@@ -57,13 +57,16 @@ def run_app(
     except (HydraException, OmegaConfBaseException) as error:
         if was_interrupted(error):
             fail("interrupted", status=130)
-        fault = _usage_error(error)
-        if fault is not None:
-            fail(str(fault))
-        message = "\n".join(dict.fromkeys(str(f) for f in _chain(error) if str(f)))
+        usage, faults = _usage_error(error), _chain(error)
+        if usage is not None:
+            fail(str(usage))
+        for fault in faults:
+            if isinstance(fault, OSError):
+                fail(_os_error(fault))
+        message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
         fail(f"{message}{_what_exists(message, config_name)}")
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        fail(_os_error(error))
     except KeyboardInterrupt:
         fail("interrupted", status=130)
     except SystemExit as error:
@@ -128,6 +131,12 @@ def _usage_error(error: BaseException | None) -> UsageError | None:
     if error is None or isinstance(error, UsageError):
         return error
     return _usage_error(error.__cause__ or error.__context__)
+
+
+def _os_error(error: OSError) -> str:
+    """File or folder, and cause."""
+    cause = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {cause}" if error.filename else cause
 
 
 def _what_exists(message: str, config_name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from omegaconf import DictConfig
 
 from vssl.commands.app import add_resampling_options, given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, SCORES_FILE, read_run_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,10 +128,11 @@ class _Given:
 
     @classmethod
     def of(cls, folder: Path) -> _Given:
-        path = folder / RUN_FILE
-        if not path.is_file():
-            raise UsageError(f"{path}: no such file. Is {folder} the folder of a finished run?")
-        return cls(folder, json.loads(path.read_text(encoding="utf-8")))
+        from vssl.records.store import check_records
+
+        run = read_run_file(folder)
+        check_records(folder)
+        return cls(folder, run)
 
     @property
     def facts(self) -> dict[str, Any]:

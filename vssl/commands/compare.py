@@ -270,15 +270,12 @@ def _changed(first: Mapping[str, Any], own: Mapping[str, Any]) -> str:
 
 def _objects(run: ComparedRun) -> dict[str, Any]:
     """Boxes and their weights by sample."""
-    import pyarrow.parquet as pq
-
+    from vssl.records.store import read_columns
     from vssl.types import POSITIVE
 
-    rows = pq.read_table(
-        run.folder / RECORDS_FILE,
-        columns=["sample_id", "boxes", "box_weights"],
-        filters=[("audio_condition", "=", POSITIVE)],
-    ).to_pylist()
+    columns = ["sample_id", "boxes", "box_weights"]
+    positive = [("audio_condition", "=", POSITIVE)]
+    rows = read_columns(run.folder / RECORDS_FILE, columns, positive).to_pylist()
     return {row["sample_id"]: (row["boxes"], row["box_weights"]) for row in rows}
 
 

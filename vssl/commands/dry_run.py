@@ -22,6 +22,7 @@ from rich.console import Console
 from vssl.commands import devices
 from vssl.commands.estimate import seconds_for
 from vssl.commands.identity import identity, scoring
+from vssl.commands.inputs import changed_inputs
 from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
 from vssl.commands.sweep import job_name, planned_jobs
@@ -126,6 +127,8 @@ class _Outlook:
                 return state, 0.0
             samples = self._once(_count, config, ("data",))
             recorded = recorded_samples(folder, config_hash(identity(config)))
+            if changed_inputs(folder):  # of other pictures or sounds nothing is taken
+                recorded = 0
             seconds = seconds_for(config, state, samples=samples, recorded=recorded, folder=folder)
             if state == NO_RUN and recorded:
                 state = f"{PARTLY} {recorded} of {samples}"
@@ -153,7 +156,7 @@ class _Outlook:
         done = finished_run(folder, config_hash(identity(config)))
         if done is not None and config.data.get("missing") == "skip":
             check_same_samples(config, folder, done)
-            if done["scoring_hash"] == config_hash(scoring(config)):
+            if done.get("scoring_hash") == config_hash(scoring(config)):
                 return FINISHED_RUN
         return state
 

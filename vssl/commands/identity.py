@@ -14,7 +14,7 @@ from vssl.commands.options import OPTIONS
 from vssl.commands.sweep_folder import new_sweep_id
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.hashing import file_sha256
-from vssl.records.files import RECORDS_VERSION
+from vssl.records.files import RECORDS_VERSION, RUN_FILE, read_run_file
 from vssl.records.fingerprint import config_hash
 
 _PARTS = ("model", "data", "negatives", "protocol", "prior")
@@ -108,12 +108,16 @@ def protocol_name(config: DictConfig) -> str:
 def scoring(config: DictConfig) -> dict[str, Any]:
     """The part of a configuration that can change scores and summary, but no record."""
     names = ("threshold", "metrics", "calibration", "bootstrap", "subsets")
-    return {
+    parts: dict[str, Any] = {
         name: OmegaConf.to_container(config[name], resolve=True)
         if isinstance(config[name], (DictConfig, ListConfig))
         else config[name]
         for name in names
     }
+    calibrated = config.calibration and Path(str(config.calibration)).expanduser() / RUN_FILE
+    if calibrated and calibrated.is_file():  # by content; other faults have their own errors later
+        parts["calibration_sha256"] = read_run_file(calibrated.parent).get("records_sha256")
+    return parts
 
 
 def negative_names(config: DictConfig) -> list[str]:

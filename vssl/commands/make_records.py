@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
 from vssl.commands.cache import open_cache
+from vssl.commands.inputs import content_hash, keep_inputs, read_inputs
 from vssl.commands.provenance import map_facts, run_facts
 from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import CheckedData
@@ -66,9 +67,12 @@ def make_records(
         conditions=conditions,
     )
     networks.compile_model(config, model)
-    data = build.build_reader(config).check()
+    reader = build.build_reader(config)
+    data = reader.check()
+    inputs = read_inputs(reader, data)
     if is_first_process():
         discard_results(folder)
+        keep_inputs(folder, inputs)
         _list_left_out(data, folder)
     plan = make_plan(
         data.samples,
@@ -83,6 +87,7 @@ def make_records(
     manifest = render_manifest(plan.manifest)
     provenance = {
         **run_facts(config, identity_hash, data, plan, manifest),
+        "inputs_sha256": content_hash(inputs),
         **map_facts(config, model, rules, report, prior_report),
     }
     shards = Shards(

@@ -29,10 +29,10 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="rescore")
 def _hydra_main(config: DictConfig) -> pd.DataFrame:
     check_options(config)
-    from vssl.records.store import read_provenance
+    from vssl.records.store import check_records
 
     folder = Path(config.run).expanduser().absolute()
-    read_provenance(folder / RECORDS_FILE)
+    check_records(folder)
     with alone_in(folder):
         if config.export is not None:
             _export_released(folder)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from vssl.errors import UsageError
 
 SCHEMA_VERSION = "3"
 """Of records, scores and summary, kept in their metadata; bumped when a column changes."""
@@ -22,11 +27,38 @@ SUMMARY_FILE = "summary.parquet"
 SUBSETS_FILE = "subsets.parquet"
 MANIFEST_FILE = "negatives_manifest.csv"
 LEFT_OUT_FILE = "left_out.csv"
+INPUTS_FILE = "inputs.json"
+"""What a run's records rest on: every file of the test set, as it was."""
 RELEASED_FILE = "released_metrics.json"
 SHARDS_FOLDER = "shards"
 """Records of a run that is not finished."""
+LOCK_FILE = ".lock"
+"""Locked while a run writes in the folder."""
 RUN_FILE = "run.json"
 """Written last: a folder that has it holds a finished run."""
+
+
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """Content of a finished run's `run.json`.
+
+    Raises:
+        UsageError: when it is missing, damaged, or lacks what all have.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file. Is {folder} the folder of a finished run?")
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(run["config_hash"], str)
+        whole &= all(isinstance(run[part], dict) for part in ("identity", "config", "provenance"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error!r}). {_ANEW}") from error
+    if not whole:
+        raise UsageError(f"{path}: is not what vssl wrote. {_ANEW}")
+    return dict(run)
+
+
+_ANEW = "Evaluate again with force=true."
 
 
 def partial_path(path: Path) -> Path:
@@ -35,12 +67,31 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
+def written_to(place: Path) -> Iterator[None]:
+    """Give an error of writing the name of the file or folder where it had none.
+
+    As when the disk is full: only what opens a file knows its name.
+
+    Raises:
+        OSError: with the name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            text = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, text, str(place)) from error
+        raise
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A place to write a file to, which then stands under its own name whole or not at all."""
     partial = partial_path(path)
     try:
-        yield partial
-        partial.replace(path)
+        with written_to(path):
+            yield partial
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

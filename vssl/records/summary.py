@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vssl.records.store import read_columns
 from vssl.types import SoundingObject, SoundingObjects
 
 SOUNDING = "sounding_object"
@@ -16,7 +17,7 @@ PAIR = "-"  # between the two conditions of a pair
 
 def read_summary(path: Path) -> pd.DataFrame:
     """Content of a summary or subsets file (`records.schema.SUMMARY`), fractions."""
-    return completed(pd.read_parquet(path))
+    return completed(read_columns(path).to_pandas())
 
 
 def completed(summary: pd.DataFrame) -> pd.DataFrame:

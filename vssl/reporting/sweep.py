@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.images import ImageFileError
-from vssl.records.files import RUN_FILE, SUMMARY_FILE, whole_file, write_text
+from vssl.records.files import SUMMARY_FILE, read_run_file, whole_file, write_text
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import read_summary
 from vssl.reporting.figures import draw_comparison
@@ -132,6 +131,6 @@ def _test(summary: pd.DataFrame) -> tuple[str, str]:
 
 def _widest(summaries: Mapping[Path, pd.DataFrame]) -> dict[Path, pd.DataFrame]:
     """Of runs that differ in nothing but their negatives, the one with most."""
-    runs = {f: json.loads((f / RUN_FILE).read_text(encoding="utf-8")) for f in summaries}
+    runs = {f: read_run_file(f) for f in summaries}
     stand_in = widest({folder: run["identity"] for folder, run in runs.items()}, summaries)
     return {folder: summaries[folder] for folder in dict.fromkeys(stand_in.values())}
