@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -63,6 +63,9 @@ def run_app(
         for fault in faults:
             if isinstance(fault, OSError):
                 fail(_os_error(fault))
+        for fault in faults:
+            if isinstance(fault, OverrideParseException):
+                fail(_grammar(fault))
         message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
         fail(f"{message}{_what_exists(message, config_name)}")
     except OSError as error:
@@ -131,6 +134,20 @@ def _usage_error(error: BaseException | None) -> UsageError | None:
     if error is None or isinstance(error, UsageError):
         return error
     return _usage_error(error.__cause__ or error.__context__)
+
+
+def _grammar(error: OverrideParseException) -> str:
+    """For an argument that Hydra's grammar does not take: which one, and the quotes that help."""
+    key, equals, value = str(error.override).partition("=")
+    if not equals:
+        return f"{error.override}: Expected key=value, as `vssl-evaluate --help` lists them."
+    reason = " ".join(str(error.message).partition("See https")[0].split())
+    mark, outer = ("'", '"') if '"' in value else ('"', "'")
+    return (
+        f"{error.override}: cannot be read as key=value ({reason}). A value with any of = ( ) [ ]"
+        f" {{ }} , : or blanks wants quotes of its own within those of the shell:"
+        f" {outer}{key}={mark}{value.strip(mark)}{mark}{outer}"
+    )
 
 
 def _os_error(error: OSError) -> str:

@@ -14,7 +14,7 @@ from vssl.commands.options import OPTIONS
 from vssl.commands.sweep_folder import new_sweep_id
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.hashing import file_sha256
-from vssl.records.files import RECORDS_VERSION, RUN_FILE, read_run_file
+from vssl.records.files import RECORDS_VERSION, recorded_sha256
 from vssl.records.fingerprint import config_hash
 
 _PARTS = ("model", "data", "negatives", "protocol", "prior")
@@ -114,9 +114,9 @@ def scoring(config: DictConfig) -> dict[str, Any]:
         else config[name]
         for name in names
     }
-    calibrated = config.calibration and Path(str(config.calibration)).expanduser() / RUN_FILE
-    if calibrated and calibrated.is_file():  # by content; other faults have their own errors later
-        parts["calibration_sha256"] = read_run_file(calibrated.parent).get("records_sha256")
+    if config.calibration is not None:  # by content; those of earlier versions by their folder
+        known = recorded_sha256(Path(str(config.calibration)).expanduser())
+        parts |= {} if known is None else {"calibration_sha256": known}
     return parts
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import mimetypes
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.commands.app import given_path, quieten_libraries, run_app, whole_number
+from vssl.commands.options import OPTIONS
 from vssl.errors import UsageError
 
 
@@ -133,7 +136,7 @@ def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
     Raises:
         UsageError: for no file, or more than two.
     """
-    overrides = [each for each in inputs if "=" in each and not Path(each).exists()]
+    overrides = [each for each in inputs if "=" in each and not _is_file(each)]
     files = [Path(each) for each in inputs if each not in overrides]
     if not 1 <= len(files) <= 2:
         raise UsageError(
@@ -141,6 +144,18 @@ def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
             f"{': ' if files else ''}{', '.join(map(str, files))}."
         )
     return files[0], files[1] if len(files) == 2 else None, overrides
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word with `=` names a file: one that is there, or of a picture, sound or video."""
+    if Path(word).exists():
+        return True
+    kind = (mimetypes.guess_type(word)[0] or "").partition("/")[0]
+    key = re.split(r"[=.@]", word.lstrip("+~"))[0]
+    return kind in ("image", "audio", "video") and key not in _GROUPS and word[0] not in "+~"
+
+
+_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics", "live"}
 
 
 if __name__ == "__main__":

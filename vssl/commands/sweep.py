@@ -252,6 +252,12 @@ class Sweep(Callback):
             check_jobs(config, jobs or (), loader)
         except UsageError as error:
             fail(str(error))
+        launcher = str(config.hydra.runtime.choices["hydra/launcher"])
+        if launcher.startswith("submitit") and "%" in str(config.hydra.sweep.dir):
+            fail(
+                f"output_root={config.hydra.sweep.dir}: {launcher} puts numbers of jobs in place of"
+                " %j and its like. Set an output_root without %."
+            )
         self._output = Path(config.hydra.sweep.dir).expanduser().absolute()
         self._overview = dict(config.overview)
         folder = SweepFolder(self._output, self._sweep_id)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from vssl.audio import AudioFileError, check_audio
+from vssl.audio import AudioFileError, check_audio, is_there
 from vssl.checks import check_choice
 from vssl.errors import UsageError
 from vssl.images import ImageFileError, check_image
@@ -228,7 +228,7 @@ class DatasetReader(ABC):
         try:
             check_image(sample.image_path)
         except ImageFileError as error:
-            kind = "unreadable" if sample.image_path.is_file() else "missing"
+            kind = "unreadable" if is_there(sample.image_path) else "missing"
             problems.append(Problem(f"{kind} images", sample.sample_id, str(error)))
         try:
             facts = check_audio(sample.audio_path)
@@ -238,7 +238,7 @@ class DatasetReader(ABC):
                 fault = f"{sample.audio_path}: is at {rate} Hz, not {SAMPLE_RATE}"
                 problems.append(Problem("audio at another rate", sample.sample_id, fault))
         except AudioFileError as error:
-            kind = "unreadable" if sample.audio_path.is_file() else "missing"
+            kind = "unreadable" if is_there(sample.audio_path) else "missing"
             problems.append(Problem(f"{kind} audio files", sample.sample_id, str(error)))
         return sample, problems, rate
 
@@ -274,10 +274,13 @@ def text_of(entry: dict[str, Any], field: str) -> str:
     Raises:
         KeyError: when the field is missing.
         TypeError: when it is not a text.
+        ValueError: when no file name or table can hold it.
     """
     value = entry[field]
     if not isinstance(value, str):
         raise TypeError(f"`{field}` is {value!r}, not a text")
+    if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+        raise ValueError(f"`{field}` is {value!r}, with a character that is none")
     return value
 
 

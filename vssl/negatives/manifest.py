@@ -54,7 +54,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     if not path.is_file():
         raise ManifestError(f"{path}: no such file (negatives.manifest)")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not a text file ({error}) (negatives.manifest)") from error
     with io.StringIO(text, newline="") as file:

@@ -54,8 +54,24 @@ def read_run_file(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error!r}). {_ANEW}") from error
     if not whole:
-        raise UsageError(f"{path}: is not what vssl wrote. {_ANEW}")
+        raise UsageError(f"{path}: cannot be read, it is not what vssl wrote. {_ANEW}")
     return dict(run)
+
+
+def recorded_sha256(folder: Path) -> str | None:
+    """sha256 of a run's records as its `run.json` has it; None where it has none.
+
+    Raises:
+        UsageError: when the file is damaged.
+    """
+    path = folder / RUN_FILE
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")).get("records_sha256")
+    except FileNotFoundError:
+        return None
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error!r}). {_ANEW}") from error
+    return None if known is None else str(known)
 
 
 _ANEW = "Evaluate again with force=true."

@@ -23,7 +23,7 @@ from vssl.records.files import (
     RUN_FILE,
     SCHEMA_VERSION,
     partial_path,
-    read_run_file,
+    recorded_sha256,
 )
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
@@ -220,7 +220,7 @@ def check_records(run: Path) -> dict[str, Any]:
     whole &= list(zip(conditions, draws, strict=True)) == pairings * samples
     if not whole or len(set(names)) != samples:
         raise RecordsError(f"{path}: rows are missing, doubled or out of place. {_ANEW}")
-    known = read_run_file(run).get("records_sha256") if (run / RUN_FILE).is_file() else None
+    known = recorded_sha256(run)
     if known is None:
         check_pages(path)
     elif file_sha256(path) != known:
