@@ -13,7 +13,13 @@ from omegaconf import DictConfig
 
 from vssl.commands.app import add_resampling_options, given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, SCORES_FILE, read_run_file
+from vssl.records.files import (
+    MANIFEST_FILE,
+    RECORDS_FILE,
+    SCORES_FILE,
+    output_folder,
+    read_run_file,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,14 +39,15 @@ def _main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quieten_libraries()
     options = _parse()
-    audit(
-        [folder.absolute() for folder in options.runs],
-        options.output.absolute(),
-        policies=options.threshold or ["universal_q3", "released_q3"],
-        evaluate=not options.no_evaluate,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
+    with output_folder(options.output.absolute()):
+        audit(
+            [folder.absolute() for folder in options.runs],
+            options.output.absolute(),
+            policies=options.threshold or ["universal_q3", "released_q3"],
+            evaluate=not options.no_evaluate,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
 
 
 def _parse() -> argparse.Namespace:

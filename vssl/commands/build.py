@@ -145,22 +145,29 @@ def build_trainer(
         loggers: where metrics go.
         callbacks: what happens beside.
         options: of `pytorch_lightning.Trainer`, in place of the configured ones.
+
+    Raises:
+        UsageError: when Lightning does not take them.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     settings = {"accelerator": config.trainer.accelerator}
     if settings["accelerator"] == "auto":
         settings["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
     keep_float32(config)
-    trainer: Trainer = instantiate(
-        config.trainer,
-        **settings,
-        logger=loggers,
-        callbacks=callbacks,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        **options,
-    )
+    try:
+        trainer: Trainer = instantiate(
+            config.trainer,
+            **settings,
+            logger=loggers,
+            callbacks=callbacks,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            **options,
+        )
+    except InstantiationException as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UsageError(f"trainer: Lightning does not take these options ({reason}).") from error
     return trainer
 
 

@@ -6,11 +6,12 @@ import argparse
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from vssl.commands.app import add_resampling_options, given_path, run_app, whole_number
 from vssl.errors import UsageError
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, output_folder
 
 if TYPE_CHECKING:
     from vssl.records.compare import ComparedRun
@@ -38,7 +39,8 @@ def _main() -> None:
             raise UsageError(f"--published shows summaries as they are; leave out {names}")
         report_published(options.runs, options.output)
     else:
-        _compare(options)
+        with output_folder(options.output.absolute()) if options.output else nullcontext():
+            _compare(options)
 
 
 def _parser() -> argparse.ArgumentParser:

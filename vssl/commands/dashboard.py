@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vssl.commands.app import given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -35,7 +36,8 @@ def _main() -> None:
         output = (options.output or Path("dashboard.json")).absolute()
         # wandb-workspaces has no public way to what it sends
         text = workspace._to_model().model_dump_json(by_alias=True)
-        output.parent.mkdir(parents=True, exist_ok=True)
+        with output_folder(output.parent):
+            output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, json.dumps(json.loads(text), indent=1))
         console.print(f"dashboard as JSON: {output}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
 from vssl.commands.sweep import job_name, planned_jobs
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 from vssl.records.fingerprint import config_hash
 from vssl.records.shards import recorded_samples
 from vssl.reporting.jobs import duration
@@ -207,6 +207,11 @@ def _check_inputs(config: DictConfig) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(f"{there}: nothing can be written there. Set another output_root.")
+    try:
+        with output_folder(folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename}: nothing can be written there ({error.strerror}). Set another"
+            " output_root."
+        ) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from vssl.commands.app import given_path, quieten_libraries, run_app, whole_number
 from vssl.commands.options import OPTIONS
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 
 
 def main() -> None:
@@ -50,10 +51,11 @@ def _main() -> None:
     if not is_image(picture):
         from vssl.commands.localize_video import localize_video
 
-        localize_video(
-            picture, sound, lambda: set_up(wanted), output,
-            fps=options.fps, draw_video=not options.no_video,
-        )  # fmt: skip
+        with output_folder(output):
+            localize_video(
+                picture, sound, lambda: set_up(wanted), output,
+                fps=options.fps, draw_video=not options.no_video,
+            )  # fmt: skip
         return
     if sound is None:
         raise UsageError(
@@ -62,7 +64,8 @@ def _main() -> None:
         )
     from vssl.commands.localize_image import localize_image
 
-    localize_image(picture, sound, lambda: set_up(wanted), output)
+    with output_folder(output):
+        localize_image(picture, sound, lambda: set_up(wanted), output)
 
 
 def _parse() -> argparse.Namespace:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vssl.commands.app import given_path, run_app, whole_number
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,17 +28,18 @@ def main() -> None:
 def _main() -> None:
     options = _parse()
     folders, output = _words(options.folders, options.output)
-    make_report(
-        folders,
-        output,
-        policy=options.policy,
-        page=options.page,
-        figures=options.figures,
-        intervals=options.intervals,
-        gallery=options.gallery,
-        samples=options.samples,
-        keep=options.keep,
-    )
+    with output_folder(output):
+        make_report(
+            folders,
+            output,
+            policy=options.policy,
+            page=options.page,
+            figures=options.figures,
+            intervals=options.intervals,
+            gallery=options.gallery,
+            samples=options.samples,
+            keep=options.keep,
+        )
 
 
 def _parse() -> argparse.Namespace:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from vssl.commands.app import add_resampling_options, given_path, run_app, whole_number
+from vssl.records.files import output_folder
 
 
 def main() -> None:
@@ -21,14 +22,15 @@ def _main() -> None:
 
     runs = list(dict.fromkeys(folder.absolute() for folder in options.runs))
     names = options.threshold or ["universal_max", "universal_max10", "universal_q3"]
-    study = study_thresholds(
-        runs,
-        policies_named(names),
-        points=options.points,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
-    write_study(study, options.output.absolute(), resamples=options.resamples)
+    with output_folder(options.output.absolute()):
+        study = study_thresholds(
+            runs,
+            policies_named(names),
+            points=options.points,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
+        write_study(study, options.output.absolute(), resamples=options.resamples)
 
 
 def _parse() -> argparse.Namespace:

@@ -101,6 +101,24 @@ def written_to(place: Path) -> Iterator[None]:
 
 
 @contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """Do work whose results go into a folder, which is made when there are some.
+
+    Raises:
+        OSError: before the work, when nothing can be written there; and see `written_to`.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK):
+        read_only = hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), str(there))
+    with written_to(folder):
+        yield
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A place to write a file to, which then stands under its own name whole or not at all."""
     partial = partial_path(path)

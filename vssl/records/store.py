@@ -202,7 +202,10 @@ def check_records(run: Path) -> dict[str, Any]:
     provenance = read_provenance(path)
     with reading(path):
         schema = pq.read_schema(path)
-    if (schema.names, schema.types) != (RECORDS.names, RECORDS.types):
+    found = {field.name: field.type for field in schema}
+    known = {field.name: field.type for field in RECORDS}
+    needed = {field.name for field in RECORDS if not field.nullable}
+    if not needed <= found.keys() or not found.items() <= known.items():
         raise RecordsError(f"{path}: has other columns than vssl writes. {_ANEW}")
     ids, conditions, draws = (c.to_pylist() for c in read_columns(path, RECORD_KEY).columns)
     try:
@@ -220,10 +223,10 @@ def check_records(run: Path) -> dict[str, Any]:
     whole &= list(zip(conditions, draws, strict=True)) == pairings * samples
     if not whole or len(set(names)) != samples:
         raise RecordsError(f"{path}: rows are missing, doubled or out of place. {_ANEW}")
-    known = recorded_sha256(run)
-    if known is None:
+    sha256 = recorded_sha256(run)
+    if sha256 is None:
         check_pages(path)
-    elif file_sha256(path) != known:
+    elif file_sha256(path) != sha256:
         raise RecordsError(f"{path}: was changed after the run ({RUN_FILE}). {_ANEW}")
     return provenance
 
