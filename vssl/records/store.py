@@ -208,19 +208,16 @@ def check_records(run: Path) -> dict[str, Any]:
     if not needed <= found.keys() or not found.items() <= known.items():
         raise RecordsError(f"{path}: has other columns than vssl writes. {_ANEW}")
     ids, conditions, draws = (c.to_pylist() for c in read_columns(path, RECORD_KEY).columns)
-    try:
-        pairings = [(str(condition), int(draw)) for condition, draw in provenance["pairings"]]
-        samples = int(provenance["evaluated"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordsError(f"{path}: its provenance is damaged ({error!r}). {_ANEW}") from error
+    sounds = list(zip(conditions, draws, strict=True))
+    pairings = [(c, d) for c, d in provenance.get("pairings") or dict.fromkeys(sounds)]
+    samples = int(provenance.get("evaluated") or len(ids) // max(1, len(pairings)))
     if len(ids) != samples * len(pairings):
         raise RecordsError(
             f"{path}: has {len(ids)} rows, but {samples} samples with {len(pairings)} sounds each"
             f" were recorded. {_ANEW}"
         )
     names = ids[:: len(pairings)]
-    whole = [name for name in names for _ in pairings] == ids
-    whole &= list(zip(conditions, draws, strict=True)) == pairings * samples
+    whole = [name for name in names for _ in pairings] == ids and sounds == pairings * samples
     if not whole or len(set(names)) != samples:
         raise RecordsError(f"{path}: rows are missing, doubled or out of place. {_ANEW}")
     sha256 = recorded_sha256(run)
