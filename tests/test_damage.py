@@ -212,7 +212,12 @@ def test_a_flipped_bit_is_an_error_or_no_change(
         assert str(found.to_pydict()) == str(table.to_pydict())
 
 
-@pytest.mark.parametrize("change", FILE[:-1], **BY_NAME)
+def lacking_provenance(path: Path) -> None:
+    facts = {METADATA_KEY: b'{"schema_version": "3", "config_hash": 1}'}
+    pq.write_table(pq.read_table(path).replace_schema_metadata(facts), path)
+
+
+@pytest.mark.parametrize("change", [*FILE[:-1], lacking_provenance], **BY_NAME)
 @pytest.mark.parametrize("name", [RECORDS_FILE, SCORES_FILE, SUMMARY_FILE, RUN_FILE])
 def test_one_broken_file_costs_its_own_run(
     folder: Path, runs: Path, change: Callable[[Path], None], name: str

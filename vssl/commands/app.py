@@ -93,10 +93,10 @@ def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
     """The type of a command's option: a whole number from `least` to `most`."""
 
     def number(text: str) -> int:
-        if not text.isdecimal() or len(text) > 19 or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {least} to {most}, got {text}"
-            )
+        if not text.isdecimal() or int(text[:20]) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text}")
+        if int(text[:20]) > most:
+            raise argparse.ArgumentTypeError(f"expected a whole number up to {most}, got {text}")
         return int(text)
 
     return number
