@@ -425,6 +425,30 @@ def test_a_manifest_with_a_byte_order_mark(runs: Path, tmp_path: Path) -> None:
     assert read_manifest(marked) == read_manifest(plain)
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('"a', "line 2: not csv"),
+        ("a,noise,32768,,0", "line 2: Expected `draw` from 0 to 32767, but got 32768"),
+        ("a,noise,-1,,0", "line 2: Expected `draw` from 0 to 32767, but got -1"),
+        (f"a,noise,0,,{2**63}", "line 2: Expected `seed` from 0 to"),
+        ("a,noise,x,,0", "line 2: invalid literal"),
+    ],
+)
+def test_rows_of_a_manifest_that_no_run_can_replay(row: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_text(f"sample_id,condition,draw,audio_source_id,seed\n{row}\n")
+    with pytest.raises(UsageError, match=rf"^{path}, {reason}.*\(negatives\.manifest\)$"):
+        read_manifest(path)
+
+
+def test_an_annotation_file_with_a_byte_order_mark(vggss_folder: Path, tmp_path: Path) -> None:
+    annotation = vggss_folder / "vggss.json"
+    annotation.write_bytes(b"\xef\xbb\xbf" + annotation.read_bytes())
+    chosen = ("model=center", "data=vggss", f"data.root={vggss_folder}", *OPTIONS)
+    assert len(run(tmp_path / "run", *chosen, "metrics=pia"))
+
+
 def test_numbers_of_jobs_in_the_output_root(tmp_path: Path) -> None:
     sweep = ("-m", "hydra/launcher=submitit_local", "model=center", "output_root=out/%j")
     failed = command("vssl-evaluate", *sweep, *FAST, cwd=tmp_path)

@@ -116,6 +116,7 @@ def _reader(config: DictConfig, split: str) -> DatasetReader:
     changed = config.copy()
     with open_dict(changed):
         changed.data = OmegaConf.merge(changed.data, config.training[split])
+    check_options(changed)
     return build_reader(changed)
 
 

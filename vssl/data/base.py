@@ -171,7 +171,7 @@ class DatasetReader(ABC):
 
     def _entries(self, annotation: Path) -> list[dict[str, Any]]:
         try:
-            entries = json.loads(annotation.read_text(encoding="utf-8"))
+            entries = json.loads(annotation.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{annotation}: not readable as JSON ({error})") from error
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
