@@ -204,6 +204,8 @@ OPTIONS: dict[str, Option] = {
     "data.audio_suffix": TEXT,
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
+    "data.empty": choice("fault", "keep"),
+    "data.silent": choice("keep", "skip"),
     "data.cache": PATH,
     "data.version": Option("a version", lambda value: _is_whole(value) or NAME.fits(value)),
     "data.scenes": whole(1, 2**32 - 1),
@@ -219,6 +221,8 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.colour": choice("white", "pink", "brown"),
     "negatives.*.per": choice("draw", "sample"),
     "negatives.*.file": PATH.or_null(),
+    "negatives.*.exclude": PATH.or_null(),
+    "negatives.*.over": choice("window", "clip"),
     "negatives.*.decibels": _numbers(-300, 300),
     "threshold.*.name": NAME,
     "threshold.*.value": number(-1e30, 1e30),
@@ -294,5 +298,5 @@ def _known_policies() -> tuple[str, ...]:
 def _policy_names(config: DictConfig) -> tuple[str, ...]:
     """Threshold policies that exist: those of vssl, and those that are configured."""
     own = config.get("threshold") or {}
-    named = [str(node.get("name") or key) for key, node in own.items() if node is not None]
+    named = [str(n.get("name") or key) for key, n in own.items() if isinstance(n, DictConfig)]
     return tuple(dict.fromkeys([*_known_policies(), *map(str, own), *named]))
