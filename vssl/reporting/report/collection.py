@@ -284,7 +284,7 @@ def _read(folder: Path) -> _Found:
             raise UsageError(f"{SCORES_FILE} is not of the records beside it. Evaluate again.")
         check_pages(folder / SCORES_FILE)
     for name in (RECORDS_FILE, SUMMARY_FILE):
-        of_file = read_provenance(folder / name)["config_hash"]
+        of_file = str(read_provenance(folder / name).get("config_hash"))
         if of_file != own_hash:
             raise UsageError(
                 f"{name} is of another run ({of_file[:8]}) than {RUN_FILE} ({own_hash[:8]})."
