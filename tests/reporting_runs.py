@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from tests.conftest import draw_vggss
 from tests.running import HEARS, run
-from vssl.records.files import RUN_FILE
+from vssl.hashing import file_sha256
+from vssl.records.files import RECORDS_FILE, RUN_FILE
 from vssl.records.schema import METADATA_KEY
 
 SMALL = (
@@ -58,8 +59,10 @@ def change_provenance(run: Path, **facts: object) -> None:
         provenance = {**json.loads(metadata[METADATA_KEY]), **facts}
         metadata[METADATA_KEY] = json.dumps(provenance).encode()
         pq.write_table(table.replace_schema_metadata(metadata), path)
+    path = run / RUN_FILE
+    known = json.loads(path.read_text()) | {"records_sha256": file_sha256(run / RECORDS_FILE)}
+    path.write_text(json.dumps(known))
     if "config_hash" in facts:
-        path = run / RUN_FILE
-        known = json.loads(path.read_text()) | {"config_hash": facts["config_hash"]}
+        known["config_hash"] = facts["config_hash"]
         known["identity"]["seed"] = facts["config_hash"]  # so that it is no repetition
         path.write_text(json.dumps(known))

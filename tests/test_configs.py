@@ -13,6 +13,7 @@ from tests.running import composed
 from vssl.commands import build
 from vssl.commands.identity import identity, protocol_name
 from vssl.commands.networks import make_network
+from vssl.commands.options import check_options
 from vssl.images import ImageTransform
 from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.models.base import LocalizationModel
@@ -32,7 +33,7 @@ def test_models_are_built_under_every_protocol(model: str, protocol: str) -> Non
     config = composed(f"model={model}", f"protocol={protocol}", "model.weights=null")
     assert config.model.name == model
     assert protocol_name(config) == protocol
-    build.check_protocol(config)
+    check_options(config)
     network = make_network(config.model)
     assert isinstance(network, LocalizationModel)
     assert network.value_range[0] < network.value_range[1]

@@ -354,9 +354,9 @@ class TestClasses:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("prior.alpha=2", r"`prior\.alpha` to be in \[0, 1\], but got 2"),
-        ("prior.alpha=-0.1", r"`prior\.alpha` to be in \[0, 1\], but got -0\.1"),
-        ("prior.alpha=nan", r"`prior\.alpha` to be in \[0, 1\], but got nan"),
+        ("prior.alpha=2", r"`prior\.alpha` to be a number from 0 to 1, but got 2"),
+        ("prior.alpha=-0.1", r"`prior\.alpha` to be a number from 0 to 1, but got -0\.1"),
+        ("prior.alpha=nan", r"`prior\.alpha` to be a number from 0 to 1, but got nan"),
         ("prior.scale=unit", r"`prior\.scale` to be one of corrected, released"),
     ],
 )

@@ -199,7 +199,7 @@ def test_a_model_outside_its_declared_range_stops_the_run(
     with pytest.raises(ValueError, match=r"value_range \[0.0, 1.0\].*1.5"):
         run(tmp_path / "run", "model=constant", class_path, *on(vggss_folder))
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == {".lock"}, "no half file, no run.json"
+    assert left == {".lock", "inputs.json"}, "no half file, no run.json"
 
 
 def test_coverage_is_in_every_row(vggss_folder: Path, tmp_path: Path) -> None:

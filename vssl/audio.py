@@ -97,9 +97,17 @@ def _read(path: Path) -> tuple[Waveform, int]:
     return samples, rate
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file is there; one whose name is longer than can be is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    if not path.is_file():
+    if not is_there(path):
         raise AudioFileError(f"{path}: no such file")
     try:
         with soundfile.SoundFile(path) as file:

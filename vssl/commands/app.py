@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -17,13 +18,14 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
+from vssl.commands.options import INT32, INT64, RESAMPLES
 from vssl.errors import UsageError, was_interrupted
 from vssl.memory import end_quickly
 from vssl.progress import close_bars
@@ -55,14 +57,19 @@ def run_app(
     except (HydraException, OmegaConfBaseException) as error:
         if was_interrupted(error):
             fail("interrupted", status=130)
-        faults = _chain(error)
+        usage, faults = _usage_error(error), _chain(error)
+        if usage is not None:
+            fail(str(usage))
         for fault in faults:
-            if isinstance(fault, UsageError):
-                fail(str(fault))
+            if isinstance(fault, OSError):
+                fail(_os_error(fault))
+        for fault in faults:
+            if isinstance(fault, OverrideParseException):
+                fail(_grammar(fault))
         message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
         fail(f"{message}{_what_exists(message, config_name)}")
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        fail(_os_error(error))
     except KeyboardInterrupt:
         fail("interrupted", status=130)
     except SystemExit as error:
@@ -74,23 +81,32 @@ def run_app(
 def add_resampling_options(parser: argparse.ArgumentParser) -> None:
     """Options of commands that report bootstrap intervals."""
     parser.add_argument(
-        "--resamples", type=whole_number(1), default=1000, metavar="N",
+        "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
         help="bootstrap resamples of the images (1000)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="of the resampling (0)"
+        "--seed", type=whole_number(0, INT64), default=0, metavar="N", help="of the resampling (0)"
     )
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """The type of a command's option: a whole number from `least`."""
+def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
+    """The type of a command's option: a whole number from `least` to `most`."""
 
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
+        if not text.isdecimal() or int(text[:20]) < least:
             raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text}")
+        if int(text[:20]) > most:
+            raise argparse.ArgumentTypeError(f"expected a whole number up to {most}, got {text}")
         return int(text)
 
     return number
+
+
+def given_path(text: str) -> Path:
+    """The type of a command's option: a path that is not empty, which stood for this folder."""
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
+    return Path(text)
 
 
 def quieten_libraries() -> None:
@@ -111,6 +127,33 @@ def fail(message: str, *, status: int = 1) -> NoReturn:
 def _chain(error: BaseException | None) -> list[BaseException]:
     """An error and its causes."""
     return [] if error is None else [error, *_chain(error.__cause__)]
+
+
+def _usage_error(error: BaseException | None) -> UsageError | None:
+    """What the user can mend, behind an error; OmegaConf's have it as their context."""
+    if error is None or isinstance(error, UsageError):
+        return error
+    return _usage_error(error.__cause__ or error.__context__)
+
+
+def _grammar(error: OverrideParseException) -> str:
+    """For an argument that Hydra's grammar does not take: which one, and the quotes that help."""
+    key, equals, value = str(error.override).partition("=")
+    if not equals:
+        return f"{error.override}: Expected key=value, as `vssl-evaluate --help` lists them."
+    reason = " ".join(str(error.message).partition("See https")[0].split())
+    mark, outer = ("'", '"') if '"' in value else ('"', "'")
+    return (
+        f"{error.override}: cannot be read as key=value ({reason}). A value with any of = ( ) [ ]"
+        f" {{ }} , : or blanks wants quotes of its own within those of the shell:"
+        f" {outer}{key}={mark}{value.strip(mark)}{mark}{outer}"
+    )
+
+
+def _os_error(error: OSError) -> str:
+    """File or folder, and cause."""
+    cause = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {cause}" if error.filename else cause
 
 
 def _what_exists(message: str, config_name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from vssl.commands.app import add_resampling_options, quieten_libraries, run_app
+from vssl.commands.app import add_resampling_options, given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE
+from vssl.records.files import (
+    MANIFEST_FILE,
+    RECORDS_FILE,
+    SCORES_FILE,
+    output_folder,
+    read_run_file,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,14 +39,15 @@ def _main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quieten_libraries()
     options = _parse()
-    audit(
-        [folder.absolute() for folder in options.runs],
-        options.output.absolute(),
-        policies=options.threshold or ["universal_q3", "released_q3"],
-        evaluate=not options.no_evaluate,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
+    with output_folder(options.output.absolute()):
+        audit(
+            [folder.absolute() for folder in options.runs],
+            options.output.absolute(),
+            policies=options.threshold or ["universal_q3", "released_q3"],
+            evaluate=not options.no_evaluate,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
 
 
 def _parse() -> argparse.Namespace:
@@ -57,13 +63,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "runs",
         nargs="+",
-        type=Path,
+        type=given_path,
         metavar="RUN",
         help="folders of finished runs: for each model one released and one corrected, on the same"
         " samples and negatives",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("audit"), metavar="DIR",
+        "--output", type=given_path, default=Path("audit"), metavar="DIR",
         help="where audit.parquet, .csv, .md and the runs in between go (default: audit)",
     )  # fmt: skip
     parser.add_argument(
@@ -129,10 +135,11 @@ class _Given:
 
     @classmethod
     def of(cls, folder: Path) -> _Given:
-        path = folder / RUN_FILE
-        if not path.is_file():
-            raise UsageError(f"{path}: no such file. Is {folder} the folder of a finished run?")
-        return cls(folder, json.loads(path.read_text(encoding="utf-8")))
+        from vssl.records.store import check_records
+
+        run = read_run_file(folder)
+        check_records(folder)
+        return cls(folder, run)
 
     @property
     def facts(self) -> dict[str, Any]:

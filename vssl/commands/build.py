@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
-from vssl.checks import check_choice
 from vssl.commands.devices import usable_cores
 from vssl.commands.identity import negative_names
 from vssl.commands.networks import keep_float32
+from vssl.commands.options import OPTIONS
 from vssl.data.base import DatasetReader
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -24,33 +24,11 @@ from vssl.images import Transform
 from vssl.metrics.base import CombinedMetric
 from vssl.negatives.base import AudioCondition
 from vssl.records.score import AnyMetric
-from vssl.records.subsets import SUBSET_KINDS
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.types import POSITIVE, SAMPLE_RATE, SoundingObject, SoundingObjects
 
 _log = logging.getLogger(__name__)
 _MADE = ("silence", "noise")  # what the released code makes; it knows no other
-
-
-def check_protocol(config: DictConfig) -> None:
-    """Check the protocol's switches.
-
-    Raises:
-        UsageError: for a value that does not exist.
-    """
-    for switch, value in config.protocol.items():
-        if isinstance(value, str) and switch != "name":
-            check_choice(value, ("corrected", "released"), name=f"protocol.{switch}")
-
-
-def check_subsets(config: DictConfig) -> None:
-    """Check the kinds of subsets that numbers are asked for.
-
-    Raises:
-        UsageError: for a kind that does not exist.
-    """
-    for kind in config.subsets or ():
-        check_choice(str(kind), SUBSET_KINDS, name="subsets")
 
 
 def build_reader(config: DictConfig) -> DatasetReader:
@@ -69,8 +47,15 @@ def build_reader(config: DictConfig) -> DatasetReader:
 
 
 def build_conditions(config: DictConfig) -> list[AudioCondition]:
-    """The audio conditions besides the positive, in the configuration's order."""
-    return [instantiate(config.negatives[name]) for name in negative_names(config)]
+    """The audio conditions besides the positive, in the configuration's order.
+
+    Raises:
+        UsageError: when one of another package has no number of draws that records can hold.
+    """
+    conditions = {name: instantiate(config.negatives[name]) for name in negative_names(config)}
+    for name, condition in conditions.items():
+        OPTIONS["negatives.*.draws"].check(f"negatives.{name}: draws", condition.draws)
+    return list(conditions.values())
 
 
 def sounding_objects(config: DictConfig) -> SoundingObjects:
@@ -160,38 +145,30 @@ def build_trainer(
         loggers: where metrics go.
         callbacks: what happens beside.
         options: of `pytorch_lightning.Trainer`, in place of the configured ones.
+
+    Raises:
+        UsageError: when Lightning does not take them.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     settings = {"accelerator": config.trainer.accelerator}
     if settings["accelerator"] == "auto":
         settings["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
     keep_float32(config)
-    trainer: Trainer = instantiate(
-        config.trainer,
-        **settings,
-        logger=loggers,
-        callbacks=callbacks,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        **options,
-    )
+    try:
+        trainer: Trainer = instantiate(
+            config.trainer,
+            **settings,
+            logger=loggers,
+            callbacks=callbacks,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            **options,
+        )
+    except InstantiationException as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UsageError(f"trainer: Lightning does not take these options ({reason}).") from error
     return trainer
-
-
-def check_loader(config: DictConfig) -> None:
-    """Check the options of the data loaders and of shards.
-
-    Raises:
-        UsageError: for a number that cannot be.
-    """
-    for name, least in (("batch_size", 1), ("audio_batch_size", 1), ("num_workers", 0)):
-        value = config.loader[name]
-        if value is not None and not (isinstance(value, int) and value >= least):
-            raise UsageError(f"Expected `loader.{name}` to be {least} or more, but got {value}.")
-    seconds = config.shard_seconds
-    if not isinstance(seconds, int | float) or not seconds >= 0:
-        raise UsageError(f"Expected `shard_seconds` to be 0 or more, but got {seconds}.")
 
 
 class LoaderOptions(TypedDict):

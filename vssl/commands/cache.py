@@ -7,7 +7,6 @@ import functools
 import importlib.metadata
 import inspect
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from vssl.cache import ArrayCache, Shelf, content_key
 from vssl.commands import build
 from vssl.commands.networks import channels_last, fold_batch_norms, gpu_name
 from vssl.data.dataset import ImageShelves
-from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.hashing import file_sha256
 from vssl.images import Transform, prepare
@@ -50,17 +48,6 @@ class RunCache:
     images: ImageShelves
     audio: Mapping[str, Shelf]
     fingerprint: str
-
-
-def check_cache(config: DictConfig) -> None:
-    """Check the size of the cache.
-
-    Raises:
-        UsageError: for a size that is no number from 0.
-    """
-    size = config.cache.gigabytes
-    if not isinstance(size, int | float) or not 0 <= size < math.inf:
-        raise UsageError(f"Expected `cache.gigabytes` to be a number from 0, but got {size}.")
 
 
 def open_cache(

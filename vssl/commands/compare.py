@@ -6,12 +6,12 @@ import argparse
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from vssl.commands.app import add_resampling_options, run_app, whole_number
+from vssl.commands.app import add_resampling_options, given_path, run_app, whole_number
 from vssl.errors import UsageError
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, output_folder
 
 if TYPE_CHECKING:
     from vssl.records.compare import ComparedRun
@@ -39,7 +39,8 @@ def _main() -> None:
             raise UsageError(f"--published shows summaries as they are; leave out {names}")
         report_published(options.runs, options.output)
     else:
-        _compare(options)
+        with output_folder(options.output.absolute()) if options.output else nullcontext():
+            _compare(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     def option(name: str, text: str, **more: Any) -> None:
         parser.add_argument(f"--{name}", help=text, **more)
 
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("runs", nargs="+", type=given_path, metavar="RUN", help="folder of a run")
     names = {"action": "append", "metavar": "NAME"}
     option("threshold", f"threshold policy, repeatable ({', '.join(THRESHOLDS)})", **names)
     option("metric", f"metric, repeatable ({', '.join(METRICS)})", **names)
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     option("permutations", "random exchanges (10000)", default=10_000, **exchanges)
     option("anyway", "compare runs that are not comparable, and say so", action="store_true")
     option("published", "show runs beside published figures", action="store_true")
-    option("output", "write the table there too", type=Path, metavar="DIR")
+    option("output", "write the table there too", type=given_path, metavar="DIR")
     return parser
 
 
@@ -271,15 +272,12 @@ def _changed(first: Mapping[str, Any], own: Mapping[str, Any]) -> str:
 
 def _objects(run: ComparedRun) -> dict[str, Any]:
     """Boxes and their weights by sample."""
-    import pyarrow.parquet as pq
-
+    from vssl.records.store import read_columns
     from vssl.types import POSITIVE
 
-    rows = pq.read_table(
-        run.folder / RECORDS_FILE,
-        columns=["sample_id", "boxes", "box_weights"],
-        filters=[("audio_condition", "=", POSITIVE)],
-    ).to_pylist()
+    columns = ["sample_id", "boxes", "box_weights"]
+    positive = [("audio_condition", "=", POSITIVE)]
+    rows = read_columns(run.folder / RECORDS_FILE, columns, positive).to_pylist()
     return {row["sample_id"]: (row["boxes"], row["box_weights"]) for row in rows}
 
 

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vssl.commands.app import quieten_libraries, run_app
+from vssl.commands.app import given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -35,7 +36,8 @@ def _main() -> None:
         output = (options.output or Path("dashboard.json")).absolute()
         # wandb-workspaces has no public way to what it sends
         text = workspace._to_model().model_dump_json(by_alias=True)
-        output.parent.mkdir(parents=True, exist_ok=True)
+        with output_folder(output.parent):
+            output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, json.dumps(json.loads(text), indent=1))
         console.print(f"dashboard as JSON: {output}")
 
@@ -73,7 +75,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--entity", required=True, metavar="NAME", help="wandb user or team")
     parser.add_argument("--project", default="vssl", metavar="NAME", help="wandb project (vssl)")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE",
+        "--output", type=given_path, metavar="FILE",
         help="where the JSON goes (default: dashboard.json, with --save nowhere)",
     )  # fmt: skip
     parser.add_argument("--save", action="store_true", help="send it to the server; needs login")

@@ -59,19 +59,8 @@ def request_for(trainer: Any, *, gpus: Sequence[str], cores: Sequence[str]) -> R
             "trainer.num_nodes: a job of a sweep runs on one machine, as one process of the sweep"
             " starts it. Run it alone on several."
         )
-    accelerator, devices = str(trainer.accelerator), trainer.devices
-    text = str(devices).strip()
-    try:
-        chosen = _indices(devices)
-        number = 1 if text in ("auto", "-1") or chosen is not None else int(text)
-    except ValueError:
-        chosen, number = None, 0
-    twice = chosen is not None and len(set(chosen)) < len(chosen)
-    if number < 1 or twice or (chosen is not None and min(chosen, default=-1) < 0):
-        raise UsageError(
-            f"Expected `trainer.devices` to be a number from 1, auto, or a list of different GPUs,"
-            f" but got {text}."
-        )
+    accelerator, text = str(trainer.accelerator), str(trainer.devices).strip()
+    chosen, number = number_of_devices(trainer.devices)
     if accelerator in ("gpu", "cuda", "auto") and gpus:
         if chosen is not None:
             if any(index >= len(gpus) for index in chosen):
@@ -82,6 +71,29 @@ def request_for(trainer: Any, *, gpus: Sequence[str], cores: Sequence[str]) -> R
             raise UsageError(f"trainer.devices={text}: only {len(gpus)} GPUs are visible.")
         return Request("gpu", tuple(gpus), count)
     return Request("core", tuple(cores), min(number, len(cores)))
+
+
+def number_of_devices(devices: Any) -> tuple[list[int] | None, int]:
+    """The devices that are named one by one, None where only their number is, and the number.
+
+    The number is 1 for `auto` and -1, which stand for whatever is there.
+
+    Raises:
+        UsageError: for what is no number from 1, `auto`, or a list of different devices.
+    """
+    text = str(devices).strip()
+    try:
+        chosen = _indices(devices)
+        number = 1 if text in ("auto", "-1") or chosen is not None else int(text)
+    except (TypeError, ValueError):
+        chosen, number = None, 0
+    twice = chosen is not None and len(set(chosen)) < len(chosen)
+    if number < 1 or twice or (chosen is not None and min(chosen, default=-1) < 0):
+        raise UsageError(
+            f"Expected `trainer.devices` to be a number from 1, auto, or a list of different GPUs,"
+            f" but got {text}."
+        )
+    return chosen, number
 
 
 def _indices(devices: Any) -> list[int] | None:

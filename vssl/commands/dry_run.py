@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +21,12 @@ from rich.console import Console
 from vssl.commands import devices
 from vssl.commands.estimate import seconds_for
 from vssl.commands.identity import identity, leaves_out, scoring
+from vssl.commands.inputs import changed_inputs
+from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
 from vssl.commands.sweep import job_name, planned_jobs
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 from vssl.records.fingerprint import config_hash
 from vssl.records.shards import recorded_samples
 from vssl.reporting.jobs import duration
@@ -125,6 +127,8 @@ class _Outlook:
                 return state, 0.0
             samples = self._once(_count, config, ("data",))
             recorded = recorded_samples(folder, config_hash(identity(config)))
+            if changed_inputs(folder):  # of other pictures or sounds nothing is taken
+                recorded = 0
             seconds = seconds_for(config, state, samples=samples, recorded=recorded, folder=folder)
             if state == NO_RUN and recorded:
                 state = f"{PARTLY} {recorded} of {samples}"
@@ -136,6 +140,7 @@ class _Outlook:
         from vssl.commands.evaluate import check_request
         from vssl.commands.make_records import check_same_samples
 
+        check_options(config)
         state = run_state(config, folder)
         if state == FINISHED_RUN:
             return state
@@ -151,7 +156,7 @@ class _Outlook:
         done = finished_run(folder, config_hash(identity(config)))
         if done is not None and leaves_out(config):
             check_same_samples(config, folder, done)
-            if done["scoring_hash"] == config_hash(scoring(config)):
+            if done.get("scoring_hash") == config_hash(scoring(config)):
                 return FINISHED_RUN
         return state
 
@@ -202,6 +207,11 @@ def _check_inputs(config: DictConfig) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(f"{there}: nothing can be written there. Set another output_root.")
+    try:
+        with output_folder(folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename}: nothing can be written there ({error.strerror}). Set another"
+            " output_root."
+        ) from error

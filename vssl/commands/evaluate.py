@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -25,6 +26,7 @@ from vssl.commands.identity import (
     scoring,
 )
 from vssl.commands.libraries import import_libraries
+from vssl.commands.options import check_options
 from vssl.commands.run_folder import (
     alone_in,
     finished_run,
@@ -68,6 +70,7 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame | str | None:
     folder = Path(HydraConfig.get().runtime.output_dir).absolute()
     if is_multirun():
         return run_in_sweep(config, folder)
+    check_options(config)
     import_libraries()
     return evaluate(config, folder)
 
@@ -91,22 +94,24 @@ def evaluate(
     """
     from hydra.utils import instantiate
 
-    from vssl.commands.make_records import check_same_samples, make_records
+    from vssl.commands.make_records import make_records
     from vssl.commands.mirror import mirror_run
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
+    from vssl.records.store import check_records
 
     # of several processes the first; a sweep switches them off where jobs run beside each other
     show_progress(bool(config.trainer.enable_progress_bar) and is_first_process())
     keep_freed_memory()
     policies = check_request(config)
     identity_hash = config_hash(identity(config))
+    if not config.force and not os.access(folder, os.W_OK):  # as on a read-only disk
+        done = finished_run(folder, identity_hash)
+        if done is not None and _stands(config, folder, done):
+            return announce(folder, quiet=quiet)
     with alone_in(folder, wait=wait):
         done = None if config.force else finished_run(folder, identity_hash)
-        if done is not None and leaves_out(config):
-            check_same_samples(config, folder, done)
-        if done is not None and done["scoring_hash"] == config_hash(scoring(config)):
-            _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
+        if done is not None and _stands(config, folder, done):
             return announce(folder, quiet=quiet)
         timing = {} if done is None else done.get("timing", {})
         known = {**identity(config), **scoring(config), "run": run_names(config)}
@@ -119,6 +124,7 @@ def evaluate(
                     return None
                 timing = _record_timing(config, folder, recorded, time.monotonic() - begin)
             else:
+                check_records(folder)
                 _log.info("already evaluated, records are scored anew: %s", folder)
             begin = time.monotonic()
             summary = score_run(config, folder, policies)
@@ -128,6 +134,18 @@ def evaluate(
             log_summary(loggers, summary, config=known)
             mirror_run(config, folder, loggers)
     return announce(folder, quiet=quiet)
+
+
+def _stands(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
+    """Whether a finished run is all that is asked for, which is said."""
+    from vssl.commands.make_records import check_same_samples
+
+    if leaves_out(config):
+        check_same_samples(config, folder, done)
+    stands: bool = done.get("scoring_hash") == config_hash(scoring(config))
+    if stands:
+        _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
+    return stands
 
 
 def _record_timing(
@@ -152,20 +170,10 @@ def check_request(config: DictConfig) -> list[ThresholdPolicy]:
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    from vssl.commands.build import (
-        build_policies,
-        check_loader,
-        check_protocol,
-        check_subsets,
-        has_negatives,
-    )
-    from vssl.commands.cache import check_cache
+    from vssl.commands.build import build_policies, has_negatives
     from vssl.commands.networks import check_network_options
 
-    check_protocol(config)
-    check_loader(config)
-    check_cache(config)
-    check_subsets(config)
+    check_options(config)
     check_network_options(config)
     _check_calibration(config)
     return build_policies(config, model=config.model.name, negatives=has_negatives(config))

@@ -10,10 +10,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import vssl
 from vssl.commands.devices import devices_for_jobs
+from vssl.commands.options import OPTIONS
 from vssl.commands.sweep_folder import new_sweep_id
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.hashing import file_sha256
-from vssl.records.files import RECORDS_VERSION
+from vssl.records.files import RECORDS_VERSION, recorded_sha256
 from vssl.records.fingerprint import config_hash
 
 _PARTS = ("model", "data", "negatives", "protocol", "prior")
@@ -120,12 +121,16 @@ def protocol_name(config: DictConfig) -> str:
 def scoring(config: DictConfig) -> dict[str, Any]:
     """The part of a configuration that can change scores and summary, but no record."""
     names = ("threshold", "metrics", "calibration", "bootstrap", "subsets")
-    return {
+    parts: dict[str, Any] = {
         name: OmegaConf.to_container(config[name], resolve=True)
         if isinstance(config[name], (DictConfig, ListConfig))
         else config[name]
         for name in names
     }
+    if config.calibration is not None:  # by content; those of earlier versions by their folder
+        known = recorded_sha256(Path(str(config.calibration)).expanduser())
+        parts |= {} if known is None else {"calibration_sha256": known}
+    return parts
 
 
 def negative_names(config: DictConfig) -> list[str]:
@@ -150,7 +155,12 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
 
     Args:
         mode: `relative` leaves `output_root` out, for sweeps.
+
+    Raises:
+        UsageError: when one of the two is no path.
     """
+    for key in ("output_dir", "output_root"):  # an empty one would stand for the current folder
+        OPTIONS[key].check(key, _root_[key])
     if _root_.output_dir is not None:
         return str(Path(_root_.output_dir).expanduser().absolute())
     relative = Path(

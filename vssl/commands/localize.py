@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import mimetypes
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vssl.commands.app import quieten_libraries, run_app, whole_number
+from vssl.commands.app import given_path, quieten_libraries, run_app, whole_number
+from vssl.commands.options import OPTIONS
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 
 
 def main() -> None:
@@ -55,10 +59,11 @@ def _main() -> None:
     if not is_image(picture):
         from vssl.commands.localize_video import localize_video
 
-        localize_video(
-            picture, sound, lambda: set_up(wanted), output,
-            fps=options.fps, draw_video=not options.no_video,
-        )  # fmt: skip
+        with output_folder(output):
+            localize_video(
+                picture, sound, lambda: set_up(wanted), output,
+                fps=options.fps, draw_video=not options.no_video,
+            )  # fmt: skip
         return
     if sound is None:
         raise UsageError(
@@ -67,7 +72,8 @@ def _main() -> None:
         )
     from vssl.commands.localize_image import localize_image
 
-    localize_image(picture, sound, lambda: set_up(wanted), output)
+    with output_folder(output):
+        localize_image(picture, sound, lambda: set_up(wanted), output)
 
 
 def _parse() -> argparse.Namespace:
@@ -87,9 +93,11 @@ def _parse() -> argparse.Namespace:
         " as for vssl-evaluate, e.g. protocol=released prior=object_guided seed=1",
     )  # fmt: skip
     parser.add_argument("--model", required=True, metavar="NAME", help="as for vssl-evaluate")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of its authors")
     parser.add_argument(
-        "--calibration", type=Path, metavar="RUN",
+        "--weights", type=given_path, metavar="FILE", help="checkpoint of its authors"
+    )
+    parser.add_argument(
+        "--calibration", type=given_path, metavar="RUN",
         help="finished run of this model and these weights: to learn the threshold from, and to"
         " say how often a verdict is wrong",
     )  # fmt: skip
@@ -104,7 +112,7 @@ def _parse() -> argparse.Namespace:
         " for 5 %%",
     )  # fmt: skip
     parser.add_argument(
-        "--output", type=Path, default=Path("localize"), metavar="DIR", help="(localize)"
+        "--output", type=given_path, default=Path("localize"), metavar="DIR", help="(localize)"
     )
     parser.add_argument(
         "--noise-draws", type=whole_number(1), metavar="N", help="how many noises (10)"
@@ -115,7 +123,7 @@ def _parse() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--no-video", action="store_true", help="draw no video, only figures")
     parser.add_argument(
-        "--config-dir", type=Path, metavar="DIR", help="folder with configuration of your own"
+        "--config-dir", type=given_path, metavar="DIR", help="folder with configuration of your own"
     )
     return parser.parse_intermixed_args()
 
@@ -154,7 +162,7 @@ def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
     Raises:
         UsageError: for no file, or more than two.
     """
-    overrides = [each for each in inputs if "=" in each and not Path(each).exists()]
+    overrides = [each for each in inputs if "=" in each and not _is_file(each)]
     files = [Path(each) for each in inputs if each not in overrides]
     if not 1 <= len(files) <= 2:
         raise UsageError(
@@ -162,6 +170,18 @@ def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
             f"{': ' if files else ''}{', '.join(map(str, files))}."
         )
     return files[0], files[1] if len(files) == 2 else None, overrides
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word with `=` names a file: one that is there, or of a picture, sound or video."""
+    if Path(word).exists():
+        return True
+    kind = (mimetypes.guess_type(word)[0] or "").partition("/")[0]
+    key = re.split(r"[=.@]", word.lstrip("+~"))[0]
+    return kind in ("image", "audio", "video") and key not in _GROUPS and word[0] not in "+~"
+
+
+_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics", "live"}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from vssl.commands.identity import (
     protocol_switches,
 )
 from vssl.commands.localize_threshold import Wanted, find_rates, find_threshold
+from vssl.commands.options import check_options
 from vssl.errors import UsageError
 from vssl.types import AudioClip, AudioRequest
 
@@ -203,8 +204,7 @@ def set_up(wanted: Wanted) -> Setup:
     from vssl.records.localization import Localization
 
     config = composed(wanted)
-    build.check_protocol(config)
-    build.check_loader(config)
+    check_options(config)
     networks.check_network_options(config)
     model, report = networks.build_model(config)
     if isinstance(model, Baseline) and model.told:

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
 from vssl.commands.cache import open_cache
+from vssl.commands.inputs import content_hash, keep_inputs, read_inputs
 from vssl.commands.provenance import map_facts, run_facts
 from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import Problem
@@ -73,8 +74,10 @@ def make_records(
     )
     networks.compile_model(config, model)
     data = reader.check()
+    inputs = read_inputs(reader, data)
     if is_first_process():
         discard_results(folder)
+        keep_inputs(folder, inputs)
         _list_problems(folder / LEFT_OUT_FILE, data.problems)
         _list_problems(folder / NOTES_FILE, data.notes)
     plan = make_plan(
@@ -90,6 +93,7 @@ def make_records(
     manifest = render_manifest(plan.manifest)
     provenance = {
         **run_facts(config, identity_hash, data, plan, manifest),
+        "inputs_sha256": content_hash(inputs),
         **map_facts(config, model, rules, report, prior_report),
     }
     shards = Shards(

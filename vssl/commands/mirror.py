@@ -102,11 +102,12 @@ def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
 
 
 def _log_classes(config: DictConfig, folder: Path, run: WandbRun) -> None:
-    import pandas as pd
+
+    from vssl.records.summary import read_summary
 
     if not (folder / SUBSETS_FILE).is_file():
         return
-    table = class_table(pd.read_parquet(folder / SUBSETS_FILE), list(config.overview.values()))
+    table = class_table(read_summary(folder / SUBSETS_FILE), list(config.overview.values()))
     if len(table):
         run.log_table(CLASSES, list(table.columns), table.to_numpy(dtype=object).tolist())
 

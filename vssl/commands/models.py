@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vssl.commands.app import run_app
+from vssl.commands.app import given_path, run_app
 from vssl.commands.catalog import Entry, match_file, read_entries, read_state, what_counts
 from vssl.errors import UsageError
 
@@ -36,13 +36,16 @@ def _parse() -> argparse.Namespace:
         epilog="example: vssl-models paths.weights=/weights; vssl-models --check download.pth",
     )
     parser.add_argument(
-        "--check", type=Path, metavar="FILE", help="say which models a checkpoint file fits"
+        "--check", type=given_path, metavar="FILE", help="say which models a checkpoint file fits"
     )
     parser.add_argument(
         "--why", action="store_true", help="with --check, also why it does not fit the others"
     )
     parser.add_argument(
-        "--config-dir", type=Path, metavar="DIR", help="folder with a group model/ of your own"
+        "--config-dir",
+        type=given_path,
+        metavar="DIR",
+        help="folder with a group model/ of your own",
     )
     parser.add_argument(
         "overrides",

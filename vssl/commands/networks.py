@@ -14,7 +14,6 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vssl.checks import check_choice
 from vssl.errors import UsageError
 from vssl.models.base import LocalizationModel
 from vssl.models.checkpoints import WeightsError
@@ -22,20 +21,15 @@ from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior, find_weights
 from vssl.models.resnet import ResNet18
 from vssl.models.weights import WeightsReport, load_weights, made_unfilled
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-"""What the networks compute in; front ends, similarities and records are float32 under all."""
-
 
 def check_network_options(config: DictConfig) -> None:
     """Check precision and weights before any work.
 
     Raises:
-        UsageError: for a precision that does not exist or that the CPU lacks, or where nothing
-            can compile.
+        UsageError: for a precision that the CPU lacks, or where nothing can compile.
         WeightsError: for a file that does not exist.
     """
     precision = str(config.trainer.precision)
-    check_choice(precision, PRECISIONS, name="model.precision")
     on_cpu = not on_gpu(config)
     if precision == "16-mixed" and on_cpu:
         raise UsageError("model.precision=16-mixed needs a GPU. On a CPU, use bf16-mixed.")
@@ -216,15 +210,10 @@ def prior_weights_path(config: DictConfig) -> Path | None:
     """The object prior's weights; None for `prior=none`.
 
     Raises:
-        UsageError: for an `alpha` outside [0, 1] or an unknown `scale`.
         WeightsError: when there are no weights.
     """
     if config.prior.name == "none":
         return None
-    alpha = config.prior.alpha
-    if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
-        raise UsageError(f"Expected `prior.alpha` to be in [0, 1], but got {alpha}.")
-    check_choice(str(config.prior.scale), ("corrected", "released"), name="prior.scale")
     path = find_prior_weights(config)
     if path is None or not path.is_file():
         raise WeightsError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vssl.commands.app import run_app
+from vssl.commands.app import given_path, run_app
 from vssl.commands.identity import composed_config
 from vssl.errors import UsageError
 
@@ -65,7 +65,7 @@ def _main() -> None:
         help="as for vssl-evaluate, e.g. paths.weights=FOLDER, trainer=gpu",
     )  # fmt: skip
     parser.add_argument(
-        "--output", type=Path, default=None, metavar="DIR",
+        "--output", type=given_path, default=None, metavar="DIR",
         help="where runs go, and report/ (default: paper/ below paths.outputs)",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="only say what is there and what not")

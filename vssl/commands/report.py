@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vssl.commands.app import run_app, whole_number
+from vssl.commands.app import given_path, run_app, whole_number
 from vssl.errors import UsageError
+from vssl.records.files import output_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,17 +28,18 @@ def main() -> None:
 def _main() -> None:
     options = _parse()
     folders, output = _words(options.folders, options.output)
-    make_report(
-        folders,
-        output,
-        policy=options.policy,
-        page=options.page,
-        figures=options.figures,
-        intervals=options.intervals,
-        gallery=options.gallery,
-        samples=options.samples,
-        keep=options.keep,
-    )
+    with output_folder(output):
+        make_report(
+            folders,
+            output,
+            policy=options.policy,
+            page=options.page,
+            figures=options.figures,
+            intervals=options.intervals,
+            gallery=options.gallery,
+            samples=options.samples,
+            keep=options.keep,
+        )
 
 
 def _parse() -> argparse.Namespace:
@@ -54,7 +56,7 @@ def _parse() -> argparse.Namespace:
         help="folders of runs, or above them (runs=FOLDER means the same)",
     )  # fmt: skip
     parser.add_argument(
-        "--output", type=Path, default=None, metavar="DIR",
+        "--output", type=given_path, default=None, metavar="DIR",
         help="where the report goes (default: report; output_dir=DIR means the same)",
     )  # fmt: skip
     parser.add_argument(
@@ -77,7 +79,7 @@ def _parse() -> argparse.Namespace:
         " can be given several times",
     )  # fmt: skip
     parser.add_argument(
-        "--keep", type=Path, default=None, metavar="DIR",
+        "--keep", type=given_path, default=None, metavar="DIR",
         help="also put a copy of each csv there, under the group's name: results to keep",
     )  # fmt: skip
     return parser.parse_args()
@@ -88,12 +90,19 @@ def _words(given: Sequence[str], output: Path | None) -> tuple[list[Path], Path]
     folders: list[Path] = []
     for word in given:
         if word.startswith("output_dir="):
-            output = Path(word.removeprefix("output_dir="))
+            output = _path(word, "output_dir=")
         else:
-            folders.append(Path(word.removeprefix("runs=")).expanduser())
+            folders.append(_path(word, "runs=").expanduser())
     if not folders:
         raise UsageError("no folder is given. Name the folders of runs, e.g. vssl-report outputs")
     return folders, (output or Path("report")).expanduser().absolute()
+
+
+def _path(word: str, key: str) -> Path:
+    path = word.removeprefix(key)
+    if not path.strip():
+        raise UsageError(f"Expected `{word or 'FOLDER'}` to name a folder, but it is empty.")
+    return Path(path)
 
 
 def make_report(

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from vssl.commands.app import run_app
+from vssl.commands.options import check_options
 from vssl.commands.run_folder import alone_in, mark_rescored
 from vssl.commands.score import announce, score_run
 from vssl.records.files import RECORDS_FILE, RELEASED_FILE, write_text
@@ -27,13 +28,11 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="rescore")
 def _hydra_main(config: DictConfig) -> pd.DataFrame:
-    from vssl.checks import check_choice
-    from vssl.records.store import read_provenance
+    check_options(config)
+    from vssl.records.store import check_records
 
     folder = Path(config.run).expanduser().absolute()
-    read_provenance(folder / RECORDS_FILE)
-    if config.export is not None:
-        check_choice(config.export, ("released",), name="export")
+    check_records(folder)
     with alone_in(folder):
         if config.export is not None:
             _export_released(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -18,9 +17,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.commands.identity import identity, leaves_out, scoring
+from vssl.commands.inputs import check_inputs
 from vssl.errors import UsageError
+from vssl.hashing import file_sha256
 from vssl.records.files import (
+    INPUTS_FILE,
     LEFT_OUT_FILE,
+    LOCK_FILE,
     MANIFEST_FILE,
     NOTES_FILE,
     RECORDS_FILE,
@@ -30,7 +33,9 @@ from vssl.records.files import (
     SHARDS_FOLDER,
     SUBSETS_FILE,
     SUMMARY_FILE,
+    read_run_file,
     write_text,
+    written_to,
 )
 from vssl.records.fingerprint import config_hash
 
@@ -39,7 +44,7 @@ _log = logging.getLogger(__name__)
 FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
 _RESULTS = (
     *(RUN_FILE, SUMMARY_FILE, SUBSETS_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
-    *(MANIFEST_FILE, LEFT_OUT_FILE, NOTES_FILE),
+    *(MANIFEST_FILE, LEFT_OUT_FILE, NOTES_FILE, INPUTS_FILE),
 )
 
 
@@ -63,7 +68,7 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
     if not is_first_process():  # which holds the lock for all
         yield
         return
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
@@ -73,15 +78,13 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
             ) from error
         _log.warning("another run is writing in %s: this job waits for it", folder)
         lock.acquire()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
     try:
         for left in (*folder.glob("*.partial"), *folder.glob(f"{SHARDS_FOLDER}/*.partial")):
             left.unlink(missing_ok=True)
-        yield
-    except OSError as error:
-        if error.filename is None:  # as when a library finds the disk full
-            text = error.strerror or str(error)
-            raise OSError(error.errno or errno.EIO, text, str(folder)) from error
-        raise
+        with written_to(folder):
+            yield
     finally:
         lock.release()
 
@@ -90,17 +93,18 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
     """The finished run that stands in a folder, None when there is none.
 
     Raises:
-        UsageError: when another run stands there.
+        UsageError: when another run stands there, one on other input than there is now, or what is
+            left of one.
     """
-    path = folder / RUN_FILE
-    if not path.is_file():
+    if not (folder / RUN_FILE).is_file():
         return None
-    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    run = read_run_file(folder)
     if run["config_hash"] != identity_hash:
         raise UsageError(
             f"{folder}: holds a finished run with another configuration or other weights. Set"
             " another output_dir, or force=true to replace it."
         )
+    check_inputs(folder, run)
     return run
 
 
@@ -116,7 +120,7 @@ def run_state(config: DictConfig, folder: Path) -> str:
     done = None if config.force else finished_run(folder, config_hash(identity(config)))
     if done is None:
         return NO_RUN
-    as_scored = done["scoring_hash"] == config_hash(scoring(config))
+    as_scored = done.get("scoring_hash") == config_hash(scoring(config))
     whole = not leaves_out(config)
     return FINISHED_RUN if as_scored and whole else UNSCORED_RUN
 
@@ -144,6 +148,7 @@ def write_run_file(
         "identity": identity(config),
         "timing": dict(timing),
         "provenance": read_provenance(folder / RECORDS_FILE),
+        "records_sha256": file_sha256(folder / RECORDS_FILE),
     }
     write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))
     # not before: a run that was stopped while it was scored joins them again
@@ -160,5 +165,5 @@ def mark_rescored(folder: Path) -> None:
     """Let a later vssl-evaluate know that its scores were changed."""
     path = folder / RUN_FILE
     if path.is_file():
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = read_run_file(folder)
         write_text(path, json.dumps({**run, "scoring_hash": None}, indent=1))

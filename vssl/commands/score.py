@@ -41,7 +41,7 @@ def score_run(
     Raises:
         UsageError: when the records, the calibration run or a policy cannot be used.
     """
-    from vssl.commands.build import build_metrics, build_policies, check_subsets
+    from vssl.commands.build import build_metrics, build_policies
     from vssl.commands.learnt import note_learnt, policies_of
     from vssl.records.aggregate import summarize
     from vssl.records.conditions import true_negatives
@@ -53,7 +53,6 @@ def score_run(
     from vssl.records.store import read_provenance
     from vssl.records.subsets import summarize_subsets
 
-    check_subsets(config)
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
         negatives = bool(true_negatives(provenance))
@@ -99,10 +98,9 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
         UsageError: when they are of other records, or hold other metric columns.
     """
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     from vssl.records.schema import SCORE_KEY
-    from vssl.records.store import read_provenance
+    from vssl.records.store import column_names, read_columns, read_provenance
 
     scores = folder / SCORES_FILE
     if not scores.is_file():
@@ -111,8 +109,8 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
         raise UsageError(
             f"{scores}: is not of the records beside it. Evaluate again with vssl-evaluate."
         )
-    there = pq.read_schema(scores).names[len(SCORE_KEY) :]
-    kept = pq.read_table(scores, filters=~pc.field("threshold_policy").isin(sorted(replaced)))
+    there = column_names(scores)[len(SCORE_KEY) :]
+    kept = read_columns(scores, filters=~pc.field("threshold_policy").isin(sorted(replaced)))
     if len(kept) and set(there) != set(columns):
         raise UsageError(
             f"{scores}: other policies were scored with the columns {', '.join(there)}, but"

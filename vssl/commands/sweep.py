@@ -17,17 +17,21 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from vssl.commands import devices
+from vssl.commands.app import fail
 from vssl.commands.identity import negatives_name, protocol_name
 from vssl.commands.job import JobFile, reason_of
 from vssl.commands.job_process import begin_imports, run_apart, run_process
+from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, run_state
 from vssl.commands.sweep_folder import SweepFolder
-from vssl.errors import was_interrupted
+from vssl.errors import UsageError, was_interrupted
 from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, FINISHED, INTERRUPTED, Job, count_jobs
 
 _log = logging.getLogger(__name__)
@@ -160,6 +164,34 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
     return [list(job) for batch in batches for job in batch]
 
 
+def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]], loader: ConfigLoader) -> None:
+    """Check the options of all jobs of a sweep before the first one starts.
+
+    Each value is looked at in one job that has it: of a thousand jobs a few have them all.
+
+    Args:
+        config: the sweep's configuration.
+        jobs: their overrides.
+        loader: Hydra's.
+
+    Raises:
+        UsageError: for the first value that cannot be.
+    """
+    seen: set[str] = set()
+    for job in jobs:
+        if set(job) <= seen:
+            continue
+        try:
+            composed = loader.load_sweep_config(config, list(job))
+        except (
+            HydraException,
+            OmegaConfBaseException,
+        ):  # which only this job has; it says so when its turn comes
+            continue
+        check_options(composed)
+        seen |= set(job)
+
+
 def _what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
     """The overrides by which each job differs from others."""
     shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
@@ -207,22 +239,31 @@ class Sweep(Callback):
         return Sweep, (self._sweep_id, {})
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write down what is to be done.
+        """Check the options of all jobs, and write down what is to be done.
 
         Raises:
-            SystemExit: when that fails, as Hydra turns other exceptions of callbacks into warnings.
+            SystemExit: when either fails; Hydra turns other exceptions of callbacks into warnings.
         """
         self._one_at_a_time = _one_at_a_time(config.hydra)
         set_up_launcher(config.hydra, self._launchers)
-        jobs = planned_jobs(config, GlobalHydra.instance().config_loader())
+        loader = GlobalHydra.instance().config_loader()
+        jobs = planned_jobs(config, loader)
+        try:
+            check_jobs(config, jobs or (), loader)
+        except UsageError as error:
+            fail(str(error))
+        launcher = str(config.hydra.runtime.choices["hydra/launcher"])
+        if launcher.startswith("submitit") and "%" in str(config.hydra.sweep.dir):
+            fail(
+                f"output_root={config.hydra.sweep.dir}: {launcher} puts numbers of jobs in place of"
+                " %j and its like. Set an output_root without %."
+            )
         self._output = Path(config.hydra.sweep.dir).expanduser().absolute()
         self._overview = dict(config.overview)
         folder = SweepFolder(self._output, self._sweep_id)
         try:
             folder.create(None if jobs is None else _what_differs(jobs))
         except OSError as error:
-            from vssl.commands.app import fail
-
             fail(f"{error.filename or self._output}: {error.strerror or error} (output_root)")
         self._folder = folder
         Sweep.unreported.append(self)

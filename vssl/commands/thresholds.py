@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vssl.commands.app import add_resampling_options, run_app, whole_number
+from vssl.commands.app import add_resampling_options, given_path, run_app, whole_number
+from vssl.records.files import output_folder
 
 
 def main() -> None:
@@ -21,14 +22,15 @@ def _main() -> None:
 
     runs = list(dict.fromkeys(folder.absolute() for folder in options.runs))
     names = options.threshold or ["universal_max", "universal_max10", "universal_q3"]
-    study = study_thresholds(
-        runs,
-        policies_named(names),
-        points=options.points,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
-    write_study(study, options.output.absolute(), resamples=options.resamples)
+    with output_folder(options.output.absolute()):
+        study = study_thresholds(
+            runs,
+            policies_named(names),
+            points=options.points,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
+        write_study(study, options.output.absolute(), resamples=options.resamples)
 
 
 def _parse() -> argparse.Namespace:
@@ -39,9 +41,9 @@ def _parse() -> argparse.Namespace:
         " one model, thresholds learnt on each applied to all (transfer).",
         epilog="example: vssl-thresholds <vggss run> <is3 run> --output study",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
+    parser.add_argument("runs", nargs="+", type=given_path, metavar="RUN", help="finished runs")
     parser.add_argument(
-        "--output", type=Path, default=Path("thresholds"), metavar="DIR",
+        "--output", type=given_path, default=Path("thresholds"), metavar="DIR",
         help="where curves.parquet, thresholds.parquet, .csv and .md go (default: thresholds)",
     )  # fmt: skip
     parser.add_argument(

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vssl.commands.build import build_reader, build_trainer
 from vssl.commands.networks import channels_last, make_network, on_gpu
+from vssl.commands.options import check_options
 from vssl.data.base import DatasetReader
 from vssl.data.training import TrainingDataModule, TrainingSet
 from vssl.engine.training import ContrastiveTraining, TrainingLog
@@ -57,6 +58,7 @@ def train(config: DictConfig, folder: Path) -> Path:
     Raises:
         UsageError: for any fault in what the user gave.
     """
+    check_options(config)
     settings = config.training
     if config.model.frontend is None:
         raise UsageError(f"{config.model.name} takes no audio, so there is nothing to train.")
@@ -114,6 +116,7 @@ def _reader(config: DictConfig, split: str) -> DatasetReader:
     changed = config.copy()
     with open_dict(changed):
         changed.data = OmegaConf.merge(changed.data, config.training[split])
+    check_options(changed)
     return build_reader(changed)
 
 

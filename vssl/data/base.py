@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from vssl.audio import AudioFileError, check_audio, is_constant
+from vssl.audio import AudioFileError, check_audio, is_constant, is_there
 from vssl.checks import check_choice
 from vssl.data.boxes import box_fault, guess_cause, is_far, truth_fault
 from vssl.data.duplicates import duplicates, quick_key
@@ -235,7 +235,7 @@ class DatasetReader(ABC):
 
     def _entries(self, annotation: Path) -> list[dict[str, Any]]:
         try:
-            entries = json.loads(annotation.read_text(encoding="utf-8"))
+            entries = json.loads(annotation.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{annotation}: not readable as JSON ({error})") from error
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
@@ -328,7 +328,7 @@ class DatasetReader(ABC):
             check_image(sample.image_path)
             keys["images"] = quick_key(sample.image_path)
         except ImageFileError as error:
-            kind = "unreadable" if sample.image_path.is_file() else "missing"
+            kind = "unreadable" if is_there(sample.image_path) else "missing"
             problems.append(Problem(f"{kind} images", sample.sample_id, str(error)))
         try:
             facts = check_audio(sample.audio_path)
@@ -340,7 +340,7 @@ class DatasetReader(ABC):
                 fault = f"{sample.audio_path}: is at {rate} Hz, not {SAMPLE_RATE}"
                 problems.append(Problem("audio at another rate", sample.sample_id, fault))
         except AudioFileError as error:
-            kind = "unreadable" if sample.audio_path.is_file() else "missing"
+            kind = "unreadable" if is_there(sample.audio_path) else "missing"
             problems.append(Problem(f"{kind} audio files", sample.sample_id, str(error)))
         return _Checked(sample, problems, rate, constant, keys)
 
@@ -431,10 +431,13 @@ def text_of(entry: dict[str, Any], field: str) -> str:
     Raises:
         KeyError: when the field is missing.
         TypeError: when it is not a text.
+        ValueError: when no file name or table can hold it.
     """
     value = entry[field]
     if not isinstance(value, str):
         raise TypeError(f"`{field}` is {value!r}, not a text")
+    if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+        raise ValueError(f"`{field}` is {value!r}, with a character that is none")
     return value
 
 

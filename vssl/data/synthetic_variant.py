@@ -33,7 +33,7 @@ def variant_name(split: str, difficulty: str, snr: float | None) -> str:
     parts += [difficulty] if difficulty != DEFAULT_DIFFICULTY else []
     parts += [split] if split != DEFAULT_SPLIT else []
     parts += [_snr_name(snr)] if snr is not None else []
-    return "_".join(parts)
+    return "_".join(map(str, parts))  # refused later, until then it needs a name
 
 
 def folder_name(
@@ -55,6 +55,5 @@ def folder_name(
 
 
 def _snr_name(snr: Any) -> str:
-    # What is no number is refused later; until then it needs a name too.
     whole = isinstance(snr, float) and snr.is_integer()
     return f"snr{int(snr) if whole else snr}"

@@ -57,7 +57,7 @@ class Localizer:
         prior: object prior, None for none.
         prior_transform: decoded picture to the prior's input, where it takes another.
         device: where the networks run.
-        precision: what they compute in, one of `vssl.commands.networks.PRECISIONS`.
+        precision: what they compute in, one of `vssl.commands.options.PRECISIONS`.
     """
 
     def __init__(

@@ -54,11 +54,11 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     if not path.is_file():
         raise ManifestError(f"{path}: no such file (negatives.manifest)")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not a text file ({error}) (negatives.manifest)") from error
-    with io.StringIO(text, newline="") as file:
-        reader = csv.DictReader(file, strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
         missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
         if missing:
             raise ManifestError(
@@ -66,6 +66,10 @@ def read_manifest(path: Path) -> list[ManifestRow]:
                 f" {','.join(COLUMNS)} (negatives.manifest)"
             )
         rows = [_row(path, line, fields) for line, fields in enumerate(reader, start=2)]
+    except csv.Error as error:
+        raise ManifestError(
+            f"{path}, line {reader.line_num}: not csv ({error}) (negatives.manifest)"
+        ) from error
     seen: set[tuple[str, str, int]] = set()
     for row in rows:
         key = (row.sample_id, row.condition, row.draw)
@@ -80,12 +84,12 @@ def _row(path: Path, line: int, fields: dict[str, str]) -> ManifestRow:
     if missing:
         raise ManifestError(f"{path}, line {line}: ends before {missing[0]} (negatives.manifest)")
     try:
+        draw, seed = int(fields["draw"]), int(fields["seed"] or 0)
+        for name, value, most in (("draw", draw, 2**15 - 1), ("seed", seed, 2**63 - 1)):
+            if not 0 <= value <= most:
+                raise ValueError(f"Expected `{name}` from 0 to {most}, but got {value}")
         return ManifestRow(
-            fields["sample_id"],
-            fields["condition"],
-            int(fields["draw"]),
-            fields["audio_source_id"],
-            int(fields["seed"] or 0),
+            fields["sample_id"], fields["condition"], draw, fields["audio_source_id"], seed
         )
     except (TypeError, ValueError) as error:
         raise ManifestError(f"{path}, line {line}: {error} (negatives.manifest)") from error

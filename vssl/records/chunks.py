@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from vssl.maps import consensus_map
 from vssl.masks import PackedTruth
 from vssl.progress import progress_bar
+from vssl.records.store import count_rows, read_columns, record_batches
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 Index = npt.NDArray[np.int64]
@@ -38,17 +38,16 @@ def sample_chunks(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch
         columns: columns to read; `sample_id` comes in any case.
     """
     left: list[pa.RecordBatch] = []
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_READ, columns=[*dict.fromkeys((_SAMPLE, *columns))]):
-            starts = sample_starts(batch)
-            last = int(starts[-1])  # the last sample may go on in the next batch
-            goes_on = bool(left) and left[-1].column(_SAMPLE)[0].equals(batch.column(_SAMPLE)[0])
-            if last > 0 or not goes_on:
-                whole = [*left, batch.slice(0, last)] if last > 0 else left
-                if whole:
-                    yield pa.concat_batches(whole)
-                left = []
-            left.append(batch.slice(last))
+    for batch in record_batches(path, _ROWS_READ, [*dict.fromkeys((_SAMPLE, *columns))]):
+        starts = sample_starts(batch)
+        last = int(starts[-1])  # the last sample may go on in the next batch
+        goes_on = bool(left) and left[-1].column(_SAMPLE)[0].equals(batch.column(_SAMPLE)[0])
+        if last > 0 or not goes_on:
+            whole = [*left, batch.slice(0, last)] if last > 0 else left
+            if whole:
+                yield pa.concat_batches(whole)
+            left = []
+        left.append(batch.slice(last))
     if left:
         yield pa.concat_batches(left)
 
@@ -80,7 +79,7 @@ def in_threads(
     try:
         with (
             ThreadPoolExecutor(threads) as pool,
-            progress_bar(description, pq.read_metadata(path).num_rows) as advance,
+            progress_bar(description, count_rows(path)) as advance,
         ):
             for chunk in sample_chunks(path, columns):
                 waiting.append((len(chunk), pool.submit(work, chunk)))
@@ -126,7 +125,7 @@ def other_objects(records: Path) -> dict[str, list[Objects]]:
     """For each sample whose image shows other samples' objects too: those objects."""
     columns = ["sample_id", "image_group", "boxes", "box_weights"]
     filters = pc.field("audio_condition") == POSITIVE
-    rows = pq.read_table(records, columns=columns, filters=filters).to_pylist()
+    rows = read_columns(records, columns, filters).to_pylist()
     by_image: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_image.setdefault(row["image_group"], []).append(row)

@@ -21,12 +21,12 @@ from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
 from vssl.metrics.sets import SetMetric
 from vssl.progress import progress_bar
-from vssl.records.files import RECORDS_FILE, SCORES_FILE
+from vssl.records.files import SCORES_FILE
 from vssl.records.numbers import Number, combined_numbers, nanmean, numbers_of
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples, Scores
-from vssl.records.store import read_provenance
+from vssl.records.store import check_records, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, interval
 from vssl.types import POSITIVE
 
@@ -65,7 +65,7 @@ class ComparedRun:
         Raises:
             UsageError: when its records or scores cannot be read, or do not belong together.
         """
-        facts = read_provenance(folder / RECORDS_FILE)
+        facts = check_records(folder)
         if read_provenance(folder / SCORES_FILE) != facts:
             raise UsageError(
                 f"{folder / SCORES_FILE}: is not of the records beside it. Run vssl-evaluate again."

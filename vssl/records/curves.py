@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from vssl.kernels import exceedance
@@ -22,7 +21,7 @@ from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES, nanmean
 from vssl.records.scores import Samples
-from vssl.records.store import count_undefined_maps, read_provenance
+from vssl.records.store import count_undefined_maps, read_columns, read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.types import POSITIVE
 
@@ -205,7 +204,7 @@ def _range(
     low, high = 0.0, 1.0
     if localization.transform == "none":
         columns = ["audio_condition", *_EXTREMES]
-        table = without_conditions(pq.read_table(run / RECORDS_FILE, columns=columns), others)
+        table = without_conditions(read_columns(run / RECORDS_FILE, columns), others)
         highs, lows = (table.column(name).to_numpy() for name in _EXTREMES)
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
     if variant == AUDIO_VISUAL:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.records.store import AtomicParquetWriter, read_provenance, record_batches
 
 
 def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
@@ -27,9 +26,6 @@ def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
     """
     provenance = {**read_provenance(run / RECORDS_FILE), **changes}
     folder.mkdir(parents=True, exist_ok=True)
-    with (
-        pq.ParquetFile(run / RECORDS_FILE) as file,
-        AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
-    ):
-        for batch in file.iter_batches(4096):
+    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+        for batch in record_batches(run / RECORDS_FILE, 4096):
             writer.write(pa.Table.from_batches([batch]))

@@ -22,7 +22,7 @@ from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
 from vssl.records.sounds import shared_sounds
-from vssl.records.store import read_provenance
+from vssl.records.store import check_records, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 _log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def check_calibration(
         ThresholdError: when it is a run of another model, other weights, another protocol, object
             prior, front end, image size or precision than the scored one.
     """
-    facts = read_provenance(calibration / RECORDS_FILE)
+    facts = check_records(calibration)
     if facts["model"] != model:
         raise ThresholdError(
             f"calibration={calibration} is a run of {facts['model']}, but {model} is scored; a"

@@ -9,11 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance
+from vssl.records.store import (
+    AtomicParquetWriter,
+    RecordsError,
+    open_parquet,
+    read_columns,
+    read_provenance,
+    record_batches,
+)
 from vssl.types import POSITIVE
 
 _SAMPLE = "sample_id"
@@ -43,7 +49,7 @@ def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[st
             parts[name].append(rows.filter(pc.equal(rows.column(_SAMPLE), name)))
     unknown = [name for name, batches in parts.items() if not batches]
     if unknown:
-        known = next(pq.ParquetFile(path).iter_batches(1, columns=[_SAMPLE])).column(0)[0]
+        known = next(record_batches(path, 1, [_SAMPLE])).column(0)[0]
         raise RecordsError(
             f"{path}: has no sample {unknown[0]}. Its column {_SAMPLE} holds ids such as {known}."
         )
@@ -64,7 +70,7 @@ def first_draws(
         columns: columns wanted; `sample_id` and `draw` come in any case.
     """
     wanted, read = pa.array(ids, pa.string()), [*dict.fromkeys((_SAMPLE, "draw", *columns))]
-    with pq.ParquetFile(records) as file:
+    with open_parquet(records) as file:
         for group in range(file.num_row_groups):
             keys = file.read_row_group(group, columns=[_SAMPLE, "draw"])
             if not pc.any(_chosen(keys, wanted)).as_py():
@@ -83,16 +89,15 @@ def _chosen(rows: pa.RecordBatch | pa.Table, wanted: pa.Array) -> pa.Array:
 def categories_of(run: Path, ids: Sequence[str]) -> dict[str, str]:
     """Classes of some samples; a sample that the run does not have is left out."""
     chosen = pc.field(_SAMPLE).isin(list(ids)) & (pc.field("audio_condition") == POSITIVE)
-    table = pq.read_table(run / RECORDS_FILE, columns=[_SAMPLE, "category"], filters=chosen)
+    table = read_columns(run / RECORDS_FILE, [_SAMPLE, "category"], chosen)
     return {row[_SAMPLE]: row["category"] for row in table.to_pylist()}
 
 
 def samples_by_size(run: Path, shares: Sequence[float]) -> list[str]:
     """Samples at some shares of the way from the smallest ground truth to the largest."""
     columns = [_SAMPLE, "audio_condition", "boxes"]
-    rows = pq.read_table(
-        run / RECORDS_FILE, columns=columns, filters=[("audio_condition", "=", POSITIVE)]
-    ).to_pandas()
+    positive = pc.field("audio_condition") == POSITIVE
+    rows = read_columns(run / RECORDS_FILE, columns, positive).to_pandas()
     # int(): the product of two int16 sides overflows
     areas = [sum(int(b[2] - b[0]) * int(b[3] - b[1]) for b in boxes) for boxes in rows["boxes"]]
     order = np.argsort(areas, kind="stable")
@@ -119,18 +124,17 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     """
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
-    with pq.ParquetFile(path) as file:
-        facts = file.read(["image_group", "audio_condition", "draw"])
-        first = facts.column("draw").to_numpy() == 0
-        positive = first & pc.equal(facts.column("audio_condition"), POSITIVE).to_numpy()
-        keep = first & _spread(facts.column("image_group").combine_chunks(), positive, samples)
-        start = 0
-        with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-            for batch in file.iter_batches(_ROWS_READ):
-                rows = batch.filter(pa.array(keep[start : start + len(batch)]))
-                start += len(batch)
-                if len(rows):
-                    writer.write(pa.Table.from_batches([rows]))
+    facts = read_columns(path, ["image_group", "audio_condition", "draw"])
+    first = facts.column("draw").to_numpy() == 0
+    positive = first & pc.equal(facts.column("audio_condition"), POSITIVE).to_numpy()
+    keep = first & _spread(facts.column("image_group").combine_chunks(), positive, samples)
+    start = 0
+    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+        for batch in record_batches(path, _ROWS_READ):
+            rows = batch.filter(pa.array(keep[start : start + len(batch)]))
+            start += len(batch)
+            if len(rows):
+                writer.write(pa.Table.from_batches([rows]))
     return int((keep & positive).sum())
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from vssl.maps import consensus_map
@@ -19,13 +18,14 @@ from vssl.metrics.base import MeanMetric
 from vssl.metrics.sets import Family
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import RECORDS_FILE
-from vssl.records.store import read_provenance
+from vssl.records.store import RecordsError, column_names, read_columns, read_provenance
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import EVALUATION_SIZE, POSITIVE, Box
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
+_ANEW = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
 _LABELS = ("map_variant", "threshold_policy", "threshold_source", "audio_condition", "sample_id")
 
 
@@ -64,7 +64,7 @@ class Samples:
         """Read the samples of a run's records."""
         columns = ["sample_id", "image_group", "category", "boxes", "box_weights"]
         positive = pc.field("audio_condition") == POSITIVE
-        table = pq.read_table(run / RECORDS_FILE, columns=columns, filters=positive)
+        table = read_columns(run / RECORDS_FILE, columns, positive)
         rows = table.to_pylist()
         return cls(
             ids=[row["sample_id"] for row in rows],
@@ -114,11 +114,13 @@ class Scores:
         self.spreads: dict[Hashable, dict[str, tuple[Array, float]]] = {}
         labels: dict[str, tuple[Index, list[str]]] = {}
         for name in _LABELS:
-            column = pq.read_table(path, columns=[name]).column(0).unify_dictionaries()
+            column = read_columns(path, [name]).column(0).unify_dictionaries()
             codes = [chunk.indices.to_numpy().astype(np.int64) for chunk in column.chunks]
             labels[name] = np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
         place = {name: n for n, name in enumerate(ids)}
         sample, names = labels["sample_id"]
+        if not set(names) <= place.keys():
+            raise RecordsError(f"{path}: is not of the records beside it. {_ANEW}")
         self._sample = np.array([place[name] for name in names], np.int64)[sample]
         self._count = len(ids)
         self._draw = self._read("draw").astype(np.int64)
@@ -129,12 +131,15 @@ class Scores:
         for key in different[np.argsort(firsts)]:  # in the order of the file
             digits = np.unravel_index(key, sizes)
             values = [labels[name][1][d] for name, d in zip(_LABELS, digits, strict=False)]
-            self._parts.setdefault(Part(*values[:3]), {})[values[3]] = np.flatnonzero(keys == key)
+            rows = np.flatnonzero(keys == key)
+            self._parts.setdefault(Part(*values[:3]), {})[values[3]] = rows
+            if len(rows) != len(ids) * (int(self._draw[rows].max()) + 1):
+                raise RecordsError(f"{path}: rows are missing or doubled. {_ANEW}")
 
     @cached_property
     def columns(self) -> list[str]:
         """Names of the metric columns."""
-        names = pq.read_schema(self._path).names
+        names = column_names(self._path)
         return [name for name in names if name not in (*_LABELS, "draw", "threshold")]
 
     def parts(self) -> Iterator[Part]:
@@ -177,14 +182,14 @@ class Scores:
     def asked(self, part: Part, condition: str, column: str) -> npt.NDArray[np.bool_]:
         """Which samples a column is about, `[N]`; the others have null in the file."""
         rows = self._parts[part][condition]
-        valid = pq.read_table(self._path, columns=[column]).column(0).is_valid().to_numpy()
+        valid = read_columns(self._path, [column]).column(0).is_valid().to_numpy()
         asked = np.zeros(self._count, bool)
         asked[self._sample[rows]] = valid[rows]
         return asked
 
     def _read(self, column: str) -> Array:
         if column not in self._columns:
-            table = pq.read_table(self._path, columns=[column])
+            table = read_columns(self._path, [column])
             self._columns[column] = table.column(0).to_numpy().astype(np.float64)
         return self._columns[column]
 

@@ -20,7 +20,7 @@ import torch
 from vssl.negatives.plan import AudioPlan
 from vssl.records.files import SHARDS_FOLDER
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
-from vssl.records.store import AtomicParquetWriter, RecordsError, records_table
+from vssl.records.store import AtomicParquetWriter, RecordsError, read_columns, records_table
 from vssl.types import Sample
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def recorded_samples(folder: Path, identity: str) -> int:
     """
     found = 0
     for path in (folder / SHARDS_FOLDER).glob("*.parquet"):
-        with contextlib.suppress(pa.ArrowException, OSError):
+        with contextlib.suppress(pa.ArrowException, OSError, ValueError, KeyError):
             facts = json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
             found += facts["samples"] if facts.get("config_hash") == identity else 0
     return found
@@ -75,7 +75,7 @@ class Shards:
         Args:
             tidy: whether shards of other records, and damaged ones, are deleted, which is said.
         """
-        usable = self._usable()
+        usable = self._usable(whole=True)
         if tidy and self._folder.is_dir():
             others = set(self._folder.iterdir()) - {path for path, _ in usable}
             for path in others:
@@ -141,27 +141,31 @@ class Shards:
             if held:
                 writer.write(pa.concat_tables(held).combine_chunks())
 
-    def _usable(self) -> list[tuple[Path, npt.NDArray[np.int64]]]:
-        """Shards of this run's records, with the positions of their samples."""
+    def _usable(self, *, whole: bool = False) -> list[tuple[Path, npt.NDArray[np.int64]]]:
+        """Shards of this run's records, with the positions of their samples.
+
+        Args:
+            whole: whether each is read to its end, as it may have been damaged meanwhile.
+        """
         found = []
         for path in sorted(self._folder.glob("*.parquet")):
             with contextlib.suppress(FileNotFoundError):  # another process removes what is useless
-                numbers = self._numbers(path)
+                numbers = self._numbers(path, whole=whole)
                 if numbers is not None:
                     found.append((path, numbers))
         return found
 
-    def _numbers(self, path: Path) -> npt.NDArray[np.int64] | None:
+    def _numbers(self, path: Path, *, whole: bool) -> npt.NDArray[np.int64] | None:
         """Positions of a shard's samples, None for a shard of other records or a damaged one."""
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 metadata = file.schema_arrow.metadata or {}
                 if json.loads(metadata.get(METADATA_KEY, b"{}")).get("shard_of") != self._key:
                     return None
-                ids = file.read(["sample_id"]).column(0).to_pylist()
+                ids = file.read(None if whole else ["sample_id"]).column(0).to_pylist()
         except FileNotFoundError:
             raise
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             _log.warning("%s: a damaged shard, its samples are done again (%s)", path, error)
             return None
         return np.array([self._number[i] for i in ids[:: len(self._plan.pairings)]], dtype=np.int64)
@@ -187,7 +191,7 @@ class _Opened:
 
     def table(self, number: int) -> pa.Table:
         if number not in self._tables:
-            self._tables[number] = pq.read_table(self._paths[number])
+            self._tables[number] = read_columns(self._paths[number])
             while len(self._tables) > _OPEN_SHARDS:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(number)

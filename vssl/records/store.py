@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,9 +15,17 @@ import pyarrow.parquet as pq
 import torch
 
 from vssl.errors import UsageError
+from vssl.hashing import file_sha256
 from vssl.negatives.plan import AudioPlan
-from vssl.records.files import READABLE_VERSIONS, SCHEMA_VERSION, partial_path
-from vssl.records.schema import METADATA_KEY, RECORDS
+from vssl.records.files import (
+    READABLE_VERSIONS,
+    RECORDS_FILE,
+    RUN_FILE,
+    SCHEMA_VERSION,
+    partial_path,
+    recorded_sha256,
+)
+from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
 _LABELS = ["sample_id", "audio_condition", "audio_source_id", "image_path", "category"]
@@ -42,7 +50,11 @@ class AtomicParquetWriter:
         text = json.dumps({"schema_version": SCHEMA_VERSION, **provenance})
         self._schema = schema.with_metadata({METADATA_KEY: text.encode()})
         self._writer = pq.ParquetWriter(
-            self._partial, self._schema, compression="zstd", use_dictionary=_LABELS
+            self._partial,
+            self._schema,
+            compression="zstd",
+            use_dictionary=_LABELS,
+            write_page_checksum=True,
         )
 
     def write(self, table: pa.Table) -> None:
@@ -80,35 +92,151 @@ class AtomicParquetWriter:
             self.discard()
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Give what goes wrong while a parquet file is read its name and the mend.
+
+    Raises:
+        RecordsError: when the file is missing, cannot be read, or was damaged since it was written.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RecordsError(
+            f"{path}: no such file. Is `{path.parent}` the folder of a finished run?"
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise RecordsError(f"{path}: not a readable parquet file ({reason}). {_ANEW}") from error
+
+
+_ANEW = "Evaluate again with force=true."
+
+
+@contextlib.contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file of a run; its pages are checked as they are read, see `reading`."""
+    with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        yield file
+
+
+def record_batches(
+    path: Path, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """A file of a run piece by piece, see `open_parquet`.
+
+    Args:
+        path: the file.
+        rows: of a piece.
+        columns: columns wanted; None for all.
+    """
+    with open_parquet(path) as file:
+        yield from file.iter_batches(rows, columns=columns and list(columns))
+
+
+def read_columns(path: Path, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+    """Columns of a parquet file of a run; None for all.
+
+    Raises:
+        RecordsError: when it cannot be read, see `reading`, or lacks a column.
+    """
+    names = column_names(path)
+    lacking = [name for name in columns or () if name not in names]
+    if lacking:
+        raise RecordsError(f"{path}: lacks the column {lacking[0]}. {_ANEW}")
+    with reading(path):
+        wanted = None if columns is None else list(columns)
+        return pq.read_table(path, columns=wanted, filters=filters, page_checksum_verification=True)
+
+
+def count_rows(path: Path) -> int:
+    """Number of a file's rows."""
+    with reading(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of a file's columns."""
+    with reading(path):
+        names: list[str] = pq.read_schema(path).names
+        return names
+
+
 def read_provenance(path: Path) -> dict[str, Any]:
     """Provenance of a records, scores or summary file.
 
     Raises:
         RecordsError: when the file is missing, damaged, or not vssl's.
     """
-    if not path.is_file():
-        raise RecordsError(
-            f"{path}: no such file. Is `{path.parent}` the folder of a finished run?"
-        )
-    try:
+    with reading(path):
         metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise RecordsError(f"{path}: not a readable parquet file ({error})") from error
     if METADATA_KEY not in metadata:
         raise RecordsError(f"{path}: was not written by vssl, it has no provenance.")
-    provenance: dict[str, Any] = json.loads(metadata[METADATA_KEY])
-    if provenance["schema_version"] not in READABLE_VERSIONS:
+    try:
+        provenance: dict[str, Any] = json.loads(metadata[METADATA_KEY])
+        version = provenance["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordsError(f"{path}: its provenance is damaged ({error!r}). {_ANEW}") from error
+    if version not in READABLE_VERSIONS:
         raise RecordsError(
-            f"{path}: has schema version {provenance['schema_version']}, this vssl reads"
+            f"{path}: has schema version {version}, this vssl reads"
             f" {' and '.join(READABLE_VERSIONS)}. Evaluate again, or use the vssl that wrote it"
             f" ({provenance.get('environment', {}).get('vssl', 'unknown')})."
         )
     return provenance
 
 
+def check_records(run: Path) -> dict[str, Any]:
+    """Check that a run's records are all there, once each, and as they were written.
+
+    Args:
+        run: its folder, whose run.json has the file's sha256; those of earlier versions lack it.
+
+    Returns:
+        Their provenance.
+
+    Raises:
+        RecordsError: when a row is missing, doubled or out of place, or anything was changed.
+    """
+    path = run / RECORDS_FILE
+    provenance = read_provenance(path)
+    with reading(path):
+        schema = pq.read_schema(path)
+    found = {field.name: field.type for field in schema}
+    known = {field.name: field.type for field in RECORDS}
+    needed = {field.name for field in RECORDS if not field.nullable}
+    if not needed <= found.keys() or not found.items() <= known.items():
+        raise RecordsError(f"{path}: has other columns than vssl writes. {_ANEW}")
+    ids, conditions, draws = (c.to_pylist() for c in read_columns(path, RECORD_KEY).columns)
+    sounds = list(zip(conditions, draws, strict=True))
+    pairings = [(c, d) for c, d in provenance.get("pairings") or dict.fromkeys(sounds)]
+    samples = int(provenance.get("evaluated") or len(ids) // max(1, len(pairings)))
+    if len(ids) != samples * len(pairings):
+        raise RecordsError(
+            f"{path}: has {len(ids)} rows, but {samples} samples with {len(pairings)} sounds each"
+            f" were recorded. {_ANEW}"
+        )
+    names = ids[:: len(pairings)]
+    whole = [name for name in names for _ in pairings] == ids and sounds == pairings * samples
+    if not whole or len(set(names)) != samples:
+        raise RecordsError(f"{path}: rows are missing, doubled or out of place. {_ANEW}")
+    sha256 = recorded_sha256(run)
+    if sha256 is None:
+        check_pages(path)
+    elif file_sha256(path) != sha256:
+        raise RecordsError(f"{path}: was changed after the run ({RUN_FILE}). {_ANEW}")
+    return provenance
+
+
+def check_pages(path: Path) -> None:
+    """Read a file to its end, and nothing of it: what cannot be read is known before any work."""
+    for _ in record_batches(path, 65_536):
+        pass
+
+
 def count_undefined_maps(path: Path) -> int:
     """Number of records whose similarity map holds NaN."""
-    maxima = pq.read_table(path, columns=["similarity_max"]).column(0).to_numpy()
+    maxima = read_columns(path, ["similarity_max"]).column(0).to_numpy()
     return int(np.isnan(maxima).sum())
 
 

@@ -14,10 +14,9 @@ import pandas as pd
 from vssl.errors import UsageError
 from vssl.records.conditions import true_negatives
 from vssl.records.curves import ThresholdCurves, threshold_curves
-from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.localization import Localization
-from vssl.records.store import read_provenance
+from vssl.records.store import check_records
 from vssl.records.uncertainty import interval
 from vssl.thresholds.base import EACH_MAP, ThresholdError, ThresholdPolicy
 
@@ -76,7 +75,7 @@ def study_thresholds(
             f"threshold {', '.join(own)}: every map has its own, so there is no curve to compare"
             " it with. Choose policies with one threshold, e.g. universal_q3."
         )
-    facts = {run: read_provenance(run / RECORDS_FILE) for run in runs}
+    facts = {run: check_records(run) for run in runs}
     for run in runs:
         if not true_negatives(facts[run]):
             raise UsageError(f"{run}: has no negatives, so it has no F_LOC.")

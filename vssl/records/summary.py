@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from vssl.records.files import SUMMARY_FILE
+from vssl.records.store import RecordsError, read_columns
 from vssl.types import SoundingObject, SoundingObjects
 
 SOUNDING = "sounding_object"
@@ -17,7 +20,20 @@ PAIR = "-"  # between the two conditions of a pair
 
 def read_summary(path: Path) -> pd.DataFrame:
     """Content of a summary or subsets file (`records.schema.SUMMARY`), fractions."""
-    return completed(pd.read_parquet(path))
+    return completed(read_columns(path).to_pandas())
+
+
+def read_summaries(
+    folders: Iterable[Path],
+) -> tuple[dict[Path, pd.DataFrame], dict[Path, str]]:
+    """The summaries of some runs, and why those of others cannot be read."""
+    summaries, faults = {}, {}
+    for folder in folders:
+        try:
+            summaries[folder] = read_summary(folder / SUMMARY_FILE)
+        except RecordsError as error:
+            faults[folder] = str(error)
+    return summaries, faults
 
 
 def completed(summary: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.images import ImageFileError
-from vssl.records.files import RUN_FILE, SUMMARY_FILE, whole_file, write_text
+from vssl.records.files import read_run_file, whole_file, write_text
 from vssl.records.schema import NO_POLICY
-from vssl.records.summary import read_summary
+from vssl.records.summary import read_summaries
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
@@ -64,17 +63,20 @@ def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, st
     output.mkdir(parents=True, exist_ok=True)
     for name in (SWEEP_TABLE, SWEEP_CSV):  # an earlier sweep's
         (output / name).unlink(missing_ok=True)
-    if not folders:
-        write_text(output / SWEEP_TEXT, list_jobs(jobs))
+    summaries, faults = read_summaries(folders)
+    listed = [list_jobs(jobs), *(f"- left out: {fault}\n" for fault in faults.values())]
+    for fault in faults.values():
+        _log.error("left out: %s", fault)
+    if not summaries:
+        write_text(output / SWEEP_TEXT, "\n".join(listed))
         return
-    summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     summary = pd.concat(summaries.values(), ignore_index=True)
     summary = with_variant(summary.assign(run=run_names(summary)), "run")
     joined = summary.drop(columns="run")
     with whole_file(output / SWEEP_TABLE) as partial:
         joined.to_parquet(partial, index=False)
     write_text(output / SWEEP_CSV, joined.to_csv(index=False))
-    console, texts = Console(), [list_jobs(jobs)]
+    console, texts = Console(), listed
     for (data, protocol), group in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         columns = overview_columns(**overview)
@@ -132,6 +134,6 @@ def _test(summary: pd.DataFrame) -> tuple[str, str]:
 
 def _widest(summaries: Mapping[Path, pd.DataFrame]) -> dict[Path, pd.DataFrame]:
     """Of runs that differ in nothing but their negatives, the one with most."""
-    runs = {f: json.loads((f / RUN_FILE).read_text(encoding="utf-8")) for f in summaries}
+    runs = {f: read_run_file(f) for f in summaries}
     stand_in = widest({folder: run["identity"] for folder, run in runs.items()}, summaries)
     return {folder: summaries[folder] for folder in dict.fromkeys(stand_in.values())}

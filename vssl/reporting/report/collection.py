@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -13,12 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from vssl.errors import UsageError
 from vssl.records.conditions import sounding_objects
-from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE
+from vssl.records.files import (
+    LOCK_FILE,
+    RECORDS_FILE,
+    RUN_FILE,
+    SCORES_FILE,
+    SHARDS_FOLDER,
+    SUMMARY_FILE,
+    read_run_file,
+)
 from vssl.records.schema import SUMMARY
-from vssl.records.store import RecordsError, read_provenance
+from vssl.records.store import RecordsError, check_pages, check_records, read_provenance
 from vssl.records.summary import conditions_of, read_summary
 from vssl.reporting.names import BASELINES, PAPER_MODELS, negatives_name, run_names, widest
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
@@ -203,10 +211,14 @@ def collect(folders: Sequence[Path]) -> Collection:
     found: list[_Found] = []
     for folder in _run_folders(folders):
         try:
-            found.append(_read(folder))
+            run = _read(folder)
+            hash(run.test)  # whose parts an edited provenance may lack
+            found.append(run)
         except UsageError as error:
             reason = str(error).removeprefix(f"{folder}: ").replace(f"{folder}{os.sep}", "")
             left_out.append(LeftOut(folder, reason))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # of edited files
+            left_out.append(LeftOut(folder, f"its files are not as vssl wrote them ({error!r})."))
     kept = list(_without_repetitions(found, left_out))
     by_test: dict[tuple[str, ...], list[_Found]] = {}
     for run in kept:
@@ -264,16 +276,15 @@ def _read(folder: Path) -> _Found:
     path = folder / RUN_FILE
     if not path.is_file():
         raise UsageError(_why_unfinished(folder))
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        written, own_hash, identity = path.stat().st_mtime, run["config_hash"], run["identity"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UsageError(f"{RUN_FILE} cannot be read ({error!r}). Evaluate again.") from error
-    if not isinstance(identity, dict):
-        raise UsageError(f"{RUN_FILE}: Expected `identity` to be a mapping. Evaluate again.")
-    provenance = read_provenance(folder / RECORDS_FILE)
+    run, written = read_run_file(folder), path.stat().st_mtime
+    own_hash = run["config_hash"]
+    provenance = check_records(folder)
+    if (folder / SCORES_FILE).is_file():
+        if read_provenance(folder / SCORES_FILE) != provenance:
+            raise UsageError(f"{SCORES_FILE} is not of the records beside it. Evaluate again.")
+        check_pages(folder / SCORES_FILE)
     for name in (RECORDS_FILE, SUMMARY_FILE):
-        of_file = read_provenance(folder / name)["config_hash"]
+        of_file = str(read_provenance(folder / name).get("config_hash"))
         if of_file != own_hash:
             raise UsageError(
                 f"{name} is of another run ({of_file[:8]}) than {RUN_FILE} ({own_hash[:8]})."
@@ -288,11 +299,27 @@ def _read(folder: Path) -> _Found:
 
 
 def _why_unfinished(folder: Path) -> str:
+    if _is_locked(folder):
+        return "is being evaluated now."
     if (folder / RECORDS_FILE).is_file():
         return f"has records, but no {RUN_FILE}: it was stopped before it was scored. {_GO_ON}"
     if (folder / SHARDS_FOLDER).is_dir():
         return f"was stopped while its records were written. {_GO_ON}"
     return f"failed before its first record; {_LOG_FILE} says why."
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a run is writing there now; taken for no where that cannot be found out."""
+    path = folder / LOCK_FILE
+    try:
+        if path.is_file():
+            with FileLock(path, blocking=False):
+                pass
+    except Timeout:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 _GO_ON = "The same vssl-evaluate command goes on from there."

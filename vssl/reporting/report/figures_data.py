@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
@@ -22,6 +21,7 @@ from vssl.records.files import SCORES_FILE
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES, nanmean
 from vssl.records.rows import thin_records
 from vssl.records.schema import NO_POLICY
+from vssl.records.store import column_names, read_columns
 from vssl.reporting.report.collection import ReportRun
 from vssl.types import SoundingObject
 
@@ -93,13 +93,10 @@ def read_scores(run: ReportRun, policy: str) -> RunScores:
 
 def _columns(path: Path, policy: str, columns: list[str]) -> dict[str, dict[tuple[str, str], Rows]]:
     """Columns of a policy's rows by map variant and audio condition."""
-    known = [name for name in columns if name in pq.read_schema(path).names]
+    known = [name for name in columns if name in column_names(path)]
     labels = ["map_variant", "audio_condition"]
-    table = pq.read_table(
-        path,
-        columns=[*labels, "draw", *known],
-        filters=pc.field("threshold_policy") == policy,
-    )
+    chosen = pc.field("threshold_policy") == policy
+    table = read_columns(path, [*labels, "draw", *known], chosen)
     if not known or not len(table):
         return {}
     codes, names = [], []

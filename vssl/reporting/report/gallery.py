@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
 from vssl.records.rows import first_draws
 from vssl.records.scores import object_area
+from vssl.records.store import column_names, read_columns
 from vssl.reporting.report.collection import Group, ReportRun
 from vssl.types import POSITIVE, Box, SoundingObject
 
@@ -168,7 +168,7 @@ def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps
 def _facts(records: Path) -> pd.DataFrame:
     """One row per sample, with `area` and `quarter`."""
     filters = [("audio_condition", "=", POSITIVE), ("draw", "=", 0)]
-    rows: pd.DataFrame = pq.read_table(records, columns=list(_FIELDS), filters=filters).to_pandas()
+    rows: pd.DataFrame = read_columns(records, list(_FIELDS), filters).to_pandas()
     rows["area"] = [
         object_area([_box(box) for box in boxes], weights)
         for boxes, weights in zip(rows["boxes"], rows["box_weights"], strict=True)
@@ -228,10 +228,10 @@ def _scores(run: ReportRun, policy: str) -> pd.DataFrame:
     """IoU and area of the first draws under a policy; empty where the run was not scored so."""
     columns = ["map_variant", *_KEY, "ciou", "pia"]
     path = run.folder / SCORES_FILE
-    if not path.is_file() or not {"ciou", "pia"} <= set(pq.read_schema(path).names):
+    if not path.is_file() or not {"ciou", "pia"} <= set(column_names(path)):
         return pd.DataFrame(columns=columns)
     filters = [("threshold_policy", "=", policy), ("draw", "=", 0)]
-    rows: pd.DataFrame = pq.read_table(path, columns=columns, filters=filters).to_pandas()
+    rows: pd.DataFrame = read_columns(path, columns, filters).to_pandas()
     return rows.astype(dict.fromkeys(columns[:3], str))
 
 

@@ -1,0 +1,271 @@
+"""A result rests on annotation, images and sounds: not with others behind the same names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+
+from tests.running import records, run
+from vssl.commands.dry_run import dry_run
+from vssl.commands.inputs import changed_inputs
+from vssl.errors import UsageError
+from vssl.models.baselines import Random
+from vssl.records.files import INPUTS_FILE, RUN_FILE
+from vssl.records.store import read_provenance
+
+QUICK = ("threshold=fixed", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10")
+FIRST = "clip0_000010"
+MODEL = ("model=random", "logger=none", "cache=off")
+
+
+def on(folder: Path, layout: str = "vggss") -> tuple[str, ...]:
+    return (*MODEL, f"data={layout}", f"data.root={folder}", "negatives=silence", *QUICK)
+
+
+def other_boxes(root: Path) -> None:
+    entries = json.loads((root / "vggss.json").read_text())
+    entries[0]["bbox"] = [[0.1, 0.1, 0.3, 0.3]]
+    (root / "vggss.json").write_text(json.dumps(entries))
+
+
+def other_class(root: Path) -> None:
+    text = (root / "vggss.json").read_text()
+    (root / "vggss.json").write_text(text.replace("bell", "dogs", 1))
+
+
+def fewer_entries(root: Path) -> None:
+    entries = json.loads((root / "vggss.json").read_text())
+    (root / "vggss.json").write_text(json.dumps(entries[:-1]))
+
+
+def other_order(root: Path) -> None:
+    entries = json.loads((root / "vggss.json").read_text())
+    (root / "vggss.json").write_text(json.dumps(entries[::-1]))
+
+
+def no_annotation(root: Path) -> None:
+    (root / "vggss.json").unlink()
+
+
+def another_annotation_before_it(root: Path) -> None:
+    shutil.copy(root / "vggss.json", root / "vggss_annotations.json")
+
+
+def other_picture(root: Path) -> None:
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(root / "frames" / f"{FIRST}.jpg")
+
+
+def same_size_picture(root: Path) -> None:
+    path = root / "frames" / f"{FIRST}.jpg"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def swapped_pictures(root: Path) -> None:
+    one, two = (root / "frames" / f"clip{n}_000010.jpg" for n in (0, 1))
+    one.rename(root / "x")
+    two.rename(one)
+    (root / "x").rename(two)
+
+
+def other_sound(root: Path) -> None:
+    soundfile.write(root / "audio" / f"{FIRST}.wav", np.zeros(32_000), 16_000)
+
+
+def no_sound(root: Path) -> None:
+    (root / "audio" / f"{FIRST}.wav").unlink()
+
+
+def linked_elsewhere(root: Path) -> None:
+    path = root / "audio" / f"{FIRST}.wav"
+    path.unlink()
+    path.symlink_to(root / "audio" / "clip1_000010.wav")
+
+
+CHANGES = {
+    other_boxes: "vggss.json is changed",
+    other_class: "vggss.json is changed",
+    fewer_entries: "vggss.json is changed",
+    other_order: "vggss.json is changed",
+    no_annotation: "vggss.json is gone",
+    another_annotation_before_it: "vggss_annotations.json is new",
+    other_picture: f"frames/{FIRST}.jpg is changed",
+    same_size_picture: f"frames/{FIRST}.jpg is changed",
+    swapped_pictures: "jpg are changed",
+    other_sound: f"audio/{FIRST}.wav is changed",
+    no_sound: f"audio/{FIRST}.wav is gone",
+    linked_elsewhere: f"audio/{FIRST}.wav is changed",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_finished_run_does_not_stand_for_other_input(
+    change: Callable[[Path], None],
+    vggss_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "run"
+    run(folder, *on(vggss_folder))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    change(vggss_folder)
+    message = rf"(?s){folder}: holds a finished run on other input.*{CHANGES[change]}.*force=true"
+    with pytest.raises(UsageError, match=message):
+        run(folder, *on(vggss_folder))
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        dry_run([*on(vggss_folder), f"output_dir={folder}"])
+    shown = capsys.readouterr().out
+    assert "cannot run" in shown
+    assert CHANGES[change] in shown
+    if change not in (no_annotation, no_sound, fewer_entries):
+        run(folder, *on(vggss_folder), "force=true")
+        assert changed_inputs(folder) == ""
+
+
+def touched(root: Path) -> None:
+    for path in root.rglob("*.*"):
+        os.utime(path, (1, 1))
+
+
+def copied(root: Path) -> None:
+    copy = root.with_name("copy")
+    shutil.copytree(root, copy)
+    shutil.rmtree(root)
+    copy.rename(root)
+
+
+def moved_away(root: Path) -> None:
+    root.rename(root.with_name("elsewhere"))
+
+
+def more_files(root: Path) -> None:
+    (root / "README").write_text("about")
+
+
+@pytest.mark.parametrize("change", [touched, copied, moved_away, more_files])
+def test_what_changes_no_content_changes_nothing(
+    change: Callable[[Path], None],
+    vggss_folder: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = run(tmp_path / "run", *on(vggss_folder))
+    change(vggss_folder)
+    with caplog.at_level("INFO"):
+        again = run(tmp_path / "run", *on(vggss_folder))
+    assert "already evaluated" in caplog.text
+    pd.testing.assert_frame_equal(first, again)
+    capsys.readouterr()
+    dry_run([*on(vggss_folder), f"output_dir={tmp_path / 'run'}"])
+    assert "corrected: finished" in capsys.readouterr().out
+
+
+def test_touched_files_are_the_same_input(vggss_folder: Path, tmp_path: Path) -> None:
+    run(tmp_path / "one", *on(vggss_folder))
+    touched(vggss_folder)
+    run(tmp_path / "two", *on(vggss_folder))
+    one, two = (read_provenance(tmp_path / name / "records.parquet") for name in ("one", "two"))
+    assert one["inputs_sha256"] == two["inputs_sha256"]
+    other_sound(vggss_folder)
+    run(tmp_path / "three", *on(vggss_folder))
+    three = read_provenance(tmp_path / "three" / "records.parquet")
+    assert three["inputs_sha256"] != one["inputs_sha256"]
+
+
+def of_an_earlier_vssl(folder: Path) -> None:
+    (folder / INPUTS_FILE).unlink()
+
+
+def test_runs_of_earlier_versions_stay(
+    vggss_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path / "run", *on(vggss_folder))
+    of_an_earlier_vssl(tmp_path / "run")
+    other_picture(vggss_folder)
+    with caplog.at_level("INFO"):
+        run(tmp_path / "run", *on(vggss_folder))
+    assert "already evaluated" in caplog.text
+    (vggss_folder / "vggss.json").rename(vggss_folder / "metadata.json")
+    run(tmp_path / "run", *on(vggss_folder))
+    other_boxes_of = vggss_folder / "metadata.json"
+    other_boxes_of.write_text(other_boxes_of.read_text().replace("bell", "dogs", 1))
+    with pytest.raises(UsageError, match=r"the annotation file that it rests on.*"):
+        run(tmp_path / "run", *on(vggss_folder))
+
+
+class StopError(Exception):
+    """What stops a run."""
+
+
+@pytest.mark.parametrize("change", [None, touched, other_picture, other_sound, other_boxes])
+def test_shards_of_other_input_are_not_taken(
+    change: Callable[[Path], None] | None,
+    vggss_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = (*on(vggss_folder), "shard_seconds=0", "loader.batch_size=2")
+    localize, calls = Random.localize, []
+
+    def stopping(self: Random, batch: object, audio: object) -> object:
+        if batch.sample_ids != ("fixed",):  # type: ignore[attr-defined]  # the fingerprint's
+            calls.append(1)
+            if len(calls) == 3:
+                raise StopError
+        return localize(self, batch, audio)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Random, "localize", stopping)
+        with pytest.raises(StopError):
+            run(tmp_path / "run", *options)
+        if change is not None:
+            change(vggss_folder)
+        capsys.readouterr()
+        dry_run([*options, f"output_dir={tmp_path / 'run'}"])
+        kept = change in (None, touched)
+        assert ("partly recorded: 4 of 6" in capsys.readouterr().out) == kept
+        run(tmp_path / "run", *options)
+    assert len(calls) == (4 if kept else 6)
+    assert ("shards of a stopped run are not used" in caplog.text) == (not kept)
+    run(tmp_path / "whole", *options)
+    pd.testing.assert_frame_equal(records(tmp_path / "run"), records(tmp_path / "whole"))
+
+
+def test_a_calibration_run_counts_by_its_content(
+    vggss_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ("model=center", *on(vggss_folder)[1:], "threshold=universal_q3")
+    run(tmp_path / "other", *options)
+    given = f"calibration={tmp_path / 'other'}"
+    run(tmp_path / "run", *options, given)
+    with caplog.at_level("INFO"):
+        run(tmp_path / "run", *options, given)
+    assert "already evaluated, nothing to do" in caplog.text
+    run(tmp_path / "other", *options, "seed=1", "force=true")
+    with caplog.at_level("INFO"):
+        run(tmp_path / "run", *options, given)
+    assert "already evaluated, records are scored anew" in caplog.text
+
+
+def test_a_damaged_run_file_is_said(vggss_folder: Path, tmp_path: Path) -> None:
+    run(tmp_path / "run", *on(vggss_folder))
+    for text in ("", "{", "[]", "null", '{"config_hash": 3}', "\0"):
+        (tmp_path / "run" / RUN_FILE).write_text(text)
+        with pytest.raises(UsageError, match=r"run\.json: .*force=true"):
+            run(tmp_path / "run", *on(vggss_folder))
+    run(tmp_path / "run", *on(vggss_folder), "force=true")

@@ -1,0 +1,177 @@
+"""What a run's result rests on: annotation, images and sounds, and whether they are still the same.
+
+A run keeps name, size, time of change and sha256 of each file that it read. A file whose size and
+time are as they were is taken for the same; else its content decides. So a data set may be copied
+or touched, and a finished run is compared without reading it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vssl.errors import UsageError
+from vssl.hashing import file_sha256
+from vssl.records.files import INPUTS_FILE, write_text
+from vssl.records.fingerprint import config_hash, text_hash
+
+if TYPE_CHECKING:
+    from vssl.data.base import CheckedData, DatasetReader
+
+_ABSENT = ""  # instead of a hash: an annotation file of this name would be taken instead
+_SHOWN = 3
+_OLD_ANNOTATIONS = ("*.json", "metadata/*.json")
+
+Inputs = dict[str, Any]
+"""`root`, and under `files` by name below it (or absolute): size, nanoseconds, sha256."""
+
+
+def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
+    """Read all files that a run rests on.
+
+    Args:
+        reader: the test set's reader.
+        data: what it found.
+
+    Raises:
+        UsageError: for a file that was there when it was checked, and is no more.
+    """
+    root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
+    annotation = data.annotation.resolve()
+    media = {path for s in data.samples for path in (s.image_path, s.audio_path)}
+    names = [_name(path, root) for path in (annotation, *sorted(media))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        facts = list(pool.map(lambda name: _facts(root / name), names))
+    gone = [name for name, fact in zip(names, facts, strict=True) if fact is None]
+    if gone:
+        raise UsageError(f"{root / gone[0]}: no such file any more. Was the test set changed?")
+    files: dict[str, Any] = dict(zip(names, facts, strict=True))
+    for name in _earlier(reader, annotation, root):
+        files[name] = [0, 0, _ABSENT]
+    return {"root": str(root), "files": files}
+
+
+def _earlier(reader: DatasetReader, annotation: Path, root: Path) -> Iterator[str]:
+    """Names under which an annotation file would be found before the one that was."""
+    usual = getattr(reader, "annotation_names", ())
+    if annotation in [(root / name).resolve() for name in usual]:
+        for name in usual:
+            if (root / name).exists():
+                return
+            yield name
+
+
+def content_hash(inputs: Inputs) -> str:
+    """Hash of names and contents, whatever the times."""
+    files: Mapping[str, Any] = inputs["files"]
+    return config_hash({name: sha256 for name, (_, _, sha256) in files.items()})
+
+
+def keep_inputs(folder: Path, inputs: Inputs) -> None:
+    """Write down what a run rests on, in its folder."""
+    write_text(folder / INPUTS_FILE, json.dumps(inputs))
+
+
+def check_inputs(folder: Path, run: Mapping[str, Any]) -> None:
+    """Check that a finished run's inputs are what they were.
+
+    A run whose test set is not on this machine any more stands as it is. Of a run of an earlier
+    vssl only the annotation file is known.
+
+    Args:
+        folder: its folder.
+        run: content of its run.json.
+
+    Raises:
+        UsageError: when they are not, with what changed and the mend.
+    """
+    what = changed_inputs(folder)
+    if what is None:
+        what = _changed_annotation(run)
+    if what:
+        raise UsageError(
+            f"{folder}: holds a finished run on other input than there is now: {what}. Set another"
+            " output_dir, or force=true to replace it."
+        )
+
+
+def changed_inputs(folder: Path) -> str | None:
+    """What of a run's inputs has changed, in words; empty for nothing, None where not known."""
+    try:
+        inputs: Inputs = json.loads((folder / INPUTS_FILE).read_text(encoding="utf-8"))
+        root, files = Path(inputs["root"]), dict(inputs["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not root.is_dir():
+        return ""
+    with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+        kinds = list(pool.map(lambda name: _change(root / name, files[name]), files))
+    return _in_words(root, {n: k for n, k in zip(files, kinds, strict=True) if k})
+
+
+def _change(path: Path, known: list[Any]) -> str:
+    size, modified, sha256 = known
+    try:
+        state = path.stat()
+    except OSError:
+        return "" if sha256 == _ABSENT else "gone"
+    if sha256 == _ABSENT:
+        return "new"
+    if (state.st_size, state.st_mtime_ns) == (size, modified):
+        return ""
+    facts = _facts(path) if state.st_size == size else None
+    return "" if facts is not None and facts[2] == sha256 else "changed"
+
+
+def _in_words(root: Path, changes: Mapping[str, str]) -> str:
+    parts = []
+    for kind in ("changed", "gone", "new"):
+        names = [name for name, each in changes.items() if each == kind]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        if names:
+            parts.append(f"{', '.join(str(root / name) for name in names[:_SHOWN])}{more}"
+                         f" {'is' if len(names) == 1 else 'are'} {kind}")  # fmt: skip
+    return "; ".join(parts)
+
+
+def _changed_annotation(run: Mapping[str, Any]) -> str:
+    """Whether the annotation file of a run of an earlier vssl is still there, in words."""
+    data = run.get("identity", {}).get("data", {})
+    known, root = run.get("provenance", {}).get("annotation_sha256"), data.get("root")
+    ours = str(data.get("_target_", "")).startswith("vssl.")
+    if not ours or not known or root is None or not Path(root).is_dir():
+        return ""
+    given = data.get("annotation")
+    patterns = _OLD_ANNOTATIONS if given is None else (str(given),)
+    there = [Path(given)] if given and Path(given).is_absolute() else _found(Path(root), patterns)
+    if any(_text_hash(path) == known for path in there):
+        return ""
+    return f"the annotation file that it rests on is not in {root} any more"
+
+
+def _found(root: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in root.glob(pattern)]
+
+
+def _text_hash(path: Path) -> str:
+    try:
+        return text_hash(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+
+
+def _facts(path: Path) -> list[Any] | None:
+    """Size, nanoseconds and sha256 of a file; None where it cannot be read."""
+    try:
+        state = path.stat()
+        return [state.st_size, state.st_mtime_ns, file_sha256(path)]
+    except OSError:
+        return None
+
+
+def _name(path: Path, root: Path) -> str:
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

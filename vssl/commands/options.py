@@ -1,0 +1,302 @@
+"""What every option may be: one table, by which all are checked before any work."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from vssl.commands.devices import number_of_devices
+from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
+from vssl.errors import UsageError
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""What the networks compute in; front ends, similarities and records are float32 under all."""
+
+SUBSET_KINDS = ("category", "object_size")
+
+INT16, INT32, INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
+"""The largest numbers that the files of a run can hold: a draw, a count, a seed."""
+
+RESAMPLES = 100_000
+"""Most resamples of a bootstrap: they take 8 bytes for each image, 4 GB for VGG-SS."""
+
+_YAML = {"None": "null", "True": "true", "False": "false"}
+_OF_CLASSES = ("data", "negatives", "threshold", "logger", "training")
+"""Groups whose keys are arguments of a class; one of another package has its own."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the value of an option may be.
+
+    Attributes:
+        words: what is right, as in "Expected `seed` to be ...".
+        fits: whether a value is.
+        choices: the names that exist, for a text that must be one of them.
+    """
+
+    words: str
+    fits: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+
+    def check(self, key: str, value: Any) -> None:
+        """Check a value.
+
+        Raises:
+            UsageError: when it is not right, with the key, the value and what is.
+        """
+        if self.fits(value):
+            return
+        near = difflib.get_close_matches(str(value), self.choices, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        shown = _YAML.get(
+            repr(plain), f"`{plain}`" if plain and isinstance(plain, str) else repr(plain)
+        )
+        raise UsageError(f"Expected `{key}` to be {self.words}, but got {shown}.{hint}")
+
+    def or_null(self, meaning: str = "") -> Option:
+        """The same, or null.
+
+        Args:
+            meaning: what null stands for.
+        """
+        words = f"null{f' ({meaning})' if meaning else ''} or {self.words}"
+        return Option(words, lambda value: value is None or self.fits(value), self.choices)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def whole(low: int, high: int = INT32) -> Option:
+    """A whole number within bounds."""
+    return Option(
+        f"a whole number from {low} to {high}",
+        lambda value: _is_whole(value) and low <= value <= high,
+    )
+
+
+def number(low: float, high: float, *, above: bool = False) -> Option:
+    """A finite number from the lower bound, or only above it, to the higher one."""
+    bounds = f"above {low:g}, at most" if above else f"from {low:g} to"
+    return Option(
+        f"a number {bounds} {high:g}",
+        lambda value: _is_number(value) and low <= value <= high and not (above and value == low),
+    )
+
+
+def choice(*names: str) -> Option:
+    """One of some names."""
+    return Option(f"one of {', '.join(names)}", lambda value: value in names, names)
+
+
+def choices(names: Sequence[str]) -> Option:
+    """A list of some names, each at most once."""
+
+    def fits(value: Any) -> bool:
+        listed = isinstance(value, (list, tuple, ListConfig))
+        return listed and set(value) <= set(names) and len(set(value)) == len(value)
+
+    return Option(f"a list, each at most once, of {', '.join(names)}", fits)
+
+
+def _numbers(low: float, high: float) -> Option:
+    def fits(value: Any) -> bool:
+        listed = isinstance(value, (list, tuple, ListConfig)) and 0 < len(value) <= INT16
+        inside = listed and all(_is_number(each) and low <= each <= high for each in value)
+        return inside and len(set(value)) == len(value)
+
+    return Option(f"a list of different numbers from {low:g} to {high:g}, as in [-10,10]", fits)
+
+
+def _is_devices(value: Any) -> bool:
+    try:
+        number_of_devices(value)
+    except UsageError:
+        return False
+    return True
+
+
+FLAG = Option("true or false", lambda value: isinstance(value, bool))
+TEXT = Option("a text", _is_text)
+NAME = Option("a name, not empty", lambda value: _is_text(value) and bool(value.strip()))
+PATH = Option("a path, not empty", NAME.fits)
+_SHA256 = Option(
+    "the 64 hexadecimal digits of a sha256",
+    lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - set(_HEX),
+)
+_HEX = "0123456789abcdefABCDEF"
+_DECIBELS = number(-300, 300)
+_SWITCH = choice("corrected", "released")
+
+OPTIONS: dict[str, Option] = {
+    "seed": whole(0, INT64),
+    "force": FLAG,
+    "run": PATH,
+    "export": choice("released").or_null(),
+    "output_root": PATH,
+    "output_dir": PATH.or_null("a folder of its own below output_root"),
+    "sweep_id": NAME.or_null(),
+    "calibration": PATH.or_null("this run"),
+    "shard_seconds": number(0, 1e9),
+    "subsets": choices(SUBSET_KINDS).or_null("none"),
+    "bootstrap.resamples": whole(1, RESAMPLES),
+    "bootstrap.seed": whole(0, INT64),
+    "loader.batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
+    "loader.audio_batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
+    "loader.num_workers": whole(0, 1024).or_null("what suits the machine"),
+    "paths.*": PATH,
+    "cache.folder": PATH.or_null("nothing is kept"),
+    "cache.gigabytes": number(0, 1e9),
+    "model.name": NAME,
+    "model.weights": PATH.or_null("the model has none"),
+    "model.sha256": _SHA256.or_null("any file"),
+    "model.precision": choice(*PRECISIONS),
+    "model.compile": FLAG,
+    "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
+    "model.fold_batch_norms": FLAG.or_null("yes, but under protocol=released"),
+    "model.image.size": whole(1, 2**14),
+    "model.image.antialias": FLAG,
+    "prior.name": NAME,
+    "prior.weights": PATH.or_null("looked for in paths.weights"),
+    "prior.sha256": _SHA256.or_null("any file"),
+    "prior.alpha": number(0, 1),
+    "prior.scale": _SWITCH,
+    "prior.image.size": whole(1, 2**14),
+    "prior.image.antialias": FLAG,
+    "protocol.name": NAME,
+    "protocol.antialias": FLAG,
+    "protocol.log_missing": _SWITCH,
+    "protocol.made_audio": _SWITCH,
+    "protocol.positive_window": _SWITCH,
+    "protocol.offscreen_window": _SWITCH,
+    "protocol.standardization": _SWITCH,
+    "protocol.upsampling": _SWITCH,
+    "protocol.object_map": _SWITCH,
+    "protocol.pooled_ciou": _SWITCH,
+    "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
+    "trainer.devices": Option("a number from 1, auto, or a list of different GPUs", _is_devices),
+    "trainer.strategy": NAME,
+    "trainer.precision": choice(*PRECISIONS),
+    "trainer.enable_progress_bar": FLAG,
+    "data.name": NAME,
+    "data.root": PATH,
+    "data.annotation": PATH.or_null("the first usual name that exists"),
+    "data.image_folder": TEXT,
+    "data.audio_folder": TEXT,
+    "data.image_suffix": TEXT,
+    "data.audio_suffix": TEXT,
+    "data.missing": choice("error", "skip"),
+    "data.resample": FLAG,
+    "data.empty": choice("fault", "keep"),
+    "data.silent": choice("keep", "skip"),
+    "data.cache": PATH,
+    "data.version": Option("a version", lambda value: _is_whole(value) or NAME.fits(value)),
+    "data.scenes": whole(1, 2**32 - 1),
+    "data.seed": whole(0, 2**32 - 1),
+    "data.split": choice(*SPLITS),
+    "data.difficulty": choice(*DIFFICULTIES),
+    "data.snr": number(-40, 60).or_null("no noise"),
+    "negatives.manifest": PATH.or_null("drawn anew"),
+    "negatives.*.draws": whole(1, INT16),
+    "negatives.*.snr": _DECIBELS.or_null(),
+    "negatives.*.dbfs": _DECIBELS.or_null(),
+    "negatives.*.level": number(0, 1e15, above=True).or_null(),
+    "negatives.*.colour": choice("white", "pink", "brown"),
+    "negatives.*.per": choice("draw", "sample"),
+    "negatives.*.file": PATH.or_null(),
+    "negatives.*.exclude": PATH.or_null(),
+    "negatives.*.over": choice("window", "clip"),
+    "negatives.*.decibels": _numbers(-300, 300),
+    "threshold.*.name": NAME,
+    "threshold.*.value": number(-1e30, 1e30),
+    "threshold.*.rate": Option(
+        "a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1
+    ),
+    "threshold.*.factor": number(0, 1e30, above=True),
+    "threshold.*.statistic": choice("mean", "third_quartile"),
+    "threshold.*.rule": choice("max", "max10", "q3"),
+    "logger.*.offline": FLAG,
+    "logger.*.media_bytes": whole(0, INT64),
+    "training.steps": whole(1),
+    "training.batch_size": whole(1),
+    "training.num_workers": whole(0, 1024),
+    "training.validate_every": whole(1),
+    "training.empties": whole(0),
+    "training.negative_weight": number(0, 1e9),
+    "training.mismatch_weight": number(0, 1e9),
+    "training.learning_rate": number(0, 1e3, above=True),
+    "training.weight_decay": number(0, 1e3),
+    "training.temperature": number(0, 1e6, above=True),
+    "training.pooled_area": number(0, 1, above=True),
+    "training.jitter": number(0, 1e3),
+    "training.shuffle_sounds": FLAG,
+    "training.weights": PATH.or_null("random weights"),
+    "training.negatives.*.draws": whole(1),
+}
+"""By key, `*` for any name within a group. The files in `conf/` say what each is for."""
+
+
+def check_options(config: DictConfig) -> None:
+    """Check all options of a configuration, `evaluate`, `rescore` or `train`.
+
+    Keys that are not in the table, and those of classes of other packages, may be anything.
+
+    Raises:
+        UsageError: for the first value that cannot be.
+    """
+    for pattern, option in OPTIONS.items():
+        for key, value in _values(config, pattern.split("."), ()):
+            option.check(key, value)
+    policies = choices(_policy_names(config))
+    for key in ("live", "overview.positives", "overview.marked", "overview.universal"):
+        for name, value in _values(config, key.split("."), ()):
+            option = policies if key == "live" else choice(*_policy_names(config))
+            option.check(name, value)
+
+
+def _values(node: Any, pattern: Sequence[str], place: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Keys that a pattern matches, and their values."""
+    if not pattern:
+        yield ".".join(place), node
+        return
+    if not isinstance(node, DictConfig):
+        return
+    target = "" if OmegaConf.is_missing(node, "_target_") else str(node.get("_target_") or "")
+    if target and place[:1] and place[0] in _OF_CLASSES and not target.startswith("vssl."):
+        return
+    names = list(node) if pattern[0] == "*" else [pattern[0]]
+    for name in names:
+        if name in node and not OmegaConf.is_missing(node, name):
+            yield from _values(node[name], pattern[1:], (*place, str(name)))
+
+
+@functools.cache
+def _known_policies() -> tuple[str, ...]:
+    files = resources.files("vssl.conf").joinpath("threshold").iterdir()
+    sets = ("all", "standard", "released")
+    names = sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+    return tuple(name for name in names if name not in sets)
+
+
+def _policy_names(config: DictConfig) -> tuple[str, ...]:
+    """Threshold policies that exist: those of vssl, and those that are configured."""
+    own = config.get("threshold") or {}
+    named = [str(n.get("name") or key) for key, n in own.items() if isinstance(n, DictConfig)]
+    return tuple(dict.fromkeys([*_known_policies(), *map(str, own), *named]))
