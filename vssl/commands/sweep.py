@@ -280,6 +280,10 @@ class Sweep(Callback):
 
 def show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
     """Make and show the tables over a sweep, in a process that may have the libraries already."""
+    from vssl.commands.joined import JOINED_FOLDER, join_runs
     from vssl.reporting.sweep import report_sweep
 
-    report_sweep(jobs, output, overview=overview)
+    def join(runs: Sequence[Path]) -> Path:
+        return join_runs(runs, output / JOINED_FOLDER)
+
+    report_sweep(jobs, output, overview=overview, join=join)

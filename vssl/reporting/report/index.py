@@ -47,6 +47,12 @@ def write_index(
             group.name: [_relative(run.folder, output) for run in group.runs]
             for group in collection.groups
         },
+        "joined": {
+            _relative(run.folder, output): [_relative(source, output) for source in run.sources]
+            for group in collection.groups
+            for run in group.runs
+            if run.sources
+        },
         "left_out": {_relative(o.folder, output): o.reason for o in collection.left_out},
         "files": names,
         "environment": environment(),
@@ -96,6 +102,8 @@ def _lines(collection: Collection, output: Path, names: Sequence[str], policy: s
         for run in group.runs:
             place = _relative(run.folder, output)
             lines.append(f"  - {run.label}: [{place}]({place})")
+            made = ", ".join(_relative(source, output) for source in run.sources)
+            lines += [f"    - joined from {made}"] if made else []
     lines += ["", f"## Left out: {len(collection.left_out)}", ""]
     lines += [f"- {text}" for text in describe_left_out(collection.left_out, relative_to=output)]
     lines += ["", "## Files", ""]

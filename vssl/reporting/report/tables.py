@@ -27,6 +27,8 @@ class Cell:
         tier: of its source: A an official README or code, B a maintainer's reply.
         threshold: None where every map has its own, or none is involved.
         threshold_source: what it was learnt from.
+        competes: whether it can be the best: not where the model marks nothing, or where one that
+            knows nothing would do as well.
     """
 
     value: float | None
@@ -44,6 +46,7 @@ class Cell:
     threshold_source: str = ""
     training_set: str = ""
     tier: str = ""
+    competes: bool = True
 
     @property
     def difference(self) -> float | None:
