@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import draw_vggss
-from tests.reporting_runs import NETWORK, copy_run
+from tests.reporting_runs import NETWORK, change_provenance, copy_run
 from tests.running import run
 from vssl.commands.joined import JOINED_FOLDER, join_runs
 from vssl.commands.report import make_report
@@ -24,6 +24,7 @@ from vssl.records.schema import SUMMARY
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
 from vssl.reporting.report.collection import Collection, collect
+from vssl.reporting.report.gallery import read_maps
 from vssl.reporting.report.index import INDEX_FILE
 
 DRAWS = {
@@ -222,3 +223,39 @@ def test_the_manifest_is_one_that_can_be_replayed(runs: Path, tmp_path: Path) ->
     joined = collected(runs / "apart", tmp_path).groups[0].runs[0].folder
     rows = read_manifest(joined / MANIFEST_FILE)
     assert {row.condition for row in rows} == set(DRAWS)
+
+
+def without_clips(run: Path, to: Path) -> Path:
+    """A copy of a run as an earlier version wrote it: its records do not say where clips are."""
+    copy = copy_run(run, to)
+    table = pq.read_table(copy / RECORDS_FILE)
+    pq.write_table(table.drop_columns(["audio_path"]), copy / RECORDS_FILE)
+    change_provenance(copy, schema_version="3")
+    return copy
+
+
+def test_records_say_where_clips_are(runs: Path, data: Path) -> None:
+    table = pq.read_table(runs / "whole" / RECORDS_FILE).to_pandas()
+    heard = table["audio_source_id"].notna()
+    assert set(table[heard]["audio_condition"]) == {"positive", "offscreen"}
+    assert table[~heard]["audio_path"].isna().all()
+    for name, path in zip(table[heard]["audio_source_id"], table[heard]["audio_path"], strict=True):
+        assert Path(path).samefile(data / "audio" / f"{name}.wav")
+
+
+def test_runs_of_before_are_read_and_joined(runs: Path, tmp_path: Path) -> None:
+    for name in DRAWS:
+        without_clips(runs / "apart" / name, tmp_path / "runs" / name)
+    collection = collected(tmp_path / "runs", tmp_path)
+    (old,) = collection.groups[0].runs
+    assert not collection.left_out
+    assert pq.read_table(old.folder / RECORDS_FILE).column("audio_path").null_count == len(
+        pq.read_table(old.folder / RECORDS_FILE)
+    )
+    ids = pq.read_table(old.folder / RECORDS_FILE).column("sample_id").unique().to_pylist()
+    (new,) = collected(runs / "apart", tmp_path / "new").groups[0].runs
+    for joined, clips in ((old, 0), (new, len(ids))):
+        assert len(read_maps(joined, ids, policy="universal_q3").clips) == clips
+    earlier = without_clips(runs / "whole", tmp_path / "earlier")
+    (run,) = collect([earlier]).groups[0].runs
+    assert read_maps(run, ids, policy="universal_q3").clips == {}

@@ -256,6 +256,7 @@ def test_negatives_that_a_run_lacks_are_gaps_with_their_reason() -> None:
     empty = [c.key for c, cell in zip(paper.columns, row.cells, strict=True) if cell is None]
     assert empty == [
         f"pia/offscreen/{UNIVERSAL}", f"auc_n/offscreen/{UNIVERSAL}",
+        f"false_alarm_rate/offscreen/{UNIVERSAL}",
         f"f_loc/all/{UNIVERSAL}", f"f_auc/all/{UNIVERSAL}",
     ]  # fmt: skip
     assert "ezvsl: no offscreen among its negatives" in paper.caption

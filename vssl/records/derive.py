@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.records.store import AtomicParquetWriter, as_records, read_provenance
 
 
 def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
@@ -32,4 +32,4 @@ def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
         AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
     ):
         for batch in file.iter_batches(4096):
-            writer.write(pa.Table.from_batches([batch]))
+            writer.write(as_records(pa.Table.from_batches([batch])))

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 """Of records, scores and summary, kept in their metadata; bumped when a column changes."""
 
-READABLE_VERSIONS = ("2", "3")
-"""Schema versions that can be read: 2 lacks the summary's column `sounding_object`."""
+READABLE_VERSIONS = ("2", "3", "4")
+"""Schema versions that can be read: 2 lacks the summary's `sounding_object`, 3 `audio_path`."""
 
 RECORDS_VERSION = "2"
-"""The schema version in which the records' own columns changed last."""
+"""The schema version from which records are as good as today's; a part of a run's identity."""
 
 RECORDS_FILE = "records.parquet"
 SCORES_FILE = "scores.parquet"

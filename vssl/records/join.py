@@ -20,7 +20,7 @@ from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, write_text
 from vssl.records.fingerprint import config_hash, text_hash
 from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance
+from vssl.records.store import AtomicParquetWriter, RecordsError, as_records, read_provenance
 from vssl.types import POSITIVE
 
 JOINED_FROM = "joined_from"
@@ -260,4 +260,4 @@ def _interleaved(
         known = own_pairings[number]
         columns.append(starts[number] + np.arange(samples) * len(known) + known.index(pairing))
     places = np.stack(columns, axis=1).ravel()
-    return pa.concat_tables(tables, promote_options="default").take(pa.array(places))
+    return pa.concat_tables([as_records(table) for table in tables]).take(pa.array(places))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance
+from vssl.records.store import AtomicParquetWriter, RecordsError, as_records, read_provenance
 from vssl.types import POSITIVE
 
 _SAMPLE = "sample_id"
@@ -130,7 +130,7 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
                 rows = batch.filter(pa.array(keep[start : start + len(batch)]))
                 start += len(batch)
                 if len(rows):
-                    writer.write(pa.Table.from_batches([rows]))
+                    writer.write(as_records(pa.Table.from_batches([rows])))
     return int((keep & positive).sum())
 
 
