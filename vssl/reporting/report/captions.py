@@ -11,7 +11,7 @@ from vssl.records.localization import AUDIO_VISUAL
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
-from vssl.reporting.published import short_source
+from vssl.reporting.published import TOLERANCE, short_source
 from vssl.reporting.report.collection import Group, ReportRun
 from vssl.reporting.report.tables import Column, Row
 from vssl.reporting.tables import as_shown, caption
@@ -20,7 +20,8 @@ from vssl.types import POSITIVE
 _PUBLISHED = (
     "published figures are of the authors' checkpoints on these training sets and whole test sets;"
     " which of them a run's checkpoint is, its file does not say; differences are ours minus the"
-    " published, in points"
+    f" published, in points, and up to {100 * TOLERANCE:.2g} and half of the last digit printed are"
+    " what a reproduction on the same images may differ by (our interval is over images)"
 )
 
 

@@ -163,6 +163,8 @@ def _cell(run: ReportRun, column: Column, variant: str, figures: Sequence[Figure
         source=str(own[0]["source"]),
         training_set=str(own[0]["training_set"]),
         tier=str(own[0]["tier"]),
+        margin=float(own[0]["margin"]),
+        within=own[0]["within"],
     )
 
 

@@ -122,6 +122,8 @@ def _long_row(
         "source": cell.source if cell else None,
         "tier": cell.tier if cell else None,
         "difference": cell.difference if cell else None,
+        "margin": cell.margin if cell else None,
+        "within": cell.within if cell else None,
         "gap": gap,
     }
 
