@@ -28,6 +28,7 @@ from vssl.commands.job_process import begin_imports, run_apart, run_process
 from vssl.commands.run_folder import FINISHED_RUN, run_state
 from vssl.commands.sweep_folder import SweepFolder
 from vssl.errors import was_interrupted
+from vssl.records.fingerprint import config_hash
 from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, FINISHED, INTERRUPTED, Job, count_jobs
 
 _log = logging.getLogger(__name__)
@@ -60,10 +61,13 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
         KeyboardInterrupt: when the user stops the sweep.
     """
     hydra: Any = HydraConfig.get()
-    config.sweep_id = hydra.callbacks.sweep.sweep_id
     output = Path(hydra.sweep.dir).expanduser().absolute()
-    sweep = SweepFolder(output, config.sweep_id)
+    sweep = SweepFolder(output, hydra.callbacks.sweep.sweep_id)
     planned = sweep.planned()
+    if config.sweep_id is None:
+        config.sweep_id = hydra.callbacks.sweep.sweep_id
+        if planned is not None:  # the same when a sweep that was stopped goes on
+            config.sweep_id = f"{output.name}-{config_hash({'jobs': planned})[:8]}"
     job = Job(hydra.job.num, job_name(config), BEGUN, folder=str(folder))
     which = f"[{job.number + 1}/{len(planned) if planned is not None else '?'}]"
     _write(sweep, job)
