@@ -13,6 +13,7 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.published import TOLERANCE, short_source
 from vssl.reporting.report.collection import Group, ReportRun
+from vssl.reporting.report.columns import FALSE_ALARMS
 from vssl.reporting.report.tables import Column, Row
 from vssl.reporting.tables import as_shown, caption
 from vssl.types import POSITIVE
@@ -37,6 +38,8 @@ def caption_of(
         absent: columns that were left out because no run has a number for them.
     """
     parts = [caption(_shown(group, columns)), *_threshold_sources(rows), *_disagreements(group)]
+    if any(column.metric == FALSE_ALARMS for column in columns):
+        parts.append("FA: false alarms, the share of negatives in which anything is marked")
     if any(cell and cell.rank for row in rows for cell in row.cells):
         parts.append(
             "best bold, second underlined, but neither baselines nor models that mark nothing nor"
