@@ -43,7 +43,8 @@ def caption_of(
     if any(cell and cell.rank for row in rows for cell in row.cells):
         parts.append(
             "best bold, second underlined, but neither baselines nor models that mark nothing nor"
-            " what one that knows nothing reaches (0, AUROC 50, or 100 where lower is better)"
+            " what one that knows nothing reaches (0, AUROC 50, FPR95 95, else 100 where lower is"
+            " better)"
         )
     parts += _tops(group, columns)
     parts += _without_marks(group, columns)
@@ -125,8 +126,10 @@ def _without_marks(group: Group, columns: Sequence[Column]) -> Iterator[str]:
             if not run.is_baseline and marks_nothing(run, policy, variant)
         ]
         if found:
-            verb = "marks" if len(found) == 1 else "mark"
-            yield f"{', '.join(found)} {verb} nothing at {policy} even under the own sound"
+            yield (
+                f"0.0 % of the images, even under their own sound, are marked at {policy} by"
+                f" {', '.join(found)}, so that its numbers get no mark"
+            )
 
 
 def _tops(group: Group, columns: Sequence[Column]) -> Iterator[str]:

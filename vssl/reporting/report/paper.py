@@ -32,7 +32,7 @@ Figure = dict[str, Any]  # a row of `published.beside_published`
 DEFAULT_POLICY = "universal_q3"
 _NO_RUN = "no finished run"
 _PLACE = ("metric", "condition", "threshold_policy", "map_variant")
-_KNOWS_NOTHING = {"auroc": 0.5, "swap_delta": 0.0}
+_KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
 """What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
 
 
