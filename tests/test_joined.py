@@ -100,6 +100,27 @@ def test_a_report_names_the_runs_of_a_row(
     assert table[table["metric"] == "f_loc"]["value"].notna().all()
 
 
+def test_a_later_report_clears_away_joined_runs_that_it_has_not(runs: Path, tmp_path: Path) -> None:
+    make_report([runs / "apart"], tmp_path, page=False, figures=False)
+    (joined,) = (tmp_path / JOINED_FOLDER).iterdir()
+    make_report([runs / "whole"], tmp_path, page=False, figures=False)
+    assert not joined.exists()
+
+
+def test_what_was_scored_later_is_in_the_joined_run(runs: Path, tmp_path: Path) -> None:
+    """As after vssl-rescore: summaries have more than the configuration asked for."""
+    shutil.copytree(runs / "apart", tmp_path / "apart")
+    for path in tmp_path.glob(f"apart/*/{RUN_FILE}"):
+        known = json.loads(path.read_text())
+        del known["config"]["threshold"]["false_alarm_10"]
+        del known["config"]["metrics"]["false_alarm_rate"]
+        path.write_text(json.dumps(known))
+    (joined,) = collected(tmp_path, tmp_path).groups[0].runs
+    assert "false_alarm_10" in set(joined.summary["threshold_policy"])
+    rates = joined.summary[joined.summary["metric"] == "false_alarm_rate"]
+    assert set(rates["condition"]) == set(DRAWS)
+
+
 def test_a_joined_run_is_made_once_and_not_found_as_a_run(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "apart", tmp_path / "apart")
     joined = collected(tmp_path, tmp_path).groups[0].runs[0].folder

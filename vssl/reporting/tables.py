@@ -66,7 +66,7 @@ def paper_columns(summary: pd.DataFrame) -> list[Column]:
         Column(("success", "rate ↑"), "positive", "success_rate"),
         Column(("AUC", "↑"), "positive", "auc"),
         *(Column(("pIA", f"{c} ↓"), c, "pia") for c in negatives),
-        *(Column(("false al.", f"{c} ↓"), c, "false_alarm_rate") for c in negatives),
+        *(Column(("false alarms", f"{c} ↓"), c, "false_alarm_rate") for c in negatives),
         *(Column(("F_LOC", "↑" if c == "all" else f"{c} ↑"), c, "f_loc") for c in together),
         *(Column(("F_AUC", "↑" if c == "all" else f"{c} ↑"), c, "f_auc") for c in together),
     ]
