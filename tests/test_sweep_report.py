@@ -89,11 +89,16 @@ def test_a_small_sweep_leaves_a_large_ones_tables(
         assert (f"\n {name} " in said) == (name == "oracle"), "the terminal has this sweep's alone"
     runs = pd.read_csv(tmp_path / "out" / "sweep.csv")["run"]
     assert list(runs.unique()) == ["center", "random", "oracle"]
+    # of negatives that are there already: shown now, and named in the file
+    text, said = report(evaluated("again", "model=oracle", "negatives=none"))
+    assert "\n oracle none " in said
+    assert "- in no table: again: differs from" in text
+    assert "| oracle none |" not in text
     # none was done: what was there stays, but for a run that is gone, which is said
     shutil.rmtree(tmp_path / "out" / "random")
     text, _ = report(Job(0, "another", FAILED, "out of luck"))
     assert "- in no table: random: no run is there any more." in text
-    assert set(pd.read_csv(tmp_path / "out" / "sweep.csv")["run"]) == {"center", "oracle"}
+    assert set(pd.read_csv(tmp_path / "out" / "sweep.csv")["run"]) == {"center", "oracle", "again"}
 
 
 def test_the_first_run_may_have_fewer_sounds(

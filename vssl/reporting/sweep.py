@@ -87,35 +87,43 @@ def report_sweep(
         table.to_parquet(partial, index=False)
     write_text(output / SWEEP_CSV, table.to_csv(index=False))
     rows = _rows(folders, join)
+    # what the files leave out is shown once, at the end of the sweep that evaluated it
+    shown_once = [folder for folder in own if folder in rows.left_out]
     summaries = {
-        f: known[f] if f in known else read_summary(f / SUMMARY_FILE) for f in rows.sources
+        f: known[f] if f in known else read_summary(f / SUMMARY_FILE)
+        for f in (*rows.sources, *shown_once)
     }
     summary = pd.concat(
         [each.assign(folder=str(folder)) for folder, each in summaries.items()], ignore_index=True
     )
     summary = with_variant(summary.assign(run=run_names(summary)), "run")
     new = {str(folder) for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)}
+    new |= {str(folder) for folder in shown_once}
     console = Console()
     texts = [list_jobs(jobs), _about(rows, gone, output, len(folders), len(own))]
-    for (data, protocol), group in summary.groupby(["dataset", "protocol"], sort=False):
+    for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         columns = overview_columns(**overview)
-        mine = group["folder"].isin(new)  # the others are in the files alone
-        shown = group["threshold_policy"].isin(overview.values())
-        if shown.any():
-            show_table(console, group[shown & mine], columns, label="run", title=title)
-            texts.append(markdown_table(group[shown], columns, label="run", title=title))
+        mine = everything[everything["folder"].isin(new)]  # the others are in the files alone
+        group = everything[~everything["folder"].isin([str(folder) for folder in shown_once])]
+        shown, my_own = (
+            rows_of[rows_of["threshold_policy"].isin(overview.values())]
+            for rows_of in (group, mine)
+        )
+        if len(my_own):
+            show_table(console, my_own, columns, label="run", title=title)
+            for run, words in _in_words(mine, overview).items():
+                line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
+                console.print(line)
+        if len(shown):
+            texts.append(markdown_table(shown, columns, label="run", title=title))
             said = _in_words(group, overview)
             texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
-            for run, words in said.items():
-                if run in set(group["run"][mine]):
-                    line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
-                    console.print(line)
         universal = group[group["threshold_policy"] == overview["universal"]]
         altered = used_columns(universal, altered_columns(group))
         if altered:
             question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
-            own_rows = universal[universal["folder"].isin(new)]
+            own_rows = mine[mine["threshold_policy"] == overview["universal"]]
             show_table(console, own_rows, altered, label="run", title=question)
             texts.append(markdown_table(universal, altered, label="run", title=question))
         plain = group["threshold_policy"] == NO_POLICY
@@ -127,7 +135,7 @@ def report_sweep(
         if separated:
             question = f"{title}: do map maxima tell positives from negatives?"
             texts.append(markdown_table(group[plain], separated, label="run", title=question))
-        same = {f: s for f, s in summaries.items() if _test(s) == (data, protocol)}
+        same = {f: summaries[f] for f in rows.sources if _test(summaries[f]) == (data, protocol)}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
             thresholds = [shared_threshold(s, overview["marked"]) for s in same.values()]
