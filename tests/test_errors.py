@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -10,6 +12,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import vssl
 from tests.running import composed
 from vssl.commands.app import run_app
 from vssl.errors import was_interrupted
@@ -88,3 +91,14 @@ def test_a_command_ends_as_interrupted(
         run_app(main, "evaluate")
     assert end.value.code == 130
     assert capsys.readouterr().err == "error: interrupted\n"
+
+
+def test_no_message_refers_to_what_users_do_not_have() -> None:
+    """QUIRKS, notes of this project's making, are for comments and docstrings alone."""
+    root = Path(vssl.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and id(node) not in documented:
+                assert "QUIRKS" not in str(node.value), f"{path}: {node.lineno}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.running import composed
+from tests.running import composed, run
 from vssl.audio import read_clip
 from vssl.commands.build import build_frontends, build_transforms
 from vssl.commands.networks import make_network
@@ -21,7 +22,16 @@ from vssl.data.vggss import VGGSS
 from vssl.errors import UsageError
 from vssl.images import read_image
 from vssl.models.base import LocalizationModel, dot_maps, unit
-from vssl.models.baselines import AudioBlind, Baseline, Center, Constant, Oracle, Random
+from vssl.models.baselines import (
+    AudioBlind,
+    Baseline,
+    Center,
+    Constant,
+    DeafBest,
+    Oracle,
+    Random,
+    smaller_first,
+)
 from vssl.models.rcgrad import RCGrad, RCGradRaw
 from vssl.models.resnet import ResNet18
 from vssl.models.weights import load_weights
@@ -279,6 +289,7 @@ BASELINES: dict[str, Baseline] = {
     "random": Random(seed=3),
     "audio_blind": AudioBlind(),
     "oracle": Oracle(),
+    "deaf_best": DeafBest(),
 }
 no_audio = torch.empty(0)
 
@@ -368,6 +379,96 @@ def test_oracle_is_perfect_on_positives_and_empty_on_negatives() -> None:
     assert (maps[:, 1:] == 0).all()
 
 
+def test_deaf_best_is_the_oracle_where_there_is_one_object_and_hears_no_silence() -> None:
+    batch = make_batch()
+    maps = DeafBest().localize(batch, no_audio)
+    told = Oracle().localize(batch, no_audio)[:, :1]
+    torch.testing.assert_close(maps, (told / told.amax((2, 3), keepdim=True)).expand_as(maps))
+    assert (maps.amax((2, 3)) == 1).all()
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        pytest.param(["xxx/.../...", ".../.xx/..."], id="apart"),
+        pytest.param(["xxx/xxx/...", ".../.../x.."], id="unlike"),
+        pytest.param(["xx./xx./...", ".../.xx/.xx"], id="overlapping, equal"),
+        pytest.param(["xxx/xxx/...", ".../.xx/.x."], id="overlapping"),
+        pytest.param(["xxx/xxx/...", ".x./.../..."], id="one inside the other"),
+    ],
+)
+def test_no_ranking_without_listening_beats_smaller_first(objects: list[str]) -> None:
+    """Of all pairs of masks, one inside the other, that a ranking of 9 pixels can give."""
+    truths = [{n for n, c in enumerate(o.replace("/", "")) if c == "x"} for o in objects]
+    small, large = sorted(truths, key=len)
+
+    def reached(first: set[int], second: set[int]) -> float:
+        pairs = ((first, small), (second, large))
+        return sum(len(mask & truth) / len(mask | truth) for mask, truth in pairs) / 2
+
+    best = max(
+        reached(set(first), {*first, *more})
+        for first in combinations(range(9), len(small))
+        for more in combinations(set(range(9)) - set(first), len(large) - len(small))
+    )
+    masks = [torch.tensor([n in truth for n in range(9)]).view(3, 3) for truth in truths]
+    ranks = smaller_first(masks, torch.linspace(1, 0.75, 9).view(3, 3)).flatten()
+    order = ranks.argsort(descending=True).tolist()
+    found = reached(set(order[: len(small)]), set(order[: len(large)]))
+    assert found == pytest.approx(best, abs=1e-12)
+    assert {n for n in range(9) if ranks[n] > 0} == small | large
+
+
+@pytest.mark.parametrize("difficulty", ["two_sources", "overlap", "same_class_pair"])
+def test_deaf_best_on_the_embedded_benchmark(difficulty: str, tmp_path: Path) -> None:
+    """Against masks from the boxes of the annotation, pixel by pixel."""
+    data = (f"data.difficulty={difficulty}", "data.scenes=4", f"paths.cache={tmp_path}")
+    few = ("negatives=[silence,offscreen]", "negatives.offscreen.draws=1", "bootstrap.resamples=10")
+    policies = "threshold=[object_area,fixed,universal_q3,universal_max]"
+    fixed = "threshold.fixed.value=0.25"
+    options = ("model=deaf_best", *data, *few, policies, fixed, "subsets=[]", "live=[]")
+    summary = run(tmp_path / "run", *options).set_index(["metric", "condition", "threshold_policy"])
+
+    (listed,) = tmp_path.rglob("IS3_annotation.json")
+    pictures: dict[str, list[set[int]]] = {}
+    for entry in json.loads(listed.read_text()):
+        boxes = entry["gt_box"]
+        boxes = boxes if isinstance(boxes[0], list) else [boxes]
+        pixels = {y * 224 + x for x0, y0, x1, y1 in boxes
+                  for y in range(y0, y1) for x in range(x0, x1)}  # fmt: skip
+        picture = entry.get("group") or entry["image"].rsplit("_", 1)[0]
+        pictures.setdefault(picture, []).append(pixels)
+    area, both = [], []
+    for objects in pictures.values():
+        small, large = sorted(objects, key=len)
+        ranked = [*sorted(small), *sorted(large - small)]
+        for truth in (small, large):
+            mask = set(ranked[: len(truth) - 1])  # strictly above the k-th largest value
+            area.append(len(mask & truth) / len(mask | truth))
+            both.append(len(truth) / len(small | large))
+    assert len(pictures) == 4
+    value = summary["value"]
+    assert value["ciou", POSITIVE, "object_area"] == pytest.approx(np.mean(area), abs=1e-6)
+    assert value["ciou", POSITIVE, "fixed"] == pytest.approx(np.mean(both), abs=1e-6)
+    assert value["swap_delta", POSITIVE, "fixed"] == pytest.approx(0, abs=1e-12)
+    assert value["pia", "silence", "fixed"] == value["pia", POSITIVE, "fixed"]
+    for policy in ("universal_q3", "universal_max"):  # all maxima are the same
+        assert value["ciou", POSITIVE, policy] == 0
+    assert value["auroc", "silence", "none"] == 0.5
+
+
+def test_deaf_best_of_few_cells_is_the_mean_over_each() -> None:
+    batch = make_batch(1)
+    fine, coarse = (DeafBest(cells=n).localize(batch, no_audio)[0, 0] for n in (224, 14))
+    assert fine.max() == coarse.max() == 1
+    means = fine.numpy().reshape(14, 16, 14, 16).mean((1, 3))
+    # between the centres of cells, 16 pixels apart, values lie on a line
+    place = (np.arange(224) + 0.5) / 16 - 0.5
+    along = [np.interp(place, np.arange(14), row) for row in means]
+    expected = [np.interp(place, np.arange(14), column) for column in np.transpose(along)]
+    np.testing.assert_allclose(coarse, np.transpose(expected) / np.max(expected), atol=1e-6)
+
+
 def test_bad_arguments() -> None:
     for value in (-0.1, 1.1):
         with pytest.raises(
@@ -376,6 +477,9 @@ def test_bad_arguments() -> None:
             Constant(value=value)
     with pytest.raises(ValueError, match="Expected `sigma` to be greater than 0, but got 0"):
         Center(sigma=0)
+    for cells in (0, 225):
+        with pytest.raises(ValueError, match=f"Expected `cells` to be 1 to 224, but got {cells}"):
+            DeafBest(cells=cells)
 
 
 def test_contract_without_implementation() -> None:

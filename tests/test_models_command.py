@@ -39,8 +39,8 @@ def entries() -> list[Entry]:
 
 
 def checked(path: Path, entries: list[Entry], capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """What `--check` says of each model."""
-    check_file(path, entries)
+    """What `--check --why` says of each model."""
+    check_file(path, entries, why=True)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     said = [line for line in lines if line.startswith(("fits ", "not "))]
     return {line.split(":")[0].split()[1]: line for line in said}
@@ -87,6 +87,15 @@ def test_whose_a_published_checkpoint_is(
         assert "as in the published file" in said[name]
         other = (FITS[name] - {name}).pop()
         assert "unlike the published file" in said[other]
+
+
+def test_the_match_is_said_alone(entries: list[Entry], capsys: pytest.CaptureFixture[str]) -> None:
+    check_file(BUNDLED / "tiny_san.safetensors", entries)
+    _, *fits, rest = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0].split()[1] for line in fits] == ["tiny_san", "tiny_av", "tiny_deaf"]
+    assert ["has the sha256 that it declares" in line for line in fits] == [True, False, False]
+    others = sum(entry.network.checkpoint is not None for entry in entries) - 3
+    assert rest == f"  fits none of the other {others}; --why says what each lacks"
 
 
 def save(path: Path, content: Any) -> Path:

@@ -74,6 +74,8 @@ def make_run(
                 "threshold": 0.25 if policy == UNIVERSAL else None,
                 "metric": metric, "value": value, "std_over_draws": 0.01,
                 "ci_low": value - 0.02, "ci_high": value + 0.02, "n": 7, "n_undefined": 0,
+                "ci_low_at_threshold": value - 0.01, "ci_high_at_threshold": value + 0.01,
+                **dict.fromkeys(("share_images", "share_sounds", "share_threshold"), 0.3),
                 "draws": 1 if condition in ("positive", "silence") else 10,
                 "higher_is_better": metric not in LOWER,
                 "seed": 3, "coverage": 0.5, "manifest_hash": "ab" * 32, "config_hash": "cd" * 32,

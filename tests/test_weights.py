@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -405,6 +408,20 @@ class TestContainers:
         ):
             load_weights(Tiny(), path)
         assert not Note.awakened
+
+    def test_options_of_a_training_are_refused_with_the_command_that_leaves_them_out(
+        self, tmp_path: Path, zipped: bool
+    ) -> None:
+        content = {"model": tiny_state(), "epoch": 3, "args": argparse.Namespace(lr=0.1)}
+        path = save(tmp_path / "its file.pth", content, zipped=zipped)
+        with pytest.raises(WeightsError, match=r"import `argparse\.Namespace`") as caught:
+            load_weights(Tiny(), path)
+        program, *arguments = shlex.split(str(caught.value).splitlines()[-1])
+        assert program == "python"
+        subprocess.run([sys.executable, *arguments], check=True)
+        found = read_checkpoint(tmp_path / "its file_weights.pth")
+        assert found["epoch"] == 3
+        torch.testing.assert_close(dict(found["model"]), dict(content["model"]), rtol=0, atol=0)
 
     def test_cut_off(self, tmp_path: Path, zipped: bool) -> None:
         path = save(tmp_path / "file.pth", {"model": tiny_state()}, zipped=zipped)

@@ -187,6 +187,8 @@ class ImageBatch(_OnDevice):
             none of all others.
         other_truth: `[N, S, 224, 224]` consensus maps of the objects that sound in the S pairings
             in which another object of the picture does; None where there is no such pairing.
+        pictured: for each sample all of the run's samples of its picture, itself included, whose
+            boxes are the objects there that are known; empty where nobody knows.
         keys: content keys of the N image files; empty where nothing is cached.
         features: outputs of `encode_image` that the cache holds; None where it is not asked.
         object_maps: object maps that the cache holds; None where it is not asked.
@@ -203,6 +205,7 @@ class ImageBatch(_OnDevice):
     seen: torch.Tensor | None = None
     sounding: tuple[SoundingObject, ...] = ()
     other_truth: torch.Tensor | None = None
+    pictured: tuple[tuple[Sample, ...], ...] = ()
     keys: tuple[bytes, ...] = ()
     features: Known | None = None
     object_maps: Known | None = None

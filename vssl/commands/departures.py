@@ -11,15 +11,15 @@ from vssl.commands.identity import negative_names, register_resolvers
 from vssl.thresholds.released import CONSTANTS
 
 DESCRIPTIONS = {
-    "antialias": "images shrunk without a low-pass (QUIRKS 11)",
-    "log_missing": "silence and noise without the logarithm (QUIRKS 14, 19)",
-    "made_audio": "silence and noise made at the window's length, unclipped (QUIRKS 20)",
-    "positive_window": "FNAC: the first 3 s, wrapped around (QUIRKS 15)",
-    "offscreen_window": "offscreen clips doubled, not tiled, and not centred (QUIRKS 13)",
+    "antialias": "images shrunk without a low-pass",
+    "log_missing": "silence and noise without the logarithm",
+    "made_audio": "silence and noise made at the window's length, unclipped",
+    "positive_window": "FNAC: the first 3 s, wrapped around",
+    "offscreen_window": "offscreen clips doubled, not tiled, and not centred",
     "standardization": "RCGrad: silence standardized to a rounding error",
-    "upsampling": "some positives upsampled by another rule (QUIRKS 27)",
-    "object_map": "object maps mixed unscaled (QUIRKS 29)",
-    "pooled_ciou": "five thresholds in one list of cIoU (QUIRKS 34)",
+    "upsampling": "some positives upsampled by another rule",
+    "object_map": "object maps mixed unscaled",
+    "pooled_ciou": "five thresholds in one list of cIoU",
 }
 """Switch of `conf/protocol/` -> what its released value does."""
 

@@ -22,10 +22,17 @@ def _main() -> None:
     options = _parse()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     picture, sound, overrides = split_inputs(options.inputs)
-    if options.threshold is not None and (options.calibration or options.policy):
-        raise UsageError(
-            "--threshold gives the number itself: leave --calibration and --policy out."
+    given = {
+        name: value
+        for name, value in (
+            ("--threshold", options.threshold),
+            ("--policy", options.policy),
+            ("--false-alarms", options.false_alarms),
         )
+        if value is not None
+    }
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)}: each chooses the threshold, so give one of them.")
     from vssl.commands.localize_setup import set_up
     from vssl.commands.localize_threshold import Wanted
     from vssl.images import is_image
@@ -39,6 +46,7 @@ def _main() -> None:
         threshold=options.threshold,
         calibration=options.calibration,
         policy=options.policy,
+        false_alarms=options.false_alarms,
         noise_draws=options.noise_draws,
         config_dir=options.config_dir,
         overrides=overrides,
@@ -82,12 +90,18 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of its authors")
     parser.add_argument(
         "--calibration", type=Path, metavar="RUN",
-        help="finished run of this model and these weights to learn the threshold from",
+        help="finished run of this model and these weights: to learn the threshold from, and to"
+        " say how often a verdict is wrong",
     )  # fmt: skip
     parser.add_argument("--threshold", type=_number, metavar="X", help="threshold of your own")
     parser.add_argument(
         "--policy", metavar="NAME",
         help="threshold policy (universal_q3); fixed and released_* need no run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--false-alarms", type=_share, metavar="RATE",
+        help="threshold that this share of the calibration run's negatives exceeds at most, 0.05"
+        " for 5 %%",
     )  # fmt: skip
     parser.add_argument(
         "--output", type=Path, default=Path("localize"), metavar="DIR", help="(localize)"
@@ -113,6 +127,15 @@ def _number(text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"expected a number, got {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a share above 0 and below 1, as 0.05 for 5 %, got {text}"
+        )
     return value
 
 

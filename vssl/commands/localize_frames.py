@@ -73,6 +73,7 @@ class Seen:
         return judge_video(
             len(self.timeline.seconds), self.localized, self.mean_marked, self.largest,
             self.pointing, setup.threshold, model=setup.name, transform=setup.recipe.transform,
+            rates=setup.rates,
         )  # fmt: skip
 
     def arrays(self) -> dict[str, Any]:
@@ -120,9 +121,10 @@ def look(
         fps: frames that are looked at in a second.
     """
     writer = csv.writer(file, lineterminator="\n")
+    reach = setup.rates.reach if setup.rates is not None else ()
     writer.writerow(
         ["seconds", "audio_condition", "draw", "largest", "smallest", "native_largest",
-         "native_smallest", "marked"]
+         "native_smallest", "marked", *(f"p_{name}" for name in reach)]
     )  # fmt: skip
     localizer = setup.localizer
     window = localizer.frontend().window if localizer.hears else object()
@@ -213,6 +215,10 @@ def _localize_batch(
         _, numbers = measure_maps(setup, ears.pairings, native.similarity[place], objects)
         seen.add(moment.seconds, numbers)
         for each in numbers:
-            values = each.as_json().values()
+            values = list(each.as_json().values())
+            if setup.rates is not None:
+                own = each.condition == POSITIVE
+                found = setup.rates.p_values(each.largest)
+                values += [value if own else None for value in found.values()]
             texts = [f"{v:.7g}" if isinstance(v, float) else v for v in values]
             writer.writerow([f"{moment.seconds:.6f}", *texts])

@@ -69,7 +69,9 @@ def localize_image(
     objects = None if native.objects is None else native.objects[0]
     maps, numbers = measure_maps(setup, pairings, native.similarity[0], objects)
     transform = setup.recipe.transform
-    verdict = judge(numbers, setup.threshold, model=setup.name, transform=transform)
+    verdict = judge(
+        numbers, setup.threshold, model=setup.name, transform=transform, rates=setup.rates
+    )
 
     prepare_folder(output)
     arrays: dict[str, Any] = {

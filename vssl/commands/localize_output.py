@@ -60,6 +60,7 @@ def write_json(output: Path, setup: Setup, verdict: Verdict, found: dict[str, An
     content = {
         "verdict": asdict(verdict),
         "threshold": None if threshold is None else asdict(threshold),
+        "error_rates": None if setup.rates is None else setup.rates.as_json(),
         **found,
         "provenance": setup.facts,
     }
@@ -68,10 +69,12 @@ def write_json(output: Path, setup: Setup, verdict: Verdict, found: dict[str, An
 
 
 def show_verdict(verdict: Verdict, setup: Setup) -> None:
-    """Print a verdict, its warnings, and where it comes from."""
+    """Print a verdict, its warnings, how often it is wrong, and where it comes from."""
     say(Text(verdict.words, style="bold"))
     for warning in verdict.warnings:
         say(Text("warning: ", style="bold yellow") + Text(warning))
+    for line in verdict.errors:
+        say(line)
     say(Text(described(setup), style="dim"))
 
 

@@ -17,7 +17,7 @@ from vssl.commands.identity import (
     protocol_name,
     protocol_switches,
 )
-from vssl.commands.localize_threshold import Wanted, find_threshold
+from vssl.commands.localize_threshold import Wanted, find_rates, find_threshold
 from vssl.errors import UsageError
 from vssl.types import AudioClip, AudioRequest
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from vssl.engine.localizer import Localizer
     from vssl.negatives.base import AudioCondition
+    from vssl.records.error_rates import ErrorRates
     from vssl.records.localization import Localization
     from vssl.reporting.verdict import MapNumbers, Threshold
 
@@ -46,6 +47,7 @@ class Setup:
         seed: seed of their draws.
         batch_size: how many pictures go through the networks at once.
         threshold: the threshold; None where there is none to judge by.
+        rates: how often a verdict is wrong in the calibration run; None without one.
         facts: where the numbers come from.
     """
 
@@ -57,6 +59,7 @@ class Setup:
     seed: int
     batch_size: int
     threshold: Threshold | None
+    rates: ErrorRates | None
     facts: dict[str, Any]
 
     @property
@@ -195,7 +198,7 @@ def set_up(wanted: Wanted) -> Setup:
     from vssl.commands import build, networks
     from vssl.commands.provenance import map_facts
     from vssl.engine.localizer import Localizer
-    from vssl.models.baselines import Oracle
+    from vssl.models.baselines import Baseline
     from vssl.records.fingerprint import environment
     from vssl.records.localization import Localization
 
@@ -204,9 +207,9 @@ def set_up(wanted: Wanted) -> Setup:
     build.check_loader(config)
     networks.check_network_options(config)
     model, report = networks.build_model(config)
-    if isinstance(model, Oracle):
+    if isinstance(model, Baseline) and model.told:
         raise UsageError(
-            "--model oracle: the oracle is told where the source is, and here nobody knows that."
+            f"--model {config.model.name}: it is told {model.told}, and here nobody knows that."
         )
     prior, prior_report = networks.build_prior(config, model)
     conditions = _negatives_without_test_set(build.build_conditions(config))
@@ -214,6 +217,8 @@ def set_up(wanted: Wanted) -> Setup:
     facts = map_facts(config, model, build.upsampling_rules(config, names), report, prior_report)
     recipe = Localization.of(facts)
     threshold = find_threshold(config, wanted, variant=recipe.variants[-1])
+    judged = recipe.transform == "none"
+    rates = find_rates(wanted, threshold, variant=recipe.variants[-1]) if judged else None
     networks.compile_model(config, model)
     networks.keep_float32(config)
     on_gpu = networks.on_gpu(config) and torch.cuda.is_available()
@@ -237,6 +242,7 @@ def set_up(wanted: Wanted) -> Setup:
         seed=int(config.seed),
         batch_size=build.loader_options(config, on_gpu=on_gpu)["batch_size"],
         threshold=threshold,
+        rates=rates,
         facts={
             "model": config.model.name,
             "protocol": protocol_name(config),

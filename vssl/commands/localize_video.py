@@ -144,6 +144,8 @@ def _draw(
                 bar = caption_bar(
                     facts.width, facts.height, numbers, bounds=bounds, threshold=setup.threshold,
                     judged=judged,
+                    p=None if setup.rates is None
+                    else setup.rates.wrong_sound_p(numbers[0].largest),
                 )  # fmt: skip
                 overlay.show(maps[0], bar)
             writer.write(frame, overlay.draw(frame.pixels()))

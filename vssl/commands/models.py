@@ -26,7 +26,7 @@ def _main() -> None:
     if options.check is None:
         show_models(entries)
     else:
-        check_file(options.check, entries)
+        check_file(options.check, entries, why=options.why)
 
 
 def _parse() -> argparse.Namespace:
@@ -37,6 +37,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--check", type=Path, metavar="FILE", help="say which models a checkpoint file fits"
+    )
+    parser.add_argument(
+        "--why", action="store_true", help="with --check, also why it does not fit the others"
     )
     parser.add_argument(
         "--config-dir", type=Path, metavar="DIR", help="folder with a group model/ of your own"
@@ -114,8 +117,13 @@ def _front_end(facts: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def check_file(path: Path, entries: Sequence[Entry]) -> None:
-    """Say which models a checkpoint file fits, and what is missing or extra for the others.
+def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> None:
+    """Say which models a checkpoint file fits; where none, what each lacks or does not know.
+
+    Args:
+        path: the file.
+        entries: the models.
+        why: whether to say of the other models too what they lack or do not know.
 
     Raises:
         WeightsError: when the file cannot be read safely.
@@ -130,7 +138,7 @@ def check_file(path: Path, entries: Sequence[Entry]) -> None:
         raise UsageError(f"{path}: no such file (--check)")
     content = read_checkpoint(path)
     sha256 = file_sha256(path)
-    fits, others = {}, {}
+    fits, others, declared_by = {}, {}, []
     for entry in entries:
         layout = entry.network.checkpoint
         if layout is None:
@@ -145,17 +153,21 @@ def check_file(path: Path, entries: Sequence[Entry]) -> None:
         else:
             text = what_counts(match)
             known = entry.facts.get("sha256") == sha256
+            declared_by += [entry.name] if known else []
             declared = "has the sha256 that it declares" if known else ""
             hints = [hint for hint in (declared, _prefix(content, layout)) if hint]
             fits[entry.name] = "; ".join([text, *hints])
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{path}: sha256 {sha256}")
-    for name, text in fits.items():
-        console.print(f"  fits {name}: {text}")
-    if len(fits) > 1:
+    for name in sorted(fits, key=lambda name: name not in declared_by):
+        console.print(f"  fits {name}: {fits[name]}")
+    if len(fits) > 1 and not declared_by:
         console.print(
             "  These have one layout: the file cannot say which of them it is; its source can."
         )
+    if fits and not why:
+        console.print(f"  fits none of the other {len(others)}; --why says what each lacks")
+        return
     for name, text in others.items():
         console.print(f"  not {name}: {text}")
     if not fits:

@@ -155,6 +155,10 @@ class ImageCollate:
         self._names = [sample.sample_id for sample in samples]
         pictures = {s.image_group: n for n, s in enumerate(samples)}
         self._pictures = torch.tensor([pictures[sample.image_group] for sample in samples])
+        groups: dict[str, tuple[Sample, ...]] = {}
+        for sample in samples:
+            groups[sample.image_group] = (*groups.get(sample.image_group, ()), sample)
+        self._pictured = [groups[sample.image_group] for sample in samples]
         self._audio_index = torch.from_numpy(plan.index).long()
         self._pairings = plan.pairings
         self._sounding = tuple(plan.sounding[name] for name, _ in plan.pairings)
@@ -174,6 +178,7 @@ class ImageCollate:
             pairings=self._pairings,
             sounding=self._sounding,
             other_truth=self._other_truth(items),
+            pictured=tuple(self._pictured[item.index] for item in items),
             image_index=self._pictures[index],
             prior_images=_stacked(prior_images) if self._own_prior else None,
             seen=torch.tensor([item.image is not None for item in items]),

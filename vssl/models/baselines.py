@@ -1,24 +1,34 @@
 """Models without weights, whose right answers are known beforehand.
 
-They give every table its floor and its ceiling. None of them hears anything; `Oracle` is told.
+They give every table its floor and its ceiling. None of them hears anything. `Oracle` is told what
+sounds, `DeafBest` what could.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 
 from vssl.checks import check_positive
+from vssl.maps import consensus_map, upsample
 from vssl.models.base import LocalizationModel
 from vssl.randomness import generator_for
 from vssl.types import EVALUATION_SIZE, ImageBatch, SoundingObject
 
 
 class Baseline(LocalizationModel):
-    """A model that takes no audio: its maps have values in [0, 1]."""
+    """A model that takes no audio: its maps have values in [0, 1].
+
+    Class attributes:
+        told: what of a test set's answers it is told; empty for a model that sees images alone.
+    """
 
     map_size = (14, 14)
     value_range = (0.0, 1.0)
+    told: ClassVar[str] = ""
 
     def _same_for_all_audio(self, maps: torch.Tensor, batch: ImageBatch) -> torch.Tensor:
         """Repeat `[N, h, w]` maps for all K pairings: `[N, K, h, w]`."""
@@ -140,11 +150,11 @@ class Oracle(Baseline):
     """
 
     map_size = (EVALUATION_SIZE, EVALUATION_SIZE)
+    told = "where the source is"
 
     def __init__(self) -> None:
         super().__init__()
-        ramp = torch.linspace(1.0, 0.75, EVALUATION_SIZE**2)
-        self.register_buffer("ramp", ramp.view(EVALUATION_SIZE, EVALUATION_SIZE))
+        self.register_buffer("ramp", _falling())
         self.ramp: torch.Tensor
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
@@ -155,3 +165,73 @@ class Oracle(Baseline):
         truths = {SoundingObject.OWN: own, SoundingObject.NONE: nothing}
         heard = [truths[each] if each in truths else next(others) for each in sounding]
         return (torch.stack(heard, dim=1) > 0) * self.ramp
+
+
+class DeafBest(Baseline):
+    """Is told the picture's objects, not which of them sounds: the best map without listening.
+
+    The smaller object has the higher values, the larger one, where the smaller is not, the lower.
+    `object_area` marks as many pixels as what sounds has, and so tells which of the two it is. With
+    the smaller object of k pixels and the larger one of K, apart from each other, the masks reach a
+    cIoU of 1 and (K - k) / (K + k), where marking both reaches k / (K + k) and K / (K + k): no one
+    ranking of pixels has a higher mean (brute force: tests/test_models.py).
+
+    An object is what sounds in one of the picture's samples. Where it is the only one, it is marked
+    as by `Oracle`, in silence too. The largest value is 1 in every picture: a universal threshold
+    has nothing to tell them apart by.
+
+    Args:
+        cells: cells of the map's side, 224 for one a pixel. Of fewer, values are averaged over each
+            and upsampled, so that 14 is what a network of 14 x 14 could give.
+
+    Raises:
+        ValueError: when `cells` is not 1 to 224.
+    """
+
+    map_size = (EVALUATION_SIZE, EVALUATION_SIZE)
+    told = "where all objects are"
+
+    def __init__(self, *, cells: int = EVALUATION_SIZE) -> None:
+        super().__init__()
+        if not 1 <= cells <= EVALUATION_SIZE:
+            raise ValueError(f"Expected `cells` to be 1 to {EVALUATION_SIZE}, but got {cells}.")
+        self.cells = cells
+        self.register_buffer("ramp", _falling())
+        self.ramp: torch.Tensor
+
+    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
+        """One map for all sounds of a picture, `[N, K, 224, 224]` in [0, 1]; largest value 1."""
+        own = (batch.ground_truth > 0).unbind()
+        pictures = [
+            [consensus_map(s.boxes, s.box_weights).to(self.ramp.device) > 0 for s in samples]
+            for samples in batch.pictured
+        ]
+        maps = torch.stack(
+            [smaller_first(objects, self.ramp) for objects in pictures or [[each] for each in own]]
+        )
+        if self.cells < EVALUATION_SIZE:
+            maps = upsample(F.adaptive_avg_pool2d(maps, self.cells))
+        maps = maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-9)
+        return self._same_for_all_audio(maps, batch)
+
+
+def smaller_first(objects: Sequence[torch.Tensor], ramp: torch.Tensor) -> torch.Tensor:
+    """Rank the pixels of objects: those of the smallest highest, then those of the next.
+
+    Args:
+        objects: `[H, W]` bool each.
+        ramp: `[H, W]` in (0, 1], all different: the order inside an object.
+
+    Returns:
+        `[H, W]` in [0, 1]: of O objects, pixels of the smallest lie above (O - 1) / O, and so on; 0
+        where there is no object.
+    """
+    found = torch.zeros_like(ramp)
+    for place, each in enumerate(sorted(objects, key=lambda each: int(each.sum()), reverse=True)):
+        found = torch.where(each, (place + ramp) / len(objects), found)
+    return found
+
+
+def _falling() -> torch.Tensor:
+    """`[224, 224]` values from 1 to 0.75, pixel by pixel."""
+    return torch.linspace(1.0, 0.75, EVALUATION_SIZE**2).view(EVALUATION_SIZE, EVALUATION_SIZE)

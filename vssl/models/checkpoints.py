@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import shlex
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -87,15 +88,34 @@ def read_checkpoint(path: Path) -> Any:
             reason = reason.splitlines()[0] if reason else "no reason given"
             raise WeightsError(f"{path}: not a torch checkpoint ({reason})") from error
         name = next(group for group in blocked.groups() if group)
+        mend = (
+            " If you trust the file, save its state dict alone with torch.save and use that."
+            if name != "argparse.Namespace"
+            else f" That is what a training was told; without it:\n{_without_namespaces(path)}"
+        )
         raise WeightsError(
             f"{path}: refused, because it would import `{name}`, which weights do not need."
-            " Nothing of it was run. If you trust the file, save its state dict alone with"
-            " torch.save and use that."
+            f" Nothing of it was run.{mend}"
         ) from error
     except Exception as error:  # torch and pickle fail in many ways on a damaged file
         raise WeightsError(
             f"{path}: not a torch checkpoint, or cut off ({_first_line(error)})"
         ) from error
+
+
+def _without_namespaces(path: Path) -> str:
+    """A command that writes a checkpoint again without its `argparse.Namespace`, a plain holder.
+
+    It lets that class in and nothing else, so it runs no code of the file either.
+    """
+    code = (
+        "import argparse, sys, torch;"
+        " torch.serialization.add_safe_globals([argparse.Namespace]);"
+        ' content = torch.load(sys.argv[1], map_location="cpu", weights_only=True);'
+        " torch.save({name: value for name, value in content.items()"
+        " if not isinstance(value, argparse.Namespace)}, sys.argv[2])"
+    )
+    return shlex.join(["python", "-c", code, str(path), f"{path.with_suffix('')}_weights.pth"])
 
 
 def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str, torch.Tensor]:

@@ -257,13 +257,18 @@ def _p_values(
             sides = []
             for run, side in ((first, 1), (second, -1)):
                 found = {
-                    key: replace(run.numbers[key], resampled=_mean(middle + side * shift))
+                    key: replace(
+                        run.numbers[key],
+                        at_threshold=_mean(middle + side * shift),
+                        sounds=None,
+                        of_threshold=None,
+                    )
                     for key, middle, shift in zip(keys, middles, shifts, strict=True)
                 }
                 numbers = [n for metric in combined for n in combined_numbers(metric, found)]
                 sides.append({**found, **{(n.metric.name, n.condition): n for n in numbers}})
             for key, observed in tested.items():
-                difference = np.abs(sides[0][key].resampled - sides[1][key].resampled)
+                difference = np.abs(sides[0][key].at_threshold - sides[1][key].at_threshold)
                 far[key] += int((~(difference < observed - _ROUNDING)).sum())
             tried += len(signs)
             advance(len(signs))

@@ -11,7 +11,8 @@ SCHEMA_VERSION = "4"
 """Of records, scores and summary, kept in their metadata; bumped when a column changes."""
 
 READABLE_VERSIONS = ("2", "3", "4")
-"""Schema versions that can be read: 2 lacks the summary's `sounding_object`, 3 `audio_path`."""
+"""Schema versions that can be read: 2 lacks the summary's column `sounding_object`, 2 and 3 its
+intervals that include the spread of sounds and of fitted thresholds, and records' `audio_path`."""
 
 RECORDS_VERSION = "2"
 """The schema version from which records are as good as today's; a part of a run's identity."""
@@ -20,6 +21,8 @@ RECORDS_FILE = "records.parquet"
 SCORES_FILE = "scores.parquet"
 SUMMARY_FILE = "summary.parquet"
 SUBSETS_FILE = "subsets.parquet"
+THRESHOLDS_FILE = "thresholds.json"
+"""What fitted thresholds rest on."""
 MANIFEST_FILE = "negatives_manifest.csv"
 LEFT_OUT_FILE = "left_out.csv"
 RELEASED_FILE = "released_metrics.json"

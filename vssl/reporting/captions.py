@@ -22,6 +22,7 @@ class Captions:
         files: which picture, which sound.
         verdict: the verdict in words.
         warnings: what should keep the reader from trusting it.
+        errors: how often it is wrong.
         note: where the numbers come from.
         width: of the figure, in inches.
     """
@@ -29,6 +30,7 @@ class Captions:
     files: str
     verdict: str
     warnings: tuple[str, ...]
+    errors: tuple[str, ...]
     note: str
     width: float
 
@@ -38,10 +40,11 @@ class Captions:
         return textwrap.wrap(self.files, int(1.1 * wide)), textwrap.wrap(self.verdict, wide)
 
     @property
-    def _below(self) -> tuple[list[str], list[str]]:
+    def _below(self) -> tuple[list[str], list[str], list[str]]:
         wide = int(self.width * _SMALL_CHARACTERS)
         warnings = [line for w in self.warnings for line in textwrap.wrap(f"warning: {w}", wide)]
-        return warnings, textwrap.wrap(self.note, wide)
+        errors = [line for each in self.errors for line in textwrap.wrap(each, wide)]
+        return warnings, errors, textwrap.wrap(self.note, wide)
 
     @property
     def above(self) -> float:
@@ -56,7 +59,7 @@ class Captions:
     def draw(self, figure: Figure) -> None:
         """Write them on a figure."""
         height = figure.get_figheight()
-        (files, verdict), (warnings, note) = self._above, self._below
+        (files, verdict), (warnings, errors, note) = self._above, self._below
         place = height - 0.08
         figure.text(0.5, place / height, "\n".join(files), fontsize=10, color="#444444",
                     ha="center", va="top")  # fmt: skip
@@ -66,4 +69,6 @@ class Captions:
         place = 0.06
         figure.text(left, place / height, "\n".join(note), fontsize=7.5, color="#444444")
         place += _SMALL * len(note)
+        figure.text(left, place / height, "\n".join(errors), fontsize=8, linespacing=1.4)
+        place += _SMALL * len(errors)
         figure.text(left, place / height, "\n".join(warnings), fontsize=8, color=_WARNING)

@@ -106,6 +106,7 @@ def caption_bar(
     bounds: tuple[float, float],
     threshold: Threshold | None,
     judged: bool,
+    p: float | None = None,
 ) -> Pixels:
     """The bar below a frame: the verdict in words, and the largest value beside the threshold.
 
@@ -119,6 +120,7 @@ def caption_bar(
         bounds: finite range of the gauge.
         threshold: threshold; None for none.
         judged: whether a verdict is possible.
+        p: p value of this frame against wrong sounds of a calibration run; None for none.
 
     Returns:
         `[h, W, 3]`.
@@ -139,7 +141,7 @@ def caption_bar(
     if threshold is not None:
         middle, half = place(threshold.value), max(1, width // 400)
         draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
-    texts = _texts(numbers, given, threshold, judged=judged)
+    texts = _texts(numbers, given, threshold, judged=judged, p=p)
     for words, values in texts:
         font = _fitting(f"{words}   {values}", width, tall - gauge)
         if font is not None:
@@ -152,7 +154,12 @@ def caption_bar(
 
 
 def _texts(
-    numbers: list[MapNumbers], given: MapNumbers, threshold: Threshold | None, *, judged: bool
+    numbers: list[MapNumbers],
+    given: MapNumbers,
+    threshold: Threshold | None,
+    *,
+    judged: bool,
+    p: float | None,
 ) -> list[tuple[str, str]]:
     """Words and values, from the longest to the shortest way to say it."""
     if threshold is None:
@@ -163,16 +170,20 @@ def _texts(
         return [("no verdict possible", values), ("no verdict", values)]
     others = [each for each in numbers if each.condition != POSITIVE and each.points]
     also = dict.fromkeys(each.condition for each in others)
-    full = f"{values} ({threshold.policy})"
+    chance = "" if p is None else f", p = {p:.2g}"
+    full, tested = f"{values} ({threshold.policy}){chance}", values + chance
     if not given.points:
         words = "nothing here makes this sound"
-        return [(words, full), (words, values), ("nothing", values), ("nothing", "")]
+        return [*((words, each) for each in (full, tested, values)), ("nothing", values),
+                ("nothing", "")]  # fmt: skip
     words = f"localized: marks {in_percent(given.marked)}"
     if also:
         doubt = f"{words}, but points under {' and '.join(also)} too"
         short = [("localized?", values), ("?", values)]
-        return [(doubt, full), (doubt, values), (f"{words}?", values), *short]
-    return [(words, full), (words, values), ("localized", values), ("localized", "")]
+        longer = [*((doubt, each) for each in (full, tested, values)), (f"{words}?", tested)]
+        return [*longer, (f"{words}?", values), *short]
+    longer = [*((words, each) for each in (full, tested)), ("localized", tested)]
+    return [*longer, (words, values), ("localized", values), ("localized", "")]
 
 
 def _fitting(text: str, width: int, height: int) -> Any:

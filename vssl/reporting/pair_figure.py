@@ -62,7 +62,7 @@ def draw_pair(
     wide = min(max(tall * width / height, _NARROW), _WIDE)
     step, count = wide + _BETWEEN, 1 + len(columns)
     total = max(count * step + _SCALE, 7.5)
-    captions = Captions(files, verdict.words, verdict.warnings, note, total)
+    captions = Captions(files, verdict.words, verdict.warnings, verdict.errors, note, total)
     below = captions.below + _LABELS
     figure = Figure(figsize=(total, tall + captions.above + _TITLES + below), dpi=110)
     left = (total - count * step - _SCALE + 0.2) / 2

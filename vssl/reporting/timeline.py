@@ -64,7 +64,7 @@ def draw_timeline(
         verdict: the verdict.
         note: where the numbers come from.
     """
-    captions = Captions(files, verdict.words, verdict.warnings, note, _WIDE)
+    captions = Captions(files, verdict.words, verdict.warnings, verdict.errors, note, _WIDE)
     above, below = captions.above + 0.3, captions.below + 0.48
     tall = 3.0 if threshold is None else 4.1
     height = tall + above + below

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,15 @@ import torch
 
 from vssl.maps import binarize
 from vssl.metrics.pia import image_area
+from vssl.records.error_rates import ErrorRates
 from vssl.records.localization import Localization
+from vssl.reporting.error_words import (
+    UNKNOWN,
+    Chance,
+    chances,
+    errors_in_words,
+    wrong_sound_warnings,
+)
 from vssl.types import POSITIVE
 
 NO_THRESHOLD = (
@@ -139,15 +147,24 @@ class Verdict:
         words: the answer.
         localized: whether the sound is localized; None where nothing can be said.
         warnings: what should keep the user from trusting it.
+        errors: lines that say how often it is wrong.
+        by_chance: numbers of what negatives do by chance, by type, see `chances`.
     """
 
     words: str
     localized: bool | None
     warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    by_chance: Mapping[str, Chance] = field(default_factory=dict)
 
 
 def judge(
-    numbers: Sequence[MapNumbers], threshold: Threshold | None, *, model: str, transform: str
+    numbers: Sequence[MapNumbers],
+    threshold: Threshold | None,
+    *,
+    model: str,
+    transform: str,
+    rates: ErrorRates | None = None,
 ) -> Verdict:
     """The verdict on one picture.
 
@@ -156,6 +173,7 @@ def judge(
         threshold: threshold; None for none.
         model: name of the model.
         transform: its `map_transform`.
+        rates: how often a verdict is wrong in a calibration run; None without one.
     """
     reason = why_no_verdict(threshold, model=model, transform=transform)
     if threshold is None or reason:
@@ -171,7 +189,23 @@ def judge(
         words = f"nothing here makes this sound (largest value {largest} does not exceed {limit},"
         words += f" {threshold.brief})"
     negatives = [each for each in numbers if each.condition != POSITIVE]
-    return Verdict(words, given.points, _distrust(negatives))
+    return _with_errors(Verdict(words, given.points, _distrust(negatives)), rates, given.largest)
+
+
+def _with_errors(
+    verdict: Verdict, rates: ErrorRates | None, largest: float, frames: int | None = None
+) -> Verdict:
+    """A verdict with how often it is wrong, and a warning where a wrong sound may give it too."""
+    if rates is None:
+        return replace(verdict, errors=(UNKNOWN,))
+    chance = chances(rates, largest, frames)
+    warnings = wrong_sound_warnings(rates, chance, frames) if verdict.localized else []
+    return replace(
+        verdict,
+        warnings=(*verdict.warnings, *warnings),
+        errors=errors_in_words(rates, chance, frames),
+        by_chance=chance,
+    )
 
 
 def why_no_verdict(threshold: Threshold | None, *, model: str, transform: str) -> str:
@@ -208,6 +242,7 @@ def judge_video(
     *,
     model: str,
     transform: str,
+    rates: ErrorRates | None = None,
 ) -> Verdict:
     """The verdict on a video.
 
@@ -220,6 +255,7 @@ def judge_video(
         threshold: threshold; None for none.
         model: name of the model.
         transform: its `map_transform`.
+        rates: how often a verdict is wrong in a calibration run; None without one.
     """
     reason = why_no_verdict(threshold, model=model, transform=transform)
     if threshold is None or reason:
@@ -239,7 +275,8 @@ def judge_video(
         )
     also = [f"{name} in {count} of {frames} frames" for name, count in pointing.items() if count]
     warning = f"this model also points under {' and '.join(also)}: do not trust it there"
-    return Verdict(words, bool(localized), (warning,) if also else ())
+    verdict = Verdict(words, bool(localized), (warning,) if also else ())
+    return _with_errors(verdict, rates, largest, frames)
 
 
 def in_percent(fraction: float | None) -> str:
