@@ -221,6 +221,7 @@ def test_numbers_of_the_report_are_the_summarys(runs: Path, tmp_path: Path) -> N
     long = pd.read_csv(tmp_path / f"paper_{NAME}.csv")
     long = long[(long["table"] != "published") & long["value"].notna()]
     assert set(long["table"]) == {"paper", "field", "separation", "listening"}
+    assert "false_alarm_rate" in set(long["metric"])
     for folder, rows in long.groupby("run"):
         summary = pd.read_parquet(tmp_path / str(folder) / SUMMARY_FILE)
         key = ["metric", "condition", "threshold_policy", "map_variant"]

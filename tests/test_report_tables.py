@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import re
 import shutil
 import subprocess
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vssl.errors import UsageError
 from vssl.records.schema import NO_POLICY, SUMMARY
@@ -21,12 +22,14 @@ from vssl.records.summary import completed
 from vssl.reporting.names import PAPER_MODELS
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.latex import escape
-from vssl.reporting.report.paper import build_tables, check_policy
-from vssl.reporting.report.tables import Table
+from vssl.reporting.report.paper import build_tables, check_policy, ranked
+from vssl.reporting.report.tables import Cell, Column, Row, Table
 from vssl.reporting.report.write import write_tables
+from vssl.reporting.tables import percent
 
 NEGATIVES = ("silence", "noise", "offscreen")
 UNIVERSAL = "universal_q3"
+LOWER = ("pia", "false_alarm_rate", "fpr95", "overlap", "agreement")
 PUBLISHED = Path(__file__).resolve().parents[1] / "experiments" / "reference_values.csv"
 
 
@@ -34,7 +37,8 @@ def places(negatives: Sequence[str]) -> list[tuple[str, str, str]]:
     """Metric, condition and policy of the numbers that a run with these negatives has."""
     found = [("ciou", "positive", UNIVERSAL), ("auc", "positive", UNIVERSAL)]
     found += [(m, c, UNIVERSAL) for c in negatives for m in ("pia", "auc_n")]
-    found += [("iiou", "positive", UNIVERSAL), ("iauc", "positive", UNIVERSAL)]
+    found += [("false_alarm_rate", c, UNIVERSAL) for c in negatives]
+    found += [(m, "positive", UNIVERSAL) for m in ("pia", "swap_delta", "iiou", "iauc")]
     found += [("agreement", f"positive-{c}", UNIVERSAL) for c in negatives]
     found += [
         (m, "positive", p) for p in ("half_image", "object_area") for m in ("success_rate", "auc")
@@ -70,8 +74,10 @@ def make_run(
                 "threshold": 0.25 if policy == UNIVERSAL else None,
                 "metric": metric, "value": value, "std_over_draws": 0.01,
                 "ci_low": value - 0.02, "ci_high": value + 0.02, "n": 7, "n_undefined": 0,
+                "ci_low_at_threshold": value - 0.01, "ci_high_at_threshold": value + 0.01,
+                **dict.fromkeys(("share_images", "share_sounds", "share_threshold"), 0.3),
                 "draws": 1 if condition in ("positive", "silence") else 10,
-                "higher_is_better": metric not in ("pia", "fpr95", "overlap", "agreement"),
+                "higher_is_better": metric not in LOWER,
                 "seed": 3, "coverage": 0.5, "manifest_hash": "ab" * 32, "config_hash": "cd" * 32,
             })  # fmt: skip
     pairings = [["positive", 0], *([c, d] for c in negatives for d in range(10))]
@@ -102,9 +108,7 @@ def test_the_papers_table_has_the_papers_columns() -> None:
     assert [(c.metric, c.condition) for c in paper.columns] == [
         ("ciou", "positive"),
         ("auc", "positive"),
-        *itertools.product(("pia", "auc_n"), ["silence"]),
-        *itertools.product(("pia", "auc_n"), ["noise"]),
-        *itertools.product(("pia", "auc_n"), ["offscreen"]),
+        *((m, c) for c in NEGATIVES for m in ("pia", "auc_n", "false_alarm_rate")),
         ("f_loc", "all"),
         ("f_auc", "all"),
     ]
@@ -124,10 +128,13 @@ def test_best_and_second_are_marked_among_models(name: str) -> None:
             if (cell := row.cells[at]) and cell.value is not None and not row.baseline
         }
         assert len(shown) == 8
+        if column.metric in ("auroc", "fpr95"):  # at chance nothing is marked
+            chance, sign = {"auroc": (50, 1), "fpr95": (95, -1)}[column.metric]
+            shown = {n: value for n, value in shown.items() if sign * value > sign * chance}
         order = sorted(set(shown.values()), reverse=column.higher_is_better)
         ranks = {row.name: cell.rank for row in found.rows if (cell := row.cells[at]) and cell.rank}
-        best = {label for label, value in shown.items() if value == order[0]}
-        second = {label for label, value in shown.items() if value == order[1]}
+        best = {label for label, value in shown.items() if value in order[:1]}
+        second = {label for label, value in shown.items() if value in order[1:2]}
         assert {label for label, rank in ranks.items() if rank == 1} == best
         if len(best) == 1:
             assert {label for label, rank in ranks.items() if rank == 2} == second
@@ -153,16 +160,80 @@ def test_ties(ciou: Sequence[float], expected: Sequence[int | None]) -> None:
     assert tuple(found) == tuple(expected)
 
 
+@pytest.mark.parametrize(
+    ("metric", "condition", "name", "worst", "better"),
+    [
+        ("auroc", "noise", "separation", 0.5, 0.6),
+        ("auroc", "noise", "separation", 0.5004, 0.6),  # shown as 50.0
+        ("auroc", "all", "separation", 0.42, 0.6),
+        ("fpr95", "noise", "separation", 1.0, 0.9),
+        ("fpr95", "all", "separation", 0.95, 0.9),
+        ("overlap", "noise", "separation", 0.9996, 0.9),
+        ("pia", "silence", "paper", 1.0, 0.4),
+        ("ciou", "positive", "paper", 0.0004, 0.4),
+        ("f_loc", "all", "paper", 0.0, 0.4),
+        ("swap_delta", "positive", "listening", -0.2, 0.1),
+    ],
+)
+def test_what_a_model_that_knows_nothing_reaches_is_not_marked(
+    metric: str, condition: str, name: str, worst: float, better: float
+) -> None:
+    """Not even as the second of two."""
+    place = (metric, condition)
+    step = 0.1 if better > worst else -0.1
+    values = {"lvs": better + step, "ezvsl": worst, "slavc": worst, "fnac": better}
+    for chosen, expected in (
+        (("lvs", "ezvsl", "slavc"), (1, None, None)),
+        (("lvs", "ezvsl", "fnac"), (1, None, 2)),
+    ):
+        runs = [make_run(model, values={place: values[model]}) for model in chosen]
+        found = table(group_of(*runs), name)
+        at = [(c.metric, c.condition) for c in found.columns].index(place)
+        ranks = {row.label: cell.rank for row in found.rows if (cell := row.cells[at])}
+        assert tuple(ranks[model] for model in chosen) == expected
+
+
+def test_a_model_that_marks_nothing_is_not_marked() -> None:
+    """Its pIA is 0 and its AUC_N 1, which says nothing of what it hears."""
+    nothing = {("pia", c): 0.0 for c in ("positive", *NEGATIVES)}
+    nothing |= {("auc_n", c): 1.0 for c in NEGATIVES}
+    runs = [make_run("lvs", values=nothing), make_run("ezvsl"), make_run("slavc")]
+    found = table(group_of(*runs), "paper")
+    ranks = {row.label: [cell.rank for cell in row.cells if cell] for row in found.rows}
+    assert set(ranks["lvs"]) == {None}
+    assert {rank for label in ("ezvsl", "slavc") for rank in ranks[label]} == {1, 2}
+    assert f"are marked at {UNIVERSAL} by lvs, so" in found.caption
+
+
+@given(st.lists(st.integers(0, 240), min_size=2, max_size=6), st.sampled_from([13, 240, 5158]))
+@settings(deadline=None)
+def test_what_looks_the_same_has_the_same_rank(counts: list[int], n: int) -> None:
+    column = Column("ciou", "cIoU", higher_is_better=True, percent=True)
+    cells = [Cell(count / n, None, None, n, None, None, "", "") for count in counts]
+    rows = ranked([Row("own", "av", (cell,)) for cell in cells], [column])
+    by_text: dict[str, set[int | None]] = {}
+    for row in rows:
+        cell = row.cells[0]
+        assert cell is not None
+        by_text.setdefault(percent(cell.value or 0.0), set()).add(cell.rank)
+    assert all(len(ranks) == 1 for ranks in by_text.values())
+    best = max(map(float, by_text))
+    assert [float(text) for text, ranks in by_text.items() if 1 in ranks] == (
+        [best] if len(by_text) > 1 else []
+    )
+
+
 def test_one_model_is_not_the_best() -> None:
     paper = table(group_of(make_run("lvs"), make_run("random")), "paper")
     assert not any(cell and cell.rank for row in paper.rows for cell in row.cells)
 
 
-def test_models_of_the_paper_without_run_are_gaps() -> None:
-    group = group_of(
-        make_run("ezvsl"), make_run("rcgrad_raw"), make_run("mine"), make_run("random")
-    )
-    paper = table(group, "paper")
+@pytest.mark.parametrize("dataset", ["vggss", "synthetic"])
+def test_expected_models_without_run_are_gaps(dataset: str) -> None:
+    models = ("ezvsl", "rcgrad_raw", "mine", "random")
+    group = group_of(*(make_run(model, dataset=dataset) for model in models))
+    tables = build_tables(group, expected=PAPER_MODELS)
+    paper = next(each for each in tables if each.name == "paper")
     expected = ["rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign"]
     assert [row.label for row in paper.rows if row.label in PAPER_MODELS] == expected
     assert [row.label for row in paper.rows][-2:] == ["mine", "random"]
@@ -172,10 +243,10 @@ def test_models_of_the_paper_without_run_are_gaps() -> None:
     assert "no finished run of rcgrad, lvs, slavc, fnac, ssltie, sslalign" in paper.caption
 
 
-def test_other_test_sets_have_no_rows_for_the_papers_models_but_say_so() -> None:
-    paper = table(group_of(make_run("lvs", dataset="synthetic")), "paper")
-    assert [row.label for row in paper.rows] == ["lvs"]
-    assert "not evaluated on this test set: rcgrad, ezvsl" in paper.caption
+def test_models_that_nobody_ran_or_expects_are_not_there() -> None:
+    for each in build_tables(group_of(make_run("lvs"), make_run("mine"))):
+        assert {row.label for row in each.rows} <= {"lvs", "mine"}
+        assert "no finished run" not in each.caption
 
 
 def test_negatives_that_a_run_lacks_are_gaps_with_their_reason() -> None:
@@ -185,6 +256,7 @@ def test_negatives_that_a_run_lacks_are_gaps_with_their_reason() -> None:
     empty = [c.key for c, cell in zip(paper.columns, row.cells, strict=True) if cell is None]
     assert empty == [
         f"pia/offscreen/{UNIVERSAL}", f"auc_n/offscreen/{UNIVERSAL}",
+        f"false_alarm_rate/offscreen/{UNIVERSAL}",
         f"f_loc/all/{UNIVERSAL}", f"f_auc/all/{UNIVERSAL}",
     ]  # fmt: skip
     assert "ezvsl: no offscreen among its negatives" in paper.caption
@@ -330,7 +402,8 @@ def test_text_csv_latex_and_cells_have_the_same_numbers(tmp_path: Path, interval
 
 
 def test_the_csv_has_all_settings_as_columns(tmp_path: Path) -> None:
-    write_tables(group_of(make_run("lvs"), make_run("ezvsl")), tmp_path / "report")
+    group = group_of(make_run("lvs"), make_run("ezvsl"))
+    write_tables(group, tmp_path / "report", expected=PAPER_MODELS)
     long = pd.read_csv(tmp_path / "report" / "paper_a_group.csv", dtype=str, keep_default_na=False)
     row = long[(long["run_label"] == "lvs") & (long["condition"] == "noise")].iloc[0]
     run = make_run("lvs").number("pia", "noise", UNIVERSAL)

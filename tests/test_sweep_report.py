@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.running import run
-from vssl.reporting.jobs import FINISHED, Job
+from vssl.commands.joined import join_runs
+from vssl.reporting.jobs import FAILED, FINISHED, Job
 from vssl.reporting.sweep import report_sweep
 
 OVERVIEW = {"positives": "object_area", "marked": "fixed", "universal": "universal_q3"}
@@ -17,47 +22,90 @@ DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
 
 
 @pytest.fixture
-def report(vggss_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> object:
-    """Evaluates runs, and reports on them: the text of sweep.md."""
+def evaluated(vggss_folder: Path, tmp_path: Path) -> Callable[..., Job]:
+    """Evaluates a run: the job that it is of a sweep."""
 
-    def make(*runs: tuple[str, ...]) -> str:
-        jobs = []
-        for number, options in enumerate(runs):
-            folder = tmp_path / str(number)
-            run(folder, "data=vggss", f"data.root={vggss_folder}", *options)
-            jobs.append(Job(number, str(number), FINISHED, folder=str(folder)))
-        report_sweep(jobs, tmp_path / "out", overview=OVERVIEW)
-        assert "could not" not in capsys.readouterr().err
-        return (tmp_path / "out" / "sweep.md").read_text()
+    def make(name: str, *options: str) -> Job:
+        folder = tmp_path / "out" / name
+        run(folder, "data=vggss", f"data.root={vggss_folder}", *options)
+        return Job(0, name, FINISHED, folder=str(folder))
 
     return make
 
 
-def test_runs_are_told_apart_by_what_differs(report: object, tmp_path: Path) -> None:
-    assert callable(report)
-    text = report(
-        ("model=center", "negatives=silence"),
-        ("model=center", "negatives=noise", DRAWS[0]),
-        ("model=center", "negatives=all", *DRAWS),
-        ("model=random", "negatives=all", *DRAWS, "seed=1"),
-        ("model=random", "negatives=all", *DRAWS, "seed=2"),
-        ("model=audio_blind", "negatives=all", *DRAWS),
+@pytest.fixture
+def report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+    """Reports on a sweep's jobs: the text of sweep.md, and what the terminal had."""
+
+    def make(*jobs: Job) -> tuple[str, str]:
+        output = tmp_path / "out"
+        join = partial(join_runs, below=output / "joined")
+        report_sweep(jobs, output, overview=OVERVIEW, join=join)
+        said = capsys.readouterr()
+        assert "could not" not in said.err
+        return (output / "sweep.md").read_text(), said.out
+
+    return make
+
+
+def test_runs_are_told_apart_by_what_differs(
+    evaluated: Callable[..., Job], report: Callable[..., tuple[str, str]], tmp_path: Path
+) -> None:
+    text, _ = report(
+        evaluated("a", "model=center", "negatives=silence"),
+        evaluated("b", "model=center", "negatives=noise", DRAWS[0]),
+        evaluated("c", "model=center", "negatives=offscreen", DRAWS[1]),
+        evaluated("d", "model=random", "negatives=all", *DRAWS, "seed=1"),
+        evaluated("e", "model=random", "negatives=all", *DRAWS, "seed=2"),
+        evaluated("f", "model=random", "negatives=silence", "seed=3"),
+        evaluated("g", "model=audio_blind", "negatives=all", *DRAWS),
     )
     for name in (
-        *("center silence", "center noise", "center all", "random seed 1", "random seed 2"),
+        *("center", "random all seed 1", "random all seed 2", "random silence seed 3"),
         "audio_blind",
     ):
         assert f"| {name} |" in text, name
-    assert "center silence seed" not in text
-    joined = pd.read_parquet(tmp_path / "out" / "sweep.parquet")
-    assert joined["config_hash"].nunique() == 6
-    # one column for each run that differs in more than its negatives; four sounds
+    assert re.search(r"one row, joined/center-\w+, for runs that .*: [abc], [abc], [abc]\n", text)
+    table = pd.read_parquet(tmp_path / "out" / "sweep.parquet")
+    assert table["config_hash"].nunique() == 7
+    assert set(table["run"]) == set("abcdefg")
+    # one column for each row of the tables; four sounds
     with Image.open(tmp_path / "out" / "sweep_vggss_corrected.png") as picture:
         shape = picture.width / picture.height
-    assert shape == pytest.approx((1.9 * 4 + 1.4) / (1.95 * 4 + 0.9), abs=0.01)
+    assert shape == pytest.approx((1.9 * 5 + 1.4) / (1.95 * 4 + 0.9), abs=0.01)
 
 
-def test_the_first_run_may_have_fewer_sounds(report: object, tmp_path: Path) -> None:
-    assert callable(report)
-    report(("model=center", "negatives=silence"), ("model=random", "negatives=all", *DRAWS))
+def test_a_small_sweep_leaves_a_large_ones_tables(
+    evaluated: Callable[..., Job], report: Callable[..., tuple[str, str]], tmp_path: Path
+) -> None:
+    large = [evaluated(name, f"model={name}", "negatives=silence") for name in ("center", "random")]
+    report(*large)
+    small = evaluated("oracle", "model=oracle", "negatives=silence")
+    text, said = report(small, Job(1, "another", FAILED, "out of luck"))
+    assert "**2 jobs: 1 finished, 1 failed**" in text
+    assert "The tables are of 3 runs: 1 of this sweep" in text
+    for name in ("center", "random", "oracle"):
+        assert f"| {name} |" in text
+        assert (f"\n {name} " in said) == (name == "oracle"), "the terminal has this sweep's alone"
+    runs = pd.read_csv(tmp_path / "out" / "sweep.csv")["run"]
+    assert list(runs.unique()) == ["center", "random", "oracle"]
+    # of negatives that are there already: shown now, and named in the file
+    text, said = report(evaluated("again", "model=oracle", "negatives=none"))
+    assert "\n oracle none " in said
+    assert "- in no table: again: differs from" in text
+    assert "| oracle none |" not in text
+    # none was done: what was there stays, but for a run that is gone, which is said
+    shutil.rmtree(tmp_path / "out" / "random")
+    text, _ = report(Job(0, "another", FAILED, "out of luck"))
+    assert "- in no table: random: no run is there any more." in text
+    assert set(pd.read_csv(tmp_path / "out" / "sweep.csv")["run"]) == {"center", "oracle", "again"}
+
+
+def test_the_first_run_may_have_fewer_sounds(
+    evaluated: Callable[..., Job], report: Callable[..., tuple[str, str]], tmp_path: Path
+) -> None:
+    report(
+        evaluated("a", "model=center", "negatives=silence"),
+        evaluated("b", "model=random", "negatives=all", *DRAWS),
+    )
     assert (tmp_path / "out" / "sweep_vggss_corrected.png").is_file()

@@ -505,27 +505,30 @@ def test_a_run_that_never_begins_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "group", "tags"),
+    ("overrides", "name", "group", "tags"),
     [
-        ((), "synthetic-corrected", ["audio_blind", "synthetic", "all", "corrected"]),
+        ((), "", "synthetic-corrected", ["audio_blind", "synthetic", "all", "corrected"]),
         (
-            ("sweep_id=mine", "prior=object_guided", "negatives=[noise,silence]"),
+            ("sweep_id=mine", "prior=object_guided", "negatives=[noise,silence]", "seed=2"),
+            "-noise+silence-object_guided-seed2",
             "mine",
             ["audio_blind", "synthetic", "noise+silence", "corrected", "object_guided"],
         ),
         (
             ("protocol=released", "protocol.antialias=true", "negatives=none"),
+            "-none",
             "synthetic-released",
             ["audio_blind", "synthetic", "none", "released+antialias=True"],
         ),
     ],
 )
-def test_group_and_tags_follow_from_the_configuration(
-    overrides: tuple[str, ...], group: str, tags: list[str]
+def test_name_group_and_tags_follow_from_the_configuration(
+    overrides: tuple[str, ...], name: str, group: str, tags: list[str]
 ) -> None:
     config = composed("logger=wandb", *overrides)
     OmegaConf.update(config, "logger.wandb.save_dir", "elsewhere")  # Hydra's, outside of Hydra
     wandb = OmegaConf.to_container(config.logger.wandb, resolve=True)
     OmegaConf.resolve(config.logger)  # as --cfg job --resolve does
     assert wandb["group"] == group
+    assert wandb["name"] == f"audio_blind-synthetic-{tags[3]}{name}"
     assert wandb["tags"] == tags

@@ -184,6 +184,18 @@ def run_names(config: DictConfig) -> dict[str, str]:
     }
 
 
+def run_name(*, _root_: DictConfig) -> str:
+    """Name of a run in wandb: `<model>-<data>-<protocol>`, and what is not the default. A resolver.
+
+    That is other negatives than all, a prior, and a seed.
+    """
+    names = run_names(_root_)
+    parts = [names["model"], names["data"], names["protocol"]]
+    defaults = {"negatives": "all", "prior": "none"}
+    parts += [names[part] for part, default in defaults.items() if names[part] != default]
+    return "-".join([*parts, *([f"seed{_root_.seed}"] if _root_.seed else [])])
+
+
 def run_group(*, _root_: DictConfig) -> str:
     """Group of a run in wandb: its sweep, or else its data and protocol. A resolver."""
     return str(_root_.sweep_id or f"{_root_.data.name}-{_root_.protocol.name}")
@@ -222,7 +234,15 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
 
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
-    resolvers = (run_folder, run_group, run_tags, synthetic_name, bundled_weights, devices_for_jobs)
+    resolvers = (
+        run_folder,
+        run_name,
+        run_group,
+        run_tags,
+        synthetic_name,
+        bundled_weights,
+        devices_for_jobs,
+    )
     for resolver in resolvers:
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # Hydra hands what the sweep's process has cached to all jobs

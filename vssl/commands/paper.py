@@ -165,7 +165,7 @@ def _report(console: Console, output: Path) -> None:
         console.print(f"\nnothing was evaluated, so there is no report ({output})", markup=False)
         return
     try:
-        make_report([output], output / "report")
+        make_report([output], output / "report", expected="paper")
     except UsageError as error:
         console.print(f"\nno report: {error}", markup=False)
 

@@ -39,6 +39,7 @@ def _main() -> None:
             gallery=options.gallery,
             samples=options.samples,
             keep=options.keep,
+            expected=options.expected,
         )
 
 
@@ -82,6 +83,10 @@ def _parse() -> argparse.Namespace:
         "--keep", type=given_path, default=None, metavar="DIR",
         help="also put a copy of each csv there, under the group's name: results to keep",
     )  # fmt: skip
+    parser.add_argument(
+        "--expected", choices=("paper",), default=None,
+        help="also a row for each of the paper's models of which no finished run was found",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -116,6 +121,7 @@ def make_report(
     gallery: int = 60,
     samples: Sequence[str] = (),
     keep: Path | None = None,
+    expected: str | None = None,
 ) -> Collection:
     """Make a report over all finished runs below some folders, and say what it holds.
 
@@ -129,6 +135,7 @@ def make_report(
         gallery: samples in the page's gallery.
         samples: ids of the qualitative grids' samples; none takes three by the object's size.
         keep: where copies of the csv files go; None keeps none.
+        expected: `paper` for rows of the paper's models that have no run; None for none.
 
     Returns:
         What was found.
@@ -138,6 +145,8 @@ def make_report(
     """
     from rich.console import Console
 
+    from vssl.commands.joined import JOINED_FOLDER, join_runs
+    from vssl.reporting.names import PAPER_MODELS
     from vssl.reporting.report.collection import collect
     from vssl.reporting.report.figures import draw_figures
     from vssl.reporting.report.index import INDEX_FILE, INDEX_TEXT, write_index
@@ -145,17 +154,20 @@ def make_report(
     from vssl.reporting.report.paper import check_policy
     from vssl.reporting.report.write import write_tables
 
-    collection = collect(folders)
+    collection = collect(folders, join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
     if not collection.groups:
         raise UsageError(_nothing(folders, collection.left_out))
     check_policy(collection, policy)
     chosen = _chosen(collection, samples)
     console = Console(soft_wrap=True, highlight=False)
     _show_found(console, collection)
+    rows = PAPER_MODELS if expected == "paper" else ()
     files: list[Path] = []
     tables, drawn = {}, {}
     for group in collection.groups:
-        tables[group.name] = write_tables(group, output, policy=policy, intervals=intervals)
+        tables[group.name] = write_tables(
+            group, output, policy=policy, intervals=intervals, expected=rows
+        )
         texts = [output / f"paper_{group.name}{suffix}" for suffix in (".md", ".csv", ".tex")]
         files += texts
         if keep is not None:
@@ -216,7 +228,8 @@ def _nothing(folders: Sequence[Path], left_out: Sequence[LeftOut]) -> str:
 def _show_found(console: Console, collection: Collection) -> None:
     from vssl.reporting.report.index import describe_group, describe_left_out
 
-    count = sum(len(group.runs) for group in collection.groups)
+    joined = [run for group in collection.groups for run in group.runs if run.sources]
+    count = sum(len(run.sources) or 1 for group in collection.groups for run in group.runs)
     tests = len(collection.groups)
     console.print(
         f"{count} finished {'run' if count == 1 else 'runs'} of {tests}"
@@ -224,6 +237,9 @@ def _show_found(console: Console, collection: Collection) -> None:
     )
     for group in collection.groups:
         console.print(f"  {describe_group(group)}", markup=False)
+    for run in joined:
+        text = f"  {run.label} is joined from {len(run.sources)} runs with other negatives each"
+        console.print(f"{text}: {run.dataset}, protocol {run.protocol}", markup=False)
     if not collection.left_out:
         return
     console.print(f"left out: {len(collection.left_out)}")

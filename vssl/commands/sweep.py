@@ -32,6 +32,7 @@ from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, run_state
 from vssl.commands.sweep_folder import SweepFolder
 from vssl.errors import UsageError, was_interrupted
+from vssl.records.fingerprint import config_hash
 from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, FINISHED, INTERRUPTED, Job, count_jobs
 
 _log = logging.getLogger(__name__)
@@ -64,10 +65,13 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
         KeyboardInterrupt: when the user stops the sweep.
     """
     hydra: Any = HydraConfig.get()
-    config.sweep_id = hydra.callbacks.sweep.sweep_id
     output = Path(hydra.sweep.dir).expanduser().absolute()
-    sweep = SweepFolder(output, config.sweep_id)
+    sweep = SweepFolder(output, hydra.callbacks.sweep.sweep_id)
     planned = sweep.planned()
+    if config.sweep_id is None:
+        config.sweep_id = hydra.callbacks.sweep.sweep_id
+        if planned is not None:  # the same when a sweep that was stopped goes on
+            config.sweep_id = f"{output.name}-{config_hash({'jobs': planned})[:8]}"
     job = Job(hydra.job.num, job_name(config), BEGUN, folder=str(folder))
     which = f"[{job.number + 1}/{len(planned) if planned is not None else '?'}]"
     _write(sweep, job)
@@ -321,6 +325,10 @@ class Sweep(Callback):
 
 def show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
     """Make and show the tables over a sweep, in a process that may have the libraries already."""
+    from vssl.commands.joined import JOINED_FOLDER, join_runs
     from vssl.reporting.sweep import report_sweep
 
-    report_sweep(jobs, output, overview=overview)
+    def join(runs: Sequence[Path]) -> Path:
+        return join_runs(runs, output / JOINED_FOLDER)
+
+    report_sweep(jobs, output, overview=overview, join=join)

@@ -10,7 +10,12 @@ import pyarrow as pa
 
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, read_provenance, record_batches
+from vssl.records.store import (
+    AtomicParquetWriter,
+    as_records,
+    read_provenance,
+    record_batches,
+)
 
 
 def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
@@ -28,4 +33,4 @@ def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         for batch in record_batches(run / RECORDS_FILE, 4096):
-            writer.write(pa.Table.from_batches([batch]))
+            writer.write(as_records(pa.Table.from_batches([batch])))

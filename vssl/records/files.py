@@ -17,10 +17,10 @@ SCHEMA_VERSION = "4"
 
 READABLE_VERSIONS = ("2", "3", "4")
 """Schema versions that can be read: 2 lacks the summary's column `sounding_object`, 2 and 3 its
-intervals that include the spread of sounds and of fitted thresholds."""
+intervals that include the spread of sounds and of fitted thresholds, and records' `audio_path`."""
 
 RECORDS_VERSION = "2"
-"""The schema version in which the records' own columns changed last."""
+"""The schema version from which records are as good as today's; a part of a run's identity."""
 
 RECORDS_FILE = "records.parquet"
 SCORES_FILE = "scores.parquet"

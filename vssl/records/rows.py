@@ -15,6 +15,7 @@ from vssl.records.schema import RECORDS
 from vssl.records.store import (
     AtomicParquetWriter,
     RecordsError,
+    as_records,
     open_parquet,
     read_columns,
     read_provenance,
@@ -134,7 +135,7 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
             rows = batch.filter(pa.array(keep[start : start + len(batch)]))
             start += len(batch)
             if len(rows):
-                writer.write(pa.Table.from_batches([rows]))
+                writer.write(as_records(pa.Table.from_batches([rows])))
     return int((keep & positive).sum())
 
 

@@ -17,6 +17,7 @@ RECORDS = pa.schema(
         pa.field("audio_condition", pa.string(), nullable=False),
         pa.field("draw", pa.int16(), nullable=False),
         pa.field("audio_source_id", pa.string()),  # null for a waveform that is made
+        pa.field("audio_path", pa.string()),  # of the clip heard; null where none is, or before 4
         pa.field("image_path", pa.string(), nullable=False),
         pa.field("category", pa.string(), nullable=False),
         pa.field("image_group", pa.string(), nullable=False),

@@ -20,7 +20,13 @@ import torch
 from vssl.negatives.plan import AudioPlan
 from vssl.records.files import SHARDS_FOLDER
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
-from vssl.records.store import AtomicParquetWriter, RecordsError, read_columns, records_table
+from vssl.records.store import (
+    AtomicParquetWriter,
+    RecordsError,
+    as_records,
+    read_columns,
+    records_table,
+)
 from vssl.types import Sample
 
 _log = logging.getLogger(__name__)
@@ -191,7 +197,7 @@ class _Opened:
 
     def table(self, number: int) -> pa.Table:
         if number not in self._tables:
-            self._tables[number] = read_columns(self._paths[number])
+            self._tables[number] = as_records(read_columns(self._paths[number]))
             while len(self._tables) > _OPEN_SHARDS:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(number)

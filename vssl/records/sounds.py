@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from vssl.records.conditions import Facts, condition_settings
 from vssl.records.files import RECORDS_FILE
-from vssl.records.store import read_provenance
+from vssl.records.store import read_columns, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, variance
 
 Array = npt.NDArray[np.float64]
@@ -112,7 +111,7 @@ class Sounds:
         """
         path = run / RECORDS_FILE
         columns = ["sample_id", "audio_condition", "draw", "audio_source_id", "image_group"]
-        table = pq.read_table(path, columns=columns)
+        table = read_columns(path, columns)
         place = {name: n for n, name in enumerate(ids)}
         rows = np.array([place[name] for name in table.column("sample_id").to_pylist()], np.int64)
         names = shared_sounds(

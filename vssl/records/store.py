@@ -28,7 +28,9 @@ from vssl.records.files import (
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
-_LABELS = ["sample_id", "audio_condition", "audio_source_id", "image_path", "category"]
+_LABELS = [
+    *("sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category"),
+]
 
 
 class RecordsError(UsageError):
@@ -262,6 +264,8 @@ def records_table(
     seen = pa.nulls(len(flat), pa.list_(pa.float32()))
     if object_maps is not None:
         seen = _lists(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
+    sources = [_source(plan, i, k) for i in index.tolist() for k in range(pairings)]
+    clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
     extremes = [flat.amax(dim=1).numpy(), flat.amin(dim=1).numpy()]
 
     def repeated(values: Iterable[Any]) -> list[Any]:
@@ -272,7 +276,8 @@ def records_table(
             repeated(s.sample_id for s in chosen),
             [condition for condition, _ in plan.pairings] * len(chosen),
             [draw for _, draw in plan.pairings] * len(chosen),
-            [_source(plan, i, k) for i in index.tolist() for k in range(pairings)],
+            sources,
+            [source and clips[source] for source in sources],
             repeated(str(s.image_path) for s in chosen),
             repeated(s.category for s in chosen),
             repeated(s.image_group for s in chosen),
@@ -286,6 +291,14 @@ def records_table(
         ],
         names=RECORDS.names,
     ).cast(RECORDS)
+
+
+def as_records(table: pa.Table) -> pa.Table:
+    """Records with today's columns: null in those that an earlier version did not write."""
+    for field in RECORDS:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(RECORDS.names)
 
 
 def _lists(rows: torch.Tensor) -> pa.Array:

@@ -1,14 +1,11 @@
-"""Runs side by side: what to call each, and which of them say the same."""
+"""Runs side by side: what to call each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 import pandas as pd
 
-from vssl.records.fingerprint import config_hash
 from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE
@@ -23,7 +20,8 @@ BASELINES = ("audio_blind", "deaf_best", "center", "constant", "empty", "random"
 def run_names(summary: pd.DataFrame) -> pd.Series:
     """Names that tell runs apart: the model, and what differs between runs of it.
 
-    That is the negatives, the seed, or else the configuration's hash.
+    That is the negatives and the seed, as far as they differ, and the configuration's hash where
+    that is not enough.
 
     Args:
         summary: rows of several summaries.
@@ -36,15 +34,13 @@ def run_names(summary: pd.DataFrame) -> pd.Series:
         for of, rows in summary.groupby("config_hash", sort=False)
     }
     names = summary["model"].astype(str)
-    for extra in (
-        summary["config_hash"].map(negatives),
-        "seed " + summary["seed"].astype(str),
-        summary["config_hash"].str[:8],
-    ):
-        alike = [summary["dataset"], summary["protocol"], names]
-        differs = extra.groupby(alike).transform("nunique") > 1
+    model = [summary["dataset"], summary["protocol"], names]
+    for extra in (summary["config_hash"].map(negatives), "seed " + summary["seed"].astype(str)):
+        differs = extra.groupby(model).transform("nunique") > 1
         names = names.where(~differs, names + " " + extra)
-    return names
+    alike = [summary["dataset"], summary["protocol"], names]
+    differs = summary["config_hash"].groupby(alike).transform("nunique") > 1
+    return names.where(~differs, names + " " + summary["config_hash"].str[:8])
 
 
 def negatives_name(conditions: Iterable[str]) -> str:
@@ -54,32 +50,3 @@ def negatives_name(conditions: Iterable[str]) -> str:
     """
     names = [c for c in conditions if PAIR not in c and c not in (POSITIVE, ALL_NEGATIVES)]
     return "all" if set(names) == {"silence", "noise", "offscreen"} else "+".join(names) or "none"
-
-
-def widest(
-    identities: Mapping[Path, Mapping[str, Any]], summaries: Mapping[Path, pd.DataFrame]
-) -> dict[Path, Path]:
-    """Of runs that differ in nothing but their negatives, the one with most.
-
-    Args:
-        identities: of each run, what can change its records (`identity` in `run.json`).
-        summaries: of each run.
-
-    Returns:
-        For each run the one that stands for it, itself where it has most negatives of its kind; of
-        as many, the one with most draws, then the first.
-    """
-    found: dict[str, Path] = {}
-    known = {
-        folder: config_hash({k: v for k, v in identity.items() if k != "negatives"})
-        for folder, identity in identities.items()
-    }
-
-    def width(folder: Path) -> tuple[int, int]:
-        conditions = summaries[folder].groupby("condition")["draws"].max()
-        return len(conditions), int(conditions.sum())
-
-    for folder in summaries:
-        if known[folder] not in found or width(folder) > width(found[known[folder]]):
-            found[known[folder]] = folder
-    return {folder: found[known[folder]] for folder in summaries}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.images import ImageFileError
-from vssl.records.files import read_run_file, whole_file, write_text
+from vssl.records.files import RUN_FILE, SUMMARY_FILE, read_run_file, whole_file, write_text
 from vssl.records.schema import NO_POLICY
-from vssl.records.summary import read_summaries
+from vssl.records.summary import read_summaries, read_summary
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
-from vssl.reporting.names import BASELINES, run_names, widest
+from vssl.reporting.joining import Join, Rows, rows_of_runs
+from vssl.reporting.names import BASELINES, run_names
 from vssl.reporting.tables import (
     altered_columns,
     markdown_table,
@@ -46,64 +48,97 @@ the threshold, so a map that is the same everywhere, or as high on every negativ
 marks nothing."""
 
 
-def report_sweep(jobs: Sequence[Job], output: Path, *, overview: Mapping[str, str]) -> None:
-    """Print an overview of all runs; write it with one table per threshold policy and a picture.
+def report_sweep(
+    jobs: Sequence[Job],
+    output: Path,
+    *,
+    overview: Mapping[str, str],
+    join: Join | None = None,
+) -> None:
+    """Print an overview of a sweep's runs; write it with one table per threshold policy.
 
     Writes `sweep.md`, which also counts the jobs and lists those that are not done, `sweep.parquet`
-    and `sweep.csv` (the joined summaries, fractions) and, for each data set and protocol,
-    `sweep_<data>_<protocol>.png` where the images are at hand. Without any finished run there is
-    only `sweep.md`.
+    and `sweep.csv` (the runs' summaries, fractions, with their folder as `run`) and, for each data
+    set and protocol, `sweep_<data>_<protocol>.png` where the images are at hand. The files are of
+    all sweeps into the folder: runs that stand in its `sweep.parquet` stay, as long as they are
+    there. Without any finished run there is only `sweep.md`.
 
     Args:
         jobs: the sweep's jobs.
         output: where to write.
         overview: threshold policies `positives`, `marked` and `universal` of the overview.
+        join: makes one run of several that differ in their negatives; None joins nothing.
     """
-    folders = dict.fromkeys(Path(job.folder) for job in jobs if job.done)
+    own = dict.fromkeys(Path(job.folder) for job in jobs if job.done)
     output.mkdir(parents=True, exist_ok=True)
-    for name in (SWEEP_TABLE, SWEEP_CSV):  # an earlier sweep's
-        (output / name).unlink(missing_ok=True)
-    summaries, faults = read_summaries(folders)
-    listed = [list_jobs(jobs), *(f"- left out: {fault}\n" for fault in faults.values())]
+    earlier = [folder for folder in _earlier(output) if folder not in own]
+    gone = [folder for folder in earlier if not (folder / RUN_FILE).is_file()]
+    known, faults = read_summaries(folder for folder in (*earlier, *own) if folder not in gone)
     for fault in faults.values():
         _log.error("left out: %s", fault)
-    if not summaries:
-        write_text(output / SWEEP_TEXT, "\n".join(listed))
+    listed = "".join(f"- left out: {fault}\n" for fault in faults.values())
+    folders = list(known)
+    own = dict.fromkeys(folder for folder in own if folder in known)
+    if not folders:
+        for name in (SWEEP_TABLE, SWEEP_CSV):
+            (output / name).unlink(missing_ok=True)
+        write_text(output / SWEEP_TEXT, list_jobs(jobs) + listed)
         return
-    summary = pd.concat(summaries.values(), ignore_index=True)
-    summary = with_variant(summary.assign(run=run_names(summary)), "run")
-    joined = summary.drop(columns="run")
+    written = [known[f].assign(run=_place(f, output)) for f in folders]
+    table = pd.concat(written, ignore_index=True)
     with whole_file(output / SWEEP_TABLE) as partial:
-        joined.to_parquet(partial, index=False)
-    write_text(output / SWEEP_CSV, joined.to_csv(index=False))
-    console, texts = Console(), listed
-    for (data, protocol), group in summary.groupby(["dataset", "protocol"], sort=False):
+        table.to_parquet(partial, index=False)
+    write_text(output / SWEEP_CSV, table.to_csv(index=False))
+    rows = _rows(folders, join)
+    # what the files leave out is shown once, at the end of the sweep that evaluated it
+    shown_once = [folder for folder in own if folder in rows.left_out]
+    summaries = {
+        f: known[f] if f in known else read_summary(f / SUMMARY_FILE)
+        for f in (*rows.sources, *shown_once)
+    }
+    summary = pd.concat(
+        [each.assign(folder=str(folder)) for folder, each in summaries.items()], ignore_index=True
+    )
+    summary = with_variant(summary.assign(run=run_names(summary)), "run")
+    new = {str(folder) for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)}
+    new |= {str(folder) for folder in shown_once}
+    console = Console()
+    texts = [list_jobs(jobs) + listed, _about(rows, gone, output, len(folders), len(own))]
+    for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         columns = overview_columns(**overview)
-        shown = group[group["threshold_policy"].isin(overview.values())]
+        mine = everything[everything["folder"].isin(new)]  # the others are in the files alone
+        group = everything[~everything["folder"].isin([str(folder) for folder in shown_once])]
+        shown, my_own = (
+            rows_of[rows_of["threshold_policy"].isin(overview.values())]
+            for rows_of in (group, mine)
+        )
+        if len(my_own):
+            show_table(console, my_own, columns, label="run", title=title)
+            for run, words in _in_words(mine, overview).items():
+                line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
+                console.print(line)
         if len(shown):
-            show_table(console, shown, columns, label="run", title=title)
             texts.append(markdown_table(shown, columns, label="run", title=title))
             said = _in_words(group, overview)
             texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
-            for run, words in said.items():
-                console.print(Text(f"\n{run}: ", style="bold") + Text(words, style="not bold"))
         universal = group[group["threshold_policy"] == overview["universal"]]
         altered = used_columns(universal, altered_columns(group))
         if altered:
             question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
-            show_table(console, universal, altered, label="run", title=question)
+            own_rows = mine[mine["threshold_policy"] == overview["universal"]]
+            show_table(console, own_rows, altered, label="run", title=question)
             texts.append(markdown_table(universal, altered, label="run", title=question))
         plain = group["threshold_policy"] == NO_POLICY
-        for policy, rows in group[~plain].groupby("threshold_policy", sort=False):
+        for policy, part in group[~plain].groupby("threshold_policy", sort=False):
             of_policy = f"{title}, threshold {policy}"
-            named = with_threshold(rows, "run")
-            texts.append(markdown_table(named, paper_columns(rows), label="run", title=of_policy))
+            named = with_threshold(part, "run")
+            texts.append(markdown_table(named, paper_columns(part), label="run", title=of_policy))
         separated = used_columns(group[plain], separation_columns(group[plain]))
         if separated:
             question = f"{title}: do map maxima tell positives from negatives?"
             texts.append(markdown_table(group[plain], separated, label="run", title=question))
-        same = _widest({f: s for f, s in summaries.items() if _test(s) == (data, protocol)})
+        same = {f: summaries[f] for f in rows.sources if _test(summaries[f]) == (data, protocol)}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
             thresholds = [shared_threshold(s, overview["marked"]) for s in same.values()]
@@ -132,8 +167,41 @@ def _test(summary: pd.DataFrame) -> tuple[str, str]:
     return first["dataset"], first["protocol"]
 
 
-def _widest(summaries: Mapping[Path, pd.DataFrame]) -> dict[Path, pd.DataFrame]:
-    """Of runs that differ in nothing but their negatives, the one with most."""
-    runs = {f: read_run_file(f) for f in summaries}
-    stand_in = widest({folder: run["identity"] for folder, run in runs.items()}, summaries)
-    return {folder: summaries[folder] for folder in dict.fromkeys(stand_in.values())}
+def _earlier(output: Path) -> list[Path]:
+    """Folders of the runs in the `sweep.parquet` that stands there."""
+    try:
+        places = pd.read_parquet(output / SWEEP_TABLE, columns=["run"])["run"].unique()
+    except (OSError, ValueError, KeyError):  # of no sweep, or of one before runs were named in it
+        return []
+    return [Path(os.path.normpath(output / str(place))) for place in places]
+
+
+def _place(folder: Path, output: Path) -> str:
+    return Path(os.path.relpath(folder, output)).as_posix()
+
+
+def _rows(folders: Sequence[Path], join: Join | None) -> Rows:
+    runs = {folder: read_run_file(folder) for folder in folders}
+    return rows_of_runs(
+        {folder: run["identity"] for folder, run in runs.items()},
+        {folder: run["provenance"] for folder, run in runs.items()},
+        join,
+    )
+
+
+def _about(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
+    """What the tables hold: runs of earlier sweeps too, which were joined, what is left out."""
+    lines = []
+    if runs > own:
+        lines.append(
+            f"The tables are of {runs} runs: {own} of this sweep, the others of earlier ones."
+        )
+    for folder, made in rows.sources.items():
+        if len(made) > 1:
+            lines.append(
+                f"- one row, {_place(folder, output)}, for runs that differ in their negatives"
+                f" alone: {', '.join(_place(each, output) for each in made)}"
+            )
+    left_out = rows.left_out | dict.fromkeys(gone, "no run is there any more.")
+    lines += [f"- in no table: {_place(f, output)}: {why}" for f, why in left_out.items()]
+    return "\n".join([*lines, ""])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE, SoundingObject
 
@@ -54,7 +55,7 @@ def _negatives(summary: pd.DataFrame) -> list[str]:
 
 
 def paper_columns(summary: pd.DataFrame) -> list[Column]:
-    """The paper's numbers for the negatives that a summary has.
+    """The paper's numbers for the negatives that a summary has, and false alarms.
 
     F_LOC and F_AUC stand for all three negatives together, or where some are absent for each.
     """
@@ -67,6 +68,7 @@ def paper_columns(summary: pd.DataFrame) -> list[Column]:
         *(Column(("pIA", f"{c} ↓"), c, "pia") for c in negatives),
         *(Column(("F_LOC", "↑" if c == "all" else f"{c} ↑"), c, "f_loc") for c in together),
         *(Column(("F_AUC", "↑" if c == "all" else f"{c} ↑"), c, "f_auc") for c in together),
+        *(Column(("false alarms", f"{c} ↓"), c, "false_alarm_rate") for c in negatives),
     ]
 
 
@@ -133,21 +135,22 @@ def overview_columns(*, positives: str, marked: str, universal: str) -> tuple[Co
     """
     return (
         Column(("cIoU ↑", positives), "positive", "ciou", positives),
-        Column(("pIA", "own sound"), "positive", "pia", marked),
-        Column(("pIA ↓", "silence"), "silence", "pia", marked),
-        Column(("pIA ↓", "noise"), "noise", "pia", marked),
-        Column(("pIA ↓", "offscreen"), "offscreen", "pia", marked),
+        Column((f"pIA {marked}", "own sound"), "positive", "pia", marked),
+        *(Column((f"pIA {marked}", f"{c} ↓"), c, "pia", marked) for c in NEGATIVE_TYPES),
         Column(("swap ↑", marked), "positive", "swap_delta", marked),
         Column(("cIoU ↑", universal), "positive", "ciou", universal),
         Column(("F_LOC ↑", universal), "all", "f_loc", universal),
     )
 
 
+def as_shown(value: float) -> float:
+    """A fraction as the percentage that people read, with one decimal; what rounds to 0 is 0."""
+    return round(100 * value, 1) + 0.0
+
+
 def percent(value: float) -> str:
     """A fraction as a percentage with one decimal, `n/a` where undefined."""
-    if pd.isna(value):
-        return MISSING
-    return f"{round(100 * value, 1) + 0.0:.1f}"  # what rounds to 0 has no sign
+    return MISSING if pd.isna(value) else f"{as_shown(value):.1f}"
 
 
 def cell(rows: pd.DataFrame) -> tuple[str, str]:

@@ -25,10 +25,12 @@ from vssl.records.files import (
     SUMMARY_FILE,
     read_run_file,
 )
+from vssl.records.join import JOINED_FROM
 from vssl.records.schema import SUMMARY
 from vssl.records.store import RecordsError, check_pages, check_records, read_provenance
-from vssl.records.summary import conditions_of, read_summary
-from vssl.reporting.names import BASELINES, PAPER_MODELS, negatives_name, run_names, widest
+from vssl.records.summary import read_summary
+from vssl.reporting.joining import Join, rows_of_runs
+from vssl.reporting.names import BASELINES, PAPER_MODELS, run_names
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 _LOG_FILE = "vssl-evaluate.log"
@@ -48,6 +50,7 @@ class ReportRun:
         protocol: name of the protocol.
         provenance: of `records.parquet`.
         summary: of `summary.parquet` (`records.schema.SUMMARY`), fractions.
+        sources: folders of the runs that it was joined from; none for a run as it was evaluated.
     """
 
     folder: Path
@@ -57,6 +60,7 @@ class ReportRun:
     protocol: str
     provenance: dict[str, Any]
     summary: pd.DataFrame
+    sources: tuple[Path, ...] = ()
 
     @cached_property
     def variants(self) -> tuple[str, ...]:
@@ -192,14 +196,16 @@ class Collection:
     left_out: tuple[LeftOut, ...]
 
 
-def collect(folders: Sequence[Path]) -> Collection:
+def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
     """Find the finished runs in and below some folders.
 
-    Runs of one configuration count once, the newest; of runs that differ in nothing but their
-    negatives only the widest. All others are in `left_out`, each with its reason.
+    Runs of one configuration count once, the newest. Runs that differ in nothing but their
+    negatives are joined, or only the widest counts. All others are in `left_out`, each with its
+    reason.
 
     Args:
         folders: folders of runs, or above them.
+        join: makes one run of several that differ in their negatives; None joins nothing.
 
     Returns:
         Groups by test set, protocol, list of ids and ground truth, in the order of their names.
@@ -219,13 +225,13 @@ def collect(folders: Sequence[Path]) -> Collection:
             left_out.append(LeftOut(folder, reason))
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # of edited files
             left_out.append(LeftOut(folder, f"its files are not as vssl wrote them ({error!r})."))
-    kept = list(_without_repetitions(found, left_out))
+    kept = list(_without_repetitions(_without_joined(found), left_out))
     by_test: dict[tuple[str, ...], list[_Found]] = {}
     for run in kept:
         by_test.setdefault(run.test, []).append(run)
     names = _group_names(list(by_test))
     groups = [
-        Group(test[0], test[1], test[2], names[test], _named(runs, left_out), test[3])
+        Group(test[0], test[1], test[2], names[test], _named(runs, left_out, join), test[3])
         for test, runs in by_test.items()
     ]
     order = sorted(left_out, key=lambda each: each.folder)
@@ -341,24 +347,29 @@ def _without_repetitions(found: Sequence[_Found], left_out: list[LeftOut]) -> It
         left_out.append(LeftOut(run.folder, f"{reason} one is shown."))
 
 
-def _named(found: Sequence[_Found], left_out: list[LeftOut]) -> tuple[ReportRun, ...]:
-    """The runs of a group, named; what differs from another only in its negatives is left out."""
+def _without_joined(found: Sequence[_Found]) -> list[_Found]:
+    """The runs but those that were joined from others that are here too: these are joined anew."""
+    there = {str(run.folder) for run in found}
+    return [
+        run
+        for run in found
+        if not (made := {each["run"] for each in run.provenance.get(JOINED_FROM) or ()})
+        or not made <= there
+    ]
+
+
+def _named(
+    found: Sequence[_Found], left_out: list[LeftOut], join: Join | None
+) -> tuple[ReportRun, ...]:
+    """The runs of a group, named; those that differ only in their negatives are joined."""
     by_folder = {run.folder: run for run in found}
-    stand_in = widest(
-        {folder: run.run["identity"] for folder, run in by_folder.items()},
-        {folder: run.summary for folder, run in by_folder.items()},
+    rows = rows_of_runs(
+        {run.folder: run.run["identity"] for run in found},
+        {run.folder: run.provenance for run in found},
+        join,
     )
-    for folder, chosen in stand_in.items():
-        if folder != chosen:
-            own, wider = (_negatives(by_folder[each]) for each in (folder, chosen))
-            left_out.append(
-                LeftOut(
-                    folder,
-                    f"differs from {chosen} in its negatives alone ({own}; the other has {wider}),"
-                    " which is shown.",
-                )
-            )
-    kept = [run for run in found if stand_in[run.folder] == run.folder]
+    left_out += [LeftOut(folder, reason) for folder, reason in rows.left_out.items()]
+    kept = [by_folder[f] if f in by_folder else _read(f) for f in rows.sources]
     summaries = [run.summary.assign(run=str(run.folder)) for run in kept]
     joined = pd.concat(summaries, ignore_index=True)
     labels = dict(zip(joined["run"], run_names(joined), strict=True))
@@ -371,17 +382,11 @@ def _named(found: Sequence[_Found], left_out: list[LeftOut]) -> tuple[ReportRun,
             protocol=str(run.provenance["protocol"]),
             provenance=run.provenance,
             summary=run.summary,
+            sources=made if len(made := rows.sources[run.folder]) > 1 else (),
         )
         for run in kept
     ]
     return tuple(sorted(runs, key=_order))
-
-
-def _negatives(run: _Found) -> str:
-    name = negatives_name(conditions_of(run.summary))
-    draws = Counter(str(condition) for condition, _ in run.provenance["pairings"])
-    several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
-    return ", ".join([name, *several])
 
 
 def _order(run: ReportRun) -> tuple[int, int, str]:

@@ -17,6 +17,7 @@ _HEADERS = {
     "auc": "AUC",
     "pia": "pIA",
     "auc_n": "AUC_N",
+    "false_alarm_rate": "false alarms",
     "f_loc": "F_LOC",
     "f_auc": "F_AUC",
     "auroc": "AUROC",
@@ -29,7 +30,8 @@ _HEADERS = {
     "detection_ap": "detection AP",
     "max_f1": "max-F1",
 }
-_LOWER_IS_BETTER = ("pia", "fpr95", "overlap", "agreement")
+FALSE_ALARMS = "false_alarm_rate"
+_LOWER_IS_BETTER = ("pia", "false_alarm_rate", "fpr95", "overlap", "agreement")
 
 
 def _column(
@@ -39,9 +41,10 @@ def _column(
     *,
     top: str,
     said: str,
+    bottom: str = "",
     higher_is_better: bool | None = None,
 ) -> Column:
-    """A column; `said` is what its header says beside the metric.
+    """A column; `said` is what its header says beside the metric, `bottom` below `top` if not that.
 
     Its direction is the metric's own but where an audio condition turns it round.
     """
@@ -57,15 +60,22 @@ def _column(
         condition=condition,
         policy=policy,
         top=top,
-        bottom=name,
+        bottom=bottom or name,
     )
 
 
 def paper_columns(policy: str) -> list[Column]:
-    """The paper's numbers: positives, each type of negatives, and both in one."""
+    """The paper's numbers: positives, each type of negatives (and false alarms), both in one."""
     return [
         *(_column(m, POSITIVE, policy, top="positives", said="") for m in ("ciou", "auc")),
-        *(_column(m, c, policy, top=c, said=c) for c in NEGATIVE_TYPES for m in ("pia", "auc_n")),
+        *(
+            column
+            for c in NEGATIVE_TYPES
+            for column in (
+                *(_column(m, c, policy, top=c, said=c) for m in ("pia", "auc_n")),
+                _column(FALSE_ALARMS, c, policy, top=c, said=c, bottom="FA"),
+            )
+        ),
         *(_column(m, ALL_NEGATIVES, policy, top="both", said="") for m in ("f_loc", "f_auc")),
     ]
 

@@ -72,6 +72,7 @@ class RunMaps:
         native: sample and condition to native similarity map, `[h, w]`.
         objects: sample to object map `[s, s]`; empty without an object prior.
         sources: sample and condition to the id whose clip was heard; no entry for made sounds.
+        clips: such an id to the clip's file; no entry in records of earlier versions.
         extremes: map variant to the lowest and highest value of the localization maps.
         scores: map variant, sample and condition to cIoU and pIA under the page's policy.
     """
@@ -80,6 +81,7 @@ class RunMaps:
     native: Mapping[tuple[str, str], Float32]
     objects: Mapping[str, Float32]
     sources: Mapping[tuple[str, str], str]
+    clips: Mapping[str, Path]
     extremes: Mapping[str, tuple[float, float]]
     scores: Mapping[tuple[str, str, str], tuple[float, float]]
 
@@ -135,13 +137,19 @@ def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps
     native: dict[tuple[str, str], Float32] = {}
     objects: dict[str, Float32] = {}
     sources: dict[tuple[str, str], str] = {}
+    clips: dict[str, Path] = {}
     extremes: dict[str, tuple[float, float]] = {}
-    columns = dict.fromkeys((*_KEY, "audio_source_id", *MAP_COLUMNS))
-    for rows in first_draws(run.folder / RECORDS_FILE, wanted, list(columns)):
+    path = run.folder / RECORDS_FILE
+    heard_as = [n for n in ("audio_source_id", "audio_path") if n in column_names(path)]
+    columns = dict.fromkeys((*_KEY, *heard_as, *MAP_COLUMNS))
+    for rows in first_draws(path, wanted, list(columns)):
         keys = list(zip(*(rows.column(c).to_pylist() for c in _KEY), strict=True))
         native.update(zip(keys, native_maps(rows), strict=True))
         heard = rows.column("audio_source_id").to_pylist()
         sources.update({key: name for key, name in zip(keys, heard, strict=True) if name})
+        if "audio_path" in heard_as:
+            files = rows.column("audio_path").to_pylist()
+            clips.update({n: Path(f) for n, f in zip(heard, files, strict=True) if n and f})
         if recipe.prior is not None:
             seen = rows.column("object_map").to_pylist()
             for (sample_id, _), values in zip(keys, seen, strict=True):
@@ -162,7 +170,7 @@ def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps
             *(scores[c] for c in ("map_variant", *_KEY, "ciou", "pia")), strict=True
         )
     }
-    return RunMaps(run, native, objects, sources, extremes, by_key)
+    return RunMaps(run, native, objects, sources, clips, extremes, by_key)
 
 
 def _facts(records: Path) -> pd.DataFrame:

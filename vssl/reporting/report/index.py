@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def write_index(
 ) -> None:
     """Write `report.md` and `report.json`, and clear away what an earlier report left.
 
-    Only files that the earlier `report.json` lists are removed.
+    Only files and joined runs that the earlier `report.json` lists are removed.
 
     Args:
         collection: what was found.
@@ -37,9 +38,18 @@ def write_index(
         policy: threshold policy of positives and negatives.
     """
     names = [path.relative_to(output).as_posix() for path in files]
-    for name in _earlier(output):
+    for name in _earlier(output, "files"):
         if name not in names:
             (output / name).unlink(missing_ok=True)
+    joined = {
+        _relative(run.folder, output): [_relative(source, output) for source in run.sources]
+        for group in collection.groups
+        for run in group.runs
+        if run.sources
+    }
+    for name in _earlier(output, "joined"):
+        if name not in joined:
+            shutil.rmtree(output / name, ignore_errors=True)
     write_text(output / INDEX_TEXT, "\n".join(_lines(collection, output, names, policy)))
     facts = {
         "policy": policy,
@@ -47,6 +57,7 @@ def write_index(
             group.name: [_relative(run.folder, output) for run in group.runs]
             for group in collection.groups
         },
+        "joined": joined,
         "left_out": {_relative(o.folder, output): o.reason for o in collection.left_out},
         "files": names,
         "environment": environment(),
@@ -54,10 +65,10 @@ def write_index(
     write_text(output / INDEX_FILE, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
-def _earlier(output: Path) -> list[str]:
-    """Files of the report that stands there, none outside its folder."""
+def _earlier(output: Path, what: str) -> list[str]:
+    """Files, or joined runs, of the report that stands there, none outside its folder."""
     try:
-        names = json.loads((output / INDEX_FILE).read_text(encoding="utf-8"))["files"]
+        names = json.loads((output / INDEX_FILE).read_text(encoding="utf-8"))[what]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     inside = [str(name) for name in names if ".." not in Path(str(name)).parts]
@@ -96,6 +107,8 @@ def _lines(collection: Collection, output: Path, names: Sequence[str], policy: s
         for run in group.runs:
             place = _relative(run.folder, output)
             lines.append(f"  - {run.label}: [{place}]({place})")
+            made = ", ".join(_relative(source, output) for source in run.sources)
+            lines += [f"    - joined from {made}"] if made else []
     lines += ["", f"## Left out: {len(collection.left_out)}", ""]
     lines += [f"- {text}" for text in describe_left_out(collection.left_out, relative_to=output)]
     lines += ["", "## Files", ""]

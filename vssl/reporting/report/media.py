@@ -101,8 +101,8 @@ def data_address(media: str, content: bytes) -> str:
 class Sounds:
     """Where the clips of a test set are.
 
-    Records name the image of a sample, but not its clip: it is looked for beside the images, in the
-    folder that the run's configuration names, or that the readers of vssl have by default.
+    For clips that are not, or no more, where the records say: they are sought beside the images,
+    in the folder that the run's configuration names, or that the readers of vssl have by default.
 
     Attributes:
         image_folder: the configured folder of images below the test set's own; empty if none is.

@@ -380,6 +380,12 @@ class _Gallery:
             for (condition, source), labels in found.items()
         ]
 
+    def clip(self, name: str, image_path: Path) -> Path | None:
+        """The file of a clip, None where it is not at hand: as the records say, or looked for."""
+        known = (each.clips[name] for each in self.runs if name in each.clips)
+        found = next((path for path in known if path.is_file()), None)
+        return found or self.sounds.find(name, image_path)
+
     def count(self, what: str) -> None:
         """Count one more of something."""
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -503,7 +509,7 @@ def _add_clips(shown: _Gallery, sample: ShownSample, budget: _Budget) -> None:
         if name in shown.tried:
             continue
         shown.tried.add(name)
-        path = shown.sounds.find(name, sample.image_path)
+        path = shown.clip(name, sample.image_path)
         clip = None if path is None else small_clip(path)
         if clip is None:
             shown.count("sounds whose file is not at hand")

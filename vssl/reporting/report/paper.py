@@ -11,10 +11,11 @@ import pandas as pd
 
 from vssl.errors import UsageError
 from vssl.reporting.names import PAPER_MODELS
-from vssl.reporting.published import NO_SOURCE, TEST_SETS, beside_published, read_published
-from vssl.reporting.report.captions import caption_of
+from vssl.reporting.published import NO_SOURCE, beside_published, read_published
+from vssl.reporting.report.captions import caption_of, marks_nothing
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.columns import (
+    FALSE_ALARMS,
     altered_columns,
     field_columns,
     listening_columns,
@@ -23,6 +24,7 @@ from vssl.reporting.report.columns import (
     separation_columns,
 )
 from vssl.reporting.report.tables import Cell, Column, Row, Table
+from vssl.reporting.tables import as_shown
 from vssl.types import SoundingObjects
 
 Figure = dict[str, Any]  # a row of `published.beside_published`
@@ -30,7 +32,8 @@ Figure = dict[str, Any]  # a row of `published.beside_published`
 DEFAULT_POLICY = "universal_q3"
 _NO_RUN = "no finished run"
 _PLACE = ("metric", "condition", "threshold_policy", "map_variant")
-_SHOWN = 3  # decimals of a fraction that people read; what looks the same is tied
+_KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
+"""What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
 
 
 def check_policy(collection: Collection, policy: str) -> None:
@@ -60,12 +63,15 @@ def check_policy(collection: Collection, policy: str) -> None:
     )
 
 
-def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, ...]:
+def build_tables(
+    group: Group, *, policy: str = DEFAULT_POLICY, expected: Sequence[str] = ()
+) -> tuple[Table, ...]:
     """All tables of a group.
 
     Args:
         group: runs of one test set, protocol and list of ids.
         policy: threshold policy of the paper's table and of listening, one for all maps.
+        expected: models that have a row without numbers where they have no run.
 
     Returns:
         `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of the
@@ -77,11 +83,12 @@ def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, 
     about = f"{group.dataset}, protocol {group.protocol}"
     sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
     listening, absent = _used(group, listening_columns(policy, sounding))
+    paper, unscored = _used(group, paper_columns(policy), only=FALSE_ALARMS)
     altered = altered_columns(policy, sounding)
     wanted = {
         "paper": (
             f"{about}: positives and negatives at one threshold ({policy})",
-            paper_columns(policy),
+            paper,
         ),
         "field": (f"{about}: as the field tests, positives only", field_columns()),
         "separation": (
@@ -93,8 +100,9 @@ def build_tables(group: Group, *, policy: str = DEFAULT_POLICY) -> tuple[Table, 
     if altered:
         title = f"{about}: does the map withstand altered sound? ({policy})"
         wanted["altered"] = (title, altered)
+    left_out = {"listening": absent, "paper": unscored}
     tables = [
-        _table(group, name, title, columns, figures, absent if name == "listening" else ())
+        _table(group, name, title, columns, figures, left_out.get(name, ()), expected)
         for name, (title, columns) in wanted.items()
     ]
     return (*tables, *_published_table(group, figures, f"{about}: beside published figures"))
@@ -107,6 +115,7 @@ def _table(
     columns: Sequence[Column],
     figures: Mapping[Path, Sequence[Figure]],
     absent: Sequence[Column],
+    expected: Sequence[str],
 ) -> Table:
     rows = [
         Row(
@@ -119,7 +128,7 @@ def _table(
         for run in group.runs
         for variant in run.variants
     ]
-    rows = _ranked(_with_missing_models(group, rows, columns), columns)
+    rows = ranked(_with_missing_models(rows, columns, expected), columns)
     caption = caption_of(group, columns, rows, absent)
     return Table(name, title, caption, tuple(columns), tuple(rows))
 
@@ -143,6 +152,7 @@ def _cell(run: ReportRun, column: Column, variant: str, figures: Sequence[Figure
         threshold=_defined(number["threshold"]),
         threshold_source=str(number["threshold_source"]),
     )
+    cell = replace(cell, competes=_competes(run, column, variant, cell.value))
     place = (column.metric, column.condition, column.policy, variant)
     own = [figure for figure in figures if tuple(figure[key] for key in _PLACE) == place]
     if len(own) != 1:  # of several, none is more this checkpoint's than another
@@ -153,7 +163,18 @@ def _cell(run: ReportRun, column: Column, variant: str, figures: Sequence[Figure
         source=str(own[0]["source"]),
         training_set=str(own[0]["training_set"]),
         tier=str(own[0]["tier"]),
+        margin=float(own[0]["margin"]),
+        within=own[0]["within"],
     )
+
+
+def _competes(run: ReportRun, column: Column, variant: str, value: float | None) -> bool:
+    """Whether a number can be the best of its column."""
+    if value is None or marks_nothing(run, column.policy, variant):
+        return False
+    sign = 1 if column.higher_is_better else -1
+    without = _KNOWS_NOTHING.get(column.metric, 0.0 if column.higher_is_better else 1.0)
+    return sign * as_shown(value) > sign * as_shown(without)
 
 
 def _defined(value: Any) -> float | None:
@@ -172,15 +193,15 @@ def _facts(run: ReportRun) -> dict[str, Any]:
     }
 
 
-def _with_missing_models(group: Group, rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """Rows without numbers for models of the paper that have no run, on the paper's test sets."""
-    if group.dataset not in TEST_SETS.values():
-        return list(rows)
+def _with_missing_models(
+    rows: Sequence[Row], columns: Sequence[Column], expected: Sequence[str]
+) -> list[Row]:
+    """The rows, and rows without numbers for expected models that have no run."""
     there = {row.facts["model"] for row in rows}
     nothing = tuple(None for _ in columns)
     gaps = [
         Row(name, "av", nothing, reason=_NO_RUN, facts={"model": name})
-        for name in PAPER_MODELS
+        for name in expected
         if name not in there
     ]
     own = [row for row in rows if not row.baseline]
@@ -197,11 +218,12 @@ def _in_the_papers_order(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=place)  # stable: kin stay behind
 
 
-def _ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """The rows with the best and the second of each column marked, baselines aside.
 
     Values that look the same, to a tenth of a percent, share a rank, and no second follows two that
-    are best. Where all are tied, as where there is only one, nothing is marked.
+    are best. Where all are tied, as where there is only one, nothing is marked; nor is what cannot
+    compete (`Cell.competes`).
     """
     cells = [list(row.cells) for row in rows]
     for at, column in enumerate(columns):
@@ -210,21 +232,26 @@ def _ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
         for number, row in enumerate(rows):
             cell = row.cells[at]
             if not row.baseline and cell is not None and cell.value is not None:
-                values[number] = sign * round(cell.value, _SHOWN)
+                values[number] = sign * as_shown(cell.value)
         if len(set(values.values())) < 2:
             continue
-        for number, value in values.items():
-            rank = 1 + sum(other > value for other in values.values())
+        able = {n: v for n, v in values.items() if (cell := cells[n][at]) and cell.competes}
+        for number, value in able.items():
+            rank = 1 + sum(other > value for other in able.values())
             cell = cells[number][at]
             if rank <= 2 and cell is not None:
                 cells[number][at] = replace(cell, rank=rank)
     return [replace(row, cells=tuple(own)) for row, own in zip(rows, cells, strict=True)]
 
 
-def _used(group: Group, columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
-    """The columns for which a run has a number, and the others."""
+def _used(
+    group: Group, columns: Sequence[Column], *, only: str = ""
+) -> tuple[list[Column], list[Column]]:
+    """The columns for which a run has a number, and the others; if asked, `only` of a metric."""
 
     def has(column: Column) -> bool:
+        if only and column.metric != only:
+            return True
         place = (column.metric, column.condition, column.policy)
         return any(run.number(*place, v) is not None for run in group.runs for v in run.variants)
 

@@ -25,8 +25,12 @@ class Cell:
         n_undefined: rows left out of the mean.
         training_set: of the published figure.
         tier: of its source: A an official README or code, B a maintainer's reply.
+        margin: what a reproduction of the published figure may differ by.
+        within: whether it does; None where that is not judged.
         threshold: None where every map has its own, or none is involved.
         threshold_source: what it was learnt from.
+        competes: whether it can be the best: not where the model marks nothing, or where one that
+            knows nothing would do as well.
     """
 
     value: float | None
@@ -44,6 +48,9 @@ class Cell:
     threshold_source: str = ""
     training_set: str = ""
     tier: str = ""
+    margin: float | None = None
+    within: bool | None = None
+    competes: bool = True
 
     @property
     def difference(self) -> float | None:

@@ -25,7 +25,12 @@ _WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
 
 
 def write_tables(
-    group: Group, output: Path, *, policy: str = DEFAULT_POLICY, intervals: bool = False
+    group: Group,
+    output: Path,
+    *,
+    policy: str = DEFAULT_POLICY,
+    intervals: bool = False,
+    expected: Sequence[str] = (),
 ) -> tuple[Table, ...]:
     """Write `paper_<group>.md`, `.csv` and `.tex`.
 
@@ -36,11 +41,12 @@ def write_tables(
         output: folder, made where it is missing; runs are named relative to it.
         policy: threshold policy of positives and negatives.
         intervals: whether LaTeX has 95 % intervals below the numbers; the others always have.
+        expected: models that have a row even without a run.
 
     Returns:
         The tables that were written.
     """
-    tables = build_tables(group, policy=policy)
+    tables = build_tables(group, policy=policy, expected=expected)
     output.mkdir(parents=True, exist_ok=True)
     texts = [markdown_table(table) for table in tables]
     write_text(output / f"paper_{group.name}.md", "\n".join(texts))
@@ -116,6 +122,8 @@ def _long_row(
         "source": cell.source if cell else None,
         "tier": cell.tier if cell else None,
         "difference": cell.difference if cell else None,
+        "margin": cell.margin if cell else None,
+        "within": cell.within if cell else None,
         "gap": gap,
     }
 

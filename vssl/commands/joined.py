@@ -1,0 +1,132 @@
+"""Runs that differ in nothing but their negatives, joined and scored as one run on all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.commands.identity import composed_config, register_resolvers, scoring
+from vssl.commands.run_folder import alone_in, discard_results
+from vssl.commands.score import score_run
+from vssl.errors import UsageError
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, write_text
+from vssl.records.fingerprint import config_hash, environment
+from vssl.records.join import JOINED_FROM, JoinError, join_records, joined_identity
+from vssl.records.pooled import POOLED
+from vssl.records.schema import NO_POLICY
+from vssl.records.summary import read_summary
+
+JOINED_FOLDER = "joined"
+"""Of joined runs, in a report's folder or a sweep's."""
+
+
+def join_runs(runs: Sequence[Path], below: Path) -> Path:
+    """Folder of a run that has the negatives of several, made unless it stands there already.
+
+    It is scored as the runs were: by their thresholds, metrics, bootstrap and calibration, and by
+    what `vssl-rescore` added to them. Its `run.json` names the runs (`joined_from`).
+
+    Args:
+        runs: folders of finished runs that differ in nothing but their negatives.
+        below: where the joined run gets a folder of its own, `<model>-<hash>`.
+
+    Raises:
+        JoinError: for a run that does not fit to the first.
+        UsageError: when the runs cannot be read or scored.
+    """
+    register_resolvers()
+    known = [json.loads((run / RUN_FILE).read_text(encoding="utf-8")) for run in runs]
+    config = _shared_config(runs, known)
+    identity = joined_identity([each["identity"] for each in known])
+    own_hash = config_hash(identity)
+    sources = {
+        "runs": [_source(run, each) for run, each in zip(runs, known, strict=True)],
+        "environment": environment(),
+    }
+    folder = below / f"{config.model.name}-{own_hash[:8]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder, wait=True):
+        path = folder / RUN_FILE
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))[JOINED_FROM] == sources:
+            return folder
+        discard_results(folder)
+        try:
+            provenance = join_records(runs, folder, identity_hash=own_hash)
+            score_run(config, folder)
+        except BaseException:  # also when interrupted: what is half made is no run
+            discard_results(folder)
+            raise
+        facts = {
+            **known[0],
+            "config_hash": own_hash,
+            "scoring_hash": config_hash(scoring(config)),
+            "command": [],
+            "config": OmegaConf.to_container(config, resolve=False),
+            "identity": identity,
+            "timing": {},
+            "provenance": provenance,
+            JOINED_FROM: sources,
+        }
+        write_text(path, json.dumps(facts, indent=1, default=str))
+    return folder
+
+
+def _source(run: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A run that was joined, and what tells whether it has changed since."""
+    stats = [(run / name).stat() for name in (RECORDS_FILE, SUMMARY_FILE, RUN_FILE)]
+    written = [[each.st_mtime_ns, each.st_size] for each in stats]
+    return {"run": str(run), "config_hash": known["config_hash"], "written": written}
+
+
+def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> DictConfig:
+    """The first run's configuration with the negatives of all, and how they were scored.
+
+    Raises:
+        JoinError: for a run that was scored otherwise.
+        UsageError: when their calibration run is gone.
+    """
+    configs = []
+    for each in known:
+        own: DictConfig = OmegaConf.create(each["config"])
+        own.subsets = []
+        if own.calibration is not None:
+            place = Path(each["working_directory"]) / Path(own.calibration).expanduser()
+            own.calibration = str(place)
+        configs.append(own)
+    ways = [scoring(config) for config in configs]
+    for run, way in zip(runs, ways, strict=True):
+        differ = [name for name in way if way[name] != ways[0][name]]
+        if differ:
+            raise JoinError(
+                run, f"it was scored otherwise ({', '.join(differ)}). vssl-evaluate scores it anew."
+            )
+    config: DictConfig = configs[0]
+    if config.calibration is not None and not (Path(config.calibration) / RECORDS_FILE).is_file():
+        raise UsageError(
+            f"their universal thresholds are those of {config.calibration}, where no run is any"
+            " more. Put it back, or evaluate with another calibration."
+        )
+    config.negatives = joined_identity([each["identity"] for each in known])["negatives"]
+    _add_rescored(config, runs)
+    return config
+
+
+def _add_rescored(config: DictConfig, runs: Sequence[Path]) -> None:
+    """Add thresholds and metrics that `vssl-rescore` added to the runs, by their names."""
+    extra: dict[str, dict[str, None]] = {"threshold": {}, "metrics": {}}
+    for run in runs:
+        summary = read_summary(run / SUMMARY_FILE)
+        summary = summary[~summary["threshold_policy"].isin([NO_POLICY, POOLED])]
+        extra["threshold"] |= dict.fromkeys(map(str, summary["threshold_policy"].unique()))
+        extra["metrics"] |= dict.fromkeys(map(str, summary["metric"].unique()))
+    for group, names in extra.items():
+        extra[group] = {name: None for name in names if name not in config[group]}
+    if any(extra.values()):
+        words = [f"{group}=[{','.join(names)}]" for group, names in extra.items()]
+        added = composed_config("rescore", words)
+        for group in extra:
+            config[group] = {**config[group], **(added[group] or {})}

@@ -1,0 +1,275 @@
+"""Records of runs that differ in nothing but their negatives, joined into those of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vssl.negatives.manifest import ManifestRow, read_manifest, render_manifest
+from vssl.records.conditions import condition_settings
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, write_text
+from vssl.records.fingerprint import config_hash, text_hash
+from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.records.schema import RECORDS
+from vssl.records.store import (
+    AtomicParquetWriter,
+    RecordsError,
+    as_records,
+    open_parquet,
+    read_provenance,
+)
+from vssl.types import POSITIVE
+
+JOINED_FROM = "joined_from"
+"""Key of a joined run's provenance and of its `run.json`: the runs that it was made of."""
+
+TOLERANCE = 1e-5
+"""By which positives may differ, as a share of the largest similarity: batches round otherwise."""
+
+_SAMPLES_READ = 64
+_OF_NEGATIVES = (
+    *("config_hash", "negatives", "negatives_manifest_sha256", "pairings", "sounding_objects"),
+    *("upsampling", JOINED_FROM),
+)
+_SAME = ("sample_id", "category", "image_group", "boxes", "box_weights")
+_MAPS = ("similarity_map", "object_map")
+
+Pairing = tuple[str, int]
+
+
+class JoinError(RecordsError):
+    """Why a run cannot be joined with others.
+
+    Attributes:
+        run: folder of the run that does not fit.
+    """
+
+    def __init__(self, run: Path, message: str) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+def without_negatives(identity: Mapping[str, Any]) -> str:
+    """Hash of a run's identity but for its negatives: the same for runs that may be joined.
+
+    Args:
+        identity: what can change a run's records (`identity` in `run.json`).
+    """
+    negatives = identity.get("negatives") or {}
+    files = identity.get("files_sha256") or {}
+    kept = {key: value for key, value in files.items() if key != "negatives.noise.file"}
+    replayed = negatives.get("manifest") if isinstance(negatives, Mapping) else None
+    rest = {key: value for key, value in identity.items() if key != "negatives"}
+    return config_hash({**rest, "files_sha256": kept, "manifest": replayed})
+
+
+def joined_identity(identities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What one run on all negatives of some runs would have as its identity."""
+    merged = {key: value for each in identities for key, value in each["negatives"].items()}
+    files = {key: value for each in identities for key, value in each["files_sha256"].items()}
+    return {**identities[0], "negatives": merged, "files_sha256": files}
+
+
+def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In which settings conditions that two runs share differ, in words.
+
+    Args:
+        first: provenance of a run's records.
+        other: of the other's.
+    """
+    options = [condition_settings(each) for each in (first, other)]
+    pairings = [_by_condition(each) for each in (first, other)]
+    said = []
+    for name in pairings[0].keys() & pairings[1].keys() - {POSITIVE}:
+        one, two = (
+            {**of.get(name, {}), "draws": len(own[name])}
+            for of, own in zip(options, pairings, strict=True)
+        )
+        for key in sorted({*one, *two}):
+            if one.get(key) != two.get(key):
+                said.append(f"{key} of {name}: {one.get(key)} and {two.get(key)}")
+    return sorted(said)
+
+
+def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> dict[str, Any]:
+    """Write the records and the negatives' manifest that one run on all negatives would have.
+
+    The positives are the first run's; those of the others must be the same.
+
+    Args:
+        runs: folders of the runs.
+        folder: where `records.parquet` and `negatives_manifest.csv` are written.
+        identity_hash: `config_hash` of the joined run.
+
+    Returns:
+        The provenance of the joined records.
+
+    Raises:
+        JoinError: when a run differs in more than its negatives, or in the settings of negatives
+            that others have too; no records are left written then.
+        RecordsError: when records cannot be read.
+    """
+    facts = [read_provenance(run / RECORDS_FILE) for run in runs]
+    for run, own in zip(runs[1:], facts[1:], strict=True):
+        _check_facts(facts[0], run, own)
+    owner: dict[str, int] = {}
+    draws: dict[str, list[int]] = {}
+    for number, own in enumerate(facts):
+        for name, known in _by_condition(own).items():
+            owner.setdefault(name, number)
+            draws.setdefault(name, known)
+    order = [name for name in (POSITIVE, *NEGATIVE_TYPES) if name in owner]
+    order += [name for name in owner if name not in order]
+    pairings = [(name, draw) for name in order for draw in draws[name]]
+    manifest = _manifest(runs, owner, pairings)
+    provenance = {
+        **facts[0],
+        **{key: _merged(key, facts, order) for key in ("negatives", "sounding_objects")},
+        "upsampling": _merged("upsampling", facts, order),
+        "config_hash": identity_hash,
+        "pairings": [list(each) for each in pairings],
+        "negatives_manifest_sha256": text_hash(manifest),
+        JOINED_FROM: [
+            {"run": str(run), "config_hash": own["config_hash"]}
+            for run, own in zip(runs, facts, strict=True)
+        ],
+    }
+    own_pairings = [[tuple(each) for each in own["pairings"]] for own in facts]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        ExitStack() as opened,
+        AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
+    ):
+        pieces = [
+            _pieces(opened.enter_context(open_parquet(run / RECORDS_FILE)), len(own))
+            for run, own in zip(runs, own_pairings, strict=True)
+        ]
+        for tables in zip_longest(*pieces, fillvalue=RECORDS.empty_table()):
+            _check_positives(runs, own_pairings, tables)
+            writer.write(_interleaved(tables, own_pairings, owner, pairings))
+    write_text(folder / MANIFEST_FILE, manifest)
+    return provenance
+
+
+def _by_condition(provenance: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Draws of every audio condition of a run."""
+    found: dict[str, list[int]] = {}
+    for name, draw in provenance["pairings"]:
+        found.setdefault(str(name), []).append(int(draw))
+    return found
+
+
+def _merged(key: str, facts: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, Any]:
+    """What runs know of their audio conditions, in the joined run's order."""
+    known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
+    return {name: known[name] for name in dict.fromkeys((*order, *known)) if name in known}
+
+
+def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) -> None:
+    """Refuse runs whose records rest on something else besides the negatives."""
+    differ = [
+        key
+        for key in sorted({*known, *own} - set(_OF_NEGATIVES))
+        if _both_say(key, known, own)
+        and _compared(key, known.get(key)) != _compared(key, own.get(key))
+    ]
+    differ += other_settings(known, own)
+    if differ:
+        raise JoinError(run, f"they also differ in {', '.join(differ)}.")
+
+
+def _compared(key: str, value: Any) -> Any:
+    if key == "environment" and isinstance(value, Mapping):  # the code itself has a version
+        return {name: each for name, each in value.items() if name != "git_commit"}
+    return None if key == "schema_version" else value
+
+
+def _both_say(key: str, *facts: Mapping[str, Any]) -> bool:
+    """Whether runs can be compared in a fact that earlier ones do not state."""
+    return key != "inputs_sha256" or all(key in each for each in facts)
+
+
+def _manifest(runs: Sequence[Path], owner: Mapping[str, int], pairings: Sequence[Pairing]) -> str:
+    """The manifest of the joined run: sample by sample, in the order of its pairings."""
+    by_sample: dict[str, dict[Pairing, ManifestRow]] = {}
+    for number, run in enumerate(runs):
+        for row in read_manifest(run / MANIFEST_FILE):
+            if owner.get(row.condition) == number:
+                by_sample.setdefault(row.sample_id, {})[row.condition, row.draw] = row
+    return render_manifest(
+        rows[pairing] for rows in by_sample.values() for pairing in pairings if pairing in rows
+    )
+
+
+def _pieces(file: pq.ParquetFile, pairings: int) -> Iterator[pa.Table]:
+    """The records of a file, some samples at a time: each has a row for every pairing."""
+    rows, held, count = _SAMPLES_READ * pairings, [], 0
+    for batch in file.iter_batches(rows):
+        held.append(batch)
+        count += len(batch)
+        while count >= rows:
+            table = pa.Table.from_batches(held)
+            yield table.slice(0, rows)
+            held, count = table.slice(rows).to_batches(), count - rows
+    if count:
+        yield pa.Table.from_batches(held)
+
+
+def _check_positives(
+    runs: Sequence[Path], pairings: Sequence[Sequence[Pairing]], tables: Sequence[pa.Table]
+) -> None:
+    """Refuse runs whose samples or positives are not those of the first."""
+    first, *others = (
+        table.filter(pc.equal(table.column("audio_condition"), POSITIVE)) for table in tables
+    )
+    for run, table, own, known in zip(runs[1:], tables[1:], others, pairings[1:], strict=True):
+        if len(table) != len(known) * len(first) or any(
+            not own.column(name).equals(first.column(name)) for name in _SAME
+        ):
+            raise JoinError(run, "its samples, or their ground truth, are others.")
+        for name in _MAPS:
+            one, two = (_values(each.column(name)) for each in (first, own))
+            if one.shape != two.shape or not _alike(one, two):
+                raise JoinError(
+                    run,
+                    f"its positives are others ({name}): code, a library or the machine was another"
+                    " one. Evaluate both again with force=true.",
+                )
+
+
+def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    return np.asarray(pc.list_flatten(column).to_numpy(), np.float32)
+
+
+def _alike(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> bool:
+    """Whether maps are the same but for the last digits."""
+    known = first[np.isfinite(first)]
+    scale = float(np.abs(known).max()) if len(known) else 0.0
+    return bool(np.allclose(first, second, rtol=0, atol=TOLERANCE * scale, equal_nan=True))
+
+
+def _interleaved(
+    tables: Sequence[pa.Table],
+    own_pairings: Sequence[Sequence[Pairing]],
+    owner: Mapping[str, int],
+    pairings: Sequence[Pairing],
+) -> pa.Table:
+    """Rows of some samples, each with all pairings of the joined run."""
+    samples = len(tables[0]) // len(own_pairings[0])
+    starts = np.cumsum([0, *(len(table) for table in tables[:-1])])
+    columns = []
+    for pairing in pairings:
+        number = owner[pairing[0]]
+        known = own_pairings[number]
+        columns.append(starts[number] + np.arange(samples) * len(known) + known.index(pairing))
+    places = np.stack(columns, axis=1).ravel()
+    return pa.concat_tables([as_records(table) for table in tables]).take(pa.array(places))

@@ -1,0 +1,108 @@
+"""One row for runs that differ in nothing but their negatives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vssl.errors import UsageError
+from vssl.records.join import JoinError, other_settings, without_negatives
+from vssl.reporting.names import negatives_name
+
+Join = Callable[[Sequence[Path]], Path]
+"""Makes a run of several, and gives its folder."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What stands in a table for some runs.
+
+    Attributes:
+        sources: by the folder of each run that is shown, the runs that it was made of; itself where
+            it was not joined.
+        left_out: why other runs are not shown, by their folder.
+    """
+
+    sources: dict[Path, tuple[Path, ...]]
+    left_out: dict[Path, str]
+
+
+def rows_of_runs(
+    identities: Mapping[Path, Mapping[str, Any]],
+    provenances: Mapping[Path, Mapping[str, Any]],
+    join: Join | None,
+) -> Rows:
+    """Join runs that differ in nothing but their negatives.
+
+    The run with most negatives comes first, of as many the one with most draws. Of the others those
+    that add negatives are joined with it, unless negatives that both have differ in their settings.
+
+    Args:
+        identities: of each run, what can change its records (`identity` in `run.json`).
+        provenances: of each run's records.
+        join: makes one run of several; None joins nothing, so that the first stands for all.
+    """
+    rows = Rows({}, {})
+    by_rest: dict[str, list[Path]] = {}
+    for folder, identity in identities.items():
+        by_rest.setdefault(without_negatives(identity), []).append(folder)
+    for alike in by_rest.values():
+        draws = {folder: _draws(provenances[folder]) for folder in alike}
+        alike.sort(key=lambda f: (len(draws[f]), sum(draws[f].values())), reverse=True)
+        first, *others = alike
+        members = [first]
+        for folder in others:
+            there = {name for each in members for name in draws[each]}
+            clashes = [
+                clash
+                for each in members
+                for clash in other_settings(provenances[each], provenances[folder])
+            ]
+            alone = (
+                f"differs from {first} in its negatives alone ({_said(draws[folder])}; the other"
+                f" has {_said(draws[first])})"
+            )
+            if join is None or not set(draws[folder]) - there:
+                rows.left_out[folder] = f"{alone}, which is shown."
+            elif clashes:
+                rows.left_out[folder] = (
+                    f"{alone}, but cannot be joined with what is shown: {', '.join(clashes)}."
+                )
+            else:
+                members.append(folder)
+        shown, joined = _join(members, join, rows.left_out)
+        rows.sources[shown] = joined
+    return rows
+
+
+def _join(
+    members: list[Path], join: Join | None, left_out: dict[Path, str]
+) -> tuple[Path, tuple[Path, ...]]:
+    """The folder that is shown for some runs, and the runs that it was made of."""
+    first = members[0]
+    while join is not None and len(members) > 1:
+        try:
+            return join(members), tuple(members)
+        except JoinError as error:
+            refused, reason = [error.run], str(error)
+        except UsageError as error:
+            refused, reason = members[1:], str(error)
+        for folder in refused:
+            members.remove(folder)
+            left_out[folder] = (
+                f"has other negatives than {first}, which is shown, but cannot be joined with it:"
+                f" {reason}"
+            )
+    return first, (first,)
+
+
+def _draws(provenance: Mapping[str, Any]) -> dict[str, int]:
+    return dict(Counter(str(name) for name, _ in provenance["pairings"]))
+
+
+def _said(draws: Mapping[str, int]) -> str:
+    several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
+    return ", ".join([negatives_name(draws), *several])
