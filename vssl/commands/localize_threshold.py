@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from vssl.checks import check_choice
 from vssl.commands.identity import identity, network_hash, prior_facts, protocol_switches
+from vssl.commands.run_folder import run_in
 from vssl.records.files import RUN_FILE
 from vssl.reporting.verdict import Threshold
 from vssl.thresholds.base import ThresholdError
@@ -92,6 +93,7 @@ def _fitted(config: DictConfig, run: Path, name: str) -> Threshold:
     from vssl.commands.score import policies_named
     from vssl.records.fit import check_calibration, fit_policies
 
+    run = run_in(run)
     if not (run / RUN_FILE).is_file():
         raise ThresholdError(
             f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from vssl.commands.app import run_app
-from vssl.commands.run_folder import alone_in, mark_rescored
+from vssl.commands.run_folder import alone_in, mark_rescored, run_in
 from vssl.commands.score import announce, score_run
 from vssl.records.files import RECORDS_FILE, RELEASED_FILE, write_text
 
@@ -30,7 +30,7 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame:
     from vssl.checks import check_choice
     from vssl.records.store import read_provenance
 
-    folder = Path(config.run).expanduser().absolute()
+    folder = run_in(Path(config.run).expanduser().absolute())
     read_provenance(folder / RECORDS_FILE)
     if config.export is not None:
         check_choice(config.export, ("released",), name="export")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from vssl.commands.app import add_resampling_options, run_app, whole_number
+from vssl.commands.run_folder import run_in
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def _main() -> None:
     from vssl.records.study import study_thresholds
     from vssl.reporting.study import write_study
 
-    runs = list(dict.fromkeys(folder.absolute() for folder in options.runs))
+    runs = list(dict.fromkeys(run_in(folder.absolute()) for folder in options.runs))
     names = options.threshold or ["universal_max", "universal_max10", "universal_q3"]
     study = study_thresholds(
         runs,
