@@ -135,20 +135,22 @@ def compare_runs(
     groups = [runs[0].samples.image_groups[runs[0].rows[name]] for name in names]
     images = ImageBootstrap(groups, resamples=resamples, seed=seed)
     pairs: list[_Pair] = []
+    there: dict[str, None] = {}
     for policy in dict.fromkeys([*thresholds, NO_POLICY]):
         measured = [
             _Measured.of(run, run.parts[variant, policy], metrics, images, names) for run in runs
         ]
+        there |= dict.fromkeys(c for name, c in measured[0].numbers if name in asked)
         for run, of_run in zip(runs[1:], measured[1:], strict=True):
             facts = {"reference": str(runs[0].folder), "run": str(run.folder)}
             facts |= {"reference_model": runs[0].facts["model"], "model": run.facts["model"]}
             facts |= {"map_variant": variant, "threshold_policy": policy}
             pairs.append(_Pair.of(measured[0], of_run, asked, conditions, facts, margin))
+    for condition in conditions if there else ():
+        check_choice(condition, there, name="--condition")
     rows = pd.DataFrame([row for pair in pairs for row in pair.rows])
     if rows.empty:
         return rows
-    for condition in conditions:
-        check_choice(condition, dict.fromkeys(rows["condition"]), name="--condition")
     family = families(rows, primary)
     if permutations is None:
         permutations = enough_exchanges(largest_family(family))
