@@ -333,7 +333,7 @@ def _interval_columns(first: Number, second: Number) -> dict[str, float]:
 
 
 def _over_images(number: Number) -> Array:
-    """Resamples `[B]` of a number over images only."""
+    """Resamples `[B]` of a number over images only, its threshold as it stands."""
     return number.resampled
 
 
@@ -357,9 +357,8 @@ def widening(first: Number, second: Number) -> float:
 def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> list[Array]:
     """P values of every pair's rows `[R]`, NaN where there is no test; exchanges are shared."""
     everything = np.concatenate([pair.halves for pair in pairs], axis=1)
-    moving = np.asarray(
-        everything.any(axis=0)
-    )  # numbers of values are mostly the same in both runs
+    # numbers of values are mostly the same in both runs, so that these columns are 0
+    moving = np.asarray(everything.any(axis=0))
     moved = np.ascontiguousarray(everything[:, moving])
     stops = np.cumsum([pair.halves.shape[1] for pair in pairs])[:-1]
     far = [dict.fromkeys(pair.tested, 0) for pair in pairs]

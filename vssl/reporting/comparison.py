@@ -313,7 +313,8 @@ def _families(rows: pd.DataFrame) -> list[str]:
         of_runs = f" of {runs} runs" if runs > 1 else ""
         found.append(
             f"secondary: Holm over {len(second)} rows{of_runs}: {metrics}; under {policies}; at"
-            f" {conditions} (of a metric with a row at condition all only that one, as the others repeat it)"
+            f" {conditions} (of a metric with a row at condition all only that one, as the others"
+            " repeat it)"
         )
     return found
 
