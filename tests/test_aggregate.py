@@ -132,8 +132,11 @@ def write_run(folder: Path, negatives: Sequence[AudioCondition], *, holes: bool 
     metrics = every_metric()
     scores = folder / SCORES_FILE
     sample_metrics = [metric for metric in metrics if isinstance(metric, SampleMetric)]
-    score_records(folder, fit_policies(policies, folder), sample_metrics, output=scores)
-    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **SETTINGS)
+    fitted = fit_policies(policies, folder)
+    score_records(folder, fitted, sample_metrics, output=scores)
+    summary = summarize(
+        folder, scores, metrics, output=folder / SUMMARY_FILE, fitted=fitted, **SETTINGS
+    )
     return Run(folder, samples, plan.pairings, maps, summary)
 
 
@@ -246,8 +249,9 @@ def test_intervals_of_f_scores_resample_both_sides_together(full: Run) -> None:
     pia = bootstrap.means(full.columns("noise")["pia"]).mean(axis=1)
     scores = [formulas.f_loc(c, {"noise": p}) for c, p in zip(ciou, pia, strict=True)]
     row = full.row("f_loc", "noise")
-    expected = np.quantile(scores, [0.025, 0.975])
-    np.testing.assert_allclose([row["ci_low"], row["ci_high"]], expected, rtol=0, atol=1e-12)
+    expected = formulas.logit_interval(row["value"], np.array(scores), bootstrap.images)
+    found = [row["ci_low_at_threshold"], row["ci_high_at_threshold"]]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(

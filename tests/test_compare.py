@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ from vssl.records.family import (
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.numbers import Number
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.store import AtomicParquetWriter, read_provenance, records_table
@@ -156,6 +157,19 @@ def differences(*folders: Path, asked: Sequence[str] = PAPER, **options: object)
     return compare_runs(runs, METRICS, asked=asked, **given)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def images_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave what is not chance over images out of intervals, and so of p."""
+    numbers = ResampledRun.numbers
+    monkeypatch.setattr(
+        ResampledRun,
+        "numbers",
+        lambda *given, **more: [
+            replace(number, sounds=None, of_threshold=None) for number in numbers(*given, **more)
+        ],
+    )
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
     """Two runs of eight samples, two to an image; the first lost some maps."""
@@ -179,6 +193,7 @@ def swapped(one: Made, two: Made, signs: Array) -> tuple[tuple[Values, Values], 
     return tuple(sides)  # type: ignore[return-value]
 
 
+@pytest.mark.usefixtures("images_only")
 def test_p_is_the_share_of_all_exchanges(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder)
@@ -206,6 +221,7 @@ def test_undefined_values_are_counted(made: tuple[Made, Made]) -> None:
     assert lost["pia", "noise"] == 0
 
 
+@pytest.mark.usefixtures("images_only")
 def test_intervals_equal_a_plain_loop(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder, resamples=60, seed=3)
@@ -231,6 +247,7 @@ def test_intervals_equal_a_plain_loop(made: tuple[Made, Made]) -> None:
         assert (row["ci_low"], row["ci_high"]) == pytest.approx((low, high), abs=1e-12), key
 
 
+@pytest.mark.usefixtures("images_only")
 def test_random_exchanges_count_themselves(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder, permutations=15, seed=4)
@@ -263,6 +280,7 @@ def scipys_p(one: Array, two: Array, resamples: float) -> float:
     return float(result.pvalue)
 
 
+@pytest.mark.usefixtures("images_only")
 def test_p_equals_scipys(many: tuple[Made, Made]) -> None:
     one, two = many
     rows = differences(one.folder, two.folder).set_index(["metric", "condition"])
@@ -273,6 +291,7 @@ def test_p_equals_scipys(many: tuple[Made, Made]) -> None:
         assert rows["p"][metric, condition] == pytest.approx(expected, abs=4 * spread)
 
 
+@pytest.mark.usefixtures("images_only")
 def test_p_equals_scipys_exactly_where_all_exchanges_are_tried(tmp_path: Path) -> None:
     runs = [write_made(tmp_path / str(s), seed=s, numbers=range(9), per_image=1) for s in (5, 6)]
     rows = differences(*(r.folder for r in runs)).set_index(["metric", "condition"])["p"]
@@ -349,6 +368,7 @@ def test_the_order_only_turns_the_sign(made: tuple[Made, Made]) -> None:
     assert there["verdict"].str.split().str[0].tolist() == turned.str.split().str[0].tolist()
 
 
+@pytest.mark.usefixtures("images_only")
 def test_by_image_metrics_exchange_images(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder, asked=["iauc"]).iloc[0]
@@ -489,7 +509,15 @@ def test_p_is_widened_as_the_interval_is(
     made: tuple[Made, Made], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resamples spread twice as wide as over images alone: exchanged differences are doubled."""
-    monkeypatch.setattr(module, "_over_images", lambda number: number.resampled / 2)
+    numbers = ResampledRun.numbers
+    monkeypatch.setattr(
+        ResampledRun,
+        "numbers",
+        lambda *given, **more: [
+            replace(number, sounds=None, of_threshold=number.at_threshold)
+            for number in numbers(*given, **more)
+        ],
+    )
     one, two = made
     rows = differences(one.folder, two.folder)
     sides = [swapped(one, two, np.array(signs)) for signs in itertools.product((1, -1), repeat=4)]
@@ -502,17 +530,14 @@ def test_p_is_widened_as_the_interval_is(
         assert row["p"] == count / 16, key
 
 
-@pytest.mark.parametrize(("scale", "expected"), [(1.0, 1.0), (0.5, 2.0), (3.0, 1.0), (0.0, 1.0)])
-def test_p_is_never_narrowed(
-    scale: float, expected: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("more", "expected"), [(0.0, 1.0), (1.0, 2.0), (-0.6, 1.0)])
+def test_p_is_never_narrowed(more: float, expected: float) -> None:
     drawn = np.random.default_rng(0).normal(size=(2, 500))
     drawn[0, 3] = np.nan
     numbers = [
-        Number(METRICS[0], POSITIVE, 0.0, np.zeros(1), resampled, 9, 0)  # type: ignore[arg-type]
-        for resampled in drawn
+        Number(METRICS[0], POSITIVE, 0.0, np.zeros(1), at, 9, 9, 0, of_threshold=more * at)  # type: ignore[arg-type]
+        for at in drawn
     ]
-    monkeypatch.setattr(module, "_over_images", lambda number: scale * number.resampled)
     assert module.widening(*numbers) == pytest.approx(expected)
 
 

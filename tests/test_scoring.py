@@ -482,8 +482,11 @@ def test_intervals_of_set_metrics_resample_images(scored: Scored, name: str) -> 
             per_draw.append(formulas.of_a_set(*drawn, np.repeat(other, repeats[1]))[name])
         resampled.append(formulas.mean(np.array(per_draw)))
     row = scored.row(name, "all", policy)
-    expected = np.nanquantile(resampled, [0.025, 0.975])
-    np.testing.assert_allclose([row["ci_low"], row["ci_high"]], expected, rtol=0, atol=1e-12)
+    expected = formulas.logit_interval(
+        row["value"], np.array(resampled), len(set(made.groups)), metric.bounds
+    )
+    found = [row["ci_low_at_threshold"], row["ci_high_at_threshold"]]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("policy", LEVELS)
@@ -631,6 +634,7 @@ class OwnArea(SampleMetric):
 
     name = column = "own_pia"
     conditions: ClassVar[tuple[str, ...]] = (POSITIVE, "negatives")
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     higher_is_better = False
 
     @staticmethod
@@ -642,6 +646,7 @@ class OwnAgreement(PairMetric):
     """As `Agreement`."""
 
     name = column = "own_agreement"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     higher_is_better = False
 
     @staticmethod
@@ -654,6 +659,7 @@ class OwnSwap(SwapMetric):
     """As `SwapDelta`."""
 
     name = column = "own_swap_delta"
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
     higher_is_better = True
 
     @staticmethod

@@ -93,10 +93,12 @@ def score(
     policies = [FixedThreshold(value=0.2, name=FIXED), HalfImage()]
     universal = UniversalThreshold(statistic="mean", name="universal_max")
     scores = folder / SCORES_FILE
-    score_records(folder, fit_policies([*policies, universal], folder), METRICS, output=scores)
-    summary = summarize(folder, scores, METRICS, output=folder / SUMMARY_FILE, **SETTINGS)
+    fitted = fit_policies([*policies, universal], folder)
+    score_records(folder, fitted, METRICS, output=scores)
+    settings = {"fitted": fitted, **SETTINGS}
+    summary = summarize(folder, scores, METRICS, output=folder / SUMMARY_FILE, **settings)
     output = folder / SUBSETS_FILE
-    found = summarize_subsets(folder, scores, METRICS, kinds, output=output, **SETTINGS)
+    found = summarize_subsets(folder, scores, METRICS, kinds, output=output, **settings)
     return Scored(folder, samples, found, summary)
 
 
@@ -210,11 +212,14 @@ class TestNumbers:
             for condition in TYPES:
                 column = values[f"pia {condition}"]
                 weights = bootstrap.weights[:, bootstrap.image]
-                ends = study.percentiles(
-                    np.array([study.resampled_mean(column, row) for row in weights])
+                resampled = np.array([study.resampled_mean(column, row) for row in weights])
+                row = rows.loc[("pia", condition)]
+                count = len(
+                    {n for n, v in zip(images, column, strict=True) if not np.isnan(v).all()}
                 )
-                found = rows.loc[("pia", condition), ["ci_low", "ci_high"]].astype(float)
-                np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12, err_msg=name)
+                ends = formulas.logit_interval(row["value"], resampled, count)
+                found = row[["ci_low_at_threshold", "ci_high_at_threshold"]].astype(float)
+                np.testing.assert_allclose(found, ends, rtol=0, atol=1e-9, err_msg=name)
         assert several == 2 + 4
 
     def test_a_single_image_has_no_interval(self, scored: Scored) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
+import scipy.stats
 import sklearn.metrics
 from scipy.integrate import trapezoid
 from scipy.stats import ks_2samp
@@ -201,6 +203,27 @@ def third_quartile(values: Array) -> float:
     place = 0.75 * (len(ordered) - 1)
     below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
     return float(below + (above - below) * (place - math.floor(place)))
+
+
+def logit_interval(
+    value: float,
+    resampled: Array,
+    images: int,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+) -> tuple[float, float]:
+    """95 % interval from the spread of resamples: by t on the logit scale, exact on a bound."""
+    t = scipy.stats.t(images - 1).interval(0.95)[1]
+    spread = np.nanstd(resampled, ddof=0) * math.sqrt(images / (images - 1))
+    if bounds is None:
+        return value - t * spread, value + t * spread
+    low, width = bounds[0], bounds[1] - bounds[0]
+    share = (value - low) / width
+    if share < 1e-12 or share > 1 - 1e-12:  # of `images` trials none, or all
+        exact = scipy.stats.beta.ppf([0.025, 0.975], *((1, images) if share < 0.5 else (images, 1)))
+        return (low, low + width * exact[1]) if share < 0.5 else (low + width * exact[0], bounds[1])
+    half = t * spread / width / (share * (1 - share))
+    ends = scipy.special.expit(scipy.special.logit(share) + np.array([-half, half]))
+    return low + width * ends[0], low + width * ends[1]
 
 
 def universal_threshold(

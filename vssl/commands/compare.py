@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, write_text
 
 if TYPE_CHECKING:
     from vssl.records.compare import ComparedRun
+    from vssl.records.fit import FittedPolicy
     from vssl.records.score import AnyMetric
 
 THRESHOLDS = ("universal_q3",)
@@ -131,6 +133,7 @@ def _compare(options: argparse.Namespace) -> None:
         "margin": options.margin / 100,
         **{name: getattr(options, name) for name in ("variant", "resamples", "seed")},
     }
+    runs = [replace(run, fitted=_fitted(run, policies, options.variant)) for run in runs]
     rows = compare_runs(
         runs,
         metrics,
@@ -156,6 +159,17 @@ def _compare(options: argparse.Namespace) -> None:
         write_comparison(rows, facts, options.output)
         write_text(options.output / "comparison.tex", latex_comparison(rows, facts))
         console.print(f"comparison.parquet, .csv, .md and .tex: {options.output}", soft_wrap=True)
+
+
+def _fitted(run: ComparedRun, policies: Sequence[str], variant: str) -> list[FittedPolicy]:
+    """The policies behind a run's scores that are compared, as far as they can be fitted again."""
+    from vssl.commands.learnt import policies_of
+
+    return [
+        each
+        for each in policies_of(run.folder, run.scores)
+        if each.policy.name in policies and each.variant == variant
+    ]
 
 
 def _metrics(asked: Sequence[str]) -> list[AnyMetric]:

@@ -43,9 +43,11 @@ def score_run(
         UsageError: when the records, the calibration run or a policy cannot be used.
     """
     from vssl.commands.build import build_metrics, build_policies, check_subsets
+    from vssl.commands.learnt import note_learnt, policies_of
     from vssl.records.aggregate import summarize
     from vssl.records.conditions import true_negatives
     from vssl.records.fit import fit_policies
+    from vssl.records.refit import ResampledRun
     from vssl.records.schema import NO_POLICY
     from vssl.records.score import score_columns, score_records
     from vssl.records.scores import ScoredRun
@@ -65,13 +67,18 @@ def score_run(
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
     kept = _other_rows(folder, replaced, columns) if keep else None
     score_records(folder, fitted, metrics, output=scores, keep=kept)
+    note_learnt(folder, config, fitted, calibration)
     opened = ScoredRun.of(folder, scores)
-    shared = {"opened": opened, **config.bootstrap}
-    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **shared)
+    others = policies_of(folder, opened.scores, known=fitted) if keep else []
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
-    if config.subsets:
-        output = folder / SUBSETS_FILE
-        summarize_subsets(folder, scores, metrics, list(config.subsets), output=output, **shared)
+    with ResampledRun.of(
+        folder, opened, metrics, [*fitted, *others], **config.bootstrap
+    ) as resampled:
+        shared = {"opened": opened, "resampled": resampled, **config.bootstrap}
+        summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **shared)
+        if config.subsets:
+            kinds, output = list(config.subsets), folder / SUBSETS_FILE
+            summarize_subsets(folder, scores, metrics, kinds, output=output, **shared)
     return summary
 
 

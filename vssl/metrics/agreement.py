@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 
 from vssl.checks import check_same_shape
 from vssl.masks import PackedMasks
-from vssl.metrics.base import Array, Index, PairMetric
+from vssl.metrics.base import FRACTION, Array, Index, PairMetric
 from vssl.types import SoundingObject
 
 
@@ -50,6 +52,7 @@ class Agreement(PairMetric):
     name = "agreement"
     column = "agreement"
     higher_is_better = False
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     def is_higher_better(self, *sounding: SoundingObject) -> bool:
         """Where the own object sounds under both conditions."""

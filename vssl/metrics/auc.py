@@ -58,6 +58,7 @@ class AUC(ConsensusIoU):
     """Area under the success rate over cIoU thresholds 0, .05, ..., 1, on positives."""
 
     name = "auc"
+    bounds: ClassVar[tuple[float, float] | None] = (1 / 40, 1.0)
     conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
 
     @staticmethod
@@ -73,6 +74,7 @@ class AUCN(ImageArea):
     """
 
     name = "auc_n"
+    bounds: ClassVar[tuple[float, float] | None] = (1 / 40, 1.0)
     conditions: ClassVar[tuple[str, ...]] = (SoundingObject.NONE,)
     higher_is_better = True
 

@@ -26,6 +26,10 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 
+FRACTION = (0.0, 1.0)
+"""Bounds of a number that is a share."""
+
+
 class MeanMetric(Metric, ABC):
     """The mean over samples of a value of each sample.
 
@@ -40,12 +44,15 @@ class MeanMetric(Metric, ABC):
             all under which that object sounds; `negatives` is another name for `none`.
         by_image: whether the column is first reduced to its smallest value over the samples that
             show one image, so that the mean is over images.
+        bounds: smallest and largest value that a sample can have, which keep intervals within; None
+            for any.
     """
 
     name: ClassVar[str]
     column: ClassVar[str]
     conditions: ClassVar[tuple[str, ...]]  # a member of SoundingObject is a str
     by_image: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float] | None] = None
     higher_is_better: bool
     is_differentiable = False
     full_state_update = False
@@ -263,12 +270,14 @@ class CombinedMetric(ABC):
         positive: name of the mean metric on positives.
         negative: name of the mean metric on negatives.
         higher_is_better: direction.
+        bounds: smallest and largest value that it can have; None for any.
     """
 
     name: ClassVar[str]
     positive: ClassVar[str]
     negative: ClassVar[str]
     higher_is_better: ClassVar[bool]
+    bounds: ClassVar[tuple[float, float] | None] = None
 
     @staticmethod
     @abstractmethod

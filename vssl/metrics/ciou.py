@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.base import Array, SampleMetric, check_masks
+from vssl.metrics.base import FRACTION, Array, SampleMetric, check_masks
 from vssl.types import SoundingObject
 
 SUCCESS = 0.5
@@ -77,6 +77,7 @@ class ConsensusIoU(SampleMetric):
     column = "ciou"
     conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN, SoundingObject.OTHER, "offscreen")
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     @staticmethod
     def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:

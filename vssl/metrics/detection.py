@@ -14,7 +14,7 @@ import torch
 
 from vssl.checks import check_maps
 from vssl.kernels import mean_of_largest
-from vssl.metrics.base import Array, MapMetric
+from vssl.metrics.base import FRACTION, Array, MapMetric
 from vssl.metrics.sets import Family, SetMetric, Values, ordered
 from vssl.ranks import detection_statistics
 
@@ -48,6 +48,7 @@ class Confidence(MapMetric):
     column = "confidence"
     conditions: ClassVar[tuple[str, ...]] = ()
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     @staticmethod
     def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
@@ -89,6 +90,7 @@ class _Detection(SetMetric):
     map_metrics = (Confidence,)
     by_threshold = True
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     @staticmethod
     def family(positives: Values, negatives: Values, weights: Array) -> Family:

@@ -7,11 +7,12 @@ Source: Juanola et al., ICASSP 2025; vssl_eval utils_dir/eval_utils.py, end of c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from vssl.metrics.base import CombinedMetric
+from vssl.metrics.base import FRACTION, CombinedMetric
 
 Array = npt.NDArray[np.float64]
 
@@ -41,6 +42,7 @@ class FLoc(CombinedMetric):
     positive = "ciou"
     negative = "pia"
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     @staticmethod
     def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:
@@ -55,6 +57,7 @@ class FAuc(CombinedMetric):
     positive = "auc"
     negative = "auc_n"
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     @staticmethod
     def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:

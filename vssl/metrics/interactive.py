@@ -97,6 +97,7 @@ class InteractiveAUC(_Interactive):
     """IAUC: area under the share of images of which every source reaches 0, .05, ..., 1."""
 
     name = "iauc"
+    bounds: ClassVar[tuple[float, float] | None] = AUC.bounds
 
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:

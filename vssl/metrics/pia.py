@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.base import Array, SampleMetric, check_masks
+from vssl.metrics.base import FRACTION, Array, SampleMetric, check_masks
 from vssl.types import SoundingObject
 
 
@@ -38,6 +38,7 @@ class ImageArea(SampleMetric):
     column = "pia"
     conditions: ClassVar[tuple[str, ...]] = tuple(SoundingObject)
     higher_is_better = False
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     @staticmethod
     def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:

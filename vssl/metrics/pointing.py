@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from vssl.checks import check_maps, check_same_shape
-from vssl.metrics.base import MapMetric
+from vssl.metrics.base import FRACTION, MapMetric
 from vssl.types import SoundingObject
 
 
@@ -48,6 +48,7 @@ class PointingGame(MapMetric):
     column = "pointing_game"
     conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
     @staticmethod
     def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:

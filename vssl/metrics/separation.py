@@ -6,9 +6,11 @@ AUROC 0.5 and overlap 1.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from vssl.metrics.base import Array
+from vssl.metrics.base import FRACTION, Array
 from vssl.metrics.sets import Family, SetMetric, Values, ordered
 from vssl.ranks import rank_statistics
 
@@ -47,6 +49,7 @@ class AUROC(_Separation):
 
     name = "auroc"
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
 
 class AveragePrecision(_Separation):
@@ -58,6 +61,7 @@ class AveragePrecision(_Separation):
 
     name = "ap"
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
 
 class FPR95(_Separation):
@@ -65,6 +69,7 @@ class FPR95(_Separation):
 
     name = "fpr95"
     higher_is_better = False
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
 
 class Overlap(_Separation):
@@ -77,3 +82,4 @@ class Overlap(_Separation):
 
     name = "overlap"
     higher_is_better = False
+    bounds: ClassVar[tuple[float, float] | None] = FRACTION

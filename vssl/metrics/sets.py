@@ -66,6 +66,7 @@ class SetMetric(Metric, ABC):
         on_positives: whether it is of the positives alone, and of each other condition under which
             the own object sounds, rather than of positives against each type of negatives, and
             against the paper's three together.
+        bounds: smallest and largest value that it can have; None for any.
     """
 
     name: ClassVar[str]
@@ -73,6 +74,7 @@ class SetMetric(Metric, ABC):
     map_metrics: ClassVar[tuple[type[MapMetric], ...]] = ()
     by_threshold: ClassVar[bool] = False
     on_positives: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float] | None] = None
     higher_is_better: bool
     is_differentiable = False
     full_state_update = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from vssl.masks import PackedMasks, PackedTruth
@@ -22,6 +24,7 @@ class SwapDelta(SwapMetric):
     name = "swap_delta"
     column = "swap_delta"
     higher_is_better = True
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
 
     @staticmethod
     def measure(

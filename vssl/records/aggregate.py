@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pyarrow as pa
 
 from vssl.progress import progress_bar
 from vssl.records.files import RECORDS_FILE
-from vssl.records.numbers import Number, numbers_of
+from vssl.records.fit import FittedPolicy
+from vssl.records.numbers import Number
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, ScoredRun, Scores
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.records.uncertainty import ImageBootstrap, intervals
 
 FACTS = (
     "model",
@@ -38,7 +40,9 @@ def summarize(
     metrics: Sequence[AnyMetric],
     *,
     output: Path,
+    fitted: Sequence[FittedPolicy] = (),
     opened: ScoredRun | None = None,
+    resampled: ResampledRun | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -49,8 +53,11 @@ def summarize(
         scores: scores file.
         metrics: what to report.
         output: file to write.
+        fitted: the policies behind the scores; where one is missing, numbers at its fitted
+            threshold have no interval but that at the threshold as it stands.
         opened: the scores, where they were read already.
-        resamples: bootstrap resamples over images.
+        resampled: the run with its resamples, where it was made already (from `fitted`).
+        resamples: bootstrap resamples.
         seed: seed of the bootstrap.
 
     Returns:
@@ -61,16 +68,19 @@ def summarize(
     """
     provenance = read_provenance(run / RECORDS_FILE)
     opened = opened or ScoredRun.of(run, scores)
-    table, groups = opened.scores, opened.samples.image_groups
-    bootstrap = ImageBootstrap(groups, resamples=resamples, seed=seed)
+    table = opened.scores
     rows: list[dict[str, Any]] = []
     parts = list(table.parts())
-    with progress_bar("summary and intervals", len(parts)) as advance:
-        for part in parts:
-            of_part = part_facts(table, part)
-            numbers = numbers_of(table, part, metrics, bootstrap)
-            rows += [{**of_part, **row} for row in number_rows(numbers)]
-            advance(1)
+    with ExitStack() as stack:
+        if resampled is None:
+            resampled = stack.enter_context(
+                ResampledRun.of(run, opened, metrics, fitted, resamples=resamples, seed=seed)
+            )
+        with progress_bar("summary and intervals", len(parts)) as advance:
+            for part in parts:
+                rows += part_rows(table, part, resampled, resampled.numbers(part, metrics))
+                advance(1)
+        bootstrap = resampled.bootstrap
     if provenance.get("protocol_switches", {}).get("pooled_ciou") == "released":
         pooled = {"threshold_policy": POOLED, "threshold_source": POOLED_SOURCE}
         rows += [
@@ -90,11 +100,32 @@ def part_facts(scores: Scores, part: Part) -> dict[str, Any]:
     return {**part._asdict(), "threshold": scores.threshold(part)}
 
 
+def part_rows(
+    scores: Scores, part: Part, resampled: ResampledRun, numbers: Iterable[Number]
+) -> Iterator[dict[str, Any]]:
+    """The summary columns of a part's numbers.
+
+    Without the policy that a threshold was fitted by, only the interval at the threshold is known.
+    """
+    facts = part_facts(scores, part)
+    unknown = is_fitted(part) and not resampled.is_fitted_anew(part)
+    nothing = dict.fromkeys(
+        ("ci_low", "ci_high", "share_images", "share_sounds", "share_threshold")
+    )
+    for row in number_rows(numbers):
+        yield {**facts, **row, **(nothing if unknown else {})}
+
+
+def is_fitted(part: Part) -> bool:
+    """Whether a part's threshold was learnt from negatives."""
+    return part.threshold_source.startswith("fit on")
+
+
 def number_rows(numbers: Iterable[Number]) -> Iterator[dict[str, Any]]:
     """The summary columns of some numbers."""
-    numbers = list(numbers)
-    found = intervals([number.resampled for number in numbers])
-    for number, (low, high) in zip(numbers, found, strict=True):
+    for number in numbers:
+        low, high = number.interval()
+        low_there, high_there = number.interval_at_threshold()
         several = len(number.per_draw) > 1
         yield {
             "condition": number.condition,
@@ -104,6 +135,9 @@ def number_rows(numbers: Iterable[Number]) -> Iterator[dict[str, Any]]:
             "std_over_draws": float(np.std(number.per_draw, ddof=1)) if several else None,
             "ci_low": low,
             "ci_high": high,
+            "ci_low_at_threshold": low_there,
+            "ci_high_at_threshold": high_there,
+            **{f"share_{source}": share for source, share in number.shares().items()},
             "n": number.n,
             "n_undefined": number.n_undefined,
             "draws": len(number.per_draw),

@@ -1,6 +1,7 @@
 """Paired differences of runs on the samples that all of them have.
 
-Interval: 95 % percentile bootstrap of the difference, the same resampled images for both runs.
+Interval: 95 % percentile bootstrap of the difference, the same resampled images and sounds for both
+runs, and every fitted threshold fitted anew.
 p: two-sided permutation test that exchanges the runs' values image by image. When b of m random
 exchanges differ at least as much as the runs do, p = (b + 1) / (m + 1) (Phipson and Smyth,
 "Permutation P-values should never be zero", 2010); where all exchanges are tried, p is their share.
@@ -9,7 +10,9 @@ Exchanged differences are stretched where the interval knows of more chance than
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +36,14 @@ from vssl.records.family import (
     verdict,
 )
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
-from vssl.records.numbers import Number, combined_numbers, nanmean, numbers_of
+from vssl.records.fit import FittedPolicy
+from vssl.records.numbers import Number, combined_numbers, nanmean
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, Samples, Scores
+from vssl.records.scores import Part, Samples, ScoredRun, Scores
 from vssl.records.store import read_provenance
-from vssl.records.uncertainty import ImageBootstrap, interval
+from vssl.records.uncertainty import ImageBootstrap, interval, variance
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]
@@ -60,6 +65,8 @@ class ComparedRun:
         rows: place of each sample.
         scores: its scores.
         parts: parts of the scores, by map variant and threshold policy.
+        fitted: the policies behind its fitted scores; where one is missing, the threshold counts as
+            known.
     """
 
     folder: Path
@@ -68,6 +75,7 @@ class ComparedRun:
     rows: dict[str, int]
     scores: Scores
     parts: dict[tuple[str, str], Part]
+    fitted: Sequence[FittedPolicy] = ()
 
     @classmethod
     def of(cls, folder: Path) -> ComparedRun:
@@ -123,10 +131,11 @@ def compare_runs(
         is no such number:
         `reference, run` (folders), `reference_model, model, metric, condition, map_variant,
         threshold_policy`; fractions `reference_value, value, difference` (run minus reference),
-        `ci_low, ci_high`, and the 90 % interval `ci90_low, ci90_high` that shows ties; `family` and
-        `verdict`, see `families` and `verdict`; `p, p_holm` (NaN where there is no test), the
-        latter corrected within the family; `p_widening`, see `widening`; `exchanges` behind p;
-        `n_images` with a value in both, `n_undefined` left out of either, `higher_is_better`.
+        `ci_low, ci_high`, the same over images alone with every threshold as it stands
+        (`ci_low_at_threshold, ci_high_at_threshold`), and the 90 % interval `ci90_low, ci90_high`
+        that shows ties; `family` and `verdict`, see `families` and `verdict`; `p, p_holm` (NaN
+        where there is no test), the latter corrected within the family; `p_widening`, see
+        `widening`; `exchanges` behind p; `n_images` with a value in both, `n_undefined` left out of either, `higher_is_better`.
 
     Raises:
         UsageError: when the primary endpoint or a condition is not among the rows.
@@ -136,16 +145,31 @@ def compare_runs(
     images = ImageBootstrap(groups, resamples=resamples, seed=seed)
     pairs: list[_Pair] = []
     there: dict[str, None] = {}
-    for policy in dict.fromkeys([*thresholds, NO_POLICY]):
-        measured = [
-            _Measured.of(run, run.parts[variant, policy], metrics, images, names) for run in runs
+    with ExitStack() as stack:
+        resampled = [
+            stack.enter_context(
+                ResampledRun.of(
+                    run.folder,
+                    ScoredRun(run.samples, run.scores),
+                    metrics,
+                    run.fitted,
+                    resamples=resamples,
+                    seed=seed,
+                )
+            )
+            for run in runs
         ]
-        there |= dict.fromkeys(c for name, c in measured[0].numbers if name in asked)
-        for run, of_run in zip(runs[1:], measured[1:], strict=True):
-            facts = {"reference": str(runs[0].folder), "run": str(run.folder)}
-            facts |= {"reference_model": runs[0].facts["model"], "model": run.facts["model"]}
-            facts |= {"map_variant": variant, "threshold_policy": policy}
-            pairs.append(_Pair.of(measured[0], of_run, asked, conditions, facts, margin))
+        for policy in dict.fromkeys([*thresholds, NO_POLICY]):
+            measured = [
+                _Measured.of(run, whole, run.parts[variant, policy], metrics, images, names)
+                for run, whole in zip(runs, resampled, strict=True)
+            ]
+            there |= dict.fromkeys(c for name, c in measured[0].numbers if name in asked)
+            for run, of_run in zip(runs[1:], measured[1:], strict=True):
+                facts = {"reference": str(runs[0].folder), "run": str(run.folder)}
+                facts |= {"reference_model": runs[0].facts["model"], "model": run.facts["model"]}
+                facts |= {"map_variant": variant, "threshold_policy": policy}
+                pairs.append(_Pair.of(measured[0], of_run, asked, conditions, facts, margin))
     for condition in conditions if there else ():
         check_choice(condition, there, name="--condition")
     rows = pd.DataFrame([row for pair in pairs for row in pair.rows])
@@ -205,13 +229,14 @@ class _Measured:
     def of(
         cls,
         run: ComparedRun,
+        resampled: ResampledRun,
         part: Part,
         metrics: Sequence[AnyMetric],
         images: ImageBootstrap,
         names: Sequence[str],
     ) -> _Measured:
         rows = np.array([run.rows[name] for name in names], np.int64)
-        found = numbers_of(run.scores, part, metrics, images, rows=rows)
+        found = resampled.numbers(part, metrics, rows=rows, bootstrap=images)
         numbers = {(number.metric.name, number.condition): number for number in found}
         totals = {key: n.totals for key, n in numbers.items() if n.totals is not None}
         return cls(numbers, totals, images.images)
@@ -286,10 +311,10 @@ class _Pair:
         middles = [(one + two).sum(axis=0) / 2 for one, two in pairs]
         none = np.empty((first.images, 0))
         halves = np.concatenate([none, *((one - two) / 2 for one, two in pairs)], axis=1)
-        # totals are not needed any more
+        # of the numbers, exchanges need neither totals nor what else is in their intervals
+        plain: dict[str, Any] = dict.fromkeys(("totals", "parts", "sounds", "of_threshold"))
         numbers = tuple(
-            {key: replace(n, totals=None) for key, n in run.numbers.items()}
-            for run in (first, second)
+            {key: replace(n, **plain) for key, n in run.numbers.items()} for run in (first, second)
         )
         return cls(rows, tested, numbers, keys, middles, halves)  # type: ignore[arg-type]
 
@@ -308,7 +333,7 @@ class _Pair:
         sides = []
         for numbers, side in zip(self.numbers, (1, -1), strict=True):
             found = {
-                key: replace(numbers[key], resampled=_mean(middle + side * shift))
+                key: replace(numbers[key], at_threshold=_mean(middle + side * shift))
                 for key, middle, shift in zip(self.keys, self.middles, of_keys, strict=True)
             }
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
@@ -318,23 +343,25 @@ class _Pair:
         for row in self.rows:
             key = (row["metric"], row["condition"])
             if key in self.tested:
-                difference = np.abs(sides[0][key].resampled - sides[1][key].resampled)
+                difference = np.abs(sides[0][key].at_threshold - sides[1][key].at_threshold)
                 wide = row["p_widening"] * difference
                 counts[key] = int((~(wide < self.tested[key] - _ROUNDING)).sum())
         return counts
 
 
 def _interval_columns(first: Number, second: Number) -> dict[str, float]:
-    """Ends of the 95 % and of the 90 % interval of the difference."""
-    difference = second.resampled - first.resampled
-    low, high = interval(difference)
-    low90, high90 = interval(difference, level=0.9)
-    return {"ci_low": low, "ci_high": high, "ci90_low": low90, "ci90_high": high90}
-
-
-def _over_images(number: Number) -> Array:
-    """Resamples `[B]` of a number over images only, its threshold as it stands."""
-    return number.resampled
+    """Ends of the 95 % interval, of that over images alone, and of the 90 % interval."""
+    whole = second.resampled - first.resampled
+    ends = {
+        ("ci_low", "ci_high"): interval(whole),
+        ("ci_low_at_threshold", "ci_high_at_threshold"): interval(
+            second.at_threshold - first.at_threshold
+        ),
+        ("ci90_low", "ci90_high"): interval(whole, level=0.9),
+    }
+    return {
+        name: end for names, found in ends.items() for name, end in zip(names, found, strict=True)
+    }
 
 
 def widening(first: Number, second: Number) -> float:
@@ -344,14 +371,9 @@ def widening(first: Number, second: Number) -> float:
     that images share, noise, an estimated threshold), the exchanged differences are stretched by
     this ratio of standard deviations, so that p and interval agree.
     """
-    whole, images = (
-        np.nanstd(two - one) if np.isfinite(two - one).any() else 0.0
-        for one, two in (
-            (first.resampled, second.resampled),
-            (_over_images(first), _over_images(second)),
-        )
-    )
-    return max(1.0, float(whole / images)) if images > 0 else 1.0
+    whole = variance(second.resampled - first.resampled)
+    images = variance(second.at_threshold - first.at_threshold)
+    return max(1.0, math.sqrt(whole / images)) if images > 0 else 1.0
 
 
 def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> list[Array]:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 """Of records, scores and summary, kept in their metadata; bumped when a column changes."""
 
-READABLE_VERSIONS = ("2", "3")
-"""Schema versions that can be read: 2 lacks the summary's column `sounding_object`."""
+READABLE_VERSIONS = ("2", "3", "4")
+"""Schema versions that can be read: 2 lacks the summary's column `sounding_object`, 2 and 3 its
+intervals that include the spread of sounds and of fitted thresholds."""
 
 RECORDS_VERSION = "2"
 """The schema version in which the records' own columns changed last."""
@@ -20,6 +21,8 @@ RECORDS_FILE = "records.parquet"
 SCORES_FILE = "scores.parquet"
 SUMMARY_FILE = "summary.parquet"
 SUBSETS_FILE = "subsets.parquet"
+THRESHOLDS_FILE = "thresholds.json"
+"""What fitted thresholds rest on."""
 MANIFEST_FILE = "negatives_manifest.csv"
 LEFT_OUT_FILE = "left_out.csv"
 RELEASED_FILE = "released_metrics.json"

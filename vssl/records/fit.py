@@ -21,11 +21,13 @@ from vssl.records.chunks import in_threads
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
+from vssl.records.sounds import shared_sounds
 from vssl.records.store import read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 _log = logging.getLogger(__name__)
 _EXTREMES = ("similarity_max", "similarity_min")
+_KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,35 @@ class FittedPolicy:
         policy: the policy.
         source: what its threshold rests on, in words, e.g. `fit on vggss`.
         variant: the map variant that it is for.
+        learnt_from: the negatives that it was fitted on; None where nothing is fitted.
     """
 
     policy: ThresholdPolicy
     source: str
     variant: str = AUDIO_VISUAL
+    learnt_from: NegativeMaxima | None = None
+
+
+@dataclass(frozen=True)
+class NegativeMaxima:
+    """Largest values of the maps of a run's negatives, with the images and sounds behind them.
+
+    Attributes:
+        value: `[R]`; NaN for a map that holds NaN.
+        condition: `[R]` audio condition.
+        image: `[R]` name of the picture.
+        sounds: audio condition -> rows of it, and names of the sounds that they share; see
+            `records.sounds.shared_sounds`.
+        run: folder of the run.
+        own: whether it is the run that is scored.
+    """
+
+    value: npt.NDArray[np.float64]
+    condition: npt.NDArray[np.str_]
+    image: npt.NDArray[np.str_]
+    sounds: Mapping[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]]
+    run: Path
+    own: bool
 
 
 def fit_policies(
@@ -68,8 +94,15 @@ def fit_policies(
     for variant in Localization.of(scored).variants:
         usable = [copy.deepcopy(p) for p in policies if _has_meaning(p, variant, scored)]
         learning = [policy for policy in usable if policy.needs_fit]
-        source = _fit(learning, run, scored, calibration, variant) if learning else ""
-        fitted += [FittedPolicy(p, source if p.needs_fit else p.source, variant) for p in usable]
+        source, maxima = "", None
+        if learning:
+            source, maxima = _fit(learning, run, scored, calibration, variant)
+        fitted += [
+            FittedPolicy(p, source, variant, maxima)
+            if p.needs_fit
+            else FittedPolicy(p, p.source, variant)
+            for p in usable
+        ]
     return fitted
 
 
@@ -140,8 +173,8 @@ def _fit(
     scored: dict[str, Any],
     calibration: Path | None,
     variant: str,
-) -> str:
-    """Fit policies on one run's negatives; what they rest on, in words."""
+) -> tuple[str, NegativeMaxima]:
+    """Fit policies on one run's negatives; what they rest on, in words and numbers."""
     facts = scored
     if calibration is not None:
         facts = check_calibration(
@@ -152,36 +185,64 @@ def _fit(
             prior=scored["prior"],
             network_hash=scored["network_hash"],
         )
-    records = (calibration or run) / RECORDS_FILE
-    maxima, condition = _maxima(records, Localization.of(facts), no_negatives(facts), variant)
+    maxima = negative_maxima(calibration or run, facts, variant, own=calibration is None)
     for policy in policies:
-        policy.fit(maxima, condition)
-    unfit = int((~np.isfinite(maxima)).sum())
+        policy.fit(maxima.value, maxima.condition)
+    unfit = int((~np.isfinite(maxima.value)).sum())
     if unfit:
         names = ", ".join(policy.name for policy in policies)
         _log.warning("threshold %s: left out %d maps that hold NaN", names, unfit)
-    types = "+".join(dict.fromkeys(condition))
+    types = "+".join(dict.fromkeys(maxima.condition.tolist()))
     own = "" if calibration is None else f", run {facts['config_hash'][:8]}"
-    return f"fit on {facts['dataset']} ({types}{own})"
+    return f"fit on {facts['dataset']} ({types}{own})", maxima
 
 
-def _maxima(
-    records: Path, localization: Localization, others: Sequence[str], variant: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.str_]]:
-    """Largest value of each negative's map `[R]`, and the negative's audio condition.
+def negative_maxima(
+    run: Path, facts: dict[str, Any], variant: str, *, own: bool = True
+) -> NegativeMaxima:
+    """Largest values of the maps of a run's negatives.
 
-    Negatives are all records but those of `others`.
+    Args:
+        run: folder of the run.
+        facts: provenance of its records.
+        variant: `av`, for maxima of native similarity maps, or `ogl`, of upsampled mixes.
+        own: whether it is the run that is scored.
+
+    Raises:
+        RecordsError: when the records cannot be read.
     """
-    guided = variant == OBJECT_GUIDED
+    guided, localization, others = (
+        variant == OBJECT_GUIDED,
+        Localization.of(facts),
+        no_negatives(facts),
+    )
 
-    def of_negatives(chunk: pa.RecordBatch) -> tuple[npt.NDArray[np.float64], list[str]]:
+    def of_negatives(chunk: pa.RecordBatch) -> tuple[npt.NDArray[np.float64], pa.RecordBatch]:
         rows = without_conditions(chunk, others)
+        kept = rows.select(list(_KEPT))
         if not len(rows):
-            return np.empty(0), []
-        found = guided_maxima(localization, rows) if guided else localization.native_maxima(rows)
-        return found, rows.column("audio_condition").to_pylist()
+            return np.empty(0), kept
+        return (
+            guided_maxima(localization, rows) if guided else localization.native_maxima(rows)
+        ), kept
 
-    columns = ("audio_condition", *(MAP_COLUMNS if guided else _EXTREMES))
-    found = list(in_threads(of_negatives, records, columns, description="fitting thresholds"))
-    maxima = np.concatenate([np.empty(0), *(values for values, _ in found)])
-    return maxima, np.array([name for _, names in found for name in names], dtype=str)
+    columns = (*_KEPT, *(MAP_COLUMNS if guided else _EXTREMES))
+    columns = tuple(dict.fromkeys(columns))
+    found = list(
+        in_threads(of_negatives, run / RECORDS_FILE, columns, description="fitting thresholds")
+    )
+    table = pa.Table.from_batches([rows for _, rows in found])
+    condition, image = (
+        np.array(table.column(name).to_pylist(), dtype=str)
+        for name in ("audio_condition", "image_group")
+    )
+    draw = table.column("draw").to_numpy()
+    source = table.column("audio_source_id").to_pylist()
+    return NegativeMaxima(
+        value=np.concatenate([np.empty(0), *(values for values, _ in found)]),
+        condition=condition,
+        image=image,
+        sounds=shared_sounds(facts, condition, draw, source, image),
+        run=run,
+        own=own,
+    )

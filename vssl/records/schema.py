@@ -59,8 +59,13 @@ SUMMARY = pa.schema(
         pa.field("metric", pa.string(), nullable=False),
         pa.field("value", pa.float64()),  # a fraction; null where undefined
         pa.field("std_over_draws", pa.float64()),  # null for a single draw
-        pa.field("ci_low", pa.float64()),
+        pa.field("ci_low", pa.float64()),  # null for a single image
         pa.field("ci_high", pa.float64()),
+        pa.field("ci_low_at_threshold", pa.float64()),  # images alone, threshold as it stands
+        pa.field("ci_high_at_threshold", pa.float64()),
+        pa.field("share_images", pa.float64()),  # of the variance; null where there is none
+        pa.field("share_sounds", pa.float64()),  # of clips and noise draws that images share
+        pa.field("share_threshold", pa.float64()),  # of fitting the threshold anew
         pa.field("n", pa.int64(), nullable=False),  # samples
         pa.field("n_undefined", pa.int64(), nullable=False),  # rows left out of the mean
         pa.field("draws", pa.int64(), nullable=False),
@@ -74,6 +79,8 @@ SUMMARY = pa.schema(
 """One row per number. `condition` is an audio condition, a pair, or `all` for the three negatives.
 
 `sounding_object` says which object of the picture sounds under it (`vssl.types.SoundingObject`).
+The 95 % interval `ci_low`, `ci_high` is that of `Number.interval`, the other one that of
+`Number.interval_at_threshold`.
 """
 
 

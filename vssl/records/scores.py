@@ -98,6 +98,7 @@ class Scores:
     Attributes:
         sounding: which object of the picture sounds, by audio condition.
         families: what set metrics found for all policies of a map variant at once.
+        spreads: what shared sounds do to these metrics.
     """
 
     def __init__(self, path: Path, ids: list[str]) -> None:
@@ -106,6 +107,7 @@ class Scores:
         self._columns: dict[str, Array] = {}
         self._values: dict[tuple[Part, str, str], Array] = {}
         self.families: dict[Hashable, list[Family]] = {}
+        self.spreads: dict[Hashable, dict[str, tuple[Array, float]]] = {}
         labels: dict[str, tuple[Index, list[str]]] = {}
         for name in _LABELS:
             column = pq.read_table(path, columns=[name]).column(0).unify_dictionaries()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.pointing import PointingGame
 from vssl.progress import progress_bar
-from vssl.records.aggregate import FACTS, number_rows, part_facts
+from vssl.records.aggregate import FACTS, part_rows
 from vssl.records.files import RECORDS_FILE
-from vssl.records.numbers import numbers_of
+from vssl.records.fit import FittedPolicy
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Samples, ScoredRun
@@ -39,7 +41,9 @@ def summarize_subsets(
     kinds: Sequence[str],
     *,
     output: Path,
+    fitted: Sequence[FittedPolicy] = (),
     opened: ScoredRun | None = None,
+    resampled: ResampledRun | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -56,8 +60,11 @@ def summarize_subsets(
         metrics: metrics that were measured.
         kinds: of `SUBSET_KINDS`.
         output: file to write.
+        fitted: the policies behind the scores, see `summarize`.
         opened: the scores, where they were read already.
-        resamples: bootstrap resamples over the images of each subset.
+        resampled: the run with its resamples, where it was made already (from `fitted`).
+        resamples: bootstrap resamples over the images of each subset. Fitted thresholds are those
+            of resamples of the whole run.
         seed: seed of the bootstrap.
 
     Returns:
@@ -77,16 +84,21 @@ def summarize_subsets(
     groups = np.array(samples.image_groups)
     rows: list[dict[str, Any]] = []
     subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
-    with progress_bar("subsets and intervals", len(subsets)) as advance:
-        for kind, name, members in subsets:
-            bootstrap = ImageBootstrap(list(groups[members]), resamples=resamples, seed=seed)
-            subset = {"subset_kind": kind, "subset": name, **facts}
-            rows += [
-                {**subset, **part_facts(table, part), **row}
-                for part in table.parts()
-                for row in number_rows(numbers_of(table, part, reported, bootstrap, rows=members))
-            ]
-            advance(1)
+    with ExitStack() as stack:
+        if resampled is None:
+            resampled = stack.enter_context(
+                ResampledRun.of(run, opened, metrics, fitted, resamples=resamples, seed=seed)
+            )
+        with progress_bar("subsets and intervals", len(subsets)) as advance:
+            for kind, name, members in subsets:
+                images = list(groups[members])
+                bootstrap = ImageBootstrap(images, resamples=resamples, seed=seed)
+                subset = {"subset_kind": kind, "subset": name, **facts}
+                for part in table.parts():
+                    numbers = resampled.numbers(part, reported, rows=members, bootstrap=bootstrap)
+                    found = part_rows(table, part, resampled, numbers)
+                    rows += [{**subset, **row} for row in found]
+                advance(1)
     summary = pd.DataFrame(rows, columns=SUBSETS.names)
     with AtomicParquetWriter(output, SUBSETS, provenance) as writer:
         writer.write(pa.Table.from_pandas(summary, schema=SUBSETS, preserve_index=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from vssl.types import SoundingObject, SoundingObjects
@@ -20,10 +21,12 @@ def read_summary(path: Path) -> pd.DataFrame:
 
 
 def completed(summary: pd.DataFrame) -> pd.DataFrame:
-    """A summary with the column `sounding_object`, which those of schema version 2 lack.
+    """A summary with the columns that those of schema versions 2 and 3 lack.
 
-    These know the paper's conditions alone: the positive's own object sounds, and else none.
+    Version 2 knows the paper's conditions alone: the positive's own object sounds, and else none.
+    The intervals of both are of images alone, at thresholds as they stand.
     """
+    summary = _with_intervals(summary)
     if SOUNDING in summary:
         return summary
     sounding = [
@@ -33,6 +36,21 @@ def completed(summary: pd.DataFrame) -> pd.DataFrame:
     place = list(summary.columns).index("condition") + 1
     found = summary.copy()
     found.insert(place, SOUNDING, pd.Series(sounding, summary.index))
+    return found
+
+
+def _with_intervals(summary: pd.DataFrame) -> pd.DataFrame:
+    if "ci_low_at_threshold" in summary:
+        return summary
+    found, place = summary.copy(), list(summary.columns).index("ci_high") + 1
+    fitted = summary["threshold_source"].str.startswith("fit on")
+    for end in ("ci_low", "ci_high"):
+        found.insert(place, f"{end}_at_threshold", summary[end])
+        found[end] = summary[end].mask(fitted)
+        place += 1
+    for source in ("images", "sounds", "threshold"):
+        found.insert(place, f"share_{source}", np.nan)
+        place += 1
     return found
 
 

@@ -25,12 +25,15 @@ Facts = Mapping[str, Any]
 
 _TEXTS = ("reference", "run", "reference_model", "model", "metric", "condition", "map_variant")
 _NUMBERS = ("reference_value", "value", "difference", "ci_low", "ci_high", "ci90_low", "ci90_high")
+_ENDS = ("ci_low_at_threshold", "ci_high_at_threshold")
 _COUNTS = ("exchanges", "n_images", "n_undefined")
 _TESTS = ("p", "p_holm", "p_widening")
 COMPARISON = pa.schema(
     [
         *(pa.field(n, pa.string(), nullable=False) for n in (*_TEXTS, "threshold_policy")),
-        *(pa.field(n, pa.float64()) for n in _NUMBERS),  # fractions; null where undefined
+        *(
+            pa.field(n, pa.float64()) for n in (*_NUMBERS, *_ENDS)
+        ),  # fractions; null where undefined
         *(pa.field(n, pa.float64()) for n in _TESTS),  # null where there is no test
         *(pa.field(n, pa.string(), nullable=False) for n in ("family", "verdict")),
         *(pa.field(n, pa.int64(), nullable=False) for n in _COUNTS),
@@ -267,8 +270,9 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
         f" (list {facts['manifest_hash'][:8]}; coverage of the runs {coverage})",
         *([f"samples left out, as not all runs have them: {', '.join(left)}"] if left else []),
         f"differences from the reference {runs[0]['label']} in percentage points",
-        f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images,"
-        " the same for both runs",
+        f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
+        " and of sounds that images share, the same for both runs, and of thresholds that are"
+        " learnt, fitted anew",
         f"p: two-sided, {tried} exchanges of images between the two runs",
         *([wide] if (wide := _widened(rows)) else []),
         *_families(rows),

@@ -1,0 +1,205 @@
+"""Which records share a sound: sounds are a sample too, and several images hear each.
+
+An offscreen clip is heard with about ten images, a noise draw with all of them. What such a sound
+does to a number is alike in all its records, so resampling images alone misses it. Images and
+sounds cross, so that the variance of a mean is that of resampled images, plus that of resampled
+sounds, minus that of resampled records, which both hold (Cameron, Gelbach and Miller, "Robust
+Inference With Multiway Clustering", 2011).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from vssl.records.conditions import Facts, condition_settings
+from vssl.records.files import RECORDS_FILE
+from vssl.records.store import read_provenance
+from vssl.records.uncertainty import ImageBootstrap, variance
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+DRAWN = ("noise", "mixed")
+"""Conditions of which a draw is one waveform that all images hear, unless it is per sample."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What resampled sounds do to a number.
+
+    Attributes:
+        deviations: `[B]` of the number's resamples from its value.
+        dof: degrees of freedom of their variance.
+    """
+
+    deviations: Array
+    dof: float = np.inf
+
+    def __add__(self, other: Spread) -> Spread:
+        """Two independent spreads together; Satterthwaite's degrees of freedom (1946)."""
+        return Spread(self.deviations + other.deviations, _dof([self, other]))
+
+
+def _dof(spreads: Sequence[Spread]) -> float:
+    variances = np.array([variance(s.deviations) for s in spreads])
+    total = (variances**2 / np.array([max(s.dof, 1) for s in spreads])).sum()
+    return float(variances.sum() ** 2 / total) if total > 0 else np.inf
+
+
+def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, float]:
+    """Share of the sounds in the spread of a mean over records, and the mean of every resample.
+
+    Args:
+        value: `[R]` of each record, without NaN.
+        sound: `[R]` number of the sound of each.
+        weights: `[B, C]` how often each of the C sounds is drawn.
+
+    Returns:
+        Factor by which deviations of resampled sounds are shrunk, so that their variance is what
+        sounds add to that of images; `[B]` deviations of the mean, not shrunk; degrees of freedom.
+    """
+    count = np.bincount(sound, minlength=weights.shape[1]).astype(np.float64)
+    centred = value - value.mean() if len(value) else value
+    total = np.bincount(sound, centred, minlength=weights.shape[1])
+    played = count > 0
+    heard = int(played.sum())
+    if heard < 2:
+        return 0.0, np.zeros(len(weights)), np.inf
+    if heard < weights.shape[1]:  # a part of the samples
+        weights, total, count = weights[:, played], total[played], count[played]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deviations = (weights @ total) / (weights @ count)
+    unbiased = heard / (heard - 1)  # of C sounds, the bootstrap's variance is too small
+    of_sounds, of_records = unbiased * (total**2).sum(), (centred**2).sum()
+    share = max(0.0, 1 - of_records / of_sounds) if of_sounds > 0 else 0.0
+    return float(np.sqrt(unbiased * share)), deviations, heard - 1.0
+
+
+@dataclass
+class Sounds:
+    """The sounds of a run's records, resampled.
+
+    Attributes:
+        index: audio condition -> `[N, D]` number of the sound of each sample and draw; only of
+            conditions under which different images hear one sound.
+        names: audio condition -> names of these sounds, in order.
+        resamples: number of resamples B.
+        seed: of the resampling.
+    """
+
+    index: Mapping[str, Index]
+    names: Mapping[str, Sequence[str]]
+    resamples: int
+    seed: int
+    _weights: dict[str, Array] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> Sounds:
+        """Read the sounds of a run's records.
+
+        Args:
+            run: folder of the run.
+            ids: names of the samples, in the order of the results.
+            resamples: number of resamples.
+            seed: of the resampling.
+        """
+        path = run / RECORDS_FILE
+        columns = ["sample_id", "audio_condition", "draw", "audio_source_id", "image_group"]
+        table = pq.read_table(path, columns=columns)
+        place = {name: n for n, name in enumerate(ids)}
+        rows = np.array([place[name] for name in table.column("sample_id").to_pylist()], np.int64)
+        names = shared_sounds(
+            read_provenance(path),
+            table.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
+            table.column("draw").to_numpy(),
+            table.column("audio_source_id").to_pylist(),
+            table.column("image_group").to_numpy(zero_copy_only=False).astype(str),
+        )
+        draw = table.column("draw").to_numpy().astype(np.int64)
+        index, known = {}, {}
+        for condition, (chosen, sound) in names.items():
+            different, codes = np.unique(sound, return_inverse=True)
+            found = np.zeros((len(ids), int(draw[chosen].max()) + 1), np.int64)
+            found[rows[chosen], draw[chosen]] = codes
+            index[condition], known[condition] = found, different.tolist()
+        return cls(index, known, resamples, seed)
+
+    def weights(self, condition: str) -> Array:
+        """How often each sound of a condition is drawn, `[B, C]`."""
+        if condition not in self._weights:
+            self._weights[condition] = sound_weights(
+                condition, self.names[condition], resamples=self.resamples, seed=self.seed
+            )
+        return self._weights[condition]
+
+    def by_draw(self, condition: str) -> bool:
+        """Whether each draw is one sound for all images."""
+        index = self.index[condition]
+        return bool((index == index[:1]).all())
+
+    def spread(self, condition: str, values: Array, rows: Index | None = None) -> Spread:
+        """What the sounds of a condition do to a mean of values.
+
+        Args:
+            condition: one that `index` has.
+            values: `[N, D]`, NaN where undefined.
+            rows: samples that the values are of; None for all.
+        """
+        index = self.index[condition] if rows is None else self.index[condition][rows]
+        index = index[:, : values.shape[1]]
+        defined = ~np.isnan(values)
+        if not defined.any():
+            return Spread(np.zeros(self.resamples))
+        share, deviations, dof = crossed(values[defined], index[defined], self.weights(condition))
+        return Spread(share * deviations, dof)
+
+
+def sound_weights(
+    condition: str, names: Sequence[str], *, resamples: int, seed: int | Sequence[int]
+) -> Array:
+    """How often each sound of a condition is drawn, `[B, C]`: by name, for all runs alike."""
+    parts = [seed] if isinstance(seed, int) else list(seed)
+    own = [*parts, zlib.crc32(condition.encode())]
+    return ImageBootstrap(names, resamples=resamples, seed=own).weights
+
+
+def shared_sounds(
+    facts: Facts,
+    condition: npt.NDArray[np.str_],
+    draw: npt.NDArray[np.int16],
+    source: Sequence[str | None],
+    image: npt.NDArray[np.str_],
+) -> dict[str, tuple[Index, npt.NDArray[np.str_]]]:
+    """The sounds that records of different images share, by audio condition.
+
+    Args:
+        facts: provenance of the records.
+        condition: `[R]` audio condition of each record.
+        draw: `[R]` its draw.
+        source: `[R]` the clip that it plays; None for what is made.
+        image: `[R]` its picture.
+
+    Returns:
+        Rows `[r]` of a condition and the names `[r]` of their sounds.
+    """
+    settings = condition_settings(facts)
+    found = {}
+    for name in np.unique(condition):
+        rows = np.flatnonzero(condition == name)
+        if name in DRAWN:
+            if settings.get(name, {}).get("per", "draw") != "draw":
+                continue  # every sample has a waveform of its own
+            sound = np.char.add("draw ", draw[rows].astype(str))
+        else:
+            sound = np.array([source[row] or "" for row in rows.tolist()], dtype=np.str_)
+        pairs = np.unique(np.stack([sound, image[rows]]), axis=1)
+        if len(np.unique(sound)) > 1 and pairs.shape[1] > len(np.unique(sound)):
+            found[str(name)] = rows, sound
+    return found
