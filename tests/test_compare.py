@@ -361,7 +361,7 @@ def test_the_order_only_turns_the_sign(made: tuple[Made, Made]) -> None:
     for name, other in (("difference", "difference"), ("ci_low", "ci_high")):
         np.testing.assert_allclose(there[name], -back[other], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(there["value"], back["reference_value"])
-    both = ["p", "p_holm", "p_widening", "n_images", "n_undefined"]
+    both = ["p", "p_holm", "sd_besides_images", "n_images", "n_undefined"]
     np.testing.assert_array_equal(there[both], back[both])
     opposite = {"higher": "lower", "lower": "higher"}
     turned = back["verdict"].replace(opposite, regex=True)
@@ -519,26 +519,38 @@ def test_p_is_widened_as_the_interval_is(
         ],
     )
     one, two = made
-    rows = differences(one.folder, two.folder)
-    sides = [swapped(one, two, np.array(signs)) for signs in itertools.product((1, -1), repeat=4)]
+    rows = differences(one.folder, two.folder, seed=6)
+    everything = np.concatenate(list(exchanges(4, permutations=16, seed=6)))
+    sides = [swapped(one, two, signs) for signs in everything]
+    chance = np.random.default_rng([6, 1]).standard_normal(16)
     for row in rows[rows["metric"] != "auroc"].to_dict("records"):
         key = (row["metric"], row["condition"])
         values = [[number(*key, *side) for side in both] for both in sides]
-        observed = abs(values[0][1] - values[0][0])
-        count = sum(2 * abs(second - first) >= observed - 1e-12 for first, second in values)
-        assert row["p_widening"] == pytest.approx(2, abs=1e-9)
-        assert row["p"] == count / 16, key
+        observed = values[0][1] - values[0][0]
+        far = [
+            abs(np.sign(observed) * (first - second) + row["sd_besides_images"] * drawn)
+            for (first, second), drawn in zip(values, chance, strict=True)
+        ]
+        count = sum(each >= abs(observed) - 1e-12 for each in far)
+        assert row["p"] == (count + 1) / 17, key
+        # spreads twice as wide have three times the variance beside that of images
+        width = row["ci_high"] - row["ci_low"]
+        narrow = row["ci_high_at_threshold"] - row["ci_low_at_threshold"]
+        assert width == pytest.approx(2 * narrow)
+        assert row["sd_besides_images"] > 0
 
 
-@pytest.mark.parametrize(("more", "expected"), [(0.0, 1.0), (1.0, 2.0), (-0.6, 1.0)])
-def test_p_is_never_narrowed(more: float, expected: float) -> None:
+@pytest.mark.parametrize(("more", "expected"), [(0.0, 0.0), (1.0, 3.0), (-0.6, 0.0)])
+def test_what_is_beside_chance_over_images(more: float, expected: float) -> None:
+    """As variances, in units of that over images; never below 0."""
     drawn = np.random.default_rng(0).normal(size=(2, 500))
     drawn[0, 3] = np.nan
     numbers = [
         Number(METRICS[0], POSITIVE, 0.0, np.zeros(1), at, 9, 9, 0, of_threshold=more * at)  # type: ignore[arg-type]
         for at in drawn
     ]
-    assert module.widening(*numbers) == pytest.approx(expected)
+    images = np.nanvar(drawn[1] - drawn[0])
+    assert module.besides(*numbers) ** 2 / images == pytest.approx(expected)
 
 
 @given(st.floats(-0.02, 0.02), st.floats(1e-4, 0.02), st.integers(0, 99))

@@ -5,7 +5,8 @@ runs, and every fitted threshold fitted anew.
 p: two-sided permutation test that exchanges the runs' values image by image. When b of m random
 exchanges differ at least as much as the runs do, p = (b + 1) / (m + 1) (Phipson and Smyth,
 "Permutation P-values should never be zero", 2010); where all exchanges are tried, p is their share.
-Exchanged differences are stretched where the interval knows of more chance than that of images.
+Where the interval knows of more chance than that of images, as much is added to every exchanged
+difference, so that p and interval agree; then p is never the mere share.
 """
 
 from __future__ import annotations
@@ -134,8 +135,9 @@ def compare_runs(
         `ci_low, ci_high`, the same over images alone with every threshold as it stands
         (`ci_low_at_threshold, ci_high_at_threshold`), and the 90 % interval `ci90_low, ci90_high`
         that shows ties; `family` and `verdict`, see `families` and `verdict`; `p, p_holm` (NaN
-        where there is no test), the latter corrected within the family; `p_widening`, see
-        `widening`; `exchanges` behind p; `n_images` with a value in both, `n_undefined` left out of either, `higher_is_better`.
+        where there is no test), the latter corrected within the family; `sd_besides_images`, see
+        `besides`; `exchanges` behind p; `n_images` with a value in both, `n_undefined` left out of
+        either, `higher_is_better`.
 
     Raises:
         UsageError: when the primary endpoint or a condition is not among the rows.
@@ -255,7 +257,8 @@ class _Pair:
 
     Attributes:
         rows: of the table, `p` and what follows from it aside.
-        tested: numbers with a p, and the size of their difference.
+        tested: numbers with a p, and their difference.
+        besides: standard deviation of the difference beside chance over images, see `besides`.
         numbers: of both runs.
         keys: means that the numbers rest on.
         middles: for each, its totals `[2 D]` when half of both runs' images are exchanged.
@@ -265,6 +268,7 @@ class _Pair:
 
     rows: list[dict[str, Any]]
     tested: dict[Key, float]
+    besides: dict[Key, float]
     numbers: tuple[dict[Key, Number], dict[Key, Number]]
     keys: list[Key]
     middles: list[Array]
@@ -280,7 +284,7 @@ class _Pair:
         facts: Mapping[str, Any],
         margin: float,
     ) -> _Pair:
-        rows, tested = [], {}
+        rows, tested, more = [], {}, {}
         for key in (key for key in first.numbers if key in second.numbers):
             if key[0] not in asked or (conditions and key[1] not in conditions):
                 continue
@@ -288,7 +292,7 @@ class _Pair:
             difference = two.value - one.value
             testable = bool(np.isfinite(difference)) and not isinstance(two.metric, SetMetric)
             if testable:
-                tested[key] = abs(difference)
+                tested[key], more[key] = difference, besides(one, two)
             images = int((first.has_value(key) & second.has_value(key)).sum())
             row = {
                 **facts,
@@ -298,7 +302,7 @@ class _Pair:
                 "value": two.value,
                 "difference": difference,
                 **_interval_columns(one, two),
-                "p_widening": widening(one, two) if testable else np.nan,
+                "sd_besides_images": (more[key] if testable else np.nan),
                 "n_images": images,
                 "n_undefined": one.n_undefined + two.n_undefined,
                 "higher_is_better": one.higher_is_better,
@@ -316,15 +320,16 @@ class _Pair:
         numbers = tuple(
             {key: replace(n, **plain) for key, n in run.numbers.items()} for run in (first, second)
         )
-        return cls(rows, tested, numbers, keys, middles, halves)  # type: ignore[arg-type]
+        return cls(rows, tested, more, numbers, keys, middles, halves)  # type: ignore[arg-type]
 
-    def far(self, shifts: Array) -> dict[Key, int]:
+    def far(self, shifts: Array, chance: Array) -> dict[Key, int]:
         """In how many exchanges runs differ at least as much as they do.
 
         An exchange without a result counts.
 
         Args:
             shifts: `[P, C]` signs of the images times `halves`.
+            chance: `[P]` of the standard normal distribution.
         """
         if not self.tested:
             return {}
@@ -340,12 +345,11 @@ class _Pair:
             added = [n for metric in combined for n in combined_numbers(metric, found)]
             sides.append({**found, **{(n.metric.name, n.condition): n for n in added}})
         counts = {}
-        for row in self.rows:
-            key = (row["metric"], row["condition"])
-            if key in self.tested:
-                difference = np.abs(sides[0][key].at_threshold - sides[1][key].at_threshold)
-                wide = row["p_widening"] * difference
-                counts[key] = int((~(wide < self.tested[key] - _ROUNDING)).sum())
+        for key, observed in self.tested.items():
+            difference = sides[0][key].at_threshold - sides[1][key].at_threshold
+            # signed by what was observed, so that the order of the runs does not matter
+            far = np.abs(np.sign(observed) * difference + self.besides[key] * chance)
+            counts[key] = int((~(far < abs(observed) - _ROUNDING)).sum())
         return counts
 
 
@@ -364,16 +368,15 @@ def _interval_columns(first: Number, second: Number) -> dict[str, float]:
     }
 
 
-def widening(first: Number, second: Number) -> float:
-    """How many times wider a difference spreads than over images alone, at least 1.
+def besides(first: Number, second: Number) -> float:
+    """Standard deviation of a difference beside chance over images.
 
-    Exchanges of images know chance over images only. Where more chance is in the interval (clips
-    that images share, noise, an estimated threshold), the exchanged differences are stretched by
-    this ratio of standard deviations, so that p and interval agree.
+    Exchanges of images know chance over images only. What more is in the interval (sounds that
+    images share, an estimated threshold) is added to the exchanged differences. To stretch these
+    instead would stretch the difference itself too, which is in them, and cost power.
     """
     whole = variance(second.resampled - first.resampled)
-    images = variance(second.at_threshold - first.at_threshold)
-    return max(1.0, math.sqrt(whole / images)) if images > 0 else 1.0
+    return math.sqrt(max(0.0, whole - variance(second.at_threshold - first.at_threshold)))
 
 
 def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> list[Array]:
@@ -385,25 +388,29 @@ def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: i
     stops = np.cumsum([pair.halves.shape[1] for pair in pairs])[:-1]
     far = [dict.fromkeys(pair.tested, 0) for pair in pairs]
     total = min(2**images, permutations)
+    chance = np.random.default_rng([seed, 1])  # apart from that of the exchanges
     if any(far):
         with progress_bar("permutation tests", total) as advance:
             for signs in exchanges(images, permutations=permutations, seed=seed):
                 shifts = np.zeros((len(signs), len(moving)))
                 shifts[:, moving] = signs @ moved
+                drawn = chance.standard_normal(len(signs))
                 for pair, counts, own in zip(
                     pairs, far, np.split(shifts, stops, axis=1), strict=True
                 ):
-                    for key, count in pair.far(own).items():
+                    for key, count in pair.far(own, drawn).items():
                         counts[key] += count
                 advance(len(signs))
-    itself = 0 if total == 2**images else 1
-    return [
-        np.array([
-            (counts[key] + itself) / (total + itself) if key in counts else np.nan
-            for key in ((row["metric"], row["condition"]) for row in pair.rows)
-        ])
-        for pair, counts in zip(pairs, far, strict=True)
-    ]  # fmt: skip
+    found = []
+    for pair, counts in zip(pairs, far, strict=True):
+        p = []
+        for row in pair.rows:
+            key = (row["metric"], row["condition"])
+            # the observed difference counts itself, but where it is one of all exchanges
+            itself = int(total < 2**images or pair.besides.get(key, 0.0) > 0)
+            p.append((counts[key] + itself) / (total + itself) if key in counts else np.nan)
+        found.append(np.array(p))
+    return found
 
 
 def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:

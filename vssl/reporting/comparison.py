@@ -27,7 +27,7 @@ _TEXTS = ("reference", "run", "reference_model", "model", "metric", "condition",
 _NUMBERS = ("reference_value", "value", "difference", "ci_low", "ci_high", "ci90_low", "ci90_high")
 _ENDS = ("ci_low_at_threshold", "ci_high_at_threshold")
 _COUNTS = ("exchanges", "n_images", "n_undefined")
-_TESTS = ("p", "p_holm", "p_widening")
+_TESTS = ("p", "p_holm", "sd_besides_images")
 COMPARISON = pa.schema(
     [
         *(pa.field(n, pa.string(), nullable=False) for n in (*_TEXTS, "threshold_policy")),
@@ -274,7 +274,7 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
         " and of sounds that images share, the same for both runs, and of thresholds that are"
         " learnt, fitted anew",
         f"p: two-sided, {tried} exchanges of images between the two runs",
-        *([wide] if (wide := _widened(rows)) else []),
+        *([more] if (more := _besides(rows)) else []),
         *_families(rows),
         _verdicts(facts),
         f"seed {facts['seed']}",
@@ -290,13 +290,12 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
     return "; ".join(parts)
 
 
-def _widened(rows: pd.DataFrame) -> str:
-    most = rows["p_widening"].max()
-    if not most > 1:
+def _besides(rows: pd.DataFrame) -> str:
+    if not (rows["sd_besides_images"] > 0).any():
         return ""
     return (
-        f"exchanged differences are stretched by up to {most:.2f}, as intervals are by what is not"
-        " chance over images"
+        "to every exchanged difference is added, at random, what the interval has beside chance"
+        " over images"
     )
 
 
