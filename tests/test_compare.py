@@ -853,6 +853,7 @@ def test_latex_compiles(
     assert "Overfull" not in done.stdout
 
 
+@pytest.mark.usefixtures("images_only")
 def test_pairs_of_is3_are_exchanged_together(is3_folder: Path, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("random", "center")]
     for folder in folders:
