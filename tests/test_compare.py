@@ -6,9 +6,10 @@ import itertools
 import math
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,19 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records import compare as module
-from vssl.records.compare import ComparedRun, common_samples, compare_runs, exchanges, holm
+from vssl.records.compare import ComparedRun, common_samples, compare_runs, exchanges
+from vssl.records.family import (
+    Endpoint,
+    enough_exchanges,
+    equivalent,
+    families,
+    holm,
+    verdict,
+)
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import fit_policies
+from vssl.records.numbers import Number
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.store import AtomicParquetWriter, read_provenance, records_table
@@ -146,6 +157,19 @@ def differences(*folders: Path, asked: Sequence[str] = PAPER, **options: object)
     return compare_runs(runs, METRICS, asked=asked, **given)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def images_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave what is not chance over images out of intervals, and so of p."""
+    numbers = ResampledRun.numbers
+    monkeypatch.setattr(
+        ResampledRun,
+        "numbers",
+        lambda *given, **more: [
+            replace(number, sounds=None, of_threshold=None) for number in numbers(*given, **more)
+        ],
+    )
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
     """Two runs of eight samples, two to an image; the first lost some maps."""
@@ -169,6 +193,7 @@ def swapped(one: Made, two: Made, signs: Array) -> tuple[tuple[Values, Values], 
     return tuple(sides)  # type: ignore[return-value]
 
 
+@pytest.mark.usefixtures("images_only")
 def test_p_is_the_share_of_all_exchanges(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder)
@@ -196,6 +221,7 @@ def test_undefined_values_are_counted(made: tuple[Made, Made]) -> None:
     assert lost["pia", "noise"] == 0
 
 
+@pytest.mark.usefixtures("images_only")
 def test_intervals_equal_a_plain_loop(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder, resamples=60, seed=3)
@@ -221,6 +247,7 @@ def test_intervals_equal_a_plain_loop(made: tuple[Made, Made]) -> None:
         assert (row["ci_low"], row["ci_high"]) == pytest.approx((low, high), abs=1e-12), key
 
 
+@pytest.mark.usefixtures("images_only")
 def test_random_exchanges_count_themselves(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder, permutations=15, seed=4)
@@ -253,6 +280,7 @@ def scipys_p(one: Array, two: Array, resamples: float) -> float:
     return float(result.pvalue)
 
 
+@pytest.mark.usefixtures("images_only")
 def test_p_equals_scipys(many: tuple[Made, Made]) -> None:
     one, two = many
     rows = differences(one.folder, two.folder).set_index(["metric", "condition"])
@@ -263,6 +291,7 @@ def test_p_equals_scipys(many: tuple[Made, Made]) -> None:
         assert rows["p"][metric, condition] == pytest.approx(expected, abs=4 * spread)
 
 
+@pytest.mark.usefixtures("images_only")
 def test_p_equals_scipys_exactly_where_all_exchanges_are_tried(tmp_path: Path) -> None:
     runs = [write_made(tmp_path / str(s), seed=s, numbers=range(9), per_image=1) for s in (5, 6)]
     rows = differences(*(r.folder for r in runs)).set_index(["metric", "condition"])["p"]
@@ -332,10 +361,14 @@ def test_the_order_only_turns_the_sign(made: tuple[Made, Made]) -> None:
     for name, other in (("difference", "difference"), ("ci_low", "ci_high")):
         np.testing.assert_allclose(there[name], -back[other], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(there["value"], back["reference_value"])
-    both = ["p", "p_holm", "n_images", "n_undefined"]
+    both = ["p", "p_holm", "sd_besides_images", "n_images", "n_undefined"]
     np.testing.assert_array_equal(there[both], back[both])
+    opposite = {"higher": "lower", "lower": "higher"}
+    turned = back["verdict"].replace(opposite, regex=True)
+    assert there["verdict"].str.split().str[0].tolist() == turned.str.split().str[0].tolist()
 
 
+@pytest.mark.usefixtures("images_only")
 def test_by_image_metrics_exchange_images(made: tuple[Made, Made]) -> None:
     one, two = made
     rows = differences(one.folder, two.folder, asked=["iauc"]).iloc[0]
@@ -374,12 +407,198 @@ def test_several_runs_share_the_reference_and_the_correction(
     for folder in folders[1:]:
         alone = differences(folders[0], folder, thresholds=["fixed", "half_image"])
         own = together[together["run"] == str(folder)].reset_index(drop=True)
-        pd.testing.assert_frame_equal(own.drop(columns="p_holm"), alone.drop(columns="p_holm"))
-    np.testing.assert_array_equal(together["p_holm"], holm(together["p"].to_numpy()))
-    tested = together["p"].notna().sum()
-    assert tested == 2 * (19 + 11), "no F score where every map has its own threshold"
-    smallest = together.loc[together["p"].idxmin()]
-    assert smallest["p_holm"] == pytest.approx(min(1, tested * smallest["p"]))
+        corrected = ["p_holm", "verdict"]
+        pd.testing.assert_frame_equal(own.drop(columns=corrected), alone.drop(columns=corrected))
+    assert together["p"].notna().sum() == 2 * (19 + 11), "no F score where maps have their own"
+    # at `all` F_LOC and F_AUC have one row each, where by type they have three
+    assert (together["family"] == "secondary").sum() == 2 * (19 - 6 + 11)
+    secondary = together[together["family"] == "secondary"]
+    np.testing.assert_array_equal(secondary["p_holm"], holm(secondary["p"].to_numpy()))
+    smallest = secondary.loc[secondary["p"].idxmin()]
+    assert smallest["p_holm"] == pytest.approx(min(1, len(secondary) * smallest["p"]))
+    assert together[together["family"] == "none"]["p_holm"].isna().all()
+
+
+TABLE = pd.DataFrame(
+    [
+        ("a", "f_loc", "silence", "universal_q3", True),
+        ("a", "f_loc", "all", "universal_q3", True),
+        ("a", "f_loc", "silence", "fixed", True),
+        ("a", "f_loc", "all", "fixed", True),
+        ("a", "pia", "silence", "fixed", True),
+        ("a", "pia", "noise", "fixed", True),
+        ("a", "auroc", "all", "none", False),
+        ("a", "auroc", "silence", "none", False),
+        ("a", "agreement", "positive-silence", "none", True),
+        ("b", "f_loc", "all", "universal_q3", False),  # undefined
+        ("b", "f_loc", "silence", "universal_q3", True),
+        ("b", "f_loc", "all", "fixed", True),
+    ],
+    columns=["run", "metric", "condition", "threshold_policy", "testable"],
+)
+
+
+@pytest.mark.parametrize(
+    ("primary", "expected"),
+    [
+        (None, "-1-222--2-22"),
+        (Endpoint("f_loc", "universal_q3"), "-1-222--2-22"),
+        (Endpoint("f_loc", "fixed"), "-2-122--2-21"),
+        (Endpoint("f_loc", "fixed", "silence"), "-21222--2-22"),
+        (Endpoint("agreement", "none"), "-2-222--1-22"),
+        (Endpoint("pia", "fixed", "noise"), "-2-221--2-22"),
+    ],
+    ids=str,
+)
+def test_families(primary: Endpoint | None, expected: str) -> None:
+    names = {"1": "primary", "2": "secondary", "-": "none"}
+    assert families(TABLE, primary).tolist() == [names[mark] for mark in expected]
+
+
+def test_without_the_default_endpoint_there_is_no_primary_row() -> None:
+    rows = TABLE[TABLE["threshold_policy"] == "fixed"].reset_index(drop=True)
+    assert "primary" not in families(rows, None)
+
+
+def test_the_primary_row_is_corrected_for_the_number_of_runs_only(
+    many: tuple[Made, Made], tmp_path: Path
+) -> None:
+    third = write_made(tmp_path / "third", seed=9, numbers=range(40), per_image=1).folder
+    folders = [many[0].folder, many[1].folder, third]
+    rows = differences(*folders, primary=Endpoint("f_loc", "fixed"))
+    primary = rows[rows["family"] == "primary"]
+    assert primary["condition"].tolist() == ["all", "all"]
+    np.testing.assert_array_equal(primary["p_holm"], holm(primary["p"].to_numpy()))
+    secondary = rows[rows["family"] == "secondary"]
+    assert len(secondary) == 2 * 12
+    np.testing.assert_array_equal(secondary["p_holm"], holm(secondary["p"].to_numpy()))
+    alone = differences(*folders[:2], primary=Endpoint("f_loc", "fixed"))
+    (row,) = alone[alone["family"] == "primary"].to_dict("records")
+    assert row["p_holm"] == row["p"]
+
+
+@given(st.integers(0, 3000))
+def test_exchanges_are_enough_for_holm_within_bounds(tests: int) -> None:
+    number = enough_exchanges(tests)
+    assert 10_000 <= number <= 200_000
+    assert tests / (number + 1) <= 0.01 + 1e-12 or number == 200_000
+
+
+def test_exchanges_are_raised_with_the_rows(
+    many: tuple[Made, Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [each.folder for each in many]
+    assert set(differences(*folders, asked=["ciou"])["exchanges"]) == {10_000}
+    monkeypatch.setattr("vssl.records.family.FEWEST", 50)
+    rows = differences(*folders)
+    assert set(rows["exchanges"]) == {100 * 13 - 1}, "of 13 rows"
+    assert rows["p"].min() >= 1 / 1300
+    assert set(differences(*folders, permutations=70)["exchanges"]) == {70}, "as asked for"
+
+
+def test_conditions_that_are_asked_for(many: tuple[Made, Made]) -> None:
+    folders = [each.folder for each in many]
+    rows = differences(*folders, conditions=["noise"])
+    assert sorted(rows["metric"]) == ["auc_n", "auroc", "f_auc", "f_loc", "pia"]
+    assert rows["family"].tolist().count("secondary") == 4, "no row at `all` that they repeat"
+    whole = differences(*folders).query("condition == 'noise'").reset_index(drop=True)
+    pd.testing.assert_series_equal(rows["p"], whole["p"])
+
+
+def test_p_is_widened_as_the_interval_is(
+    made: tuple[Made, Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resamples spread twice as wide as over images alone: exchanged differences are doubled."""
+    numbers = ResampledRun.numbers
+    monkeypatch.setattr(
+        ResampledRun,
+        "numbers",
+        lambda *given, **more: [
+            replace(number, sounds=None, of_threshold=number.at_threshold)
+            for number in numbers(*given, **more)
+        ],
+    )
+    one, two = made
+    rows = differences(one.folder, two.folder, seed=6)
+    everything = np.concatenate(list(exchanges(4, permutations=16, seed=6)))
+    sides = [swapped(one, two, signs) for signs in everything]
+    chance = np.random.default_rng([6, 1]).standard_normal(16)
+    for row in rows[rows["metric"] != "auroc"].to_dict("records"):
+        key = (row["metric"], row["condition"])
+        values = [[number(*key, *side) for side in both] for both in sides]
+        observed = values[0][1] - values[0][0]
+        far = [
+            abs(np.sign(observed) * (first - second) + row["sd_besides_images"] * drawn)
+            for (first, second), drawn in zip(values, chance, strict=True)
+        ]
+        count = sum(each >= abs(observed) - 1e-12 for each in far)
+        assert row["p"] == (count + 1) / 17, key
+        # spreads twice as wide have three times the variance beside that of images
+        width = row["ci_high"] - row["ci_low"]
+        narrow = row["ci_high_at_threshold"] - row["ci_low_at_threshold"]
+        assert width == pytest.approx(2 * narrow)
+        assert row["sd_besides_images"] > 0
+
+
+@pytest.mark.parametrize(("more", "expected"), [(0.0, 0.0), (1.0, 3.0), (-0.6, 0.0)])
+def test_what_is_beside_chance_over_images(more: float, expected: float) -> None:
+    """As variances, in units of that over images; never below 0."""
+    drawn = np.random.default_rng(0).normal(size=(2, 500))
+    drawn[0, 3] = np.nan
+    numbers = [
+        Number(METRICS[0], POSITIVE, 0.0, np.zeros(1), at, 9, 9, 0, of_threshold=more * at)  # type: ignore[arg-type]
+        for at in drawn
+    ]
+    images = np.nanvar(drawn[1] - drawn[0])
+    assert module.besides(*numbers) ** 2 / images == pytest.approx(expected)
+
+
+@given(st.floats(-0.02, 0.02), st.floats(1e-4, 0.02), st.integers(0, 99))
+def test_a_tie_is_two_one_sided_tests(difference: float, spread: float, seed: int) -> None:
+    """Of normal resamples: as by scipy's normal distribution, but near the edge."""
+    resampled = np.random.default_rng(seed).normal(difference, spread, 4000)
+    p = max(
+        scipy.stats.norm.sf(difference + 0.01, scale=spread),
+        scipy.stats.norm.cdf(difference - 0.01, scale=spread),
+    )
+    if abs(p - 0.05) > 0.02:
+        assert equivalent(resampled, 100, 0.01) == (p < 0.05)
+
+
+@pytest.mark.parametrize(
+    ("resampled", "images", "tied"),
+    [
+        ([0.0, 0.0], 298, False),  # .99 ** 298 > .05: 1 % of all images may differ unseen
+        ([0.0, 0.0], 299, True),
+        ([0.009, 0.009], 299, False),
+        ([np.nan, np.nan], 299, False),
+        ([0.0, 0.0], 0, False),
+    ],
+)
+def test_a_tie_of_runs_that_do_not_differ_takes_many_images(
+    resampled: list[float], images: int, tied: bool
+) -> None:
+    assert equivalent(np.array(resampled), images, 0.01) == tied
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "tied", "words"),
+    [
+        (0.1, 0.05, False, "higher"),
+        (-0.1, 0.01, False, "lower"),
+        (0.005, 0.01, True, "higher (within 2.5 points)"),
+        (0.005, 0.06, True, "tied (within 2.5 points)"),
+        (0.005, np.nan, True, "tied (within 2.5 points)"),
+        (0.1, 0.06, False, "not shown"),
+        (0.1, np.nan, False, "not tested"),
+    ],
+)
+def test_verdicts(difference: float, p: float, tied: bool, words: str) -> None:
+    assert verdict(difference, p, tied=tied, margin=0.025) == words
+
+
+def test_one_point_is_singular() -> None:
+    assert verdict(0.0, 1.0, tied=True, margin=0.01) == "tied (within 1 point)"
 
 
 @pytest.fixture(scope="module")
@@ -478,7 +697,23 @@ def test_what_cannot_be_compared_at_all(
     random, center, few = (runs / name for name in ("random", "center", "few"))
     cases: list[tuple[list[str | Path], str]] = [
         ([random], r"give two runs or more, or --published"),
-        ([random, tmp_path], r"records.parquet: no such file"),
+        ([random, tmp_path / "none"], r"records.parquet: no such file"),
+        ([random, runs], r"(?s): there are 12 finished runs below it; name one:.*/runs0/center"),
+        ([random, center, "--primary", "f_loc"], r"expected metric/policy or condition/metric/pol"),
+        ([random, center, "--primary", "f_lok/fixed"], r"`--metric` to be one of .* Did you mean"),
+        (
+            [random, center, "--primary", "noise/ciou/fixed"],
+            r"`--primary` to be one of .*got `noise/ciou/fixed`. Did you mean `noise/pia/fixed`",
+        ),
+        (
+            [random, center, "--primary", "auroc/none"],
+            r"`--primary` to be one of ciou/universal_q3",
+        ),
+        (
+            [random, center, "--primary", "pia/fixed"],
+            r"several rows; name one: positive/pia/fixed, silence/pia/fixed, noise/pia/fixed, off",
+        ),
+        ([random, center, "--condition", "nois"], r"`--condition` .* Did you mean `noise`"),
         (
             [random, tmp_path / "is3", "--anyway"],
             r"(?s)no sample that all runs have.*other data set: is3 \(reference: vggss\)",
@@ -505,6 +740,9 @@ def test_what_cannot_be_compared_at_all(
     status, text = said(capsys, monkeypatch, random, center, "--permutations", "0")
     assert status == 2
     assert "a whole number from 1, got 0" in text
+    status, text = said(capsys, monkeypatch, random, center, "--margin", "0")
+    assert status == 2
+    assert "expected a number above 0, got 0" in text
 
 
 def test_the_common_samples_are_said(
@@ -529,12 +767,13 @@ def test_the_command(runs: Path, tmp_path: Path) -> None:
     text = " ".join(done.stdout.split())
     for fact in (
         "center against random on vggss", "protocol corrected", "N = 6 samples of 6 images",
-        "1000 bootstrap resamples", "two-sided, all 64 exchanges", "Holm's correction for 30 tests",
+        "1000 bootstrap resamples", "two-sided, all 64 exchanges", "no primary row",
+        "secondary: Holm over 24 rows: ciou, success_rate, auc, pia, auc_n, f_loc, f_auc; under",
         "seed 0", "fixed: random 0.5000, center 0.5000 (constant)", "coverage of the runs 100 %",
     ):  # fmt: skip
         assert fact in text, fact
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "comparison.csv", "comparison.md", "comparison.parquet"
+        "comparison.csv", "comparison.md", "comparison.parquet", "comparison.tex"
     ]  # fmt: skip
     path = tmp_path / "out" / "comparison.parquet"
     assert pq.read_schema(path).remove_metadata().equals(COMPARISON)
@@ -543,6 +782,7 @@ def test_the_command(runs: Path, tmp_path: Path) -> None:
     assert [each["label"] for each in facts["runs"]] == ["random", "center"]
     written = pd.read_parquet(path)
     expected = differences(*map(Path, both), thresholds=["fixed", "half_image"])
+    assert set(written["exchanges"]) == {64}
     pd.testing.assert_frame_equal(written[expected.columns], expected)
     read = pd.read_csv(tmp_path / "out" / "comparison.csv")
     pd.testing.assert_series_equal(read["difference"], written["difference"])
@@ -550,9 +790,70 @@ def test_the_command(runs: Path, tmp_path: Path) -> None:
     line = f"| {100 * cell['difference']:+.1f} |"
     assert line in (tmp_path / "out" / "comparison.md").read_text()
     assert written["p"].isna().equals(written["metric"] == "auroc")
+    warning = (
+        "NO SECONDARY ROW CAN DIFFER SIGNIFICANTLY, whatever the difference: the smallest p that 64"
+        " exchanges can give, 0.0312, times 24 rows is above 0.05."
+    )
+    for shown in (text, " ".join((tmp_path / "out" / "comparison.md").read_text().split())):
+        assert warning in shown
     assert "n/a" in done.stdout
 
 
+def test_too_few_exchanges_are_said(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = (runs / "random", runs / "center", "--metric", "ciou", "--metric", "f_loc")
+    for number, said_so in ((18, True), (63, False)):
+        status, text = said(capsys, monkeypatch, *both, "--permutations", str(number))
+        flat = " ".join(text.split())
+        assert status == 0, text
+        assert "primary: all/f_loc/universal_q3, not corrected" in flat
+        assert ("NO PRIMARY ROW CAN DIFFER SIGNIFICANTLY" in flat) == said_so
+        assert ("Give --permutations 10000, or leave it out." in flat) == said_so
+
+
+def test_a_folder_above_the_run_will_do(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("random", "center"):
+        deep = tmp_path / name / "vggss" / "all"
+        deep.mkdir(parents=True)
+        shutil.copytree(runs / name, deep / "0a1b2c3d")
+    both = [tmp_path / name for name in ("random", "center")]
+    status, text = said(capsys, monkeypatch, *both, "--output", tmp_path / "out")
+    assert status == 0, text
+    found = pd.read_parquet(tmp_path / "out" / "comparison.parquet")
+    assert set(found["run"]) == {str(tmp_path / "center" / "vggss" / "all" / "0a1b2c3d")}
+
+
+def test_latex_compiles(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = ("--threshold", "universal_q3", "--threshold", "fixed", "--output", tmp_path)
+    three = [runs / name for name in ("random", "center", "switch")]
+    assert said(capsys, monkeypatch, *three, *chosen, "--anyway")[0] == 0
+    text = (tmp_path / "comparison.tex").read_text()
+    rows = pd.read_parquet(tmp_path / "comparison.parquet")
+    assert text.count(r"\begin{table*}") == 2
+    assert text.count(r"\textbf{all}") == 2, "the primary row of each run"
+    in_a_family = int((rows["family"] != "none").sum())
+    assert len(re.findall(r"^    \S.* \\\\$", text, re.MULTILINE)) == in_a_family + 2  # headers
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("pdflatex is absent (Debian: texlive-latex-base, texlive-latex-recommended)")
+    (tmp_path / "all.tex").write_text(
+        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
+        "\\begin{document}\n\\input{comparison.tex}\n\\end{document}\n"
+    )
+    done = subprocess.run(
+        [compiler, "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+@pytest.mark.usefixtures("images_only")
 def test_pairs_of_is3_are_exchanged_together(is3_folder: Path, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("random", "center")]
     for folder in folders:

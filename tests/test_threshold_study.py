@@ -24,12 +24,13 @@ from tests.conftest import draw_vggss, write_tone
 from tests.reference import formulas, study
 from tests.running import command, composed, run
 from tests.test_localization import Tilted, guided_by, of
-from vssl.commands.score import score_run
-from vssl.commands.thresholds import main
+from vssl.commands.score import policies_named, score_run
+from vssl.commands.thresholds import POLICIES, main
 from vssl.errors import UsageError
 from vssl.kernels import exceedance
 from vssl.metrics.auc import AUC, AUCN
-from vssl.metrics.ciou import ConsensusIoU
+from vssl.metrics.ciou import ConsensusIoU, SuccessRate
+from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.negatives.base import AudioCondition
@@ -49,6 +50,7 @@ from vssl.records.study import BEST, ThresholdStudy, study_thresholds
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.reporting.study import write_study
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
+from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.released import ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
 from vssl.thresholds.universal import UniversalThreshold
@@ -68,7 +70,16 @@ GROUPS = ["one", "one", "two", "three"]
 ALPHA = 0.5
 SETTINGS = {"resamples": 40, "seed": 3}
 POINTS = 9
-METRICS = [ConsensusIoU(), AUC(), ImageArea(), AUCN(), FLoc(), FAuc()]
+METRICS = [
+    ConsensusIoU(),
+    SuccessRate(),
+    AUC(),
+    ImageArea(),
+    FalseAlarmRate(),
+    AUCN(),
+    FLoc(),
+    FAuc(),
+]
 
 
 @st.composite
@@ -272,9 +283,11 @@ def by_condition(curve: ThresholdCurves) -> dict[tuple[str, str], Array]:
     """The curves by (metric, condition) as summaries name them."""
     return {
         ("ciou", POSITIVE): curve.ciou,
+        ("success_rate", POSITIVE): curve.success_rate,
         ("auc", POSITIVE): curve.auc,
         **{("pia", name): values for name, values in curve.pia.items()},
         **{("auc_n", name): values for name, values in curve.auc_n.items()},
+        **{("false_alarm_rate", name): v for name, v in curve.false_alarm_rate.items()},
         ("f_loc", "all"): curve.f_loc,
         ("f_auc", "all"): curve.f_auc,
     }
@@ -290,6 +303,16 @@ def assert_equal_by_definition(curve: ThresholdCurves, values: study.Values) -> 
     bootstrap = ImageBootstrap(GROUPS, **SETTINGS)
     resampled = study.resampled_f_loc(values, bootstrap.weights[:, bootstrap.image])
     np.testing.assert_allclose(curve.f_loc_resampled, resampled, rtol=0, atol=1e-12)
+    ciou = values[POSITIVE]
+    for found_again, positives in (
+        (curve.ciou_resampled, ciou),
+        (curve.success_rate_resampled, np.where(np.isnan(ciou), np.nan, ciou >= 0.5)),
+    ):
+        expected_again = [
+            study.resampled_mean(positives, times)
+            for times in bootstrap.weights[:, bootstrap.image]
+        ]
+        np.testing.assert_allclose(found_again, expected_again, rtol=0, atol=1e-12)
 
 
 class Hum(Silence):
@@ -364,10 +387,6 @@ class TestCurves:
                 np.testing.assert_allclose(
                     column, rows["value"].astype(float), rtol=0, atol=1e-12, err_msg=metric
                 )
-            ends = np.array([study.percentiles(column) for column in curve.f_loc_resampled.T])
-            rows = summary.loc["f_loc", "all"]
-            found = rows[["ci_low", "ci_high"]].astype(float)
-            np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12)
 
     def test_less_is_marked_the_higher_the_threshold(self, whole: Made) -> None:
         for variant in ("av", "ogl"):
@@ -557,14 +576,17 @@ class TestStudy:
         curve = curve_behind(studied, name, variant)
         for row in studied.rows(name, variant).to_dict("records"):
             place = int(np.flatnonzero(curve.thresholds == np.float32(row["threshold"])).item())
-            for metric in ("f_loc", "f_auc", "ciou"):
+            for metric in ("f_loc", "f_auc", "ciou", "success_rate"):
                 assert row[metric] == getattr(curve, metric)[place]
+            alarms = [values[place] for values in curve.false_alarm_rate.values()]
+            assert row["false_alarm_rate"] == max(alarms)
             assert row["pia"] == pytest.approx(
                 sum(values[place] for values in curve.pia.values()) / 3, abs=1e-12
             )
-            ends = study.percentiles(curve.f_loc_resampled[:, place])
-            found = [row["f_loc_ci_low"], row["f_loc_ci_high"]]
-            np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12)
+            for metric in ("f_loc", "ciou", "success_rate"):
+                ends = study.percentiles(getattr(curve, f"{metric}_resampled")[:, place])
+                found = [row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]]
+                np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize(("name", "variant"), VARIANTS)
     def test_nothing_is_better_than_the_best(
@@ -592,6 +614,21 @@ class TestStudy:
             found = [row["regret_ci_low"], row["regret_ci_high"]]
             np.testing.assert_allclose(found, study.percentiles(highest - at), rtol=0, atol=1e-12)
             assert min(found) >= 0
+
+    def test_what_is_learnt_from_the_scored_run_is_in_sample(self, studied: Studied) -> None:
+        for row in studied.study.thresholds.to_dict("records"):
+            own = row["threshold_policy"] == BEST or row["fit_on"] == row["dataset"]
+            assert row["in_sample"] == own
+
+    def test_false_alarms_are_as_rare_as_their_policy_says(self, studied: Studied) -> None:
+        """On the negatives that it is learnt from, of each type; upsampling does not add any."""
+        named = [FalseAlarmThreshold(rate=rate, name=f"at_{rate}") for rate in (0.3, 0.6)]
+        folders = [studied.runs[name].folder for name in ("one", "two")]
+        table = study_thresholds(folders, named, points=2, **SETTINGS).thresholds
+        learnt = table[table["in_sample"] & (table["threshold_policy"] != BEST)]
+        assert len(learnt) == 2 * 2 * 2
+        rates = learnt["threshold_policy"].str.removeprefix("at_").astype(float)
+        assert (learnt["false_alarm_rate"] <= rates).all()
 
     def test_curves_are_written_out(self, studied: Studied) -> None:
         table = studied.study.curves
@@ -750,9 +787,6 @@ def test_transfer_equals_rescoring_with_a_calibration_run(evaluated: dict[str, P
                     for metric in ("f_loc", "f_auc"):
                         value = expected.loc[metric, "value"]
                         assert row[metric] == pytest.approx(value, abs=1e-12)
-                    for end in ("ci_low", "ci_high"):
-                        value = expected.loc["f_loc", end]
-                        assert row[f"f_loc_{end}"] == pytest.approx(value, abs=1e-12)
 
 
 def test_the_command(evaluated: dict[str, Path], tmp_path: Path) -> None:
@@ -763,20 +797,35 @@ def test_the_command(evaluated: dict[str, Path], tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "curves.csv", "curves.parquet", "thresholds.csv", "thresholds.md", "thresholds.parquet"
     ]  # fmt: skip
-    expected = study_thresholds(runs, policies()[:3], points=21, resamples=30, seed=2)
+    named = policies_named(POLICIES)
+    expected = study_thresholds(runs, named, points=21, resamples=30, seed=2)
     for name, frame in (("curves", expected.curves), ("thresholds", expected.thresholds)):
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / f"{name}.parquet"), frame)
         read = pd.read_csv(tmp_path / "out" / f"{name}.csv")
         pd.testing.assert_frame_equal(read, frame, check_dtype=False, check_exact=False)
     markdown = (tmp_path / "out" / "thresholds.md").read_text()
     assert markdown.count("**lvs on ") == 4, "two runs, two map variants"
-    lines = [shown.split() for shown in done.stdout.splitlines()]
+    assert [name for name in POLICIES if name in markdown] == [policy.name for policy in named]
+    flat = " ".join(done.stdout.split())
     for row in expected.thresholds.to_dict("records"):
-        cells = [row["threshold_policy"], row["fit_on"], f"{row['threshold']:.4f}"]
+        itself = " (itself)" if row["fit_on"] == row["dataset"] else ""
+        cells = [row["threshold_policy"], row["fit_on"] + itself, f"{row['threshold']:.4f}"]
         assert f"| {' | '.join(cells)} | {100 * row['f_loc']:.1f} [" in markdown
         assert f" | {100 * row['regret']:.1f} [" in markdown
-        words = " ".join(cells).split()
-        assert any(line[: len(words)] == words for line in lines), words
+        if row["threshold_policy"].startswith("false_alarm_"):
+            guided = ", object-guided maps" if row["map_variant"] == "ogl" else ""
+            cells = [cells[0], f"lvs on {row['dataset']}{guided}", *cells[1:]]
+            ciou, success = (
+                f"{number} [{low}–{high}]"
+                for number, low, high in (
+                    (f"{100 * row[f'{name}{end}']:.1f}" for end in ("", "_ci_low", "_ci_high"))
+                    for name in ("ciou", "success_rate")
+                )
+            )
+            cells += [ciou, success, f"{100 * row['false_alarm_rate']:.1f}"]
+            assert f"| {' | '.join(cells)} |" in markdown
+    assert "**at equal rates of false alarms**" in markdown
+    assert "at equal rates of false alarms" in flat
     for text in (markdown, done.stdout):
         flat = " ".join(text.split())
         assert "lvs on second, object-guided maps, protocol corrected, N = 6 (coverage 100" in flat

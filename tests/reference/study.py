@@ -48,11 +48,19 @@ def over_draws(formula: Callable[[Array], float], values: Array) -> float:
     return formulas.mean(np.array([formula(draw) for draw in values.T]))
 
 
+def share_above_zero(values: Array) -> float:
+    """Of the defined values; NaN where there are none."""
+    kept = values[~np.isnan(values)]
+    return sum(value > 0 for value in kept) / len(kept) if len(kept) else float("nan")
+
+
 def curves(values: Values) -> dict[tuple[str, str], Float64]:
     """Every metric at each of T thresholds, `[T]` by (metric, condition)."""
     types = [condition for condition in values if condition != "positive"]
     columns = [("ciou", "positive", formulas.mean), ("auc", "positive", formulas.auc)]
+    columns += [("success_rate", "positive", formulas.success_rate)]
     columns += [("pia", name, formulas.mean) for name in types]
+    columns += [("false_alarm_rate", name, share_above_zero) for name in types]
     columns += [("auc_n", name, formulas.auc_n) for name in types]
     found = {
         (metric, condition): np.array(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from vssl.commands.app import add_resampling_options, given_path, quieten_libraries, run_app
+from vssl.commands.run_folder import run_in
 from vssl.errors import UsageError
 from vssl.records.files import (
     MANIFEST_FILE,
@@ -41,7 +42,7 @@ def _main() -> None:
     options = _parse()
     with output_folder(options.output.absolute()):
         audit(
-            [folder.absolute() for folder in options.runs],
+            [run_in(folder.absolute()) for folder in options.runs],
             options.output.absolute(),
             policies=options.threshold or ["universal_q3", "released_q3"],
             evaluate=not options.no_evaluate,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vssl.commands.app import add_resampling_options, given_path, run_app, whole_number
+from vssl.commands.run_folder import run_in
 from vssl.errors import UsageError
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, output_folder
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, output_folder, write_text
 
 if TYPE_CHECKING:
     from vssl.records.compare import ComparedRun
+    from vssl.records.fit import FittedPolicy
     from vssl.records.score import AnyMetric
 
 THRESHOLDS = ("universal_q3",)
@@ -47,27 +51,47 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vssl-compare",
         description="Paired differences of runs from the first of them, on the images that all"
-        " have: 95 % bootstrap interval over images, two-sided permutation test, Holm's"
-        " correction. Or, with --published, runs beside published figures.",
-        epilog="example: vssl-compare outputs/A outputs/B --threshold universal_q3 --output DIR;"
-        " vssl-compare outputs/A --published",
+        " have: 95 % bootstrap interval, two-sided permutation test of a primary row and, with"
+        " Holm's correction, of the others, and whether runs are tied within a margin. Or, with"
+        " --published, runs beside published figures.",
+        epilog="example: vssl-compare outputs/A outputs/B --primary f_loc/universal_q3 --output"
+        " DIR; vssl-compare outputs/A --published",
     )
 
     def option(name: str, text: str, **more: Any) -> None:
         parser.add_argument(f"--{name}", help=text, **more)
 
-    parser.add_argument("runs", nargs="+", type=given_path, metavar="RUN", help="folder of a run")
+    parser.add_argument(
+        "runs", nargs="+", type=given_path, metavar="RUN",
+        help="folder of a run, or one above the only finished run below it",
+    )  # fmt: skip
     names = {"action": "append", "metavar": "NAME"}
     option("threshold", f"threshold policy, repeatable ({', '.join(THRESHOLDS)})", **names)
     option("metric", f"metric, repeatable ({', '.join(METRICS)})", **names)
+    option("condition", "audio condition, repeatable (all that there are)", **names)
+    option("primary", "row that is corrected for no other, [condition/]metric/policy; asks for that"
+           " metric and policy too (all/f_loc/universal_q3 where it is among the rows)",
+           metavar="ROW")  # fmt: skip
+    option("margin", "points within which runs are tied (1)", default=1.0, type=_points,
+           metavar="POINTS")  # fmt: skip
     option("variant", "map variant, av or ogl (av)", default="av", metavar="NAME")
     add_resampling_options(parser)
     exchanges = {"type": whole_number(1), "metavar": "N"}
-    option("permutations", "random exchanges (10000)", default=10_000, **exchanges)
+    option("permutations", "random exchanges (10000, or as many as Holm needs)", **exchanges)
     option("anyway", "compare runs that are not comparable, and say so", action="store_true")
     option("published", "show runs beside published figures", action="store_true")
     option("output", "write the table there too", type=given_path, metavar="DIR")
     return parser
+
+
+def _points(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return value
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -79,14 +103,21 @@ def _compare(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from vssl.records.compare import ComparedRun, common_samples, compare_runs
+    from vssl.records.family import Endpoint
+    from vssl.records.schema import NO_POLICY
     from vssl.reporting.comparison import comparison_facts, show_comparison, write_comparison
+    from vssl.reporting.comparison_latex import latex_comparison
 
     if len(options.runs) < 2:
         raise UsageError("give two runs or more, or --published to see one beside the literature")
     asked, policies = (list(dict.fromkeys(given or default)) for given, default in
                        ((options.metric, METRICS), (options.threshold, THRESHOLDS)))  # fmt: skip
+    primary = None if options.primary is None else Endpoint.parse(options.primary)
+    if primary is not None:
+        asked = list(dict.fromkeys([*asked, primary.metric]))
+        policies = list(dict.fromkeys([*policies, *({primary.policy} - {NO_POLICY})]))
     metrics = _metrics(asked)
-    runs = [ComparedRun.of(folder) for folder in options.runs]
+    runs = [ComparedRun.of(run_in(folder)) for folder in options.runs]
     faults = [
         f"{run.folder}: {lack}"
         for run in runs
@@ -102,15 +133,26 @@ def _compare(options: argparse.Namespace) -> None:
         raise UsageError("\n  ".join(lines) + hint)
     settings: dict[str, Any] = {
         "thresholds": policies,
-        **{n: getattr(options, n) for n in ("variant", "resamples", "permutations", "seed")},
+        "margin": options.margin / 100,
+        **{name: getattr(options, name) for name in ("variant", "resamples", "seed")},
     }
-    rows = compare_runs(runs, metrics, asked=asked, **settings)
+    runs = [replace(run, fitted=_fitted(run, policies, options.variant)) for run in runs]
+    rows = compare_runs(
+        runs,
+        metrics,
+        asked=asked,
+        conditions=list(dict.fromkeys(options.condition or ())),
+        primary=primary,
+        permutations=options.permutations,
+        **settings,
+    )
     if rows.empty:
         raise UsageError(
             f"no number of {', '.join(asked)} under {', '.join(policies)} in these runs: metrics of"
             " negatives want negatives, F_LOC and F_AUC one threshold for all maps."
         )
-    facts = comparison_facts(runs, **settings, reasons=reasons)
+    tried = int(rows["exchanges"].iloc[0])
+    facts = comparison_facts(runs, **settings, permutations=tried, reasons=reasons)
     console = Console(highlight=False)
     show_comparison(console, rows, facts)
     absent = [name for name in asked if name not in set(rows["metric"])]
@@ -118,7 +160,19 @@ def _compare(options: argparse.Namespace) -> None:
         console.print(f"no number in these runs: {', '.join(absent)}", soft_wrap=True)
     if options.output is not None:
         write_comparison(rows, facts, options.output)
-        console.print(f"comparison.parquet, .csv and .md: {options.output}", soft_wrap=True)
+        write_text(options.output / "comparison.tex", latex_comparison(rows, facts))
+        console.print(f"comparison.parquet, .csv, .md and .tex: {options.output}", soft_wrap=True)
+
+
+def _fitted(run: ComparedRun, policies: Sequence[str], variant: str) -> list[FittedPolicy]:
+    """The policies behind a run's scores that are compared, as far as they can be fitted again."""
+    from vssl.commands.learnt import policies_of
+
+    return [
+        each
+        for each in policies_of(run.folder, run.scores)
+        if each.policy.name in policies and each.variant == variant
+    ]
 
 
 def _metrics(asked: Sequence[str]) -> list[AnyMetric]:

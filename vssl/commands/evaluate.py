@@ -31,6 +31,7 @@ from vssl.commands.run_folder import (
     alone_in,
     finished_run,
     is_first_process,
+    run_in,
     write_run_file,
 )
 from vssl.commands.sweep import Sweep, begin_early, run_in_sweep
@@ -185,7 +186,7 @@ def _check_calibration(config: DictConfig) -> None:
 
     if config.calibration is not None:
         check_calibration(
-            Path(config.calibration).expanduser(),
+            run_in(Path(config.calibration).expanduser()),
             model=config.model.name,
             weights_sha256=identity(config)["files_sha256"].get("model.weights"),
             protocol_switches=protocol_switches(config),

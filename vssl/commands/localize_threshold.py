@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from vssl.checks import check_choice
 from vssl.commands.identity import identity, network_hash, prior_facts, protocol_switches
+from vssl.commands.run_folder import run_in
 from vssl.records.error_rates import LEVEL, ErrorRates, error_rates
 from vssl.records.files import RUN_FILE
 from vssl.reporting.verdict import Threshold
@@ -155,6 +156,7 @@ def _checked(config: DictConfig, run: Path) -> dict[str, Any]:
     """Provenance of a finished run that is of this network."""
     from vssl.records.fit import check_calibration
 
+    run = run_in(run)
     if not (run / RUN_FILE).is_file():
         raise ThresholdError(
             f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vssl.commands.app import run_app
 from vssl.commands.options import check_options
-from vssl.commands.run_folder import alone_in, mark_rescored
+from vssl.commands.run_folder import alone_in, mark_rescored, run_in
 from vssl.commands.score import announce, score_run
 from vssl.records.files import RECORDS_FILE, RELEASED_FILE, write_text
 
@@ -31,7 +31,7 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame:
     check_options(config)
     from vssl.records.store import check_records
 
-    folder = Path(config.run).expanduser().absolute()
+    folder = run_in(Path(config.run).expanduser().absolute())
     check_records(folder)
     with alone_in(folder):
         if config.export is not None:

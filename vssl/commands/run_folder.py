@@ -42,6 +42,7 @@ from vssl.records.fingerprint import config_hash
 _log = logging.getLogger(__name__)
 
 FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
+_SHOWN = 20  # runs that an error lists
 _RESULTS = (
     *(RUN_FILE, SUMMARY_FILE, SUBSETS_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
     *(MANIFEST_FILE, LEFT_OUT_FILE, NOTES_FILE, INPUTS_FILE),
@@ -87,6 +88,28 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
             yield
     finally:
         lock.release()
+
+
+def run_in(folder: Path) -> Path:
+    """The folder of the run that a user means: this one, or the only finished run below it.
+
+    A folder that holds neither is returned as it is, for its reader to refuse.
+
+    Raises:
+        UsageError: when there are several finished runs below it.
+    """
+    if (folder / RECORDS_FILE).is_file() or (folder / RUN_FILE).is_file():
+        return folder
+    below = sorted(path.parent for path in folder.rglob(RUN_FILE))
+    if len(below) > 1:
+        shown = [str(run) for run in below[:_SHOWN]]
+        more = f"\n  and {len(below) - _SHOWN} more" if len(below) > _SHOWN else ""
+        raise UsageError(
+            f"{folder}: there are {len(below)} finished runs below it; name one:\n  "
+            + "\n  ".join(shown)
+            + more
+        )
+    return below[0] if below else folder
 
 
 def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:

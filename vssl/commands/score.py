@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vssl.thresholds.base import ThresholdPolicy
 
+from vssl.commands.run_folder import run_in
 from vssl.errors import UsageError
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 
@@ -57,7 +58,7 @@ def score_run(
     if policies is None:
         negatives = bool(true_negatives(provenance))
         policies = build_policies(config, model=provenance["model"], negatives=negatives)
-    calibration = Path(config.calibration).expanduser() if config.calibration else None
+    calibration = run_in(Path(config.calibration).expanduser()) if config.calibration else None
     fitted = fit_policies(policies, folder, calibration=calibration)
     metrics = build_metrics(config)
     scores = folder / SCORES_FILE

@@ -1,14 +1,19 @@
 """Paired differences of runs on the samples that all of them have.
 
-Interval: 95 % percentile bootstrap of the difference, the same resampled images for both runs.
+Interval: 95 % percentile bootstrap of the difference, the same resampled images and sounds for both
+runs, and every fitted threshold fitted anew.
 p: two-sided permutation test that exchanges the runs' values image by image. When b of m random
 exchanges differ at least as much as the runs do, p = (b + 1) / (m + 1) (Phipson and Smyth,
 "Permutation P-values should never be zero", 2010); where all exchanges are tried, p is their share.
+Where the interval knows of more chance than that of images, as much is added to every exchanged
+difference, so that p and interval agree; then p is never the mere share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +22,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vssl.checks import check_choice
 from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
 from vssl.metrics.sets import SetMetric
 from vssl.progress import progress_bar
+from vssl.records.family import (
+    Endpoint,
+    enough_exchanges,
+    equivalent,
+    families,
+    holm_by_family,
+    largest_family,
+    verdict,
+)
 from vssl.records.files import SCORES_FILE
-from vssl.records.numbers import Number, combined_numbers, nanmean, numbers_of
+from vssl.records.fit import FittedPolicy
+from vssl.records.numbers import Number, combined_numbers, nanmean
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, Samples, Scores
+from vssl.records.scores import Part, Samples, ScoredRun, Scores
 from vssl.records.store import check_records, read_provenance
-from vssl.records.uncertainty import ImageBootstrap, interval
+from vssl.records.uncertainty import ImageBootstrap, interval, variance
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]
@@ -49,6 +66,8 @@ class ComparedRun:
         rows: place of each sample.
         scores: its scores.
         parts: parts of the scores, by map variant and threshold policy.
+        fitted: the policies behind its fitted scores; where one is missing, the threshold counts as
+            known.
     """
 
     folder: Path
@@ -57,6 +76,7 @@ class ComparedRun:
     rows: dict[str, int]
     scores: Scores
     parts: dict[tuple[str, str], Part]
+    fitted: Sequence[FittedPolicy] = ()
 
     @classmethod
     def of(cls, folder: Path) -> ComparedRun:
@@ -83,9 +103,12 @@ def compare_runs(
     *,
     asked: Sequence[str],
     thresholds: Sequence[str],
+    conditions: Sequence[str] = (),
+    primary: Endpoint | None = None,
+    margin: float = 0.01,
     variant: str = "av",
     resamples: int = 1000,
-    permutations: int = 10_000,
+    permutations: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare runs with the first of them; whether they should be compared is not asked here.
@@ -95,62 +118,82 @@ def compare_runs(
         metrics: metrics, among them those that combined ones rest on.
         asked: names of those to compare.
         thresholds: threshold policies; metrics that need none stand under policy `none`.
+        conditions: audio conditions to compare; none for all.
+        primary: the endpoint that is not corrected for the other rows; see `families`.
+        margin: differences within it, a fraction, are ties where that is shown.
         variant: map variant.
         resamples: bootstrap resamples over images.
-        permutations: random exchanges of images, or all there are where these are no more.
+        permutations: random exchanges of images, or all there are where these are no more; None
+            takes `enough_exchanges`.
         seed: of resamples and exchanges.
 
     Returns:
-        One row per run, metric, condition and policy that both have a number for:
+        One row per run, metric, condition and policy that both have a number for; none where there
+        is no such number:
         `reference, run` (folders), `reference_model, model, metric, condition, map_variant,
         threshold_policy`; fractions `reference_value, value, difference` (run minus reference),
-        `ci_low, ci_high`; `p, p_holm` (NaN for metrics of whole sets), the latter corrected for all
-        rows; `n_images` with a value in both, `n_undefined` left out of either, `higher_is_better`.
+        `ci_low, ci_high`, the same over images alone with every threshold as it stands
+        (`ci_low_at_threshold, ci_high_at_threshold`), and the 90 % interval `ci90_low, ci90_high`
+        that shows ties; `family` and `verdict`, see `families` and `verdict`; `p, p_holm` (NaN
+        where there is no test), the latter corrected within the family; `sd_besides_images`, see
+        `besides`; `exchanges` behind p; `n_images` with a value in both, `n_undefined` left out of
+        either, `higher_is_better`.
+
+    Raises:
+        UsageError: when the primary endpoint or a condition is not among the rows.
     """
     names = common_samples(runs)
     groups = [runs[0].samples.image_groups[runs[0].rows[name]] for name in names]
     images = ImageBootstrap(groups, resamples=resamples, seed=seed)
-    lines: list[dict[str, Any]] = []
-    for policy in dict.fromkeys([*thresholds, NO_POLICY]):
-        measured = [
-            _Measured.of(run, run.parts[variant, policy], metrics, images, names) for run in runs
+    pairs: list[_Pair] = []
+    there: dict[str, None] = {}
+    with ExitStack() as stack:
+        resampled = [
+            stack.enter_context(
+                ResampledRun.of(
+                    run.folder,
+                    ScoredRun(run.samples, run.scores),
+                    metrics,
+                    run.fitted,
+                    resamples=resamples,
+                    seed=seed,
+                )
+            )
+            for run in runs
         ]
-        for run, of_run in zip(runs[1:], measured[1:], strict=True):
-            facts = {"reference": str(runs[0].folder), "run": str(run.folder)}
-            facts |= {"reference_model": runs[0].facts["model"], "model": run.facts["model"]}
-            facts |= {"map_variant": variant, "threshold_policy": policy}
-            found = _differences(measured[0], of_run, permutations=permutations, seed=seed)
-            lines += [{**facts, **line} for line in found if line["metric"] in asked]
-    p = np.array([line["p"] for line in lines], np.float64)
-    return pd.DataFrame(lines).assign(p_holm=holm(p))
+        for policy in dict.fromkeys([*thresholds, NO_POLICY]):
+            measured = [
+                _Measured.of(run, whole, run.parts[variant, policy], metrics, images, names)
+                for run, whole in zip(runs, resampled, strict=True)
+            ]
+            there |= dict.fromkeys(c for name, c in measured[0].numbers if name in asked)
+            for run, of_run in zip(runs[1:], measured[1:], strict=True):
+                facts = {"reference": str(runs[0].folder), "run": str(run.folder)}
+                facts |= {"reference_model": runs[0].facts["model"], "model": run.facts["model"]}
+                facts |= {"map_variant": variant, "threshold_policy": policy}
+                pairs.append(_Pair.of(measured[0], of_run, asked, conditions, facts, margin))
+    for condition in conditions if there else ():
+        check_choice(condition, there, name="--condition")
+    rows = pd.DataFrame([row for pair in pairs for row in pair.rows])
+    if rows.empty:
+        return rows
+    family = families(rows, primary)
+    if permutations is None:
+        permutations = enough_exchanges(largest_family(family))
+    p = np.concatenate(_p_values(pairs, images.images, permutations=permutations, seed=seed))
+    corrected = holm_by_family(p, family)
+    said = [
+        verdict(difference, each, tied=tied, margin=margin)
+        for difference, each, tied in zip(rows["difference"], corrected, rows["tied"], strict=True)
+    ]
+    tried = min(permutations, 2**images.images)
+    rows = rows.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
+    return rows.drop(columns=["testable", "tied"])
 
 
 def common_samples(runs: Sequence[ComparedRun]) -> list[str]:
     """Names of the samples that all runs have, in the order of the first."""
     return [name for name in runs[0].samples.ids if all(name in run.rows for run in runs)]
-
-
-def holm(p: Array) -> Array:
-    """Holm's correction of p values for their number.
-
-    The i-th smallest of M is multiplied by M - i + 1, and is never below a smaller one's result
-    nor above 1 (Holm, "A simple sequentially rejective multiple test procedure", 1979).
-
-    Args:
-        p: `[M]` p values; NaN is no test.
-
-    Returns:
-        `[M]` in [0, 1]; NaN stays NaN.
-
-    Example:
-        >>> holm(np.array([0.04, 0.01, np.nan, 0.03]))
-        array([0.06, 0.03,  nan, 0.06])
-    """
-    order = np.argsort(p)  # NaN comes last
-    steps = p[order] * (np.count_nonzero(~np.isnan(p)) - np.arange(len(p)))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return adjusted
 
 
 def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
@@ -188,13 +231,14 @@ class _Measured:
     def of(
         cls,
         run: ComparedRun,
+        resampled: ResampledRun,
         part: Part,
         metrics: Sequence[AnyMetric],
         images: ImageBootstrap,
         names: Sequence[str],
     ) -> _Measured:
         rows = np.array([run.rows[name] for name in names], np.int64)
-        found = numbers_of(run.scores, part, metrics, images, rows=rows)
+        found = resampled.numbers(part, metrics, rows=rows, bootstrap=images)
         numbers = {(number.metric.name, number.condition): number for number in found}
         totals = {key: n.totals for key, n in numbers.items() if n.totals is not None}
         return cls(numbers, totals, images.images)
@@ -207,77 +251,175 @@ class _Measured:
         return np.asarray(totals[:, 1].any(axis=1))
 
 
-def _differences(
-    first: _Measured, second: _Measured, *, permutations: int, seed: int
-) -> Iterator[dict[str, Any]]:
-    """Every number that both runs have, side by side."""
-    p = _p_values(first, second, permutations=permutations, seed=seed)
-    for key in (key for key in first.numbers if key in second.numbers):
-        one, two = first.numbers[key], second.numbers[key]
-        low, high = interval(two.resampled - one.resampled)
-        yield {
-            "metric": key[0],
-            "condition": key[1],
-            "reference_value": one.value,
-            "value": two.value,
-            "difference": two.value - one.value,
-            "ci_low": low,
-            "ci_high": high,
-            "p": p.get(key, np.nan),
-            "n_images": int((first.has_value(key) & second.has_value(key)).sum()),
-            "n_undefined": one.n_undefined + two.n_undefined,
-            "higher_is_better": one.higher_is_better,
-        }
+@dataclass(frozen=True)
+class _Pair:
+    """Two runs under one policy, and what exchanges of images do to their numbers.
+
+    Attributes:
+        rows: of the table, `p` and what follows from it aside.
+        tested: numbers with a p, and their difference.
+        besides: standard deviation of the difference beside chance over images, see `besides`.
+        numbers: of both runs.
+        keys: means that the numbers rest on.
+        middles: for each, its totals `[2 D]` when half of both runs' images are exchanged.
+        halves: `[G, C]` what each image adds to the first run's and takes from the second's, by
+            the columns of all middles.
+    """
+
+    rows: list[dict[str, Any]]
+    tested: dict[Key, float]
+    besides: dict[Key, float]
+    numbers: tuple[dict[Key, Number], dict[Key, Number]]
+    keys: list[Key]
+    middles: list[Array]
+    halves: Array
+
+    @classmethod
+    def of(
+        cls,
+        first: _Measured,
+        second: _Measured,
+        asked: Sequence[str],
+        conditions: Sequence[str],
+        facts: Mapping[str, Any],
+        margin: float,
+    ) -> _Pair:
+        rows, tested, more = [], {}, {}
+        for key in (key for key in first.numbers if key in second.numbers):
+            if key[0] not in asked or (conditions and key[1] not in conditions):
+                continue
+            one, two = first.numbers[key], second.numbers[key]
+            difference = two.value - one.value
+            testable = bool(np.isfinite(difference)) and not isinstance(two.metric, SetMetric)
+            if testable:
+                tested[key], more[key] = difference, besides(one, two)
+            images = int((first.has_value(key) & second.has_value(key)).sum())
+            row = {
+                **facts,
+                "metric": key[0],
+                "condition": key[1],
+                "reference_value": one.value,
+                "value": two.value,
+                "difference": difference,
+                **_interval_columns(one, two),
+                "sd_besides_images": (more[key] if testable else np.nan),
+                "n_images": images,
+                "n_undefined": one.n_undefined + two.n_undefined,
+                "higher_is_better": one.higher_is_better,
+                "testable": testable,
+                "tied": equivalent(two.resampled - one.resampled, images, margin),
+            }
+            rows.append(row)
+        keys = [key for key in first.totals if key in second.totals] if tested else []
+        pairs = [_same_draws(first.totals[key], second.totals[key]) for key in keys]
+        middles = [(one + two).sum(axis=0) / 2 for one, two in pairs]
+        none = np.empty((first.images, 0))
+        halves = np.concatenate([none, *((one - two) / 2 for one, two in pairs)], axis=1)
+        # of the numbers, exchanges need neither totals nor what else is in their intervals
+        plain: dict[str, Any] = dict.fromkeys(("totals", "parts", "sounds", "of_threshold"))
+        numbers = tuple(
+            {key: replace(n, **plain) for key, n in run.numbers.items()} for run in (first, second)
+        )
+        return cls(rows, tested, more, numbers, keys, middles, halves)  # type: ignore[arg-type]
+
+    def far(self, shifts: Array, chance: Array) -> dict[Key, int]:
+        """In how many exchanges runs differ at least as much as they do.
+
+        An exchange without a result counts.
+
+        Args:
+            shifts: `[P, C]` signs of the images times `halves`.
+            chance: `[P]` of the standard normal distribution.
+        """
+        if not self.tested:
+            return {}
+        stops = np.cumsum([len(middle) for middle in self.middles])[:-1]
+        of_keys = np.split(shifts, stops, axis=1)
+        sides = []
+        for numbers, side in zip(self.numbers, (1, -1), strict=True):
+            found = {
+                key: replace(numbers[key], at_threshold=_mean(middle + side * shift))
+                for key, middle, shift in zip(self.keys, self.middles, of_keys, strict=True)
+            }
+            combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
+            added = [n for metric in combined for n in combined_numbers(metric, found)]
+            sides.append({**found, **{(n.metric.name, n.condition): n for n in added}})
+        counts = {}
+        for key, observed in self.tested.items():
+            difference = sides[0][key].at_threshold - sides[1][key].at_threshold
+            # signed by what was observed, so that the order of the runs does not matter
+            far = np.abs(np.sign(observed) * difference + self.besides[key] * chance)
+            counts[key] = int((~(far < abs(observed) - _ROUNDING)).sum())
+        return counts
 
 
-def _p_values(
-    first: _Measured, second: _Measured, *, permutations: int, seed: int
-) -> dict[Key, float]:
-    """P values of means and their combinations; an exchange without a result counts as far."""
-    tested = {
-        key: abs(number.value - first.numbers[key].value)
-        for key, number in second.numbers.items()
-        if key in first.numbers and not isinstance(number.metric, SetMetric)
-        if np.isfinite(number.value - first.numbers[key].value)
+def _interval_columns(first: Number, second: Number) -> dict[str, float]:
+    """Ends of the 95 % interval, of that over images alone, and of the 90 % interval."""
+    whole = second.resampled - first.resampled
+    ends = {
+        ("ci_low", "ci_high"): interval(whole),
+        ("ci_low_at_threshold", "ci_high_at_threshold"): interval(
+            second.at_threshold - first.at_threshold
+        ),
+        ("ci90_low", "ci90_high"): interval(whole, level=0.9),
     }
-    keys = [key for key in first.totals if key in second.totals]
-    if not tested:
-        return {}
-    pairs = [_same_draws(first.totals[key], second.totals[key]) for key in keys]
-    # after an exchange the totals of the two runs are middle + shift and middle - shift
-    middles = [(one + two).sum(axis=0) / 2 for one, two in pairs]
-    halves = np.concatenate([(one - two) / 2 for one, two in pairs], axis=1)
-    stops = np.cumsum([len(middle) for middle in middles])[:-1]
-    combined = {n.metric for n in first.numbers.values() if isinstance(n.metric, CombinedMetric)}
-    far, tried = dict.fromkeys(tested, 0), 0
-    total = min(2**first.images, permutations)
-    with progress_bar("permutation tests", total) as advance:
-        for signs in exchanges(first.images, permutations=permutations, seed=seed):
-            shifts = np.split(signs @ halves, stops, axis=1)
-            sides = []
-            for run, side in ((first, 1), (second, -1)):
-                found = {
-                    key: replace(
-                        run.numbers[key],
-                        at_threshold=_mean(middle + side * shift),
-                        sounds=None,
-                        of_threshold=None,
-                    )
-                    for key, middle, shift in zip(keys, middles, shifts, strict=True)
-                }
-                numbers = [n for metric in combined for n in combined_numbers(metric, found)]
-                sides.append({**found, **{(n.metric.name, n.condition): n for n in numbers}})
-            for key, observed in tested.items():
-                difference = np.abs(sides[0][key].at_threshold - sides[1][key].at_threshold)
-                far[key] += int((~(difference < observed - _ROUNDING)).sum())
-            tried += len(signs)
-            advance(len(signs))
-    own = 0 if tried == 2**first.images else 1
-    return {key: (count + own) / (tried + own) for key, count in far.items()}
+    return {
+        name: end for names, found in ends.items() for name, end in zip(names, found, strict=True)
+    }
+
+
+def besides(first: Number, second: Number) -> float:
+    """Standard deviation of a difference beside chance over images.
+
+    Exchanges of images know chance over images only. What more is in the interval (sounds that
+    images share, an estimated threshold) is added to the exchanged differences. To stretch these
+    instead would stretch the difference itself too, which is in them, and cost power.
+    """
+    whole = variance(second.resampled - first.resampled)
+    return math.sqrt(max(0.0, whole - variance(second.at_threshold - first.at_threshold)))
+
+
+def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> list[Array]:
+    """P values of every pair's rows `[R]`, NaN where there is no test; exchanges are shared."""
+    everything = np.concatenate([pair.halves for pair in pairs], axis=1)
+    # numbers of values are mostly the same in both runs, so that these columns are 0
+    moving = np.asarray(everything.any(axis=0))
+    moved = np.ascontiguousarray(everything[:, moving])
+    stops = np.cumsum([pair.halves.shape[1] for pair in pairs])[:-1]
+    far = [dict.fromkeys(pair.tested, 0) for pair in pairs]
+    total = min(2**images, permutations)
+    chance = np.random.default_rng([seed, 1])  # apart from that of the exchanges
+    if any(far):
+        with progress_bar("permutation tests", total) as advance:
+            for signs in exchanges(images, permutations=permutations, seed=seed):
+                shifts = np.zeros((len(signs), len(moving)))
+                shifts[:, moving] = signs @ moved
+                drawn = chance.standard_normal(len(signs))
+                for pair, counts, own in zip(
+                    pairs, far, np.split(shifts, stops, axis=1), strict=True
+                ):
+                    for key, count in pair.far(own, drawn).items():
+                        counts[key] += count
+                advance(len(signs))
+    found = []
+    for pair, counts in zip(pairs, far, strict=True):
+        p = []
+        for row in pair.rows:
+            key = (row["metric"], row["condition"])
+            # the observed difference counts itself, but where it is one of all exchanges
+            itself = int(total < 2**images or pair.besides.get(key, 0.0) > 0)
+            p.append((counts[key] + itself) / (total + itself) if key in counts else np.nan)
+        found.append(np.array(p))
+    return found
 
 
 def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:
-    """Totals `[G, 2, D]` of two runs as `[G, 2 D]`, with empty draws where one has fewer."""
+    """Totals `[G, 2, D]` of two runs as `[G, 2 D]`, with empty draws where one has fewer.
+
+    A single draw stands for all where every draw has the same number of values of an image.
+    """
+    if all((t[:, 1] == one[:, 1, :1]).all() for t in (one, two)):
+        one, two = (t.mean(axis=2, keepdims=True) for t in (one, two))
     draws = max(one.shape[2], two.shape[2])
     padded = [np.pad(t, ((0, 0), (0, 0), (0, draws - t.shape[2]))) for t in (one, two)]
     return padded[0].reshape(len(one), -1), padded[1].reshape(len(two), -1)

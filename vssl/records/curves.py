@@ -14,6 +14,7 @@ import torch
 
 from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
+from vssl.metrics.ciou import SUCCESS
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.chunks import Chunk, in_threads, sample_chunks
 from vssl.records.conditions import no_negatives, without_conditions
@@ -30,7 +31,6 @@ Array = npt.NDArray[np.float64]
 _EXTREMES = ("similarity_max", "similarity_min")
 _COLUMNS = ("draw", "boxes", "box_weights", *_EXTREMES, *MAP_COLUMNS)
 _CELLS = 4096
-_METRICS = ("ciou", "auc", "pia", "auc_n")
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,33 @@ class ThresholdCurves:
     Attributes:
         thresholds: `[T]` ascending, float32 as masks are made.
         ciou: `[T]` mean cIoU of positives.
+        success_rate: `[T]` success rate of positives.
         auc: `[T]` AUC of positives.
         pia: negative type -> `[T]` mean pIA.
+        false_alarm_rate: negative type -> `[T]` share of negatives in which anything is marked.
         auc_n: negative type -> `[T]` AUC_N.
         together: the negative types behind F_LOC and F_AUC: the paper's three where the run has
             them, else all that it has.
         f_loc: `[T]` F_LOC.
         f_auc: `[T]` F_AUC.
         f_loc_resampled: `[B, T]` F_LOC of bootstrap resamples over images.
+        ciou_resampled: `[B, T]` cIoU of the same.
+        success_rate_resampled: `[B, T]` success rate of the same.
     """
 
     thresholds: npt.NDArray[np.float32]
     ciou: Array
+    success_rate: Array
     auc: Array
     pia: dict[str, Array]
+    false_alarm_rate: dict[str, Array]
     auc_n: dict[str, Array]
     together: tuple[str, ...]
     f_loc: Array
     f_auc: Array
     f_loc_resampled: Array
+    ciou_resampled: Array
+    success_rate_resampled: Array
 
     @property
     def condition(self) -> str:
@@ -133,13 +141,15 @@ def threshold_curves(
     resampled = {
         key: _resampled(column, bootstrap)
         for key, column in means.items()
-        if key[0] in ("ciou", "pia")
+        if key[0] in ("ciou", "success_rate", "pia")
     }
     return ThresholdCurves(
         thresholds=grid,
         ciou=values["ciou", POSITIVE],
+        success_rate=values["success_rate", POSITIVE],
         auc=values["auc", POSITIVE],
         pia=pia,
+        false_alarm_rate={name: values["false_alarm_rate", name] for name in types},
         auc_n=auc_n,
         together=together,
         f_loc=FLoc.combine(values["ciou", POSITIVE], {name: pia[name] for name in together}),
@@ -147,6 +157,8 @@ def threshold_curves(
         f_loc_resampled=FLoc.combine(
             resampled["ciou", POSITIVE], {name: resampled["pia", name] for name in together}
         ),
+        ciou_resampled=resampled["ciou", POSITIVE],
+        success_rate_resampled=resampled["success_rate", POSITIVE],
     )
 
 
@@ -183,11 +195,17 @@ def _chunk_means(
             with np.errstate(invalid="ignore"):
                 value = covered / (total + marked - inside)
             area = area_of_success(torch.from_numpy(value))
+            # as `SuccessRate`: undefined where cIoU is
+            share = np.where(np.isnan(value), np.nan, value >= SUCCESS)
         else:
             value = marked / pixels.shape[1]
             area = area_of_rejection(torch.from_numpy(value))
-        names = ("ciou", "auc") if positive else ("pia", "auc_n")
-        for name, column in zip(names, (value, area.numpy()), strict=True):
+            share = marked > 0
+        for name, column in zip(
+            ("ciou", "auc", "success_rate") if positive else ("pia", "auc_n", "false_alarm_rate"),
+            (value, area.numpy(), share),
+            strict=True,
+        ):
             column = np.where(undefined[:, None], np.nan, column)
             shaped = column.reshape(*rows.shape, -1)
             found[name, condition] = shaped if by_draw else shaped.mean(axis=1, keepdims=True)

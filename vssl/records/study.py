@@ -34,11 +34,12 @@ class ThresholdStudy:
         curves: one row per run, map variant and threshold: `run, model, dataset, protocol,
             map_variant, n, coverage, manifest_hash, seed, threshold, metric, condition, value`.
         thresholds: one row per scored run, map variant, policy and run that its threshold is
-            learnt from: the same facts, then `condition, threshold_policy, fit_on, threshold,
-            f_loc, f_loc_ci_low, f_loc_ci_high, f_auc, ciou, pia, regret, regret_ci_low,
-            regret_ci_high`.
-            `regret` is the best F_LOC minus this one; in its interval the best threshold is chosen
-            anew in every resample.
+            learnt from: the same facts, then `condition, threshold_policy, fit_on, in_sample,
+            threshold`, and `f_loc, regret, ciou, success_rate` each with `_ci_low, _ci_high`,
+            `false_alarm_rate, f_auc, pia`.
+            `in_sample` says that the threshold was learnt from the scored run itself. `regret` is
+            the best F_LOC minus this one; in its interval the best threshold is chosen anew in
+            every resample. `false_alarm_rate` is the largest over the negative types.
     """
 
     curves: pd.DataFrame
@@ -93,7 +94,8 @@ def study_thresholds(
             )
             common = _facts(run, facts[run], variant)
             curves.append(_curve_rows(curve).assign(**common))
-            thresholds.append(pd.DataFrame([{**common, **r} for r in _rows(curve, learnt)]))
+            rows = _rows(curve, learnt, own=_name(run, facts))
+            thresholds.append(pd.DataFrame([{**common, **row} for row in rows]))
     return ThresholdStudy(
         _first(pd.concat(curves, ignore_index=True)),
         _first(pd.concat(thresholds, ignore_index=True)),
@@ -175,8 +177,10 @@ def _name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
 def _curve_rows(curve: ThresholdCurves) -> pd.DataFrame:
     columns = {
         ("ciou", "positive"): curve.ciou,
+        ("success_rate", "positive"): curve.success_rate,
         ("auc", "positive"): curve.auc,
         **{("pia", name): values for name, values in curve.pia.items()},
+        **{("false_alarm_rate", name): v for name, v in curve.false_alarm_rate.items()},
         **{("auc_n", name): values for name, values in curve.auc_n.items()},
         ("f_loc", curve.condition): curve.f_loc,
         ("f_auc", curve.condition): curve.f_auc,
@@ -197,33 +201,40 @@ def _curve_rows(curve: ThresholdCurves) -> pd.DataFrame:
     )
 
 
-def _rows(curve: ThresholdCurves, learnt: Sequence[tuple[str, str, float]]) -> list[dict[str, Any]]:
+def _rows(
+    curve: ThresholdCurves, learnt: Sequence[tuple[str, str, float]], *, own: str
+) -> list[dict[str, Any]]:
+    """Rows of a run and map variant; `own` names the run that is scored, as `fit_on` would."""
     # where nothing is found and everything marked F_LOC is 0/0: no candidate for the best
     highest = np.where(np.isnan(curve.f_loc), -1.0, curve.f_loc)
     best = int(highest.argmax())
     resampled = np.where(np.isnan(curve.f_loc_resampled), -1.0, curve.f_loc_resampled)
     best_resampled = resampled.max(axis=1)
     rows = []
-    own = (BEST, "this run's own objects", float(curve.thresholds[best]))
-    for policy, source, value in (own, *learnt):
+    oracle = (BEST, "this run's own objects", float(curve.thresholds[best]))
+    for policy, source, value in (oracle, *learnt):
         place = curve.at(value)
-        low, high = interval(curve.f_loc_resampled[:, place])
-        regret_low, regret_high = interval(best_resampled - curve.f_loc_resampled[:, place])
-        rows.append(
-            {
-                "condition": curve.condition,
-                "threshold_policy": policy,
-                "fit_on": source,
-                "threshold": value,
-                "f_loc": curve.f_loc[place],
-                "f_loc_ci_low": low,
-                "f_loc_ci_high": high,
-                "f_auc": curve.f_auc[place],
-                "ciou": curve.ciou[place],
-                "pia": float(np.mean([curve.pia[name][place] for name in curve.together])),
-                "regret": curve.f_loc[best] - curve.f_loc[place],
-                "regret_ci_low": regret_low,
-                "regret_ci_high": regret_high,
-            }
-        )
+        numbers = {
+            "f_loc": (curve.f_loc[place], curve.f_loc_resampled[:, place]),
+            "regret": (
+                curve.f_loc[best] - curve.f_loc[place],
+                best_resampled - curve.f_loc_resampled[:, place],
+            ),
+            "ciou": (curve.ciou[place], curve.ciou_resampled[:, place]),
+            "success_rate": (curve.success_rate[place], curve.success_rate_resampled[:, place]),
+        }
+        row = {
+            "condition": curve.condition,
+            "threshold_policy": policy,
+            "fit_on": source,
+            "in_sample": policy == BEST or source == own,
+            "threshold": value,
+        }
+        for name, (number, of_resamples) in numbers.items():
+            low, high = interval(of_resamples)
+            row |= {name: number, f"{name}_ci_low": low, f"{name}_ci_high": high}
+        alarms = [curve.false_alarm_rate[name][place] for name in curve.together]
+        areas = [curve.pia[name][place] for name in curve.together]
+        row |= {"false_alarm_rate": float(np.max(alarms)), "f_auc": curve.f_auc[place]}
+        rows.append({**row, "pia": float(np.mean(areas))})
     return rows

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vssl.records.compare import ComparedRun, common_samples
+from vssl.records.family import LEVEL, PRIMARY, SECONDARY, enough_exchanges
 from vssl.records.files import write_text
 from vssl.records.fingerprint import environment, ids_hash
 from vssl.records.schema import NO_POLICY
@@ -23,12 +24,19 @@ from vssl.reporting.tables import MISSING, percent
 Facts = Mapping[str, Any]
 
 _TEXTS = ("reference", "run", "reference_model", "model", "metric", "condition", "map_variant")
-_NUMBERS = ("reference_value", "value", "difference", "ci_low", "ci_high", "p", "p_holm")
+_NUMBERS = ("reference_value", "value", "difference", "ci_low", "ci_high", "ci90_low", "ci90_high")
+_ENDS = ("ci_low_at_threshold", "ci_high_at_threshold")
+_COUNTS = ("exchanges", "n_images", "n_undefined")
+_TESTS = ("p", "p_holm", "sd_besides_images")
 COMPARISON = pa.schema(
     [
         *(pa.field(n, pa.string(), nullable=False) for n in (*_TEXTS, "threshold_policy")),
-        *(pa.field(n, pa.float64()) for n in _NUMBERS),  # fractions; null where undefined
-        *(pa.field(n, pa.int64(), nullable=False) for n in ("n_images", "n_undefined")),
+        *(
+            pa.field(n, pa.float64()) for n in (*_NUMBERS, *_ENDS)
+        ),  # fractions; null where undefined
+        *(pa.field(n, pa.float64()) for n in _TESTS),  # null where there is no test
+        *(pa.field(n, pa.string(), nullable=False) for n in ("family", "verdict")),
+        *(pa.field(n, pa.int64(), nullable=False) for n in _COUNTS),
         pa.field("higher_is_better", pa.bool_(), nullable=False),
         *(pa.field(n, pa.float64()) for n in ("reference_threshold", "threshold")),
         *(pa.field(n, pa.string()) for n in ("reference_threshold_source", "threshold_source")),
@@ -40,9 +48,10 @@ COMPARISON = pa.schema(
 _HEADERS = (
     *("run", "metric", "condition", "threshold"),
     *("reference", "run's", "difference", "95 % interval", "p", "p (Holm)", "images"),
+    *("family", "verdict"),
 )
-_TEXT_COLUMNS = 4
-_WIDE = 150
+_TEXTS_SHOWN = ("run", "metric", "condition", "threshold", "family", "verdict")
+_WIDE = 170
 
 
 def comparison_facts(
@@ -53,6 +62,7 @@ def comparison_facts(
     resamples: int,
     permutations: int,
     seed: int,
+    margin: float,
     reasons: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
     """What a comparison rests on; kept in its file, and said below its table.
@@ -62,22 +72,23 @@ def comparison_facts(
         thresholds: threshold policies.
         variant: map variant.
         resamples: bootstrap resamples.
-        permutations: random exchanges asked for.
+        permutations: exchanges that were tried.
         seed: of both.
+        margin: of ties, a fraction.
         reasons: for each run, why it is not comparable with the reference.
     """
     common = common_samples(runs)
     images = len({runs[0].samples.image_groups[runs[0].rows[name]] for name in common})
-    exact = 2**images <= permutations
     return {
         "map_variant": variant,
         "samples": len(common),
         "images": images,
         "manifest_hash": ids_hash(common),
         "resamples": resamples,
-        "permutations": 2**images if exact else permutations,
-        "exact": exact,
+        "permutations": permutations,
+        "exact": permutations == 2**images,
         "seed": seed,
+        "margin": margin,
         "correction": "Holm",
         "environment": environment(),
         "runs": [
@@ -120,12 +131,12 @@ def show_comparison(console: Console, rows: pd.DataFrame, facts: Facts) -> None:
     if not console.is_terminal:
         console.width = _WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for place, header in enumerate(_HEADERS):
-        table.add_column(header, justify="left" if place < _TEXT_COLUMNS else "right")
+    for header in _HEADERS:
+        table.add_column(header, justify="left" if header in _TEXTS_SHOWN else "right")
     for cells in _cells(rows, facts):
         table.add_row(*(Text(cell) for cell in cells))
     console.print(Text(f"\n{_title(facts)}", style="bold"), soft_wrap=True)
-    for line in _warnings(facts):
+    for line in _warnings(rows, facts):
         console.print(Text(line, style="bold red"), soft_wrap=True)
     console.print(table)
     console.print(Text(comparison_caption(rows, facts), style="dim"))
@@ -160,10 +171,10 @@ def write_comparison(rows: pd.DataFrame, facts: Facts, output: Path) -> None:
 
 def markdown_comparison(rows: pd.DataFrame, facts: Facts) -> str:
     """The table as Markdown, with its title, its caption, and why runs are not comparable."""
-    marks = [" --- " if place < _TEXT_COLUMNS else " ---: " for place in range(len(_HEADERS))]
+    marks = [" --- " if header in _TEXTS_SHOWN else " ---: " for header in _HEADERS]
     lines = ["| " + " | ".join(_HEADERS) + " |", "|" + "|".join(marks) + "|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in _cells(rows, facts)]
-    warnings = "\n".join(f"{line}  " for line in _warnings(facts))
+    warnings = "\n".join(f"{line}  " for line in _warnings(rows, facts))
     before = [f"**{_title(facts)}**", "", *([warnings, ""] if warnings else [])]
     return "\n".join([*before, *lines, "", comparison_caption(rows, facts), ""])
 
@@ -180,9 +191,11 @@ def _cells(rows: pd.DataFrame, facts: Facts) -> list[list[str]]:
             percent(row["value"]),
             points(row["difference"]),
             _interval(row["ci_low"], row["ci_high"]),
-            _p(row["p"]),
-            _p(row["p_holm"]),
+            p_text(row["p"]),
+            p_text(row["p_holm"]),
             str(row["n_images"]),
+            row["family"],
+            row["verdict"],
         ]
         for row in rows.to_dict("records")
     ]
@@ -198,7 +211,8 @@ def _interval(low: float, high: float) -> str:
     return MISSING if pd.isna(low) else f"{points(low)} to {points(high)}"
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p value to four decimals, or where it is smaller its size; `n/a` where there is none."""
     return MISSING if pd.isna(value) else f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}"
 
 
@@ -212,9 +226,25 @@ def _said(key: str, facts: Facts) -> str:
     return ", ".join(dict.fromkeys(str(run[key]) for run in facts["runs"]))
 
 
-def _warnings(facts: Facts) -> list[str]:
+def _warnings(rows: pd.DataFrame, facts: Facts) -> list[str]:
     lines = [f"{run['folder']}: {why}" for run in facts["runs"] for why in run["not_comparable"]]
-    return ["NOT COMPARABLE, compared all the same:", *lines] if lines else []
+    lines = ["NOT COMPARABLE, compared all the same:", *lines] if lines else []
+    tried, exact = facts["permutations"], facts["exact"]
+    smallest = 2 / tried if exact else 1 / (tried + 1)  # exchanging all images turns the sign only
+    for family in (PRIMARY, SECONDARY):
+        tests = int((rows["family"] == family).sum())
+        if tests * smallest > LEVEL:
+            mend = (
+                "It takes more images, or fewer rows (--metric, --condition, --threshold)."
+                if exact
+                else f"Give --permutations {enough_exchanges(tests)}, or leave it out."
+            )
+            lines.append(
+                f"NO {family.upper()} ROW CAN DIFFER SIGNIFICANTLY, whatever the difference: the"
+                f" smallest p that {tried} exchanges can give, {p_text(smallest)}, times {tests}"
+                f" rows is above {LEVEL}. {mend}"
+            )
+    return lines
 
 
 def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
@@ -240,10 +270,13 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
         f" (list {facts['manifest_hash'][:8]}; coverage of the runs {coverage})",
         *([f"samples left out, as not all runs have them: {', '.join(left)}"] if left else []),
         f"differences from the reference {runs[0]['label']} in percentage points",
-        f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images,"
-        " the same for both runs",
+        f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
+        " and of sounds that images share, the same for both runs, and of thresholds that are"
+        " learnt, fitted anew",
         f"p: two-sided, {tried} exchanges of images between the two runs",
-        f"Holm's correction for {rows['p'].notna().sum()} tests",
+        *([more] if (more := _besides(rows)) else []),
+        *_families(rows),
+        _verdicts(facts),
         f"seed {facts['seed']}",
     ]
     for policy in runs[0]["thresholds"]:
@@ -255,6 +288,47 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a difference")
     return "; ".join(parts)
+
+
+def _besides(rows: pd.DataFrame) -> str:
+    if not (rows["sd_besides_images"] > 0).any():
+        return ""
+    return (
+        "to every exchanged difference is added, at random, what the interval has beside chance"
+        " over images"
+    )
+
+
+def _families(rows: pd.DataFrame) -> list[str]:
+    """What is corrected for what."""
+    first, second = (rows[rows["family"] == name] for name in (PRIMARY, SECONDARY))
+    found = ["no primary row (--primary names one)"]
+    if len(first):
+        key = "/".join(first.iloc[0][["condition", "metric", "threshold_policy"]])
+        others = f"Holm over the {len(first)} runs" if len(first) > 1 else "not corrected"
+        found = [f"primary: {key}, {others}"]
+    if len(second):
+        metrics, policies, conditions = (
+            ", ".join(dict.fromkeys(second[name]))
+            for name in ("metric", "threshold_policy", "condition")
+        )
+        runs = second["run"].nunique()
+        of_runs = f" of {runs} runs" if runs > 1 else ""
+        found.append(
+            f"secondary: Holm over {len(second)} rows{of_runs}: {metrics}; under {policies}; at"
+            f" {conditions} (of a metric with a row at condition all only that one, as the others"
+            " repeat it)"
+        )
+    return found
+
+
+def _verdicts(facts: Facts) -> str:
+    margin = f"{100 * facts['margin']:g} point{'' if facts['margin'] == 0.01 else 's'}"
+    return (
+        f"verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
+        f" interval lies within {margin} of 0 (two one-sided tests, Schuirmann 1987, each row for"
+        " itself); not shown is neither"
+    )
 
 
 def _thresholds(policy: str, facts: Facts) -> str:

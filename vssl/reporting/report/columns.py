@@ -11,7 +11,7 @@ from vssl.reporting.published import DEFINITIONS
 from vssl.reporting.report.tables import Column
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
-_HEADERS = {
+HEADERS = {
     "ciou": "cIoU",
     "success_rate": "success rate",
     "auc": "AUC",
@@ -48,7 +48,7 @@ def _column(
 
     Its direction is the metric's own but where an audio condition turns it round.
     """
-    name = _HEADERS[metric]
+    name = HEADERS[metric]
     return Column(
         key=f"{metric}/{condition}/{policy}",
         header=f"{name} {said}".strip(),

@@ -1,0 +1,101 @@
+"""A folder above the only finished run below it stands for that run, in every command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import draw_vggss
+from tests.running import FAST, composed, run
+from vssl.commands.audit import _main as audit_main
+from vssl.commands.evaluate import check_request
+from vssl.commands.localize_threshold import Wanted, find_threshold
+from vssl.commands.rescore import main as rescore
+from vssl.commands.run_folder import run_in
+from vssl.commands.score import score_run
+from vssl.errors import UsageError
+from vssl.records.files import RECORDS_FILE, RUN_FILE
+
+
+def make(root: Path, *names: str, file: str = RUN_FILE) -> None:
+    for name in names:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        (root / name / file).touch()
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "expected"),
+    [
+        (["a/b/run"], "", "a/b/run"),
+        (["a/b/run"], "a", "a/b/run"),
+        (["a/b/run"], "a/b/run", "a/b/run"),
+        (["a/b/run", "c/run"], "a", "a/b/run"),
+        (["a", "a/b"], "a", "a"),  # a finished run itself, whatever lies below
+        ([], "a", "a"),  # for the reader to refuse
+    ],
+)
+def test_run_in(tmp_path: Path, files: Sequence[str], given: str, expected: str) -> None:
+    make(tmp_path, *files)
+    assert run_in(tmp_path / given) == tmp_path / expected
+
+
+def test_records_alone_are_a_run_of_their_own_but_not_found_from_above(tmp_path: Path) -> None:
+    make(tmp_path, "above/stopped", file=RECORDS_FILE)
+    assert run_in(tmp_path / "above" / "stopped") == tmp_path / "above" / "stopped"
+    assert run_in(tmp_path / "above") == tmp_path / "above"
+
+
+def test_several_are_listed(tmp_path: Path) -> None:
+    names = [f"run{number:02}" for number in range(23)]
+    make(tmp_path, *names)
+    with pytest.raises(UsageError) as caught:
+        run_in(tmp_path)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{tmp_path}: there are 23 finished runs below it; name one:"
+    assert lines[1:-1] == [f"  {tmp_path / name}" for name in names[:20]]
+    assert lines[-1] == "  and 3 more"
+
+
+@pytest.fixture(scope="module")
+def above(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder above one finished run."""
+    root = tmp_path_factory.mktemp("above")
+    data = draw_vggss(root / "vggss")
+    on = ("data=vggss", f"data.root={data}", "threshold=fixed", "metrics=pia", "subsets=[]")
+    draws = ("negatives.noise.draws=1", "negatives.offscreen.draws=1")
+    run(root / "out" / "vggss" / "0a1b2c3d", "model=center", *on, *draws)
+    return root / "out"
+
+
+def test_rescoring_and_calibration(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder,) = above.glob("*/*")
+    asked = ("threshold=universal_q3", "metrics=pia", "subsets=[]", "bootstrap.resamples=10")
+    monkeypatch.setattr(sys, "argv", ["vssl-rescore", f"run={above}", *asked])
+    rescore()
+    config = composed(f"run={folder}", f"calibration={above}", *asked, name="rescore")
+    summary = score_run(config, folder)
+    assert summary["threshold_source"].str.contains(r", run \w{8}\)").any()
+
+
+def test_localize_learns_from_it(above: Path) -> None:
+    wanted = Wanted("center", calibration=above)
+    config = composed(*FAST, "model=center")
+    found = find_threshold(config, wanted, variant="av")
+    assert found is not None
+    assert found.calibration == str(next(above.glob("*/*")))
+
+
+def test_a_calibration_run_is_checked_before_an_evaluation(above: Path) -> None:
+    given = ("data=vggss", f"data.root={above.parent / 'vggss'}", f"calibration={above}")
+    assert check_request(composed(*FAST, "model=center", *given))
+    with pytest.raises(UsageError, match=f"{next(above.glob('*/*'))} is a run of center"):
+        check_request(composed(*FAST, "model=random", *given))
+
+
+def test_an_audit_takes_it(above: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["vssl-audit", str(above), "--output", str(tmp_path)])
+    with pytest.raises(UsageError, match=r"one run of center on vggss under protocol=released"):
+        audit_main()
