@@ -29,6 +29,7 @@ from vssl.images import (
     as_tensor,
     check_image,
     decode_image,
+    is_image,
     prepare,
     read_image,
 )
@@ -603,3 +604,17 @@ def test_jpegs_are_decoded_as_pillow_decodes_them(
         expected = np.array(image.convert("RGB"))
     data = (tmp_path / "image.jpg").read_bytes()
     np.testing.assert_array_equal(decode_image(data, tmp_path / "image.jpg"), expected)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF"])
+def test_damaged_images_are_images(tmp_path: Path, kind: str) -> None:
+    # FFmpeg would make a video of one frame of most of these
+    path = tmp_path / "image"
+    path.write_bytes(encoded(kind))
+    assert is_image(path)
+    path.write_bytes(encoded(kind)[:18])
+    assert is_image(path)
+    path.write_bytes(claiming("JPEG", 65_500))
+    assert is_image(path)
+    path.write_bytes(b"RIFF\0\0\0\0AVI LIST")
+    assert not is_image(path)

@@ -24,6 +24,7 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 Pixels = npt.NDArray[np.uint8]
 
 _JPEG_BEGIN = b"\xff\xd8"
+_IMAGES = (_JPEG_BEGIN, b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
 _ORDINARY_COLOURS = ("YCbCr", "RGB", "Gray")
 
 _PLAIN_MODES = frozenset(
@@ -116,14 +117,15 @@ def prepare(transform: Transform, pixels: Pixels) -> torch.Tensor:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file begins as an image; videos that Pillow knows by name only are none."""
+    """Whether a file begins as an image; videos that Pillow knows by name only are none.
+
+    A damaged image is one: as a video it would be shown to a decoder that guesses.
+    """
     try:
         with Image.open(path) as image:
             return image.format != "MPEG"
-    except Image.DecompressionBombError:
-        return True
     except Exception:  # whatever Pillow's readers raise on what they do not know
-        return False
+        return read_bytes(path).startswith(_IMAGES)
 
 
 def check_image(path: Path) -> None:

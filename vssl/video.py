@@ -33,6 +33,10 @@ _LONGEST_OVERLAP = 1.0
 """Seconds of a sound that may be there twice; a longer step back is a clock that starts anew."""
 
 
+_MOST_PLANES = 8
+"""Planes of a frame of sound from which on PyAV reads memory that is none of the frame's."""
+
+
 class VideoFileError(UsageError):
     """A video file that cannot be used; the message names the file and what would help."""
 
@@ -267,9 +271,12 @@ def _placed(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Wavefor
 
 def _samples(frame: Any, path: Path) -> Waveform:
     """Samples `[channels, n]` in [-1, 1] of a decoded frame; whole numbers as libsndfile has it."""
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= _MOST_PLANES:
+        (frame,) = av.AudioResampler(format="flt").resample(frame)
     values: npt.NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
+        values = values.reshape(-1, channels).T
     if values.dtype == np.uint8:
         return ((values.astype(np.float32) - 128) / 128).astype(np.float32)
     if np.issubdtype(values.dtype, np.integer):

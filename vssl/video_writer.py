@@ -166,9 +166,8 @@ def _encoded(container: OutputContainer, heard: SoundStream) -> tuple[Any, Itera
             samples = piece.mean(axis=0, keepdims=True) if unknown else piece
             if not samples.shape[1]:
                 continue
-            frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(samples), format="fltp", layout=given
-            )
+            packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=given)
             frame.sample_rate, frame.time_base, frame.pts = (
                 heard.rate,
                 Fraction(1, heard.rate),

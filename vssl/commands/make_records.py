@@ -66,7 +66,7 @@ def make_records(
         conditions=conditions,
     )
     networks.compile_model(config, model)
-    data = build.build_reader(config).check()
+    data = build.check_data(config, frontends)
     if is_first_process():
         discard_results(folder)
         _list_left_out(data, folder)
@@ -171,7 +171,7 @@ def _list_left_out(data: CheckedData, folder: Path) -> None:
 
 def check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) -> None:
     """With data.missing=skip, a finished run stands for what was whole then: is it still so?"""
-    data = build.build_reader(config).check()
+    data = build.check_data(config)
     if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
         raise UsageError(
             f"{folder}: holds a finished run on other samples than are whole in"
