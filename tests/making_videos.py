@@ -43,6 +43,7 @@ def make_video(
     seconds: float = 2.0,
     layout: str = "mono",
     silent: Sequence[tuple[float, float]] = (),
+    **options: str,
 ) -> Path:
     """Write a video of a moving square with a tone.
 
@@ -58,8 +59,9 @@ def make_video(
         seconds: length.
         layout: FFmpeg's name of the sound's channels, which all have the tone.
         silent: spans in seconds of which the sound is left out.
+        options: of FFmpeg's writer of the format.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=options) as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"

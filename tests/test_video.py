@@ -294,6 +294,48 @@ def test_unusable_files_have_one_error(tmp_path: Path) -> None:
     assert len(list(read_frames(video_facts(whole)))) == 20
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.66, 0.99, "but one byte"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("video.mkv", {"sound_codec": "pcm_s16le"}),
+        ("video.webm", {"codec": "libvpx", "sound_codec": "libopus", "rate": 48_000}),
+        ("video.avi", {"codec": "mpeg4", "sound_codec": "libmp3lame"}),
+        ("video.mp4", {}),
+        ("video.mp4", {"movflags": "faststart"}),
+        ("video.mp4", {"movflags": "frag_keyframe+delay_moov"}),
+        ("video.mov", {}),
+        ("video.ts", {"sound_codec": "mp2"}),
+        ("video.flv", {"codec": "flv"}),
+    ],
+)
+def test_videos_that_are_cut_off_are_refused(
+    tmp_path: Path, name: str, options: dict[str, Any], kept: float | str
+) -> None:
+    path = make_video(tmp_path / name, **options)
+    assert len(list(read_frames(video_facts(path)))) == 20
+    assert sound_of(path).shape[1] / SAMPLE_RATE == pytest.approx(2.0, abs=0.1)
+    whole = path.read_bytes()
+    size = len(whole) - 1 if isinstance(kept, str) else int(kept * len(whole))
+    path.write_bytes(whole[: size - (size % 188 == 0)])
+    for read in (video_facts, sound_of):
+        with pytest.raises(VideoFileError, match=r"video\..*: is cut off, .*ffmpeg -i FILE"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("video.mkv", {"live": "1"}), ("video.avi", {}), ("video.mp4", {}), ("video.flv", {})],
+)
+def test_whole_videos_are_not_called_cut_off(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    path = make_video(tmp_path / name, codec="flv" if "flv" in name else "mpeg4", **options)
+    if "live" not in options:  # what other programs leave behind
+        path.write_bytes(path.read_bytes() + (b"" if "flv" in name else b"\0" * 40))
+    assert len(list(read_frames(video_facts(path)))) == 20
+
+
 SPANS = {
     "ezvsl": (MiddleWindow(seconds=10), 10.0, 0.0, 10.0),
     "fnac": (CenterWindow(seconds=3), 3.0, 0.0, 3.0),

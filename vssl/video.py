@@ -21,6 +21,7 @@ import soxr
 from av.container import InputContainer
 
 from vssl.audio import Waveform
+from vssl.containers import is_cut_off
 from vssl.errors import UsageError
 from vssl.images import Pixels
 from vssl.media import decoding, reason_of, require_file
@@ -291,9 +292,14 @@ def opened_video(path: Path) -> Iterator[InputContainer]:
     """Open a file for reading.
 
     Raises:
-        VideoFileError: for a missing or unreadable file.
+        VideoFileError: for a missing, unreadable or cut-off file.
     """
     require_file(path, VideoFileError)
+    if is_cut_off(path):
+        raise VideoFileError(
+            f"{path}: is cut off, it says that it is longer. Keep what can be read: ffmpeg -i FILE"
+            " whole.mkv"
+        )
     try:
         container = av.open(str(path))
     except Exception as error:  # PyAV's own errors, and others on odd files
