@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -265,6 +266,22 @@ def test_gaps_stay_in_a_drawn_video(tmp_path: Path, gaps: str) -> None:
         inside = found[round((begin + 0.1) * SAMPLE_RATE) : round((end - 0.1) * SAMPLE_RATE)]
         assert inside.size == 0 or inside.std() < 0.01
     assert found[round(2.6 * SAMPLE_RATE) : round(2.9 * SAMPLE_RATE)].std() > 0.15
+
+
+def test_what_does_not_fit_an_mp4_has_one_error(tmp_path: Path) -> None:
+    facts = video_facts(make_video(tmp_path / "video.mp4"))
+    frame = next(read_frames(facts))
+    far = dataclasses.replace(frame, ticks=2**40)  # a damaged file may say so
+
+    def draw() -> None:
+        with opened_writer(tmp_path / "drawn.mp4", facts, None) as writer:
+            for each in (frame, far, far, frame):
+                writer.write(each, frame.pixels())
+            writer.finish(1.0)
+
+    with pytest.raises(VideoFileError, match=r"video\.mp4: cannot be written as mp4 .*--no-video"):
+        draw()
+    assert not (tmp_path / "drawn.mp4").exists()
 
 
 def test_a_video_that_fails_leaves_nothing(tmp_path: Path) -> None:

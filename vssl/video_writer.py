@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,15 @@ from av.video.reformatter import Colorspace
 
 from vssl.errors import UsageError
 from vssl.images import Pixels
-from vssl.video import SoundStream, VideoFacts, VideoFrame, opened_sound, opened_video
+from vssl.media import reason_of
+from vssl.video import (
+    SoundStream,
+    VideoFacts,
+    VideoFileError,
+    VideoFrame,
+    opened_sound,
+    opened_video,
+)
 
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 """H.264 encoders that FFmpeg may have, best first."""
@@ -57,10 +66,13 @@ class VideoWriter:
     Made by `opened_writer`.
     """
 
-    def __init__(self, container: OutputContainer, stream: Any, sound: _Sound | None) -> None:
+    def __init__(
+        self, container: OutputContainer, stream: Any, sound: _Sound | None, files: str
+    ) -> None:
         self._container = container
         self._stream = stream
         self._sound = sound
+        self._files = files
 
     def write(self, frame: VideoFrame, pixels: Pixels) -> None:
         """Write a frame, and the sound up to its time.
@@ -72,21 +84,41 @@ class VideoWriter:
         drawn = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
         drawn = drawn.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
         drawn.pts, drawn.time_base = frame.ticks, self._stream.codec_context.time_base
-        self._container.mux(self._stream.encode(drawn))
-        if self._sound is not None:
-            for packet in self._sound.until(frame.seconds):
-                self._container.mux(packet)
+        with self._fitting():
+            self._container.mux(self._stream.encode(drawn))
+        self._write_sound(frame.seconds)
 
     def finish(self, seconds: float) -> None:
-        """Write what encoders still hold, and the rest of the sound.
+        """Write what encoders still hold and the rest of the sound, and close the file.
 
         Args:
             seconds: end of the video, where another sound than its own is cut.
         """
-        self._container.mux(self._stream.encode(None))
+        with self._fitting():
+            self._container.mux(self._stream.encode(None))
+        own = self._sound is not None and self._sound.own
+        self._write_sound(math.inf if own else seconds)
+        with self._fitting():
+            self._container.close()
+
+    def _write_sound(self, seconds: float) -> None:
         if self._sound is not None:
-            for packet in self._sound.until(math.inf if self._sound.own else seconds):
-                self._container.mux(packet)
+            with self._fitting():
+                for packet in self._sound.until(seconds):
+                    self._container.mux(packet)
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """What FFmpeg says of packets or times that do not fit an mp4, as an error with words."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            if error.errno in errno.errorcode and not isinstance(error, ValueError):
+                raise  # of the disk, not of what is written
+            raise VideoFileError(
+                f"{self._files}: cannot be written as mp4 ({reason_of(error)}). Write it anew"
+                " first: ffmpeg -i FILE -c:a aac new.mp4; or draw no video: --no-video"
+            ) from error
 
 
 @contextmanager
@@ -120,7 +152,7 @@ def opened_writer(path: Path, like: VideoFacts, sound: Path | None) -> Iterator[
         stream.codec_context.sample_aspect_ratio = like.pixel_aspect
         for name in ("colorspace", "color_primaries", "color_trc"):
             setattr(stream.codec_context, name, _BT709)
-        beside = None
+        beside, files = None, dict.fromkeys(filter(None, (like.path, sound)))
         if sound is not None:
             source = stack.enter_context(opened_video(sound))
             own = sound == like.path
@@ -131,8 +163,7 @@ def opened_writer(path: Path, like: VideoFacts, sound: Path | None) -> Iterator[
                 heard = stack.enter_context(opened_sound(sound))
                 shift = like.begin - heard.begin if own else None
                 beside = _Sound(*_encoded(container, heard), shift)
-        yield VideoWriter(container, stream, beside)
-        container.close()
+        yield VideoWriter(container, stream, beside, " with ".join(map(str, files)))
         partial.replace(path)
 
 
