@@ -250,6 +250,8 @@ class _Sound:
             if packet.dts is None:  # the empty packet at the end
                 continue
             base = packet.time_base or _SECOND
+            if packet.pts is None:
+                packet.pts = packet.dts
             if self._shift is None:
                 self._shift = float(packet.pts * base)
             moved = round(Fraction(self._shift) / base)
