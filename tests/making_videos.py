@@ -41,6 +41,9 @@ def make_video(
     sound_codec: str | None = "aac",
     rate: int = 44_100,
     seconds: float = 2.0,
+    layout: str = "mono",
+    silent: Sequence[tuple[float, float]] = (),
+    **options: str,
 ) -> Path:
     """Write a video of a moving square with a tone.
 
@@ -54,8 +57,11 @@ def make_video(
         sound_codec: of the sound; None for none.
         rate: of the sound in Hz.
         seconds: length.
+        layout: FFmpeg's name of the sound's channels, which all have the tone.
+        silent: spans in seconds of which the sound is left out.
+        options: of FFmpeg's writer of the format.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=options) as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
@@ -63,7 +69,7 @@ def make_video(
             stream.set_display_rotation(turned)
         sound = None
         if sound_codec is not None:
-            sound = container.add_stream(sound_codec, rate=rate, layout="mono")
+            sound = container.add_stream(sound_codec, rate=rate, layout=layout)
         for tick in range(round(seconds * RATE)) if ticks is None else ticks:
             frame = av.VideoFrame.from_ndarray(picture(tick, size), format="rgb24")
             frame.pts, frame.time_base = start + tick, Fraction(1, RATE)
@@ -71,15 +77,27 @@ def make_video(
         container.mux(stream.encode(None))
         if sound is None:
             return path
-        samples = tone(rate, seconds=seconds)
+        samples = np.repeat(tone(rate, seconds=seconds), av.AudioLayout(layout).nb_channels, 0)
         for begin in range(0, samples.shape[1], 1024):
-            piece = np.ascontiguousarray(samples[:, begin : begin + 1024])
-            heard = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
+            piece = np.ascontiguousarray(samples[:, begin : begin + 1024].T).reshape(1, -1)
+            heard = av.AudioFrame.from_ndarray(piece, format="flt", layout=layout)
             heard.sample_rate, heard.time_base = rate, Fraction(1, rate)
             heard.pts = begin + start * rate // RATE
-            container.mux(sound.encode(heard))
-        container.mux(sound.encode(None))
+            container.mux(_outside(sound.encode(heard), silent, start))
+        container.mux(_outside(sound.encode(None), silent, start))
     return path
+
+
+def _outside(
+    packets: Sequence[av.Packet], silent: Sequence[tuple[float, float]], start: int
+) -> list[av.Packet]:
+    """Packets that begin in none of some spans of seconds."""
+    kept = []
+    for packet in packets:
+        seconds = float(packet.pts * packet.time_base) - start / RATE
+        if not any(begin <= seconds < end for begin, end in silent):
+            kept.append(packet)
+    return kept
 
 
 def read_video(path: Path) -> tuple[list[float], list[npt.NDArray[np.uint8]]]:
@@ -94,7 +112,8 @@ def read_video(path: Path) -> tuple[list[float], list[npt.NDArray[np.uint8]]]:
 
 def read_sound(path: Path) -> npt.NDArray[np.float32]:
     """Samples `[channels, length]` in [-1, 1], at the file's rate."""
-    resampler = av.AudioResampler(format="fltp")
+    resampler = av.AudioResampler(format="flt")
     with av.open(str(path)) as container:
         frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
-    return np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    channels = frames[0].layout.nb_channels
+    return np.concatenate([f.to_ndarray().reshape(-1, channels).T for f in frames], axis=1)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 import pickle
 import re
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import scipy.signal
@@ -19,6 +22,7 @@ from tests.reference.configuration import evaluation_config
 from tests.reference.windows import center_window, middle_window, span_window
 from vssl import audio
 from vssl.audio import (
+    AudioFacts,
     AudioFileError,
     CenterWindow,
     MiddleWindow,
@@ -26,6 +30,7 @@ from vssl.audio import (
     WholeClip,
     check_audio,
     mix_down,
+    mpeg_frame_bytes,
     read_clip,
     tile,
 )
@@ -37,6 +42,48 @@ few = settings(deadline=None, max_examples=60)
 
 def tone(hertz: float, rate: int, count: int) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * hertz * np.arange(count) / rate)
+
+
+def noise(count: int) -> np.ndarray:
+    """Quiet noise, which no coding makes small."""
+    return np.random.default_rng(0).uniform(-0.3, 0.3, count)
+
+
+def written_by_ffmpeg(
+    path: Path,
+    samples: np.ndarray,
+    *,
+    rate: int = 16_000,
+    codec: str | None = None,
+    quality: int | None = None,
+    streamed: bool = False,
+) -> Path:
+    """Write one channel with PyAV.
+
+    Args:
+        path: its file, whose suffix says the format.
+        samples: `[length]`.
+        rate: in Hz.
+        codec: of the sound; None for what the suffix says.
+        quality: of MP3 with a bit rate that changes; None for a constant one.
+        streamed: whether the file does not say how long it is.
+    """
+    codec = codec or {".mp3": "libmp3lame", ".flac": "flac"}[path.suffix]
+    options = {} if quality is None else {"global_quality": str(118 * quality), "flags": "+qscale"}
+    streams = {"write_xing": "0", "id3v2_version": "0"} if path.suffix == ".mp3" else {}
+    with av.open(str(path), "w", container_options=streams if streamed else {}) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono", options=options)
+        numbers = np.round(samples * 32768).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(numbers, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    if streamed and path.suffix == ".flac":  # number of samples and size of frames in its header
+        content = bytearray(path.read_bytes())
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+        path.write_bytes(content)
+    return path
 
 
 def wave_bytes(folder: Path, count: int = 4000) -> bytes:
@@ -128,7 +175,24 @@ class TestFaults:
         self.refuse(read, tmp_path / "none.wav", "no such file$")
 
     def test_folder(self, read: object, tmp_path: Path) -> None:
-        self.refuse(read, tmp_path, "no such file$")
+        self.refuse(read, tmp_path, "no such file, there is a folder of that name$")
+
+    def test_pipe(self, read: object, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.wav")  # to open it would wait for ever
+        self.refuse(
+            read, tmp_path / "pipe.wav", "no such file, there is a pipe or a device of that name$"
+        )
+
+    def test_samples_without_a_header(self, read: object, tmp_path: Path) -> None:
+        (tmp_path / "clip.raw").write_bytes(bytes(32_000))
+        self.refuse(read, tmp_path / "clip.raw", "holds samples without a header, .*ffmpeg -f s16")
+
+    @pytest.mark.parametrize("rate", [1, 2_000_000_000])
+    def test_impossible_rate(self, read: object, tmp_path: Path, rate: int) -> None:
+        content = bytearray(wave_bytes(tmp_path))
+        content[24:28] = rate.to_bytes(4, "little")
+        (tmp_path / "clip.wav").write_bytes(content)
+        self.refuse(read, tmp_path / "clip.wav", f"says that it is at {rate} Hz$")
 
     @pytest.mark.parametrize("content", [b"", b"not a sound", bytes(range(256)) * 20])
     def test_not_audio(self, read: object, tmp_path: Path, content: bytes) -> None:
@@ -152,6 +216,36 @@ class TestFaults:
         path.write_bytes(path.read_bytes()[:-5_000])
         self.refuse(read, path, "(not readable as audio|is cut off)")
 
+    @pytest.mark.parametrize("kept", [0.3, 0.66, 0.99, "but one byte"])
+    @pytest.mark.parametrize(
+        ("suffix", "subtype"),
+        [
+            ("wav", "PCM_24"), ("wav", "FLOAT"), ("wav", "ULAW"), ("wav", "MS_ADPCM"),
+            ("wav", "GSM610"), ("rf64", "PCM_16"), ("w64", "PCM_16"), ("aiff", "PCM_16"),
+            ("au", "PCM_16"), ("au", "G721_32"), ("flac", "PCM_16"), ("ogg", "VORBIS"),
+            ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"), ("nist", "PCM_16"), ("svx", "PCM_16"),
+        ],
+    )  # fmt: skip
+    def test_cut_off_in_any_container(
+        self, read: object, tmp_path: Path, suffix: str, subtype: str, kept: float | str
+    ) -> None:
+        path = tmp_path / f"clip.{suffix}"
+        soundfile.write(path, noise(30_000), 16_000, format=suffix, subtype=subtype)
+        read(path)  # type: ignore[operator]
+        whole = path.read_bytes()
+        path.write_bytes(whole[: -1 if isinstance(kept, str) else int(kept * len(whole))])
+        self.refuse(read, path, "(is cut off|not readable as audio|holds no samples|cannot be dec)")
+
+    @pytest.mark.parametrize("bytes_lost", [1, 50, 5_000])
+    @pytest.mark.parametrize("suffix", ["mp3", "flac"])
+    def test_cut_off_without_a_length(
+        self, read: object, tmp_path: Path, suffix: str, bytes_lost: int
+    ) -> None:
+        path = written_by_ffmpeg(tmp_path / f"clip.{suffix}", noise(30_000), streamed=True)
+        read(path)  # type: ignore[operator]
+        path.write_bytes(path.read_bytes()[:-bytes_lost])
+        self.refuse(read, path, "(is cut off|cannot be decoded to its end)")
+
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
     def test_not_finite(self, read: object, tmp_path: Path, bad: float) -> None:
         samples = np.zeros(1000)
@@ -160,12 +254,16 @@ class TestFaults:
         self.refuse(read, tmp_path / "clip.wav", "holds NaN or infinite samples$")
 
 
-def test_wav_from_a_pipe_is_whole(tmp_path: Path) -> None:
-    # a program that writes into a pipe cannot know the sizes and leaves 0xFFFFFFFF
+@pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000, 0])
+def test_wav_from_a_pipe_is_whole(tmp_path: Path, size: int) -> None:
+    # a program that writes into a pipe cannot know the sizes and leaves what none is
     whole = wave_bytes(tmp_path)
-    (tmp_path / "pipe.wav").write_bytes(
-        whole[:4] + b"\xff" * 4 + whole[8:40] + b"\xff" * 4 + whole[44:]
-    )
+    said = [min(each, 0xFFFF_FFFF).to_bytes(4, "little") for each in (size + 36, size)]
+    (tmp_path / "pipe.wav").write_bytes(whole[:4] + said[0] + whole[8:40] + said[1] + whole[44:])
+    if size == 0:
+        with pytest.raises(AudioFileError, match="holds no samples"):
+            read_clip(tmp_path / "pipe.wav")
+        return
     np.testing.assert_array_equal(
         read_clip(tmp_path / "pipe.wav").samples, read_clip(tmp_path / "whole.wav").samples
     )
@@ -177,6 +275,114 @@ def test_wav_with_other_chunks_is_whole(tmp_path: Path) -> None:
     size = (len(whole) + len(note) - 8).to_bytes(4, "little")
     (tmp_path / "more.wav").write_bytes(whole[:4] + size + whole[8:] + note)
     assert read_clip(tmp_path / "more.wav").samples.shape == (1, 4000)
+
+
+def decoded_by_ffmpeg(path: Path) -> np.ndarray:
+    """What FFmpeg makes of a file, without a look at times, `[length]`."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate([frame.reshape(-1) for frame in frames])
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["with a length", "without"])
+@pytest.mark.parametrize("quality", [None, 2, 9], ids=["constant", "good", "small"])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_mp3_is_as_long_as_what_is_in_it(
+    tmp_path: Path, rate: int, quality: int | None, streamed: bool
+) -> None:
+    # quiet first, so that the first frame says little of the others
+    quiet_first = noise(3 * rate) * np.repeat([0.0001, 1, 0.0001], rate)
+    path = written_by_ffmpeg(
+        tmp_path / "clip.mp3", quiet_first, rate=rate, quality=quality, streamed=streamed
+    )
+    expected = decoded_by_ffmpeg(path)
+    if not streamed:
+        assert len(expected) == 3 * rate, "without what the encoder added at both ends"
+    clip = read_clip(path)
+    assert clip.samples.shape == (1, math.ceil(len(expected) * 16_000 / rate))
+    assert check_audio(path) == AudioFacts(rate, clip.samples.shape[1])
+    if rate == 16_000:
+        np.testing.assert_allclose(clip.samples[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"APETAGEX" + bytes(range(200))])
+@pytest.mark.parametrize("before", [b"", b"ID3\4\0\0\0\0\2\0" + bytes(256)])
+def test_mp3_with_tags_is_whole(tmp_path: Path, before: bytes, behind: bytes) -> None:
+    path = written_by_ffmpeg(tmp_path / "clip.mp3", noise(32_000))
+    whole = read_clip(path).samples
+    path.write_bytes(before + path.read_bytes() + behind)
+    np.testing.assert_array_equal(read_clip(path).samples, whole)
+
+
+@pytest.mark.parametrize(
+    ("codec", "layer", "rate"),
+    [
+        *(("libmp3lame", 3, rate) for rate in (8_000, 11_025, 16_000, 22_050, 32_000, 48_000)),
+        *(("mp2", 2, rate) for rate in (16_000, 24_000, 44_100, 48_000)),
+    ],
+)
+def test_sizes_of_mpeg_frames_are_ffmpegs(
+    tmp_path: Path, codec: str, layer: int, rate: int
+) -> None:
+    path = tmp_path / f"clip.mp{layer}"
+    written_by_ffmpeg(path, noise(rate), rate=rate, codec=codec)
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    assert len(packets) > 5
+    assert [mpeg_frame_bytes(packet[:4]) for packet in packets] == [len(p) for p in packets]
+    assert mpeg_frame_bytes(b"none") == mpeg_frame_bytes(b"") == 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        ("wav", "GSM610"), ("wav", "G721_32"), ("au", "G721_32"), ("au", "G723_24"),
+        ("au", "G723_40"), ("wav", "IMA_ADPCM"), ("wav", "MS_ADPCM"), ("wav", "ALAW"),
+        ("ogg", "VORBIS"), ("flac", "PCM_24"), ("w64", "PCM_16"), ("caf", "PCM_16"),
+    ],
+)  # fmt: skip
+def test_codings_are_as_long_as_ffmpeg_has_them(tmp_path: Path, suffix: str, subtype: str) -> None:
+    # 20480 are whole blocks of none of them; those of Vorbis are cut at the end by its container
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, noise(20_480), 16_000, format=suffix, subtype=subtype)
+    found, expected = read_clip(path).samples[0], decoded_by_ffmpeg(path)
+    assert check_audio(path).length == len(found)
+    if subtype == "VORBIS":
+        assert len(found) == 20_480
+    else:
+        assert abs(len(found) - len(expected)) < 16
+    assert np.abs(found[: len(expected)]).std() > 0.05
+
+
+def test_flac_from_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    written = np.round(noise(30_000) * 32768) / 32768
+    path = written_by_ffmpeg(tmp_path / "clip.flac", written, streamed=True)
+    assert soundfile.info(path).frames > 2**48
+    np.testing.assert_array_equal(read_clip(path).samples[0], written)
+    assert check_audio(path).length == 30_000
+
+
+@pytest.mark.parametrize("channels", [6, 32])
+def test_many_channels(tmp_path: Path, channels: int) -> None:
+    written = np.random.default_rng(0).integers(-32768, 32768, (700, channels)) / 32768
+    soundfile.write(tmp_path / "clip.wav", written, 16_000)
+    np.testing.assert_array_equal(read_clip(tmp_path / "clip.wav").samples, written.T)
+
+
+@pytest.mark.parametrize("raised", [ValueError("odd"), TypeError("odd"), MemoryError(), KeyError()])
+@pytest.mark.parametrize("read", [read_clip, check_audio])
+def test_whatever_a_decoder_raises_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Any, raised: Exception
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise raised
+
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, noise(100), 16_000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    reason = str(raised) or type(raised).__name__
+    with pytest.raises(AudioFileError, match=rf"clip\.flac: not readable as audio \({reason}\)$"):
+        read(path)
 
 
 def test_mix_down() -> None:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import logging
 import re
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
+from PIL import Image
 
 from tests.conftest import write_tone
+from tests.running import FAST, HEARS, composed, run
+from vssl.commands.build import check_data
 from vssl.data.base import DataError
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
 from vssl.errors import UsageError
+from vssl.records.files import LEFT_OUT_FILE, RECORDS_FILE
 
 Damage = Callable[[Path], object]
 
@@ -197,6 +206,103 @@ def test_other_sample_rates(vggss_folder: Path, caplog: pytest.LogCaptureFixture
     left = VGGSS(vggss_folder, resample=False, missing="skip").check()
     assert [s.sample_id for s in left.samples] == [f"clip{n}_000010" for n in (3, 4, 5)]
     assert left.resampled == 0
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+@pytest.mark.parametrize(("model", "least"), [("rcgrad", 257), ("fnac", 1), ("audio_blind", 1)])
+def test_clips_too_short_for_the_model(
+    vggss_folder: Path, caplog: pytest.LogCaptureFixture, model: str, least: int, protocol: str
+) -> None:
+    if (model, protocol) == ("fnac", "released"):
+        least = 256  # offscreen clips are doubled, and a segment has 512
+    for number, (rate, count) in enumerate([(16_000, least), (16_000, least - 1), (48_000, 3)]):
+        path = vggss_folder / "audio" / f"clip{number}_000010.wav"
+        soundfile.write(path, np.full(count, 0.1), rate)
+    options = (f"data.root={vggss_folder}", "data=vggss", "cache=off", f"protocol={protocol}")
+    config = composed(f"model={model}", *options)
+    text = rf"clip1_000010\.wav: is {least - 1} samples long at 16000 Hz, .*needs {least}"
+    with pytest.raises(DataError, match="holds no samples" if least == 1 else text):
+        check_data(config)
+    data = check_data(composed(f"model={model}", *options, "data.missing=skip"))
+    names = {p.sample_id: p.kind for p in data.problems}
+    if least == 1:
+        assert names == {"clip1_000010": "unreadable audio files"}
+    else:
+        assert names == dict.fromkeys(("clip1_000010", "clip2_000010"), "too short audio files")
+        assert "2 too short audio files" in caplog.text
+    assert len(data.samples) == 6 - len(names)
+
+
+def odd_sounds(folder: Path) -> dict[str, bytes]:
+    """Sounds that some decoder has trouble with, by what is wrong with them."""
+    made: dict[str, bytes] = {}
+    for name, options in {
+        "GSM": {"format": "WAV", "subtype": "GSM610"},
+        "G721": {"format": "AU", "subtype": "G721_32"},
+        "FLAC": {"format": "FLAC"},
+        "MP3": {"format": "MP3"},
+        "float": {"format": "WAV", "subtype": "FLOAT"},
+    }.items():
+        soundfile.write(folder / "made", np.full(16_000, 0.1), 16_000, **options)
+        made[name] = (folder / "made").read_bytes()
+    flac = bytearray(made["FLAC"])
+    flac[21], flac[22:26] = flac[21] & 0xF0, bytes(4)
+    made["FLAC without a length"] = bytes(flac)
+    flac[22:26], flac[21] = b"\xff" * 4, flac[21] | 0xF
+    made["FLAC that says it has a year"] = bytes(flac)
+    made |= {f"half of {name}": content[: len(content) // 2] for name, content in made.items()}
+    return made
+
+
+def test_what_the_check_passes_the_run_can_read(vggss_folder: Path, tmp_path: Path) -> None:
+    sounds = odd_sounds(tmp_path)
+    pictures = odd_pictures()
+    listed = []
+    for number, name in enumerate([*sounds, *pictures]):
+        sound = sounds.get(name) or (vggss_folder / "audio/clip0_000010.wav").read_bytes()
+        picture = pictures.get(name) or (vggss_folder / "frames/clip0_000010.jpg").read_bytes()
+        (vggss_folder / "audio" / f"odd{number}.wav").write_bytes(sound)
+        (vggss_folder / "frames" / f"odd{number}.jpg").write_bytes(picture)
+        listed.append({**entries(vggss_folder)[0], "file": f"odd{number}"})
+    rewrite(vggss_folder, [*entries(vggss_folder), *listed])
+    found = run(
+        tmp_path / "run", *HEARS, "data=vggss", f"data.root={vggss_folder}", "data.missing=skip",
+        "negatives=[silence,offscreen]", "negatives.offscreen.draws=2", "cache=off", *FAST,
+    )  # fmt: skip
+    assert len(found)
+    whole = pd.read_parquet(tmp_path / "run" / RECORDS_FILE)["sample_id"].unique()
+    kept = {[*sounds, *pictures][int(n.removeprefix("odd"))] for n in whole if n.startswith("odd")}
+    refused = {*sounds, *pictures} - kept
+    assert kept == {
+        "GSM", "G721", "FLAC", "MP3", "float", "FLAC without a length", "16 bits", "CMYK",
+    }  # fmt: skip
+    left_out = (tmp_path / "run" / LEFT_OUT_FILE).read_text()
+    for number, name in enumerate([*sounds, *pictures]):
+        assert (f",odd{number}," in left_out) == (name in refused)
+
+
+def odd_pictures() -> dict[str, bytes]:
+    """Pictures that some decoder has trouble with, by what is wrong with them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+
+    def saved(image: Image.Image, kind: str) -> bytes:
+        content = io.BytesIO()
+        image.save(content, kind)
+        return content.getvalue()
+
+    jpeg = saved(Image.fromarray(pixels), "JPEG")
+    size, middle = jpeg.index(b"\xff\xc0") + 5, len(jpeg) // 2
+    cmyk = saved(Image.fromarray(pixels).convert("CMYK"), "JPEG")
+    return {
+        "16 bits": saved(Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), "PNG"),
+        "CMYK": cmyk,
+        "half of CMYK": cmyk[: len(cmyk) // 2] + b"\xff\xd9",
+        "no scale": saved(Image.fromarray(pixels[..., 0].astype(np.float32)), "TIFF"),
+        "half of the scan": jpeg[:middle] + b"\xff\xd9",
+        "zeros inside": jpeg[:middle] + bytes(600) + jpeg[middle + 600 :],
+        "claims 65500": jpeg[:size] + struct.pack(">HH", 65_500, 65_500) + jpeg[size + 4 :],
+        "claims 20000": jpeg[:size] + struct.pack(">HH", 20_000, 20_000) + jpeg[size + 4 :],
+    }
 
 
 def test_not_an_is3_name(is3_folder: Path) -> None:

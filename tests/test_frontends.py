@@ -602,3 +602,28 @@ def test_windows_are_cut_before_the_transform() -> None:
     clip = noise_clip(16_000)
     expected = log_spectrogram(clip.samples[0, 4_000:12_000], 16_000)
     np.testing.assert_allclose(applied(frontend, clip)[0], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["ezvsl", "slavc", "fnac", "lvs", "ssltie", "sslalign", "rcgrad"])
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+def test_the_least_length_of_a_clip_is_what_the_window_needs(model: str, protocol: str) -> None:
+    config = evaluation_config(f"model={model}", f"protocol={protocol}")
+    for frontend in build_frontends(config, ("silence", "noise", "offscreen")).values():
+        least = frontend.least_samples()
+        short, enough = (AudioClip(np.zeros((1, n), np.float32)) for n in (least - 1, least))
+        assert frontend(frontend.waveform(enough)[None]).shape[0] == 1
+        if least > 1:
+            with pytest.raises(UsageError, match="Expected a window of at least"):
+                frontend.waveform(short)
+
+
+def test_the_least_length_of_a_window_of_ones_own() -> None:
+    def later(clip: AudioClip) -> np.ndarray:
+        return clip.samples[0, 1000:] / clip.samples.shape[1]
+
+    def fails(clip: AudioClip) -> np.ndarray:
+        raise RuntimeError("never")
+
+    assert RawWaveform(later, shortest=257).least_samples() == 1257
+    assert LogSpectrogram(later).least_samples() == 1512
+    assert RawWaveform(fails).least_samples() == 1

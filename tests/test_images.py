@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import struct
+import tracemalloc
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,7 @@ from vssl.images import (
     as_tensor,
     check_image,
     decode_image,
+    is_image,
     prepare,
     read_image,
 )
@@ -41,10 +46,65 @@ def pixels(height: int = 40, width: int = 56, channels: int = 3, seed: int = 0) 
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def encoded(kind: str, **options: object) -> bytes:
+def encoded(kind: str, *, mode: str = "RGB", scale: int = 1, **options: object) -> bytes:
     content = io.BytesIO()
-    Image.fromarray(pixels()).save(content, kind, **options)
+    Image.fromarray(pixels(40 * scale, 56 * scale)).convert(mode).save(content, kind, **options)
     return content.getvalue()
+
+
+def half_of_the_scan(content: bytes) -> bytes:
+    """A JPEG without the second half of its coded pixels, but with its end."""
+    begin = content.rindex(b"\xff\xda")
+    return content[: (begin + len(content)) // 2] + b"\xff\xd9"
+
+
+def zeros_inside(content: bytes) -> bytes:
+    """A JPEG with zeros among its coded pixels."""
+    middle = len(content) // 2
+    return content[:middle] + bytes(600) + content[middle + 600 :]
+
+
+def claiming(kind: str, side: int) -> bytes:
+    """A small file that says that it holds a square of `side` pixels."""
+    size = struct.pack(">HH", side, side)
+    if kind == "PPM":
+        return b"P6 %d %d 255\n" % (side, side)
+    if kind == "PNG":
+        head = b"IHDR" + struct.pack(">II", side, side) + b"\x08\2\0\0\0"
+        content = encoded("PNG")
+        return content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:]
+    if kind == "GIF":
+        content = encoded("GIF")
+        little = struct.pack("<HH", side, side)
+        return content[:6] + little + content[10:].replace(struct.pack("<HH", 56, 40), little, 1)
+    options: dict[str, Any] = {"progressive": kind == "progressive"}
+    content = encoded("JPEG", mode="CMYK" if kind == "CMYK" else "RGB", **options)
+    begin = content.index(b"\xff\xc2" if kind == "progressive" else b"\xff\xc0")
+    return content[: begin + 5] + size + content[begin + 9 :]
+
+
+def deep_gray() -> np.ndarray:
+    """Gray values from 0 to 65535, `[40, 56]`."""
+    return np.random.default_rng(0).integers(0, 65536, (40, 56), dtype=np.uint16)
+
+
+def odd_tiff(mode: str) -> bytes:
+    """A TIFF whose numbers say nothing about black and white."""
+    if mode == "LAB":
+        image = Image.fromarray(pixels(), "LAB")
+    elif mode in ("F", "I"):
+        image = Image.fromarray(deep_gray().astype(np.float32 if mode == "F" else np.int32))
+    else:
+        image = Image.fromarray(deep_gray())
+    written = io.BytesIO()
+    image.save(written, "TIFF")
+    content = written.getvalue()
+    short = struct.Struct("<HHIH")  # an entry of a TIFF: tag, type, count, value
+    if mode == "12 bits":
+        content = content.replace(short.pack(258, 3, 1, 16), short.pack(258, 3, 1, 12))
+    if mode == "white is 0":
+        content = content.replace(short.pack(262, 3, 1, 1), short.pack(262, 3, 1, 0))
+    return content
 
 
 def test_png_pixels_are_kept(tmp_path: Path) -> None:
@@ -92,6 +152,58 @@ def test_cmyk_jpg_has_the_right_colours(tmp_path: Path) -> None:
     check_image(tmp_path / "image.jpg")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG2000", "PPM", "big TIFF"])
+def test_gray_of_16_bits_loses_the_lower_ones(tmp_path: Path, kind: str) -> None:
+    image = Image.fromarray(deep_gray())
+    if kind == "big TIFF":
+        image = Image.frombytes("I;16B", (56, 40), deep_gray().astype(">u2").tobytes())
+    image.save(tmp_path / "image", kind.removeprefix("big "))
+    check_image(tmp_path / "image")
+    found = decode_image((tmp_path / "image").read_bytes(), tmp_path / "image")
+    np.testing.assert_array_equal(found, np.repeat((deep_gray() >> 8)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("largest", [1023, 4095, 65535])
+def test_pgm_is_scaled_by_its_largest_value(tmp_path: Path, largest: int) -> None:
+    written = np.linspace(0, largest, 8).astype(">u2")
+    (tmp_path / "image").write_bytes(b"P5 4 2 %d\n" % largest + written.tobytes())
+    found = read_image(tmp_path / "image")[0].numpy().ravel()
+    np.testing.assert_allclose(found, written.astype(float) / largest, atol=1 / 255)
+
+
+def test_colours_of_16_bits_lose_the_lower_ones(tmp_path: Path) -> None:
+    # Pillow writes none: PNG of 16-bit RGB, row by row without a filter
+    written = np.random.default_rng(0).integers(0, 65536, (4, 5, 3), dtype=np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in written)
+    chunks = [b"IHDR" + struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)]
+    chunks += [b"IDAT" + zlib.compress(rows), b"IEND"]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks
+    )
+    found = decode_image(content, tmp_path / "image.png")
+    np.testing.assert_array_equal(found, written >> 8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "PNG"), ("P", "GIF"),
+        ("1", "TIFF"), ("LA", "TIFF"), ("PA", "TIFF"), ("RGBX", "TIFF"), ("CMYK", "TIFF"),
+        ("YCbCr", "TIFF"), ("RGBA", "WEBP"), ("L", "JPEG"), ("YCbCr", "JPEG"),
+    ],
+)  # fmt: skip
+def test_modes_of_8_bits_are_what_pillow_shows(tmp_path: Path, mode: str, kind: str) -> None:
+    path = tmp_path / "image"
+    try:
+        path.write_bytes(encoded(kind, mode=mode))
+    except OSError as error:
+        pytest.skip(f"Pillow does not write it: {error}")
+    check_image(path)
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(decode_image(path.read_bytes(), path), expected)
+
+
 def test_palette_png(tmp_path: Path) -> None:
     written = np.zeros((8, 8, 3), dtype=np.uint8)
     written[:4] = (250, 10, 20)
@@ -118,7 +230,15 @@ class TestFaults:
 
     def test_missing(self, read: object, tmp_path: Path) -> None:
         self.refuse(read, tmp_path / "none.jpg", "no such file$")
-        self.refuse(read, tmp_path, "no such file$")
+        self.refuse(read, tmp_path, "no such file, there is a folder of that name$")
+        self.refuse(read, tmp_path / ("n" * 300), "not readable ")
+        self.refuse(read, tmp_path / "file" / "below", "no such file$")
+
+    def test_pipe(self, read: object, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.jpg")  # to open it would wait for ever
+        self.refuse(
+            read, tmp_path / "pipe.jpg", "no such file, there is a pipe or a device of that name$"
+        )
 
     @pytest.mark.parametrize("content", [b"", b"this is text", b"\xff\xd8\xff"])
     def test_not_an_image(self, read: object, tmp_path: Path, content: bytes) -> None:
@@ -142,11 +262,62 @@ class TestFaults:
         (tmp_path / "image.png").write_bytes(content)
         self.refuse(read, tmp_path / "image.png", "not (readable|decodable) as an image ")
 
-    def test_impossible_size(self, read: object, tmp_path: Path) -> None:
-        # Pillow refuses to open pictures that would fill the memory
-        path = tmp_path / "image.ppm"
-        path.write_bytes(b"P6 60000 60000 255\n")
+    @pytest.mark.parametrize("side", [20_000, 65_500])
+    @pytest.mark.parametrize("kind", ["JPEG", "progressive", "CMYK", "PPM", "PNG", "GIF"])
+    def test_impossible_size(self, read: object, tmp_path: Path, kind: str, side: int) -> None:
+        # Pillow refuses to open pictures that would fill the memory; what they claim takes none
+        path = tmp_path / "image"
+        path.write_bytes(claiming(kind, side))
+        tracemalloc.start()
         self.refuse(read, path, "not (readable|decodable) as an image ")
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+        tracemalloc.stop()
+
+    @pytest.mark.parametrize("damage", [half_of_the_scan, zeros_inside])
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"mode": "L"}, {"mode": "CMYK"},
+         {"subsampling": 0}, {"keep_rgb": True, "subsampling": 0}],
+    )  # fmt: skip
+    def test_jpeg_damaged_inside(
+        self,
+        read: object,
+        tmp_path: Path,
+        options: dict[str, Any],
+        damage: Callable[[bytes], bytes],
+    ) -> None:
+        # Pillow reads all of these, and paints gray what it has to guess
+        path = tmp_path / "image.jpg"
+        content = damage(encoded("JPEG", scale=5, **options))
+        assert np.asarray(Image.open(io.BytesIO(content))).shape[:2] == (200, 280)
+        path.write_bytes(content)
+        self.refuse(read, path, "not decodable as an image ")
+
+    @pytest.mark.parametrize("kind", ["pixels", "check sum", "end"])
+    def test_png_damaged_inside(self, read: object, tmp_path: Path, kind: str) -> None:
+        # a stored block, in which no byte is impossible: only check sums can tell
+        content = bytearray(encoded("PNG", compress_level=0))
+        begin = content.index(b"IDAT")
+        if kind == "end":
+            del content[content.index(b"IEND") - 4 :]
+        else:
+            content[begin + 2000 if kind == "pixels" else content.index(b"IEND") - 6] ^= 1
+        path = tmp_path / "image.png"
+        path.write_bytes(content)
+        self.refuse(read, path, "not decodable as an image ")
+
+    @pytest.mark.parametrize("kind", ["WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "TGA"])
+    def test_cut_off_in_other_formats(self, read: object, tmp_path: Path, kind: str) -> None:
+        path = tmp_path / "image"
+        content = encoded(kind)
+        path.write_bytes(content[: len(content) // 2])
+        self.refuse(read, path, "not (readable|decodable) as an image ")
+
+    @pytest.mark.parametrize("mode", ["F", "I", "LAB", "12 bits", "white is 0"])
+    def test_pixels_without_a_known_scale(self, read: object, tmp_path: Path, mode: str) -> None:
+        path = tmp_path / "image.tif"
+        path.write_bytes(odd_tiff(mode))
+        self.refuse(read, path, r"its pixels \(TIFF, mode .*\) have no known scale. Save it with 8")
 
 
 @pytest.mark.parametrize(
@@ -433,3 +604,17 @@ def test_jpegs_are_decoded_as_pillow_decodes_them(
         expected = np.array(image.convert("RGB"))
     data = (tmp_path / "image.jpg").read_bytes()
     np.testing.assert_array_equal(decode_image(data, tmp_path / "image.jpg"), expected)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF"])
+def test_damaged_images_are_images(tmp_path: Path, kind: str) -> None:
+    # FFmpeg would make a video of one frame of most of these
+    path = tmp_path / "image"
+    path.write_bytes(encoded(kind))
+    assert is_image(path)
+    path.write_bytes(encoded(kind)[:18])
+    assert is_image(path)
+    path.write_bytes(claiming("JPEG", 65_500))
+    assert is_image(path)
+    path.write_bytes(b"RIFF\0\0\0\0AVI LIST")
+    assert not is_image(path)

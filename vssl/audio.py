@@ -6,6 +6,7 @@ All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +20,39 @@ import soundfile
 
 from vssl.checks import check_choice, check_positive
 from vssl.errors import UsageError
+from vssl.media import decoding, require_file
 from vssl.types import SAMPLE_RATE, AudioClip
 
 Waveform = npt.NDArray[np.float32]
 Channels = Literal["mean", "first"]
 
 _BLOCK = 4096  # frames of a file that are read at once
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
+
+_MOST_FRAMES = 2**48
+"""libsndfile says more of a FLAC that does not say its length."""
+
+_CLAIMS = re.compile(r"(\d+) \(?should be (\d+)")
+_TRUNCATED = re.compile("truncated file|File seems to be truncated")
+"""What libsndfile notes of sizes that are not what a header says, and of files cut off."""
+
+_STREAMED = 0x7FFF_F000
+"""Sizes from here on are what programs write that stream into a pipe and cannot know them."""
+
+_LONGEST_PAGE = 65_307
+"""Bytes of a page of an Ogg."""
+
+_MPEG_VERSIONS = {3: 1, 2: 2, 0: 4}
+"""By which MPEG 1, 2 and 2.5 divide the rates of MPEG 1."""
+
+_LOW = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
+_MPEG_KILOBITS = {
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    (False, 2): _LOW,
+    (False, 3): _LOW,
+}
+"""By whether it is MPEG 1, and the layer."""
 
 
 class AudioFileError(UsageError):
@@ -69,7 +97,7 @@ def check_audio(path: Path) -> AudioFacts:
         length, rate = file.frames, file.samplerate
         if length == 0 or file.format not in ("WAV", "WAVEX") or not _is_whole_numbers(file):
             length = _samples(file, path).shape[1]
-    _check_riff(path)
+        _check_whole(file, path)
     return AudioFacts(rate, math.ceil(length * SAMPLE_RATE / rate))
 
 
@@ -81,7 +109,7 @@ def is_constant(path: Path) -> bool:
     Raises:
         AudioFileError: for a missing or unreadable file.
     """
-    with _opened(path) as file:
+    with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
         first = file.read(1, dtype="float32", always_2d=True)
         # in pieces of a number, which files that cannot be sought in have too
         while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
@@ -92,9 +120,9 @@ def is_constant(path: Path) -> bool:
 
 def _read(path: Path) -> tuple[Waveform, int]:
     with _opened(path) as file:
-        samples, rate = _samples(file, path), file.samplerate
-    _check_riff(path)
-    return samples, rate
+        samples = _samples(file, path)
+        _check_whole(file, path)
+        return samples, file.samplerate
 
 
 def is_there(path: Path) -> bool:
@@ -107,25 +135,80 @@ def is_there(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    if not is_there(path):
-        raise AudioFileError(f"{path}: no such file")
-    try:
-        with soundfile.SoundFile(path) as file:
-            yield file
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioFileError(f"{path}: not readable as audio ({error})") from error
+    require_file(path, AudioFileError)
+    if path.suffix.lower() == ".raw":
+        raise AudioFileError(
+            f"{path}: holds samples without a header, so their rate and type are not known. Write"
+            " them as wav: ffmpeg -f s16le -ar 16000 -ac 1 -i FILE sound.wav"
+        )
+    with decoding(path, AudioFileError, "not readable as audio"):
+        file = soundfile.SoundFile(path)
+    with file:
+        if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
+            raise AudioFileError(f"{path}: says that it is at {file.samplerate} Hz")
+        yield file
 
 
 def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     """All samples of a file, `[channels, length]`."""
-    samples: Waveform = file.read(dtype="float32", always_2d=True).T
+    mpeg = file.format == "MP3"
+    if mpeg or file.subtype == "GSM610" or file.frames > _MOST_FRAMES:
+        samples = _decoded(path, mpeg=mpeg)
+        promised = file.frames if mpeg and _mpeg_says_length(path) else 0
+    else:
+        promised = file.frames
+        with decoding(path, AudioFileError, "not readable as audio"):
+            # the number is for files that cannot be sought in
+            samples = file.read(promised, dtype="float32", always_2d=True).T
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: holds no samples")
-    if samples.shape[1] < file.frames:
+    if samples.shape[1] < promised:
         raise _cut_off(path)
     if not (_is_whole_numbers(file) or np.isfinite(samples).all()):
         raise AudioFileError(f"{path}: holds NaN or infinite samples")
     return samples
+
+
+def _decoded(path: Path, *, mpeg: bool) -> Waveform:
+    """All samples of a file by FFmpeg, `[channels, length]`.
+
+    For files of whose length libsndfile is not sure. It guesses that of an MP3 by the first frame,
+    and stops there. A FLAC that was written into a pipe has none. A block of GSM may be too many.
+    """
+    from vssl.video import opened_sound, opened_video
+
+    with decoding(path, AudioFileError, "not readable as audio"):
+        if mpeg:
+            with opened_video(path) as container:
+                sizes = [bytes(p) for p in container.demux(container.streams.audio[0]) if p.size]
+            if sizes and len(sizes[-1]) < mpeg_frame_bytes(sizes[-1][:4]):
+                raise _cut_off(path)
+        with opened_sound(path) as sound:
+            return np.concatenate(list(sound.pieces), axis=1)
+
+
+def mpeg_frame_bytes(header: bytes) -> int:
+    """Size of a frame of MPEG audio, layer II or III, by its first four bytes; 0 where unknown."""
+    bits = int.from_bytes(header, "big")
+    version, layer = _MPEG_VERSIONS.get(bits >> 19 & 3), 4 - (bits >> 17 & 3)
+    kilobits = _MPEG_KILOBITS.get((version == 1, layer))
+    if bits >> 21 != 0x7FF or version is None or kilobits is None or bits >> 10 & 3 == 3:
+        return 0
+    rate = (44_100, 48_000, 32_000)[bits >> 10 & 3] / version
+    samples = 576 if layer == 3 and version > 1 else 1152
+    return int(samples / 8 * 1000 * kilobits[bits >> 12 & 15] / rate) + (bits >> 9 & 1)
+
+
+def _mpeg_says_length(path: Path) -> bool:
+    """Whether the first frame of an MP3 says how many there are."""
+    with path.open("rb") as file:
+        tag = file.read(10)
+        if tag[:3] == b"ID3":  # its length has seven bits a byte
+            file.seek(10 + sum(byte << 7 * (3 - n) for n, byte in enumerate(tag[6:10])))
+        else:
+            file.seek(0)
+        head = file.read(192)
+    return any(name in head for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _is_whole_numbers(file: soundfile.SoundFile) -> bool:
@@ -137,23 +220,33 @@ def _cut_off(path: Path) -> AudioFileError:
     return AudioFileError(f"{path}: is cut off, its header promises more samples than there are")
 
 
-def _check_riff(path: Path) -> None:
-    if _riff_is_cut_off(path):
+def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
+    """Refuse a file that libsndfile silently shortens: it was cut off.
+
+    Containers say how large they are, of which libsndfile notes what is not so. An Ogg says where
+    it ends, a NIST file how many samples it has.
+    """
+    notes = str(file.extra_info)
+    lost = any(int(there) < int(said) < _STREAMED for said, there in _CLAIMS.findall(notes))
+    if file.format == "OGG":
+        lost = not _ogg_ends(path)
+    if file.format == "NIST":
+        with path.open("rb") as header:
+            found = re.search(rb"sample_count -i (\d+)", header.read(1024))
+        lost = found is not None and int(found[1]) > file.frames
+    if lost or _TRUNCATED.search(notes):
         raise _cut_off(path)
 
 
-def _riff_is_cut_off(path: Path) -> bool:
-    """Whether a wav's RIFF header promises more bytes than the file has.
-
-    libsndfile silently shortens such a file. A size of 0 or 0xFFFFFFFF is what programs write that
-    stream into a pipe and cannot know it: no promise.
-    """
+def _ogg_ends(path: Path) -> bool:
+    """Whether the last page of an Ogg is whole and says that it is the last."""
     with path.open("rb") as file:
-        header = file.read(8)
-    if header[:4] != b"RIFF":
-        return False
-    promised = int.from_bytes(header[4:8], "little")
-    return promised not in (0, 0xFFFFFFFF) and promised + 8 > path.stat().st_size
+        file.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
+        end = file.read()
+    page = end[max(0, end.rfind(b"OggS")) :]
+    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    whole = bool(segments) and len(page) >= 27 + len(segments) + sum(segments)
+    return whole and bool(page[5] & 4)
 
 
 def mix_down(clip: AudioClip, channels: Channels) -> Waveform:

@@ -19,6 +19,8 @@ from vssl.checks import check_positive
 from vssl.errors import UsageError
 from vssl.types import SAMPLE_RATE, AudioClip
 
+_LONGEST_TRIED = 60 * SAMPLE_RATE
+
 Window = Callable[[AudioClip], npt.NDArray[np.float32]]
 
 
@@ -71,6 +73,29 @@ class FrontEnd(nn.Module):
                 f" {waveform.shape[0]} at {clip.rate} Hz. Is the clip nearly empty?"
             )
         return waveform
+
+    def least_samples(self) -> int:
+        """Least length of a clip at `SAMPLE_RATE` of which the window leaves enough.
+
+        Found by trying, so that it holds for any window, as long as more of a clip gives no less of
+        a window. 1 where no length will do: using the front end then says what is wrong.
+        """
+        low, high = 0, 1
+        while not self._takes(high):
+            low, high = high, 2 * high
+            if high > _LONGEST_TRIED:
+                return 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._takes(middle) else (middle, high)
+        return high
+
+    def _takes(self, length: int) -> bool:
+        try:
+            self.waveform(AudioClip(np.zeros((1, length), np.float32)))
+        except Exception:  # windows of users raise what they like
+            return False
+        return True
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Turn waveforms into what the audio network takes.

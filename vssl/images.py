@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 
 from vssl.errors import UsageError
+from vssl.media import decoding, require_file
 from vssl.resize import resize_antialiased
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
@@ -21,11 +23,23 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 
 Pixels = npt.NDArray[np.uint8]
 
-_JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_BEGIN = b"\xff\xd8"
+_IMAGES = (_JPEG_BEGIN, b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
 _ORDINARY_COLOURS = ("YCbCr", "RGB", "Gray")
 
-# what Pillow raises for damaged files; UnidentifiedImageError is an OSError
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_PLAIN_MODES = frozenset(
+    ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV")
+)
+"""Modes of Pillow in 8 bits that it turns into RGB as they are meant."""
+
+_DEEP_FORMATS = {"PNG": "I;16", "JPEG2000": "I;16", "TIFF": "I;16", "PPM": "I"}
+"""Formats whose gray of more than 8 bits Pillow gives as 0 to 65535, and the mode's first letters.
+
+Pillow itself would cut these values off at 255.
+"""
+
+_UNDECODABLE = "not decodable as an image"
+_BITS, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # of TIFF
 
 
 class ImageFileError(UsageError):
@@ -48,20 +62,18 @@ def read_bytes(path: Path) -> bytes:
     """The content of an image file.
 
     Raises:
-        ImageFileError: for a missing or unreadable file.
+        ImageFileError: for a missing or unreadable file, or what is none.
     """
-    try:
+    require_file(path, ImageFileError)
+    with decoding(path, ImageFileError, "not readable"):
         return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ImageFileError(f"{path}: no such file") from error
-    except OSError as error:
-        raise ImageFileError(f"{path}: not readable ({error.strerror})") from error
 
 
 def decode_image(data: bytes, path: Path) -> Pixels:
     """Decode the content of an image file at its full size.
 
     Orientation tags are not applied: the annotations of VGG-SS and IS3 refer to the stored pixels.
+    Gray of 16 bits becomes 8 by leaving out the lower ones. Alpha is dropped.
 
     Args:
         data: content of the file.
@@ -71,16 +83,18 @@ def decode_image(data: bytes, path: Path) -> Pixels:
         `[H, W, 3]` RGB, 0 to 255.
 
     Raises:
-        ImageFileError: for content that is cut off or no image.
+        ImageFileError: for content that is cut off, damaged, too large or no image, and for pixels
+            that are no colours or gray values of a known scale.
     """
-    pixels = _decode_jpeg(data)
-    if pixels is None:
-        with _open(path, io.BytesIO(data)) as image:
-            try:
-                pixels = np.array(image.convert("RGB"))
-            except _PILLOW_ERRORS as error:
-                raise ImageFileError(f"{path}: not decodable as an image ({error})") from error
-    return pixels
+    if _check_jpeg(data, path, whole=False):
+        with decoding(path, ImageFileError, _UNDECODABLE):
+            pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
+        return pixels
+    with _loaded(data, path) as image, decoding(path, ImageFileError, _UNDECODABLE):
+        if image.mode in _PLAIN_MODES:
+            return np.array(image.convert("RGB"))
+        gray = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
 
 
 def as_tensor(pixels: Pixels) -> torch.Tensor:
@@ -102,109 +116,95 @@ def prepare(transform: Transform, pixels: Pixels) -> torch.Tensor:
     return transform(as_tensor(pixels)) if of_pixels is None else of_pixels(pixels)
 
 
-def _decode_jpeg(data: bytes) -> Pixels | None:
-    """Pixels `[H, W, 3]` of an ordinary JPEG, as Pillow decodes it but faster; else None.
-
-    What is cut off, in CMYK or no JPEG at all is left to Pillow, with its messages.
-    """
-    try:
-        if not _has_ordinary_colours(data):
-            return None
-        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
-    except ValueError:
-        return None
-    return pixels
-
-
-def _has_ordinary_colours(data: bytes) -> bool:
-    """Whether this is a JPEG in colours that simplejpeg turns into RGB as Pillow does.
-
-    Raises:
-        ValueError: for a JPEG without a readable header.
-    """
-    if not data.startswith(_JPEG_BEGIN):
-        return False
-    _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
-    return colours in _ORDINARY_COLOURS
-
-
-def _is_whole_jpeg(data: bytes) -> bool:
-    """Whether this is an ordinary JPEG of one scan that decodes to the end; False where unsure.
-
-    In a scan every byte 255 is followed by 0 or by the number of a restart: another one behind it
-    is a marker, and the only marker there must be the end, as the last two bytes.
-    """
-    pixels = _scan_of_jpeg(data)
-    if pixels is None:
-        return False
-    scan = np.frombuffer(data, np.uint8, offset=pixels)
-    behind = scan[1:][scan[:-1] == 255]
-    markers = behind[(behind != 0) & (behind != 255) & ((behind < 0xD0) | (behind > 0xD7))]
-    if len(markers) != 1 or not data.endswith(_JPEG_END):
-        return False
-    try:
-        if not _has_ordinary_colours(data):
-            return False
-        tables = data[:pixels] + _JPEG_END
-        simplejpeg.decode_jpeg(tables, colorspace="RGB", min_height=1, min_width=1, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _scan_of_jpeg(data: bytes) -> int | None:
-    """Where the coded pixels of a JPEG's first scan begin; None where that cannot be found."""
-    if not data.startswith(_JPEG_BEGIN):
-        return None
-    place = len(_JPEG_BEGIN)
-    while place + 4 <= len(data) and data[place] == 255:
-        kind, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-        if kind < 0xC0 or 0xD0 <= kind <= 0xD9:  # fill bytes, or markers that have no place here
-            return None
-        place += 2 + length
-        if kind == 0xDA:
-            return place if place < len(data) else None
-    return None
-
-
 def is_image(path: Path) -> bool:
-    """Whether a file begins as an image; videos that Pillow knows by name only are none."""
+    """Whether a file begins as an image; videos that Pillow knows by name only are none.
+
+    A damaged image is one: as a video it would be shown to a decoder that guesses.
+    """
     try:
         with Image.open(path) as image:
             return image.format != "MPEG"
-    except _PILLOW_ERRORS:
-        return False
+    except Exception:  # whatever Pillow's readers raise on what they do not know
+        return read_bytes(path).startswith(_IMAGES)
 
 
 def check_image(path: Path) -> None:
     """Read a file and make sure that it can be decoded.
 
-    An ordinary JPEG is not decoded for that: its tables are tried, and its pixels end where they
-    have to. Others are, as coarsely as their format allows (JPEG: 1/8), to the last byte.
+    Nothing is decoded further than that takes: a JPEG to the last bit of its pixels, but at 1/8 of
+    its size.
 
     Raises:
         ImageFileError: as `read_image`.
     """
     data = read_bytes(path)
-    if _is_whole_jpeg(data):
-        return
-    with _open(path, io.BytesIO(data)) as image:
+    if not _check_jpeg(data, path, whole=True):
+        _loaded(data, path).close()
+
+
+def _check_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
+    """Whether a file is a JPEG that simplejpeg turns into RGB as Pillow does, but faster.
+
+    Pillow takes a JPEG that is damaged inside, and paints what is lost gray. simplejpeg says so;
+    that of a JPEG in CMYK too, whose colours are left to Pillow.
+
+    Args:
+        data: content of the file.
+        path: the file, for messages.
+        whole: whether to make sure that the pixels are whole, as decoding them will.
+
+    Raises:
+        ImageFileError: for a JPEG that is cut off, damaged or too large.
+    """
+    if not data.startswith(_JPEG_BEGIN):
+        return False
+    with decoding(path, ImageFileError, _UNDECODABLE):
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if height * width > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):  # where Pillow refuses, too
+            raise Image.DecompressionBombError(f"{width} x {height} pixels are too many")
+        ordinary = colours in _ORDINARY_COLOURS
+        if whole or not ordinary:
+            space = "RGB" if ordinary else "CMYK"
+            simplejpeg.decode_jpeg(data, colorspace=space, min_height=1, min_width=1)
+    return ordinary
+
+
+def _loaded(data: bytes, path: Path) -> Image.Image:
+    """An image as Pillow decodes it, in a mode with known meaning.
+
+    Raises:
+        ImageFileError: for content that is cut off, damaged, too large or no image, and for modes
+            without a known scale.
+    """
+    image = _open(data, path)
+    with decoding(path, ImageFileError, _UNDECODABLE):
+        if image.format == "PNG":
+            _open(data, path).verify()  # the check sums, which decoding does not look at
+        image.load()
+    if image.mode not in _PLAIN_MODES and not _is_deep_gray(image):
+        raise ImageFileError(
+            f"{path}: its pixels ({image.format}, mode {image.mode}) have no known scale. Save it"
+            " with 8 bits a colour, in RGB."
+        )
+    return image
+
+
+def _is_deep_gray(image: Image.Image) -> bool:
+    """Whether an image holds gray values from 0, black, to 65535, white."""
+    if not image.mode.startswith(_DEEP_FORMATS.get(str(image.format), "none")):
+        return False
+    tags = getattr(image, "tag_v2", None)
+    return tags is None or (
+        tags.get(_BITS) == (16,) and tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO) == _BLACK_IS_ZERO
+    )
+
+
+def _open(data: bytes, path: Path) -> Image.Image:
+    with decoding(path, ImageFileError, "not readable as an image"):
         try:
-            image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
-            image.load()
-        except _PILLOW_ERRORS as error:
-            raise ImageFileError(f"{path}: not decodable as an image ({error})") from error
-
-
-def _open(path: Path, source: Path | io.BytesIO) -> Image.Image:
-    try:
-        return Image.open(source)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ImageFileError(f"{path}: no such file") from error
-    except UnidentifiedImageError as error:  # whose text names an object in memory
-        raise ImageFileError(f"{path}: not readable as an image (unknown format)") from error
-    except _PILLOW_ERRORS as error:
-        raise ImageFileError(f"{path}: not readable as an image ({error})") from error
+            return Image.open(io.BytesIO(data))
+        except UnidentifiedImageError as error:  # whose text names an object in memory
+            raise ValueError("unknown format") from error
 
 
 class PillowTransform:

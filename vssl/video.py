@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,21 @@ import soxr
 from av.container import InputContainer
 
 from vssl.audio import Waveform
+from vssl.containers import is_cut_off
 from vssl.errors import UsageError
 from vssl.images import Pixels
+from vssl.media import decoding, reason_of, require_file
 from vssl.types import SAMPLE_RATE
 
-_FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError)
+_JITTER = 0.01
+"""Seconds by which times of a sound may be off, which files round to a millisecond or so."""
+
+_LONGEST_OVERLAP = 1.0
+"""Seconds of a sound that may be there twice; a longer step back is a clock that starts anew."""
+
+
+_MOST_PLANES = 8
+"""Planes of a frame of sound from which on PyAV reads memory that is none of the frame's."""
 
 
 class VideoFileError(UsageError):
@@ -78,10 +89,12 @@ class VideoFrame:
     seconds: float
     _frame: av.VideoFrame
     _turned: int
+    _path: Path
 
     def pixels(self) -> Pixels:
         """The upright frame, `[H, W, 3]` RGB."""
-        stored = self._frame.to_ndarray(format="rgb24")
+        with decoding(self._path, VideoFileError, "holds a frame that cannot be shown"):
+            stored = self._frame.to_ndarray(format="rgb24")
         return np.ascontiguousarray(np.rot90(stored, self._turned))
 
 
@@ -152,7 +165,7 @@ def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
             # frames without a time, or with one that was there before, follow one tick later
             ticks = last + 1 if frame.pts is None else max(frame.pts - facts.first, last + 1)
             last = ticks
-            yield VideoFrame(ticks, float(ticks * facts.time_base), frame, facts.turned)
+            yield VideoFrame(ticks, float(ticks * facts.time_base), frame, facts.turned, facts.path)
 
 
 @dataclass(frozen=True)
@@ -162,19 +175,37 @@ class SoundStream:
     Attributes:
         path: the file.
         begin: time of its first sample on the clock of the file, in seconds.
-        chunks: its samples at `SAMPLE_RATE`, piece by piece, `[channels, n]` each.
+        rate: in Hz.
+        layout: FFmpeg's name of its channels.
+        channels: how many they are.
+        pieces: its samples piece by piece, `[channels, n]` each, where their times say; to be read
+            once, as they are or resampled.
     """
 
     path: Path
     begin: float
-    chunks: Iterator[Waveform]
+    rate: int
+    layout: str
+    channels: int
+    pieces: Iterator[Waveform]
+
+    @property
+    def chunks(self) -> Iterator[Waveform]:
+        """The pieces at `SAMPLE_RATE`, resampled as `vssl.audio.read_clip` does (`soxr_hq`)."""
+        if self.rate == SAMPLE_RATE:
+            yield from self.pieces
+            return
+        stream = soxr.ResampleStream(
+            self.rate, SAMPLE_RATE, self.channels, dtype="float32", quality="HQ"
+        )
+        for piece in self.pieces:
+            yield stream.resample_chunk(np.ascontiguousarray(piece.T)).T
+        yield stream.resample_chunk(np.empty((0, self.channels), np.float32), last=True).T
 
 
 @contextmanager
 def opened_sound(path: Path) -> Iterator[SoundStream]:
     """Open the sound of an audio or video file.
-
-    Other rates are resampled as `vssl.audio.read_clip` resamples them (`soxr_hq`), piece by piece.
 
     Raises:
         VideoFileError: for a missing or unreadable file, or one without sound.
@@ -188,7 +219,14 @@ def opened_sound(path: Path) -> Iterator[SoundStream]:
         if first is None:
             raise VideoFileError(f"{path}: its sound holds no samples.")
         begin = 0.0 if first.pts is None else float(first.pts * first.time_base)
-        yield SoundStream(path, begin, _resampled(first, frames, path))
+        yield SoundStream(
+            path,
+            begin,
+            first.sample_rate,
+            first.layout.name,
+            first.layout.nb_channels,
+            _placed(chain([first], frames), begin, path),
+        )
 
 
 def no_sound(path: Path) -> VideoFileError:
@@ -198,32 +236,48 @@ def no_sound(path: Path) -> VideoFileError:
     )
 
 
-def _resampled(first: Any, frames: Iterator[Any], path: Path) -> Iterator[Waveform]:
-    rate, channels = first.sample_rate, first.layout.nb_channels
-    stream = soxr.ResampleStream(rate, SAMPLE_RATE, channels, dtype="float32", quality="HQ")
+def _placed(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Waveform]:
+    """Samples of frames, each where its time says: gaps are silent, what is there twice is not.
 
-    def resample(samples: Waveform, *, last: bool = False) -> Waveform:
-        if rate == SAMPLE_RATE:
-            return samples
-        made: Waveform = stream.resample_chunk(np.ascontiguousarray(samples.T), last=last).T
-        return made
-
-    yield resample(_samples(first, path))
+    Times are coarser than samples in most files. Within `_JITTER` the frames follow each other.
+    """
+    shape: tuple[int, int] | None = None
+    count = 0
     for frame in frames:
-        if (frame.sample_rate, frame.layout.nb_channels) != (rate, channels):
+        rate, channels = frame.sample_rate, frame.layout.nb_channels
+        if shape not in (None, (rate, channels)):
             raise VideoFileError(
                 f"{path}: its sound changes its rate or its channels. Give it one of each first:"
                 " ffmpeg -i FILE -ar 16000 -ac 1 sound.wav"
             )
-        yield resample(_samples(frame, path))
-    yield resample(np.empty((channels, 0), np.float32), last=True)
+        shape = (rate, channels)
+        samples = _samples(frame, path)
+        seconds = begin + count / rate
+        late = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - seconds
+        if late < -_LONGEST_OVERLAP:
+            raise VideoFileError(
+                f"{path}: the times of its sound step back by {-late:.1f} s at {seconds:.1f} s."
+                " Give it new ones first: ffmpeg -fflags +igndts -i FILE sound.wav"
+            )
+        if late < -_JITTER:
+            samples = samples[:, round(-late * rate) :]
+        missing = round(late * rate) if late > _JITTER else 0
+        count += missing + samples.shape[1]
+        while missing:
+            piece = min(missing, rate)
+            yield np.zeros((channels, piece), np.float32)
+            missing -= piece
+        yield samples
 
 
 def _samples(frame: Any, path: Path) -> Waveform:
     """Samples `[channels, n]` in [-1, 1] of a decoded frame; whole numbers as libsndfile has it."""
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= _MOST_PLANES:
+        (frame,) = av.AudioResampler(format="flt").resample(frame)
     values: npt.NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
+        values = values.reshape(-1, channels).T
     if values.dtype == np.uint8:
         return ((values.astype(np.float32) - 128) / 128).astype(np.float32)
     if np.issubdtype(values.dtype, np.integer):
@@ -238,13 +292,17 @@ def opened_video(path: Path) -> Iterator[InputContainer]:
     """Open a file for reading.
 
     Raises:
-        VideoFileError: for a missing or unreadable file.
+        VideoFileError: for a missing, unreadable or cut-off file.
     """
-    if not path.is_file():
-        raise VideoFileError(f"{path}: no such file")
+    require_file(path, VideoFileError)
+    if is_cut_off(path):
+        raise VideoFileError(
+            f"{path}: is cut off, it says that it is longer. Keep what can be read: ffmpeg -i FILE"
+            " whole.mkv"
+        )
     try:
         container = av.open(str(path))
-    except _FFMPEG_ERRORS as error:
+    except Exception as error:  # PyAV's own errors, and others on odd files
         raise _unreadable(path, error) from error
     with container:
         yield container
@@ -256,12 +314,12 @@ def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any
     while True:
         try:
             following = next(frames, None)
-        except _FFMPEG_ERRORS as error:
+        except Exception as error:  # PyAV's own errors, and others on odd files
             if frame is None:
                 raise _unreadable(path, error) from error
             raise VideoFileError(
-                f"{path}: cannot be decoded to its end ({_reason(error)}). Is it cut off? Keep what"
-                " can be read: ffmpeg -i FILE whole.mp4"
+                f"{path}: cannot be decoded to its end ({reason_of(error)}). Is it cut off? Keep"
+                " what can be read: ffmpeg -i FILE whole.mkv"
             ) from error
         frame = following
         if frame is None:
@@ -271,10 +329,6 @@ def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any
 
 def _unreadable(path: Path, error: Exception) -> VideoFileError:
     return VideoFileError(
-        f"{path}: not readable as image, video or sound ({_reason(error)}). Is it whole? Else"
+        f"{path}: not readable as image, video or sound ({reason_of(error)}). Is it whole? Else"
         " write it anew: ffmpeg -i FILE new.mp4"
     )
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,15 @@ from av.video.reformatter import Colorspace
 
 from vssl.errors import UsageError
 from vssl.images import Pixels
-from vssl.video import VideoFacts, VideoFrame, opened_video
+from vssl.media import reason_of
+from vssl.video import (
+    SoundStream,
+    VideoFacts,
+    VideoFileError,
+    VideoFrame,
+    opened_sound,
+    opened_video,
+)
 
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 """H.264 encoders that FFmpeg may have, best first."""
@@ -24,6 +33,9 @@ ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 _QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
 _COPIED = ("aac", "mp3", "ac3", "alac", "opus")
 """Sounds that mp4 can hold; others are encoded anew, as AAC."""
+
+_MOST_CHANNELS = 8
+"""Of a sound that FFmpeg mixes down; it knows no mix for some of the layouts above."""
 
 _BT709 = 1
 _SECOND = Fraction(1)
@@ -54,10 +66,13 @@ class VideoWriter:
     Made by `opened_writer`.
     """
 
-    def __init__(self, container: OutputContainer, stream: Any, sound: _Sound | None) -> None:
+    def __init__(
+        self, container: OutputContainer, stream: Any, sound: _Sound | None, files: str
+    ) -> None:
         self._container = container
         self._stream = stream
         self._sound = sound
+        self._files = files
 
     def write(self, frame: VideoFrame, pixels: Pixels) -> None:
         """Write a frame, and the sound up to its time.
@@ -69,21 +84,41 @@ class VideoWriter:
         drawn = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
         drawn = drawn.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
         drawn.pts, drawn.time_base = frame.ticks, self._stream.codec_context.time_base
-        self._container.mux(self._stream.encode(drawn))
-        if self._sound is not None:
-            for packet in self._sound.until(frame.seconds):
-                self._container.mux(packet)
+        with self._fitting():
+            self._container.mux(self._stream.encode(drawn))
+        self._write_sound(frame.seconds)
 
     def finish(self, seconds: float) -> None:
-        """Write what encoders still hold, and the rest of the sound.
+        """Write what encoders still hold and the rest of the sound, and close the file.
 
         Args:
             seconds: end of the video, where another sound than its own is cut.
         """
-        self._container.mux(self._stream.encode(None))
+        with self._fitting():
+            self._container.mux(self._stream.encode(None))
+        own = self._sound is not None and self._sound.own
+        self._write_sound(math.inf if own else seconds)
+        with self._fitting():
+            self._container.close()
+
+    def _write_sound(self, seconds: float) -> None:
         if self._sound is not None:
-            for packet in self._sound.until(math.inf if self._sound.own else seconds):
-                self._container.mux(packet)
+            with self._fitting():
+                for packet in self._sound.until(seconds):
+                    self._container.mux(packet)
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """What FFmpeg says of packets or times that do not fit an mp4, as an error with words."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            if error.errno in errno.errorcode and not isinstance(error, ValueError):
+                raise  # of the disk, not of what is written
+            raise VideoFileError(
+                f"{self._files}: cannot be written as mp4 ({reason_of(error)}). Write it anew"
+                " first: ffmpeg -i FILE -c:a aac new.mp4; or draw no video: --no-video"
+            ) from error
 
 
 @contextmanager
@@ -117,13 +152,18 @@ def opened_writer(path: Path, like: VideoFacts, sound: Path | None) -> Iterator[
         stream.codec_context.sample_aspect_ratio = like.pixel_aspect
         for name in ("colorspace", "color_primaries", "color_trc"):
             setattr(stream.codec_context, name, _BT709)
-        beside = None
+        beside, files = None, dict.fromkeys(filter(None, (like.path, sound)))
         if sound is not None:
             source = stack.enter_context(opened_video(sound))
-            shift = like.begin if sound == like.path else None
-            beside = _Sound(container, source, shift)
-        yield VideoWriter(container, stream, beside)
-        container.close()
+            own = sound == like.path
+            # of names, which decoders of one coding have of their own, the coding's
+            if source.streams.audio[0].codec_context.codec.canonical_name in _COPIED:
+                beside = _Sound(*_copied(container, source), like.begin if own else None)
+            else:
+                heard = stack.enter_context(opened_sound(sound))
+                shift = like.begin - heard.begin if own else None
+                beside = _Sound(*_encoded(container, heard), shift)
+        yield VideoWriter(container, stream, beside, " with ".join(map(str, files)))
         partial.replace(path)
 
 
@@ -132,33 +172,65 @@ def _even(pixels: Pixels) -> Pixels:
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
+def _copied(container: OutputContainer, source: Any) -> tuple[Any, Iterator[Any]]:
+    """A new stream for the sound of a file, and its packets as they are."""
+    stream = source.streams.audio[0]
+    return container.add_stream_from_template(stream), iter(source.demux(stream))
+
+
+def _encoded(container: OutputContainer, heard: SoundStream) -> tuple[Any, Iterator[Any]]:
+    """A new stream for a sound, and its packets as AAC; more than two channels become two or one.
+
+    Which of many channels is left and right is not known of every layout: their mean is heard then.
+    """
+    rates = av.Codec("aac", "w").audio_rates or []
+    rate = heard.rate if heard.rate in rates else 48_000
+    unknown = heard.channels > _MOST_CHANNELS or heard.layout.endswith("channels")
+    given = "mono" if unknown else heard.layout
+    layout = "mono" if unknown or heard.channels == 1 else "stereo"
+    stream: Any = container.add_stream("aac", rate=rate, layout=layout)
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+
+    def packets() -> Iterator[Any]:
+        count = 0
+        for piece in heard.pieces:
+            samples = piece.mean(axis=0, keepdims=True) if unknown else piece
+            if not samples.shape[1]:
+                continue
+            packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=given)
+            frame.sample_rate, frame.time_base, frame.pts = (
+                heard.rate,
+                Fraction(1, heard.rate),
+                count,
+            )
+            count += samples.shape[1]
+            for resampled in resampler.resample(frame):
+                yield from stream.encode(resampled)
+        for resampled in resampler.resample(None):
+            yield from stream.encode(resampled)
+        yield from stream.encode(None)
+
+    return stream, packets()
+
+
 class _Sound:
     """Packets of a sound in the order of time, for the container that is written.
 
     Args:
-        container: what is written.
-        source: what is read.
-        shift: time in seconds at which the video begins on the source's clock; None where the
-            sound begins with the video whatever its clock says.
+        stream: what is written.
+        packets: its packets, on the clock of what is read.
+        shift: time in seconds at which the video begins on that clock; None where the sound begins
+            with the video whatever its clock says.
     """
 
-    def __init__(self, container: OutputContainer, source: Any, shift: float | None) -> None:
-        stream = source.streams.audio[0]
+    def __init__(self, stream: Any, packets: Iterator[Any], shift: float | None) -> None:
         self.own = shift is not None
-        self._copied = stream.codec_context.name in _COPIED
+        self._stream = stream
+        self._packets = packets
+        self._shift = shift
         self._next: Any = None
         self._ended = False
-        if self._copied:
-            self._stream: Any = container.add_stream_from_template(stream)
-            self._packets = iter(source.demux(stream))
-        else:
-            rates = av.Codec("aac", "w").audio_rates or []
-            rate = stream.rate if stream.rate in rates else 48_000
-            layout = "mono" if stream.codec_context.layout.nb_channels == 1 else "stereo"
-            self._stream = container.add_stream("aac", rate=rate, layout=layout)
-            self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-            self._packets = self._encoded(source.decode(stream))
-        self._shift = shift
 
     def until(self, seconds: float) -> Iterator[Any]:
         """Packets that begin before a time."""
@@ -178,6 +250,8 @@ class _Sound:
             if packet.dts is None:  # the empty packet at the end
                 continue
             base = packet.time_base or _SECOND
+            if packet.pts is None:
+                packet.pts = packet.dts
             if self._shift is None:
                 self._shift = float(packet.pts * base)
             moved = round(Fraction(self._shift) / base)
@@ -185,11 +259,3 @@ class _Sound:
             packet.stream = self._stream
             return packet
         return None
-
-    def _encoded(self, frames: Iterator[Any]) -> Iterator[Any]:
-        for frame in frames:
-            for piece in self._resampler.resample(frame):
-                yield from self._stream.encode(piece)
-        for piece in self._resampler.resample(None):
-            yield from self._stream.encode(piece)
-        yield from self._stream.encode(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import torch
@@ -17,7 +17,7 @@ from vssl.commands.devices import usable_cores
 from vssl.commands.identity import negative_names
 from vssl.commands.networks import keep_float32
 from vssl.commands.options import OPTIONS
-from vssl.data.base import DatasetReader
+from vssl.data.base import CheckedData, DatasetReader
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Transform
@@ -44,6 +44,30 @@ def build_reader(config: DictConfig) -> DatasetReader:
             raise error.__cause__ from error
         raise
     return reader
+
+
+def check_data(config: DictConfig, frontends: Mapping[str, FrontEnd] | None = None) -> CheckedData:
+    """Read the test set, and leave out what the model's front ends cannot take.
+
+    Args:
+        config: the configuration of a run.
+        frontends: as `build_frontends` gives them, where they are there already.
+
+    Raises:
+        UsageError: as `build_reader` and `DatasetReader.check`.
+    """
+    reader = build_reader(config)
+    reader.least_samples = least_samples(config, frontends)
+    return reader.check()
+
+
+def least_samples(config: DictConfig, frontends: Mapping[str, FrontEnd] | None = None) -> int:
+    """Length in samples that a clip needs, whatever condition it is played under."""
+    if frontends is None:
+        frontends = build_frontends(config, negative_names(config))
+    # what is made at a length of its own says nothing of clips
+    own = () if made_length(config) is None else _MADE
+    return max((each.least_samples() for n, each in frontends.items() if n not in own), default=1)
 
 
 def build_conditions(config: DictConfig) -> list[AudioCondition]:

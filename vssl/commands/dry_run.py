@@ -121,11 +121,13 @@ class _Outlook:
 
     def of(self, config: DictConfig, folder: Path) -> tuple[str, float | None]:
         """State and estimated seconds of a job."""
+        from vssl.commands.build import least_samples
+
         try:
             state = self._state(config, folder)
             if state == FINISHED_RUN:
                 return state, 0.0
-            samples = self._once(_count, config, ("data",))
+            samples = self._once(_count, config, ("data",), least_samples(config))
             recorded = recorded_samples(folder, config_hash(identity(config)))
             if changed_inputs(folder):  # of other pictures or sounds nothing is taken
                 recorded = 0
@@ -160,14 +162,13 @@ class _Outlook:
                 return FINISHED_RUN
         return state
 
-    def _once(self, look: Any, config: DictConfig, parts: tuple[str, ...]) -> Any:
+    def _once(self, look: Any, config: DictConfig, parts: tuple[str, ...], *more: Any) -> Any:
         """What a look at parts of a configuration finds, or the fault that it finds."""
-        key = repr(
-            [look.__name__, *(OmegaConf.to_container(config[p], resolve=True) for p in parts)]
-        )
+        seen = (OmegaConf.to_container(config[p], resolve=True) for p in parts)
+        key = repr([look.__name__, *seen, *more])
         if key not in self.seen:
             try:
-                self.seen[key] = look(config)
+                self.seen[key] = look(config, *more)
             except UsageError as error:
                 self.seen[key] = error
         if isinstance(self.seen[key], UsageError):
@@ -175,10 +176,12 @@ class _Outlook:
         return self.seen[key]
 
 
-def _count(config: DictConfig) -> int:
+def _count(config: DictConfig, least: int) -> int:
     from vssl.commands.build import build_reader
 
-    return build_reader(config).count()
+    reader = build_reader(config)
+    reader.least_samples = least
+    return reader.count()
 
 
 def _check_networks(config: DictConfig) -> None:

@@ -112,7 +112,7 @@ def _warn_if_turned(picture: Path) -> None:
     try:
         with Image.open(picture) as image:
             orientation = image.getexif().get(0x0112, 1)
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # a damaged tag says nothing, whatever Pillow raises on it
         return
     if orientation not in (0, 1):
         _log.warning(

@@ -73,6 +73,7 @@ def make_records(
         conditions=conditions,
     )
     networks.compile_model(config, model)
+    reader.least_samples = build.least_samples(config, frontends)
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():
@@ -182,7 +183,7 @@ def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
 
 def check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) -> None:
     """A finished run without faulty or silent samples stands for others then: is it still so?"""
-    data = build.build_reader(config).check()
+    data = build.check_data(config)
     if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
         raise UsageError(
             f"{folder}: holds a finished run on other samples than are whole in"

@@ -124,6 +124,7 @@ def _split(config: DictConfig, reader: DatasetReader, frontend: FrontEnd) -> Tra
     """A split of the data, with the negatives of the training."""
     settings = config.training
     transform: Transform = instantiate(config.model.image)
+    reader.least_samples = frontend.least_samples()
     return TrainingSet(
         reader.check().samples,
         [instantiate(each) for each in settings.negatives.values()],

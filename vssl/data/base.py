@@ -94,6 +94,7 @@ class DatasetReader(ABC):
         annotation_names: usual names of the annotation file.
         expected_count: number of samples in the published list.
         citation: the paper.
+        least_samples: shorter clips are left out; what the front ends need, where any is known.
     """
 
     name: str
@@ -101,6 +102,7 @@ class DatasetReader(ABC):
     expected_count: int | None = None
     citation: ClassVar[str] = ""
     box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
+    least_samples: int = 1
 
     def __init__(
         self,
@@ -339,6 +341,12 @@ class DatasetReader(ABC):
             if rate != SAMPLE_RATE and not self.resample:
                 fault = f"{sample.audio_path}: is at {rate} Hz, not {SAMPLE_RATE}"
                 problems.append(Problem("audio at another rate", sample.sample_id, fault))
+            if facts.length < self.least_samples:
+                fault = (
+                    f"{sample.audio_path}: is {facts.length} samples long at {SAMPLE_RATE} Hz, and"
+                    f" the model's front end needs {self.least_samples}"
+                )
+                problems.append(Problem("too short audio files", sample.sample_id, fault))
         except AudioFileError as error:
             kind = "unreadable" if is_there(sample.audio_path) else "missing"
             problems.append(Problem(f"{kind} audio files", sample.sample_id, str(error)))
