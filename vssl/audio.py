@@ -257,13 +257,15 @@ class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
     One channel, tiled and cut to `seconds`, of which `start` to `stop` is kept, clipped to
-    [-1, 1]. Source: vssl_eval datasets/datasets_lvs.py (QUIRKS 17).
+    [-1, 1]. Source: vssl_eval datasets/datasets_lvs.py (QUIRKS 17), and without clipping
+    datasets/datasets_ssltie.py.
 
     Args:
         seconds: length to tile to.
         start: begin of the span in seconds.
         stop: end of the span in seconds.
         channels: `mean` or `first`.
+        clip: False leaves what exceeds [-1, 1] as it is (SSL-TIE).
 
     Raises:
         ValueError: when the span is empty or does not lie inside `seconds`.
@@ -273,6 +275,7 @@ class SpanWindow:
     start: float = 0.0
     stop: float = 10.0
     channels: Channels = "first"
+    clip: bool = True
 
     def __post_init__(self) -> None:
         check_choice(self.channels, ("mean", "first"), name="channels")
@@ -286,4 +289,4 @@ class SpanWindow:
         """Cut the window out of a clip: `[channels, T]` to `[length]`."""
         tiled = tile(mix_down(clip, self.channels), round(self.seconds * clip.rate))
         span = slice(round(self.start * clip.rate), round(self.stop * clip.rate))
-        return np.clip(tiled[span], -1.0, 1.0)
+        return np.clip(tiled[span], -1.0, 1.0) if self.clip else tiled[span]

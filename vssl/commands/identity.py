@@ -46,6 +46,8 @@ def identity(config: DictConfig) -> dict[str, Any]:
             raise TypeError(f"Expected `{name}` to be a mapping, but got {values!r}.")
         dropped = _CANNOT_CHANGE_RECORDS.get(name, ())
         parts[name] = {key: value for key, value in values.items() if key not in dropped}
+    if noise_use(config):  # earlier runs, without it, heard other noise
+        parts["noise"] = noise_use(config)
     root = config.data.get("root")
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     keys = ("model.weights", "negatives.manifest", "negatives.noise.file")
@@ -57,6 +59,17 @@ def identity(config: DictConfig) -> dict[str, Any]:
         key: file_sha256(path) if path.is_file() else None for key, path in files.items()
     }
     return parts
+
+
+def noise_use(config: DictConfig) -> str:
+    """What noise is drawn for: the data set by its name, and by its seed where that is not 0.
+
+    Each has noise of its own, see `vssl.negatives.base.AudioCondition.seed`. That of the embedded
+    benchmark's test split has no name, as it is older than the others.
+    """
+    seed = config.data.get("seed") or ""
+    use = f"{config.data.name} {seed}".rstrip()
+    return "" if use == variant_name(DEFAULT_SPLIT, DEFAULT_DIFFICULTY, None) else use
 
 
 def network_hash(config: DictConfig) -> str:

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
 from vssl.commands.cache import open_cache
+from vssl.commands.identity import noise_use
 from vssl.commands.provenance import map_facts, run_facts
 from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import CheckedData
@@ -74,6 +75,7 @@ def make_records(
         data.samples,
         conditions,
         seed=config.seed,
+        use=noise_use(config),
         shared_frontend={name: name for name in frontends},
         made_length=build.made_length(config),
         manifest=rows,

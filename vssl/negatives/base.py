@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from vssl.errors import UsageError
+from vssl.randomness import seed_for
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
 
 ReadClip = Callable[[str], AudioClip]
@@ -44,6 +45,24 @@ class AudioCondition(ABC):
         Raises:
             ValueError: when the condition cannot be met with these samples.
         """
+
+    def seed(self, seed: int, use: str) -> int:
+        """The seed that it draws under.
+
+        A waveform that is made is another one in each use of a seed, so that no training and no
+        threshold hears what a test plays. A choice among the clips of a data set is kept apart by
+        its clips.
+
+        Args:
+            seed: of the run.
+            use: what the sounds are for: a data set's name, or a split of a training.
+
+        Returns:
+            0 where nothing is drawn.
+        """
+        if not self.random:
+            return 0
+        return seed if self.plays_clips else seed_for(seed, use)
 
     @abstractmethod
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
