@@ -6,7 +6,7 @@ All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from vssl.errors import UsageError
 from vssl.types import SAMPLE_RATE, AudioClip
 
 Waveform = npt.NDArray[np.float32]
+Window = Callable[[AudioClip], Waveform]
+"""What a front end hears of a clip: a mono waveform `[T]`."""
 Channels = Literal["mean", "first"]
 
 

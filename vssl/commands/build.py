@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -70,7 +70,21 @@ def build_reader(config: DictConfig) -> DatasetReader:
 
 def build_conditions(config: DictConfig) -> list[AudioCondition]:
     """The audio conditions besides the positive, in the configuration's order."""
-    return [instantiate(config.negatives[name]) for name in negative_names(config)]
+    made = [instantiate(config.negatives[name]) for name in negative_names(config)]
+    return [each for some in made for each in (some if isinstance(some, list) else [some])]
+
+
+def tell_windows(conditions: Sequence[AudioCondition], frontends: Mapping[str, FrontEnd]) -> None:
+    """Tell conditions what the model hears, see `AudioCondition.hear`.
+
+    Args:
+        conditions: besides the positive.
+        frontends: front end by audio condition; empty for a model that takes no audio.
+    """
+    if frontends:
+        positive = frontends[POSITIVE]
+        for each in conditions:
+            each.hear(positive.window, frontends.get(each.name, positive).window)
 
 
 def sounding_objects(config: DictConfig) -> SoundingObjects:
@@ -82,8 +96,12 @@ def sounding_objects(config: DictConfig) -> SoundingObjects:
     for name in negative_names(config):
         node = config.negatives[name]
         kind: Any = get_object(node._target_)
-        made: Any = kind if isinstance(kind, type) else instantiate(node)
-        found[name] = made.sounding_object
+        if isinstance(kind, type):
+            found[name] = cast(Any, kind).sounding_object
+        else:  # makes one or several
+            made = instantiate(node)
+            some = made if isinstance(made, list) else [made]
+            found.update({each.name: each.sounding_object for each in some})
     return found
 
 

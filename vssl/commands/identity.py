@@ -46,6 +46,9 @@ def identity(config: DictConfig) -> dict[str, Any]:
             raise TypeError(f"Expected `{name}` to be a mapping, but got {values!r}.")
         dropped = _CANNOT_CHANGE_RECORDS.get(name, ())
         parts[name] = {key: value for key, value in values.items() if key not in dropped}
+    for options in parts["negatives"].values():
+        if isinstance(options, dict) and options.get("snr", 0) is None:
+            options.pop("over", None)  # without a ratio it says nothing
     if noise_use(config):  # earlier runs, without it, heard other noise
         parts["noise"] = noise_use(config)
     root = config.data.get("root")

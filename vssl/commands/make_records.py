@@ -23,6 +23,7 @@ from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
+from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import make_plan
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, RECORDS_FILE, write_text
@@ -53,6 +54,7 @@ def make_records(
     replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
     rows = read_manifest(replay) if replay else None
     frontends = build.build_frontends(config, names)
+    build.tell_windows(conditions, frontends)
     transform, prior_transform = build.build_transforms(config)
     model, report = networks.build_model(config)
     prior, prior_report = networks.build_prior(config, model)
@@ -81,11 +83,18 @@ def make_records(
         manifest=rows,
         manifest_path=replay,
     )
+    beyond = beyond_full_scale(conditions, data.samples) if frontends else {}
+    for name, shares in beyond.items():
+        _log.info(
+            "%s: %.1f %% of the samples are beyond full scale, in %.1f %% of the clips",
+            name, 100 * shares["samples"], 100 * shares["clips"],
+        )  # fmt: skip
     rules = build.upsampling_rules(config, names)
     manifest = render_manifest(plan.manifest)
     provenance = {
         **run_facts(config, identity_hash, data, plan, manifest),
         **map_facts(config, model, rules, report, prior_report),
+        **({"beyond_full_scale": beyond} if beyond else {}),
     }
     shards = Shards(
         folder,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from vssl.audio import Window
 from vssl.errors import UsageError
 from vssl.randomness import seed_for
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
@@ -33,7 +34,7 @@ class AudioCondition(ABC):
         random: whether chance plays a part, so that a seed says what is heard.
     """
 
-    name: ClassVar[str]
+    name: str
     plays_clips: ClassVar[bool] = False
     sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE
     random: ClassVar[bool] = True
@@ -76,6 +77,14 @@ class AudioCondition(ABC):
 
         Returns:
             A request; its `condition` names who makes it.
+        """
+
+    def hear(self, own: Window, made: Window) -> None:
+        """Know what the front end hears, for a condition whose loudness depends on it.
+
+        Args:
+            own: window that the image's own clip passes through.
+            made: window that this condition's sounds pass through.
         """
 
     @abstractmethod
