@@ -47,7 +47,7 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
         if root is not None:
             config.data.root = root
         for key in ("model.weights", "prior.weights", "negatives.manifest", "negatives.noise.file",
-                    "data.cache"):  # fmt: skip
+                    "negatives.offscreen.exclude", "data.cache"):  # fmt: skip
             path = OmegaConf.select(config, key)
             if path is not None:
                 OmegaConf.update(config, key, str(there / Path(str(path)).expanduser()))

@@ -46,14 +46,21 @@ def identity(config: DictConfig) -> dict[str, Any]:
             raise TypeError(f"Expected `{name}` to be a mapping, but got {values!r}.")
         dropped = _CANNOT_CHANGE_RECORDS.get(name, ())
         parts[name] = {key: value for key, value in values.items() if key not in dropped}
+    there = ("manifest", *negative_names(config))
+    parts["negatives"] = {name: v for name, v in parts["negatives"].items() if name in there}
     for options in parts["negatives"].values():
         if isinstance(options, dict) and options.get("snr", 0) is None:
             options.pop("over", None)  # without a ratio it says nothing
+        if isinstance(options, dict) and options.get("exclude", "") is None:
+            del options["exclude"]  # earlier runs did not know it
     if noise_use(config):  # earlier runs, without it, heard other noise
         parts["noise"] = noise_use(config)
     root = config.data.get("root")
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
-    keys = ("model.weights", "negatives.manifest", "negatives.noise.file")
+    keys = (
+        "model.weights", "negatives.manifest", "negatives.noise.file",
+        "negatives.offscreen.exclude",
+    )  # fmt: skip
     given = {key: OmegaConf.select(config, key) for key in keys}
     given["prior.weights"] = _prior_weights(config)
     files = {key: Path(str(path)).expanduser() for key, path in given.items() if path is not None}
@@ -132,8 +139,13 @@ def scoring(config: DictConfig) -> dict[str, Any]:
 
 
 def negative_names(config: DictConfig) -> list[str]:
-    """The negatives that are configured, in order; the group also holds the manifest to replay."""
-    return [str(name) for name in config.negatives if name != "manifest"]
+    """The negatives that are configured, in order.
+
+    The group also holds the manifest to replay, and in a sweep options of negatives that this job
+    lacks, see `vssl.commands.options`.
+    """
+    group = config.negatives
+    return [str(name) for name in group if name != "manifest" and "_target_" in group[name]]
 
 
 def negatives_name(config: DictConfig) -> str:
