@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
 GROUPS = ("negatives", "threshold", "metrics")
@@ -96,7 +96,7 @@ def _parsed(argument: str) -> Override | None:
         return None
     try:
         return OverridesParser.create().parse_override(argument)
-    except OverrideParseException:
+    except HydraException:
         return None
 
 
