@@ -12,6 +12,7 @@ from vssl.audio import amplitude, read_clip
 from vssl.checks import check_finite
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, ReadClip
+from vssl.progress import progress_bar
 from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 
@@ -104,8 +105,15 @@ def beyond_full_scale(
         heights = np.abs(read_clip(sample.audio_path).samples)
         return [int((heights > limit).sum()) for limit in limits] + [heights.size]
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        counts = np.array(list(pool.map(count, samples)), dtype=np.int64)
+    rows = []
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        progress_bar("levels of gain", len(samples)) as advance,
+    ):
+        for row in pool.map(count, samples):
+            rows.append(row)
+            advance(1)
+    counts = np.array(rows, dtype=np.int64)
     beyond, sizes = counts[:, :-1], counts[:, -1]
     return {
         gain.name: {
