@@ -74,8 +74,8 @@ def identity(config: DictConfig) -> dict[str, Any]:
 def noise_use(config: DictConfig) -> str:
     """What noise is drawn for: the data set by its name, and by its seed where that is not 0.
 
-    Each has noise of its own, see `vssl.negatives.base.AudioCondition.seed`. That of the embedded
-    benchmark's test split has no name, as it is older than the others.
+    Each has noise of its own, see `vssl.negatives.base.AudioCondition.draw_seed`. That of the
+    embedded benchmark's test split has no name, as it is older than the others.
     """
     seed = config.data.get("seed") or ""
     use = f"{config.data.name} {seed}".rstrip()

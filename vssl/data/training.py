@@ -85,7 +85,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         self._empty = empty
         self._empties = empties if empty is not None else 0
         self._seed = seed
-        self._seeds = [each.seed(seed, f"training on {split}") for each in conditions]
+        self._seeds = [each.draw_seed(seed, f"training on {split}") for each in conditions]
         self._paths = {sample.sample_id: sample.audio_path for sample in samples}
         self._pictures: dict[str, torch.Tensor] = {}
         self._backgrounds: dict[str, torch.Tensor] = {}

@@ -47,7 +47,7 @@ class AudioCondition(ABC):
             ValueError: when the condition cannot be met with these samples.
         """
 
-    def seed(self, seed: int, use: str) -> int:
+    def draw_seed(self, seed: int, use: str) -> int:
         """The seed that it draws under.
 
         A waveform that is made is another one in each use of a seed, so that no training and no
