@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from vssl.commands.options import hint_for
+from vssl.commands.absent_options import hint_for
 from vssl.errors import UsageError, was_interrupted
 from vssl.memory import end_quickly
 from vssl.progress import close_bars

@@ -22,7 +22,7 @@ from rich.console import Console
 from vssl.commands import devices
 from vssl.commands.estimate import seconds_for
 from vssl.commands.identity import identity, scoring
-from vssl.commands.options import drop_absent_members
+from vssl.commands.absent_options import drop_absent_members
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
 from vssl.commands.sweep import job_name, planned_jobs
 from vssl.errors import UsageError

@@ -24,7 +24,7 @@ from vssl.commands.identity import (
     scoring,
 )
 from vssl.commands.libraries import import_libraries
-from vssl.commands.options import allow_absent_members, drop_absent_members
+from vssl.commands.absent_options import allow_absent_members, drop_absent_members
 from vssl.commands.run_folder import (
     alone_in,
     finished_run,

@@ -142,7 +142,7 @@ def negative_names(config: DictConfig) -> list[str]:
     """The negatives that are configured, in order.
 
     The group also holds the manifest to replay, and in a sweep options of negatives that this job
-    lacks, see `vssl.commands.options`.
+    lacks, see `vssl.commands.absent_options`.
     """
     group = config.negatives
     return [str(name) for name in group if name != "manifest" and "_target_" in group[name]]
