@@ -6,6 +6,7 @@ import json
 import logging
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,17 +14,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.signal
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference.samples import make_sample, unheard
+from tests.reference.windows import center_window, middle_window, span_window
 from tests.running import run
+from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip
 from vssl.commands import networks
 from vssl.data.is3 import IS3
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.colours import Colour, coloured_noise
-from vssl.negatives.gain import Gain
+from vssl.negatives.gain import Gain, beyond_full_scale
+from vssl.negatives.gain import levels as gain_levels
 from vssl.negatives.mixed import Mixed
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
@@ -242,6 +247,81 @@ class TestMixed:
             Mixed(**options)
 
 
+HEARD = {
+    "lvs": (
+        SpanWindow(seconds=2.0, start=0.5, stop=1.1),
+        partial(span_window, seconds=2.0, start=0.5, stop=1.1),
+    ),
+    "ezvsl": (
+        MiddleWindow(seconds=0.4, full_scale=32767),
+        partial(middle_window, seconds=0.4, full_scale=32767),
+    ),
+    "fnac": (CenterWindow(seconds=0.3), partial(center_window, seconds=0.3)),
+    "rcgrad": (WholeClip(), lambda samples, rate: samples.mean(axis=0)),
+}
+
+
+def uneven(level: float) -> AudioClip:
+    """Two channels whose loudness rises, so that the whole clip is no measure of a part."""
+    rise = np.linspace(0.05, 1, 1500) ** 2
+    samples = level * rise * np.random.default_rng(3).uniform(-1, 1, (2, 1500))
+    return AudioClip(samples.astype(np.float32))
+
+
+class TestHeardRatio:
+    """References cut the clip and the noise themselves, one sample at a time."""
+
+    @pytest.mark.parametrize("model", HEARD)
+    @pytest.mark.parametrize("snr", [-12.0, 0.0, 25.0])
+    def test_mixed(self, model: str, snr: float) -> None:
+        window, reference = HEARD[model]
+        condition, clip = Mixed(snr=snr, over="window"), uneven(1e-3)
+        condition.hear(window, window)
+        found = made(condition, clip).astype(np.float64)
+        heard = [reference(s, 16_000) for s in (clip.samples.astype(float), found - clip.samples)]
+        assert decibels(heard[0]) - decibels(heard[1]) == pytest.approx(snr, abs=1e-3)
+
+    @pytest.mark.parametrize("model", HEARD)
+    @pytest.mark.parametrize("released", [False, True])
+    def test_noise(self, model: str, released: bool, tmp_path: Path) -> None:
+        window, reference = HEARD[model]
+        np.save(tmp_path / "bank.npy", np.random.default_rng(1).uniform(-9, 9, 5000))
+        for options in ({"colour": "brown"}, {"file": str(tmp_path / "bank.npy")}):
+            condition = Noise(snr=6.0, over="window", **options)  # type: ignore[arg-type]
+            condition.hear(window, WholeClip() if released else window)
+            clip = uneven(1e-3)
+            noise = made(condition, clip, length=1500).astype(np.float64)
+            own = reference(clip.samples.astype(float), 16_000)
+            heard = noise[0] if released else reference(noise, 16_000)
+            assert decibels(own) - decibels(heard) == pytest.approx(6.0, abs=1e-3)
+
+    def test_it_is_that_before_clipping(self) -> None:
+        """A loud clip and its noise are in proportion, though the window clips both."""
+        soft, loud = (uneven(level) for level in (1e-3, 30.0))
+        condition = Mixed(snr=-10, over="window")
+        condition.hear(HEARD["lvs"][0], HEARD["lvs"][0])
+        one, two = (made(condition, clip) - clip.samples for clip in (soft, loud))
+        np.testing.assert_allclose(two, 3e4 * one, rtol=1e-4, atol=1e-3)
+
+    def test_over_the_clip_windows_do_not_matter(self) -> None:
+        plain, told = Mixed(snr=3, over="clip"), Mixed(snr=3, over="clip")
+        told.hear(*(HEARD["lvs"][0],) * 2)
+        np.testing.assert_array_equal(made(plain, uneven(0.1)), made(told, uneven(0.1)))
+
+    def test_silence_in_what_is_heard(self, caplog: pytest.LogCaptureFixture) -> None:
+        samples = np.ones((1, 40_000), np.float32)
+        samples[:, 8_000:17_600] = 0
+        condition = Mixed(over="window")
+        condition.hear(*(HEARD["lvs"][0],) * 2)
+        np.testing.assert_array_equal(made(condition, AudioClip(samples)), samples)
+        assert "negatives.mixed.snr: the clip of a is digital silence" in caplog.text
+
+    def test_another_word_is_refused(self) -> None:
+        for kind in (partial(Mixed), partial(Noise, snr=0)):
+            with pytest.raises(UsageError, match=r"over` to be one of window, clip"):
+                kind(over="model")  # type: ignore[operator]
+
+
 class TestReversed:
     @few
     @given(channels=st.integers(1, 2), length=st.integers(1, 50))
@@ -283,8 +363,37 @@ class TestGain:
         ],
     )
     def test_bad_options(self, levels: Any, message: str) -> None:
-        with pytest.raises(UsageError, match=message):
-            Gain(decibels=levels)
+        for kind in (Gain, gain_levels):
+            with pytest.raises(UsageError, match=message):
+                kind(decibels=levels)
+
+    def test_each_level_is_a_condition(self) -> None:
+        found = gain_levels(decibels=[-20, -6.5, 0, 10])
+        assert [(each.name, each.draws) for each in found] == [
+            ("gain_down20", 1), ("gain_down6.5", 1), ("gain_0", 1), ("gain_up10", 1),
+        ]  # fmt: skip
+        clip, together = clip_of(), Gain(decibels=[-20, -6.5, 0, 10])
+        for draw, each in enumerate(found):
+            np.testing.assert_array_equal(made(each, clip), made(together, clip, draw=draw))
+            assert not {"-", "+"} & set(each.name)  # which stand between names of conditions
+            assert each.request(SAMPLE, draw=0, seed=1, length=5).condition == each.name
+
+    def test_what_is_beyond_full_scale_is_counted(self, tmp_path: Path) -> None:
+        heights = {"a": [0.05, -0.2, 0.5, -0.9], "b": [0.0, 0.05], "c": [[0.4, 0.01]] * 2}
+        samples = []
+        for name, values in heights.items():
+            soundfile.write(tmp_path / f"{name}.wav", values, 16_000, subtype="FLOAT")
+            samples.append(replace(make_sample(name, "dog"), audio_path=tmp_path / f"{name}.wav"))
+        found = beyond_full_scale(
+            [Silence(), *gain_levels(decibels=[-20, 10, 20]), Gain(decibels=[1, 2])], samples
+        )
+        # above 10, 0.316 and 0.1, of 4 + 2 + 4 values in 3 clips
+        assert found == {
+            "gain_down20": {"samples": 0, "clips": 0},
+            "gain_up10": {"samples": pytest.approx(4 / 10), "clips": pytest.approx(2 / 3)},
+            "gain_up20": {"samples": pytest.approx(5 / 10), "clips": pytest.approx(2 / 3)},
+        }
+        assert beyond_full_scale([Silence()], samples) == {}
 
 
 def picture(number: int, *categories: str) -> list[Sample]:

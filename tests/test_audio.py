@@ -500,6 +500,12 @@ def test_span_window_of_lvs_is_the_middle_three_seconds() -> None:
     np.testing.assert_array_equal(found, samples[0, 56_000:104_000])
 
 
+def test_span_window_of_ssltie_does_not_clip() -> None:
+    samples = np.linspace(-3, 3, 20, dtype=np.float32)[None]
+    found = SpanWindow(seconds=4.0, start=0.0, stop=4.0, clip=False)(AudioClip(samples, 10))
+    np.testing.assert_array_equal(found, np.tile(samples[0], 2))
+
+
 @few
 @given(samples=clips)
 def test_whole_clip_is_neither_cut_nor_clipped(samples: np.ndarray) -> None:

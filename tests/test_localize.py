@@ -316,7 +316,8 @@ def test_silence_and_noise_are_as_long_as_the_sound(tmp_path: Path, toy: Path) -
 
 
 def test_noise_may_be_as_loud_as_the_sound(tmp_path: Path, toy: Path) -> None:
-    overrides = (*HEARD, "trainer=cpu", "negatives.noise.snr=6", "negatives.noise.colour=pink")
+    loudness = ("negatives.noise.snr=6", "negatives.noise.over=clip")
+    overrides = (*HEARD, "trainer=cpu", *loudness, "negatives.noise.colour=pink")
     setup = set_up(Wanted(**wanted(overrides=overrides)))
     clip = AudioClip(np.full((2, 12_345), 0.25, np.float32))
     noises = [each.samples for name, _, each in setup.negatives(clip) if name == "noise"]
@@ -332,7 +333,8 @@ def test_only_true_negatives_say_whether_to_trust_a_map(
     mix = "negatives=[silence,mixed,reversed,gain,offscreen]"
     setup = set_up(Wanted(**wanted(overrides=(*HEARD, "trainer=cpu", mix))))
     assert [condition.name for condition in setup.conditions] == ["silence"]
-    assert "negatives: left out mixed, reversed, gain, offscreen" in caplog.text
+    levels = "gain_down20, gain_down10, gain_up10, gain_up20"
+    assert f"negatives: left out mixed, reversed, {levels}, offscreen" in caplog.text
 
 
 def test_the_command_prints_a_table_and_writes_its_files(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import soundfile
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference.samples import make_sample, unheard
+from tests.running import composed
+from vssl.commands.identity import identity
 from vssl.errors import UsageError
 from vssl.negatives.base import Positive
 from vssl.negatives.noise import Noise
@@ -135,6 +138,113 @@ class TestOffscreen:
     def test_no_draws(self) -> None:
         with pytest.raises(ValueError, match="Expected `draws` to be at least 1, but got 0"):
             Offscreen(draws=0)
+
+
+LABELS = "video_id,label,modality"
+
+
+class TestLabels:
+    """Offscreen audio under a table of what is audible and visible."""
+
+    def condition(self, folder: Path, *rows: str, draws: int = 3) -> Offscreen:
+        path = folder / "labels.csv"
+        path.write_text("\n".join([LABELS, *rows]) + "\n", encoding="utf-8")
+        return Offscreen(draws=draws, exclude=str(path))
+
+    def test_counts_on_vggss(self, shared: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Against pandas: which choices the table contests, and that it changes no other."""
+        folder = shared / "data" / "vggss_flags"
+        flags = pd.read_csv(folder / "vggss_flags.csv")
+        table = pd.read_csv(folder / "vggsounder_labels.csv")
+        samples = [make_sample(r.file, r["class"]) for _, r in flags.iterrows()]
+        heard = table[table["modality"].isin(["A", "AV"])][["video_id", "label"]]
+        seen = table[table["modality"].isin(["V", "AV"])][["video_id", "label"]]
+
+        def choices(condition: Offscreen) -> pd.DataFrame:
+            condition.prepare(samples)
+            return pd.DataFrame(
+                [(s, d, r.source_id) for (s, d), r in requests(condition, samples).items()],
+                columns=["image", "draw", "clip"],
+            )
+
+        def contested(found: pd.DataFrame) -> set[tuple[str, int]]:
+            rows = found.merge(heard, left_on="clip", right_on="video_id")
+            rows = rows.merge(seen, left_on=["image", "label"], right_on=["video_id", "label"])
+            return set(zip(rows["image"], rows["draw"], strict=True))
+
+        plain = choices(Offscreen(draws=2))
+        exclude = str(folder / "vggsounder_labels.csv")
+        found = choices(Offscreen(draws=2, exclude=exclude))
+        before = contested(plain)
+        assert 0.02 < len(before) / len(plain) < 0.05
+        assert contested(found) == set()
+        changed = plain[plain["clip"] != found["clip"]]
+        assert set(zip(changed["image"], changed["draw"], strict=True)) == before
+        category = dict(zip(flags["file"], flags["class"], strict=True))
+        assert (found["clip"].map(category) != found["image"].map(category)).all()
+        missing = len(samples) - table["video_id"].nunique()
+        assert missing > 0
+        assert f"lacks {missing} of {len(samples)} samples, for which the classes" in caplog.text
+
+    def test_by_hand(self, tmp_path: Path) -> None:
+        # heard in train1: dog; only seen in rain0: dog; a sample that the table lacks: cat0
+        rows = ["dog0,dog,AV", "train1,dog,A", "train1,train,AV", "rain0,dog,V", "bell0,bell,AV"]
+        condition = self.condition(tmp_path, *rows, draws=300)
+        condition.prepare(SAMPLES)
+        chosen = {
+            name: {r.source_id for r in requests(condition, [make_sample(name, kind)]).values()}
+            for name, kind in (("dog0", "dog"), ("rain0", "rain"), ("cat0", "cat"))
+        }
+        everything = {s.sample_id for s in SAMPLES}
+        assert chosen["dog0"] == everything - {"dog0", "train1"}
+        assert chosen["rain0"] == {n for n in everything - {"dog0", "train1"} if n[:4] != "rain"}
+        assert chosen["cat0"] == everything - {"cat0"}
+
+    def test_an_image_for_which_nothing_is_left(self, tmp_path: Path) -> None:
+        samples = [make_sample(name, name) for name in ("dog", "bell", "train")]
+        condition = self.condition(tmp_path, "dog,speech,V", "bell,speech,A", "train,speech,AV")
+        with pytest.raises(UsageError, match=r"labels\.csv: leaves no clip .* for 1 images.*dog"):
+            condition.prepare(samples)
+
+    def test_of_another_test_set(self, tmp_path: Path) -> None:
+        condition = self.condition(tmp_path, "elsewhere,dog,AV")
+        message = r"labels\.csv: knows none of the 20 samples, e\.g\. not dog0.*offscreen\.exclude"
+        with pytest.raises(UsageError, match=message):
+            condition.prepare(SAMPLES)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"video_id,label\na,dog\n", "lacks the columns modality; a table of labels has"),
+            (b"", "lacks the columns video_id, label, modality"),
+            (f"{LABELS}\n".encode(), "holds no rows"),
+            (f"{LABELS}\na,dog,AV\nb,cat,AVX\n".encode(), "line 3: expected .*A, V, AV.*'AVX'"),
+            (f"{LABELS}\na,dog\n".encode(), "line 2: expected .* None"),
+            (f"{LABELS}\n,dog,A\n".encode(), "line 2: expected an id"),
+            (f'{LABELS}\na,"dog,A\n'.encode(), "not readable as a csv table"),
+            (b"\xff\xfe\x00", "not readable as a csv table"),
+            (None, "no such file"),
+        ],
+    )
+    def test_bad_tables(self, tmp_path: Path, content: bytes | None, message: str) -> None:
+        path = tmp_path / "labels.csv"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(UsageError, match=message) as caught:
+            Offscreen(exclude=str(path))
+        assert str(caught.value).startswith(str(path))
+        assert "negatives.offscreen.exclude" in str(caught.value)
+
+    def test_the_file_is_part_of_what_a_run_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "labels.csv"
+        found = []
+        for text in ("a,dog,A", "a,dog,V"):
+            path.write_text(f"{LABELS}\n{text}\n")
+            found.append(identity(composed(f"negatives.offscreen.exclude={path}")))
+        assert found[0]["files_sha256"] != found[1]["files_sha256"]
+        assert set(found[0]["files_sha256"]) == {"negatives.offscreen.exclude"}
+        # without a table, a run is what it was before there were any
+        assert "exclude" not in identity(composed())["negatives"]["offscreen"]
 
 
 def make_noise(

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference.samples import make_sample
+from tests.running import composed
+from vssl.audio import WholeClip
+from vssl.commands.identity import identity, noise_use
 from vssl.data.is3 import IS3
+from vssl.data.training import TrainingSet
 from vssl.data.vggss import VGGSS
+from vssl.frontends import RawWaveform
+from vssl.images import ImageTransform
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import Gain
 from vssl.negatives.manifest import (
@@ -32,7 +40,8 @@ from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.negatives.reversed import Reversed
 from vssl.negatives.silence import Silence
 from vssl.negatives.swapped import Swapped
-from vssl.types import POSITIVE, AudioRequest, Sample
+from vssl.randomness import seed_for
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
 
 few = settings(deadline=None, max_examples=40)
 HEADER = ",".join(COLUMNS)
@@ -381,3 +390,79 @@ def test_manifest_that_is_not_text(tmp_path: Path) -> None:
 def test_missing_manifest(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"none.csv: no such file \(negatives.manifest\)"):
         read_manifest(tmp_path / "none.csv")
+
+
+class TestUses:
+    """Training, calibration and test never hear one waveform, whatever the seed."""
+
+    data = ("data=synthetic", "data=is3", "data=vggss", "data.split=validation", "data.split=train",
+            "data.difficulty=overlap", "data.seed=1", "data.snr=3", "data.name=mine")  # fmt: skip
+
+    def waveforms(self, per: str) -> dict[str, list[bytes]]:
+        """Noise and noise beside clips under seed 0, of each data set and split of a training."""
+        samples = make_samples(3)
+        made: list[AudioCondition] = [
+            Noise(draws=2, per=per),  # type: ignore[arg-type]
+            Mixed(draws=2),
+        ]
+        found = {}
+        for override in self.data:
+            use = noise_use(composed(override))
+            plan = make_plan(samples, made, seed=0, use=use)
+            requests = [r for _, r in plan.distinct if r.condition != POSITIVE]
+            found[override] = [played(made, request) for request in requests]
+        for split in ("train", "validation"):
+            training = TrainingSet(
+                samples, made[:1], frontend=RawWaveform(WholeClip()),
+                transform=ImageTransform(size=8), split=split,
+            )  # fmt: skip
+            (seed,) = training._seeds
+            found[f"training on {split}"] = [
+                played(made, made[0].request(sample, draw=draw, seed=seed, length=160))
+                for draw in (0, 1) for sample in samples
+            ]  # fmt: skip
+        return found
+
+    @pytest.mark.parametrize("per", ["draw", "sample"])
+    def test_no_two_share_a_waveform(self, per: str) -> None:
+        found = self.waveforms(per)
+        assert len(found) == 11
+        for one, other in combinations(found, 2):
+            assert not set(found[one]) & set(found[other]), (one, other)
+        assert found == self.waveforms(per)
+
+    def test_the_test_split_keeps_its_noise_and_others_are_the_same_everywhere(self) -> None:
+        assert noise_use(composed("data=synthetic", "data.scenes=9")) == ""
+        assert seed_for(7, "") == 7
+        digest = hashlib.sha256(b"(7, 'is3')").digest()
+        assert seed_for(7, noise_use(composed("data=is3"))) == (
+            int.from_bytes(digest[:8], "big") // 2
+        )
+
+    def test_choices_of_clips_are_the_same_for_every_use(self) -> None:
+        samples = make_samples(6)
+        one, two = (make_plan(samples, conditions(), seed=3, use=use) for use in ("", "is3"))
+        for first, other in zip(one.manifest, two.manifest, strict=True):
+            assert (first == other) == (first.condition != "noise")
+
+    def test_a_manifest_gives_the_noise_that_was_heard(self, tmp_path: Path) -> None:
+        samples = make_samples(4)
+        for use in ("", "is3"):
+            plan = make_plan(samples, conditions(), seed=3, use=use)
+            path = tmp_path / "rows.csv"
+            path.write_text(render_manifest(plan.manifest))
+            again = make_plan(samples, conditions(), seed=8, use="vggss",
+                              manifest=read_manifest(path))  # fmt: skip
+            assert again.distinct == plan.distinct
+
+    def test_it_is_part_of_what_a_run_is(self) -> None:
+        facts = [identity(composed(f"data={name}")) for name in ("synthetic", "is3")]
+        assert [known.get("noise") for known in facts] == [None, "is3"]
+
+
+def played(conditions: Sequence[AudioCondition], request: AudioRequest) -> bytes:
+    """The noise that a condition plays: of `mixed`, what is on top of a steady clip."""
+    (condition,) = (each for each in conditions if each.name == request.condition)
+    steady = AudioClip(np.ones((1, 160), np.float32))
+    samples = condition.make(request, lambda _: steady).samples - (condition.name == "mixed")
+    return (samples / np.abs(samples).max()).tobytes()

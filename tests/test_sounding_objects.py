@@ -39,7 +39,7 @@ from vssl.types import POSITIVE
 QUICK = ("bootstrap.resamples=20", "threshold=standard", "logger=none")
 DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=3")
 NEGATIVES = ["silence", "noise", "offscreen"]
-OWN = ["mixed", "reversed", "gain", "halved"]
+OWN = ["mixed", "reversed", "gain_0", "halved"]
 MORE = (
     "negatives=[silence,noise,offscreen,mixed,swapped,reversed,gain]",
     "+negatives.halved._target_=tests.running.Halved",
@@ -132,7 +132,7 @@ def test_directions_follow_what_sounds(runs: Runs) -> None:
         assert better["ciou", name] == better["auc", name] == {True}
     for name in ("swapped", "offscreen"):
         assert better["ciou", name] == {False}
-    for pair in ("positive-mixed", "positive-halved", "mixed-gain"):
+    for pair in ("positive-mixed", "positive-halved", "mixed-gain_0"):
         assert better["agreement", pair] == {True}
     for pair in ("positive-silence", "positive-swapped", "silence-noise", "offscreen-mixed"):
         assert better["agreement", pair] == {False}
@@ -143,10 +143,10 @@ def test_what_is_not_changed_gives_the_positive_s_numbers(runs: Runs) -> None:
     summary = summary_of(runs.more)
     for metric in ("ciou", "success_rate", "auc", "pia", "iiou", "swap_delta", "pointing_game",
                    "alignment"):  # fmt: skip
-        own, gained = (summary.loc[metric, name] for name in (POSITIVE, "gain"))
+        own, gained = (summary.loc[metric, name] for name in (POSITIVE, "gain_0"))
         columns = ["value", "ci_low", "ci_high", "n", "n_undefined"]
         pd.testing.assert_frame_equal(gained[columns], own[columns])
-    assert (summary.loc["agreement", "positive-gain"]["value"] == 1).all()
+    assert (summary.loc["agreement", "positive-gain_0"]["value"] == 1).all()
 
 
 def test_swapped_maps_are_the_partner_s(runs: Runs, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_swapped_maps_are_the_partner_s(runs: Runs, tmp_path: Path) -> None:
 def test_live_metrics_equal_the_summary(runs: Runs) -> None:
     logged = pd.read_csv(runs.more / "csv" / "metrics.csv").bfill().iloc[0]
     live = {n.removeprefix("live/"): logged[n] for n in logged.index if n.startswith("live/")}
-    assert {"mixed/ciou/fixed", "gain/alignment/none", "swapped/ciou/half_image",
+    assert {"mixed/ciou/fixed", "gain_0/alignment/none", "swapped/ciou/half_image",
             "mixed/pointing_game/none", "positive-mixed/agreement/fixed"} <= set(live)  # fmt: skip
     assert not {"mixed/auc_n/fixed", "swapped/auroc/none", "halved/max_f1/fixed"} & set(live)
     for name, value in live.items():
@@ -195,7 +195,7 @@ def test_a_manifest_replays_them(runs: Runs, tmp_path: Path, caplog: Any) -> Non
     assert set(theirs[theirs["seed"] == 0]["condition"]) == {
         "silence",
         "reversed",
-        "gain",
+        "gain_0",
         "halved",
     }
 
@@ -210,7 +210,7 @@ def test_equal_sounds_are_encoded_once(runs: Runs) -> None:
 
     lengths = len({s.audio_length for s in samples})
     assert count() == count("swapped") == 6
-    assert count("reversed") == count("gain") == count("halved") == 12
+    assert count("reversed") == count("gain_0") == count("halved") == 12
     assert count("mixed") == 18
     assert count("silence", "noise") == 6 + 3 * lengths
     assert count(*kinds) == 6 + 3 * lengths + 12 + 3 * 6
@@ -260,7 +260,9 @@ class TestNoNegatives:
         summary = read_summary(tmp_path / "run" / SUMMARY_FILE)
         assert not set(summary["metric"]) & {"f_loc", "auc_n", "auroc", "ap", "max_f1"}
         assert not summary["threshold_policy"].str.startswith("universal").any()
-        assert {"gain", "swapped", "positive-gain"} <= set(summary["condition"])
+        assert {"gain_down20", "gain_up10", "swapped", "positive-gain_up20"} <= set(
+            summary["condition"]
+        )
         shown = capsys.readouterr().out
         assert "does the map withstand altered sound?" in shown
         assert "F_LOC" not in shown
@@ -273,7 +275,8 @@ class TestNoNegatives:
 
         (group,) = collect([tmp_path / "run"]).groups
         (found,) = group.runs
-        assert (found.negatives, found.altered, found.others) == ((), ("gain",), ("swapped",))
+        levels = ("gain_down20", "gain_down10", "gain_up10", "gain_up20")
+        assert (found.negatives, found.altered, found.others) == ((), levels, ("swapped",))
         paper = next(table for table in build_tables(group) if table.name == "paper")
         assert "no negatives, from which a universal threshold is learnt" in paper.caption
 
@@ -283,7 +286,7 @@ class TestReports:
         announce(runs.more)
         shown = capsys.readouterr().out
         for text in ("swapped ↓", "own, swapped ↓", "own, silence ↓", "own, mixed ↑",
-                     "own, halved ↑", "swapped x 1, reversed x 1, gain x 1"):  # fmt: skip
+                     "own, halved ↑", "swapped x 1, reversed x 1, gain_0 x 1"):  # fmt: skip
             assert text in shown, text
         assert "…" not in shown
         (group,) = collect([runs.more]).groups
@@ -364,9 +367,12 @@ class TestEarlierRuns:
 
 
 def test_the_released_protocol_prepares_them_as_the_positive() -> None:
-    names = ["silence", "noise", "offscreen", "mixed", "swapped", "reversed", "gain"]
+    mix = "negatives=[silence,noise,offscreen,mixed,swapped,reversed,gain]"
     for model in ("fnac", "ezvsl", "lvs", "ssltie"):
-        config = composed(f"model={model}", "protocol=released", f"negatives=[{','.join(names)}]")
+        config = composed(f"model={model}", "protocol=released", mix)
+        names = [condition.name for condition in build.build_conditions(config)]
+        assert names[6:] == ["gain_down20", "gain_down10", "gain_up10", "gain_up20"]
+        assert list(build.sounding_objects(config)) == [POSITIVE, *names]
         frontends = build.build_frontends(config, names)
         assert set(frontends) <= {POSITIVE, *NEGATIVES}
         positive = build.released_settings(config, POSITIVE)
@@ -389,8 +395,8 @@ def test_folders_are_named_by_the_mix_and_never_shared() -> None:
     ]  # fmt: skip
     changes = (
         "negatives.noise.colour=pink", "negatives.noise.snr=3", "negatives.noise.dbfs=-3",
-        "negatives.noise.level=1.0", "negatives.mixed.snr=3", "negatives.mixed.colour=white",
-        "negatives.gain.decibels=[3]", "negatives.swapped.draws=2",
+        "negatives.noise.level=1.0", "negatives.mixed.over=clip", "negatives.mixed.snr=3",
+        "negatives.mixed.colour=white", "negatives.gain.decibels=[3]", "negatives.swapped.draws=2",
     )  # fmt: skip
     mix = "negatives=[noise,mixed,swapped,gain]"
     hashes = [config_hash(identity(composed(mix, *change))) for change in [(), *zip(changes)]]

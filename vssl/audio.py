@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from vssl.media import decoding, require_file
 from vssl.types import SAMPLE_RATE, AudioClip
 
 Waveform = npt.NDArray[np.float32]
+Window = Callable[[AudioClip], Waveform]
+"""What a front end hears of a clip: a mono waveform `[T]`."""
 Channels = Literal["mean", "first"]
 
 _BLOCK = 4096  # frames of a file that are read at once
@@ -377,13 +379,15 @@ class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
     One channel, tiled and cut to `seconds`, of which `start` to `stop` is kept, clipped to
-    [-1, 1]. Source: vssl_eval datasets/datasets_lvs.py (QUIRKS 17).
+    [-1, 1]. Source: vssl_eval datasets/datasets_lvs.py (QUIRKS 17), and without clipping
+    datasets/datasets_ssltie.py.
 
     Args:
         seconds: length to tile to.
         start: begin of the span in seconds.
         stop: end of the span in seconds.
         channels: `mean` or `first`.
+        clip: False leaves what exceeds [-1, 1] as it is (SSL-TIE).
 
     Raises:
         ValueError: when the span is empty or does not lie inside `seconds`.
@@ -393,6 +397,7 @@ class SpanWindow:
     start: float = 0.0
     stop: float = 10.0
     channels: Channels = "first"
+    clip: bool = True
 
     def __post_init__(self) -> None:
         check_choice(self.channels, ("mean", "first"), name="channels")
@@ -406,4 +411,4 @@ class SpanWindow:
         """Cut the window out of a clip: `[channels, T]` to `[length]`."""
         tiled = tile(mix_down(clip, self.channels), round(self.seconds * clip.rate))
         span = slice(round(self.start * clip.rate), round(self.stop * clip.rate))
-        return np.clip(tiled[span], -1.0, 1.0)
+        return np.clip(tiled[span], -1.0, 1.0) if self.clip else tiled[span]

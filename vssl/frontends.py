@@ -8,20 +8,17 @@ condition.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from vssl.audio import Window
 from vssl.checks import check_positive
 from vssl.errors import UsageError
 from vssl.types import SAMPLE_RATE, AudioClip
 
 _LONGEST_TRIED = 60 * SAMPLE_RATE
-
-Window = Callable[[AudioClip], npt.NDArray[np.float32]]
 
 
 class FrontEnd(nn.Module):

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vssl.audio import Waveform
-from vssl.frontends import Window
+from vssl.audio import Waveform, Window
 from vssl.types import SAMPLE_RATE, AudioClip
 
 CLIP_SECONDS = 10.0

@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
+from vssl.commands.absent_options import hint_for
 from vssl.commands.options import INT32, INT64, RESAMPLES
 from vssl.errors import UsageError, was_interrupted
 from vssl.memory import end_quickly
@@ -162,6 +163,9 @@ def _what_exists(message: str, config_name: str) -> str:
     if match is None:
         return ""
     key = match[1]
+    hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
+    if hint:
+        return hint
     config = _without_unknown_keys(config_name, sys.argv[1:])
     if config is None:
         return ""

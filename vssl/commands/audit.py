@@ -241,6 +241,8 @@ def _audited(
     from vssl.thresholds.released import CONSTANTS
 
     config = saved_config(group.corrected.run)
+    # whatever this version would draw, the given runs heard this
+    config.negatives.manifest = str(group.corrected.folder / MANIFEST_FILE)
     runs = [(CORRECTED, "given", group.corrected.folder, False)]
     left_out = {}
     for switch in DESCRIPTIONS:

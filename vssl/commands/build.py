@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -76,10 +76,26 @@ def build_conditions(config: DictConfig) -> list[AudioCondition]:
     Raises:
         UsageError: when one of another package has no number of draws that records can hold.
     """
-    conditions = {name: instantiate(config.negatives[name]) for name in negative_names(config)}
-    for name, condition in conditions.items():
-        OPTIONS["negatives.*.draws"].check(f"negatives.{name}: draws", condition.draws)
-    return list(conditions.values())
+    found = []
+    for name in negative_names(config):
+        made = instantiate(config.negatives[name])
+        for condition in made if isinstance(made, list) else [made]:
+            OPTIONS["negatives.*.draws"].check(f"negatives.{name}: draws", condition.draws)
+            found.append(condition)
+    return found
+
+
+def tell_windows(conditions: Sequence[AudioCondition], frontends: Mapping[str, FrontEnd]) -> None:
+    """Tell conditions what the model hears, see `AudioCondition.hear`.
+
+    Args:
+        conditions: besides the positive.
+        frontends: front end by audio condition; empty for a model that takes no audio.
+    """
+    if frontends:
+        positive = frontends[POSITIVE]
+        for each in conditions:
+            each.hear(positive.window, frontends.get(each.name, positive).window)
 
 
 def sounding_objects(config: DictConfig) -> SoundingObjects:
@@ -91,8 +107,12 @@ def sounding_objects(config: DictConfig) -> SoundingObjects:
     for name in negative_names(config):
         node = config.negatives[name]
         kind: Any = get_object(node._target_)
-        made: Any = kind if isinstance(kind, type) else instantiate(node)
-        found[name] = made.sounding_object
+        if isinstance(kind, type):
+            found[name] = cast(Any, kind).sounding_object
+        else:  # makes one or several
+            made = instantiate(node)
+            some = made if isinstance(made, list) else [made]
+            found.update({each.name: each.sounding_object for each in some})
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vssl.commands.identity import negative_names, register_resolvers
+from vssl.commands.identity import register_resolvers
 from vssl.thresholds.released import CONSTANTS
 
 DESCRIPTIONS = {
@@ -47,7 +47,7 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
         if root is not None:
             config.data.root = root
         for key in ("model.weights", "prior.weights", "negatives.manifest", "negatives.noise.file",
-                    "data.cache"):  # fmt: skip
+                    "negatives.offscreen.exclude", "data.cache"):  # fmt: skip
             path = OmegaConf.select(config, key)
             if path is not None:
                 OmegaConf.update(config, key, str(there / Path(str(path)).expanduser()))
@@ -74,13 +74,12 @@ def what_changes(config: DictConfig, switch: str, value: Any) -> str | None:
 
 def _network(config: DictConfig) -> dict[str, Any]:
     """Everything that similarity maps depend on, protocol applied."""
-    from vssl.commands.build import made_length, released_settings
-    from vssl.types import POSITIVE
+    from vssl.commands.build import made_length, released_settings, sounding_objects
 
     model: Any = OmegaConf.to_container(config.model, resolve=True)
     frontends: dict[str, Any] = {}
     if config.model.frontend is not None:
-        for condition in (POSITIVE, *negative_names(config)):
+        for condition in sounding_objects(config):
             settings = released_settings(config, condition)
             frontends[condition] = OmegaConf.to_container(settings, resolve=True)
     prior: Any = OmegaConf.to_container(config.prior, resolve=True)
@@ -91,10 +90,10 @@ def _network(config: DictConfig) -> dict[str, Any]:
 
 def localization_facts(config: DictConfig) -> dict[str, Any]:
     """Everything that localization maps depend on besides similarity maps."""
-    from vssl.commands.build import upsampling_rules
+    from vssl.commands.build import sounding_objects, upsampling_rules
 
     guided = config.prior.name != "none"
     return {
-        "upsampling": upsampling_rules(config, negative_names(config)),
+        "upsampling": upsampling_rules(config, list(sounding_objects(config))),
         "scale": config.prior.scale if guided else None,
     }

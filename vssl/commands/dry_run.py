@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from vssl.commands import devices
+from vssl.commands.absent_options import drop_absent_members
 from vssl.commands.estimate import seconds_for
 from vssl.commands.identity import identity, leaves_out, scoring
 from vssl.commands.inputs import changed_inputs
@@ -110,6 +111,7 @@ def _without_hydra(config: DictConfig) -> DictConfig:
     config = config.copy()
     with open_dict(config):
         del config["hydra"]
+    drop_absent_members(config)
     return config
 
 

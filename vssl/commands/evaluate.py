@@ -14,6 +14,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from vssl.commands.absent_options import allow_absent_members, drop_absent_members
 from vssl.commands.app import is_multirun, quieten_libraries, run_app
 from vssl.commands.identity import (
     identity,
@@ -56,6 +57,7 @@ def main() -> None:
     quieten_libraries()
     # Hydra's examples write it so, for a group that is not among the defaults
     sys.argv[1:] = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = allow_absent_members(sys.argv[1:])
     if DRY_RUN in sys.argv[1:]:
         from vssl.commands.dry_run import dry_run
 
@@ -66,9 +68,19 @@ def main() -> None:
     run_app(_hydra_main, "evaluate", before_error=Sweep.finish)
 
 
+_said: set[str] = set()
+"""Options that were said to be ignored; a sweep says it once."""
+
+
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
 def _hydra_main(config: DictConfig) -> pd.DataFrame | str | None:
     folder = Path(HydraConfig.get().runtime.output_dir).absolute()
+    for option in drop_absent_members(config):
+        if option not in _said:
+            _said.add(option)
+            _log.warning(
+                "%s is ignored where %s is not part of the run", option, option.rpartition(".")[0]
+            )
     if is_multirun():
         return run_in_sweep(config, folder)
     check_options(config)

@@ -55,9 +55,21 @@ def identity(config: DictConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in dropped and not (key in defaults and value == defaults[key])
         }
+    there = ("manifest", *negative_names(config))
+    parts["negatives"] = {name: v for name, v in parts["negatives"].items() if name in there}
+    for options in parts["negatives"].values():
+        if isinstance(options, dict) and options.get("snr", 0) is None:
+            options.pop("over", None)  # without a ratio it says nothing
+        if isinstance(options, dict) and options.get("exclude", "") is None:
+            del options["exclude"]  # earlier runs did not know it
+    if noise_use(config):  # earlier runs, without it, heard other noise
+        parts["noise"] = noise_use(config)
     root = config.data.get("root")
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
-    keys = ("model.weights", "negatives.manifest", "negatives.noise.file")
+    keys = (
+        "model.weights", "negatives.manifest", "negatives.noise.file",
+        "negatives.offscreen.exclude",
+    )  # fmt: skip
     given = {key: OmegaConf.select(config, key) for key in keys}
     given["prior.weights"] = _prior_weights(config)
     files = {key: Path(str(path)).expanduser() for key, path in given.items() if path is not None}
@@ -71,6 +83,17 @@ def identity(config: DictConfig) -> dict[str, Any]:
 def leaves_out(config: DictConfig) -> bool:
     """Whether it depends on the files of the test set which samples are evaluated."""
     return "skip" in (config.data.get("missing"), config.data.get("silent"))
+
+
+def noise_use(config: DictConfig) -> str:
+    """What noise is drawn for: the data set by its name, and by its seed where that is not 0.
+
+    Each has noise of its own, see `vssl.negatives.base.AudioCondition.draw_seed`. That of the
+    embedded benchmark's test split has no name, as it is older than the others.
+    """
+    seed = config.data.get("seed") or ""
+    use = f"{config.data.name} {seed}".rstrip()
+    return "" if use == variant_name(DEFAULT_SPLIT, DEFAULT_DIFFICULTY, None) else use
 
 
 def network_hash(config: DictConfig) -> str:
@@ -134,8 +157,13 @@ def scoring(config: DictConfig) -> dict[str, Any]:
 
 
 def negative_names(config: DictConfig) -> list[str]:
-    """The negatives that are configured, in order; the group also holds the manifest to replay."""
-    return [str(name) for name in config.negatives if name != "manifest"]
+    """The negatives that are configured, in order.
+
+    The group also holds the manifest to replay, and in a sweep options of negatives that this job
+    lacks, see `vssl.commands.absent_options`.
+    """
+    group = config.negatives
+    return [str(name) for name in group if name != "manifest" and "_target_" in group[name]]
 
 
 def negatives_name(config: DictConfig) -> str:

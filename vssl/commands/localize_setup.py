@@ -214,6 +214,8 @@ def set_up(wanted: Wanted) -> Setup:
     prior, prior_report = networks.build_prior(config, model)
     conditions = _negatives_without_test_set(build.build_conditions(config))
     names = [condition.name for condition in conditions]
+    frontends = build.build_frontends(config, names)
+    build.tell_windows(conditions, frontends)
     facts = map_facts(config, model, build.upsampling_rules(config, names), report, prior_report)
     recipe = Localization.of(facts)
     threshold = find_threshold(config, wanted, variant=recipe.variants[-1])
@@ -227,7 +229,7 @@ def set_up(wanted: Wanted) -> Setup:
         model,
         name=str(config.model.name),
         transform=transform,
-        frontends=build.build_frontends(config, names),
+        frontends=frontends,
         prior=prior,
         prior_transform=prior_transform,
         device="cuda" if on_gpu else "cpu",

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
 from vssl.commands.cache import open_cache
+from vssl.commands.identity import noise_use
 from vssl.commands.inputs import content_hash, keep_inputs, read_inputs
 from vssl.commands.provenance import map_facts, run_facts
 from vssl.commands.run_folder import discard_results, is_first_process
@@ -24,6 +25,7 @@ from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
+from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import make_plan
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE, write_text
@@ -59,6 +61,7 @@ def make_records(
         if condition.plays_clips:  # before networks are loaded, what the annotations tell already
             condition.prepare(listed)
     frontends = build.build_frontends(config, names)
+    build.tell_windows(conditions, frontends)
     transform, prior_transform = build.build_transforms(config)
     model, report = networks.build_model(config)
     prior, prior_report = networks.build_prior(config, model)
@@ -85,17 +88,25 @@ def make_records(
         data.samples,
         conditions,
         seed=config.seed,
+        use=noise_use(config),
         shared_frontend={name: name for name in frontends},
         made_length=build.made_length(config),
         manifest=rows,
         manifest_path=replay,
     )
+    beyond = beyond_full_scale(conditions, data.samples) if frontends else {}
+    for name, shares in beyond.items():
+        _log.info(
+            "%s: %.1f %% of the samples are beyond full scale, in %.1f %% of the clips",
+            name, 100 * shares["samples"], 100 * shares["clips"],
+        )  # fmt: skip
     rules = build.upsampling_rules(config, names)
     manifest = render_manifest(plan.manifest)
     provenance = {
         **run_facts(config, identity_hash, data, plan, manifest),
         "inputs_sha256": content_hash(inputs),
         **map_facts(config, model, rules, report, prior_report),
+        **({"beyond_full_scale": beyond} if beyond else {}),
     }
     shards = Shards(
         folder,

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vssl.commands.identity import network_hash, prior_facts, protocol_name, protocol_switches
+from vssl.commands.identity import (
+    identity,
+    network_hash,
+    prior_facts,
+    protocol_name,
+    protocol_switches,
+)
 from vssl.records.fingerprint import environment, ids_hash, text_hash
 
 if TYPE_CHECKING:
@@ -39,6 +45,11 @@ def run_facts(
         "image_sources": _image_sources(data),
         "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
         "negatives_manifest_sha256": text_hash(manifest),
+        "negatives_files_sha256": {
+            key.removeprefix("negatives."): sha256
+            for key, sha256 in identity(config)["files_sha256"].items()
+            if key.startswith("negatives.")
+        },
         "pairings": [list(pairing) for pairing in plan.pairings],
         "sounding_objects": {name: each.value for name, each in plan.sounding.items()},
         "precision": str(config.trainer.precision),

@@ -79,15 +79,16 @@ def train(config: DictConfig, folder: Path) -> Path:
         seed=int(config.seed),
         **{key: settings[key] for key in _OF_THE_LOSS},
     )
-    readers = [_reader(config, name) for name in ("train", "validation")]
-    if readers[0].root == readers[1].root:
+    train, validation = (_reader(config, name) for name in ("train", "validation"))
+    if train.root == validation.root:
         raise UsageError(
-            f"training.train and training.validation are the same data ({readers[0].root}). Set"
+            f"training.train and training.validation are the same data ({train.root}). Set"
             " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
             " for the embedded benchmark's own splits."
         )
     data = TrainingDataModule(
-        *(_split(config, reader, frontend) for reader in readers),
+        _split(config, train, frontend, split="train"),
+        _split(config, validation, frontend, split="validation"),
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,
         seed=int(config.seed),
@@ -120,7 +121,9 @@ def _reader(config: DictConfig, split: str) -> DatasetReader:
     return build_reader(changed)
 
 
-def _split(config: DictConfig, reader: DatasetReader, frontend: FrontEnd) -> TrainingSet:
+def _split(
+    config: DictConfig, reader: DatasetReader, frontend: FrontEnd, *, split: str
+) -> TrainingSet:
     """A split of the data, with the negatives of the training."""
     settings = config.training
     transform: Transform = instantiate(config.model.image)
@@ -133,6 +136,7 @@ def _split(config: DictConfig, reader: DatasetReader, frontend: FrontEnd) -> Tra
         empty=_pictures_without_objects(reader) if settings.empties else None,
         empties=settings.empties,
         seed=int(config.seed),
+        split=split,
     )
 
 

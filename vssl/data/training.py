@@ -58,6 +58,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         empty: the picture of a sample without any object `[H, W, 3]`; None trains without.
         empties: how many of a batch's pictures are also shown without objects.
         seed: of all draws.
+        split: what the split is called; each has noise of its own.
 
     Raises:
         UsageError: when a condition is no negative, or cannot be met with these samples.
@@ -73,6 +74,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         empty: Callable[[Sample], Pixels] | None = None,
         empties: int = 0,
         seed: int = 0,
+        split: str = "train",
     ) -> None:
         self._samples = samples
         self._conditions = conditions
@@ -83,6 +85,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         self._empty = empty
         self._empties = empties if empty is not None else 0
         self._seed = seed
+        self._seeds = [each.draw_seed(seed, f"training on {split}") for each in conditions]
         self._paths = {sample.sample_id: sample.audio_path for sample in samples}
         self._pictures: dict[str, torch.Tensor] = {}
         self._backgrounds: dict[str, torch.Tensor] = {}
@@ -110,9 +113,9 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         requests = [
             [
                 condition.request(
-                    sample, draw=step % condition.draws, seed=self._seed, length=sample.audio_length
+                    sample, draw=step % condition.draws, seed=seed, length=sample.audio_length
                 )
-                for condition in self._conditions
+                for condition, seed in zip(self._conditions, self._seeds, strict=True)
             ]
             for (step, _), sample in zip(places, samples, strict=True)
         ]

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from vssl.audio import Window
 from vssl.errors import UsageError
+from vssl.randomness import seed_for
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
 
 ReadClip = Callable[[str], AudioClip]
@@ -32,7 +34,7 @@ class AudioCondition(ABC):
         random: whether chance plays a part, so that a seed says what is heard.
     """
 
-    name: ClassVar[str]
+    name: str
     plays_clips: ClassVar[bool] = False
     sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE
     random: ClassVar[bool] = True
@@ -44,6 +46,24 @@ class AudioCondition(ABC):
         Raises:
             ValueError: when the condition cannot be met with these samples.
         """
+
+    def draw_seed(self, seed: int, use: str) -> int:
+        """The seed that it draws under.
+
+        A waveform that is made is another one in each use of a seed, so that no training and no
+        threshold hears what a test plays. A choice among the clips of a data set is kept apart by
+        its clips.
+
+        Args:
+            seed: of the run.
+            use: what the sounds are for: a data set's name, or a split of a training.
+
+        Returns:
+            0 where nothing is drawn.
+        """
+        if not self.random:
+            return 0
+        return seed if self.plays_clips else seed_for(seed, use)
 
     @abstractmethod
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
@@ -57,6 +77,14 @@ class AudioCondition(ABC):
 
         Returns:
             A request; its `condition` names who makes it.
+        """
+
+    def hear(self, own: Window, made: Window) -> None:
+        """Know what the front end hears, for a condition whose loudness depends on it.
+
+        Args:
+            own: window that the image's own clip passes through.
+            made: window that this condition's sounds pass through.
         """
 
     @abstractmethod

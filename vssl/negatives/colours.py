@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
-from vssl.audio import amplitude, mix_down, rms
+from vssl.audio import Window, amplitude, rms
+from vssl.checks import check_choice, check_finite
 from vssl.types import SAMPLE_RATE, AudioClip
 
 Colour = Literal["white", "pink", "brown"]
 COLOURS: tuple[str, ...] = get_args(Colour)
 """Power spectral density flat, and falling by 3.01 and 6.02 dB per octave."""
+
+Over = Literal["window", "clip"]
 
 Array = npt.NDArray[np.float64]
 
@@ -92,23 +95,50 @@ class BesideClip:
     for each clip.
 
     Args:
-        snr: ratio in dB of the RMS of the clip's mono mix and that of the noise.
-        key: configuration key, for the log.
+        snr: ratio in dB of the RMS of the clip and that of the noise.
+        over: of which the ratio holds: `window`, what the front end hears of both, or `clip`, the
+            mono mix of the whole clip and all of the noise. Until `hear` was called it is the
+            latter.
+        key: configuration key of the condition, for messages.
+
+    Raises:
+        UsageError: for another `over`, or a ratio that is not finite.
     """
 
-    def __init__(self, snr: float, *, key: str) -> None:
+    def __init__(self, snr: float, over: Over, *, key: str) -> None:
+        check_finite(snr, name=f"{key}.snr")
+        check_choice(over, get_args(Over), name=f"{key}.over")
         self.snr = snr
+        self.over = over
         self._key = key
+        self._own: Window | None = None
+        self._made: Window | None = None
         self._silent: set[str] = set()
 
+    def hear(self, own: Window, made: Window) -> None:
+        """Know the windows that the clip and the noise pass through."""
+        if self.over == "window":
+            self._own, self._made = own, made
+
     def scaled(self, noise: Array, clip: AudioClip, source_id: str) -> Array:
-        """Noise `[T]` at the ratio to a clip, by its own RMS over these T samples."""
-        loudness, own = rms(mix_down(clip, "mean")), rms(noise)
+        """Noise `[T]` at the ratio to a clip."""
+        loudness, own = _heard_rms(self._own, clip.samples), _heard_rms(self._made, noise[None])
         if loudness == 0 and source_id not in self._silent:
             self._silent.add(source_id)
             _log.warning(
-                "%s: the clip of %s is digital silence, which has no signal-to-noise ratio, so"
+                "%s.snr: the clip of %s is digital silence, which has no signal-to-noise ratio, so"
                 " that the noise is silence too (%d such clips so far)",
                 self._key, source_id or "the given sound", len(self._silent),
             )  # fmt: skip
         return noise * (loudness / own / amplitude(self.snr)) if own > 0 else noise
+
+
+def _heard_rms(window: Window | None, samples: npt.NDArray[np.floating]) -> float:
+    """RMS of what a window lets through of `[channels, T]`, if it did not clip; None: of all."""
+    if window is None:
+        return rms(samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float32))
+    peak = float(np.abs(samples).max())
+    if peak == 0:
+        return 0.0
+    quiet = AudioClip((samples * (0.5 / peak)).astype(np.float32))
+    return rms(window(quiet)) * 2 * peak

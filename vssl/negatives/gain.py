@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from vssl.audio import amplitude
+from vssl.audio import amplitude, read_clip
 from vssl.checks import check_finite
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, ReadClip
+from vssl.progress import progress_bar
 from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 
 class Gain(AudioCondition):
-    """The image's own clip at other levels, one draw for each: its object still sounds.
+    """The image's own clip at another level: its object still sounds.
 
     Nothing is clipped here. A front end that clips to [-1, 1] clips what exceeds it: with a loud
-    recording and a positive level, that is part of what is tested.
+    recording and a positive level, that is part of what is tested (`beyond_full_scale` counts it).
 
     Args:
-        decibels: level of each draw in dB relative to the clip; 0 is the clip itself.
+        decibels: level of each draw in dB relative to the clip; 0 is the clip itself. Levels are
+            no chance, so each has a condition of its own (`levels`); runs of before had one of
+            several draws.
+        name: of the condition.
 
     Raises:
         UsageError: for an empty list, a level that is not finite, or one that stands there twice.
@@ -30,7 +36,9 @@ class Gain(AudioCondition):
     sounding_object = SoundingObject.OWN
     random = False
 
-    def __init__(self, *, decibels: Sequence[float] = (-20, -10, 10, 20)) -> None:
+    def __init__(
+        self, *, decibels: Sequence[float] = (-20, -10, 10, 20), name: str = "gain"
+    ) -> None:
         if isinstance(decibels, str) or not isinstance(decibels, Sequence) or not decibels:
             raise UsageError(
                 "Expected `negatives.gain.decibels` to be a list of levels in dB, as in"
@@ -44,6 +52,7 @@ class Gain(AudioCondition):
                 f"Expected different levels in `negatives.gain.decibels`, but got {decibels}."
             )
         self.draws = len(self.decibels)
+        self.name = name
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """The sample's own file at the level of a draw."""
@@ -54,3 +63,62 @@ class Gain(AudioCondition):
         clip = read(request.source_id)
         factor = np.float32(amplitude(self.decibels[request.draw]))
         return AudioClip(clip.samples * factor, clip.rate)
+
+
+def levels(*, decibels: Sequence[float] = (-20, -10, 10, 20)) -> list[Gain]:
+    """A condition for each level, called e.g. `gain_down20`, `gain_0` and `gain_up10`.
+
+    Args:
+        decibels: levels in dB relative to the clip.
+
+    Raises:
+        UsageError: as `Gain`.
+    """
+    known = Gain(decibels=decibels).decibels
+    return [Gain(decibels=[level], name=_name(level)) for level in known]
+
+
+def _name(level: float) -> str:
+    """Without a sign: "-" and "+" stand between names of conditions."""
+    return f"gain_{'down' if level < 0 else 'up' if level > 0 else ''}{abs(level):g}"
+
+
+def beyond_full_scale(
+    conditions: Sequence[AudioCondition], samples: Sequence[Sample]
+) -> dict[str, dict[str, float]]:
+    """How much of the clips exceeds [-1, 1] at each level, before any front end clips it.
+
+    Args:
+        conditions: of a run; those that are no `Gain` of one level are passed over.
+        samples: of the run.
+
+    Returns:
+        By condition `samples`, the share of all samples of all clips, and `clips`, the share of
+        clips with any.
+    """
+    gains = [each for each in conditions if isinstance(each, Gain) and each.draws == 1]
+    if not gains:
+        return {}
+    limits = np.array([1 / amplitude(each.decibels[0]) for each in gains])
+
+    def count(sample: Sample) -> list[int]:
+        heights = np.abs(read_clip(sample.audio_path).samples)
+        return [int((heights > limit).sum()) for limit in limits] + [heights.size]
+
+    rows = []
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        progress_bar("levels of gain", len(samples)) as advance,
+    ):
+        for row in pool.map(count, samples):
+            rows.append(row)
+            advance(1)
+    counts = np.array(rows, dtype=np.int64)
+    beyond, sizes = counts[:, :-1], counts[:, -1]
+    return {
+        gain.name: {
+            "samples": float(beyond[:, n].sum() / sizes.sum()),
+            "clips": float((beyond[:, n] > 0).mean()),
+        }
+        for n, gain in enumerate(gains)
+    }

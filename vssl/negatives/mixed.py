@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.checks import check_choice, check_finite
+from vssl.audio import Window
+from vssl.checks import check_choice
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
-from vssl.negatives.colours import COLOURS, BesideClip, Colour, coloured_noise
+from vssl.negatives.colours import COLOURS, BesideClip, Colour, Over, coloured_noise
 from vssl.randomness import generator_for
 from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
@@ -20,7 +21,9 @@ class Mixed(AudioCondition):
 
     Args:
         draws: number of noise waveforms.
-        snr: signal-to-noise ratio in dB: RMS of the clip's mono mix over that of the noise.
+        snr: signal-to-noise ratio in dB: RMS of the clip over that of the noise.
+        over: of which the ratio holds: `window`, what the front end hears, or `clip`, the mono mix
+            of the whole clip.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
 
     Raises:
@@ -30,12 +33,22 @@ class Mixed(AudioCondition):
     name = "mixed"
     sounding_object = SoundingObject.OWN
 
-    def __init__(self, *, draws: int = 10, snr: float = 0.0, colour: Colour = "pink") -> None:
-        check_finite(snr, name="negatives.mixed.snr")
+    def __init__(
+        self,
+        *,
+        draws: int = 10,
+        snr: float = 0.0,
+        over: Over = "clip",
+        colour: Colour = "pink",
+    ) -> None:
         check_choice(colour, COLOURS, name="negatives.mixed.colour")
         self.draws = check_draws(draws)
         self.colour = colour
-        self._beside = BesideClip(snr, key="negatives.mixed.snr")
+        self._beside = BesideClip(snr, over, key="negatives.mixed")
+
+    def hear(self, own: Window, made: Window) -> None:
+        """The clip and its noise pass through one window."""
+        self._beside.hear(own, made)
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """The sample's own file under the noise of a draw."""

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vssl.audio import amplitude, mix_down, read_clip, rms, tile
+from vssl.audio import Window, amplitude, mix_down, read_clip, rms, tile
 from vssl.checks import check_choice, check_finite, check_positive
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
-from vssl.negatives.colours import COLOURS, BesideClip, Colour, coloured_noise
+from vssl.negatives.colours import COLOURS, BesideClip, Colour, Over, coloured_noise
 from vssl.randomness import generator_for
 from vssl.types import AudioClip, AudioRequest, Sample
 
@@ -29,9 +29,10 @@ class Noise(AudioCondition):
         draws: number of noise waveforms.
         level: standard deviation, 1 is full scale; None is 1 where neither of the others is given.
         dbfs: root mean square in dB relative to full scale, so that 0 is level 1.
-        snr: dB by which the image's own clip is louder (RMS of its mono mix over that of the
-            noise); then the noise of each image is scaled. Beside a clip of digital silence the
-            noise is silence.
+        snr: dB by which the image's own clip is louder (its RMS over that of the noise); then the
+            noise of each image is scaled. Beside a clip of digital silence the noise is silence.
+        over: of which `snr` holds: `window`, what the front end hears of the clip and of the noise,
+            or `clip`, the mono mix of the whole clip and all of the noise.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
         per: `draw` shares a waveform among all samples of a draw, `sample` draws for each sample.
         file: take the noise from this .npy (one waveform `[T]`, or `[draws, T]`) or audio file
@@ -52,6 +53,7 @@ class Noise(AudioCondition):
         level: float | None = None,
         dbfs: float | None = None,
         snr: float | None = None,
+        over: Over = "clip",
         colour: Colour = "white",
         per: Literal["draw", "sample"] = "draw",
         file: str | None = None,
@@ -67,13 +69,18 @@ class Noise(AudioCondition):
         self.level = 1.0 if level is None else level
         if dbfs is not None:
             self.level = amplitude(dbfs)
-        self.beside = None if snr is None else BesideClip(snr, key="negatives.noise.snr")
+        self.beside = None if snr is None else BesideClip(snr, over, key="negatives.noise")
         self.colour = colour
         self.per = per
         self.bank = None if file is None else _read_bank(Path(file))
         if self.bank is not None and dbfs is not None:
             self.bank = _at_level(self.bank, self.level)
         self.draws = check_draws(draws) if self.bank is None else len(self.bank)
+
+    def hear(self, own: Window, made: Window) -> None:
+        """Only a ratio to the clip depends on it."""
+        if self.beside is not None:
+            self.beside.hear(own, made)
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """Noise of `length`, keyed by seed and draw (by sample too with `per=sample` or `snr`)."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from vssl.errors import UsageError
 from vssl.negatives.base import AudioCondition, Positive, ReadClip, check_draws
+from vssl.negatives.labels import read_labels
 from vssl.randomness import generator_for
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
+
+_log = logging.getLogger(__name__)
 
 
 class Offscreen(AudioCondition):
@@ -19,23 +24,32 @@ class Offscreen(AudioCondition):
 
     Args:
         draws: number of choices per image.
+        exclude: csv table of what is audible and visible in each sample, see
+            `vssl.negatives.labels`. A clip in which something is heard that is seen in the picture
+            is then drawn anew, so that all other choices stay as they are without a table. Samples
+            that it lacks are counted; for them the classes alone decide.
 
     Raises:
-        ValueError: when `draws` is below 1.
+        UsageError: when `draws` is below 1, or the table cannot be used.
     """
 
     name = "offscreen"
     plays_clips = True
 
-    def __init__(self, *, draws: int = 10) -> None:
+    def __init__(self, *, draws: int = 10, exclude: str | None = None) -> None:
         self.draws = check_draws(draws)
         self._pool: dict[str, list[str]] = {}
+        self._labels = None
+        if exclude is not None:
+            path = Path(str(exclude)).expanduser()
+            self._labels = read_labels(path, key="negatives.offscreen.exclude")
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """Sort the samples by class.
 
         Raises:
-            ValueError: when some image has every class of the test set in it.
+            UsageError: when some image has no clip that is offscreen for it, or the table knows
+                none of the samples.
         """
         pool: dict[str, list[str]] = defaultdict(list)
         for sample in samples:
@@ -48,13 +62,49 @@ class Offscreen(AudioCondition):
                 f" ({', '.join(self._pool)}), so no sound is offscreen for them, e.g. {stuck[0]}."
                 " Use a larger test set or leave offscreen out."
             )
+        if self._labels is not None:
+            self._check_labels(samples)
+
+    def _check_labels(self, samples: Sequence[Sample]) -> None:
+        table = self._labels
+        assert table is not None
+        unknown = [s.sample_id for s in samples if s.sample_id not in table.ids]
+        if len(unknown) == len(samples):
+            raise UsageError(
+                f"{table.path}: knows none of the {len(samples)} samples, e.g. not {unknown[0]}. Is"
+                " it a table of this test set (negatives.offscreen.exclude)?"
+            )
+        if unknown:
+            _log.warning(
+                "%s: lacks %d of %d samples, for which the classes alone say what is offscreen,"
+                " e.g. %s (negatives.offscreen.exclude)",
+                table.path, len(unknown), len(samples), unknown[0],
+            )  # fmt: skip
+        heard: dict[str, set[str]] = defaultdict(set)
+        for sample in samples:
+            for label in table.audible.get(sample.sample_id, ()):
+                heard[label].add(sample.sample_id)
+        stuck = []
+        for sample in samples:
+            out = {name for each in sample.image_categories for name in self._pool.get(each, ())}
+            for label in table.visible.get(sample.sample_id, ()):
+                out |= heard[label]
+            stuck += [sample.sample_id] if len(out) == len(samples) else []
+        if stuck:
+            raise UsageError(
+                f"{table.path}: leaves no clip that is offscreen for {len(stuck)} images, e.g."
+                f" {stuck[0]} (negatives.offscreen.exclude). Use a larger test set or leave it out."
+            )
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """Another sample's own file, which may be that sample's positive too."""
         generator = generator_for(seed, sample.sample_id, self.name, draw)
         classes = [c for c in self._pool if c not in sample.image_categories]
-        clips = self._pool[classes[generator.integers(len(classes))]]
-        return AudioRequest(POSITIVE, source_id=clips[generator.integers(len(clips))])
+        while True:
+            clips = self._pool[classes[generator.integers(len(classes))]]
+            clip = clips[generator.integers(len(clips))]
+            if self._labels is None or not self._labels.is_seen(clip, sample.sample_id):
+                return AudioRequest(POSITIVE, source_id=clip)
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
         """Read the file."""

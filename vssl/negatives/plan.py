@@ -55,6 +55,7 @@ def make_plan(
     conditions: Sequence[AudioCondition],
     *,
     seed: int,
+    use: str = "",
     shared_frontend: Mapping[str, str] | None = None,
     made_length: int | None = None,
     manifest: Sequence[ManifestRow] | None = None,
@@ -66,6 +67,7 @@ def make_plan(
         samples: the images of the run.
         conditions: the other audio conditions; the positive is added in front.
         seed: seed of all draws.
+        use: what the sounds are for, see `AudioCondition.draw_seed`.
         shared_frontend: audio condition -> condition whose front end serves it; missing ones share
             the positive's.
         made_length: length in samples of silence and noise; None takes each image's own clip's.
@@ -100,7 +102,7 @@ def make_plan(
         condition = by_name[name]
         for n, sample in enumerate(samples):
             length = sample.audio_length if made_length is None else made_length
-            row_seed = replay.seed(sample, name, draw, seed if condition.random else 0)
+            row_seed = replay.seed(sample, name, draw, condition.draw_seed(seed, use))
             request = replay.source(sample, name, draw) or condition.request(
                 sample, draw=draw, seed=row_seed, length=length
             )

@@ -14,7 +14,10 @@ from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 Facts = Mapping[str, Any]
 
-_BEFORE = {"noise": {"level": 1.0, "colour": "white"}}
+_BEFORE: dict[str, dict[str, Any]] = {
+    "noise": {"level": 1.0, "colour": "white", "over": "clip"},
+    "mixed": {"over": "clip"},
+}
 """Options that earlier runs do not name, or name by their value, and what they stand for."""
 
 
@@ -79,4 +82,6 @@ def condition_settings(provenance: Facts) -> dict[str, dict[str, Any]]:
         before = _BEFORE.get(name, {})
         named = {**before, **{k: v for k, v in options.items() if v is not None}}
         found[name] = {**dict.fromkeys(options), **named}
+        if named.get("snr") is None:  # without which it says nothing
+            found[name].pop("over", None)
     return found
