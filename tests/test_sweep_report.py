@@ -17,7 +17,12 @@ from vssl.commands.joined import join_runs
 from vssl.reporting.jobs import FAILED, FINISHED, Job
 from vssl.reporting.sweep import report_sweep
 
-OVERVIEW = {"positives": "object_area", "marked": "fixed", "universal": "universal_q3"}
+OVERVIEW = {
+    "positives": "object_area",
+    "marked": "fixed",
+    "equal": "false_alarm_10",
+    "universal": "universal_q3",
+}
 DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
 
 

@@ -265,7 +265,13 @@ def check_options(config: DictConfig) -> None:
         for key, value in _values(config, pattern.split("."), ()):
             option.check(key, value)
     policies = choices(_policy_names(config))
-    for key in ("live", "overview.positives", "overview.marked", "overview.universal"):
+    for key in (
+        "live",
+        "overview.positives",
+        "overview.marked",
+        "overview.equal",
+        "overview.universal",
+    ):
         for name, value in _values(config, key.split("."), ()):
             option = policies if key == "live" else choice(*_policy_names(config))
             option.check(name, value)

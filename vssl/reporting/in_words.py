@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from vssl.records.numbers import ALL_NEGATIVES
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.tables import percent
@@ -17,8 +17,10 @@ _NOTHING = 0.001
 """Share of the image below which a mask says nothing."""
 
 
-def in_words(summary: pd.DataFrame, *, positives: str, marked: str, universal: str) -> str:
-    """Whether a model finds what sounds, whether it listens, and whether one threshold serves.
+def in_words(
+    summary: pd.DataFrame, *, positives: str, marked: str, equal: str, universal: str
+) -> str:
+    """Whether a model finds what sounds, listens, stays silent, and what one threshold leaves.
 
     Only what the summary has numbers for is said. A difference is called one where its 95 %
     interval lies above 0.
@@ -27,7 +29,8 @@ def in_words(summary: pd.DataFrame, *, positives: str, marked: str, universal: s
         summary: rows of one run and map variant.
         positives: policy under which positives are scored, as the field does.
         marked: policy under which the image's sounds are compared.
-        universal: policy that is the same for positives and negatives.
+        equal: policy for a stated rate of false alarms.
+        universal: policy under which F_LOC is said.
 
     Returns:
         Sentences; empty where there is nothing to say.
@@ -37,7 +40,8 @@ def in_words(summary: pd.DataFrame, *, positives: str, marked: str, universal: s
         _finds(found, positives),
         _listens(found, marked),
         _notices(found, marked),
-        _one_threshold(found, positives, universal),
+        _separates(found),
+        _one_threshold(found, positives, equal, universal),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -66,27 +70,35 @@ def _listens(found: _Numbers, policy: str) -> str:
 
 
 def _notices(found: _Numbers, policy: str) -> str:
-    own, silence = (found.get(("pia", c, policy)) for c in (POSITIVE, "silence"))
-    if own is None or silence is None:
+    own = found.get(("pia", POSITIVE, policy))
+    rates = {c: found.get(("false_alarm_rate", c, policy)) for c in NEGATIVE_TYPES}
+    said = [f"{percent(rate.value)} % of {c}" for c, rate in rates.items() if rate is not None]
+    if own is None or not said:
         return ""
     return (
-        f"It marks {percent(own.value)} % of the image under its own sound and"
-        f" {percent(silence.value)} % in silence."
+        f"At `{policy}` it marks {percent(own.value)} % of the image under its own sound, and"
+        f" something in {', '.join(said[:-1])}{' and ' if said[:-1] else ''}{said[-1]}."
     )
 
 
-def _one_threshold(found: _Numbers, positives: str, universal: str) -> str:
-    usual = found.get(("ciou", POSITIVE, positives))
-    there = found.get(("ciou", POSITIVE, universal))
-    f_loc = found.get(("f_loc", ALL_NEGATIVES, universal))
+def _separates(found: _Numbers) -> str:
     auroc = found.get(("auroc", ALL_NEGATIVES, NO_POLICY))
-    if usual is None or there is None or f_loc is None or not usual.value:
+    if auroc is None:
         return ""
-    separation = "" if auroc is None else f", AUROC of map maxima {auroc}"
-    return (
-        f"At one threshold for everything it keeps {100 * there.value / usual.value:.0f} % of that"
-        f" cIoU (F_LOC {f_loc}{separation})."
-    )
+    return f"Its map maxima tell positives from negatives with an AUROC of {auroc}."
+
+
+def _one_threshold(found: _Numbers, positives: str, equal: str, universal: str) -> str:
+    usual = found.get(("ciou", POSITIVE, positives))
+    there = found.get(("ciou", POSITIVE, equal))
+    f_loc = found.get(("f_loc", ALL_NEGATIVES, universal))
+    said = []
+    if usual is not None and there is not None and usual.value:
+        kept = 100 * there.value / usual.value
+        said.append(f"At `{equal}` it keeps {kept:.0f} % of that cIoU")
+    if f_loc is not None:
+        said.append(f"{'at' if said else 'At'} `{universal}` F_LOC is {f_loc}")
+    return f"{'; '.join(said)}." if said else ""
 
 
 class _Number(NamedTuple):

@@ -39,13 +39,15 @@ SWEEP_TEXT, SWEEP_TABLE, SWEEP_CSV = "sweep.md", "sweep.parquet", "sweep.csv"
 
 LEGEND = """\
 {positives}: how the field tests, on positives only; this threshold is told how large the object \
-is. pIA is the share of the image that is marked at the threshold `{marked}`: a model that listens \
-marks less when the sound's source is not there. swap: how much better its mask fits the object \
-that sounds than the image's other object; 0 for a model that does not listen. {universal}: one \
-threshold for everything, learnt from what the model's maps reach on negatives; F_LOC is high only \
-for a model that finds what sounds and marks nothing otherwise. A mask is what lies strictly above \
-the threshold, so a map that is the same everywhere, or as high on every negative as on positives, \
-marks nothing."""
+is, which tells a deaf model which object sounds where their sizes differ. FA: false alarms, the \
+share of negatives in which anything is marked at the threshold `{marked}`. swap: how much better \
+the mask fits the object that sounds than the image's other object; 0 for a model that does not \
+listen. AUROC: how well the largest value of a map tells positives from negatives; 50 is chance. \
+{equal}: what is left of the positives at a threshold that a stated share of the negatives of the \
+hardest type exceeds. {universal}: one threshold for everything, learnt from negatives; F_LOC \
+counts how much of a negative is marked, not how often, so that it is nearly blind to negatives \
+where masks are small. A mask is what lies strictly above the threshold, so a map that is the same \
+everywhere, or as high on every negative as on positives, marks nothing."""
 
 
 def report_sweep(
@@ -66,7 +68,7 @@ def report_sweep(
     Args:
         jobs: the sweep's jobs.
         output: where to write.
-        overview: threshold policies `positives`, `marked` and `universal` of the overview.
+        overview: threshold policies `positives`, `marked`, `equal` and `universal` of the overview.
         join: makes one run of several that differ in their negatives; None joins nothing.
     """
     own = dict.fromkeys(Path(job.folder) for job in jobs if job.done)
@@ -110,7 +112,7 @@ def report_sweep(
         mine = everything[everything["folder"].isin(new)]  # the others are in the files alone
         group = everything[~everything["folder"].isin([str(folder) for folder in shown_once])]
         shown, my_own = (
-            rows_of[rows_of["threshold_policy"].isin(overview.values())]
+            rows_of[rows_of["threshold_policy"].isin([*overview.values(), NO_POLICY])]
             for rows_of in (group, mine)
         )
         if len(my_own):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE, SoundingObject
 
@@ -125,20 +126,26 @@ SEPARATION_COLUMNS = (
 """How well map maxima tell positives from negatives; one row for each type of negatives."""
 
 
-def overview_columns(*, positives: str, marked: str, universal: str) -> tuple[Column, ...]:
-    """Columns that set three ways of testing side by side.
+def overview_columns(
+    *, positives: str, marked: str, equal: str, universal: str
+) -> tuple[Column, ...]:
+    """Columns that set four ways of testing side by side.
 
     Args:
         positives: policy under which positives are scored, as the field does.
-        marked: policy under which the marked image area is compared between sounds.
-        universal: policy that is the same for positives and negatives.
+        marked: policy under which false alarms are counted and sounds are compared.
+        equal: policy for a stated rate of false alarms.
+        universal: policy under which F_LOC is shown.
     """
     return (
         Column(("cIoU ↑", positives), "positive", "ciou", positives),
-        Column((f"pIA {marked}", "own sound"), "positive", "pia", marked),
-        *(Column((f"pIA {marked}", f"{c} ↓"), c, "pia", marked) for c in NEGATIVE_TYPES),
+        *(
+            Column((f"FA {marked}", f"{c} ↓"), c, "false_alarm_rate", marked)
+            for c in NEGATIVE_TYPES
+        ),
         Column(("swap ↑", marked), "positive", "swap_delta", marked),
-        Column(("cIoU ↑", universal), "positive", "ciou", universal),
+        Column(("AUROC", "↑"), "all", "auroc", NO_POLICY),
+        Column(("cIoU ↑", equal), "positive", "ciou", equal),
         Column(("F_LOC ↑", universal), "all", "f_loc", universal),
     )
 
