@@ -44,7 +44,7 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples, ScoredRun, Scores
 from vssl.records.store import check_records, read_provenance
-from vssl.records.uncertainty import ImageBootstrap, interval, variance
+from vssl.records.uncertainty import ImageBootstrap, interval, interval_around, variance
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]
@@ -356,10 +356,11 @@ class _Pair:
 def _interval_columns(first: Number, second: Number) -> dict[str, float]:
     """Ends of the 95 % interval, of that over images alone, and of the 90 % interval."""
     whole = second.resampled - first.resampled
+    difference, images = second.value - first.value, min(first.images, second.images)
     ends = {
-        ("ci_low", "ci_high"): interval(whole),
-        ("ci_low_at_threshold", "ci_high_at_threshold"): interval(
-            second.at_threshold - first.at_threshold
+        ("ci_low", "ci_high"): interval_around(difference, whole, images=images),
+        ("ci_low_at_threshold", "ci_high_at_threshold"): interval_around(
+            difference, second.at_threshold - first.at_threshold, images=images
         ),
         ("ci90_low", "ci90_high"): interval(whole, level=0.9),
     }

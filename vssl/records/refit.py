@@ -127,6 +127,35 @@ def _fitted_anew(fitted: FittedPolicy, *, resamples: int, seed: int) -> Array:
     return found
 
 
+def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[Array | None]:
+    """Thresholds of policies, fitted anew in every resample of what they were learnt from.
+
+    Args:
+        fitted: the policies.
+        resamples: number of resamples B.
+        seed: of the resampling.
+
+    Returns:
+        `[B]` for each; None for a policy that is not fitted.
+    """
+    found: dict[int, Array] = {}
+    together: dict[int, list[int]] = {}
+    for place, each in enumerate(fitted):
+        if each.learnt_from is None:
+            continue
+        if isinstance(each.policy, LearntThreshold):
+            together.setdefault(id(each.learnt_from), []).append(place)
+        else:
+            found[place] = _fitted_anew(each, resamples=resamples, seed=seed)
+    for places in together.values():
+        maxima = fitted[places[0]].learnt_from
+        assert maxima is not None
+        policies = [p for n in places if isinstance(p := fitted[n].policy, LearntThreshold)]
+        rows = resampled_thresholds(policies, maxima, resamples=resamples, seed=seed)
+        found |= dict(zip(places, rows, strict=True))
+    return [found.get(place) for place in range(len(fitted))]
+
+
 class ResampledRun:
     """A run's numbers with everything that they rest on resampled.
 
@@ -155,7 +184,13 @@ class ResampledRun:
         resamples, seed = sounds.resamples, sounds.seed
         self.bootstrap = ImageBootstrap(image_groups, resamples=resamples, seed=seed)
         self._sounds = sounds
-        self._thresholds = self._resample(fitted, resamples, seed)
+        parts = set(scores.parts())
+        known = {Part(f.variant, f.policy.name, f.source): f for f in fitted}
+        known = {part: each for part, each in known.items() if part in parts}
+        thresholds = refit(list(known.values()), resamples=resamples, seed=seed)
+        self._thresholds = {
+            part: found for part, found in zip(known, thresholds, strict=True) if found is not None
+        }
         places = {part: _places(found) for part, found in self._thresholds.items()}
         wanted = dict.fromkeys(
             (part.map_variant, float(value))
@@ -204,29 +239,6 @@ class ResampledRun:
                 return Scores(path, ids)
 
             yield cls(opened.scores, groups, sounds, fitted, near)
-
-    def _resample(
-        self, fitted: Sequence[FittedPolicy], resamples: int, seed: int
-    ) -> dict[Part, Array]:
-        """Resamples `[B]` of the threshold of each fitted part."""
-        parts = set(self._scores.parts())
-        known = {Part(f.variant, f.policy.name, f.source): f for f in fitted if f.learnt_from}
-        known = {part: each for part, each in known.items() if part in parts}
-        found: dict[Part, Array] = {}
-        together: dict[int, list[Part]] = {}
-        for part, each in known.items():
-            if isinstance(each.policy, LearntThreshold):
-                together.setdefault(id(each.learnt_from), []).append(part)
-            else:
-                found[part] = _fitted_anew(each, resamples=resamples, seed=seed)
-        for members in together.values():
-            policies = [known[part].policy for part in members]
-            maxima = known[members[0]].learnt_from
-            assert maxima is not None
-            learnt = [policy for policy in policies if isinstance(policy, LearntThreshold)]
-            rows = resampled_thresholds(learnt, maxima, resamples=resamples, seed=seed)
-            found |= dict(zip(members, rows, strict=True))
-        return found
 
     def numbers(
         self,

@@ -6,19 +6,25 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from vssl.errors import UsageError
+from vssl.metrics.base import FRACTION
 from vssl.records.conditions import true_negatives
 from vssl.records.curves import ThresholdCurves, threshold_curves
 from vssl.records.fit import fit_policies
 from vssl.records.localization import Localization
+from vssl.records.refit import interpolated, refit
+from vssl.records.scores import Samples
 from vssl.records.store import check_records
-from vssl.records.uncertainty import interval
+from vssl.records.uncertainty import interval_around
 from vssl.thresholds.base import EACH_MAP, ThresholdError, ThresholdPolicy
+
+Array = npt.NDArray[np.float64]
 
 _log = logging.getLogger(__name__)
 
@@ -83,23 +89,31 @@ def study_thresholds(
     curves, thresholds = [], []
     for run in runs:
         for variant in Localization.of(facts[run]).variants:
-            learnt = _learnt(run, facts, policies, variant)
+            learnt = _learnt(run, facts, policies, variant, resamples, seed)
             curve = threshold_curves(
                 run,
                 variant,
-                include=[value for _, _, value in learnt],
+                include=[each.threshold for each in learnt],
                 points=points,
                 resamples=resamples,
                 seed=seed,
             )
             common = _facts(run, facts[run], variant)
             curves.append(_curve_rows(curve).assign(**common))
-            rows = _rows(curve, learnt, own=_name(run, facts))
+            images = len(set(Samples.of(run).image_groups))
+            rows = _rows(curve, learnt, own=_name(run, facts), images=images)
             thresholds.append(pd.DataFrame([{**common, **row} for row in rows]))
     return ThresholdStudy(
         _first(pd.concat(curves, ignore_index=True)),
         _first(pd.concat(thresholds, ignore_index=True)),
     )
+
+
+class _Learnt(NamedTuple):
+    policy: str
+    source: str
+    threshold: float
+    resampled: Array | None
 
 
 def _facts(run: Path, facts: Mapping[str, Any], variant: str) -> dict[str, Any]:
@@ -124,21 +138,27 @@ def _learnt(
     facts: Mapping[Path, Mapping[str, Any]],
     policies: Sequence[ThresholdPolicy],
     variant: str,
-) -> list[tuple[str, str, float]]:
+    resamples: int,
+    seed: int,
+) -> list[_Learnt]:
     """Policies, the run that each rests on, and their thresholds, for one run's maps."""
-    found: list[tuple[str, str, float]] = []
+    found: list[_Learnt] = []
     policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
     for other in facts if policies else ():
         if not _akin(facts[run], facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
-        for each in fitted:
-            if each.variant != variant or (other != run and not each.policy.needs_fit):
-                continue
+        fitted = [
+            each
+            for each in fitted
+            if each.variant == variant and (other == run or each.policy.needs_fit)
+        ]
+        anew = refit(fitted, resamples=resamples, seed=seed)
+        for each, thresholds in zip(fitted, anew, strict=True):
             value = each.policy.constant()
             name = _name(other, facts) if each.policy.needs_fit else each.source
             if value is not None:
-                found.append((each.policy.name, name, value))
+                found.append(_Learnt(each.policy.name, name, value, thresholds))
     return found
 
 
@@ -202,7 +222,7 @@ def _curve_rows(curve: ThresholdCurves) -> pd.DataFrame:
 
 
 def _rows(
-    curve: ThresholdCurves, learnt: Sequence[tuple[str, str, float]], *, own: str
+    curve: ThresholdCurves, learnt: Sequence[_Learnt], *, own: str, images: int
 ) -> list[dict[str, Any]]:
     """Rows of a run and map variant; `own` names the run that is scored, as `fit_on` would."""
     # where nothing is found and everything marked F_LOC is 0/0: no candidate for the best
@@ -211,17 +231,27 @@ def _rows(
     resampled = np.where(np.isnan(curve.f_loc_resampled), -1.0, curve.f_loc_resampled)
     best_resampled = resampled.max(axis=1)
     rows = []
-    oracle = (BEST, "this run's own objects", float(curve.thresholds[best]))
-    for policy, source, value in (oracle, *learnt):
+    at_best = curve.thresholds[resampled.argmax(axis=1)].astype(np.float64)
+    oracle = _Learnt(BEST, "this run's own objects", float(curve.thresholds[best]), at_best)
+    for policy, source, value, thresholds in (oracle, *learnt):
         place = curve.at(value)
+
+        def at(
+            of_resamples: Array,
+            place: int = place,
+            thresholds: Array | None = thresholds,
+        ) -> Array:
+            """`[B]` resamples at the policy's threshold, fitted anew in each."""
+            if thresholds is None:
+                return of_resamples[:, place]
+            return interpolated(thresholds, curve.thresholds.astype(float), of_resamples.T)
+
+        f_loc = at(curve.f_loc_resampled)
         numbers = {
-            "f_loc": (curve.f_loc[place], curve.f_loc_resampled[:, place]),
-            "regret": (
-                curve.f_loc[best] - curve.f_loc[place],
-                best_resampled - curve.f_loc_resampled[:, place],
-            ),
-            "ciou": (curve.ciou[place], curve.ciou_resampled[:, place]),
-            "success_rate": (curve.success_rate[place], curve.success_rate_resampled[:, place]),
+            "f_loc": (curve.f_loc[place], f_loc),
+            "regret": (curve.f_loc[best] - curve.f_loc[place], best_resampled - f_loc),
+            "ciou": (curve.ciou[place], at(curve.ciou_resampled)),
+            "success_rate": (curve.success_rate[place], at(curve.success_rate_resampled)),
         }
         row = {
             "condition": curve.condition,
@@ -231,7 +261,9 @@ def _rows(
             "threshold": value,
         }
         for name, (number, of_resamples) in numbers.items():
-            low, high = interval(of_resamples)
+            low, high = interval_around(float(number), of_resamples, images=images, bounds=FRACTION)
+            if policy == BEST and name == "regret":
+                low, high = 0.0, 0.0  # by definition
             row |= {name: number, f"{name}_ci_low": low, f"{name}_ci_high": high}
         alarms = [curve.false_alarm_rate[name][place] for name in curve.together]
         areas = [curve.pia[name][place] for name in curve.together]

@@ -34,7 +34,7 @@ NOTE = (
     " false alarms: share of negatives in which anything is marked, the largest over their types;"
     " pIA: mean over the types; (itself): learnt from the very negatives that it is then judged on"
     " (in-sample), so that its false alarms and F_LOC are better than on new sounds; percentages"
-    " with 95 % bootstrap intervals over images, every threshold as it stands"
+    " with 95 % bootstrap intervals over images, thresholds learnt anew in every resample"
 )
 
 
