@@ -249,7 +249,7 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
         f"N = {summary['n'].max()} samples ({covered})",
         f"draws: {per_type}" if per_type else "positives only",
         f"seed {values('seed')}",
-        "percentages with 95 % bootstrap intervals over images",
+        "percentages with 95 % intervals over images, shared sounds and learnt thresholds",
     ]
     if sources:
         parts.append(f"universal thresholds: {', '.join(sources)}")
