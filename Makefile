@@ -13,6 +13,7 @@ help:  ## this list
 install: $(STAMP)  ## create .venv with vssl and everything for development
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
+	@echo "installing into $(VENV): a few minutes, most of them for torch"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

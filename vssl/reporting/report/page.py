@@ -194,7 +194,7 @@ def _facts(group: Group) -> dict[str, str]:
             [POSITIVE, *(f"{name} × {draws.get(name, 1)}" for name in negatives)]
         ),
         "seed": seeds or "none",
-        "intervals": "95 %, bootstrap over images",
+        "intervals": "95 %: images, shared sounds, learnt thresholds",
     }
 
 
