@@ -129,6 +129,11 @@ def test_a_joined_run_is_made_once_and_not_found_as_a_run(runs: Path, tmp_path: 
     assert [run.folder for run in again.groups[0].runs] == [joined]
     assert not again.left_out
     assert (joined / SUMMARY_FILE).stat().st_mtime_ns == written
+    # damage is mended: here nobody could evaluate again
+    for name in (RECORDS_FILE, RUN_FILE):
+        (joined / name).write_bytes((joined / name).read_bytes()[:-9])
+        assert len(collected(tmp_path, tmp_path).groups[0].runs[0].sources) == len(DRAWS)
+    written = (joined / SUMMARY_FILE).stat().st_mtime_ns
     # a run that changes is joined anew, one that is gone leaves the joined run alone
     path = tmp_path / "apart" / "noise" / RUN_FILE
     path.write_text(path.read_text() + "\n")
@@ -156,6 +161,7 @@ def other_maps(folder: Path) -> None:
     kind = table.schema.field("similarity_map").type
     table = table.set_column(place, table.schema.field(place), [pa.array(maps, kind)])
     pq.write_table(table, path)
+    change_provenance(folder)  # as another machine would have written it, not as damaged
 
 
 def scored_otherwise(folder: Path) -> None:
@@ -165,16 +171,21 @@ def scored_otherwise(folder: Path) -> None:
     path.write_text(json.dumps(known))
 
 
-def other_samples(folder: Path) -> None:
+def other_boxes(folder: Path) -> None:
     table = pq.read_table(folder / RECORDS_FILE)
-    pq.write_table(table.slice(0, len(table) - 2), folder / RECORDS_FILE)
+    place = table.schema.get_field_index("boxes")
+    field = table.schema.field(place)
+    boxes = [[[0, 0, 9, 9]] for _ in table.column("boxes").to_pylist()]
+    table = table.set_column(place, field, [pa.array(boxes, field.type)])
+    pq.write_table(table, folder / RECORDS_FILE)
+    change_provenance(folder)
 
 
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
         (other_maps, "its positives are others (similarity_map)"),
-        (other_samples, "its samples, or their ground truth, are others"),
+        (other_boxes, "its samples, or their ground truth, are others"),
         (scored_otherwise, "it was scored otherwise (bootstrap)"),
     ],
 )

@@ -13,11 +13,19 @@ from vssl.commands.identity import composed_config, register_resolvers, scoring
 from vssl.commands.run_folder import alone_in, discard_results
 from vssl.commands.score import score_run
 from vssl.errors import UsageError
-from vssl.records.files import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, write_text
+from vssl.hashing import file_sha256
+from vssl.records.files import (
+    RECORDS_FILE,
+    RUN_FILE,
+    SUMMARY_FILE,
+    read_run_file,
+    write_text,
+)
 from vssl.records.fingerprint import config_hash, environment
 from vssl.records.join import JOINED_FROM, JoinError, join_records, joined_identity
 from vssl.records.pooled import POOLED
 from vssl.records.schema import NO_POLICY
+from vssl.records.store import check_records
 from vssl.records.summary import read_summary
 
 JOINED_FOLDER = "joined"
@@ -39,7 +47,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
         UsageError: when the runs cannot be read or scored.
     """
     register_resolvers()
-    known = [json.loads((run / RUN_FILE).read_text(encoding="utf-8")) for run in runs]
+    known = [read_run_file(run) for run in runs]
     config = _shared_config(runs, known)
     identity = joined_identity([each["identity"] for each in known])
     own_hash = config_hash(identity)
@@ -50,8 +58,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
     folder = below / f"{config.model.name}-{own_hash[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, wait=True):
-        path = folder / RUN_FILE
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))[JOINED_FROM] == sources:
+        if _stands(folder, sources):
             return folder
         discard_results(folder)
         try:
@@ -69,10 +76,20 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
             "identity": identity,
             "timing": {},
             "provenance": provenance,
+            "records_sha256": file_sha256(folder / RECORDS_FILE),
             JOINED_FROM: sources,
         }
-        write_text(path, json.dumps(facts, indent=1, default=str))
+        write_text(folder / RUN_FILE, json.dumps(facts, indent=1, default=str))
     return folder
+
+
+def _stands(folder: Path, sources: Mapping[str, Any]) -> bool:
+    """Whether a joined run is whole, and of these runs; one that was damaged is made anew."""
+    try:
+        check_records(folder)
+        return bool(read_run_file(folder).get(JOINED_FROM) == sources)
+    except UsageError:
+        return False
 
 
 def _source(run: Path, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ _OF_NEGATIVES = (
     *("config_hash", "negatives", "negatives_manifest_sha256", "pairings", "sounding_objects"),
     *("upsampling", "negatives_files_sha256", "beyond_full_scale", JOINED_FROM),
 )
+_FILES_OF_NEGATIVES = ("negatives.noise.file", "negatives.offscreen.exclude")
 _SAME = ("sample_id", "category", "image_group", "boxes", "box_weights")
 _MAPS = ("similarity_map", "object_map")
 
@@ -66,7 +67,7 @@ def without_negatives(identity: Mapping[str, Any]) -> str:
     """
     negatives = identity.get("negatives") or {}
     files = identity.get("files_sha256") or {}
-    kept = {key: value for key, value in files.items() if key != "negatives.noise.file"}
+    kept = {key: value for key, value in files.items() if key not in _FILES_OF_NEGATIVES}
     replayed = negatives.get("manifest") if isinstance(negatives, Mapping) else None
     rest = {key: value for key, value in identity.items() if key != "negatives"}
     return config_hash({**rest, "files_sha256": kept, "manifest": replayed})
