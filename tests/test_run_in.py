@@ -12,7 +12,7 @@ from tests.conftest import draw_vggss
 from tests.running import FAST, composed, run
 from vssl.commands.audit import _main as audit_main
 from vssl.commands.evaluate import check_request
-from vssl.commands.localize_threshold import Wanted, find_threshold
+from vssl.commands.localize_threshold import Wanted, find_rates, find_threshold
 from vssl.commands.rescore import main as rescore
 from vssl.commands.run_folder import run_in
 from vssl.commands.score import score_run
@@ -86,6 +86,9 @@ def test_localize_learns_from_it(above: Path) -> None:
     found = find_threshold(config, wanted, variant="av")
     assert found is not None
     assert found.calibration == str(next(above.glob("*/*")))
+    rates = find_rates(wanted, found, variant="av")
+    assert rates is not None
+    assert set(rates.false_alarms) == {"silence", "noise", "offscreen"}
 
 
 def test_a_calibration_run_is_checked_before_an_evaluation(above: Path) -> None:

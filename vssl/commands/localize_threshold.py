@@ -68,7 +68,7 @@ def find_threshold(config: DictConfig, wanted: Wanted, *, variant: str) -> Thres
     Raises:
         UsageError: for a run or policy that cannot be used with this model.
     """
-    run = wanted.calibration
+    run = _calibration(wanted)
     facts = {} if run is None else _checked(config, run)
     if wanted.threshold is not None:
         return Threshold(wanted.threshold, "given", "given")
@@ -103,12 +103,13 @@ def find_rates(wanted: Wanted, threshold: Threshold | None, *, variant: str) -> 
     Raises:
         ThresholdError: when the run has too few images for the stated rate of false alarms.
     """
-    if wanted.calibration is None or threshold is None:
+    run = _calibration(wanted)
+    if run is None or threshold is None:
         return None
     policy = None if wanted.threshold is not None else _policy(wanted)
     stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
     rates = error_rates(
-        wanted.calibration,
+        run,
         variant=variant,
         threshold=threshold.value,
         in_sample=threshold.calibration is not None,
@@ -117,6 +118,11 @@ def find_rates(wanted: Wanted, threshold: Threshold | None, *, variant: str) -> 
     if stated is not None:
         _check_enough(rates, stated, wanted)
     return rates
+
+
+def _calibration(wanted: Wanted) -> Path | None:
+    """The calibration run, also where a folder above it was given."""
+    return None if wanted.calibration is None else run_in(wanted.calibration)
 
 
 def _policy(wanted: Wanted) -> ThresholdPolicy:
@@ -156,7 +162,6 @@ def _checked(config: DictConfig, run: Path) -> dict[str, Any]:
     """Provenance of a finished run that is of this network."""
     from vssl.records.fit import check_calibration
 
-    run = run_in(run)
     if not (run / RUN_FILE).is_file():
         raise ThresholdError(
             f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
