@@ -11,6 +11,7 @@ import pytest
 from tests.running import command, composed
 from vssl.commands.absent_options import allow_absent_members, drop_absent_members, hint_for
 from vssl.commands.identity import identity, negatives_name
+from vssl.commands.joined import JOINED_FOLDER
 from vssl.records.files import MANIFEST_FILE, RUN_FILE
 from vssl.records.fingerprint import config_hash
 
@@ -97,12 +98,15 @@ def test_a_sweep_over_negatives(tmp_path: Path) -> None:
     draws = {}
     for path in (tmp_path / "out").rglob(RUN_FILE):
         rows = pd.read_csv(path.parent / MANIFEST_FILE)
-        draws[path.parts[-4]] = rows.groupby("condition")["draw"].nunique().to_dict()
+        place = path.relative_to(tmp_path / "out").parts
+        name = JOINED_FOLDER if place[0] == JOINED_FOLDER else place[2]
+        draws[name] = rows.groupby("condition")["draw"].nunique().to_dict()
         settings = json.loads(path.read_text())["config"]["negatives"]
         assert set(settings) == {"manifest", *rows["condition"]}
         assert settings.get("mixed", {}).get("snr", 5) == 5
     assert draws == {
         "silence": {"silence": 1}, "noise": {"noise": 3}, "noise+mixed": {"noise": 3, "mixed": 10},
+        JOINED_FOLDER: {"silence": 1, "noise": 3, "mixed": 10},
     }  # fmt: skip
 
 

@@ -43,7 +43,8 @@ UNIVERSAL = {
     "universal_max10": ("mean", 1.1),
     "universal_q3": ("third_quartile", 1.0),
 }
-OWN_THRESHOLDS = {"fixed", "half_image", "object_area", *UNIVERSAL}
+FALSE_ALARMS = {"false_alarm_1": 0.01, "false_alarm_5": 0.05, "false_alarm_10": 0.1}
+OWN_THRESHOLDS = {"fixed", "half_image", "object_area", *UNIVERSAL, *FALSE_ALARMS}
 CONSTANTS = {"released_max", "released_max10", "released_q3"}
 
 
@@ -242,6 +243,9 @@ class TestThresholds:
                     values, heard, statistic=statistic, factor=factor
                 )
                 assert found[policy] == pytest.approx([expected], rel=2e-6), (variant, policy)
+            for policy, rate in FALSE_ALARMS.items():
+                expected = formulas.false_alarm_threshold(values, heard, rate=rate)
+                assert found[policy] == pytest.approx([expected], rel=2e-6), (variant, policy)
 
     def test_released_constants_have_no_meaning_on_rescaled_maps(self, guided: Run) -> None:
         released = guided.protocol == "released"
@@ -270,7 +274,7 @@ class TestScores:
         scores = guided.scores
         assert not scores.duplicated([*KEY, "map_variant", "threshold_policy"]).any()
         constants = 3 if guided.protocol == "released" else 0
-        assert len(scores) == len(guided.records) * (9 + 6 + constants + 2)
+        assert len(scores) == len(guided.records) * (12 + 9 + constants + 2)
         assert len(guided.records) == 6 * 13
 
     @pytest.mark.parametrize("policy", ["fixed", "half_image", "universal_q3"])

@@ -22,6 +22,8 @@ from vssl.commands.localize_setup import Setup, set_up
 from vssl.commands.localize_threshold import POLICIES, Wanted
 from vssl.commands.score import policies_named
 from vssl.errors import UsageError
+from vssl.negatives.manifest import read_manifest
+from vssl.records.files import MANIFEST_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization, map_rows
 from vssl.reporting.colouring import in_range
 from vssl.reporting.verdict import MapNumbers, Threshold, apart, in_percent, judge
@@ -70,7 +72,10 @@ def test_maps_are_those_of_an_evaluation(
     model: str,
     overrides: tuple[str, ...],
 ) -> None:
-    """The same pair, silence and noise; and the threshold that the run was scored at."""
+    """The same pair, silence and noise; and the threshold that the run was scored at.
+
+    A run draws noise for its test set, so it is given the seed that the run's manifest has.
+    """
     root = two_samples(shared, tmp_path / "data")
     weights = seeded_checkpoint(model)
     data = ("data=vggss", f"data.root={root}", f"model={model}", f"model.weights={weights}")
@@ -78,9 +83,11 @@ def test_maps_are_those_of_an_evaluation(
     found = records(tmp_path / "run")
     name = str(found["sample_id"].iloc[0])
     (tmp_path / "run" / "run.json").write_text("{}")  # which the command writes last
+    rows = read_manifest(tmp_path / "run" / MANIFEST_FILE)
+    (seed,) = {row.seed for row in rows if row.condition == "noise"}
     numbers, arrays = localized(
         root, name, tmp_path / "out", model=model, weights=weights, noise_draws=2,
-        calibration=tmp_path / "run", overrides=overrides,
+        calibration=tmp_path / "run", overrides=(*overrides, f"seed={seed}"),
     )  # fmt: skip
     own = found[found["sample_id"] == name]
     keys = list(zip(own["audio_condition"], own["draw"], strict=True))

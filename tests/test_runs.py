@@ -129,7 +129,7 @@ def test_live_metrics_equal_the_records(vggss_folder: Path, tmp_path: Path) -> N
         for name in logged.index
         if name.startswith("live/")
     }
-    means, detection, agreement = 4 + 2 + 2 + 3 + 2, 2 * 3, 6
+    means, detection, agreement = 4 + 2 + 2 + 3 + 3 + 2, 2 * 3, 6
     assert len(live) == 2 * (means + detection + agreement) + 1 + 1 + 5 * 3
     for name, value in live.items():
         condition, metric, policy = name.split("/")

@@ -53,8 +53,14 @@ class TestFiles:
         """A changed setting asks for new weights."""
         known = json.loads((BUNDLED / f"{name}.json").read_text())["config"]
         config = composed(f"model={name}", name="train")
-        for part in ("training", "seed"):
-            assert known[part] == json.loads(json.dumps(_plain(config[part])))
+        today = {
+            part: json.loads(json.dumps(_plain(config[part]))) for part in ("training", "seed")
+        }
+        for part, values in today.items():
+            for options in values["negatives"].values() if part == "training" else ():
+                if options.get("snr", 0) is None:  # then what it is over says nothing
+                    options.pop("over", None)  # and was no option yet at the training
+            assert known[part] == values
         for part in ("_target_", "arguments", "frontend"):
             assert known["model"][part] == _plain(config.model[part])
         for part in ("size", "mean", "std"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -239,6 +240,21 @@ def universal_threshold(
             levels.append(values.mean() if statistic == "mean" else third_quartile(values))
     largest = max(levels)
     return float(largest + (factor - 1) * abs(largest))  # upwards where it is negative too
+
+
+def false_alarm_threshold(similarity_max: Array, condition: Sequence[str], *, rate: float) -> float:
+    """The largest, over negative types, of the least maximum that a further one seldom exceeds.
+
+    Seldom: it and those above it are at most that share of all, itself counted among them. The
+    largest where even that is too many.
+    """
+    share = Fraction(str(rate))
+    levels = []
+    for name in set(condition):
+        values = [v for v, c in zip(similarity_max, condition, strict=True) if c == name and v == v]
+        rare = [v for v in values if sum(x > v for x in values) + 1 <= share * (len(values) + 1)]
+        levels.append(min(rare) if rare else max(values))
+    return float(max(levels))
 
 
 def upsample(similarity_map: Array, *, size: int, rule: str) -> Float64:
