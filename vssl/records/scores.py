@@ -133,7 +133,9 @@ class Scores:
             values = [labels[name][1][d] for name, d in zip(_LABELS, digits, strict=False)]
             rows = np.flatnonzero(keys == key)
             self._parts.setdefault(Part(*values[:3]), {})[values[3]] = rows
-            if len(rows) != len(ids) * (int(self._draw[rows].max()) + 1):
+            draws = int(self._draw[rows].max()) + 1
+            cells = self._sample[rows] * draws + self._draw[rows]
+            if len(rows) != len(ids) * draws or len(np.unique(cells)) != len(rows):
                 raise RecordsError(f"{path}: rows are missing or doubled. {_ANEW}")
 
     @cached_property

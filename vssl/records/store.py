@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -107,18 +108,29 @@ def reading(path: Path) -> Iterator[None]:
         raise RecordsError(
             f"{path}: no such file. Is `{path.parent}` the folder of a finished run?"
         ) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise RecordsError(f"{path}: not a readable parquet file ({reason}). {_ANEW}") from error
 
 
 _ANEW = "Evaluate again with force=true."
+_ARROW_SCHEMA = b"ARROW:schema"
 
 
 @contextlib.contextmanager
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file of a run; its pages are checked as they are read, see `reading`."""
+    """Open a parquet file of a run; its pages are checked as they are read, see `reading`.
+
+    Raises:
+        RecordsError: also when its columns are others than were written: unlike the pages, the
+            footer has no checksum, but it has their names and types twice.
+    """
     with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        written = (file.metadata.metadata or {}).get(_ARROW_SCHEMA)
+        if written is not None:
+            kept = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written)))
+            if not kept.equals(file.schema_arrow):  # without what is beside names and types
+                raise RecordsError(f"{path}: its columns' names or types are damaged. {_ANEW}")
         yield file
 
 
@@ -148,19 +160,25 @@ def read_columns(path: Path, columns: Sequence[str] | None = None, filters: Any 
         raise RecordsError(f"{path}: lacks the column {lacking[0]}. {_ANEW}")
     with reading(path):
         wanted = None if columns is None else list(columns)
-        return pq.read_table(path, columns=wanted, filters=filters, page_checksum_verification=True)
+        table = pq.read_table(
+            path, columns=wanted, filters=filters, page_checksum_verification=True
+        )
+        table.validate(full=True)  # a page's header has no checksum, see `check_pages`
+    if filters is None and len(table) != count_rows(path):
+        raise RecordsError(f"{path}: its pages hold other numbers of rows. {_ANEW}")
+    return table
 
 
 def count_rows(path: Path) -> int:
     """Number of a file's rows."""
-    with reading(path):
-        return int(pq.read_metadata(path).num_rows)
+    with open_parquet(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def column_names(path: Path) -> list[str]:
     """Names of a file's columns."""
-    with reading(path):
-        names: list[str] = pq.read_schema(path).names
+    with open_parquet(path) as file:
+        names: list[str] = file.schema_arrow.names
         return names
 
 
@@ -170,8 +188,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
     Raises:
         RecordsError: when the file is missing, damaged, or not vssl's.
     """
-    with reading(path):
-        metadata = pq.read_schema(path).metadata or {}
+    with open_parquet(path) as file:
+        metadata = file.schema_arrow.metadata or {}
     if METADATA_KEY not in metadata:
         raise RecordsError(f"{path}: was not written by vssl, it has no provenance.")
     try:
@@ -202,8 +220,8 @@ def check_records(run: Path) -> dict[str, Any]:
     """
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
-    with reading(path):
-        schema = pq.read_schema(path)
+    with open_parquet(path) as file:
+        schema = file.schema_arrow
     found = {field.name: field.type for field in schema}
     known = {field.name: field.type for field in RECORDS}
     needed = {field.name for field in RECORDS if not field.nullable}
@@ -231,9 +249,18 @@ def check_records(run: Path) -> dict[str, Any]:
 
 
 def check_pages(path: Path) -> None:
-    """Read a file to its end, and nothing of it: what cannot be read is known before any work."""
-    for _ in record_batches(path, 65_536):
-        pass
+    """Read a file to its end, and nothing of it: what cannot be read is known before any work.
+
+    The header of a page has no checksum: by a damaged one, a column may end early, or codes be
+    read that stand for no label.
+    """
+    rows = 0
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(65_536):
+            batch.validate(full=True)
+            rows += len(batch)
+        if rows != file.metadata.num_rows:
+            raise RecordsError(f"{path}: its pages hold other numbers of rows. {_ANEW}")
 
 
 def count_undefined_maps(path: Path) -> int:
