@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,12 +111,28 @@ def is_constant(path: Path) -> bool:
     Raises:
         AudioFileError: for a missing or unreadable file.
     """
+    from vssl.video import opened_sound
+
     with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
-        first = file.read(1, dtype="float32", always_2d=True)
-        # in pieces of a number, which files that cannot be sought in have too
-        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-            if (block != first).any():
-                return False
+        if _is_unsure(file):
+            with opened_sound(path) as sound:
+                return _is_one_value(sound.pieces)
+        return _is_one_value(_blocks(file))
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[Waveform]:
+    """A file's samples, `[channels, n]`, piece by piece, also of files that cannot be sought in."""
+    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        yield block.T
+
+
+def _is_one_value(pieces: Iterable[Waveform]) -> bool:
+    """Whether every channel of pieces `[channels, n]` has the value of its first sample."""
+    first: Waveform | None = None
+    for piece in pieces:
+        first = piece[:, :1].copy() if first is None else first
+        if (piece != first).any():
+            return False
     return True
 
 
@@ -154,7 +170,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
 def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     """All samples of a file, `[channels, length]`."""
     mpeg = file.format == "MP3"
-    if mpeg or file.subtype == "GSM610" or file.frames > _MOST_FRAMES:
+    if _is_unsure(file):
         samples = _decoded(path, mpeg=mpeg)
         promised = file.frames if mpeg and _mpeg_says_length(path) else 0
     else:
@@ -169,6 +185,11 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     if not (_is_whole_numbers(file) or np.isfinite(samples).all()):
         raise AudioFileError(f"{path}: holds NaN or infinite samples")
     return samples
+
+
+def _is_unsure(file: soundfile.SoundFile) -> bool:
+    """Whether libsndfile may be wrong about a file's length, or cannot read on; see `_decoded`."""
+    return file.format == "MP3" or file.subtype == "GSM610" or bool(file.frames > _MOST_FRAMES)
 
 
 def _decoded(path: Path, *, mpeg: bool) -> Waveform:
