@@ -39,7 +39,7 @@ class Option:
     Attributes:
         words: what is right, as in "Expected `seed` to be ...".
         fits: whether a value is.
-        choices: the names that exist, for a text that must be one of them.
+        choices: the names that exist, for texts that must be among them.
     """
 
     words: str
@@ -54,7 +54,9 @@ class Option:
         """
         if self.fits(value):
             return
-        near = difflib.get_close_matches(str(value), self.choices, n=1)
+        listed = value if isinstance(value, (list, tuple, ListConfig)) else [value]
+        wrong = next((each for each in listed if each not in self.choices), value)
+        near = difflib.get_close_matches(str(wrong), self.choices, n=1)
         hint = f" Did you mean `{near[0]}`?" if near else ""
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         shown = _YAML.get(
@@ -113,7 +115,7 @@ def choices(names: Sequence[str]) -> Option:
         listed = isinstance(value, (list, tuple, ListConfig))
         return listed and set(value) <= set(names) and len(set(value)) == len(value)
 
-    return Option(f"a list, each at most once, of {', '.join(names)}", fits)
+    return Option(f"a list, each at most once, of {', '.join(names)}", fits, tuple(names))
 
 
 def _numbers(low: float, high: float) -> Option:

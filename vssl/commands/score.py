@@ -52,8 +52,11 @@ def score_run(
     from vssl.records.score import score_columns, score_records
     from vssl.records.scores import ScoredRun
     from vssl.records.store import read_provenance
-    from vssl.records.subsets import summarize_subsets
+    from vssl.records.subsets import check_kinds, summarize_subsets
 
+    # before anything is written: scores and summary stay those of each other
+    kinds = list(config.subsets or ())
+    check_kinds(kinds)
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
         negatives = bool(true_negatives(provenance))
@@ -75,8 +78,8 @@ def score_run(
     ) as resampled:
         shared = {"opened": opened, "resampled": resampled, **config.bootstrap}
         summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **shared)
-        if config.subsets:
-            kinds, output = list(config.subsets), folder / SUBSETS_FILE
+        if kinds:
+            output = folder / SUBSETS_FILE
             summarize_subsets(folder, scores, metrics, kinds, output=output, **shared)
     return summary
 

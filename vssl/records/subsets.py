@@ -74,8 +74,7 @@ def summarize_subsets(
         UsageError: for a kind that does not exist.
         RecordsError: when a file cannot be read.
     """
-    for kind in kinds:
-        check_choice(kind, SUBSET_KINDS, name="subsets")
+    check_kinds(kinds)
     provenance = read_provenance(run / RECORDS_FILE)
     facts = {key: provenance[key] for key in FACTS}
     opened = opened or ScoredRun.of(run, scores)
@@ -103,6 +102,16 @@ def summarize_subsets(
     with AtomicParquetWriter(output, SUBSETS, provenance) as writer:
         writer.write(pa.Table.from_pandas(summary, schema=SUBSETS, preserve_index=False))
     return summary
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Check what parts are asked for.
+
+    Raises:
+        UsageError: for a kind that does not exist.
+    """
+    for kind in kinds:
+        check_choice(kind, SUBSET_KINDS, name="subsets")
 
 
 def _subsets(kind: str, samples: Samples) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
