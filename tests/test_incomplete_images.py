@@ -16,8 +16,9 @@ from tests.conftest import draw_is3, draw_vggss
 from tests.running import command, run
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
+from vssl.hashing import file_sha256
 from vssl.records.conditions import image_sources
-from vssl.records.files import RECORDS_FILE, SCORES_FILE
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE
 from vssl.records.schema import METADATA_KEY
 from vssl.records.store import read_provenance
 
@@ -127,6 +128,9 @@ def test_a_run_of_before_says_nothing_and_can_be_read(
         del facts["image_sources"], facts["notes"]
         metadata = {**table.schema.metadata, METADATA_KEY: json.dumps(facts).encode()}
         pq.write_table(table.replace_schema_metadata(metadata), folder / name)
+    known = json.loads((folder / RUN_FILE).read_text())
+    known["records_sha256"] = file_sha256(folder / RECORDS_FILE)  # of the file as it would be
+    (folder / RUN_FILE).write_text(json.dumps(known))
     done = command("vssl-rescore", f"run={folder}", *QUICK[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = pd.read_parquet(folder / "summary.parquet")

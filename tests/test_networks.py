@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from tests.running import HEARS, composed, maps, records, run
+from vssl.commands.evaluate import check_request
 from vssl.commands.identity import identity, run_folder
-from vssl.commands.networks import build_model, check_network_options
+from vssl.commands.networks import build_model
 from vssl.errors import UsageError
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.checkpoints import WeightsError
@@ -364,9 +365,9 @@ def test_faults_of_the_prior_are_found_before_the_run(
     prior_file: Path, override: str, message: str
 ) -> None:
     guided = ("prior=object_guided", f"prior.weights={prior_file}", "trainer=cpu")
-    check_network_options(composed("model=center", *guided))
+    check_request(composed("model=center", *guided))
     with pytest.raises(UsageError, match=message):
-        check_network_options(composed("model=center", *guided, override))
+        check_request(composed("model=center", *guided, override))
 
 
 class TestIdentity:
