@@ -153,6 +153,7 @@ class MadeScores:
 
     def __init__(self, test: TestSet, thresholds: Mapping[Part, float]) -> None:
         self.test, self._thresholds = test, thresholds
+        self.image_sources = np.ones(len(test.size), np.int64)
         silent = dict.fromkeys(NEGATIVES, SoundingObject.NONE)
         self.sounding = {POSITIVE: SoundingObject.OWN, **silent}
         self.families: dict[Hashable, list[Family]] = {}
