@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.numbers import Number, numbers_of
@@ -48,7 +49,8 @@ def resampled_thresholds(
         seed: of the resampling.
 
     Returns:
-        `[P, B]`.
+        `[P, B]`; those of a calibration run with deviations as much wider as its few images ask for
+        (Student's t for their number).
     """
     seeds = [seed] if maxima.own else [seed, _OTHER_RUN]
     images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=_plain(seeds))
@@ -64,7 +66,14 @@ def resampled_thresholds(
             found += _by_sounds(policies, maxima, str(name), rows, resamples, seeds)
         levels.append(found)
     highest = np.max(levels, axis=0)
-    return np.stack([p.from_levels(row) for p, row in zip(policies, highest, strict=True)])
+    found = np.stack([p.from_levels(row) for p, row in zip(policies, highest, strict=True)])
+    if maxima.own or images.images < 2:
+        return found
+    # the interval of a number knows the number of its own images, not of those of a calibration run
+    count = images.images
+    wider = np.sqrt(count / (count - 1)) * stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
+    fitted = np.array([[p.constant()] for p in policies])
+    return np.asarray(fitted + wider * (found - fitted))
 
 
 def _plain(seeds: Sequence[int]) -> int | Sequence[int]:
