@@ -14,12 +14,14 @@ import pytest
 
 from tests.conftest import draw_vggss
 from tests.reporting_runs import NETWORK, change_provenance, copy_run
-from tests.running import run
+from tests.running import composed, run
+from vssl.commands.identity import identity
 from vssl.commands.joined import JOINED_FOLDER, join_runs
 from vssl.commands.report import make_report
 from vssl.negatives.manifest import read_manifest
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE
-from vssl.records.join import JOINED_FROM
+from vssl.records.fingerprint import config_hash
+from vssl.records.join import JOINED_FROM, joined_identity, without_negatives
 from vssl.records.schema import SUMMARY
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
@@ -249,6 +251,22 @@ def test_thresholds_of_a_calibration_run_stay(
     shutil.rmtree(tmp_path / JOINED_FOLDER)
     (reason,) = reasons(collected(tmp_path / "runs", tmp_path)).values()
     assert "where no run is any more" in reason
+
+
+def test_files_of_negatives_keep_no_runs_apart(tmp_path: Path) -> None:
+    noise, labels = tmp_path / "noise.npy", tmp_path / "labels.csv"
+    np.save(noise, np.zeros(16_000, np.float32))
+    labels.write_text("sample_id,label\n")
+    file, exclude = f"negatives.noise.file={noise}", f"negatives.offscreen.exclude={labels}"
+    apart = [
+        identity(composed("negatives=silence")),
+        identity(composed("negatives=noise", file)),
+        identity(composed("negatives=offscreen", exclude)),
+    ]
+    whole = identity(composed(file, exclude))
+    assert len(whole["files_sha256"]) == 2
+    assert len({without_negatives(each) for each in (*apart, whole)}) == 1
+    assert config_hash(joined_identity(apart)) == config_hash(whole)
 
 
 def test_the_manifest_is_one_that_can_be_replayed(runs: Path, tmp_path: Path) -> None:
