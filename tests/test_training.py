@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig
 from scipy.special import logsumexp
@@ -47,6 +47,7 @@ SMALL = (
 
 
 class TestLoss:
+    @settings(deadline=None)
     @given(
         pairs=st.integers(2, 6),
         empty=st.integers(0, 3),
