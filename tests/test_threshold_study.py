@@ -41,8 +41,9 @@ from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize
 from vssl.records.curves import ThresholdCurves, threshold_curves
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
-from vssl.records.fit import FittedPolicy
+from vssl.records.fit import FittedPolicy, fit_policies
 from vssl.records.localization import Localization
+from vssl.records.refit import refit
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance, records_table
@@ -513,6 +514,10 @@ class Studied:
         chosen = table[(table["run"] == run) & (table["map_variant"] == variant)]
         return chosen.set_index(["threshold_policy", "fit_on"])
 
+    def images(self, name: str) -> int:
+        """Number of different pictures of a run."""
+        return pd.read_parquet(self.runs[name].folder / RECORDS_FILE)["image_group"].nunique()
+
 
 VARIANTS = [("one", "av"), ("one", "ogl"), ("two", "av"), ("two", "ogl"), ("other", "av")]
 
@@ -538,6 +543,30 @@ def curve_behind(studied: Studied, name: str, variant: str) -> ThresholdCurves:
         points=POINTS,
         **SETTINGS,
     )
+
+
+def resampled_at(
+    studied: Studied, name: str, variant: str, key: tuple[str, str], resampled: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """A curve's resamples `[B, K]` where a row's threshold lies in each: `[B]`.
+
+    The best is that of the resample, what is learnt is learnt anew, and a constant stays.
+    """
+    curve = curve_behind(studied, name, variant)
+    policy, source = key
+    if policy == BEST:
+        return resampled[np.arange(len(resampled)), np.nanargmax(curve.f_loc_resampled, axis=1)]
+    if policy not in RULES:
+        return resampled[:, curve.at(studied.rows(name, variant).loc[key, "threshold"])]
+    run = studied.runs[name].folder
+    other = studied.runs["other" if name == "other" else source].folder
+    fitted = fit_policies(policies(), run, calibration=None if other == run else other)
+    (chosen,) = (f for f in fitted if (f.policy.name, f.variant) == (policy, variant))
+    (anew,) = refit([chosen], **SETTINGS)
+    assert anew is not None
+    places = curve.thresholds.astype(np.float64)
+    each = [np.interp(x, places, row) for x, row in zip(anew, resampled, strict=True)]
+    return np.array(each)
 
 
 class TestStudy:
@@ -583,8 +612,11 @@ class TestStudy:
             assert row["pia"] == pytest.approx(
                 sum(values[place] for values in curve.pia.values()) / 3, abs=1e-12
             )
+        for (policy, source), row in studied.rows(name, variant).iterrows():
             for metric in ("f_loc", "ciou", "success_rate"):
-                ends = study.percentiles(getattr(curve, f"{metric}_resampled")[:, place])
+                resampled = getattr(curve, f"{metric}_resampled")
+                each = resampled_at(studied, name, variant, (policy, source), resampled)
+                ends = study.interval_of_fraction(row[metric], each, studied.images(name))
                 found = [row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]]
                 np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12)
 
@@ -609,10 +641,14 @@ class TestStudy:
     ) -> None:
         curve = curve_behind(studied, name, variant)
         highest = np.nanmax(curve.f_loc_resampled, axis=1)
-        for row in studied.rows(name, variant).to_dict("records"):
-            at = curve.f_loc_resampled[:, curve.at(row["threshold"])]
+        for (policy, source), row in studied.rows(name, variant).iterrows():
             found = [row["regret_ci_low"], row["regret_ci_high"]]
-            np.testing.assert_allclose(found, study.percentiles(highest - at), rtol=0, atol=1e-12)
+            if policy == BEST:
+                assert found == [0, 0]
+                continue
+            at = resampled_at(studied, name, variant, (policy, source), curve.f_loc_resampled)
+            ends = study.interval_of_fraction(row["regret"], highest - at, studied.images(name))
+            np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12)
             assert min(found) >= 0
 
     def test_what_is_learnt_from_the_scored_run_is_in_sample(self, studied: Studied) -> None:
