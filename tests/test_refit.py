@@ -357,13 +357,13 @@ class TestCommands:
 
 def test_the_simulation_of_coverage_runs() -> None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-    import coverage as simulation
+    import interval_coverage as simulation
 
     try:
         held = simulation.once(50, 0.2, "calibration", 3)
     finally:
         sys.path.remove(str(Path(__file__).parents[1] / "benchmarks"))
-        sys.modules.pop("coverage")
+        sys.modules.pop("interval_coverage")
     assert {
         "all/f_loc/universal_q3",
         "offscreen/pia/false_alarm_5",

@@ -482,8 +482,10 @@ def test_intervals_of_set_metrics_resample_images(scored: Scored, name: str) -> 
             per_draw.append(formulas.of_a_set(*drawn, np.repeat(other, repeats[1]))[name])
         resampled.append(formulas.mean(np.array(per_draw)))
     row = scored.row(name, "all", policy)
+    weights = ImageBootstrap(made.groups, **SETTINGS).weights
+    dof = formulas.dof_by_influence(np.array(resampled), weights)
     expected = formulas.logit_interval(
-        row["value"], np.array(resampled), len(set(made.groups)), metric.bounds
+        row["value"], np.array(resampled), len(set(made.groups)), metric.bounds, dof
     )
     found = [row["ci_low_at_threshold"], row["ci_high_at_threshold"]]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)

@@ -211,9 +211,10 @@ def logit_interval(
     resampled: Array,
     images: int,
     bounds: tuple[float, float] | None = (0.0, 1.0),
+    dof: float | None = None,
 ) -> tuple[float, float]:
     """95 % interval from the spread of resamples: by t on the logit scale, exact on a bound."""
-    t = scipy.stats.t(images - 1).interval(0.95)[1]
+    t = scipy.stats.t(images - 1 if dof is None else dof).interval(0.95)[1]
     spread = np.nanstd(resampled, ddof=0) * math.sqrt(images / (images - 1))
     if bounds is None:
         return value - t * spread, value + t * spread
@@ -225,6 +226,14 @@ def logit_interval(
     half = t * spread / width / (share * (1 - share))
     ends = scipy.special.expit(scipy.special.logit(share) + np.array([-half, half]))
     return low + width * ends[0], low + width * ends[1]
+
+
+def dof_by_influence(resampled: Array, weights: Array) -> float:
+    """2 G / (kurtosis - 1) of how resamples move with the times that each image was drawn."""
+    slopes = [np.cov(resampled, weights[:, g])[0, 1] for g in range(weights.shape[1])]
+    kurtosis = scipy.stats.kurtosis(slopes, fisher=False)
+    images = weights.shape[1]
+    return float(min(max(2 * images / (kurtosis - 1), 2), images - 1))
 
 
 def universal_threshold(

@@ -50,6 +50,7 @@ class Number:
         at_threshold: `[B]` bootstrap resamples of `value` over images, at the threshold as it is.
         images: number of images behind them.
         sounds: what resampled sounds that several images share do to it; None where there are none.
+        dof_images: degrees of freedom of their spread; None for one less than there are images.
         of_threshold: `[B]` what a threshold that is fitted anew in each resample adds; None where
             nothing is fitted.
         n: number of samples (of images, for metrics by image) with a defined value in some draw.
@@ -67,6 +68,7 @@ class Number:
     n: int
     n_undefined: int
     sounds: Spread | None = None
+    dof_images: float | None = None
     of_threshold: Array | None = None
     totals: Array | None = None
     sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)
@@ -91,7 +93,7 @@ class Number:
 
     def interval_at_threshold(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images alone, at exactly this threshold and for exactly these sounds."""
-        return self._interval(self.at_threshold, self.images - 1.0, level)
+        return self._interval(self.at_threshold, self._own_dof, level)
 
     def _interval(self, resampled: Array, dof: float, level: float) -> tuple[float, float]:
         found = interval_around(
@@ -109,11 +111,15 @@ class Number:
     @property
     def dof(self) -> float:
         """Degrees of freedom of the spread: few where it rests on few sounds (Satterthwaite)."""
-        own = Spread(self.resampled - self.value, self.images - 1.0)
+        own = Spread(self.resampled - self.value, self._own_dof)
         if self.sounds is None or not np.isfinite(self.sounds.dof):
             return own.dof
         images = Spread(own.deviations - self.sounds.deviations, own.dof)
         return (images + self.sounds).dof
+
+    @property
+    def _own_dof(self) -> float:
+        return self.images - 1.0 if self.dof_images is None else self.dof_images
 
     def shares(self) -> dict[str, float]:
         """Shares of images, of shared sounds and of the fitted threshold in the variance.
@@ -364,8 +370,9 @@ class _Table:
                     condition=condition,
                     value=float(nanmean(found[0])),
                     per_draw=found[0],
-                    at_threshold=nanmean(found[1:], axis=1),
+                    at_threshold=(at_threshold := nanmean(found[1:], axis=1)),
                     images=self._bootstrap.images,
+                    dof_images=self._bootstrap.dof(at_threshold) if len(at_threshold) else None,
                     sounds=None if spread is None else Spread(spread[0][:, place], spread[1]),
                     n=int((~np.isnan(columns[own])).any(axis=1).sum()),
                     n_undefined=sum(

@@ -5,7 +5,7 @@ bounds, or the number itself where it has none. Its width rests on the spread of
 N = 50 percentiles of the resamples cover too seldom near a bound, and not at all on it, where every
 resample is alike: there the interval is the exact one of Clopper and Pearson ("The use of
 confidence or fiducial limits illustrated in the case of the binomial", 1934), which holds for any
-values between the bounds. `benchmarks/coverage.py` shows the coverage of all of them.
+values between the bounds. `benchmarks/interval_coverage.py` shows the coverage of all of them.
 """
 
 from __future__ import annotations
@@ -105,6 +105,26 @@ class ImageBootstrap:
         defined = ~np.isnan(found)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(defined, found, 0.0).sum(axis=1) / defined.sum(axis=1))
+
+    def dof(self, resampled: Array) -> float:
+        """Degrees of freedom of the spread of resamples `[B]`, by the images that it rests on.
+
+        Few images decide of an AUROC near 1: those whose positive some negative exceeds. The
+        variance of G values of kurtosis k is known as well as that of 2 G / (k - 1) normal ones; the
+        values are the images' influences, found by regressing the resamples on how often each
+        image was drawn.
+        """
+        defined = np.isfinite(resampled)
+        if self.images < 3 or defined.sum() < 2:
+            return max(self.images - 1.0, 1.0)
+        centred = resampled[defined] - resampled[defined].mean()
+        influence = (self.weights[defined] - 1).T @ centred
+        influence -= influence.mean()
+        second = (influence**2).mean()
+        if second == 0:
+            return self.images - 1.0
+        kurtosis = (influence**4).mean() / second**2
+        return float(np.clip(2 * self.images / (kurtosis - 1 + 1e-9), 2, self.images - 1))
 
     def smallest_by_image(self, values: Array) -> Array:
         """Smallest value over the samples of each image, `[N, D]` to `[G, D]`; NaN stays NaN."""

@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth, where the truth is known.
 
-    python benchmarks/coverage.py [--seed 0] [--repetitions 400] [--processes 2] [--output FILE]
+    python benchmarks/interval_coverage.py [--seed 0] [--repetitions 400] [--processes 2] [--output FILE]
 
 Test sets of 50, 250 and 1000 images are drawn from a made population, evaluated by vssl's own
 thresholds, numbers and intervals, and each interval is compared with the number of the population.
@@ -279,7 +279,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=400)
     parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "coverage.json")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).parent / "interval_coverage.json"
+    )
     options = parser.parse_args()
     settings = [
         (images, share, source)
