@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth, where the truth is known.
 
-    python benchmarks/interval_coverage.py [--seed 0] [--repetitions 400] [--processes 2] [--output FILE]
+    python benchmarks/interval_coverage.py [--seed 0] [--repetitions 400] [--images 50 250 1000]
 
 Test sets of 50, 250 and 1000 images are drawn from a made population, evaluated by vssl's own
 thresholds, numbers and intervals, and each interval is compared with the number of the population.

@@ -110,9 +110,9 @@ class ImageBootstrap:
         """Degrees of freedom of the spread of resamples `[B]`, by the images that it rests on.
 
         Few images decide of an AUROC near 1: those whose positive some negative exceeds. The
-        variance of G values of kurtosis k is known as well as that of 2 G / (k - 1) normal ones; the
-        values are the images' influences, found by regressing the resamples on how often each
-        image was drawn.
+        variance of G values of kurtosis k is known as well as that of 2 G / (k - 1) normal ones.
+        The values are the images' influences, found by regressing the resamples on how often
+        each image was drawn.
         """
         defined = np.isfinite(resampled)
         if self.images < 3 or defined.sum() < 2:
