@@ -299,6 +299,8 @@ def main() -> None:
                 "images": setting[0],
                 "clip_share": setting[1],
                 "threshold_from": setting[2],
+                "seed": options.seed,
+                "repetitions": options.repetitions,
                 "coverage": {
                     key: [round(float(np.mean([h[key][n] for h in held])), 4) for n in (0, 1)]
                     for key in held[0]
@@ -319,8 +321,8 @@ def main() -> None:
                 *(f"{c} |" for c in cells),
                 flush=True,
             )
-    facts = {"seed": options.seed, "repetitions": options.repetitions, "resamples": RESAMPLES}
-    options.output.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+    found = {"resamples": RESAMPLES, "rows": rows}
+    options.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
