@@ -98,6 +98,14 @@ def summaries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFram
     return found
 
 
+OVERVIEW = {
+    "positives": "object_area",
+    "marked": "fixed",
+    "equal": "false_alarm_10",
+    "universal": "universal_q3",
+}
+
+
 @pytest.mark.slow
 class TestFigures:
     """What README tells of them."""
@@ -116,9 +124,7 @@ class TestFigures:
     ) -> None:
         for name in ("tiny_av", "tiny_san"):
             assert self.number(summaries[name], "swap_delta", "positive", "fixed")["ci_low"] > 0.1
-            assert "It listens" in in_words(
-                summaries[name], positives="object_area", marked="fixed", universal="universal_q3"
-            )
+            assert "It listens" in in_words(summaries[name], **OVERVIEW)
 
     def test_the_deaf_one_finds_objects_but_hears_no_difference(
         self, summaries: dict[str, pd.DataFrame]
@@ -127,9 +133,7 @@ class TestFigures:
         assert self.number(deaf, "ciou", "positive", "object_area")["ci_low"] > 0.2
         assert abs(self.number(deaf, "swap_delta", "positive", "fixed")["value"]) < 0.01
         assert self.number(deaf, "f_loc", "all", "universal_q3")["ci_high"] < 0.2
-        assert "It does not listen" in in_words(
-            deaf, positives="object_area", marked="fixed", universal="universal_q3"
-        )
+        assert "It does not listen" in in_words(deaf, **OVERVIEW)
 
     def test_silence_and_noise_in_training_give_a_usable_threshold(
         self, summaries: dict[str, pd.DataFrame]

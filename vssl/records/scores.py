@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
@@ -115,6 +116,8 @@ class Scores:
         labels: dict[str, tuple[Index, list[str]]] = {}
         for name in _LABELS:
             column = read_columns(path, [name]).column(0).unify_dictionaries()
+            if not pa.types.is_dictionary(column.type):  # a footer with a flipped bit
+                raise RecordsError(f"{path}: its column {name} is damaged. {_ANEW}")
             codes = [chunk.indices.to_numpy().astype(np.int64) for chunk in column.chunks]
             labels[name] = np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
         place = {name: n for n, name in enumerate(ids)}

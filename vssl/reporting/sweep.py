@@ -21,7 +21,9 @@ from vssl.reporting.jobs import Job, list_jobs
 from vssl.reporting.joining import Join, Rows, rows_of_runs
 from vssl.reporting.names import BASELINES, run_names
 from vssl.reporting.tables import (
+    Column,
     altered_columns,
+    area_columns,
     markdown_table,
     overview_columns,
     paper_columns,
@@ -108,7 +110,9 @@ def report_sweep(
     texts = [list_jobs(jobs) + listed, _about(rows, gone, output, len(folders), len(own))]
     for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
-        columns = overview_columns(**overview)
+        columns: Sequence[Column] = overview_columns(**overview)
+        if not used_columns(everything, columns):
+            columns = area_columns(overview["marked"])
         mine = everything[everything["folder"].isin(new)]  # the others are in the files alone
         group = everything[~everything["folder"].isin([str(folder) for folder in shown_once])]
         shown, my_own = (

@@ -150,6 +150,12 @@ def overview_columns(
     )
 
 
+def area_columns(marked: str) -> tuple[Column, ...]:
+    """Columns of how much is marked under every sound, where nothing else was measured."""
+    conditions = (POSITIVE, *NEGATIVE_TYPES)
+    return tuple(Column((f"pIA {marked}", c), c, "pia", marked) for c in conditions)
+
+
 def as_shown(value: float) -> float:
     """A fraction as the percentage that people read, with one decimal; what rounds to 0 is 0."""
     return round(100 * value, 1) + 0.0
