@@ -35,7 +35,7 @@ from vssl.records.numbers import numbers_of
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
-from vssl.records.scores import Part, ScoredRun
+from vssl.records.scores import Part, Samples, ScoredRun
 from vssl.records.sounds import Sounds, Spread, crossed
 from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.records.summary import read_summary
@@ -222,8 +222,7 @@ class TestSharedSounds:
         assert min(added) == 0
 
     def test_which_sounds_are_shared(self, run: Path) -> None:
-        ids = ScoredRunIds.of(run)
-        sounds = Sounds.of(run, ids, **SETTINGS)
+        sounds = Sounds.of(run, Samples.of(run).ids, **SETTINGS)
         assert set(sounds.index) == {"noise", "offscreen"}
         assert sounds.by_draw("noise")
         assert not sounds.by_draw("offscreen")
@@ -231,20 +230,10 @@ class TestSharedSounds:
 
     def test_two_spreads_add_up_by_satterthwaite(self) -> None:
         one = Spread(np.array([-1.0, 1.0]), 9.0)
-        other = Spread(np.array([2.0, 2.0, -2.0, -2.0])[:2] - 2.0 + np.array([2.0, -2.0]), 4.0)
+        other = Spread(np.array([2.0, -2.0]), 4.0)
         together = one + other
         a, b = np.var(one.deviations), np.var(other.deviations)
         assert together.dof == pytest.approx((a + b) ** 2 / (a**2 / 9 + b**2 / 4))
-
-
-class ScoredRunIds:
-    """Names of a run's samples."""
-
-    @staticmethod
-    def of(run: Path) -> list[str]:
-        from vssl.records.scores import Samples
-
-        return Samples.of(run).ids
 
 
 class TestInterval:

@@ -143,14 +143,6 @@ def _read(path: Path) -> tuple[Waveform, int]:
         return samples, file.samplerate
 
 
-def is_there(path: Path) -> bool:
-    """Whether a file is there; one whose name is longer than can be is not."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     require_file(path, AudioFileError)

@@ -29,6 +29,14 @@ def require_file(path: Path, error: type[UsageError]) -> None:
         raise error(f"{path}: no such file, there is {kind} of that name")
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file is there; one whose name is longer than can be is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 @contextmanager
 def decoding(path: Path, error: type[UsageError], fault: str) -> Iterator[None]:
     """Turn whatever a decoder raises into one error that names the file.

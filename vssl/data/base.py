@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from vssl.audio import AudioFileError, check_audio, is_constant, is_there
+from vssl.audio import AudioFileError, check_audio, is_constant
 from vssl.checks import check_choice
 from vssl.data.boxes import box_fault, guess_cause, is_far, truth_fault
 from vssl.data.duplicates import duplicates, quick_key
 from vssl.errors import UsageError
 from vssl.images import ImageFileError, check_image
+from vssl.media import is_there
 from vssl.progress import progress_bar
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 

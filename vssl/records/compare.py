@@ -38,13 +38,13 @@ from vssl.records.family import (
 )
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy
-from vssl.records.numbers import Number, combined_numbers, nanmean
+from vssl.records.numbers import Number, combined_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples, ScoredRun, Scores
 from vssl.records.store import check_records, read_provenance
-from vssl.records.uncertainty import ImageBootstrap, interval, interval_around, variance
+from vssl.records.uncertainty import ImageBootstrap, interval, interval_around, nanmean, variance
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]

@@ -20,10 +20,10 @@ from vssl.records.chunks import Chunk, in_threads, sample_chunks
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES, nanmean
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.scores import Samples
 from vssl.records.store import count_undefined_maps, read_columns, read_provenance
-from vssl.records.uncertainty import ImageBootstrap
+from vssl.records.uncertainty import ImageBootstrap, nanmean
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]

@@ -36,9 +36,10 @@ TOLERANCE = 1e-5
 """By which positives may differ, as a share of the largest similarity: batches round otherwise."""
 
 _SAMPLES_READ = 64
+_NOTED = ("negatives_files_sha256", "beyond_full_scale")  # of the negatives' files and loudness
 _OF_NEGATIVES = (
     *("config_hash", "negatives", "negatives_manifest_sha256", "pairings", "sounding_objects"),
-    *("upsampling", "negatives_files_sha256", "beyond_full_scale", JOINED_FROM),
+    *("upsampling", JOINED_FROM, *_NOTED),
 )
 _FILES_OF_NEGATIVES = ("negatives.noise.file", "negatives.offscreen.exclude")
 _SAME = ("sample_id", "category", "image_group", "boxes", "box_weights")
@@ -136,7 +137,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         **facts[0],
         **{key: _merged(key, facts, order) for key in ("negatives", "sounding_objects")},
         "upsampling": _merged("upsampling", facts, order),
-        **_files(facts),
+        **{key: _merged(key, facts, ()) for key in _NOTED if any(key in f for f in facts)},
         "config_hash": identity_hash,
         "pairings": [list(each) for each in pairings],
         "negatives_manifest_sha256": text_hash(manifest),
@@ -174,16 +175,6 @@ def _merged(key: str, facts: Sequence[Mapping[str, Any]], order: Sequence[str]) 
     """What runs know of their audio conditions, in the joined run's order."""
     known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
     return {name: known[name] for name in dict.fromkeys((*order, *known)) if name in known}
-
-
-def _files(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What runs know of the files and the loudness of their negatives."""
-    found: dict[str, Any] = {}
-    for key in ("negatives_files_sha256", "beyond_full_scale"):
-        known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
-        if known or any(key in each for each in facts):
-            found[key] = known
-    return found
 
 
 def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) -> None:

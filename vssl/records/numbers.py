@@ -19,7 +19,7 @@ from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
 from vssl.records.sounds import Sounds, Spread, crossed
 from vssl.records.summary import PAIR
-from vssl.records.uncertainty import ImageBootstrap, interval_around, variance
+from vssl.records.uncertainty import ImageBootstrap, interval_around, nanmean, variance
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import POSITIVE, SoundingObject
 
@@ -616,10 +616,3 @@ def _combined_sounds(
         for c, s in spreads.items()
     ]
     return sum(found[1:], start=found[0])
-
-
-def nanmean(values: Array, axis: int | None = None) -> Array:
-    """Mean without NaN; NaN, without a warning, where nothing is left."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(defined, values, 0.0).sum(axis=axis) / defined.sum(axis=axis))

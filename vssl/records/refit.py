@@ -52,8 +52,8 @@ def resampled_thresholds(
         `[P, B]`; those of a calibration run with deviations as much wider as its few images ask for
         (Student's t for their number).
     """
-    seeds = [seed] if maxima.own else [seed, _OTHER_RUN]
-    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=_plain(seeds))
+    seeds = _seeds(maxima, seed)
+    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
     levels: list[Array] = []
     for name in np.unique(maxima.condition):
         rows = np.flatnonzero((maxima.condition == name) & np.isfinite(maxima.value))
@@ -76,8 +76,9 @@ def resampled_thresholds(
     return np.asarray(fitted + wider * (found - fitted))
 
 
-def _plain(seeds: Sequence[int]) -> int | Sequence[int]:
-    return seeds[0] if len(seeds) == 1 else seeds
+def _seeds(maxima: NegativeMaxima, seed: int) -> list[int]:
+    """What seeds the resamples: a calibration run's are not those of the scored run."""
+    return [seed] if maxima.own else [seed, _OTHER_RUN]
 
 
 def _levels(
@@ -106,7 +107,7 @@ def _by_sounds(
     """
     of_condition, sound = maxima.sounds[name]
     names, codes = np.unique(sound, return_inverse=True)
-    weights = sound_weights(name, names.tolist(), resamples=resamples, seed=_plain(seeds))
+    weights = sound_weights(name, names.tolist(), resamples=resamples, seed=seeds)
     group = codes[np.searchsorted(of_condition, rows)]
     values = maxima.value[rows]
     shares = [crossed((values > p.constant()).astype(float), group, weights)[0] for p in policies]
@@ -125,8 +126,7 @@ def _fitted_anew(fitted: FittedPolicy, *, resamples: int, seed: int) -> Array:
     """The same for a policy of any other kind, by its own `fit`, over images alone: `[B]`."""
     maxima = fitted.learnt_from
     assert maxima is not None
-    seeds = [seed] if maxima.own else [seed, _OTHER_RUN]
-    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=_plain(seeds))
+    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=_seeds(maxima, seed))
     policy, found = copy.deepcopy(fitted.policy), np.empty(resamples)
     for b, times in enumerate(images.weights.astype(np.int64)):
         rows = np.repeat(np.arange(len(maxima.value)), times[images.image])

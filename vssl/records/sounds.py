@@ -134,7 +134,7 @@ class Sounds:
         """How often each sound of a condition is drawn, `[B, C]`."""
         if condition not in self._weights:
             self._weights[condition] = sound_weights(
-                condition, self.names[condition], resamples=self.resamples, seed=self.seed
+                condition, self.names[condition], resamples=self.resamples, seed=[self.seed]
             )
         return self._weights[condition]
 
@@ -161,11 +161,10 @@ class Sounds:
 
 
 def sound_weights(
-    condition: str, names: Sequence[str], *, resamples: int, seed: int | Sequence[int]
+    condition: str, names: Sequence[str], *, resamples: int, seed: Sequence[int]
 ) -> Array:
     """How often each sound of a condition is drawn, `[B, C]`: by name, for all runs alike."""
-    parts = [seed] if isinstance(seed, int) else list(seed)
-    own = [*parts, zlib.crc32(condition.encode())]
+    own = [*seed, zlib.crc32(condition.encode())]
     return ImageBootstrap(names, resamples=resamples, seed=own).weights
 
 

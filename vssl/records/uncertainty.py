@@ -101,10 +101,7 @@ class ImageBootstrap:
             # every draw has the same divisor, so that one product does for all
             together = np.stack([totals[:, 0].mean(axis=1), counts[:, 0]], axis=1)
             return self.means_of_totals(together[:, :, None])[:, 0]
-        found = self.means_of_totals(totals)
-        defined = ~np.isnan(found)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.where(defined, found, 0.0).sum(axis=1) / defined.sum(axis=1))
+        return nanmean(self.means_of_totals(totals), axis=1)
 
     def dof(self, resampled: Array) -> float:
         """Degrees of freedom of the spread of resamples `[B]`, by the images that it rests on.
@@ -137,6 +134,13 @@ def smallest_in_group(values: Array, group: npt.NDArray[np.int64]) -> Array:
     with np.errstate(invalid="ignore"):
         np.minimum.at(smallest, group, values)
     return smallest
+
+
+def nanmean(values: Array, axis: int | None = None) -> Array:
+    """Mean without NaN; NaN, without a warning, where nothing is left."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(defined, values, 0.0).sum(axis=axis) / defined.sum(axis=axis))
 
 
 def variance(resampled: Array) -> float:

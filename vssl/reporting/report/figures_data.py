@@ -18,10 +18,11 @@ from vssl.metrics.pia import ImageArea
 from vssl.metrics.sets import MAP_MAXIMUM
 from vssl.records.curves import ThresholdCurves, threshold_curves
 from vssl.records.files import SCORES_FILE
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES, nanmean
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.rows import thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
+from vssl.records.uncertainty import nanmean
 from vssl.reporting.report.collection import ReportRun
 from vssl.types import SoundingObject
 
