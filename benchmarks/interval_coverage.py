@@ -199,7 +199,7 @@ def truth(clip_share: float) -> dict[tuple[str, str, str], float]:
     """Numbers of the population by metric, condition and policy."""
     generator = np.random.default_rng(20_260_101)
     many = TestSet.draw(_OF_POPULATION, clip_share, generator)
-    # of one draw each, as every record of a population has a noise draw and a clip of its own
+    # one draw each: in the population no two records share a noise draw or a clip
     own, rest = generator.normal(size=(2, _OF_POPULATION, 1))
     image = generator.normal(size=(_OF_POPULATION, 1))
     shares = {"silence": 0.0, "noise": _NOISE_SHARE, "offscreen": clip_share}
