@@ -1,4 +1,4 @@
-"""Differences of runs as a table, for the terminal, as Markdown, and as files."""
+"""Differences of runs as tables and files."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from vssl.records.compare import ComparedRun, common_samples
-from vssl.records.family import LEVEL, PRIMARY, SECONDARY, enough_exchanges
+from vssl.records.family import LEVEL, NO_FAMILY, PRIMARY, SECONDARY, enough_exchanges
 from vssl.records.files import write_text
 from vssl.records.fingerprint import environment, ids_hash
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import AtomicParquetWriter
-from vssl.reporting.tables import MISSING, percent
+from vssl.reporting.columns import HEADERS
+from vssl.reporting.renderers import latex_tables, markdown_table
+from vssl.reporting.tables import MISSING, Row, Table, percent, points, text_columns, text_row
 
 Facts = Mapping[str, Any]
 
@@ -45,13 +43,14 @@ COMPARISON = pa.schema(
 )
 """Columns of `comparison.parquet` and `comparison.csv`; see `records.compare.compare_runs`."""
 
-_HEADERS = (
-    *("run", "metric", "condition", "threshold"),
-    *("reference", "run's", "difference", "95 % interval", "p", "p (Holm)", "images"),
-    *("family", "verdict"),
+_WORDS = ("run", "metric", "condition", "threshold", "family", "verdict")
+_NUMBERS_SHOWN = ("reference", "run's", "difference", "95 % interval", "p", "p (Holm)")
+_HEADERS = (*_WORDS[1:4], *_NUMBERS_SHOWN, "images", "family", "verdict")
+_LATEX_HEADERS = (*_WORDS[2:4], *_NUMBERS_SHOWN, "verdict")
+_BESIDES = (
+    "to every exchanged difference is added, at random, what the interval has beside chance over"
+    " images"
 )
-_TEXTS_SHOWN = ("run", "metric", "condition", "threshold", "family", "verdict")
-_WIDE = 170
 
 
 def comparison_facts(
@@ -77,6 +76,17 @@ def comparison_facts(
         margin: of ties, a fraction.
         reasons: for each run, why it is not comparable with the reference.
     """
+
+    def threshold(run: ComparedRun, policy: str) -> dict[str, Any]:
+        part = run.parts[variant, policy]
+        value = run.scores.threshold(part)  # undefined where every map has its own
+        return {"value": None if pd.isna(value) else value, "source": part.threshold_source}
+
+    def label(run: ComparedRun) -> str:
+        model = str(run.facts["model"])
+        alike = {other.folder for other in runs if other.facts["model"] == model}
+        return model if len(alike) == 1 else f"{model} ({run.folder})"
+
     common = common_samples(runs)
     images = len({runs[0].samples.image_groups[runs[0].rows[name]] for name in common})
     return {
@@ -94,11 +104,11 @@ def comparison_facts(
         "runs": [
             {
                 "folder": str(run.folder),
-                "label": _label(run, runs),
+                "label": label(run),
                 **{key: run.facts[key] for key in ("model", "dataset", "protocol", "config_hash")},
                 "coverage": run.facts["coverage"],
                 "samples": len(run.rows),
-                "thresholds": {policy: _threshold(run, variant, policy) for policy in thresholds},
+                "thresholds": {policy: threshold(run, policy) for policy in thresholds},
                 "not_comparable": list(why),
             }
             for run, why in zip(runs, reasons, strict=True)
@@ -106,44 +116,96 @@ def comparison_facts(
     }
 
 
-def _label(run: ComparedRun, runs: Sequence[ComparedRun]) -> str:
-    """The model, with the folder behind it where two runs are of one model."""
-    model = str(run.facts["model"])
-    alike = {other.folder for other in runs if other.facts["model"] == model}
-    return model if len(alike) == 1 else f"{model} ({run.folder})"
-
-
-def _threshold(run: ComparedRun, variant: str, policy: str) -> dict[str, Any]:
-    """Value (None where every map has its own) and source of a policy's threshold."""
-    part = run.parts[variant, policy]
-    value = run.scores.threshold(part)
-    return {"value": None if pd.isna(value) else value, "source": part.threshold_source}
-
-
-def show_comparison(console: Console, rows: pd.DataFrame, facts: Facts) -> None:
-    """Print the differences, what they rest on, and why runs are not comparable.
+def comparison_table(rows: pd.DataFrame, facts: Facts) -> Table:
+    """Set out differences, what they rest on, and why runs are not comparable.
 
     Args:
-        console: where to.
         rows: of `compare_runs`.
         facts: of `comparison_facts`.
     """
-    if not console.is_terminal:
-        console.width = _WIDE
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for header in _HEADERS:
-        table.add_column(header, justify="left" if header in _TEXTS_SHOWN else "right")
-    for cells in _cells(rows, facts):
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(Text(f"\n{_title(facts)}", style="bold"), soft_wrap=True)
-    for line in _warnings(rows, facts):
-        console.print(Text(line, style="bold red"), soft_wrap=True)
-    console.print(table)
-    console.print(Text(comparison_caption(rows, facts), style="dim"))
+    labels = {run["folder"]: run["label"] for run in facts["runs"]}
+    first, *others = (run["label"] for run in facts["runs"])
+    maps = {"av": "", "ogl": ", object-guided maps"}[facts["map_variant"]]
+    against = f"{', '.join(dict.fromkeys(others))} against {first}"
+    return Table(
+        f"{against} on {_said('dataset', facts)}{maps}",
+        text_columns(*_HEADERS, text=_WORDS),
+        tuple(
+            text_row(labels[row["run"]], *(_texts(row)[name] for name in _HEADERS))
+            for row in rows.to_dict("records")
+        ),
+        comparison_caption(rows, facts),
+        label="run",
+        warnings=tuple(_warnings(rows, facts)),
+    )
+
+
+def latex_comparison(rows: pd.DataFrame, facts: Facts) -> str:
+    """One LaTeX table for each compared run: its primary row in bold, and its secondary rows.
+
+    Rows in no family are left out, and the caption says so; where there are no others, they are
+    the table.
+
+    Args:
+        rows: of `compare_runs`.
+        facts: of `comparison_facts`.
+    """
+    labels = {run["folder"]: run["label"] for run in facts["runs"]}
+    shown = rows[rows["family"] != NO_FAMILY]
+    left_out = " Rows that stand in no family are in comparison.csv."
+    if shown.empty:
+        shown, left_out = rows, ""
+    caption = comparison_caption(rows, facts)
+    tables = [
+        Table(
+            f"{labels[run]} against {facts['runs'][0]['label']}",
+            text_columns(*_LATEX_HEADERS, text=_WORDS),
+            tuple(_latex_row(row) for row in own.to_dict("records")),
+            f"{caption[:1].upper()}{caption[1:]}.{left_out}",
+            label="metric",
+            name=str(number),
+        )
+        for number, (run, own) in enumerate(shown.groupby("run", sort=False), start=1)
+    ]
+    return latex_tables(tables, label="comparison", made_by="vssl-compare")
+
+
+def _latex_row(row: Mapping[Any, Any]) -> Row:
+    texts = _texts({**row, "metric": HEADERS.get(row["metric"], row["metric"])})
+    return text_row(
+        texts["metric"],
+        *(texts[name] for name in _LATEX_HEADERS),
+        group=row["threshold_policy"],
+        bold=row["family"] == PRIMARY,
+    )
+
+
+def _texts(row: Mapping[Any, Any]) -> dict[str, str]:
+    """A difference as it is read, by header."""
+    low, high = points(row["ci_low"]), points(row["ci_high"])
+    return {
+        "metric": f"{row['metric']} {'↑' if row['higher_is_better'] else '↓'}",
+        "condition": row["condition"],
+        "threshold": row["threshold_policy"],
+        "reference": percent(row["reference_value"]),
+        "run's": percent(row["value"]),
+        "difference": points(row["difference"]),
+        "95 % interval": MISSING if low == MISSING else f"{low} to {high}",
+        "p": _p_text(row["p"]),
+        "p (Holm)": _p_text(row["p_holm"]),
+        "images": str(row["n_images"]),
+        "family": row["family"],
+        "verdict": row["verdict"],
+    }
+
+
+def _p_text(value: float) -> str:
+    """A p value to four decimals, or where it is smaller its size; `n/a` where there is none."""
+    return MISSING if pd.isna(value) else f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}"
 
 
 def write_comparison(rows: pd.DataFrame, facts: Facts, output: Path) -> None:
-    """Write `comparison.parquet`, `comparison.csv` (fractions) and `comparison.md` (percentages).
+    """Write `comparison.parquet` and `.csv` (fractions), `.md` and `.tex` (percentages).
 
     Args:
         rows: of `compare_runs`.
@@ -166,60 +228,8 @@ def write_comparison(rows: pd.DataFrame, facts: Facts, output: Path) -> None:
     with AtomicParquetWriter(output / "comparison.parquet", COMPARISON, dict(facts)) as writer:
         writer.write(table)
     write_text(output / "comparison.csv", complete.to_csv(index=False))
-    write_text(output / "comparison.md", markdown_comparison(rows, facts))
-
-
-def markdown_comparison(rows: pd.DataFrame, facts: Facts) -> str:
-    """The table as Markdown, with its title, its caption, and why runs are not comparable."""
-    marks = [" --- " if header in _TEXTS_SHOWN else " ---: " for header in _HEADERS]
-    lines = ["| " + " | ".join(_HEADERS) + " |", "|" + "|".join(marks) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(rows, facts)]
-    warnings = "\n".join(f"{line}  " for line in _warnings(rows, facts))
-    before = [f"**{_title(facts)}**", "", *([warnings, ""] if warnings else [])]
-    return "\n".join([*before, *lines, "", comparison_caption(rows, facts), ""])
-
-
-def _cells(rows: pd.DataFrame, facts: Facts) -> list[list[str]]:
-    labels = {run["folder"]: run["label"] for run in facts["runs"]}
-    return [
-        [
-            labels[row["run"]],
-            f"{row['metric']} {'↑' if row['higher_is_better'] else '↓'}",
-            row["condition"],
-            row["threshold_policy"],
-            percent(row["reference_value"]),
-            percent(row["value"]),
-            points(row["difference"]),
-            _interval(row["ci_low"], row["ci_high"]),
-            p_text(row["p"]),
-            p_text(row["p_holm"]),
-            str(row["n_images"]),
-            row["family"],
-            row["verdict"],
-        ]
-        for row in rows.to_dict("records")
-    ]
-
-
-def points(difference: float) -> str:
-    """A difference of fractions in percentage points, with its sign; `n/a` where undefined."""
-    rounded = round(100 * difference, 1) + 0.0  # no negative zero
-    return MISSING if pd.isna(difference) else f"{rounded:+.1f}"
-
-
-def _interval(low: float, high: float) -> str:
-    return MISSING if pd.isna(low) else f"{points(low)} to {points(high)}"
-
-
-def p_text(value: float) -> str:
-    """A p value to four decimals, or where it is smaller its size; `n/a` where there is none."""
-    return MISSING if pd.isna(value) else f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}"
-
-
-def _title(facts: Facts) -> str:
-    first, *others = (run["label"] for run in facts["runs"])
-    maps = {"av": "", "ogl": ", object-guided maps"}[facts["map_variant"]]
-    return f"{', '.join(dict.fromkeys(others))} against {first} on {_said('dataset', facts)}{maps}"
+    write_text(output / "comparison.md", markdown_table(comparison_table(rows, facts)))
+    write_text(output / "comparison.tex", latex_comparison(rows, facts))
 
 
 def _said(key: str, facts: Facts) -> str:
@@ -241,7 +251,7 @@ def _warnings(rows: pd.DataFrame, facts: Facts) -> list[str]:
             )
             lines.append(
                 f"NO {family.upper()} ROW CAN DIFFER SIGNIFICANTLY, whatever the difference: the"
-                f" smallest p that {tried} exchanges can give, {p_text(smallest)}, times {tests}"
+                f" smallest p that {tried} exchanges can give, {_p_text(smallest)}, times {tests}"
                 f" rows is above {LEVEL}. {mend}"
             )
     return lines
@@ -274,9 +284,12 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
         " and of sounds that images share, the same for both runs, and of thresholds that are"
         " learnt, fitted anew",
         f"p: two-sided, {tried} exchanges of images between the two runs",
-        *([more] if (more := _besides(rows)) else []),
+        *([_BESIDES] if (rows["sd_besides_images"] > 0).any() else []),
         *_families(rows),
-        _verdicts(facts),
+        f"verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
+        f" interval lies within {100 * facts['margin']:g}"
+        f" point{'' if facts['margin'] == 0.01 else 's'} of 0 (two one-sided tests, Schuirmann"
+        " 1987, each row for itself); not shown is neither",
         f"seed {facts['seed']}",
     ]
     for policy in runs[0]["thresholds"]:
@@ -288,15 +301,6 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a difference")
     return "; ".join(parts)
-
-
-def _besides(rows: pd.DataFrame) -> str:
-    if not (rows["sd_besides_images"] > 0).any():
-        return ""
-    return (
-        "to every exchanged difference is added, at random, what the interval has beside chance"
-        " over images"
-    )
 
 
 def _families(rows: pd.DataFrame) -> list[str]:
@@ -320,15 +324,6 @@ def _families(rows: pd.DataFrame) -> list[str]:
             " repeat it)"
         )
     return found
-
-
-def _verdicts(facts: Facts) -> str:
-    margin = f"{100 * facts['margin']:g} point{'' if facts['margin'] == 0.01 else 's'}"
-    return (
-        f"verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
-        f" interval lies within {margin} of 0 (two one-sided tests, Schuirmann 1987, each row for"
-        " itself); not shown is neither"
-    )
 
 
 def _thresholds(policy: str, facts: Facts) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,26 +14,28 @@ from rich.text import Text
 from vssl.images import ImageFileError
 from vssl.records.files import RUN_FILE, SUMMARY_FILE, read_run_file, whole_file, write_text
 from vssl.records.schema import NO_POLICY
-from vssl.records.summary import read_summaries, read_summary
+from vssl.records.summary import conditions_of, read_summaries, read_summary
+from vssl.reporting.columns import (
+    altered_overview,
+    area_columns,
+    headline_columns,
+    overview_columns,
+    separation_overview,
+)
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
 from vssl.reporting.joining import Join, Rows, rows_of_runs
 from vssl.reporting.names import BASELINES, run_names
+from vssl.reporting.renderers import markdown_table, show_table
 from vssl.reporting.tables import (
-    Column,
-    altered_columns,
-    area_columns,
-    markdown_table,
-    overview_columns,
-    paper_columns,
-    separation_columns,
+    Table,
     shared_threshold,
+    summary_table,
     used_columns,
     with_threshold,
     with_variant,
 )
-from vssl.reporting.terminal import show_table
 
 _log = logging.getLogger(__name__)
 
@@ -88,8 +90,7 @@ def report_sweep(
             (output / name).unlink(missing_ok=True)
         write_text(output / SWEEP_TEXT, list_jobs(jobs) + listed)
         return
-    written = [known[f].assign(run=_place(f, output)) for f in folders]
-    table = pd.concat(written, ignore_index=True)
+    table = pd.concat([known[f].assign(run=_place(f, output)) for f in folders], ignore_index=True)
     with whole_file(output / SWEEP_TABLE) as partial:
         table.to_parquet(partial, index=False)
     write_text(output / SWEEP_CSV, table.to_csv(index=False))
@@ -104,46 +105,25 @@ def report_sweep(
         [each.assign(folder=str(folder)) for folder, each in summaries.items()], ignore_index=True
     )
     summary = with_variant(summary.assign(run=run_names(summary)), "run")
-    new = {str(folder) for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)}
-    new |= {str(folder) for folder in shown_once}
+    new = [folder for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)]
+    new += shown_once
     console = Console()
     texts = [list_jobs(jobs) + listed, _about(rows, gone, output, len(folders), len(own))]
     for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
-        columns: Sequence[Column] = overview_columns(**overview)
-        if not used_columns(everything, columns):
-            columns = area_columns(overview["marked"])
-        mine = everything[everything["folder"].isin(new)]  # the others are in the files alone
-        group = everything[~everything["folder"].isin([str(folder) for folder in shown_once])]
-        shown, my_own = (
-            rows_of[rows_of["threshold_policy"].isin([*overview.values(), NO_POLICY])]
-            for rows_of in (group, mine)
-        )
-        if len(my_own):
-            show_table(console, my_own, columns, label="run", title=title)
-            for run, words in _in_words(mine, overview).items():
+        mine = everything[everything["folder"].isin(map(str, new))]
+        for at, shown in enumerate(_overview_tables(mine, title, overview)):
+            show_table(console, shown)
+            for run, words in _in_words(mine, overview).items() if at == 0 else ():
                 line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
                 console.print(line)
-        if len(shown):
-            texts.append(markdown_table(shown, columns, label="run", title=title))
-            said = _in_words(group, overview)
-            texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
-        universal = group[group["threshold_policy"] == overview["universal"]]
-        altered = used_columns(universal, altered_columns(group))
-        if altered:
-            question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
-            own_rows = mine[mine["threshold_policy"] == overview["universal"]]
-            show_table(console, own_rows, altered, label="run", title=question)
-            texts.append(markdown_table(universal, altered, label="run", title=question))
-        plain = group["threshold_policy"] == NO_POLICY
-        for policy, part in group[~plain].groupby("threshold_policy", sort=False):
-            of_policy = f"{title}, threshold {policy}"
-            named = with_threshold(part, "run")
-            texts.append(markdown_table(named, paper_columns(part), label="run", title=of_policy))
-        separated = used_columns(group[plain], separation_columns(group[plain]))
-        if separated:
-            question = f"{title}: do map maxima tell positives from negatives?"
-            texts.append(markdown_table(group[plain], separated, label="run", title=question))
+        group = everything[~everything["folder"].isin(map(str, shown_once))]
+        for at, shown in enumerate(_overview_tables(group, title, overview)):
+            texts.append(markdown_table(shown))
+            if at == 0:
+                said = _in_words(group, overview)
+                texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
+        texts += map(markdown_table, _policy_tables(group, title))
         same = {f: summaries[f] for f in rows.sources if _test(summaries[f]) == (data, protocol)}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
@@ -157,6 +137,36 @@ def report_sweep(
     tables = ", ".join(str(output / name) for name in (SWEEP_TEXT, SWEEP_TABLE, SWEEP_CSV))
     console.print(f"tables: {tables}", soft_wrap=True)
     console.print(f"\nHow to read it. {legend}")
+
+
+def _overview_tables(
+    summary: pd.DataFrame, title: str, overview: Mapping[str, str]
+) -> Iterator[Table]:
+    """The overview, or where it has no numbers the marked areas; and whether maps stay put."""
+    policy = summary["threshold_policy"]
+    shown = summary[policy.isin([*overview.values(), NO_POLICY])]
+    if shown.empty:
+        return
+    columns = overview_columns(**overview)
+    if not used_columns(shown, columns):
+        columns = area_columns(overview["marked"])
+    yield summary_table(shown, columns, label="run", title=title)
+    universal = summary[policy == overview["universal"]]
+    if used_columns(universal, columns := altered_overview(conditions_of(summary))):
+        question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
+        yield summary_table(universal, columns, label="run", title=question)
+
+
+def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
+    """The paper's numbers under each policy, and how well map maxima separate."""
+    plain = summary["threshold_policy"] == NO_POLICY
+    for policy, part in summary[~plain].groupby("threshold_policy", sort=False):
+        named = with_threshold(part, "run")
+        of_policy = f"{title}, threshold {policy}"
+        yield summary_table(named, headline_columns(part), label="run", title=of_policy)
+    if used_columns(summary[plain], columns := separation_overview(summary[plain])):
+        question = f"{title}: do map maxima tell positives from negatives?"
+        yield summary_table(summary[plain], columns, label="run", title=question)
 
 
 def _in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, str]:

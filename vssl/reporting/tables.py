@@ -1,20 +1,30 @@
-"""Summaries as tables: their columns, captions, and Markdown. Here fractions become percentages."""
+"""Tables: texts and numbers in rows, made once for terminal, Markdown, LaTeX, csv and page.
+
+Numbers are fractions; they become percentages where they are shown.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
-from vssl.records.numbers import NEGATIVE_TYPES
-from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
-from vssl.types import POSITIVE, SoundingObject
+from vssl.types import SoundingObject
 
 MISSING = "n/a"
+"""A number that is undefined."""
+
+GAP = "–"
+"""A number that is not there."""
+
+BASELINES_GROUP = "baselines"
+"""Group of rows that compete with nobody."""
+
 _SHOWN = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
 _OTHER_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
 
@@ -24,19 +34,47 @@ class Column:
     """A column of a table.
 
     Attributes:
-        header: first and second line of the header.
-        condition: audio condition, or `all`; None takes the one condition of the row.
-        metric: metric.
-        policy: threshold policy; None takes the one policy of the row.
+        words: of the header; each has a line of its own in the terminal.
+        metric: metric of its numbers; empty for texts.
+        condition: audio condition, pair of them, or `all`; None takes the one of the row.
+        policy: threshold policy; None takes the one of the row.
+        higher_is_better: which way is better; None where no way is.
+        arrow_first: whether the arrow for that stands behind the first word.
+        top: what neighbouring columns share, for a header of two lines; the words say it too.
+        bottom: the rest of such a header.
+        text: whether it holds words, which stand on the left and may be broken.
     """
 
-    header: tuple[str, str]
-    condition: str | None
-    metric: str
+    words: tuple[str, ...]
+    metric: str = ""
+    condition: str | None = None
     policy: str | None = None
+    higher_is_better: bool | None = None
+    arrow_first: bool = False
+    top: str = ""
+    bottom: str = ""
+    text: bool = False
+
+    @property
+    def header(self) -> str:
+        """The header in a line, without arrow."""
+        return " ".join(self.words).strip()
+
+    @property
+    def arrow(self) -> str:
+        """Up where higher is better, down where lower is, else empty."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The header's lines, with the arrow."""
+        first, *others = self.words
+        if self.arrow_first or not others:
+            return (f"{first} {self.arrow}".strip(), *others)
+        return (first, *others[:-1], f"{others[-1]} {self.arrow}".strip())
 
     def chosen(self, summary: pd.DataFrame) -> pd.Series[bool]:
-        """Which of the summary's rows belong in this column."""
+        """Return which of a summary's rows belong in this column."""
         chosen = summary["metric"] == self.metric
         if self.condition is not None:
             chosen &= summary["condition"] == self.condition
@@ -45,115 +83,164 @@ class Column:
         return chosen
 
 
-def _conditions(summary: pd.DataFrame, *sounding: SoundingObject) -> list[str]:
-    """The audio conditions besides the positive under which some object sounds, in order."""
-    return conditions_of(summary).besides_positive(*sounding)
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table, a fraction, or a text in its place.
 
-
-def _negatives(summary: pd.DataFrame) -> list[str]:
-    """The true negatives of a summary, in the order of the run."""
-    return _conditions(summary, SoundingObject.NONE)
-
-
-def paper_columns(summary: pd.DataFrame) -> list[Column]:
-    """The paper's numbers for the negatives that a summary has, and false alarms.
-
-    F_LOC and F_AUC stand for all three negatives together, or where some are absent for each.
+    Attributes:
+        value: None where it is undefined.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        text: is shown in place of the number.
+        below: is shown below such a text.
+        rank: 1 for the best of its column among models, 2 for the second, otherwise None.
+        competes: whether it can be the best: not where the model marks nothing, or where one that
+            knows nothing would do as well.
+        n: samples.
+        n_undefined: rows left out of the mean.
+        std: standard deviation over draws; None for a single draw.
+        draws: number of draws.
+        threshold: None where every map has its own, or none is involved.
+        threshold_source: data that it was learnt from.
+        run: folder of the run, absolute.
+        published: the published figure, where there is one and only one.
+        source: of the published figure; empty where there is none.
+        training_set: of the published figure.
+        tier: of its source: A an official README or code, B a maintainer's reply.
+        margin: how far a reproduction of the published figure may be off.
+        within: whether it stays within; None where that is not judged.
     """
-    negatives = _negatives(summary)
-    together = ["all"] if (summary["condition"] == "all").any() else negatives
-    return [
-        Column(("cIoU", "↑"), "positive", "ciou"),
-        Column(("success", "rate ↑"), "positive", "success_rate"),
-        Column(("AUC", "↑"), "positive", "auc"),
-        *(Column(("pIA", f"{c} ↓"), c, "pia") for c in negatives),
-        *(Column(("F_LOC", "↑" if c == "all" else f"{c} ↑"), c, "f_loc") for c in together),
-        *(Column(("F_AUC", "↑" if c == "all" else f"{c} ↑"), c, "f_auc") for c in together),
-        *(Column(("false alarms", f"{c} ↓"), c, "false_alarm_rate") for c in negatives),
-    ]
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    text: str | None = None
+    below: str = ""
+    rank: int | None = None
+    competes: bool = True
+    n: int | None = None
+    n_undefined: int = 0
+    std: float | None = None
+    draws: int | None = None
+    threshold: float | None = None
+    threshold_source: str = ""
+    run: str = ""
+    published: float | None = None
+    source: str = ""
+    training_set: str = ""
+    tier: str = ""
+    margin: float | None = None
+    within: bool | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the published."""
+        if self.value is None or self.published is None:
+            return None
+        return self.value - self.published
+
+    @property
+    def shown(self) -> str:
+        """The text, or the percentage."""
+        return percent(self.value) if self.text is None else self.text
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval in percent, or the text below; empty where there is none."""
+        if self.low is None or self.high is None:
+            return self.below
+        return f"{percent(self.low)}–{percent(self.high)}"
+
+    @property
+    def beside_published(self) -> str:
+        """The published figure and the difference in points; empty where there is none."""
+        if self.published is None or self.difference is None:
+            return ""
+        return f"{100 * self.published:.2f}, {points(self.difference)}"
 
 
-def listening_columns(summary: pd.DataFrame) -> list[Column]:
-    """Whether the map follows the sound: between an image's sounds, and between its objects.
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
 
-    With the other object's sound, cIoU with the own object should be low.
+    Attributes:
+        label: stands in the first column.
+        cells: one for each column; None is a gap, whose reason is in the caption.
+        variant: map variant.
+        note: tells rows of one run apart: the training set of a published figure's model.
+        group: a rule stands where it changes.
+        bold: whether all of it stands out.
+        reason: why the whole row is a gap; empty where it is not.
+        facts: of the run, for the csv: model, seed, coverage, hashes.
     """
-    others = _conditions(summary, SoundingObject.OTHER)
-    return [
-        Column(("swap", "delta ↑"), "positive", "swap_delta"),
-        Column(("IIoU", "↑"), "positive", "iiou"),
-        Column(("IAUC", "↑"), "positive", "iauc"),
-        *(Column(("cIoU", f"{c} ↓"), c, "ciou") for c in others),
-        *(
-            Column(("agreement", f"own, {c} ↓"), f"{POSITIVE}{PAIR}{c}", "agreement")
-            for c in (*_negatives(summary), *others)
-        ),
-        *(Column(("detection", f"AP, {c} ↑"), c, "detection_ap") for c in ("all",)),
-        *(Column(("max-F1", f"{c} ↑"), c, "max_f1") for c in ("all",)),
-    ]
+
+    label: str
+    cells: tuple[Cell | None, ...]
+    variant: str = "av"
+    note: str = ""
+    group: str = ""
+    bold: bool = False
+    reason: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it stands below a rule, and competes with nobody."""
+        return self.group == BASELINES_GROUP
+
+    @property
+    def name(self) -> str:
+        """The label, `+ OGL` behind it for object-guided maps, and the note."""
+        guided = f"{self.label} + OGL" if self.variant == "ogl" else self.label
+        return f"{guided} ({self.note})" if self.note else guided
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold that the row's cells share; None where there is none, or several."""
+        found = {cell.threshold for cell in self.cells if cell and cell.threshold is not None}
+        return found.pop() if len(found) == 1 else None
 
 
-def altered_columns(summary: pd.DataFrame) -> list[Column]:
-    """Whether the map withstands what is done to the own object's sound; empty where none is."""
-    altered = _conditions(summary, SoundingObject.OWN)
-    if not altered:
-        return []
-    return [
-        *(Column(("cIoU ↑", c), c, "ciou") for c in (POSITIVE, *altered)),
-        *(
-            Column(("agreement", f"own, {c} ↑"), f"{POSITIVE}{PAIR}{c}", "agreement")
-            for c in altered
-        ),
-    ]
+@dataclass(frozen=True)
+class Table:
+    """A table.
 
-
-def separation_columns(summary: pd.DataFrame) -> list[Column]:
-    """AUROC and FPR at 95 % TPR for every type of negatives, and for all together."""
-    together = ["all"] if (summary["condition"] == "all").any() else []
-    return [
-        Column((title, c), c, metric)
-        for title, metric in (("AUROC ↑", "auroc"), ("FPR95 ↓", "fpr95"))
-        for c in (*_negatives(summary), *together)
-    ]
-
-
-SEPARATION_COLUMNS = (
-    Column(("AUROC", "↑"), None, "auroc"),
-    Column(("AP", "↑"), None, "ap"),
-    Column(("FPR at", "95 % TPR ↓"), None, "fpr95"),
-    Column(("overlap", "↓"), None, "overlap"),
-)
-"""How well map maxima tell positives from negatives; one row for each type of negatives."""
-
-
-def overview_columns(
-    *, positives: str, marked: str, equal: str, universal: str
-) -> tuple[Column, ...]:
-    """Columns that set four ways of testing side by side.
-
-    Args:
-        positives: policy under which positives are scored, as the field does.
-        marked: policy under which false alarms are counted and sounds are compared.
-        equal: policy for a stated rate of false alarms.
-        universal: policy under which F_LOC is shown.
+    Attributes:
+        title: the question that it answers.
+        columns: its columns but the first, which holds the rows' names.
+        rows: its rows.
+        caption: data, protocol, N, coverage, draws, seed, thresholds and their source, interval,
+            and the reasons of gaps; stands below.
+        label: header of the first column.
+        name: in files and labels.
+        warnings: stand above.
     """
-    return (
-        Column(("cIoU ↑", positives), "positive", "ciou", positives),
-        *(
-            Column((f"FA {marked}", f"{c} ↓"), c, "false_alarm_rate", marked)
-            for c in NEGATIVE_TYPES
-        ),
-        Column(("swap ↑", marked), "positive", "swap_delta", marked),
-        Column(("AUROC", "↑"), "all", "auroc", NO_POLICY),
-        Column(("cIoU ↑", equal), "positive", "ciou", equal),
-        Column(("F_LOC ↑", universal), "all", "f_loc", universal),
-    )
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    label: str = "model"
+    name: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def thresholds(self) -> list[str] | None:
+        """Each row's threshold, where any row has one."""
+        found = [row.threshold for row in self.rows]
+        if all(each is None for each in found):
+            return None
+        return ["" if each is None else f"{each:.4f}" for each in found]
 
 
-def area_columns(marked: str) -> tuple[Column, ...]:
-    """Columns of how much is marked under every sound, where nothing else was measured."""
-    conditions = (POSITIVE, *NEGATIVE_TYPES)
-    return tuple(Column((f"pIA {marked}", c), c, "pia", marked) for c in conditions)
+def text_columns(*headers: str, text: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns with headers of one line, of which some hold words."""
+    return tuple(Column((header,), text=header in text) for header in headers)
+
+
+def text_row(label: str, *texts: str, group: str = "", bold: bool = False) -> Row:
+    """A row of texts."""
+    return Row(label, tuple(Cell(text=text) for text in texts), group=group, bold=bold)
 
 
 def as_shown(value: float) -> float:
@@ -161,45 +248,81 @@ def as_shown(value: float) -> float:
     return round(100 * value, 1) + 0.0
 
 
-def percent(value: float) -> str:
+def percent(value: float | None) -> str:
     """A fraction as a percentage with one decimal, `n/a` where undefined."""
-    return MISSING if pd.isna(value) else f"{as_shown(value):.1f}"
+    return MISSING if value is None or pd.isna(value) else f"{as_shown(value):.1f}"
 
 
-def cell(rows: pd.DataFrame) -> tuple[str, str]:
-    """Value and interval of the one row of a summary, as text; empty where there is none.
+def points(difference: float) -> str:
+    """A difference of fractions in percentage points, with its sign; `n/a` where undefined."""
+    return MISSING if pd.isna(difference) else f"{as_shown(difference):+.1f}"
+
+
+def defined(value: Any) -> float | None:
+    """A number, None where it is undefined."""
+    return None if pd.isna(value) else float(value)
+
+
+def number_cell(
+    row: Mapping[Any, Any] | pd.Series, value: str = "value", low: str = "ci_low", high: str = "ci_high"
+) -> Cell:
+    """A number and its interval, from the columns of these names."""
+    return Cell(defined(row[value]), defined(row[low]), defined(row[high]))
+
+
+def one_row(rows: pd.DataFrame) -> Mapping[Any, Any] | None:
+    """The one row of a summary that belongs in a cell; None where there is none.
 
     Raises:
         ValueError: when there are several rows: the table would have to choose.
     """
-    if rows.empty:
-        return "", ""
     if len(rows) > 1:
         raise ValueError(
             f"Expected one number per cell, but got {len(rows)}:\n{rows.to_string()}"
             " Are two runs of one model mixed?"
         )
-    row = rows.iloc[0]
-    if pd.isna(row["value"]):
-        return MISSING, ""
-    return percent(row["value"]), f"{percent(row['ci_low'])}–{percent(row['ci_high'])}"
+    return None if rows.empty else rows.iloc[0].to_dict()
 
 
-def table_rows(
-    summary: pd.DataFrame, label: str, columns: Sequence[Column]
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Rows of a table: a label and a (value, interval) pair for each column.
+def summary_table(
+    summary: pd.DataFrame, columns: Sequence[Column], *, label: str, title: str
+) -> Table:
+    """Make a table of numbers of one or several summaries.
 
     Args:
-        summary: rows of one or several summaries.
+        summary: rows of summaries.
+        columns: columns; those without numbers are left out.
         label: summary column that names the rows.
-        columns: what to show.
+        title: the table's.
     """
+    columns = used_columns(summary, columns)
     shown = summary[list(dict.fromkeys([label, *_SHOWN]))]  # of many columns, picking rows is slow
     rows = []
-    for name, group in shown.groupby(label, sort=False):
-        rows.append((str(name), [cell(group[column.chosen(group)]) for column in columns]))
-    return rows
+    for name, group in shown.groupby(label, sort=False) if columns else ():
+        found = [one_row(group[column.chosen(group)]) for column in columns]
+        cells = (Cell(text="") if each is None else number_cell(each) for each in found)
+        rows.append(Row(str(name), tuple(cells)))
+    behind = _behind(summary, columns)
+    note = caption(behind, order=list(conditions_of(summary))) if columns else ""
+    return Table(title, tuple(columns), tuple(rows), note, label=label)
+
+
+def _behind(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Rows of a summary behind a table: of its metrics, and of the conditions that it names.
+
+    All conditions count where a column covers `all`, or has no condition of its own.
+    """
+    chosen = summary["metric"].isin([column.metric for column in columns])
+    named = [column.condition for column in columns]
+    if None not in named and "all" not in named:
+        single = [part for name in named if name for part in name.split(PAIR)]
+        chosen &= summary["condition"].isin([*named, *single])
+    return summary[chosen]
+
+
+def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
+    """The columns for which the summary has numbers."""
+    return [column for column in columns if column.chosen(summary).any()]
 
 
 def shared_threshold(summary: pd.DataFrame, policy: str) -> float | None:
@@ -210,27 +333,19 @@ def shared_threshold(summary: pd.DataFrame, policy: str) -> float | None:
 
 def with_threshold(summary: pd.DataFrame, label: str) -> pd.DataFrame:
     """The summary with the threshold's value behind the label, where all maps share one."""
-    texts = [
-        str(name) if pd.isna(value) else f"{name} {value:.4f}"
-        for name, value in zip(summary[label], summary["threshold"], strict=True)
-    ]
-    return summary.assign(**{label: texts})
+    values = summary["threshold"].map("{:.4f}".format, na_action="ignore")
+    texts = summary[label].astype(str)
+    return summary.assign(**{label: texts.where(values.isna(), texts + " " + values.astype(str))})
 
 
 def with_variant(summary: pd.DataFrame, label: str) -> pd.DataFrame:
     """The summary with `+ OGL` behind the label of object-guided maps."""
-    guided = summary["map_variant"] == "ogl"
     texts = summary[label].astype(str)
-    return summary.assign(**{label: texts.where(~guided, texts + " + OGL")})
-
-
-def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    """The columns for which the summary has numbers."""
-    return [column for column in columns if column.chosen(summary).any()]
+    return summary.assign(**{label: texts.mask(summary["map_variant"] == "ogl", texts + " + OGL")})
 
 
 def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
-    """What every table says: data, protocol, N, coverage, draws, seed, thresholds, interval.
+    """Say what a table rests on: data, protocol, N, coverage, draws, seed, thresholds, interval.
 
     Args:
         summary: rows behind the table.
@@ -242,9 +357,8 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
 
     coverage = ", ".join(f"{100 * c:.4g} %" for c in pd.unique(summary["coverage"]))
     lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
-    covered = f"coverage {coverage}, list {lists}"
     draws = summary.groupby("condition")["draws"].max()
-    conditions = _conditions(summary, *SoundingObject)
+    conditions = conditions_of(summary).besides_positive(*SoundingObject)
     conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
     sources = _fitted_sources(summary)
@@ -252,7 +366,7 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     parts = [
         f"data {values('dataset')}",
         f"protocol {values('protocol')}",
-        f"N = {summary['n'].max()} samples ({covered})",
+        f"N = {summary['n'].max()} samples (coverage {coverage}, list {lists})",
         f"draws: {per_type}" if per_type else "positives only",
         f"seed {values('seed')}",
         "percentages with 95 % intervals over images, shared sounds and learnt thresholds",
@@ -268,27 +382,9 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
 
 
 def _fitted_sources(summary: pd.DataFrame) -> list[str]:
-    """What fitted thresholds rest on; runs that differ only in whose own run that is are one."""
+    """Sources of fitted thresholds; runs that differ only in whose own run that is are one."""
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
     said = [re.sub(_OTHER_RUN, ", another run for each model", source) for source in sources]
     alike = Counter(said)
     named = (one if alike[one] > 1 else own for one, own in zip(said, sources, strict=True))
     return list(dict.fromkeys(named))
-
-
-def markdown_table(
-    summary: pd.DataFrame, columns: Sequence[Column], *, label: str, title: str
-) -> str:
-    """The same table as Markdown, intervals in brackets."""
-    shown = used_columns(summary, columns)
-    headers = [label.replace("_", " "), *(" ".join(c.header) for c in shown)]
-    lines = [
-        f"**{title}**",
-        "",
-        "| " + " | ".join(headers) + " |",
-        "| --- |" + " ---: |" * len(shown),
-    ]
-    for name, cells in table_rows(summary, label, shown):
-        texts = [f"{value} [{ci}]" if ci else value for value, ci in cells]
-        lines.append("| " + " | ".join([name, *texts]) + " |")
-    return "\n".join([*lines, "", caption(summary), ""])

@@ -22,7 +22,6 @@ import pandas as pd
 from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.rows import categories_of
-from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.figures import Figure
 from vssl.reporting.report.gallery import (
@@ -40,9 +39,7 @@ from vssl.reporting.report.media import (
     small_clip,
     small_image,
 )
-from vssl.reporting.report.tables import Cell, Column, Row, Table
-from vssl.reporting.report.write import GAP
-from vssl.reporting.tables import MISSING, percent
+from vssl.reporting.tables import GAP, Cell, Column, Row, Table, percent
 from vssl.types import EVALUATION_SIZE, POSITIVE
 
 PAGE_FILE = "index.html"
@@ -228,7 +225,7 @@ def _table(table: Table, output: Path) -> dict[str, Any]:
     tops = [(top, len(list(same))) for top, same in groupby(c.top for c in table.columns)]
     return {
         "title": table.title,
-        "caption": f"{table.caption[:1].upper()}{table.caption[1:]}",
+        "caption": table.caption,
         "tops": tops if any(top for top, _ in tops) else [],
         "columns": [
             {"header": c.bottom or c.header, "whole": c.header, "higher": c.higher_is_better}
@@ -253,15 +250,11 @@ def _table(table: Table, output: Path) -> dict[str, Any]:
 
 def _cell(cell: Cell, column: Column, row: Row, output: Path) -> dict[str, Any]:
     folder = Path(os.path.relpath(cell.run, output)).as_posix()
-    interval = published = ""
-    if cell.low is not None and cell.high is not None:
-        interval = f"{_text(cell.low, column)}–{_text(cell.high, column)}"
-    if cell.published is not None and cell.difference is not None:
-        published = f"{100 * cell.published:.2f}, {points(cell.difference)}"
+    published = cell.beside_published
     return {
-        "text": _text(cell.value, column),
+        "text": cell.shown,
         "value": "" if cell.value is None else repr(float(cell.value)),
-        "interval": interval,
+        "interval": cell.interval,
         "published": published,
         "source": cell.source,
         "rank": cell.rank,
@@ -275,7 +268,7 @@ def _cell(cell: Cell, column: Column, row: Row, output: Path) -> dict[str, Any]:
             "policy": column.policy,
             "variant": row.variant,
             "n": cell.n,
-            "std": None if cell.std is None else _text(cell.std, column),
+            "std": None if cell.std is None else percent(cell.std),
             "draws": cell.draws,
             "undefined": cell.n_undefined,
             "threshold": cell.threshold,
@@ -283,12 +276,6 @@ def _cell(cell: Cell, column: Column, row: Row, output: Path) -> dict[str, Any]:
             "published": published and f"{published} ({cell.source})",
         },
     }
-
-
-def _text(value: float | None, column: Column) -> str:
-    if value is None or np.isnan(value):
-        return MISSING
-    return percent(value) if column.percent else f"{value:.3f}"
 
 
 def _figures(
