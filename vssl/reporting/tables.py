@@ -295,15 +295,15 @@ def summary_table(
         label: summary column that names the rows.
         title: the table's.
     """
-    columns = used_columns(summary, columns)
+    columns, order = used_columns(summary, columns), list(conditions_of(summary))
+    summary = _behind(summary, columns)
     shown = summary[list(dict.fromkeys([label, *_SHOWN]))]  # of many columns, picking rows is slow
     rows = []
     for name, group in shown.groupby(label, sort=False) if columns else ():
         found = [one_row(group[column.chosen(group)]) for column in columns]
         cells = (Cell(text="") if each is None else number_cell(each) for each in found)
         rows.append(Row(str(name), tuple(cells)))
-    behind = _behind(summary, columns)
-    note = caption(behind, order=list(conditions_of(summary))) if columns else ""
+    note = caption(summary, order=order) if columns else ""
     return Table(title, tuple(columns), tuple(rows), note, label=label)
 
 
