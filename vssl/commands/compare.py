@@ -115,6 +115,11 @@ def _compare(options: argparse.Namespace) -> None:
             if each.policy.name in policies and each.variant == variant
         ]
         runs[place] = replace(run, fitted=fitted)
+    settings = {
+        "resamples": options.resamples,
+        "seed": options.seed,
+        "margin": options.margin / 100,
+    }
     rows = compare_runs(
         runs,
         metrics,
@@ -122,27 +127,17 @@ def _compare(options: argparse.Namespace) -> None:
         thresholds=policies,
         conditions=list(dict.fromkeys(options.condition or ())),
         primary=primary,
-        margin=options.margin / 100,
         variant=variant,
-        resamples=options.resamples,
         permutations=options.permutations,
-        seed=options.seed,
+        **settings,
     )
     if rows.empty:
         raise UsageError(
             f"no number of {', '.join(asked)} under {', '.join(policies)} in these runs: metrics of"
             " negatives want negatives, F_LOC and F_AUC one threshold for all maps."
         )
-    facts = comparison_facts(
-        runs,
-        thresholds=policies,
-        variant=variant,
-        resamples=options.resamples,
-        permutations=int(rows["exchanges"].iloc[0]),
-        seed=options.seed,
-        margin=options.margin / 100,
-        reasons=reasons,
-    )
+    settings["permutations"] = int(rows["exchanges"].iloc[0])
+    facts = comparison_facts(runs, reasons, thresholds=policies, variant=variant, settings=settings)
     console = Console(highlight=False)
     show_table(console, comparison_table(rows, facts))
     absent = [name for name in asked if name not in set(rows["metric"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,28 +18,40 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.store import AtomicParquetWriter
 from vssl.reporting.columns import HEADERS
 from vssl.reporting.renderers import latex_tables, markdown_table
-from vssl.reporting.tables import MISSING, Row, Table, percent, points, text_columns, text_row
+from vssl.reporting.tables import (
+    MISSING,
+    Row,
+    Table,
+    by_source,
+    coverage_text,
+    defined,
+    percent,
+    points,
+    text_columns,
+    text_row,
+)
 
 Facts = Mapping[str, Any]
 
-_TEXTS = ("reference", "run", "reference_model", "model", "metric", "condition", "map_variant")
-_NUMBERS = ("reference_value", "value", "difference", "ci_low", "ci_high", "ci90_low", "ci90_high")
-_ENDS = ("ci_low_at_threshold", "ci_high_at_threshold")
-_COUNTS = ("exchanges", "n_images", "n_undefined")
-_TESTS = ("p", "p_holm", "sd_besides_images")
+_FIELDS = (
+    ("string", False, "reference run reference_model model metric condition map_variant"),
+    ("string", False, "threshold_policy"),
+    # fractions; null where undefined
+    ("double", True, "reference_value value difference ci_low ci_high ci90_low ci90_high"),
+    ("double", True, "ci_low_at_threshold ci_high_at_threshold"),
+    ("double", True, "p p_holm sd_besides_images"),  # null where there is no test
+    ("string", False, "family verdict"),
+    ("int64", False, "exchanges n_images n_undefined"),
+    ("bool", False, "higher_is_better"),
+    ("double", True, "reference_threshold threshold"),
+    ("string", True, "reference_threshold_source threshold_source"),
+    ("string", False, "not_comparable"),  # why not; empty where they are
+)
 COMPARISON = pa.schema(
     [
-        *(pa.field(n, pa.string(), nullable=False) for n in (*_TEXTS, "threshold_policy")),
-        *(
-            pa.field(n, pa.float64()) for n in (*_NUMBERS, *_ENDS)
-        ),  # fractions; null where undefined
-        *(pa.field(n, pa.float64()) for n in _TESTS),  # null where there is no test
-        *(pa.field(n, pa.string(), nullable=False) for n in ("family", "verdict")),
-        *(pa.field(n, pa.int64(), nullable=False) for n in _COUNTS),
-        pa.field("higher_is_better", pa.bool_(), nullable=False),
-        *(pa.field(n, pa.float64()) for n in ("reference_threshold", "threshold")),
-        *(pa.field(n, pa.string()) for n in ("reference_threshold_source", "threshold_source")),
-        pa.field("not_comparable", pa.string(), nullable=False),  # why not; empty where they are
+        pa.field(name, pa.type_for_alias(kind), nullable)
+        for kind, nullable, names in _FIELDS
+        for name in names.split()
     ]
 )
 """Columns of `comparison.parquet` and `comparison.csv`; see `records.compare.compare_runs`."""
@@ -47,72 +60,58 @@ _WORDS = ("run", "metric", "condition", "threshold", "family", "verdict")
 _NUMBERS_SHOWN = ("reference", "run's", "difference", "95 % interval", "p", "p (Holm)")
 _HEADERS = (*_WORDS[1:4], *_NUMBERS_SHOWN, "images", "family", "verdict")
 _LATEX_HEADERS = (*_WORDS[2:4], *_NUMBERS_SHOWN, "verdict")
-_BESIDES = (
-    "to every exchanged difference is added, at random, what the interval has beside chance over"
-    " images"
-)
 
 
 def comparison_facts(
     runs: Sequence[ComparedRun],
+    reasons: Sequence[Sequence[str]],
     *,
     thresholds: Sequence[str],
     variant: str,
-    resamples: int,
-    permutations: int,
-    seed: int,
-    margin: float,
-    reasons: Sequence[Sequence[str]],
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What a comparison rests on; kept in its file, and said below its table.
+    """Collect what a comparison rests on; kept in its file, and said below its table.
 
     Args:
         runs: the reference, and the others.
+        reasons: for each run, why it is not comparable with the reference.
         thresholds: threshold policies.
         variant: map variant.
-        resamples: bootstrap resamples.
-        permutations: exchanges that were tried.
-        seed: of both.
-        margin: of ties, a fraction.
-        reasons: for each run, why it is not comparable with the reference.
+        settings: `resamples`, `permutations` that were tried, `seed` of both, and `margin` of ties,
+            a fraction.
     """
-
-    def threshold(run: ComparedRun, policy: str) -> dict[str, Any]:
-        part = run.parts[variant, policy]
-        value = run.scores.threshold(part)  # undefined where every map has its own
-        return {"value": None if pd.isna(value) else value, "source": part.threshold_source}
-
-    def label(run: ComparedRun) -> str:
-        model = str(run.facts["model"])
-        alike = {other.folder for other in runs if other.facts["model"] == model}
-        return model if len(alike) == 1 else f"{model} ({run.folder})"
-
     common = common_samples(runs)
     images = len({runs[0].samples.image_groups[runs[0].rows[name]] for name in common})
+    models = Counter({str(run.folder): str(run.facts["model"]) for run in runs}.values())
+    known = []
+    for run, why in zip(runs, reasons, strict=True):
+        model = run.facts["model"]
+        parts = {policy: run.parts[variant, policy] for policy in thresholds}
+        known.append({
+            "folder": str(run.folder),
+            "label": model if models[model] == 1 else f"{model} ({run.folder})",
+            **{key: run.facts[key] for key in ("model", "dataset", "protocol", "config_hash")},
+            "coverage": run.facts["coverage"],
+            "samples": len(run.rows),
+            "thresholds": {
+                policy: {
+                    "value": defined(run.scores.threshold(part)),
+                    "source": part.threshold_source,
+                }
+                for policy, part in parts.items()
+            },
+            "not_comparable": list(why),
+        })  # fmt: skip
     return {
         "map_variant": variant,
         "samples": len(common),
         "images": images,
         "manifest_hash": ids_hash(common),
-        "resamples": resamples,
-        "permutations": permutations,
-        "exact": permutations == 2**images,
-        "seed": seed,
-        "margin": margin,
+        **settings,
+        "exact": settings["permutations"] == 2**images,
         "correction": "Holm",
         "environment": environment(),
-        "runs": [
-            {
-                "folder": str(run.folder),
-                "label": label(run),
-                **{key: run.facts[key] for key in ("model", "dataset", "protocol", "config_hash")},
-                "coverage": run.facts["coverage"],
-                "samples": len(run.rows),
-                "thresholds": {policy: threshold(run, policy) for policy in thresholds},
-                "not_comparable": list(why),
-            }
-            for run, why in zip(runs, reasons, strict=True)
-        ],
+        "runs": known,
     }
 
 
@@ -214,16 +213,15 @@ def write_comparison(rows: pd.DataFrame, facts: Facts, output: Path) -> None:
     """
     output.mkdir(parents=True, exist_ok=True)
     runs = {run["folder"]: run for run in facts["runs"]}
-    keys = list(zip(rows["reference"], rows["run"], rows["threshold_policy"], strict=True))
-    own = [runs[run]["thresholds"].get(policy, {}) for _, run, policy in keys]
-    first = [runs[run]["thresholds"].get(policy, {}) for run, _, policy in keys]
     complete = rows.assign(
-        threshold=[t.get("value") for t in own],
-        threshold_source=[t.get("source") for t in own],
-        reference_threshold=[t.get("value") for t in first],
-        reference_threshold_source=[t.get("source") for t in first],
-        not_comparable=["; ".join(runs[run]["not_comparable"]) for _, run, _ in keys],
-    )[COMPARISON.names]
+        not_comparable=["; ".join(runs[run]["not_comparable"]) for run in rows["run"]]
+    )
+    for column, prefix in (("run", ""), ("reference", "reference_")):
+        places = zip(rows[column], rows["threshold_policy"], strict=True)
+        known = [runs[folder]["thresholds"].get(policy, {}) for folder, policy in places]
+        complete[f"{prefix}threshold"] = [each.get("value") for each in known]
+        complete[f"{prefix}threshold_source"] = [each.get("source") for each in known]
+    complete = complete[COMPARISON.names]
     table = pa.Table.from_pandas(complete, schema=COMPARISON, preserve_index=False)
     with AtomicParquetWriter(output / "comparison.parquet", COMPARISON, dict(facts)) as writer:
         writer.write(table)
@@ -265,7 +263,7 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
         facts: of `comparison_facts`.
     """
     runs = facts["runs"]
-    coverage = ", ".join(dict.fromkeys(f"{100 * run['coverage']:.4g} %" for run in runs))
+    coverage = coverage_text(run["coverage"] for run in runs)
     left = [
         f"{run['label']} {run['samples'] - facts['samples']} of {run['samples']}"
         for run in runs
@@ -278,13 +276,16 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
         f"map variant {facts['map_variant']}",
         f"N = {facts['samples']} samples of {facts['images']} images that all runs have"
         f" (list {facts['manifest_hash'][:8]}; coverage of the runs {coverage})",
-        *([f"samples left out, as not all runs have them: {', '.join(left)}"] if left else []),
+        f"samples left out, as not all runs have them: {', '.join(left)}" if left else "",
         f"differences from the reference {runs[0]['label']} in percentage points",
         f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
         " and of sounds that images share, the same for both runs, and of thresholds that are"
         " learnt, fitted anew",
         f"p: two-sided, {tried} exchanges of images between the two runs",
-        *([_BESIDES] if (rows["sd_besides_images"] > 0).any() else []),
+        "to every exchanged difference is added, at random, what the interval has beside chance"
+        " over images"
+        if (rows["sd_besides_images"] > 0).any()
+        else "",
         *_families(rows),
         f"verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
         f" interval lies within {100 * facts['margin']:g}"
@@ -292,15 +293,19 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
         " 1987, each row for itself); not shown is neither",
         f"seed {facts['seed']}",
     ]
-    for policy in runs[0]["thresholds"]:
-        if policy != NO_POLICY:
-            parts.append(f"{policy}: {_thresholds(policy, facts)}")
+    for policy in [name for name in runs[0]["thresholds"] if name != NO_POLICY]:
+        thresholds = [(run["label"], run["thresholds"][policy]) for run in runs]
+        named = [
+            (label if of["value"] is None else f"{label} {of['value']:.4f}", of["source"])
+            for label, of in thresholds
+        ]
+        parts.append(f"{policy}: {', '.join(by_source(dict.fromkeys(named)))}")
     if left and any("fit on" in part for part in parts):
         parts.append("thresholds were fitted on all samples of their run")
     undefined = int(rows["n_undefined"].max())
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a difference")
-    return "; ".join(parts)
+    return "; ".join(part for part in parts if part)
 
 
 def _families(rows: pd.DataFrame) -> list[str]:
@@ -324,15 +329,3 @@ def _families(rows: pd.DataFrame) -> list[str]:
             " repeat it)"
         )
     return found
-
-
-def _thresholds(policy: str, facts: Facts) -> str:
-    """Each run's threshold, and what it rests on."""
-    by_source: dict[str, list[str]] = {}
-    for run in facts["runs"]:
-        threshold = run["thresholds"][policy]
-        value = "" if threshold["value"] is None else f" {threshold['value']:.4f}"
-        by_source.setdefault(threshold["source"], []).append(f"{run['label']}{value}")
-    return ", ".join(
-        f"{', '.join(dict.fromkeys(names))} ({source})" for source, names in by_source.items()
-    )

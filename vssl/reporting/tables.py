@@ -6,8 +6,8 @@ Numbers are fractions; they become percentages where they are shown.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,29 +31,17 @@ _OTHER_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a t
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A column of a table: its header, and where its numbers are in a summary."""
 
-    Attributes:
-        words: of the header; each has a line of its own in the terminal.
-        metric: metric of its numbers; empty for texts.
-        condition: audio condition, pair of them, or `all`; None takes the one of the row.
-        policy: threshold policy; None takes the one of the row.
-        higher_is_better: which way is better; None where no way is.
-        arrow_first: whether the arrow for that stands behind the first word.
-        top: what neighbouring columns share, for a header of two lines; the words say it too.
-        bottom: the rest of such a header.
-        text: whether it holds words, which stand on the left and may be broken.
-    """
-
-    words: tuple[str, ...]
-    metric: str = ""
-    condition: str | None = None
-    policy: str | None = None
-    higher_is_better: bool | None = None
-    arrow_first: bool = False
-    top: str = ""
-    bottom: str = ""
-    text: bool = False
+    words: tuple[str, ...]  # of the header; each has a line of its own in the terminal
+    metric: str = ""  # empty for texts
+    condition: str | None = None  # audio condition, pair of them, or `all`; None: the row's
+    policy: str | None = None  # threshold policy; None: the row's
+    higher_is_better: bool | None = None  # None where no way is better
+    arrow_first: bool = False  # whether the arrow for that stands behind the first word
+    top: str = ""  # shared by neighbouring columns, for a header of two lines
+    bottom: str = ""  # the rest of such a header
+    text: bool = False  # whether it holds words, which stand on the left and may be broken
 
     @property
     def header(self) -> str:
@@ -85,52 +73,28 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table, a fraction, or a text in its place.
+    """A number of a table, a fraction, or a text in its place."""
 
-    Attributes:
-        value: None where it is undefined.
-        low: lower end of the 95 % interval.
-        high: upper end.
-        text: is shown in place of the number.
-        below: is shown below such a text.
-        rank: 1 for the best of its column among models, 2 for the second, otherwise None.
-        competes: whether it can be the best: not where the model marks nothing, or where one that
-            knows nothing would do as well.
-        n: samples.
-        n_undefined: rows left out of the mean.
-        std: standard deviation over draws; None for a single draw.
-        draws: number of draws.
-        threshold: None where every map has its own, or none is involved.
-        threshold_source: data that it was learnt from.
-        run: folder of the run, absolute.
-        published: the published figure, where there is one and only one.
-        source: of the published figure; empty where there is none.
-        training_set: of the published figure.
-        tier: of its source: A an official README or code, B a maintainer's reply.
-        margin: how far a reproduction of the published figure may be off.
-        within: whether it stays within; None where that is not judged.
-    """
-
-    value: float | None = None
-    low: float | None = None
+    value: float | None = None  # None where it is undefined
+    low: float | None = None  # ends of the 95 % interval
     high: float | None = None
-    text: str | None = None
-    below: str = ""
-    rank: int | None = None
-    competes: bool = True
-    n: int | None = None
-    n_undefined: int = 0
-    std: float | None = None
+    text: str | None = None  # shown in place of the number
+    below: str = ""  # shown below such a text
+    rank: int | None = None  # 1 for the best of its column among models, 2 for the second
+    competes: bool = True  # not where the model marks nothing, or no knowledge does as well
+    n: int | None = None  # samples
+    n_undefined: int = 0  # rows left out of the mean
+    std: float | None = None  # over draws; None for a single draw
     draws: int | None = None
-    threshold: float | None = None
-    threshold_source: str = ""
-    run: str = ""
-    published: float | None = None
-    source: str = ""
-    training_set: str = ""
-    tier: str = ""
-    margin: float | None = None
-    within: bool | None = None
+    threshold: float | None = None  # None where every map has its own, or none is involved
+    threshold_source: str = ""  # data that it was learnt from
+    run: str = ""  # folder of the run, absolute
+    published: float | None = None  # the published figure, where there is one and only one
+    source: str = ""  # of the published figure
+    training_set: str = ""  # of its model
+    tier: str = ""  # of its source: A an official README or code, B a maintainer's reply
+    margin: float | None = None  # how far a reproduction of it may be off
+    within: bool | None = None  # whether this one is; None where that is not judged
 
     @property
     def difference(self) -> float | None:
@@ -161,27 +125,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table.
+    """A row of a table."""
 
-    Attributes:
-        label: stands in the first column.
-        cells: one for each column; None is a gap, whose reason is in the caption.
-        variant: map variant.
-        note: tells rows of one run apart: the training set of a published figure's model.
-        group: a rule stands where it changes.
-        bold: whether all of it stands out.
-        reason: why the whole row is a gap; empty where it is not.
-        facts: of the run, for the csv: model, seed, coverage, hashes.
-    """
-
-    label: str
-    cells: tuple[Cell | None, ...]
-    variant: str = "av"
-    note: str = ""
-    group: str = ""
+    label: str  # stands in the first column
+    cells: tuple[Cell | None, ...]  # by column; None is a gap, whose reason is in the caption
+    variant: str = "av"  # map variant
+    note: str = ""  # tells rows of one run apart: the training set of a published figure's model
+    group: str = ""  # a rule stands where it changes
     bold: bool = False
-    reason: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""  # why the whole row is a gap
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of the run, for the csv
 
     @property
     def baseline(self) -> bool:
@@ -203,34 +156,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
-
-    Attributes:
-        title: the question that it answers.
-        columns: its columns but the first, which holds the rows' names.
-        rows: its rows.
-        caption: data, protocol, N, coverage, draws, seed, thresholds and their source, interval,
-            and the reasons of gaps; stands below.
-        label: header of the first column.
-        name: in files and labels.
-        warnings: stand above.
-    """
+    """A table, and what it rests on."""
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # but the first, which holds the rows' names
     rows: tuple[Row, ...]
-    caption: str = ""
-    label: str = "model"
-    name: str = ""
-    warnings: tuple[str, ...] = ()
+    caption: str = ""  # data, protocol, N, coverage, draws, seed, thresholds, reasons of gaps
+    label: str = "model"  # header of the first column
+    name: str = ""  # in files and labels
+    warnings: tuple[str, ...] = ()  # stand above
 
     @property
     def thresholds(self) -> list[str] | None:
         """Each row's threshold, where any row has one."""
         found = [row.threshold for row in self.rows]
-        if all(each is None for each in found):
-            return None
-        return ["" if each is None else f"{each:.4f}" for each in found]
+        texts = ["" if each is None else f"{each:.4f}" for each in found]
+        return texts if any(texts) else None
 
 
 def text_columns(*headers: str, text: Sequence[str] = ()) -> tuple[Column, ...]:
@@ -258,13 +199,29 @@ def points(difference: float) -> str:
     return MISSING if pd.isna(difference) else f"{as_shown(difference):+.1f}"
 
 
+def coverage_text(coverages: Iterable[float]) -> str:
+    """Shares of listed samples that were evaluated, each once, in percent."""
+    return ", ".join(dict.fromkeys(f"{100 * coverage:.4g} %" for coverage in coverages))
+
+
+def by_source(thresholds: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of thresholds, those with one source together, each group with the source behind."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, source in thresholds:
+        names[source].append(name)
+    return [f"{', '.join(own)} ({source})" for source, own in names.items()]
+
+
 def defined(value: Any) -> float | None:
     """A number, None where it is undefined."""
     return None if pd.isna(value) else float(value)
 
 
 def number_cell(
-    row: Mapping[Any, Any] | pd.Series, value: str = "value", low: str = "ci_low", high: str = "ci_high"
+    row: Mapping[Any, Any] | pd.Series,
+    value: str = "value",
+    low: str = "ci_low",
+    high: str = "ci_high",
 ) -> Cell:
     """A number and its interval, from the columns of these names."""
     return Cell(defined(row[value]), defined(row[low]), defined(row[high]))
@@ -355,8 +312,8 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     def values(column: str) -> str:
         return ", ".join(str(v) for v in pd.unique(summary[column]))
 
-    coverage = ", ".join(f"{100 * c:.4g} %" for c in pd.unique(summary["coverage"]))
     lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
+    coverage = coverage_text(summary["coverage"])
     draws = summary.groupby("condition")["draws"].max()
     conditions = conditions_of(summary).besides_positive(*SoundingObject)
     conditions = [c for c in order if c in conditions] or conditions

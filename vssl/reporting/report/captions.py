@@ -14,7 +14,7 @@ from vssl.records.summary import PAIR
 from vssl.reporting.columns import FALSE_ALARMS
 from vssl.reporting.published import TOLERANCE, short_source
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.reporting.tables import Column, Row, as_shown, caption
+from vssl.reporting.tables import Column, Row, as_shown, by_source, caption
 from vssl.types import POSITIVE
 
 _PUBLISHED = (
@@ -76,14 +76,13 @@ def _shown(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
 
 def _threshold_sources(rows: Sequence[Row]) -> Iterator[str]:
     """Which thresholds rest on which data, where that differs."""
-    by_source: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}:
-            by_source[source].append(row.name)
-    if len(by_source) > 1:
-        yield "thresholds differ in their source: " + ", ".join(
-            f"{', '.join(names)} ({source})" for source, names in by_source.items()
-        )
+    sources = by_source(
+        (row.name, source)
+        for row in rows
+        for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}
+    )
+    if len(sources) > 1:
+        yield f"thresholds differ in their source: {', '.join(sources)}"
 
 
 def _disagreements(group: Group) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from vssl.records.files import write_text
 from vssl.records.fingerprint import environment
 from vssl.reporting.report.collection import Collection, Group
+from vssl.reporting.tables import coverage_text
 
 INDEX_TEXT, INDEX_FILE = "report.md", "report.json"
 
@@ -97,10 +98,9 @@ def _earlier(output: Path, key: str) -> list[str]:
 def describe_group(group: Group) -> str:
     """A group in a line: what was tested, how much of it, and its runs."""
     labels = ", ".join(f"{run.label}{' (+ OGL)' * ('ogl' in run.variants)}" for run in group.runs)
-    coverages = sorted({run.provenance["coverage"] for run in group.runs})
+    coverage = coverage_text(sorted(run.provenance["coverage"] for run in group.runs))
     return (
-        f"{group.name}: N = {group.runs[0].provenance['evaluated']}, coverage"
-        f" {', '.join(f'{100 * each:.4g} %' for each in coverages)}, list"
+        f"{group.name}: N = {group.runs[0].provenance['evaluated']}, coverage {coverage}, list"
         f" {group.manifest_hash[:8]}: {labels}"
     )
 
