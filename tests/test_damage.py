@@ -24,7 +24,6 @@ from tests.running import FAST, command, composed, run
 from vssl.commands.app import run_app
 from vssl.commands.audit import _Given
 from vssl.commands.localize import split_inputs
-from vssl.commands.report import make_report
 from vssl.commands.run_log import RunLog
 from vssl.commands.score import score_run
 from vssl.data.base import text_of
@@ -238,16 +237,6 @@ def test_one_broken_file_costs_its_own_run(
     assert left.folder == folder
     assert name in left.reason
     assert "\n" not in left.reason
-
-
-def test_a_report_lists_what_is_left_out(
-    folder: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cut(folder / SCORES_FILE)
-    shutil.copytree(runs / "oracle", folder.with_name("oracle"))
-    make_report([folder.parent], tmp_path / "report", page=False, figures=False)
-    assert "left out: 1" in capsys.readouterr().out
-    assert SCORES_FILE in (tmp_path / "report" / "report.md").read_text()
 
 
 @pytest.mark.parametrize("change", FILE, **BY_NAME)

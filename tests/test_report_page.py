@@ -22,7 +22,6 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from vssl.reporting.report.paper import write_tables
 
 from tests.browser import chromium, complaints, requested, resize
 from tests.conftest import CATEGORIES, draw_vggss
@@ -42,6 +41,7 @@ from vssl.reporting.report.media import (
     small_image,
 )
 from vssl.reporting.report.page import write_page
+from vssl.reporting.report.paper import write_tables
 
 POLICY = "universal_q3"
 SIZE = 224

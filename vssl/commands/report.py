@@ -75,16 +75,13 @@ def make_report(
         folders: folders of runs, or above them.
         output: the report's folder, made where it is missing.
         policy: threshold policy of positives and negatives.
-        page: whether to write the page.
+        page: whether to write the page, with up to `gallery` samples.
         figures: whether to draw figures.
         intervals: whether LaTeX has intervals.
         gallery: samples in the page's gallery.
         samples: ids of the qualitative grids' samples; none takes three by the object's size.
-        keep: where copies of the csv files go; None keeps none.
-        expected: `paper` for rows of the paper's models that have no run; None for none.
-
-    Returns:
-        What was found.
+        keep: folder for copies of the csv files.
+        expected: `paper` for rows of the paper's models that have no run.
 
     Raises:
         UsageError: when there is no finished run, none has the policy, or none has a sample.
@@ -95,31 +92,46 @@ def make_report(
     from vssl.reporting.names import PAPER_MODELS
     from vssl.reporting.report.collection import collect
     from vssl.reporting.report.figures import draw_figures
-    from vssl.reporting.report.index import INDEX_FILE, INDEX_TEXT, write_index
+    from vssl.reporting.report.index import (
+        INDEX_FILE,
+        INDEX_TEXT,
+        describe_left_out,
+        describe_runs,
+        write_index,
+    )
     from vssl.reporting.report.page import write_page
     from vssl.reporting.report.paper import check_policy, write_tables
 
     collection = collect(folders, join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
+    lines = describe_left_out(collection)
+    left_out = [f"  {line}" for line in lines[:_SHOWN]]
+    if len(lines) > _SHOWN:
+        left_out.append(f"  and {len(lines) - _SHOWN} more, see report.md")
     if not collection.groups:
-        raise UsageError(_nothing(folders, collection))
+        text = f"{', '.join(map(str, folders))}: holds no finished run."
+        hint = " vssl-evaluate makes runs, e.g. vssl-evaluate -m experiment=demo"
+        raise UsageError("\n".join([f"{text} There are:", *left_out]) if lines else text + hint)
     check_policy(collection, policy)
     chosen = _chosen(collection, samples)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(_found(collection))
-    rows = PAPER_MODELS if expected == "paper" else ()
+    console.print("\n".join(describe_runs(collection)))
+    if lines:
+        console.print("\n".join([f"left out: {len(lines)}", *left_out]))
     files: list[Path] = []
     tables, drawn = {}, {}
-    for name, group in ((group.name, group) for group in collection.groups):
-        tables[name] = write_tables(
+    for group in collection.groups:
+        rows = PAPER_MODELS if expected == "paper" else ()
+        tables[group.name] = write_tables(
             group, output, policy=policy, intervals=intervals, expected=rows
         )
-        files += [output / f"paper_{name}{suffix}" for suffix in (".md", ".csv", ".tex")]
+        files += [output / f"paper_{group.name}{end}" for end in (".md", ".csv", ".tex")]
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(output / f"paper_{name}.csv", keep / f"{name}.csv")
+            shutil.copyfile(files[-2], keep / f"{group.name}.csv")
         if figures:
-            drawn[name] = draw_figures(group, output, policy=policy, samples=chosen[name])
-            files += [path for figure in drawn[name] for path in (figure.svg, figure.png)]
+            own = draw_figures(group, output, policy=policy, samples=chosen[group.name])
+            files += [path for figure in own for path in (figure.svg, figure.png)]
+            drawn[group.name] = own
     first = output / INDEX_TEXT
     if page:
         first = write_page(
@@ -151,44 +163,6 @@ def _chosen(collection: Collection, samples: Sequence[str]) -> dict[str, list[st
             " (sample_id)."
         )
     return {name: [s for s in dict.fromkeys(samples) if s in ids] for name, ids in known.items()}
-
-
-def _nothing(folders: Sequence[Path], collection: Collection) -> str:
-    text = f"{', '.join(map(str, folders))}: holds no finished run."
-    if collection.left_out:
-        return "\n  ".join([f"{text} There are:", *_left_out(collection)])
-    return f"{text} vssl-evaluate makes runs, e.g. vssl-evaluate -m experiment=demo"
-
-
-def _left_out(collection: Collection, where: str = "") -> list[str]:
-    from vssl.reporting.report.index import describe_left_out
-
-    lines = describe_left_out(collection)
-    more = len(lines) - _SHOWN
-    return lines[:_SHOWN] + ([f"and {more} more{where}"] if more > 0 else [])
-
-
-def _found(collection: Collection) -> str:
-    """What a report is made of, and what is left out."""
-    from vssl.reporting.report.index import describe_group
-
-    runs = [run for group in collection.groups for run in group.runs]
-    count, tests = sum(len(run.sources) or 1 for run in runs), len(collection.groups)
-    lines = [
-        f"{count} finished {'run' if count == 1 else 'runs'} of {tests}"
-        f" {'test' if tests == 1 else 'tests'} (test set, protocol, list of ids):",
-        *(f"  {describe_group(group)}" for group in collection.groups),
-        *(
-            f"  {run.label} is joined from {len(run.sources)} runs with other negatives each:"
-            f" {run.dataset}, protocol {run.protocol}"
-            for run in runs
-            if run.sources
-        ),
-    ]
-    if collection.left_out:
-        lines.append(f"left out: {len(collection.left_out)}")
-        lines += [f"  {line}" for line in _left_out(collection, ", see report.md")]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

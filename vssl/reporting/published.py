@@ -95,11 +95,6 @@ A judgement, not a measurement: other decoders of images and sounds, resamplers 
 libraries carry a few images over a threshold.
 """
 
-_COLUMNS = text_columns(
-    *("condition", "threshold", "maps", "published as", "training set", "published"),
-    *("source", "ours", "difference", "margin", "within"),
-    text=("condition", "threshold", "maps", "published as", "training set", "source", "within"),
-)
 _FACTS = ["model", "dataset", "protocol", "coverage", "manifest_hash"]
 _COMPARED = (
     *("metric", "condition", "map_variant", "threshold_policy", "n", "published_metric"),
@@ -119,15 +114,16 @@ _LEGEND = (
 
 
 def read_published(path: Path | None = None) -> pd.DataFrame:
-    """Published figures.
+    """Read published figures.
 
     Args:
         path: csv file; None takes the one that is installed.
 
     Returns:
-        One row per figure: `model, variant, training_set, test_set, metric, value, unit, source,
-        tier, note`, as published; value is NaN where source is `missing`. And `half_digit`, half of
-        the last digit that was printed, in the same unit.
+        One row per figure and map variant of ours that it can stand for, which is `map_variant`:
+        `published_metric, published_variant, model, training_set, test_set, source, tier, note` as
+        published, and fractions `published`, NaN where source is `missing`, and `margin`, half of
+        the last digit that was printed.
 
     Raises:
         UsageError: when the installed file is not there.
@@ -141,9 +137,16 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
                 " vssl again: pip install ."
             ) from error
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return table.assign(
-        value=pd.to_numeric(table["value"].replace("", None)),
-        half_digit=[half_digit(text) for text in table["value"]],
+    table = table.rename(columns={n: f"published_{n}" for n in ("metric", "variant")})
+    unit = np.where(table["unit"] == "%", 100, 1)
+    return (
+        table.assign(
+            map_variant=table["published_variant"].map(map_variants),
+            published=pd.to_numeric(table["value"].replace("", None)) / unit,
+            margin=table["value"].map(half_digit) / unit,
+        )
+        .explode("map_variant")
+        .drop(columns=["value", "unit"])
     )
 
 
@@ -193,17 +196,7 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     if not names or not sets:
         return pd.DataFrame()
     known = published[published["model"].isin(names) & published["test_set"].isin(sets)]
-    unit = np.where(known["unit"] == "%", 100, 1)
-    figures = pd.DataFrame(
-        {
-            "published_metric": known["metric"],
-            "map_variant": known["variant"].map(map_variants),
-            "published_variant": known["variant"],
-            **{name: known[name] for name in ("training_set", "source", "tier", "note")},
-            "published": known["value"] / unit,
-            "margin": known["half_digit"] / unit,
-        }
-    ).explode("map_variant")
+    figures = known.drop(columns=["model", "test_set"])
     places = pd.DataFrame(
         [
             (name, variant, *definition)
@@ -258,10 +251,15 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
             f"no published figures for {'; '.join(unknown)}. There are some for the models"
             f" {', '.join(MODELS.values())} on {', '.join(TEST_SETS.values())}."
         )
+    words = ("condition", "threshold", "maps", "published as", "training set")
+    numbers = ("ours", "difference", "margin")
+    columns = text_columns(
+        *(*words, "published", "source", *numbers, "within"), text=(*words, "source", "within")
+    )
     tables = [
         Table(
             f"{names[folder]} beside published figures ({folder})",
-            _COLUMNS,
+            columns,
             tuple(_shown(row) for row in found.to_dict("records")),
             caption(summaries[folder]),
             label="metric",

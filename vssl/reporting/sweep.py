@@ -94,7 +94,12 @@ def report_sweep(
     with whole_file(output / SWEEP_TABLE) as partial:
         table.to_parquet(partial, index=False)
     write_text(output / SWEEP_CSV, table.to_csv(index=False))
-    rows = _rows(folders, join)
+    runs = {folder: read_run_file(folder) for folder in folders}
+    rows = rows_of_runs(
+        {folder: run["identity"] for folder, run in runs.items()},
+        {folder: run["provenance"] for folder, run in runs.items()},
+        join,
+    )
     # what the files leave out is shown once, at the end of the sweep that evaluated it
     shown_once = [folder for folder in own if folder in rows.left_out]
     summaries = {
@@ -124,7 +129,8 @@ def report_sweep(
                 said = _in_words(group, overview)
                 texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
         texts += map(markdown_table, _policy_tables(group, title))
-        same = {f: summaries[f] for f in rows.sources if _test(summaries[f]) == (data, protocol)}
+        there = set(group["folder"])
+        same = {f: summaries[f] for f in rows.sources if str(f) in there}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
             thresholds = [shared_threshold(s, overview["marked"]) for s in same.values()]
@@ -177,12 +183,6 @@ def _in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, s
     return {run: words for run, words in said.items() if words}
 
 
-def _test(summary: pd.DataFrame) -> tuple[str, str]:
-    """Data set and protocol of a run."""
-    first = summary.iloc[0]
-    return first["dataset"], first["protocol"]
-
-
 def _earlier(output: Path) -> list[Path]:
     """Folders of the runs in the `sweep.parquet` that stands there."""
     try:
@@ -196,17 +196,12 @@ def _place(folder: Path, output: Path) -> str:
     return Path(os.path.relpath(folder, output)).as_posix()
 
 
-def _rows(folders: Sequence[Path], join: Join | None) -> Rows:
-    runs = {folder: read_run_file(folder) for folder in folders}
-    return rows_of_runs(
-        {folder: run["identity"] for folder, run in runs.items()},
-        {folder: run["provenance"] for folder, run in runs.items()},
-        join,
-    )
-
-
 def _about(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
-    """What the tables hold: runs of earlier sweeps too, which were joined, what is left out."""
+    """Which runs the tables hold: those of earlier sweeps too, joined ones, and none of some."""
+
+    def place(folder: Path) -> str:
+        return _place(folder, output)
+
     lines = []
     if runs > own:
         lines.append(
@@ -215,9 +210,9 @@ def _about(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) 
     for folder, made in rows.sources.items():
         if len(made) > 1:
             lines.append(
-                f"- one row, {_place(folder, output)}, for runs that differ in their negatives"
-                f" alone: {', '.join(_place(each, output) for each in made)}"
+                f"- one row, {place(folder)}, for runs that differ in their negatives alone:"
+                f" {', '.join(map(place, made))}"
             )
     left_out = rows.left_out | dict.fromkeys(gone, "no run is there any more.")
-    lines += [f"- in no table: {_place(f, output)}: {why}" for f, why in left_out.items()]
+    lines += [f"- in no table: {place(folder)}: {why}" for folder, why in left_out.items()]
     return "\n".join([*lines, ""])

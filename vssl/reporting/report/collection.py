@@ -33,7 +33,7 @@ from vssl.records.summary import read_summary
 from vssl.reporting.joining import Join, rows_of_runs
 from vssl.reporting.names import BASELINES, paper_place, run_names
 from vssl.reporting.tables import shared_threshold
-from vssl.types import POSITIVE, SoundingObject, SoundingObjects
+from vssl.types import SoundingObject, SoundingObjects
 
 _LOG_FILE = "vssl-evaluate.log"
 _OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
@@ -42,31 +42,18 @@ _OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
 
 @dataclass(frozen=True, eq=False)
 class ReportRun:
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        folder: its folder, absolute.
-        label: unique within its group: the model, and what else tells runs apart.
-        model: name of the model.
-        dataset: name of the test set.
-        protocol: name of the protocol.
-        provenance: of `records.parquet`.
-        summary: of `summary.parquet` (`records.schema.SUMMARY`), fractions.
-        sources: folders of the runs that it was joined from; none for a run as it was evaluated.
-        run_file: content of its `run.json`.
-        written: when that was written.
-    """
-
-    folder: Path
-    label: str
+    folder: Path  # absolute
+    label: str  # unique within its group: the model, and what else tells runs apart
     model: str
     dataset: str
     protocol: str
-    provenance: dict[str, Any]
-    summary: pd.DataFrame
-    sources: tuple[Path, ...] = ()
-    run_file: Mapping[str, Any] = field(default_factory=dict)
-    written: float = 0.0
+    provenance: dict[str, Any]  # of `records.parquet`
+    summary: pd.DataFrame  # of `summary.parquet` (`records.schema.SUMMARY`), fractions
+    sources: tuple[Path, ...] = ()  # folders of the runs that it was joined from
+    run_file: Mapping[str, Any] = field(default_factory=dict)  # content of its `run.json`
+    written: float = 0.0  # when that was written
 
     @cached_property
     def variants(self) -> tuple[str, ...]:
@@ -91,23 +78,17 @@ class ReportRun:
     @property
     def negatives(self) -> tuple[str, ...]:
         """Audio conditions under which nothing in the picture sounds."""
-        return self._besides_positive(SoundingObject.NONE)
+        return tuple(self.sounding.besides_positive(SoundingObject.NONE))
 
     @property
     def altered(self) -> tuple[str, ...]:
         """Audio conditions besides the positive under which the own object sounds."""
-        return self._besides_positive(SoundingObject.OWN)
+        return tuple(self.sounding.besides_positive(SoundingObject.OWN))
 
     @property
     def others(self) -> tuple[str, ...]:
         """Audio conditions under which another object of the picture sounds."""
-        return self._besides_positive(SoundingObject.OTHER)
-
-    def _besides_positive(self, sounding: SoundingObject) -> tuple[str, ...]:
-        return tuple(
-            name for name in self.conditions
-            if name != POSITIVE and self.sounding[name] == sounding
-        )  # fmt: skip
+        return tuple(self.sounding.besides_positive(SoundingObject.OTHER))
 
     @property
     def test(self) -> tuple[str, ...]:
@@ -120,11 +101,6 @@ class ReportRun:
         """Whether its numbers are known beforehand, so that it competes with no model."""
         return self.model in BASELINES
 
-    @property
-    def weights_sha256(self) -> str:
-        """Of the checkpoint; empty for a model without."""
-        return str((self.provenance.get("weights") or {}).get("sha256") or "")
-
     def name(self, variant: str) -> str:
         """The label, with `+ OGL` behind it for object-guided maps."""
         return self.label if variant == AUDIO_VISUAL else f"{self.label} + OGL"
@@ -136,13 +112,7 @@ class ReportRun:
     def number(
         self, metric: str, condition: str, policy: str, variant: str = "av"
     ) -> pd.Series | None:
-        """The one row of the summary that holds a number; None where it is not there.
-
-        Args:
-            metric: e.g. `ciou`.
-            condition: audio condition, pair of them, or `all`.
-            policy: threshold policy, `none` for numbers that involve no threshold.
-            variant: map variant.
+        """The row of the summary that holds a number; None where it is not there.
 
         Raises:
             RecordsError: when there are several.
@@ -164,25 +134,14 @@ class ReportRun:
         return places
 
 
-@dataclass(frozen=True)
-class Group:
-    """Runs that may stand in one table: one test set, protocol, list of ids and ground truth.
-
-    Attributes:
-        dataset: name of the test set.
-        protocol: name of the protocol.
-        manifest_hash: of the list of evaluated ids.
-        name: safe in a file's name, and unique, e.g. `vggss_corrected`.
-        runs: the paper's models first, baselines last.
-        annotation_sha256: of the ground truth.
-    """
+class Group(NamedTuple):
+    """Runs that may stand in one table: one test set, protocol, list of ids and ground truth."""
 
     dataset: str
     protocol: str
-    manifest_hash: str
-    name: str
-    runs: tuple[ReportRun, ...]
-    annotation_sha256: str = ""
+    manifest_hash: str  # of the list of evaluated ids
+    name: str  # unique, and safe in a file's name, e.g. `vggss_corrected`
+    runs: tuple[ReportRun, ...]  # the paper's models first, baselines last
 
 
 class LeftOut(NamedTuple):
@@ -223,7 +182,7 @@ def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
         by_test.setdefault(run.test, []).append(run)
     names = _group_names(list(by_test))
     groups = [
-        Group(test[0], test[1], test[2], names[test], _named(runs, left_out, join), test[3])
+        Group(test[0], test[1], test[2], names[test], _named(runs, left_out, join))
         for test, runs in by_test.items()
     ]
     groups.sort(key=lambda group: group.name)

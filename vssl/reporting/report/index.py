@@ -62,7 +62,7 @@ def write_index(
         "",
     ]
     for group in collection.groups:
-        lines += [f"- {describe_group(group)}"]
+        lines += [f"- {_describe_group(group)}"]
         for run in group.runs:
             lines.append(f"  - {run.label}: [{place(run.folder)}]({place(run.folder)})")
             if run.sources:
@@ -95,7 +95,24 @@ def _earlier(output: Path, key: str) -> list[str]:
     return [str(path) for path in paths if ".." not in path.parts and not path.is_absolute()]
 
 
-def describe_group(group: Group) -> str:
+def describe_runs(collection: Collection) -> list[str]:
+    """Say in lines how many runs there are, which stand in one table, and which were joined."""
+    runs = [run for group in collection.groups for run in group.runs]
+    count, tests = sum(len(run.sources) or 1 for run in runs), len(collection.groups)
+    return [
+        f"{count} finished {'run' if count == 1 else 'runs'} of {tests}"
+        f" {'test' if tests == 1 else 'tests'} (test set, protocol, list of ids):",
+        *(f"  {_describe_group(group)}" for group in collection.groups),
+        *(
+            f"  {run.label} is joined from {len(run.sources)} runs with other negatives each:"
+            f" {run.dataset}, protocol {run.protocol}"
+            for run in runs
+            if run.sources
+        ),
+    ]
+
+
+def _describe_group(group: Group) -> str:
     """A group in a line: what was tested, how much of it, and its runs."""
     labels = ", ".join(f"{run.label}{' (+ OGL)' * ('ogl' in run.variants)}" for run in group.runs)
     coverage = coverage_text(sorted(run.provenance["coverage"] for run in group.runs))

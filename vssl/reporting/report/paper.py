@@ -242,7 +242,7 @@ def _row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
     facts = {
         "model": run.model,
         "run": str(run.folder),
-        "weights_sha256": run.weights_sha256,
+        "weights_sha256": str((run.provenance.get("weights") or {}).get("sha256") or ""),
         **{key: run.provenance[key] for key in ("seed", "coverage", "config_hash")},
     }
     group = BASELINES_GROUP if run.is_baseline else ""
