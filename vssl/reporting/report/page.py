@@ -39,7 +39,7 @@ from vssl.reporting.report.media import (
     small_clip,
     small_image,
 )
-from vssl.reporting.tables import GAP, Cell, Column, Row, Table, percent
+from vssl.reporting.tables import GAP, MISSING, Cell, Column, Row, Table, percent, points
 from vssl.types import EVALUATION_SIZE, POSITIVE
 
 PAGE_FILE = "index.html"
@@ -225,7 +225,7 @@ def _table(table: Table, output: Path) -> dict[str, Any]:
     tops = [(top, len(list(same))) for top, same in groupby(c.top for c in table.columns)]
     return {
         "title": table.title,
-        "caption": table.caption,
+        "caption": f"{table.caption[:1].upper()}{table.caption[1:]}",
         "tops": tops if any(top for top, _ in tops) else [],
         "columns": [
             {"header": c.bottom or c.header, "whole": c.header, "higher": c.higher_is_better}
@@ -250,11 +250,15 @@ def _table(table: Table, output: Path) -> dict[str, Any]:
 
 def _cell(cell: Cell, column: Column, row: Row, output: Path) -> dict[str, Any]:
     folder = Path(os.path.relpath(cell.run, output)).as_posix()
-    published = cell.beside_published
+    interval = published = ""
+    if cell.low is not None and cell.high is not None:
+        interval = f"{_text(cell.low, column)}–{_text(cell.high, column)}"
+    if cell.published is not None and cell.difference is not None:
+        published = f"{100 * cell.published:.2f}, {points(cell.difference)}"
     return {
-        "text": cell.shown,
+        "text": _text(cell.value, column),
         "value": "" if cell.value is None else repr(float(cell.value)),
-        "interval": cell.interval,
+        "interval": interval,
         "published": published,
         "source": cell.source,
         "rank": cell.rank,
@@ -268,7 +272,7 @@ def _cell(cell: Cell, column: Column, row: Row, output: Path) -> dict[str, Any]:
             "policy": column.policy,
             "variant": row.variant,
             "n": cell.n,
-            "std": None if cell.std is None else percent(cell.std),
+            "std": None if cell.std is None else _text(cell.std, column),
             "draws": cell.draws,
             "undefined": cell.n_undefined,
             "threshold": cell.threshold,
@@ -276,6 +280,12 @@ def _cell(cell: Cell, column: Column, row: Row, output: Path) -> dict[str, Any]:
             "published": published and f"{published} ({cell.source})",
         },
     }
+
+
+def _text(value: float | None, column: Column) -> str:
+    if value is None or np.isnan(value):
+        return MISSING
+    return percent(value)
 
 
 def _figures(

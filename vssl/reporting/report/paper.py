@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from vssl.reporting.columns import (
     separation_columns,
 )
 from vssl.reporting.names import paper_place
-from vssl.reporting.published import NO_SOURCE, beside_published, read_published
+from vssl.reporting.published import beside_published, read_published
 from vssl.reporting.renderers import latex_tables, markdown_table
 from vssl.reporting.report.captions import caption_of, marks_nothing, why_missing
 from vssl.reporting.report.collection import Collection, Group, ReportRun
@@ -161,81 +162,78 @@ def build_tables(
         `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of the
         own object, and `published` where there are figures.
     """
-    published = read_published()
-    published = published[published["source"] != NO_SOURCE]
-    figures = {run.folder: _figures(run, published) for run in group.runs}
+    published = read_published().dropna(subset="published")
+    figures: dict[Path, list[Published]] = {
+        run.folder: [
+            figure
+            for figure in beside_published(run.summary, published).to_dict("records")
+            if not pd.isna(figure["published"])
+        ]
+        for run in group.runs
+    }
     sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
-    wanted = {
-        "paper": (f"positives and negatives at one threshold ({policy})", paper_columns(policy)),
-        "field": ("as the field tests, positives only", field_columns()),
-        "separation": ("do map maxima tell positives from negatives?", separation_columns()),
-        "listening": (
-            f"does the map follow the sound? ({policy})",
-            listening_columns(sounding, policy),
-        ),
-        "altered": (
-            f"does the map withstand altered sound? ({policy})",
-            altered_columns(sounding, policy),
+    everything = [(run, variant) for run in group.runs for variant in run.variants]
+    questions = {
+        "paper": f"positives and negatives at one threshold ({policy})",
+        "field": "as the field tests, positives only",
+        "separation": "do map maxima tell positives from negatives?",
+        "listening": f"does the map follow the sound? ({policy})",
+        "altered": f"does the map withstand altered sound? ({policy})",
+        "published": "beside published figures",
+    }
+    columns = {
+        "paper": paper_columns(policy),
+        "field": field_columns(),
+        "separation": separation_columns(),
+        "listening": listening_columns(sounding, policy),
+        "altered": altered_columns(sounding, policy),
+        "published": published_columns(
+            f["published_metric"] for own in figures.values() for f in own
         ),
     }
     tables = []
-    for name, (question, columns) in wanted.items():
+    for name, wanted in columns.items():
         absent = [
             column
-            for column in columns
+            for column in wanted
             if name == "listening" or (name == "paper" and column.metric == FALSE_ALARMS)
-            if not any(_number(run, column, v) is not None for run, v in _rows(group))
+            if all(_number(run, column, variant) is None for run, variant in everything)
         ]
-        used = [column for column in columns if column not in absent]
-        rows = [
-            _row(run, variant, [_cell(run, c, variant, figures[run.folder]) for c in used])
-            for run, variant in _rows(group)
-        ]
-        rows = ranked(_with_missing_models(rows, used, expected), used)
-        if columns:
-            tables.append(_table(group, name, question, used, rows, absent))
-    notes = {
-        (run, figure["map_variant"], _note(figure)): None
-        for run in group.runs
-        for figure in figures[run.folder]
-    }
-    if notes:
-        names = [figure["published_metric"] for known in figures.values() for figure in known]
-        columns = published_columns(names)
-        rows = []
-        for run, variant, note in notes:
-            known = [figure for figure in figures[run.folder] if _note(figure) == note]
-            cells = [_cell(run, column, variant, known) for column in columns]
-            found = [cell if cell and cell.source else None for cell in cells]
-            rows.append(replace(_row(run, variant, found), note=note, group=""))
-        tables.append(_table(group, "published", "beside published figures", columns, rows))
+        used = [column for column in wanted if column not in absent]
+        if not used:
+            continue
+        if name == "published":
+            rows = list(_published_rows(group, used, figures))
+        else:
+            rows = [
+                _row(run, variant, [_cell(run, c, variant, figures[run.folder]) for c in used])
+                for run, variant in everything
+            ]
+            rows = ranked(_with_missing_models(rows, used, expected), used)
+        title = f"{group.dataset}, protocol {group.protocol}: {questions[name]}"
+        caption = caption_of(group, used, rows, absent)
+        caption = f"{caption[:1].upper()}{caption[1:]}"
+        tables.append(Table(title, tuple(used), tuple(rows), caption, name=name))
     return tuple(tables)
 
 
-def _rows(group: Group) -> Iterator[tuple[ReportRun, str]]:
-    return ((run, variant) for run in group.runs for variant in run.variants)
+def _published_rows(
+    group: Group, columns: Sequence[Column], figures: Mapping[Path, Sequence[Published]]
+) -> Iterator[Row]:
+    """A row for each run, map variant, and training set of published figures."""
+    for run in group.runs:
+        notes: dict[tuple[str, str], list[Published]] = defaultdict(list)
+        for figure in figures[run.folder]:
+            note = f"published as {figure['published_variant']}, {figure['training_set']}"
+            notes[figure["map_variant"], note].append(figure)
+        for (variant, note), own in notes.items():
+            cells = [_cell(run, column, variant, own) for column in columns]
+            known = [cell if cell and cell.source else None for cell in cells]
+            yield replace(_row(run, variant, known), note=note, group="")
 
 
 def _number(run: ReportRun, column: Column, variant: str) -> pd.Series | None:
     return run.number(column.metric, str(column.condition), str(column.policy), variant)
-
-
-def _note(figure: Published) -> str:
-    return f"published as {figure['published_variant']}, {figure['training_set']}"
-
-
-def _table(
-    group: Group,
-    name: str,
-    question: str,
-    columns: Sequence[Column],
-    rows: Sequence[Row],
-    absent: Sequence[Column] = (),
-) -> Table:
-    title = f"{group.dataset}, protocol {group.protocol}: {question}"
-    caption = caption_of(group, columns, rows, absent)
-    caption = f"{caption[:1].upper()}{caption[1:]}"
-    return Table(title, tuple(columns), tuple(rows), caption, name=name)
 
 
 def _row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
@@ -328,9 +326,3 @@ def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
             if cell.competes and rank <= 2:
                 cells[number][at] = replace(cell, rank=rank)
     return [replace(row, cells=tuple(own)) for row, own in zip(rows, cells, strict=True)]
-
-
-def _figures(run: ReportRun, published: pd.DataFrame) -> list[Published]:
-    """Published figures of a run's model and test set that have a source."""
-    rows = beside_published(run.summary, published).to_dict("records")
-    return [row for row in rows if row["source"] != NO_SOURCE and not pd.isna(row["published"])]
