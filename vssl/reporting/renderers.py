@@ -102,18 +102,15 @@ def markdown_table(table: Table, *, below: str = " [{}]") -> str:
         table: the table.
         below: the form of intervals and published figures behind a number.
     """
-    thresholds = table.thresholds
-    headers = [table.label, *([] if thresholds is None else ["threshold"])]
-    headers += [" ".join(column.lines).strip() for column in table.columns]
-    marks = ["---", *([] if thresholds is None else ["---:"])]
-    marks += ["---" if column.text else "---:" for column in table.columns]
+    table = table.with_thresholds()
+    headers = [table.label, *(" ".join(column.lines).strip() for column in table.columns)]
+    marks = ["---", *("---" if column.text else "---:" for column in table.columns)]
     lines = [f"| {' | '.join(headers)} |", f"| {' | '.join(marks)} |"]
-    for place, group, row in _grouped(table.rows):
+    for group, row in _grouped(table.rows):
         if group:
-            lines.append(f"| *{group}* |" + " |" * (len(headers) - 1))
-        cells = [] if thresholds is None else [thresholds[place]]
-        cells += [_markdown_cell(cell, below) for cell in row.cells]
-        lines.append(" | ".join(["| " + row.name.replace("|", "\\|"), *cells]) + " |")
+            lines.append(f"| *{group}* |" + " |" * len(table.columns))
+        cells = [row.name.replace("|", "\\|"), *(_markdown_cell(cell, below) for cell in row.cells)]
+        lines.append(f"| {' | '.join(cells)} |")
     above = [*(f"{line}  " for line in table.warnings), *([""] if table.warnings else [])]
     caption = [table.caption, ""] if table.caption else []
     return "\n".join([f"**{table.title}**", "", *above, *lines, "", *caption])
@@ -128,11 +125,11 @@ def _markdown_cell(cell: Cell | None, below: str) -> str:
     return marked + "".join(below.format(line) for line in (cell.interval, published) if line)
 
 
-def _grouped(rows: Sequence[Row]) -> Iterator[tuple[int, str | None, Row]]:
-    """The rows with their place, and where another group begins below a first its name."""
+def _grouped(rows: Sequence[Row]) -> Iterator[tuple[str | None, Row]]:
+    """The rows; with the first of every group but the first one the group's name."""
     before = rows[0].group if rows else ""
-    for place, row in enumerate(rows):
-        yield place, None if row.group == before else row.group, row
+    for row in rows:
+        yield None if row.group == before else row.group, row
         before = row.group
 
 
@@ -171,8 +168,7 @@ def _latex_table(table: Table, label: str, *, intervals: bool) -> str:
     size, space = ("scriptsize", "3pt") if texts else ("footnotesize", "3.5pt")
     if not texts and len(table.columns) + intervals > _MANY:
         size, space = "scriptsize", "0.8pt" if intervals else "1.5pt"
-    thresholds = table.thresholds
-    first = 1 if thresholds is None else 2
+    table = table.with_thresholds()
     marks = "".join("l" if column.text else "r" for column in table.columns)
     stop = "" if table.title.endswith("?") else "."
     lines = [
@@ -182,15 +178,15 @@ def _latex_table(table: Table, label: str, *, intervals: bool) -> str:
         f"  \\label{{tab:{label}_{table.name}}}",
         r"  \par\smallskip",
         f"  \\{size}\\setlength{{\\tabcolsep}}{{{space}}}",
-        f"  \\begin{{tabular}}{{@{{}}l{'r' * (first - 1)}{marks}@{{}}}}",
+        f"  \\begin{{tabular}}{{@{{}}l{marks}@{{}}}}",
         r"    \toprule",
-        *(f"    {line}" for line in _latex_header(table, first)),
+        *(f"    {line}" for line in _latex_header(table)),
         r"    \midrule",
     ]
-    for place, group, row in _grouped(table.rows):
+    for group, row in _grouped(table.rows):
         if group is not None:
             lines.append(r"    \midrule")
-        cells = [escape(row.name), *([] if thresholds is None else [thresholds[place]])]
+        cells = [escape(row.name)]
         cells += [
             _latex_cell(cell, column, intervals=intervals)
             for cell, column in zip(row.cells, table.columns, strict=True)
@@ -202,20 +198,19 @@ def _latex_table(table: Table, label: str, *, intervals: bool) -> str:
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table*}", ""])
 
 
-def _latex_header(table: Table, first: int) -> list[str]:
+def _latex_header(table: Table) -> list[str]:
     """The header: a line of what neighbouring columns share, if any do, a rule, and the rest."""
-    start = [table.label, "threshold"][:first]
-    names = [f"{c.bottom or c.header} {c.arrow}".strip() for c in table.columns]
-    lines = [f"{' & '.join(map(escape, [*start, *names]))} \\\\"]
+    names = [table.label, *(f"{c.bottom or c.header} {c.arrow}".strip() for c in table.columns)]
+    last = f"{' & '.join(map(escape, names))} \\\\"
     if not any(column.top for column in table.columns):
-        return lines
-    shared, rules, at = [""] * first, "", first + 1
+        return [last]
+    shared, rules, at = [""], "", 2
     for top, own in itertools.groupby(column.top for column in table.columns):
         count = len(list(own))
-        shared.append(f"\\multicolumn{{{count}}}{{c}}{{{escape(top)}}}")
-        rules += f"\\cmidrule(lr){{{at}-{at + count - 1}}}"
+        shared.append(f"\\multicolumn{{{count}}}{{c}}{{{escape(top)}}}" if top else "")
+        rules += f"\\cmidrule(lr){{{at}-{at + count - 1}}}" if top else ""
         at += count
-    return [f"{' & '.join(shared)} \\\\", rules, *lines]
+    return [f"{' & '.join(shared)} \\\\", rules, last]
 
 
 def _latex_cell(cell: Cell | None, column: Column, *, intervals: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -166,12 +166,14 @@ class Table:
     name: str = ""  # in files and labels
     warnings: tuple[str, ...] = ()  # stand above
 
-    @property
-    def thresholds(self) -> list[str] | None:
-        """Each row's threshold, where any row has one."""
-        found = [row.threshold for row in self.rows]
-        texts = ["" if each is None else f"{each:.4f}" for each in found]
-        return texts if any(texts) else None
+    def with_thresholds(self) -> Table:
+        """The table with a first column of the rows' thresholds, if there are any."""
+        values = [row.threshold for row in self.rows]
+        if all(value is None for value in values):
+            return self
+        cells = [Cell(text="" if value is None else f"{value:.4f}") for value in values]
+        rows = [replace(r, cells=(c, *r.cells)) for r, c in zip(self.rows, cells, strict=True)]
+        return replace(self, columns=(Column(("threshold",)), *self.columns), rows=tuple(rows))
 
 
 def text_columns(*headers: str, text: Sequence[str] = ()) -> tuple[Column, ...]:
