@@ -1,4 +1,8 @@
-"""The columns of all tables of runs' numbers."""
+"""The columns of all tables of runs' numbers.
+
+`sounding` says which object sounds, by audio condition of the runs; `policy` is a threshold policy,
+None for rows that have one each.
+"""
 
 from __future__ import annotations
 
@@ -148,10 +152,6 @@ def listening_columns(sounding: SoundingObjects, policy: str | None = None) -> l
     """Whether the map follows the sound: between an image's objects, and between sounds.
 
     With the other object's sound, cIoU with the own object should be low.
-
-    Args:
-        sounding: which object sounds, by audio condition of the runs.
-        policy: threshold policy; None for rows that have one each.
     """
     others = sounding.besides_positive(SoundingObject.OTHER)
     negatives = (*NEGATIVE_TYPES, *sounding.besides_positive(SoundingObject.NONE))
@@ -176,12 +176,7 @@ DETECTION_COLUMNS = (
 
 
 def altered_columns(sounding: SoundingObjects, policy: str) -> list[Column]:
-    """Whether the map withstands changes of the own object's sound; empty where there are none.
-
-    Args:
-        sounding: which object sounds, by audio condition of the runs.
-        policy: threshold policy.
-    """
+    """Whether the map withstands changes of the own object's sound; empty where there are none."""
     altered = sounding.besides_positive(SoundingObject.OWN)
     found = [_column(m, POSITIVE, policy, top="own sound") for m in ("ciou", "auc")]
     for c in altered:
@@ -191,11 +186,7 @@ def altered_columns(sounding: SoundingObjects, policy: str) -> list[Column]:
 
 
 def altered_overview(sounding: SoundingObjects) -> list[Column]:
-    """CIoU under each changed sound of the own object, and agreement; empty where there are none.
-
-    Args:
-        sounding: which object sounds, by audio condition of the run.
-    """
+    """cIoU and agreement under each changed sound of the own object; empty without any."""
     altered = sounding.besides_positive(SoundingObject.OWN)
     ciou = [_column("ciou", c, said=c, arrow_first=True) for c in (POSITIVE, *altered)]
     return [*ciou, *(_agreement_with_altered(c) for c in altered)] if altered else []

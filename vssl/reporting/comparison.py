@@ -1,4 +1,7 @@
-"""Differences of runs as tables and files."""
+"""Differences of runs as tables and files.
+
+`rows` are those of `compare_runs`, `facts` those of `comparison_facts`.
+"""
 
 from __future__ import annotations
 
@@ -116,12 +119,7 @@ def comparison_facts(
 
 
 def comparison_table(rows: pd.DataFrame, facts: Facts) -> Table:
-    """Set out differences, what they rest on, and why runs are not comparable.
-
-    Args:
-        rows: of `compare_runs`.
-        facts: of `comparison_facts`.
-    """
+    """Set out differences, what they rest on, and why runs are not comparable."""
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
     first, *others = (run["label"] for run in facts["runs"])
     maps = {"av": "", "ogl": ", object-guided maps"}[facts["map_variant"]]
@@ -144,10 +142,6 @@ def latex_comparison(rows: pd.DataFrame, facts: Facts) -> str:
 
     Rows in no family are left out, and the caption says so; where there are no others, they are
     the table.
-
-    Args:
-        rows: of `compare_runs`.
-        facts: of `comparison_facts`.
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
     shown = rows[rows["family"] != NO_FAMILY]
@@ -206,10 +200,7 @@ def _p_text(value: float) -> str:
 def write_comparison(rows: pd.DataFrame, facts: Facts, output: Path) -> None:
     """Write `comparison.parquet` and `.csv` (fractions), `.md` and `.tex` (percentages).
 
-    Args:
-        rows: of `compare_runs`.
-        facts: of `comparison_facts`; kept as the parquet file's provenance.
-        output: folder, made where it is missing.
+    The facts are the parquet file's provenance. The folder is made where it is missing.
     """
     output.mkdir(parents=True, exist_ok=True)
     runs = {run["folder"]: run for run in facts["runs"]}
@@ -256,12 +247,7 @@ def _warnings(rows: pd.DataFrame, facts: Facts) -> list[str]:
 
 
 def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
-    """What a comparison rests on, in one paragraph.
-
-    Args:
-        rows: of `compare_runs`.
-        facts: of `comparison_facts`.
-    """
+    """What a comparison rests on, in one paragraph."""
     runs = facts["runs"]
     coverage = coverage_text(run["coverage"] for run in runs)
     left = [

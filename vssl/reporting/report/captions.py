@@ -28,14 +28,7 @@ _PUBLISHED = (
 def caption_of(
     group: Group, columns: Sequence[Column], rows: Sequence[Row], absent: Sequence[Column]
 ) -> str:
-    """Say what a table rests on, in one paragraph.
-
-    Args:
-        group: the runs.
-        columns: the table's.
-        rows: the table's.
-        absent: columns that were left out because no run has a number for them.
-    """
+    """Say what a table rests on, in one paragraph; `absent` columns have no number in any run."""
     cells = [cell for row in rows for cell in row.cells if cell]
     parts = [caption(_shown(group, columns)), *_threshold_sources(rows), *_disagreements(group)]
     if any(column.metric == FALSE_ALARMS for column in columns):

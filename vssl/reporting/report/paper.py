@@ -106,7 +106,7 @@ def write_tables(
     path = output / f"paper_{group.name}.md"
     texts = (markdown_table(table, below="<br><sub>{}</sub>") for table in tables)
     write_text(path, "\n".join(texts))
-    frame = long_form(group, tables, output)
+    frame = _long_form(group, tables, output)
     write_text(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
     where = "" if intervals else f" The intervals are in paper_{group.name}.csv."
     printed = [replace(table, caption=f"{table.caption}{where}") for table in tables]
@@ -115,14 +115,8 @@ def write_tables(
     return tables
 
 
-def long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFrame:
-    """One row for each cell of some tables; a gap has no value, but its reason under `gap`.
-
-    Args:
-        group: the runs.
-        tables: of the group.
-        output: folder that those of the runs are relative to.
-    """
+def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFrame:
+    """One row for each cell; a gap has no value, but its reason under `gap`."""
     runs = {run.label: run for run in group.runs}
     lines: list[dict[str, Any]] = []
     for table in tables:
