@@ -186,7 +186,7 @@ def altered_columns(sounding: SoundingObjects, policy: str) -> list[Column]:
 
 
 def altered_overview(sounding: SoundingObjects) -> list[Column]:
-    """cIoU and agreement under each changed sound of the own object; empty without any."""
+    """How cIoU and agreement stand under each changed sound of the own object; empty without."""
     altered = sounding.besides_positive(SoundingObject.OWN)
     ciou = [_column("ciou", c, said=c, arrow_first=True) for c in (POSITIVE, *altered)]
     return [*ciou, *(_agreement_with_altered(c) for c in altered)] if altered else []
