@@ -606,7 +606,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real runs on a small test set, and others that differ from them in one way each."""
     root = tmp_path_factory.mktemp("runs")
     data = draw_vggss(root / "vggss")
-    on = ("data=vggss", f"data.root={data}", "threshold=standard")
+    quick = ("bootstrap.resamples=10", "subsets=[]")  # of summaries, which nobody compares
+    on = ("data=vggss", f"data.root={data}", "threshold=standard", *quick)
     for model in ("random", "center"):
         run(root / model, f"model={model}", *on, *DRAWS)
     run(root / "draws", "model=center", *on, "negatives.noise.draws=1", DRAWS[1])
