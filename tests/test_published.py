@@ -16,8 +16,8 @@ from vssl.errors import UsageError
 from vssl.records.files import SUMMARY_FILE
 from vssl.reporting.published import (
     DEFINITIONS,
-    MODELS,
     NO_SOURCE,
+    PUBLISHED_MODELS,
     TEST_SETS,
     beside_published,
     map_variants,
@@ -61,14 +61,14 @@ def test_what_is_not_at_hand_is_missing_and_never_made_up(installed: list[dict[s
             assert re.match(r"(https://|README\.md of )github\.com/\w", row["source"])
     missing = [row for row in installed if row["source"] == NO_SOURCE]
     assert len(missing) == 7 * 2 * (2 + 3 + 3 + 2)
-    assert {row["model"] for row in missing} == set(MODELS)
+    assert {row["model"] for row in missing} == set(PUBLISHED_MODELS)
     assert {row["test_set"] for row in missing} == {"VGG-SS", "IS3"}
     assert {row["metric"] for row in missing} < set(DEFINITIONS)
     assert all("ICASSP 2025" in row["note"] for row in missing)
 
 
 def test_names_are_ours() -> None:
-    for group, names in (("model", MODELS), ("data", TEST_SETS)):
+    for group, names in (("model", PUBLISHED_MODELS), ("data", TEST_SETS)):
         assert {f"{name}.yaml" for name in names.values()} <= {
             path.name for path in (CONF / group).iterdir()
         }

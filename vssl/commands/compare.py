@@ -22,10 +22,10 @@ METRICS = ("ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "aur
 
 def main() -> None:
     """Console script."""
-    run_app(_main, "rescore")
+    run_app(_compare_or_set_beside_published, "rescore")
 
 
-def _main() -> None:
+def _compare_or_set_beside_published() -> None:
     parser = _parser()
     options = parser.parse_intermixed_args()
     if options.published:

@@ -14,15 +14,15 @@ from vssl.records.files import output_folder
 if TYPE_CHECKING:
     from vssl.reporting.report.collection import Collection
 
-_SHOWN = 20
+_LISTED = 20
 
 
 def main() -> None:
     """Console script."""
-    run_app(_main, "evaluate")
+    run_app(_report, "evaluate")
 
 
-def _main() -> None:
+def _report() -> None:
     parser = command_parser(
         "vssl-report",
         "The paper's tables (Markdown, csv, LaTeX) and figures (SVG, PNG) over all finished runs"
@@ -104,15 +104,15 @@ def make_report(
 
     collection = collect(folders, join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
     lines = describe_left_out(collection)
-    left_out = [f"  {line}" for line in lines[:_SHOWN]]
-    if len(lines) > _SHOWN:
-        left_out.append(f"  and {len(lines) - _SHOWN} more, see report.md")
+    left_out = [f"  {line}" for line in lines[:_LISTED]]
+    if len(lines) > _LISTED:
+        left_out.append(f"  and {len(lines) - _LISTED} more, see report.md")
     if not collection.groups:
         text = f"{', '.join(map(str, folders))}: holds no finished run."
         hint = " vssl-evaluate makes runs, e.g. vssl-evaluate -m experiment=demo"
         raise UsageError("\n".join([f"{text} There are:", *left_out]) if lines else text + hint)
     check_policy(collection, policy)
-    chosen = _chosen(collection, samples)
+    chosen = _chosen_samples(collection, samples)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print("\n".join(describe_runs(collection)))
     if lines:
@@ -146,7 +146,7 @@ def make_report(
     return collection
 
 
-def _chosen(collection: Collection, samples: Sequence[str]) -> dict[str, list[str]]:
+def _chosen_samples(collection: Collection, samples: Sequence[str]) -> dict[str, list[str]]:
     """Which of some samples each group has, by its name.
 
     Raises:

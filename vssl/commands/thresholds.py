@@ -17,10 +17,10 @@ POLICIES = (
 
 def main() -> None:
     """Console script."""
-    run_app(_main, "rescore")
+    run_app(_study, "rescore")
 
 
-def _main() -> None:
+def _study() -> None:
     parser = command_parser(
         "vssl-thresholds",
         "How good universal thresholds are: F_LOC as a function of the threshold, the best"

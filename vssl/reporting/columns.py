@@ -28,7 +28,7 @@ from vssl.reporting.published import DEFINITIONS
 from vssl.reporting.tables import Column
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
-_METRICS: dict[Any, str] = {
+_METRIC_NAMES: dict[Any, str] = {
     ConsensusIoU: "cIoU",
     SuccessRate: "success rate",
     AUC: "AUC",
@@ -48,10 +48,10 @@ _METRICS: dict[Any, str] = {
     DetectionAP: "detection AP",
     MaxF1: "max-F1",
 }
-HEADERS = {metric.name: words for metric, words in _METRICS.items()}
+HEADERS = {metric.name: words for metric, words in _METRIC_NAMES.items()}
 """What a metric is called in headers."""
 
-_HIGHER_IS_BETTER = {metric.name: bool(metric.higher_is_better) for metric in _METRICS}
+_HIGHER_IS_BETTER = {metric.name: bool(metric.higher_is_better) for metric in _METRIC_NAMES}
 
 FALSE_ALARMS = FalseAlarmRate.name
 

@@ -34,9 +34,9 @@ from vssl.reporting.tables import (
     text_row,
 )
 
-Facts = Mapping[str, Any]
+ComparisonFacts = Mapping[str, Any]
 
-_FIELDS = (
+_COMPARED_FIELDS = (
     ("string", False, "reference run reference_model model metric condition map_variant"),
     ("string", False, "threshold_policy"),
     # fractions; null where undefined
@@ -53,7 +53,7 @@ _FIELDS = (
 COMPARISON = pa.schema(
     [
         pa.field(name, pa.type_for_alias(kind), nullable)
-        for kind, nullable, names in _FIELDS
+        for kind, nullable, names in _COMPARED_FIELDS
         for name in names.split()
     ]
 )
@@ -118,17 +118,17 @@ def comparison_facts(
     }
 
 
-def comparison_table(rows: pd.DataFrame, facts: Facts) -> Table:
+def comparison_table(rows: pd.DataFrame, facts: ComparisonFacts) -> Table:
     """Set out differences, what they rest on, and why runs are not comparable."""
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
     first, *others = (run["label"] for run in facts["runs"])
     maps = {"av": "", "ogl": ", object-guided maps"}[facts["map_variant"]]
     against = f"{', '.join(dict.fromkeys(others))} against {first}"
     return Table(
-        f"{against} on {_said('dataset', facts)}{maps}",
+        f"{against} on {_each_once('dataset', facts)}{maps}",
         text_columns(*_HEADERS, text=_WORDS),
         tuple(
-            text_row(labels[row["run"]], *(_texts(row)[name] for name in _HEADERS))
+            text_row(labels[row["run"]], *(_difference_texts(row)[name] for name in _HEADERS))
             for row in rows.to_dict("records")
         ),
         comparison_caption(rows, facts),
@@ -137,7 +137,7 @@ def comparison_table(rows: pd.DataFrame, facts: Facts) -> Table:
     )
 
 
-def latex_comparison(rows: pd.DataFrame, facts: Facts) -> str:
+def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     """One LaTeX table for each compared run: its primary row in bold, and its secondary rows.
 
     Rows in no family are left out, and the caption says so; where there are no others, they are
@@ -164,7 +164,7 @@ def latex_comparison(rows: pd.DataFrame, facts: Facts) -> str:
 
 
 def _latex_row(row: Mapping[Any, Any]) -> Row:
-    texts = _texts({**row, "metric": HEADERS.get(row["metric"], row["metric"])})
+    texts = _difference_texts({**row, "metric": HEADERS.get(row["metric"], row["metric"])})
     return text_row(
         texts["metric"],
         *(texts[name] for name in _LATEX_HEADERS),
@@ -173,7 +173,7 @@ def _latex_row(row: Mapping[Any, Any]) -> Row:
     )
 
 
-def _texts(row: Mapping[Any, Any]) -> dict[str, str]:
+def _difference_texts(row: Mapping[Any, Any]) -> dict[str, str]:
     """A difference as it is read, by header."""
     low, high = points(row["ci_low"]), points(row["ci_high"])
     return {
@@ -197,7 +197,7 @@ def _p_text(value: float) -> str:
     return MISSING if pd.isna(value) else f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}"
 
 
-def write_comparison(rows: pd.DataFrame, facts: Facts, output: Path) -> None:
+def write_comparison(rows: pd.DataFrame, facts: ComparisonFacts, output: Path) -> None:
     """Write `comparison.parquet` and `.csv` (fractions), `.md` and `.tex` (percentages).
 
     The facts are the parquet file's provenance. The folder is made where it is missing.
@@ -221,11 +221,11 @@ def write_comparison(rows: pd.DataFrame, facts: Facts, output: Path) -> None:
     write_text(output / "comparison.tex", latex_comparison(rows, facts))
 
 
-def _said(key: str, facts: Facts) -> str:
+def _each_once(key: str, facts: ComparisonFacts) -> str:
     return ", ".join(dict.fromkeys(str(run[key]) for run in facts["runs"]))
 
 
-def _warnings(rows: pd.DataFrame, facts: Facts) -> list[str]:
+def _warnings(rows: pd.DataFrame, facts: ComparisonFacts) -> list[str]:
     lines = [f"{run['folder']}: {why}" for run in facts["runs"] for why in run["not_comparable"]]
     lines = ["NOT COMPARABLE, compared all the same:", *lines] if lines else []
     tried, exact = facts["permutations"], facts["exact"]
@@ -246,7 +246,7 @@ def _warnings(rows: pd.DataFrame, facts: Facts) -> list[str]:
     return lines
 
 
-def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
+def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     """What a comparison rests on, in one paragraph."""
     runs = facts["runs"]
     coverage = coverage_text(run["coverage"] for run in runs)
@@ -257,8 +257,8 @@ def comparison_caption(rows: pd.DataFrame, facts: Facts) -> str:
     ]
     tried = f"all {facts['permutations']}" if facts["exact"] else f"{facts['permutations']} random"
     parts = [
-        f"data {_said('dataset', facts)}",
-        f"protocol {_said('protocol', facts)}",
+        f"data {_each_once('dataset', facts)}",
+        f"protocol {_each_once('protocol', facts)}",
         f"map variant {facts['map_variant']}",
         f"N = {facts['samples']} samples of {facts['images']} images that all runs have"
         f" (list {facts['manifest_hash'][:8]}; coverage of the runs {coverage})",

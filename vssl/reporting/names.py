@@ -23,7 +23,7 @@ def paper_place(model: str) -> int:
     return next(kin, len(PAPER_MODELS))
 
 
-def run_names(summary: pd.DataFrame) -> pd.Series:
+def label_runs(summary: pd.DataFrame) -> pd.Series:
     """Names that tell runs apart: the model, and what differs between runs of it.
 
     That is the negatives and the seed, as far as they differ, and the configuration's hash where
@@ -37,7 +37,7 @@ def run_names(summary: pd.DataFrame) -> pd.Series:
     """
     hashes = summary["config_hash"]
     negatives = {
-        of: negatives_name(conditions_of(rows)) for of, rows in summary.groupby(hashes, sort=False)
+        of: conditions_name(conditions_of(rows)) for of, rows in summary.groupby(hashes, sort=False)
     }
     names = summary["model"].astype(str)
     own = [summary["dataset"], summary["protocol"], names]
@@ -48,7 +48,7 @@ def run_names(summary: pd.DataFrame) -> pd.Series:
     return names.where(~differs, names + " " + hashes.str[:8])
 
 
-def negatives_name(conditions: Iterable[str]) -> str:
+def conditions_name(conditions: Iterable[str]) -> str:
     """Short name of a summary's audio conditions besides the positive.
 
     `all` for the paper's three, `none`, or their names.

@@ -36,7 +36,7 @@ from vssl.reporting.tables import (
 NO_SOURCE = "missing"
 """Source of a cell for which no figure is at hand."""
 
-MODELS = {
+PUBLISHED_MODELS = {
     "LVS": "lvs",
     "EZ-VSL": "ezvsl",
     "SLAVC": "slavc",
@@ -59,7 +59,7 @@ class Definition(NamedTuple):
     policy: str
 
 
-_UNIVERSAL = "universal_q3"
+_UNIVERSAL_POLICY = "universal_q3"
 _SUFFIX = " (universal threshold)"
 
 DEFINITIONS = {
@@ -68,15 +68,15 @@ DEFINITIONS = {
     "LocAcc": Definition("success_rate", "positive", "half_image"),
     "AP": Definition("detection_ap", "offscreen", "half_image"),
     "max-F1": Definition("max_f1", "offscreen", "half_image"),
-    f"cIoU{_SUFFIX}": Definition("ciou", "positive", _UNIVERSAL),
-    f"AUC{_SUFFIX}": Definition("auc", "positive", _UNIVERSAL),
+    f"cIoU{_SUFFIX}": Definition("ciou", "positive", _UNIVERSAL_POLICY),
+    f"AUC{_SUFFIX}": Definition("auc", "positive", _UNIVERSAL_POLICY),
     **{
-        f"{published} {condition}{_SUFFIX}": Definition(metric, condition, _UNIVERSAL)
+        f"{published} {condition}{_SUFFIX}": Definition(metric, condition, _UNIVERSAL_POLICY)
         for published, metric in (("pIA", "pia"), ("AUC_N", "auc_n"))
         for condition in ("silence", "noise", "offscreen")
     },
-    "F_LOC": Definition("f_loc", "all", _UNIVERSAL),
-    "F_AUC": Definition("f_auc", "all", _UNIVERSAL),
+    "F_LOC": Definition("f_loc", "all", _UNIVERSAL_POLICY),
+    "F_AUC": Definition("f_auc", "all", _UNIVERSAL_POLICY),
 }
 """Published metric -> ours.
 
@@ -88,7 +88,7 @@ reading of the released code.
 ALWAYS = ("cIoU@0.5", "AUC")
 """Metrics that are shown for every model and test set, as missing where nothing was published."""
 
-TOLERANCE = 0.003
+REPRODUCTION_MARGIN = 0.003
 """By which a faithful reproduction may differ, a fraction: 15 of VGG-SS's 5158 images.
 
 A judgement, not a measurement: other decoders of images and sounds, resamplers and versions of
@@ -191,7 +191,7 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
         ValueError: when the summary has several numbers for a cell.
     """
     first = summary.iloc[0]
-    names = [name for name, own in MODELS.items() if own == first["model"]]
+    names = [name for name, own in PUBLISHED_MODELS.items() if own == first["model"]]
     sets = [name for name, own in TEST_SETS.items() if own == first["dataset"]]
     if not names or not sets:
         return pd.DataFrame()
@@ -215,7 +215,7 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
         one_row(cell)  # refuses several
     rows = rows.merge(own, how="left", on=place).fillna({"n": 0}).astype({"n": int})
     rows["difference"] = rows["value"] - rows["published"]
-    rows["margin"] += TOLERANCE
+    rows["margin"] += REPRODUCTION_MARGIN
     rows["within"] = [
         None if pd.isna(difference) or first["coverage"] != 1
         else bool(abs(difference) <= margin + 1e-9)  # the last digits of binary fractions
@@ -249,7 +249,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
     if unknown:
         raise UsageError(
             f"no published figures for {'; '.join(unknown)}. There are some for the models"
-            f" {', '.join(MODELS.values())} on {', '.join(TEST_SETS.values())}."
+            f" {', '.join(PUBLISHED_MODELS.values())} on {', '.join(TEST_SETS.values())}."
         )
     words = ("condition", "threshold", "maps", "published as", "training set")
     numbers = ("ours", "difference", "margin")
@@ -260,7 +260,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
         Table(
             f"{names[folder]} beside published figures ({folder})",
             columns,
-            tuple(_shown(row) for row in found.to_dict("records")),
+            tuple(_published_row(row) for row in found.to_dict("records")),
             caption(summaries[folder]),
             label="metric",
         )
@@ -280,7 +280,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
     return joined
 
 
-def _shown(row: Mapping[Any, Any]) -> Row:
+def _published_row(row: Mapping[Any, Any]) -> Row:
     """A row of the table as it is read."""
     known = not pd.isna(row["published"])
     return text_row(

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from vssl.reporting.tables import GAP, MISSING, Cell, Column, Row, Table
 
-_WIDE = 132  # characters from which intervals are shown
+_TERMINAL_WIDTH = 132  # characters from which intervals are shown
 _MANY = 10  # columns that fill a page at the usual size
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -46,8 +46,10 @@ def show_table(console: Console, table: Table) -> None:
         return
     texts = any(column.text for column in table.columns)
     if not console.is_terminal:
-        console.width = max(_WIDE, _width(console, _grid(table, table.columns)) if texts else 0)
-    wide = console.width >= _WIDE
+        console.width = max(
+            _TERMINAL_WIDTH, _width(console, _terminal_grid(table, table.columns)) if texts else 0
+        )
+    wide = console.width >= _TERMINAL_WIDTH
     console.print(Text(f"\n{table.title}", style="bold"), soft_wrap=True)
     for line in table.warnings:
         console.print(Text(line, style="bold red"), soft_wrap=True)
@@ -55,19 +57,19 @@ def show_table(console: Console, table: Table) -> None:
     while left:
         count = len(left)
         while not texts and count > 1 and (
-            _width(console, _grid(table, left[:count], intervals=wide)) > console.width
+            _width(console, _terminal_grid(table, left[:count], intervals=wide)) > console.width
         ):  # fmt: skip
             count -= 1
-        console.print(_grid(table, left[:count], intervals=wide))
+        console.print(_terminal_grid(table, left[:count], intervals=wide))
         left = left[count:]
     intervals = any(cell and cell.interval for row in table.rows for cell in row.cells)
-    note = "" if wide or not intervals else f"intervals are shown from {_WIDE} columns on"
+    note = "" if wide or not intervals else f"intervals are shown from {_TERMINAL_WIDTH} columns on"
     said = "; ".join(part for part in (table.caption, note) if part)
     if said:
         console.print(Text(said, style="dim"))
 
 
-def _grid(table: Table, columns: Sequence[Column], *, intervals: bool = True) -> Grid:
+def _terminal_grid(table: Table, columns: Sequence[Column], *, intervals: bool = True) -> Grid:
     """Some neighbouring columns for the terminal."""
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     texts = any(column.text for column in table.columns)

@@ -15,7 +15,7 @@ from vssl.records.study import BEST, ThresholdStudy
 from vssl.reporting.renderers import markdown_table, show_table
 from vssl.reporting.tables import Cell, Row, Table, defined, number_cell, text_columns
 
-_NAMES = {
+_STUDY_NUMBERS = {
     "f_loc": "F_LOC ↑",
     "regret": "regret ↓",
     "ciou": "cIoU ↑",
@@ -66,9 +66,9 @@ def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
         yield Table(
             f"{names[run, variant]}, protocol {first['protocol']}, N = {first['n']}"
             f" (coverage {100 * first['coverage']:.4g} %), seed {first['seed']} ({run})",
-            text_columns("fit on", "threshold", *_NAMES.values(), text=("fit on",)),
+            text_columns("fit on", "threshold", *_STUDY_NUMBERS.values(), text=("fit on",)),
             tuple(
-                _row(row, [], names=_NAMES, intervals=("f_loc", "regret"))
+                _study_row(row, [], names=_STUDY_NUMBERS, intervals=("f_loc", "regret"))
                 for row in rows.to_dict("records")
             ),
             label="threshold policy",
@@ -80,9 +80,11 @@ def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
     equal = thresholds[thresholds["threshold_policy"].str.startswith(_EQUAL_RATES)]
     if len(equal):
         shown = ("ciou", "success_rate", "false_alarm_rate")
-        headers = ("run", "fit on", "threshold", *(_NAMES[name] for name in shown))
+        headers = ("run", "fit on", "threshold", *(_STUDY_NUMBERS[name] for name in shown))
         lines = tuple(
-            _row(row, [names[row["run"], row["map_variant"]]], names=shown, intervals=shown[:2])
+            _study_row(
+                row, [names[row["run"], row["map_variant"]]], names=shown, intervals=shown[:2]
+            )
             for _, of_policy in equal.groupby("threshold_policy", sort=False)
             for row in of_policy.to_dict("records")
         )
@@ -91,7 +93,7 @@ def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
         yield Table(title, columns, lines, label="threshold policy")
 
 
-def _row(
+def _study_row(
     row: Mapping[Any, Any], before: Sequence[str], *, names: Iterable[str], intervals: Sequence[str]
 ) -> Row:
     """A threshold's row: texts, where it was learnt, its value and some numbers."""

@@ -26,7 +26,7 @@ from vssl.reporting.figures import draw_comparison
 from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
 from vssl.reporting.joining import Join, Rows, rows_of_runs
-from vssl.reporting.names import BASELINES, run_names
+from vssl.reporting.names import BASELINES, label_runs
 from vssl.reporting.renderers import markdown_table, show_table
 from vssl.reporting.tables import (
     Table,
@@ -77,7 +77,7 @@ def report_sweep(
     """
     own = dict.fromkeys(Path(job.folder) for job in jobs if job.done)
     output.mkdir(parents=True, exist_ok=True)
-    earlier = [folder for folder in _earlier(output) if folder not in own]
+    earlier = [folder for folder in _earlier_runs(output) if folder not in own]
     gone = [folder for folder in earlier if not (folder / RUN_FILE).is_file()]
     known, faults = read_summaries(folder for folder in (*earlier, *own) if folder not in gone)
     for fault in faults.values():
@@ -90,7 +90,9 @@ def report_sweep(
             (output / name).unlink(missing_ok=True)
         write_text(output / SWEEP_TEXT, list_jobs(jobs) + listed)
         return
-    table = pd.concat([known[f].assign(run=_place(f, output)) for f in folders], ignore_index=True)
+    table = pd.concat(
+        [known[f].assign(run=_relative_place(f, output)) for f in folders], ignore_index=True
+    )
     with whole_file(output / SWEEP_TABLE) as partial:
         table.to_parquet(partial, index=False)
     write_text(output / SWEEP_CSV, table.to_csv(index=False))
@@ -109,24 +111,24 @@ def report_sweep(
     summary = pd.concat(
         [each.assign(folder=str(folder)) for folder, each in summaries.items()], ignore_index=True
     )
-    summary = with_variant(summary.assign(run=run_names(summary)), "run")
+    summary = with_variant(summary.assign(run=label_runs(summary)), "run")
     new = [folder for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)]
     new += shown_once
     console = Console()
-    texts = [list_jobs(jobs) + listed, _about(rows, gone, output, len(folders), len(own))]
+    texts = [list_jobs(jobs) + listed, _about_rows(rows, gone, output, len(folders), len(own))]
     for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         mine = everything[everything["folder"].isin(map(str, new))]
         for at, shown in enumerate(_overview_tables(mine, title, overview)):
             show_table(console, shown)
-            for run, words in _in_words(mine, overview).items() if at == 0 else ():
+            for run, words in _runs_in_words(mine, overview).items() if at == 0 else ():
                 line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
                 console.print(line)
         group = everything[~everything["folder"].isin(map(str, shown_once))]
         for at, shown in enumerate(_overview_tables(group, title, overview)):
             texts.append(markdown_table(shown))
             if at == 0:
-                said = _in_words(group, overview)
+                said = _runs_in_words(group, overview)
                 texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
         texts += map(markdown_table, _policy_tables(group, title))
         there = set(group["folder"])
@@ -175,7 +177,7 @@ def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
         yield summary_table(summary[plain], columns, label="run", title=question)
 
 
-def _in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, str]:
+def _runs_in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, str]:
     """By run what its numbers say; not of baselines where there are others beside them."""
     runs = {str(run): rows for run, rows in summary.groupby("run", sort=False)}
     others = {run: rows for run, rows in runs.items() if rows["model"].iloc[0] not in BASELINES}
@@ -183,7 +185,7 @@ def _in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, s
     return {run: words for run, words in said.items() if words}
 
 
-def _earlier(output: Path) -> list[Path]:
+def _earlier_runs(output: Path) -> list[Path]:
     """Folders of the runs in the `sweep.parquet` that stands there."""
     try:
         places = pd.read_parquet(output / SWEEP_TABLE, columns=["run"])["run"].unique()
@@ -192,15 +194,15 @@ def _earlier(output: Path) -> list[Path]:
     return [Path(os.path.normpath(output / str(place))) for place in places]
 
 
-def _place(folder: Path, output: Path) -> str:
+def _relative_place(folder: Path, output: Path) -> str:
     return Path(os.path.relpath(folder, output)).as_posix()
 
 
-def _about(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
+def _about_rows(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
     """Which runs the tables hold: those of earlier sweeps too, joined ones, and none of some."""
 
     def place(folder: Path) -> str:
-        return _place(folder, output)
+        return _relative_place(folder, output)
 
     lines = []
     if runs > own:

@@ -25,8 +25,8 @@ GAP = "–"
 BASELINES_GROUP = "baselines"
 """Group of rows that compete with nobody."""
 
-_SHOWN = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
-_OTHER_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
+_SUMMARY_COLUMNS = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
+_CALIBRATION_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,9 @@ def summary_table(
     """
     columns, order = used_columns(summary, columns), list(conditions_of(summary))
     summary = _behind(summary, columns)
-    shown = summary[list(dict.fromkeys([label, *_SHOWN]))]  # of many columns, picking rows is slow
+    shown = summary[
+        list(dict.fromkeys([label, *_SUMMARY_COLUMNS]))
+    ]  # of many columns, picking rows is slow
     rows = []
     for name, group in shown.groupby(label, sort=False) if columns else ():
         found = [one_row(group[column.chosen(group)]) for column in columns]
@@ -343,7 +345,7 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
 def _fitted_sources(summary: pd.DataFrame) -> list[str]:
     """Sources of fitted thresholds; runs that differ only in whose own run that is are one."""
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
-    said = [re.sub(_OTHER_RUN, ", another run for each model", source) for source in sources]
+    said = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in sources]
     alike = Counter(said)
     named = (one if alike[one] > 1 else own for one, own in zip(said, sources, strict=True))
     return list(dict.fromkeys(named))

@@ -12,7 +12,7 @@ from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.columns import FALSE_ALARMS
-from vssl.reporting.published import TOLERANCE, short_source
+from vssl.reporting.published import REPRODUCTION_MARGIN, short_source
 from vssl.reporting.report.collection import Group, ReportRun
 from vssl.reporting.tables import Column, Row, as_shown, by_source, caption
 from vssl.types import POSITIVE
@@ -20,8 +20,8 @@ from vssl.types import POSITIVE
 _PUBLISHED = (
     "published figures are of the authors' checkpoints on these training sets and whole test sets;"
     " which of them a run's checkpoint is, its file does not say; differences are ours minus the"
-    f" published, in points, and up to {100 * TOLERANCE:.2g} and half of the last digit printed are"
-    " what a reproduction on the same images may differ by (our interval is over images)"
+    f" published, in points, and up to {100 * REPRODUCTION_MARGIN:.2g} and half of the last digit"
+    " printed are what a reproduction on the same images may differ by (our interval is over images)"
 )
 
 
@@ -30,7 +30,11 @@ def caption_of(
 ) -> str:
     """Say what a table rests on, in one paragraph; `absent` columns have no number in any run."""
     cells = [cell for row in rows for cell in row.cells if cell]
-    parts = [caption(_shown(group, columns)), *_threshold_sources(rows), *_disagreements(group)]
+    parts = [
+        caption(_rows_behind(group, columns)),
+        *_threshold_sources(rows),
+        *_disagreements(group),
+    ]
     if any(column.metric == FALSE_ALARMS for column in columns):
         parts.append("FA: false alarms, the share of negatives in which anything is marked")
     if any(cell.rank for cell in cells):
@@ -56,7 +60,7 @@ def caption_of(
     return "; ".join(parts) + "."
 
 
-def _shown(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
+def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
     """The summary rows behind a table; where it has none, all that its runs have."""
     summary = pd.concat([run.summary for run in group.runs], ignore_index=True)
     places = {(c.metric, c.condition, c.policy) for c in columns}

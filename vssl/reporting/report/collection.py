@@ -31,7 +31,7 @@ from vssl.records.schema import SUMMARY
 from vssl.records.store import RecordsError, check_pages, check_records, read_provenance
 from vssl.records.summary import read_summary
 from vssl.reporting.joining import Join, rows_of_runs
-from vssl.reporting.names import BASELINES, paper_place, run_names
+from vssl.reporting.names import BASELINES, label_runs, paper_place
 from vssl.reporting.tables import shared_threshold
 from vssl.types import SoundingObject, SoundingObjects
 
@@ -182,7 +182,7 @@ def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
         by_test.setdefault(run.test, []).append(run)
     names = _group_names(list(by_test))
     groups = [
-        Group(test[0], test[1], test[2], names[test], _named(runs, left_out, join))
+        Group(test[0], test[1], test[2], names[test], _group_runs(runs, left_out, join))
         for test, runs in by_test.items()
     ]
     groups.sort(key=lambda group: group.name)
@@ -192,7 +192,7 @@ def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
 def _finished(folders: Iterable[Path], left_out: list[LeftOut]) -> Iterator[ReportRun]:
     for folder in _run_folders(folders):
         try:
-            run = _read(folder)
+            run = _read_finished(folder)
             hash(run.test)  # whose parts an edited provenance may lack
             yield run
         except UsageError as error:
@@ -219,7 +219,7 @@ def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
             below[:] = sorted(set(below) - set(_OF_RUNS))
 
 
-def _read(folder: Path) -> ReportRun:
+def _read_finished(folder: Path) -> ReportRun:
     """A finished run.
 
     Raises:
@@ -294,7 +294,7 @@ def _without_joined(runs: Sequence[ReportRun]) -> list[ReportRun]:
     return [run for run in runs if not made[run.folder] or not made[run.folder] <= there]
 
 
-def _named(
+def _group_runs(
     runs: Sequence[ReportRun], left_out: list[LeftOut], join: Join | None
 ) -> tuple[ReportRun, ...]:
     """The runs of a group, named; those that differ only in their negatives are joined."""
@@ -305,10 +305,10 @@ def _named(
         join,
     )
     left_out += [LeftOut(folder, reason) for folder, reason in rows.left_out.items()]
-    kept = [by_folder.get(folder) or _read(folder) for folder in rows.sources]
+    kept = [by_folder.get(folder) or _read_finished(folder) for folder in rows.sources]
     summaries = [run.summary.assign(run=str(run.folder)) for run in kept]
     joined = pd.concat(summaries, ignore_index=True)
-    labels = dict(zip(joined["run"], run_names(joined), strict=True))
+    labels = dict(zip(joined["run"], label_runs(joined), strict=True))
     named = []
     for run in kept:
         made = rows.sources[run.folder]

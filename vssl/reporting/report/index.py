@@ -45,10 +45,10 @@ def write_index(
     names = [place(path) for path in files]
     runs = [run for group in collection.groups for run in group.runs]
     joined = {place(run.folder): [*map(place, run.sources)] for run in runs if run.sources}
-    for name in _earlier(output, "files"):
+    for name in _earlier_names(output, "files"):
         if name not in names:
             (output / name).unlink(missing_ok=True)
-    for name in _earlier(output, "joined"):
+    for name in _earlier_names(output, "joined"):
         if name not in joined:
             shutil.rmtree(output / name, ignore_errors=True)
     left_out = {place(each.folder): each.reason for each in collection.left_out}
@@ -85,7 +85,7 @@ def write_index(
     write_text(output / INDEX_FILE, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
-def _earlier(output: Path, key: str) -> list[str]:
+def _earlier_names(output: Path, key: str) -> list[str]:
     """Files, or joined runs, of the report that stands there, none outside its folder."""
     try:
         names = json.loads((output / INDEX_FILE).read_text(encoding="utf-8"))[key]

@@ -41,7 +41,6 @@ from vssl.types import SoundingObjects
 
 Published = dict[Any, Any]  # a row of `published.beside_published`
 
-DEFAULT_POLICY = "universal_q3"
 _KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
 """What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
 _OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
@@ -83,7 +82,7 @@ def write_tables(
     group: Group,
     output: Path,
     *,
-    policy: str = DEFAULT_POLICY,
+    policy: str = "universal_q3",
     intervals: bool = False,
     expected: Sequence[str] = (),
 ) -> tuple[Table, ...]:
@@ -143,7 +142,7 @@ def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFr
 
 
 def build_tables(
-    group: Group, *, policy: str = DEFAULT_POLICY, expected: Sequence[str] = ()
+    group: Group, *, policy: str = "universal_q3", expected: Sequence[str] = ()
 ) -> tuple[Table, ...]:
     """All tables of a group.
 
@@ -191,7 +190,7 @@ def build_tables(
             column
             for column in wanted
             if name == "listening" or (name == "paper" and column.metric == FALSE_ALARMS)
-            if all(_number(run, column, variant) is None for run, variant in everything)
+            if all(_report_number(run, column, variant) is None for run, variant in everything)
         ]
         used = [column for column in wanted if column not in absent]
         if not used:
@@ -200,7 +199,9 @@ def build_tables(
             rows = list(_published_rows(group, used, figures))
         else:
             rows = [
-                _row(run, variant, [_cell(run, c, variant, figures[run.folder]) for c in used])
+                _report_row(
+                    run, variant, [_report_cell(run, c, variant, figures[run.folder]) for c in used]
+                )
                 for run, variant in everything
             ]
             rows = ranked(_with_missing_models(rows, used, expected), used)
@@ -221,16 +222,16 @@ def _published_rows(
             note = f"published as {figure['published_variant']}, {figure['training_set']}"
             notes[figure["map_variant"], note].append(figure)
         for (variant, note), own in notes.items():
-            cells = [_cell(run, column, variant, own) for column in columns]
+            cells = [_report_cell(run, column, variant, own) for column in columns]
             known = [cell if cell and cell.source else None for cell in cells]
-            yield replace(_row(run, variant, known), note=note, group="")
+            yield replace(_report_row(run, variant, known), note=note, group="")
 
 
-def _number(run: ReportRun, column: Column, variant: str) -> pd.Series | None:
+def _report_number(run: ReportRun, column: Column, variant: str) -> pd.Series | None:
     return run.number(column.metric, str(column.condition), str(column.policy), variant)
 
 
-def _row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
+def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
     facts = {
         "model": run.model,
         "run": str(run.folder),
@@ -241,10 +242,10 @@ def _row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
     return Row(run.label, tuple(cells), variant, group=group, facts=facts)
 
 
-def _cell(
+def _report_cell(
     run: ReportRun, column: Column, variant: str, figures: Sequence[Published]
 ) -> Cell | None:
-    number = _number(run, column, variant)
+    number = _report_number(run, column, variant)
     if number is None:
         return None
     figures = [
