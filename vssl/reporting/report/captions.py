@@ -20,8 +20,9 @@ from vssl.types import POSITIVE
 _PUBLISHED = (
     "published figures are of the authors' checkpoints on these training sets and whole test sets;"
     " which of them a run's checkpoint is, its file does not say; differences are ours minus the"
-    f" published, in points, and up to {100 * REPRODUCTION_MARGIN:.2g} and half of the last digit"
-    " printed are what a reproduction on the same images may differ by (our interval is over images)"
+    f" published, in points, and up to {100 * REPRODUCTION_MARGIN:.2g} and half of the last"
+    " digit printed are what a reproduction on the same images may differ by (our interval is over"
+    " images)"
 )
 
 
