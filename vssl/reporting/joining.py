@@ -10,7 +10,7 @@ from typing import Any
 
 from vssl.errors import UsageError
 from vssl.records.join import JoinError, other_settings, without_negatives
-from vssl.reporting.names import conditions_name
+from vssl.reporting.names import negatives_name
 
 Join = Callable[[Sequence[Path]], Path]
 """Makes a run of several, and gives its folder."""
@@ -105,4 +105,4 @@ def _draws(provenance: Mapping[str, Any]) -> dict[str, int]:
 
 def _said(draws: Mapping[str, int]) -> str:
     several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
-    return ", ".join([conditions_name(draws), *several])
+    return ", ".join([negatives_name(draws), *several])

@@ -37,7 +37,7 @@ def label_runs(summary: pd.DataFrame) -> pd.Series:
     """
     hashes = summary["config_hash"]
     negatives = {
-        of: conditions_name(conditions_of(rows)) for of, rows in summary.groupby(hashes, sort=False)
+        of: negatives_name(conditions_of(rows)) for of, rows in summary.groupby(hashes, sort=False)
     }
     names = summary["model"].astype(str)
     own = [summary["dataset"], summary["protocol"], names]
@@ -48,7 +48,7 @@ def label_runs(summary: pd.DataFrame) -> pd.Series:
     return names.where(~differs, names + " " + hashes.str[:8])
 
 
-def conditions_name(conditions: Iterable[str]) -> str:
+def negatives_name(conditions: Iterable[str]) -> str:
     """Short name of a summary's audio conditions besides the positive.
 
     `all` for the paper's three, `none`, or their names.
