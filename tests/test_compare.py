@@ -683,7 +683,7 @@ def test_what_cannot_be_compared_at_all(
     cases: list[tuple[list[str | Path], str]] = [
         ([random], r"give two runs or more, or --published"),
         ([random, tmp_path / "none"], r"records.parquet: no such file"),
-        ([random, runs], r"(?s): there are 12 finished runs below it; name one:.*/runs0/center"),
+        ([random, runs], r"(?s): there are 12 finished runs below it; name one:.*/center"),
         ([*two, "--primary", "f_loc"], r"expected metric/policy or condition/metric/pol"),
         ([*two, "--primary", "f_lok/fixed"], r"`--metric` to be one of .* Did you mean"),
         (
