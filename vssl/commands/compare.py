@@ -44,7 +44,7 @@ def _compare_or_set_beside_published() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "vssl-compare",
-        "Paired differences of runs from the first of them, on the images that all have: 95 %%"
+        "Paired differences of runs from the first of them, on the images that all have: 95 %"
         " bootstrap interval, two-sided permutation test of a primary row and, with Holm's"
         " correction, of the others, and whether runs are tied within a margin. Or, with"
         " --published, runs beside published figures.",

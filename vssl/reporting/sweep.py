@@ -119,17 +119,19 @@ def report_sweep(
     for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         mine = everything[everything["folder"].isin(map(str, new))]
-        for at, shown in enumerate(_overview_tables(mine, title, overview)):
-            show_table(console, shown)
-            for run, words in _runs_in_words(mine, overview).items() if at == 0 else ():
+        for part in _overview_parts(mine, title, overview):
+            if isinstance(part, Table):
+                show_table(console, part)
+                continue
+            for run, words in part.items():
                 line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
                 console.print(line)
         group = everything[~everything["folder"].isin(map(str, shown_once))]
-        for at, shown in enumerate(_overview_tables(group, title, overview)):
-            texts.append(markdown_table(shown))
-            if at == 0:
-                said = _runs_in_words(group, overview)
-                texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
+        for part in _overview_parts(group, title, overview):
+            if isinstance(part, Table):
+                texts.append(markdown_table(part))
+            else:
+                texts += [f"- **{run}**: {words}" for run, words in part.items()] + [""]
         texts += map(markdown_table, _policy_tables(group, title))
         there = set(group["folder"])
         same = {f: summaries[f] for f in rows.sources if str(f) in there}
@@ -147,10 +149,14 @@ def report_sweep(
     console.print(f"\nHow to read it. {legend}")
 
 
-def _overview_tables(
+def _overview_parts(
     summary: pd.DataFrame, title: str, overview: Mapping[str, str]
-) -> Iterator[Table]:
-    """The overview, or where it has no numbers the marked areas; and whether maps stay put."""
+) -> Iterator[Table | dict[str, str]]:
+    """The overview, its runs in words, and whether maps withstand altered sound.
+
+    Where the overview has no numbers, the marked areas stand in its place. Baselines are not put
+    into words where there are others beside them.
+    """
     policy = summary["threshold_policy"]
     shown = summary[policy.isin([*overview.values(), NO_POLICY])]
     if shown.empty:
@@ -159,6 +165,10 @@ def _overview_tables(
     if not used_columns(shown, columns):
         columns = area_columns(overview["marked"])
     yield summary_table(shown, columns, label="run", title=title)
+    models = summary[~summary["model"].isin(BASELINES)]
+    runs = (summary if models.empty else models).groupby("run", sort=False)
+    said = {str(run): in_words(rows, **overview) for run, rows in runs}
+    yield {run: words for run, words in said.items() if words}
     universal = summary[policy == overview["universal"]]
     if used_columns(universal, columns := altered_overview(conditions_of(summary))):
         question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
@@ -175,14 +185,6 @@ def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
     if used_columns(summary[plain], columns := separation_overview(summary[plain])):
         question = f"{title}: do map maxima tell positives from negatives?"
         yield summary_table(summary[plain], columns, label="run", title=question)
-
-
-def _runs_in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, str]:
-    """By run what its numbers say; not of baselines where there are others beside them."""
-    runs = {str(run): rows for run, rows in summary.groupby("run", sort=False)}
-    others = {run: rows for run, rows in runs.items() if rows["model"].iloc[0] not in BASELINES}
-    said = {run: in_words(rows, **overview) for run, rows in (others or runs).items()}
-    return {run: words for run, words in said.items() if words}
 
 
 def _earlier_runs(output: Path) -> list[Path]:
