@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from tests.reporting_runs import compile_latex
 from vssl.errors import UsageError
 from vssl.records.schema import NO_POLICY, SUMMARY
 from vssl.records.summary import completed
 from vssl.reporting.names import PAPER_MODELS
-from vssl.reporting.renderers import escape
+from vssl.reporting.renderers import escape, show_table
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.paper import build_tables, check_policy, ranked, write_tables
 from vssl.reporting.tables import Cell, Column, Row, Table
@@ -402,3 +404,33 @@ def test_latex_compiles(tmp_path: Path, intervals: bool) -> None:
     said = compile_latex(tmp_path, "\\input{paper_a_group.tex} Table~\\ref{tab:a_group_paper}.")
     assert "undefined" not in said
     assert intervals or "Overfull" not in said
+
+
+@pytest.mark.parametrize(
+    ("width", "count", "text", "blocks", "intervals"),
+    [
+        (None, 4, False, 1, True),
+        (None, 20, False, 2, True),
+        (80, 4, False, 1, False),
+        (80, 20, False, 4, False),
+        (200, 20, False, 2, True),
+        (None, 20, True, 1, True),  # texts are never cut, and so neither is what is beside them
+    ],
+)
+def test_a_table_in_the_terminal(
+    width: int | None, count: int, text: bool, blocks: int, intervals: bool
+) -> None:
+    columns = [Column(("success", "rate"), higher_is_better=True) for _ in range(count)]
+    columns[-1] = replace(columns[-1], text=text)
+    cells = [Cell(0.125 + at / 100, 0.1, 0.2) for at in range(count)]
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=width is not None, width=width, no_color=True)
+    show_table(
+        console, Table("title", tuple(columns), (Row("[bold]run", tuple(cells)),), "caption")
+    )
+    said = file.getvalue()
+    assert said.count("[bold]run") == blocks
+    assert ("10.0–20.0" in said) == intervals
+    assert ("intervals are shown from 132 columns on" in said) != intervals
+    assert said.count("rate ↑") == said.count("success") == count
+    assert all(f" {cell.shown} " in said for cell in cells)

@@ -44,24 +44,22 @@ def show_table(console: Console, table: Table) -> None:
     """
     if not table.columns:
         return
-    texts = any(column.text for column in table.columns)
+    texts, count = any(column.text for column in table.columns), len(table.columns)
     if not console.is_terminal:
-        console.width = max(
-            _TERMINAL_WIDTH, _width(console, _terminal_grid(table, table.columns)) if texts else 0
-        )
+        natural = _width(console, _terminal_grid(table, 0, count)) if texts else 0
+        console.width = max(_TERMINAL_WIDTH, natural)
     wide = console.width >= _TERMINAL_WIDTH
     console.print(Text(f"\n{table.title}", style="bold"), soft_wrap=True)
     for line in table.warnings:
         console.print(Text(line, style="bold red"), soft_wrap=True)
-    left: Sequence[Column] = table.columns
-    while left:
-        count = len(left)
-        while not texts and count > 1 and (
-            _width(console, _terminal_grid(table, left[:count], intervals=wide)) > console.width
-        ):  # fmt: skip
-            count -= 1
-        console.print(_terminal_grid(table, left[:count], intervals=wide))
-        left = left[count:]
+    first = 0
+    while first < count:
+        last, grid = count, _terminal_grid(table, first, count, intervals=wide)
+        while not texts and last > first + 1 and _width(console, grid) > console.width:
+            last -= 1
+            grid = _terminal_grid(table, first, last, intervals=wide)
+        console.print(grid)
+        first = last
     intervals = any(cell and cell.interval for row in table.rows for cell in row.cells)
     note = "" if wide or not intervals else f"intervals are shown from {_TERMINAL_WIDTH} columns on"
     said = "; ".join(part for part in (table.caption, note) if part)
@@ -69,19 +67,19 @@ def show_table(console: Console, table: Table) -> None:
         console.print(Text(said, style="dim"))
 
 
-def _terminal_grid(table: Table, columns: Sequence[Column], *, intervals: bool = True) -> Grid:
+def _terminal_grid(table: Table, first: int, last: int, *, intervals: bool = True) -> Grid:
     """Some neighbouring columns for the terminal."""
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     texts = any(column.text for column in table.columns)
     grid.add_column(Text(table.label), no_wrap=not texts)
-    first = table.columns.index(columns[0])
-    for column in columns:
+    for column in table.columns[first:last]:
         justify = "left" if column.text else "right"
         header = Text("\n".join(column.lines))
         grid.add_column(header, justify=justify, no_wrap=not column.text)  # type: ignore[arg-type]
     for row in table.rows:
-        cells = row.cells[first : first + len(columns)]
-        grid.add_row(Text(row.name), *(_terminal_cell(cell, intervals) for cell in cells))
+        grid.add_row(
+            Text(row.name), *(_terminal_cell(cell, intervals) for cell in row.cells[first:last])
+        )
     return grid
 
 
