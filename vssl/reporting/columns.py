@@ -1,7 +1,7 @@
 """The columns of all tables of runs' numbers.
 
 `sounding` says which object sounds, by audio condition of the runs; `policy` is a threshold policy,
-None for rows that have one each.
+empty for rows that have one each.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ FALSE_ALARMS = FalseAlarmRate.name
 
 def _column(
     metric: str,
-    condition: str | None,
-    policy: str | None = None,
+    condition: str,
+    policy: str = "",
     said: str = "",
     *,
     name: str = "",
@@ -120,10 +120,10 @@ def field_columns() -> list[Column]:
 
 
 SEPARATION_COLUMNS = (
-    _column("auroc", None),
-    _column("ap", None),
-    _column("fpr95", None, said="95 % TPR", name="FPR at"),
-    _column("overlap", None),
+    _column("auroc", ""),
+    _column("ap", ""),
+    _column("fpr95", "", said="95 % TPR", name="FPR at"),
+    _column("overlap", ""),
 )
 """How well map maxima tell positives from negatives; one row for each type of negatives."""
 
@@ -148,7 +148,7 @@ def separation_overview(summary: pd.DataFrame) -> list[Column]:
     ]
 
 
-def listening_columns(sounding: SoundingObjects, policy: str | None = None) -> list[Column]:
+def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Column]:
     """Whether the map follows the sound: between an image's objects, and between sounds.
 
     With the other object's sound, cIoU with the own object should be low.
@@ -192,7 +192,7 @@ def altered_overview(sounding: SoundingObjects) -> list[Column]:
     return [*ciou, *(_agreement_with_altered(c) for c in altered)] if altered else []
 
 
-def _agreement_with_altered(condition: str, policy: str | None = None) -> Column:
+def _agreement_with_altered(condition: str, policy: str = "") -> Column:
     said = f"own, {condition}"
     return _column(
         "agreement", _with_own(condition), policy, said, top=condition, higher_is_better=True

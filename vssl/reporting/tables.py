@@ -35,8 +35,8 @@ class Column:
 
     words: tuple[str, ...]  # of the header; each has a line of its own in the terminal
     metric: str = ""  # empty for texts
-    condition: str | None = None  # audio condition, pair of them, or `all`; None: the row's
-    policy: str | None = None  # threshold policy; None: the row's
+    condition: str = ""  # audio condition, pair of them, or `all`; empty: the row's
+    policy: str = ""  # threshold policy; empty: the row's
     higher_is_better: bool | None = None  # None where no way is better
     arrow_first: bool = False  # whether the arrow for that stands behind the first word
     top: str = ""  # shared by neighbouring columns, for a header of two lines
@@ -54,6 +54,11 @@ class Column:
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Metric, condition and policy."""
+        return self.metric, self.condition, self.policy
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """The header's lines, with the arrow."""
         first, *others = self.words
@@ -64,9 +69,9 @@ class Column:
     def chosen(self, summary: pd.DataFrame) -> pd.Series[bool]:
         """Return which of a summary's rows belong in this column."""
         chosen = summary["metric"] == self.metric
-        if self.condition is not None:
+        if self.condition:
             chosen &= summary["condition"] == self.condition
-        if self.policy is not None:
+        if self.policy:
             chosen &= summary["threshold_policy"] == self.policy
         return chosen
 
@@ -275,8 +280,8 @@ def _behind(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """
     chosen = summary["metric"].isin([column.metric for column in columns])
     named = [column.condition for column in columns]
-    if None not in named and "all" not in named:
-        single = [part for name in named if name for part in name.split(PAIR)]
+    if "" not in named and "all" not in named:
+        single = [part for name in named for part in name.split(PAIR)]
         chosen &= summary["condition"].isin([*named, *single])
     return summary[chosen]
 

@@ -44,10 +44,10 @@ def caption_of(
             " what one that knows nothing reaches (0, AUROC 50, FPR95 95, else 100 where lower is"
             " better)"
         )
-    for policy in dict.fromkeys(str(column.policy) for column in columns):
+    for policy in dict.fromkeys(column.policy for column in columns):
         if policy != NO_POLICY:
             parts += _at_the_top(group, policy)
-    for policy in dict.fromkeys(str(column.policy) for column in columns):
+    for policy in dict.fromkeys(column.policy for column in columns):
         parts += _without_marks(group, policy)
     published = [cell for cell in cells if cell.published is not None]
     sources = dict.fromkeys(short_source(cell.source, cell.tier) for cell in published)
@@ -64,7 +64,7 @@ def caption_of(
 def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
     """The summary rows behind a table; where it has none, all that its runs have."""
     summary = pd.concat([run.summary for run in group.runs], ignore_index=True)
-    places = {(c.metric, c.condition, c.policy) for c in columns}
+    places = {column.place for column in columns}
     if any(c.condition != POSITIVE for c in columns):  # pIA: the draws of every negative
         places |= {("pia", name, c.policy) for name in NEGATIVE_TYPES for c in columns}
     keys = pd.MultiIndex.from_frame(summary[["metric", "condition", "threshold_policy"]])
@@ -159,7 +159,7 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
 
 def why_missing(run: ReportRun, column: Column) -> str:
     """Say why a run has no number for a column."""
-    policy, condition = str(column.policy), str(column.condition)
+    policy, condition = column.policy, column.condition
     unscored = f"{column.bottom} was not scored (vssl-rescore adds it)"
     if policy not in set(run.summary["threshold_policy"]):
         if policy == NO_POLICY:

@@ -44,6 +44,7 @@ Published = dict[Any, Any]  # a row of `published.beside_published`
 _KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
 """What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
 _OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
+_PLACE = ("metric", "condition", "threshold_policy", "map_variant")
 _WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
 _OF_CELL = {"ci_low": "low", "ci_high": "high", "std_over_draws": "std"}
 _CSV = (
@@ -190,7 +191,7 @@ def build_tables(
             column
             for column in wanted
             if name == "listening" or (name == "paper" and column.metric == FALSE_ALARMS)
-            if all(_report_number(run, column, variant) is None for run, variant in everything)
+            if all(run.number(*column.place, variant) is None for run, variant in everything)
         ]
         used = [column for column in wanted if column not in absent]
         if not used:
@@ -227,10 +228,6 @@ def _published_rows(
             yield replace(_report_row(run, variant, known), note=note, group="")
 
 
-def _report_number(run: ReportRun, column: Column, variant: str) -> pd.Series | None:
-    return run.number(column.metric, str(column.condition), str(column.policy), variant)
-
-
 def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
     facts = {
         "model": run.model,
@@ -245,16 +242,13 @@ def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> R
 def _report_cell(
     run: ReportRun, column: Column, variant: str, figures: Sequence[Published]
 ) -> Cell | None:
-    number = _report_number(run, column, variant)
+    number = run.number(*column.place, variant)
     if number is None:
         return None
     figures = [
         figure
         for figure in figures
-        if column.metric == figure["metric"]
-        and column.condition == figure["condition"]
-        and column.policy == figure["threshold_policy"]
-        and variant == figure["map_variant"]
+        if (*column.place, variant) == tuple(figure[key] for key in _PLACE)
     ]
     # of several, none is more this checkpoint's than another
     figure = figures[0] if len(figures) == 1 else {}
@@ -275,7 +269,7 @@ def _report_cell(
 
 def _competes(run: ReportRun, column: Column, variant: str, value: float | None) -> bool:
     """Whether a number can be the best of its column."""
-    if value is None or marks_nothing(run, str(column.policy), variant):
+    if value is None or marks_nothing(run, column.policy, variant):
         return False
     sign = 1 if column.higher_is_better else -1
     without = _KNOWS_NOTHING.get(column.metric, 0.0 if column.higher_is_better else 1.0)
