@@ -106,7 +106,8 @@ def make_report(
     lines = describe_left_out(collection)
     left_out = [f"  {line}" for line in lines[:_LISTED]]
     if len(lines) > _LISTED:
-        left_out.append(f"  and {len(lines) - _LISTED} more, see report.md")
+        where = ", see report.md" if collection.groups else ""
+        left_out.append(f"  and {len(lines) - _LISTED} more{where}")
     if not collection.groups:
         text = f"{', '.join(map(str, folders))}: holds no finished run."
         hint = " vssl-evaluate makes runs, e.g. vssl-evaluate -m experiment=demo"
