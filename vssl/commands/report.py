@@ -158,9 +158,10 @@ def _chosen_samples(collection: Collection, samples: Sequence[str]) -> dict[str,
     if not samples:
         return {group.name: [] for group in collection.groups}
     known = {group.name: set(Samples.of(group.runs[0].folder).ids) for group in collection.groups}
-    for unknown in set(samples).difference(*known.values()):
+    everything = set().union(*known.values())
+    if unknown := [name for name in samples if name not in everything]:
         raise UsageError(
-            f"--sample {unknown}: no run has a sample of that id. records.parquet lists them"
+            f"--sample {unknown[0]}: no run has a sample of that id. records.parquet lists them"
             " (sample_id)."
         )
     return {name: [s for s in dict.fromkeys(samples) if s in ids] for name, ids in known.items()}
