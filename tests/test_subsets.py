@@ -26,13 +26,12 @@ from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.aggregate import summarize
+from vssl.records.aggregate import summarize, summarize_subsets
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import score_records
 from vssl.records.store import read_provenance
-from vssl.records.subsets import summarize_subsets
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.size_aware import HalfImage

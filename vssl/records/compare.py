@@ -13,27 +13,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from vssl.arrays import Array
 from vssl.checks import check_choice
 from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
 from vssl.metrics.sets import SetMetric
 from vssl.progress import progress_bar
 from vssl.records.family import (
+    PRIMARY,
+    SECONDARY,
     Endpoint,
     enough_exchanges,
     equivalent,
     families,
     holm_by_family,
-    largest_family,
     verdict,
 )
 from vssl.records.files import SCORES_FILE
@@ -42,13 +42,11 @@ from vssl.records.numbers import Number, combined_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, Samples, ScoredRun, Scores
+from vssl.records.scores import Part, Samples, Scores
 from vssl.records.store import check_records, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, interval, interval_around, nanmean, variance
 from vssl.types import POSITIVE
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
 Key = tuple[str, str]  # metric and condition
 
 _SIGNS_AT_ONCE = 1 << 22
@@ -86,12 +84,11 @@ class ComparedRun:
             UsageError: when its records or scores cannot be read, or do not belong together.
         """
         facts = check_records(folder)
-        if read_provenance(folder / SCORES_FILE) != facts:
-            raise UsageError(
-                f"{folder / SCORES_FILE}: is not of the records beside it. Run vssl-evaluate again."
-            )
+        path = folder / SCORES_FILE
+        if read_provenance(path) != facts:
+            raise UsageError(f"{path}: is not of the records beside it. Run vssl-evaluate again.")
         samples = Samples.of(folder)
-        scores = Scores(folder / SCORES_FILE, samples.ids)
+        scores = Scores(path, samples.ids)
         rows = {name: place for place, name in enumerate(samples.ids)}
         parts = {(part.map_variant, part.threshold_policy): part for part in scores.parts()}
         return cls(folder, facts, samples, rows, scores, parts)
@@ -145,50 +142,57 @@ def compare_runs(
     names = common_samples(runs)
     groups = [runs[0].samples.image_groups[runs[0].rows[name]] for name in names]
     images = ImageBootstrap(groups, resamples=resamples, seed=seed)
+    places = [np.array([run.rows[name] for name in names], np.int64) for run in runs]
+    resampled = [
+        ResampledRun.of(
+            run.folder, run.samples, run.scores, metrics, run.fitted, resamples=resamples, seed=seed
+        )
+        for run in runs
+    ]
     pairs: list[_Pair] = []
     there: dict[str, None] = {}
-    with ExitStack() as stack:
-        resampled = [
-            stack.enter_context(
-                ResampledRun.of(
-                    run.folder,
-                    ScoredRun(run.samples, run.scores),
-                    metrics,
-                    run.fitted,
-                    resamples=resamples,
-                    seed=seed,
-                )
-            )
-            for run in runs
+    for policy in dict.fromkeys([*thresholds, NO_POLICY]):
+        measured = []
+        for run, whole, rows in zip(runs, resampled, places, strict=True):
+            part = run.parts[variant, policy]
+            numbers = whole.numbers(part, metrics, rows=rows, bootstrap=images)
+            measured.append({(n.metric.name, n.condition): n for n in numbers})
+        there |= dict.fromkeys(condition for name, condition in measured[0] if name in asked)
+        keys = [
+            (name, condition)
+            for name, condition in measured[0]
+            if name in asked and (not conditions or condition in conditions)
         ]
-        for policy in dict.fromkeys([*thresholds, NO_POLICY]):
-            measured = [
-                _Measured.of(run, whole, run.parts[variant, policy], metrics, images, names)
-                for run, whole in zip(runs, resampled, strict=True)
-            ]
-            there |= dict.fromkeys(c for name, c in measured[0].numbers if name in asked)
-            for run, of_run in zip(runs[1:], measured[1:], strict=True):
-                facts = {"reference": str(runs[0].folder), "run": str(run.folder)}
-                facts |= {"reference_model": runs[0].facts["model"], "model": run.facts["model"]}
-                facts |= {"map_variant": variant, "threshold_policy": policy}
-                pairs.append(_Pair.of(measured[0], of_run, asked, conditions, facts, margin))
+        for run, of_run in zip(runs[1:], measured[1:], strict=True):
+            facts = {
+                "reference": str(runs[0].folder),
+                "run": str(run.folder),
+                "reference_model": runs[0].facts["model"],
+                "model": run.facts["model"],
+                "map_variant": variant,
+                "threshold_policy": policy,
+            }
+            pairs.append(_Pair.of(measured[0], of_run, keys, images.images, margin, facts))
     for condition in conditions if there else ():
         check_choice(condition, there, name="--condition")
-    rows = pd.DataFrame([row for pair in pairs for row in pair.rows])
-    if rows.empty:
-        return rows
-    family = families(rows, primary)
+    table = pd.DataFrame([row for pair in pairs for row in pair.rows])
+    if table.empty:
+        return table
+    family = families(table, primary)
     if permutations is None:
-        permutations = enough_exchanges(largest_family(family))
-    p = np.concatenate(_p_values(pairs, images.images, permutations=permutations, seed=seed))
+        tests = max(int((family == name).sum()) for name in (PRIMARY, SECONDARY))
+        permutations = enough_exchanges(tests)
+    p = _p_values(pairs, images.images, permutations=permutations, seed=seed)
     corrected = holm_by_family(p, family)
     said = [
         verdict(difference, each, tied=tied, margin=margin)
-        for difference, each, tied in zip(rows["difference"], corrected, rows["tied"], strict=True)
+        for difference, each, tied in zip(
+            table["difference"], corrected, table["tied"], strict=True
+        )
     ]
     tried = min(permutations, 2**images.images)
-    rows = rows.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
-    return rows.drop(columns=["testable", "tied"])
+    table = table.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
+    return table.drop(columns=["testable", "tied"])
 
 
 def common_samples(runs: Sequence[ComparedRun]) -> list[str]:
@@ -220,48 +224,16 @@ def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """A run's numbers under a policy, and the totals `[G, 2, D]` of those that are means."""
-
-    numbers: dict[Key, Number]
-    totals: dict[Key, Array]
-    images: int
-
-    @classmethod
-    def of(
-        cls,
-        run: ComparedRun,
-        resampled: ResampledRun,
-        part: Part,
-        metrics: Sequence[AnyMetric],
-        images: ImageBootstrap,
-        names: Sequence[str],
-    ) -> _Measured:
-        rows = np.array([run.rows[name] for name in names], np.int64)
-        found = resampled.numbers(part, metrics, rows=rows, bootstrap=images)
-        numbers = {(number.metric.name, number.condition): number for number in found}
-        totals = {key: n.totals for key, n in numbers.items() if n.totals is not None}
-        return cls(numbers, totals, images.images)
-
-    def has_value(self, key: Key) -> npt.NDArray[np.bool_]:
-        """Images `[G]` with a value; for a combined metric, with one on positives."""
-        metric = self.numbers[key].metric
-        key = (metric.positive, POSITIVE) if isinstance(metric, CombinedMetric) else key
-        totals = self.totals.get(key, np.ones((self.images, 2, 1)))  # a set metric has none
-        return np.asarray(totals[:, 1].any(axis=1))
-
-
-@dataclass(frozen=True)
 class _Pair:
     """Two runs under one policy, and what exchanges of images do to their numbers.
 
     Attributes:
         rows: of the table, `p` and what follows from it aside.
-        tested: numbers with a p, and their difference.
+        tested: difference of the numbers that have a p.
         besides: standard deviation of the difference beside chance over images, see `besides`.
         numbers: of both runs.
-        keys: means that the numbers rest on.
-        middles: for each, its totals `[2 D]` when half of both runs' images are exchanged.
+        middles: of the means that numbers rest on, the totals `[2 D]` when half of both runs'
+            images are exchanged.
         halves: `[G, C]` what each image adds to the first run's and takes from the second's, by
             the columns of all middles.
     """
@@ -269,58 +241,40 @@ class _Pair:
     rows: list[dict[str, Any]]
     tested: dict[Key, float]
     besides: dict[Key, float]
-    numbers: tuple[dict[Key, Number], dict[Key, Number]]
-    keys: list[Key]
-    middles: list[Array]
+    numbers: tuple[dict[Key, Number], ...]
+    middles: dict[Key, Array]
     halves: Array
 
     @classmethod
     def of(
         cls,
-        first: _Measured,
-        second: _Measured,
-        asked: Sequence[str],
-        conditions: Sequence[str],
-        facts: Mapping[str, Any],
+        first: Mapping[Key, Number],
+        second: Mapping[Key, Number],
+        keys: Sequence[Key],
+        images: int,
         margin: float,
+        facts: Mapping[str, Any],
     ) -> _Pair:
         rows, tested, more = [], {}, {}
-        for key in (key for key in first.numbers if key in second.numbers):
-            if key[0] not in asked or (conditions and key[1] not in conditions):
-                continue
-            one, two = first.numbers[key], second.numbers[key]
-            difference = two.value - one.value
-            testable = bool(np.isfinite(difference)) and not isinstance(two.metric, SetMetric)
-            if testable:
-                tested[key], more[key] = difference, besides(one, two)
-            images = int((first.has_value(key) & second.has_value(key)).sum())
-            row = {
-                **facts,
-                "metric": key[0],
-                "condition": key[1],
-                "reference_value": one.value,
-                "value": two.value,
-                "difference": difference,
-                **_interval_columns(one, two),
-                "sd_besides_images": (more[key] if testable else np.nan),
-                "n_images": images,
-                "n_undefined": one.n_undefined + two.n_undefined,
-                "higher_is_better": one.higher_is_better,
-                "testable": testable,
-                "tied": equivalent(two.resampled - one.resampled, images, margin),
-            }
-            rows.append(row)
-        keys = [key for key in first.totals if key in second.totals] if tested else []
-        pairs = [_same_draws(first.totals[key], second.totals[key]) for key in keys]
-        middles = [(one + two).sum(axis=0) / 2 for one, two in pairs]
-        none = np.empty((first.images, 0))
-        halves = np.concatenate([none, *((one - two) / 2 for one, two in pairs)], axis=1)
+        for key in (key for key in keys if key in second):
+            row = _row(first, second, key, images, margin)
+            rows.append({**facts, "metric": key[0], "condition": key[1], **row})
+            if row["testable"]:
+                tested[key], more[key] = row["difference"], row["sd_besides_images"]
+        middles, halves = {}, [np.empty((images, 0))]
+        for key in (key for key in first if key in second and tested):
+            totals = first[key].totals, second[key].totals
+            if totals[0] is not None and totals[1] is not None:
+                one, two = _same_draws(totals[0], totals[1])
+                middles[key] = (one + two).sum(axis=0) / 2
+                halves.append((one - two) / 2)
         # of the numbers, exchanges need neither totals nor what else is in their intervals
         plain: dict[str, Any] = dict.fromkeys(("totals", "parts", "sounds", "of_threshold"))
         numbers = tuple(
-            {key: replace(n, **plain) for key, n in run.numbers.items()} for run in (first, second)
+            {key: replace(number, **plain) for key, number in of_run.items()}
+            for of_run in (first, second)
         )
-        return cls(rows, tested, more, numbers, keys, middles, halves)  # type: ignore[arg-type]
+        return cls(rows, tested, more, numbers, middles, np.concatenate(halves, axis=1))
 
     def far(self, shifts: Array, chance: Array) -> dict[Key, int]:
         """In how many exchanges runs differ at least as much as they do.
@@ -331,15 +285,13 @@ class _Pair:
             shifts: `[P, C]` signs of the images times `halves`.
             chance: `[P]` of the standard normal distribution.
         """
-        if not self.tested:
-            return {}
-        stops = np.cumsum([len(middle) for middle in self.middles])[:-1]
-        of_keys = np.split(shifts, stops, axis=1)
+        stops = np.cumsum([len(middle) for middle in self.middles.values()])[:-1]
+        of_keys = np.split(shifts, stops, axis=1) if self.middles else []
         sides = []
         for numbers, side in zip(self.numbers, (1, -1), strict=True):
             found = {
                 key: replace(numbers[key], at_threshold=_mean(middle + side * shift))
-                for key, middle, shift in zip(self.keys, self.middles, of_keys, strict=True)
+                for (key, middle), shift in zip(self.middles.items(), of_keys, strict=True)
             }
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
             added = [n for metric in combined for n in combined_numbers(metric, found)]
@@ -353,19 +305,42 @@ class _Pair:
         return counts
 
 
-def _interval_columns(first: Number, second: Number) -> dict[str, float]:
-    """Ends of the 95 % interval, of that over images alone, and of the 90 % interval."""
-    whole = second.resampled - first.resampled
-    difference, images = second.value - first.value, min(first.images, second.images)
+def _row(
+    first: Mapping[Key, Number], second: Mapping[Key, Number], key: Key, images: int, margin: float
+) -> dict[str, Any]:
+    """Columns of one number of two runs."""
+    one, two = first[key], second[key]
+    difference, whole = two.value - one.value, two.resampled - one.resampled
+    testable = bool(np.isfinite(difference)) and not isinstance(two.metric, SetMetric)
+    both = np.ones(images, bool)  # images with a value: all for a set metric
+    on = (one.metric.positive, POSITIVE) if isinstance(one.metric, CombinedMetric) else key
+    for numbers in (first, second):
+        totals = numbers[on].totals if on in numbers else None
+        if totals is not None:
+            both &= totals[:, 1].any(axis=1)
+    count, fewer = int(both.sum()), min(one.images, two.images)
+    there = two.at_threshold - one.at_threshold
     ends = {
-        ("ci_low", "ci_high"): interval_around(difference, whole, images=images),
-        ("ci_low_at_threshold", "ci_high_at_threshold"): interval_around(
-            difference, second.at_threshold - first.at_threshold, images=images
-        ),
-        ("ci90_low", "ci90_high"): interval(whole, level=0.9),
+        "ci": interval_around(difference, whole, images=fewer),
+        "ci_at_threshold": interval_around(difference, there, images=fewer),
+        "ci90": interval(whole, level=0.9),
     }
     return {
-        name: end for names, found in ends.items() for name, end in zip(names, found, strict=True)
+        "reference_value": one.value,
+        "value": two.value,
+        "difference": difference,
+        "ci_low": ends["ci"][0],
+        "ci_high": ends["ci"][1],
+        "ci_low_at_threshold": ends["ci_at_threshold"][0],
+        "ci_high_at_threshold": ends["ci_at_threshold"][1],
+        "ci90_low": ends["ci90"][0],
+        "ci90_high": ends["ci90"][1],
+        "sd_besides_images": besides(one, two) if testable else np.nan,
+        "n_images": count,
+        "n_undefined": one.n_undefined + two.n_undefined,
+        "higher_is_better": one.higher_is_better,
+        "testable": testable,
+        "tied": equivalent(whole, count, margin),
     }
 
 
@@ -380,8 +355,8 @@ def besides(first: Number, second: Number) -> float:
     return math.sqrt(max(0.0, whole - variance(second.at_threshold - first.at_threshold)))
 
 
-def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> list[Array]:
-    """P values of every pair's rows `[R]`, NaN where there is no test; exchanges are shared."""
+def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> Array:
+    """P values of the rows of all pairs, NaN where there is no test; exchanges are shared."""
     everything = np.concatenate([pair.halves for pair in pairs], axis=1)
     # numbers of values are mostly the same in both runs, so that these columns are 0
     moving = np.asarray(everything.any(axis=0))
@@ -399,19 +374,17 @@ def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: i
                 for pair, counts, own in zip(
                     pairs, far, np.split(shifts, stops, axis=1), strict=True
                 ):
-                    for key, count in pair.far(own, drawn).items():
+                    for key, count in pair.far(own, drawn).items() if counts else ():
                         counts[key] += count
                 advance(len(signs))
-    found = []
+    p = []
     for pair, counts in zip(pairs, far, strict=True):
-        p = []
         for row in pair.rows:
             key = (row["metric"], row["condition"])
             # the observed difference counts itself, but where it is one of all exchanges
             itself = int(total < 2**images or pair.besides.get(key, 0.0) > 0)
             p.append((counts[key] + itself) / (total + itself) if key in counts else np.nan)
-        found.append(np.array(p))
-    return found
+    return np.array(p)
 
 
 def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:

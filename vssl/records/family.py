@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from vssl.arrays import Array, Names
 from vssl.checks import check_choice
 from vssl.errors import UsageError
 from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.uncertainty import interval
-
-Array = npt.NDArray[np.float64]
 
 PRIMARY, SECONDARY, NO_FAMILY = "primary", "secondary", "none"
 """Values of the column `family`."""
@@ -68,7 +66,7 @@ class Endpoint:
 DEFAULT_PRIMARY = Endpoint("f_loc", "universal_q3", ALL_NEGATIVES)
 
 
-def families(rows: pd.DataFrame, primary: Endpoint | None) -> npt.NDArray[np.str_]:
+def families(rows: pd.DataFrame, primary: Endpoint | None) -> Names:
     """Sort the rows of a comparison into families.
 
     Args:
@@ -137,17 +135,12 @@ def holm(p: Array) -> Array:
     return adjusted
 
 
-def holm_by_family(p: Array, family: npt.NDArray[np.str_]) -> Array:
+def holm_by_family(p: Array, family: Names) -> Array:
     """Holm's correction `[M]` within the primary rows and within the secondary ones; else NaN."""
     found = np.full(len(p), np.nan)
     for name in (PRIMARY, SECONDARY):
         found[family == name] = holm(p[family == name])
     return found
-
-
-def largest_family(family: npt.NDArray[np.str_]) -> int:
-    """Number of rows of the larger family."""
-    return max(int((family == name).sum()) for name in (PRIMARY, SECONDARY))
 
 
 def enough_exchanges(tests: int) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from vssl.arrays import Array, Index, Names
 from vssl.records.chunks import in_threads
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import Localization
@@ -27,8 +26,8 @@ class MaximaHistograms:
         counts: audio condition -> `[B]` number of records.
     """
 
-    edges: npt.NDArray[np.float64]
-    counts: dict[str, npt.NDArray[np.int64]]
+    edges: Array
+    counts: dict[str, Index]
 
 
 def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
@@ -47,21 +46,16 @@ def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
     path = run / RECORDS_FILE
     localization = Localization.of(read_provenance(path))
 
-    def work(rows: pa.RecordBatch) -> tuple[Sequence[str], npt.NDArray[np.float64]]:
-        return rows.column("audio_condition").to_pylist(), localization.native_maxima(rows)
+    def work(rows: pa.RecordBatch) -> tuple[Names, Array]:
+        names = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
+        return names, localization.native_maxima(rows)
 
-    values: dict[str, list[npt.NDArray[np.float64]]] = {}
-    for names, maxima in in_threads(work, path, _COLUMNS, description="map maxima"):
-        for name in dict.fromkeys(names):
-            chosen = maxima[np.array(names) == name]
-            values.setdefault(name, []).append(chosen[np.isfinite(chosen)])
-    joined = {name: np.concatenate(parts) for name, parts in values.items()}
-    everything = [part for part in joined.values() if len(part)]
-    ends = (
-        (min(p.min() for p in everything), max(p.max() for p in everything))
-        if everything
-        else (0, 1)
-    )
-    edges = np.histogram_bin_edges(np.empty(0), bins=bins, range=ends)
-    counts = {name: np.histogram(part, bins=edges)[0] for name, part in joined.items()}
+    found = in_threads(work, path, _COLUMNS, description="map maxima")
+    condition, maxima = map(np.concatenate, zip(*found, strict=True))
+    finite = np.isfinite(maxima)
+    edges = np.histogram_bin_edges(maxima[finite], bins=bins)
+    counts = {
+        str(name): np.histogram(maxima[finite & (condition == name)], bins=edges)[0]
+        for name in dict.fromkeys(condition.tolist())
+    }
     return MaximaHistograms(edges, counts)

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from vssl.arrays import Array, Index
 from vssl.records.fit import FittedPolicy, NegativeMaxima
-from vssl.records.numbers import Number, numbers_of
+from vssl.records.numbers import Number, numbers_of, set_numbers
+from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric, score_records
-from vssl.records.scores import Part, ScoredRun, Scores
+from vssl.records.scores import Part, Samples, Scores
 from vssl.records.sounds import Sounds, crossed, sound_weights
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.universal import LearntThreshold
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
 
 _SHARES = (0.0, 0.1, 0.5, 0.9, 1.0)
 """Where, among the resamples of a threshold, numbers are found."""
@@ -37,48 +34,73 @@ _OTHER_RUN = 1
 """Added to the seed for the images of a calibration run, which are not those of the test."""
 
 
-def resampled_thresholds(
-    policies: Sequence[LearntThreshold], maxima: NegativeMaxima, *, resamples: int, seed: int
-) -> Array:
-    """Thresholds of policies, learnt anew from resampled images and sounds.
+def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[Array | None]:
+    """Thresholds of policies, fitted anew in every resample of the negatives behind them.
+
+    Resamples of the scored run's own negatives are those of its numbers. Thresholds of a
+    calibration run deviate as much more as its few images ask for (Student's t for their number).
 
     Args:
-        policies: P fitted policies.
-        maxima: the negatives that they were fitted on.
-        resamples: number of resamples B; those of the scored run are those of its numbers.
+        fitted: the policies.
+        resamples: number of resamples B.
         seed: of the resampling.
 
     Returns:
-        `[P, B]`; those of a calibration run with deviations as much wider as its few images ask for
-        (Student's t for their number).
+        `[B]` for each; None for a policy that is not fitted.
     """
-    seeds = _seeds(maxima, seed)
-    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
+    found: dict[int, Array] = {}
+    together: dict[int, tuple[NegativeMaxima, list[int]]] = {}
+    for place, each in enumerate(fitted):
+        if each.learnt_from is None:
+            continue
+        if isinstance(each.policy, LearntThreshold):
+            together.setdefault(id(each.learnt_from), (each.learnt_from, []))[1].append(place)
+        else:
+            found[place] = _fitted_anew(each, each.learnt_from, resamples, seed)
+    for maxima, places in together.values():
+        policies = [p for n in places if isinstance(p := fitted[n].policy, LearntThreshold)]
+        found |= dict(zip(places, _learnt_anew(policies, maxima, resamples, seed), strict=True))
+    return [found.get(place) for place in range(len(fitted))]
+
+
+def _bootstrap_of(maxima: NegativeMaxima, resamples: int, seed: int) -> ImageBootstrap:
+    return ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=_seeds(maxima, seed))
+
+
+def _seeds(maxima: NegativeMaxima, seed: int) -> list[int]:
+    return [seed] if maxima.own else [seed, _OTHER_RUN]
+
+
+def _learnt_anew(
+    policies: Sequence[LearntThreshold], maxima: NegativeMaxima, resamples: int, seed: int
+) -> Array:
+    """Thresholds `[P, B]` of policies that take the largest of the conditions' levels."""
+    images = _bootstrap_of(maxima, resamples, seed)
     levels: list[Array] = []
-    for name in np.unique(maxima.condition):
+    for name in np.unique(maxima.condition).tolist():
         rows = np.flatnonzero((maxima.condition == name) & np.isfinite(maxima.value))
         if not len(rows):
             continue
         rows = rows[np.argsort(maxima.value[rows], kind="stable")]
-        values = maxima.value[rows]
-        found = _levels(policies, values, images.weights, images.image[rows])
+        found = _levels(policies, maxima.value[rows], images.weights, images.image[rows])
         if name in maxima.sounds:
-            found += _by_sounds(policies, maxima, str(name), rows, resamples, seeds)
+            of_condition, sound = maxima.sounds[name]
+            names, codes = np.unique(sound, return_inverse=True)
+            weights = sound_weights(
+                name, names.tolist(), resamples=resamples, seed=_seeds(maxima, seed)
+            )
+            heard = codes[np.searchsorted(of_condition, rows)]
+            found += _by_sounds(policies, maxima.value[rows], weights, heard)
         levels.append(found)
     highest = np.max(levels, axis=0)
     found = np.stack([p.from_levels(row) for p, row in zip(policies, highest, strict=True)])
-    if maxima.own or images.images < 2:
+    count = images.images
+    if maxima.own or count < 2:
         return found
     # the interval of a number knows the number of its own images, not of those of a calibration run
-    count = images.images
     wider = np.sqrt(count / (count - 1)) * stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
-    fitted = np.array([[p.constant()] for p in policies])
+    fitted = np.array([[policy.constant()] for policy in policies])
     return np.asarray(fitted + wider * (found - fitted))
-
-
-def _seeds(maxima: NegativeMaxima, seed: int) -> list[int]:
-    """What seeds the resamples: a calibration run's are not those of the scored run."""
-    return [seed] if maxima.own else [seed, _OTHER_RUN]
 
 
 def _levels(
@@ -94,39 +116,27 @@ def _levels(
 
 
 def _by_sounds(
-    policies: Sequence[LearntThreshold],
-    maxima: NegativeMaxima,
-    name: str,
-    rows: Index,
-    resamples: int,
-    seeds: Sequence[int],
+    policies: Sequence[LearntThreshold], values: Array, weights: Array, heard: Index
 ) -> Array:
-    """What resampled sounds do to the levels of one condition, `[P, B]`.
+    """Deviations `[P, B]` of levels by resampled sounds.
 
     The sounds' own share is that in the mean of what exceeds the policy's threshold.
     """
-    of_condition, sound = maxima.sounds[name]
-    names, codes = np.unique(sound, return_inverse=True)
-    weights = sound_weights(name, names.tolist(), resamples=resamples, seed=seeds)
-    group = codes[np.searchsorted(of_condition, rows)]
-    values = maxima.value[rows]
-    shares = [crossed((values > p.constant()).astype(float), group, weights)[0] for p in policies]
-    deviations = np.zeros((len(policies), resamples))
+    deviations = np.zeros((len(policies), len(weights)))
+    shares = [crossed((values > p.constant()).astype(float), heard, weights)[0] for p in policies]
     moved = [p for p, share in enumerate(shares) if share > 0]
     if moved:
         chosen = [policies[p] for p in moved]
-        found = _levels(chosen, values, weights, group)
+        levels = _levels(chosen, values, weights, heard)
         base = np.array([[policy.level(values)] for policy in chosen])
-        found = np.where(np.isfinite(found), found - base, 0.0)
-        deviations[moved] = np.array([[shares[p]] for p in moved]) * found
+        levels = np.where(np.isfinite(levels), levels - base, 0.0)
+        deviations[moved] = np.array([[shares[p]] for p in moved]) * levels
     return deviations
 
 
-def _fitted_anew(fitted: FittedPolicy, *, resamples: int, seed: int) -> Array:
-    """The same for a policy of any other kind, by its own `fit`, over images alone: `[B]`."""
-    maxima = fitted.learnt_from
-    assert maxima is not None
-    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=_seeds(maxima, seed))
+def _fitted_anew(fitted: FittedPolicy, maxima: NegativeMaxima, resamples: int, seed: int) -> Array:
+    """Thresholds `[B]` of a policy of any other kind, by its own `fit`, over images alone."""
+    images = _bootstrap_of(maxima, resamples, seed)
     policy, found = copy.deepcopy(fitted.policy), np.empty(resamples)
     for b, times in enumerate(images.weights.astype(np.int64)):
         rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
@@ -134,35 +144,6 @@ def _fitted_anew(fitted: FittedPolicy, *, resamples: int, seed: int) -> Array:
         value = policy.constant()
         found[b] = np.nan if value is None else value
     return found
-
-
-def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[Array | None]:
-    """Thresholds of policies, fitted anew in every resample of what they were learnt from.
-
-    Args:
-        fitted: the policies.
-        resamples: number of resamples B.
-        seed: of the resampling.
-
-    Returns:
-        `[B]` for each; None for a policy that is not fitted.
-    """
-    found: dict[int, Array] = {}
-    together: dict[int, list[int]] = {}
-    for place, each in enumerate(fitted):
-        if each.learnt_from is None:
-            continue
-        if isinstance(each.policy, LearntThreshold):
-            together.setdefault(id(each.learnt_from), []).append(place)
-        else:
-            found[place] = _fitted_anew(each, resamples=resamples, seed=seed)
-    for places in together.values():
-        maxima = fitted[places[0]].learnt_from
-        assert maxima is not None
-        policies = [p for n in places if isinstance(p := fitted[n].policy, LearntThreshold)]
-        rows = resampled_thresholds(policies, maxima, resamples=resamples, seed=seed)
-        found |= dict(zip(places, rows, strict=True))
-    return [found.get(place) for place in range(len(fitted))]
 
 
 class ResampledRun:
@@ -178,7 +159,9 @@ class ResampledRun:
             `near_part`.
 
     Attributes:
+        scores: the run's scores.
         bootstrap: over the run's images.
+        thresholds: fitted parts -> `[B]` their thresholds, fitted anew.
     """
 
     def __init__(
@@ -189,42 +172,42 @@ class ResampledRun:
         fitted: Sequence[FittedPolicy],
         near: Callable[[Sequence[tuple[str, float]]], Scores],
     ) -> None:
-        self._scores = scores
+        self.scores = scores
         resamples, seed = sounds.resamples, sounds.seed
         self.bootstrap = ImageBootstrap(image_groups, resamples=resamples, seed=seed)
         self._sounds = sounds
-        parts = set(scores.parts())
         known = {Part(f.variant, f.policy.name, f.source): f for f in fitted}
-        known = {part: each for part, each in known.items() if part in parts}
+        known = {part: each for part, each in known.items() if part in set(scores.parts())}
         thresholds = refit(list(known.values()), resamples=resamples, seed=seed)
-        self._thresholds = {
+        self.thresholds = {
             part: found for part, found in zip(known, thresholds, strict=True) if found is not None
         }
-        places = {part: _places(found) for part, found in self._thresholds.items()}
         wanted = dict.fromkeys(
-            (part.map_variant, float(value))
-            for part, found in places.items()
-            for value in (found if len(found) > 1 else ())
+            (part.map_variant, value)
+            for part, found in self.thresholds.items()
+            for value in _places(found)
         )
         self._near = near(list(wanted)) if wanted else None
+        self._sets: dict[tuple[Part, tuple[str, ...]], list[Number]] = {}
 
     @classmethod
-    @contextmanager
     def of(
         cls,
         run: Path,
-        opened: ScoredRun,
+        samples: Samples,
+        scores: Scores,
         metrics: Sequence[AnyMetric],
         fitted: Sequence[FittedPolicy],
         *,
         resamples: int,
         seed: int,
-    ) -> Iterator[ResampledRun]:
+    ) -> ResampledRun:
         """Open a run from its records.
 
         Args:
             run: folder with the records.
-            opened: its samples and scores.
+            samples: its samples.
+            scores: its scores.
             metrics: metrics that will be asked for.
             fitted: the policies behind fitted parts of the scores.
             resamples: number of resamples B.
@@ -233,21 +216,21 @@ class ResampledRun:
         Raises:
             RecordsError: when the records cannot be read.
         """
-        ids, groups = opened.samples.ids, opened.samples.image_groups
-        sounds = Sounds.of(run, ids, resamples=resamples, seed=seed)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "near.parquet"
 
-            def near(wanted: Sequence[tuple[str, float]]) -> Scores:
-                policies = []
-                for variant, value in wanted:
-                    name, source = near_part(variant, value)[1:]
-                    policy = FixedThreshold(value=value, name=name)
-                    policies.append(FittedPolicy(policy, source, variant))
+        def near(wanted: Sequence[tuple[str, float]]) -> Scores:
+            policies = []
+            for variant, value in wanted:
+                _, name, source = near_part(variant, value)
+                policies.append(
+                    FittedPolicy(FixedThreshold(value=value, name=name), source, variant)
+                )
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "near.parquet"
                 score_records(run, policies, metrics, output=path)
-                return Scores(path, ids)
+                return Scores(path, samples.ids).read_all()
 
-            yield cls(opened.scores, groups, sounds, fitted, near)
+        sounds = Sounds.of(run, samples.ids, resamples=resamples, seed=seed)
+        return cls(scores, samples.image_groups, sounds, fitted, near)
 
     def numbers(
         self,
@@ -266,54 +249,66 @@ class ResampledRun:
             bootstrap: over the images of these samples; None for that of the run.
         """
         bootstrap = bootstrap or self.bootstrap
-        numbers = numbers_of(self._scores, part, metrics, bootstrap, rows=rows, sounds=self._sounds)
-        thresholds = self._thresholds.get(part)
+
+        def at(scores: Scores, part: Part, sounds: Sounds | None) -> list[Number]:
+            sets = None if rows is not None else self._set_numbers(scores, part, metrics, sounds)
+            return numbers_of(scores, part, metrics, bootstrap, rows=rows, sounds=sounds, sets=sets)
+
+        numbers = at(self.scores, part, self._sounds)
+        thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
         places = _places(thresholds)
-        if self._near is None or len(places) < 2:  # whatever is drawn, the threshold is the same
+        if self._near is None or not places:
             return [replace(n, of_threshold=np.zeros_like(n.at_threshold)) for n in numbers]
+        near = [
+            {(n.metric.name, n.condition): n.at_threshold for n in at(self._near, place, None)}
+            for place in (near_part(part.map_variant, value) for value in places)
+        ]
+        own = {(n.metric.name, n.condition): n.at_threshold for n in numbers}
+        known = {self.scores.threshold(part): own, **dict(zip(places, near, strict=True))}
+        known = dict(sorted(known.items()))
         found = []
-        for value in places:
-            near = near_part(part.map_variant, float(value))
-            at = numbers_of(self._near, near, metrics, bootstrap, rows=rows)
-            found.append({(n.metric.name, n.condition): n.at_threshold for n in at})
-        own = self._scores.threshold(part)
-        return [_refitted(number, places, found, own, thresholds) for number in numbers]
+        for number in numbers:
+            values = np.stack(
+                [each[number.metric.name, number.condition] for each in known.values()]
+            )
+            values = interpolated(thresholds, np.array(list(known)), values)
+            found.append(replace(number, of_threshold=values - number.at_threshold))
+        return found
 
-    def is_fitted_anew(self, part: Part) -> bool:
-        """Whether a part's threshold is resampled too."""
-        return part in self._thresholds
+    def _set_numbers(
+        self, scores: Scores, part: Part, metrics: Sequence[AnyMetric], sounds: Sounds | None
+    ) -> list[Number]:
+        """Set metrics of the whole run, found for all policies of the map variant at once."""
+        names = tuple(metric.name for metric in metrics)
+        if (part, names) not in self._sets:
+            apart = part.threshold_policy == NO_POLICY
+            parts = [
+                p
+                for p in scores.parts()
+                if p.map_variant == part.map_variant and (p.threshold_policy == NO_POLICY) == apart
+            ]
+            found = set_numbers(scores, parts, metrics, self.bootstrap, sounds)
+            self._sets |= {(p, names): numbers for p, numbers in found.items()}
+        return self._sets[part, names]
 
 
-def _places(thresholds: Array) -> npt.NDArray[np.float32]:
-    """Thresholds at which numbers are found, ascending, as masks are made."""
+def _places(thresholds: Array) -> list[float]:
+    """Thresholds at which numbers are found, ascending, as masks are made.
+
+    None where the threshold is the same whatever is drawn.
+    """
     finite = thresholds[np.isfinite(thresholds)]
     if not len(finite):
-        return np.empty(0, np.float32)
-    return np.unique(np.quantile(finite, _SHARES).astype(np.float32))
+        return []
+    places = np.unique(np.quantile(finite, _SHARES).astype(np.float32)).tolist()
+    return places if len(places) > 1 else []
 
 
 def near_part(variant: str, value: float) -> Part:
     """The part of the scores at a threshold near a fitted one."""
     return Part(variant, f"near {value!r}", "near a fitted threshold")
-
-
-def _refitted(
-    number: Number,
-    places: npt.NDArray[np.float32],
-    near: Iterable[Mapping[tuple[str, str], Array]],
-    own: float,
-    thresholds: Array,
-) -> Number:
-    """A number with what its threshold's resamples add."""
-    key = (number.metric.name, number.condition)
-    at, rows = [*places.astype(np.float64)], [found[key] for found in near]
-    if own not in at:
-        at, rows = [*at, own], [*rows, number.at_threshold]
-    order = np.argsort(at)
-    values = interpolated(thresholds, np.array(at)[order], np.stack(rows)[order])
-    return replace(number, of_threshold=values - number.at_threshold)
 
 
 def interpolated(x: Array, places: Array, values: Array) -> Array:
