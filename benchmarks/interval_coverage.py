@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +40,7 @@ from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.separation import AUROC
-from vssl.metrics.sets import MAP_MAXIMUM, Family
+from vssl.metrics.sets import MAP_MAXIMUM
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.refit import ResampledRun, near_part
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD
@@ -156,8 +156,6 @@ class MadeScores:
         self.image_sources = np.ones(len(test.size), np.int64)
         silent = dict.fromkeys(NEGATIVES, SoundingObject.NONE)
         self.sounding = {POSITIVE: SoundingObject.OWN, **silent}
-        self.families: dict[Hashable, list[Family]] = {}
-        self.spreads: dict[Hashable, dict[str, tuple[Array, float]]] = {}
 
     def parts(self) -> Iterator[Part]:
         """The parts."""

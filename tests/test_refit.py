@@ -35,7 +35,7 @@ from vssl.records.numbers import numbers_of
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
-from vssl.records.scores import Part, Samples, ScoredRun
+from vssl.records.scores import Part, Samples, Scores
 from vssl.records.sounds import Sounds, Spread, crossed
 from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.records.summary import read_summary
@@ -102,9 +102,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("made") / "run")
 
 
-def scored(run: Path, fitted: list[FittedPolicy], folder: Path) -> ScoredRun:
+def scored(run: Path, fitted: list[FittedPolicy], folder: Path) -> Scores:
     score_records(run, fitted, METRICS, output=folder / "scores.parquet")
-    return ScoredRun.of(run, folder / "scores.parquet")
+    return Scores(folder / "scores.parquet", Samples.of(run).ids)
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -155,14 +155,14 @@ def test_numbers_at_resampled_thresholds_are_those_of_scoring_there(
     (tmp_path / "exact").mkdir()
     there = scored(run, exact, tmp_path / "exact")
     part = Part("av", "universal_q3", fitted[0].source)
-    with ResampledRun.of(run, opened, METRICS, fitted, **SETTINGS) as resampled:
-        numbers = {(n.metric.name, n.condition): n for n in resampled.numbers(part, METRICS)}
-        bootstrap = resampled.bootstrap
+    resampled = ResampledRun.of(run, Samples.of(run), opened, METRICS, fitted, **SETTINGS)
+    numbers = {(n.metric.name, n.condition): n for n in resampled.numbers(part, METRICS)}
+    bootstrap = resampled.bootstrap
     assert {"ciou", "pia", "f_loc"} == {name for name, _ in numbers}
     at = {
         v: {
             (n.metric.name, n.condition): n.at_threshold
-            for n in numbers_of(there.scores, Part("av", f"t{k}", "there"), METRICS, bootstrap)
+            for n in numbers_of(there, Part("av", f"t{k}", "there"), METRICS, bootstrap)
         }
         for k, v in enumerate(values)
     }

@@ -29,8 +29,10 @@ from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize, summarize_subsets
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import score_records
+from vssl.records.scores import Samples, Scores
 from vssl.records.store import read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold
@@ -66,6 +68,7 @@ class Scored:
 
     folder: Path
     samples: list[Sample]
+    resampled: ResampledRun
     subsets: pd.DataFrame
     summary: pd.DataFrame
 
@@ -94,11 +97,14 @@ def score(
     scores = folder / SCORES_FILE
     fitted = fit_policies([*policies, universal], folder)
     score_records(folder, fitted, METRICS, output=scores)
-    settings = {"fitted": fitted, **SETTINGS}
-    summary = summarize(folder, scores, METRICS, output=folder / SUMMARY_FILE, **settings)
+    known = Samples.of(folder)
+    opened = Scores(scores, known.ids)
+    resampled = ResampledRun.of(folder, known, opened, METRICS, fitted, **SETTINGS)
+    output = folder / SUMMARY_FILE
+    summary = summarize(folder, scores, METRICS, output=output, resampled=resampled)
     output = folder / SUBSETS_FILE
-    found = summarize_subsets(folder, scores, METRICS, kinds, output=output, **settings)
-    return Scored(folder, samples, found, summary)
+    found = summarize_subsets(folder, resampled, METRICS, kinds, output=output, **SETTINGS)
+    return Scored(folder, samples, resampled, found, summary)
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +248,7 @@ class TestNumbers:
         asked = [metric for metric in METRICS if metric.name in ("pia", "iiou")]
         found = summarize_subsets(
             scored.folder,
-            scored.folder / SCORES_FILE,
+            scored.resampled,
             asked,
             ["category"],
             output=tmp_path / "subsets",

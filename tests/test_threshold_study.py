@@ -280,40 +280,23 @@ def curves_of(made: Made, variant: str = "av") -> ThresholdCurves:
     return threshold_curves(made.folder, variant, include=included(made), points=POINTS, **SETTINGS)
 
 
-def by_condition(curve: ThresholdCurves) -> dict[tuple[str, str], Array]:
-    """The curves by (metric, condition) as summaries name them."""
-    return {
-        ("ciou", POSITIVE): curve.ciou,
-        ("success_rate", POSITIVE): curve.success_rate,
-        ("auc", POSITIVE): curve.auc,
-        **{("pia", name): values for name, values in curve.pia.items()},
-        **{("auc_n", name): values for name, values in curve.auc_n.items()},
-        **{("false_alarm_rate", name): v for name, v in curve.false_alarm_rate.items()},
-        ("f_loc", "all"): curve.f_loc,
-        ("f_auc", "all"): curve.f_auc,
-    }
-
-
 def assert_equal_by_definition(curve: ThresholdCurves, values: study.Values) -> None:
     """Every point of every curve and of the resamples, from per-sample values `[N, D, T]`."""
     expected = study.curves(values)
-    found = by_condition(curve)
-    assert set(found) == set(expected)
-    for key, column in found.items():
+    assert set(curve.values) == set(expected)
+    for key, column in curve.values.items():
         np.testing.assert_allclose(column, expected[key], rtol=0, atol=1e-12, err_msg=str(key))
     bootstrap = ImageBootstrap(GROUPS, **SETTINGS)
     resampled = study.resampled_f_loc(values, bootstrap.weights[:, bootstrap.image])
     np.testing.assert_allclose(curve.f_loc_resampled, resampled, rtol=0, atol=1e-12)
     ciou = values[POSITIVE]
-    for found_again, positives in (
-        (curve.ciou_resampled, ciou),
-        (curve.success_rate_resampled, np.where(np.isnan(ciou), np.nan, ciou >= 0.5)),
-    ):
-        expected_again = [
+    successes = np.where(np.isnan(ciou), np.nan, ciou >= 0.5)
+    for name, positives in (("ciou", ciou), ("success_rate", successes)):
+        again = [
             study.resampled_mean(positives, times)
             for times in bootstrap.weights[:, bootstrap.image]
         ]
-        np.testing.assert_allclose(found_again, expected_again, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(curve.resampled[name], again, rtol=0, atol=1e-12)
 
 
 class Hum(Silence):
@@ -382,7 +365,7 @@ class TestCurves:
         for variant in Localization.of(read_provenance(made.folder / RECORDS_FILE)).variants:
             curve = curves_of(made, variant)
             summary = summary_at(made, curve.thresholds.tolist(), variant, tmp_path)
-            for (metric, condition), column in by_condition(curve).items():
+            for (metric, condition), column in curve.values.items():
                 rows = summary.loc[metric, condition]
                 np.testing.assert_array_equal(rows["threshold"], curve.thresholds)
                 np.testing.assert_allclose(
@@ -395,7 +378,7 @@ class TestCurves:
             assert (np.diff(curve.thresholds) > 0).all()
             for name in ("silence", "noise", "offscreen"):
                 assert (np.diff(curve.pia[name]) <= 0).all()
-                assert (np.diff(curve.auc_n[name]) >= 0).all()
+                assert (np.diff(curve.values["auc_n", name]) >= 0).all()
                 assert curve.pia[name][0] == 1, "below every pixel"
                 assert curve.pia[name][-1] == 0, "at or above every pixel"
 
@@ -445,8 +428,9 @@ class TestCurves:
     def test_nothing_is_defined_where_every_positive_holds_nan(self, tmp_path: Path) -> None:
         holes = [(POSITIVE, sample, 0) for sample in range(len(OBJECTS))]
         curve = curves_of(write_made(tmp_path / "run", holes=holes))
-        for column in (curve.ciou, curve.auc, curve.f_loc, curve.f_auc, curve.f_loc_resampled):
-            assert np.isnan(column).all()
+        for key in (("ciou", POSITIVE), ("auc", POSITIVE), ("f_loc", "all"), ("f_auc", "all")):
+            assert np.isnan(curve.values[key]).all()
+        assert np.isnan(curve.f_loc_resampled).all()
         assert np.isfinite(curve.pia["noise"]).all()
 
     def test_a_run_with_some_of_the_negatives(self, tmp_path: Path) -> None:
@@ -605,16 +589,17 @@ class TestStudy:
         curve = curve_behind(studied, name, variant)
         for row in studied.rows(name, variant).to_dict("records"):
             place = int(np.flatnonzero(curve.thresholds == np.float32(row["threshold"])).item())
+            at = {key: values[place] for key, values in curve.values.items()}
             for metric in ("f_loc", "f_auc", "ciou", "success_rate"):
-                assert row[metric] == getattr(curve, metric)[place]
-            alarms = [values[place] for values in curve.false_alarm_rate.values()]
-            assert row["false_alarm_rate"] == max(alarms)
-            assert row["pia"] == pytest.approx(
-                sum(values[place] for values in curve.pia.values()) / 3, abs=1e-12
-            )
+                condition = "all" if metric.startswith("f_") else POSITIVE
+                assert row[metric] == at[metric, condition]
+            types = ("silence", "noise", "offscreen")
+            assert row["false_alarm_rate"] == max(at["false_alarm_rate", name] for name in types)
+            areas = [at["pia", name] for name in types]
+            assert row["pia"] == pytest.approx(sum(areas) / 3, abs=1e-12)
         for (policy, source), row in studied.rows(name, variant).iterrows():
             for metric in ("f_loc", "ciou", "success_rate"):
-                resampled = getattr(curve, f"{metric}_resampled")
+                resampled = curve.resampled[metric]
                 each = resampled_at(studied, name, variant, (policy, source), resampled)
                 ends = study.interval_of_fraction(row[metric], each, studied.images(name))
                 found = [row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]]
@@ -673,7 +658,7 @@ class TestStudy:
             run = str(studied.runs[name].folder)
             rows = table[(table["run"] == run) & (table["map_variant"] == variant)]
             curve = curve_behind(studied, name, variant)
-            for (metric, condition), values in by_condition(curve).items():
+            for (metric, condition), values in curve.values.items():
                 points = rows[(rows["metric"] == metric) & (rows["condition"] == condition)]
                 np.testing.assert_array_equal(points["threshold"], curve.thresholds)
                 np.testing.assert_array_equal(points["value"], values)

@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vssl.records.uncertainty import ImageBootstrap, interval, intervals
+from vssl.records.uncertainty import ImageBootstrap, interval
 
 Array = npt.NDArray[np.float64]
 GROUPS = ["b", "a", "b", "c", "d", "a", "b", "e"]
@@ -170,27 +170,6 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
         hits += low <= 0 <= high
     # 95 % is promised; with 40 pictures the percentile interval is a little narrow
     assert 0.89 <= hits / 200 <= 0.985
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    counts=st.lists(st.integers(0, 40), min_size=1, max_size=6),
-    level=st.sampled_from([0.5, 0.9, 0.95]),
-    seed=st.integers(0, 999),
-)
-def test_intervals_of_several_numbers_are_those_of_each(
-    counts: list[int], level: float, seed: int
-) -> None:
-    generator = np.random.default_rng(seed)
-    numbers = []
-    for count in counts:  # with as many undefined resamples as make 40
-        values = np.concatenate([generator.standard_normal(count), np.full(40 - count, np.nan)])
-        numbers.append(generator.permutation(values))
-    for found, values in zip(intervals(numbers, level=level), numbers, strict=True):
-        finite = values[~np.isnan(values)]
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        expected = np.quantile(finite, tails) if len(finite) else [np.nan, np.nan]
-        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("images", [1, 7])

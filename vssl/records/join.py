@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vssl.arrays import Floats
 from vssl.negatives.manifest import ManifestRow, read_manifest, render_manifest
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, write_text
@@ -32,14 +32,14 @@ from vssl.types import POSITIVE
 JOINED_FROM = "joined_from"
 """Key of a joined run's provenance and of its `run.json`: the runs that it was made of."""
 
-TOLERANCE = 1e-5
+_ROUNDED = 1e-5
 """By which positives may differ, as a share of the largest similarity: batches round otherwise."""
 
 _SAMPLES_READ = 64
 _NOTED = ("negatives_files_sha256", "beyond_full_scale")  # of the negatives' files and loudness
 _OF_NEGATIVES = (
     *("config_hash", "negatives", "negatives_manifest_sha256", "pairings", "sounding_objects"),
-    *("upsampling", JOINED_FROM, *_NOTED),
+    *("upsampling", "schema_version", JOINED_FROM, *_NOTED),
 )
 _FILES_OF_NEGATIVES = ("negatives.noise.file", "negatives.offscreen.exclude")
 _SAME = ("sample_id", "category", "image_group", "boxes", "box_weights")
@@ -88,18 +88,17 @@ def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
         first: provenance of a run's records.
         other: of the other's.
     """
-    options = [condition_settings(each) for each in (first, other)]
-    pairings = [_by_condition(each) for each in (first, other)]
-    said = []
-    for name in pairings[0].keys() & pairings[1].keys() - {POSITIVE}:
-        one, two = (
-            {**of.get(name, {}), "draws": len(own[name])}
-            for of, own in zip(options, pairings, strict=True)
-        )
-        for key in sorted({*one, *two}):
-            if one.get(key) != two.get(key):
-                said.append(f"{key} of {name}: {one.get(key)} and {two.get(key)}")
-    return sorted(said)
+    draws = [_draws(each) for each in (first, other)]
+    options = [
+        {name: {**condition_settings(each).get(name, {}), "draws": len(own[name])} for name in own}
+        for each, own in zip((first, other), draws, strict=True)
+    ]
+    return sorted(
+        f"{key} of {name}: {options[0][name].get(key)} and {options[1][name].get(key)}"
+        for name in draws[0].keys() & draws[1].keys() - {POSITIVE}
+        for key in {*options[0][name], *options[1][name]}
+        if options[0][name].get(key) != options[1][name].get(key)
+    )
 
 
 def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> dict[str, Any]:
@@ -126,18 +125,22 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
     owner: dict[str, int] = {}
     draws: dict[str, list[int]] = {}
     for number, own in enumerate(facts):
-        for name, known in _by_condition(own).items():
-            owner.setdefault(name, number)
-            draws.setdefault(name, known)
+        new = {name: known for name, known in _draws(own).items() if name not in owner}
+        owner |= dict.fromkeys(new, number)
+        draws |= new
     order = [name for name in (POSITIVE, *NEGATIVE_TYPES) if name in owner]
     order += [name for name in owner if name not in order]
     pairings = [(name, draw) for name in order for draw in draws[name]]
     manifest = _manifest(runs, owner, pairings)
+
+    def merged(key: str, order: Sequence[str] = ()) -> dict[str, Any]:
+        known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
+        return {name: known[name] for name in dict.fromkeys((*order, *known)) if name in known}
+
     provenance = {
         **facts[0],
-        **{key: _merged(key, facts, order) for key in ("negatives", "sounding_objects")},
-        "upsampling": _merged("upsampling", facts, order),
-        **{key: _merged(key, facts, ()) for key in _NOTED if any(key in f for f in facts)},
+        **{key: merged(key, order) for key in ("negatives", "sounding_objects", "upsampling")},
+        **{key: merged(key) for key in _NOTED if any(key in each for each in facts)},
         "config_hash": identity_hash,
         "pairings": [list(each) for each in pairings],
         "negatives_manifest_sha256": text_hash(manifest),
@@ -163,7 +166,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
     return provenance
 
 
-def _by_condition(provenance: Mapping[str, Any]) -> dict[str, list[int]]:
+def _draws(provenance: Mapping[str, Any]) -> dict[str, list[int]]:
     """Draws of every audio condition of a run."""
     found: dict[str, list[int]] = {}
     for name, draw in provenance["pairings"]:
@@ -171,34 +174,25 @@ def _by_condition(provenance: Mapping[str, Any]) -> dict[str, list[int]]:
     return found
 
 
-def _merged(key: str, facts: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, Any]:
-    """What runs know of their audio conditions, in the joined run's order."""
-    known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
-    return {name: known[name] for name in dict.fromkeys((*order, *known)) if name in known}
-
-
 def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) -> None:
     """Refuse runs whose records rest on something else besides the negatives."""
+
+    def compared(facts: Mapping[str, Any], key: str) -> Any:
+        value = facts.get(key)
+        if key == "environment" and isinstance(value, Mapping):  # the code itself has a version
+            return {name: each for name, each in value.items() if name != "git_commit"}
+        return value
+
+    # earlier runs do not state the hashes of their inputs
+    left_out = {*_OF_NEGATIVES, *({"inputs_sha256"} - (known.keys() & own.keys()))}
     differ = [
         key
-        for key in sorted({*known, *own} - set(_OF_NEGATIVES))
-        if _both_say(key, known, own)
-        and _compared(key, known.get(key)) != _compared(key, own.get(key))
+        for key in sorted({*known, *own} - left_out)
+        if compared(known, key) != compared(own, key)
     ]
     differ += other_settings(known, own)
     if differ:
         raise JoinError(run, f"they also differ in {', '.join(differ)}.")
-
-
-def _compared(key: str, value: Any) -> Any:
-    if key == "environment" and isinstance(value, Mapping):  # the code itself has a version
-        return {name: each for name, each in value.items() if name != "git_commit"}
-    return None if key == "schema_version" else value
-
-
-def _both_say(key: str, *facts: Mapping[str, Any]) -> bool:
-    """Whether runs can be compared in a fact that earlier ones do not state."""
-    return key != "inputs_sha256" or all(key in each for each in facts)
 
 
 def _manifest(runs: Sequence[Path], owner: Mapping[str, int], pairings: Sequence[Pairing]) -> str:
@@ -240,7 +234,10 @@ def _check_positives(
         ):
             raise JoinError(run, "its samples, or their ground truth, are others.")
         for name in _MAPS:
-            one, two = (_values(each.column(name)) for each in (first, own))
+            one, two = (
+                np.asarray(pc.list_flatten(each.column(name)).to_numpy(), np.float32)
+                for each in (first, own)
+            )
             if one.shape != two.shape or not _alike(one, two):
                 raise JoinError(
                     run,
@@ -249,15 +246,10 @@ def _check_positives(
                 )
 
 
-def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-    return np.asarray(pc.list_flatten(column).to_numpy(), np.float32)
-
-
-def _alike(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> bool:
+def _alike(first: Floats, second: Floats) -> bool:
     """Whether maps are the same but for the last digits."""
-    known = first[np.isfinite(first)]
-    scale = float(np.abs(known).max()) if len(known) else 0.0
-    return bool(np.allclose(first, second, rtol=0, atol=TOLERANCE * scale, equal_nan=True))
+    scale = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
+    return bool(np.allclose(first, second, rtol=0, atol=_ROUNDED * scale, equal_nan=True))
 
 
 def _interleaved(
