@@ -32,11 +32,14 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records import compare as module
-from vssl.records.compare import ComparedRun, common_samples, compare_runs, exchanges
-from vssl.records.family import (
+from vssl.records.compare import (
+    ComparedRun,
     Endpoint,
+    common_samples,
+    compare_runs,
     enough_exchanges,
     equivalent,
+    exchanges,
     families,
     holm,
     verdict,
@@ -489,7 +492,7 @@ def test_exchanges_are_raised_with_the_rows(
 ) -> None:
     folders = [each.folder for each in many]
     assert set(differences(*folders, asked=["ciou"])["exchanges"]) == {10_000}
-    monkeypatch.setattr("vssl.records.family.FEWEST", 50)
+    monkeypatch.setattr("vssl.records.compare.FEWEST", 50)
     rows = differences(*folders)
     assert set(rows["exchanges"]) == {100 * 13 - 1}, "of 13 rows"
     assert rows["p"].min() >= 1 / 1300

@@ -102,8 +102,7 @@ def _compare(options: argparse.Namespace) -> None:
     """
     from rich.console import Console
 
-    from vssl.records.compare import ComparedRun, common_samples, compare_runs
-    from vssl.records.family import Endpoint
+    from vssl.records.compare import ComparedRun, Endpoint, common_samples, compare_runs
     from vssl.records.schema import NO_POLICY
     from vssl.reporting.comparison import comparison_facts, show_comparison, write_comparison
     from vssl.reporting.comparison_latex import latex_comparison

@@ -1,4 +1,4 @@
-"""Every metric of the assessment as a function of one threshold for all maps."""
+"""Metrics as functions of one threshold for all maps, and how high maps reach."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vssl.arrays import Array, Floats, Index
+from vssl.arrays import Array, Floats, Index, Names
 from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
@@ -232,3 +232,47 @@ def _range(
         alpha * ends[0] + (1 - alpha) * min(lows),
         alpha * ends[1] + (1 - alpha) * max(highs),
     )
+
+
+@dataclass(frozen=True)
+class MaximaHistograms:
+    """Distributions of the largest value of a map, by audio condition.
+
+    Attributes:
+        edges: `[B + 1]` bounds of the bins, the same for all conditions.
+        counts: audio condition -> `[B]` number of records.
+    """
+
+    edges: Array
+    counts: dict[str, Index]
+
+
+def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
+    """Distributions of a run's largest map values, in one pass: one float per record is held.
+
+    The value is the native map's, after the model's post-processing; maps that hold NaN are left
+    out.
+
+    Args:
+        run: folder with the records.
+        bins: number of bins B between the smallest and the largest value.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    path = run / RECORDS_FILE
+    localization = Localization.of(read_provenance(path))
+
+    def work(rows: pa.RecordBatch) -> tuple[Names, Array]:
+        names = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
+        return names, localization.native_maxima(rows)
+
+    found = in_threads(work, path, ("audio_condition", *_EXTREMES), description="map maxima")
+    condition, maxima = map(np.concatenate, zip(*found, strict=True))
+    finite = np.isfinite(maxima)
+    edges = np.histogram_bin_edges(maxima[finite], bins=bins)
+    counts = {
+        str(name): np.histogram(maxima[finite & (condition == name)], bins=edges)[0]
+        for name in dict.fromkeys(condition.tolist())
+    }
+    return MaximaHistograms(edges, counts)

@@ -26,7 +26,7 @@ from vssl.records.store import read_provenance
 from vssl.types import POSITIVE
 
 _COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
-LEVEL = 0.05
+WRONG_SOUND_LEVEL = 0.05
 """P value above which a wrong sound is not ruled out, where no rate is stated."""
 
 _NAMES = ("audio_condition", "image_group")
@@ -163,7 +163,7 @@ class ErrorRates:
     undefined: int
     wrong_sounds: tuple[str, ...]
     reach: Mapping[str, Reach]
-    level: float = LEVEL
+    level: float = WRONG_SOUND_LEVEL
 
     def p_values(self, largest: float) -> dict[str, float]:
         """Conformal p value of a map by type of negatives, see `Reach.p_value`."""
@@ -182,7 +182,7 @@ class ErrorRates:
 
 
 def error_rates(
-    run: Path, *, variant: str, threshold: float, in_sample: bool, level: float = LEVEL
+    run: Path, *, variant: str, threshold: float, in_sample: bool, level: float = WRONG_SOUND_LEVEL
 ) -> ErrorRates:
     """How often a verdict at a threshold is wrong in a run: its negatives and its own sounds.
 

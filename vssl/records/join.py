@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
@@ -81,6 +82,11 @@ def joined_identity(identities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**identities[0], "negatives": merged, "files_sha256": files}
 
 
+def condition_draws(provenance: Mapping[str, Any]) -> dict[str, int]:
+    """Number of draws of every audio condition of a run."""
+    return dict(Counter(str(name) for name, _ in provenance["pairings"]))
+
+
 def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """In which settings conditions that two runs share differ, in words.
 
@@ -88,16 +94,18 @@ def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
         first: provenance of a run's records.
         other: of the other's.
     """
-    draws = [_draws(each) for each in (first, other)]
-    options = [
-        {name: {**condition_settings(each).get(name, {}), "draws": len(own[name])} for name in own}
-        for each, own in zip((first, other), draws, strict=True)
-    ]
+    one, two = (
+        {
+            name: {**condition_settings(each).get(name, {}), "draws": count}
+            for name, count in condition_draws(each).items()
+        }
+        for each in (first, other)
+    )
     return sorted(
-        f"{key} of {name}: {options[0][name].get(key)} and {options[1][name].get(key)}"
-        for name in draws[0].keys() & draws[1].keys() - {POSITIVE}
-        for key in {*options[0][name], *options[1][name]}
-        if options[0][name].get(key) != options[1][name].get(key)
+        f"{key} of {name}: {one[name].get(key)} and {two[name].get(key)}"
+        for name in one.keys() & two.keys() - {POSITIVE}
+        for key in {*one[name], *two[name]}
+        if one[name].get(key) != two[name].get(key)
     )
 
 
@@ -107,7 +115,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
     The positives are the first run's; those of the others must be the same.
 
     Args:
-        runs: folders of the runs.
+        runs: folders of runs without `other_settings`.
         folder: where `records.parquet` and `negatives_manifest.csv` are written.
         identity_hash: `config_hash` of the joined run.
 
@@ -115,25 +123,21 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         The provenance of the joined records.
 
     Raises:
-        JoinError: when a run differs in more than its negatives, or in the settings of negatives
-            that others have too; no records are left written then.
+        JoinError: when a run differs in more than its negatives; no records are left written then.
         RecordsError: when records cannot be read.
     """
     facts = [read_provenance(run / RECORDS_FILE) for run in runs]
     for run, own in zip(runs[1:], facts[1:], strict=True):
         _check_facts(facts[0], run, own)
+    own_pairings = [[(str(name), int(draw)) for name, draw in own["pairings"]] for own in facts]
     owner: dict[str, int] = {}
-    draws: dict[str, list[int]] = {}
-    for number, own in enumerate(facts):
-        new = {name: known for name, known in _draws(own).items() if name not in owner}
-        owner |= dict.fromkeys(new, number)
-        draws |= new
-    order = [name for name in (POSITIVE, *NEGATIVE_TYPES) if name in owner]
-    order += [name for name in owner if name not in order]
-    pairings = [(name, draw) for name in order for draw in draws[name]]
+    for number, of_run in enumerate(own_pairings):
+        owner |= {name: number for name, _ in of_run if name not in owner}
+    order = dict.fromkeys((*(n for n in (POSITIVE, *NEGATIVE_TYPES) if n in owner), *owner))
+    pairings = [pair for name in order for pair in own_pairings[owner[name]] if pair[0] == name]
     manifest = _manifest(runs, owner, pairings)
 
-    def merged(key: str, order: Sequence[str] = ()) -> dict[str, Any]:
+    def merged(key: str, order: Iterable[str] = ()) -> dict[str, Any]:
         known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
         return {name: known[name] for name in dict.fromkeys((*order, *known)) if name in known}
 
@@ -149,29 +153,20 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
             for run, own in zip(runs, facts, strict=True)
         ],
     }
-    own_pairings = [[tuple(each) for each in own["pairings"]] for own in facts]
     folder.mkdir(parents=True, exist_ok=True)
     with (
         ExitStack() as opened,
         AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
     ):
         pieces = [
-            _pieces(opened.enter_context(open_parquet(run / RECORDS_FILE)), len(own))
-            for run, own in zip(runs, own_pairings, strict=True)
+            _pieces(opened.enter_context(open_parquet(run / RECORDS_FILE)), len(of_run))
+            for run, of_run in zip(runs, own_pairings, strict=True)
         ]
         for tables in zip_longest(*pieces, fillvalue=RECORDS.empty_table()):
             _check_positives(runs, own_pairings, tables)
             writer.write(_interleaved(tables, own_pairings, owner, pairings))
     write_text(folder / MANIFEST_FILE, manifest)
     return provenance
-
-
-def _draws(provenance: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Draws of every audio condition of a run."""
-    found: dict[str, list[int]] = {}
-    for name, draw in provenance["pairings"]:
-        found.setdefault(str(name), []).append(int(draw))
-    return found
 
 
 def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) -> None:
@@ -185,12 +180,8 @@ def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) ->
 
     # earlier runs do not state the hashes of their inputs
     left_out = {*_OF_NEGATIVES, *({"inputs_sha256"} - (known.keys() & own.keys()))}
-    differ = [
-        key
-        for key in sorted({*known, *own} - left_out)
-        if compared(known, key) != compared(own, key)
-    ]
-    differ += other_settings(known, own)
+    keys = sorted({*known, *own} - left_out)
+    differ = [key for key in keys if compared(known, key) != compared(own, key)]
     if differ:
         raise JoinError(run, f"they also differ in {', '.join(differ)}.")
 

@@ -45,7 +45,6 @@ class Number:
     """A number with its spread.
 
     Attributes:
-        metric: the metric.
         condition: audio condition, a pair of them (`positive-silence`), or `all`.
         value: over samples within each draw, then the mean over draws.
         per_draw: `[D]` the same within each draw.
@@ -181,22 +180,20 @@ def numbers_of(
     where every map has its own.
 
     Args:
-        scores: the run's scores.
+        scores: the run's scores; metrics that were not measured are passed over.
         part: map variant and policy.
-        metrics: what to report, as far as it was measured.
+        metrics: what to report.
         bootstrap: over the images of the samples.
-        rows: samples to report on; None for all. The bootstrap is of these.
+        rows: samples to report on; None for all.
         sounds: the sounds of the run's records; None leaves their spread out.
         sets: numbers of the set metrics, where `set_numbers` found them for several parts at once.
     """
     if rows is not None:
-        scores = scores.of_samples(rows)
-        sounds = sounds and sounds.of_samples(rows)
+        scores, sounds = scores.of_samples(rows), sounds and sounds.of_samples(rows)
     if sets is None:
         # shared sounds count in set metrics of whole runs alone
-        sets = set_numbers(scores, [part], metrics, bootstrap, sounds if rows is None else None)[
-            part
-        ]
+        heard = sounds if rows is None else None
+        sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
     found = list(sets)
     means: dict[tuple[str, str], Number] = {}
     for metric in metrics:
@@ -450,12 +447,13 @@ def _set_spreads(
 
 def _one_draw(column: Array, place: Index, draw: int, success: Mask | None) -> Values:
     """One draw of `[N, D]` values and places, the first where there is only one."""
-    value, place = (each[:, min(draw, each.shape[1] - 1)] for each in (column, place))
-    kept = ~np.isnan(value)
-    reached = np.zeros((len(kept), 1), bool)
+    value = column[:, min(draw, column.shape[1] - 1)]
+    group = place[:, min(draw, place.shape[1] - 1)]
+    reached = np.zeros((len(value), 1), bool)
     if success is not None:
         reached = success[:, min(draw, success.shape[1] - 1)]
-    return Values(value[kept], place[kept], reached[kept])
+    kept = ~np.isnan(value)
+    return Values(value[kept], group[kept], reached[kept])
 
 
 def _by_draw(families: Sequence[Family], name: str, drawn: Array) -> Array:

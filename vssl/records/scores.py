@@ -65,10 +65,11 @@ class Samples:
         """Read the samples of a run's records."""
         columns = ["sample_id", "image_group", "category", "boxes", "box_weights"]
         positive = pc.field("audio_condition") == POSITIVE
-        rows = read_columns(run / RECORDS_FILE, columns, positive).to_pylist()
-        areas = np.array([object_area(row["boxes"], row["box_weights"]) for row in rows])
-        names = ("sample_id", "image_group", "category")
-        return cls(*([row[name] for row in rows] for name in names), object_areas=areas)
+        table = read_columns(run / RECORDS_FILE, columns, positive)
+        names, groups, categories, boxes, weights = (
+            table.column(name).to_pylist() for name in columns
+        )
+        return cls(names, groups, categories, np.array(list(map(object_area, boxes, weights))))
 
 
 def object_area(boxes: Sequence[Box], weights: Sequence[float]) -> float:
@@ -194,5 +195,5 @@ class Scores:
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column is about, `[N]`; the others have null in the file."""
         rows, draws = self._blocks[part][condition]
-        asked = self._column(column)[1][rows].reshape(-1, draws).any(axis=1)
+        asked: Mask = self._column(column)[1][rows].reshape(-1, draws)[:, 0]
         return asked if self._rows is None else asked[self._rows]

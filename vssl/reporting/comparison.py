@@ -13,8 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vssl.records.compare import ComparedRun, common_samples
-from vssl.records.family import LEVEL, PRIMARY, SECONDARY, enough_exchanges
+from vssl.records.compare import (
+    LEVEL,
+    PRIMARY,
+    SECONDARY,
+    ComparedRun,
+    common_samples,
+    enough_exchanges,
+)
 from vssl.records.files import write_text
 from vssl.records.fingerprint import environment, ids_hash
 from vssl.records.schema import NO_POLICY

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from vssl.records.family import NO_FAMILY, PRIMARY
+from vssl.records.compare import NO_FAMILY, PRIMARY
 from vssl.reporting.comparison import comparison_caption, p_text, points
 from vssl.reporting.report.columns import HEADERS
 from vssl.reporting.report.latex import escape

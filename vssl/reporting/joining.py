@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vssl.errors import UsageError
-from vssl.records.join import JoinError, other_settings, without_negatives
+from vssl.records.join import JoinError, condition_draws, other_settings, without_negatives
 from vssl.reporting.names import negatives_name
 
 Join = Callable[[Sequence[Path]], Path]
@@ -50,7 +49,7 @@ def rows_of_runs(
     for folder, identity in identities.items():
         by_rest.setdefault(without_negatives(identity), []).append(folder)
     for alike in by_rest.values():
-        draws = {folder: _draws(provenances[folder]) for folder in alike}
+        draws = {folder: condition_draws(provenances[folder]) for folder in alike}
         alike.sort(key=lambda f: (len(draws[f]), sum(draws[f].values())), reverse=True)
         first, *others = alike
         members = [first]
@@ -73,19 +72,16 @@ def rows_of_runs(
                 )
             else:
                 members.append(folder)
-        shown, joined = _join(members, join, rows.left_out)
-        rows.sources[shown] = joined
+        joined = _join(members, join, rows.left_out)
+        rows.sources[joined or first] = tuple(members)
     return rows
 
 
-def _join(
-    members: list[Path], join: Join | None, left_out: dict[Path, str]
-) -> tuple[Path, tuple[Path, ...]]:
-    """The folder that is shown for some runs, and the runs that it was made of."""
-    first = members[0]
+def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> Path | None:
+    """The folder of the joined run, if there is one; runs that do not fit leave the members."""
     while join is not None and len(members) > 1:
         try:
-            return join(members), tuple(members)
+            return join(members)
         except JoinError as error:
             refused, reason = [error.run], str(error)
         except UsageError as error:
@@ -93,14 +89,10 @@ def _join(
         for folder in refused:
             members.remove(folder)
             left_out[folder] = (
-                f"has other negatives than {first}, which is shown, but cannot be joined with it:"
-                f" {reason}"
+                f"has other negatives than {members[0]}, which is shown, but cannot be joined with"
+                f" it: {reason}"
             )
-    return first, (first,)
-
-
-def _draws(provenance: Mapping[str, Any]) -> dict[str, int]:
-    return dict(Counter(str(name) for name, _ in provenance["pairings"]))
+    return None
 
 
 def _said(draws: Mapping[str, int]) -> str:
