@@ -172,20 +172,25 @@ class ResampledRun:
         fitted: Sequence[FittedPolicy],
         near: Callable[[Sequence[tuple[str, float]]], Scores],
     ) -> None:
-        self.scores = scores
+        self.scores, self._sounds = scores, sounds
         resamples, seed = sounds.resamples, sounds.seed
         self.bootstrap = ImageBootstrap(image_groups, resamples=resamples, seed=seed)
-        self._sounds = sounds
-        known = {Part(f.variant, f.policy.name, f.source): f for f in fitted}
-        known = {part: each for part, each in known.items() if part in set(scores.parts())}
-        thresholds = refit(list(known.values()), resamples=resamples, seed=seed)
+        parts = set(scores.parts())
+        known = {
+            part: each
+            for each in fitted
+            if (part := Part(each.variant, each.policy.name, each.source)) in parts
+        }
+        anew = refit(list(known.values()), resamples=resamples, seed=seed)
         self.thresholds = {
-            part: found for part, found in zip(known, thresholds, strict=True) if found is not None
+            part: thresholds
+            for part, thresholds in zip(known, anew, strict=True)
+            if thresholds is not None
         }
         wanted = dict.fromkeys(
             (part.map_variant, value)
-            for part, found in self.thresholds.items()
-            for value in _places(found)
+            for part, thresholds in self.thresholds.items()
+            for value in _places(thresholds)
         )
         self._near = near(list(wanted)) if wanted else None
         self._sets: dict[tuple[Part, tuple[str, ...]], list[Number]] = {}
@@ -202,16 +207,7 @@ class ResampledRun:
         resamples: int,
         seed: int,
     ) -> ResampledRun:
-        """Open a run from its records.
-
-        Args:
-            run: folder with the records.
-            samples: its samples.
-            scores: its scores.
-            metrics: metrics that will be asked for.
-            fitted: the policies behind fitted parts of the scores.
-            resamples: number of resamples B.
-            seed: of the resampling.
+        """Open the run in a folder; `metrics` are those that will be asked for.
 
         Raises:
             RecordsError: when the records cannot be read.
@@ -221,9 +217,8 @@ class ResampledRun:
             policies = []
             for variant, value in wanted:
                 _, name, source = near_part(variant, value)
-                policies.append(
-                    FittedPolicy(FixedThreshold(value=value, name=name), source, variant)
-                )
+                policy = FixedThreshold(value=value, name=name)
+                policies.append(FittedPolicy(policy, source, variant))
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "near.parquet"
                 score_records(run, policies, metrics, output=path)
@@ -248,33 +243,30 @@ class ResampledRun:
             rows: samples to report on; None for all.
             bootstrap: over the images of these samples; None for that of the run.
         """
-        bootstrap = bootstrap or self.bootstrap
 
         def at(scores: Scores, part: Part, sounds: Sounds | None) -> list[Number]:
             sets = None if rows is not None else self._set_numbers(scores, part, metrics, sounds)
-            return numbers_of(scores, part, metrics, bootstrap, rows=rows, sounds=sounds, sets=sets)
+            images = bootstrap or self.bootstrap
+            return numbers_of(scores, part, metrics, images, rows=rows, sounds=sounds, sets=sets)
 
         numbers = at(self.scores, part, self._sounds)
         thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
-        places = _places(thresholds)
-        if self._near is None or not places:
-            return [replace(n, of_threshold=np.zeros_like(n.at_threshold)) for n in numbers]
-        near = [
-            {(n.metric.name, n.condition): n.at_threshold for n in at(self._near, place, None)}
-            for place in (near_part(part.map_variant, value) for value in places)
-        ]
-        own = {(n.metric.name, n.condition): n.at_threshold for n in numbers}
-        known = {self.scores.threshold(part): own, **dict(zip(places, near, strict=True))}
-        known = dict(sorted(known.items()))
+        # resamples by threshold
+        known = {self.scores.threshold(part): {_key(n): n.at_threshold for n in numbers}}
+        for value in _places(thresholds):
+            assert self._near is not None
+            near = at(self._near, near_part(part.map_variant, value), None)
+            known[value] = {_key(n): n.at_threshold for n in near}
+        places = sorted(known)
         found = []
         for number in numbers:
-            values = np.stack(
-                [each[number.metric.name, number.condition] for each in known.values()]
-            )
-            values = interpolated(thresholds, np.array(list(known)), values)
-            found.append(replace(number, of_threshold=values - number.at_threshold))
+            anew = np.zeros_like(number.at_threshold)
+            if len(places) > 1:
+                values = np.stack([known[value][_key(number)] for value in places])
+                anew = interpolated(thresholds, np.array(places), values) - number.at_threshold
+            found.append(replace(number, of_threshold=anew))
         return found
 
     def _set_numbers(
@@ -292,6 +284,10 @@ class ResampledRun:
             found = set_numbers(scores, parts, metrics, self.bootstrap, sounds)
             self._sets |= {(p, names): numbers for p, numbers in found.items()}
         return self._sets[part, names]
+
+
+def _key(number: Number) -> tuple[str, str]:
+    return number.metric.name, number.condition
 
 
 def _places(thresholds: Array) -> list[float]:
