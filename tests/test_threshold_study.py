@@ -111,31 +111,16 @@ def pixels_and_grid(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
 
 
 class TestExceedance:
-    @given(pixels_and_grid())
+    @given(pixels_and_grid(), st.booleans())
     @settings(deadline=None, max_examples=150)
-    def test_equals_brute_force(self, drawn: tuple[Array, Array, Array, Array]) -> None:
+    def test_equals_brute_force(
+        self, drawn: tuple[Array, Array, Array, Array], weighted: bool
+    ) -> None:
         maps, grid, cells, weights = drawn
-        found = exceedance(maps, grid, cells, weights)
-        for own, expected in zip(found, study.exceedance(maps, grid, weights), strict=True):
-            assert own.shape == expected.shape
-            np.testing.assert_array_equal(own, expected)
-
-    @given(pixels_and_grid())
-    @settings(deadline=None, max_examples=30)
-    def test_where_no_weight_is_asked_for(self, drawn: tuple[Array, Array, Array, Array]) -> None:
-        maps, grid, cells, weights = drawn
-        marked, covered, inside = exceedance(maps, grid, cells, weights[:0])
-        expected, _, _ = study.exceedance(maps, grid, weights)
-        np.testing.assert_array_equal(marked, expected)
-        assert not covered.any()
-        assert not inside.any()
-
-    def test_a_pixel_at_a_threshold_does_not_exceed_it(self) -> None:
-        maps = np.array([[0.25, 0.5, 0.5, 0.75]], np.float32)
-        grid = np.array([0.5], np.float32)
-        weights = np.array([[1, 1, 0.5, 0.5]], np.float32)
-        marked, covered, inside = exceedance(maps, grid, np.zeros(4096, np.int64), weights)
-        assert (marked[0, 0], covered[0, 0], inside[0, 0]) == (1, 0.5, 1)
+        found = exceedance(maps, grid, cells, weights if weighted else weights[:0])
+        expected = study.exceedance(maps, grid, weights if weighted else 0 * weights)
+        for own, of_loop in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(own, of_loop)
 
 
 def make_sample(
@@ -330,30 +315,23 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class TestCurves:
-    @pytest.mark.parametrize("variant", ["av", "ogl"])
+    @pytest.mark.parametrize(
+        ("variant", "holes"), [("av", ()), ("ogl", ()), *(("av", each) for each in HOLES.values())]
+    )
     def test_every_point_equals_brute_force(
-        self, whole: Made, localization_maps: dict[str, Maps], truths: Array, variant: str
-    ) -> None:
-        curve = curves_of(whole, variant)
-        assert len(curve.thresholds) >= POINTS + 2
-        values = study.measured(
-            localization_maps[variant], truths, curve.thresholds.astype(np.float64).tolist()
-        )
-        assert_equal_by_definition(curve, values)
-
-    @pytest.mark.parametrize("name", HOLES)
-    def test_maps_that_hold_nan_are_left_out(
         self,
         tmp_path: Path,
         localization_maps: dict[str, Maps],
         truths: Array,
-        name: str,
+        variant: str,
+        holes: Sequence[tuple[str, int, int]],
     ) -> None:
-        made = write_made(tmp_path / "run", holes=HOLES[name])
-        maps = {condition: each.copy() for condition, each in localization_maps["av"].items()}
-        for condition, sample, draw in HOLES[name]:
+        made = write_made(tmp_path / "run", objects=variant == "ogl", holes=holes)
+        maps = {condition: each.copy() for condition, each in localization_maps[variant].items()}
+        for condition, sample, draw in holes:
             maps[condition][sample, draw, 0, 0] = np.nan
-        curve = curves_of(made)
+        curve = curves_of(made, variant)
+        assert len(curve.thresholds) >= POINTS + 2
         values = study.measured(maps, truths, curve.thresholds.astype(np.float64).tolist())
         assert_equal_by_definition(curve, values)
 
@@ -410,20 +388,11 @@ class TestCurves:
         assert low <= pixels.min() < low + 0.2
         assert high - 0.2 < pixels.max() <= high
 
-    def test_a_single_threshold(self, whole: Made) -> None:
-        lowest = min(float(maps.min()) for maps in whole.native.values())
-        single = threshold_curves(whole.folder, "av", points=1, **SETTINGS)
-        assert single.thresholds.tolist() == [lowest]
-        many = threshold_curves(whole.folder, "av", points=POINTS, **SETTINGS)
-        assert single.f_loc[0] == many.f_loc[0]
-
     def test_maps_that_are_all_alike(self, tmp_path: Path) -> None:
         made = write_made(tmp_path / "run", everywhere=0.25)
         curve = threshold_curves(made.folder, "av", points=POINTS, **SETTINGS)
-        assert curve.thresholds.tolist() == [0.25]
-        assert curve.pia["noise"].tolist() == [0.0]
-        assert curve.ciou.tolist() == [0.0]
-        assert curve.f_loc.tolist() == [0.0]
+        found = (curve.thresholds, curve.pia["noise"], curve.ciou, curve.f_loc)
+        assert [each.tolist() for each in found] == [[0.25], [0.0], [0.0], [0.0]]
 
     def test_nothing_is_defined_where_every_positive_holds_nan(self, tmp_path: Path) -> None:
         holes = [(POSITIVE, sample, 0) for sample in range(len(OBJECTS))]
@@ -652,14 +621,12 @@ class TestStudy:
         assert (learnt["false_alarm_rate"] <= rates).all()
 
     def test_curves_are_written_out(self, studied: Studied) -> None:
-        table = studied.study.curves
+        table = studied.study.curves.set_index(["run", "map_variant", "metric", "condition"])
         seen = 0
         for name, variant in VARIANTS:
-            run = str(studied.runs[name].folder)
-            rows = table[(table["run"] == run) & (table["map_variant"] == variant)]
             curve = curve_behind(studied, name, variant)
-            for (metric, condition), values in curve.values.items():
-                points = rows[(rows["metric"] == metric) & (rows["condition"] == condition)]
+            for key, values in curve.values.items():
+                points = table.loc[(str(studied.runs[name].folder), variant, *key)]
                 np.testing.assert_array_equal(points["threshold"], curve.thresholds)
                 np.testing.assert_array_equal(points["value"], values)
                 seen += len(points)

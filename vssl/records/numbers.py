@@ -255,27 +255,20 @@ def _means(
         }
     else:
         return
-    # samples whose picture shows other sounding objects that are not among the samples
-    incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
     swaps = isinstance(metric, SwapMetric)
+    of_picture = metric.by_image or swaps
+    if of_picture:  # samples whose picture shows other sounding objects that are not among them
+        incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
     for conditions, column in columns.items():
-        of_picture = metric.by_image or swaps
         if of_picture and not isinstance(metric, PairMetric):
             column = np.where(incomplete[:, None], np.nan, column)
         values = smallest_in_group(column, bootstrap.image) if metric.by_image else column
         own = metric.from_column(torch.from_numpy(values.flatten())).numpy()
         values = own.reshape(values.shape)
-        spread = None
-        if sounds is not None and not of_picture:
-            spread = sounds.spread(conditions, values)
-        number = mean_of_values(
-            metric,
-            PAIR.join(conditions),
-            values,
-            bootstrap,
-            tuple(scores.sounding[name] for name in conditions),
-            spread,
-        )
+        spread = sounds and (None if of_picture else sounds.spread(conditions, values))
+        sounding = tuple(scores.sounding[name] for name in conditions)
+        name = PAIR.join(conditions)
+        number = mean_of_values(metric, name, values, bootstrap, sounding, spread)
         if swaps:  # of samples whose image shows other objects; nothing where there are none
             asked = scores.asked(part, conditions[0], metric.column) | incomplete
             if not asked.any():

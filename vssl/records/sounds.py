@@ -102,6 +102,7 @@ class Sounds:
     resamples: int
     seed: int
     _weights: dict[str, Array] = field(default_factory=dict)
+    _rows: Index | None = None
 
     @classmethod
     def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> Sounds:
@@ -135,7 +136,7 @@ class Sounds:
 
     def of_samples(self, rows: Index) -> Sounds:
         """The same for some samples, by their places `[n]`."""
-        return replace(self, index={name: index[rows] for name, index in self.index.items()})
+        return replace(self, _rows=rows)
 
     def weights(self, condition: str) -> Array:
         """How often each sound of a condition is drawn, `[B, C]`."""
@@ -161,7 +162,8 @@ class Sounds:
         spreads = []
         for name in (name for name in conditions if name in self.index):
             if defined.any():
-                sound = self.index[name][:, : values.shape[1]][defined]
+                index = self.index[name] if self._rows is None else self.index[name][self._rows]
+                sound = index[:, : values.shape[1]][defined]
                 share, deviations, dof = crossed(values[defined], sound, self.weights(name))
                 spreads.append(Spread(share * deviations, dof))
             else:
