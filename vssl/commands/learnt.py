@@ -25,11 +25,8 @@ def note_learnt(
 ) -> None:
     """Write what fitted policies rest on; policies that were noted before and are not here stay.
 
-    Args:
-        folder: the run's folder.
-        config: with the group `threshold`.
-        fitted: the policies.
-        calibration: folder of the run that they were fitted on; None for the run itself.
+    Their settings are those of the configuration's group `threshold`. `calibration` is the folder
+    of the run that they were fitted on; None for the run itself.
     """
     known = _noted(folder)
     for each in fitted:
@@ -46,15 +43,10 @@ def note_learnt(
 def policies_of(
     folder: Path, scores: Scores, *, known: Sequence[FittedPolicy] = ()
 ) -> list[FittedPolicy]:
-    """The policies behind a run's fitted scores, fitted again.
+    """The policies behind a run's fitted scores, fitted again where they are not among `known`.
 
     A policy that cannot be fitted again, or gives another threshold than the scores have, is left
     out with a warning.
-
-    Args:
-        folder: the run's folder.
-        scores: its scores.
-        known: policies that need not be found.
     """
     there = {(each.variant, each.policy.name, each.source) for each in known}
     parts = [part for part in scores.parts() if part.is_fitted and tuple(part) not in there]

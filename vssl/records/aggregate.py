@@ -97,25 +97,13 @@ def summarize_subsets(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Summarize parts of a run's samples and write the numbers.
+    """Summarize parts of a run's samples and write the numbers (columns: `records.schema.SUBSETS`).
 
     By `category`: the class that sounds. By `object_size`: quarters of the samples by the area of
     their ground truth (a size that `object_area` is told, which is what makes it an oracle).
     Reported are cIoU, success rate, AUC, pIA, AUC_N, F_LOC, F_AUC and the pointing game, as far as
     they are among `metrics`. A subset of a single image has no interval. Fitted thresholds are
-    those of resamples of the whole run.
-
-    Args:
-        run: folder with the records.
-        resampled: the run with its resamples.
-        metrics: metrics that were measured.
-        kinds: `category`, `object_size` or both.
-        output: file to write.
-        resamples: bootstrap resamples over the images of each subset.
-        seed: seed of the bootstrap.
-
-    Returns:
-        One row per number (columns: `records.schema.SUBSETS`).
+    those of resamples of the whole run; the bootstrap is over the images of each subset.
 
     Raises:
         RecordsError: when a file cannot be read.

@@ -60,13 +60,7 @@ _ROUNDING = 1e-12  # of differences that are the same in exact arithmetic
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One number of every compared run.
-
-    Attributes:
-        metric: its metric.
-        policy: its threshold policy, `none` for a metric that needs no threshold.
-        condition: its audio condition; empty for `all`, or the only one that there is.
-    """
+    """A number of every compared run; an empty condition is `all`, or the only one there is."""
 
     metric: str
     policy: str
@@ -137,16 +131,10 @@ def _full_key(primary: Endpoint, keys: pd.Series[str]) -> str:
 
 
 def holm(p: Array) -> Array:
-    """Holm's correction of p values for their number.
+    """Correct p values `[M]` for their number; NaN is no test and stays.
 
     The i-th smallest of M is multiplied by M - i + 1, and is never below a smaller one's result
     nor above 1 (Holm, "A simple sequentially rejective multiple test procedure", 1979).
-
-    Args:
-        p: `[M]` p values; NaN is no test.
-
-    Returns:
-        `[M]` in [0, 1]; NaN stays NaN.
 
     Example:
         >>> holm(np.array([0.04, 0.01, np.nan, 0.03]))
@@ -169,7 +157,7 @@ def enough_exchanges(tests: int) -> int:
 
 
 def equivalent(resampled: Array, images: int, margin: float) -> bool:
-    """Whether a difference is shown to be within a margin.
+    """Whether a difference is shown to be within a margin, in its own units.
 
     Two one-sided tests at 5 %: the 90 % interval lies within the margin (Schuirmann, "A comparison
     of the two one-sided tests procedure and the power approach for assessing the equivalence of
@@ -178,7 +166,7 @@ def equivalent(resampled: Array, images: int, margin: float) -> bool:
     Args:
         resampled: `[B]` resamples of the difference.
         images: number of images n that it rests on.
-        margin: above 0, in the difference's units.
+        margin: above 0.
     """
     low, high = interval(resampled, level=1 - 2 * LEVEL)
     if not images:
@@ -192,18 +180,12 @@ def equivalent(resampled: Array, images: int, margin: float) -> bool:
 
 
 def verdict(difference: float, p: float, *, tied: bool, margin: float) -> str:
-    """What may be said of a difference, in words.
-
-    Args:
-        difference: run minus reference.
-        p: corrected; NaN where there is no test.
-        tied: whether it is shown to be within the margin.
-        margin: as a fraction.
+    """What may be said of a difference (run minus reference, as is the margin) in words.
 
     Returns:
         `higher` or `lower` than the reference, by its value, whether that is good or bad; with
-        `(within 1 point)` where it is shown to be that small. Otherwise `tied (within 1 point)`,
-        `not shown`, or `not tested` where there is no corrected p.
+        `(within 1 point)` where it is shown to be that small (`tied`). Otherwise `tied (within 1
+        point)`, `not shown`, or `not tested` where there is no corrected p.
     """
     within = f"(within {100 * margin:g} point{'' if margin == 0.01 else 's'})"
     if p <= LEVEL:
@@ -219,11 +201,8 @@ class ComparedRun:
     """A finished run.
 
     Attributes:
-        folder: where it is.
         facts: provenance of its records.
-        samples: its samples.
-        rows: place of each sample.
-        scores: its scores.
+        rows: place of each sample by its name.
         parts: parts of the scores, by map variant and threshold policy.
         fitted: the policies behind its fitted scores; where one is missing, the threshold counts as
             known.
@@ -286,16 +265,14 @@ def compare_runs(
         seed: of resamples and exchanges.
 
     Returns:
-        One row per run, metric, condition and policy that both have a number for; none where there
-        is no such number:
+        One row per run, metric, condition and policy that both have a number for:
         `reference, run` (folders), `reference_model, model, metric, condition, map_variant,
         threshold_policy`; fractions `reference_value, value, difference` (run minus reference),
         `ci_low, ci_high`, the same over images alone with every threshold as it stands
         (`ci_low_at_threshold, ci_high_at_threshold`), and the 90 % interval `ci90_low, ci90_high`
-        that shows ties; `family` and `verdict`, see `families` and `verdict`; `p, p_holm` (NaN
-        where there is no test), the latter corrected within the family; `sd_besides_images`, see
-        `besides`; `exchanges` behind p; `n_images` with a value in both, `n_undefined` left out of
-        either, `higher_is_better`.
+        that shows ties; `family, verdict`; `p, p_holm` (NaN where there is no test), the latter
+        corrected within the family; `sd_besides_images`, see `besides`; `exchanges` behind p;
+        `n_images` with a value in both, `n_undefined` left out of either, `higher_is_better`.
 
     Raises:
         UsageError: when the primary endpoint or a condition is not among the rows.
@@ -333,7 +310,7 @@ def compare_runs(
                 "map_variant": variant,
                 "threshold_policy": policy,
             }
-            pairs.append(_Pair.of(measured[0], of_run, keys, images.images, margin, facts))
+            pairs.append(_Pair(measured[0], of_run, keys, images.images, margin, facts))
     for condition in conditions if there else ():
         check_choice(condition, there, name="--condition")
     table = pd.DataFrame([row for pair in pairs for row in pair.rows])
@@ -366,10 +343,7 @@ def common_samples(runs: Sequence[ComparedRun]) -> list[str]:
 def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
     """Which images are exchanged between two runs.
 
-    Args:
-        images: number of images G.
-        permutations: number of random choices; where there are no more, all 2^G are tried.
-        seed: of the choices.
+    Where `permutations` is no less than all 2^G choices, each of these is tried once.
 
     Yields:
         The choices in pieces `[P, G]`: -1 where an image is exchanged, else 1.
@@ -386,84 +360,68 @@ def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
         yield np.where(bits, -1.0, 1.0)
 
 
-@dataclass(frozen=True)
 class _Pair:
     """Two runs under one policy, and what exchanges of images do to their numbers.
 
     Attributes:
         rows: of the table, `p` and what follows from it aside.
-        tested: difference of the numbers that have a p.
-        besides: standard deviation of the difference beside chance over images, see `besides`.
-        numbers: of both runs.
-        middles: of the means that numbers rest on, the totals `[2 D]` when half of both runs'
-            images are exchanged.
-        halves: `[G, C]` what each image adds to the first run's and takes from the second's, by
-            the columns of all middles.
+        tested: the rows that get a p, by metric and condition.
+        halves: `[G, C]` what each image adds to the first run's totals and takes from the second's.
     """
 
-    rows: list[dict[str, Any]]
-    tested: dict[Key, float]
-    besides: dict[Key, float]
-    numbers: tuple[dict[Key, Number], ...]
-    middles: dict[Key, Array]
-    halves: Array
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         first: Mapping[Key, Number],
         second: Mapping[Key, Number],
         keys: Sequence[Key],
         images: int,
         margin: float,
         facts: Mapping[str, Any],
-    ) -> _Pair:
-        rows, tested, more = [], {}, {}
-        for key in (key for key in keys if key in second):
-            row = _row(first, second, key, images, margin)
-            rows.append({**facts, "metric": key[0], "condition": key[1], **row})
-            if row["testable"]:
-                tested[key], more[key] = row["difference"], row["sd_besides_images"]
-        middles, halves = {}, [np.empty((images, 0))]
-        for key in (key for key in first if key in second and tested):
-            totals = first[key].totals, second[key].totals
-            if totals[0] is not None and totals[1] is not None:
-                one, two = _same_draws(totals[0], totals[1])
-                middles[key] = (one + two).sum(axis=0) / 2
+    ) -> None:
+        both = {key: _row(first, second, key, images, margin) for key in keys if key in second}
+        self.rows = [{**facts, "metric": k[0], "condition": k[1], **r} for k, r in both.items()]
+        self.tested = {key: row for key, row in both.items() if row["testable"]}
+        # by mean that numbers rest on: its totals `[2 D]` when half of the images are exchanged
+        self._middles: dict[Key, Array] = {}
+        halves = [np.empty((images, 0))]
+        for key in (key for key in first if key in second and self.tested):
+            one, two = first[key].totals, second[key].totals
+            if one is not None and two is not None:
+                one, two = _same_draws(one, two)
+                self._middles[key] = (one + two).sum(axis=0) / 2
                 halves.append((one - two) / 2)
+        self.halves = np.concatenate(halves, axis=1)
         # of the numbers, exchanges need neither totals nor what else is in their intervals
         plain: dict[str, Any] = dict.fromkeys(("totals", "parts", "sounds", "of_threshold"))
-        numbers = tuple(
+        self._numbers = [
             {key: replace(number, **plain) for key, number in of_run.items()}
             for of_run in (first, second)
-        )
-        return cls(rows, tested, more, numbers, middles, np.concatenate(halves, axis=1))
+        ]
 
     def far(self, shifts: Array, chance: Array) -> dict[Key, int]:
-        """In how many exchanges runs differ at least as much as they do.
-
-        An exchange without a result counts.
+        """In how many exchanges runs differ at least as much as they do; NaN counts.
 
         Args:
             shifts: `[P, C]` signs of the images times `halves`.
             chance: `[P]` of the standard normal distribution.
         """
-        stops = np.cumsum([len(middle) for middle in self.middles.values()])[:-1]
-        of_keys = np.split(shifts, stops, axis=1) if self.middles else []
+        stops = np.cumsum([len(middle) for middle in self._middles.values()])[:-1]
+        of_means = np.split(shifts, stops, axis=1)
         sides = []
-        for numbers, side in zip(self.numbers, (1, -1), strict=True):
+        for numbers, side in zip(self._numbers, (1, -1), strict=True):
             found = {
                 key: replace(numbers[key], at_threshold=_mean(middle + side * shift))
-                for (key, middle), shift in zip(self.middles.items(), of_keys, strict=True)
+                for (key, middle), shift in zip(self._middles.items(), of_means, strict=True)
             }
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
             added = [n for metric in combined for n in combined_numbers(metric, found)]
             sides.append({**found, **{(n.metric.name, n.condition): n for n in added}})
         counts = {}
-        for key, observed in self.tested.items():
+        for key, row in self.tested.items():
+            observed = row["difference"]
             difference = sides[0][key].at_threshold - sides[1][key].at_threshold
             # signed by what was observed, so that the order of the runs does not matter
-            far = np.abs(np.sign(observed) * difference + self.besides[key] * chance)
+            far = np.abs(np.sign(observed) * difference + row["sd_besides_images"] * chance)
             counts[key] = int((~(far < abs(observed) - _ROUNDING)).sum())
         return counts
 
@@ -545,7 +503,7 @@ def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: i
         for row in pair.rows:
             key = (row["metric"], row["condition"])
             # the observed difference counts itself, but where it is one of all exchanges
-            itself = int(total < 2**images or pair.besides.get(key, 0.0) > 0)
+            itself = int(total < 2**images or row["sd_besides_images"] > 0)
             p.append((counts[key] + itself) / (total + itself) if key in counts else np.nan)
     return np.array(p)
 

@@ -102,7 +102,7 @@ def threshold_curves(
     seed: int = 0,
     draws: int | None = None,
 ) -> ThresholdCurves:
-    """Metrics of a run at many thresholds, from one pass over its maps.
+    """Find metrics of a run at many thresholds, in one pass over its maps.
 
     Args:
         run: folder with records of positives and negatives; other audio conditions are passed over.
@@ -248,14 +248,10 @@ class MaximaHistograms:
 
 
 def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
-    """Distributions of a run's largest map values, in one pass: one float per record is held.
+    """Count a run's largest map values in B bins between the smallest and the largest of them.
 
     The value is the native map's, after the model's post-processing; maps that hold NaN are left
     out.
-
-    Args:
-        run: folder with the records.
-        bins: number of bins B between the smallest and the largest value.
 
     Raises:
         RecordsError: when the records cannot be read.

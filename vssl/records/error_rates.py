@@ -36,15 +36,7 @@ _NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class Share:
-    """A share of maps, with its 95 % interval over images.
-
-    Attributes:
-        rate: the share.
-        low: lower end of the interval.
-        high: upper end.
-        maps: number of maps.
-        images: number of images that they are of.
-    """
+    """A share of maps of some images, with its 95 % interval over images."""
 
     rate: float
     low: float
@@ -141,15 +133,12 @@ class ErrorRates:
     """How often a verdict at a threshold is wrong in a calibration run.
 
     Attributes:
-        run: folder of the run.
-        dataset: its test set.
         in_sample: whether the threshold was learnt on the same records.
         false_alarms: by type of negatives, the share in which anything is marked.
         misses: share of the own sounds in which nothing is marked.
-        right_places: of the own sounds that mark something, the share with a cIoU of at least 0.5;
-            None where none does.
+        right_places: of the own sounds that mark something, the share with a cIoU of at least 0.5.
         undefined: number of maps left out since they hold NaN.
-        wrong_sounds: the types that play other clips: what a user's wrong sound is.
+        wrong_sounds: the types that play other clips, as a user's wrong sound is one.
         reach: how high maps reach, by type of negatives.
         level: p value above which a wrong sound is not ruled out.
     """
@@ -184,7 +173,7 @@ class ErrorRates:
 def error_rates(
     run: Path, *, variant: str, threshold: float, in_sample: bool, level: float = WRONG_SOUND_LEVEL
 ) -> ErrorRates:
-    """How often a verdict at a threshold is wrong in a run: its negatives and its own sounds.
+    """Find the error rates of a threshold on a run's negatives and own sounds.
 
     Other audio conditions, under which an object of the picture sounds, are left out.
 

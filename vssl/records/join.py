@@ -62,11 +62,7 @@ class JoinError(RecordsError):
 
 
 def without_negatives(identity: Mapping[str, Any]) -> str:
-    """Hash of a run's identity but for its negatives: the same for runs that may be joined.
-
-    Args:
-        identity: what can change a run's records (`identity` in `run.json`).
-    """
+    """Hash of a run's identity (in `run.json`) but for its negatives: alike for runs to join."""
     negatives = identity.get("negatives") or {}
     files = identity.get("files_sha256") or {}
     kept = {key: value for key, value in files.items() if key not in _FILES_OF_NEGATIVES}
@@ -88,12 +84,7 @@ def condition_draws(provenance: Mapping[str, Any]) -> dict[str, int]:
 
 
 def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """In which settings conditions that two runs share differ, in words.
-
-    Args:
-        first: provenance of a run's records.
-        other: of the other's.
-    """
+    """In which settings conditions that two runs share differ, in words, by their provenance."""
     one, two = (
         {
             name: {**condition_settings(each).get(name, {}), "draws": count}

@@ -35,18 +35,11 @@ _OTHER_RUN = 1
 
 
 def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[Array | None]:
-    """Thresholds of policies, fitted anew in every resample of the negatives behind them.
+    """Fit thresholds anew in every resample of the negatives behind them: `[B]` each.
 
     Resamples of the scored run's own negatives are those of its numbers. Thresholds of a
     calibration run deviate as much more as its few images ask for (Student's t for their number).
-
-    Args:
-        fitted: the policies.
-        resamples: number of resamples B.
-        seed: of the resampling.
-
-    Returns:
-        `[B]` for each; None for a policy that is not fitted.
+    A policy that is not fitted gives None.
     """
     found: dict[int, Array] = {}
     together: dict[int, tuple[NegativeMaxima, list[int]]] = {}
@@ -235,14 +228,7 @@ class ResampledRun:
         rows: Index | None = None,
         bootstrap: ImageBootstrap | None = None,
     ) -> list[Number]:
-        """All numbers of a part, see `numbers_of`.
-
-        Args:
-            part: map variant and policy.
-            metrics: what to report.
-            rows: samples to report on; None for all.
-            bootstrap: over the images of these samples; None for that of the run.
-        """
+        """All numbers of a part, see `numbers_of`; the bootstrap is over the images of `rows`."""
 
         def at(scores: Scores, part: Part, sounds: Sounds | None) -> list[Number]:
             sets = None if rows is not None else self._set_numbers(scores, part, metrics, sounds)
@@ -308,15 +294,9 @@ def near_part(variant: str, value: float) -> Part:
 
 
 def interpolated(x: Array, places: Array, values: Array) -> Array:
-    """Values at `x[b]` of B functions that are known at K places.
+    """Values at `x[b]` of B functions `[K, B]` that are known at K > 1 ascending places.
 
-    Args:
-        x: `[B]`; beyond the places the value at the nearest one is taken.
-        places: `[K]` ascending, K > 1.
-        values: `[K, B]`.
-
-    Returns:
-        `[B]`.
+    Beyond the places the value at the nearest one is taken.
 
     Example:
         >>> interpolated(np.array([0.5, 3.0]), np.array([0.0, 2.0]), np.array([[0, 1], [4, 5.0]]))

@@ -26,13 +26,7 @@ _LABELS = ("map_variant", "threshold_policy", "threshold_source", "audio_conditi
 
 
 class Part(NamedTuple):
-    """What a block of scores was made under.
-
-    Attributes:
-        map_variant: `av` or `ogl`.
-        threshold_policy: policy, or `none`.
-        threshold_source: what its threshold rests on.
-    """
+    """Map variant, threshold policy (or `none`) and what its threshold rests on."""
 
     map_variant: str
     threshold_policy: str
@@ -73,12 +67,7 @@ class Samples:
 
 
 def object_area(boxes: Sequence[Box], weights: Sequence[float]) -> float:
-    """Area of the boxes' union as a fraction of the image.
-
-    Args:
-        boxes: ground-truth boxes in pixels of the evaluation size.
-        weights: one weight per box.
-    """
+    """Area of the union of boxes (in pixels of the evaluation size) as a fraction of the image."""
     if len(boxes) == 1:  # most samples have one, whose area needs no drawing
         x0, y0, x1, y1 = (min(int(end), EVALUATION_SIZE) for end in boxes[0])
         pixels = np.float32(max(x1 - x0, 0) * max(y1 - y0, 0))

@@ -31,11 +31,9 @@ DRAWN = ("noise", "mixed")
 
 @dataclass(frozen=True)
 class Spread:
-    """What resampled sounds do to a number.
+    """Deviations `[B]` of a number's resamples from its value where sounds are resampled.
 
-    Attributes:
-        deviations: `[B]` of the number's resamples from its value.
-        dof: degrees of freedom of their variance.
+    `dof` are the degrees of freedom of their variance.
     """
 
     deviations: Array
@@ -106,14 +104,7 @@ class Sounds:
 
     @classmethod
     def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> Sounds:
-        """Read the sounds of a run's records.
-
-        Args:
-            run: folder of the run.
-            ids: names of the samples, in the order of the results.
-            resamples: number of resamples.
-            seed: of the resampling.
-        """
+        """Read the sounds of a run's records; `ids` are its samples in the order of the results."""
         path = run / RECORDS_FILE
         columns = ["sample_id", "audio_condition", "draw", "audio_source_id", "image_group"]
         table = read_columns(path, columns)
@@ -152,11 +143,9 @@ class Sounds:
         return bool((index == index[:1]).all())
 
     def spread(self, conditions: Sequence[str], values: Array) -> Spread | None:
-        """Spread of a mean of values from the sounds of some conditions; None without shared ones.
+        """Spread of a mean of values `[N, D]` (NaN where undefined) from the sounds of conditions.
 
-        Args:
-            conditions: the conditions that the values are of.
-            values: `[N, D]`, NaN where undefined.
+        None where images share none.
         """
         defined = ~np.isnan(values)
         spreads = []
@@ -192,7 +181,7 @@ def shared_sounds(
         facts: provenance of the records.
         condition: `[R]` audio condition of each record.
         draw: `[R]` its draw.
-        source: `[R]` the clip that it plays; None for what is made.
+        source: `[R]` the clip that it plays; None for a waveform that is made.
         image: `[R]` its picture.
 
     Returns:

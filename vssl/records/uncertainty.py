@@ -67,11 +67,9 @@ class ImageBootstrap:
         return self._means_of_totals(self.totals(values))
 
     def totals(self, values: Array, *, by_image: bool = False) -> Array:
-        """Sum and number of the defined values of each image and draw, `[G, 2, D]`.
+        """Sum and number `[G, 2, D]` of the defined values of each image and draw.
 
-        Args:
-            values: `[N, D]` per-sample values, NaN where undefined.
-            by_image: whether they are per-image values `[G, D]` instead.
+        The values are per sample, `[N, D]`, or `by_image`, `[G, D]`; NaN where undefined.
         """
         defined = ~np.isnan(values)
         both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
