@@ -45,7 +45,7 @@ from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.refit import ResampledRun, near_part
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD
 from vssl.records.scores import Part
-from vssl.records.sounds import Sounds
+from vssl.records.sounds import SharedSounds
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.universal import LearntThreshold, UniversalThreshold
 from vssl.types import POSITIVE, SoundingObject
@@ -250,7 +250,7 @@ def once(images: int, clip_share: float, source: str, seed: int) -> dict[str, li
     heard = {n: np.unique(s, return_inverse=True) for n, s in test.sounds.items()}
     index = {n: codes.reshape(test.sounds[n].shape) for n, (_, codes) in heard.items()}
     names = {n: [f"{k:05d}" for k in different] for n, (different, _) in heard.items()}
-    sounds = Sounds(index, names, resamples=RESAMPLES, seed=seed)
+    sounds = SharedSounds(index, names, resamples=RESAMPLES, seed=seed)
 
     def near(wanted: Sequence[tuple[str, float]]) -> Any:
         return MadeScores(test, {near_part(*each): each[1] for each in wanted})

@@ -36,7 +36,7 @@ from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.scores import Part, Samples, Scores
-from vssl.records.sounds import Sounds, Spread, crossed
+from vssl.records.sounds import SharedSounds, Spread, crossed
 from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.records.summary import read_summary
 from vssl.records.uncertainty import ImageBootstrap, interval_around
@@ -222,7 +222,7 @@ class TestSharedSounds:
         assert min(added) == 0
 
     def test_which_sounds_are_shared(self, run: Path) -> None:
-        sounds = Sounds.of(run, Samples.of(run).ids, **SETTINGS)
+        sounds = SharedSounds.of(run, Samples.of(run).ids, **SETTINGS)
         assert set(sounds.index) == {"noise", "offscreen"}
         assert sounds.by_draw("noise")
         assert not sounds.by_draw("offscreen")

@@ -52,13 +52,13 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
     identity = joined_identity([each["identity"] for each in known])
     own_hash = config_hash(identity)
     sources = {
-        "runs": [_source(run, each) for run, each in zip(runs, known, strict=True)],
+        "runs": [_joined_source(run, each) for run, each in zip(runs, known, strict=True)],
         "environment": environment(),
     }
     folder = below / f"{config.model.name}-{own_hash[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, wait=True):
-        if _stands(folder, sources):
+        if _is_current(folder, sources):
             return folder
         discard_results(folder)
         try:
@@ -83,7 +83,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
     return folder
 
 
-def _stands(folder: Path, sources: Mapping[str, Any]) -> bool:
+def _is_current(folder: Path, sources: Mapping[str, Any]) -> bool:
     """Whether a joined run is whole, and of these runs; one that was damaged is made anew."""
     try:
         check_records(folder)
@@ -92,7 +92,7 @@ def _stands(folder: Path, sources: Mapping[str, Any]) -> bool:
         return False
 
 
-def _source(run: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+def _joined_source(run: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     """A run that was joined, and what tells whether it has changed since."""
     stats = [(run / name).stat() for name in (RECORDS_FILE, SUMMARY_FILE, RUN_FILE)]
     written = [[each.st_mtime_ns, each.st_size] for each in stats]

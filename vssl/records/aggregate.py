@@ -84,7 +84,7 @@ def summarize(
         for variant in dict.fromkeys(part.map_variant for part in parts):
             numbers = pooled_numbers(resampled.scores, variant, resampled.bootstrap)
             rows += [{"map_variant": variant, **pooled, **number.row()} for number in numbers]
-    return _write(rows, provenance, SUMMARY, output)
+    return _write_summary(rows, provenance, SUMMARY, output)
 
 
 def summarize_subsets(
@@ -121,7 +121,7 @@ def summarize_subsets(
                 found = _part_rows(resampled, part, numbers)
                 rows += [{"subset_kind": kind, "subset": name, **row} for row in found]
             advance(1)
-    return _write(rows, read_provenance(run / RECORDS_FILE), SUBSETS, output)
+    return _write_summary(rows, read_provenance(run / RECORDS_FILE), SUBSETS, output)
 
 
 def _part_rows(
@@ -139,7 +139,7 @@ def _part_rows(
         yield {**facts, **number.row(), **dict.fromkeys(unknown)}
 
 
-def _write(
+def _write_summary(
     rows: Sequence[Mapping[str, Any]], provenance: dict[str, Any], schema: pa.Schema, output: Path
 ) -> pd.DataFrame:
     facts = {key: provenance[key] for key in FACTS}

@@ -378,7 +378,11 @@ class _Pair:
         margin: float,
         facts: Mapping[str, Any],
     ) -> None:
-        both = {key: _row(first, second, key, images, margin) for key in keys if key in second}
+        both = {
+            key: _difference_row(first, second, key, images, margin)
+            for key in keys
+            if key in second
+        }
         self.rows = [{**facts, "metric": k[0], "condition": k[1], **r} for k, r in both.items()]
         self.tested = {key: row for key, row in both.items() if row["testable"]}
         # by mean that numbers rest on: its totals `[2 D]` when half of the images are exchanged
@@ -410,7 +414,7 @@ class _Pair:
         sides = []
         for numbers, side in zip(self._numbers, (1, -1), strict=True):
             found = {
-                key: replace(numbers[key], at_threshold=_mean(middle + side * shift))
+                key: replace(numbers[key], at_threshold=_mean_of_totals(middle + side * shift))
                 for (key, middle), shift in zip(self._middles.items(), of_means, strict=True)
             }
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
@@ -426,7 +430,7 @@ class _Pair:
         return counts
 
 
-def _row(
+def _difference_row(
     first: Mapping[Key, Number], second: Mapping[Key, Number], key: Key, images: int, margin: float
 ) -> dict[str, Any]:
     """Columns of one number of two runs."""
@@ -520,7 +524,7 @@ def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:
     return padded[0].reshape(len(one), -1), padded[1].reshape(len(two), -1)
 
 
-def _mean(totals: Array) -> Array:
+def _mean_of_totals(totals: Array) -> Array:
     """Mean over draws of sums by numbers of values, `[P, 2 D]` to `[P]`."""
     sums, counts = np.split(totals, 2, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -26,8 +26,8 @@ from vssl.records.store import count_undefined_maps, read_columns, read_provenan
 from vssl.records.uncertainty import ImageBootstrap, nanmean
 from vssl.types import POSITIVE
 
-_EXTREMES = ("similarity_max", "similarity_min")
-_COLUMNS = ("draw", "boxes", "box_weights", *_EXTREMES, *MAP_COLUMNS)
+_MAP_ENDS = ("similarity_max", "similarity_min")
+_CURVE_COLUMNS = ("draw", "boxes", "box_weights", *_MAP_ENDS, *MAP_COLUMNS)
 _CELLS = 4096
 _ON_POSITIVES = ("ciou", "success_rate", "auc")
 _ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
@@ -44,17 +44,14 @@ class ThresholdCurves:
         resampled: `f_loc, ciou, success_rate` -> `[B, T]` of bootstrap resamples over images.
         together: the negative types behind F_LOC and F_AUC: the paper's three where the run has
             them, else all that it has.
+        condition: `all` for the paper's three, else the types' names.
     """
 
     thresholds: Floats
     values: dict[tuple[str, str], Array]
     resampled: dict[str, Array]
     together: tuple[str, ...]
-
-    @property
-    def condition(self) -> str:
-        """Condition of F_LOC and F_AUC: `all` for the paper's three, else the types' names."""
-        return _condition(self.together)
+    condition: str
 
     @property
     def ciou(self) -> Array:
@@ -86,10 +83,6 @@ class ThresholdCurves:
         if place == len(self.thresholds) or self.thresholds[place] != np.float32(threshold):
             raise ValueError(f"Expected one of the curve's thresholds, but got {threshold}.")
         return place
-
-
-def _condition(together: Sequence[str]) -> str:
-    return ALL_NEGATIVES if tuple(together) == NEGATIVE_TYPES else "+".join(together)
 
 
 def threshold_curves(
@@ -133,7 +126,7 @@ def threshold_curves(
             rows = rows.filter(pc.less(rows.column("draw"), draws))
         return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
 
-    found = list(in_threads(work, path, _COLUMNS, description="threshold curves"))
+    found = list(in_threads(work, path, _CURVE_COLUMNS, description="threshold curves"))
     means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
     # [N, D, T]: within a draw over samples, then over draws
     values = {
@@ -143,12 +136,13 @@ def threshold_curves(
         if key[0] == metric
     }
     types = tuple(name for metric, name in values if metric == "pia")
-    together = NEGATIVE_TYPES if set(NEGATIVE_TYPES) <= set(types) else types
+    together, condition = types, "+".join(types)
+    if set(NEGATIVE_TYPES) <= set(types):
+        together, condition = NEGATIVE_TYPES, ALL_NEGATIVES
     for metric in (FLoc, FAuc):
         negatives = {name: values[metric.negative, name] for name in together}
-        values[metric.name, _condition(together)] = metric.combine(
-            values[metric.positive, POSITIVE], negatives
-        )
+        positive = values[metric.positive, POSITIVE]
+        values[metric.name, condition] = metric.combine(positive, negatives)
     bootstrap = ImageBootstrap(Samples.of(run).image_groups, resamples=resamples, seed=seed)
     resampled = {
         metric: _resampled(means[metric, POSITIVE], bootstrap)
@@ -156,7 +150,7 @@ def threshold_curves(
     }
     areas = {name: _resampled(means["pia", name], bootstrap) for name in together}
     resampled["f_loc"] = FLoc.combine(resampled["ciou"], areas)
-    return ThresholdCurves(grid, values, resampled, tuple(together))
+    return ThresholdCurves(grid, values, resampled, together, condition)
 
 
 def _resampled(column: Array, bootstrap: ImageBootstrap) -> Array:
@@ -215,9 +209,9 @@ def _range(
     """
     low, high = 0.0, 1.0
     if localization.transform == "none":
-        columns = ["audio_condition", *_EXTREMES]
+        columns = ["audio_condition", *_MAP_ENDS]
         table = without_conditions(read_columns(path, columns), others)
-        highs, lows = (table.column(name).to_numpy() for name in _EXTREMES)
+        highs, lows = (table.column(name).to_numpy() for name in _MAP_ENDS)
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
     if variant == AUDIO_VISUAL:
         return low, high
@@ -263,7 +257,7 @@ def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
         names = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
         return names, localization.native_maxima(rows)
 
-    found = in_threads(work, path, ("audio_condition", *_EXTREMES), description="map maxima")
+    found = in_threads(work, path, ("audio_condition", *_MAP_ENDS), description="map maxima")
     condition, maxima = map(np.concatenate, zip(*found, strict=True))
     finite = np.isfinite(maxima)
     edges = np.histogram_bin_edges(maxima[finite], bins=bins)

@@ -25,7 +25,7 @@ from vssl.records.localization import MAP_COLUMNS, Localization
 from vssl.records.store import read_provenance
 from vssl.types import POSITIVE
 
-_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
+_JUDGED_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
 WRONG_SOUND_LEVEL = 0.05
 """P value above which a wrong sound is not ruled out, where no rate is stated."""
 
@@ -201,7 +201,9 @@ def error_rates(
         names = (rows.column(c).to_numpy(zero_copy_only=False) for c in _NAMES)
         return *names, found.maximum, ciou >= SUCCESS, played
 
-    columns = zip(*in_threads(work, records, _COLUMNS, description="error rates"), strict=True)
+    columns = zip(
+        *in_threads(work, records, _JUDGED_COLUMNS, description="error rates"), strict=True
+    )
     condition, group, maximum, right, played = map(np.concatenate, columns)
     defined, marked = np.isfinite(maximum), maximum > np.float32(threshold)
     image, clip = (

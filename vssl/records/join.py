@@ -220,7 +220,7 @@ def _check_positives(
                 np.asarray(pc.list_flatten(each.column(name)).to_numpy(), np.float32)
                 for each in (first, own)
             )
-            if one.shape != two.shape or not _alike(one, two):
+            if one.shape != two.shape or not _same_maps(one, two):
                 raise JoinError(
                     run,
                     f"its positives are others ({name}): code, a library or the machine was another"
@@ -228,7 +228,7 @@ def _check_positives(
                 )
 
 
-def _alike(first: Floats, second: Floats) -> bool:
+def _same_maps(first: Floats, second: Floats) -> bool:
     """Whether maps are the same but for the last digits."""
     scale = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
     return bool(np.allclose(first, second, rtol=0, atol=_ROUNDED * scale, equal_nan=True))

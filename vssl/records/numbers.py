@@ -18,7 +18,7 @@ from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
-from vssl.records.sounds import Sounds, Spread, crossed, total_spread
+from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
 from vssl.records.summary import PAIR
 from vssl.records.uncertainty import (
     ImageBootstrap,
@@ -170,7 +170,7 @@ def numbers_of(
     bootstrap: ImageBootstrap,
     *,
     rows: Index | None = None,
-    sounds: Sounds | None = None,
+    sounds: SharedSounds | None = None,
     sets: Sequence[Number] | None = None,
 ) -> list[Number]:
     """All numbers of one map variant and threshold policy, in the order of the metrics.
@@ -240,7 +240,7 @@ def _means(
     part: Part,
     metric: MeanMetric,
     bootstrap: ImageBootstrap,
-    sounds: Sounds | None,
+    sounds: SharedSounds | None,
 ) -> Iterator[Number]:
     """A mean metric under every condition, or pair of conditions, that it applies to."""
     if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
@@ -297,7 +297,7 @@ def set_numbers(
     parts: Sequence[Part],
     metrics: Sequence[AnyMetric],
     bootstrap: ImageBootstrap,
-    sounds: Sounds | None = None,
+    sounds: SharedSounds | None = None,
 ) -> dict[Part, list[Number]]:
     """Set metrics of parts of one map variant, all with a threshold or all without.
 
@@ -338,7 +338,7 @@ def _family_numbers(
     members: Sequence[SetMetric],
     group: Sequence[str],
     bootstrap: ImageBootstrap,
-    sounds: Sounds | None,
+    sounds: SharedSounds | None,
 ) -> list[list[Number]]:
     """Numbers of a family's members under each part: of every draw, then over draws."""
     plain = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD)
@@ -399,7 +399,7 @@ def _set_spreads(
     names: Sequence[str],
     columns: Mapping[str, Array],
     families: Sequence[Family],
-    sounds: Sounds,
+    sounds: SharedSounds,
     in_draws: Callable[[Array, Mapping[str, Index]], list[Family]],
 ) -> dict[str, tuple[Array, float]]:
     """Deviations `[B, K]` of a family's metrics by shared sounds, and their degrees of freedom.

@@ -22,7 +22,7 @@ from vssl.records.numbers import Number, numbers_of, set_numbers
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
-from vssl.records.sounds import Sounds, crossed, sound_weights
+from vssl.records.sounds import SharedSounds, crossed, sound_weights
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.universal import LearntThreshold
@@ -30,7 +30,7 @@ from vssl.thresholds.universal import LearntThreshold
 _SHARES = (0.0, 0.1, 0.5, 0.9, 1.0)
 """Where, among the resamples of a threshold, numbers are found."""
 
-_OTHER_RUN = 1
+_CALIBRATION_SEED = 1
 """Added to the seed for the images of a calibration run, which are not those of the test."""
 
 
@@ -61,7 +61,7 @@ def _bootstrap_of(maxima: NegativeMaxima, resamples: int, seed: int) -> ImageBoo
 
 
 def _seeds(maxima: NegativeMaxima, seed: int) -> list[int]:
-    return [seed] if maxima.own else [seed, _OTHER_RUN]
+    return [seed] if maxima.own else [seed, _CALIBRATION_SEED]
 
 
 def _learnt_anew(
@@ -161,7 +161,7 @@ class ResampledRun:
         self,
         scores: Scores,
         image_groups: Sequence[str],
-        sounds: Sounds,
+        sounds: SharedSounds,
         fitted: Sequence[FittedPolicy],
         near: Callable[[Sequence[tuple[str, float]]], Scores],
     ) -> None:
@@ -217,7 +217,7 @@ class ResampledRun:
                 score_records(run, policies, metrics, output=path)
                 return Scores(path, samples.ids).read_all()
 
-        sounds = Sounds.of(run, samples.ids, resamples=resamples, seed=seed)
+        sounds = SharedSounds.of(run, samples.ids, resamples=resamples, seed=seed)
         return cls(scores, samples.image_groups, sounds, fitted, near)
 
     def numbers(
@@ -230,7 +230,7 @@ class ResampledRun:
     ) -> list[Number]:
         """All numbers of a part, see `numbers_of`; the bootstrap is over the images of `rows`."""
 
-        def at(scores: Scores, part: Part, sounds: Sounds | None) -> list[Number]:
+        def at(scores: Scores, part: Part, sounds: SharedSounds | None) -> list[Number]:
             sets = None if rows is not None else self._set_numbers(scores, part, metrics, sounds)
             images = bootstrap or self.bootstrap
             return numbers_of(scores, part, metrics, images, rows=rows, sounds=sounds, sets=sets)
@@ -240,23 +240,23 @@ class ResampledRun:
         if thresholds is None:
             return numbers
         # resamples by threshold
-        known = {self.scores.threshold(part): {_key(n): n.at_threshold for n in numbers}}
+        known = {self.scores.threshold(part): {_number_key(n): n.at_threshold for n in numbers}}
         for value in _places(thresholds):
             assert self._near is not None
             near = at(self._near, near_part(part.map_variant, value), None)
-            known[value] = {_key(n): n.at_threshold for n in near}
+            known[value] = {_number_key(n): n.at_threshold for n in near}
         places = sorted(known)
         found = []
         for number in numbers:
             anew = np.zeros_like(number.at_threshold)
             if len(places) > 1:
-                values = np.stack([known[value][_key(number)] for value in places])
+                values = np.stack([known[value][_number_key(number)] for value in places])
                 anew = interpolated(thresholds, np.array(places), values) - number.at_threshold
             found.append(replace(number, of_threshold=anew))
         return found
 
     def _set_numbers(
-        self, scores: Scores, part: Part, metrics: Sequence[AnyMetric], sounds: Sounds | None
+        self, scores: Scores, part: Part, metrics: Sequence[AnyMetric], sounds: SharedSounds | None
     ) -> list[Number]:
         """Set metrics of the whole run, found for all policies of the map variant at once."""
         names = tuple(metric.name for metric in metrics)
@@ -272,7 +272,7 @@ class ResampledRun:
         return self._sets[part, names]
 
 
-def _key(number: Number) -> tuple[str, str]:
+def _number_key(number: Number) -> tuple[str, str]:
     return number.metric.name, number.condition
 
 

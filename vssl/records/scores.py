@@ -21,8 +21,14 @@ from vssl.records.store import RecordsError, column_names, read_columns, read_pr
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import EVALUATION_SIZE, POSITIVE, Box
 
-_ANEW = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
-_LABELS = ("map_variant", "threshold_policy", "threshold_source", "audio_condition", "sample_id")
+_SCORE_AGAIN = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
+_SCORE_LABELS = (
+    "map_variant",
+    "threshold_policy",
+    "threshold_source",
+    "audio_condition",
+    "sample_id",
+)
 
 
 class Part(NamedTuple):
@@ -100,10 +106,10 @@ class Scores:
         self.image_sources = image_sources(provenance, ids)
         self._rows: Index | None = None
         self._read: dict[str, tuple[Array, Mask]] = {}
-        *labels, (sample, names) = (self._labels(name) for name in _LABELS)
+        *labels, (sample, names) = (self._labels(name) for name in _SCORE_LABELS)
         place = {name: n for n, name in enumerate(ids)}
         if not set(names) <= place.keys():
-            raise RecordsError(f"{path}: is not of the records beside it. {_ANEW}")
+            raise RecordsError(f"{path}: is not of the records beside it. {_SCORE_AGAIN}")
         sample = np.array([place[name] for name in names], np.int64)[sample]
         draw = read_columns(path, ["draw"]).column(0).to_numpy().astype(np.int64)
         sizes = tuple(len(values) for _, values in labels)
@@ -120,13 +126,13 @@ class Scores:
             draws = int(draw[own].max()) + 1
             cells = sample[own] * draws + draw[own]
             if len(cells) != len(ids) * draws or (cells != np.arange(len(cells))).any():
-                raise RecordsError(f"{path}: rows are missing or doubled. {_ANEW}")
+                raise RecordsError(f"{path}: rows are missing or doubled. {_SCORE_AGAIN}")
             self._blocks.setdefault(Part(*part), {})[condition] = rows, draws
 
     def _labels(self, name: str) -> tuple[Index, list[str]]:
         column = read_columns(self._path, [name]).column(0).unify_dictionaries()
         if not pa.types.is_dictionary(column.type):  # a footer with a flipped bit
-            raise RecordsError(f"{self._path}: its column {name} is damaged. {_ANEW}")
+            raise RecordsError(f"{self._path}: its column {name} is damaged. {_SCORE_AGAIN}")
         codes = [chunk.indices.to_numpy().astype(np.int64) for chunk in column.chunks]
         return np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
 
@@ -155,7 +161,7 @@ class Scores:
     def columns(self) -> list[str]:
         """Names of the metric columns."""
         names = column_names(self._path)
-        return [name for name in names if name not in (*_LABELS, "draw", "threshold")]
+        return [name for name in names if name not in (*_SCORE_LABELS, "draw", "threshold")]
 
     def parts(self) -> Iterator[Part]:
         """The parts, in the order of the file."""

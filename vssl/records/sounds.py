@@ -84,7 +84,7 @@ def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, f
 
 
 @dataclass
-class Sounds:
+class SharedSounds:
     """The sounds of a run's records, resampled.
 
     Attributes:
@@ -103,7 +103,7 @@ class Sounds:
     _rows: Index | None = None
 
     @classmethod
-    def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> Sounds:
+    def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> SharedSounds:
         """Read the sounds of a run's records; `ids` are its samples in the order of the results."""
         path = run / RECORDS_FILE
         columns = ["sample_id", "audio_condition", "draw", "audio_source_id", "image_group"]
@@ -125,7 +125,7 @@ class Sounds:
             names[name] = different.tolist()
         return cls(index, names, resamples, seed)
 
-    def of_samples(self, rows: Index) -> Sounds:
+    def of_samples(self, rows: Index) -> SharedSounds:
         """The same for some samples, by their places `[n]`."""
         return replace(self, _rows=rows)
 

@@ -106,7 +106,7 @@ def study_thresholds(
                 columns = {"threshold": curve.thresholds, "metric": metric, "condition": condition}
                 curves.append(pd.DataFrame({**common, **columns, "value": values}))
             images = len(set(Samples.of(run).image_groups))
-            rows = _rows(curve, learnt, own=_name(run, facts), images=images)
+            rows = _threshold_rows(curve, learnt, own=_test_set_name(run, facts), images=images)
             thresholds += [{**common, **row} for row in rows]
     return ThresholdStudy(pd.concat(curves, ignore_index=True), pd.DataFrame(thresholds))
 
@@ -130,7 +130,7 @@ def _learnt(
     found: list[_Learnt] = []
     policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
     for other in facts if policies else ():
-        if _scale(facts[run]) != _scale(facts[other]):
+        if _threshold_scale(facts[run]) != _threshold_scale(facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
         fitted = [
@@ -141,7 +141,7 @@ def _learnt(
         anew = refit(fitted, resamples=resamples, seed=seed)
         for each, thresholds in zip(fitted, anew, strict=True):
             value = each.policy.constant()
-            name = _name(other, facts) if each.policy.needs_fit else each.source
+            name = _test_set_name(other, facts) if each.policy.needs_fit else each.source
             if value is not None:
                 found.append(_Learnt(each.policy.name, name, value, thresholds))
     return found
@@ -157,21 +157,21 @@ def _exists(policy: ThresholdPolicy, model: str) -> bool:
     return True
 
 
-def _scale(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+def _threshold_scale(facts: Mapping[str, Any]) -> tuple[Any, ...]:
     """The facts under which thresholds of two runs mean the same."""
     weights, prior = (facts["weights"] or {}).get("sha256"), facts["prior"]
     known = prior and {key: prior.get(key) for key in ("alpha", "scale", "sha256")}
     return facts["model"], facts["protocol_switches"], facts["network_hash"], weights, known
 
 
-def _name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
+def _test_set_name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
     """The run's test set; its folder too where several runs share it."""
-    data, scale = str(facts[run]["dataset"]), _scale(facts[run])
-    same = [f for f in facts.values() if f["dataset"] == data and _scale(f) == scale]
+    data, scale = str(facts[run]["dataset"]), _threshold_scale(facts[run])
+    same = [f for f in facts.values() if f["dataset"] == data and _threshold_scale(f) == scale]
     return data if len(same) == 1 else f"{data} ({run.name})"
 
 
-def _rows(
+def _threshold_rows(
     curve: ThresholdCurves, learnt: Sequence[_Learnt], *, own: str, images: int
 ) -> list[dict[str, Any]]:
     """Rows of a run and map variant; `own` names the run that is scored, as `fit_on` would."""

@@ -19,7 +19,7 @@ from scipy import stats
 
 from vssl.arrays import Array, Index
 
-_TOGETHER = 128  # resamples that are drawn at once
+_DRAWN_AT_ONCE = 128  # resamples that are drawn at once
 
 
 class ImageBootstrap:
@@ -47,8 +47,8 @@ class ImageBootstrap:
         self.images = len(names)
         generator = np.random.default_rng(seed)
         self.weights = np.empty((resamples, self.images))
-        for first in range(0, resamples, _TOGETHER):  # so that memory does not grow with B
-            count = min(_TOGETHER, resamples - first)
+        for first in range(0, resamples, _DRAWN_AT_ONCE):  # so that memory does not grow with B
+            count = min(_DRAWN_AT_ONCE, resamples - first)
             drawn = generator.integers(self.images, size=(count, self.images))
             drawn += self.images * np.arange(count)[:, None]
             times = np.bincount(drawn.ravel(), minlength=drawn.size)

@@ -16,7 +16,7 @@ Join = Callable[[Sequence[Path]], Path]
 
 
 @dataclass(frozen=True)
-class Rows:
+class JoinedRows:
     """What stands in a table for some runs.
 
     Attributes:
@@ -33,7 +33,7 @@ def rows_of_runs(
     identities: Mapping[Path, Mapping[str, Any]],
     provenances: Mapping[Path, Mapping[str, Any]],
     join: Join | None,
-) -> Rows:
+) -> JoinedRows:
     """Join runs that differ in nothing but their negatives.
 
     The run with most negatives comes first, of as many the one with most draws. Of the others those
@@ -44,7 +44,7 @@ def rows_of_runs(
         provenances: of each run's records.
         join: makes one run of several; None joins nothing, so that the first stands for all.
     """
-    rows = Rows({}, {})
+    rows = JoinedRows({}, {})
     by_rest: dict[str, list[Path]] = {}
     for folder, identity in identities.items():
         by_rest.setdefault(without_negatives(identity), []).append(folder)
@@ -61,8 +61,8 @@ def rows_of_runs(
                 for clash in other_settings(provenances[each], provenances[folder])
             ]
             alone = (
-                f"differs from {first} in its negatives alone ({_said(draws[folder])}; the other"
-                f" has {_said(draws[first])})"
+                f"differs from {first} in its negatives alone ({_described(draws[folder])};"
+                f" the other has {_described(draws[first])})"
             )
             if join is None or not set(draws[folder]) - there:
                 rows.left_out[folder] = f"{alone}, which is shown."
@@ -95,6 +95,6 @@ def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> 
     return None
 
 
-def _said(draws: Mapping[str, int]) -> str:
+def _described(draws: Mapping[str, int]) -> str:
     several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
     return ", ".join([negatives_name(draws), *several])

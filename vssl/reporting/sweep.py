@@ -18,7 +18,7 @@ from vssl.records.summary import read_summaries, read_summary
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
-from vssl.reporting.joining import Join, Rows, rows_of_runs
+from vssl.reporting.joining import Join, JoinedRows, rows_of_runs
 from vssl.reporting.names import BASELINES, run_names
 from vssl.reporting.tables import (
     Column,
@@ -186,7 +186,7 @@ def _place(folder: Path, output: Path) -> str:
     return Path(os.path.relpath(folder, output)).as_posix()
 
 
-def _rows(folders: Sequence[Path], join: Join | None) -> Rows:
+def _rows(folders: Sequence[Path], join: Join | None) -> JoinedRows:
     runs = {folder: read_run_file(folder) for folder in folders}
     return rows_of_runs(
         {folder: run["identity"] for folder, run in runs.items()},
@@ -195,7 +195,7 @@ def _rows(folders: Sequence[Path], join: Join | None) -> Rows:
     )
 
 
-def _about(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
+def _about(rows: JoinedRows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
     """What the tables hold: runs of earlier sweeps too, which were joined, what is left out."""
     lines = []
     if runs > own:
