@@ -11,7 +11,7 @@ _MODULES = (
     "vssl.records.aggregate",
     "vssl.records.fit",
     "vssl.records.score",
-    "vssl.records.subsets",
+    "vssl.records.aggregate",
     "vssl.reporting.sweep",
 )
 
