@@ -28,7 +28,7 @@ from vssl.records.uncertainty import (
     variance,
 )
 from vssl.thresholds.base import EACH_MAP
-from vssl.types import POSITIVE, SoundingObject, SoundingObjects
+from vssl.types import POSITIVE, SoundingObject
 
 NEGATIVE_TYPES = ("silence", "noise", "offscreen")
 """The three negatives of the paper, over which F_LOC and F_AUC average."""
@@ -245,26 +245,30 @@ def _means(
     """A mean metric under every condition, or pair of conditions, that it applies to."""
     if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
         return
+    swaps = isinstance(metric, SwapMetric)
+    of_picture = (metric.by_image or swaps) and not isinstance(metric, PairMetric)
     if isinstance(metric, PairMetric):
         columns = _pair_columns(scores, part, metric)
     elif metric.column in scores.columns:
         columns = {
             (name,): scores.values(part, name, metric.column)
+            if of_picture
+            else scores.metric_values(part, name, metric)
             for name in scores.conditions(part)
             if metric.applies_to(name, scores.sounding[name])
         }
     else:
         return
-    swaps = isinstance(metric, SwapMetric)
-    of_picture = metric.by_image or swaps
     if of_picture:  # samples whose picture shows other sounding objects that are not among them
         incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
-    for conditions, column in columns.items():
-        if of_picture and not isinstance(metric, PairMetric):
-            column = np.where(incomplete[:, None], np.nan, column)
-        values = smallest_in_group(column, bootstrap.image) if metric.by_image else column
-        own = metric.from_column(torch.from_numpy(values.flatten())).numpy()
-        values = own.reshape(values.shape)
+    for conditions, values in columns.items():
+        if of_picture:
+            column = values = np.where(incomplete[:, None], np.nan, values)
+            if metric.by_image:
+                values = smallest_in_group(values, bootstrap.image)
+        if of_picture or isinstance(metric, PairMetric):
+            own = metric.from_column(torch.from_numpy(values.flatten())).numpy()
+            values = own.reshape(values.shape)
         spread = sounds and (None if of_picture else sounds.spread(conditions, values))
         sounding = tuple(scores.sounding[name] for name in conditions)
         name = PAIR.join(conditions)
@@ -311,19 +315,17 @@ def set_numbers(
             if needed <= set(scores.columns):
                 families.setdefault(metric.family, []).append(metric)
     found: dict[Part, list[Number]] = {part: [] for part in parts}
-    sounding = SoundingObjects({n: scores.sounding[n] for n in scores.conditions(parts[0])})
     for members in families.values():
-        for condition, group in _set_groups(members[0], sounding).items():
-            by_part = _family_numbers(scores, parts, members, group, bootstrap, sounds)
-            for part, numbers in zip(parts, by_part, strict=True):
-                own = (sounding.get(condition, SoundingObject.NONE),)
-                found[part] += [replace(n, condition=condition, sounding=own) for n in numbers]
+        for condition, group in _set_groups(members[0], scores, parts[0]).items():
+            of = _family_numbers(scores, parts, members, condition, group, bootstrap, sounds)
+            for part, number in of:
+                found[part].append(number)
     return found
 
 
-def _set_groups(metric: SetMetric, sounding: SoundingObjects) -> dict[str, list[str]]:
+def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list[str]]:
     """By reported condition: the condition of the positives, then those of the negatives."""
-    names = [name for name, own in sounding.items() if metric.applies_to(name, own)]
+    names = [n for n in scores.conditions(part) if metric.applies_to(n, scores.sounding[n])]
     if metric.on_positives:
         return {name: [name] for name in names}
     groups = {name: [POSITIVE, name] for name in names}
@@ -336,10 +338,11 @@ def _family_numbers(
     scores: Scores,
     parts: Sequence[Part],
     members: Sequence[SetMetric],
+    condition: str,
     group: Sequence[str],
     bootstrap: ImageBootstrap,
     sounds: SharedSounds | None,
-) -> list[list[Number]]:
+) -> Iterator[tuple[Part, Number]]:
     """Numbers of a family's members under each part: of every draw, then over draws."""
     plain = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD)
     columns = {name: scores.values(plain, name, members[0].column) for name in group}
@@ -350,8 +353,8 @@ def _family_numbers(
     counts = [columns[name].shape[1] for name in group[1:] or group]
     draws = min((count for count in counts if count > 1), default=1)
 
-    def in_draws(weights: Array, places: Mapping[str, Index]) -> list[Family]:
-        """The family `[B, K]` in each draw, samples weighted `[B, C]` by their place `[N, D]`."""
+    def in_draws(weights: Array, places: Mapping[str, Index]) -> dict[str, Array]:
+        """The members `[D, B, K]` where samples at places `[N, D]` are weighted by `[B, C]`."""
 
         def in_draw(draw: int) -> Family:
             positives, *negatives = (
@@ -361,46 +364,46 @@ def _family_numbers(
             return members[0].family(positives, joined(negatives), weights)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            return list(pool.map(in_draw, range(draws)))
+            families = list(pool.map(in_draw, range(draws)))
+        return {each.name: np.stack([found[each.name] for found in families]) for each in members}
 
     weights = np.ones((1, bootstrap.images))
     if bootstrap.images > 1:  # a single image says nothing about the spread over images
         weights = np.concatenate([weights, bootstrap.weights])
-    families = in_draws(weights, dict.fromkeys(group, bootstrap.image[:, None]))
-    spreads = {}
-    if sounds is not None:
-        names = [member.name for member in members]
-        spreads = _set_spreads(names, columns, families, sounds, in_draws)
-    found: list[list[Number]] = []
-    for place in range(len(parts)):
-        numbers = []
-        for member in members:
-            drawn = np.stack([family[member.name][:, place] for family in families], axis=1)
+    found = in_draws(weights, dict.fromkeys(group, bootstrap.image[:, None]))
+    spreads = {} if sounds is None else _set_spreads(columns, found, sounds, in_draws)
+    for member in members:
+        for place, part in enumerate(parts):
+            drawn = np.ascontiguousarray(found[member.name][:, :, place].T)
             at_threshold = nanmean(drawn[1:], axis=1)
             spread = spreads.get(member.name)
-            number = Number(
-                metric=member,
-                condition="",
-                value=float(nanmean(drawn[0])),
-                per_draw=drawn[0],
-                at_threshold=at_threshold,
-                images=bootstrap.images,
-                dof_images=bootstrap.dof(at_threshold) if len(at_threshold) else None,
-                sounds=spread and Spread(spread[0][:, place], spread[1]),
-                n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
-                n_undefined=sum(int(np.isnan(c[:, :draws]).sum()) for c in columns.values()),
+            yield (
+                part,
+                Number(
+                    metric=member,
+                    condition=condition,
+                    value=float(nanmean(drawn[0])),
+                    per_draw=drawn[0],
+                    at_threshold=at_threshold,
+                    images=bootstrap.images,
+                    dof_images=bootstrap.dof(at_threshold) if len(at_threshold) else None,
+                    sounds=spread and Spread(spread[0][:, place], spread[1]),
+                    n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
+                    n_undefined=sum(int(np.isnan(c[:, :draws]).sum()) for c in columns.values()),
+                    sounding=(
+                        SoundingObject.NONE
+                        if condition == ALL_NEGATIVES
+                        else scores.sounding[condition],
+                    ),
+                ),
             )
-            numbers.append(number)
-        found.append(numbers)
-    return found
 
 
 def _set_spreads(
-    names: Sequence[str],
     columns: Mapping[str, Array],
-    families: Sequence[Family],
+    found: Mapping[str, Array],
     sounds: SharedSounds,
-    in_draws: Callable[[Array, Mapping[str, Index]], list[Family]],
+    in_draws: Callable[[Array, Mapping[str, Index]], dict[str, Array]],
 ) -> dict[str, tuple[Array, float]]:
     """Deviations `[B, K]` of a family's metrics by shared sounds, and their degrees of freedom.
 
@@ -409,7 +412,7 @@ def _set_spreads(
     """
     own, *others = columns
     positives = np.sort(columns[own][~np.isnan(columns[own])])
-    draws = len(families)
+    draws = len(next(iter(found.values())))
     total: dict[str, tuple[Array, float]] = {}
     for heard in (name for name in others if name in sounds.index and len(positives)):
         column, index = columns[heard][:, :draws], sounds.index[heard][:, :draws]
@@ -420,21 +423,21 @@ def _set_spreads(
         if share == 0:
             continue
         if sounds.by_draw(heard):
-            found = {name: _by_draw(families, name, weights[:, index[0]]) for name in names}
+            deviations = {n: _by_draw(v[:, 0], weights[:, index[0]]) for n, v in found.items()}
         else:
             # clips are resampled in a part of the resamples; the last weight is that of all else
             few = np.concatenate([np.ones((1, weights.shape[1])), weights[:_CLIP_RESAMPLES]])
             few = np.concatenate([few, np.ones((len(few), 1))], axis=1)
             rest = np.full((len(column), 1), weights.shape[1])
             by_clip = in_draws(few, {**dict.fromkeys(columns, rest), heard: index})
-            found = {}
-            for name in names:
-                values = nanmean(np.stack([family[name] for family in by_clip]), axis=0)
-                shape = (len(weights), values.shape[1])
-                found[name] = np.resize(values[1:] - values[:1], shape)
-        for name, deviations in found.items():
+            means = {name: nanmean(values, axis=0) for name, values in by_clip.items()}
+            deviations = {
+                name: np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
+                for name, mean in means.items()
+            }
+        for name, each in deviations.items():
             before, least = total.get(name, (0.0, np.inf))
-            total[name] = before + share * deviations, min(least, dof)
+            total[name] = before + share * each, min(least, dof)
     return total
 
 
@@ -449,9 +452,8 @@ def _one_draw(column: Array, place: Index, draw: int, success: Mask | None) -> V
     return Values(value[kept], group[kept], reached[kept])
 
 
-def _by_draw(families: Sequence[Family], name: str, drawn: Array) -> Array:
-    """Deviations `[B, K]` of a metric where its draws are resampled, `[B, D]` times each."""
-    values = np.stack([family[name][0] for family in families])
+def _by_draw(values: Array, drawn: Array) -> Array:
+    """Deviations `[B, K]` of a mean over draws `[D, K]` that are resampled, `[B, D]` times each."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (drawn @ np.where(defined, values, 0.0)) / (drawn @ defined)

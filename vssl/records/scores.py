@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from vssl.arrays import Array, Index, Mask
 from vssl.maps import consensus_map
+from vssl.metrics.base import MeanMetric
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import RecordsError, column_names, read_columns, read_provenance
@@ -106,6 +108,7 @@ class Scores:
         self.image_sources = image_sources(provenance, ids)
         self._rows: Index | None = None
         self._read: dict[str, tuple[Array, Mask]] = {}
+        self._own: dict[tuple[Part, str, str], Array] = {}
         *labels, (sample, names) = (self._labels(name) for name in _SCORE_LABELS)
         place = {name: n for n, name in enumerate(ids)}
         if not set(names) <= place.keys():
@@ -186,6 +189,15 @@ class Scores:
         rows, draws = self._blocks[part][condition]
         values = self._column(column)[0][rows].reshape(-1, draws)
         return values if self._rows is None else values[self._rows]
+
+    def metric_values(self, part: Part, condition: str, metric: MeanMetric) -> Array:
+        """A metric's own values `[N, D]`, found once for all samples; to be read only."""
+        key = (part, condition, metric.name)
+        if key not in self._own:
+            rows, draws = self._blocks[part][condition]
+            column = torch.from_numpy(self._column(metric.column)[0][rows])
+            self._own[key] = metric.from_column(column).numpy().reshape(-1, draws)
+        return self._own[key] if self._rows is None else self._own[key][self._rows]
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column is about, `[N]`; the others have null in the file."""
