@@ -185,11 +185,11 @@ class MadeScores:
             return np.zeros((len(self.test.size), 1))  # of no interest here
         return self.test.pia(condition, threshold)
 
-    def metric_values(self, part: Part, condition: str, metric: MeanMetric) -> Array:
-        """A metric's own values, `[N, D]`."""
-        column = self.values(part, condition, metric.column)
-        found = metric.from_column(torch.from_numpy(column.flatten())).numpy()
-        return np.asarray(found.reshape(column.shape))
+    def metric_values(self, part: Part, condition: str, metric: MeanMetric, column: str) -> Array:
+        """A metric's own values of a column, `[N, D]`."""
+        values = self.values(part, condition, column)
+        found = metric.from_column(torch.from_numpy(values.flatten())).numpy()
+        return np.asarray(found.reshape(values.shape))
 
 
 @cache
@@ -212,7 +212,7 @@ def truth(clip_share: float) -> dict[tuple[str, str, str], float]:
             if isinstance(metric, MeanMetric):
                 for name in NEGATIVES if metric.column == "pia" else (POSITIVE, "offscreen"):
                     if metric.applies_to(name, scores.sounding[name]):
-                        values = scores.metric_values(part, name, metric)
+                        values = scores.metric_values(part, name, metric, metric.column)
                         found[metric.name, name, policy.name] = float(values.mean())
         pia = {n: np.asarray(found["pia", n, policy.name]) for n in NEGATIVES}
         ciou = np.asarray(found["ciou", POSITIVE, policy.name])

@@ -246,54 +246,50 @@ def _means(
     if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
         return
     swaps = isinstance(metric, SwapMetric)
-    of_picture = (metric.by_image or swaps) and not isinstance(metric, PairMetric)
-    if isinstance(metric, PairMetric):
-        columns = _pair_columns(scores, part, metric)
-    elif metric.column in scores.columns:
-        columns = {
-            (name,): scores.values(part, name, metric.column)
-            if of_picture
-            else scores.metric_values(part, name, metric)
-            for name in scores.conditions(part)
-            if metric.applies_to(name, scores.sounding[name])
-        }
-    else:
-        return
-    if of_picture:  # samples whose picture shows other sounding objects that are not among them
-        incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
-    for conditions, values in columns.items():
-        if of_picture:
-            column = values = np.where(incomplete[:, None], np.nan, values)
+    for holder, conditions, column in _columns(scores, part, metric):
+        spread = None
+        if metric.by_image or swaps:
+            values = scores.values(part, holder, column)
+            # undefined where a picture shows other sounding objects that are not among the samples
+            incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
+            whole = values = np.where(incomplete[:, None], np.nan, values)
             if metric.by_image:
                 values = smallest_in_group(values, bootstrap.image)
-        if of_picture or isinstance(metric, PairMetric):
             own = metric.from_column(torch.from_numpy(values.flatten())).numpy()
             values = own.reshape(values.shape)
-        spread = sounds and (None if of_picture else sounds.spread(conditions, values))
+        else:
+            # of two conditions with several draws, those that both have are compared
+            draws = [scores.draws(part, name) for name in conditions]
+            common = min((count for count in draws if count > 1), default=1)
+            values = scores.metric_values(part, holder, metric, column)[:, :common]
+            spread = sounds and sounds.spread(conditions, values)
         sounding = tuple(scores.sounding[name] for name in conditions)
         name = PAIR.join(conditions)
         number = mean_of_values(metric, name, values, bootstrap, sounding, spread)
         if swaps:  # of samples whose image shows other objects; nothing where there are none
-            asked = scores.asked(part, conditions[0], metric.column) | incomplete
+            asked = scores.asked(part, holder, column) | incomplete
             if not asked.any():
                 continue
-            number = replace(number, n_undefined=int(np.isnan(column[asked]).sum()))
+            number = replace(number, n_undefined=int(np.isnan(whole[asked]).sum()))
         yield number
 
 
-def _pair_columns(scores: Scores, part: Part, metric: PairMetric) -> dict[tuple[str, ...], Array]:
-    """Columns `[N, D]` that compare two conditions, by both in the order of the run."""
+def _columns(
+    scores: Scores, part: Part, metric: MeanMetric
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Columns that a metric is the mean of: condition of the rows, all conditions, and name."""
     names = scores.conditions(part)
-    draws = {name: scores.draws(part, name) for name in names}
-    columns = {}
-    for partner, condition in condition_pairs([(n, d) for n in names for d in range(draws[n])]):
-        column = pair_column(metric.column, partner)
-        if column in scores.columns:
-            # of two conditions with several draws, those that both have are compared
-            common = draws[partner] if draws[partner] > 1 else draws[condition]
-            both = tuple(sorted((partner, condition), key=names.index))
-            columns[both] = scores.values(part, condition, column)[:, :common]
-    return columns
+    if isinstance(metric, PairMetric):
+        pairings = [(name, draw) for name in names for draw in range(scores.draws(part, name))]
+        for partner, condition in condition_pairs(pairings):
+            both = sorted((partner, condition), key=names.index)
+            column = pair_column(metric.column, partner)
+            if column in scores.columns:
+                yield condition, tuple(both), column
+    elif metric.column in scores.columns:
+        for name in names:
+            if metric.applies_to(name, scores.sounding[name]):
+                yield name, (name,), metric.column
 
 
 def set_numbers(

@@ -108,7 +108,7 @@ class Scores:
         self.image_sources = image_sources(provenance, ids)
         self._rows: Index | None = None
         self._read: dict[str, tuple[Array, Mask]] = {}
-        self._own: dict[tuple[Part, str, str], Array] = {}
+        self._own: dict[tuple[Part, str, str, str], Array] = {}
         *labels, (sample, names) = (self._labels(name) for name in _SCORE_LABELS)
         place = {name: n for n, name in enumerate(ids)}
         if not set(names) <= place.keys():
@@ -190,13 +190,13 @@ class Scores:
         values = self._column(column)[0][rows].reshape(-1, draws)
         return values if self._rows is None else values[self._rows]
 
-    def metric_values(self, part: Part, condition: str, metric: MeanMetric) -> Array:
-        """A metric's own values `[N, D]`, found once for all samples; to be read only."""
-        key = (part, condition, metric.name)
+    def metric_values(self, part: Part, condition: str, metric: MeanMetric, column: str) -> Array:
+        """A metric's own values of a column, `[N, D]`, found once; to be read only."""
+        key = (part, condition, metric.name, column)
         if key not in self._own:
             rows, draws = self._blocks[part][condition]
-            column = torch.from_numpy(self._column(metric.column)[0][rows])
-            self._own[key] = metric.from_column(column).numpy().reshape(-1, draws)
+            values = metric.from_column(torch.from_numpy(self._column(column)[0][rows]))
+            self._own[key] = values.numpy().reshape(-1, draws)
         return self._own[key] if self._rows is None else self._own[key][self._rows]
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
