@@ -676,24 +676,17 @@ class TestStudy:
         assert len(learnt) == 2 * 2 * 2
 
     def test_a_policy_is_left_out_where_a_model_cannot_have_it(
-        self, studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, studied: Studied, tmp_path: Path
     ) -> None:
         """Released constants exist for the paper's models; the order of runs does not matter."""
         own = write_made(tmp_path / "own", seed=4, dataset="one", model="mine")
-        runs = [str(studied.runs["other"].folder), str(own.folder)]
-        for place, order in enumerate((runs, runs[::-1])):
-            out = tmp_path / str(place)
-            asked = ("--threshold", "fixed", "--threshold", "released_q3", "--points", "2")
-            monkeypatch.setattr(
-                sys, "argv", ["vssl-thresholds", *order, *asked, "--output", str(out)]
-            )
-            main()
-            table = pd.read_parquet(out / "thresholds.parquet")
+        runs = [studied.runs["other"].folder, own.folder]
+        named: list[ThresholdPolicy] = [FixedThreshold(), ReleasedThreshold(rule="q3")]
+        for order in (runs, runs[::-1]):
+            table = study_thresholds(order, named, points=2, **SETTINGS).thresholds
             found = set(zip(table["model"], table["threshold_policy"], strict=True))
-            assert found == {
-                ("lvs", BEST), ("lvs", "fixed"), ("lvs", "released_q3"),
-                ("mine", BEST), ("mine", "fixed"),
-            }  # fmt: skip
+            both = {(model, policy) for model in ("lvs", "mine") for policy in (BEST, "fixed")}
+            assert found == {*both, ("lvs", "released_q3")}
 
     def test_constants_are_not_learnt(self, studied: Studied) -> None:
         """Released ones mean nothing on object-guided maps that were rescaled."""

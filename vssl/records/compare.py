@@ -445,21 +445,19 @@ def _difference_row(
             both &= totals[:, 1].any(axis=1)
     count, fewer = int(both.sum()), min(one.images, two.images)
     there = two.at_threshold - one.at_threshold
-    ends = {
-        "ci": interval_around(difference, whole, images=fewer),
-        "ci_at_threshold": interval_around(difference, there, images=fewer),
-        "ci90": interval(whole, level=0.9),
-    }
+    low, high = interval_around(difference, whole, images=fewer)
+    low_there, high_there = interval_around(difference, there, images=fewer)
+    low90, high90 = interval(whole, level=0.9)
     return {
         "reference_value": one.value,
         "value": two.value,
         "difference": difference,
-        "ci_low": ends["ci"][0],
-        "ci_high": ends["ci"][1],
-        "ci_low_at_threshold": ends["ci_at_threshold"][0],
-        "ci_high_at_threshold": ends["ci_at_threshold"][1],
-        "ci90_low": ends["ci90"][0],
-        "ci90_high": ends["ci90"][1],
+        "ci_low": low,
+        "ci_high": high,
+        "ci_low_at_threshold": low_there,
+        "ci_high_at_threshold": high_there,
+        "ci90_low": low90,
+        "ci90_high": high90,
         "sd_besides_images": besides(one, two) if testable else np.nan,
         "n_images": count,
         "n_undefined": one.n_undefined + two.n_undefined,

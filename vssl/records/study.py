@@ -130,7 +130,7 @@ def _learnt(
     found: list[_Learnt] = []
     policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
     for other in facts if policies else ():
-        if _threshold_scale(facts[run]) != _threshold_scale(facts[other]):
+        if not same_scale(facts[run], facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
         fitted = [
@@ -157,17 +157,21 @@ def _exists(policy: ThresholdPolicy, model: str) -> bool:
     return True
 
 
-def _threshold_scale(facts: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The facts under which thresholds of two runs mean the same."""
-    weights, prior = (facts["weights"] or {}).get("sha256"), facts["prior"]
-    known = prior and {key: prior.get(key) for key in ("alpha", "scale", "sha256")}
-    return facts["model"], facts["protocol_switches"], facts["network_hash"], weights, known
+def same_scale(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a threshold of either run has a meaning for the other, from their provenance."""
+    scales = []
+    for facts in (one, other):
+        weights, prior = (facts["weights"] or {}).get("sha256"), facts["prior"]
+        known = prior and {key: prior.get(key) for key in ("alpha", "scale", "sha256")}
+        same = (facts[key] for key in ("model", "protocol_switches", "network_hash"))
+        scales.append((*same, weights, known))
+    return bool(scales[0] == scales[1])
 
 
 def _test_set_name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
     """The run's test set; its folder too where several runs share it."""
-    data, scale = str(facts[run]["dataset"]), _threshold_scale(facts[run])
-    same = [f for f in facts.values() if f["dataset"] == data and _threshold_scale(f) == scale]
+    data = str(facts[run]["dataset"])
+    same = [f for f in facts.values() if f["dataset"] == data and same_scale(f, facts[run])]
     return data if len(same) == 1 else f"{data} ({run.name})"
 
 
