@@ -24,7 +24,7 @@ from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
 from vssl.records.sounds import SharedSounds, crossed, sound_weights
 from vssl.records.uncertainty import ImageBootstrap
-from vssl.thresholds.base import FixedThreshold
+from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.universal import LearntThreshold
 
 _SHARES = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -41,101 +41,59 @@ def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[
     calibration run deviate as much more as its few images ask for (Student's t for their number).
     A policy that is not fitted gives None.
     """
-    found: dict[int, Array] = {}
-    together: dict[int, tuple[NegativeMaxima, list[int]]] = {}
-    for place, each in enumerate(fitted):
-        if each.learnt_from is None:
-            continue
-        if isinstance(each.policy, LearntThreshold):
-            together.setdefault(id(each.learnt_from), (each.learnt_from, []))[1].append(place)
-        else:
-            found[place] = _fitted_anew(each, each.learnt_from, resamples, seed)
-    for maxima, places in together.values():
-        policies = [p for n in places if isinstance(p := fitted[n].policy, LearntThreshold)]
-        found |= dict(zip(places, _learnt_anew(policies, maxima, resamples, seed), strict=True))
-    return [found.get(place) for place in range(len(fitted))]
+    return [
+        None
+        if each.learnt_from is None
+        else _anew(each.policy, each.learnt_from, resamples=resamples, seed=seed)
+        for each in fitted
+    ]
 
 
-def _bootstrap_of(maxima: NegativeMaxima, resamples: int, seed: int) -> ImageBootstrap:
-    return ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=_seeds(maxima, seed))
-
-
-def _seeds(maxima: NegativeMaxima, seed: int) -> list[int]:
-    return [seed] if maxima.own else [seed, _CALIBRATION_SEED]
-
-
-def _learnt_anew(
-    policies: Sequence[LearntThreshold], maxima: NegativeMaxima, resamples: int, seed: int
-) -> Array:
-    """Thresholds `[P, B]` of policies that take the largest of the conditions' levels."""
-    images = _bootstrap_of(maxima, resamples, seed)
+def _anew(policy: ThresholdPolicy, maxima: NegativeMaxima, *, resamples: int, seed: int) -> Array:
+    """Thresholds `[B]` of a policy, fitted anew."""
+    seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
+    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
+    if not isinstance(policy, LearntThreshold):  # by its own `fit`, over images alone
+        policy, found = copy.deepcopy(policy), np.empty(resamples)
+        for b, times in enumerate(images.weights.astype(np.int64)):
+            rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
+            policy.fit(maxima.value[rows], maxima.condition[rows])
+            value = policy.constant()
+            found[b] = np.nan if value is None else value
+        return found
     levels: list[Array] = []
     for name in np.unique(maxima.condition).tolist():
         rows = np.flatnonzero((maxima.condition == name) & np.isfinite(maxima.value))
         if not len(rows):
             continue
         rows = rows[np.argsort(maxima.value[rows], kind="stable")]
-        found = _levels(policies, maxima.value[rows], images.weights, images.image[rows])
+        values = maxima.value[rows]
+        levels.append(_levels(policy, values, images.weights, images.image[rows]))
         if name in maxima.sounds:
             of_condition, sound = maxima.sounds[name]
             names, codes = np.unique(sound, return_inverse=True)
-            weights = sound_weights(
-                name, names.tolist(), resamples=resamples, seed=_seeds(maxima, seed)
-            )
+            weights = sound_weights(name, names.tolist(), resamples=resamples, seed=seeds)
             heard = codes[np.searchsorted(of_condition, rows)]
-            found += _by_sounds(policies, maxima.value[rows], weights, heard)
-        levels.append(found)
-    highest = np.max(levels, axis=0)
-    found = np.stack([p.from_levels(row) for p, row in zip(policies, highest, strict=True)])
-    count = images.images
+            # the sounds' own share is that in the mean of what exceeds the threshold
+            share, _, _ = crossed((values > policy.constant()).astype(float), heard, weights)
+            if share > 0:
+                found = _levels(policy, values, weights, heard)
+                moved = np.where(np.isfinite(found), found - policy.level(values), 0.0)
+                levels[-1] += share * moved
+    found, count = policy.from_levels(np.max(levels, axis=0)), images.images
     if maxima.own or count < 2:
         return found
     # the interval of a number knows the number of its own images, not of those of a calibration run
     wider = np.sqrt(count / (count - 1)) * stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
-    fitted = np.array([[policy.constant()] for policy in policies])
-    return np.asarray(fitted + wider * (found - fitted))
+    return np.asarray(policy.constant() + wider * (found - policy.constant()))
 
 
-def _levels(
-    policies: Sequence[LearntThreshold], values: Array, weights: Array, group: Index
-) -> Array:
-    """Levels `[P, B]` of values `[R]` that are repeated as often as their groups are drawn."""
-    found = np.empty((len(policies), len(weights)))
+def _levels(policy: LearntThreshold, values: Array, weights: Array, group: Index) -> Array:
+    """Levels `[B]` of values `[R]` that are repeated as often as their groups are drawn."""
+    found = np.empty(len(weights))
     for b, times in enumerate(weights.astype(np.int64)):
         repeated = np.repeat(values, times[group])
-        for p, policy in enumerate(policies):
-            found[p, b] = policy.level(repeated) if len(repeated) else -np.inf
-    return found
-
-
-def _by_sounds(
-    policies: Sequence[LearntThreshold], values: Array, weights: Array, heard: Index
-) -> Array:
-    """Deviations `[P, B]` of levels by resampled sounds.
-
-    The sounds' own share is that in the mean of what exceeds the policy's threshold.
-    """
-    deviations = np.zeros((len(policies), len(weights)))
-    shares = [crossed((values > p.constant()).astype(float), heard, weights)[0] for p in policies]
-    moved = [p for p, share in enumerate(shares) if share > 0]
-    if moved:
-        chosen = [policies[p] for p in moved]
-        levels = _levels(chosen, values, weights, heard)
-        base = np.array([[policy.level(values)] for policy in chosen])
-        levels = np.where(np.isfinite(levels), levels - base, 0.0)
-        deviations[moved] = np.array([[shares[p]] for p in moved]) * levels
-    return deviations
-
-
-def _fitted_anew(fitted: FittedPolicy, maxima: NegativeMaxima, resamples: int, seed: int) -> Array:
-    """Thresholds `[B]` of a policy of any other kind, by its own `fit`, over images alone."""
-    images = _bootstrap_of(maxima, resamples, seed)
-    policy, found = copy.deepcopy(fitted.policy), np.empty(resamples)
-    for b, times in enumerate(images.weights.astype(np.int64)):
-        rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
-        policy.fit(maxima.value[rows], maxima.condition[rows])
-        value = policy.constant()
-        found[b] = np.nan if value is None else value
+        found[b] = policy.level(repeated) if len(repeated) else -np.inf
     return found
 
 
