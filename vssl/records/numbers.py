@@ -262,7 +262,7 @@ def _means(
             draws = [scores.draws(part, name) for name in conditions]
             common = min((count for count in draws if count > 1), default=1)
             values = scores.metric_values(part, holder, metric, column)[:, :common]
-            spread = sounds and sounds.spread(conditions, values)
+            spread = None if sounds is None else sounds.spread(conditions, values)
         sounding = tuple(scores.sounding[name] for name in conditions)
         name = PAIR.join(conditions)
         number = mean_of_values(metric, name, values, bootstrap, sounding, spread)
