@@ -189,8 +189,9 @@ class ResampledRun:
         """All numbers of a part, see `numbers_of`; the bootstrap is over the images of `rows`."""
 
         def at(scores: Scores, part: Part, sounds: SharedSounds | None) -> list[Number]:
-            sets = None if rows is not None else self._set_numbers(scores, part, metrics, sounds)
-            images = bootstrap or self.bootstrap
+            sets, images = None, bootstrap or self.bootstrap
+            if rows is None and images is self.bootstrap:
+                sets = self._set_numbers(scores, part, metrics, sounds)
             return numbers_of(scores, part, metrics, images, rows=rows, sounds=sounds, sets=sets)
 
         numbers = at(self.scores, part, self._sounds)
