@@ -28,10 +28,7 @@ from vssl.records.scores import Part, Samples, Scores
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 
-FACTS = (
-    *("model", "dataset", "protocol", "seed"),
-    *("coverage", "manifest_hash", "config_hash"),
-)
+FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """What every row of a summary repeats of the run's provenance."""
 
 _OF_SUBSETS = (ConsensusIoU, SuccessRate, AUC, ImageArea, AUCN, FLoc, FAuc, PointingGame)

@@ -373,26 +373,20 @@ def _family_numbers(
             drawn = np.ascontiguousarray(found[member.name][:, :, place].T)
             at_threshold = nanmean(drawn[1:], axis=1)
             spread = spreads.get(member.name)
-            yield (
-                part,
-                Number(
-                    metric=member,
-                    condition=condition,
-                    value=float(nanmean(drawn[0])),
-                    per_draw=drawn[0],
-                    at_threshold=at_threshold,
-                    images=bootstrap.images,
-                    dof_images=bootstrap.dof(at_threshold) if len(at_threshold) else None,
-                    sounds=spread and Spread(spread[0][:, place], spread[1]),
-                    n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
-                    n_undefined=sum(int(np.isnan(c[:, :draws]).sum()) for c in columns.values()),
-                    sounding=(
-                        SoundingObject.NONE
-                        if condition == ALL_NEGATIVES
-                        else scores.sounding[condition],
-                    ),
-                ),
+            number = Number(
+                metric=member,
+                condition=condition,
+                value=float(nanmean(drawn[0])),
+                per_draw=drawn[0],
+                at_threshold=at_threshold,
+                images=bootstrap.images,
+                dof_images=bootstrap.dof(at_threshold) if len(at_threshold) else None,
+                sounds=spread and Spread(spread[0][:, place], spread[1]),
+                n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
+                n_undefined=sum(int(np.isnan(c[:, :draws]).sum()) for c in columns.values()),
+                sounding=(scores.sounding.get(condition, SoundingObject.NONE),),
             )
+            yield part, number
 
 
 def _set_spreads(
