@@ -366,6 +366,7 @@ class _Pair:
     Attributes:
         rows: of the table, `p` and what follows from it aside.
         tested: the rows that get a p, by metric and condition.
+        far: for each of these, in how many exchanges runs differed at least as much as they do.
         halves: `[G, C]` what each image adds to the first run's totals and takes from the second's.
     """
 
@@ -385,6 +386,7 @@ class _Pair:
         }
         self.rows = [{**facts, "metric": k[0], "condition": k[1], **r} for k, r in both.items()]
         self.tested = {key: row for key, row in both.items() if row["testable"]}
+        self.far = dict.fromkeys(self.tested, 0)
         # by mean that numbers rest on: its totals `[2 D]` when half of the images are exchanged
         self._middles: dict[Key, Array] = {}
         halves = [np.empty((images, 0))]
@@ -402,13 +404,15 @@ class _Pair:
             for of_run in (first, second)
         ]
 
-    def far(self, shifts: Array, chance: Array) -> dict[Key, int]:
-        """In how many exchanges runs differ at least as much as they do; NaN counts.
+    def count_far(self, shifts: Array, chance: Array) -> None:
+        """Count exchanges in which runs differ at least as much as they do; NaN counts.
 
         Args:
             shifts: `[P, C]` signs of the images times `halves`.
             chance: `[P]` of the standard normal distribution.
         """
+        if not self.tested:
+            return
         stops = np.cumsum([len(middle) for middle in self._middles.values()])[:-1]
         of_means = np.split(shifts, stops, axis=1)
         sides = []
@@ -420,14 +424,12 @@ class _Pair:
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
             added = [n for metric in combined for n in combined_numbers(metric, found)]
             sides.append({**found, **{(n.metric.name, n.condition): n for n in added}})
-        counts = {}
         for key, row in self.tested.items():
             observed = row["difference"]
             difference = sides[0][key].at_threshold - sides[1][key].at_threshold
             # signed by what was observed, so that the order of the runs does not matter
             far = np.abs(np.sign(observed) * difference + row["sd_besides_images"] * chance)
-            counts[key] = int((~(far < abs(observed) - _ROUNDING)).sum())
-        return counts
+            self.far[key] += int((~(far < abs(observed) - _ROUNDING)).sum())
 
 
 def _difference_row(
@@ -485,28 +487,24 @@ def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: i
     moving = np.asarray(everything.any(axis=0))
     moved = np.ascontiguousarray(everything[:, moving])
     stops = np.cumsum([pair.halves.shape[1] for pair in pairs])[:-1]
-    far = [dict.fromkeys(pair.tested, 0) for pair in pairs]
     total = min(2**images, permutations)
     chance = np.random.default_rng([seed, 1])  # apart from that of the exchanges
-    if any(far):
+    if any(pair.tested for pair in pairs):
         with progress_bar("permutation tests", total) as advance:
             for signs in exchanges(images, permutations=permutations, seed=seed):
                 shifts = np.zeros((len(signs), len(moving)))
                 shifts[:, moving] = signs @ moved
                 drawn = chance.standard_normal(len(signs))
-                for pair, counts, own in zip(
-                    pairs, far, np.split(shifts, stops, axis=1), strict=True
-                ):
-                    for key, count in pair.far(own, drawn).items() if counts else ():
-                        counts[key] += count
+                for pair, own in zip(pairs, np.split(shifts, stops, axis=1), strict=True):
+                    pair.count_far(own, drawn)
                 advance(len(signs))
     p = []
-    for pair, counts in zip(pairs, far, strict=True):
+    for pair in pairs:
         for row in pair.rows:
-            key = (row["metric"], row["condition"])
+            far = pair.far.get((row["metric"], row["condition"]), np.nan)
             # the observed difference counts itself, but where it is one of all exchanges
             itself = int(total < 2**images or row["sd_besides_images"] > 0)
-            p.append((counts[key] + itself) / (total + itself) if key in counts else np.nan)
+            p.append((far + itself) / (total + itself))
     return np.array(p)
 
 
