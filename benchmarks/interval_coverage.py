@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -40,12 +40,12 @@ from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.separation import AUROC
-from vssl.metrics.sets import MAP_MAXIMUM, Family
+from vssl.metrics.sets import MAP_MAXIMUM
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.refit import ResampledRun, near_part
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD
 from vssl.records.scores import Part
-from vssl.records.sounds import Sounds
+from vssl.records.sounds import SharedSounds
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.universal import LearntThreshold, UniversalThreshold
 from vssl.types import POSITIVE, SoundingObject
@@ -156,8 +156,6 @@ class MadeScores:
         self.image_sources = np.ones(len(test.size), np.int64)
         silent = dict.fromkeys(NEGATIVES, SoundingObject.NONE)
         self.sounding = {POSITIVE: SoundingObject.OWN, **silent}
-        self.families: dict[Hashable, list[Family]] = {}
-        self.spreads: dict[Hashable, dict[str, tuple[Array, float]]] = {}
 
     def parts(self) -> Iterator[Part]:
         """The parts."""
@@ -187,11 +185,11 @@ class MadeScores:
             return np.zeros((len(self.test.size), 1))  # of no interest here
         return self.test.pia(condition, threshold)
 
-    def metric_values(self, part: Part, condition: str, metric: MeanMetric) -> Array:
-        """A metric's own values, `[N, D]`."""
-        column = self.values(part, condition, metric.column)
-        found = metric.from_column(torch.from_numpy(column.flatten())).numpy()
-        return np.asarray(found.reshape(column.shape))
+    def metric_values(self, part: Part, condition: str, metric: MeanMetric, column: str) -> Array:
+        """A metric's own values of a column, `[N, D]`."""
+        values = self.values(part, condition, column)
+        found = metric.from_column(torch.from_numpy(values.flatten())).numpy()
+        return np.asarray(found.reshape(values.shape))
 
 
 @cache
@@ -214,7 +212,7 @@ def truth(clip_share: float) -> dict[tuple[str, str, str], float]:
             if isinstance(metric, MeanMetric):
                 for name in NEGATIVES if metric.column == "pia" else (POSITIVE, "offscreen"):
                     if metric.applies_to(name, scores.sounding[name]):
-                        values = scores.metric_values(part, name, metric)
+                        values = scores.metric_values(part, name, metric, metric.column)
                         found[metric.name, name, policy.name] = float(values.mean())
         pia = {n: np.asarray(found["pia", n, policy.name]) for n in NEGATIVES}
         ciou = np.asarray(found["ciou", POSITIVE, policy.name])
@@ -252,7 +250,7 @@ def once(images: int, clip_share: float, source: str, seed: int) -> dict[str, li
     heard = {n: np.unique(s, return_inverse=True) for n, s in test.sounds.items()}
     index = {n: codes.reshape(test.sounds[n].shape) for n, (_, codes) in heard.items()}
     names = {n: [f"{k:05d}" for k in different] for n, (different, _) in heard.items()}
-    sounds = Sounds(index, names, resamples=RESAMPLES, seed=seed)
+    sounds = SharedSounds(index, names, resamples=RESAMPLES, seed=seed)
 
     def near(wanted: Sequence[tuple[str, float]]) -> Any:
         return MadeScores(test, {near_part(*each): each[1] for each in wanted})

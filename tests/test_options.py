@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from tests.running import FAST, command, composed
-from vssl.commands import options
 from vssl.commands.dry_run import dry_run
 from vssl.commands.evaluate import evaluate
 from vssl.commands.options import OPTIONS, check_options
 from vssl.errors import UsageError
 from vssl.negatives.colours import COLOURS
 from vssl.negatives.silence import Silence
-from vssl.records import subsets
 from vssl.thresholds.released import RULES
 from vssl.thresholds.universal import STATISTICS
 
@@ -247,7 +245,6 @@ def test_the_table_says_what_the_classes_take() -> None:
     assert OPTIONS["negatives.*.colour"].choices == COLOURS
     assert OPTIONS["threshold.*.statistic"].choices == STATISTICS
     assert OPTIONS["threshold.*.rule"].choices == RULES
-    assert options.SUBSET_KINDS == subsets.SUBSET_KINDS
 
 
 def test_other_packages_have_options_of_their_own() -> None:

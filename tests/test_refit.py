@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ from vssl.records.numbers import numbers_of
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
-from vssl.records.scores import Part, Samples, ScoredRun
-from vssl.records.sounds import Sounds, Spread, crossed
+from vssl.records.scores import Part, Samples, Scores
+from vssl.records.sounds import SharedSounds, Spread, crossed
 from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.records.summary import read_summary
 from vssl.records.uncertainty import ImageBootstrap, interval_around
@@ -102,9 +103,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("made") / "run")
 
 
-def scored(run: Path, fitted: list[FittedPolicy], folder: Path) -> ScoredRun:
+def scored(run: Path, fitted: list[FittedPolicy], folder: Path) -> Scores:
     score_records(run, fitted, METRICS, output=folder / "scores.parquet")
-    return ScoredRun.of(run, folder / "scores.parquet")
+    return Scores(folder / "scores.parquet", Samples.of(run).ids)
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -155,14 +156,14 @@ def test_numbers_at_resampled_thresholds_are_those_of_scoring_there(
     (tmp_path / "exact").mkdir()
     there = scored(run, exact, tmp_path / "exact")
     part = Part("av", "universal_q3", fitted[0].source)
-    with ResampledRun.of(run, opened, METRICS, fitted, **SETTINGS) as resampled:
-        numbers = {(n.metric.name, n.condition): n for n in resampled.numbers(part, METRICS)}
-        bootstrap = resampled.bootstrap
+    resampled = ResampledRun.of(run, Samples.of(run), opened, METRICS, fitted, **SETTINGS)
+    numbers = {(n.metric.name, n.condition): n for n in resampled.numbers(part, METRICS)}
+    bootstrap = resampled.bootstrap
     assert {"ciou", "pia", "f_loc"} == {name for name, _ in numbers}
     at = {
         v: {
             (n.metric.name, n.condition): n.at_threshold
-            for n in numbers_of(there.scores, Part("av", f"t{k}", "there"), METRICS, bootstrap)
+            for n in numbers_of(there, Part("av", f"t{k}", "there"), METRICS, bootstrap)
         }
         for k, v in enumerate(values)
     }
@@ -222,7 +223,7 @@ class TestSharedSounds:
         assert min(added) == 0
 
     def test_which_sounds_are_shared(self, run: Path) -> None:
-        sounds = Sounds.of(run, Samples.of(run).ids, **SETTINGS)
+        sounds = SharedSounds.of(run, Samples.of(run).ids, **SETTINGS)
         assert set(sounds.index) == {"noise", "offscreen"}
         assert sounds.by_draw("noise")
         assert not sounds.by_draw("offscreen")
@@ -267,16 +268,17 @@ class TestInterval:
         found = interval_around(value, np.full(9, value), images=images, bounds=(0.0, 1.0))
         assert found == pytest.approx((exact.low, exact.high), abs=1e-12)
 
-    def test_none_of_13(self) -> None:
-        assert interval_around(0.0, np.zeros(5), images=13, bounds=(0, 1))[1] == pytest.approx(
-            0.247, abs=5e-4
-        )
-
-    def test_what_never_changes_has_no_width(self) -> None:
-        assert interval_around(0.555, np.full(7, 0.555), images=30, bounds=(0, 1)) == (0.555, 0.555)
-
-    def test_a_single_image_has_none(self) -> None:
-        assert np.isnan(interval_around(0.5, np.full(7, 0.5), images=1, bounds=(0, 1))).all()
+    @pytest.mark.parametrize(
+        ("value", "images", "expected"),
+        [
+            (0.0, 13, (0.0, 0.247)),
+            (0.555, 30, (0.555, 0.555)),  # what never changes has no width
+            (0.5, 1, (math.nan, math.nan)),
+        ],
+    )
+    def test_by_hand(self, value: float, images: int, expected: tuple[float, float]) -> None:
+        found = interval_around(value, np.full(7, value), images=images, bounds=(0, 1))
+        assert found == pytest.approx(expected, abs=5e-4, nan_ok=True)
 
     @pytest.mark.parametrize("share", [0.15, 0.5])
     def test_it_covers(self, share: float) -> None:

@@ -21,18 +21,17 @@ from tests.test_threshold_study import make_sample, write_made
 from vssl.commands.build import build_metrics
 from vssl.commands.score import score_run
 from vssl.errors import UsageError
-from vssl.metrics.base import CombinedMetric, SampleMetric
-from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.aggregate import summarize
+from vssl.records.aggregate import summarize, summarize_subsets
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import score_records
+from vssl.records.scores import Samples, Scores
 from vssl.records.store import read_provenance
-from vssl.records.subsets import summarize_subsets
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.size_aware import HalfImage
@@ -67,6 +66,7 @@ class Scored:
 
     folder: Path
     samples: list[Sample]
+    resampled: ResampledRun
     subsets: pd.DataFrame
     summary: pd.DataFrame
 
@@ -95,11 +95,14 @@ def score(
     scores = folder / SCORES_FILE
     fitted = fit_policies([*policies, universal], folder)
     score_records(folder, fitted, METRICS, output=scores)
-    settings = {"fitted": fitted, **SETTINGS}
-    summary = summarize(folder, scores, METRICS, output=folder / SUMMARY_FILE, **settings)
+    known = Samples.of(folder)
+    opened = Scores(scores, known.ids)
+    resampled = ResampledRun.of(folder, known, opened, METRICS, fitted, **SETTINGS)
+    output = folder / SUMMARY_FILE
+    summary = summarize(folder, scores, METRICS, output=output, resampled=resampled)
     output = folder / SUBSETS_FILE
-    found = summarize_subsets(folder, scores, METRICS, kinds, output=output, **settings)
-    return Scored(folder, samples, found, summary)
+    found = summarize_subsets(folder, resampled, METRICS, kinds, output=output, **SETTINGS)
+    return Scored(folder, samples, resampled, found, summary)
 
 
 @pytest.fixture(scope="module")
@@ -188,15 +191,14 @@ class TestNumbers:
                     assert found["n"] == (~np.isnan(column)).any(axis=1).sum()
                     assert found["draws"] == column.shape[1]
 
-    def test_the_pointing_game_needs_no_threshold(self, scored: Scored) -> None:
+    @pytest.mark.parametrize("variant", ["av", "ogl"])
+    def test_the_pointing_game_needs_no_threshold(self, scored: Scored, variant: str) -> None:
         plain = scored.scores.query("threshold_policy == 'none' and audio_condition == 'positive'")
+        plain = plain[plain["map_variant"] == variant].set_index("sample_id")["pointing_game"]
         for (kind, name), members in members_of(scored).items():
-            rows = scored.of(kind)[name].pipe(labelled)
-            for variant in ("av", "ogl"):
-                own = plain[(plain["map_variant"] == variant) & plain["sample_id"].isin(members)]
-                found = rows.loc[(variant, "none", "pointing_game", POSITIVE)]
-                assert found["value"] == pytest.approx(own["pointing_game"].mean(), abs=1e-12)
-                assert rows.loc[(variant, "none")].index.tolist() == [("pointing_game", POSITIVE)]
+            rows = scored.of(kind)[name].pipe(labelled).loc[(variant, "none")]
+            assert rows.index.tolist() == [("pointing_game", POSITIVE)]
+            assert rows["value"].iloc[0] == pytest.approx(plain[members].mean(), abs=1e-12)
 
     def test_intervals_resample_the_images_of_the_subset(self, scored: Scored) -> None:
         groups = {sample.sample_id: sample.image_group for sample in scored.samples}
@@ -231,19 +233,14 @@ class TestNumbers:
         others = pd.concat([rows for n, rows in scored.of("category").items() if n != "bird"])
         assert others[["ci_low", "ci_high"]].notna().all(axis=None)
 
-    def test_what_is_reported(self, scored: Scored) -> None:
-        """Not IIoU, which a subset tears apart: of an image's sources, one may be in another."""
-        measured = {metric.name for metric in METRICS}
-        assert {"iiou", "iauc", "auroc", "detection_ap", "agreement"} <= measured
+    def test_what_is_reported(self, scored: Scored, tmp_path: Path) -> None:
+        """What was measured, but not IIoU, which a subset tears apart: it needs whole images."""
+        assert {"iiou", "iauc", "auroc", "agreement"} <= {metric.name for metric in METRICS}
         assert set(scored.subsets["metric"]) == set(REPORTED)
-        kinds = [type(m) for m in METRICS if isinstance(m, (SampleMetric, CombinedMetric))]
-        assert {InteractiveIoU, InteractiveAUC} <= set(kinds)
-
-    def test_only_what_was_measured_is_reported(self, scored: Scored, tmp_path: Path) -> None:
         asked = [metric for metric in METRICS if metric.name in ("pia", "iiou")]
         found = summarize_subsets(
             scored.folder,
-            scored.folder / SCORES_FILE,
+            scored.resampled,
             asked,
             ["category"],
             output=tmp_path / "subsets",
@@ -265,8 +262,7 @@ class TestSizes:
             ((1, 2, 2, 2, 2, 2, 2, 9), {"Q1": "0123456", "Q4": "7"}),
             ((1, 2, 3, 3, 3, 3, 3, 3), {"Q1": "01", "Q2": "234567"}),
             ((3, 1, 2), {"Q1": "1", "Q2": "2", "Q4": "0"}),
-            # nothing to find is the smallest object
-            ((0, 4, 0, 6), {"Q1": "02", "Q3": "1", "Q4": "3"}),
+            ((0, 4, 0, 6), {"Q1": "02", "Q3": "1", "Q4": "3"}),  # nothing to find is smallest
         ],
         ids=str,
     )
@@ -347,38 +343,22 @@ def evaluated(folder: Path, *overrides: str) -> Path:
     return folder / "run"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with the subsets that it has by default."""
-    return evaluated(tmp_path_factory.mktemp("finished"))
-
-
-def rescored(folder: Path, *overrides: str) -> Path:
-    score_run(composed(f"run={folder}", *QUICK, *overrides, name="rescore"), folder)
-    return folder / SUBSETS_FILE
-
-
 class TestCommands:
-    def test_an_evaluation_writes_both_kinds(self, finished: Path) -> None:
-        found = pd.read_parquet(finished / SUBSETS_FILE)
+    def test_evaluation_and_rescoring_write_what_is_asked_for(self, tmp_path: Path) -> None:
+        folder = evaluated(tmp_path)
+        found = pd.read_parquet(folder / SUBSETS_FILE)
         names = found.groupby("subset_kind")["subset"].unique().map(list)
         assert names["category"] == sorted(CATEGORIES)
         assert len(names["object_size"]) == 1, "all objects have one size"
         assert set(found["metric"]) == {"ciou", "pia"}
-
-    def test_rescoring_writes_what_is_asked_for(self, finished: Path) -> None:
-        path = rescored(finished, "subsets=[object_size]")
-        assert set(pd.read_parquet(path)["subset_kind"]) == {"object_size"}
         # none: an earlier file would be of other scores
-        assert not rescored(finished, "subsets=[]").exists()
-        assert (finished / SUMMARY_FILE).is_file()
-        path = rescored(finished, "subsets=[category,object_size]")
-        assert set(pd.read_parquet(path)["subset_kind"]) == {"category", "object_size"}
-
-    def test_an_evaluation_without_subsets_writes_no_file(self, tmp_path: Path) -> None:
-        folder = evaluated(tmp_path, "subsets=[]")
-        assert (folder / SUMMARY_FILE).is_file()
-        assert not (folder / SUBSETS_FILE).exists()
+        for kinds in (["object_size"], [], ["category", "object_size"]):
+            words = (f"run={folder}", *QUICK, f"subsets=[{','.join(kinds)}]")
+            score_run(composed(*words, name="rescore"), folder)
+            assert (folder / SUBSETS_FILE).is_file() == bool(kinds)
+            if kinds:
+                written = pd.read_parquet(folder / SUBSETS_FILE)["subset_kind"]
+                assert set(written) == set(kinds)
 
     def test_a_kind_that_does_not_exist_is_refused_before_the_networks_run(
         self, tmp_path: Path
@@ -386,11 +366,3 @@ class TestCommands:
         with pytest.raises(UsageError, match=r"`subsets` to be .* Did you mean `category`"):
             evaluated(tmp_path, "subsets=[categories]")
         assert not (tmp_path / "run" / RECORDS_FILE).exists()
-
-    def test_a_refused_rescoring_changes_nothing(self, finished: Path) -> None:
-        """A summary under other thresholds would not be what run.json says."""
-        before = {path.name: path.read_bytes() for path in finished.iterdir()}
-        with pytest.raises(UsageError, match="category, object_size, but got `size`"):
-            rescored(finished, "subsets=[size]", "threshold=half_image")
-        after = {path.name: path.read_bytes() for path in finished.iterdir()}
-        assert [name for name in before if after.get(name) != before[name]] == []

@@ -111,31 +111,16 @@ def pixels_and_grid(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
 
 
 class TestExceedance:
-    @given(pixels_and_grid())
+    @given(pixels_and_grid(), st.booleans())
     @settings(deadline=None, max_examples=150)
-    def test_equals_brute_force(self, drawn: tuple[Array, Array, Array, Array]) -> None:
+    def test_equals_brute_force(
+        self, drawn: tuple[Array, Array, Array, Array], weighted: bool
+    ) -> None:
         maps, grid, cells, weights = drawn
-        found = exceedance(maps, grid, cells, weights)
-        for own, expected in zip(found, study.exceedance(maps, grid, weights), strict=True):
-            assert own.shape == expected.shape
-            np.testing.assert_array_equal(own, expected)
-
-    @given(pixels_and_grid())
-    @settings(deadline=None, max_examples=30)
-    def test_where_no_weight_is_asked_for(self, drawn: tuple[Array, Array, Array, Array]) -> None:
-        maps, grid, cells, weights = drawn
-        marked, covered, inside = exceedance(maps, grid, cells, weights[:0])
-        expected, _, _ = study.exceedance(maps, grid, weights)
-        np.testing.assert_array_equal(marked, expected)
-        assert not covered.any()
-        assert not inside.any()
-
-    def test_a_pixel_at_a_threshold_does_not_exceed_it(self) -> None:
-        maps = np.array([[0.25, 0.5, 0.5, 0.75]], np.float32)
-        grid = np.array([0.5], np.float32)
-        weights = np.array([[1, 1, 0.5, 0.5]], np.float32)
-        marked, covered, inside = exceedance(maps, grid, np.zeros(4096, np.int64), weights)
-        assert (marked[0, 0], covered[0, 0], inside[0, 0]) == (1, 0.5, 1)
+        found = exceedance(maps, grid, cells, weights if weighted else weights[:0])
+        expected = study.exceedance(maps, grid, weights if weighted else 0 * weights)
+        for own, of_loop in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(own, of_loop)
 
 
 def make_sample(
@@ -280,40 +265,23 @@ def curves_of(made: Made, variant: str = "av") -> ThresholdCurves:
     return threshold_curves(made.folder, variant, include=included(made), points=POINTS, **SETTINGS)
 
 
-def by_condition(curve: ThresholdCurves) -> dict[tuple[str, str], Array]:
-    """The curves by (metric, condition) as summaries name them."""
-    return {
-        ("ciou", POSITIVE): curve.ciou,
-        ("success_rate", POSITIVE): curve.success_rate,
-        ("auc", POSITIVE): curve.auc,
-        **{("pia", name): values for name, values in curve.pia.items()},
-        **{("auc_n", name): values for name, values in curve.auc_n.items()},
-        **{("false_alarm_rate", name): v for name, v in curve.false_alarm_rate.items()},
-        ("f_loc", "all"): curve.f_loc,
-        ("f_auc", "all"): curve.f_auc,
-    }
-
-
 def assert_equal_by_definition(curve: ThresholdCurves, values: study.Values) -> None:
     """Every point of every curve and of the resamples, from per-sample values `[N, D, T]`."""
     expected = study.curves(values)
-    found = by_condition(curve)
-    assert set(found) == set(expected)
-    for key, column in found.items():
+    assert set(curve.values) == set(expected)
+    for key, column in curve.values.items():
         np.testing.assert_allclose(column, expected[key], rtol=0, atol=1e-12, err_msg=str(key))
     bootstrap = ImageBootstrap(GROUPS, **SETTINGS)
     resampled = study.resampled_f_loc(values, bootstrap.weights[:, bootstrap.image])
     np.testing.assert_allclose(curve.f_loc_resampled, resampled, rtol=0, atol=1e-12)
     ciou = values[POSITIVE]
-    for found_again, positives in (
-        (curve.ciou_resampled, ciou),
-        (curve.success_rate_resampled, np.where(np.isnan(ciou), np.nan, ciou >= 0.5)),
-    ):
-        expected_again = [
+    successes = np.where(np.isnan(ciou), np.nan, ciou >= 0.5)
+    for name, positives in (("ciou", ciou), ("success_rate", successes)):
+        again = [
             study.resampled_mean(positives, times)
             for times in bootstrap.weights[:, bootstrap.image]
         ]
-        np.testing.assert_allclose(found_again, expected_again, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(curve.resampled[name], again, rtol=0, atol=1e-12)
 
 
 class Hum(Silence):
@@ -347,30 +315,23 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class TestCurves:
-    @pytest.mark.parametrize("variant", ["av", "ogl"])
+    @pytest.mark.parametrize(
+        ("variant", "holes"), [("av", ()), ("ogl", ()), *(("av", each) for each in HOLES.values())]
+    )
     def test_every_point_equals_brute_force(
-        self, whole: Made, localization_maps: dict[str, Maps], truths: Array, variant: str
-    ) -> None:
-        curve = curves_of(whole, variant)
-        assert len(curve.thresholds) >= POINTS + 2
-        values = study.measured(
-            localization_maps[variant], truths, curve.thresholds.astype(np.float64).tolist()
-        )
-        assert_equal_by_definition(curve, values)
-
-    @pytest.mark.parametrize("name", HOLES)
-    def test_maps_that_hold_nan_are_left_out(
         self,
         tmp_path: Path,
         localization_maps: dict[str, Maps],
         truths: Array,
-        name: str,
+        variant: str,
+        holes: Sequence[tuple[str, int, int]],
     ) -> None:
-        made = write_made(tmp_path / "run", holes=HOLES[name])
-        maps = {condition: each.copy() for condition, each in localization_maps["av"].items()}
-        for condition, sample, draw in HOLES[name]:
+        made = write_made(tmp_path / "run", objects=variant == "ogl", holes=holes)
+        maps = {condition: each.copy() for condition, each in localization_maps[variant].items()}
+        for condition, sample, draw in holes:
             maps[condition][sample, draw, 0, 0] = np.nan
-        curve = curves_of(made)
+        curve = curves_of(made, variant)
+        assert len(curve.thresholds) >= POINTS + 2
         values = study.measured(maps, truths, curve.thresholds.astype(np.float64).tolist())
         assert_equal_by_definition(curve, values)
 
@@ -382,7 +343,7 @@ class TestCurves:
         for variant in Localization.of(read_provenance(made.folder / RECORDS_FILE)).variants:
             curve = curves_of(made, variant)
             summary = summary_at(made, curve.thresholds.tolist(), variant, tmp_path)
-            for (metric, condition), column in by_condition(curve).items():
+            for (metric, condition), column in curve.values.items():
                 rows = summary.loc[metric, condition]
                 np.testing.assert_array_equal(rows["threshold"], curve.thresholds)
                 np.testing.assert_allclose(
@@ -395,7 +356,7 @@ class TestCurves:
             assert (np.diff(curve.thresholds) > 0).all()
             for name in ("silence", "noise", "offscreen"):
                 assert (np.diff(curve.pia[name]) <= 0).all()
-                assert (np.diff(curve.auc_n[name]) >= 0).all()
+                assert (np.diff(curve.values["auc_n", name]) >= 0).all()
                 assert curve.pia[name][0] == 1, "below every pixel"
                 assert curve.pia[name][-1] == 0, "at or above every pixel"
 
@@ -427,26 +388,18 @@ class TestCurves:
         assert low <= pixels.min() < low + 0.2
         assert high - 0.2 < pixels.max() <= high
 
-    def test_a_single_threshold(self, whole: Made) -> None:
-        lowest = min(float(maps.min()) for maps in whole.native.values())
-        single = threshold_curves(whole.folder, "av", points=1, **SETTINGS)
-        assert single.thresholds.tolist() == [lowest]
-        many = threshold_curves(whole.folder, "av", points=POINTS, **SETTINGS)
-        assert single.f_loc[0] == many.f_loc[0]
-
     def test_maps_that_are_all_alike(self, tmp_path: Path) -> None:
         made = write_made(tmp_path / "run", everywhere=0.25)
         curve = threshold_curves(made.folder, "av", points=POINTS, **SETTINGS)
-        assert curve.thresholds.tolist() == [0.25]
-        assert curve.pia["noise"].tolist() == [0.0]
-        assert curve.ciou.tolist() == [0.0]
-        assert curve.f_loc.tolist() == [0.0]
+        found = (curve.thresholds, curve.pia["noise"], curve.ciou, curve.f_loc)
+        assert [each.tolist() for each in found] == [[0.25], [0.0], [0.0], [0.0]]
 
     def test_nothing_is_defined_where_every_positive_holds_nan(self, tmp_path: Path) -> None:
         holes = [(POSITIVE, sample, 0) for sample in range(len(OBJECTS))]
         curve = curves_of(write_made(tmp_path / "run", holes=holes))
-        for column in (curve.ciou, curve.auc, curve.f_loc, curve.f_auc, curve.f_loc_resampled):
-            assert np.isnan(column).all()
+        for key in (("ciou", POSITIVE), ("auc", POSITIVE), ("f_loc", "all"), ("f_auc", "all")):
+            assert np.isnan(curve.values[key]).all()
+        assert np.isnan(curve.f_loc_resampled).all()
         assert np.isfinite(curve.pia["noise"]).all()
 
     def test_a_run_with_some_of_the_negatives(self, tmp_path: Path) -> None:
@@ -605,16 +558,17 @@ class TestStudy:
         curve = curve_behind(studied, name, variant)
         for row in studied.rows(name, variant).to_dict("records"):
             place = int(np.flatnonzero(curve.thresholds == np.float32(row["threshold"])).item())
+            at = {key: values[place] for key, values in curve.values.items()}
             for metric in ("f_loc", "f_auc", "ciou", "success_rate"):
-                assert row[metric] == getattr(curve, metric)[place]
-            alarms = [values[place] for values in curve.false_alarm_rate.values()]
-            assert row["false_alarm_rate"] == max(alarms)
-            assert row["pia"] == pytest.approx(
-                sum(values[place] for values in curve.pia.values()) / 3, abs=1e-12
-            )
+                condition = "all" if metric.startswith("f_") else POSITIVE
+                assert row[metric] == at[metric, condition]
+            types = ("silence", "noise", "offscreen")
+            assert row["false_alarm_rate"] == max(at["false_alarm_rate", name] for name in types)
+            areas = [at["pia", name] for name in types]
+            assert row["pia"] == pytest.approx(sum(areas) / 3, abs=1e-12)
         for (policy, source), row in studied.rows(name, variant).iterrows():
             for metric in ("f_loc", "ciou", "success_rate"):
-                resampled = getattr(curve, f"{metric}_resampled")
+                resampled = curve.resampled[metric]
                 each = resampled_at(studied, name, variant, (policy, source), resampled)
                 ends = study.interval_of_fraction(row[metric], each, studied.images(name))
                 found = [row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]]
@@ -667,14 +621,12 @@ class TestStudy:
         assert (learnt["false_alarm_rate"] <= rates).all()
 
     def test_curves_are_written_out(self, studied: Studied) -> None:
-        table = studied.study.curves
+        table = studied.study.curves.set_index(["run", "map_variant", "metric", "condition"])
         seen = 0
         for name, variant in VARIANTS:
-            run = str(studied.runs[name].folder)
-            rows = table[(table["run"] == run) & (table["map_variant"] == variant)]
             curve = curve_behind(studied, name, variant)
-            for (metric, condition), values in by_condition(curve).items():
-                points = rows[(rows["metric"] == metric) & (rows["condition"] == condition)]
+            for key, values in curve.values.items():
+                points = table.loc[(str(studied.runs[name].folder), variant, *key)]
                 np.testing.assert_array_equal(points["threshold"], curve.thresholds)
                 np.testing.assert_array_equal(points["value"], values)
                 seen += len(points)
@@ -724,24 +676,17 @@ class TestStudy:
         assert len(learnt) == 2 * 2 * 2
 
     def test_a_policy_is_left_out_where_a_model_cannot_have_it(
-        self, studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, studied: Studied, tmp_path: Path
     ) -> None:
         """Released constants exist for the paper's models; the order of runs does not matter."""
         own = write_made(tmp_path / "own", seed=4, dataset="one", model="mine")
-        runs = [str(studied.runs["other"].folder), str(own.folder)]
-        for place, order in enumerate((runs, runs[::-1])):
-            out = tmp_path / str(place)
-            asked = ("--threshold", "fixed", "--threshold", "released_q3", "--points", "2")
-            monkeypatch.setattr(
-                sys, "argv", ["vssl-thresholds", *order, *asked, "--output", str(out)]
-            )
-            main()
-            table = pd.read_parquet(out / "thresholds.parquet")
+        runs = [studied.runs["other"].folder, own.folder]
+        named: list[ThresholdPolicy] = [FixedThreshold(), ReleasedThreshold(rule="q3")]
+        for order in (runs, runs[::-1]):
+            table = study_thresholds(order, named, points=2, **SETTINGS).thresholds
             found = set(zip(table["model"], table["threshold_policy"], strict=True))
-            assert found == {
-                ("lvs", BEST), ("lvs", "fixed"), ("lvs", "released_q3"),
-                ("mine", BEST), ("mine", "fixed"),
-            }  # fmt: skip
+            both = {(model, policy) for model in ("lvs", "mine") for policy in (BEST, "fixed")}
+            assert found == {*both, ("lvs", "released_q3")}
 
     def test_constants_are_not_learnt(self, studied: Studied) -> None:
         """Released ones mean nothing on object-guided maps that were rescaled."""

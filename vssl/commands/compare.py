@@ -83,8 +83,7 @@ def _compare(options: argparse.Namespace) -> None:
 
     from vssl.commands.learnt import policies_of
     from vssl.records.comparable import departures, lacks
-    from vssl.records.compare import ComparedRun, common_samples, compare_runs
-    from vssl.records.family import Endpoint
+    from vssl.records.compare import ComparedRun, Endpoint, common_samples, compare_runs
     from vssl.records.schema import NO_POLICY
     from vssl.reporting.comparison import comparison_facts, comparison_table, write_comparison
     from vssl.reporting.renderers import show_table

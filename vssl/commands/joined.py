@@ -52,13 +52,13 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
     identity = joined_identity([each["identity"] for each in known])
     own_hash = config_hash(identity)
     sources = {
-        "runs": [_source(run, each) for run, each in zip(runs, known, strict=True)],
+        "runs": [_joined_source(run, each) for run, each in zip(runs, known, strict=True)],
         "environment": environment(),
     }
     folder = below / f"{config.model.name}-{own_hash[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, wait=True):
-        if _stands(folder, sources):
+        if _is_current(folder, sources):
             return folder
         discard_results(folder)
         try:
@@ -83,7 +83,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
     return folder
 
 
-def _stands(folder: Path, sources: Mapping[str, Any]) -> bool:
+def _is_current(folder: Path, sources: Mapping[str, Any]) -> bool:
     """Whether a joined run is whole, and of these runs; one that was damaged is made anew."""
     try:
         check_records(folder)
@@ -92,7 +92,7 @@ def _stands(folder: Path, sources: Mapping[str, Any]) -> bool:
         return False
 
 
-def _source(run: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+def _joined_source(run: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     """A run that was joined, and what tells whether it has changed since."""
     stats = [(run / name).stat() for name in (RECORDS_FILE, SUMMARY_FILE, RUN_FILE)]
     written = [[each.st_mtime_ns, each.st_size] for each in stats]
@@ -106,44 +106,37 @@ def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> 
         JoinError: for a run that was scored otherwise.
         UsageError: when their calibration run is gone.
     """
-    configs = []
-    for each in known:
+    configs: list[DictConfig] = []
+    added: dict[str, dict[str, None]] = {"threshold": {}, "metrics": {}}
+    for run, each in zip(runs, known, strict=True):
         own: DictConfig = OmegaConf.create(each["config"])
         own.subsets = []
         if own.calibration is not None:
             place = Path(each["working_directory"]) / Path(own.calibration).expanduser()
             own.calibration = str(place)
         configs.append(own)
-    ways = [scoring(config) for config in configs]
-    for run, way in zip(runs, ways, strict=True):
-        differ = [name for name in way if way[name] != ways[0][name]]
+        way, first = scoring(own), scoring(configs[0])
+        differ = [name for name in way if way[name] != first[name]]
         if differ:
             raise JoinError(
                 run, f"it was scored otherwise ({', '.join(differ)}). vssl-evaluate scores it anew."
             )
-    config: DictConfig = configs[0]
+        # thresholds and metrics that vssl-rescore added are known by the summary alone
+        summary = read_summary(run / SUMMARY_FILE)
+        summary = summary[~summary["threshold_policy"].isin([NO_POLICY, POOLED])]
+        for group, column in (("threshold", "threshold_policy"), ("metrics", "metric")):
+            names = map(str, summary[column].unique())
+            added[group] |= {name: None for name in names if name not in configs[0][group]}
+    config = configs[0]
     if config.calibration is not None and not (Path(config.calibration) / RECORDS_FILE).is_file():
         raise UsageError(
             f"their universal thresholds are those of {config.calibration}, where no run is any"
             " more. Put it back, or evaluate with another calibration."
         )
     config.negatives = joined_identity([each["identity"] for each in known])["negatives"]
-    _add_rescored(config, runs)
+    if any(added.values()):
+        words = [f"{group}=[{','.join(names)}]" for group, names in added.items()]
+        extra = composed_config("rescore", words)
+        for group in added:
+            config[group] = {**config[group], **(extra[group] or {})}
     return config
-
-
-def _add_rescored(config: DictConfig, runs: Sequence[Path]) -> None:
-    """Add thresholds and metrics that `vssl-rescore` added to the runs, by their names."""
-    extra: dict[str, dict[str, None]] = {"threshold": {}, "metrics": {}}
-    for run in runs:
-        summary = read_summary(run / SUMMARY_FILE)
-        summary = summary[~summary["threshold_policy"].isin([NO_POLICY, POOLED])]
-        extra["threshold"] |= dict.fromkeys(map(str, summary["threshold_policy"].unique()))
-        extra["metrics"] |= dict.fromkeys(map(str, summary["metric"].unique()))
-    for group, names in extra.items():
-        extra[group] = {name: None for name in names if name not in config[group]}
-    if any(extra.values()):
-        words = [f"{group}=[{','.join(names)}]" for group, names in extra.items()]
-        added = composed_config("rescore", words)
-        for group in extra:
-            config[group] = {**config[group], **(added[group] or {})}

@@ -13,7 +13,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.errors import UsageError
-from vssl.records.aggregate import is_fitted
 from vssl.records.files import THRESHOLDS_FILE, write_text
 from vssl.records.fit import FittedPolicy, fit_policies
 from vssl.records.scores import Scores
@@ -26,11 +25,8 @@ def note_learnt(
 ) -> None:
     """Write what fitted policies rest on; policies that were noted before and are not here stay.
 
-    Args:
-        folder: the run's folder.
-        config: with the group `threshold`.
-        fitted: the policies.
-        calibration: folder of the run that they were fitted on; None for the run itself.
+    Their settings are those of the configuration's group `threshold`. `calibration` is the folder
+    of the run that they were fitted on; None for the run itself.
     """
     known = _noted(folder)
     for each in fitted:
@@ -47,32 +43,27 @@ def note_learnt(
 def policies_of(
     folder: Path, scores: Scores, *, known: Sequence[FittedPolicy] = ()
 ) -> list[FittedPolicy]:
-    """The policies behind a run's fitted scores, fitted again.
+    """The policies behind a run's fitted scores, fitted again where they are not among `known`.
 
-    What cannot be fitted again, or gives another threshold than the scores have, is left out, and
-    said.
-
-    Args:
-        folder: the run's folder.
-        scores: its scores.
-        known: policies that need not be found.
+    A policy that cannot be fitted again, or gives another threshold than the scores have, is left
+    out with a warning.
     """
     there = {(each.variant, each.policy.name, each.source) for each in known}
-    parts = [part for part in scores.parts() if is_fitted(part) and tuple(part) not in there]
+    parts = [part for part in scores.parts() if part.is_fitted and tuple(part) not in there]
     noted, found = _noted(folder), []
     for name in dict.fromkeys(part.threshold_policy for part in parts):
-        entry = noted.get(name)
         try:
-            again = _fitted_again(folder, name, entry)
+            again = _fitted_again(folder, name, noted.get(name))
         except (UsageError, OSError) as error:
             _log.warning("threshold %s of %s cannot be learnt again: %s", name, folder, error)
             continue
         for part in (part for part in parts if part.threshold_policy == name):
+            threshold = np.float32(scores.threshold(part))
             alike = [
                 each
                 for each in again
                 if (each.variant, each.source) == (part.map_variant, part.threshold_source)
-                and np.float32(each.policy.constant()) == np.float32(scores.threshold(part))
+                and np.float32(each.policy.constant()) == threshold
             ]
             found += alike
             if not alike:
@@ -89,20 +80,16 @@ def _fitted_again(folder: Path, name: str, entry: dict[str, Any] | None) -> list
 
     if entry is None:  # scored before this was noted
         return fit_policies(policies_named([name]), folder)
-    calibration = entry["calibration"]
-    return fit_policies(
-        [instantiate(entry["settings"])],
-        folder,
-        calibration=None if calibration is None else Path(calibration),
-    )
+    calibration = entry["calibration"] and Path(entry["calibration"])
+    return fit_policies([instantiate(entry["settings"])], folder, calibration=calibration)
 
 
 def _noted(folder: Path) -> dict[str, Any]:
     path = folder / THRESHOLDS_FILE
-    if not path.is_file():
-        return {}
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
     except ValueError as error:
         raise UsageError(
             f"{path}: not readable as JSON ({error}). Delete it and rescore: vssl-rescore"

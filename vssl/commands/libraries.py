@@ -11,7 +11,6 @@ _MODULES = (
     "vssl.records.aggregate",
     "vssl.records.fit",
     "vssl.records.score",
-    "vssl.records.subsets",
     "vssl.reporting.sweep",
 )
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from vssl.checks import check_choice
 from vssl.commands.identity import identity, network_hash, prior_facts, protocol_switches
 from vssl.commands.run_folder import run_in
-from vssl.records.error_rates import LEVEL, ErrorRates, error_rates
+from vssl.records.error_rates import WRONG_SOUND_LEVEL, ErrorRates, error_rates
 from vssl.records.files import RUN_FILE
 from vssl.reporting.verdict import Threshold
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
@@ -113,7 +113,7 @@ def find_rates(wanted: Wanted, threshold: Threshold | None, *, variant: str) -> 
         variant=variant,
         threshold=threshold.value,
         in_sample=threshold.calibration is not None,
-        level=stated or LEVEL,
+        level=stated or WRONG_SOUND_LEVEL,
     )
     if stated is not None:
         _check_enough(rates, stated, wanted)

@@ -55,7 +55,7 @@ def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> N
 
 
 def _log_maxima(config: DictConfig, folder: Path, run: WandbRun) -> None:
-    from vssl.records.maxima import maxima_histograms
+    from vssl.records.curves import maxima_histograms
 
     found = maxima_histograms(folder)
     for condition, counts in found.counts.items():

@@ -44,19 +44,15 @@ def score_run(
     """
     from vssl.commands.build import build_metrics, build_policies
     from vssl.commands.learnt import note_learnt, policies_of
-    from vssl.records.aggregate import summarize
+    from vssl.records.aggregate import summarize, summarize_subsets
     from vssl.records.conditions import true_negatives
     from vssl.records.fit import fit_policies
     from vssl.records.refit import ResampledRun
     from vssl.records.schema import NO_POLICY
     from vssl.records.score import score_columns, score_records
-    from vssl.records.scores import ScoredRun
+    from vssl.records.scores import Samples, Scores
     from vssl.records.store import read_provenance
-    from vssl.records.subsets import check_kinds, summarize_subsets
 
-    # before anything is written: scores and summary stay those of each other
-    kinds = list(config.subsets or ())
-    check_kinds(kinds)
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
         negatives = bool(true_negatives(provenance))
@@ -70,17 +66,16 @@ def score_run(
     kept = _other_rows(folder, replaced, columns) if keep else None
     score_records(folder, fitted, metrics, output=scores, keep=kept)
     note_learnt(folder, config, fitted, calibration)
-    opened = ScoredRun.of(folder, scores)
-    others = policies_of(folder, opened.scores, known=fitted) if keep else []
+    samples = Samples.of(folder)
+    opened = Scores(scores, samples.ids)
+    if keep:
+        fitted = [*fitted, *policies_of(folder, opened, known=fitted)]
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
-    with ResampledRun.of(
-        folder, opened, metrics, [*fitted, *others], **config.bootstrap
-    ) as resampled:
-        shared = {"opened": opened, "resampled": resampled, **config.bootstrap}
-        summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, **shared)
-        if kinds:
-            output = folder / SUBSETS_FILE
-            summarize_subsets(folder, scores, metrics, kinds, output=output, **shared)
+    resampled = ResampledRun.of(folder, samples, opened, metrics, fitted, **config.bootstrap)
+    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, resampled=resampled)
+    if config.subsets:
+        kinds, output = list(config.subsets), folder / SUBSETS_FILE
+        summarize_subsets(folder, resampled, metrics, kinds, output=output, **config.bootstrap)
     return summary
 
 

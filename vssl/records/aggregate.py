@@ -1,9 +1,8 @@
-"""Scores to summary: every number with its spread over draws and its interval over images."""
+"""Scores to summary: every number with its interval, of a whole run and of parts of its samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,28 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from vssl.arrays import Index
+from vssl.metrics.auc import AUC, AUCN
+from vssl.metrics.ciou import ConsensusIoU, SuccessRate
+from vssl.metrics.fscore import FAuc, FLoc
+from vssl.metrics.pia import ImageArea
+from vssl.metrics.pointing import PointingGame
 from vssl.progress import progress_bar
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
 from vssl.records.numbers import Number
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
 from vssl.records.refit import ResampledRun
-from vssl.records.schema import SUMMARY
+from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, ScoredRun, Scores
+from vssl.records.scores import Part, Samples, Scores
 from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.records.uncertainty import ImageBootstrap
 
-FACTS = (
-    "model",
-    "dataset",
-    "protocol",
-    "seed",
-    "coverage",
-    "manifest_hash",
-    "config_hash",
-)
+FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """What every row of a summary repeats of the run's provenance."""
+
+_OF_SUBSETS = (ConsensusIoU, SuccessRate, AUC, ImageArea, AUCN, FLoc, FAuc, PointingGame)
 
 
 def summarize(
@@ -41,7 +41,6 @@ def summarize(
     *,
     output: Path,
     fitted: Sequence[FittedPolicy] = (),
-    opened: ScoredRun | None = None,
     resampled: ResampledRun | None = None,
     resamples: int = 1000,
     seed: int = 0,
@@ -55,7 +54,6 @@ def summarize(
         output: file to write.
         fitted: the policies behind the scores; where one is missing, numbers at its fitted
             threshold have no interval but that at the threshold as it stands.
-        opened: the scores, where they were read already.
         resampled: the run with its resamples, where it was made already (from `fitted`).
         resamples: bootstrap resamples.
         seed: seed of the bootstrap.
@@ -67,82 +65,101 @@ def summarize(
         RecordsError: when a file cannot be read.
     """
     provenance = read_provenance(run / RECORDS_FILE)
-    opened = opened or ScoredRun.of(run, scores)
-    table = opened.scores
+    if resampled is None:
+        samples = Samples.of(run)
+        opened = Scores(scores, samples.ids)
+        settings = {"resamples": resamples, "seed": seed}
+        resampled = ResampledRun.of(run, samples, opened, metrics, fitted, **settings)
     rows: list[dict[str, Any]] = []
-    parts = list(table.parts())
-    with ExitStack() as stack:
-        if resampled is None:
-            resampled = stack.enter_context(
-                ResampledRun.of(run, opened, metrics, fitted, resamples=resamples, seed=seed)
-            )
-        with progress_bar("summary and intervals", len(parts)) as advance:
-            for part in parts:
-                rows += part_rows(table, part, resampled, resampled.numbers(part, metrics))
-                advance(1)
-        bootstrap = resampled.bootstrap
+    parts = list(resampled.scores.parts())
+    with progress_bar("summary and intervals", len(parts)) as advance:
+        for part in parts:
+            rows += _part_rows(resampled, part, resampled.numbers(part, metrics))
+            advance(1)
     if provenance.get("protocol_switches", {}).get("pooled_ciou") == "released":
         pooled = {"threshold_policy": POOLED, "threshold_source": POOLED_SOURCE}
-        rows += [
-            {"map_variant": variant, **pooled, **row}
-            for variant in dict.fromkeys(part.map_variant for part in table.parts())
-            for row in number_rows(pooled_numbers(table, variant, bootstrap))
-        ]
-    facts = {key: provenance[key] for key in FACTS}
-    summary = pd.DataFrame([{**facts, **row} for row in rows], columns=SUMMARY.names)
-    with AtomicParquetWriter(output, SUMMARY, provenance) as writer:
-        writer.write(pa.Table.from_pandas(summary, schema=SUMMARY, preserve_index=False))
-    return summary
+        for variant in dict.fromkeys(part.map_variant for part in parts):
+            numbers = pooled_numbers(resampled.scores, variant, resampled.bootstrap)
+            rows += [{"map_variant": variant, **pooled, **number.row()} for number in numbers]
+    return _write_summary(rows, provenance, SUMMARY, output)
 
 
-def part_facts(scores: Scores, part: Part) -> dict[str, Any]:
-    """The summary columns that all numbers of a part share."""
-    return {**part._asdict(), "threshold": scores.threshold(part)}
+def summarize_subsets(
+    run: Path,
+    resampled: ResampledRun,
+    metrics: Sequence[AnyMetric],
+    kinds: Sequence[str],
+    *,
+    output: Path,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Summarize parts of a run's samples and write the numbers (columns: `records.schema.SUBSETS`).
+
+    By `category`: the class that sounds. By `object_size`: quarters of the samples by the area of
+    their ground truth (a size that `object_area` is told, which is what makes it an oracle).
+    Reported are cIoU, success rate, AUC, pIA, AUC_N, F_LOC, F_AUC and the pointing game, as far as
+    they are among `metrics`. A subset of a single image has no interval. Fitted thresholds are
+    those of resamples of the whole run; the bootstrap is over the images of each subset.
+
+    Raises:
+        RecordsError: when a file cannot be read.
+    """
+    samples = Samples.of(run)
+    reported = [metric for metric in metrics if type(metric) in _OF_SUBSETS]
+    subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
+    rows: list[dict[str, Any]] = []
+    with progress_bar("subsets and intervals", len(subsets)) as advance:
+        for kind, name, members in subsets:
+            images = [samples.image_groups[place] for place in members]
+            bootstrap = ImageBootstrap(images, resamples=resamples, seed=seed)
+            for part in resampled.scores.parts():
+                numbers = resampled.numbers(part, reported, rows=members, bootstrap=bootstrap)
+                found = _part_rows(resampled, part, numbers)
+                rows += [{"subset_kind": kind, "subset": name, **row} for row in found]
+            advance(1)
+    return _write_summary(rows, read_provenance(run / RECORDS_FILE), SUBSETS, output)
 
 
-def part_rows(
-    scores: Scores, part: Part, resampled: ResampledRun, numbers: Iterable[Number]
+def _part_rows(
+    resampled: ResampledRun, part: Part, numbers: Sequence[Number]
 ) -> Iterator[dict[str, Any]]:
-    """The summary columns of a part's numbers.
+    """Summary columns of a part's numbers, but for those of the run.
 
     Without the policy that a threshold was fitted by, only the interval at the threshold is known.
     """
-    facts = part_facts(scores, part)
-    unknown = is_fitted(part) and not resampled.is_fitted_anew(part)
-    nothing = dict.fromkeys(
-        ("ci_low", "ci_high", "share_images", "share_sounds", "share_threshold")
-    )
-    for row in number_rows(numbers):
-        yield {**facts, **row, **(nothing if unknown else {})}
-
-
-def is_fitted(part: Part) -> bool:
-    """Whether a part's threshold was learnt from negatives."""
-    return part.threshold_source.startswith("fit on")
-
-
-def number_rows(numbers: Iterable[Number]) -> Iterator[dict[str, Any]]:
-    """The summary columns of some numbers."""
+    facts = {**part._asdict(), "threshold": resampled.scores.threshold(part)}
+    unknown: tuple[str, ...] = ()
+    if part.is_fitted and part not in resampled.thresholds:
+        unknown = ("ci_low", "ci_high", "share_images", "share_sounds", "share_threshold")
     for number in numbers:
-        low, high = number.interval()
-        low_there, high_there = number.interval_at_threshold()
-        several = len(number.per_draw) > 1
-        yield {
-            "condition": number.condition,
-            "sounding_object": number.sounding[0].value if len(number.sounding) == 1 else None,
-            "metric": number.metric.name,
-            "value": number.value,
-            "std_over_draws": float(np.std(number.per_draw, ddof=1)) if several else None,
-            "ci_low": low,
-            "ci_high": high,
-            "ci_low_at_threshold": low_there,
-            "ci_high_at_threshold": high_there,
-            **{f"share_{source}": share for source, share in number.shares().items()},
-            "n": number.n,
-            "n_undefined": number.n_undefined,
-            "draws": len(number.per_draw),
-            "higher_is_better": number.higher_is_better,
-        }
+        yield {**facts, **number.row(), **dict.fromkeys(unknown)}
+
+
+def _write_summary(
+    rows: Sequence[Mapping[str, Any]], provenance: dict[str, Any], schema: pa.Schema, output: Path
+) -> pd.DataFrame:
+    facts = {key: provenance[key] for key in FACTS}
+    summary = pd.DataFrame([{**facts, **row} for row in rows], columns=schema.names)
+    with AtomicParquetWriter(output, schema, provenance) as writer:
+        writer.write(pa.Table.from_pandas(summary, schema=schema, preserve_index=False))
+    return summary
+
+
+def _subsets(kind: str, samples: Samples) -> Iterator[tuple[str, Index]]:
+    """Names of subsets and their samples."""
+    if kind == "category":
+        categories = np.array(samples.categories)
+        for name in np.unique(categories):
+            yield str(name), np.flatnonzero(categories == name)
+        return
+    areas = samples.object_areas
+    # equal areas stay together
+    quarter = np.searchsorted(np.quantile(areas, [0.25, 0.5, 0.75]), areas, side="left")
+    for number in np.unique(quarter):
+        members = np.flatnonzero(quarter == number)
+        low, high = areas[members].min(), areas[members].max()
+        yield f"Q{number + 1}: {low:.4f} to {high:.4f} of the image", members
 
 
 def summary_key(row: Mapping[Any, Any]) -> str:

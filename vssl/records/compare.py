@@ -1,58 +1,199 @@
 """Paired differences of runs on the samples that all of them have.
 
-Interval: 95 % percentile bootstrap of the difference, the same resampled images and sounds for both
-runs, and every fitted threshold fitted anew.
+Intervals: for both runs the same images and sounds are resampled, and every fitted threshold is
+fitted anew. The 95 % interval rests on the spread of the resampled difference, the 90 % interval
+that shows ties on its percentiles.
 p: two-sided permutation test that exchanges the runs' values image by image. When b of m random
 exchanges differ at least as much as the runs do, p = (b + 1) / (m + 1) (Phipson and Smyth,
 "Permutation P-values should never be zero", 2010); where all exchanges are tried, p is their share.
 Where the interval knows of more chance than that of images, as much is added to every exchanged
 difference, so that p and interval agree; then p is never the mere share.
+Families: one primary row for each compared run answers the question that was asked first; it is
+corrected for the number of compared runs alone. All others are secondary, but for rows that nearly
+repeat another: F_LOC by type moves with F_LOC at `all`, and would only dilute the family.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from vssl.arrays import Array, Names
 from vssl.checks import check_choice
 from vssl.errors import UsageError
 from vssl.metrics.base import CombinedMetric
 from vssl.metrics.sets import SetMetric
 from vssl.progress import progress_bar
-from vssl.records.family import (
-    Endpoint,
-    enough_exchanges,
-    equivalent,
-    families,
-    holm_by_family,
-    largest_family,
-    verdict,
-)
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy
-from vssl.records.numbers import Number, combined_numbers
+from vssl.records.numbers import ALL_NEGATIVES, Number, combined_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, Samples, ScoredRun, Scores
+from vssl.records.scores import Part, Samples, Scores
 from vssl.records.store import check_records, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, interval, interval_around, nanmean, variance
 from vssl.types import POSITIVE
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
-Key = tuple[str, str]  # metric and condition
+Key = tuple[str, str]
+"""Metric and condition."""
 
+PRIMARY, SECONDARY, NO_FAMILY = "primary", "secondary", "none"
+"""Values of the column `family`."""
+
+LEVEL = 0.05
+"""Level of tests; one-sided of each of the two that show equivalence."""
+
+FEWEST, MOST = 10_000, 200_000
+"""Bounds of the number of random exchanges where none is asked for."""
+
+_ROOM = 0.2  # share of the level that the smallest possible p, corrected, may take
 _SIGNS_AT_ONCE = 1 << 22
 _ROUNDING = 1e-12  # of differences that are the same in exact arithmetic
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A number of every compared run; an empty condition is `all`, or the only one there is."""
+
+    metric: str
+    policy: str
+    condition: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Read `<metric>/<policy>` or `<condition>/<metric>/<policy>`.
+
+        Raises:
+            UsageError: for anything else.
+        """
+        parts = text.split("/")
+        if not all(parts) or len(parts) not in (2, 3):
+            raise UsageError(
+                f"--primary {text}: expected metric/policy or condition/metric/policy, e.g."
+                f" {DEFAULT_PRIMARY}."
+            )
+        return cls(parts[-2], parts[-1], parts[0] if len(parts) == 3 else "")
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.condition, self.metric, self.policy) if part)
+
+
+DEFAULT_PRIMARY = Endpoint("f_loc", "universal_q3", ALL_NEGATIVES)
+
+
+def families(rows: pd.DataFrame, primary: Endpoint | None) -> Names:
+    """Sort the rows of a comparison into families.
+
+    Args:
+        rows: with `run, metric, condition, threshold_policy`, and `testable`: whether a row can
+            have a p at all.
+        primary: None takes `DEFAULT_PRIMARY` where it is among the rows.
+
+    Returns:
+        `PRIMARY` for the primary endpoint of every run. `SECONDARY` for other testable rows: of a
+        run, metric and policy the one at `all`, or every condition where there is no `all`.
+        `NO_FAMILY` for the rest.
+
+    Raises:
+        UsageError: when the primary endpoint is not among the rows, or not one of them by run.
+    """
+    keys = rows["condition"] + "/" + rows["metric"] + "/" + rows["threshold_policy"]
+    testable, together = rows["testable"], rows["condition"] == ALL_NEGATIVES
+    of = [rows[name] for name in ("run", "metric", "threshold_policy")]
+    repeats = (together & testable).groupby(of).transform("any") & ~together
+    found = np.where(testable & ~repeats, SECONDARY, NO_FAMILY)
+    chosen = str(DEFAULT_PRIMARY) if primary is None else _full_key(primary, keys[testable])
+    found[(keys == chosen) & testable] = PRIMARY
+    return found
+
+
+def _full_key(primary: Endpoint, keys: pd.Series[str]) -> str:
+    """The endpoint's key with its condition, one of those of testable rows."""
+    there = [*dict.fromkeys(keys)]
+    own = [key for key in there if key.endswith(f"/{primary}")]
+    if primary.condition:
+        check_choice(str(primary), there, name="--primary")
+        return str(primary)
+    if f"{ALL_NEGATIVES}/{primary}" in own:
+        return f"{ALL_NEGATIVES}/{primary}"
+    if len(own) > 1:
+        raise UsageError(f"--primary {primary}: is several rows; name one: {', '.join(own)}.")
+    known = dict.fromkeys(key.partition("/")[2] for key in there)
+    check_choice(str(primary), known, name="--primary")
+    return own[0]
+
+
+def holm(p: Array) -> Array:
+    """Correct p values `[M]` for their number; NaN is no test and stays.
+
+    The i-th smallest of M is multiplied by M - i + 1, and is never below a smaller one's result
+    nor above 1 (Holm, "A simple sequentially rejective multiple test procedure", 1979).
+
+    Example:
+        >>> holm(np.array([0.04, 0.01, np.nan, 0.03]))
+        array([0.06, 0.03,  nan, 0.06])
+    """
+    order = np.argsort(p)  # NaN comes last
+    steps = p[order] * (np.count_nonzero(~np.isnan(p)) - np.arange(len(p)))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def enough_exchanges(tests: int) -> int:
+    """Random exchanges with which Holm's correction for some tests can reject with room to spare.
+
+    With N of them no p is below 1 / (N + 1), which the correction multiplies by the number of
+    tests; the result is a fifth of the level at most, as long as N stays within bounds.
+    """
+    return min(max(FEWEST, round(tests / (_ROOM * LEVEL)) - 1), MOST)
+
+
+def equivalent(resampled: Array, images: int, margin: float) -> bool:
+    """Whether a difference is shown to be within a margin, in its own units.
+
+    Two one-sided tests at 5 %: the 90 % interval lies within the margin (Schuirmann, "A comparison
+    of the two one-sided tests procedure and the power approach for assessing the equivalence of
+    average bioavailability", 1987).
+
+    Args:
+        resampled: `[B]` resamples of the difference.
+        images: number of images n that it rests on.
+        margin: above 0.
+    """
+    low, high = interval(resampled, level=1 - 2 * LEVEL)
+    if not images:
+        return False
+    if low == high:
+        # no resample differs, but a share s of all images that differ, each by 1 at most, stays
+        # unseen with a probability of (1 - s)^n: that is 5 % for this s
+        unseen = 1 - LEVEL ** (1 / images)
+        low, high = low - unseen, high + unseen
+    return bool(-margin < low and high < margin)
+
+
+def verdict(difference: float, p: float, *, tied: bool, margin: float) -> str:
+    """What may be said of a difference (run minus reference, as is the margin) in words.
+
+    Returns:
+        `higher` or `lower` than the reference, by its value, whether that is good or bad; with
+        `(within 1 point)` where it is shown to be that small (`tied`). Otherwise `tied (within 1
+        point)`, `not shown`, or `not tested` where there is no corrected p.
+    """
+    within = f"(within {100 * margin:g} point{'' if margin == 0.01 else 's'})"
+    if p <= LEVEL:
+        word = "higher" if difference > 0 else "lower"
+        return f"{word} {within}" if tied else word
+    if tied:
+        return f"tied {within}"
+    return "not tested" if np.isnan(p) else "not shown"
 
 
 @dataclass(frozen=True)
@@ -60,11 +201,8 @@ class ComparedRun:
     """A finished run.
 
     Attributes:
-        folder: where it is.
         facts: provenance of its records.
-        samples: its samples.
-        rows: place of each sample.
-        scores: its scores.
+        rows: place of each sample by its name.
         parts: parts of the scores, by map variant and threshold policy.
         fitted: the policies behind its fitted scores; where one is missing, the threshold counts as
             known.
@@ -86,12 +224,11 @@ class ComparedRun:
             UsageError: when its records or scores cannot be read, or do not belong together.
         """
         facts = check_records(folder)
-        if read_provenance(folder / SCORES_FILE) != facts:
-            raise UsageError(
-                f"{folder / SCORES_FILE}: is not of the records beside it. Run vssl-evaluate again."
-            )
+        path = folder / SCORES_FILE
+        if read_provenance(path) != facts:
+            raise UsageError(f"{path}: is not of the records beside it. Run vssl-evaluate again.")
         samples = Samples.of(folder)
-        scores = Scores(folder / SCORES_FILE, samples.ids)
+        scores = Scores(path, samples.ids)
         rows = {name: place for place, name in enumerate(samples.ids)}
         parts = {(part.map_variant, part.threshold_policy): part for part in scores.parts()}
         return cls(folder, facts, samples, rows, scores, parts)
@@ -128,16 +265,14 @@ def compare_runs(
         seed: of resamples and exchanges.
 
     Returns:
-        One row per run, metric, condition and policy that both have a number for; none where there
-        is no such number:
+        One row per run, metric, condition and policy that both have a number for:
         `reference, run` (folders), `reference_model, model, metric, condition, map_variant,
         threshold_policy`; fractions `reference_value, value, difference` (run minus reference),
         `ci_low, ci_high`, the same over images alone with every threshold as it stands
         (`ci_low_at_threshold, ci_high_at_threshold`), and the 90 % interval `ci90_low, ci90_high`
-        that shows ties; `family` and `verdict`, see `families` and `verdict`; `p, p_holm` (NaN
-        where there is no test), the latter corrected within the family; `sd_besides_images`, see
-        `besides`; `exchanges` behind p; `n_images` with a value in both, `n_undefined` left out of
-        either, `higher_is_better`.
+        that shows ties; `family, verdict`; `p, p_holm` (NaN where there is no test), the latter
+        corrected within the family; `sd_besides_images`, see `besides`; `exchanges` behind p;
+        `n_images` with a value in both, `n_undefined` left out of either, `higher_is_better`.
 
     Raises:
         UsageError: when the primary endpoint or a condition is not among the rows.
@@ -145,50 +280,59 @@ def compare_runs(
     names = common_samples(runs)
     groups = [runs[0].samples.image_groups[runs[0].rows[name]] for name in names]
     images = ImageBootstrap(groups, resamples=resamples, seed=seed)
+    places = [np.array([run.rows[name] for name in names], np.int64) for run in runs]
+    resampled = [
+        ResampledRun.of(
+            run.folder, run.samples, run.scores, metrics, run.fitted, resamples=resamples, seed=seed
+        )
+        for run in runs
+    ]
     pairs: list[_Pair] = []
     there: dict[str, None] = {}
-    with ExitStack() as stack:
-        resampled = [
-            stack.enter_context(
-                ResampledRun.of(
-                    run.folder,
-                    ScoredRun(run.samples, run.scores),
-                    metrics,
-                    run.fitted,
-                    resamples=resamples,
-                    seed=seed,
-                )
-            )
-            for run in runs
+    for policy in dict.fromkeys([*thresholds, NO_POLICY]):
+        measured = []
+        for run, whole, rows in zip(runs, resampled, places, strict=True):
+            part = run.parts[variant, policy]
+            numbers = whole.numbers(part, metrics, rows=rows, bootstrap=images)
+            measured.append({(n.metric.name, n.condition): n for n in numbers})
+        there |= dict.fromkeys(condition for name, condition in measured[0] if name in asked)
+        keys = [
+            (name, condition)
+            for name, condition in measured[0]
+            if name in asked and (not conditions or condition in conditions)
         ]
-        for policy in dict.fromkeys([*thresholds, NO_POLICY]):
-            measured = [
-                _Measured.of(run, whole, run.parts[variant, policy], metrics, images, names)
-                for run, whole in zip(runs, resampled, strict=True)
-            ]
-            there |= dict.fromkeys(c for name, c in measured[0].numbers if name in asked)
-            for run, of_run in zip(runs[1:], measured[1:], strict=True):
-                facts = {"reference": str(runs[0].folder), "run": str(run.folder)}
-                facts |= {"reference_model": runs[0].facts["model"], "model": run.facts["model"]}
-                facts |= {"map_variant": variant, "threshold_policy": policy}
-                pairs.append(_Pair.of(measured[0], of_run, asked, conditions, facts, margin))
+        for run, of_run in zip(runs[1:], measured[1:], strict=True):
+            facts = {
+                "reference": str(runs[0].folder),
+                "run": str(run.folder),
+                "reference_model": runs[0].facts["model"],
+                "model": run.facts["model"],
+                "map_variant": variant,
+                "threshold_policy": policy,
+            }
+            pairs.append(_Pair(measured[0], of_run, keys, images.images, margin, facts))
     for condition in conditions if there else ():
         check_choice(condition, there, name="--condition")
-    rows = pd.DataFrame([row for pair in pairs for row in pair.rows])
-    if rows.empty:
-        return rows
-    family = families(rows, primary)
+    table = pd.DataFrame([row for pair in pairs for row in pair.rows])
+    if table.empty:
+        return table
+    family = families(table, primary)
+    members = [family == name for name in (PRIMARY, SECONDARY)]
     if permutations is None:
-        permutations = enough_exchanges(largest_family(family))
-    p = np.concatenate(_p_values(pairs, images.images, permutations=permutations, seed=seed))
-    corrected = holm_by_family(p, family)
+        permutations = enough_exchanges(max(int(each.sum()) for each in members))
+    p = _p_values(pairs, images.images, permutations=permutations, seed=seed)
+    corrected = np.full(len(p), np.nan)
+    for each in members:
+        corrected[each] = holm(p[each])
     said = [
         verdict(difference, each, tied=tied, margin=margin)
-        for difference, each, tied in zip(rows["difference"], corrected, rows["tied"], strict=True)
+        for difference, each, tied in zip(
+            table["difference"], corrected, table["tied"], strict=True
+        )
     ]
     tried = min(permutations, 2**images.images)
-    rows = rows.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
-    return rows.drop(columns=["testable", "tied"])
+    table = table.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
+    return table.drop(columns=["testable", "tied"])
 
 
 def common_samples(runs: Sequence[ComparedRun]) -> list[str]:
@@ -199,10 +343,7 @@ def common_samples(runs: Sequence[ComparedRun]) -> list[str]:
 def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
     """Which images are exchanged between two runs.
 
-    Args:
-        images: number of images G.
-        permutations: number of random choices; where there are no more, all 2^G are tried.
-        seed: of the choices.
+    Where `permutations` is no less than all 2^G choices, each of these is tried once.
 
     Yields:
         The choices in pieces `[P, G]`: -1 where an image is exchanged, else 1.
@@ -219,153 +360,112 @@ def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
         yield np.where(bits, -1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """A run's numbers under a policy, and the totals `[G, 2, D]` of those that are means."""
-
-    numbers: dict[Key, Number]
-    totals: dict[Key, Array]
-    images: int
-
-    @classmethod
-    def of(
-        cls,
-        run: ComparedRun,
-        resampled: ResampledRun,
-        part: Part,
-        metrics: Sequence[AnyMetric],
-        images: ImageBootstrap,
-        names: Sequence[str],
-    ) -> _Measured:
-        rows = np.array([run.rows[name] for name in names], np.int64)
-        found = resampled.numbers(part, metrics, rows=rows, bootstrap=images)
-        numbers = {(number.metric.name, number.condition): number for number in found}
-        totals = {key: n.totals for key, n in numbers.items() if n.totals is not None}
-        return cls(numbers, totals, images.images)
-
-    def has_value(self, key: Key) -> npt.NDArray[np.bool_]:
-        """Images `[G]` with a value; for a combined metric, with one on positives."""
-        metric = self.numbers[key].metric
-        key = (metric.positive, POSITIVE) if isinstance(metric, CombinedMetric) else key
-        totals = self.totals.get(key, np.ones((self.images, 2, 1)))  # a set metric has none
-        return np.asarray(totals[:, 1].any(axis=1))
-
-
-@dataclass(frozen=True)
 class _Pair:
     """Two runs under one policy, and what exchanges of images do to their numbers.
 
     Attributes:
         rows: of the table, `p` and what follows from it aside.
-        tested: numbers with a p, and their difference.
-        besides: standard deviation of the difference beside chance over images, see `besides`.
-        numbers: of both runs.
-        keys: means that the numbers rest on.
-        middles: for each, its totals `[2 D]` when half of both runs' images are exchanged.
-        halves: `[G, C]` what each image adds to the first run's and takes from the second's, by
-            the columns of all middles.
+        tested: the rows that get a p, by metric and condition.
+        far: for each of these, in how many exchanges runs differed at least as much as they do.
+        halves: `[G, C]` what each image adds to the first run's totals and takes from the second's.
     """
 
-    rows: list[dict[str, Any]]
-    tested: dict[Key, float]
-    besides: dict[Key, float]
-    numbers: tuple[dict[Key, Number], dict[Key, Number]]
-    keys: list[Key]
-    middles: list[Array]
-    halves: Array
-
-    @classmethod
-    def of(
-        cls,
-        first: _Measured,
-        second: _Measured,
-        asked: Sequence[str],
-        conditions: Sequence[str],
-        facts: Mapping[str, Any],
+    def __init__(
+        self,
+        first: Mapping[Key, Number],
+        second: Mapping[Key, Number],
+        keys: Sequence[Key],
+        images: int,
         margin: float,
-    ) -> _Pair:
-        rows, tested, more = [], {}, {}
-        for key in (key for key in first.numbers if key in second.numbers):
-            if key[0] not in asked or (conditions and key[1] not in conditions):
-                continue
-            one, two = first.numbers[key], second.numbers[key]
-            difference = two.value - one.value
-            testable = bool(np.isfinite(difference)) and not isinstance(two.metric, SetMetric)
-            if testable:
-                tested[key], more[key] = difference, besides(one, two)
-            images = int((first.has_value(key) & second.has_value(key)).sum())
-            row = {
-                **facts,
-                "metric": key[0],
-                "condition": key[1],
-                "reference_value": one.value,
-                "value": two.value,
-                "difference": difference,
-                **_interval_columns(one, two),
-                "sd_besides_images": (more[key] if testable else np.nan),
-                "n_images": images,
-                "n_undefined": one.n_undefined + two.n_undefined,
-                "higher_is_better": one.higher_is_better,
-                "testable": testable,
-                "tied": equivalent(two.resampled - one.resampled, images, margin),
-            }
-            rows.append(row)
-        keys = [key for key in first.totals if key in second.totals] if tested else []
-        pairs = [_same_draws(first.totals[key], second.totals[key]) for key in keys]
-        middles = [(one + two).sum(axis=0) / 2 for one, two in pairs]
-        none = np.empty((first.images, 0))
-        halves = np.concatenate([none, *((one - two) / 2 for one, two in pairs)], axis=1)
+        facts: Mapping[str, Any],
+    ) -> None:
+        both = {
+            key: _difference_row(first, second, key, images, margin)
+            for key in keys
+            if key in second
+        }
+        self.rows = [{**facts, "metric": k[0], "condition": k[1], **r} for k, r in both.items()]
+        self.tested = {key: row for key, row in both.items() if row["testable"]}
+        self.far = dict.fromkeys(self.tested, 0)
+        # by mean that numbers rest on: its totals `[2 D]` when half of the images are exchanged
+        self._middles: dict[Key, Array] = {}
+        halves = [np.empty((images, 0))]
+        for key in (key for key in first if key in second and self.tested):
+            one, two = first[key].totals, second[key].totals
+            if one is not None and two is not None:
+                one, two = _same_draws(one, two)
+                self._middles[key] = (one + two).sum(axis=0) / 2
+                halves.append((one - two) / 2)
+        self.halves = np.concatenate(halves, axis=1)
         # of the numbers, exchanges need neither totals nor what else is in their intervals
         plain: dict[str, Any] = dict.fromkeys(("totals", "parts", "sounds", "of_threshold"))
-        numbers = tuple(
-            {key: replace(n, **plain) for key, n in run.numbers.items()} for run in (first, second)
-        )
-        return cls(rows, tested, more, numbers, keys, middles, halves)  # type: ignore[arg-type]
+        self._numbers = [
+            {key: replace(number, **plain) for key, number in of_run.items()}
+            for of_run in (first, second)
+        ]
 
-    def far(self, shifts: Array, chance: Array) -> dict[Key, int]:
-        """In how many exchanges runs differ at least as much as they do.
-
-        An exchange without a result counts.
+    def count_far(self, shifts: Array, chance: Array) -> None:
+        """Count exchanges in which runs differ at least as much as they do; NaN counts.
 
         Args:
             shifts: `[P, C]` signs of the images times `halves`.
             chance: `[P]` of the standard normal distribution.
         """
         if not self.tested:
-            return {}
-        stops = np.cumsum([len(middle) for middle in self.middles])[:-1]
-        of_keys = np.split(shifts, stops, axis=1)
+            return
+        stops = np.cumsum([len(middle) for middle in self._middles.values()])[:-1]
+        of_means = np.split(shifts, stops, axis=1)
         sides = []
-        for numbers, side in zip(self.numbers, (1, -1), strict=True):
+        for numbers, side in zip(self._numbers, (1, -1), strict=True):
             found = {
-                key: replace(numbers[key], at_threshold=_mean(middle + side * shift))
-                for key, middle, shift in zip(self.keys, self.middles, of_keys, strict=True)
+                key: replace(numbers[key], at_threshold=_mean_of_totals(middle + side * shift))
+                for (key, middle), shift in zip(self._middles.items(), of_means, strict=True)
             }
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
             added = [n for metric in combined for n in combined_numbers(metric, found)]
             sides.append({**found, **{(n.metric.name, n.condition): n for n in added}})
-        counts = {}
-        for key, observed in self.tested.items():
+        for key, row in self.tested.items():
+            observed = row["difference"]
             difference = sides[0][key].at_threshold - sides[1][key].at_threshold
             # signed by what was observed, so that the order of the runs does not matter
-            far = np.abs(np.sign(observed) * difference + self.besides[key] * chance)
-            counts[key] = int((~(far < abs(observed) - _ROUNDING)).sum())
-        return counts
+            far = np.abs(np.sign(observed) * difference + row["sd_besides_images"] * chance)
+            self.far[key] += int((~(far < abs(observed) - _ROUNDING)).sum())
 
 
-def _interval_columns(first: Number, second: Number) -> dict[str, float]:
-    """Ends of the 95 % interval, of that over images alone, and of the 90 % interval."""
-    whole = second.resampled - first.resampled
-    difference, images = second.value - first.value, min(first.images, second.images)
-    ends = {
-        ("ci_low", "ci_high"): interval_around(difference, whole, images=images),
-        ("ci_low_at_threshold", "ci_high_at_threshold"): interval_around(
-            difference, second.at_threshold - first.at_threshold, images=images
-        ),
-        ("ci90_low", "ci90_high"): interval(whole, level=0.9),
-    }
+def _difference_row(
+    first: Mapping[Key, Number], second: Mapping[Key, Number], key: Key, images: int, margin: float
+) -> dict[str, Any]:
+    """Columns of one number of two runs."""
+    one, two = first[key], second[key]
+    difference, whole = two.value - one.value, two.resampled - one.resampled
+    testable = bool(np.isfinite(difference)) and not isinstance(two.metric, SetMetric)
+    both = np.ones(images, bool)  # images with a value: all for a set metric
+    on = (one.metric.positive, POSITIVE) if isinstance(one.metric, CombinedMetric) else key
+    for numbers in (first, second):
+        totals = numbers[on].totals if on in numbers else None
+        if totals is not None:
+            both &= totals[:, 1].any(axis=1)
+    count, fewer = int(both.sum()), min(one.images, two.images)
+    there = two.at_threshold - one.at_threshold
+    low, high = interval_around(difference, whole, images=fewer)
+    low_there, high_there = interval_around(difference, there, images=fewer)
+    low90, high90 = interval(whole, level=0.9)
     return {
-        name: end for names, found in ends.items() for name, end in zip(names, found, strict=True)
+        "reference_value": one.value,
+        "value": two.value,
+        "difference": difference,
+        "ci_low": low,
+        "ci_high": high,
+        "ci_low_at_threshold": low_there,
+        "ci_high_at_threshold": high_there,
+        "ci90_low": low90,
+        "ci90_high": high90,
+        "sd_besides_images": besides(one, two) if testable else np.nan,
+        "n_images": count,
+        "n_undefined": one.n_undefined + two.n_undefined,
+        "higher_is_better": one.higher_is_better,
+        "testable": testable,
+        "tied": equivalent(whole, count, margin),
     }
 
 
@@ -380,38 +480,32 @@ def besides(first: Number, second: Number) -> float:
     return math.sqrt(max(0.0, whole - variance(second.at_threshold - first.at_threshold)))
 
 
-def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> list[Array]:
-    """P values of every pair's rows `[R]`, NaN where there is no test; exchanges are shared."""
+def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: int) -> Array:
+    """P values of the rows of all pairs, NaN where there is no test; exchanges are shared."""
     everything = np.concatenate([pair.halves for pair in pairs], axis=1)
     # numbers of values are mostly the same in both runs, so that these columns are 0
     moving = np.asarray(everything.any(axis=0))
     moved = np.ascontiguousarray(everything[:, moving])
     stops = np.cumsum([pair.halves.shape[1] for pair in pairs])[:-1]
-    far = [dict.fromkeys(pair.tested, 0) for pair in pairs]
     total = min(2**images, permutations)
     chance = np.random.default_rng([seed, 1])  # apart from that of the exchanges
-    if any(far):
+    if any(pair.tested for pair in pairs):
         with progress_bar("permutation tests", total) as advance:
             for signs in exchanges(images, permutations=permutations, seed=seed):
                 shifts = np.zeros((len(signs), len(moving)))
                 shifts[:, moving] = signs @ moved
                 drawn = chance.standard_normal(len(signs))
-                for pair, counts, own in zip(
-                    pairs, far, np.split(shifts, stops, axis=1), strict=True
-                ):
-                    for key, count in pair.far(own, drawn).items():
-                        counts[key] += count
+                for pair, own in zip(pairs, np.split(shifts, stops, axis=1), strict=True):
+                    pair.count_far(own, drawn)
                 advance(len(signs))
-    found = []
-    for pair, counts in zip(pairs, far, strict=True):
-        p = []
+    p = []
+    for pair in pairs:
         for row in pair.rows:
-            key = (row["metric"], row["condition"])
+            far = pair.far.get((row["metric"], row["condition"]), np.nan)
             # the observed difference counts itself, but where it is one of all exchanges
-            itself = int(total < 2**images or pair.besides.get(key, 0.0) > 0)
-            p.append((counts[key] + itself) / (total + itself) if key in counts else np.nan)
-        found.append(np.array(p))
-    return found
+            itself = int(total < 2**images or row["sd_besides_images"] > 0)
+            p.append((far + itself) / (total + itself))
+    return np.array(p)
 
 
 def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:
@@ -426,7 +520,7 @@ def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:
     return padded[0].reshape(len(one), -1), padded[1].reshape(len(two), -1)
 
 
-def _mean(totals: Array) -> Array:
+def _mean_of_totals(totals: Array) -> Array:
     """Mean over draws of sums by numbers of values, `[P, 2 D]` to `[P]`."""
     sums, counts = np.split(totals, 2, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""Every metric of the assessment as a function of one threshold for all maps."""
+"""Metrics as functions of one threshold for all maps, and how high maps reach."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from vssl.arrays import Array, Floats, Index, Names
 from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
@@ -26,11 +26,11 @@ from vssl.records.store import count_undefined_maps, read_columns, read_provenan
 from vssl.records.uncertainty import ImageBootstrap, nanmean
 from vssl.types import POSITIVE
 
-Array = npt.NDArray[np.float64]
-
-_EXTREMES = ("similarity_max", "similarity_min")
-_COLUMNS = ("draw", "boxes", "box_weights", *_EXTREMES, *MAP_COLUMNS)
+_MAP_ENDS = ("similarity_max", "similarity_min")
+_CURVE_COLUMNS = ("draw", "boxes", "box_weights", *_MAP_ENDS, *MAP_COLUMNS)
 _CELLS = 4096
+_ON_POSITIVES = ("ciou", "success_rate", "auc")
+_ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
 
 
 @dataclass(frozen=True)
@@ -39,39 +39,39 @@ class ThresholdCurves:
 
     Attributes:
         thresholds: `[T]` ascending, float32 as masks are made.
-        ciou: `[T]` mean cIoU of positives.
-        success_rate: `[T]` success rate of positives.
-        auc: `[T]` AUC of positives.
-        pia: negative type -> `[T]` mean pIA.
-        false_alarm_rate: negative type -> `[T]` share of negatives in which anything is marked.
-        auc_n: negative type -> `[T]` AUC_N.
+        values: metric and condition -> `[T]`: `ciou, success_rate, auc` of positives, `pia,
+            false_alarm_rate, auc_n` of each negative type, `f_loc, f_auc` of `condition`.
+        resampled: `f_loc, ciou, success_rate` -> `[B, T]` of bootstrap resamples over images.
         together: the negative types behind F_LOC and F_AUC: the paper's three where the run has
             them, else all that it has.
-        f_loc: `[T]` F_LOC.
-        f_auc: `[T]` F_AUC.
-        f_loc_resampled: `[B, T]` F_LOC of bootstrap resamples over images.
-        ciou_resampled: `[B, T]` cIoU of the same.
-        success_rate_resampled: `[B, T]` success rate of the same.
+        condition: `all` for the paper's three, else the types' names.
     """
 
-    thresholds: npt.NDArray[np.float32]
-    ciou: Array
-    success_rate: Array
-    auc: Array
-    pia: dict[str, Array]
-    false_alarm_rate: dict[str, Array]
-    auc_n: dict[str, Array]
+    thresholds: Floats
+    values: dict[tuple[str, str], Array]
+    resampled: dict[str, Array]
     together: tuple[str, ...]
-    f_loc: Array
-    f_auc: Array
-    f_loc_resampled: Array
-    ciou_resampled: Array
-    success_rate_resampled: Array
+    condition: str
 
     @property
-    def condition(self) -> str:
-        """Condition of F_LOC and F_AUC: `all` for the paper's three, else the types' names."""
-        return ALL_NEGATIVES if self.together == NEGATIVE_TYPES else "+".join(self.together)
+    def ciou(self) -> Array:
+        """`[T]` mean cIoU of positives."""
+        return self.values["ciou", POSITIVE]
+
+    @property
+    def f_loc(self) -> Array:
+        """`[T]` F_LOC."""
+        return self.values["f_loc", self.condition]
+
+    @property
+    def f_loc_resampled(self) -> Array:
+        """`[B, T]` F_LOC of bootstrap resamples."""
+        return self.resampled["f_loc"]
+
+    @property
+    def pia(self) -> dict[str, Array]:
+        """`[T]` mean pIA by negative type."""
+        return {name: values for (metric, name), values in self.values.items() if metric == "pia"}
 
     def at(self, threshold: float) -> int:
         """Position of a threshold that is one of the curve's.
@@ -95,7 +95,7 @@ def threshold_curves(
     seed: int = 0,
     draws: int | None = None,
 ) -> ThresholdCurves:
-    """Metrics of a run at many thresholds, from one pass over its maps.
+    """Find metrics of a run at many thresholds, in one pass over its maps.
 
     Args:
         run: folder with records of positives and negatives; other audio conditions are passed over.
@@ -109,18 +109,16 @@ def threshold_curves(
     Raises:
         RecordsError: when the records cannot be read.
     """
-    facts = read_provenance(run / RECORDS_FILE)
+    path = run / RECORDS_FILE
+    facts = read_provenance(path)
     localization = Localization.of(facts)
     others = [name for name in no_negatives(facts) if name != POSITIVE]
-    low, high = _range(run, localization, variant, others)
+    low, high = _range(path, localization, variant, others)
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
     edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
     cells = np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
-    samples = Samples.of(run)
-    bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
-
     # where no map holds NaN, draws may be averaged sample by sample, which saves memory
-    holes = count_undefined_maps(run / RECORDS_FILE) > 0
+    holes = count_undefined_maps(path) > 0
 
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
         rows = without_conditions(rows, others)
@@ -128,38 +126,31 @@ def threshold_curves(
             rows = rows.filter(pc.less(rows.column("draw"), draws))
         return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
 
-    path = run / RECORDS_FILE
-    found = list(in_threads(work, path, _COLUMNS, description="threshold curves"))
+    found = list(in_threads(work, path, _CURVE_COLUMNS, description="threshold curves"))
     means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
-    types = [name for metric, name in means if metric == "pia"]
     # [N, D, T]: within a draw over samples, then over draws
-    values = {key: nanmean(nanmean(column, axis=0), axis=0) for key, column in means.items()}
-    pia = {name: values["pia", name] for name in types}
-    auc_n = {name: values["auc_n", name] for name in types}
-    three = set(NEGATIVE_TYPES) <= set(types)
-    together = NEGATIVE_TYPES if three else tuple(types)
-    resampled = {
-        key: _resampled(column, bootstrap)
-        for key, column in means.items()
-        if key[0] in ("ciou", "success_rate", "pia")
+    values = {
+        key: nanmean(nanmean(means[key], axis=0), axis=0)
+        for metric in (*_ON_POSITIVES, *_ON_NEGATIVES)
+        for key in means
+        if key[0] == metric
     }
-    return ThresholdCurves(
-        thresholds=grid,
-        ciou=values["ciou", POSITIVE],
-        success_rate=values["success_rate", POSITIVE],
-        auc=values["auc", POSITIVE],
-        pia=pia,
-        false_alarm_rate={name: values["false_alarm_rate", name] for name in types},
-        auc_n=auc_n,
-        together=together,
-        f_loc=FLoc.combine(values["ciou", POSITIVE], {name: pia[name] for name in together}),
-        f_auc=FAuc.combine(values["auc", POSITIVE], {name: auc_n[name] for name in together}),
-        f_loc_resampled=FLoc.combine(
-            resampled["ciou", POSITIVE], {name: resampled["pia", name] for name in together}
-        ),
-        ciou_resampled=resampled["ciou", POSITIVE],
-        success_rate_resampled=resampled["success_rate", POSITIVE],
-    )
+    types = tuple(name for metric, name in values if metric == "pia")
+    together, condition = types, "+".join(types)
+    if set(NEGATIVE_TYPES) <= set(types):
+        together, condition = NEGATIVE_TYPES, ALL_NEGATIVES
+    for metric in (FLoc, FAuc):
+        negatives = {name: values[metric.negative, name] for name in together}
+        positive = values[metric.positive, POSITIVE]
+        values[metric.name, condition] = metric.combine(positive, negatives)
+    bootstrap = ImageBootstrap(Samples.of(run).image_groups, resamples=resamples, seed=seed)
+    resampled = {
+        metric: _resampled(means[metric, POSITIVE], bootstrap)
+        for metric in ("ciou", "success_rate")
+    }
+    areas = {name: _resampled(means["pia", name], bootstrap) for name in together}
+    resampled["f_loc"] = FLoc.combine(resampled["ciou"], areas)
+    return ThresholdCurves(grid, values, resampled, together, condition)
 
 
 def _resampled(column: Array, bootstrap: ImageBootstrap) -> Array:
@@ -172,8 +163,8 @@ def _chunk_means(
     chunk: Chunk,
     localization: Localization,
     variant: str,
-    grid: npt.NDArray[np.float32],
-    cells: npt.NDArray[np.int64],
+    grid: Floats,
+    cells: Index,
     *,
     by_draw: bool,
 ) -> dict[tuple[str, str], Array]:
@@ -201,11 +192,8 @@ def _chunk_means(
             value = marked / pixels.shape[1]
             area = area_of_rejection(torch.from_numpy(value))
             share = marked > 0
-        for name, column in zip(
-            ("ciou", "auc", "success_rate") if positive else ("pia", "auc_n", "false_alarm_rate"),
-            (value, area.numpy(), share),
-            strict=True,
-        ):
+        names = _ON_POSITIVES if positive else _ON_NEGATIVES
+        for name, column in zip(names, (value, share, area.numpy()), strict=True):
             column = np.where(undefined[:, None], np.nan, column)
             shaped = column.reshape(*rows.shape, -1)
             found[name, condition] = shaped if by_draw else shaped.mean(axis=1, keepdims=True)
@@ -213,7 +201,7 @@ def _chunk_means(
 
 
 def _range(
-    run: Path, localization: Localization, variant: str, others: Sequence[str]
+    path: Path, localization: Localization, variant: str, others: Sequence[str]
 ) -> tuple[float, float]:
     """Bounds of all localization maps of positives and negatives.
 
@@ -221,14 +209,14 @@ def _range(
     """
     low, high = 0.0, 1.0
     if localization.transform == "none":
-        columns = ["audio_condition", *_EXTREMES]
-        table = without_conditions(read_columns(run / RECORDS_FILE, columns), others)
-        highs, lows = (table.column(name).to_numpy() for name in _EXTREMES)
+        columns = ["audio_condition", *_MAP_ENDS]
+        table = without_conditions(read_columns(path, columns), others)
+        highs, lows = (table.column(name).to_numpy() for name in _MAP_ENDS)
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
     if variant == AUDIO_VISUAL:
         return low, high
     lows, highs = [], []
-    for chunk in sample_chunks(run / RECORDS_FILE, MAP_COLUMNS):
+    for chunk in sample_chunks(path, MAP_COLUMNS):
         seen, _, mix = localization.objects(chunk)
         lows.append(float(seen.min()))
         highs.append(float(seen.max()))
@@ -238,3 +226,43 @@ def _range(
         alpha * ends[0] + (1 - alpha) * min(lows),
         alpha * ends[1] + (1 - alpha) * max(highs),
     )
+
+
+@dataclass(frozen=True)
+class MaximaHistograms:
+    """Distributions of the largest value of a map, by audio condition.
+
+    Attributes:
+        edges: `[B + 1]` bounds of the bins, the same for all conditions.
+        counts: audio condition -> `[B]` number of records.
+    """
+
+    edges: Array
+    counts: dict[str, Index]
+
+
+def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
+    """Count a run's largest map values in B bins between the smallest and the largest of them.
+
+    The value is the native map's, after the model's post-processing; maps that hold NaN are left
+    out.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    path = run / RECORDS_FILE
+    localization = Localization.of(read_provenance(path))
+
+    def work(rows: pa.RecordBatch) -> tuple[Names, Array]:
+        names = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
+        return names, localization.native_maxima(rows)
+
+    found = in_threads(work, path, ("audio_condition", *_MAP_ENDS), description="map maxima")
+    condition, maxima = map(np.concatenate, zip(*found, strict=True))
+    finite = np.isfinite(maxima)
+    edges = np.histogram_bin_edges(maxima[finite], bins=bins)
+    counts = {
+        str(name): np.histogram(maxima[finite & (condition == name)], bins=edges)[0]
+        for name in dict.fromkeys(condition.tolist())
+    }
+    return MaximaHistograms(edges, counts)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from vssl.arrays import Array, Index, Mask
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
 from vssl.records.binarize import binarize_at
 from vssl.records.chunks import Chunk, in_threads
@@ -25,12 +25,8 @@ from vssl.records.localization import MAP_COLUMNS, Localization
 from vssl.records.store import read_provenance
 from vssl.types import POSITIVE
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
-LEVEL = 0.05
+_JUDGED_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
+WRONG_SOUND_LEVEL = 0.05
 """P value above which a wrong sound is not ruled out, where no rate is stated."""
 
 _NAMES = ("audio_condition", "image_group")
@@ -40,15 +36,7 @@ _NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class Share:
-    """A share of maps, with its 95 % interval over images.
-
-    Attributes:
-        rate: the share.
-        low: lower end of the interval.
-        high: upper end.
-        maps: number of maps.
-        images: number of images that they are of.
-    """
+    """A share of maps of some images, with its 95 % interval over images."""
 
     rate: float
     low: float
@@ -145,29 +133,26 @@ class ErrorRates:
     """How often a verdict at a threshold is wrong in a calibration run.
 
     Attributes:
-        run: folder of the run.
-        dataset: its test set.
+        in_sample: whether the threshold was learnt on the same records.
         false_alarms: by type of negatives, the share in which anything is marked.
         misses: share of the own sounds in which nothing is marked.
-        right_places: of the own sounds that mark something, the share with a cIoU of at least 0.5;
-            None where none does.
+        right_places: of the own sounds that mark something, the share with a cIoU of at least 0.5.
         undefined: number of maps left out since they hold NaN.
-        in_sample: whether the threshold was learnt on the same records.
-        wrong_sounds: the types that play other clips: what a user's wrong sound is.
+        wrong_sounds: the types that play other clips, as a user's wrong sound is one.
         reach: how high maps reach, by type of negatives.
         level: p value above which a wrong sound is not ruled out.
     """
 
     run: str
     dataset: str
+    in_sample: bool
     false_alarms: Mapping[str, Share]
     misses: Share | None
     right_places: Share | None
     undefined: int
-    in_sample: bool
     wrong_sounds: tuple[str, ...]
     reach: Mapping[str, Reach]
-    level: float = LEVEL
+    level: float = WRONG_SOUND_LEVEL
 
     def p_values(self, largest: float) -> dict[str, float]:
         """Conformal p value of a map by type of negatives, see `Reach.p_value`."""
@@ -180,27 +165,15 @@ class ErrorRates:
 
     def as_json(self) -> dict[str, Any]:
         """The same without the maps, for a JSON file."""
-
-        def facts(share: Share | None) -> dict[str, float] | None:
-            return None if share is None else asdict(share)
-
-        return {
-            "calibration": self.run,
-            "dataset": self.dataset,
-            "in_sample": self.in_sample,
-            "false_alarms": {name: facts(share) for name, share in self.false_alarms.items()},
-            "misses": facts(self.misses),
-            "right_places": facts(self.right_places),
-            "undefined": self.undefined,
-            "wrong_sounds": list(self.wrong_sounds),
-            "level": self.level,
-        }
+        facts = asdict(replace(self, reach={}))
+        del facts["reach"]
+        return {"calibration": facts.pop("run"), **facts}
 
 
 def error_rates(
-    run: Path, *, variant: str, threshold: float, in_sample: bool, level: float = LEVEL
+    run: Path, *, variant: str, threshold: float, in_sample: bool, level: float = WRONG_SOUND_LEVEL
 ) -> ErrorRates:
-    """How often a verdict at a threshold is wrong in a run: its negatives and its own sounds.
+    """Find the error rates of a threshold on a run's negatives and own sounds.
 
     Other audio conditions, under which an object of the picture sounds, are left out.
 
@@ -228,20 +201,19 @@ def error_rates(
         names = (rows.column(c).to_numpy(zero_copy_only=False) for c in _NAMES)
         return *names, found.maximum, ciou >= SUCCESS, played
 
-    columns = zip(*in_threads(work, records, _COLUMNS, description="error rates"), strict=True)
+    columns = zip(
+        *in_threads(work, records, _JUDGED_COLUMNS, description="error rates"), strict=True
+    )
     condition, group, maximum, right, played = map(np.concatenate, columns)
-    defined = np.isfinite(maximum)
+    defined, marked = np.isfinite(maximum), maximum > np.float32(threshold)
     image, clip = (
         np.unique(names.astype(str), return_inverse=True)[1] for names in (group, played)
     )
-    marked = maximum > np.float32(threshold)
-    own = defined & (condition == POSITIVE)
     of_type = {
-        str(name): defined & (condition == name)
-        for name in dict.fromkeys(condition[defined])
-        if name != POSITIVE
+        str(name): defined & (condition == name) for name in dict.fromkeys(condition[defined])
     }
-    wrong = [name for name, chosen in of_type.items() if (played[chosen] != "").any()]
+    own = of_type.pop(POSITIVE, np.zeros(len(defined), bool))
+    wrong = tuple(name for name, chosen in of_type.items() if (played[chosen] != "").any())
     shares = {
         name: share_of(marked[chosen], image[chosen], clip[chosen] if name in wrong else None)
         for name, chosen in of_type.items()
@@ -249,12 +221,12 @@ def error_rates(
     return ErrorRates(
         run=str(run),
         dataset=str(facts["dataset"]),
+        in_sample=in_sample,
         false_alarms={name: share for name, share in shares.items() if share is not None},
         misses=share_of(~marked[own], image[own]),
         right_places=share_of(right[own & marked], image[own & marked]),
         undefined=int((~defined).sum()),
-        in_sample=in_sample,
-        wrong_sounds=tuple(wrong),
+        wrong_sounds=wrong,
         reach={
             name: Reach.of(maximum[chosen].astype(np.float64), image[chosen])
             for name, chosen in of_type.items()

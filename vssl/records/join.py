@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vssl.arrays import Floats
 from vssl.negatives.manifest import ManifestRow, read_manifest, render_manifest
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, write_text
@@ -32,14 +33,14 @@ from vssl.types import POSITIVE
 JOINED_FROM = "joined_from"
 """Key of a joined run's provenance and of its `run.json`: the runs that it was made of."""
 
-TOLERANCE = 1e-5
+_ROUNDED = 1e-5
 """By which positives may differ, as a share of the largest similarity: batches round otherwise."""
 
 _SAMPLES_READ = 64
 _NOTED = ("negatives_files_sha256", "beyond_full_scale")  # of the negatives' files and loudness
 _OF_NEGATIVES = (
     *("config_hash", "negatives", "negatives_manifest_sha256", "pairings", "sounding_objects"),
-    *("upsampling", JOINED_FROM, *_NOTED),
+    *("upsampling", "schema_version", JOINED_FROM, *_NOTED),
 )
 _FILES_OF_NEGATIVES = ("negatives.noise.file", "negatives.offscreen.exclude")
 _SAME = ("sample_id", "category", "image_group", "boxes", "box_weights")
@@ -61,11 +62,7 @@ class JoinError(RecordsError):
 
 
 def without_negatives(identity: Mapping[str, Any]) -> str:
-    """Hash of a run's identity but for its negatives: the same for runs that may be joined.
-
-    Args:
-        identity: what can change a run's records (`identity` in `run.json`).
-    """
+    """Hash of a run's identity (in `run.json`) but for its negatives: alike for runs to join."""
     negatives = identity.get("negatives") or {}
     files = identity.get("files_sha256") or {}
     kept = {key: value for key, value in files.items() if key not in _FILES_OF_NEGATIVES}
@@ -81,25 +78,26 @@ def joined_identity(identities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**identities[0], "negatives": merged, "files_sha256": files}
 
 
-def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """In which settings conditions that two runs share differ, in words.
+def condition_draws(provenance: Mapping[str, Any]) -> dict[str, int]:
+    """Number of draws of every audio condition of a run."""
+    return dict(Counter(str(name) for name, _ in provenance["pairings"]))
 
-    Args:
-        first: provenance of a run's records.
-        other: of the other's.
-    """
-    options = [condition_settings(each) for each in (first, other)]
-    pairings = [_by_condition(each) for each in (first, other)]
-    said = []
-    for name in pairings[0].keys() & pairings[1].keys() - {POSITIVE}:
-        one, two = (
-            {**of.get(name, {}), "draws": len(own[name])}
-            for of, own in zip(options, pairings, strict=True)
-        )
-        for key in sorted({*one, *two}):
-            if one.get(key) != two.get(key):
-                said.append(f"{key} of {name}: {one.get(key)} and {two.get(key)}")
-    return sorted(said)
+
+def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In which settings conditions that two runs share differ, in words, by their provenance."""
+    one, two = (
+        {
+            name: {**condition_settings(each).get(name, {}), "draws": count}
+            for name, count in condition_draws(each).items()
+        }
+        for each in (first, other)
+    )
+    return sorted(
+        f"{key} of {name}: {one[name].get(key)} and {two[name].get(key)}"
+        for name in one.keys() & two.keys() - {POSITIVE}
+        for key in {*one[name], *two[name]}
+        if one[name].get(key) != two[name].get(key)
+    )
 
 
 def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> dict[str, Any]:
@@ -108,7 +106,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
     The positives are the first run's; those of the others must be the same.
 
     Args:
-        runs: folders of the runs.
+        runs: folders of runs without `other_settings`.
         folder: where `records.parquet` and `negatives_manifest.csv` are written.
         identity_hash: `config_hash` of the joined run.
 
@@ -116,28 +114,28 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         The provenance of the joined records.
 
     Raises:
-        JoinError: when a run differs in more than its negatives, or in the settings of negatives
-            that others have too; no records are left written then.
+        JoinError: when a run differs in more than its negatives; no records are left written then.
         RecordsError: when records cannot be read.
     """
     facts = [read_provenance(run / RECORDS_FILE) for run in runs]
     for run, own in zip(runs[1:], facts[1:], strict=True):
         _check_facts(facts[0], run, own)
+    own_pairings = [[(str(name), int(draw)) for name, draw in own["pairings"]] for own in facts]
     owner: dict[str, int] = {}
-    draws: dict[str, list[int]] = {}
-    for number, own in enumerate(facts):
-        for name, known in _by_condition(own).items():
-            owner.setdefault(name, number)
-            draws.setdefault(name, known)
-    order = [name for name in (POSITIVE, *NEGATIVE_TYPES) if name in owner]
-    order += [name for name in owner if name not in order]
-    pairings = [(name, draw) for name in order for draw in draws[name]]
+    for number, of_run in enumerate(own_pairings):
+        owner |= {name: number for name, _ in of_run if name not in owner}
+    order = dict.fromkeys((*(n for n in (POSITIVE, *NEGATIVE_TYPES) if n in owner), *owner))
+    pairings = [pair for name in order for pair in own_pairings[owner[name]] if pair[0] == name]
     manifest = _manifest(runs, owner, pairings)
+
+    def merged(key: str, order: Iterable[str] = ()) -> dict[str, Any]:
+        known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
+        return {name: known[name] for name in dict.fromkeys((*order, *known)) if name in known}
+
     provenance = {
         **facts[0],
-        **{key: _merged(key, facts, order) for key in ("negatives", "sounding_objects")},
-        "upsampling": _merged("upsampling", facts, order),
-        **{key: _merged(key, facts, ()) for key in _NOTED if any(key in f for f in facts)},
+        **{key: merged(key, order) for key in ("negatives", "sounding_objects", "upsampling")},
+        **{key: merged(key) for key in _NOTED if any(key in each for each in facts)},
         "config_hash": identity_hash,
         "pairings": [list(each) for each in pairings],
         "negatives_manifest_sha256": text_hash(manifest),
@@ -146,15 +144,14 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
             for run, own in zip(runs, facts, strict=True)
         ],
     }
-    own_pairings = [[tuple(each) for each in own["pairings"]] for own in facts]
     folder.mkdir(parents=True, exist_ok=True)
     with (
         ExitStack() as opened,
         AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
     ):
         pieces = [
-            _pieces(opened.enter_context(open_parquet(run / RECORDS_FILE)), len(own))
-            for run, own in zip(runs, own_pairings, strict=True)
+            _pieces(opened.enter_context(open_parquet(run / RECORDS_FILE)), len(of_run))
+            for run, of_run in zip(runs, own_pairings, strict=True)
         ]
         for tables in zip_longest(*pieces, fillvalue=RECORDS.empty_table()):
             _check_positives(runs, own_pairings, tables)
@@ -163,42 +160,21 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
     return provenance
 
 
-def _by_condition(provenance: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Draws of every audio condition of a run."""
-    found: dict[str, list[int]] = {}
-    for name, draw in provenance["pairings"]:
-        found.setdefault(str(name), []).append(int(draw))
-    return found
-
-
-def _merged(key: str, facts: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, Any]:
-    """What runs know of their audio conditions, in the joined run's order."""
-    known = {name: value for each in facts for name, value in (each.get(key) or {}).items()}
-    return {name: known[name] for name in dict.fromkeys((*order, *known)) if name in known}
-
-
 def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) -> None:
     """Refuse runs whose records rest on something else besides the negatives."""
-    differ = [
-        key
-        for key in sorted({*known, *own} - set(_OF_NEGATIVES))
-        if _both_say(key, known, own)
-        and _compared(key, known.get(key)) != _compared(key, own.get(key))
-    ]
-    differ += other_settings(known, own)
+
+    def compared(facts: Mapping[str, Any], key: str) -> Any:
+        value = facts.get(key)
+        if key == "environment" and isinstance(value, Mapping):  # the code itself has a version
+            return {name: each for name, each in value.items() if name != "git_commit"}
+        return value
+
+    # earlier runs do not state the hashes of their inputs
+    left_out = {*_OF_NEGATIVES, *({"inputs_sha256"} - (known.keys() & own.keys()))}
+    keys = sorted({*known, *own} - left_out)
+    differ = [key for key in keys if compared(known, key) != compared(own, key)]
     if differ:
         raise JoinError(run, f"they also differ in {', '.join(differ)}.")
-
-
-def _compared(key: str, value: Any) -> Any:
-    if key == "environment" and isinstance(value, Mapping):  # the code itself has a version
-        return {name: each for name, each in value.items() if name != "git_commit"}
-    return None if key == "schema_version" else value
-
-
-def _both_say(key: str, *facts: Mapping[str, Any]) -> bool:
-    """Whether runs can be compared in a fact that earlier ones do not state."""
-    return key != "inputs_sha256" or all(key in each for each in facts)
 
 
 def _manifest(runs: Sequence[Path], owner: Mapping[str, int], pairings: Sequence[Pairing]) -> str:
@@ -240,8 +216,11 @@ def _check_positives(
         ):
             raise JoinError(run, "its samples, or their ground truth, are others.")
         for name in _MAPS:
-            one, two = (_values(each.column(name)) for each in (first, own))
-            if one.shape != two.shape or not _alike(one, two):
+            one, two = (
+                np.asarray(pc.list_flatten(each.column(name)).to_numpy(), np.float32)
+                for each in (first, own)
+            )
+            if one.shape != two.shape or not _same_maps(one, two):
                 raise JoinError(
                     run,
                     f"its positives are others ({name}): code, a library or the machine was another"
@@ -249,15 +228,10 @@ def _check_positives(
                 )
 
 
-def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-    return np.asarray(pc.list_flatten(column).to_numpy(), np.float32)
-
-
-def _alike(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> bool:
+def _same_maps(first: Floats, second: Floats) -> bool:
     """Whether maps are the same but for the last digits."""
-    known = first[np.isfinite(first)]
-    scale = float(np.abs(known).max()) if len(known) else 0.0
-    return bool(np.allclose(first, second, rtol=0, atol=TOLERANCE * scale, equal_nan=True))
+    scale = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
+    return bool(np.allclose(first, second, rtol=0, atol=_ROUNDED * scale, equal_nan=True))
 
 
 def _interleaved(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from vssl.arrays import Array, Index, Mask
 from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric, SwapMetric
 from vssl.metrics.ciou import SUCCESS, ConsensusIoU
 from vssl.metrics.sets import Family, SetMetric, Values, joined
@@ -17,25 +18,26 @@ from vssl.records.chunks import condition_pairs
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
-from vssl.records.sounds import Sounds, Spread, crossed
+from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
 from vssl.records.summary import PAIR
-from vssl.records.uncertainty import ImageBootstrap, interval_around, nanmean, variance
+from vssl.records.uncertainty import (
+    ImageBootstrap,
+    interval_around,
+    nanmean,
+    smallest_in_group,
+    variance,
+)
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import POSITIVE, SoundingObject
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
 
 NEGATIVE_TYPES = ("silence", "noise", "offscreen")
 """The three negatives of the paper, over which F_LOC and F_AUC average."""
 
-_SUCCESS_COLUMN = ConsensusIoU.column
+ALL_NEGATIVES = "all"
+"""Condition under which numbers over all three negative types are reported."""
 
 _CLIP_RESAMPLES = 200
 """Resamples of clips that set metrics, which cost more than means, are found for."""
-
-ALL_NEGATIVES = "all"
-"""Condition under which numbers over all three negative types are reported."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,20 @@ class Number:
     """A number with its spread.
 
     Attributes:
-        metric: what it is.
         condition: audio condition, a pair of them (`positive-silence`), or `all`.
         value: over samples within each draw, then the mean over draws.
         per_draw: `[D]` the same within each draw.
         at_threshold: `[B]` bootstrap resamples of `value` over images, at the threshold as it is.
         images: number of images behind them.
-        sounds: what resampled sounds that several images share do to it; None where there are none.
-        dof_images: degrees of freedom of their spread; None for one less than there are images.
-        of_threshold: `[B]` what a threshold that is fitted anew in each resample adds; None where
-            nothing is fitted.
         n: number of samples (of images, for metrics by image) with a defined value in some draw.
         n_undefined: values left out.
+        sounds: spread from resampled sounds that several images share; None where there are none.
+        dof_images: degrees of freedom of the spread over images; None for `images - 1`.
+        of_threshold: `[B]` change by a threshold that is fitted anew in each resample; None where
+            nothing is fitted.
         totals: `[G, 2, D]` for a mean: sum and number of the values of every image and draw.
         sounding: the object that sounds under the condition; those of both for a pair.
+        parts: for a combined number, its mean on positives and those on negatives.
     """
 
     metric: MeanMetric | SetMetric | CombinedMetric
@@ -77,15 +79,10 @@ class Number:
     @property
     def resampled(self) -> Array:
         """`[B]` resamples of images, shared sounds and the fitted threshold together."""
-        found = self.at_threshold
+        resampled = self.at_threshold
         if self.sounds is not None:
-            found = found + self.sounds.deviations
-        return found if self.of_threshold is None else found + self.of_threshold
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """Smallest and largest value that the number can have; None for any."""
-        return self.metric.bounds
+            resampled = resampled + self.sounds.deviations
+        return resampled if self.of_threshold is None else resampled + self.of_threshold
 
     def interval(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images, shared sounds and fitted thresholds; NaN for a single image."""
@@ -96,17 +93,18 @@ class Number:
         return self._interval(self.at_threshold, self._own_dof, level)
 
     def _interval(self, resampled: Array, dof: float, level: float) -> tuple[float, float]:
-        found = interval_around(
-            self.value, resampled, images=self.images, bounds=self.bounds, dof=dof, level=level
+        bounds = self.metric.bounds
+        low, high = interval_around(
+            self.value, resampled, images=self.images, bounds=bounds, dof=dof, level=level
         )
-        if self.parts is None or self.bounds is None or self.value > self.bounds[0]:
-            return found
-        # nothing is found in any image: what could be found at most, combined with the negatives
-        positive, negatives = self.parts
-        _, most = positive.interval(level=level)
-        values = {name: np.asarray(number.value) for name, number in negatives.items()}
+        if self.parts is None or bounds is None or self.value > bounds[0]:
+            return low, high
+        # nothing is found in any image: the most that could be found, combined with the negatives
         assert isinstance(self.metric, CombinedMetric)
-        return found[0], max(found[1], float(self.metric.combine(np.asarray(most), values)))
+        positive, negatives = self.parts
+        most = np.asarray(positive.interval(level=level)[1])
+        values = {name: np.asarray(number.value) for name, number in negatives.items()}
+        return low, max(high, float(self.metric.combine(most, values)))
 
     @property
     def dof(self) -> float:
@@ -124,7 +122,7 @@ class Number:
     def shares(self) -> dict[str, float]:
         """Shares of images, of shared sounds and of the fitted threshold in the variance.
 
-        NaN where there is no spread. That of the threshold is what it adds to the others; below 0
+        NaN where there is no spread. The threshold's is what it adds to the others: it is below 0
         where its movement evens theirs out.
         """
         total = variance(self.resampled)
@@ -142,6 +140,28 @@ class Number:
             return self.metric.is_higher_better(*self.sounding)
         return bool(self.metric.higher_is_better)
 
+    def row(self) -> dict[str, Any]:
+        """The summary columns of the number (`records.schema.SUMMARY`)."""
+        several = len(self.per_draw) > 1
+        low, high = self.interval()
+        low_there, high_there = self.interval_at_threshold()
+        return {
+            "condition": self.condition,
+            "sounding_object": self.sounding[0].value if len(self.sounding) == 1 else None,
+            "metric": self.metric.name,
+            "value": self.value,
+            "std_over_draws": float(np.std(self.per_draw, ddof=1)) if several else None,
+            "ci_low": low,
+            "ci_high": high,
+            "ci_low_at_threshold": low_there,
+            "ci_high_at_threshold": high_there,
+            **{f"share_{source}": share for source, share in self.shares().items()},
+            "n": self.n,
+            "n_undefined": self.n_undefined,
+            "draws": len(self.per_draw),
+            "higher_is_better": self.higher_is_better,
+        }
+
 
 def numbers_of(
     scores: Scores,
@@ -150,52 +170,42 @@ def numbers_of(
     bootstrap: ImageBootstrap,
     *,
     rows: Index | None = None,
-    sounds: Sounds | None = None,
+    sounds: SharedSounds | None = None,
+    sets: Sequence[Number] | None = None,
 ) -> list[Number]:
     """All numbers of one map variant and threshold policy, in the order of the metrics.
 
-    Metrics that need no threshold belong to policy `none`, the others to every other policy;
-    combined metrics want one threshold for positives and negatives, so that they are not reported
+    Metrics that need no threshold belong to policy `none`, the others to every other policy.
+    Combined metrics want one threshold for positives and negatives, so they are not reported
     where every map has its own.
 
     Args:
-        scores: the run's scores.
+        scores: the run's scores; metrics that were not measured are passed over.
         part: map variant and policy.
-        metrics: what to report, as far as it was measured.
+        metrics: what to report.
         bootstrap: over the images of the samples.
-        rows: samples to report on; None for all. The bootstrap is of these.
+        rows: samples to report on; None for all.
         sounds: the sounds of the run's records; None leaves their spread out.
+        sets: numbers of the set metrics, where `set_numbers` found them for several parts at once.
     """
-    table = _Table(scores, part, bootstrap, rows, sounds)
+    if rows is not None:
+        scores, sounds = scores.of_samples(rows), sounds and sounds.of_samples(rows)
+    if sets is None:
+        # shared sounds count in set metrics of whole runs alone
+        heard = sounds if rows is None else None
+        sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
+    found = list(sets)
     means: dict[tuple[str, str], Number] = {}
-    found: list[Number] = []
-    sets = table.sets([m for m in metrics if isinstance(m, SetMetric)])
     for metric in metrics:
         if isinstance(metric, MeanMetric):
-            new = table.means(metric)
+            new = list(_means(scores, part, metric, bootstrap, sounds))
             means |= {(metric.name, number.condition): number for number in new}
             found += new
-        elif isinstance(metric, SetMetric):
-            found += sets.get(metric.name, [])
     for metric in metrics:
         if isinstance(metric, CombinedMetric) and part.threshold_source != EACH_MAP:
             found += combined_numbers(metric, means)
     order = {id(metric): place for place, metric in enumerate(metrics)}
     return sorted(found, key=lambda number: order[id(number.metric)])
-
-
-def mean_number(
-    metric: MeanMetric,
-    condition: str,
-    column: Array,
-    bootstrap: ImageBootstrap,
-    sounding: tuple[SoundingObject, ...],
-    spread: Callable[[Array], Spread | None] | None = None,
-) -> Number:
-    """The mean of a metric's column `[N, D]` (NaN where undefined) with its bootstrap."""
-    reduced = bootstrap.smallest_by_image(column) if metric.by_image else column
-    values = metric.from_column(torch.from_numpy(reduced.flatten())).numpy().reshape(reduced.shape)
-    return mean_of_values(metric, condition, values, bootstrap, sounding, spread)
 
 
 def mean_of_values(
@@ -204,12 +214,9 @@ def mean_of_values(
     values: Array,
     bootstrap: ImageBootstrap,
     sounding: tuple[SoundingObject, ...],
-    spread: Callable[[Array], Spread | None] | None = None,
+    sounds: Spread | None = None,
 ) -> Number:
-    """The mean of a metric's own values `[N, D]`, or `[G, D]` for metrics by image.
-
-    `spread` says what shared sounds do to the mean of values `[N, D]`.
-    """
+    """The mean of a metric's values `[N, D]` (`[G, D]` for metrics by image), NaN left out."""
     totals = bootstrap.totals(values, by_image=metric.by_image)
     defined = ~np.isnan(values)
     per_draw = nanmean(values, axis=0)
@@ -222,323 +229,221 @@ def mean_of_values(
         images=int(totals[:, 1].any(axis=1).sum()),
         n=int(defined.any(axis=1).sum()),
         n_undefined=int((~defined).sum()),
-        sounds=None if spread is None or metric.by_image else spread(values),
+        sounds=sounds,
         totals=totals,
         sounding=sounding,
     )
 
 
-class _Table:
-    """One part of the scores, restricted to some samples."""
-
-    def __init__(
-        self,
-        scores: Scores,
-        part: Part,
-        bootstrap: ImageBootstrap,
-        rows: Index | None,
-        sounds: Sounds | None,
-    ) -> None:
-        self._sounds = sounds
-        self._scores = scores
-        self._part = part
-        self._bootstrap = bootstrap
-        self._rows = rows
-        self._names = scores.conditions(part)
-        self._sounding = {name: scores.sounding[name] for name in self._names}
-        sources = scores.image_sources if rows is None else scores.image_sources[rows]
-        # samples whose picture shows other sounding objects that are not among the samples
-        self._incomplete = np.bincount(bootstrap.image)[bootstrap.image] < sources
-
-    def column(self, condition: str, column: str, part: Part | None = None) -> Array:
-        values = self._scores.values(part or self._part, condition, column)
-        return values if self._rows is None else values[self._rows]
-
-    def _of_whole_images(self, condition: str, column: str) -> Array:
-        """A column that is about all objects of a picture: undefined where one is missing."""
-        return np.where(self._incomplete[:, None], np.nan, self.column(condition, column))
-
-    def spread(self, *conditions: str) -> Callable[[Array], Spread | None]:
-        """What the sounds that images share under some conditions do to a mean of values."""
-
-        def of_values(values: Array) -> Spread | None:
-            sounds = self._sounds
-            if sounds is None:
-                return None
-            found = [sounds.spread(c, values, self._rows) for c in conditions if c in sounds.index]
-            return sum(found[1:], start=found[0]) if found else None
-
-        return of_values
-
-    def means(self, metric: MeanMetric) -> list[Number]:
-        """A mean metric under every condition that it applies to."""
-        if isinstance(metric, MapMetric) != (self._part.threshold_policy == NO_POLICY):
-            return []
-        if isinstance(metric, PairMetric):
-            return self._pairs(metric)
-        if metric.column not in self._scores.columns:
-            return []
-        if isinstance(metric, SwapMetric):
-            return self._swaps(metric)
-        found = []
-        for name in self._names:
-            sounding = self._sounding[name]
-            if not metric.applies_to(name, sounding):
-                continue
+def _means(
+    scores: Scores,
+    part: Part,
+    metric: MeanMetric,
+    bootstrap: ImageBootstrap,
+    sounds: SharedSounds | None,
+) -> Iterator[Number]:
+    """A mean metric under every condition, or pair of conditions, that it applies to."""
+    if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
+        return
+    swaps = isinstance(metric, SwapMetric)
+    for holder, conditions, column in _columns(scores, part, metric):
+        spread = None
+        if metric.by_image or swaps:
+            values = scores.values(part, holder, column)
+            # undefined where a picture shows other sounding objects that are not among the samples
+            incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
+            whole = values = np.where(incomplete[:, None], np.nan, values)
             if metric.by_image:
-                column = self._of_whole_images(name, metric.column)
-                found.append(mean_number(metric, name, column, self._bootstrap, (sounding,)))
-            else:
-                values = self._scores.metric_values(self._part, name, metric)
-                values = values if self._rows is None else values[self._rows]
-                spread = self.spread(name)
-                number = mean_of_values(metric, name, values, self._bootstrap, (sounding,), spread)
-                found.append(number)
-        return found
-
-    def _swaps(self, metric: SwapMetric) -> list[Number]:
-        """Over the samples whose image shows other objects; nothing where there are none."""
-        found = []
-        for name, sounding in self._sounding.items():
-            if not metric.applies_to(name, sounding):
+                values = smallest_in_group(values, bootstrap.image)
+            own = metric.from_column(torch.from_numpy(values.flatten())).numpy()
+            values = own.reshape(values.shape)
+        else:
+            # of two conditions with several draws, those that both have are compared
+            draws = [scores.draws(part, name) for name in conditions]
+            common = min((count for count in draws if count > 1), default=1)
+            values = scores.metric_values(part, holder, metric, column)[:, :common]
+            spread = None if sounds is None else sounds.spread(conditions, values)
+        sounding = tuple(scores.sounding[name] for name in conditions)
+        name = PAIR.join(conditions)
+        number = mean_of_values(metric, name, values, bootstrap, sounding, spread)
+        if swaps:  # of samples whose image shows other objects; nothing where there are none
+            asked = scores.asked(part, holder, column) | incomplete
+            if not asked.any():
                 continue
-            asked = self._scores.asked(self._part, name, metric.column)
-            asked = (asked if self._rows is None else asked[self._rows]) | self._incomplete
-            if asked.any():
-                column = self._of_whole_images(name, metric.column)
-                number = mean_number(metric, name, column, self._bootstrap, (sounding,))
-                found.append(replace(number, n_undefined=int(np.isnan(column[asked]).sum())))
-        return found
+            number = replace(number, n_undefined=int(np.isnan(whole[asked]).sum()))
+        yield number
 
-    def _pairs(self, metric: PairMetric) -> list[Number]:
-        draws = {name: self._scores.draws(self._part, name) for name in self._names}
-        pairings = [(name, draw) for name in self._names for draw in range(draws[name])]
-        found = []
+
+def _columns(
+    scores: Scores, part: Part, metric: MeanMetric
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Columns that a metric is the mean of: condition of the rows, all conditions, and name."""
+    names = scores.conditions(part)
+    if isinstance(metric, PairMetric):
+        pairings = [(name, draw) for name in names for draw in range(scores.draws(part, name))]
         for partner, condition in condition_pairs(pairings):
+            both = sorted((partner, condition), key=names.index)
             column = pair_column(metric.column, partner)
-            if column in self._scores.columns:
-                both = sorted((partner, condition), key=self._names.index)
-                # of two conditions with several draws, those that both have are compared
-                common = draws[partner] if draws[partner] > 1 else draws[condition]
-                values = self.column(condition, column)[:, :common]
-                sounding = tuple(self._sounding[name] for name in both)
-                name, spread = PAIR.join(both), self.spread(condition, partner)
-                found.append(mean_number(metric, name, values, self._bootstrap, sounding, spread))
-        return found
+            if column in scores.columns:
+                yield condition, tuple(both), column
+    elif metric.column in scores.columns:
+        for name in names:
+            if metric.applies_to(name, scores.sounding[name]):
+                yield name, (name,), metric.column
 
-    def sets(self, metrics: Sequence[SetMetric]) -> dict[str, list[Number]]:
-        """Set metrics by name; those of one family are found together."""
-        by_threshold = self._part.threshold_policy != NO_POLICY
-        families: dict[Callable[..., Family], list[SetMetric]] = {}
-        for metric in metrics:
-            needed = {metric.column, *([_SUCCESS_COLUMN] if by_threshold else [])}
-            if metric.by_threshold == by_threshold and needed <= set(self._scores.columns):
+
+def set_numbers(
+    scores: Scores,
+    parts: Sequence[Part],
+    metrics: Sequence[AnyMetric],
+    bootstrap: ImageBootstrap,
+    sounds: SharedSounds | None = None,
+) -> dict[Part, list[Number]]:
+    """Set metrics of parts of one map variant, all with a threshold or all without.
+
+    Metrics of one family, and all parts, are found together, which costs little more than one.
+    """
+    by_threshold = parts[0].threshold_policy != NO_POLICY
+    families: dict[Callable[..., Family], list[SetMetric]] = {}
+    for metric in metrics:
+        if isinstance(metric, SetMetric) and metric.by_threshold == by_threshold:
+            needed = {metric.column, *([ConsensusIoU.column] if by_threshold else [])}
+            if needed <= set(scores.columns):
                 families.setdefault(metric.family, []).append(metric)
-        found: dict[str, list[Number]] = {metric.name: [] for metric in metrics}
-        for members in families.values():
-            for condition, group in self._groups(members[0]).items():
-                for number in self._family(members, condition, group):
-                    found[number.metric.name].append(number)
-        return found
+    found: dict[Part, list[Number]] = {part: [] for part in parts}
+    for members in families.values():
+        for condition, group in _set_groups(members[0], scores, parts[0]).items():
+            of = _family_numbers(scores, parts, members, condition, group, bootstrap, sounds)
+            for part, number in of:
+                found[part].append(number)
+    return found
 
-    def _groups(self, metric: SetMetric) -> dict[str, list[str]]:
-        """By reported condition: the condition of the positives, and those of the negatives."""
-        names = [name for name in self._names if metric.applies_to(name, self._sounding[name])]
-        if metric.on_positives:
-            return {name: [name] for name in names}
-        groups = {name: [POSITIVE, name] for name in names}
-        if set(NEGATIVE_TYPES) <= set(names):
-            groups[ALL_NEGATIVES] = [POSITIVE, *NEGATIVE_TYPES]
-        return groups
 
-    def _family(
-        self, members: Sequence[SetMetric], condition: str, group: Sequence[str]
-    ) -> list[Number]:
-        """The members' numbers: of every draw, then over draws."""
-        metric, own = members[0], group[0]
-        plain = Part(self._part.map_variant, NO_POLICY, NO_THRESHOLD)
-        columns = {name: self.column(name, metric.column, plain) for name in group}
-        families, place = self._families(metric, condition, columns)
-        numbers = []
-        spreads = self._set_spreads(members, condition, columns, families)
-        for member in members:
-            found = np.stack([family[member.name][:, place] for family in families], axis=1)
-            spread = spreads.get(member.name)
-            numbers.append(
-                Number(
-                    metric=member,
-                    condition=condition,
-                    value=float(nanmean(found[0])),
-                    per_draw=found[0],
-                    at_threshold=(at_threshold := nanmean(found[1:], axis=1)),
-                    images=self._bootstrap.images,
-                    dof_images=self._bootstrap.dof(at_threshold) if len(at_threshold) else None,
-                    sounds=None if spread is None else Spread(spread[0][:, place], spread[1]),
-                    n=int((~np.isnan(columns[own])).any(axis=1).sum()),
-                    n_undefined=sum(
-                        int(np.isnan(c[:, : len(families)]).sum()) for c in columns.values()
-                    ),
-                    sounding=(self._sounding.get(condition, SoundingObject.NONE),),
-                )
+def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list[str]]:
+    """By reported condition: the condition of the positives, then those of the negatives."""
+    names = [n for n in scores.conditions(part) if metric.applies_to(n, scores.sounding[n])]
+    if metric.on_positives:
+        return {name: [name] for name in names}
+    groups = {name: [POSITIVE, name] for name in names}
+    if set(NEGATIVE_TYPES) <= set(names):
+        groups[ALL_NEGATIVES] = [POSITIVE, *NEGATIVE_TYPES]
+    return groups
+
+
+def _family_numbers(
+    scores: Scores,
+    parts: Sequence[Part],
+    members: Sequence[SetMetric],
+    condition: str,
+    group: Sequence[str],
+    bootstrap: ImageBootstrap,
+    sounds: SharedSounds | None,
+) -> Iterator[tuple[Part, Number]]:
+    """Numbers of a family's members under each part: of every draw, then over draws."""
+    plain = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD)
+    columns = {name: scores.values(plain, name, members[0].column) for name in group}
+    success = None
+    if members[0].by_threshold:
+        ciou = [scores.values(part, group[0], ConsensusIoU.column) for part in parts]
+        success = np.stack([column >= SUCCESS for column in ciou], axis=2)
+    counts = [columns[name].shape[1] for name in group[1:] or group]
+    draws = min((count for count in counts if count > 1), default=1)
+
+    def in_draws(weights: Array, places: Mapping[str, Index]) -> dict[str, Array]:
+        """The members `[D, B, K]` where samples at places `[N, D]` are weighted by `[B, C]`."""
+
+        def in_draw(draw: int) -> Family:
+            positives, *negatives = (
+                _one_draw(columns[name], places[name], draw, success if not n else None)
+                for n, name in enumerate(group)
             )
-        return numbers
-
-    def _set_spreads(
-        self,
-        members: Sequence[SetMetric],
-        condition: str,
-        columns: Mapping[str, Array],
-        families: Sequence[Family],
-    ) -> dict[str, tuple[Array, float]]:
-        """What shared sounds do to the metrics of a family: `[B, K]` deviations, and their dof.
-
-        How much of the spread is the sounds' own is seen from the share of positives that each
-        negative exceeds, whose mean is 1 - AUROC.
-        """
-        if self._sounds is None or self._rows is not None:
-            return {}
-        heard = [name for name in list(columns)[1:] if name in self._sounds.index]
-        key = (self._bootstrap, self._part.map_variant, members[0].family, condition, "sounds")
-        if not heard or key in self._scores.spreads:
-            return self._scores.spreads.get(key, {})
-        own, *_ = columns.values()
-        positives = np.sort(own[~np.isnan(own)])
-        total: dict[str, tuple[Array, float]] = {}
-        for name in heard if len(positives) else ():
-            column, index = columns[name][:, : len(families)], self._sounds.index[name]
-            index = index[:, : len(families)]
-            defined = ~np.isnan(column)
-            exceeded = np.searchsorted(positives, column[defined]) / len(positives)
-            weights = self._sounds.weights(name)
-            share, _, dof = crossed(exceeded, index[defined], weights)
-            if share == 0:
-                continue
-            if self._sounds.by_draw(name):
-                drawn = weights[:, index[0]]
-                found = {m.name: _by_draw(families, m.name, drawn) for m in members}
-            else:
-                found = self._by_clip(members, columns, name, len(families))
-            for member, deviations in found.items():
-                before, others = total.get(member, (0.0, np.inf))
-                total[member] = before + share * deviations, min(others, dof)
-        self._scores.spreads[key] = total
-        return total
-
-    def _by_clip(
-        self, members: Sequence[SetMetric], columns: Mapping[str, Array], heard: str, draws: int
-    ) -> dict[str, Array]:
-        """Deviations `[B, K]` of a family's metrics where the clips of a condition are resampled.
-
-        Found for a part of the resamples, and repeated.
-        """
-        assert self._sounds is not None
-        resamples = self._sounds.weights(heard)
-        weights = np.concatenate([np.ones((1, resamples.shape[1])), resamples[:_CLIP_RESAMPLES]])
-        weights = np.concatenate([weights, np.ones((len(weights), 1))], axis=1)
-        parts = self._policies(members[0])
-        families = self._drawn(members[0], columns, parts, weights, heard, range(draws))
-        found = {}
-        for member in members:
-            values = nanmean(np.stack([family[member.name] for family in families]), axis=0)
-            found[member.name] = np.resize(values[1:] - values[:1], (len(resamples), len(parts)))
-        return found
-
-    def _policies(self, metric: SetMetric) -> list[Part]:
-        """The parts that a family is found for at once: those of the map variant."""
-        if not metric.by_threshold or self._rows is not None:
-            return [self._part]
-        return [
-            part
-            for part in self._scores.parts()
-            if part.map_variant == self._part.map_variant and part.threshold_policy != NO_POLICY
-        ]
-
-    def _families(
-        self, metric: SetMetric, condition: str, columns: Mapping[str, Array]
-    ) -> tuple[list[Family], int]:
-        """A family's values `[1 + B, K]` in every draw, and which of the K are this part's.
-
-        The positives' column comes first, then those of the negatives. Metrics with a threshold are
-        found for all policies of the map variant at once, which costs little more than for one, and
-        kept for the policies to come.
-        """
-        parts = self._policies(metric)
-        place = parts.index(self._part)
-        # the bootstrap itself, so that it lives as long as what was found with it
-        key = (self._bootstrap, self._part.map_variant, metric.family, condition)
-        if self._rows is None and key in self._scores.families:
-            return self._scores.families[key], place
-        weights = np.ones((1, self._bootstrap.images))
-        if self._bootstrap.images > 1:  # a single image says nothing about the spread over images
-            weights = np.concatenate([weights, self._bootstrap.weights])
-        own, *others = columns.values()
-        counts = [column.shape[1] for column in others] or [own.shape[1]]
-        draws = min((count for count in counts if count > 1), default=1)
-        families = self._drawn(metric, columns, parts, weights, None, range(draws))
-        if self._rows is None:
-            self._scores.families[key] = families
-        return families, place
-
-    def _drawn(
-        self,
-        metric: SetMetric,
-        columns: Mapping[str, Array],
-        parts: Sequence[Part],
-        weights: Array,
-        heard: str | None,
-        draws: Iterable[int],
-    ) -> list[Family]:
-        """A family's values in some draws.
-
-        Args:
-            metric: one of the family.
-            columns: `[N, D]` of the positives' condition first, then of those of the negatives.
-            parts: the K threshold policies.
-            weights: `[B, C]` how often each image counts; with `heard` each sound of that
-                condition, and in the last place all records of the others.
-            heard: the condition whose sounds are weighted; None weights images.
-            draws: which.
-        """
-        own = next(iter(columns))
-        success = None
-        if metric.by_threshold:
-            ciou = [self.column(own, _SUCCESS_COLUMN, part) for part in parts]
-            success = np.stack([column >= SUCCESS for column in ciou], axis=2)
-
-        def group(name: str, draw: int) -> Index:
-            if heard is None:
-                return self._bootstrap.image
-            if name != heard or self._sounds is None:
-                return np.full(len(columns[own]), weights.shape[1] - 1)
-            return self._sounds.index[name][:, draw]
-
-        def one_draw(draw: int) -> Family:
-            positives = _one_draw(columns[own], draw, group(own, draw), success)
-            negatives = [
-                _one_draw(column, draw, group(name, draw))
-                for name, column in columns.items()
-                if name != own
-            ]
-            return metric.family(positives, joined(negatives), weights)
+            return members[0].family(positives, joined(negatives), weights)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            return list(pool.map(one_draw, draws))
+            families = list(pool.map(in_draw, range(draws)))
+        return {each.name: np.stack([found[each.name] for found in families]) for each in members}
+
+    weights = np.ones((1, bootstrap.images))
+    if bootstrap.images > 1:  # a single image says nothing about the spread over images
+        weights = np.concatenate([weights, bootstrap.weights])
+    found = in_draws(weights, dict.fromkeys(group, bootstrap.image[:, None]))
+    spreads = {} if sounds is None else _set_spreads(columns, found, sounds, in_draws)
+    for member in members:
+        for place, part in enumerate(parts):
+            drawn = np.ascontiguousarray(found[member.name][:, :, place].T)
+            at_threshold = nanmean(drawn[1:], axis=1)
+            spread = spreads.get(member.name)
+            number = Number(
+                metric=member,
+                condition=condition,
+                value=float(nanmean(drawn[0])),
+                per_draw=drawn[0],
+                at_threshold=at_threshold,
+                images=bootstrap.images,
+                dof_images=bootstrap.dof(at_threshold) if len(at_threshold) else None,
+                sounds=spread and Spread(spread[0][:, place], spread[1]),
+                n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
+                n_undefined=sum(int(np.isnan(c[:, :draws]).sum()) for c in columns.values()),
+                sounding=(scores.sounding.get(condition, SoundingObject.NONE),),
+            )
+            yield part, number
 
 
-def _one_draw(
-    column: Array, draw: int, group: Index, success: npt.NDArray[np.bool_] | None = None
-) -> Values:
-    """One draw of a column `[N, D]`, the first where it has only one."""
-    place = min(draw, column.shape[1] - 1)
-    value = column[:, place]
+def _set_spreads(
+    columns: Mapping[str, Array],
+    found: Mapping[str, Array],
+    sounds: SharedSounds,
+    in_draws: Callable[[Array, Mapping[str, Index]], dict[str, Array]],
+) -> dict[str, tuple[Array, float]]:
+    """Deviations `[B, K]` of a family's metrics by shared sounds, and their degrees of freedom.
+
+    The sounds' own share in the spread is seen from the share of positives that each negative
+    exceeds, whose mean is 1 - AUROC.
+    """
+    own, *others = columns
+    positives = np.sort(columns[own][~np.isnan(columns[own])])
+    draws = len(next(iter(found.values())))
+    total: dict[str, tuple[Array, float]] = {}
+    for heard in (name for name in others if name in sounds.index and len(positives)):
+        column, index = columns[heard][:, :draws], sounds.index[heard][:, :draws]
+        defined = ~np.isnan(column)
+        exceeded = np.searchsorted(positives, column[defined]) / len(positives)
+        weights = sounds.weights(heard)
+        share, _, dof = crossed(exceeded, index[defined], weights)
+        if share == 0:
+            continue
+        if sounds.by_draw(heard):
+            deviations = {n: _by_draw(v[:, 0], weights[:, index[0]]) for n, v in found.items()}
+        else:
+            # clips are resampled in a part of the resamples; the last weight is that of all else
+            few = np.concatenate([np.ones((1, weights.shape[1])), weights[:_CLIP_RESAMPLES]])
+            few = np.concatenate([few, np.ones((len(few), 1))], axis=1)
+            rest = np.full((len(column), 1), weights.shape[1])
+            by_clip = in_draws(few, {**dict.fromkeys(columns, rest), heard: index})
+            means = {name: nanmean(values, axis=0) for name, values in by_clip.items()}
+            deviations = {
+                name: np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
+                for name, mean in means.items()
+            }
+        for name, each in deviations.items():
+            before, least = total.get(name, (0.0, np.inf))
+            total[name] = before + share * each, min(least, dof)
+    return total
+
+
+def _one_draw(column: Array, place: Index, draw: int, success: Mask | None) -> Values:
+    """One draw of `[N, D]` values and places, the first where there is only one."""
+    value = column[:, min(draw, column.shape[1] - 1)]
+    group = place[:, min(draw, place.shape[1] - 1)]
+    reached = np.zeros((len(value), 1), bool)
+    if success is not None:
+        reached = success[:, min(draw, success.shape[1] - 1)]
     kept = ~np.isnan(value)
-    reached = np.zeros((len(kept), 1), bool) if success is None else success[:, place]
     return Values(value[kept], group[kept], reached[kept])
 
 
-def _by_draw(families: Sequence[Family], name: str, drawn: Array) -> Array:
-    """Deviations `[B, K]` of a metric where its draws are resampled, `[B, D]` times each."""
-    values = np.stack([family[name][0] for family in families])
+def _by_draw(values: Array, drawn: Array) -> Array:
+    """Deviations `[B, K]` of a mean over draws `[D, K]` that are resampled, `[B, D]` times each."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (drawn @ np.where(defined, values, 0.0)) / (drawn @ defined)
@@ -557,13 +462,13 @@ def combined_numbers(
         means: mean metrics by (name, condition).
     """
     positive = means.get((metric.positive, POSITIVE))
-    negatives = {
-        c: m
-        for (name, c), m in means.items()
-        if name == metric.negative and m.sounding == (SoundingObject.NONE,)
-    }
     if positive is None:
         return []
+    negatives = {
+        condition: mean
+        for (name, condition), mean in means.items()
+        if name == metric.negative and mean.sounding == (SoundingObject.NONE,)
+    }
     groups = {condition: {condition: mean} for condition, mean in negatives.items()}
     if all(name in negatives for name in NEGATIVE_TYPES):
         groups[ALL_NEGATIVES] = {name: negatives[name] for name in NEGATIVE_TYPES}
@@ -578,21 +483,15 @@ def _combine(
     A negative with one draw meets every draw of the others. The value rests on all draws.
     """
     draws = min((len(m.per_draw) for m in negatives.values() if len(m.per_draw) > 1), default=1)
+    values = {c: np.asarray(m.value) for c, m in negatives.items()}
+    drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}
+    resampled = {c: m.at_threshold for c, m in negatives.items()}
     return Number(
         metric=metric,
         condition=condition,
-        value=float(
-            metric.combine(
-                np.asarray(positive.value), {c: np.asarray(m.value) for c, m in negatives.items()}
-            )
-        ),
-        per_draw=metric.combine(
-            np.broadcast_to(positive.per_draw[:draws], draws),
-            {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()},
-        ),
-        at_threshold=metric.combine(
-            positive.at_threshold, {c: m.at_threshold for c, m in negatives.items()}
-        ),
+        value=float(metric.combine(np.asarray(positive.value), values)),
+        per_draw=metric.combine(np.broadcast_to(positive.per_draw[:draws], draws), drawn),
+        at_threshold=metric.combine(positive.at_threshold, resampled),
         images=positive.images,
         sounds=_combined_sounds(metric, positive, negatives),
         parts=(positive, negatives),
@@ -605,14 +504,11 @@ def _combined_sounds(
     metric: CombinedMetric, positive: Number, negatives: Mapping[str, Number]
 ) -> Spread | None:
     """What the sounds of the negatives do to a combined number."""
-    spreads = {c: m.sounds for c, m in negatives.items() if m.sounds is not None}
-    if not spreads:
-        return None
     value = np.full_like(positive.at_threshold, positive.value)
     values = {c: np.full_like(value, m.value) for c, m in negatives.items()}
     base = metric.combine(value, values)
-    found = [
+    return total_spread(
         Spread(metric.combine(value, {**values, c: values[c] + s.deviations}) - base, s.dof)
-        for c, s in spreads.items()
-    ]
-    return sum(found[1:], start=found[0])
+        for c, m in negatives.items()
+        if (s := m.sounds) is not None
+    )

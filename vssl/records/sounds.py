@@ -10,20 +10,20 @@ Inference With Multiway Clustering", 2011).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from vssl.arrays import Array, Index, Names
 from vssl.records.conditions import Facts, condition_settings
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_columns, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, variance
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
 
 DRAWN = ("noise", "mixed")
 """Conditions of which a draw is one waveform that all images hear, unless it is per sample."""
@@ -31,11 +31,9 @@ DRAWN = ("noise", "mixed")
 
 @dataclass(frozen=True)
 class Spread:
-    """What resampled sounds do to a number.
+    """Deviations `[B]` of a number's resamples from its value where sounds are resampled.
 
-    Attributes:
-        deviations: `[B]` of the number's resamples from its value.
-        dof: degrees of freedom of their variance.
+    `dof` are the degrees of freedom of their variance.
     """
 
     deviations: Array
@@ -43,13 +41,17 @@ class Spread:
 
     def __add__(self, other: Spread) -> Spread:
         """Two independent spreads together; Satterthwaite's degrees of freedom (1946)."""
-        return Spread(self.deviations + other.deviations, _dof([self, other]))
+        both = (self, other)
+        variances = np.array([variance(each.deviations) for each in both])
+        total = (variances**2 / np.array([max(each.dof, 1) for each in both])).sum()
+        dof = float(variances.sum() ** 2 / total) if total > 0 else np.inf
+        return Spread(self.deviations + other.deviations, dof)
 
 
-def _dof(spreads: Sequence[Spread]) -> float:
-    variances = np.array([variance(s.deviations) for s in spreads])
-    total = (variances**2 / np.array([max(s.dof, 1) for s in spreads])).sum()
-    return float(variances.sum() ** 2 / total) if total > 0 else np.inf
+def total_spread(spreads: Iterable[Spread]) -> Spread | None:
+    """Independent spreads together; None of none."""
+    known = list(spreads)
+    return reduce(add, known) if known else None
 
 
 def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, float]:
@@ -82,7 +84,7 @@ def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, f
 
 
 @dataclass
-class Sounds:
+class SharedSounds:
     """The sounds of a run's records, resampled.
 
     Attributes:
@@ -98,37 +100,34 @@ class Sounds:
     resamples: int
     seed: int
     _weights: dict[str, Array] = field(default_factory=dict)
+    _rows: Index | None = None
 
     @classmethod
-    def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> Sounds:
-        """Read the sounds of a run's records.
-
-        Args:
-            run: folder of the run.
-            ids: names of the samples, in the order of the results.
-            resamples: number of resamples.
-            seed: of the resampling.
-        """
+    def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> SharedSounds:
+        """Read the sounds of a run's records; `ids` are its samples in the order of the results."""
         path = run / RECORDS_FILE
         columns = ["sample_id", "audio_condition", "draw", "audio_source_id", "image_group"]
         table = read_columns(path, columns)
-        place = {name: n for n, name in enumerate(ids)}
-        rows = np.array([place[name] for name in table.column("sample_id").to_pylist()], np.int64)
-        names = shared_sounds(
-            read_provenance(path),
-            table.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
-            table.column("draw").to_numpy(),
-            table.column("audio_source_id").to_pylist(),
-            table.column("image_group").to_numpy(zero_copy_only=False).astype(str),
+        sample, condition, image = (
+            table.column(name).to_numpy(zero_copy_only=False).astype(str)
+            for name in ("sample_id", "audio_condition", "image_group")
         )
-        draw = table.column("draw").to_numpy().astype(np.int64)
-        index, known = {}, {}
-        for condition, (chosen, sound) in names.items():
+        draw = table.column("draw").to_numpy()
+        source = table.column("audio_source_id").to_pylist()
+        place = {name: n for n, name in enumerate(ids)}
+        rows = np.array([place[name] for name in sample.tolist()], np.int64)
+        index, names = {}, {}
+        shared = shared_sounds(read_provenance(path), condition, draw, source, image)
+        for name, (chosen, sound) in shared.items():
             different, codes = np.unique(sound, return_inverse=True)
-            found = np.zeros((len(ids), int(draw[chosen].max()) + 1), np.int64)
-            found[rows[chosen], draw[chosen]] = codes
-            index[condition], known[condition] = found, different.tolist()
-        return cls(index, known, resamples, seed)
+            index[name] = np.zeros((len(ids), int(draw[chosen].max()) + 1), np.int64)
+            index[name][rows[chosen], draw[chosen]] = codes
+            names[name] = different.tolist()
+        return cls(index, names, resamples, seed)
+
+    def of_samples(self, rows: Index) -> SharedSounds:
+        """The same for some samples, by their places `[n]`."""
+        return replace(self, _rows=rows)
 
     def weights(self, condition: str) -> Array:
         """How often each sound of a condition is drawn, `[B, C]`."""
@@ -143,21 +142,22 @@ class Sounds:
         index = self.index[condition]
         return bool((index == index[:1]).all())
 
-    def spread(self, condition: str, values: Array, rows: Index | None = None) -> Spread:
-        """What the sounds of a condition do to a mean of values.
+    def spread(self, conditions: Sequence[str], values: Array) -> Spread | None:
+        """Spread of a mean of values `[N, D]` (NaN where undefined) from the sounds of conditions.
 
-        Args:
-            condition: one that `index` has.
-            values: `[N, D]`, NaN where undefined.
-            rows: samples that the values are of; None for all.
+        None where images share none.
         """
-        index = self.index[condition] if rows is None else self.index[condition][rows]
-        index = index[:, : values.shape[1]]
         defined = ~np.isnan(values)
-        if not defined.any():
-            return Spread(np.zeros(self.resamples))
-        share, deviations, dof = crossed(values[defined], index[defined], self.weights(condition))
-        return Spread(share * deviations, dof)
+        spreads = []
+        for name in (name for name in conditions if name in self.index):
+            if defined.any():
+                index = self.index[name] if self._rows is None else self.index[name][self._rows]
+                sound = index[:, : values.shape[1]][defined]
+                share, deviations, dof = crossed(values[defined], sound, self.weights(name))
+                spreads.append(Spread(share * deviations, dof))
+            else:
+                spreads.append(Spread(np.zeros(self.resamples)))
+        return total_spread(spreads)
 
 
 def sound_weights(
@@ -170,18 +170,18 @@ def sound_weights(
 
 def shared_sounds(
     facts: Facts,
-    condition: npt.NDArray[np.str_],
+    condition: Names,
     draw: npt.NDArray[np.int16],
     source: Sequence[str | None],
-    image: npt.NDArray[np.str_],
-) -> dict[str, tuple[Index, npt.NDArray[np.str_]]]:
+    image: Names,
+) -> dict[str, tuple[Index, Names]]:
     """The sounds that records of different images share, by audio condition.
 
     Args:
         facts: provenance of the records.
         condition: `[R]` audio condition of each record.
         draw: `[R]` its draw.
-        source: `[R]` the clip that it plays; None for what is made.
+        source: `[R]` the clip that it plays; None for a waveform that is made.
         image: `[R]` its picture.
 
     Returns:

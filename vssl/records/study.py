@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from vssl.arrays import Array
 from vssl.errors import UsageError
 from vssl.metrics.base import FRACTION
 from vssl.records.conditions import true_negatives
@@ -23,8 +23,7 @@ from vssl.records.scores import Samples
 from vssl.records.store import check_records
 from vssl.records.uncertainty import interval_around
 from vssl.thresholds.base import EACH_MAP, ThresholdError, ThresholdPolicy
-
-Array = npt.NDArray[np.float64]
+from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
 
@@ -98,15 +97,18 @@ def study_thresholds(
                 resamples=resamples,
                 seed=seed,
             )
-            common = _facts(run, facts[run], variant)
-            curves.append(_curve_rows(curve).assign(**common))
+            # what tells runs apart stands in front
+            common = {"run": str(run)}
+            common |= {key: facts[run][key] for key in ("model", "dataset", "protocol")}
+            common |= {"map_variant": variant, "n": facts[run]["evaluated"]}
+            common |= {key: facts[run][key] for key in ("coverage", "manifest_hash", "seed")}
+            for (metric, condition), values in curve.values.items():
+                columns = {"threshold": curve.thresholds, "metric": metric, "condition": condition}
+                curves.append(pd.DataFrame({**common, **columns, "value": values}))
             images = len(set(Samples.of(run).image_groups))
-            rows = _rows(curve, learnt, own=_name(run, facts), images=images)
-            thresholds.append(pd.DataFrame([{**common, **row} for row in rows]))
-    return ThresholdStudy(
-        _first(pd.concat(curves, ignore_index=True)),
-        _first(pd.concat(thresholds, ignore_index=True)),
-    )
+            rows = _threshold_rows(curve, learnt, own=_test_set_name(run, facts), images=images)
+            thresholds += [{**common, **row} for row in rows]
+    return ThresholdStudy(pd.concat(curves, ignore_index=True), pd.DataFrame(thresholds))
 
 
 class _Learnt(NamedTuple):
@@ -114,23 +116,6 @@ class _Learnt(NamedTuple):
     source: str
     threshold: float
     resampled: Array | None
-
-
-def _facts(run: Path, facts: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    return {
-        "run": str(run),
-        **{key: facts[key] for key in ("model", "dataset", "protocol", "seed", "coverage")},
-        "manifest_hash": facts["manifest_hash"],
-        "n": facts["evaluated"],
-        "map_variant": variant,
-    }
-
-
-def _first(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with what tells runs apart in front."""
-    front = ["run", "model", "dataset", "protocol", "map_variant"]
-    front += ["n", "coverage", "manifest_hash", "seed"]
-    return table[[*front, *(name for name in table.columns if name not in front)]]
 
 
 def _learnt(
@@ -145,7 +130,7 @@ def _learnt(
     found: list[_Learnt] = []
     policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
     for other in facts if policies else ():
-        if not _akin(facts[run], facts[other]):
+        if not same_scale(facts[run], facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
         fitted = [
@@ -156,7 +141,7 @@ def _learnt(
         anew = refit(fitted, resamples=resamples, seed=seed)
         for each, thresholds in zip(fitted, anew, strict=True):
             value = each.policy.constant()
-            name = _name(other, facts) if each.policy.needs_fit else each.source
+            name = _test_set_name(other, facts) if each.policy.needs_fit else each.source
             if value is not None:
                 found.append(_Learnt(each.policy.name, name, value, thresholds))
     return found
@@ -172,86 +157,51 @@ def _exists(policy: ThresholdPolicy, model: str) -> bool:
     return True
 
 
-def _akin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a threshold of one run has a meaning for another."""
-    keys = ("model", "protocol_switches", "network_hash")
-    weights = [(facts["weights"] or {}).get("sha256") for facts in (one, other)]
-    priors = [
-        facts["prior"] and {k: facts["prior"].get(k) for k in ("alpha", "scale", "sha256")}
-        for facts in (one, other)
-    ]
-    return (
-        all(one[key] == other[key] for key in keys)
-        and weights[0] == weights[1]
-        and priors[0] == priors[1]
-    )
+def same_scale(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a threshold of either run has a meaning for the other, from their provenance."""
+    scales = []
+    for facts in (one, other):
+        weights, prior = (facts["weights"] or {}).get("sha256"), facts["prior"]
+        known = prior and {key: prior.get(key) for key in ("alpha", "scale", "sha256")}
+        same = (facts[key] for key in ("model", "protocol_switches", "network_hash"))
+        scales.append((*same, weights, known))
+    return bool(scales[0] == scales[1])
 
 
-def _name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
+def _test_set_name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
     """The run's test set; its folder too where several runs share it."""
     data = str(facts[run]["dataset"])
-    same = [r for r in facts if facts[r]["dataset"] == data and _akin(facts[r], facts[run])]
+    same = [f for f in facts.values() if f["dataset"] == data and same_scale(f, facts[run])]
     return data if len(same) == 1 else f"{data} ({run.name})"
 
 
-def _curve_rows(curve: ThresholdCurves) -> pd.DataFrame:
-    columns = {
-        ("ciou", "positive"): curve.ciou,
-        ("success_rate", "positive"): curve.success_rate,
-        ("auc", "positive"): curve.auc,
-        **{("pia", name): values for name, values in curve.pia.items()},
-        **{("false_alarm_rate", name): v for name, v in curve.false_alarm_rate.items()},
-        **{("auc_n", name): values for name, values in curve.auc_n.items()},
-        ("f_loc", curve.condition): curve.f_loc,
-        ("f_auc", curve.condition): curve.f_auc,
-    }
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "threshold": curve.thresholds,
-                    "metric": metric,
-                    "condition": condition,
-                    "value": values,
-                }
-            )
-            for (metric, condition), values in columns.items()
-        ],
-        ignore_index=True,
-    )
-
-
-def _rows(
+def _threshold_rows(
     curve: ThresholdCurves, learnt: Sequence[_Learnt], *, own: str, images: int
 ) -> list[dict[str, Any]]:
     """Rows of a run and map variant; `own` names the run that is scored, as `fit_on` would."""
     # where nothing is found and everything marked F_LOC is 0/0: no candidate for the best
-    highest = np.where(np.isnan(curve.f_loc), -1.0, curve.f_loc)
-    best = int(highest.argmax())
+    best = int(np.where(np.isnan(curve.f_loc), -1.0, curve.f_loc).argmax())
     resampled = np.where(np.isnan(curve.f_loc_resampled), -1.0, curve.f_loc_resampled)
     best_resampled = resampled.max(axis=1)
-    rows = []
     at_best = curve.thresholds[resampled.argmax(axis=1)].astype(np.float64)
     oracle = _Learnt(BEST, "this run's own objects", float(curve.thresholds[best]), at_best)
+    rows = []
     for policy, source, value, thresholds in (oracle, *learnt):
         place = curve.at(value)
-
-        def at(
-            of_resamples: Array,
-            place: int = place,
-            thresholds: Array | None = thresholds,
-        ) -> Array:
-            """`[B]` resamples at the policy's threshold, fitted anew in each."""
-            if thresholds is None:
-                return of_resamples[:, place]
-            return interpolated(thresholds, curve.thresholds.astype(float), of_resamples.T)
-
-        f_loc = at(curve.f_loc_resampled)
+        # resamples at the policy's threshold, fitted anew in each
+        anew = {
+            name: of_resamples[:, place]
+            if thresholds is None
+            else interpolated(thresholds, curve.thresholds.astype(float), of_resamples.T)
+            for name, of_resamples in curve.resampled.items()
+        }
+        values = {key: column[place] for key, column in curve.values.items()}
+        f_loc, ciou = values["f_loc", curve.condition], values["ciou", POSITIVE]
         numbers = {
-            "f_loc": (curve.f_loc[place], f_loc),
-            "regret": (curve.f_loc[best] - curve.f_loc[place], best_resampled - f_loc),
-            "ciou": (curve.ciou[place], at(curve.ciou_resampled)),
-            "success_rate": (curve.success_rate[place], at(curve.success_rate_resampled)),
+            "f_loc": (f_loc, anew["f_loc"]),
+            "regret": (curve.f_loc[best] - f_loc, best_resampled - anew["f_loc"]),
+            "ciou": (ciou, anew["ciou"]),
+            "success_rate": (values["success_rate", POSITIVE], anew["success_rate"]),
         }
         row = {
             "condition": curve.condition,
@@ -265,8 +215,13 @@ def _rows(
             if policy == BEST and name == "regret":
                 low, high = 0.0, 0.0  # by definition
             row |= {name: number, f"{name}_ci_low": low, f"{name}_ci_high": high}
-        alarms = [curve.false_alarm_rate[name][place] for name in curve.together]
-        areas = [curve.pia[name][place] for name in curve.together]
-        row |= {"false_alarm_rate": float(np.max(alarms)), "f_auc": curve.f_auc[place]}
+        alarms, areas = (
+            [values[metric, name] for name in curve.together]
+            for metric in ("false_alarm_rate", "pia")
+        )
+        row |= {
+            "false_alarm_rate": float(np.max(alarms)),
+            "f_auc": values["f_auc", curve.condition],
+        }
         rows.append({**row, "pia": float(np.mean(areas))})
     return rows

@@ -42,32 +42,23 @@ def completed(summary: pd.DataFrame) -> pd.DataFrame:
     Version 2 knows the paper's conditions alone: the positive's own object sounds, and else none.
     The intervals of both are of images alone, at thresholds as they stand.
     """
-    summary = _with_intervals(summary)
-    if SOUNDING in summary:
-        return summary
-    sounding = [
-        None if PAIR in str(name) else SoundingObject.assumed(str(name)).value
-        for name in summary["condition"]
-    ]
-    place = list(summary.columns).index("condition") + 1
-    found = summary.copy()
-    found.insert(place, SOUNDING, pd.Series(sounding, summary.index))
-    return found
-
-
-def _with_intervals(summary: pd.DataFrame) -> pd.DataFrame:
-    if "ci_low_at_threshold" in summary:
-        return summary
-    found, place = summary.copy(), list(summary.columns).index("ci_high") + 1
-    fitted = summary["threshold_source"].str.startswith("fit on")
-    for end in ("ci_low", "ci_high"):
-        found.insert(place, f"{end}_at_threshold", summary[end])
-        found[end] = summary[end].mask(fitted)
-        place += 1
-    for source in ("images", "sounds", "threshold"):
-        found.insert(place, f"share_{source}", np.nan)
-        place += 1
-    return found
+    found, columns = summary.copy(), list(summary.columns)
+    if "ci_low_at_threshold" not in summary:
+        fitted = summary["threshold_source"].str.startswith("fit on")
+        for end in ("ci_low", "ci_high"):
+            found[f"{end}_at_threshold"] = summary[end]
+            found[end] = summary[end].mask(fitted)
+        shares = [f"share_{source}" for source in ("images", "sounds", "threshold")]
+        found[shares] = np.nan
+        place = columns.index("ci_high") + 1
+        columns[place:place] = ["ci_low_at_threshold", "ci_high_at_threshold", *shares]
+    if SOUNDING not in summary:
+        found[SOUNDING] = [
+            None if PAIR in str(name) else SoundingObject.assumed(str(name)).value
+            for name in summary["condition"]
+        ]
+        columns.insert(columns.index("condition") + 1, SOUNDING)
+    return found[columns]
 
 
 def conditions_of(summary: pd.DataFrame) -> SoundingObjects:

@@ -6,6 +6,7 @@ N = 50 percentiles of the resamples cover too seldom near a bound, and not at al
 resample is alike: there the interval is the exact one of Clopper and Pearson ("The use of
 confidence or fiducial limits illustrated in the case of the binomial", 1934), which holds for any
 values between the bounds. `benchmarks/interval_coverage.py` shows the coverage of all of them.
+Percentiles stay for the tests of ties, for the curves of the threshold study and for the audit.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-Array = npt.NDArray[np.float64]
+from vssl.arrays import Array, Index
 
-_TOGETHER = 128  # resamples that are drawn at once
+_DRAWN_AT_ONCE = 128  # resamples that are drawn at once
 
 
 class ImageBootstrap:
@@ -47,8 +47,8 @@ class ImageBootstrap:
         self.images = len(names)
         generator = np.random.default_rng(seed)
         self.weights = np.empty((resamples, self.images))
-        for first in range(0, resamples, _TOGETHER):  # so that memory does not grow with B
-            count = min(_TOGETHER, resamples - first)
+        for first in range(0, resamples, _DRAWN_AT_ONCE):  # so that memory does not grow with B
+            count = min(_DRAWN_AT_ONCE, resamples - first)
             drawn = generator.integers(self.images, size=(count, self.images))
             drawn += self.images * np.arange(count)[:, None]
             times = np.bincount(drawn.ravel(), minlength=drawn.size)
@@ -64,17 +64,12 @@ class ImageBootstrap:
             `[B, D]`; NaN where a resample holds no defined value, and everywhere for a single
             image, which says nothing about the spread over images.
         """
-        return self.means_of_totals(self.totals(values))
+        return self._means_of_totals(self.totals(values))
 
     def totals(self, values: Array, *, by_image: bool = False) -> Array:
-        """Sum and number of the defined values of each image and draw.
+        """Sum and number `[G, 2, D]` of the defined values of each image and draw.
 
-        Args:
-            values: `[N, D]` per-sample values, NaN where undefined.
-            by_image: whether they are per-image values `[G, D]` instead.
-
-        Returns:
-            `[G, 2, D]`.
+        The values are per sample, `[N, D]`, or `by_image`, `[G, D]`; NaN where undefined.
         """
         defined = ~np.isnan(values)
         both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
@@ -84,8 +79,7 @@ class ImageBootstrap:
         np.add.at(totals, self.image, both)
         return totals
 
-    def means_of_totals(self, totals: Array) -> Array:
-        """The means of every resample, `[B, D]`, from totals `[G, 2, D]`; see `means`."""
+    def _means_of_totals(self, totals: Array) -> Array:
         sums, counts = totals[:, 0], totals[:, 1]
         if self.images < 2:
             return np.full((len(self.weights), sums.shape[1]), np.nan)
@@ -100,8 +94,8 @@ class ImageBootstrap:
         if counts.shape[1] and (counts == counts[:, :1]).all():
             # every draw has the same divisor, so that one product does for all
             together = np.stack([totals[:, 0].mean(axis=1), counts[:, 0]], axis=1)
-            return self.means_of_totals(together[:, :, None])[:, 0]
-        return nanmean(self.means_of_totals(totals), axis=1)
+            return self._means_of_totals(together[:, :, None])[:, 0]
+        return nanmean(self._means_of_totals(totals), axis=1)
 
     def dof(self, resampled: Array) -> float:
         """Degrees of freedom of the spread of resamples `[B]`, by the images that it rests on.
@@ -123,12 +117,8 @@ class ImageBootstrap:
         kurtosis = (influence**4).mean() / second**2
         return float(np.clip(2 * self.images / (kurtosis - 1 + 1e-9), 2, self.images - 1))
 
-    def smallest_by_image(self, values: Array) -> Array:
-        """Smallest value over the samples of each image, `[N, D]` to `[G, D]`; NaN stays NaN."""
-        return smallest_in_group(values, self.image)
 
-
-def smallest_in_group(values: Array, group: npt.NDArray[np.int64]) -> Array:
+def smallest_in_group(values: Array, group: Index) -> Array:
     """Smallest value of each group, `[N, D]` and `[N]` to `[G, D]`; NaN where one is NaN."""
     smallest = np.full((int(group.max()) + 1, values.shape[1]), np.inf)
     with np.errstate(invalid="ignore"):
@@ -199,20 +189,8 @@ def interval_around(
 
 def interval(resampled: Array, *, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of resampled values `[B]`; NaN when none is defined."""
-    return intervals([resampled], level=level)[0]
-
-
-def intervals(resampled: Sequence[Array], *, level: float = 0.95) -> list[tuple[float, float]]:
-    """The same for several numbers `[B]` each, in less time."""
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    found = [(float("nan"), float("nan"))] * len(resampled)
-    by_count: dict[int, list[int]] = {}
-    finite = [values[np.isfinite(values)] for values in resampled]
-    for place, values in enumerate(finite):
-        by_count.setdefault(len(values), []).append(place)
-    for count, places in by_count.items():
-        if count:
-            ends = np.quantile([finite[place] for place in places], tails, axis=1).tolist()
-            for place, low, high in zip(places, *ends, strict=True):
-                found[place] = (low, high)
-    return found
+    finite = resampled[np.isfinite(resampled)]
+    if not len(finite):
+        return math.nan, math.nan
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return low, high

@@ -13,8 +13,15 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from vssl.records.compare import ComparedRun, common_samples
-from vssl.records.family import LEVEL, NO_FAMILY, PRIMARY, SECONDARY, enough_exchanges
+from vssl.records.compare import (
+    LEVEL,
+    NO_FAMILY,
+    PRIMARY,
+    SECONDARY,
+    ComparedRun,
+    common_samples,
+    enough_exchanges,
+)
 from vssl.records.files import write_text
 from vssl.records.fingerprint import environment, ids_hash
 from vssl.records.schema import NO_POLICY

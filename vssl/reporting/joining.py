@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vssl.errors import UsageError
-from vssl.records.join import JoinError, other_settings, without_negatives
+from vssl.records.join import JoinError, condition_draws, other_settings, without_negatives
 from vssl.reporting.names import negatives_name
 
 Join = Callable[[Sequence[Path]], Path]
@@ -17,7 +16,7 @@ Join = Callable[[Sequence[Path]], Path]
 
 
 @dataclass(frozen=True)
-class Rows:
+class JoinedRows:
     """What stands in a table for some runs.
 
     Attributes:
@@ -34,7 +33,7 @@ def rows_of_runs(
     identities: Mapping[Path, Mapping[str, Any]],
     provenances: Mapping[Path, Mapping[str, Any]],
     join: Join | None,
-) -> Rows:
+) -> JoinedRows:
     """Join runs that differ in nothing but their negatives.
 
     The run with most negatives comes first, of as many the one with most draws. Of the others those
@@ -45,12 +44,12 @@ def rows_of_runs(
         provenances: of each run's records.
         join: makes one run of several; None joins nothing, so that the first stands for all.
     """
-    rows = Rows({}, {})
+    rows = JoinedRows({}, {})
     by_rest: dict[str, list[Path]] = {}
     for folder, identity in identities.items():
         by_rest.setdefault(without_negatives(identity), []).append(folder)
     for alike in by_rest.values():
-        draws = {folder: _draws(provenances[folder]) for folder in alike}
+        draws = {folder: condition_draws(provenances[folder]) for folder in alike}
         alike.sort(key=lambda f: (len(draws[f]), sum(draws[f].values())), reverse=True)
         first, *others = alike
         members = [first]
@@ -62,8 +61,8 @@ def rows_of_runs(
                 for clash in other_settings(provenances[each], provenances[folder])
             ]
             alone = (
-                f"differs from {first} in its negatives alone ({_said(draws[folder])}; the other"
-                f" has {_said(draws[first])})"
+                f"differs from {first} in its negatives alone ({_described(draws[folder])};"
+                f" the other has {_described(draws[first])})"
             )
             if join is None or not set(draws[folder]) - there:
                 rows.left_out[folder] = f"{alone}, which is shown."
@@ -73,19 +72,16 @@ def rows_of_runs(
                 )
             else:
                 members.append(folder)
-        shown, joined = _join(members, join, rows.left_out)
-        rows.sources[shown] = joined
+        joined = _join(members, join, rows.left_out)
+        rows.sources[joined or first] = tuple(members)
     return rows
 
 
-def _join(
-    members: list[Path], join: Join | None, left_out: dict[Path, str]
-) -> tuple[Path, tuple[Path, ...]]:
-    """The folder that is shown for some runs, and the runs that it was made of."""
-    first = members[0]
+def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> Path | None:
+    """The folder of the joined run, if there is one; runs that do not fit leave the members."""
     while join is not None and len(members) > 1:
         try:
-            return join(members), tuple(members)
+            return join(members)
         except JoinError as error:
             refused, reason = [error.run], str(error)
         except UsageError as error:
@@ -93,16 +89,12 @@ def _join(
         for folder in refused:
             members.remove(folder)
             left_out[folder] = (
-                f"has other negatives than {first}, which is shown, but cannot be joined with it:"
-                f" {reason}"
+                f"has other negatives than {members[0]}, which is shown, but cannot be joined with"
+                f" it: {reason}"
             )
-    return first, (first,)
+    return None
 
 
-def _draws(provenance: Mapping[str, Any]) -> dict[str, int]:
-    return dict(Counter(str(name) for name, _ in provenance["pairings"]))
-
-
-def _said(draws: Mapping[str, int]) -> str:
+def _described(draws: Mapping[str, int]) -> str:
     several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
     return ", ".join([negatives_name(draws), *several])

@@ -25,7 +25,7 @@ from vssl.reporting.columns import (
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
-from vssl.reporting.joining import Join, Rows, rows_of_runs
+from vssl.reporting.joining import Join, JoinedRows, rows_of_runs
 from vssl.reporting.names import BASELINES, label_runs
 from vssl.reporting.renderers import markdown_table, show_table
 from vssl.reporting.tables import (
@@ -200,7 +200,7 @@ def _relative_place(folder: Path, output: Path) -> str:
     return Path(os.path.relpath(folder, output)).as_posix()
 
 
-def _about_rows(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
+def _about_rows(rows: JoinedRows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
     """Which runs the tables hold: those of earlier sweeps too, joined ones, and none of some."""
 
     def place(folder: Path) -> str:

@@ -11,7 +11,7 @@ from matplotlib.transforms import offset_copy
 from vssl.metrics.auc import AUC_GRID
 from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.schema import NO_POLICY
-from vssl.records.uncertainty import intervals
+from vssl.records.uncertainty import interval
 from vssl.reporting.report.collection import ReportRun
 from vssl.reporting.report.figures_data import (
     CurveOfRun,
@@ -78,7 +78,7 @@ def best_place(found: CurveOfRun) -> int | None:
 def _draw_curve(axes: Any, found: CurveOfRun) -> float:
     """Draw curve and band; how high they reach."""
     at, f_loc = found.curves.thresholds.astype(np.float64), 100 * found.curves.f_loc
-    ends = 100 * np.array(intervals(list(found.curves.f_loc_resampled.T)))
+    ends = 100 * np.array([interval(each) for each in found.curves.f_loc_resampled.T])
     axes.fill_between(at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0)
     axes.plot(at, f_loc, color=_CURVE, marker="." if len(at) == 1 else "")
     axes.set_xlim(padded(at[0], at[-1]))
