@@ -37,9 +37,8 @@ def _audit_command() -> None:
         "vssl-audit",
         "For each model: what every departure of protocol=released from protocol=corrected"
         " changes, one at a time and all together, in points. Departures that change what a network"
-        " is shown are evaluated anew, with the runs' own configuration; runs with one switch set"
-        " that are given are used as they are (vssl-evaluate -m experiment=protocol_audit makes"
-        " them).",
+        " is shown are evaluated anew, unless runs with that one switch are given (vssl-evaluate -m"
+        " experiment=protocol_audit makes them).",
         example="vssl-audit outputs/lvs/vggss/all/released/1a2b3c4d"
         " outputs/lvs/vggss/all/corrected/5e6f7a8b",
         runs="folders of finished runs: for each model one released and one corrected, on the same"
@@ -102,7 +101,8 @@ def audit(
     groups = {names: _check_group(names, runs) for names, runs in by_model.items()}
     tables, left_out = [], {}
     for names, group in groups.items():
-        runs, left_out[names] = _audited_runs(*group, output.joinpath(*names), evaluate=evaluate)
+        folder = output.joinpath(*names)
+        runs, left_out[names] = _audited_runs(*group, folder, evaluate=evaluate)
         scored = list(dict.fromkeys([*policies, *POOLED_POLICIES]))
         if names[0] not in CONSTANTS:
             scored = [name for name in scored if not name.startswith("released_")]
@@ -110,7 +110,7 @@ def audit(
             runs,
             policies_named(scored),
             shown=policies,
-            folder=output.joinpath(*names),
+            folder=folder,
             resamples=resamples,
             seed=seed,
         )
@@ -193,12 +193,7 @@ def _check_same(one: _Given, other: _Given) -> None:
 
 
 def _audited_runs(
-    corrected: _Given,
-    released: _Given,
-    single: dict[str, _Given],
-    folder: Path,
-    *,
-    evaluate: bool,
+    corrected: _Given, released: _Given, single: dict[str, _Given], folder: Path, *, evaluate: bool
 ) -> tuple[list[AuditedRun], dict[str, str]]:
     """The runs to compare, the corrected one first, and the departures left out with the reason."""
     from vssl.commands.evaluate import evaluate as evaluate_run
@@ -224,7 +219,10 @@ def _audited_runs(
         elif switch in single:
             run = single[switch].folder
         elif kind == "localization":
-            derive_records(corrected.folder, run, _localization_facts(changed, corrected.facts))
+            facts = _localization_facts(changed)
+            if "prior" in facts:
+                facts["prior"] = {**corrected.facts["prior"], **facts["prior"]}
+            derive_records(corrected.folder, run, facts)
         elif not evaluate:
             left_out[switch] = "needs the network again (--no-evaluate)"
             continue
@@ -302,18 +300,9 @@ def _network_facts(config: DictConfig) -> list[Any]:
     return [*facts, made_length(config)]
 
 
-def _localization_facts(
-    config: DictConfig, recorded: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """What localization maps depend on besides similarity maps, as records have it.
-
-    Args:
-        config: the configuration, protocol applied.
-        recorded: provenance whose facts about the prior are kept, but for its scale.
-    """
+def _localization_facts(config: DictConfig) -> dict[str, Any]:
+    """What localization maps depend on besides similarity maps, as records have it."""
     from vssl.commands.build import sounding_objects, upsampling_rules
 
     facts: dict[str, Any] = {"upsampling": upsampling_rules(config, list(sounding_objects(config)))}
-    if config.prior.name != "none":
-        facts["prior"] = {**((recorded or {}).get("prior") or {}), "scale": config.prior.scale}
-    return facts
+    return facts | ({"prior": {"scale": config.prior.scale}} if config.prior.name != "none" else {})

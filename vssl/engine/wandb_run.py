@@ -28,9 +28,9 @@ NO_KEY = "there is no API key (`wandb login`, or WANDB_API_KEY)"
 class WandbRun(WandbLogger):
     """Lightning's wandb logger, for one run that a fault of wandb or its server cannot harm.
 
-    The run begins when Lightning or a number asks for it. Offline, wandb writes a folder that
-    `wandb sync` sends; without a key or a server that answers, so it does online. After the first
-    failure, or the first call that takes too long, a warning says so and nothing more is logged.
+    The run begins when Lightning or a number asks for it. Offline, and online without a key or a
+    server that answers, wandb writes a folder that `wandb sync` sends. After the first call that
+    fails or takes too long, a warning says so and nothing more is logged.
 
     Args:
         project: wandb project.
@@ -155,12 +155,11 @@ class WandbRun(WandbLogger):
         if not reason:
             try:
                 self._experiment = self._init("online")
-            except Exception as error:
-                reason = error_line(error)
-            else:
                 self._online = True
                 _log.info("wandb: %s", self._experiment.url)
                 return
+            except Exception as error:
+                reason = error_line(error)
         self._experiment = self._init("offline")
         _log.warning(
             "wandb: kept offline, %s; `wandb sync %s` sends it later",
