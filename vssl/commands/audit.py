@@ -235,7 +235,7 @@ def _audited_runs(
             left_out["pooled_ciou of object-guided maps"] = (
                 "the released constants mean nothing on maps that were rescaled"
             )
-    pooled = released.switches["pooled_ciou"] == "released" and config.model.name in CONSTANTS
+    pooled = released.switches.get("pooled_ciou") == "released" and config.model.name in CONSTANTS
     return [*runs, AuditedRun(TOGETHER, "given", released.folder, pooled)], left_out
 
 
