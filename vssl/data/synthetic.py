@@ -150,13 +150,12 @@ class Request:
 def generate(folder: Path, **wanted: Any) -> None:
     """Write a data set.
 
-    `folder/IS3_annotation.json` lists `{"image", "audio", "gt_box", "class"}`, one entry for each
-    sample; `folder/images` holds 224 x 224 PNG files and `folder/audio_wav` 10 s of 16 kHz mono
-    sound as 16-bit PCM. Files are called `<first>_<second>_<number>_<sounding>` after the two
-    classes in the picture (`easy`: `<class>_<number>`). `gt_box` is `[x0, y0, x1, y1]` in pixels,
-    half-open, tight around what is visible of the sounding object. Entries of `easy` and
-    `same_class_pair` have a list of boxes there, and `classes` and `group` besides, which names of
-    IS3 cannot say. The annotation is written last.
+    `folder/IS3_annotation.json`, written last, lists `{"image", "audio", "gt_box", "class"}` for
+    each sample; `folder/images` holds 224 x 224 PNG files, `folder/audio_wav` 10 s of 16 kHz mono
+    16-bit PCM. Files are called `<first>_<second>_<number>_<sounding>` after the two classes in the
+    picture (`easy`: `<class>_<number>`). `gt_box` is `[x0, y0, x1, y1]` in pixels, half-open, tight
+    around what is visible of the sounding object. Entries of `easy` and `same_class_pair` have a
+    list of boxes there, and `classes` and `group` besides, which names of IS3 cannot say.
 
     DrawnScene k depends on its number and on `wanted` but `scenes`. Over any number of scenes the
     numbers of entries of two classes differ by at most one.
@@ -186,8 +185,8 @@ def generate(folder: Path, **wanted: Any) -> None:
 def ensure(cache: Path, **wanted: Any) -> Path:
     """Return the folder of a data set in `cache`, generating it on first use.
 
-    It is made in a temporary folder beside its place and moved there in one step, so that it is
-    whole. Of several processes that generate it at once the first one wins; theirs are equal.
+    It is whole: made in a temporary folder, and moved to its place in one step. Of several
+    processes that generate it at once the first one wins; theirs are equal.
 
     Args:
         cache: folder of data sets; created if missing.
@@ -220,17 +219,12 @@ def ensure(cache: Path, **wanted: Any) -> Path:
 
 
 def empty_scene(seed: int, number: int, split: str = DEFAULT_SPLIT) -> NDArray[np.uint8]:
-    """The background of a scene, without its objects: a picture in which nothing sounds.
-
-    It is the same at every difficulty.
+    """The background of a scene, uint8 [224, 224, 3]: nothing in it sounds, at any difficulty.
 
     Args:
         seed: of the data set, 0 to 2 ** 32 - 1.
-        number: of the scene, from 0 on; any number below 2 ** 32 has one.
+        number: of the scene; any number below 2 ** 32 has one.
         split: `test`, `validation` or `train`.
-
-    Returns:
-        Image uint8 [224, 224, 3].
 
     Raises:
         DataError: for another seed or split.

@@ -443,18 +443,7 @@ BACKGROUNDS: dict[str, tuple[Callable[[Painter], None], ...]] = {
 
 
 def draw_background(generator: np.random.Generator, split: str = "test") -> NDArray[np.uint8]:
-    """A random place with clutter that makes no sound.
-
-    Args:
-        generator: source of all randomness.
-        split: key of `BACKGROUNDS`.
-
-    Returns:
-        Image uint8 [224, 224, 3].
-
-    Raises:
-        KeyError: for another split.
-    """
+    """A random place of a split, with clutter that makes no sound, uint8 [224, 224, 3]."""
     kinds = BACKGROUNDS[split]
     return paint_background(kinds[generator.integers(len(kinds))], generator)
 

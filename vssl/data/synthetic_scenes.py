@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vssl.arrays import Floats
 from vssl.data.synthetic_objects import KINDS as KINDS
 from vssl.data.synthetic_shapes import SIZE, Painter
+from vssl.data.synthetic_variant import SPLITS
 from vssl.types import Box
 
 CLASSES = tuple(KINDS)
@@ -23,9 +24,6 @@ CLASSES = tuple(KINDS)
 # numbers. Sounds and noises take one key for each object of a scene.
 ORDER, BACKGROUND, OBJECTS, SOUND = range(4)
 NOISE = 16
-
-# The last key of a seed. The test split has none, which is the same as 0.
-_SPLIT_KEYS: dict[str, tuple[int, ...]] = {"test": (), "validation": (1,), "train": (2,)}
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def generator_of(seed: int, number: int, part: int, split: str) -> np.random.Gen
         part: what they are for.
         split: `test`, `validation` or `train`.
     """
-    return np.random.default_rng([seed, number, part, *_SPLIT_KEYS[split]])
+    return np.random.default_rng([seed, number, part, SPLITS.index(split)])
 
 
 def cast_scene(seed: int, number: int, split: str, difficulty: str) -> Cast:
@@ -176,11 +174,8 @@ def place_objects(
         background: image [224, 224, 3], left unchanged.
         names: keys of `KINDS`, one for each object.
         generator: source of all randomness.
-        arrangement: what sizes, boxes and hidden areas have to keep to.
-
-    Returns:
-        The scene: sizes, box IoUs and hidden areas within the arrangement's bounds, and every box
-        tight around what is visible.
+        arrangement: bounds of sizes, of IoUs of boxes and of hidden areas. Every box is tight
+            around what is visible.
     """
     low, high = np.log(arrangement.sides[0]), np.log(arrangement.sides[1])
     sides = np.exp(generator.uniform(low, high, len(names)))

@@ -278,17 +278,10 @@ VOICES: dict[str, Callable[[Generator], AnyFloats]] = {
 
 
 def synthesize(name: str, generator: np.random.Generator) -> Floats:
-    """One recording of a class.
-
-    Args:
-        name: a key of `VOICES`.
-        generator: source of all randomness (pitch, tempo, level, room).
+    """One recording of a class, by its key in `VOICES`, of random pitch, tempo, level and room.
 
     Returns:
         Mono waveform [160000] at 16 kHz within [-1, 1], RMS between -30 and -10 dBFS.
-
-    Raises:
-        KeyError: if no class has that name.
     """
     time = _seconds(0.35)
     room = generator.standard_normal(time.size) * np.exp(-time / generator.uniform(0.03, 0.09))
