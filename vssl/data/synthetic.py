@@ -127,7 +127,7 @@ class Request:
         return place_objects(
             empty_scene(self.seed, number, self.split),
             self.cast(number).names,
-            generator_of(self.seed, number, OBJECTS, self.split),
+            self._generator(number, OBJECTS),
             ARRANGEMENTS[self.difficulty],
         )
 
@@ -135,16 +135,16 @@ class Request:
         """Record a sample of scene `number`: waveform [160000] at 16 kHz within [-1, 1]."""
         cast = self.cast(number)
         takes = [
-            synthesize(
-                cast.names[place], generator_of(self.seed, number, SOUND + place, self.split)
-            )
+            synthesize(cast.names[place], self._generator(number, SOUND + place))
             for place in cast.sounding[sample]
         ]
         recording = takes[0] if len(takes) == 1 else mix_equally(takes)
         if self.snr is None:
             return recording
-        generator = generator_of(self.seed, number, NOISE + sample, self.split)
-        return add_noise(recording, self.snr, generator)
+        return add_noise(recording, self.snr, self._generator(number, NOISE + sample))
+
+    def _generator(self, number: int, part: int) -> np.random.Generator:
+        return generator_of(self.seed, number, part, self.split)
 
 
 def generate(folder: Path, **wanted: Any) -> None:

@@ -102,12 +102,8 @@ def _night(p: Painter) -> None:
         top = p.generator.uniform(0.35, 0.7)
         p.fill(p.box(x, 0.5 + top, 0.055, 0.5), (0.16, 0.17, 0.27), 0.003)
         for y in np.arange(top + 0.05, 0.8, 0.07).tolist():
-            p.fill(
-                p.box(x + 0.02 * (1 - 2 * int(p.generator.integers(2))), y, 0.011, 0.015),
-                BRASS,
-                0,
-                0,
-            )
+            side = 0.02 * (1 - 2 * int(p.generator.integers(2)))
+            p.fill(p.box(x + side, y, 0.011, 0.015), BRASS, 0, 0)
     wash(p, 0.82, ((0.22, 0.22, 0.27), (0.13, 0.13, 0.17)), (40, 40, 0.2))
 
 
@@ -301,12 +297,8 @@ def _harbour(p: Painter) -> None:
         p.fill(p.box(x, y - 0.13 * size, 0.004, 0.13 * size, 0), WOOD, 0.001, 0)
         sail = [(x + 0.01, y - 0.25 * size), (x + 0.1 * size, y - 0.04), (x + 0.01, y - 0.04)]
         p.fill(p.polygon(sail), CREAM, 0.003, 0)
-        deck = [
-            (x - 0.09 * size, y - 0.02),
-            (x + 0.11 * size, y - 0.02),
-            (x + 0.07 * size, y + 0.02),
-        ]
-        p.fill(p.polygon([*deck, (x - 0.07 * size, y + 0.02)]), hull, 0.003, 0)
+        deck = ((-0.09, -0.02), (0.11, -0.02), (0.07, 0.02), (-0.07, 0.02))
+        p.fill(p.polygon([(x + a * size, y + b) for a, b in deck]), hull, 0.003, 0)
     pier = p.generator.uniform(0.74, 0.84)
     for x in np.arange(0.03, 1, 0.17).tolist():
         p.fill(p.box(x, pier, 0.022, 0.07, 0.01), (0.36, 0.27, 0.2), 0.004, 0.1)
@@ -373,9 +365,8 @@ def _garage(p: Painter) -> None:
 
 def _office(p: Painter) -> None:
     hue = p.generator.uniform(0.45, 0.7)
-    wash(
-        p, 0, (colorsys.hsv_to_rgb(hue, 0.1, 0.9), colorsys.hsv_to_rgb(hue, 0.1, 0.8)), (5, 5, 0.04)
-    )
+    wall = (colorsys.hsv_to_rgb(hue, 0.1, 0.9), colorsys.hsv_to_rgb(hue, 0.1, 0.8))
+    wash(p, 0, wall, (5, 5, 0.04))
     x = float(p.generator.choice([0.28, 0.72]))
     p.fill(p.box(x, 0.3, 0.2, 0.22, 0), WHITE, 0.005, 0)
     p.fill(p.box(x, 0.3, 0.18, 0.2, 0), (0.66, 0.82, 0.95), 0.004, 0)
@@ -402,9 +393,8 @@ def _office(p: Painter) -> None:
         sheet = [(a, b), (a + 0.12, b - 0.01), (a + 0.14, b + 0.05), (a + 0.01, b + 0.06)]
         p.fill(p.polygon(sheet), WHITE, 0.003, 0)
         for line in (0.015, 0.03):
-            p.fill(
-                p.stroke([(a + 0.02, b + line), (a + 0.11, b + line - 0.008)], 0.002), STEEL, 0, 0
-            )
+            ends = [(a + 0.02, b + line), (a + 0.11, b + line - 0.008)]
+            p.fill(p.stroke(ends, 0.002), STEEL, 0, 0)
 
 
 def _attic(p: Painter) -> None:

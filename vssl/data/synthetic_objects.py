@@ -92,9 +92,8 @@ def _draw_bird(p: Painter, main: Rgb, accent: Rgb) -> None:
         p.fill(p.stroke([(x, 0.45), (x + 0.02, 0.76)], 0.035), BRASS, 0.015)
     p.fill(p.polygon([(-0.4, 0.08), (-1, 0.36), (-0.8, 0.6), (-0.3, 0.4)]), mix(main, DARK, 0.3))
     p.fill(p.polygon([(0.66, -0.52), (0.66, -0.22), (1.02, -0.34)], 0.02), (0.96, 0.6, 0.12))
-    p.fill(
-        np.minimum(p.ellipse(0, 0.14, 0.58, 0.4, -0.45), p.ellipse(0.42, -0.36, 0.33, 0.32)), main
-    )
+    head = p.ellipse(0.42, -0.36, 0.33, 0.32)
+    p.fill(np.minimum(p.ellipse(0, 0.14, 0.58, 0.4, -0.45), head), main)
     p.fill(p.ellipse(0.28, 0.16, 0.2, 0.27, 0.2), accent, 0, 0.1)
     for k in range(3):
         feather = p.ellipse(-0.22 - 0.1 * k, 0.1 + 0.1 * k, 0.4 - 0.07 * k, 0.17, -0.5)
