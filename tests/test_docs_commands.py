@@ -160,6 +160,7 @@ def first_and_last(name: str, arguments: list[str], own: Path) -> list[list[str]
         for group, value in {tuple(each.split("=", 1)) for job in jobs for each in job}:
             there = loader.get_group_options(group)
             known = value in (*there, "mine") or value.startswith("[")
+            known |= (ROOT / "conf" / group / f"{value}.yaml").is_file()  # in a folder of its own
             assert known or not there, f"{group}={value}"
         launched = [each for each in options.overrides if each.startswith("hydra/")]
         return [[*job, *launched, search] for job in (jobs[0], jobs[-1])]

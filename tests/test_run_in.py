@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import draw_vggss
 from tests.running import FAST, composed, run
-from vssl.commands.audit import _main as audit_main
+from vssl.commands.audit import _audit_command as audit_main
 from vssl.commands.evaluate import check_request
 from vssl.commands.localize_threshold import Wanted, find_rates, find_threshold
 from vssl.commands.rescore import main as rescore

@@ -5,17 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
 import torch
 from hypothesis import given
@@ -26,8 +21,8 @@ from PIL import Image
 
 from tests.reference.synthetic import FILE, differences, measure
 from tests.running import composed
+from vssl.commands.audit import saved_config
 from vssl.commands.build import build_reader
-from vssl.commands.departures import saved_config
 from vssl.commands.dry_run import dry_run
 from vssl.commands.identity import identity, run_folder, run_names
 from vssl.data import synthetic, synthetic_scenes
@@ -35,17 +30,17 @@ from vssl.data.base import DataError
 from vssl.data.embedded import Synthetic
 from vssl.data.is3 import IS3
 from vssl.data.synthetic import Request
-from vssl.data.synthetic_backgrounds import BACKGROUNDS, draw_background, paint_background
-from vssl.data.synthetic_casts import cast_scene, generator_of
-from vssl.data.synthetic_recordings import add_noise, mix_equally
-from vssl.data.synthetic_scenes import KINDS, place_objects
-from vssl.data.synthetic_shapes import Painter
-from vssl.data.synthetic_sounds import LENGTH, RATE, VOICES, synthesize
+from vssl.data.synthetic_backgrounds import BACKGROUNDS, draw_background
+from vssl.data.synthetic_scenes import KINDS, generator_of
+from vssl.data.synthetic_sounds import (
+    VOICES,
+    synthesize,
+)
 from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
 from vssl.maps import consensus_map
 from vssl.records.fingerprint import config_hash
 
-SCENES = 12
+SCENES = 6
 Array = NDArray[Any]
 
 
@@ -71,14 +66,6 @@ def contents(place: Path) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for path in files}
 
 
-def nearest_neighbour_accuracy(features: Array, labels: Array) -> float:
-    """Leave-one-out accuracy of one nearest neighbour on standardised features."""
-    scaled = (features - features.mean(0)) / (features.std(0) + 1e-9)
-    distance = ((scaled[:, None] - scaled[None]) ** 2).sum(-1)
-    np.fill_diagonal(distance, np.inf)
-    return float((labels[distance.argmin(1)] == labels).mean())
-
-
 def test_every_class_is_drawn_and_heard() -> None:
     assert set(synthetic.CLASSES) == set(KINDS) == set(VOICES)
     assert len(synthetic.CLASSES) >= 12
@@ -101,37 +88,8 @@ def test_layout_and_names(folder: Path, entries: list[dict[str, Any]]) -> None:
         assert info.subtype == "PCM_16"
     assert len(list((folder / "images").iterdir())) == 2 * SCENES
     assert len(list((folder / "audio_wav").iterdir())) == 2 * SCENES
-    for first_entry, second_entry in zip(entries[::2], entries[1::2], strict=True):
-        pictures = [
-            (folder / "images" / e["image"]).read_bytes() for e in (first_entry, second_entry)
-        ]
-        assert pictures[0] == pictures[1]
-
-
-def test_classes_are_balanced_after_any_number_of_scenes() -> None:
-    counts = Counter(dict.fromkeys(synthetic.CLASSES, 0))
-    partners = set()
-    for number in range(240):
-        names = cast_scene(0, number, "test", "two_sources").names
-        counts.update(names)
-        partners.add(frozenset(names))
-        assert max(counts.values()) - min(counts.values()) <= 1
-    assert set(counts.values()) == {2 * 240 // len(synthetic.CLASSES)}
-    # Classes meet in all sorts of pairs: the partner does not give the class away.
-    assert len(partners) > 0.9 * len(synthetic.CLASSES) * (len(synthetic.CLASSES) - 1) / 2
-
-
-def test_images_differ_from_their_background_inside_the_boxes_only(
-    folder: Path, entries: list[dict[str, Any]]
-) -> None:
-    for number in range(SCENES):
-        image = np.asarray(Image.open(folder / "images" / entries[2 * number]["image"]))
-        changed = image != draw_background(np.random.default_rng([3, number, 1]))
-        for x0, y0, x1, y1 in (entry["gt_box"] for entry in entries[2 * number : 2 * number + 2]):
-            assert changed[y0:y1, x0:x1].any()
-            # The faint outermost fringe of an antialiased edge may lie just outside.
-            changed[max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1] = False
-        assert not changed.any()
+    pictures = [(folder / "images" / entry["image"]).read_bytes() for entry in entries]
+    assert pictures[::2] == pictures[1::2]
 
 
 def overlap(first: list[int], second: list[int]) -> float:
@@ -143,114 +101,13 @@ def overlap(first: list[int], second: list[int]) -> float:
     return shared / (sum(sizes) - shared)
 
 
-def test_boxes_are_tight_vary_in_size_and_overlap_little() -> None:
-    areas, compared = [], 0
-    for number in range(40):
-        background = draw_background(np.random.default_rng([9, number, 1]))
-        names, generator = (
-            cast_scene(9, number, "test", "two_sources").names,
-            np.random.default_rng([9, number]),
-        )
-        scene = place_objects(background, names, generator)
-        difference = np.abs(scene.image.astype(int) - background).sum(-1)
-        boxes = [list(box) for box in scene.boxes]
-        assert overlap(boxes[0], boxes[1]) < 0.1
-        for mine, other in (boxes, boxes[::-1]):
-            x0, y0, x1, y1 = mine
-            assert min(mine) >= 0
-            assert max(mine) <= 224
-            assert 30 <= max(x1 - x0, y1 - y0) <= 150
-            areas.append((x1 - x0) * (y1 - y0) / 224**2)
-            around = [other[0] - 2, other[1] - 2, other[2] + 2, other[3] + 2]
-            if overlap(mine, around) == 0:
-                alone = difference > 12
-                alone[other[1] - 1 : other[3] + 1, other[0] - 1 : other[2] + 1] = False
-                rows, columns = (np.flatnonzero(alone.any(axis)) for axis in (1, 0))
-                measured = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-                np.testing.assert_allclose(mine, measured, atol=2)
-                compared += 1
-    assert compared >= 40
-    assert np.quantile(areas, 0.9) > 4 * np.quantile(areas, 0.1)
-
-
 def test_same_bytes_again_whatever_the_number_of_scenes(folder: Path, tmp_path: Path) -> None:
-    synthetic.generate(tmp_path / "again", scenes=SCENES, seed=3)
-    whole = contents(folder)
-    assert contents(tmp_path / "again") == whole
-    synthetic.generate(tmp_path / "fewer", scenes=5, seed=3)
-    assert read_annotation(tmp_path / "fewer") == read_annotation(folder)[:10]
-    fewer = contents(tmp_path / "fewer")
+    synthetic.generate(tmp_path, scenes=3, seed=3)
+    assert read_annotation(tmp_path) == read_annotation(folder)[:6]
+    whole, fewer = contents(folder), contents(tmp_path)
     del fewer["IS3_annotation.json"]
-    assert len(fewer) == 20
+    assert len(fewer) == 12
     assert all(whole[name] == data for name, data in fewer.items())
-
-
-def test_another_seed_gives_other_scenes(folder: Path, tmp_path: Path) -> None:
-    synthetic.generate(tmp_path, scenes=6, seed=4)
-    assert not set(contents(tmp_path).values()) & set(contents(folder).values())
-
-
-def test_levels(folder: Path, entries: list[dict[str, Any]]) -> None:
-    levels = []
-    for entry in entries:
-        waveform, _ = soundfile.read(folder / "audio_wav" / entry["audio"])
-        assert np.abs(waveform).max() < 0.95
-        assert (waveform.reshape(-1, RATE // 20).std(1) > 0).all(), "digital silence"
-        levels.append(10 * np.log10(np.mean(waveform**2)))
-    assert min(levels) >= -30
-    assert max(levels) <= -10
-    assert np.ptp(levels) > 8
-
-
-def sound_features(waveform: Array) -> Array:
-    """Timbre and rhythm of a recording, whatever its level."""
-    frames = waveform.reshape(-1, 400) * np.hanning(400)
-    power = np.abs(np.fft.rfft(frames)) ** 2
-    edges = np.unique(np.geomspace(2, 200, 19).astype(int))
-    bands = np.log(np.add.reduceat(power, edges[:-1], axis=1) + 1e-7 * power.sum() / len(power))
-    bands -= bands.mean()
-    loudness = np.log(power.sum(1) + 1e-3 * power.sum(1).max())
-    beats = np.abs(np.fft.rfft(loudness - loudness.mean()))[1:200]
-    rhythm = np.add.reduceat(beats, [0, 4, 8, 16, 32, 64, 128]) / beats.sum()
-    steady = [loudness.std(), np.abs(np.diff(loudness)).mean()]
-    return np.concatenate([bands.mean(0), bands.std(0), np.sqrt(rhythm) * 3, steady])
-
-
-def test_sounds_tell_their_classes_apart() -> None:
-    takes = [(name, take) for name in synthetic.CLASSES for take in range(5)]
-    waveforms = [synthesize(name, np.random.default_rng([11, take])) for name, take in takes]
-    assert all(w.dtype == np.float32 and w.shape == (LENGTH,) for w in waveforms)
-    features = np.stack([sound_features(waveform) for waveform in waveforms])
-    labels = np.array([name for name, _ in takes])
-    # Chance is 1 in 12.
-    assert nearest_neighbour_accuracy(features, labels) >= 0.9
-
-
-def crop_features(crop: Image.Image) -> Array:
-    """Shape (coarse edges, whichever way the object faces) and colour of an object's box."""
-    pixels = np.asarray(crop.resize((32, 32), Image.Resampling.BOX)).astype(float) / 255
-    grey = pixels.mean(-1)
-    edges = np.abs(np.diff(grey, axis=0))[:, :31] + np.abs(np.diff(grey, axis=1))[:31]
-    coarse = edges[:30, :30].reshape(6, 5, 6, 5).mean((1, 3))
-    facing = np.sort(np.stack([coarse, coarse[:, ::-1]]), axis=0).reshape(-1)
-    colour = np.concatenate(
-        [pixels.mean((0, 1)), pixels.std((0, 1)), np.quantile(grey, [0.1, 0.9])]
-    )
-    return np.concatenate([facing, colour, [4 * np.log(crop.width / crop.height)]])
-
-
-def test_objects_tell_their_classes_apart() -> None:
-    crops: list[Array] = []
-    labels: list[str] = []
-    for number in range(60):
-        names = cast_scene(12, number, "test", "two_sources").names
-        background = draw_background(np.random.default_rng([12, number, 1]))
-        scene = place_objects(background, names, np.random.default_rng([12, number, 2]))
-        image = Image.fromarray(scene.image)
-        crops += [crop_features(image.crop(box)) for box in scene.boxes]
-        labels += names
-    # Chance is 1 in 12; the backgrounds, colours and tilts are all different.
-    assert nearest_neighbour_accuracy(np.stack(crops), np.array(labels)) >= 0.8
 
 
 def test_ensure_generates_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -264,30 +121,6 @@ def test_ensure_generates_once(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
     assert len(caplog.records) == 1
     assert list((tmp_path / "cache").iterdir()) == [place]
-
-
-def test_ensure_in_two_processes_at_once(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib; from vssl.data.synthetic import ensure;"
-        "print(flush=True); sys.stdin.readline();"
-        "print(ensure(pathlib.Path(sys.argv[1]), scenes=6, seed=3))"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    places = [Path(process.communicate(timeout=60)[0].strip()) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert places[0] == places[1]
-    assert list(tmp_path.iterdir()) == [places[0]]
-    synthetic.generate(tmp_path / "alone", scenes=6, seed=3)
-    assert contents(places[0]) == contents(tmp_path / "alone")
 
 
 def test_ensure_keeps_the_winner_of_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,17 +153,6 @@ def test_an_interrupted_generation_leaves_nothing(
     assert len(read_annotation(synthetic.ensure(tmp_path, scenes=4))) == 8
 
 
-def test_a_killed_generation_is_not_taken_for_a_data_set(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from vssl.data.synthetic import ensure;"
-    code += "ensure(pathlib.Path(sys.argv[1]), scenes=200)"
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    while process.poll() is None and not any(tmp_path.rglob("*.wav")):
-        time.sleep(0.01)
-    process.kill()
-    process.wait(timeout=30)
-    assert not any(path.name.startswith("synthetic") for path in tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("call", [synthetic.generate, synthetic.ensure])
 @pytest.mark.parametrize(
     ("wrong", "message"),
@@ -361,16 +183,7 @@ def test_impossible_requests(
     assert not (tmp_path / "new").exists()
 
 
-def test_unknown_class() -> None:
-    with pytest.raises(KeyError, match="unicorn"):
-        synthesize("unicorn", np.random.default_rng(0))
-
-
 LAYOUTS = [(split, difficulty) for split in SPLITS for difficulty in DIFFICULTIES]
-
-
-def scenes_of(split: str, difficulty: str) -> list[Request]:
-    return [Request(seed=seed, split=split, difficulty=difficulty) for seed in (2, 2**32 - 1)]
 
 
 def test_the_output_changes_with_the_version_only() -> None:
@@ -381,53 +194,18 @@ def test_the_output_changes_with_the_version_only() -> None:
     assert kept["version"] == synthetic.VERSION, "run python -m tests.reference.synthetic"
 
 
-def test_small_changes_of_the_output_are_seen() -> None:
-    kept = json.loads(FILE.read_text(encoding="utf-8"))["facts"]
-    assert differences(kept, kept) == []
-    scene, sound = "train overlap scene 1", "train overlap sound 1.0"
-    for name, what, change, seen in (
-        (scene, "colour", 0.4, False),
-        (scene, "colour", 0.6, True),
-        (scene, "boxes", 1, True),
-        (sound, "decibels", 0.04, False),
-        (sound, "decibels", -0.06, True),
-        (sound, "centroid", 6.0, True),
-    ):
-        moved = (np.asarray(kept[name][what]) + change).tolist()
-        assert bool(differences(kept, {**kept, name: {**kept[name], what: moved}})) is seen
-    assert differences(kept, {k: v for k, v in kept.items() if k != sound})
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_a_split_has_backgrounds_of_its_own(split: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {name: len(kinds) for name, kinds in BACKGROUNDS.items()} == {
-        "test": 6, "validation": 3, "train": 8,
-    }  # fmt: skip
+def test_splits_and_seeds_have_nothing_in_common(tmp_path: Path) -> None:
     names = [kind.__name__ for kinds in BACKGROUNDS.values() for kind in kinds]
-    assert len(set(names)) == len(names)
-    own, used = {kind.__name__ for kind in BACKGROUNDS[split]}, set()
-
-    def recorder(kind: Callable[[Painter], None]) -> Callable[[Painter], None]:
-        def paint(p: Painter) -> None:
-            used.add(kind.__name__)
-            p.canvas[...] = 1
-
-        return paint
-
-    for name, kinds in BACKGROUNDS.items():
-        monkeypatch.setitem(BACKGROUNDS, name, tuple(recorder(kind) for kind in kinds))
-    for number in range(60):
-        synthetic.empty_scene(1, number, split)
-    assert used == own
-
-
-@pytest.mark.parametrize("kind", [kind for kinds in BACKGROUNDS.values() for kind in kinds])
-def test_a_background_varies_and_is_no_plain_colour(kind: Callable[[Painter], None]) -> None:
-    first, second = (paint_background(kind, np.random.default_rng(seed)) for seed in (0, 1))
-    assert first.shape == (224, 224, 3)
-    assert first.dtype == np.uint8
-    assert first.std(axis=(0, 1)).min() > 5
-    assert (first != second).mean() > 0.5
+    assert len(set(names)) == len(names) == 17
+    digests: list[bytes] = []
+    for number, split in enumerate((*SPLITS, "test")):
+        place = tmp_path / str(number)
+        synthetic.generate(place, scenes=4, seed=6 + number // 3, split=split)
+        pictures = contents(place / "images").values()
+        sounds = contents(place / "audio_wav").values()
+        assert (len(set(pictures)), len(set(sounds))) == (4, 8), "a picture for two sounds"
+        digests += {*pictures, *sounds}
+    assert len(set(digests)) == len(digests)
 
 
 KEYS = st.tuples(
@@ -444,28 +222,6 @@ def test_no_two_parts_share_random_numbers(
 ) -> None:
     drawn = [generator_of(*keys).integers(2**63, size=4).tolist() for keys in (first, second)]
     assert (drawn[0] == drawn[1]) is (first == second)
-
-
-def test_the_test_split_has_the_random_numbers_that_it_always_had() -> None:
-    expected = np.random.default_rng([7, 30, 2]).random(5)
-    np.testing.assert_array_equal(generator_of(7, 30, 2, "test").random(5), expected)
-    # NumPy takes a large number for two of 32 bits, so seeds end there.
-    assert np.random.default_rng([7 + 30 * 2**32, 2, 1]).random() == (
-        generator_of(7, 30, 2, "validation").random()
-    )
-
-
-def test_equal_seeds_of_two_splits_have_nothing_in_common(tmp_path: Path) -> None:
-    digests = []
-    for split in SPLITS:
-        synthetic.generate(tmp_path / split, scenes=4, seed=6, split=split)
-        files = contents(tmp_path / split)
-        del files["IS3_annotation.json"]
-        digests.append(set(files.values()))
-    assert all(len(each) == 4 + 8 for each in digests), "a picture for two sounds"
-    assert not digests[0] & digests[1]
-    assert not digests[0] & digests[2]
-    assert not digests[1] & digests[2]
 
 
 @pytest.mark.parametrize(("split", "difficulty"), LAYOUTS)
@@ -495,11 +251,6 @@ def test_classes_are_balanced_at_every_difficulty(split: str, difficulty: str) -
         assert len(partners) > 40
 
 
-def test_class_orders_of_splits_differ() -> None:
-    orders = [[Request(split=s).cast(number).names for number in range(6)] for s in SPLITS]
-    assert orders[0] != orders[1] != orders[2] != orders[0]
-
-
 BOUNDS = {
     "easy": (1, (0.0, 0.0), 0.0),
     "two_sources": (2, (0.0, 0.1), 0.15),
@@ -521,8 +272,8 @@ def test_scenes_keep_what_their_difficulty_promises(
     original = synthetic_scenes._somewhere
     monkeypatch.setattr(synthetic_scenes, "_somewhere", recorded)
     count, (least, most), hidden = BOUNDS[difficulty]
-    for request in scenes_of(split, difficulty):
-        for number in range(4):
+    for request in (Request(seed=s, split=split, difficulty=difficulty) for s in (2, 2**32 - 1)):
+        for number in range(2):
             scene = request.draw(number)
             boxes = [list(box) for box in scene.boxes]
             assert len(boxes) == count
@@ -574,69 +325,20 @@ def sample_group(classes: tuple[str, ...], number: int) -> str:
     return "_".join((*classes, str(number)))
 
 
-def test_a_pair_has_both_boxes_and_both_sounds() -> None:
-    request = Request(seed=5, difficulty="same_class_pair")
-    for number in range(3):
-        cast = request.cast(number)
-        pair, single = cast.sounding
-        assert len(pair) == 2
-        assert len(single) == 1
-        takes = [
-            synthesize(cast.names[p], np.random.default_rng([5, number, 3 + p])).astype(float)
-            for p in pair
-        ]
-        heard = request.record(number, 0).astype(float)
-        gains, residual, *_ = np.linalg.lstsq(np.stack(takes, 1), heard, rcond=None)
-        assert residual[0] < 1e-6 * (heard**2).sum()
-        first, second = (g * np.sqrt(np.mean(t**2)) for g, t in zip(gains, takes, strict=True))
-        assert first == pytest.approx(second, rel=1e-3), "equally loud"
-        assert -30.1 <= 10 * np.log10(np.mean(heard**2)) <= -10
-        alone = synthesize(cast.names[single[0]], np.random.default_rng([5, number, 3 + single[0]]))
-        np.testing.assert_array_equal(request.record(number, 1), alone)
-
-
 @pytest.mark.parametrize("snr", [-5, 0.0, 20])
-def test_noise_has_its_level(snr: float, tmp_path: Path) -> None:
-    waveforms = []
-    for name, level in (("clean", None), ("noisy", snr)):
-        synthetic.generate(tmp_path / name, scenes=4, seed=1, difficulty="easy", snr=level)
-        files = sorted((tmp_path / name / "audio_wav").iterdir())
-        waveforms.append([soundfile.read(file)[0] for file in files])
-    assert contents(tmp_path / "clean" / "images") == contents(tmp_path / "noisy" / "images")
-    for clean, noisy in zip(*waveforms, strict=True):
-        assert np.abs(noisy).max() <= 0.951
+def test_noise_has_its_level(snr: float) -> None:
+    for number in range(4):
+        clean, noisy = (
+            Request(seed=1, difficulty="easy", snr=level).record(number, 0).astype(float)
+            for level in (None, snr)
+        )
         # Where the sum would clip, both are scaled down.
         scale = (noisy @ clean) / (clean @ clean)
         assert scale <= 1.02
+        assert np.abs(noisy).max() <= 0.951
         noise = noisy - scale * clean
         ratio = 10 * np.log10((scale * clean) @ (scale * clean) / (noise @ noise))
         assert ratio == pytest.approx(snr, abs=0.2)
-
-
-def test_noise_is_pink_and_drawn_by_its_own_generator() -> None:
-    recording = synthesize("bell", np.random.default_rng(2))
-    noise = [
-        add_noise(recording, snr, np.random.default_rng(5)) - recording.astype(float)
-        for snr in (20, 10)
-    ]
-    np.testing.assert_allclose(noise[1], noise[0] * 10**0.5, atol=1e-6)
-    frequencies, power = scipy.signal.welch(noise[1], RATE, nperseg=4096)
-    band = (frequencies > 40) & (frequencies < 6000)
-    slope = np.polyfit(np.log(frequencies[band]), np.log(power[band]), 1)[0]
-    assert slope == pytest.approx(-1, abs=0.1)
-    other = add_noise(recording, 10, np.random.default_rng(6)) - recording.astype(float)
-    assert abs(np.corrcoef(noise[1], other)[0, 1]) < 0.1
-
-
-def test_loud_sums_are_scaled_down_together() -> None:
-    recording = synthesize("bell", np.random.default_rng(2))
-    loud = recording / np.abs(recording).max()
-    heard = add_noise(loud, -20, np.random.default_rng(5))
-    assert np.abs(heard).max() == pytest.approx(0.95, abs=1e-6)
-    quiet = add_noise(loud / 1000, -20, np.random.default_rng(5))
-    np.testing.assert_allclose(heard / heard.std(), quiet / quiet.std(), atol=1e-4)
-    mixed = mix_equally([loud, loud[::-1]])
-    assert np.abs(mixed).max() <= 0.95 + 1e-6
 
 
 NAMES = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vssl.commands.app import given_path, quieten_libraries, run_app
 from vssl.errors import UsageError
-from vssl.records.files import output_folder
+from vssl.records.files import output_folder, write_text
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 def main() -> None:
     """Console script."""
     quieten_libraries()
-    run_app(_main, "rescore")
+    run_app(_make_dashboard, "rescore")
 
 
-def _main() -> None:
-    options = _parse()
+def _make_dashboard() -> None:
+    options = _dashboard_options()
     from rich.console import Console
 
-    from vssl.records.files import write_text
     from vssl.reporting.dashboard import build_dashboard
 
     workspace = build_dashboard(options.entity, options.project)
@@ -38,7 +37,7 @@ def _main() -> None:
         text = workspace._to_model().model_dump_json(by_alias=True)
         with output_folder(output.parent):
             output.parent.mkdir(parents=True, exist_ok=True)
-        write_text(output, json.dumps(json.loads(text), indent=1))
+            write_text(output, json.dumps(json.loads(text), indent=1))
         console.print(f"dashboard as JSON: {output}")
 
 
@@ -46,25 +45,23 @@ def _save(workspace: Workspace) -> str:
     """Save a dashboard to the server; its address.
 
     Raises:
-        UsageError: without a key, without an answer, or where the server refuses.
+        UsageError: without a key, or where the server does not take it.
     """
-    from vssl.engine.wandb_server import server_hindrance
+    from vssl.engine.wandb_run import NO_KEY, error_line, has_key
 
-    hindrance = server_hindrance()
-    if hindrance:
-        raise UsageError(f"--save: {hindrance}. Without it the dashboard is written as JSON.")
+    if not has_key():
+        raise UsageError(f"--save: {NO_KEY}. Without it the dashboard is written as JSON.")
     try:
         workspace.save()
     except Exception as error:  # of wandb's client, its network or the server, of many types
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(
-            f"--save: {workspace.entity}/{workspace.project} took no dashboard ({reason}). Does"
-            " the project exist, and may you write there?"
+            f"--save: {workspace.entity}/{workspace.project} took no dashboard"
+            f" ({error_line(error)}). Does the project exist, and may you write there?"
         ) from error
     return str(workspace.url)
 
 
-def _parse() -> argparse.Namespace:
+def _dashboard_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="vssl-dashboard",
         description="A wandb dashboard for the runs of vssl-evaluate: F_LOC by model, separation"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from vssl.records.files import RECORDS_FILE, SUBSETS_FILE, SUMMARY_FILE
-from vssl.reporting.dashboard import CLASSES, CURVES, GALLERY, MAXIMA, curve_column
+from vssl.reporting.dashboard import CURVES, GALLERY, MAXIMA, PER_CLASS, curve_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-CURVE_POINTS = 51
-CURVE_DRAWS = 1  # of each negative: a pass over all would take as long as scoring
 GALLERY_SHARES = (0.1, 0.5, 0.9)
 """Which samples are drawn: the same for all models, from small ground truth to large."""
 
@@ -30,20 +28,19 @@ GALLERY_SHARES = (0.1, 0.5, 0.9)
 def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> None:
     """Log distributions, pictures, threshold curves and the table by class to wandb.
 
-    Nothing is made where wandb is not among the loggers. What cannot be made is said, and costs
-    neither the rest nor the run.
+    What cannot be made costs a warning, and neither the rest nor the run.
 
     Args:
         config: the run's configuration.
         folder: the finished run.
-        loggers: its open loggers.
+        loggers: its open loggers; nothing is made where wandb is not among them.
     """
     from vssl.engine.wandb_run import WandbRun
 
     parts: tuple[tuple[str, Callable[[DictConfig, Path, WandbRun], None]], ...] = (
         # tables last: online, wandb asks the server for each
         (MAXIMA, _log_maxima), (GALLERY, _log_gallery), (CURVES, _log_curves),
-        (CLASSES, _log_classes),
+        (PER_CLASS, _log_classes),
     )  # fmt: skip
     for run in loggers:
         if isinstance(run, WandbRun) and run.is_open:
@@ -57,9 +54,9 @@ def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> N
 def _log_maxima(config: DictConfig, folder: Path, run: WandbRun) -> None:
     from vssl.records.curves import maxima_histograms
 
-    found = maxima_histograms(folder)
-    for condition, counts in found.counts.items():
-        run.log_histogram(f"{MAXIMA}/{condition}", counts, found.edges)
+    histograms = maxima_histograms(folder)
+    for condition, counts in histograms.counts.items():
+        run.log_histogram(f"{MAXIMA}/{condition}", counts, histograms.edges)
 
 
 def _log_gallery(config: DictConfig, folder: Path, run: WandbRun) -> None:
@@ -67,11 +64,11 @@ def _log_gallery(config: DictConfig, folder: Path, run: WandbRun) -> None:
     from vssl.reporting.figures import draw_gallery
     from vssl.reporting.tables import shared_threshold
 
-    summary = read_summary(folder / SUMMARY_FILE)
-    threshold = shared_threshold(summary, str(config.overview.marked))
+    threshold = shared_threshold(read_summary(folder / SUMMARY_FILE), str(config.overview.marked))
     with tempfile.TemporaryDirectory() as place:
         drawn = draw_gallery(folder, Path(place), threshold=threshold, shares=GALLERY_SHARES)
-        run.log_pictures(GALLERY, drawn)
+        paths, captions = zip(*drawn, strict=True)
+        run.log_image(GALLERY, [str(path) for path in paths], caption=list(captions))
 
 
 def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
@@ -84,9 +81,8 @@ def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
     if not true_negatives(facts):  # without negatives there is no F_LOC
         return
     for variant in Localization.of(facts).variants:
-        curves = threshold_curves(
-            folder, variant, points=CURVE_POINTS, resamples=0, draws=CURVE_DRAWS
-        )
+        # one draw of each negative: a pass over all would take as long as scoring
+        curves = threshold_curves(folder, variant, points=51, resamples=0, draws=1)
         columns = {
             "threshold": curves.thresholds,
             curve_column("ciou"): curves.ciou,
@@ -102,14 +98,12 @@ def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
 
 
 def _log_classes(config: DictConfig, folder: Path, run: WandbRun) -> None:
-
     from vssl.records.summary import read_summary
 
-    if not (folder / SUBSETS_FILE).is_file():
-        return
-    table = class_table(read_summary(folder / SUBSETS_FILE), list(config.overview.values()))
-    if len(table):
-        run.log_table(CLASSES, list(table.columns), table.to_numpy(dtype=object).tolist())
+    if (folder / SUBSETS_FILE).is_file():
+        table = class_table(read_summary(folder / SUBSETS_FILE), list(config.overview.values()))
+        if len(table):
+            run.log_table(PER_CLASS, list(table.columns), table.to_numpy(dtype=object).tolist())
 
 
 def class_table(subsets: pd.DataFrame, policies: Sequence[str]) -> pd.DataFrame:
@@ -123,17 +117,13 @@ def class_table(subsets: pd.DataFrame, policies: Sequence[str]) -> pd.DataFrame:
         Columns `class, threshold_policy, map_variant, n`, then `<condition>/<metric>`; None where
         a number is undefined.
     """
-    import pandas as pd
-
     keys = ["subset", "threshold_policy", "map_variant"]
-    kept = subsets[
-        (subsets["subset_kind"] == "category") & subsets["threshold_policy"].isin(policies)
-    ]
+    by_class = subsets["subset_kind"] == "category"
+    kept = subsets[by_class & subsets["threshold_policy"].isin(policies)]
     names = kept["condition"] + "/" + kept["metric"]
     wide = kept.assign(name=names).pivot(index=keys, columns="name", values="value")
     wide = wide[list(dict.fromkeys(names))].round(6)
-    positives = kept[kept["condition"] == "positive"]
-    counts = positives.groupby(keys)["n"].max()
+    counts = kept[kept["condition"] == "positive"].groupby(keys)["n"].max()
     wide.insert(0, "n", counts.reindex(wide.index).fillna(0).astype(int))
     table = wide.reset_index().rename(columns={"subset": "class"})
-    return table.astype(object).where(pd.notna(table), None)
+    return table.astype(object).where(table.notna(), None)

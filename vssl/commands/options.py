@@ -235,7 +235,6 @@ OPTIONS: dict[str, Option] = {
     "threshold.*.statistic": choice("mean", "third_quartile"),
     "threshold.*.rule": choice("max", "max10", "q3"),
     "logger.*.offline": FLAG,
-    "logger.*.media_bytes": whole(0, INT64),
     "training.steps": whole(1),
     "training.batch_size": whole(1),
     "training.num_workers": whole(0, 1024),

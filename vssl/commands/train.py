@@ -6,7 +6,6 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,15 @@ from vssl.commands.build import build_reader, build_trainer
 from vssl.commands.networks import channels_last, make_network, on_gpu
 from vssl.commands.options import check_options
 from vssl.data.base import DatasetReader
-from vssl.data.training import TrainingDataModule, TrainingSet
+from vssl.data.training import TrainingSet, training_loaders
 from vssl.engine.training import ContrastiveTraining, TrainingLog
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.hashing import file_sha256
-from vssl.images import Pixels, Transform
-from vssl.memory import keep_freed_memory
 from vssl.models.weights import load_weights
 from vssl.progress import show_progress
 from vssl.records.files import whole_file, write_text
 from vssl.records.fingerprint import environment
-from vssl.types import Sample
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +60,6 @@ def train(config: DictConfig, folder: Path) -> Path:
         raise UsageError(f"{config.model.name} takes no audio, so there is nothing to train.")
     pl.seed_everything(int(config.seed), workers=True, verbose=False)
     show_progress(bool(config.trainer.enable_progress_bar))
-    keep_freed_memory()
     begin = time.monotonic()
     model = make_network(config.model)
     if settings.weights is not None:
@@ -79,14 +74,14 @@ def train(config: DictConfig, folder: Path) -> Path:
         seed=int(config.seed),
         **{key: settings[key] for key in _OF_THE_LOSS},
     )
-    train, validation = (_reader(config, name) for name in ("train", "validation"))
+    train, validation = (_split_reader(config, name) for name in ("train", "validation"))
     if train.root == validation.root:
         raise UsageError(
             f"training.train and training.validation are the same data ({train.root}). Set"
             " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
             " for the embedded benchmark's own splits."
         )
-    data = TrainingDataModule(
+    loaders = training_loaders(
         _split(config, train, frontend, split="train"),
         _split(config, validation, frontend, split="validation"),
         batch_size=settings.batch_size,
@@ -106,14 +101,14 @@ def train(config: DictConfig, folder: Path) -> Path:
         num_sanity_val_steps=0,
         check_val_every_n_epoch=settings.validate_every,
     )
-    trainer.fit(module, data)
+    trainer.fit(module, *loaders)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return _write(config, folder, model, log, seconds=time.monotonic() - begin)
+    return _write_weights(config, folder, model, log, seconds=time.monotonic() - begin)
 
 
-def _reader(config: DictConfig, split: str) -> DatasetReader:
-    """The reader of the data, with what is otherwise for a split."""
+def _split_reader(config: DictConfig, split: str) -> DatasetReader:
+    """The reader of the data, with a split's own options."""
     changed = config.copy()
     with open_dict(changed):
         changed.data = OmegaConf.merge(changed.data, config.training[split])
@@ -126,39 +121,26 @@ def _split(
 ) -> TrainingSet:
     """A split of the data, with the negatives of the training."""
     settings = config.training
-    transform: Transform = instantiate(config.model.image)
+    empty = getattr(reader, "empty_scene", None)
+    if settings.empties and empty is None:
+        raise UsageError(
+            f"training.empties: {reader.name} has no pictures without objects, only the embedded"
+            " benchmark has. Set training.empties=0."
+        )
     reader.least_samples = frontend.least_samples()
     return TrainingSet(
         reader.check().samples,
         [instantiate(each) for each in settings.negatives.values()],
         frontend=frontend,
-        transform=transform,
-        empty=_pictures_without_objects(reader) if settings.empties else None,
+        transform=instantiate(config.model.image),
+        empty=empty,
         empties=settings.empties,
         seed=int(config.seed),
         split=split,
     )
 
 
-def _pictures_without_objects(reader: DatasetReader) -> Callable[[Sample], Pixels]:
-    empty: Callable[[Sample], Pixels] | None = getattr(reader, "empty_scene", None)
-    if empty is None:
-        raise UsageError(
-            f"training.empties: {reader.name} has no pictures without objects, only the embedded"
-            " benchmark has. Set training.empties=0."
-        )
-    return empty
-
-
-def _what_counts(config: DictConfig) -> dict[str, Any]:
-    """What the weights depend on, without the paths of this machine."""
-    resolved: Any = OmegaConf.to_container(config, resolve=True)
-    for part, key in (("model", "weights"), ("data", "cache"), ("data", "root")):
-        resolved[part].pop(key, None)
-    return {name: resolved[name] for name in ("model", "data", "protocol", "training", "seed")}
-
-
-def _write(
+def _write_weights(
     config: DictConfig, folder: Path, model: torch.nn.Module, log: TrainingLog, *, seconds: float
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,6 +150,9 @@ def _write(
         partial.write_bytes(safetensors.torch.save(state))
     table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(weights.with_suffix(".csv"), table)
+    resolved: Any = OmegaConf.to_container(config, resolve=True)
+    for part, key in (("model", "weights"), ("data", "cache"), ("data", "root")):
+        resolved[part].pop(key, None)  # paths of this machine
     facts: dict[str, Any] = {
         "weights": weights.name,
         "sha256": file_sha256(weights),
@@ -175,7 +160,9 @@ def _write(
         "command": " ".join(["python experiments/train_tiny.py", *sys.argv[1:]]),
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
-        "config": _what_counts(config),
+        "config": {
+            name: resolved[name] for name in ("model", "data", "protocol", "training", "seed")
+        },
         "environment": environment(),
     }
     write_text(weights.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")

@@ -25,28 +25,30 @@ from PIL import Image
 from vssl.checks import check_choice
 from vssl.data.base import DataError
 from vssl.data.synthetic_backgrounds import draw_background
-from vssl.data.synthetic_casts import (
+from vssl.data.synthetic_scenes import (
+    ARRANGEMENTS,
     BACKGROUND,
     NOISE,
     OBJECTS,
     SOUND,
     Cast,
+    DrawnScene,
     cast_scene,
     generator_of,
+    place_objects,
 )
-from vssl.data.synthetic_casts import CLASSES as CLASSES
-from vssl.data.synthetic_recordings import add_noise, mix_equally
-from vssl.data.synthetic_scenes import ARRANGEMENTS, Box, Scene, place_objects
-from vssl.data.synthetic_sounds import RATE, synthesize
+from vssl.data.synthetic_scenes import CLASSES as CLASSES
+from vssl.data.synthetic_sounds import RATE, add_noise, mix_equally, synthesize
 from vssl.data.synthetic_variant import (
     DEFAULT_DIFFICULTY,
     DEFAULT_SPLIT,
     DIFFICULTIES,
     SPLITS,
-    folder_name,
+    snr_name,
 )
 from vssl.errors import UsageError
 from vssl.progress import progress_bar
+from vssl.types import Box
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +87,11 @@ class Request:
                     f"Expected `data.{name}` to be a whole number from {low} to {high}, but got"
                     f" {value!r}."
                 )
-        for name, choices in (("split", SPLITS), ("difficulty", DIFFICULTIES)):
-            try:
-                check_choice(str(getattr(self, name)), choices, name=f"data.{name}")
-            except UsageError as error:
-                raise DataError(str(error)) from None
+        try:
+            check_choice(str(self.split), SPLITS, name="data.split")
+            check_choice(str(self.difficulty), DIFFICULTIES, name="data.difficulty")
+        except UsageError as error:
+            raise DataError(str(error)) from None
         low, high = _SNR_BOUNDS
         known = isinstance(self.snr, int | float) and not isinstance(self.snr, bool)
         if self.snr is not None and not (known and low <= self.snr <= high):
@@ -100,8 +102,16 @@ class Request:
 
     @property
     def folder(self) -> str:
-        """Name of the data set's folder."""
-        return folder_name(VERSION, self.scenes, self.seed, self.split, self.difficulty, self.snr)
+        """Name of the data set's folder: all that it depends on.
+
+        Example:
+            >>> Request().folder, Request(900, split="train", snr=0.0).folder
+            ('synthetic-v1-240-0', 'synthetic-v1-900-0-train-two_sources-snr0')
+        """
+        parts = [f"synthetic-v{VERSION}-{self.scenes}-{self.seed}"]
+        if self != Request(self.scenes, self.seed):
+            parts += [self.split, self.difficulty]
+        return "-".join(parts if self.snr is None else [*parts, snr_name(self.snr)])
 
     @property
     def samples(self) -> int:
@@ -112,12 +122,12 @@ class Request:
         """The cast of scene `number`."""
         return cast_scene(self.seed, number, self.split, self.difficulty)
 
-    def draw(self, number: int) -> Scene:
+    def draw(self, number: int) -> DrawnScene:
         """Draw scene `number`."""
         return place_objects(
             empty_scene(self.seed, number, self.split),
             self.cast(number).names,
-            generator_of(self.seed, number, OBJECTS, self.split),
+            self._generator(number, OBJECTS),
             ARRANGEMENTS[self.difficulty],
         )
 
@@ -125,99 +135,76 @@ class Request:
         """Record a sample of scene `number`: waveform [160000] at 16 kHz within [-1, 1]."""
         cast = self.cast(number)
         takes = [
-            synthesize(
-                cast.names[place], generator_of(self.seed, number, SOUND + place, self.split)
-            )
+            synthesize(cast.names[place], self._generator(number, SOUND + place))
             for place in cast.sounding[sample]
         ]
         recording = takes[0] if len(takes) == 1 else mix_equally(takes)
         if self.snr is None:
             return recording
-        generator = generator_of(self.seed, number, NOISE + sample, self.split)
-        return add_noise(recording, self.snr, generator)
+        return add_noise(recording, self.snr, self._generator(number, NOISE + sample))
+
+    def _generator(self, number: int, part: int) -> np.random.Generator:
+        return generator_of(self.seed, number, part, self.split)
 
 
-def generate(
-    folder: Path,
-    *,
-    scenes: int = 240,
-    seed: int = 0,
-    split: str = DEFAULT_SPLIT,
-    difficulty: str = DEFAULT_DIFFICULTY,
-    snr: float | None = None,
-) -> None:
+def generate(folder: Path, **wanted: Any) -> None:
     """Write a data set.
 
-    `folder/IS3_annotation.json` lists `{"image", "audio", "gt_box", "class"}`, one entry for each
-    sample; `folder/images` holds 224 x 224 PNG files and `folder/audio_wav` 10 s of 16 kHz mono
-    sound as 16-bit PCM. Files are called `<first>_<second>_<number>_<sounding>` after the two
-    classes in the picture (`easy`: `<class>_<number>`). `gt_box` is `[x0, y0, x1, y1]` in pixels,
-    half-open, tight around what is visible of the sounding object. Entries of `easy` and
-    `same_class_pair` have a list of boxes there, and `classes` and `group` besides, which names of
-    IS3 cannot say. The annotation is written last.
+    `folder/IS3_annotation.json`, written last, lists `{"image", "audio", "gt_box", "class"}` for
+    each sample; `folder/images` holds 224 x 224 PNG files, `folder/audio_wav` 10 s of 16 kHz mono
+    16-bit PCM. Files are called `<first>_<second>_<number>_<sounding>` after the two classes in the
+    picture (`easy`: `<class>_<number>`). `gt_box` is `[x0, y0, x1, y1]` in pixels, half-open, tight
+    around what is visible of the sounding object. Entries of `easy` and `same_class_pair` have a
+    list of boxes there, and `classes` and `group` besides, which names of IS3 cannot say.
 
-    Scene k depends on its number and on the arguments but `scenes`. Over any number of scenes the
+    DrawnScene k depends on its number and on `wanted` but `scenes`. Over any number of scenes the
     numbers of entries of two classes differ by at most one.
 
     Args:
         folder: where to write; created if missing.
-        scenes: see `Request`, as for the others.
-        seed: see there.
-        split: see there.
-        difficulty: see there.
-        snr: see there.
+        wanted: fields of `Request`.
 
     Raises:
         DataError: for a value that `Request` does not take; nothing is written then.
     """
-    request = Request(scenes, seed, split, difficulty, snr)
+    request = Request(**wanted)
     for name in ("images", "audio_wav"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     entries = []
     with (
         ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
-        progress_bar("drawing scenes", scenes) as advance,
+        progress_bar("drawing scenes", request.scenes) as advance,
     ):
-        for written in pool.map(lambda n: list(_write_scene(folder, request, n)), range(scenes)):
+        scenes = pool.map(lambda n: list(_write_scene(folder, request, n)), range(request.scenes))
+        for written in scenes:
             entries += written
             advance(1)
     (folder / "IS3_annotation.json").write_text(json.dumps(entries, indent=1), encoding="utf-8")
 
 
-def ensure(
-    cache: Path,
-    *,
-    scenes: int = 240,
-    seed: int = 0,
-    split: str = DEFAULT_SPLIT,
-    difficulty: str = DEFAULT_DIFFICULTY,
-    snr: float | None = None,
-) -> Path:
+def ensure(cache: Path, **wanted: Any) -> Path:
     """Return the folder of a data set in `cache`, generating it on first use.
 
-    The data set is made in a temporary folder beside its place and moved there in one step, so
-    what is found there is whole. Of several processes that generate it at once the first one
-    wins; their data sets are equal.
+    It is whole: made in a temporary folder, and moved to its place in one step. Of several
+    processes that generate it at once the first one wins; theirs are equal.
 
     Args:
         cache: folder of data sets; created if missing.
-        scenes: see `Request`, as for the others.
-        seed: see there.
-        split: see there.
-        difficulty: see there.
-        snr: see there.
+        wanted: fields of `Request`.
 
     Returns:
-        The folder in `cache`, named after the generator's version and all arguments.
+        The folder in `cache`, named after the generator's version and all fields.
 
     Raises:
         DataError: for a value that `Request` does not take; nothing is written then.
     """
-    request = Request(scenes, seed, split, difficulty, snr)
+    request = Request(**wanted)
     folder = cache / request.folder
     if folder.is_dir():
         return folder
-    logger.info("generating %d synthetic scenes (seed %d) in %s", scenes, seed, folder)
+    logger.info(
+        "generating %d synthetic scenes (seed %d) in %s", request.scenes, request.seed, folder
+    )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache) as workplace:
         # One level down, because the temporary folder itself is readable by its owner only.
@@ -232,17 +219,12 @@ def ensure(
 
 
 def empty_scene(seed: int, number: int, split: str = DEFAULT_SPLIT) -> NDArray[np.uint8]:
-    """The background of a scene, without its objects: a picture in which nothing sounds.
-
-    It is the same at every difficulty.
+    """The background of a scene, uint8 [224, 224, 3]: nothing in it sounds, at any difficulty.
 
     Args:
         seed: of the data set, 0 to 2 ** 32 - 1.
-        number: of the scene, from 0 on; any number below 2 ** 32 has one.
+        number: of the scene; any number below 2 ** 32 has one.
         split: `test`, `validation` or `train`.
-
-    Returns:
-        Image uint8 [224, 224, 3].
 
     Raises:
         DataError: for another seed or split.

@@ -23,8 +23,8 @@ from vssl.data.synthetic_shapes import (
     STEEL,
     WHITE,
     WOOD,
-    Colour,
     Painter,
+    Rgb,
     arc,
     mix,
 )
@@ -35,7 +35,7 @@ def _eye(p: Painter, x: float, y: float, radius: float) -> None:
     p.fill(p.ellipse(x + radius * 0.2, y, radius * 0.5, radius * 0.58), BLACK, 0)
 
 
-def _wheel(p: Painter, x: float, y: float, radius: float, rim: Colour, spokes: int) -> None:
+def _wheel(p: Painter, x: float, y: float, radius: float, rim: Rgb, spokes: int) -> None:
     p.fill(p.ellipse(x, y, radius, radius), (0.16, 0.16, 0.18))
     p.fill(p.ellipse(x, y, radius * 0.66, radius * 0.66), rim, 0.02)
     for tip in arc(x, y, radius * 0.6, radius * 0.6, (20, 380 - 360 / spokes, spokes)):
@@ -43,7 +43,7 @@ def _wheel(p: Painter, x: float, y: float, radius: float, rim: Colour, spokes: i
     p.fill(p.ellipse(x, y, radius * 0.2, radius * 0.2), STEEL, 0.02)
 
 
-def _drum(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_drum(p: Painter, main: Rgb, accent: Rgb) -> None:
     p.fill(np.minimum(p.box(0, 0.28, 0.84, 0.4, 0), p.ellipse(0, 0.66, 0.84, 0.26)), main)
     cord = [(0.21 * k - 0.84, 0.25 + 0.5 * (k % 2) - 0.015 * (k - 4) ** 2) for k in range(9)]
     p.fill(p.stroke(cord, 0.03), CREAM, 0)
@@ -55,7 +55,7 @@ def _drum(p: Painter, main: Colour, accent: Colour) -> None:
     both.fill(both.ellipse(0.13, -0.2, 0.12, 0.08, -0.7), WOOD, 0.025)
 
 
-def _bell(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_bell(p: Painter, main: Rgb, accent: Rgb) -> None:
     p.fill(p.ring(0, -0.82, 0.15, 0.05), accent, 0.025)
     p.fill(p.ellipse(0, 0.76, 0.17, 0.17), mix(accent, DARK, 0.4))
     down = np.linspace(0, 1, 12)
@@ -69,7 +69,7 @@ def _bell(p: Painter, main: Colour, accent: Colour) -> None:
     p.fill(p.stroke([(-0.2, -0.5), (-0.27, 0.1)], 0.045), mix(main, WHITE, 0.65), 0)
 
 
-def _dog(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_dog(p: Painter, main: Rgb, accent: Rgb) -> None:
     shade = mix(main, DARK, 0.4)
     p.fill(p.stroke([(-0.66, -0.02), (-0.82, -0.3), (-0.76, -0.55)], 0.075), main)
     for x, colour in ((-0.42, shade), (0.34, shade), (-0.62, main), (0.18, main)):
@@ -86,15 +86,14 @@ def _dog(p: Painter, main: Colour, accent: Colour) -> None:
     _eye(p, 0.62, -0.58, 0.08)
 
 
-def _bird(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_bird(p: Painter, main: Rgb, accent: Rgb) -> None:
     p.fill(p.stroke([(-0.85, 0.84), (0.8, 0.76)], 0.06), WOOD)
     for x in (-0.08, 0.14):
         p.fill(p.stroke([(x, 0.45), (x + 0.02, 0.76)], 0.035), BRASS, 0.015)
     p.fill(p.polygon([(-0.4, 0.08), (-1, 0.36), (-0.8, 0.6), (-0.3, 0.4)]), mix(main, DARK, 0.3))
     p.fill(p.polygon([(0.66, -0.52), (0.66, -0.22), (1.02, -0.34)], 0.02), (0.96, 0.6, 0.12))
-    p.fill(
-        np.minimum(p.ellipse(0, 0.14, 0.58, 0.4, -0.45), p.ellipse(0.42, -0.36, 0.33, 0.32)), main
-    )
+    head = p.ellipse(0.42, -0.36, 0.33, 0.32)
+    p.fill(np.minimum(p.ellipse(0, 0.14, 0.58, 0.4, -0.45), head), main)
     p.fill(p.ellipse(0.28, 0.16, 0.2, 0.27, 0.2), accent, 0, 0.1)
     for k in range(3):
         feather = p.ellipse(-0.22 - 0.1 * k, 0.1 + 0.1 * k, 0.4 - 0.07 * k, 0.17, -0.5)
@@ -102,7 +101,7 @@ def _bird(p: Painter, main: Colour, accent: Colour) -> None:
     _eye(p, 0.5, -0.42, 0.1)
 
 
-def _car(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_car(p: Painter, main: Rgb, accent: Rgb) -> None:
     roof = -0.44 - 0.14 * p.generator.random()
     p.fill(p.polygon([(-0.66, -0.06), (-0.46, roof), (0.2, roof), (0.56, -0.06)], 0.04), main)
     for pane in ([-0.54, -0.4, -0.14, -0.14], [-0.04, -0.04, 0.16, 0.43]):
@@ -118,7 +117,7 @@ def _car(p: Painter, main: Colour, accent: Colour) -> None:
         _wheel(p, x, 0.34, 0.23, STEEL, 5)
 
 
-def _guitar(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_guitar(p: Painter, main: Rgb, accent: Rgb) -> None:
     both, dark = p.mirrored(), mix(main, DARK, 0.45)
     p.fill(p.box(0, -0.4, 0.075, 0.5), mix(WOOD, DARK, 0.5))
     for y in (-0.74, -0.63, -0.52, -0.41, -0.3, -0.19):
@@ -137,7 +136,7 @@ def _guitar(p: Painter, main: Colour, accent: Colour) -> None:
         p.fill(p.box(x, -0.06, 0.007, 0.74, 0), CREAM, 0)
 
 
-def _piano(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_piano(p: Painter, main: Rgb, accent: Rgb) -> None:
     both, dark = p.mirrored(), mix(main, DARK, 0.4)
     both.fill(both.box(0.82, 0.5, 0.09, 0.42), dark)
     p.fill(p.box(0, -0.1, 0.92, 0.78, 0.04), main)
@@ -156,7 +155,7 @@ def _piano(p: Painter, main: Colour, accent: Colour) -> None:
         p.fill(p.box(0.13 * key - 0.78, 0.13, 0.04, 0.085, 0.01), BLACK, 0)
 
 
-def _kettle(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_kettle(p: Painter, main: Rgb, accent: Rgb) -> None:
     p.fill(p.stroke(arc(-0.08, -0.14, 0.5, 0.72, (190, 350, 16)), 0.075), accent)
     spout = [(0.4, 0.42), (0.36, 0.08), (0.68, -0.32), (0.88, -0.3), (0.7, 0.1)]
     p.fill(p.polygon(spout, 0.03), main)
@@ -170,7 +169,7 @@ def _kettle(p: Painter, main: Colour, accent: Colour) -> None:
         p.fill(puff, SMOKE, 0.015, 0.1)
 
 
-def _clock(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_clock(p: Painter, main: Rgb, accent: Rgb) -> None:
     both = p.mirrored()
     both.fill(both.stroke([(0.45, 0.7), (0.6, 0.92)], 0.075), mix(main, DARK, 0.4))
     p.fill(p.ellipse(0, 0, 0.96, 0.96), main)
@@ -184,7 +183,7 @@ def _clock(p: Painter, main: Colour, accent: Colour) -> None:
     p.fill(p.ellipse(0, 0, 0.075, 0.075), accent, 0.02)
 
 
-def _train(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_train(p: Painter, main: Rgb, accent: Rgb) -> None:
     p.fill(p.polygon([(0.7, 0.42), (1.0, 0.8), (0.7, 0.8)], 0.01), accent)
     funnel = [(0.46, -0.1), (0.42, -0.5), (0.36, -0.62), (0.74, -0.62), (0.68, -0.5), (0.64, -0.1)]
     p.fill(p.polygon(funnel), DARK)
@@ -204,7 +203,7 @@ def _train(p: Painter, main: Colour, accent: Colour) -> None:
     p.fill(p.stroke([(-0.6, 0.66), (-0.02, 0.66), (0.42, 0.7)], 0.035), STEEL, 0.015)
 
 
-def _frog(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_frog(p: Painter, main: Rgb, accent: Rgb) -> None:
     both, shade = p.mirrored(), mix(main, DARK, 0.25)
     both.fill(both.ellipse(0.66, 0.42, 0.22, 0.42, 0.5), shade)
     for toe in (0.6, 0.78, 0.95):
@@ -220,7 +219,7 @@ def _frog(p: Painter, main: Colour, accent: Colour) -> None:
     p.fill(p.stroke(arc(0, -0.28, 0.56, 0.3, (12, 168, 14)), 0.03), mix(RED, DARK, 0.5), 0)
 
 
-def _siren(p: Painter, main: Colour, accent: Colour) -> None:
+def _draw_siren(p: Painter, main: Rgb, accent: Rgb) -> None:
     for x, y in arc(0, 0, 1, 1, (190, 350, 7)):
         p.fill(p.stroke([(x * 0.74, y * 0.74), (x, y)], 0.05), (1.0, 0.84, 0.2), 0.02)
     p.fill(np.minimum(p.ellipse(0, 0, 0.54, 0.56), p.box(0, 0.26, 0.54, 0.28)), main)
@@ -233,23 +232,23 @@ def _siren(p: Painter, main: Colour, accent: Colour) -> None:
 
 @dataclass(frozen=True)
 class _Kind:
-    draw: Callable[[Painter, Colour, Colour], None]
+    draw: Callable[[Painter, Rgb, Rgb], None]
     colours: tuple[tuple[float, float], ...]
     tilt: float = 0.25
 
 
 # For each class the ranges of (hue, saturation, value) of its main colour, and its widest tilt.
 KINDS = {
-    "drum": _Kind(_drum, ((0.0, 1.0), (0.65, 0.9), (0.55, 0.9))),
-    "bell": _Kind(_bell, ((0.09, 0.15), (0.55, 0.85), (0.7, 0.95)), 0.4),
-    "dog": _Kind(_dog, ((0.05, 0.11), (0.15, 0.7), (0.35, 0.95)), 0.15),
-    "bird": _Kind(_bird, ((0.0, 1.0), (0.6, 0.9), (0.6, 0.95))),
-    "car": _Kind(_car, ((0.0, 1.0), (0.3, 0.95), (0.4, 0.95)), 0.12),
-    "guitar": _Kind(_guitar, ((0.02, 0.12), (0.6, 0.9), (0.5, 0.95)), 0.9),
-    "piano": _Kind(_piano, ((0.0, 0.1), (0.1, 0.75), (0.2, 0.55)), 0.1),
-    "kettle": _Kind(_kettle, ((0.0, 1.0), (0.0, 0.8), (0.55, 0.9)), 0.12),
-    "clock": _Kind(_clock, ((0.0, 1.0), (0.5, 0.9), (0.4, 0.9)), 0.15),
-    "train": _Kind(_train, ((0.0, 1.0), (0.5, 0.9), (0.3, 0.65)), 0.1),
-    "frog": _Kind(_frog, ((0.2, 0.4), (0.5, 0.85), (0.5, 0.85)), 0.2),
-    "siren": _Kind(_siren, ((0.95, 1.12), (0.85, 0.95), (0.8, 0.95))),
+    "drum": _Kind(_draw_drum, ((0.0, 1.0), (0.65, 0.9), (0.55, 0.9))),
+    "bell": _Kind(_draw_bell, ((0.09, 0.15), (0.55, 0.85), (0.7, 0.95)), 0.4),
+    "dog": _Kind(_draw_dog, ((0.05, 0.11), (0.15, 0.7), (0.35, 0.95)), 0.15),
+    "bird": _Kind(_draw_bird, ((0.0, 1.0), (0.6, 0.9), (0.6, 0.95))),
+    "car": _Kind(_draw_car, ((0.0, 1.0), (0.3, 0.95), (0.4, 0.95)), 0.12),
+    "guitar": _Kind(_draw_guitar, ((0.02, 0.12), (0.6, 0.9), (0.5, 0.95)), 0.9),
+    "piano": _Kind(_draw_piano, ((0.0, 0.1), (0.1, 0.75), (0.2, 0.55)), 0.1),
+    "kettle": _Kind(_draw_kettle, ((0.0, 1.0), (0.0, 0.8), (0.55, 0.9)), 0.12),
+    "clock": _Kind(_draw_clock, ((0.0, 1.0), (0.5, 0.9), (0.4, 0.9)), 0.15),
+    "train": _Kind(_draw_train, ((0.0, 1.0), (0.5, 0.9), (0.3, 0.65)), 0.1),
+    "frog": _Kind(_draw_frog, ((0.2, 0.4), (0.5, 0.85), (0.5, 0.85)), 0.2),
+    "siren": _Kind(_draw_siren, ((0.95, 1.12), (0.85, 0.95), (0.8, 0.95))),
 }

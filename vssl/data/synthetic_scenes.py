@@ -1,4 +1,4 @@
-"""Scenes of the embedded benchmark: sounding objects over a silent background."""
+"""Scenes of the embedded benchmark: who is in them and what sounds, and their drawing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,92 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from vssl.arrays import Floats
 from vssl.data.synthetic_objects import KINDS as KINDS
-from vssl.data.synthetic_shapes import SIZE, Floats, Painter
+from vssl.data.synthetic_shapes import SIZE, Painter
+from vssl.data.synthetic_variant import SPLITS
+from vssl.types import Box
 
-SUPERSAMPLING = 2
-Box = tuple[int, int, int, int]
+CLASSES = tuple(KINDS)
+"""The classes that can be drawn and heard."""
+
+# What a generator is for: the third key of its seed, so that no two parts share their random
+# numbers. Sounds and noises take one key for each object of a scene.
+ORDER, BACKGROUND, OBJECTS, SOUND = range(4)
+NOISE = 16
 
 
 @dataclass(frozen=True)
-class Scene:
+class Cast:
+    """The objects of a scene and its samples.
+
+    Attributes:
+        names: class of each object, from back to front.
+        sounding: for each sample, the places in `names` of the objects that sound together; they
+            are of one class.
+    """
+
+    names: tuple[str, ...]
+    sounding: tuple[tuple[int, ...], ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class of each sample."""
+        return tuple(self.names[places[0]] for places in self.sounding)
+
+
+def generator_of(seed: int, number: int, part: int, split: str) -> np.random.Generator:
+    """Random numbers of one part of a scene; no other part, scene, seed or split has them.
+
+    Args:
+        seed: below 2 ** 32, as `number` is: NumPy takes a larger number for two.
+        number: of the scene, or of the round in which classes take turns.
+        part: what they are for.
+        split: `test`, `validation` or `train`.
+    """
+    return np.random.default_rng([seed, number, part, SPLITS.index(split)])
+
+
+def cast_scene(seed: int, number: int, split: str, difficulty: str) -> Cast:
+    """The cast of a scene, from a shuffle of all classes, a new one each round.
+
+    Over the scenes from 0 on, numbers of samples of two classes differ by at most one, and so do
+    the numbers of pairs of a class in `same_class_pair`.
+    """
+    if difficulty == "easy":
+        turn, place = divmod(number, len(CLASSES))
+        return Cast((_shuffled(seed, turn, split)[0][place],), ((0,),))
+    if difficulty == "same_class_pair":
+        return _pair_and_single(seed, number, split)
+    turn, place = divmod(number, len(CLASSES) // 2)
+    first, second = _shuffled(seed, turn, split)[0][2 * place : 2 * place + 2]
+    return Cast((first, second), ((0,), (1,)))
+
+
+def _pair_and_single(seed: int, number: int, split: str) -> Cast:
+    turn, scene = divmod(number, len(CLASSES))
+    names, generator = _shuffled(seed, turn, split)
+    # The first half of a round pairs every second class, the other half the classes between them.
+    late, place = divmod(scene, len(CLASSES) // 2)
+    pair = names[2 * place + late]
+    single = names[(2 * place + late + 1) % len(CLASSES)]
+    depth = int(generator.integers(3, size=len(CLASSES))[scene])
+    objects = [pair, pair]
+    objects.insert(depth, single)
+    both = tuple(where for where in range(3) if where != depth)
+    return Cast(tuple(objects), (both, (depth,)))
+
+
+def _shuffled(seed: int, turn: int, split: str) -> tuple[list[str], np.random.Generator]:
+    generator = generator_of(seed, turn, ORDER, split)
+    return [CLASSES[index] for index in generator.permutation(len(CLASSES))], generator
+
+
+SUPERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class DrawnScene:
     """A drawn scene: image uint8 [224, 224, 3] and one half-open pixel box for each object."""
 
     image: NDArray[np.uint8]
@@ -90,18 +167,15 @@ def place_objects(
     names: Sequence[str],
     generator: np.random.Generator,
     arrangement: Arrangement = ARRANGEMENTS["two_sources"],
-) -> Scene:
+) -> DrawnScene:
     """Draws objects on a background, each in front of those before it.
 
     Args:
         background: image [224, 224, 3], left unchanged.
         names: keys of `KINDS`, one for each object.
         generator: source of all randomness.
-        arrangement: what sizes, boxes and hidden areas have to keep to.
-
-    Returns:
-        The scene: sizes, box IoUs and hidden areas within the arrangement's bounds, and every box
-        tight around what is visible.
+        arrangement: bounds of sizes, of IoUs of boxes and of hidden areas. Every box is tight
+            around what is visible.
     """
     low, high = np.log(arrangement.sides[0]), np.log(arrangement.sides[1])
     sides = np.exp(generator.uniform(low, high, len(names)))
@@ -114,7 +188,7 @@ def place_objects(
                 objects = np.add.reduce(seen)
                 blend = background / 255 * (1 - objects[..., 3:]) + objects[..., :3]
                 image = (blend * 255 + 0.5).clip(0, 255).astype(np.uint8)
-                return Scene(image, tuple(_tight_box(layer[..., 3]) for layer in seen))
+                return DrawnScene(image, tuple(_tight_box(layer[..., 3]) for layer in seen))
         if arrangement.shrinks:
             sides = sides * 0.9
         else:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Colour = tuple[float, float, float]
+from vssl.arrays import Floats
+
+Rgb = tuple[float, float, float]
 Point = tuple[float, float]
 SIZE = 224
 """Side of a picture in pixels."""
@@ -32,7 +32,7 @@ class Painter:
         self.x, self.y, self.pixel, self.generator = x, y, pixel, generator
         self.canvas: Floats = np.zeros((*x.shape, 4), np.float32)
 
-    def fill(self, shape: Floats, colour: Colour, line: float = 0.035, bevel: float = 0.28) -> None:
+    def fill(self, shape: Floats, colour: Rgb, line: float = 0.035, bevel: float = 0.28) -> None:
         """Paints the inside of a shape, its outermost `line` dark, its rim shaded by `bevel`."""
         near = shape < self.pixel
         rows, columns = np.logical_or.reduce(near, 1), np.logical_or.reduce(near, 0)
@@ -106,7 +106,7 @@ def arc(x: float, y: float, rx: float, ry: float, turns: tuple[float, float, int
     return [(x + rx * math.cos(angle), y + ry * math.sin(angle)) for angle in angles]
 
 
-def mix(colour: Colour, other: Colour, share: float) -> Colour:
+def mix(colour: Rgb, other: Rgb, share: float) -> Rgb:
     """Blend of two colours, `share` being that of the other."""
     red, green, blue = (a * (1 - share) + b * share for a, b in zip(colour, other, strict=True))
     return red, green, blue
@@ -123,9 +123,7 @@ def smooth_noise(generator: np.random.Generator, rows: int, columns: int) -> Flo
     return grid.astype(np.float32)
 
 
-def wash(
-    p: Painter, start: float, ends: tuple[Colour, Colour], grain: tuple[int, int, float]
-) -> None:
+def wash(p: Painter, start: float, ends: tuple[Rgb, Rgb], grain: tuple[int, int, float]) -> None:
     """Paints everything below `start` with a vertical gradient and noise of the given grain."""
     top = int(start * SIZE)
     down = np.linspace(0, 1, SIZE - top, dtype=np.float32)[:, None, None]

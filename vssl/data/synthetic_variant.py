@@ -32,28 +32,11 @@ def variant_name(split: str, difficulty: str, snr: float | None) -> str:
     parts = ["synthetic"]
     parts += [difficulty] if difficulty != DEFAULT_DIFFICULTY else []
     parts += [split] if split != DEFAULT_SPLIT else []
-    parts += [_snr_name(snr)] if snr is not None else []
+    parts += [snr_name(snr)] if snr is not None else []
     return "_".join(map(str, parts))  # refused later, until then it needs a name
 
 
-def folder_name(
-    version: str, scenes: int, seed: int, split: str, difficulty: str, snr: float | None
-) -> str:
-    """Name of a data set's folder: all that it depends on; the default has no more than numbers.
-
-    Example:
-        >>> folder_name("1", 240, 0, "test", "two_sources", None)
-        'synthetic-v1-240-0'
-        >>> folder_name("1", 900, 0, "train", "two_sources", 0.0)
-        'synthetic-v1-900-0-train-two_sources-snr0'
-    """
-    parts = [f"synthetic-v{version}-{scenes}-{seed}"]
-    if (split, difficulty, snr) != (DEFAULT_SPLIT, DEFAULT_DIFFICULTY, None):
-        parts += [split, difficulty]
-    parts += [_snr_name(snr)] if snr is not None else []
-    return "-".join(parts)
-
-
-def _snr_name(snr: Any) -> str:
+def snr_name(snr: Any) -> str:
+    """Name of a noise level, `snr0` for 0 and 0.0."""
     whole = isinstance(snr, float) and snr.is_integer()
     return f"snr{int(snr) if whole else snr}"

@@ -8,7 +8,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -45,9 +44,9 @@ class TrainingBatch(_OnDevice):
 class TrainingSet(BatchReader, Dataset[TrainingBatch]):
     """The samples of a test set's train split, a batch at a time.
 
-    A clip begins at another moment in every step: it is rolled by a random offset before the window
-    cuts it. Draws depend on (seed, sample, step) alone, so that workers cannot change them. Images
-    are kept in memory as the network takes them.
+    A clip is rolled by a random offset in every step before the window cuts it. Draws depend on
+    (seed, sample, step) alone, so that workers cannot change them. Images are kept in memory as the
+    network takes them.
 
     Args:
         samples: the samples.
@@ -87,8 +86,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         self._seed = seed
         self._seeds = [each.draw_seed(seed, f"training on {split}") for each in conditions]
         self._paths = {sample.sample_id: sample.audio_path for sample in samples}
-        self._pictures: dict[str, torch.Tensor] = {}
-        self._backgrounds: dict[str, torch.Tensor] = {}
+        self._prepared_images: dict[tuple[str, bool], torch.Tensor] = {}
         for condition in conditions:
             if condition.sounding_object is not SoundingObject.NONE:
                 raise UsageError(
@@ -110,12 +108,11 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         images = self.read_all(self._picture, samples)
         images += self.read_all(self._background, samples[: self._empties])
         waveforms = self.read_all(self._own, places)
+        seeded = list(zip(self._conditions, self._seeds, strict=True))
         requests = [
             [
-                condition.request(
-                    sample, draw=step % condition.draws, seed=seed, length=sample.audio_length
-                )
-                for condition, seed in zip(self._conditions, self._seeds, strict=True)
+                each.request(sample, draw=step % each.draws, seed=seed, length=sample.audio_length)
+                for each, seed in seeded
             ]
             for (step, _), sample in zip(places, samples, strict=True)
         ]
@@ -131,19 +128,18 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         )
 
     def _picture(self, sample: Sample) -> torch.Tensor:
-        return self._prepared(sample, _decoded, self._pictures)
+        return self._prepared(sample, _decoded_image)
 
     def _background(self, sample: Sample) -> torch.Tensor:
         assert self._empty is not None
-        return self._prepared(sample, self._empty, self._backgrounds)
+        return self._prepared(sample, self._empty)
 
-    def _prepared(
-        self, sample: Sample, pixels: Callable[[Sample], Pixels], kept: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """What the network takes of a sample's picture, made once for all samples that show it."""
-        if sample.image_group not in kept:
-            kept[sample.image_group] = prepare(self._transform, pixels(sample))
-        return kept[sample.image_group]
+    def _prepared(self, sample: Sample, pixels: Callable[[Sample], Pixels]) -> torch.Tensor:
+        """The network's input for a sample's picture, made once for all samples that show it."""
+        key = (sample.image_group, pixels is _decoded_image)
+        if key not in self._prepared_images:
+            self._prepared_images[key] = prepare(self._transform, pixels(sample))
+        return self._prepared_images[key]
 
     def _own(self, place: Place) -> torch.Tensor:
         step, position = place
@@ -159,20 +155,18 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         return self._frontend.waveform(clip)
 
 
-def _decoded(sample: Sample) -> Pixels:
+def _decoded_image(sample: Sample) -> Pixels:
     return decode_image(read_bytes(sample.image_path), sample.image_path)
 
 
-class _Shuffled(Sampler[list[Place]]):
+class _ShuffledBatches(Sampler[list[Place]]):
     """Batches of one pass over the training set after another, each in an order of its own.
 
     What does not fill a batch is left for another pass.
     """
 
     def __init__(self, length: int, batch_size: int, *, seed: int) -> None:
-        self._length = length
-        self._batch_size = batch_size
-        self._seed = seed
+        self._length, self._batch_size, self._seed = length, batch_size, seed
         self._passes = 0
 
     def __len__(self) -> int:
@@ -187,11 +181,18 @@ class _Shuffled(Sampler[list[Place]]):
             yield [(first + number, int(position)) for position in batch]
 
 
-class TrainingDataModule(pl.LightningDataModule):
+def training_loaders(
+    train: TrainingSet,
+    validation: TrainingSet,
+    *,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    seed: int = 0,
+) -> tuple[DataLoader[TrainingBatch], DataLoader[TrainingBatch]]:
     """Loaders of a train and a validation split; on one device.
 
     Args:
-        train: to learn from, shuffled.
+        train: to learn from, shuffled anew in every pass.
         validation: to measure the loss on, always the same batches.
         batch_size: samples at once, at most as many as each split has.
         num_workers: loader processes; with 0, threads of this process read each batch.
@@ -200,52 +201,28 @@ class TrainingDataModule(pl.LightningDataModule):
     Raises:
         UsageError: when a split does not fill a batch.
     """
+    for name, split in (("train", train), ("validation", validation)):
+        if not 2 <= batch_size <= len(split):
+            raise UsageError(
+                f"Expected `training.batch_size` to be in [2, {len(split)}], the samples of the"
+                f" {name} split, but got {batch_size}."
+            )
+    order = _ShuffledBatches(len(train), batch_size, seed=seed)
+    firsts = range(0, len(validation) // batch_size * batch_size, batch_size)
+    fixed = [[(0, first + n) for n in range(batch_size)] for first in firsts]
 
-    def __init__(
-        self,
-        train: TrainingSet,
-        validation: TrainingSet,
-        *,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        for name, split in (("train", train), ("validation", validation)):
-            if not 2 <= batch_size <= len(split):
-                raise UsageError(
-                    f"Expected `training.batch_size` to be in [2, {len(split)}], the samples of the"
-                    f" {name} split, but got {batch_size}."
-                )
-        self._train = train
-        self._validation = validation
-        self._order = _Shuffled(len(train), batch_size, seed=seed)
-        self._batch_size = batch_size
-        self._workers = num_workers
-
-    def train_dataloader(self) -> DataLoader[TrainingBatch]:
-        """Batches of a pass over the train split."""
-        return self._loader(self._train, self._order)
-
-    def val_dataloader(self) -> DataLoader[TrainingBatch]:
-        """Batches of the validation split."""
-        size, length = self._batch_size, len(self._validation)
-        firsts = range(0, length - length % size, size)
-        batches = [[(0, first + n) for n in range(size)] for first in firsts]
-        return self._loader(self._validation, batches)
-
-    def _loader(
-        self, split: TrainingSet, batches: Iterable[list[Place]]
-    ) -> DataLoader[TrainingBatch]:
+    def loader(split: TrainingSet, batches: Iterable[list[Place]]) -> DataLoader[TrainingBatch]:
         return DataLoader(
             split,
             batch_sampler=batches,
-            num_workers=self._workers,
-            collate_fn=_as_it_is,
-            persistent_workers=self._workers > 0,  # they keep images
+            num_workers=num_workers,
+            collate_fn=_whole_batch,
+            persistent_workers=num_workers > 0,  # they keep images
         )
 
+    return loader(train, order), loader(validation, fixed)
 
-def _as_it_is(batch: Any) -> Any:
-    """A batch that the training set has put together."""
+
+def _whole_batch(batch: Any) -> Any:
+    """The batch as the training set has put it together."""
     return batch

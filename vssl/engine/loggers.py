@@ -42,15 +42,14 @@ def open_loggers(loggers: Sequence[Logger], *, config: Mapping[str, Any]) -> Ite
 def log_summary(
     loggers: Sequence[Logger], summary: pd.DataFrame, *, config: Mapping[str, Any]
 ) -> None:
-    """Log every summary value under `<condition>/<metric>/<policy>`.
+    """Log every defined summary value under `<condition>/<metric>/<policy>`.
 
     Args:
         loggers: open loggers.
         summary: the run's summary.
         config: the run's configuration, kept beside the numbers.
     """
-    rows = summary.to_dict("records")
-    values = {summary_key(row): row["value"] for row in rows if not pd.isna(row["value"])}
+    rows = summary.dropna(subset="value").to_dict("records")
     for logger in loggers:
         logger.log_hyperparams(dict(config))
-        logger.log_metrics(values)
+        logger.log_metrics({summary_key(row): row["value"] for row in rows})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch.nn import functional
 
 from vssl.checks import check_positive
 from vssl.data.training import TrainingBatch
@@ -32,21 +32,20 @@ def contrastive_loss(
 
     Each image has to pick its own sound among the batch's sounds and its negatives; each sound its
     own image among the batch's images and the empty ones. That orders similarities, whatever their
-    level. What keeps those that do not belong together near 0, so that one threshold can serve all
-    images, is the mean of `max(similarity, 0)^2`: over the pairs of other images and sounds, times
-    `mismatch_weight`, and over the negatives, times `negative_weight`.
+    level. Two terms keep pairs that do not belong together near 0, so that one threshold can serve
+    all images: the mean of `max(similarity, 0)^2` over other pairs, and over the negatives.
 
-    After EZ-VSL (Mo and Morgado, ECCV 2022, multiple-instance contrastive learning), which has no
-    further negatives, and after Learning from Silence and Noise (Juanola et al., arXiv 2508.21761),
-    which has silence and noise, but whose formula was not at hand: this one is ours.
+    After EZ-VSL (Mo and Morgado, ECCV 2022), which has no further negatives, and Learning from
+    Silence and Noise (Juanola et al., arXiv 2508.21761), which has silence and noise, but whose
+    formula was not at hand: this one is ours.
 
     Args:
         scores: `[N + E, N]` similarity of every image with every sound; pair n is (n, n).
         negative_scores: `[N, K]` similarity of each image with its negatives; K may be 0.
         temperature: divides similarities in InfoNCE.
-        mismatch_weight: of the mean over other pairs, some of which do belong together: a batch
+        mismatch_weight: of the term over other pairs, some of which do belong together: a batch
             may hold several sounds of one class.
-        negative_weight: of the mean over the negatives.
+        negative_weight: of the term over the negatives.
 
     Returns:
         A scalar.
@@ -60,8 +59,7 @@ def contrastive_loss(
     own = torch.arange(pairs, device=scores.device)
     sounds = torch.cat([scores[:pairs], negative_scores], dim=1) / temperature
     images = scores.T / temperature
-    cross_entropy = nn.functional.cross_entropy
-    loss = (cross_entropy(sounds, own) + cross_entropy(images, own)) / 2
+    loss = (functional.cross_entropy(sounds, own) + functional.cross_entropy(images, own)) / 2
     others = ~torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
     loss = loss + mismatch_weight * scores[others].relu().square().mean()
     if negative_scores.numel():
@@ -92,14 +90,13 @@ class ContrastiveTraining(pl.LightningModule):
         steps: number of training steps, over which the learning rate rises and falls.
         learning_rate: highest learning rate of AdamW.
         weight_decay: of AdamW.
-        temperature: divides similarities in the loss.
-        mismatch_weight: how much similarities of other images and sounds of the batch are kept
-            from being positive.
-        negative_weight: how much similarities with negatives are.
+        temperature: see `contrastive_loss`.
+        mismatch_weight: see there.
+        negative_weight: see there.
         pooled_area: share of a map whose mean is the similarity of image and sound.
-        jitter: strength of the random changes of colour, in standard deviations of the images.
-        shuffle_sounds: every image meets a sound of another one of its batch: what can be learnt
-            is where objects are, not which one sounds.
+        jitter: strength of the random changes of colour, see `recoloured`.
+        shuffle_sounds: every image meets a sound of another one of its batch, so that only the
+            places of objects can be learnt, not which one sounds.
         seed: of augmentation and shuffling.
 
     Raises:
@@ -128,33 +125,21 @@ class ContrastiveTraining(pl.LightningModule):
                 f"{type(model).__name__} overrides `localize`: training compares every image of a"
                 " batch with every sound, and needs encode_image, encode_audio and similarity."
             )
-        for name, value in (
-            ("steps", steps),
-            ("learning_rate", learning_rate),
-            ("temperature", temperature),
-        ):
-            check_positive(value, name=f"training.{name}")
+        self.save_hyperparameters(ignore=["model", "frontend"])
+        for name in ("steps", "learning_rate", "temperature"):
+            check_positive(self.hparams[name], name=f"training.{name}")
         if not 0 < pooled_area <= 1:
             raise UsageError(f"Expected `training.pooled_area` in (0, 1], but got {pooled_area}.")
         self.model = model
         self.frontend = frontend
-        self._steps = steps
-        self._learning_rate = learning_rate
-        self._weight_decay = weight_decay
-        self._temperature = temperature
-        self._mismatch_weight = mismatch_weight
-        self._negative_weight = negative_weight
-        self._pooled_area = pooled_area
-        self._jitter = jitter
-        self._shuffle = shuffle_sounds
-        self._seed = seed
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         """Loss of a batch, its images flipped and recoloured at random."""
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.global_step)
-        images = recoloured(batch.images, self._jitter, generator)
+        seed = self.hparams["seed"] * 1_000_003 + self.global_step
+        generator = torch.Generator().manual_seed(seed)
+        images = recoloured(batch.images, self.hparams["jitter"], generator)
         order = torch.arange(len(batch.waveforms))
-        if self._shuffle:
+        if self.hparams["shuffle_sounds"]:
             order = torch.randperm(len(order), generator=generator)
         return self._loss(images, batch, order)
 
@@ -166,48 +151,37 @@ class ContrastiveTraining(pl.LightningModule):
     def _loss(
         self, images: torch.Tensor, batch: TrainingBatch, order: torch.Tensor
     ) -> torch.Tensor:
-        pairs = len(order)
-        heard = batch.waveforms[order.to(images.device)]
-        inputs = [self.frontend(heard)]
+        pairs, share = len(order), self.hparams["pooled_area"]
+        inputs = [self.frontend(batch.waveforms[order.to(images.device)])]
         if len(batch.negatives):
             inputs.append(self.frontend(batch.negatives))
         sounds = self.model.encode_audio(torch.cat(inputs))
         seen = self.model.encode_image(images)
         together = sounds[:pairs].expand(len(images), *sounds[:pairs].shape)
-        scores = pooled(self.model.similarity(seen, together), self._pooled_area)
+        scores = pooled(self.model.similarity(seen, together), share)
         negatives = sounds[pairs:][batch.negative_index]
+        negative_scores = scores.new_empty(pairs, 0)
         if negatives.shape[1]:
-            maps = self.model.similarity(seen[:pairs], negatives)
-            negative_scores = pooled(maps, self._pooled_area)
-        else:
-            negative_scores = scores.new_empty(pairs, 0)
-        return contrastive_loss(
-            scores,
-            negative_scores,
-            temperature=self._temperature,
-            mismatch_weight=self._mismatch_weight,
-            negative_weight=self._negative_weight,
-        )
+            negative_scores = pooled(self.model.similarity(seen[:pairs], negatives), share)
+        names = ("temperature", "mismatch_weight", "negative_weight")
+        weights = {name: self.hparams[name] for name in names}
+        return contrastive_loss(scores, negative_scores, **weights)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate rises over the first 5 % of the steps, then falls to 0."""
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self._learning_rate, weight_decay=self._weight_decay
-        )
-        warm = max(1, self._steps // 20)
+        rates = {"lr": self.hparams["learning_rate"], "weight_decay": self.hparams["weight_decay"]}
+        optimizer = torch.optim.AdamW(self.model.parameters(), **rates)
+        steps: int = self.hparams["steps"]
+        warm = max(1, steps // 20)
 
         def factor(step: int) -> float:
             if step < warm:
                 return (step + 1) / warm
-            return 0.5 * (
-                1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self._steps - warm)))
-            )
+            done = min(1.0, (step - warm) / max(1, steps - warm))
+            return 0.5 * (1 + math.cos(math.pi * done))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def recoloured(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
@@ -245,12 +219,7 @@ class TrainingLog(OpenBar):
         self.open_bar("training", trainer.max_steps)
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *batch: Any
     ) -> None:
         """Count a step and keep its loss."""
         self._losses.append(outputs["loss"].detach())

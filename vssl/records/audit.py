@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
@@ -15,126 +15,125 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.progress import progress_bar
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
+from vssl.records.fit import fit_policies
 from vssl.records.numbers import Number, numbers_of
 from vssl.records.pooled import pooled_numbers
-from vssl.records.score import AnyMetric
+from vssl.records.schema import RECORDS
+from vssl.records.score import score_records
 from vssl.records.scores import Samples, Scores
-from vssl.records.store import read_provenance
+from vssl.records.store import (
+    AtomicParquetWriter,
+    as_records,
+    read_provenance,
+    record_batches,
+)
 from vssl.records.uncertainty import ImageBootstrap, interval
+from vssl.thresholds.base import ThresholdPolicy
+
+CORRECTED, TOGETHER = "corrected", "all together"
 
 HEADLINE = "headline"
 """Policy of the positives' numbers as papers print them: half_image, or pooled where released."""
 
-CORRECTED = "corrected"
-TOGETHER = "all together"
+_AUDIT_METRICS = (ConsensusIoU(), SuccessRate(), AUC(), ImageArea(), AUCN(), FLoc(), FAuc())
+_EFFECT_COLUMNS = (
+    "model", "dataset", "map_variant", "threshold_policy", "departure", "kind", "metric",
+    "condition", "corrected", "value", "difference", "ci_low", "ci_high", "threshold", "n",
+)  # fmt: skip
 
 
-def audit_metrics() -> list[AnyMetric]:
-    """The metrics that an audit looks at."""
-    return [ConsensusIoU(), SuccessRate(), AUC(), ImageArea(), AUCN(), FLoc(), FAuc()]
-
-
-@dataclass(frozen=True)
-class Audited:
+class AuditedRun(NamedTuple):
     """A run that an audit compares.
 
     Attributes:
-        departure: which switch is as released, `corrected` for none, `all together` for all.
-        kind: what that changes; for the runs that were given, `given`.
-        run: folder with the records.
-        scores: folder with scores under all policies of the audit.
-        pooled: whether the headline is over five thresholds in one list.
+        departure: the switch that is as released, `corrected` for none, `all together` for all.
+        kind: what that changes; `given` for the two ends.
+        folder: where its records are.
+        pooled: whether its headline is over five thresholds in one list.
     """
 
     departure: str
     kind: str
-    run: Path
-    scores: Path
+    folder: Path
     pooled: bool
 
 
+def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
+    """Write a run's records into a folder, with other facts (`upsampling`, `prior`) about them.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    provenance = {**read_provenance(run / RECORDS_FILE), **changes}
+    folder.mkdir(parents=True, exist_ok=True)
+    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+        for batch in record_batches(run / RECORDS_FILE, 4096):
+            writer.write(as_records(pa.Table.from_batches([batch])))
+
+
 def effects(
-    runs: Sequence[Audited],
-    policies: Sequence[str],
+    runs: Sequence[AuditedRun],
+    policies: Sequence[ThresholdPolicy],
     *,
+    shown: Sequence[str],
+    folder: Path,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Differences of runs from the corrected one, which comes first, on the same images.
+    """Score runs, and take their differences from the corrected one on the same images.
 
     Args:
-        runs: runs on the same samples and negatives.
-        policies: threshold policies whose numbers are compared, besides the headline.
+        runs: on the same samples and negatives, the corrected one first.
+        policies: threshold policies to score by, among them those of the headline.
+        shown: names of those whose numbers are compared, besides the headline.
+        folder: where the scores are written, `scores/<departure>/`.
         resamples: bootstrap resamples over images, the same for all runs.
-        seed: seed of the bootstrap.
+        seed: of the bootstrap.
 
     Returns:
         One row per number: `model, dataset, map_variant, threshold_policy, departure, kind, metric,
         condition, corrected, value, difference, ci_low, ci_high, threshold, n`, fractions; the
         interval is of the difference.
     """
-    base = runs[0]
-    samples = Samples.of(base.run)
+    samples = Samples.of(runs[0].folder)
     bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
-    facts = read_provenance(base.run / RECORDS_FILE)
-    reference: Mapping[tuple[str, ...], tuple[Number, float]] = {}
-    rows: list[dict[str, Any]] = []
-    measured = []
+    facts = read_provenance(runs[0].folder / RECORDS_FILE)
+    reference: dict[tuple[str, ...], tuple[Number, float]] = {}
+    rows: list[tuple[Any, ...]] = []
     with progress_bar("effects and intervals", len(runs)) as advance:
         for run in runs:
-            measured.append(_numbers(run, policies, samples, bootstrap))
+            place = folder / "scores" / run.departure.replace(" ", "_")
+            place.mkdir(parents=True, exist_ok=True)
+            fitted = fit_policies(policies, run.folder)
+            score_records(run.folder, fitted, _AUDIT_METRICS, output=place / SCORES_FILE)
+            scores = Scores(place / SCORES_FILE, samples.ids)
+            found = dict(_labelled_numbers(run, scores, shown, bootstrap))
+            reference = reference or found
+            for key in (key for key in found if key in reference):
+                variant, policy, metric, condition = key
+                (number, threshold), before = found[key], reference[key][0]
+                values = (before.value, number.value, number.value - before.value)
+                ends = interval(number.resampled - before.resampled)
+                row = (facts["model"], facts["dataset"], variant, policy, run.departure, run.kind)
+                rows.append((*row, metric, condition, *values, *ends, threshold, number.n))
             advance(1)
-    for run, found in zip(runs, measured, strict=True):
-        reference = reference or found
-        for key, (number, threshold) in found.items():
-            if key not in reference:
-                continue
-            low, high = interval(number.resampled - reference[key][0].resampled)
-            variant, policy, metric, condition = key
-            rows.append(
-                {
-                    "model": facts["model"],
-                    "dataset": facts["dataset"],
-                    "map_variant": variant,
-                    "threshold_policy": policy,
-                    "departure": run.departure,
-                    "kind": run.kind,
-                    "metric": metric,
-                    "condition": condition,
-                    "corrected": reference[key][0].value,
-                    "value": number.value,
-                    "difference": number.value - reference[key][0].value,
-                    "ci_low": low,
-                    "ci_high": high,
-                    "threshold": threshold,
-                    "n": number.n,
-                }
-            )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_EFFECT_COLUMNS)
 
 
-def _numbers(
-    run: Audited, policies: Sequence[str], samples: Samples, bootstrap: ImageBootstrap
-) -> dict[tuple[str, ...], tuple[Number, float]]:
-    """Numbers and thresholds by (map variant, policy, metric, condition)."""
-    scores = Scores(run.scores / SCORES_FILE, samples.ids)
-    found: dict[tuple[str, ...], tuple[Number, float]] = {}
-    for part in scores.parts():
-        if part.threshold_policy in policies:
-            for number in numbers_of(scores, part, audit_metrics(), bootstrap):
-                key = (part.map_variant, part.threshold_policy, number.metric.name)
-                found[*key, number.condition] = number, scores.threshold(part)
-    for variant in dict.fromkeys(part.map_variant for part in scores.parts()):
-        for number in _headline(run, scores, variant, bootstrap):
-            key = (variant, HEADLINE, number.metric.name)
-            found[*key, number.condition] = number, float("nan")
-    return found
-
-
-def _headline(
-    run: Audited, scores: Scores, variant: str, bootstrap: ImageBootstrap
-) -> list[Number]:
-    if run.pooled:
-        return pooled_numbers(scores, variant, bootstrap)
-    (part,) = (p for p in scores.parts() if p[:2] == (variant, "half_image"))
-    return numbers_of(scores, part, [SuccessRate(), AUC()], bootstrap)
+def _labelled_numbers(
+    run: AuditedRun, scores: Scores, shown: Sequence[str], bootstrap: ImageBootstrap
+) -> Iterator[tuple[tuple[str, ...], tuple[Number, float]]]:
+    """Numbers with their threshold by (map variant, policy, metric, condition)."""
+    parts = list(scores.parts())
+    for part in (part for part in parts if part.threshold_policy in shown):
+        for number in numbers_of(scores, part, _AUDIT_METRICS, bootstrap):
+            key = (part.map_variant, part.threshold_policy, number.metric.name, number.condition)
+            yield key, (number, scores.threshold(part))
+    for half in (part for part in parts if part.threshold_policy == "half_image"):
+        if run.pooled:
+            headline = pooled_numbers(scores, half.map_variant, bootstrap)
+        else:
+            headline = numbers_of(scores, half, [SuccessRate(), AUC()], bootstrap)
+        for number in headline:
+            key = (half.map_variant, HEADLINE, number.metric.name, number.condition)
+            yield key, (number, float("nan"))

@@ -1,4 +1,4 @@
-"""The headline CIoU and AUC of the released code: five thresholds in one list (QUIRKS 34)."""
+"""The headline CIoU and AUC of the released code: five thresholds in one list."""
 
 from __future__ import annotations
 
@@ -20,18 +20,10 @@ POOLED_SOURCE = "half_image, fixed and the released constants in one list"
 
 
 def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> list[Number]:
-    """Success rate and AUC over five thresholds at once, as the released code prints them.
+    """Success rate and AUC over five thresholds at once; none where a policy was not scored.
 
-    Source: vssl_eval eval.py, where one evaluator is called once for each threshold (QUIRKS 34).
-    Undefined cIoU counts as a failure, as there (QUIRKS 38).
-
-    Args:
-        scores: a run's scores.
-        variant: map variant.
-        bootstrap: over the run's images.
-
-    Returns:
-        The two numbers; none where a policy was not scored.
+    Source: vssl_eval eval.py, where one evaluator is called once for each threshold. Undefined cIoU
+    counts as a failure, as there.
     """
     parts = {p.threshold_policy: p for p in scores.parts() if p.map_variant == variant}
     if not set(POOLED_POLICIES) <= set(parts) or ConsensusIoU.column not in scores.columns:

@@ -6,135 +6,107 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from vssl.records.audit import CORRECTED, HEADLINE
 from vssl.records.files import write_text
 from vssl.records.numbers import NEGATIVE_TYPES
-from vssl.reporting.tables import MISSING, percent
+from vssl.reporting.renderers import markdown_table, show_table
+from vssl.reporting.tables import MISSING, Cell, Column, Row, Table, percent
 
-LeftOut = Mapping[tuple[str, str], Mapping[str, str]]
-
-_COLUMNS = (
-    ("F_LOC ↑", "f_loc", "all"),
-    ("F_AUC ↑", "f_auc", "all"),
-    ("cIoU ↑", "ciou", "positive"),
-    *((f"pIA {name} ↓", "pia", name) for name in NEGATIVE_TYPES),
-    *((f"AUC_N {name} ↑", "auc_n", name) for name in NEGATIVE_TYPES),
+_POLICY_COLUMNS = (
+    Column(("F_LOC",), "f_loc", "all", higher_is_better=True),
+    Column(("F_AUC",), "f_auc", "all", higher_is_better=True),
+    Column(("cIoU",), "ciou", "positive", higher_is_better=True),
+    *(Column(("pIA", name), "pia", name, higher_is_better=False) for name in NEGATIVE_TYPES),
+    *(Column(("AUC_N", name), "auc_n", name, higher_is_better=True) for name in NEGATIVE_TYPES),
 )
-_HEADLINE = (("CIoU ↑", "success_rate", "positive"), ("AUC ↑", "auc", "positive"))
+_HEADLINE_COLUMNS = (
+    Column(("CIoU",), "success_rate", "positive", higher_is_better=True),
+    Column(("AUC",), "auc", "positive", higher_is_better=True),
+)
 
 
-def write_audit(table: pd.DataFrame, left_out: LeftOut, output: Path, *, resamples: int) -> None:
+def write_audit(
+    effects: pd.DataFrame,
+    left_out: Mapping[tuple[str, str], Mapping[str, str]],
+    output: Path,
+    *,
+    resamples: int,
+) -> None:
     """Print the audit, and write audit.parquet, audit.csv (fractions) and audit.md.
 
     Args:
-        table: from `records.audit.effects`.
+        effects: from `records.audit.effects`.
         left_out: for each model and test set, departures without numbers and why.
         output: folder.
         resamples: bootstrap resamples behind the intervals.
     """
-    console, texts = Console(), []
-    if not console.is_terminal:
-        console.width = 200
-    for (model, data), of_model in table.groupby(["model", "dataset"], sort=False):
-        for (variant, policy), rows in of_model.groupby(
-            ["map_variant", "threshold_policy"], sort=False
-        ):
-            guided = ", object-guided maps" if variant == "ogl" else ""
-            title = f"{model} on {data}{guided}, {_policy(str(policy), rows)}"
-            columns = _HEADLINE if policy == HEADLINE else _COLUMNS
-            cells = _cells(rows, columns)
-            _show(console, title, [c[0] for c in columns], cells)
-            texts.append(_markdown(title, [c[0] for c in columns], cells))
-        counted = f"N = {of_model['n'].max()} samples; differences from the corrected protocol in"
-        counted += f" points, with 95 % bootstrap intervals over images ({resamples} resamples)"
+    console, texts = Console(highlight=False), []
+    for names, of_model in effects.groupby(["model", "dataset"], sort=False):
+        for _, rows in of_model.groupby(["map_variant", "threshold_policy"], sort=False):
+            table = _effects_table(rows)
+            show_table(console, table)
+            texts.append(markdown_table(table))
         reasons: dict[str, list[str]] = {}
-        for departure, why in left_out[str(model), str(data)].items():
+        for departure, why in left_out[names].items():  # type: ignore[index]
             reasons.setdefault(why, []).append(departure)
-        notes = [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
-        text = "; ".join([counted, *notes])
-        console.print(f"[dim]{text}[/dim]\n", soft_wrap=True)
-        texts.append(text + "\n")
+        note = "; ".join(
+            [
+                f"N = {of_model['n'].max()} samples; differences from the corrected protocol in"
+                f" points, with 95 % bootstrap intervals over images ({resamples} resamples)",
+                *(f"{', '.join(departures)}: {why}" for why, departures in reasons.items()),
+            ]
+        )
+        console.print(f"{note}\n", soft_wrap=True, style="dim")
+        texts.append(note + "\n")
     output.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(output / "audit.parquet")
-    write_text(output / "audit.csv", table.to_csv(index=False))
+    effects.to_parquet(output / "audit.parquet")
+    write_text(output / "audit.csv", effects.to_csv(index=False))
     write_text(output / "audit.md", "\n".join(texts))
     console.print(f"tables: {output / 'audit.md'}, audit.csv and audit.parquet beside it",
                   soft_wrap=True)  # fmt: skip
 
 
-def _policy(policy: str, rows: pd.DataFrame) -> str:
+def _effects_table(effects: pd.DataFrame) -> Table:
+    """The effects under one policy."""
+    first = effects.iloc[0]
+    policy = first["threshold_policy"]
+    columns = _HEADLINE_COLUMNS if policy == HEADLINE else _POLICY_COLUMNS
+    rows = tuple(
+        Row(str(departure), tuple(_effect_cell(group, column) for column in columns))
+        for departure, group in effects.groupby("departure", sort=False)
+    )
+    guided = ", object-guided maps" if first["map_variant"] == "ogl" else ""
+    thresholds = effects.groupby("departure", sort=False)["threshold"].first().dropna()
     if policy == HEADLINE:
-        return "headline CIoU (share of cIoU >= 0.5) and AUC at half_image"
-    thresholds = rows.groupby("departure", sort=False)["threshold"].first().dropna()
-    if thresholds.empty:
-        return f"threshold {policy} (of each map)"
-    low, high = thresholds.min(), thresholds.max()
-    shown = f"{low:.4f}" if low == high else f"{low:.4f} to {high:.4f}, learnt from each run"
-    return f"threshold {policy} ({shown})"
+        rule = "headline CIoU (share of cIoU >= 0.5) and AUC at half_image"
+    elif thresholds.empty:
+        rule = f"threshold {policy} (of each map)"
+    else:
+        low, high = thresholds.min(), thresholds.max()
+        several = f"{low:.4f} to {high:.4f}, learnt from each run"
+        rule = f"threshold {policy} ({f'{low:.4f}' if low == high else several})"
+    title = f"{first['model']} on {first['dataset']}{guided}, {rule}"
+    return Table(title, columns, rows, label="departure")
 
 
-def _cells(
-    rows: pd.DataFrame, columns: tuple[tuple[str, str, str], ...]
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """For each departure: its name, and value or difference with interval for each column."""
-    lines = []
-    for departure, group in rows.groupby("departure", sort=False):
-        line = []
-        for _, metric, condition in columns:
-            chosen = group[(group["metric"] == metric) & (group["condition"] == condition)]
-            if chosen.empty:
-                line.append(("", ""))
-                continue
-            row = chosen.iloc[0]
-            if departure == CORRECTED:
-                line.append((percent(row["value"]), ""))
-            else:
-                low, high = row["ci_low"], row["ci_high"]
-                interval = "" if low == high == 0 else f"{_points(low)} to {_points(high)}"
-                line.append((_points(row["difference"]), interval))
-        lines.append((str(departure), line))
-    return lines
+def _effect_cell(effects: pd.DataFrame, column: Column) -> Cell:
+    """A departure's difference with its interval; the corrected protocol's value."""
+    chosen = effects[column.chosen(effects)]
+    if chosen.empty:
+        return Cell(text="")
+    row = chosen.iloc[0]
+    if row["departure"] == CORRECTED:
+        return Cell(text=percent(row["value"]))
+    low, high = row["ci_low"], row["ci_high"]
+    interval = "" if low == high == 0 else f"{_effect_points(low)} to {_effect_points(high)}"
+    return Cell(text=_effect_points(row["difference"]), below=interval)
 
 
-def _points(value: float) -> str:
+def _effect_points(value: float) -> str:
     """A difference in points: `0` where nothing changes at all."""
     if pd.isna(value):
         return MISSING
-    return (
-        "0" if value == 0 else f"{100 * value:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0")
-    )
-
-
-def _show(
-    console: Console,
-    title: str,
-    headers: list[str],
-    lines: list[tuple[str, list[tuple[str, str]]]],
-) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("departure", no_wrap=True)
-    for header in headers:
-        table.add_column(header.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    for name, cells in lines:
-        table.add_row(name, *(f"{v}\n[dim]{ci}[/dim]" if ci else v for v, ci in cells))
-    console.print(f"\n[bold]{title}[/bold]", soft_wrap=True)
-    console.print(table)
-
-
-def _markdown(
-    title: str, headers: list[str], lines: list[tuple[str, list[tuple[str, str]]]]
-) -> str:
-    text = [
-        f"**{title}**",
-        "",
-        "| departure | " + " | ".join(headers) + " |",
-        "| --- |" + " ---: |" * len(headers),
-    ]
-    for name, cells in lines:
-        shown = [f"{v} [{ci}]" if ci else v for v, ci in cells]
-        text.append("| " + " | ".join([name, *shown]) + " |")
-    return "\n".join([*text, ""])
+    shown = f"{100 * value:+.1f}"
+    return "0" if value == 0 else "0.0" if shown in ("-0.0", "+0.0") else shown

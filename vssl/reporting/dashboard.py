@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vssl.errors import UsageError
+from vssl.records.numbers import NEGATIVE_TYPES
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
-MAXIMA, GALLERY, CURVES, CLASSES = "map_maximum", "gallery", "threshold_curves", "per_class"
+MAXIMA, GALLERY, CURVES, PER_CLASS = "map_maximum", "gallery", "threshold_curves", "per_class"
 """Keys that runs log besides numbers: `map_maximum/<audio condition>`, and one key each.
 
 Curves of object-guided maps have `.ogl` behind the key.
 """
-
-_NEGATIVES = ("silence", "noise", "offscreen")
-_UNIVERSAL = ("universal_q3", "universal_max", "universal_max10")
-_MAIN = _UNIVERSAL[0]
 
 
 def curve_column(metric: str, condition: str = "") -> str:
@@ -44,10 +41,12 @@ def build_dashboard(entity: str, project: str) -> Workspace:
             " wandb-workspaces)."
         ) from error
 
+    main = "universal_q3"
+    universal = (main, "universal_max", "universal_max10")
     curves = [
         ("F_LOC", curve_column("f_loc")),
         ("cIoU of positives", curve_column("ciou")),
-        *((f"1 - pIA, {name}", curve_column("pia", name)) for name in _NEGATIVES),
+        *((f"1 - pIA, {name}", curve_column("pia", name)) for name in NEGATIVE_TYPES),
     ]
     separation = [
         ("AUROC (higher is better)", "auroc"),
@@ -57,18 +56,18 @@ def build_dashboard(entity: str, project: str) -> Workspace:
     ]
     sections = {
         "F_LOC by model": [
-            *(_bars(f"F_LOC, {name}", [f"all/f_loc/{name}"]) for name in _UNIVERSAL),
-            _bars(f"F_LOC by negative, {_MAIN}", [f"{n}/f_loc/{_MAIN}" for n in _NEGATIVES]),
-            _bars(f"cIoU of positives, {_MAIN}", [f"positive/ciou/{_MAIN}"]),
-            _bars(f"pIA (lower is better), {_MAIN}", [f"{n}/pia/{_MAIN}" for n in _NEGATIVES]),
+            *(_bars(f"F_LOC, {name}", [f"all/f_loc/{name}"]) for name in universal),
+            _bars(f"F_LOC by negative, {main}", [f"{n}/f_loc/{main}" for n in NEGATIVE_TYPES]),
+            _bars(f"cIoU of positives, {main}", [f"positive/ciou/{main}"]),
+            _bars(f"pIA (lower is better), {main}", [f"{n}/pia/{main}" for n in NEGATIVE_TYPES]),
         ],
         "Do map maxima tell positives from negatives?": [
-            _bars(title, [f"{name}/{metric}/none" for name in (*_NEGATIVES, "all")])
+            _bars(title, [f"{name}/{metric}/none" for name in (*NEGATIVE_TYPES, "all")])
             for title, metric in separation
         ],
         "Threshold curves": [_curve(title, column) for title, column in curves],
         "Gallery": [MediaBrowser(title="from small objects to large", media_keys=[GALLERY])],
-        "By class": [WeavePanelSummaryTable(table_name=CLASSES)],
+        "By class": [WeavePanelSummaryTable(table_name=PER_CLASS)],
     }
     return Workspace(
         entity=entity,
