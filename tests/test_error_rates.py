@@ -20,10 +20,8 @@ from hypothesis import strategies as st
 from tests.conftest import draw_vggss
 from tests.making_videos import make_video
 from tests.running import HEARS, maps, records, run
-from vssl.commands.localize_image import localize_image
-from vssl.commands.localize_setup import set_up
-from vssl.commands.localize_threshold import Wanted
-from vssl.commands.localize_video import localize_video
+from vssl.commands.localize_output import localize_image, localize_video
+from vssl.commands.localize_setup import LocalizeOptions, set_up
 from vssl.errors import UsageError
 from vssl.metrics.ciou import consensus_iou
 from vssl.records.error_rates import ErrorRates, Reach, Share, error_rates, share_of
@@ -193,7 +191,7 @@ def test_rates_are_those_of_the_upsampled_maps(toy: Path) -> None:
 
 def localized(root: Path, name: str, output: Path, **options: Any) -> dict[str, Any]:
     """localize.json of a sample, with the small model that hears."""
-    wanted = Wanted(**{"model": "ezvsl", "overrides": HEARD, "noise_draws": 2, **options})
+    wanted = LocalizeOptions(**{"model": "ezvsl", "overrides": HEARD, "noise_draws": 2, **options})
     picture, sound = root / "frames" / f"{name}.jpg", root / "audio" / f"{name}.wav"
     localize_image(picture, sound, lambda: set_up(wanted), output)
     content: dict[str, Any] = json.loads((output / "localize.json").read_text())
@@ -264,7 +262,7 @@ def test_faults_have_one_error(
 ) -> None:
     monkeypatch.chdir(toy.parent)
     with pytest.raises(UsageError, match=message):
-        set_up(Wanted("ezvsl", overrides=HEARD, **options))
+        set_up(LocalizeOptions("ezvsl", overrides=HEARD, **options))
 
 
 def made_rates(**changed: Any) -> ErrorRates:
@@ -345,13 +343,15 @@ def test_only_where_something_is_localized_a_wrong_sound_is_a_warning() -> None:
     limit = Threshold(0.3, "given", "given")
     for largest, warnings in ((0.35, 1), (0.25, 0)):
         numbers = [MapNumbers(POSITIVE, 0, largest, 0.0, largest, 0.0, float(largest > 0.3))]
-        verdict = judge(numbers, limit, model="ezvsl", transform="none", rates=made_rates())
+        verdict = judge([numbers], limit, model="ezvsl", transform="none", rates=made_rates())
         assert len(verdict.warnings) == warnings
 
 
 def test_a_video_says_what_many_frames_do(tmp_path: Path, toy: Path) -> None:
     video = make_video(tmp_path / "video.mp4")
-    wanted = Wanted("ezvsl", overrides=HEARD, noise_draws=1, calibration=toy.parent / "run")
+    wanted = LocalizeOptions(
+        "ezvsl", overrides=HEARD, noise_draws=1, calibration=toy.parent / "run"
+    )
     verdict = localize_video(
         video, None, lambda: set_up(wanted), tmp_path / "out", fps=5, draw_video=False
     )

@@ -17,14 +17,11 @@ from PIL import Image
 from tests.conftest import draw_vggss, write_picture, write_tone
 from tests.running import HEARS, command, maps, records, run
 from vssl.commands.localize import main, split_inputs
-from vssl.commands.localize_image import localize_image
-from vssl.commands.localize_setup import Setup, set_up
-from vssl.commands.localize_threshold import POLICIES, Wanted
-from vssl.commands.score import policies_named
+from vssl.commands.localize_output import localize_image
+from vssl.commands.localize_setup import LocalizeOptions, set_up
 from vssl.errors import UsageError
 from vssl.negatives.manifest import read_manifest
 from vssl.records.files import MANIFEST_FILE
-from vssl.records.localization import AUDIO_VISUAL, Localization, map_rows
 from vssl.reporting.colouring import in_range
 from vssl.reporting.verdict import MapNumbers, Threshold, apart, in_percent, judge
 from vssl.types import POSITIVE, AudioClip
@@ -52,7 +49,7 @@ def localized(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """localize.json and the arrays of localize.npz for a sample of a test set."""
     picture, sound = root / "frames" / f"{name}.jpg", root / "audio" / f"{name}.wav"
-    localize_image(picture, sound, lambda: set_up(Wanted(**wanted)), output)
+    localize_image(picture, sound, lambda: set_up(LocalizeOptions(**wanted)), output)
     with np.load(output / "localize.npz", allow_pickle=False) as arrays:
         return json.loads((output / "localize.json").read_text()), dict(arrays)
 
@@ -185,7 +182,7 @@ def test_verdicts_in_words(
     given: tuple[float, float], others: list[tuple[str, float, float]], words: str, warning: str
 ) -> None:
     numbers = [numbered(POSITIVE, *given), *(numbered(*other) for other in others)]
-    verdict = judge(numbers, LIMIT, model="ezvsl", transform="none")
+    verdict = judge([numbers], LIMIT, model="ezvsl", transform="none")
     assert verdict.words.startswith(words)
     assert verdict.warnings == ((warning,) if warning else ())
     assert verdict.localized == (None if math.isnan(given[0]) else given[1] > 0)
@@ -211,18 +208,11 @@ def test_small_differences_and_small_shares_stay_visible() -> None:
     assert in_percent(1.0) == "100 %"
 
 
-def test_known_policies_are_those_there_are() -> None:
-    folder = Path(__file__).resolve().parents[1] / "conf" / "threshold"
-    lists = {"all", "standard", "released"}
-    assert set(POLICIES) == {path.stem for path in folder.glob("*.yaml")} - lists
-    assert len(policies_named(POLICIES)) == len(POLICIES)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"policy": "half_image"}, r"--policy half_image gives every map a threshold of its own"),
-        ({"policy": "nonsense"}, r"Expected `--policy` to be one of universal_q3"),
+        ({"policy": "nonsense"}, r"`--policy` to be one of false_alarm_1, .*universal_q3, but"),
         ({"policy": "universal_q4"}, r"Did you mean `universal_q3`"),
         ({"policy": "released_q3"}, r"released_q3 exists for ezvsl.*not for loudness"),
         ({"calibration": Path("nowhere")}, r"--calibration nowhere: holds no finished run"),
@@ -237,12 +227,12 @@ def test_faults_have_one_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
-        set_up(Wanted(**wanted(**options)))
+        set_up(LocalizeOptions(**wanted(**options)))
 
 
 def test_a_calibration_run_of_another_network_is_refused(tmp_path: Path, toy: Path) -> None:
     calibration = toy.parent / "run"
-    assert set_up(Wanted(**wanted(calibration=calibration))).threshold is not None
+    assert set_up(LocalizeOptions(**wanted(calibration=calibration))).threshold is not None
     for changed, message in (
         ("model.name=other", r"is a run of loudness, but other is scored"),
         ("protocol.antialias=false", r"with other switches"),
@@ -250,7 +240,7 @@ def test_a_calibration_run_of_another_network_is_refused(tmp_path: Path, toy: Pa
     ):
         overrides = (*HEARD, "trainer=cpu", changed)
         with pytest.raises(UsageError, match=message):
-            set_up(Wanted(**wanted(calibration=calibration, overrides=overrides)))
+            set_up(LocalizeOptions(**wanted(calibration=calibration, overrides=overrides)))
 
 
 def test_a_calibration_run_of_other_weights_is_refused(
@@ -262,18 +252,7 @@ def test_a_calibration_run_of_other_weights_is_refused(
     run(tmp_path / "run", *data, "negatives=silence", *QUICK)
     (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(UsageError, match=r"is a run of ezvsl with other weights"):
-        set_up(Wanted("ezvsl", weights=other, calibration=tmp_path / "run"))
-
-
-def test_maps_become_records_that_give_the_same_maps() -> None:
-    native = torch.rand(3, 4, 5)
-    conditions = [POSITIVE, "silence", "noise"]
-    recipe = Localization(dict.fromkeys(conditions, "half_pixel"), "none", (0.0, 1.0), None)
-    rows = map_rows(conditions, native, None)
-    found = recipe.maps(rows)[AUDIO_VISUAL]
-    expected = torch.nn.functional.interpolate(native[:, None], size=(224, 224), mode="bilinear")
-    torch.testing.assert_close(found, expected[:, 0])
-    np.testing.assert_allclose(recipe.native_maxima(rows), native.amax(dim=(1, 2)))
+        set_up(LocalizeOptions("ezvsl", weights=other, calibration=tmp_path / "run"))
 
 
 def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:
@@ -282,7 +261,7 @@ def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:
     np.testing.assert_allclose(in_range(values, (0.0, 4.0)), [[0.25, 0.75], [0.5, 0]])
 
 
-def test_a_model_of_ones_own_is_found_in_a_folder_of_configuration(
+def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration(
     tmp_path: Path, toy: Path
 ) -> None:
     (tmp_path / "my_conf" / "model").mkdir(parents=True)
@@ -290,11 +269,15 @@ def test_a_model_of_ones_own_is_found_in_a_folder_of_configuration(
         "defaults: [ezvsl, _self_]\nname: mine\n_target_: tests.running.Loudness\n"
         "weights: null\nimage: {size: 32}\n"
     )
-    overrides = ("trainer=cpu",)
+    (tmp_path / "my_conf" / "threshold").mkdir()
+    (tmp_path / "my_conf" / "threshold" / "low.yaml").write_text(
+        "low: {_target_: vssl.thresholds.base.FixedThreshold, value: 0.1}\n"
+    )
     numbers, arrays = localized(
         toy, "clip0_000010", tmp_path / "out",
-        model="mine", config_dir=tmp_path / "my_conf", overrides=overrides, threshold=0.1,
+        model="mine", config_dir=tmp_path / "my_conf", overrides=("trainer=cpu",), policy="low",
     )  # fmt: skip
+    assert (numbers["threshold"]["value"], numbers["threshold"]["policy"]) == (0.1, "fixed")
     assert numbers["provenance"]["model"] == "mine"
     assert arrays["similarity_map"].shape == (12, 32, 32)
 
@@ -311,34 +294,21 @@ def test_what_has_an_equals_sign_and_is_no_file_is_an_override(
         split_inputs(["a", "b", "c"])
 
 
-def test_silence_and_noise_are_as_long_as_the_sound(tmp_path: Path, toy: Path) -> None:
-    setup: Setup = set_up(Wanted(**wanted()))
-    clip = AudioClip(np.full((2, 12_345), 0.25, np.float32))
-    made = setup.negatives(clip)
-    assert [(name, draw, clip.samples.shape) for name, draw, clip in made] == [
-        ("silence", 0, (1, 12_345)),
-        ("noise", 0, (1, 12_345)),
-        ("noise", 1, (1, 12_345)),
-    ]
-
-
-def test_noise_may_be_as_loud_as_the_sound(tmp_path: Path, toy: Path) -> None:
+def test_silence_and_noise_are_as_long_as_the_sound_and_may_be_as_loud() -> None:
     loudness = ("negatives.noise.snr=6", "negatives.noise.over=clip")
     overrides = (*HEARD, "trainer=cpu", *loudness, "negatives.noise.colour=pink")
-    setup = set_up(Wanted(**wanted(overrides=overrides)))
-    clip = AudioClip(np.full((2, 12_345), 0.25, np.float32))
-    noises = [each.samples for name, _, each in setup.negatives(clip) if name == "noise"]
-    assert len(noises) == 2
-    for noise in noises:
-        ratio = 0.25 / np.sqrt(np.mean(noise.astype(np.float64) ** 2))
+    setup = set_up(LocalizeOptions(**wanted(overrides=overrides)))
+    made = setup.negatives(AudioClip(np.full((2, 12_345), 0.25, np.float32)))
+    assert {name: len(clips) for name, clips in made.items()} == {"silence": 1, "noise": 2}
+    assert {clip.samples.shape for clips in made.values() for clip in clips} == {(1, 12_345)}
+    for noise in made["noise"]:
+        ratio = 0.25 / np.sqrt(np.mean(noise.samples.astype(np.float64) ** 2))
         assert 20 * np.log10(ratio) == pytest.approx(6, abs=1e-4)
 
 
-def test_only_true_negatives_say_whether_to_trust_a_map(
-    tmp_path: Path, toy: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_only_true_negatives_say_whether_to_trust_a_map(caplog: pytest.LogCaptureFixture) -> None:
     mix = "negatives=[silence,mixed,reversed,gain,offscreen]"
-    setup = set_up(Wanted(**wanted(overrides=(*HEARD, "trainer=cpu", mix))))
+    setup = set_up(LocalizeOptions(**wanted(overrides=(*HEARD, "trainer=cpu", mix))))
     assert [condition.name for condition in setup.conditions] == ["silence"]
     levels = "gain_down20, gain_down10, gain_up10, gain_up20"
     assert f"negatives: left out mixed, reversed, {levels}, offscreen" in caplog.text

@@ -139,7 +139,7 @@ class LogSpectrogram(FrontEnd):
         floor: added before the logarithm.
         scale: divisor after the logarithm.
         log: False leaves linear power (still divided by `scale`): what the released code does to
-            silence and noise for EZ-VSL, SLAVC and FNAC (QUIRKS 14).
+            silence and noise for EZ-VSL, SLAVC and FNAC (`log_missing` in docs/protocols.md).
         rate: sample rate in Hz.
 
     Raises:
@@ -214,8 +214,8 @@ class MelSpectrogram(FrontEnd):
     Centred frames with reflected edges and a periodic Hann window, divided by the window's norm
     before squaring; HTK mel bands without area norm, of which those narrower than a bin are empty
     (28 of 257 at 16 kHz); `10 log10(max(x, floor))`, not scaled. Source: vssl_eval
-    datasets/datasets_ssltie.py (QUIRKS 18). Formula checked against librosa in the tests, whose
-    filters are float64: those of the released code are float32, which is 0.01 dB near the floor.
+    datasets/datasets_ssltie.py. Formula checked against librosa in the tests, whose filters are
+    float64: those of the released code are float32, which is 0.01 dB near the floor.
 
     Args:
         window: clip to mono waveform `[T]`.
@@ -223,8 +223,7 @@ class MelSpectrogram(FrontEnd):
         hop: samples between frames.
         bands: number of mel bands.
         floor: least power.
-        log: False leaves linear power: what the released code does to silence and noise
-            (QUIRKS 19).
+        log: False leaves linear power, as for `LogSpectrogram`.
         rate: sample rate in Hz.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Configuration to what vssl-localize needs: a localizer, its negatives, a threshold."""
+"""Command line of vssl-localize to what it needs: a localizer, its negatives, a threshold."""
 
 from __future__ import annotations
 
@@ -6,38 +6,77 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+import yaml
+from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
+from vssl.checks import check_choice
+from vssl.commands import build, networks
 from vssl.commands.identity import (
     composed_config,
+    identity,
     network_hash,
+    prior_facts,
     protocol_name,
     protocol_switches,
 )
-from vssl.commands.localize_threshold import Wanted, find_rates, find_threshold
 from vssl.commands.options import check_options
+from vssl.commands.provenance import map_facts
+from vssl.commands.run_folder import run_in
+from vssl.engine.localizer import Localizer
 from vssl.errors import UsageError
-from vssl.types import AudioClip, AudioRequest
-
-if TYPE_CHECKING:
-    import torch
-
-    from vssl.engine.localizer import Localizer
-    from vssl.negatives.base import AudioCondition
-    from vssl.records.error_rates import ErrorRates
-    from vssl.records.localization import Localization
-    from vssl.reporting.verdict import MapNumbers, Threshold
+from vssl.models.baselines import Baseline
+from vssl.negatives.base import AudioCondition
+from vssl.records.error_rates import LEVEL, ErrorRates, error_rates
+from vssl.records.files import RUN_FILE
+from vssl.records.fingerprint import environment
+from vssl.records.fit import check_calibration, fit_policies
+from vssl.records.localization import Localization
+from vssl.reporting.verdict import MapNumbers, Threshold, measure
+from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.thresholds.false_alarm import FalseAlarmThreshold
+from vssl.types import POSITIVE, AudioClip, Sample, SoundingObject
 
 _log = logging.getLogger(__name__)
 _FIXED = ("logger=none", "negatives=[silence,noise]")
+DEFAULT_POLICY = "universal_q3"
+
+
+@dataclass(frozen=True)
+class LocalizeOptions:
+    """The command line, besides files.
+
+    Attributes:
+        model: name of the model.
+        weights: its checkpoint; None takes where the model's configuration looks.
+        threshold: a number of the user's.
+        calibration: a finished run to learn from, and to know from how often a verdict is wrong.
+        policy: threshold policy.
+        false_alarms: share of negatives in which anything may be marked; the policy, then.
+        noise_draws: number of noises; None takes the configuration's.
+        config_dir: folder with configuration of the user's own.
+        overrides: further `key=value`.
+    """
+
+    model: str
+    weights: Path | None = None
+    threshold: float | None = None
+    calibration: Path | None = None
+    policy: str | None = None
+    false_alarms: float | None = None
+    noise_draws: int | None = None
+    config_dir: Path | None = None
+    overrides: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What pictures and sounds are localized with.
+    """A model with all that pictures and sounds are localized with.
 
     Attributes:
         name: name of the model.
@@ -71,108 +110,210 @@ class Setup:
             return self.recipe.value_range
         return (0.0, 1.0) if prior["scale"] == "corrected" else (-math.inf, math.inf)
 
-    def negatives(self, clip: AudioClip) -> list[tuple[str, int, AudioClip]]:
-        """The negatives of a sound: audio condition, draw and sound.
+    def negatives(self, clip: AudioClip) -> dict[str, list[AudioClip]]:
+        """The negatives of a sound by audio condition, one for each draw.
 
         Args:
             clip: the given sound at 16 kHz, which noise may be as loud as.
         """
-        made = self.made_length or clip.samples.shape[1]
-
-        def read(source: str) -> AudioClip:
-            return clip
-
-        return [
-            (condition.name, draw, condition.make(self._request(condition, draw, made), read))
-            for condition in self.conditions
-            for draw in range(condition.draws)
-        ]
-
-    def _request(self, condition: AudioCondition, draw: int, length: int) -> AudioRequest:
-        from vssl.types import Sample
-
+        length = self.made_length or clip.samples.shape[1]
         nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
-        return condition.request(nobody, draw=draw, seed=self.seed, length=length)
 
+        def made(condition: AudioCondition, draw: int) -> AudioClip:
+            request = condition.request(nobody, draw=draw, seed=self.seed, length=length)
+            return condition.make(request, lambda source: clip)
 
-def encode_given(setup: Setup, clips: Sequence[AudioClip], path: Path) -> Any:
-    """Encodings `[M, ...]` of the given sound's clips.
+        return {
+            each.name: [made(each, draw) for draw in range(each.draws)] for each in self.conditions
+        }
 
-    Raises:
-        UsageError: with the file's name, when they are too short.
-    """
-    try:
-        return setup.localizer.encode_sounds(clips)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    def encode(
+        self, clips: Sequence[AudioClip], path: Path, condition: str = POSITIVE
+    ) -> list[torch.Tensor]:
+        """Encodings `[...]` of clips of a sound, or of negatives as long as it.
 
-
-def encode_negatives(
-    setup: Setup, clip: AudioClip, path: Path
-) -> tuple[list[tuple[str, int]], list[Any]]:
-    """(Audio condition, draw) pairs of the negatives of a sound, and their encodings.
-
-    Raises:
-        UsageError: with the sound's name, when they are too short, as it is.
-    """
-    made = setup.negatives(clip)
-    pairings, vectors = [], []
-    for condition in dict.fromkeys(name for name, _, _ in made):
-        clips = [each for name, _, each in made if name == condition]
+        Raises:
+            UsageError: with the sound's name, when they are too short.
+        """
+        if not clips:
+            return []
         try:
-            vectors += list(setup.localizer.encode_sounds(clips, condition))
+            return list(self.localizer.encode_sounds(clips, condition))
         except UsageError as error:
-            raise UsageError(f"{path}: {condition} of its length: {error}") from error
-        pairings += [(name, draw) for name, draw, _ in made if name == condition]
-    return pairings, vectors
+            whose = "" if condition == POSITIVE else f"{condition} of its length: "
+            raise UsageError(f"{path}: {whose}{error}") from error
+
+    def encode_negatives(
+        self, clip: AudioClip, path: Path
+    ) -> tuple[list[tuple[str, int]], list[torch.Tensor]]:
+        """(Audio condition, draw) pairs, the positive's and the negatives', and the latter encoded.
+
+        Raises:
+            UsageError: as `encode`.
+        """
+        pairings, vectors = [(POSITIVE, 0)], []
+        for condition, clips in self.negatives(clip).items():
+            pairings += [(condition, draw) for draw in range(len(clips))]
+            vectors += self.encode(clips, path, condition)
+        return pairings, vectors
+
+    def measure(
+        self,
+        similarity: torch.Tensor,
+        pairings: Sequence[tuple[str, int]],
+        objects: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, list[MapNumbers]]:
+        """Localization maps of one picture from its native maps, see `vssl.reporting.verdict`."""
+        return measure(self.recipe, similarity, pairings, objects, self.threshold)
 
 
-def measure_maps(
-    setup: Setup,
-    pairings: Sequence[tuple[str, int]],
-    similarity: torch.Tensor,
-    objects: torch.Tensor | None,
-) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Localization maps `[K, 224, 224]` of one image from its native maps, and their numbers.
+def composed(options: LocalizeOptions) -> DictConfig:
+    """The configuration `evaluate` as the command line asks for it.
+
+    Raises:
+        UsageError: for a folder of configuration that does not exist, or an unknown policy.
+    """
+    overrides = [*_FIXED, f"model={options.model}", *options.overrides]
+    folders = [Path(str(files("vssl.conf")))]
+    if options.config_dir is not None:
+        if not options.config_dir.is_dir():
+            raise UsageError(f"{options.config_dir}: no such folder (--config-dir)")
+        folders.append(options.config_dir.absolute())
+        overrides.insert(0, f"hydra.searchpath=[file://{folders[1]}]")
+    policy = options.policy or DEFAULT_POLICY
+    check_choice(policy, _policies(folders), name="--policy")
+    config = composed_config("evaluate", [*overrides, f"threshold=[{policy}]"])
+    with open_dict(config):
+        if options.weights is not None:
+            config.model.weights = str(options.weights)
+        if options.noise_draws is not None and "noise" in config.negatives:
+            config.negatives.noise.draws = options.noise_draws
+    return config
+
+
+def _policies(folders: Sequence[Path]) -> list[str]:
+    """Names of the threshold policies in folders of configuration, without those of lists."""
+    paths = [path for folder in folders for path in sorted(folder.glob("threshold/*.yaml"))]
+    return [
+        path.stem for path in paths if "defaults" not in yaml.safe_load(path.read_text("utf-8"))
+    ]
+
+
+def find_threshold(
+    config: DictConfig, options: LocalizeOptions, *, variant: str, judged: bool = True
+) -> tuple[Threshold | None, ErrorRates | None]:
+    """The threshold that the command line asks for, and how often a verdict at it is wrong.
+
+    A calibration run is checked, whether or not the threshold is learnt from it.
 
     Args:
-        setup: with the recipe of the maps and the threshold.
-        pairings: the K (audio condition, draw) pairs.
-        similarity: `[K, h, w]` native similarity maps.
-        objects: `[g, g]` native object map; None without a prior.
-    """
-    from vssl.records.localization import map_rows
-    from vssl.reporting.verdict import measure
+        config: the composed configuration.
+        options: the command line.
+        variant: map variant that is judged.
+        judged: whether a verdict is possible, so that its errors matter.
 
-    rows = map_rows([condition for condition, _ in pairings], similarity, objects)
-    return measure(setup.recipe, rows, [draw for _, draw in pairings], setup.threshold)
-
-
-def composed(wanted: Wanted) -> DictConfig:
-    """The configuration `evaluate` with what the command line asks for.
+    Returns:
+        The threshold, None where nothing gives one; error rates, None without threshold or run.
 
     Raises:
-        UsageError: for a folder of configuration that does not exist.
+        UsageError: for a run or policy that cannot be used with this model, or a run of too few
+            images for the stated rate of false alarms.
     """
-    overrides = [*_FIXED, f"model={wanted.model}", *wanted.overrides]
-    if wanted.config_dir is not None:
-        if not wanted.config_dir.is_dir():
-            raise UsageError(f"{wanted.config_dir}: no such folder (--config-dir)")
-        folder = wanted.config_dir.absolute()
-        overrides.insert(0, f"hydra.searchpath=[file://{folder}]")
-    config = composed_config("evaluate", overrides)
-    with open_dict(config):
-        if wanted.weights is not None:
-            config.model.weights = str(wanted.weights)
-        if wanted.noise_draws is not None and "noise" in config.negatives:
-            config.negatives.noise.draws = wanted.noise_draws
-    return config
+    run = None if options.calibration is None else run_in(options.calibration)
+    facts = {} if run is None else _checked(config, run)
+    policy, threshold = None, None
+    if options.threshold is not None:
+        threshold = Threshold(options.threshold, "given", "given")
+    else:
+        policy = _policy(config, options)
+        policy.check_model(str(config.model.name))
+        if not policy.needs_fit:
+            threshold = _constant(config, policy, variant)
+        elif run is not None:
+            threshold = _fitted(policy, run, facts, variant)
+    if run is None or threshold is None or not judged:
+        return threshold, None
+    stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
+    rates = error_rates(
+        run,
+        variant=variant,
+        threshold=threshold.value,
+        in_sample=threshold.calibration is not None,
+        level=stated or LEVEL,
+    )
+    # images count, not maps: with fewer than 1 / rate - 1 not even their largest value is exceeded
+    # as rarely as that
+    needed = 0 if stated is None else math.ceil(round(1 / stated - 1, 6))
+    for name, reach in rates.reach.items():
+        if stated is not None and reach.images < needed:
+            possible = math.ceil(round(1e4 / (reach.images + 1), 6)) / 1e4
+            raise ThresholdError(
+                f"--calibration {options.calibration}: {100 * stated:g} % of false alarms needs at"
+                f" least {needed} images, and its {name} has {reach.images}. State a rate of at"
+                f" least {possible:g}, or calibrate on a larger test set."
+            )
+    return threshold, rates
+
+
+def _policy(config: DictConfig, options: LocalizeOptions) -> ThresholdPolicy:
+    """The threshold policy that is asked for."""
+    rate = options.false_alarms
+    if rate is not None:
+        if options.calibration is None:
+            raise ThresholdError(
+                "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
+            )
+        return FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
+    policy: ThresholdPolicy = instantiate(config.threshold[options.policy or DEFAULT_POLICY])
+    return policy
+
+
+def _constant(config: DictConfig, policy: ThresholdPolicy, variant: str) -> Threshold:
+    """The threshold of a policy that needs no run."""
+    value = policy.constant()
+    if value is None:
+        raise ThresholdError(
+            f"--policy {policy.name} gives every map a threshold of its own, which always marks"
+            " something: it cannot say that nothing sounds here. Choose universal_q3,"
+            " universal_max, universal_max10, fixed or a released constant."
+        )
+    if policy.in_map_units and variant != "av" and config.prior.scale == "corrected":
+        raise ThresholdError(
+            f"--policy {policy.name} is in units of the model's own map, which prior=object_guided"
+            " rescales. Use --calibration RUN with a run that has this prior."
+        )
+    return Threshold(value, policy.name, policy.source)
+
+
+def _checked(config: DictConfig, run: Path) -> dict[str, Any]:
+    """Provenance of a finished run that is of this network."""
+    if not (run / RUN_FILE).is_file():
+        raise ThresholdError(
+            f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
+            f" model={config.model.name} data=vggss data.root=FOLDER output_dir={run}"
+        )
+    return check_calibration(
+        run,
+        model=str(config.model.name),
+        weights_sha256=identity(config)["files_sha256"].get("model.weights"),
+        protocol_switches=protocol_switches(config),
+        prior=prior_facts(config),
+        network_hash=network_hash(config),
+    )
+
+
+def _fitted(policy: ThresholdPolicy, run: Path, facts: dict[str, Any], variant: str) -> Threshold:
+    for fitted in fit_policies([policy], run):
+        value = fitted.policy.constant()
+        if fitted.variant == variant and value is not None:
+            return Threshold(value, policy.name, fitted.source, str(run), facts["config_hash"])
+    raise ThresholdError(
+        f"--calibration {run}: gives no threshold {policy.name} for {variant} maps."
+    )
 
 
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
     """The negatives that need no test set; others are left out, which is said."""
-    from vssl.types import SoundingObject
-
     kept = [
         condition
         for condition in conditions
@@ -188,22 +329,13 @@ def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[Au
     return kept
 
 
-def set_up(wanted: Wanted) -> Setup:
+def set_up(options: LocalizeOptions) -> Setup:
     """Build what the command line asks for.
 
     Raises:
         UsageError: for any fault in it.
     """
-    import torch
-
-    from vssl.commands import build, networks
-    from vssl.commands.provenance import map_facts
-    from vssl.engine.localizer import Localizer
-    from vssl.models.baselines import Baseline
-    from vssl.records.fingerprint import environment
-    from vssl.records.localization import Localization
-
-    config = composed(wanted)
+    config = composed(options)
     check_options(config)
     networks.check_network_options(config)
     model, report = networks.build_model(config)
@@ -218,9 +350,9 @@ def set_up(wanted: Wanted) -> Setup:
     build.tell_windows(conditions, frontends)
     facts = map_facts(config, model, build.upsampling_rules(config, names), report, prior_report)
     recipe = Localization.of(facts)
-    threshold = find_threshold(config, wanted, variant=recipe.variants[-1])
-    judged = recipe.transform == "none"
-    rates = find_rates(wanted, threshold, variant=recipe.variants[-1]) if judged else None
+    threshold, rates = find_threshold(
+        config, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
+    )
     networks.compile_model(config, model)
     networks.keep_float32(config)
     on_gpu = networks.on_gpu(config) and torch.cuda.is_available()

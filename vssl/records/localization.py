@@ -85,6 +85,17 @@ class Localization:
             )
         return maps
 
+    def localize(
+        self,
+        native: torch.Tensor,
+        conditions: Sequence[str],
+        object_maps: torch.Tensor | None,
+        variants: Collection[str] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Localization maps of native maps that a model just made for one picture."""
+        objects = None if object_maps is None else object_maps[0]
+        return self.maps(map_rows(conditions, native, objects), variants)
+
     def native_maxima(self, rows: pa.RecordBatch) -> Array:
         """Largest value of each record's native similarity map, after the model's post-processing.
 

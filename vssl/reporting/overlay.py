@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,6 @@ from PIL import Image, ImageDraw, ImageFont
 from vssl.images import Pixels
 from vssl.reporting.colouring import in_range, layer
 from vssl.reporting.verdict import MapNumbers, Threshold, apart, in_percent
-from vssl.types import POSITIVE
 
 _LEVELS = 256
 _LEAST_FONT = 9
@@ -31,7 +31,7 @@ class FrameOverlay:
         width: of a frame in pixels.
         height: of a frame in pixels.
         bounds: finite range that maps are drawn in.
-        threshold: what lies above it is outlined; None for no outline.
+        threshold: values above it are outlined; None for no outline.
     """
 
     def __init__(
@@ -41,20 +41,17 @@ class FrameOverlay:
         self._bounds = bounds
         self._threshold = threshold
         colours, weights = layer(np.linspace(0, 1, _LEVELS))
-        # what a pixel keeps of the frame, and what is added to it, in 256ths
+        # by level: the part of a pixel that stays, and what is added to it, in 256ths
         self._kept = np.round((1 - weights[:, 0]) * 256).astype(np.uint16)
         own = 256 - self._kept[:, None].astype(np.float64)
         self._added = np.floor(colours * 255 * own).astype(np.uint16)
-        self._line = max(1, round(min(height, width) / 240))
-        self._frame_kept: npt.NDArray[np.uint16] | None = None
-        self._frame_added: npt.NDArray[np.uint16] | None = None
 
     def show(self, localization: torch.Tensor, bar: Pixels) -> None:
-        """Set what the next frames are drawn with.
+        """Set the map and the bar that the next frames are drawn with.
 
         Args:
             localization: `[224, 224]` map.
-            bar: `[h, W, 3]` what stands at the bottom of the frame, see `caption_bar`.
+            bar: `[h, W, 3]` for the bottom of the frame, see `caption_bar`.
         """
         resized = F.interpolate(localization[None, None], size=self._size, mode="bilinear")
         level = np.round(in_range(resized[0, 0].numpy(), self._bounds) * (_LEVELS - 1))
@@ -62,22 +59,16 @@ class FrameOverlay:
         kept, added = self._kept[index][..., None], self._added[index]
         if self._threshold is not None:
             mask = (resized > self._threshold.value).float()
-            inside, outside = (self._edge(mask), self._edge(1 - mask))
-            kept[inside], added[inside] = 0, 255 * 256
-            kept[outside], added[outside] = 0, 0
+            for side, colour in ((mask, 255 * 256), (1 - mask, 0)):
+                edge = self._edge(side)
+                kept[edge], added[edge] = 0, colour
         top = max(0, self._size[0] - len(bar))
         kept[top:] = 0
         added[top:] = bar[len(bar) - (self._size[0] - top) :].astype(np.uint16) * 256
         self._frame_kept, self._frame_added = kept, added
 
     def draw(self, pixels: Pixels) -> Pixels:
-        """A frame `[H, W, 3]` with what was last shown over it.
-
-        Raises:
-            ValueError: when nothing was shown.
-        """
-        if self._frame_kept is None or self._frame_added is None:
-            raise ValueError("Expected `show` before `draw`.")
+        """A frame `[H, W, 3]` with what `show` was last given over it."""
         mixed = pixels.astype(np.uint16)
         mixed *= self._frame_kept
         mixed += self._frame_added
@@ -86,7 +77,7 @@ class FrameOverlay:
 
     def _edge(self, mask: torch.Tensor) -> npt.NDArray[np.bool_]:
         """Pixels of a mask that lie at its border, not at that of the frame."""
-        line = self._line
+        line = max(1, round(min(self._size) / 240))
         padded = F.pad(1 - mask, (line,) * 4)
         reached = F.max_pool2d(padded, 2 * line + 1, stride=1)
         edge: npt.NDArray[np.bool_] = ((mask * reached)[0, 0] > 0).numpy()
@@ -101,7 +92,7 @@ def bar_height(height: int) -> int:
 def caption_bar(
     width: int,
     height: int,
-    numbers: list[MapNumbers],
+    numbers: Sequence[MapNumbers],
     *,
     bounds: tuple[float, float],
     threshold: Threshold | None,
@@ -116,7 +107,7 @@ def caption_bar(
     Args:
         width: of the frame.
         height: of the frame.
-        numbers: of the sound's map, and of the negatives'.
+        numbers: of the sound's map, then of the negatives'.
         bounds: finite range of the gauge.
         threshold: threshold; None for none.
         judged: whether a verdict is possible.
@@ -128,7 +119,6 @@ def caption_bar(
     tall = bar_height(height)
     image = Image.new("RGB", (width, tall), _PAPER)
     draw = ImageDraw.Draw(image)
-    given = next(each for each in numbers if each.condition == POSITIVE)
     gauge = max(2, tall // 7)
     low, high = bounds
 
@@ -137,53 +127,43 @@ def caption_bar(
         return round(share * (width - 1))
 
     draw.rectangle((0, 0, width, gauge - 1), fill=_DIM)
-    draw.rectangle((0, 0, place(given.largest), gauge - 1), fill=_VALUE)
+    draw.rectangle((0, 0, place(numbers[0].largest), gauge - 1), fill=_VALUE)
     if threshold is not None:
         middle, half = place(threshold.value), max(1, width // 400)
         draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
-    texts = _texts(numbers, given, threshold, judged=judged, p=p)
-    for words, values in texts:
-        font = _fitting(f"{words}   {values}", width, tall - gauge)
+    room = tall - gauge
+    wordings, endings = _wordings(numbers, threshold, judged=judged, p=p)
+    pairs = [(words, values) for words in wordings for values in endings]
+    for words, values in sorted(pairs, key=lambda pair: -len("".join(pair))):
+        font = _fitting(f"{words}   {values}", width, room)
         if font is not None:
-            middle_line = gauge + (tall - gauge) / 2
-            margin = max(2, tall // 5)
-            draw.text((margin, middle_line), words, fill=_INK, font=font, anchor="lm")
-            draw.text((width - margin, middle_line), values, fill=_INK, font=font, anchor="rm")
+            line, margin = gauge + room / 2, max(2, tall // 5)
+            draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
+            draw.text((width - margin, line), values, fill=_INK, font=font, anchor="rm")
             break
     return np.asarray(image)
 
 
-def _texts(
-    numbers: list[MapNumbers],
-    given: MapNumbers,
-    threshold: Threshold | None,
-    *,
-    judged: bool,
-    p: float | None,
-) -> list[tuple[str, str]]:
-    """Words and values, from the longest to the shortest way to say it."""
+def _wordings(
+    numbers: Sequence[MapNumbers], threshold: Threshold | None, *, judged: bool, p: float | None
+) -> tuple[list[str], list[str]]:
+    """Words on the left and values on the right of a bar, each from long to short."""
+    given = numbers[0]
     if threshold is None:
-        return [("no threshold, no verdict", f"largest value {given.largest:.2f}")]
+        return ["no threshold, no verdict"], [f"largest value {given.largest:.2f}"]
     largest, limit = apart(given.largest, threshold.value)
     values = f"{largest} {'>' if given.largest > threshold.value else '≤'} {limit}"
     if not judged:
-        return [("no verdict possible", values), ("no verdict", values)]
-    others = [each for each in numbers if each.condition != POSITIVE and each.points]
-    also = dict.fromkeys(each.condition for each in others)
+        return ["no verdict possible", "no verdict"], [values]
     chance = "" if p is None else f", p = {p:.2g}"
-    full, tested = f"{values} ({threshold.policy}){chance}", values + chance
+    endings = [f"{values} ({threshold.policy}){chance}", values + chance, values]
     if not given.points:
-        words = "nothing here makes this sound"
-        return [*((words, each) for each in (full, tested, values)), ("nothing", values),
-                ("nothing", "")]  # fmt: skip
+        return ["nothing here makes this sound", "nothing"], [*endings, ""]
     words = f"localized: marks {in_percent(given.marked)}"
+    also = " and ".join(dict.fromkeys(each.condition for each in numbers[1:] if each.points))
     if also:
-        doubt = f"{words}, but points under {' and '.join(also)} too"
-        short = [("localized?", values), ("?", values)]
-        longer = [*((doubt, each) for each in (full, tested, values)), (f"{words}?", tested)]
-        return [*longer, (f"{words}?", values), *short]
-    longer = [*((words, each) for each in (full, tested)), ("localized", tested)]
-    return [*longer, (words, values), ("localized", values), ("localized", "")]
+        return [f"{words}, but points under {also} too", f"{words}?", "localized?", "?"], endings
+    return [words, "localized"], [*endings, ""]
 
 
 def _fitting(text: str, width: int, height: int) -> Any:
