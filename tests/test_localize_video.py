@@ -20,7 +20,7 @@ from vssl.commands import localize_output
 from vssl.commands.localize_output import localize_video
 from vssl.commands.localize_setup import LocalizeOptions, set_up
 from vssl.errors import UsageError
-from vssl.reporting.overlay import FrameOverlay, bar_height, caption_bar
+from vssl.reporting.localize_figures import bar_height, caption_bar, frame_layer
 from vssl.reporting.verdict import MapNumbers, Threshold
 from vssl.types import POSITIVE, AudioClip
 
@@ -189,14 +189,12 @@ def test_a_video_that_takes_too_much_memory_is_refused_before_any_work(
 def test_a_run_that_fails_leaves_no_half_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video = make_video(tmp_path / "video.mp4")
-
-    def fail(self: FrameOverlay, pixels: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         raise RuntimeError("stop")
 
-    monkeypatch.setattr(FrameOverlay, "draw", fail)
+    monkeypatch.setattr(localize_output, "frame_layer", fail)
     with pytest.raises(RuntimeError, match="stop"):
-        localized(video, tmp_path / "out", threshold=0.1)
+        localized(make_video(tmp_path / "video.mp4"), tmp_path / "out", threshold=0.1)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"localize.npz", "timeline.csv", "timeline.png"}
 
@@ -222,13 +220,15 @@ def test_maps_that_hold_nan_give_no_verdict(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "localize.mp4").is_file()
 
 
-def test_what_lies_above_the_threshold_is_outlined() -> None:
-    overlay = FrameOverlay(224, 224, (0.0, 1.0), LIMIT)
+def test_values_above_the_threshold_are_outlined() -> None:
     localization = torch.zeros(224, 224)
     localization[60:120, 80:160] = 0.5
     frame = np.full((224, 224, 3), 100, np.uint8)
-    overlay.show(localization, np.zeros((0, 224, 3), np.uint8))
-    drawn = overlay.draw(frame)
+    bar = np.zeros((0, 224, 3), np.uint8)
+    factor, summand = frame_layer(
+        localization, bar, size=(224, 224), bounds=(0.0, 1.0), threshold=LIMIT
+    )
+    drawn = (frame * factor + summand).astype(np.uint8)
     assert (drawn[60, 85:155] == 255).all(), "white just inside"
     assert (drawn[59, 85:155] == 0).all(), "black just outside"
     assert len(np.unique(drawn[70:110, 90:150].reshape(-1, 3), axis=0)) == 1
@@ -243,7 +243,7 @@ def test_bars_fit_any_width(size: tuple[int, int], marked: float) -> None:
         MapNumbers(POSITIVE, 0, 0.1 + marked, 0.0, 0.1, 0.0, marked),
         MapNumbers("silence", 0, 0.3, 0.0, 0.3, 0.0, 0.1),
     ]
-    bar = caption_bar(*size, numbers, bounds=(0.0, 1.0), threshold=LIMIT, judged=True)
+    bar = caption_bar(size[::-1], numbers, bounds=(0.0, 1.0), threshold=LIMIT, judged=True)
     assert bar.shape == (bar_height(size[1]), size[0], 3)
     if size[0] >= 200:
         text = bar[bar_height(size[1]) // 3 :]

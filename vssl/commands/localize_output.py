@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,14 @@ from vssl.hashing import file_sha256
 from vssl.images import Pixels, decode_image, read_bytes
 from vssl.progress import progress_bar
 from vssl.records.files import whole_file, write_text
-from vssl.reporting.localize_figures import draw_pair, draw_timeline
-from vssl.reporting.overlay import FrameOverlay, caption_bar
-from vssl.reporting.verdict import (
-    MapNumbers,
-    Verdict,
-    highest,
-    in_percent,
-    judge,
-    pointing,
-    why_no_verdict,
+from vssl.reporting.localize_figures import (
+    Captions,
+    caption_bar,
+    draw_pair,
+    draw_timeline,
+    frame_layer,
 )
+from vssl.reporting.verdict import MapNumbers, Verdict, highest, in_percent, judge, pointing
 from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip
 from vssl.video import VideoFacts, VideoFrame, find_encoder, read_frames, video_facts, write_video
 
@@ -93,9 +90,7 @@ def localize_image(
         ],
         bounds=setup.bounds,
         threshold=setup.threshold,
-        files=files,
-        verdict=verdict,
-        note=described(setup),
+        captions=Captions(files, verdict, described(setup)),
     )
     _write_json(output, setup, verdict, {
         "image": _file_facts(picture), "sound": _file_facts(sound),
@@ -215,14 +210,13 @@ def localize_video(
         found.seconds,
         found.numbers,
         threshold=setup.threshold,
-        files=files,
-        verdict=verdict,
-        note=f"{sampled}; {described(setup)}",
+        captions=Captions(files, verdict, f"{sampled}; {described(setup)}"),
     )
     _save_maps(output, found.pairings, found.native, found.objects, seconds=np.array(found.seconds))
     _write_numbers(output / NUMBERS_FILE, found, setup)
     if draw_video:
-        _draw(setup, facts, heard, found, output / VIDEO_FILE, fps=fps)
+        judged = verdict.localized is not None
+        _draw(setup, facts, heard, found, output / VIDEO_FILE, fps=fps, judged=judged)
     given = [numbers[0] for numbers in found.numbers]
     marked = [each.marked for each in given if each.marked]
     largest = [each.largest for each in given if math.isfinite(each.largest)]
@@ -291,7 +285,7 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
     numbers, native, objects = [], [], []
     remaining = moments()
     with progress_bar("frames looked at", max(frames, 1)) as advance:
-        while batch := list(islice(remaining, setup.batch_size)):
+        while batch := list(itertools.islice(remaining, setup.batch_size)):
             times, pictures, begins, clips = zip(*batch, strict=True)
             if not pairings:
                 pairings, negatives = setup.encode_negatives(clips[0], heard)
@@ -344,32 +338,36 @@ def _write_numbers(path: Path, found: VideoMaps, setup: Setup) -> None:
 
 
 def _draw(
-    setup: Setup, facts: VideoFacts, heard: Path, found: VideoMaps, path: Path, *, fps: float
+    setup: Setup,
+    facts: VideoFacts,
+    heard: Path,
+    found: VideoMaps,
+    path: Path,
+    *,
+    fps: float,
+    judged: bool,
 ) -> None:
     """Draw the maps over the frames; a map stays until the next frame that was looked at."""
-    bounds = setup.bounds
+    bounds, size, threshold = setup.bounds, (facts.height, facts.width), setup.threshold
     if not all(map(math.isfinite, bounds)):
         given = [value for each in found.numbers for value in (each[0].smallest, each[0].largest)]
         finite = [value for value in given if math.isfinite(value)] or [0.0]
         bounds = (min(finite), max(finite) + 1e-12)
-    judged = not why_no_verdict(setup.threshold, model=setup.name, transform=setup.recipe.transform)
-    overlay = FrameOverlay(facts.width, facts.height, bounds, setup.threshold)
+
+    def layer(place: int) -> tuple[Any, Any]:
+        numbers = found.numbers[place]
+        p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
+        bar = caption_bar(size, numbers, bounds=bounds, threshold=threshold, judged=judged, p=p)
+        objects = None if found.objects is None else found.objects[place]
+        (given,), _ = setup.measure(found.native[place, :1], found.pairings[:1], objects)
+        return frame_layer(given, bar, size=size, bounds=bounds, threshold=threshold)
 
     def drawn(advance: Callable[[int], None]) -> Iterator[tuple[VideoFrame, Pixels]]:
-        place = -1
+        places = itertools.count()
         for frame, looked in _looked_at(facts, fps):
             if looked:
-                place += 1
-                numbers = found.numbers[place]
-                p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
-                bar = caption_bar(
-                    facts.width, facts.height, numbers, bounds=bounds, threshold=setup.threshold,
-                    judged=judged, p=p,
-                )  # fmt: skip
-                objects = None if found.objects is None else found.objects[place]
-                given = setup.measure(found.native[place, :1], found.pairings[:1], objects)[0]
-                overlay.show(given[0], bar)
-            yield frame, overlay.draw(frame.pixels())
+                factor, summand = layer(next(places))
+            yield frame, (frame.pixels() * factor + summand).astype(np.uint8)
             advance(1)
 
     with progress_bar("frames drawn", max(facts.frames, 1)) as advance:

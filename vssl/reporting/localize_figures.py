@@ -1,30 +1,42 @@
-"""The figures of `vssl-localize`: one image under its sounds, and the maps of a video over time."""
+"""Pictures of `vssl-localize`: an image under its sounds, a video over time, and drawn frames."""
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
 from vssl.images import Pixels, as_tensor
-from vssl.reporting.colouring import COLOURS, in_range, laid_over
-from vssl.reporting.verdict import MapNumbers, Threshold, Verdict, in_percent
+from vssl.reporting.colouring import COLOURS, in_range, laid_over, layer
+from vssl.reporting.verdict import MapNumbers, Threshold, Verdict, apart, in_percent
 from vssl.types import POSITIVE
 
 _LARGE_LINE, _SMALL_LINE = 0.23, 0.16
 """Heights of a line of text in inches."""
 _LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5
 """How many stand on an inch."""
-_WARNING = "#B2182B"
+_STYLES_ABOVE: tuple[dict[str, Any], ...] = ({"fontsize": 10, "color": "#444444"}, {"fontsize": 11})
+_STYLES_BELOW: tuple[dict[str, Any], ...] = (
+    {"fontsize": 7.5, "color": "#444444"},
+    {"fontsize": 8, "linespacing": 1.4},
+    {"fontsize": 8, "color": "#B2182B"},
+)
+"""Of files and verdict; of note, errors and warnings."""
 
 _LONGEST = 480
 """Longest side in pixels that an image is drawn at."""
@@ -39,61 +51,55 @@ _SOUND = "#0072B2"
 _NEGATIVES = ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
 """Of Okabe and Ito, which differ for every kind of colour vision, and in grey."""
 
+_LEAST_FONT = 9
+_INK, _PAPER, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
+_VALUE, _LIMIT = (86, 180, 233), (255, 255, 255)
+
+Floats = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class _Captions:
-    """Texts above and below a figure, by its width in inches."""
+class Captions:
+    """Texts above and below a figure.
+
+    Attributes:
+        files: which picture or video, which sound.
+        verdict: the verdict, with its warnings and errors.
+        note: where the numbers come from.
+    """
 
     files: str
     verdict: Verdict
     note: str
-    width: float
 
-    @property
-    def _above(self) -> tuple[list[str], list[str]]:
-        wide = int(self.width * _LARGE_CHARACTERS)
-        return textwrap.wrap(self.files, int(1.1 * wide)), textwrap.wrap(self.verdict.words, wide)
-
-    @property
-    def _below(self) -> tuple[list[str], list[str], list[str]]:
-        """Note, errors and warnings, from the lower edge on."""
-
-        def wrapped(texts: Sequence[str]) -> list[str]:
-            wide = int(self.width * _SMALL_CHARACTERS)
-            return [line for text in texts for line in textwrap.wrap(text, wide)]
-
-        warnings = [f"warning: {each}" for each in self.verdict.warnings]
-        return wrapped([self.note]), wrapped(self.verdict.errors), wrapped(warnings)
-
-    @property
-    def above(self) -> float:
-        """Height in inches of the texts above."""
-        return 0.1 + _LARGE_LINE * sum(map(len, self._above))
-
-    @property
-    def below(self) -> float:
-        """Height in inches of the texts below."""
-        return 0.08 + _SMALL_LINE * sum(map(len, self._below))
+    def room(self, width: float) -> tuple[float, float]:
+        """Heights in inches of the texts above and below a figure of a width in inches."""
+        above, below = self._lines(width)
+        return 0.1 + _LARGE_LINE * sum(map(len, above)), 0.08 + _SMALL_LINE * sum(map(len, below))
 
     def draw(self, figure: Figure) -> None:
         """Write them on a figure."""
-        height, (files, verdict) = figure.get_figheight(), self._above
+        width, height = figure.get_size_inches()
+        above, below = self._lines(width)
         place = height - 0.08
-        centred: dict[str, Any] = {"ha": "center", "va": "top"}
-        figure.text(0.5, place / height, "\n".join(files), fontsize=10, color="#444444", **centred)
-        place -= _LARGE_LINE * len(files)
-        figure.text(0.5, place / height, "\n".join(verdict), fontsize=11, **centred)
+        for lines, style in zip(above, _STYLES_ABOVE, strict=True):
+            text = "\n".join(lines)
+            figure.text(0.5, place / height, text, ha="center", va="top", **style)
+            place -= _LARGE_LINE * len(lines)
         place = 0.06
-        styles: tuple[dict[str, Any], ...] = (
-            {"fontsize": 7.5, "color": "#444444"},
-            {"fontsize": 8, "linespacing": 1.4},
-            {"fontsize": 8, "color": _WARNING},
-        )
-        for lines, style in zip(self._below, styles, strict=True):
-            figure.text(0.1 / self.width, place / height, "\n".join(lines), **style)
+        for lines, style in zip(below, _STYLES_BELOW, strict=True):
+            figure.text(0.1 / width, place / height, "\n".join(lines), **style)
             place += _SMALL_LINE * len(lines)
+
+    def _lines(self, width: float) -> tuple[list[list[str]], list[list[str]]]:
+        """Lines above, from the top on, and below, from the lower edge on."""
+        wide, narrow = int(width * _LARGE_CHARACTERS), int(width * _SMALL_CHARACTERS)
+        warnings = [f"warning: {each}" for each in self.verdict.warnings]
+        texts = ([self.note], self.verdict.errors, warnings)
+        below = [[line for each in part for line in textwrap.wrap(each, narrow)] for part in texts]
+        files = textwrap.wrap(self.files, int(1.1 * wide))
+        return [files, textwrap.wrap(self.verdict.words, wide)], below
 
 
 def draw_pair(
@@ -103,9 +109,7 @@ def draw_pair(
     *,
     bounds: tuple[float, float],
     threshold: Threshold | None,
-    files: str,
-    verdict: Verdict,
-    note: str,
+    captions: Captions,
 ) -> None:
     """Draw an image, and beside it its map under each sound.
 
@@ -118,9 +122,7 @@ def draw_pair(
         columns: title, localization map `[224, 224]` and numbers of each sound.
         bounds: the declared range; where it has no end, the extremes of these maps stand in.
         threshold: threshold; None for no outline.
-        files: which image and which sound, for the title.
-        verdict: the verdict.
-        note: where the numbers come from.
+        captions: the texts.
     """
     picture = _shrunk(pixels)
     height, width = picture.shape[:2]
@@ -131,9 +133,9 @@ def draw_pair(
     wide = min(max(tall * width / height, _NARROW), _WIDE)
     step, count = wide + _BETWEEN, 1 + len(columns)
     total = max(count * step + _SCALE, 7.5)
-    captions = _Captions(files, verdict, note, total)
-    below = captions.below + _LABELS
-    figure = Figure(figsize=(total, tall + captions.above + _TITLES + below), dpi=110)
+    above, below = captions.room(total)
+    below += _LABELS
+    figure = Figure(figsize=(total, tall + above + _TITLES + below), dpi=110)
     left = (total - count * step - _SCALE + 0.2) / 2
 
     def box(place: int, size: float) -> Box:
@@ -142,9 +144,9 @@ def draw_pair(
 
     _panel(figure, box(0, wide), picture, "image")
     for place, (name, localization, numbers) in enumerate(columns, start=1):
-        resized = torch.nn.functional.interpolate(
-            localization[None, None], size=(height, width), mode="bilinear"
-        )[0, 0].numpy()
+        resized = F.interpolate(localization[None, None], size=(height, width), mode="bilinear")[
+            0, 0
+        ].numpy()
         shown = laid_over(picture, in_range(resized, bounds))
         axes = _panel(figure, box(place, wide), shown, name)
         if threshold is not None and resized.min() < threshold.value < resized.max():
@@ -172,9 +174,7 @@ def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
     scale = _LONGEST / max(image.shape[1:])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in image.shape[1:]]
-        image = torch.nn.functional.interpolate(
-            image[None], size=size, mode="bilinear", antialias=True
-        )[0]
+        image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
     return image.permute(1, 2, 0).clamp(0, 1).numpy()
 
 
@@ -193,9 +193,7 @@ def draw_timeline(
     frames: Sequence[Sequence[MapNumbers]],
     *,
     threshold: Threshold | None,
-    files: str,
-    verdict: Verdict,
-    note: str,
+    captions: Captions,
 ) -> None:
     """Draw how high the maps of a video reach over time, under its sound, silence and noise.
 
@@ -207,12 +205,10 @@ def draw_timeline(
         seconds: times of the frames.
         frames: of each, the numbers of its maps under the same sounds, the video's own first.
         threshold: threshold; None for none.
-        files: which video and which sound, for the title.
-        verdict: the verdict.
-        note: where the numbers come from.
+        captions: the texts.
     """
-    captions = _Captions(files, verdict, note, _TIMELINE_WIDTH)
-    above, below = captions.above + 0.3, captions.below + 0.48
+    above, below = captions.room(_TIMELINE_WIDTH)
+    above, below = above + 0.3, below + 0.48
     height = (3.0 if threshold is None else 4.1) + above + below
     figure = Figure(figsize=(_TIMELINE_WIDTH, height), dpi=110)
     count = 1 if threshold is None else 2
@@ -268,3 +264,134 @@ def draw_timeline(
                   borderaxespad=0.2)  # fmt: skip
     captions.draw(figure)
     figure.savefig(path)
+
+
+def frame_layer(
+    localization: torch.Tensor,
+    bar: Pixels,
+    *,
+    size: tuple[int, int],
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+) -> tuple[Floats, Floats]:
+    """A map and a bar to lay over frames, as a factor and a summand of their pixels.
+
+    Args:
+        localization: `[224, 224]` map; values above the threshold are outlined.
+        bar: `[h, W, 3]` for the bottom of the frame, see `caption_bar`.
+        size: height and width of the frames.
+        bounds: finite range that the map is drawn in.
+        threshold: threshold; None for no outline.
+
+    Returns:
+        `[H, W, 1]` and `[H, W, 3]` float32; `pixels * factor + summand` is the drawn frame.
+    """
+    resized = F.interpolate(localization[None, None], size=size, mode="bilinear")
+    colours, weights = layer(in_range(resized[0, 0].numpy(), bounds))
+    factor, summand = (1 - weights).astype(np.float32), (255 * colours * weights).astype(np.float32)
+    if threshold is not None:
+        mask = (resized > threshold.value).float()
+        line = max(1, round(min(size) / 240))
+        for side, colour in ((mask, 255), (1 - mask, 0)):
+            # pixels near the other side, but not those at the border of the frame
+            near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
+            edge = (side * near)[0, 0].numpy() > 0
+            factor[edge], summand[edge] = 0, colour
+    top = max(0, size[0] - len(bar))
+    factor[top:], summand[top:] = 0, bar[len(bar) - (size[0] - top) :]
+    return factor, summand
+
+
+def bar_height(height: int) -> int:
+    """Height in pixels of the bar on frames of a height."""
+    return max(6, round(0.085 * height))
+
+
+def caption_bar(
+    size: tuple[int, int],
+    numbers: Sequence[MapNumbers],
+    *,
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    judged: bool,
+    p: float | None = None,
+) -> Pixels:
+    """The bar below a frame: the verdict in words, and the largest value beside the threshold.
+
+    A gauge along its upper edge shows the range of the map, how far the largest value reaches, and
+    the threshold as a tick.
+
+    Args:
+        size: height and width of the frame.
+        numbers: of the sound's map, then of the negatives'.
+        bounds: finite range of the gauge.
+        threshold: threshold; None for none.
+        judged: whether a verdict is possible.
+        p: p value of this frame against wrong sounds of a calibration run; None for none.
+
+    Returns:
+        `[h, W, 3]`.
+    """
+    width, tall = size[1], bar_height(size[0])
+    image = Image.new("RGB", (width, tall), _PAPER)
+    draw = ImageDraw.Draw(image)
+    gauge = max(2, tall // 7)
+    low, high = bounds
+
+    def place(value: float) -> int:
+        share = 0.0 if math.isnan(value) else min(max((value - low) / (high - low), 0.0), 1.0)
+        return round(share * (width - 1))
+
+    draw.rectangle((0, 0, width, gauge - 1), fill=_DIM)
+    draw.rectangle((0, 0, place(numbers[0].largest), gauge - 1), fill=_VALUE)
+    if threshold is not None:
+        middle, half = place(threshold.value), max(1, width // 400)
+        draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
+    room = tall - gauge
+    wordings, endings = _wordings(numbers, threshold, judged=judged, p=p)
+    pairs = [(words, values) for words in wordings for values in endings]
+    for words, values in sorted(pairs, key=lambda pair: -len("".join(pair))):
+        font = _fitting(f"{words}   {values}", width, room)
+        if font is not None:
+            line, margin = gauge + room / 2, max(2, tall // 5)
+            draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
+            draw.text((width - margin, line), values, fill=_INK, font=font, anchor="rm")
+            break
+    return np.asarray(image)
+
+
+def _wordings(
+    numbers: Sequence[MapNumbers], threshold: Threshold | None, *, judged: bool, p: float | None
+) -> tuple[list[str], list[str]]:
+    """Words on the left and values on the right of a bar, each from long to short."""
+    given = numbers[0]
+    if threshold is None:
+        return ["no threshold, no verdict"], [f"largest value {given.largest:.2f}"]
+    largest, limit = apart(given.largest, threshold.value)
+    values = f"{largest} {'>' if given.largest > threshold.value else '≤'} {limit}"
+    if not judged:
+        return ["no verdict possible", "no verdict"], [values]
+    chance = "" if p is None else f", p = {p:.2g}"
+    endings = [f"{values} ({threshold.policy}){chance}", values + chance, values]
+    if not given.points:
+        return ["nothing here makes this sound", "nothing"], [*endings, ""]
+    words = f"localized: marks {in_percent(given.marked)}"
+    also = " and ".join(dict.fromkeys(each.condition for each in numbers[1:] if each.points))
+    if also:
+        return [f"{words}, but points under {also} too", f"{words}?", "localized?", "?"], endings
+    return [words, "localized"], [*endings, ""]
+
+
+def _fitting(text: str, width: int, height: int) -> Any:
+    """The largest font in which a text fits into a bar; None where it would be unreadable."""
+    margin = 2 * max(2, height // 5)
+    for size in range(int(0.68 * height), max(_LEAST_FONT, int(0.45 * height)) - 1, -1):
+        font = _font(size)
+        if font.getlength(text) + margin <= width:
+            return font
+    return None
+
+
+@lru_cache
+def _font(size: int) -> Any:
+    return ImageFont.truetype(findfont("DejaVu Sans"), size)

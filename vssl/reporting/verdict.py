@@ -185,9 +185,15 @@ def judge(
         rates: how often a verdict is wrong in a calibration run; None without one.
         video: whether the pictures are frames of a video.
     """
-    reason = why_no_verdict(threshold, model=model, transform=transform)
-    if threshold is None or reason:
-        return Verdict(reason, None)
+    if transform != "none":
+        hint = " (--model rcgrad_raw has the map before that)" if model == "rcgrad" else ""
+        return Verdict(
+            f"no verdict is possible: every map of {model} is stretched to [0, 1], so its largest"
+            f" value says nothing{hint}",
+            None,
+        )
+    if threshold is None:
+        return Verdict(NO_THRESHOLD, None)
     given = [numbers[0] for numbers in pictures]
     largest = max(
         (each.largest for each in given if not math.isnan(each.largest)), default=math.nan
@@ -216,17 +222,6 @@ def judge(
         warnings += tuple(wrong_sound_warnings(rates, chance, frames))
     errors = errors_in_words(rates, chance, frames)
     return Verdict(words, bool(marked), warnings, errors, chance)
-
-
-def why_no_verdict(threshold: Threshold | None, *, model: str, transform: str) -> str:
-    """Why nothing can be said of this model's maps, or nothing without a threshold; else empty."""
-    if transform != "none":
-        hint = " (--model rcgrad_raw has the map before that)" if model == "rcgrad" else ""
-        return (
-            f"no verdict is possible: every map of {model} is stretched to [0, 1], so its largest"
-            f" value says nothing{hint}"
-        )
-    return "" if threshold is not None else NO_THRESHOLD
 
 
 def _distrust(pictures: Sequence[Sequence[MapNumbers]], *, video: bool) -> tuple[str, ...]:
