@@ -71,21 +71,17 @@ def decoded_frames(container: InputContainer, stream: Any, path: Path) -> Iterat
     Raises:
         VideoFileError: when it cannot be decoded to its end.
     """
-    frames, frame = container.decode(stream), None
-    while True:
-        try:
-            following = next(frames, None)
-        except Exception as error:  # PyAV's own errors, and others on odd files
-            if frame is None:
-                raise _unreadable(path, error) from error
-            raise VideoFileError(
-                f"{path}: cannot be decoded to its end ({reason_of(error)}). Is it cut off? Keep"
-                " what can be read: ffmpeg -i FILE whole.mkv"
-            ) from error
-        if following is None:
-            return
-        frame = following
-        yield frame
+    frame = None
+    try:
+        for frame in container.decode(stream):
+            yield frame
+    except Exception as error:  # PyAV's own errors, and others on odd files
+        if frame is None:
+            raise _unreadable(path, error) from error
+        raise VideoFileError(
+            f"{path}: cannot be decoded to its end ({reason_of(error)}). Is it cut off? Keep"
+            " what can be read: ffmpeg -i FILE whole.mkv"
+        ) from error
 
 
 def _unreadable(path: Path, error: Exception) -> VideoFileError:
@@ -105,7 +101,7 @@ class SoundStream:
         rate: in Hz.
         layout: FFmpeg's name of its channels.
         channels: how many they are.
-        pieces: its samples `[channels, n]` where their times say, piece by piece; to be read once.
+        pieces: its samples `[channels, n]`, each where its time says; to be read once.
     """
 
     begin: float
@@ -160,10 +156,7 @@ def no_sound(path: Path) -> VideoFileError:
 
 
 def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Samples]:
-    """Samples of frames, each where its time says: gaps are silent, what is there twice is not.
-
-    Times are coarser than samples in most files. Within `_JITTER` the frames follow each other.
-    """
+    """Samples of frames, each where its time says: silent in gaps, and once where there twice."""
     shape: tuple[int, int] | None = None
     count = 0
     for frame in frames:

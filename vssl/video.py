@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -39,8 +39,7 @@ class VideoFacts:
 
     Attributes:
         path: the file.
-        width: of an upright frame, in pixels.
-        height: of an upright frame, in pixels.
+        width, height: of an upright frame, in pixels.
         turned: quarter turns, counter-clockwise, that bring stored frames upright.
         rate: average frames per second.
         frames: about how many there are; 0 where the file does not say.
@@ -69,12 +68,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame of a video; its pixels are converted when asked for.
-
-    Attributes:
-        ticks: time since the first frame, in the video's time base.
-        seconds: the same in seconds.
-    """
+    """A frame of a video, and its time since the first in the video's time base and in seconds."""
 
     ticks: int
     seconds: float
@@ -82,7 +76,7 @@ class VideoFrame:
     _facts: VideoFacts
 
     def pixels(self) -> Pixels:
-        """The upright frame, `[H, W, 3]` RGB."""
+        """Convert the upright frame to `[H, W, 3]` RGB."""
         with decoding(self._facts.path, VideoFileError, "holds a frame that cannot be shown"):
             stored = self._frame.to_ndarray(format="rgb24")
         return np.ascontiguousarray(np.rot90(stored, self._facts.turned))
@@ -159,11 +153,8 @@ def find_encoder() -> str:
         UsageError: when there is none.
     """
     for name in ENCODERS:
-        try:
-            av.Codec(name, "w")
-        except ValueError:  # PyAV's UnknownCodecError is one
-            continue
-        return name
+        with suppress(ValueError):  # PyAV's UnknownCodecError is one
+            return av.Codec(name, "w").name
     raise UsageError(
         f"This build of PyAV has no H.264 encoder ({', '.join(ENCODERS)}): install PyAV's own"
         " wheel (pip install --force-reinstall --only-binary av av), or use --no-video for maps,"

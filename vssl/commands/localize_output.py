@@ -38,7 +38,15 @@ from vssl.reporting.localize_figures import (
     draw_timeline,
     frame_layer,
 )
-from vssl.reporting.verdict import MapNumbers, Verdict, highest, in_percent, judge, pointing
+from vssl.reporting.verdict import (
+    MapNumbers,
+    Verdict,
+    highest,
+    in_percent,
+    judge,
+    measure,
+    pointing,
+)
 from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip
 from vssl.video import VideoFacts, VideoFrame, find_encoder, read_frames, video_facts, write_video
 
@@ -75,7 +83,7 @@ def localize_image(
     native = setup.localizer.localize([prepared], vectors[None], pairings)
     similarity = native.similarity[0]
     objects = None if native.objects is None else native.objects[0]
-    maps, numbers = setup.measure(similarity, pairings, objects)
+    maps, numbers = measure(setup.recipe, similarity, pairings, objects, setup.threshold)
     verdict = _judged([numbers], setup)
 
     _prepare_folder(output)
@@ -154,6 +162,9 @@ class VideoMaps:
     """Maps of the frames of a video that were looked at.
 
     Attributes:
+        facts: the video.
+        heard: file of the sound.
+        fps: frames that are looked at in a second; infinity for all.
         pairings: the K (audio condition, draw) pairs.
         seconds: times of the frames.
         native: `[frames, K, h, w]` native similarity maps.
@@ -161,6 +172,9 @@ class VideoMaps:
         numbers: of each frame, the numbers of its K maps.
     """
 
+    facts: VideoFacts
+    heard: Path
+    fps: float
     pairings: Sequence[tuple[str, int]]
     seconds: list[float]
     native: torch.Tensor
@@ -215,8 +229,7 @@ def localize_video(
     _save_maps(output, found.pairings, found.native, found.objects, seconds=np.array(found.seconds))
     _write_numbers(output / NUMBERS_FILE, found, setup)
     if draw_video:
-        judged = verdict.localized is not None
-        _draw(setup, facts, heard, found, output / VIDEO_FILE, fps=fps, judged=judged)
+        _draw(setup, found, output / VIDEO_FILE)
     given = [numbers[0] for numbers in found.numbers]
     marked = [each.marked for each in given if each.marked]
     largest = [each.largest for each in given if math.isfinite(each.largest)]
@@ -296,22 +309,22 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
             maps = localizer.localize(pictures, sounds, pairings)
             for place, similarity in enumerate(maps.similarity):
                 seen = None if maps.objects is None else maps.objects[place]
-                numbers.append(setup.measure(similarity, pairings, seen)[1])
+                numbers += [measure(setup.recipe, similarity, pairings, seen, setup.threshold)[1]]
             seconds += times
             native.append(maps.similarity)
             objects += [] if maps.objects is None else [maps.objects]
             advance(len(batch))
-    return VideoMaps(
-        pairings, seconds, torch.cat(native), torch.cat(objects) if objects else None, numbers
-    )
+    joined = torch.cat(objects) if objects else None
+    return VideoMaps(facts, heard, fps, pairings, seconds, torch.cat(native), joined, numbers)
 
 
 def _check_memory(setup: Setup, video: Path, frames: int, seconds: float, channels: int) -> None:
     """Refuse a video whose maps and sound do not fit into memory, before the networks run."""
     height, width = setup.localizer.model.map_size
     count = 1 + sum(condition.draws for condition in setup.conditions)
-    # each is joined from parts, which doubles it for a moment
-    maps, sound = 8.0 * frames * count * height * width, 8.0 * seconds * SAMPLE_RATE * channels
+    # both are joined from parts, which doubles them for a moment; a map's numbers take a kilobyte
+    maps = frames * count * (8.0 * height * width + 1000)
+    sound = 8.0 * seconds * SAMPLE_RATE * channels
     if maps + sound > _MOST_MEMORY:
         raise UsageError(
             f"{video}: would take about {(maps + sound) / 1e9:.1f} GB of memory, and at most"
@@ -337,18 +350,10 @@ def _write_numbers(path: Path, found: VideoMaps, setup: Setup) -> None:
         table.to_csv(partial, index=False, float_format="%.7g", lineterminator="\n")
 
 
-def _draw(
-    setup: Setup,
-    facts: VideoFacts,
-    heard: Path,
-    found: VideoMaps,
-    path: Path,
-    *,
-    fps: float,
-    judged: bool,
-) -> None:
+def _draw(setup: Setup, found: VideoMaps, path: Path) -> None:
     """Draw the maps over the frames; a map stays until the next frame that was looked at."""
-    bounds, size, threshold = setup.bounds, (facts.height, facts.width), setup.threshold
+    facts, bounds, threshold = found.facts, setup.bounds, setup.threshold
+    size, judged = (facts.height, facts.width), setup.recipe.transform == "none"
     if not all(map(math.isfinite, bounds)):
         given = [value for each in found.numbers for value in (each[0].smallest, each[0].largest)]
         finite = [value for value in given if math.isfinite(value)] or [0.0]
@@ -359,26 +364,27 @@ def _draw(
         p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
         bar = caption_bar(size, numbers, bounds=bounds, threshold=threshold, judged=judged, p=p)
         objects = None if found.objects is None else found.objects[place]
-        (given,), _ = setup.measure(found.native[place, :1], found.pairings[:1], objects)
+        native, pairings = found.native[place, :1], found.pairings[:1]
+        (given,), _ = measure(setup.recipe, native, pairings, objects, threshold)
         return frame_layer(given, bar, size=size, bounds=bounds, threshold=threshold)
 
     def drawn(advance: Callable[[int], None]) -> Iterator[tuple[VideoFrame, Pixels]]:
         places = itertools.count()
-        for frame, looked in _looked_at(facts, fps):
+        for frame, looked in _looked_at(facts, found.fps):
             if looked:
                 factor, summand = layer(next(places))
             yield frame, (frame.pixels() * factor + summand).astype(np.uint8)
             advance(1)
 
     with progress_bar("frames drawn", max(facts.frames, 1)) as advance:
-        write_video(path, facts, drawn(advance), heard)
+        write_video(path, facts, drawn(advance), found.heard)
 
 
 def _judged(
     pictures: Sequence[Sequence[MapNumbers]], setup: Setup, *, video: bool = False
 ) -> Verdict:
     return judge(
-        pictures, setup.threshold, model=setup.name, transform=setup.recipe.transform,
+        pictures, setup.threshold, model=setup.localizer.name, transform=setup.recipe.transform,
         rates=setup.rates, video=video,
     )  # fmt: skip
 
@@ -441,7 +447,7 @@ def described(setup: Setup) -> str:
     facts, threshold = setup.facts, setup.threshold
     weights = (facts["weights"] or {}).get("sha256")
     parts = [
-        f"model {setup.name}",
+        f"model {facts['model']}",
         f"weights {weights[:8]}" if weights else "no weights",
         f"protocol {facts['protocol']}",
     ]
@@ -457,7 +463,7 @@ def described(setup: Setup) -> str:
     low, high = setup.bounds
     finite = math.isfinite(low) and math.isfinite(high)
     drawn = f"in the range [{low:g}, {high:g}]" if finite else "between their own extremes"
-    return "; ".join([*parts, f"seed {setup.seed}", f"maps drawn {drawn}"])
+    return "; ".join([*parts, f"seed {facts['seed']}", f"maps drawn {drawn}"])
 
 
 def _say(text: Text | str) -> None:

@@ -37,7 +37,7 @@ from vssl.records.files import RUN_FILE
 from vssl.records.fingerprint import environment
 from vssl.records.fit import check_calibration, fit_policies
 from vssl.records.localization import Localization
-from vssl.reporting.verdict import MapNumbers, Threshold, measure
+from vssl.reporting.verdict import Threshold
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.types import POSITIVE, AudioClip, Sample, SoundingObject
@@ -52,12 +52,10 @@ class LocalizeOptions:
     """The command line, besides files.
 
     Attributes:
-        model: name of the model.
-        weights: its checkpoint; None takes where the model's configuration looks.
-        threshold: a number of the user's.
+        model, weights: its name and its checkpoint; None takes where its configuration looks.
+        threshold, policy, false_alarms: at most one of them, which chooses the threshold: a number,
+            the name of a policy, or the share of negatives in which anything may be marked.
         calibration: a finished run to learn from, and to know from how often a verdict is wrong.
-        policy: threshold policy.
-        false_alarms: share of negatives in which anything may be marked; the policy, then.
         noise_draws: number of noises; None takes the configuration's.
         config_dir: folder with configuration of the user's own.
         overrides: further `key=value`.
@@ -79,24 +77,20 @@ class Setup:
     """A model with all that pictures and sounds are localized with.
 
     Attributes:
-        name: name of the model.
         localizer: the model with its front ends.
         recipe: how localization maps follow from native ones.
         conditions: the negatives; all make their sounds, of nothing or of the given one.
         made_length: length in samples of what they make; None for that of the given sound.
-        seed: seed of their draws.
         batch_size: how many pictures go through the networks at once.
         threshold: the threshold; None where there is none to judge by.
         rates: how often a verdict is wrong in the calibration run; None without one.
         facts: where the numbers come from.
     """
 
-    name: str
     localizer: Localizer
     recipe: Localization
     conditions: tuple[AudioCondition, ...]
     made_length: int | None
-    seed: int
     batch_size: int
     threshold: Threshold | None
     rates: ErrorRates | None
@@ -120,7 +114,7 @@ class Setup:
         nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
 
         def made(condition: AudioCondition, draw: int) -> AudioClip:
-            request = condition.request(nobody, draw=draw, seed=self.seed, length=length)
+            request = condition.request(nobody, draw=draw, seed=self.facts["seed"], length=length)
             return condition.make(request, lambda source: clip)
 
         return {
@@ -157,15 +151,6 @@ class Setup:
             vectors += self.encode(clips, path, condition)
         return pairings, vectors
 
-    def measure(
-        self,
-        similarity: torch.Tensor,
-        pairings: Sequence[tuple[str, int]],
-        objects: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, list[MapNumbers]]:
-        """Localization maps of one picture from its native maps, see `vssl.reporting.verdict`."""
-        return measure(self.recipe, similarity, pairings, objects, self.threshold)
-
 
 def composed(options: LocalizeOptions) -> DictConfig:
     """The configuration `evaluate` as the command line asks for it.
@@ -180,8 +165,10 @@ def composed(options: LocalizeOptions) -> DictConfig:
             raise UsageError(f"{options.config_dir}: no such folder (--config-dir)")
         folders.append(options.config_dir.absolute())
         overrides.insert(0, f"hydra.searchpath=[file://{folders[1]}]")
+    paths = [path for folder in folders for path in sorted(folder.glob("threshold/*.yaml"))]
+    lists = [path for path in paths if "defaults" in yaml.safe_load(path.read_bytes())]
     policy = options.policy or DEFAULT_POLICY
-    check_choice(policy, _policies(folders), name="--policy")
+    check_choice(policy, [path.stem for path in paths if path not in lists], name="--policy")
     config = composed_config("evaluate", [*overrides, f"threshold=[{policy}]"])
     with open_dict(config):
         if options.weights is not None:
@@ -191,25 +178,17 @@ def composed(options: LocalizeOptions) -> DictConfig:
     return config
 
 
-def _policies(folders: Sequence[Path]) -> list[str]:
-    """Names of the threshold policies in folders of configuration, without those of lists."""
-    paths = [path for folder in folders for path in sorted(folder.glob("threshold/*.yaml"))]
-    return [
-        path.stem for path in paths if "defaults" not in yaml.safe_load(path.read_text("utf-8"))
-    ]
-
-
 def find_threshold(
     config: DictConfig, options: LocalizeOptions, *, variant: str, judged: bool = True
 ) -> tuple[Threshold | None, ErrorRates | None]:
-    """The threshold that the command line asks for, and how often a verdict at it is wrong.
+    """Find the threshold that the command line asks for, and how often a verdict at it is wrong.
 
     A calibration run is checked, whether or not the threshold is learnt from it.
 
     Args:
         config: the composed configuration.
         options: the command line.
-        variant: map variant that is judged.
+        variant: map variant that is judged, `av` or `ogl`.
         judged: whether a verdict is possible, so that its errors matter.
 
     Returns:
@@ -264,7 +243,7 @@ def _policy(config: DictConfig, options: LocalizeOptions) -> ThresholdPolicy:
                 "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
             )
         return FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
-    policy: ThresholdPolicy = instantiate(config.threshold[options.policy or DEFAULT_POLICY])
+    policy: ThresholdPolicy = instantiate(next(iter(config.threshold.values())))
     return policy
 
 
@@ -368,12 +347,10 @@ def set_up(options: LocalizeOptions) -> Setup:
         precision=str(config.trainer.precision),
     )
     return Setup(
-        name=str(config.model.name),
         localizer=localizer,
         recipe=recipe,
         conditions=tuple(conditions),
         made_length=build.made_length(config),
-        seed=int(config.seed),
         batch_size=build.loader_options(config, on_gpu=on_gpu)["batch_size"],
         threshold=threshold,
         rates=rates,
