@@ -24,7 +24,7 @@ from vssl.commands.score import policies_named
 from vssl.errors import UsageError
 from vssl.negatives.manifest import read_manifest
 from vssl.records.files import MANIFEST_FILE
-from vssl.records.localization import AUDIO_VISUAL, Localization, map_rows
+from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.reporting.colouring import in_range
 from vssl.reporting.verdict import MapNumbers, Threshold, apart, in_percent, judge
 from vssl.types import POSITIVE, AudioClip
@@ -265,15 +265,13 @@ def test_a_calibration_run_of_other_weights_is_refused(
         set_up(Wanted("ezvsl", weights=other, calibration=tmp_path / "run"))
 
 
-def test_maps_become_records_that_give_the_same_maps() -> None:
+def test_native_maps_are_upsampled() -> None:
     native = torch.rand(3, 4, 5)
     conditions = [POSITIVE, "silence", "noise"]
     recipe = Localization(dict.fromkeys(conditions, "half_pixel"), "none", (0.0, 1.0), None)
-    rows = map_rows(conditions, native, None)
-    found = recipe.maps(rows)[AUDIO_VISUAL]
+    found = recipe.localize(native, conditions)[AUDIO_VISUAL]
     expected = torch.nn.functional.interpolate(native[:, None], size=(224, 224), mode="bilinear")
     torch.testing.assert_close(found, expected[:, 0])
-    np.testing.assert_allclose(recipe.native_maxima(rows), native.amax(dim=(1, 2)))
 
 
 def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:

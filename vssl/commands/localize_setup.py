@@ -141,11 +141,11 @@ def measure_maps(
         similarity: `[K, h, w]` native similarity maps.
         objects: `[g, g]` native object map; None without a prior.
     """
-    from vssl.records.localization import map_rows
     from vssl.reporting.verdict import measure
 
-    rows = map_rows([condition for condition, _ in pairings], similarity, objects)
-    return measure(setup.recipe, rows, [draw for _, draw in pairings], setup.threshold)
+    native = similarity.float().cpu()
+    seen = None if objects is None else objects.float().cpu()
+    return measure(setup.recipe, native, pairings, seen, setup.threshold)
 
 
 def composed(wanted: Wanted) -> DictConfig:

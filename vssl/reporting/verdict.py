@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from vssl.maps import binarize
@@ -97,33 +96,37 @@ class MapNumbers:
 
 def measure(
     recipe: Localization,
-    rows: pa.RecordBatch,
-    draws: Sequence[int],
+    native: torch.Tensor,
+    pairings: Sequence[tuple[str, int]],
+    objects: torch.Tensor | None,
     threshold: Threshold | None,
 ) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Localization maps of some records of one picture, and their numbers.
+    """Localization maps of one picture's native maps, and their numbers.
 
     Args:
-        recipe: how localization maps follow from records; with an object prior, object-guided maps
-            are taken.
-        rows: R records, see `vssl.records.localization.map_rows`.
-        draws: draw of each.
+        recipe: how localization maps follow from native ones; with an object prior, object-guided
+            maps are taken.
+        native: `[R, h, w]` similarity maps.
+        pairings: audio condition and draw of each.
+        objects: `[g, g]` native object map; None without a prior.
         threshold: threshold of all; None for none.
 
     Returns:
         `[R, 224, 224]` maps, and the numbers of each.
     """
-    maps = recipe.maps(rows)[recipe.variants[-1]]
+    seen = None if objects is None else objects.expand(len(native), -1, -1)
+    conditions = [condition for condition, _ in pairings]
+    maps = recipe.localize(native, conditions, seen)[recipe.variants[-1]]
     marked: Sequence[float | None] = [None] * len(maps)
     if threshold is not None:
         marked = image_area(binarize(maps, threshold.value)).tolist()
     columns = (
-        rows.column("audio_condition").to_pylist(),
-        draws,
+        conditions,
+        [draw for _, draw in pairings],
         maps.amax(dim=(1, 2)).tolist(),
         maps.amin(dim=(1, 2)).tolist(),
-        rows.column("similarity_max").to_pylist(),
-        rows.column("similarity_min").to_pylist(),
+        native.amax(dim=(1, 2)).tolist(),
+        native.amin(dim=(1, 2)).tolist(),
         marked,
     )
     return maps, [MapNumbers(*values) for values in zip(*columns, strict=True)]
