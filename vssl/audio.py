@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from vssl.arrays import Floats
 from vssl.checks import check_choice, check_positive
 from vssl.errors import UsageError
 from vssl.media import STREAMED, decoding, require_file
 from vssl.types import SAMPLE_RATE, AudioClip
 
-Waveform = npt.NDArray[np.float32]
+Waveform = Floats
 Window = Callable[[AudioClip], Waveform]
 """What a front end hears of a clip: a mono waveform `[T]`."""
 Channels = Literal["mean", "first"]

@@ -19,11 +19,10 @@ import numpy.typing as npt
 import soxr
 from av.container import InputContainer
 
+from vssl.arrays import Floats
 from vssl.errors import UsageError
 from vssl.media import STREAMED, reason_of, require_file
 from vssl.types import SAMPLE_RATE
-
-Samples = npt.NDArray[np.float32]
 
 _ATOMS = frozenset(
     (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"styp")
@@ -109,9 +108,9 @@ class SoundStream:
     rate: int
     layout: str
     channels: int
-    pieces: Iterator[Samples]
+    pieces: Iterator[Floats]
 
-    def resampled(self) -> Samples:
+    def resampled(self) -> Floats:
         """All samples at `SAMPLE_RATE`, `[channels, length]`, by `soxr_hq` as in `read_clip`."""
         if self.rate == SAMPLE_RATE:
             return np.concatenate(list(self.pieces), axis=1)
@@ -155,8 +154,8 @@ def no_sound(path: Path) -> VideoFileError:
     )
 
 
-def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Samples]:
-    """Samples of frames, each where its time says: silent in gaps, and once where there twice."""
+def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Floats]:
+    """Floats of frames, each where its time says: silent in gaps, and once where there twice."""
     shape: tuple[int, int] | None = None
     count = 0
     for frame in frames:
@@ -184,8 +183,8 @@ def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Sample
         yield samples
 
 
-def _frame_samples(frame: Any, path: Path) -> Samples:
-    """Samples `[channels, n]` in [-1, 1] of a decoded frame; whole numbers as libsndfile has it."""
+def _frame_samples(frame: Any, path: Path) -> Floats:
+    """Floats `[channels, n]` in [-1, 1] of a decoded frame; whole numbers as libsndfile has it."""
     channels = frame.layout.nb_channels
     if frame.format.is_planar and channels >= _MOST_PLANES:
         (frame,) = av.AudioResampler(format="flt").resample(frame)

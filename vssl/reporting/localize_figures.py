@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from matplotlib.cm import ScalarMappable
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
+from vssl.arrays import Floats
 from vssl.images import Pixels, as_tensor
 from vssl.reporting.colouring import COLOURS, in_range, laid_over, layer
 from vssl.reporting.verdict import MapNumbers, Threshold, Verdict, apart, in_percent
@@ -55,7 +55,6 @@ _LEAST_FONT = 9
 _INK, _PAPER, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
 _VALUE, _LIMIT = (86, 180, 233), (255, 255, 255)
 
-Floats = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
 

@@ -114,8 +114,7 @@ def measure(
     conditions = [condition for condition, _ in pairings]
     if objects is not None:
         objects = objects.expand(len(native), -1, -1)
-    variant = recipe.variants[-1]
-    maps = recipe.localize(native, conditions, objects, [variant])[variant]
+    maps = recipe.localize(native, conditions, objects)[recipe.variants[-1]]
     marked: Sequence[float | None] = [None] * len(maps)
     if threshold is not None:
         marked = image_area(binarize(maps, threshold.value)).tolist()
