@@ -45,17 +45,6 @@ _TRUNCATED = re.compile("truncated file|File seems to be truncated")
 _LONGEST_PAGE = 65_307
 """Bytes of a page of an Ogg."""
 
-_MPEG_VERSIONS = {3: 1, 2: 2, 0: 4}
-"""By which MPEG 1, 2 and 2.5 divide the rates of MPEG 1."""
-_LOW = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
-_MPEG_KILOBITS = {
-    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0),
-    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
-    (False, 2): _LOW,
-    (False, 3): _LOW,
-}
-"""By whether it is MPEG 1, and the layer."""
-
 
 class AudioFileError(UsageError):
     """An audio file that cannot be used; the message names the file and what is wrong with it."""
@@ -140,10 +129,12 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     promised = file.frames
     with decoding(path, AudioFileError, "not readable as audio"):
         if _is_unsure(file):
-            promised = 0
-            if file.format == "MP3":
-                promised = file.frames if _mpeg_says_length(path) else 0
-                _check_last_mpeg_frame(path)
+            mpeg = file.format == "MP3"
+            promised = file.frames if mpeg and _mpeg_says_length(path) else 0
+            from vssl.containers import ends_inside_a_frame  # as in `_pieces`
+
+            if mpeg and ends_inside_a_frame(path):
+                raise _cut_off(path)
         pieces = [np.empty((file.channels, 0), np.float32), *_pieces(file, path)]
         samples = np.concatenate(pieces, axis=1)
     if samples.shape[1] == 0:
@@ -159,7 +150,7 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
 def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[Waveform]:
     """A file's samples, `[channels, n]`, piece by piece; by FFmpeg where libsndfile is not sure."""
     if _is_unsure(file):
-        # loading FFmpeg's libraries takes time, and few files need them
+        # FFmpeg's libraries take a tenth of a second to load, and few files need them
         from vssl.containers import opened_sound
 
         with opened_sound(path) as sound:
@@ -176,28 +167,6 @@ def _is_unsure(file: soundfile.SoundFile) -> bool:
     into a pipe has none. A block of GSM may be too many.
     """
     return file.format == "MP3" or file.subtype == "GSM610" or bool(file.frames > _MOST_FRAMES)
-
-
-def _check_last_mpeg_frame(path: Path) -> None:
-    """Refuse an MP3 whose last frame is shorter than its header says."""
-    from vssl.containers import opened_media  # as in `_pieces`
-
-    with opened_media(path) as container:
-        sizes = [bytes(p) for p in container.demux(container.streams.audio[0]) if p.size]
-    if sizes and len(sizes[-1]) < mpeg_frame_bytes(sizes[-1][:4]):
-        raise _cut_off(path)
-
-
-def mpeg_frame_bytes(header: bytes) -> int:
-    """Size of a frame of MPEG audio, layer II or III, by its first four bytes; 0 where unknown."""
-    bits = int.from_bytes(header, "big")
-    version, layer = _MPEG_VERSIONS.get(bits >> 19 & 3), 4 - (bits >> 17 & 3)
-    kilobits = _MPEG_KILOBITS.get((version == 1, layer))
-    if bits >> 21 != 0x7FF or version is None or kilobits is None or bits >> 10 & 3 == 3:
-        return 0
-    rate = (44_100, 48_000, 32_000)[bits >> 10 & 3] / version
-    samples = 576 if layer == 3 and version > 1 else 1152
-    return int(samples / 8 * 1000 * kilobits[bits >> 12 & 15] / rate) + (bits >> 9 & 1)
 
 
 def _mpeg_says_length(path: Path) -> bool:

@@ -122,6 +122,21 @@ class SoundStream:
         return np.concatenate(parts).T
 
 
+def ends_inside_a_frame(path: Path) -> bool:
+    """Whether the last frame of an MPEG sound is shorter than its header says.
+
+    Raises:
+        VideoFileError: when the file cannot be read.
+    """
+    with opened_media(path) as container:
+        stream = container.streams.audio[0]
+        last = b""
+        for packet in container.demux(stream):
+            last = bytes(packet) or last
+        # FFmpeg's parser keeps a frame until it is whole
+        return not av.CodecContext.create(stream.codec_context.name, "r").parse(last)
+
+
 @contextmanager
 def opened_sound(path: Path) -> Iterator[SoundStream]:
     """Open the sound of a sound or video file.
