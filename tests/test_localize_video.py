@@ -20,7 +20,7 @@ from vssl.commands import localize_output
 from vssl.commands.localize_output import localize_video
 from vssl.commands.localize_setup import LocalizeOptions, set_up
 from vssl.errors import UsageError
-from vssl.reporting.localize_figures import bar_height, caption_bar, frame_layer
+from vssl.reporting.localize_figures import bar_height, frame_layer
 from vssl.reporting.verdict import MapNumbers, Threshold
 from vssl.types import POSITIVE, AudioClip
 
@@ -224,15 +224,15 @@ def test_values_above_the_threshold_are_outlined() -> None:
     localization = torch.zeros(224, 224)
     localization[60:120, 80:160] = 0.5
     frame = np.full((224, 224, 3), 100, np.uint8)
-    bar = np.zeros((0, 224, 3), np.uint8)
+    numbers = [MapNumbers(POSITIVE, 0, 0.5, 0.0, 0.5, 0.0, 0.1)]
     factor, summand = frame_layer(
-        localization, bar, size=(224, 224), bounds=(0.0, 1.0), threshold=LIMIT
+        localization, numbers, size=(224, 224), bounds=(0.0, 1.0), threshold=LIMIT, judged=True
     )
     drawn = (frame * factor + summand).astype(np.uint8)
     assert (drawn[60, 85:155] == 255).all(), "white just inside"
     assert (drawn[59, 85:155] == 0).all(), "black just outside"
     assert len(np.unique(drawn[70:110, 90:150].reshape(-1, 3), axis=0)) == 1
-    kept = drawn[150:].astype(int)
+    kept = drawn[150:200].astype(int)
     assert np.abs(kept - 75).max() <= 1, "where a map is lowest, 3/4 of the picture and black"
 
 
@@ -243,8 +243,12 @@ def test_bars_fit_any_width(size: tuple[int, int], marked: float) -> None:
         MapNumbers(POSITIVE, 0, 0.1 + marked, 0.0, 0.1, 0.0, marked),
         MapNumbers("silence", 0, 0.3, 0.0, 0.3, 0.0, 0.1),
     ]
-    bar = caption_bar(size[::-1], numbers, bounds=(0.0, 1.0), threshold=LIMIT, judged=True)
-    assert bar.shape == (bar_height(size[1]), size[0], 3)
+    factor, summand = frame_layer(
+        torch.zeros(224, 224), numbers, size=size[::-1], bounds=(0.0, 1.0), threshold=LIMIT,
+        judged=True,
+    )  # fmt: skip
+    bar = summand[-bar_height(size[1]) :]
+    assert (factor[-bar_height(size[1]) :] == 0).all()
     if size[0] >= 200:
         text = bar[bar_height(size[1]) // 3 :]
         assert text.max() > 200, "there are words"

@@ -33,7 +33,6 @@ from vssl.progress import progress_bar
 from vssl.records.files import whole_file, write_text
 from vssl.reporting.localize_figures import (
     Captions,
-    caption_bar,
     draw_pair,
     draw_timeline,
     frame_layer,
@@ -362,11 +361,12 @@ def _draw(setup: Setup, found: VideoMaps, path: Path) -> None:
     def layer(place: int) -> tuple[Any, Any]:
         numbers = found.numbers[place]
         p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
-        bar = caption_bar(size, numbers, bounds=bounds, threshold=threshold, judged=judged, p=p)
         objects = None if found.objects is None else found.objects[place]
         native, pairings = found.native[place, :1], found.pairings[:1]
         (given,), _ = measure(setup.recipe, native, pairings, objects, threshold)
-        return frame_layer(given, bar, size=size, bounds=bounds, threshold=threshold)
+        return frame_layer(
+            given, numbers, size=size, bounds=bounds, threshold=threshold, judged=judged, p=p
+        )
 
     def drawn(advance: Callable[[int], None]) -> Iterator[tuple[VideoFrame, Pixels]]:
         places = itertools.count()

@@ -267,20 +267,27 @@ def draw_timeline(
 
 def frame_layer(
     localization: torch.Tensor,
-    bar: Pixels,
+    numbers: Sequence[MapNumbers],
     *,
     size: tuple[int, int],
     bounds: tuple[float, float],
     threshold: Threshold | None,
+    judged: bool,
+    p: float | None = None,
 ) -> tuple[Floats, Floats]:
-    """A map and a bar to lay over frames, as a factor and a summand of their pixels.
+    """A map to lay over frames of a video, with a bar below, as a factor and a summand of pixels.
+
+    The bar says the verdict in words, and the largest value beside the threshold. A gauge along its
+    upper edge shows the range of the map, the largest value and the threshold as a tick.
 
     Args:
         localization: `[224, 224]` map; values above the threshold are outlined.
-        bar: `[h, W, 3]` for the bottom of the frame, see `caption_bar`.
+        numbers: of this map, then of the negatives'.
         size: height and width of the frames.
         bounds: finite range that the map is drawn in.
-        threshold: threshold; None for no outline.
+        threshold: threshold; None for none.
+        judged: whether a verdict is possible.
+        p: p value of the map against wrong sounds of a calibration run; None for none.
 
     Returns:
         `[H, W, 1]` and `[H, W, 3]` float32; `pixels * factor + summand` is the drawn frame.
@@ -296,8 +303,11 @@ def frame_layer(
             near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
             edge = (side * near)[0, 0].numpy() > 0
             factor[edge], summand[edge] = 0, colour
-    top = max(0, size[0] - len(bar))
-    factor[top:], summand[top:] = 0, bar[len(bar) - (size[0] - top) :]
+    image = Image.new("RGB", (size[1], bar_height(size[0])), _PAPER)
+    _draw_gauge(image, numbers[0].largest, bounds, threshold)
+    _write_bar(image, *_wordings(numbers, threshold, judged=judged, p=p))
+    bar = np.asarray(image)[-size[0] :]
+    factor[-len(bar) :], summand[-len(bar) :] = 0, bar
     return factor, summand
 
 
@@ -306,57 +316,39 @@ def bar_height(height: int) -> int:
     return max(6, round(0.085 * height))
 
 
-def caption_bar(
-    size: tuple[int, int],
-    numbers: Sequence[MapNumbers],
-    *,
-    bounds: tuple[float, float],
-    threshold: Threshold | None,
-    judged: bool,
-    p: float | None = None,
-) -> Pixels:
-    """The bar below a frame: the verdict in words, and the largest value beside the threshold.
-
-    A gauge along its upper edge shows the range of the map, how far the largest value reaches, and
-    the threshold as a tick.
-
-    Args:
-        size: height and width of the frame.
-        numbers: of the sound's map, then of the negatives'.
-        bounds: finite range of the gauge.
-        threshold: threshold; None for none.
-        judged: whether a verdict is possible.
-        p: p value of this frame against wrong sounds of a calibration run; None for none.
-
-    Returns:
-        `[h, W, 3]`.
-    """
-    width, tall = size[1], bar_height(size[0])
-    image = Image.new("RGB", (width, tall), _PAPER)
-    draw = ImageDraw.Draw(image)
-    gauge = max(2, tall // 7)
-    low, high = bounds
+def _draw_gauge(
+    image: Image.Image, largest: float, bounds: tuple[float, float], threshold: Threshold | None
+) -> None:
+    draw, width, (low, high) = ImageDraw.Draw(image), image.width, bounds
+    bottom = _gauge_height(image) - 1
 
     def place(value: float) -> int:
         share = 0.0 if math.isnan(value) else min(max((value - low) / (high - low), 0.0), 1.0)
         return round(share * (width - 1))
 
-    draw.rectangle((0, 0, width, gauge - 1), fill=_DIM)
-    draw.rectangle((0, 0, place(numbers[0].largest), gauge - 1), fill=_VALUE)
+    draw.rectangle((0, 0, width, bottom), fill=_DIM)
+    draw.rectangle((0, 0, place(largest), bottom), fill=_VALUE)
     if threshold is not None:
         middle, half = place(threshold.value), max(1, width // 400)
-        draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
-    room = tall - gauge
-    wordings, endings = _wordings(numbers, threshold, judged=judged, p=p)
+        draw.rectangle((middle - half, 0, middle + half, bottom + 2), fill=_LIMIT)
+
+
+def _gauge_height(image: Image.Image) -> int:
+    return max(2, image.height // 7)
+
+
+def _write_bar(image: Image.Image, wordings: Sequence[str], endings: Sequence[str]) -> None:
+    """Write the longest words and values that can be read where they fit."""
+    draw, gauge = ImageDraw.Draw(image), _gauge_height(image)
+    room, margin = image.height - gauge, max(2, image.height // 5)
     pairs = [(words, values) for words in wordings for values in endings]
     for words, values in sorted(pairs, key=lambda pair: -len("".join(pair))):
-        font = _fitting(f"{words}   {values}", width, room)
+        font = _fitting(f"{words}   {values}", image.width, room)
         if font is not None:
-            line, margin = gauge + room / 2, max(2, tall // 5)
+            line = gauge + room / 2
             draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
-            draw.text((width - margin, line), values, fill=_INK, font=font, anchor="rm")
+            draw.text((image.width - margin, line), values, fill=_INK, font=font, anchor="rm")
             break
-    return np.asarray(image)
 
 
 def _wordings(
