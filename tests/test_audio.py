@@ -92,9 +92,9 @@ def wave_bytes(folder: Path, count: int = 4000) -> bytes:
 
 @pytest.mark.parametrize(
     ("suffix", "subtype"),
-    [("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("flac", "PCM_16"), ("wav", "PCM_24")],
+    [("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("w64", "PCM_16"), ("wav", "PCM_24")],
 )
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [1, 2, 32])
 def test_read_gives_what_was_written(
     tmp_path: Path, suffix: str, subtype: str, channels: int
 ) -> None:
@@ -322,13 +322,6 @@ def test_flac_from_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     assert check_audio(path).length == 30_000
 
 
-@pytest.mark.parametrize("channels", [6, 32])
-def test_many_channels(tmp_path: Path, channels: int) -> None:
-    written = np.random.default_rng(0).integers(-32768, 32768, (700, channels)) / 32768
-    soundfile.write(tmp_path / "clip.wav", written, 16_000)
-    np.testing.assert_array_equal(read_clip(tmp_path / "clip.wav").samples, written.T)
-
-
 @pytest.mark.parametrize("raised", [ValueError("odd"), TypeError("odd"), MemoryError(), KeyError()])
 @pytest.mark.parametrize("read", [read_clip, check_audio])
 def test_whatever_a_decoder_raises_names_the_file(
@@ -379,17 +372,35 @@ clips = st.builds(
     full_scale=st.sampled_from([32767, 32768]),
     roll=st.booleans(),
     repeats=st.sampled_from([None, 1, 2, 3]),
+    first=st.booleans(),
+    start=st.sampled_from([0.0, 0.5, 1.0, 1.5]),
+    length=st.integers(1, 2),
 )
-def test_middle_window(
-    samples: np.ndarray, seconds: float, full_scale: int, roll: bool, repeats: int | None
+def test_windows_are_those_of_plain_loops(
+    samples: np.ndarray,
+    seconds: float,
+    full_scale: int,
+    roll: bool,
+    repeats: int | None,
+    first: bool,
+    start: float,
+    length: int,
 ) -> None:
-    window = MiddleWindow(seconds=seconds, full_scale=full_scale, roll=roll, repeats=repeats)
-    found = window(AudioClip(samples.astype(np.float32), 10))
-    expected = middle_window(
-        samples, 10, seconds=seconds, full_scale=full_scale, roll=roll, repeats=repeats
-    )
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
+    mono: dict[str, Any] = {"seconds": seconds, "full_scale": full_scale}
+    rolled: dict[str, Any] = {"roll": roll, "repeats": repeats, **mono}
+    span: dict[str, Any] = {"seconds": 4.5, "start": start, "stop": start + length}
+    for window, expected in (
+        (MiddleWindow(**rolled), middle_window(samples, 10, **rolled)),
+        (CenterWindow(**mono), center_window(samples, 10, **mono)),
+        (
+            SpanWindow(**span, channels="first" if first else "mean"),
+            span_window(samples, 10, **span, first=first),
+        ),
+        (WholeClip(), samples.mean(axis=0)),
+    ):
+        found = window(AudioClip(samples.astype(np.float32), 10))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
 
 
 @pytest.mark.parametrize("count", [31, 48_000, 159_801, 160_000, 160_125])
@@ -397,22 +408,6 @@ def test_middle_of_the_file_is_the_middle_of_the_window(count: int) -> None:
     samples = np.zeros((1, count), dtype=np.float32)
     samples[0, count // 2] = 1
     assert MiddleWindow()(AudioClip(samples))[80_000] == 1
-
-
-@few
-@given(
-    samples=clips,
-    seconds=st.sampled_from([4.0, 3.9]),
-    full_scale=st.sampled_from([32767, 32768]),
-)
-def test_center_window(samples: np.ndarray, seconds: float, full_scale: int) -> None:
-    found = CenterWindow(seconds=seconds, full_scale=full_scale)(
-        AudioClip(samples.astype(np.float32), 10)
-    )
-    expected = center_window(samples, 10, seconds=seconds, full_scale=full_scale)
-    assert found.dtype == np.float32
-    assert found.shape == (round(seconds * 10),)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
 
 
 @pytest.mark.parametrize("window", [CenterWindow(seconds=3.0), MiddleWindow(seconds=3.0)])
@@ -428,34 +423,10 @@ def test_channels_of_the_mono_windows(window: CenterWindow | MiddleWindow, count
     )
 
 
-@few
-@given(samples=clips, first=st.booleans(), start=st.integers(0, 3), length=st.integers(1, 2))
-def test_span_window(samples: np.ndarray, first: bool, start: int, length: int) -> None:
-    span = {"seconds": 4.5, "start": start / 2, "stop": start / 2 + length}
-    window = SpanWindow(**span, channels="first" if first else "mean")
-    found = window(AudioClip(samples.astype(np.float32), 10))
-    assert found.dtype == np.float32
-    expected = span_window(samples, 10, **span, first=first)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
-
-
-def test_span_window_of_lvs_is_the_middle_three_seconds() -> None:
-    samples = np.random.default_rng(0).uniform(-1, 1, (1, 160_125)).astype(np.float32)
-    found = SpanWindow(start=3.5, stop=6.5)(AudioClip(samples))
-    np.testing.assert_array_equal(found, samples[0, 56_000:104_000])
-
-
 def test_span_window_of_ssltie_does_not_clip() -> None:
     samples = np.linspace(-3, 3, 20, dtype=np.float32)[None]
     found = SpanWindow(seconds=4.0, start=0.0, stop=4.0, clip=False)(AudioClip(samples, 10))
     np.testing.assert_array_equal(found, np.tile(samples[0], 2))
-
-
-@few
-@given(samples=clips)
-def test_whole_clip_is_neither_cut_nor_clipped(samples: np.ndarray) -> None:
-    found = WholeClip()(AudioClip(samples.astype(np.float32), 10))
-    np.testing.assert_allclose(found, samples.mean(axis=0), rtol=0, atol=3e-7)
 
 
 @pytest.mark.parametrize(

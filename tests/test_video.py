@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from tests.making_videos import make_video, read_sound, read_video, tone
+from tests.localizing import make_video, read_sound, read_video, tone
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, clip_at
 from vssl.containers import VideoFileError, opened_sound
 from vssl.types import SAMPLE_RATE, AudioClip

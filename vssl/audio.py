@@ -33,8 +33,6 @@ Channels = Literal["mean", "first"]
 _ANY_LENGTH_SECONDS = 10.0
 """Length of VGG-Sound's clips: what a model hears whose front end takes clips of any length."""
 
-_BLOCK = 16_384
-"""Samples of a file that are read at once."""
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
 _MOST_FRAMES = 2**48
 """libsndfile says more of a FLAC that does not say its length."""
@@ -104,8 +102,8 @@ def is_constant(path: Path) -> bool:
     """
     with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
         pieces = _pieces(file, path)
-        first = next(pieces, np.empty((1, 0), np.float32))[:, :1]
-        return all((piece == first).all() for piece in chain([first], pieces))
+        begin = next(pieces, np.empty((1, 0), np.float32))
+        return all((piece == begin[:, :1]).all() for piece in chain([begin], pieces))
 
 
 @contextmanager
@@ -129,14 +127,14 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     promised = file.frames
     with decoding(path, AudioFileError, "not readable as audio"):
         if _is_unsure(file):
+            from vssl.containers import ends_inside_a_frame  # here for the reason of `_pieces`
+
             mpeg = file.format == "MP3"
             promised = file.frames if mpeg and _mpeg_says_length(path) else 0
-            from vssl.containers import ends_inside_a_frame  # as in `_pieces`
-
             if mpeg and ends_inside_a_frame(path):
                 raise _cut_off(path)
-        pieces = [np.empty((file.channels, 0), np.float32), *_pieces(file, path)]
-        samples = np.concatenate(pieces, axis=1)
+        pieces = _pieces(file, path, file.frames or 1)
+        samples = np.concatenate([np.empty((file.channels, 0), np.float32), *pieces], axis=1)
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: holds no samples")
     if samples.shape[1] < promised:
@@ -147,7 +145,7 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     return samples
 
 
-def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[Waveform]:
+def _pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> Iterator[Waveform]:
     """A file's samples, `[channels, n]`, piece by piece; by FFmpeg where libsndfile is not sure."""
     if _is_unsure(file):
         # FFmpeg's libraries take a tenth of a second to load, and few files need them
@@ -156,8 +154,8 @@ def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[Waveform]:
         with opened_sound(path) as sound:
             yield from sound.pieces
         return
-    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-        yield block.T
+    while len(piece := file.read(block, dtype="float32", always_2d=True)):
+        yield piece.T
 
 
 def _is_unsure(file: soundfile.SoundFile) -> bool:

@@ -8,6 +8,7 @@ condition.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 import torch
@@ -77,15 +78,9 @@ class FrontEnd(nn.Module):
         Found by trying, so that it holds for any window, as long as more of a clip gives no less of
         a window. 1 where no length will do: using the front end then says what is wrong.
         """
-        low, high = 0, 1
-        while not self._takes(high):
-            low, high = high, 2 * high
-            if high > _LONGEST_TRIED:
-                return 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._takes(middle) else (middle, high)
-        return high
+        lengths = range(1, _LONGEST_TRIED)
+        place = bisect_left(lengths, True, key=self._takes)
+        return lengths[place] if place < len(lengths) else 1
 
     def _takes(self, length: int) -> bool:
         try:
