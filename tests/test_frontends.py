@@ -22,19 +22,12 @@ from tests.reference.configuration import evaluation_config
 from tests.reference.spectrogram import log_spectrogram, mel_filter, mel_spectrogram
 from vssl.audio import WholeClip, read_clip
 from vssl.commands.build import build_frontends, made_length
-from vssl.data.dataset import AudioDataset, collate_audio
-from vssl.data.vggss import VGGSS
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform, power_spectrogram
 from vssl.models.base import LocalizationModel
 from vssl.models.rcgrad import RCGrad
 from vssl.models.weights import load_weights
-from vssl.negatives.base import AudioCondition, Positive
-from vssl.negatives.noise import Noise
-from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
-from vssl.negatives.silence import Silence
 from vssl.types import POSITIVE, AudioBatch, AudioClip
 
 CONDITIONS = ("silence", "noise", "offscreen")
@@ -455,51 +448,16 @@ MADE_LENGTH = {
 
 @pytest.mark.parametrize("model", models(hear=True))
 class TestProtocols:
-    def test_corrected_sends_every_waveform_through_it(
-        self, model: str, vggss_folder: Path
-    ) -> None:
-        lengths, named = self.planned(model, "corrected", vggss_folder)
-        assert named == {condition: {POSITIVE} for condition in EVERYONE}
-        # the clips last 2 s: what is made for them is as long, and is cut as they are
-        assert len(set.union(*lengths.values())) == 1
-
-    def test_released_names_a_frontend_for_what_it_does_otherwise(
-        self, model: str, vggss_folder: Path
-    ) -> None:
-        _, named = self.planned(model, "released", vggss_folder)
-        other = set.union(*(switch.get(model, set()) for switch in RELEASED.values()))
-        if model == "fnac":
-            # its positives are cut as nothing else is; offscreen clips have a window of their own
-            assert other == set(EVERYONE)
-        assert named == {c: {c if c in other else POSITIVE} for c in EVERYONE}
-
-    def planned(
-        self, model: str, protocol: str, folder: Path
-    ) -> tuple[dict[str, set[int]], dict[str, set[str]]]:
-        """Lengths of waveforms and names of front ends that each condition's batches have."""
-        config = evaluation_config(f"model={model}", f"protocol={protocol}")
-        negatives: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
-        makers = {c.name: c for c in [Positive(), *negatives]}
-        frontends = build_frontends(config, CONDITIONS)
-        samples = VGGSS(folder).check().samples
-        plan = make_plan(
-            samples,
-            negatives,
-            seed=0,
-            shared_frontend={name: name for name in frontends},
-            made_length=made_length(config),
+    def test_released_has_a_frontend_for_what_it_does_otherwise(self, model: str) -> None:
+        corrected, released = (
+            evaluation_config(f"model={model}", f"protocol={name}")
+            for name in ("corrected", "released")
         )
-        dataset = AudioDataset(samples, plan, makers, frontends)
-        batches = collate_audio([dataset[n] for n in range(len(dataset))])
-
-        lengths: dict[str, set[int]] = {}
-        named: dict[str, set[str]] = {}
-        for k, (condition, _) in enumerate(plan.pairings):
-            for batch in batches:
-                if set(plan.index[:, k]) & set(batch.index.tolist()):
-                    lengths.setdefault(condition, set()).add(batch.waveforms.shape[1])
-                    named.setdefault(condition, set()).add(batch.frontend)
-        return lengths, named
+        assert list(build_frontends(corrected, CONDITIONS)) == [POSITIVE]
+        # so silence and noise are as long as the image's own clip
+        assert made_length(corrected) is None
+        other = set.union(*(switch.get(model, set()) for switch in RELEASED.values()))
+        assert set(build_frontends(released, CONDITIONS)) == other | {POSITIVE}
 
     @pytest.mark.parametrize("switch", RELEASED)
     def test_each_switch_changes_its_own_conditions_alone(self, model: str, switch: str) -> None:

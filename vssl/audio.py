@@ -101,7 +101,7 @@ def is_constant(path: Path) -> bool:
         AudioFileError: for a missing or unreadable file.
     """
     with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
-        pieces = _pieces(file, path)
+        pieces = _sound_pieces(file, path)
         begin = next(pieces, np.empty((1, 0), np.float32))
         return all((piece == begin[:, :1]).all() for piece in chain([begin], pieces))
 
@@ -127,13 +127,15 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     promised = file.frames
     with decoding(path, AudioFileError, "not readable as audio"):
         if _is_unsure(file):
-            from vssl.containers import ends_inside_a_frame  # here for the reason of `_pieces`
+            from vssl.containers import (
+                ends_inside_a_frame,
+            )  # here for the reason of `_sound_pieces`
 
             mpeg = file.format == "MP3"
             promised = file.frames if mpeg and _mpeg_says_length(path) else 0
             if mpeg and ends_inside_a_frame(path):
                 raise _cut_off(path)
-        pieces = _pieces(file, path, file.frames or 1)
+        pieces = _sound_pieces(file, path, file.frames or 1)
         samples = np.concatenate([np.empty((file.channels, 0), np.float32), *pieces], axis=1)
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: holds no samples")
@@ -145,7 +147,7 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     return samples
 
 
-def _pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> Iterator[Waveform]:
+def _sound_pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> Iterator[Waveform]:
     """A file's samples, `[channels, n]`, piece by piece; by FFmpeg where libsndfile is not sure."""
     if _is_unsure(file):
         # FFmpeg's libraries take a tenth of a second to load, and few files need them

@@ -27,11 +27,11 @@ from vssl.records.files import output_folder
 def main() -> None:
     """Console script."""
     quieten_libraries()
-    run_app(_main, "evaluate")
+    run_app(_localize, "evaluate")
 
 
-def _main() -> None:
-    options = _parse()
+def _localize() -> None:
+    options = _command_line()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     picture, sound, overrides = split_inputs(options.inputs)
     choices = ("threshold", "policy", "false_alarms")
@@ -67,7 +67,7 @@ def _main() -> None:
         localize_image(picture, sound, lambda: set_up(wanted), output)
 
 
-def _parse() -> argparse.Namespace:
+def _command_line() -> argparse.Namespace:
     parser = command_parser(
         "vssl-localize",
         "Says whether something in an image, or a video, makes a sound, and where: similarity maps"

@@ -61,13 +61,9 @@ _log = logging.getLogger(__name__)
 def localize_image(
     picture: Path, sound: Path, set_up: Callable[[], Setup], output: Path
 ) -> Verdict:
-    """Localize a sound in an image: table, picture, numbers and native maps.
+    """Localize a sound in an image: table, picture, numbers and native maps in a folder.
 
-    Args:
-        picture: image file.
-        sound: audio file.
-        set_up: makes the setup to localize with; called when the files are known to be usable.
-        output: folder for the files.
+    `set_up` is called when the files are known to be usable.
 
     Raises:
         UsageError: for any fault in what the user gave.
@@ -92,7 +88,7 @@ def localize_image(
         output / PICTURE_FILE,
         pixels,
         [
-            (_title(numbers[place], setup), maps[place], numbers[place])
+            (_map_title(numbers[place], setup), maps[place], numbers[place])
             for place in highest(numbers).values()
         ],
         bounds=setup.bounds,
@@ -125,7 +121,7 @@ def _warn_if_turned(picture: Path) -> None:
         )  # fmt: skip
 
 
-def _title(numbers: MapNumbers, setup: Setup) -> str:
+def _map_title(numbers: MapNumbers, setup: Setup) -> str:
     """Title of a map: its sound, and which of several draws."""
     if numbers.condition == POSITIVE:
         return "given sound"
@@ -147,7 +143,7 @@ def _show_table(numbers: Sequence[MapNumbers], setup: Setup) -> None:
         table.add_column(header, justify="right")
     for condition, place in highest(numbers).items():
         each = numbers[place]
-        cells = [_title(each, setup), f"{each.largest:.4f}", f"{each.smallest:.4f}"]
+        cells = [_map_title(each, setup), f"{each.largest:.4f}", f"{each.smallest:.4f}"]
         if threshold is not None:
             points = [other.points for other in numbers if other.condition == condition]
             count = f"{sum(points)} of {len(points)}" if points[1:] else ("no", "yes")[points[0]]
@@ -158,16 +154,12 @@ def _show_table(numbers: Sequence[MapNumbers], setup: Setup) -> None:
 
 @dataclass
 class VideoMaps:
-    """Maps of the frames of a video that were looked at.
+    """Maps of the T frames of a video that were looked at, `fps` in a second.
 
     Attributes:
-        facts: the video.
-        heard: file of the sound.
-        fps: frames that are looked at in a second; infinity for all.
         pairings: the K (audio condition, draw) pairs.
-        seconds: times of the frames.
-        native: `[frames, K, h, w]` native similarity maps.
-        objects: `[frames, g, g]` native object maps; None without a prior.
+        native: `[T, K, h, w]` native similarity maps.
+        objects: `[T, g, g]` native object maps; None without a prior.
         numbers: of each frame, the numbers of its K maps.
     """
 
@@ -192,15 +184,9 @@ def localize_video(
 ) -> Verdict:
     """Localize the sound around each moment of a video: drawn video, timeline, numbers and maps.
 
-    The video is read twice, once to look at its frames and once to draw on them.
-
-    Args:
-        video: video file.
-        sound: another sound, which begins with the video; None takes the video's own.
-        set_up: makes the setup to localize with; called when the files are known to be usable.
-        output: folder for the files.
-        fps: frames that are looked at in a second; infinity for all.
-        draw_video: whether the drawn video is wanted.
+    The video is read twice, once to look at `fps` frames a second, or at all for infinity, and once
+    to draw on all. Another sound than its own begins with it. `set_up` is called when the files are
+    known to be usable.
 
     Raises:
         UsageError: for any fault in what the user gave, or a video that takes too much memory.

@@ -44,7 +44,7 @@ from vssl.types import POSITIVE, AudioClip, Sample, SoundingObject
 
 _log = logging.getLogger(__name__)
 _FIXED = ("logger=none", "negatives=[silence,noise]")
-DEFAULT_POLICY = "universal_q3"
+LOCALIZE_POLICY = "universal_q3"
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def composed(options: LocalizeOptions) -> DictConfig:
         overrides.insert(0, f"hydra.searchpath=[file://{folders[1]}]")
     paths = [path for folder in folders for path in sorted(folder.glob("threshold/*.yaml"))]
     lists = [path for path in paths if "defaults" in yaml.safe_load(path.read_bytes())]
-    policy = options.policy or DEFAULT_POLICY
+    policy = options.policy or LOCALIZE_POLICY
     check_choice(policy, [path.stem for path in paths if path not in lists], name="--policy")
     config = composed_config("evaluate", [*overrides, f"threshold=[{policy}]"])
     with open_dict(config):
@@ -183,13 +183,8 @@ def find_threshold(
 ) -> tuple[Threshold | None, ErrorRates | None]:
     """Find the threshold that the command line asks for, and how often a verdict at it is wrong.
 
-    A calibration run is checked, whether or not the threshold is learnt from it.
-
-    Args:
-        config: the composed configuration.
-        options: the command line.
-        variant: map variant that is judged, `av` or `ogl`.
-        judged: whether a verdict is possible, so that its errors matter.
+    A calibration run is checked, whether or not the threshold is learnt from it. Error rates are
+    left out where no verdict is possible, so that nothing is judged.
 
     Returns:
         The threshold, None where nothing gives one; error rates, None without threshold or run.
@@ -204,12 +199,8 @@ def find_threshold(
     if options.threshold is not None:
         threshold = Threshold(options.threshold, "given", "given")
     else:
-        policy = _policy(config, options)
-        policy.check_model(str(config.model.name))
-        if not policy.needs_fit:
-            threshold = _constant(config, policy, variant)
-        elif run is not None:
-            threshold = _fitted(policy, run, facts, variant)
+        policy = _asked_policy(config, options)
+        threshold = _of_policy(config, policy, run, facts, variant)
     if run is None or threshold is None or not judged:
         return threshold, None
     stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
@@ -234,7 +225,7 @@ def find_threshold(
     return threshold, rates
 
 
-def _policy(config: DictConfig, options: LocalizeOptions) -> ThresholdPolicy:
+def _asked_policy(config: DictConfig, options: LocalizeOptions) -> ThresholdPolicy:
     """The threshold policy that is asked for."""
     rate = options.false_alarms
     if rate is not None:
@@ -247,8 +238,25 @@ def _policy(config: DictConfig, options: LocalizeOptions) -> ThresholdPolicy:
     return policy
 
 
-def _constant(config: DictConfig, policy: ThresholdPolicy, variant: str) -> Threshold:
-    """The threshold of a policy that needs no run."""
+def _of_policy(
+    config: DictConfig,
+    policy: ThresholdPolicy,
+    run: Path | None,
+    facts: dict[str, Any],
+    variant: str,
+) -> Threshold | None:
+    """The threshold of a policy; None for one that is learnt, without a run."""
+    policy.check_model(str(config.model.name))
+    if policy.needs_fit:
+        if run is None:
+            return None
+        for fitted in fit_policies([policy], run):
+            value = fitted.policy.constant()
+            if fitted.variant == variant and value is not None:
+                return Threshold(value, policy.name, fitted.source, str(run), facts["config_hash"])
+        raise ThresholdError(
+            f"--calibration {run}: gives no threshold {policy.name} for {variant} maps."
+        )
     value = policy.constant()
     if value is None:
         raise ThresholdError(
@@ -278,16 +286,6 @@ def _checked(config: DictConfig, run: Path) -> dict[str, Any]:
         protocol_switches=protocol_switches(config),
         prior=prior_facts(config),
         network_hash=network_hash(config),
-    )
-
-
-def _fitted(policy: ThresholdPolicy, run: Path, facts: dict[str, Any], variant: str) -> Threshold:
-    for fitted in fit_policies([policy], run):
-        value = fitted.policy.constant()
-        if fitted.variant == variant and value is not None:
-            return Threshold(value, policy.name, fitted.source, str(run), facts["config_hash"])
-    raise ThresholdError(
-        f"--calibration {run}: gives no threshold {policy.name} for {variant} maps."
     )
 
 

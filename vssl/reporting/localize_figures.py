@@ -40,33 +40,27 @@ _STYLES_BELOW: tuple[dict[str, Any], ...] = (
 
 _LONGEST = 480
 """Longest side in pixels that an image is drawn at."""
-_WIDE, _NARROW = 2.6, 1.7
-_TALL, _LEAST = 4.4, 0.9
+_MOST_WIDTH, _LEAST_WIDTH = 2.6, 1.7
+_MOST_HEIGHT, _LEAST_HEIGHT = 4.4, 0.9
 """The most and the least that a picture takes, in inches."""
-_BETWEEN, _SCALE, _TITLES, _LABELS = 0.15, 0.75, 0.45, 0.48
+_COLUMN_GAP, _SCALE_ROOM, _TITLE_ROOM, _LABEL_ROOM = 0.15, 0.75, 0.45, 0.48
 """Room between columns, for the scale of colours, above and below the pictures, in inches."""
 
 _TIMELINE_WIDTH = 10.0
 _SOUND = "#0072B2"
-_NEGATIVES = ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
+_NEGATIVE_COLOURS = ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
 """Of Okabe and Ito, which differ for every kind of colour vision, and in grey."""
 
 _LEAST_FONT = 9
-_INK, _PAPER, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
+_INK, _BAR_COLOUR, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
 _VALUE, _LIMIT = (86, 180, 233), (255, 255, 255)
 
-Box = tuple[float, float, float, float]
+Rectangle = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Texts above and below a figure.
-
-    Attributes:
-        files: which picture or video, which sound.
-        verdict: the verdict, with its warnings and errors.
-        note: where the numbers come from.
-    """
+    """Texts around a figure: which files, the verdict, and where the numbers come from."""
 
     files: str
     verdict: Verdict
@@ -112,32 +106,25 @@ def draw_pair(
 ) -> None:
     """Draw an image, and beside it its map under each sound.
 
-    Maps are drawn in the declared range, so that a map that is low looks low; values above the
-    threshold are outlined in white.
-
-    Args:
-        path: PNG file to write.
-        pixels: the image, `[H, W, 3]`.
-        columns: title, localization map `[224, 224]` and numbers of each sound.
-        bounds: the declared range; where it has no end, the extremes of these maps stand in.
-        threshold: threshold; None for no outline.
-        captions: the texts.
+    Maps `[224, 224]`, one a column with its title and numbers, are drawn in the declared range, so
+    that a map that is low looks low. Where the range has no end, the extremes of these maps stand
+    in. Values above the threshold are outlined in white.
     """
     picture = _shrunk(pixels)
     height, width = picture.shape[:2]
     if not np.isfinite(bounds).all():
         every = torch.stack([each for _, each, _ in columns])
         bounds = (float(every.min()), float(every.max()) + 1e-12)
-    tall = min(max(_WIDE * height / width, _LEAST), _TALL)
-    wide = min(max(tall * width / height, _NARROW), _WIDE)
-    step, count = wide + _BETWEEN, 1 + len(columns)
-    total = max(count * step + _SCALE, 7.5)
+    tall = min(max(_MOST_WIDTH * height / width, _LEAST_HEIGHT), _MOST_HEIGHT)
+    wide = min(max(tall * width / height, _LEAST_WIDTH), _MOST_WIDTH)
+    step, count = wide + _COLUMN_GAP, 1 + len(columns)
+    total = max(count * step + _SCALE_ROOM, 7.5)
     above, below = captions.room(total)
-    below += _LABELS
-    figure = Figure(figsize=(total, tall + above + _TITLES + below), dpi=110)
-    left = (total - count * step - _SCALE + 0.2) / 2
+    below += _LABEL_ROOM
+    figure = Figure(figsize=(total, tall + above + _TITLE_ROOM + below), dpi=110)
+    left = (total - count * step - _SCALE_ROOM + 0.2) / 2
 
-    def box(place: int, size: float) -> Box:
+    def box(place: int, size: float) -> Rectangle:
         high = figure.get_figheight()
         return (left + place * step) / total, below / high, size / total, tall / high
 
@@ -177,7 +164,7 @@ def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
     return image.permute(1, 2, 0).clamp(0, 1).numpy()
 
 
-def _panel(figure: Figure, box: Box, picture: np.ndarray[Any, Any], name: str) -> Any:
+def _panel(figure: Figure, box: Rectangle, picture: np.ndarray[Any, Any], name: str) -> Any:
     axes = figure.add_axes(box, anchor="S")
     axes.imshow(picture)
     axes.set_xticks([])
@@ -196,15 +183,9 @@ def draw_timeline(
 ) -> None:
     """Draw how high the maps of a video reach over time, under its sound, silence and noise.
 
-    The line is the largest value of the map under the video's sound. A negative with several draws
-    is a band from its lowest to its highest draw. Below, with a threshold: how much is marked.
-
-    Args:
-        path: PNG file to write.
-        seconds: times of the frames.
-        frames: of each, the numbers of its maps under the same sounds, the video's own first.
-        threshold: threshold; None for none.
-        captions: the texts.
+    The line is the largest value of the map under the video's sound, which is the first of a
+    frame's numbers. A negative with several draws is a band from its lowest to its highest draw.
+    Below, with a threshold: how much is marked.
     """
     above, below = captions.room(_TIMELINE_WIDTH)
     above, below = above + 0.3, below + 0.48
@@ -227,7 +208,7 @@ def draw_timeline(
     )
     # negatives on top and thinner: where they are the same, both are seen
     negatives = [name for name in dict.fromkeys(conditions.tolist()) if name != POSITIVE]
-    for name, colour in zip(negatives, _NEGATIVES * len(negatives), strict=False):
+    for name, colour in zip(negatives, _NEGATIVE_COLOURS * len(negatives), strict=False):
         draws = reach[:, conditions == name]
         if draws.shape[1] > 1:
             values.fill_between(
@@ -303,7 +284,7 @@ def frame_layer(
             near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
             edge = (side * near)[0, 0].numpy() > 0
             factor[edge], summand[edge] = 0, colour
-    image = Image.new("RGB", (size[1], bar_height(size[0])), _PAPER)
+    image = Image.new("RGB", (size[1], bar_height(size[0])), _BAR_COLOUR)
     _draw_gauge(image, numbers[0].largest, bounds, threshold)
     _write_bar(image, *_wordings(numbers, threshold, judged=judged, p=p))
     bar = np.asarray(image)[-size[0] :]

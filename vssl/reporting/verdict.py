@@ -21,7 +21,7 @@ from vssl.reporting.error_words import (
     wrong_sound_warnings,
 )
 
-NO_THRESHOLD = (
+THRESHOLD_MISSING = (
     "no verdict is possible without a threshold: give a finished run of this model"
     " (--calibration RUN), a number (--threshold X), or a policy that needs no run (--policy"
     " released_q3)"
@@ -192,7 +192,7 @@ def judge(
             None,
         )
     if threshold is None:
-        return Verdict(NO_THRESHOLD, None)
+        return Verdict(THRESHOLD_MISSING, None)
     given = [numbers[0] for numbers in pictures]
     largest = max(
         (each.largest for each in given if not math.isnan(each.largest)), default=math.nan
