@@ -456,7 +456,7 @@ def test_every_window_is_its_settings_and_leaves_the_clip_alone(window: Any) -> 
 
 @pytest.mark.parametrize("count", [7_000, 20_000, 23_999, 24_000, 48_000, 160_000])
 class TestReleasedFNAC:
-    """QUIRKS 15, which replaces the window that FNAC itself has."""
+    """`positive_window` and `offscreen_window` of docs/protocols.md, in place of FNAC's own."""
 
     def window(self, condition: str) -> Any:
         config = evaluation_config("model=fnac", "protocol=released")

@@ -119,7 +119,7 @@ class TestLogSpectrogram:
 
     @pytest.mark.parametrize("length", [512 + 238 * 2, 512 + 238 * 3])
     def test_short_spectrograms_are_padded_with_zeros(self, length: int) -> None:
-        # after the logarithm: 0 stands for a power of nearly 1, as in the released code (QUIRKS 13)
+        # after the logarithm: 0 stands for a power of nearly 1, as in the released code
         made = length // 238 - 1
         found = applied(LogSpectrogram(WholeClip(), frames=8), noise_clip(length))[0]
         before = (8 - made) // 2
@@ -130,7 +130,7 @@ class TestLogSpectrogram:
     def test_floor_and_scale(self) -> None:
         found = applied(LogSpectrogram(WholeClip(), floor=1e-3, scale=2.0), silent_clip(1024))
         np.testing.assert_allclose(found, np.log(1e-3) / 2, rtol=1e-6)
-        # the value that QUIRKS 17 gives for the released settings
+        # the value of silence at the released settings
         found = applied(LogSpectrogram(WholeClip()), silent_clip(1024))
         np.testing.assert_allclose(found, -1.3432, rtol=0, atol=1e-4)
 
@@ -173,7 +173,7 @@ class TestMelSpectrogram:
         expected = [[mel_filter(m, bands, 31.25 * k) for k in range(257)] for m in range(bands)]
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=0, atol=5e-5)
-        # narrower than the bins are apart (QUIRKS 18)
+        # narrower than the bins are apart
         assert np.count_nonzero(found.max(axis=1) == 0) == empty
         np.testing.assert_array_equal(found.max(axis=1) == 0, np.max(expected, axis=1) == 0)
         with pytest.warns() if empty else contextlib.nullcontext():  # librosa's, of empty bands

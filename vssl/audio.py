@@ -275,12 +275,11 @@ class MiddleWindow(_MonoWindow):
     Args:
         seconds: length of the window.
         channels: `mean` or `first`.
-        full_scale: the integer that stands for 1.0 in 16-bit files. The authors divide by 32767,
-            libsndfile by 32768.
-        roll: False leaves the clip where it is (the released code's offscreen clips).
-        repeats: at most this many copies when tiling; None tiles until the window is full. The
-            released code's offscreen clips are doubled, never more (`offscreen_window` in
-            docs/protocols.md), so a short clip gives less than a window.
+        full_scale: the integer that stands for 1.0 in 16-bit files: 32767 for the authors, 32768
+            for libsndfile.
+        roll: False leaves the clip where it is, as the released code does with offscreen clips.
+        repeats: most copies when tiling, 2 for the released code's offscreen clips, so that a short
+            clip gives less than a window; None tiles until the window is full.
 
     Raises:
         ValueError: for a window without length or an unknown `channels`.
@@ -303,16 +302,11 @@ class MiddleWindow(_MonoWindow):
 
 @dataclass(frozen=True, kw_only=True)
 class CenterWindow(_MonoWindow):
-    """The middle of the clip (FNAC).
+    """The middle of the clip (FNAC); `channels` and `full_scale` as for `MiddleWindow`.
 
     The clip is mixed to mono and clipped to [-1, 1]; of a file longer than `seconds` the middle is
     kept, a shorter one is tiled. The released evaluation has another window in place of this one
     (`positive_window` in docs/protocols.md).
-
-    Args:
-        seconds: length of the window.
-        channels: `mean` or `first`.
-        full_scale: the integer that stands for 1.0 in 16-bit files.
 
     Raises:
         ValueError: for a window without length or an unknown `channels`.
@@ -331,8 +325,7 @@ class CenterWindow(_MonoWindow):
 class WholeClip:
     """The clip as it is, mixed to mono, neither tiled nor clipped (RCGrad).
 
-    Also for silence and noise of the released code, which it makes at the length of the positive's
-    window (`made_audio` in docs/protocols.md).
+    So is what the released code makes, silence and noise (`made_audio` in docs/protocols.md).
     """
 
     def __call__(self, clip: AudioClip) -> Waveform:
@@ -344,16 +337,9 @@ class WholeClip:
 class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
-    One channel, tiled and cut to `seconds`, of which `start` to `stop` is kept, clipped to
-    [-1, 1]. Source: vssl_eval datasets/datasets_lvs.py, and without clipping
-    datasets/datasets_ssltie.py.
-
-    Args:
-        seconds: length to tile to.
-        start: begin of the span in seconds.
-        stop: end of the span in seconds.
-        channels: `mean` or `first`.
-        clip: False leaves what exceeds [-1, 1] as it is (SSL-TIE).
+    The clip is mixed to mono, tiled and cut to `seconds`, of which `start` to `stop` is kept, and
+    clipped to [-1, 1] but for `clip=False` (SSL-TIE). Source: vssl_eval datasets/datasets_lvs.py
+    and datasets_ssltie.py.
 
     Raises:
         ValueError: when the span is empty or does not lie inside `seconds`.

@@ -43,13 +43,7 @@ class FrontEnd(nn.Module):
         self.window = window
 
     def waveform(self, clip: AudioClip) -> torch.Tensor:
-        """Cut the window out of a clip.
-
-        Args:
-            clip: `[channels, length]`.
-
-        Returns:
-            `[T]` float32.
+        """Cut the window out of a clip `[channels, length]`: `[T]` float32.
 
         Raises:
             UsageError: when that is shorter than `shortest`, or no mono waveform, or where the clip
@@ -90,23 +84,14 @@ class FrontEnd(nn.Module):
         return True
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Turn waveforms into what the audio network takes.
-
-        Args:
-            waveforms: `[M, T]` float32 on the model's device.
-
-        Returns:
-            `[M, ...]` float32.
-        """
+        """Turn waveforms `[M, T]` into the audio network's input `[M, ...]`, both float32."""
         raise NotImplementedError
 
 
 class RawWaveform(FrontEnd):
     """The waveform itself, for networks that compute their spectrogram (RCGrad).
 
-    Args:
-        window: clip to mono waveform `[T]`.
-        shortest: least number of samples that the network can take.
+    `shortest` is the least number of samples that the network can take.
     """
 
     def __init__(self, window: Window, *, shortest: int = 1) -> None:
@@ -127,7 +112,6 @@ class LogSpectrogram(FrontEnd):
     Formula checked against scipy in the tests; settings of each model in `conf/model/`.
 
     Args:
-        window: clip to mono waveform `[T]`.
         nperseg: segment length in samples.
         noverlap: samples shared by neighbouring segments.
         frames: number of central frames to keep, None for all.
@@ -213,7 +197,6 @@ class MelSpectrogram(FrontEnd):
     float64: those of the released code are float32, which is 0.01 dB near the floor.
 
     Args:
-        window: clip to mono waveform `[T]`.
         n_fft: frame length in samples.
         hop: samples between frames.
         bands: number of mel bands.
