@@ -22,7 +22,6 @@ import pandas as pd
 from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.rows import categories_of
-from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group, ReportRun
 from vssl.reporting.report.figures import Figure
 from vssl.reporting.report.gallery import (
@@ -40,9 +39,7 @@ from vssl.reporting.report.media import (
     small_clip,
     small_image,
 )
-from vssl.reporting.report.tables import Cell, Column, Row, Table
-from vssl.reporting.report.write import GAP
-from vssl.reporting.tables import MISSING, percent
+from vssl.reporting.tables import GAP, MISSING, Cell, Column, Row, Table, percent, points
 from vssl.types import EVALUATION_SIZE, POSITIVE
 
 PAGE_FILE = "index.html"
@@ -288,7 +285,7 @@ def _cell(cell: Cell, column: Column, row: Row, output: Path) -> dict[str, Any]:
 def _text(value: float | None, column: Column) -> str:
     if value is None or np.isnan(value):
         return MISSING
-    return percent(value) if column.percent else f"{value:.3f}"
+    return percent(value)
 
 
 def _figures(
