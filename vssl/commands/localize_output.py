@@ -17,9 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from PIL import Image
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from vssl.audio import clip_at, read_clip
@@ -37,6 +35,8 @@ from vssl.reporting.localize_figures import (
     draw_timeline,
     frame_layer,
 )
+from vssl.reporting.renderers import show_table
+from vssl.reporting.tables import Cell, Column, Row, Table
 from vssl.reporting.verdict import (
     MapNumbers,
     Verdict,
@@ -99,8 +99,7 @@ def localize_image(
         "image": _file_facts(picture), "sound": _file_facts(sound),
         "maps": [each.as_json() for each in numbers],
     })  # fmt: skip
-    _say(Text(f"\n{files}", style="bold"))
-    _show_table(numbers, setup)
+    show_table(Console(highlight=False), _numbers_table(files, numbers, setup))
     _show_verdict(verdict, setup)
     _say(f"picture, numbers and native maps: {output}")
     return verdict
@@ -129,27 +128,20 @@ def _map_title(numbers: MapNumbers, setup: Setup) -> str:
     return numbers.condition + (f" (highest of {draws} draws)" if draws > 1 else "")
 
 
-def _show_table(numbers: Sequence[MapNumbers], setup: Setup) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
-    threshold = setup.threshold
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("sound", no_wrap=True)
-    headers = ["largest value", "smallest"]
-    if threshold is not None:
-        headers += [f"pIA above {threshold.value:.4f}", "points somewhere"]
-    for header in headers:
-        table.add_column(header, justify="right")
+def _numbers_table(title: str, numbers: Sequence[MapNumbers], setup: Setup) -> Table:
+    """Numbers of the map that reaches highest under each sound."""
+    headers, rows = ["largest value", "smallest"], []
+    if setup.threshold is not None:
+        headers += [f"pIA above {setup.threshold.value:.4f}", "points somewhere"]
     for condition, place in highest(numbers).items():
         each = numbers[place]
-        cells = [_map_title(each, setup), f"{each.largest:.4f}", f"{each.smallest:.4f}"]
-        if threshold is not None:
+        texts = [f"{each.largest:.4f}", f"{each.smallest:.4f}"]
+        if setup.threshold is not None:
             points = [other.points for other in numbers if other.condition == condition]
             count = f"{sum(points)} of {len(points)}" if points[1:] else ("no", "yes")[points[0]]
-            cells += [in_percent(each.marked), count]
-        table.add_row(*cells)
-    console.print(table)
+            texts += [in_percent(each.marked), count]
+        rows.append(Row(_map_title(each, setup), tuple(Cell(text=text) for text in texts)))
+    return Table(title, tuple(Column((header,)) for header in headers), tuple(rows), label="sound")
 
 
 @dataclass
