@@ -33,7 +33,7 @@ def main() -> None:
 def _localize() -> None:
     options = _command_line()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    picture, sound, overrides = split_inputs(options.inputs)
+    picture, sound, options.overrides = split_inputs(options.inputs)
     choices = ("threshold", "policy", "false_alarms")
     given = [f"--{name.replace('_', '-')}" for name in choices if vars(options)[name] is not None]
     if len(given) > 1:
@@ -41,30 +41,28 @@ def _localize() -> None:
     for path in filter(None, (picture, sound)):
         if not path.is_file():
             raise UsageError(f"{path}: no such file")
+    # torch and what stands on it, once the command line is known to be right
     from vssl.commands.localize_output import localize_image, localize_video
     from vssl.commands.localize_setup import LocalizeOptions, set_up
     from vssl.images import is_image
 
-    wanted = LocalizeOptions(
-        **{field.name: vars(options)[field.name] for field in fields(LocalizeOptions)
-           if field.name != "overrides"},
-        overrides=overrides,
-    )  # fmt: skip
+    known = {each.name for each in fields(LocalizeOptions)}
+    wanted = LocalizeOptions(**{k: value for k, value in vars(options).items() if k in known})
     output = (options.output or Path("localize")).absolute()
-    if not is_image(picture):
-        with output_folder(output):
-            localize_video(
-                picture, sound, lambda: set_up(wanted), output,
-                fps=options.fps, draw_video=not options.no_video,
-            )  # fmt: skip
-        return
-    if sound is None:
+    video = not is_image(picture)
+    if sound is None and not video:
         raise UsageError(
             f"{picture}: is an image, which has no sound of its own. Give one behind it:"
             f" vssl-localize {picture.name} sound.wav"
         )
     with output_folder(output):
-        localize_image(picture, sound, lambda: set_up(wanted), output)
+        if video or sound is None:
+            draw = not options.no_video
+            localize_video(
+                picture, sound, lambda: set_up(wanted), output, fps=options.fps, draw_video=draw
+            )
+        else:
+            localize_image(picture, sound, lambda: set_up(wanted), output)
 
 
 def _command_line() -> argparse.Namespace:
