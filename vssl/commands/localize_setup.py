@@ -166,7 +166,7 @@ def composed(options: LocalizeOptions) -> DictConfig:
         folders.append(options.config_dir.absolute())
         overrides.insert(0, f"hydra.searchpath=[file://{folders[1]}]")
     paths = [path for folder in folders for path in sorted(folder.glob("threshold/*.yaml"))]
-    lists = [path for path in paths if "defaults" in yaml.safe_load(path.read_bytes())]
+    lists = [path for path in paths if "defaults" in (yaml.safe_load(path.read_bytes()) or ())]
     policy = options.policy or LOCALIZE_POLICY
     check_choice(policy, [path.stem for path in paths if path not in lists], name="--policy")
     config = composed_config("evaluate", [*overrides, f"threshold=[{policy}]"])
@@ -184,7 +184,7 @@ def find_threshold(
     """Find the threshold that the command line asks for, and how often a verdict at it is wrong.
 
     A calibration run is checked, whether or not the threshold is learnt from it. Error rates are
-    left out where no verdict is possible, so that nothing is judged.
+    left out with `judged=False`, for a model on whose maps no verdict is possible.
 
     Returns:
         The threshold, None where nothing gives one; error rates, None without threshold or run.
@@ -215,7 +215,7 @@ def find_threshold(
     # as rarely as that
     needed = 0 if stated is None else math.ceil(round(1 / stated - 1, 6))
     for name, reach in rates.reach.items():
-        if stated is not None and reach.images < needed:
+        if stated and reach.images < needed:
             possible = math.ceil(round(1e4 / (reach.images + 1), 6)) / 1e4
             raise ThresholdError(
                 f"--calibration {options.calibration}: {100 * stated:g} % of false alarms needs at"
