@@ -79,21 +79,11 @@ def make_video(
     silent: Sequence[tuple[float, float]] = (),
     **options: str,
 ) -> Path:
-    """Write a video of a moving square with a tone.
+    """Write a video of a moving square with a tone, in the format that its suffix says.
 
-    Args:
-        path: its file, whose suffix says the format.
-        codec: of the frames.
-        size: width and height.
-        ticks: times of the frames in tenths of a second; None for one after the other.
-        start: of frames and sound, in tenths of a second.
-        turned: rotation, counter-clockwise, that players apply.
-        sound_codec: of the sound; None for none.
-        rate: of the sound in Hz.
-        seconds: length.
-        layout: FFmpeg's name of the sound's channels, which all have the tone.
-        silent: spans in seconds of which the sound is left out.
-        options: of FFmpeg's writer of the format.
+    `ticks` are times of frames in tenths of a second, else one after the other, and `start` is that
+    of the first. `turned` is a rotation, counter-clockwise, that players apply. `silent` are spans
+    in seconds of which the sound is left out. `options` are those of FFmpeg's writer of the format.
     """
     with av.open(str(path), "w", container_options=options) as container:
         stream = container.add_stream(codec, rate=RATE)

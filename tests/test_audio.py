@@ -57,15 +57,9 @@ def written_by_ffmpeg(
     quality: int | None = None,
     streamed: bool = False,
 ) -> Path:
-    """Write one channel with PyAV.
+    """Write one channel with PyAV: `quality` is that of an MP3 with a bit rate that changes.
 
-    Args:
-        path: its file, whose suffix says the format.
-        samples: `[length]`.
-        rate: in Hz.
-        codec: of the sound; None for what the suffix says.
-        quality: of MP3 with a bit rate that changes; None for a constant one.
-        streamed: whether the file does not say how long it is.
+    `streamed` leaves out how long it is.
     """
     codec = codec or {".mp3": "libmp3lame", ".flac": "flac"}[path.suffix]
     options = {} if quality is None else {"global_quality": str(118 * quality), "flags": "+qscale"}
