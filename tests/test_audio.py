@@ -53,7 +53,6 @@ def written_by_ffmpeg(
     samples: np.ndarray,
     *,
     rate: int = 16_000,
-    codec: str | None = None,
     quality: int | None = None,
     streamed: bool = False,
 ) -> Path:
@@ -61,7 +60,7 @@ def written_by_ffmpeg(
 
     `streamed` leaves out how long it is.
     """
-    codec = codec or {".mp3": "libmp3lame", ".flac": "flac"}[path.suffix]
+    codec = {".mp3": "libmp3lame", ".flac": "flac"}[path.suffix]
     options = {} if quality is None else {"global_quality": str(118 * quality), "flags": "+qscale"}
     streams = {"write_xing": "0", "id3v2_version": "0"} if path.suffix == ".mp3" else {}
     with av.open(str(path), "w", container_options=streams if streamed else {}) as container:
