@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pytest
 import scipy.stats
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import draw_vggss
-from tests.making_videos import make_video
-from tests.running import HEARS, maps, records, run
-from vssl.commands.localize_image import localize_image
-from vssl.commands.localize_setup import set_up
-from vssl.commands.localize_threshold import Wanted
-from vssl.commands.localize_video import localize_video
-from vssl.errors import UsageError
-from vssl.metrics.ciou import consensus_iou
-from vssl.records.error_rates import ErrorRates, Reach, Share, error_rates, share_of
-from vssl.reporting.error_words import UNKNOWN, chances, errors_in_words, wrong_sound_warnings
+from vssl.records.error_rates import ErrorRates, Reach, Share, share_of
+from vssl.reporting.error_words import chances, errors_in_words, wrong_sound_warnings
 from vssl.reporting.verdict import MapNumbers, Threshold, judge
 from vssl.types import POSITIVE
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-HEARD = (*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu")
-QUICK = ("threshold=universal_q3", "metrics=pia", "live=[]", "bootstrap.resamples=10", "subsets=[]")
 
 
 def wilson(count: int, number: int) -> tuple[float, float]:
@@ -148,125 +133,6 @@ def test_p_is_rarely_small_for_a_negative_of_another_image(shared: float) -> Non
         assert (values <= level).mean() < level + 3 * error
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A test set, and a run of the small model that hears, in the folder `run` beside it."""
-    folder = tmp_path_factory.mktemp("toy")
-    root = draw_vggss(folder / "vggss")
-    negatives = ("negatives=all", "negatives.noise.draws=2", "negatives.offscreen.draws=3")
-    run(folder / "run", *HEARS, "data=vggss", f"data.root={root}", *negatives, *QUICK)
-    (folder / "run" / "run.json").write_text("{}")
-    return root
-
-
-def test_rates_are_those_of_the_upsampled_maps(toy: Path) -> None:
-    folder = toy.parent / "run"
-    found = records(folder)
-    native = torch.from_numpy(maps(found).reshape(len(found), 1, 32, 32))
-    shown = torch.nn.functional.interpolate(native, size=(224, 224), mode="bilinear")[:, 0]
-    reached = shown.amax(dim=(1, 2)).unique()
-    threshold = float(reached[len(reached) // 2 :][:2].mean())
-    rates = error_rates(folder, variant="av", threshold=threshold, in_sample=False)
-    marked = (shown > threshold).flatten(1).any(dim=1).numpy()
-    for name in ("silence", "noise", "offscreen"):
-        chosen = (found["audio_condition"] == name).to_numpy(copy=True)
-        assert rates.false_alarms[name].rate == pytest.approx(marked[chosen].mean())
-        assert rates.false_alarms[name].maps == chosen.sum()
-        largest = shown[chosen].amax(dim=(1, 2)).numpy()
-        assert rates.p_values(float(largest.max()) + 1)[name] == pytest.approx(
-            1 / (rates.false_alarms[name].images + 1)
-        )
-    own = (found["audio_condition"] == POSITIVE).to_numpy(copy=True)
-    assert rates.misses is not None
-    assert rates.misses.rate == pytest.approx(1 - marked[own].mean())
-    truth = torch.zeros(len(found), 224, 224)
-    for place, boxes in enumerate(found["boxes"]):
-        for x0, y0, x1, y1 in boxes:
-            truth[place, y0:y1, x0:x1] = 1
-    ciou = consensus_iou(shown > threshold, truth).numpy()
-    assert rates.right_places is not None
-    assert rates.right_places.maps == (own & marked).sum()
-    assert rates.right_places.rate == pytest.approx((ciou[own & marked] >= 0.5).mean())
-    assert rates.wrong_sounds == ("offscreen",)
-    assert rates.undefined == 0
-
-
-def localized(root: Path, name: str, output: Path, **options: Any) -> dict[str, Any]:
-    """localize.json of a sample, with the small model that hears."""
-    wanted = Wanted(**{"model": "ezvsl", "overrides": HEARD, "noise_draws": 2, **options})
-    picture, sound = root / "frames" / f"{name}.jpg", root / "audio" / f"{name}.wav"
-    localize_image(picture, sound, lambda: set_up(wanted), output)
-    content: dict[str, Any] = json.loads((output / "localize.json").read_text())
-    return content
-
-
-def test_a_verdict_stands_beside_how_often_it_is_wrong(tmp_path: Path, toy: Path) -> None:
-    calibration = toy.parent / "run"
-    found = localized(toy, "clip1_000010", tmp_path / "out", calibration=calibration)
-    rates = error_rates(
-        calibration, variant="av", threshold=found["threshold"]["value"], in_sample=True
-    )
-    assert found["error_rates"] == json.loads(json.dumps(rates.as_json()))
-    largest = found["maps"][0]["largest"]
-    for name, value in rates.p_values(largest).items():
-        assert found["verdict"]["by_chance"][name]["p"] == pytest.approx(value)
-    lines = found["verdict"]["errors"]
-    assert [line.partition(":")[0] for line in lines[1:5]] == [
-        "silence", "noise", "offscreen", "own sound",
-    ]  # fmt: skip
-    assert "learnt on these very maps" in lines[-1]
-
-
-@pytest.mark.parametrize("options", [{"threshold": 0.1}, {"policy": "fixed"}])
-def test_rates_of_a_constant_threshold_are_known_with_a_run_only(
-    tmp_path: Path, toy: Path, options: dict[str, Any]
-) -> None:
-    without = localized(toy, "clip1_000010", tmp_path / "out", **options)
-    assert without["error_rates"] is None
-    assert without["verdict"]["errors"] == [UNKNOWN]
-    options = {**options, "calibration": toy.parent / "run"}
-    found = localized(toy, "clip1_000010", tmp_path / "out", **options)
-    assert found["threshold"]["value"] == without["threshold"]["value"]
-    assert found["threshold"]["calibration"] is None
-    assert found["error_rates"]["in_sample"] is False
-    assert set(found["error_rates"]["false_alarms"]) == {"silence", "noise", "offscreen"}
-    assert not any("very maps" in line for line in found["verdict"]["errors"])
-
-
-def test_a_stated_rate_is_kept_in_the_calibration_run(tmp_path: Path, toy: Path) -> None:
-    calibration = toy.parent / "run"
-    found = localized(
-        toy, "clip1_000010", tmp_path / "out", calibration=calibration, false_alarms=0.2
-    )
-    assert found["threshold"]["policy"] == "false_alarm_20"
-    assert found["error_rates"]["level"] == 0.2
-    rates = [share["rate"] for share in found["error_rates"]["false_alarms"].values()]
-    assert max(rates) <= 0.2
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"false_alarms": 0.05}, r"--false-alarms chooses .*: give --calibration RUN"),
-        (
-            {"false_alarms": 0.01, "calibration": Path("run")},
-            r"1 % of false alarms needs at least 99 images, and its silence has \d+\. State a rate",
-        ),
-        (
-            {"policy": "false_alarm_1", "calibration": Path("run")},
-            r"--calibration run: 1 % of false alarms needs at least 99 images",
-        ),
-        ({"threshold": 0.1, "calibration": Path("nowhere")}, r"nowhere: holds no finished run"),
-    ],
-)
-def test_faults_have_one_error(
-    monkeypatch: pytest.MonkeyPatch, toy: Path, options: dict[str, Any], message: str
-) -> None:
-    monkeypatch.chdir(toy.parent)
-    with pytest.raises(UsageError, match=message):
-        set_up(Wanted("ezvsl", overrides=HEARD, **options))
-
-
 def made_rates(**changed: Any) -> ErrorRates:
     """Rates of a run of 40 images, whose offscreen sounds reach 0.01 to 0.40."""
     maxima = {"silence": np.zeros(40), "offscreen": np.arange(1, 41) / 100}
@@ -345,25 +211,5 @@ def test_only_where_something_is_localized_a_wrong_sound_is_a_warning() -> None:
     limit = Threshold(0.3, "given", "given")
     for largest, warnings in ((0.35, 1), (0.25, 0)):
         numbers = [MapNumbers(POSITIVE, 0, largest, 0.0, largest, 0.0, float(largest > 0.3))]
-        verdict = judge(numbers, limit, model="ezvsl", transform="none", rates=made_rates())
+        verdict = judge([numbers], limit, model="ezvsl", transform="none", rates=made_rates())
         assert len(verdict.warnings) == warnings
-
-
-def test_a_video_says_what_many_frames_do(tmp_path: Path, toy: Path) -> None:
-    video = make_video(tmp_path / "video.mp4")
-    wanted = Wanted("ezvsl", overrides=HEARD, noise_draws=1, calibration=toy.parent / "run")
-    verdict = localize_video(
-        video, None, lambda: set_up(wanted), tmp_path / "out", fps=5, draw_video=False
-    )
-    found = json.loads((tmp_path / "out" / "localize.json").read_text())
-    assert found["verdict"]["by_chance"].keys() == {"silence", "noise", "offscreen"}
-    for name, chance in verdict.by_chance.items():
-        rate = found["error_rates"]["false_alarms"][name]["rate"]
-        assert chance["frames_marked"] == pytest.approx(10 * rate)
-        assert chance["p_all_frames"] == pytest.approx(min(1, 10 * chance["p"]))
-    assert any("for 10 frames" in line for line in verdict.errors)
-    rows = pd.read_csv(tmp_path / "out" / "timeline.csv")
-    own = rows[rows["audio_condition"] == POSITIVE]
-    for name, chance in verdict.by_chance.items():
-        assert own[f"p_{name}"].min() == pytest.approx(chance["p"], rel=1e-6)
-    assert rows[rows["audio_condition"] != POSITIVE]["p_offscreen"].isna().all()

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pytest
 import torch
 
@@ -75,7 +74,11 @@ class Run:
             prior={"alpha": 0.4, "scale": "released"},
         )
         self.maps = {
-            condition: localization.maps(record_rows(condition, maps[condition], maps["object"]))
+            condition: localization.localize(
+                torch.from_numpy(maps[condition]),
+                [condition] * len(ground_truth),
+                torch.from_numpy(maps["object"]),
+            )
             for condition in ("positive", *NEGATIVES)
         }
         self._thresholds: dict[tuple[str, str], torch.Tensor] = {}
@@ -99,20 +102,6 @@ class Run:
     def pia(self, variant: str, condition: str, policy: str) -> Array:
         masks = binarize(self.maps[condition][variant], self.threshold(variant, policy))
         return image_area(masks).numpy()
-
-
-def record_rows(condition: str, maps: Array, object_maps: Array) -> pa.RecordBatch:
-    """Records with the columns that localization maps are made of."""
-    count, height, width = maps.shape
-    return pa.RecordBatch.from_pydict(
-        {
-            "audio_condition": [condition] * count,
-            "map_height": pa.array([height] * count, pa.int16()),
-            "map_width": pa.array([width] * count, pa.int16()),
-            "similarity_map": pa.array(list(maps.reshape(count, -1)), pa.list_(pa.float32())),
-            "object_map": pa.array(list(object_maps.reshape(count, -1)), pa.list_(pa.float32())),
-        }
-    )
 
 
 Golden = tuple[Run, Callable[[str], Array]]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import formulas
-from vssl.kernels import binarize_native, blend, kth_largest, mean_of_largest, pack_above
-from vssl.maps import (
-    MAP_TRANSFORMS,
-    UPSAMPLING_RULES,
-    bilinear_places,
-    object_guided,
-    rounding_share,
-    transform_maps,
-    upsample,
-)
+from vssl.kernels import kth_largest, mean_of_largest, pack_above
+from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES, object_guided, transform_maps, upsample
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.detection import map_confidence
 from vssl.ranks import detection_statistics, rank_statistics, weighted_quantile
+from vssl.records.binarize import Binarized
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -108,12 +97,12 @@ class TestMasksAsBits:
     def test_several_thresholds_at_once_are_each_alone(self, side: int) -> None:
         maps = torch.from_numpy(rows_with_everything(side * side)).view(-1, side, side)
         levels = [torch.from_numpy(level) for level in thresholds_for(maps.flatten(1).numpy())]
-        for level, packed in zip(levels, PackedMasks.above(maps, levels), strict=True):
+        for level, packed in zip(levels, PackedMasks.above(maps, torch.stack(levels)), strict=True):
             assert torch.equal(packed.unpack(), maps > level.view(-1, 1, 1))
 
     def test_views_are_binarized_like_copies(self) -> None:
         maps = torch.rand(3, 9, 7, generator=torch.Generator()).transpose(1, 2)
-        (packed,) = PackedMasks.above(maps, [torch.full((3,), 0.5, dtype=torch.float64)])
+        (packed,) = PackedMasks.above(maps, torch.full((1, 3), 0.5, dtype=torch.float64))
         assert torch.equal(packed.unpack(), maps > 0.5)
 
     @given(seed=seeds, pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=9))
@@ -276,38 +265,17 @@ class TestTheLargestPixels:
         rows = generator.random((3, 5000)).astype(np.float32)
         for row, count in zip(rows, (1, 1500, 5000), strict=True):
             row[generator.permutation(5000)[:count]] = generator.choice(extremes, size=count)
-        ranks = [1, 2, 100, 750, 1501, 2500, 4999, 5000]
-        expected = np.sort(rows)[:, ::-1][:, np.array(ranks) - 1]
-        assert of_ranks("kth_largest", rows, ranks) == expected.tolist()
+        for rank in (1, 2, 100, 750, 1501, 2500, 4999, 5000):
+            expected = np.sort(rows)[:, -rank].tolist()
+            assert kth_largest(rows, np.full(3, rank)).tolist() == expected
 
     @pytest.mark.parametrize("extreme", [np.inf, -np.inf])
     def test_the_mean_of_an_infinite_pixel_is_infinite(self, extreme: float) -> None:
         row = np.arange(100, dtype=np.float32)
         row[3] = extreme
-        expected = [np.sort(row)[::-1][:k].mean() for k in (1, 25, 100)]
-        assert of_ranks("mean_of_largest", row[None], [1, 25, 100]) == [expected]
-
-
-def of_ranks(kernel: str, rows: Float32, ranks: Sequence[int]) -> list[list[float]]:
-    """A kernel of rows for several k each, in a process that is stopped if it does not end."""
-    code = f"""if True:
-        import json, sys
-        import numpy as np
-        from vssl.kernels import {kernel}
-        rows, ranks = (np.array(each) for each in json.load(sys.stdin))
-        columns = [{kernel}(rows.astype(np.float32), np.full(len(rows), k)) for k in ranks]
-        print(json.dumps(np.stack(columns, axis=1).tolist()))
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps([rows.tolist(), list(ranks)]),
-        capture_output=True,
-        text=True,
-        timeout=40,
-        check=True,
-    )
-    found: list[list[float]] = json.loads(done.stdout)
-    return found
+        for k in (1, 25, 100):
+            expected = np.sort(row)[::-1][:k].mean()
+            assert mean_of_largest(row[None], np.array([k])).tolist() == [expected]
 
 
 def torch_upsampled(maps: torch.Tensor, *, size: int, rule: str) -> torch.Tensor:
@@ -369,56 +337,24 @@ class TestBlending:
         assert torch.equal(found, expected)
         assert torch.equal(heard, before)
 
-    def test_pixels_need_not_fill_whole_vectors(self) -> None:
-        for pixels in PIXELS:
-            heard, seen = maps_between(0, 1, 2, pixels), maps_between(0, 1, 2, pixels, seed=1)
-            found = blend(heard.numpy(), seen.numpy(), np.array([1, 0]), 0.0, 1.0, 0.4)
-            assert np.array_equal(found, 0.4 * heard + 0.6 * seen.flip(0))
 
-
-@pytest.mark.parametrize("rule", UPSAMPLING_RULES)
-@pytest.mark.parametrize("size", [224, 50])
-@pytest.mark.parametrize("guided", [False, True])
 @pytest.mark.parametrize("transform", MAP_TRANSFORMS)
-def test_from_native_maps_in_one_go_is_step_by_step(
-    rule: str, size: int, guided: bool, transform: str
-) -> None:
-    maps = maps_between(-1, 1, 7, 7, 9)
+def test_masks_of_maps_with_nan_are_empty(transform: str) -> None:
+    maps = maps_between(-1, 1, 4, 7, 9)
     maps[2, 3, 4] = torch.nan
-    maps[3] = 0.25
-    seen, place = maps_between(0, 1, 3, size, size, seed=1), torch.tensor([0, 0, 1, 1, 2, 2, 1])
-    pixels, quarter = size * size, size * size // 4
-    ranks = np.array([[0] * 7, [1, 2, 3, 4, 5, 6, pixels], [0] * 7, [pixels // 2] * 7])
-    levels = np.array([[0.1] * 7, [np.nan] * 7, np.linspace(-1, 1, 7), [9.0] * 7], np.float32)
-    vertical, horizontal = (bilinear_places(side, size, rule) for side in maps.shape[1:])
-    others = seen.flatten(1).numpy() if guided else np.empty((0, pixels), np.float32)
-
-    bits, thresholds, largest, confidence = binarize_native(
-        maps.numpy(), vertical, horizontal, rule == "opencv", others, place.numpy(),
-        (-1.0, 1.0, 0.4), levels, ranks, quarter,
-        -1.0 if transform == "none" else rounding_share(),
-    )  # fmt: skip
-
-    stepwise = transform_maps(upsample(maps, size=size, rule=rule), transform)
-    if guided:
-        stepwise = 0.4 * ((stepwise + 1) / 2) + 0.6 * seen[place]
-    ordered = stepwise.flatten(1).sort(dim=1, descending=True).values.numpy()
-    by_rank = np.take_along_axis(ordered, np.maximum(ranks - 1, 0).T, axis=1).T
-    expected = np.where(ranks > 0, by_rank, levels)
-    defined = np.arange(7) != 2
-    assert np.array_equal(thresholds[:, defined], expected[:, defined])
-    masks = stepwise.flatten(1).numpy()[None] > expected[:, :, None]
-    assert np.array_equal(bit_by_bit(bits, pixels)[:, defined], masks[:, defined])
-    assert np.array_equal(largest[defined], ordered[defined, 0])
-    np.testing.assert_allclose(
-        confidence[defined], [formulas.confidence(m) for m in stepwise[defined].numpy()],
-        rtol=0, atol=1e-12,
-    )  # fmt: skip
-    np.testing.assert_allclose(confidence, map_confidence(stepwise).numpy(), rtol=0, atol=1e-12)
-    # of a map with NaN nothing is known but the constants
-    assert not bits[:, 2].any()
-    assert np.array_equal(np.isnan(thresholds[:, 2]), [False, True, False, True])
-    assert np.isnan([largest[2], confidence[2]]).all()
+    localized = transform_maps(upsample(maps), transform)
+    thresholds = torch.tensor([[0.1] * 4, [torch.nan, 0.0, 0.2, 0.3]])
+    found = Binarized.of(localized, thresholds)
+    defined = torch.tensor([True, True, False, True])
+    for masks, levels in zip(found.masks, thresholds, strict=True):
+        expected = (localized > levels.view(-1, 1, 1)) & defined.view(-1, 1, 1)
+        assert torch.equal(masks.unpack(), expected)
+    np.testing.assert_array_equal(found.thresholds, thresholds)
+    np.testing.assert_array_equal(found.maximum, localized.amax(dim=(1, 2)))
+    joined = Binarized.joined([Binarized.of(localized[[n]], thresholds[:, [n]]) for n in range(4)])
+    np.testing.assert_array_equal(joined.maximum, found.maximum)
+    np.testing.assert_array_equal(joined.thresholds, found.thresholds)
+    assert [m.bits.tolist() for m in joined.masks] == [m.bits.tolist() for m in found.masks]
 
 
 @dataclass(frozen=True)

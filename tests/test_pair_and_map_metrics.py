@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import formulas
-from tests.reference.inputs import COLUMN_REFERENCE, make_maps, reference_column
+from tests.reference.inputs import COLUMN_REFERENCE, reference_column
 from tests.running import composed
 from vssl.commands.build import build_metrics
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.agreement import Agreement, mask_agreement
-from vssl.metrics.base import MapMetric, MeanMetric, PairMetric, SampleMetric, SwapMetric
-from vssl.metrics.detection import Confidence, map_confidence
+from vssl.metrics.base import PairMetric, SampleMetric, SwapMetric
+from vssl.metrics.detection import map_confidence
 from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU, smallest_by_image
 from vssl.metrics.pointing import PointingGame, points_at_object
 from vssl.metrics.swap import SwapDelta
 
-Array = npt.NDArray[Any]
 CONFIGURED = [type(m) for m in build_metrics(composed("metrics=all"))]
 SAMPLE, PAIR, SWAP = (
     [kind for kind in CONFIGURED if issubclass(kind, base)]
@@ -204,8 +201,6 @@ class TestAgreement:
         masks = torch.zeros(2, 4, 4, dtype=torch.bool)
         with pytest.raises(ValueError, match=r"\[2, 4, 4\] and \[1, 4, 4\]"):
             mask_agreement(masks, masks[:1])
-        with pytest.raises(ValueError, match="agreement"):
-            Agreement().update(masks)
 
 
 class TestPointingGame:
@@ -223,7 +218,6 @@ class TestPointingGame:
         expected = [formulas.points_at_object(each, votes) for each, votes in pairs]
         assert found.dtype == torch.float64
         assert np.array_equal(found.numpy(), expected, equal_nan=True)
-        assert PointingGame.from_statistics(np.zeros(8), np.zeros(8)) is None
 
     @pytest.mark.parametrize(
         ("values", "votes", "expected"),
@@ -259,8 +253,6 @@ class TestConfidence:
         maps[1] = maps[1].round(decimals=1)
         expected = [formulas.confidence(each) for each in maps.numpy()]
         np.testing.assert_allclose(map_confidence(maps).numpy(), expected, rtol=1e-9, atol=1e-12)
-        known = Confidence.from_statistics(np.zeros(3), np.array(expected))
-        np.testing.assert_allclose(known, map_confidence(maps).numpy(), rtol=1e-9, atol=1e-12)
 
     def test_of_undefined_maps_and_of_single_pixels(self) -> None:
         maps = torch.rand(3, 8, 8, generator=torch.Generator())
@@ -307,22 +299,16 @@ class TestSwap:
 
 
 class TestInteractive:
-    REFERENCE: ClassVar[dict[type[SampleMetric], Callable[..., float]]] = {
-        InteractiveIoU: formulas.interactive_success,
-        InteractiveAUC: formulas.interactive_auc,
-    }
-
     @pytest.mark.parametrize("kind", BY_IMAGE, ids=named)
     @given(
         seed=seeds,
         images=st.integers(1, 6),
         count=st.integers(1, 25),
-        cuts=st.integers(1, 4),
         holes=st.sampled_from([0.0, 0.3, 1.0]),
     )
     @examples
     def test_an_image_counts_if_every_source_reaches_the_level(
-        self, kind: type[SampleMetric], seed: int, images: int, count: int, cuts: int, holes: float
+        self, kind: type[SampleMetric], seed: int, images: int, count: int, holes: float
     ) -> None:
         generator = np.random.default_rng(seed)
         # grid points and what lies between; images numbered anyhow, met in any order
@@ -330,32 +316,13 @@ class TestInteractive:
         ciou = points * generator.choice([1, 0.99], size=count)
         ciou[generator.random(count) < holes] = np.nan
         names = generator.permutation(10 * images)[:images][generator.integers(images, size=count)]
-        parts = kind(), kind()
-        for place, piece in enumerate(np.array_split(np.arange(count), cuts)):
-            parts[place % 2].update(
-                column=torch.from_numpy(ciou[piece]), images=torch.from_numpy(names[piece])
-            )
-        if len(parts[1].columns):
-            parts[0].merge_state(parts[1])
-        expected = self.REFERENCE[kind](ciou, names.tolist())
-        assert parts[0].compute().item() == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-    @pytest.mark.parametrize("kind", BY_IMAGE, ids=named)
-    def test_masks_are_measured_and_undefined_maps_take_their_image_along(
-        self, kind: type[SampleMetric]
-    ) -> None:
-        maps, truth = make_maps(9, 8, 8)
-        truth[-1, 0] = 1
-        masks, images = maps > 0.3, torch.tensor([7, 7, 2, 2, 2, 9, 0, 0, 4])
-        undefined = torch.arange(9) == 3
-        metric = kind()
-        metric.update(masks, truth, undefined, images=images)
-        ciou = np.where(undefined, np.nan, reference_column("ciou", masks, truth))
-        expected = self.REFERENCE[kind](ciou, images.tolist())
-        assert metric.compute().item() == pytest.approx(expected, abs=1e-12)
-        kept = images != 2
-        alone = self.REFERENCE[kind](ciou[kept], images[kept].tolist())
-        assert expected == alone
+        smallest = smallest_by_image(torch.from_numpy(ciou), torch.from_numpy(names))
+        formula = {
+            InteractiveIoU: formulas.interactive_success,
+            InteractiveAUC: formulas.interactive_auc,
+        }[kind]
+        found = kind.from_column(smallest).nanmean().item()
+        assert found == pytest.approx(formula(ciou, names.tolist()), abs=1e-12, nan_ok=True)
 
     @given(values=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), min_size=1, max_size=20))
     @examples
@@ -366,96 +333,3 @@ class TestInteractive:
         column[-1] = torch.nan
         undefined = smallest_by_image(column, images).isnan()
         assert undefined.tolist() == [i == images[-1] for i in sorted({*images.tolist()})]
-
-    def test_which_image_a_sample_shows_must_be_said(self) -> None:
-        masks, truth = torch.zeros(2, 4, 4, dtype=torch.bool), torch.zeros(2, 4, 4)
-        with pytest.raises(ValueError, match="`images` for iiou"):
-            InteractiveIoU().update(masks, truth)
-        with pytest.raises(ValueError, match="iauc"):
-            InteractiveAUC().update(images=torch.arange(2))
-
-
-# kind -> the tensors it is updated with, and each sample's value by formula
-Given = tuple[torch.Tensor, ...]
-FORMULA: dict[type[MeanMetric], Callable[..., float]] = {
-    Agreement: formulas.mask_agreement,
-    SwapDelta: lambda mask, truth, other: formulas.swap_delta(mask, truth, [other]),
-    PointingGame: formulas.points_at_object,
-    Confidence: lambda localization_map, truth: formulas.confidence(localization_map),
-}
-
-
-def inputs_of(kind: type[MeanMetric]) -> tuple[Given, Array]:
-    """Twelve samples for a metric, two of them undefined, and their values by formula."""
-    masks, others = (random_masks(12, 6, 7, seed=seed) for seed in (1, 2))
-    own, other = (some_votes([0.5, 1.0], 12, 6, 7, seed=seed) for seed in (3, 4))
-    maps, _ = make_maps(12, 6, 7)
-    maps[5, 2, 2] = torch.nan
-    given: Given = (maps, own)
-    if issubclass(kind, PairMetric):
-        given = (masks, others)
-    elif issubclass(kind, SwapMetric):
-        given = (masks, own, other)
-    samples = zip(*(each.numpy() for each in given), strict=True)
-    return given, np.array([FORMULA[kind](*sample) for sample in samples])
-
-
-every_mean = pytest.mark.parametrize("kind", FORMULA, ids=named)
-
-
-class TestMeans:
-    @every_mean
-    @given(order=st.permutations(range(12)), cuts=st.sets(st.integers(1, 11)))
-    @examples
-    def test_batches_order_and_processes_do_not_matter(
-        self, kind: type[MeanMetric], order: list[int], cuts: set[int]
-    ) -> None:
-        given, column = inputs_of(kind)
-        metrics = kind(), kind()
-        for place, (start, stop) in enumerate(itertools.pairwise([0, *sorted(cuts), 12])):
-            metrics[place % 2].update(*(each[order[start:stop]] for each in given))
-        metrics[0].merge_state(metrics[1])
-        metric = metrics[0]
-        assert metric.compute().item() == pytest.approx(formulas.mean(column), abs=1e-6)
-        assert int(metric.n) == np.count_nonzero(~np.isnan(column))
-        assert int(metric.n_undefined) == np.count_nonzero(np.isnan(column))
-
-    @every_mean
-    def test_undefined_samples_are_left_out_and_counted(self, kind: type[MeanMetric]) -> None:
-        given, column = inputs_of(kind)
-        undefined = torch.arange(12) % 3 == 1
-        metric = kind()
-        metric.update(*given, undefined)
-        column[undefined.numpy()] = np.nan
-        assert metric.compute().item() == pytest.approx(formulas.mean(column), abs=1e-6)
-        assert int(metric.n_undefined) == np.count_nonzero(np.isnan(column))
-        metric.reset()
-        metric.update(*given, torch.ones(12, dtype=torch.bool))
-        assert metric.compute().isnan()
-        assert (int(metric.n), int(metric.n_undefined)) == (0, 12)
-
-    @every_mean
-    def test_an_empty_batch_adds_nothing(self, kind: type[MeanMetric]) -> None:
-        metric = kind()
-        metric.update(*(each[:0] for each in inputs_of(kind)[0]))
-        assert metric.compute().isnan()
-        assert (int(metric.n), int(metric.n_undefined)) == (0, 0)
-
-    @pytest.mark.parametrize(
-        ("kind", "conditions", "higher"),
-        [
-            (Agreement, set(), False),
-            (SwapDelta, {"positive"}, True),
-            (PointingGame, {"positive"}, True),
-            (Confidence, set(), True),
-            (InteractiveIoU, {"positive"}, True),
-            (InteractiveAUC, {"positive"}, True),
-        ],
-    )
-    def test_where_they_apply(
-        self, kind: type[MeanMetric], conditions: set[str], higher: bool
-    ) -> None:
-        every = ("positive", "silence", "noise", "offscreen")
-        assert {name for name in every if kind.applies_to(name)} == conditions
-        assert kind.higher_is_better is higher
-        assert issubclass(kind, MapMetric) == (kind in (PointingGame, Confidence))

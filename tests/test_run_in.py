@@ -12,7 +12,8 @@ from tests.conftest import draw_vggss
 from tests.running import FAST, composed, run
 from vssl.commands.audit import _audit_command as audit_main
 from vssl.commands.evaluate import check_request
-from vssl.commands.localize_threshold import Wanted, find_rates, find_threshold
+from vssl.commands.localize_setup import LocalizeOptions, find_threshold
+from vssl.commands.localize_setup import composed as localize_config
 from vssl.commands.rescore import main as rescore
 from vssl.commands.run_folder import run_in
 from vssl.commands.score import score_run
@@ -81,12 +82,10 @@ def test_rescoring_and_calibration(above: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_localize_learns_from_it(above: Path) -> None:
-    wanted = Wanted("center", calibration=above)
-    config = composed(*FAST, "model=center")
-    found = find_threshold(config, wanted, variant="av")
+    options = LocalizeOptions("center", calibration=above, overrides=("trainer=cpu",))
+    found, rates = find_threshold(localize_config(options), options, variant="av")
     assert found is not None
     assert found.calibration == str(next(above.glob("*/*")))
-    rates = find_rates(wanted, found, variant="av")
     assert rates is not None
     assert set(rates.false_alarms) == {"silence", "noise", "offscreen"}
 

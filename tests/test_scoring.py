@@ -617,16 +617,6 @@ class OwnOracle(ThresholdPolicy):
         )
 
 
-class OwnRank(ThresholdPolicy):
-    """As `HalfImage`, said as a rank."""
-
-    name = "own_rank"
-    source = EACH_MAP
-
-    def rank(self, object_area: Any, pixels: int) -> Any:
-        return np.full(len(object_area), pixels // 2)
-
-
 def float64(values: Iterable[float]) -> torch.Tensor:
     return torch.tensor([*values], dtype=torch.float64)
 
@@ -711,15 +701,6 @@ def test_a_policy_of_ones_own_marks_the_same(scored: Scored, own: Scored, policy
         assert [[v is None for v in row] for row in found] == [
             [v is None for v in row] for row in expected
         ]
-
-
-def test_a_rank_of_ones_own_marks_the_same(scored: Scored, tmp_path: Path) -> None:
-    found = Scored(scored.made, tmp_path, thresholds=[OwnRank(), FixedThreshold()])
-    for variant, column in itertools.product(scored.made.variants, ("threshold", "ciou", "pia")):
-        for policy, expected in (("own_rank", "half_image"), ("fixed", "fixed")):
-            np.testing.assert_array_equal(
-                found.values(variant, policy, column), scored.values(variant, expected, column)
-            )
 
 
 @pytest.mark.parametrize("name", ["pia", "agreement", "swap_delta"])

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -18,43 +19,29 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from vssl.arrays import Floats
 from vssl.checks import check_choice, check_positive
 from vssl.errors import UsageError
-from vssl.media import decoding, require_file
+from vssl.media import STREAMED, decoding, require_file
 from vssl.types import SAMPLE_RATE, AudioClip
 
-Waveform = npt.NDArray[np.float32]
+Waveform = Floats
 Window = Callable[[AudioClip], Waveform]
 """What a front end hears of a clip: a mono waveform `[T]`."""
 Channels = Literal["mean", "first"]
 
-_BLOCK = 4096  # frames of a file that are read at once
-_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
+_ANY_LENGTH_SECONDS = 10.0
+"""Length of VGG-Sound's clips: what a model hears whose front end takes clips of any length."""
 
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
 _MOST_FRAMES = 2**48
 """libsndfile says more of a FLAC that does not say its length."""
 
 _CLAIMS = re.compile(r"(\d+) \(?should be (\d+)")
 _TRUNCATED = re.compile("truncated file|File seems to be truncated")
 """What libsndfile notes of sizes that are not what a header says, and of files cut off."""
-
-_STREAMED = 0x7FFF_F000
-"""Sizes from here on are what programs write that stream into a pipe and cannot know them."""
-
 _LONGEST_PAGE = 65_307
 """Bytes of a page of an Ogg."""
-
-_MPEG_VERSIONS = {3: 1, 2: 2, 0: 4}
-"""By which MPEG 1, 2 and 2.5 divide the rates of MPEG 1."""
-
-_LOW = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
-_MPEG_KILOBITS = {
-    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0),
-    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
-    (False, 2): _LOW,
-    (False, 3): _LOW,
-}
-"""By whether it is MPEG 1, and the layer."""
 
 
 class AudioFileError(UsageError):
@@ -73,7 +60,8 @@ def read_clip(path: Path) -> AudioClip:
     Raises:
         AudioFileError: for a missing, unreadable, cut-off, empty or non-finite file.
     """
-    samples, rate = _read(path)
+    with _opened(path) as file:
+        samples, rate = _samples(file, path), file.samplerate
     if rate != SAMPLE_RATE:
         samples = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
     return AudioClip(np.ascontiguousarray(samples, dtype=np.float32), SAMPLE_RATE)
@@ -97,9 +85,10 @@ def check_audio(path: Path) -> AudioFacts:
     """
     with _opened(path) as file:
         length, rate = file.frames, file.samplerate
-        if length == 0 or file.format not in ("WAV", "WAVEX") or not _is_whole_numbers(file):
+        if length and file.format in ("WAV", "WAVEX") and _is_whole_numbers(file):
+            _check_whole(file, path)
+        else:
             length = _samples(file, path).shape[1]
-        _check_whole(file, path)
     return AudioFacts(rate, math.ceil(length * SAMPLE_RATE / rate))
 
 
@@ -111,36 +100,10 @@ def is_constant(path: Path) -> bool:
     Raises:
         AudioFileError: for a missing or unreadable file.
     """
-    from vssl.video import opened_sound
-
     with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
-        if _is_unsure(file):
-            with opened_sound(path) as sound:
-                return _is_one_value(sound.pieces)
-        return _is_one_value(_blocks(file))
-
-
-def _blocks(file: soundfile.SoundFile) -> Iterator[Waveform]:
-    """A file's samples, `[channels, n]`, piece by piece, also of files that cannot be sought in."""
-    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-        yield block.T
-
-
-def _is_one_value(pieces: Iterable[Waveform]) -> bool:
-    """Whether every channel of pieces `[channels, n]` has the value of its first sample."""
-    first: Waveform | None = None
-    for piece in pieces:
-        first = piece[:, :1].copy() if first is None else first
-        if (piece != first).any():
-            return False
-    return True
-
-
-def _read(path: Path) -> tuple[Waveform, int]:
-    with _opened(path) as file:
-        samples = _samples(file, path)
-        _check_whole(file, path)
-        return samples, file.samplerate
+        pieces = _sound_pieces(file, path)
+        begin = next(pieces, np.empty((1, 0), np.float32))
+        return all((piece == begin[:, :1]).all() for piece in chain([begin], pieces))
 
 
 @contextmanager
@@ -160,58 +123,50 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
-    """All samples of a file, `[channels, length]`."""
-    mpeg = file.format == "MP3"
-    if _is_unsure(file):
-        samples = _decoded(path, mpeg=mpeg)
-        promised = file.frames if mpeg and _mpeg_says_length(path) else 0
-    else:
-        promised = file.frames
-        with decoding(path, AudioFileError, "not readable as audio"):
-            # the number is for files that cannot be sought in
-            samples = file.read(promised, dtype="float32", always_2d=True).T
+    """All samples of a file, `[channels, length]`, which are made sure to be all."""
+    promised = file.frames
+    with decoding(path, AudioFileError, "not readable as audio"):
+        if _is_unsure(file):
+            from vssl.containers import (
+                ends_inside_a_frame,
+            )  # here for the reason of `_sound_pieces`
+
+            mpeg = file.format == "MP3"
+            promised = file.frames if mpeg and _mpeg_says_length(path) else 0
+            if mpeg and ends_inside_a_frame(path):
+                raise _cut_off(path)
+        pieces = _sound_pieces(file, path, file.frames or 1)
+        samples = np.concatenate([np.empty((file.channels, 0), np.float32), *pieces], axis=1)
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: holds no samples")
     if samples.shape[1] < promised:
         raise _cut_off(path)
     if not (_is_whole_numbers(file) or np.isfinite(samples).all()):
         raise AudioFileError(f"{path}: holds NaN or infinite samples")
+    _check_whole(file, path)
     return samples
 
 
-def _is_unsure(file: soundfile.SoundFile) -> bool:
-    """Whether libsndfile may be wrong about a file's length, or cannot read on; see `_decoded`."""
-    return file.format == "MP3" or file.subtype == "GSM610" or bool(file.frames > _MOST_FRAMES)
+def _sound_pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> Iterator[Waveform]:
+    """A file's samples, `[channels, n]`, piece by piece; by FFmpeg where libsndfile is not sure."""
+    if _is_unsure(file):
+        # FFmpeg's libraries take a tenth of a second to load, and few files need them
+        from vssl.containers import opened_sound
 
-
-def _decoded(path: Path, *, mpeg: bool) -> Waveform:
-    """All samples of a file by FFmpeg, `[channels, length]`.
-
-    For files of whose length libsndfile is not sure. It guesses that of an MP3 by the first frame,
-    and stops there. A FLAC that was written into a pipe has none. A block of GSM may be too many.
-    """
-    from vssl.video import opened_sound, opened_video
-
-    with decoding(path, AudioFileError, "not readable as audio"):
-        if mpeg:
-            with opened_video(path) as container:
-                sizes = [bytes(p) for p in container.demux(container.streams.audio[0]) if p.size]
-            if sizes and len(sizes[-1]) < mpeg_frame_bytes(sizes[-1][:4]):
-                raise _cut_off(path)
         with opened_sound(path) as sound:
-            return np.concatenate(list(sound.pieces), axis=1)
+            yield from sound.pieces
+        return
+    while len(piece := file.read(block, dtype="float32", always_2d=True)):
+        yield piece.T
 
 
-def mpeg_frame_bytes(header: bytes) -> int:
-    """Size of a frame of MPEG audio, layer II or III, by its first four bytes; 0 where unknown."""
-    bits = int.from_bytes(header, "big")
-    version, layer = _MPEG_VERSIONS.get(bits >> 19 & 3), 4 - (bits >> 17 & 3)
-    kilobits = _MPEG_KILOBITS.get((version == 1, layer))
-    if bits >> 21 != 0x7FF or version is None or kilobits is None or bits >> 10 & 3 == 3:
-        return 0
-    rate = (44_100, 48_000, 32_000)[bits >> 10 & 3] / version
-    samples = 576 if layer == 3 and version > 1 else 1152
-    return int(samples / 8 * 1000 * kilobits[bits >> 12 & 15] / rate) + (bits >> 9 & 1)
+def _is_unsure(file: soundfile.SoundFile) -> bool:
+    """Whether libsndfile may be wrong about a file's length, or cannot read on.
+
+    It guesses the length of an MP3 by the first frame, and stops there. A FLAC that was written
+    into a pipe has none. A block of GSM may be too many.
+    """
+    return file.format == "MP3" or file.subtype == "GSM610" or bool(file.frames > _MOST_FRAMES)
 
 
 def _mpeg_says_length(path: Path) -> bool:
@@ -242,22 +197,20 @@ def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
     it ends, a NIST file how many samples it has.
     """
     notes = str(file.extra_info)
-    lost = any(int(there) < int(said) < _STREAMED for said, there in _CLAIMS.findall(notes))
-    if file.format == "OGG":
-        lost = not _ogg_ends(path)
-    if file.format == "NIST":
-        with path.open("rb") as header:
-            found = re.search(rb"sample_count -i (\d+)", header.read(1024))
-        lost = found is not None and int(found[1]) > file.frames
+    lost = any(int(there) < int(said) < STREAMED for said, there in _CLAIMS.findall(notes))
+    with path.open("rb") as content:
+        if file.format == "OGG":
+            content.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
+            lost = not _ogg_ends(content.read())
+        if file.format == "NIST":
+            found = re.search(rb"sample_count -i (\d+)", content.read(1024))
+            lost = found is not None and int(found[1]) > file.frames
     if lost or _TRUNCATED.search(notes):
         raise _cut_off(path)
 
 
-def _ogg_ends(path: Path) -> bool:
+def _ogg_ends(end: bytes) -> bool:
     """Whether the last page of an Ogg is whole and says that it is the last."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
-        end = file.read()
     page = end[max(0, end.rfind(b"OggS")) :]
     segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
     whole = bool(segments) and len(page) >= 27 + len(segments) + sum(segments)
@@ -292,7 +245,7 @@ def amplitude(decibels: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class _MonoWindow:
-    """What `MiddleWindow` and `CenterWindow` share: settings, and how a clip becomes mono."""
+    """Settings that `MiddleWindow` and `CenterWindow` share, and how a clip becomes mono."""
 
     seconds: float
     channels: Channels = "mean"
@@ -317,17 +270,16 @@ class MiddleWindow(_MonoWindow):
     The clip is mixed to mono, clipped to [-1, 1], cut or tiled to `seconds`, and rolled circularly
     by half of the window minus half of the *file*. So the middle of a shorter file comes to stand
     in the middle of the window; of a longer file the first `seconds` are kept and rolled back by
-    half the excess. Source: vssl_eval datasets/datasets.py, positives (QUIRKS 12).
+    half the excess. Source: vssl_eval datasets/datasets.py, positives.
 
     Args:
         seconds: length of the window.
         channels: `mean` or `first`.
-        full_scale: the integer that stands for 1.0 in 16-bit files. The authors divide by 32767,
-            libsndfile by 32768.
-        roll: False leaves the clip where it is (the released code's offscreen clips).
-        repeats: at most this many copies when tiling; None tiles until the window is full. The
-            released code's offscreen clips are doubled, never more (QUIRKS 13), so a short clip
-            gives less than a window.
+        full_scale: the integer that stands for 1.0 in 16-bit files: 32767 for the authors, 32768
+            for libsndfile.
+        roll: False leaves the clip where it is, as the released code does with offscreen clips.
+        repeats: most copies when tiling, 2 for the released code's offscreen clips, so that a short
+            clip gives less than a window; None tiles until the window is full.
 
     Raises:
         ValueError: for a window without length or an unknown `channels`.
@@ -350,16 +302,11 @@ class MiddleWindow(_MonoWindow):
 
 @dataclass(frozen=True, kw_only=True)
 class CenterWindow(_MonoWindow):
-    """The middle of the clip (FNAC).
+    """The middle of the clip (FNAC); `channels` and `full_scale` as for `MiddleWindow`.
 
     The clip is mixed to mono and clipped to [-1, 1]; of a file longer than `seconds` the middle is
-    kept, a shorter one is tiled. FNAC's own front end; the released evaluation overwrites its
-    result by another window (QUIRKS 15).
-
-    Args:
-        seconds: length of the window.
-        channels: `mean` or `first`.
-        full_scale: the integer that stands for 1.0 in 16-bit files.
+    kept, a shorter one is tiled. The released evaluation has another window in place of this one
+    (`positive_window` in docs/protocols.md).
 
     Raises:
         ValueError: for a window without length or an unknown `channels`.
@@ -378,8 +325,7 @@ class CenterWindow(_MonoWindow):
 class WholeClip:
     """The clip as it is, mixed to mono, neither tiled nor clipped (RCGrad).
 
-    Also what the released code does with silence and noise, which it makes at the length of the
-    positive's window (QUIRKS 17, 20).
+    So is what the released code makes, silence and noise (`made_audio` in docs/protocols.md).
     """
 
     def __call__(self, clip: AudioClip) -> Waveform:
@@ -391,16 +337,9 @@ class WholeClip:
 class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
-    One channel, tiled and cut to `seconds`, of which `start` to `stop` is kept, clipped to
-    [-1, 1]. Source: vssl_eval datasets/datasets_lvs.py (QUIRKS 17), and without clipping
-    datasets/datasets_ssltie.py.
-
-    Args:
-        seconds: length to tile to.
-        start: begin of the span in seconds.
-        stop: end of the span in seconds.
-        channels: `mean` or `first`.
-        clip: False leaves what exceeds [-1, 1] as it is (SSL-TIE).
+    The clip is mixed to mono, tiled and cut to `seconds`, of which `start` to `stop` is kept, and
+    clipped to [-1, 1] but for `clip=False` (SSL-TIE). Source: vssl_eval datasets/datasets_lvs.py
+    and datasets_ssltie.py.
 
     Raises:
         ValueError: when the span is empty or does not lie inside `seconds`.
@@ -425,3 +364,33 @@ class SpanWindow:
         tiled = tile(mix_down(clip, self.channels), round(self.seconds * clip.rate))
         span = slice(round(self.start * clip.rate), round(self.stop * clip.rate))
         return np.clip(tiled[span], -1.0, 1.0) if self.clip else tiled[span]
+
+
+def clip_at(sound: Waveform, seconds: float, window: object) -> tuple[int, AudioClip]:
+    """The clip of a long sound of which a window hears the part around a moment.
+
+    That part is centred at the moment. Near an end of the sound it is moved inside: a model then
+    hears as much real sound as ever, and no seam of silence or repetition, which would be an event
+    of its own. A shorter sound is given whole, and the window does what it does with short files.
+
+    Args:
+        sound: `[channels, length]` at `SAMPLE_RATE`.
+        seconds: time since the begin of the sound.
+        window: its attributes `seconds`, `start` and `stop` say what it takes of a clip. One
+            without `seconds`, as `WholeClip`, takes clips of any length: it gets 10 s.
+
+    Returns:
+        The sample at which what is heard begins, which tells clips apart, and the clip.
+    """
+    whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
+    span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))
+    length, start, stop = (round(each * SAMPLE_RATE) for each in span)
+    heard = stop - start
+    if sound.shape[1] < heard:
+        return 0, AudioClip(sound)
+    middle = round(seconds * SAMPLE_RATE) - heard // 2
+    begin = max(0, min(middle, sound.shape[1] - heard))
+    # the window cuts away the rest, whatever it is
+    clip = np.zeros((len(sound), length), np.float32)
+    clip[:, start:stop] = sound[:, begin : begin + heard]
+    return begin, AudioClip(clip)

@@ -8,6 +8,7 @@ condition.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 import torch
@@ -42,13 +43,7 @@ class FrontEnd(nn.Module):
         self.window = window
 
     def waveform(self, clip: AudioClip) -> torch.Tensor:
-        """Cut the window out of a clip.
-
-        Args:
-            clip: `[channels, length]`.
-
-        Returns:
-            `[T]` float32.
+        """Cut the window out of a clip `[channels, length]`: `[T]` float32.
 
         Raises:
             UsageError: when that is shorter than `shortest`, or no mono waveform, or where the clip
@@ -77,15 +72,9 @@ class FrontEnd(nn.Module):
         Found by trying, so that it holds for any window, as long as more of a clip gives no less of
         a window. 1 where no length will do: using the front end then says what is wrong.
         """
-        low, high = 0, 1
-        while not self._takes(high):
-            low, high = high, 2 * high
-            if high > _LONGEST_TRIED:
-                return 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._takes(middle) else (middle, high)
-        return high
+        lengths = range(1, _LONGEST_TRIED)
+        place = bisect_left(lengths, True, key=self._takes)
+        return lengths[place] if place < len(lengths) else 1
 
     def _takes(self, length: int) -> bool:
         try:
@@ -95,23 +84,14 @@ class FrontEnd(nn.Module):
         return True
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Turn waveforms into what the audio network takes.
-
-        Args:
-            waveforms: `[M, T]` float32 on the model's device.
-
-        Returns:
-            `[M, ...]` float32.
-        """
+        """Turn waveforms `[M, T]` into the audio network's input `[M, ...]`, both float32."""
         raise NotImplementedError
 
 
 class RawWaveform(FrontEnd):
     """The waveform itself, for networks that compute their spectrogram (RCGrad).
 
-    Args:
-        window: clip to mono waveform `[T]`.
-        shortest: least number of samples that the network can take.
+    `shortest` is the least number of samples that the network can take.
     """
 
     def __init__(self, window: Window, *, shortest: int = 1) -> None:
@@ -132,14 +112,13 @@ class LogSpectrogram(FrontEnd):
     Formula checked against scipy in the tests; settings of each model in `conf/model/`.
 
     Args:
-        window: clip to mono waveform `[T]`.
         nperseg: segment length in samples.
         noverlap: samples shared by neighbouring segments.
         frames: number of central frames to keep, None for all.
         floor: added before the logarithm.
         scale: divisor after the logarithm.
         log: False leaves linear power (still divided by `scale`): what the released code does to
-            silence and noise for EZ-VSL, SLAVC and FNAC (QUIRKS 14).
+            silence and noise for EZ-VSL, SLAVC and FNAC (`log_missing` in docs/protocols.md).
         rate: sample rate in Hz.
 
     Raises:
@@ -214,17 +193,15 @@ class MelSpectrogram(FrontEnd):
     Centred frames with reflected edges and a periodic Hann window, divided by the window's norm
     before squaring; HTK mel bands without area norm, of which those narrower than a bin are empty
     (28 of 257 at 16 kHz); `10 log10(max(x, floor))`, not scaled. Source: vssl_eval
-    datasets/datasets_ssltie.py (QUIRKS 18). Formula checked against librosa in the tests, whose
-    filters are float64: those of the released code are float32, which is 0.01 dB near the floor.
+    datasets/datasets_ssltie.py. Formula checked against librosa in the tests, whose filters are
+    float64: those of the released code are float32, which is 0.01 dB near the floor.
 
     Args:
-        window: clip to mono waveform `[T]`.
         n_fft: frame length in samples.
         hop: samples between frames.
         bands: number of mel bands.
         floor: least power.
-        log: False leaves linear power: what the released code does to silence and noise
-            (QUIRKS 19).
+        log: False leaves linear power, as for `LogSpectrogram`.
         rate: sample rate in Hz.
 
     Raises:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vssl.arrays import Index
 from vssl.checks import check_choice, check_maps, check_same_shape
-from vssl.kernels import Places, bilinear, blend, clip_below_median
+from vssl.kernels import Places, bilinear, kth_largest
 from vssl.types import EVALUATION_SIZE, Box
 
 UPSAMPLING_RULES = ("half_pixel", "align_corners", "opencv")
@@ -101,18 +102,31 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
     check_choice(transform, MAP_TRANSFORMS, name="transform")
     if transform == "none":
         return localization_maps
-    if localization_maps.device.type == "cpu" and localization_maps.dtype == torch.float32:
-        pixels = localization_maps.flatten(1)
-        low, high = pixels.amin(dim=1), pixels.amax(dim=1)
-        flat = _is_flat(low, high)
-        values = [each.numpy() for each in (pixels, low, high, flat)]
-        return torch.from_numpy(clip_below_median(*values)).view_as(localization_maps)
     stretched = stretch(localization_maps)
     pixels = stretched.flatten(1)
-    median = pixels.kthvalue(pixels.shape[1] // 2 + 1, dim=1).values
+    upper = pixels.shape[1] - pixels.shape[1] // 2
+    if pixels.dtype == torch.float32:  # ten times as fast as torch's
+        median = kth_largest_pixels(stretched, upper)
+    else:
+        median = pixels.kthvalue(pixels.shape[1] - upper + 1, dim=1).values
     clipped = stretched.masked_fill(stretched < median.view(-1, 1, 1), 0.0)
     span = localization_maps.amax(dim=(1, 2)) - localization_maps.amin(dim=(1, 2))
     return clipped.masked_fill(~span.isfinite().view(-1, 1, 1), torch.nan)
+
+
+def kth_largest_pixels(localization_maps: torch.Tensor, k: Index | int) -> torch.Tensor:
+    """The k-th largest pixel of each map `[N, H, W]` in float32, k counted from 1.
+
+    Args:
+        localization_maps: `[N, H, W]`.
+        k: one for all maps, or `[N]`.
+
+    Returns:
+        `[N]` float32; NaN where a map holds NaN.
+    """
+    pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
+    ranks = np.broadcast_to(k, len(pixels)).copy()
+    return torch.from_numpy(kth_largest(pixels, ranks)).to(localization_maps.device)
 
 
 def transformed_maximum(
@@ -166,7 +180,7 @@ def object_guided(
     Source: EZ-VSL (Mo and Morgado, ECCV 2022), with alpha 0.4.
 
     Args:
-        localization_maps: `[N, H, W]` float32 audio-visual maps on the CPU.
+        localization_maps: `[N, H, W]` audio-visual maps.
         object_maps: `[M, H, W]` object maps, upsampled.
         alpha: weight of the audio-visual map, in [0, 1].
         place: `[N]` which object map each map is mixed with; None where M = N.
@@ -181,9 +195,10 @@ def object_guided(
         check_same_shape(localization_maps, object_maps, names="audio-visual and object maps")
         place = torch.arange(len(object_maps))
     check_same_shape(localization_maps[0], object_maps[0], names="audio-visual and object maps")
-    own, seen = (m.flatten(1).contiguous().numpy() for m in (localization_maps, object_maps))
-    mixed = blend(own, seen, place.numpy(), *map(float, value_range), float(alpha))
-    return torch.from_numpy(mixed).view_as(localization_maps)
+    low, high = value_range
+    own = localization_maps if (low, high) == (0, 1) else (localization_maps - low) / (high - low)
+    seen = object_maps if len(object_maps) == 1 else object_maps[place]
+    return (alpha * own).add_((1 - alpha) * seen)
 
 
 def binarize(localization_maps: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from vssl.arrays import Array, Bits, Index
 from vssl.checks import check_maps
 from vssl.kernels import count_pairs, pack_above
-
-Bits = npt.NDArray[np.uint64]
-Counts = npt.NDArray[np.int64]
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
@@ -37,39 +34,32 @@ class PackedMasks:
     @classmethod
     def of(cls, masks: torch.Tensor) -> PackedMasks:
         """Pack masks `[N, H, W]` bool."""
-        return cls.above(masks.float(), [torch.zeros(len(masks))])[0]
+        return cls.above(masks.float(), torch.zeros(1, len(masks)))[0]
 
     @classmethod
-    def above(
-        cls, localization_maps: torch.Tensor, thresholds: Sequence[torch.Tensor]
-    ) -> list[PackedMasks]:
-        """Binarize maps under several thresholds at once: `map > threshold`, strictly.
-
-        Args:
-            localization_maps: `[N, H, W]` float32.
-            thresholds: for each result, `[N]` thresholds.
-        """
+    def above(cls, localization_maps: torch.Tensor, thresholds: torch.Tensor) -> list[PackedMasks]:
+        """Binarize maps `[N, H, W]` under T thresholds each, `[T, N]`: `map > threshold`."""
         check_maps(localization_maps, name="localization_maps")
-        pixels = localization_maps.flatten(1).contiguous().numpy(force=True)
-        levels = torch.stack([t.float() for t in thresholds]).numpy(force=True)
+        pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
+        levels = thresholds.float().contiguous().numpy(force=True)
         shape = (localization_maps.shape[1], localization_maps.shape[2])
         return [cls(bits, shape) for bits in pack_above(pixels, levels)]
 
     def __len__(self) -> int:
         return len(self.bits)
 
-    def __getitem__(self, rows: Counts | slice) -> PackedMasks:
+    def __getitem__(self, rows: Index | slice) -> PackedMasks:
         """Some of the masks, in the order of `rows`."""
         return PackedMasks(self.bits[rows], self.shape)
 
     @cached_property
-    def area(self) -> Counts:
+    def area(self) -> Index:
         """Marked pixels of each mask, `[N]`."""
         return self.overlap(self)
 
     def overlap(
-        self, other: PackedMasks, rows: Counts | None = None, others: Counts | None = None
-    ) -> Counts:
+        self, other: PackedMasks, rows: Index | None = None, others: Index | None = None
+    ) -> Index:
         """Pixels that two masks both mark.
 
         Args:
@@ -83,7 +73,7 @@ class PackedMasks:
         rows = np.arange(len(self)) if rows is None else rows
         if others is None:
             others = np.zeros_like(rows) if len(other) == 1 else np.arange(len(other))
-        counts: Counts = count_pairs(self.bits, other.bits, rows, others)
+        counts: Index = count_pairs(self.bits, other.bits, rows, others)
         return counts
 
     def unpack(self) -> torch.Tensor:
@@ -112,32 +102,31 @@ class PackedTruth:
     def of(cls, ground_truth: torch.Tensor) -> PackedTruth:
         """Pack ground truths `[N, H, W]` in [0, 1]."""
         check_maps(ground_truth, name="ground_truth")
-        zero, below_one = (torch.full((len(ground_truth),), v) for v in (0.0, _BELOW_ONE))
-        anywhere, whole_weight = PackedMasks.above(ground_truth.float(), [zero, below_one])
+        levels = torch.tensor([0.0, _BELOW_ONE])[:, None].expand(-1, len(ground_truth))
+        anywhere, whole_weight = PackedMasks.above(ground_truth, levels)
         if np.array_equal(anywhere.bits, whole_weight.bits):
             return cls((1.0,), (anywhere,), anywhere)
-        parts = ground_truth[(ground_truth > 0) & (ground_truth < 1)]
-        whole = [1.0] if whole_weight.bits.any() else []
-        weights = (*np.unique(parts).tolist(), *whole)
-        levels = tuple(PackedMasks.of(ground_truth == weight) for weight in weights)
-        return cls(weights, levels, levels[0] if len(levels) == 1 else anywhere)
+        between = ground_truth[(ground_truth > 0) & (ground_truth < 1)].cpu()
+        weights = (*np.unique(between).tolist(), *([1.0] if whole_weight.bits.any() else []))
+        parts = tuple(PackedMasks.of(ground_truth == weight) for weight in weights)
+        return cls(weights, parts, parts[0] if len(parts) == 1 else anywhere)
 
-    def __getitem__(self, rows: Counts | slice) -> PackedTruth:
+    def __getitem__(self, rows: Index | slice) -> PackedTruth:
         """Some of the ground truths, in the order of `rows`."""
         levels = tuple(level[rows] for level in self.levels)
         anywhere = levels[0] if len(levels) == 1 else self.anywhere[rows]
         return PackedTruth(self.weights, levels, anywhere)
 
     @cached_property
-    def total(self) -> npt.NDArray[np.float64]:
+    def total(self) -> Array:
         """Summed weight of each ground truth, `[N]`."""
         return self._weighted([level.area for level in self.levels])
 
-    def covered(self, masks: PackedMasks) -> npt.NDArray[np.float64]:
+    def covered(self, masks: PackedMasks) -> Array:
         """Summed weight of the pixels that each mask marks, `[N]`; one truth may meet N masks."""
         return self.covered_and_inside(masks)[0]
 
-    def covered_and_inside(self, masks: PackedMasks) -> tuple[npt.NDArray[np.float64], Counts]:
+    def covered_and_inside(self, masks: PackedMasks) -> tuple[Array, Index]:
         """The same, and the number of these pixels."""
         counts = [masks.overlap(level) for level in self.levels]
         inside = counts[0] if len(counts) == 1 else masks.overlap(self.anywhere)
@@ -150,6 +139,6 @@ class PackedTruth:
             maps[level.unpack()] = weight
         return maps
 
-    def _weighted(self, counts: Sequence[Counts]) -> npt.NDArray[np.float64]:
+    def _weighted(self, counts: Sequence[Index]) -> Array:
         pairs = zip(self.weights, counts, strict=True)
         return np.asarray(sum(weight * count for weight, count in pairs), dtype=np.float64)

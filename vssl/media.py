@@ -9,11 +9,12 @@ from pathlib import Path
 
 from vssl.errors import UsageError
 
+STREAMED = 0x7FFF_F000
+"""Sizes from here on are what programs write that stream into a pipe and cannot know them."""
+
 
 def require_file(path: Path, error: type[UsageError]) -> None:
-    """Make sure that a path is a regular file.
-
-    Anything else is refused before it is opened: who opens a pipe waits for another end.
+    """Make sure that a path is a regular file; who opens a pipe waits for another end.
 
     Raises:
         UsageError: of the given type, for a missing file, a folder, a pipe or a device.
@@ -47,7 +48,7 @@ def decoding(path: Path, error: type[UsageError], fault: str) -> Iterator[None]:
     Args:
         path: the file.
         error: type of the error.
-        fault: what is said of the file; the decoder's reason follows.
+        fault: said of the file; the decoder's reason follows.
 
     Raises:
         UsageError: of the given type.
@@ -63,5 +64,5 @@ def decoding(path: Path, error: type[UsageError], fault: str) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error says, without the numbers and names of files that some add."""
+    """The words of an error, without the numbers and names of files that some add."""
     return str(getattr(error, "strerror", None) or error) or type(error).__name__

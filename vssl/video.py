@@ -1,4 +1,4 @@
-"""Video files: their frames and their sound, read as streams, so that length takes no memory.
+"""Video files: their frames as a stream, and videos that are drawn anew.
 
 Frames are turned upright where the file says that they are stored turned. Times are in seconds from
 the first frame.
@@ -6,50 +6,40 @@ the first frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import errno
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
-import soxr
-from av.container import InputContainer
+from av.video.reformatter import Colorspace
 
-from vssl.audio import Waveform
-from vssl.containers import is_cut_off
+from vssl.containers import SoundStream, VideoFileError, decoded_frames, opened_media, opened_sound
 from vssl.errors import UsageError
 from vssl.images import Pixels
-from vssl.media import decoding, reason_of, require_file
-from vssl.types import SAMPLE_RATE
+from vssl.media import decoding, reason_of
 
-_JITTER = 0.01
-"""Seconds by which times of a sound may be off, which files round to a millisecond or so."""
+ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
+"""H.264 encoders that FFmpeg may have, best first."""
 
-_LONGEST_OVERLAP = 1.0
-"""Seconds of a sound that may be there twice; a longer step back is a clock that starts anew."""
-
-
-_MOST_PLANES = 8
-"""Planes of a frame of sound from which on PyAV reads memory that is none of the frame's."""
-
-
-class VideoFileError(UsageError):
-    """A video file that cannot be used; the message names the file and what would help."""
+_QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
+_BT709 = 1
+_MOST_CHANNELS = 8
+"""Of a sound that FFmpeg mixes down; it knows no mix for some of the layouts above."""
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What is known of a video before it is read through.
+    """A video before it is read through.
 
     Attributes:
         path: the file.
-        width: of an upright frame, in pixels.
-        height: of an upright frame, in pixels.
+        width, height: of an upright frame, in pixels.
         turned: quarter turns, counter-clockwise, that bring stored frames upright.
         rate: average frames per second.
         frames: about how many there are; 0 where the file does not say.
@@ -78,24 +68,18 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame of a video; its pixels are converted when asked for.
-
-    Attributes:
-        ticks: time since the first frame, in the video's time base.
-        seconds: the same in seconds.
-    """
+    """A frame of a video, and its time since the first in the video's time base and in seconds."""
 
     ticks: int
     seconds: float
     _frame: av.VideoFrame
-    _turned: int
-    _path: Path
+    _facts: VideoFacts
 
     def pixels(self) -> Pixels:
-        """The upright frame, `[H, W, 3]` RGB."""
-        with decoding(self._path, VideoFileError, "holds a frame that cannot be shown"):
+        """Convert the upright frame to `[H, W, 3]` RGB."""
+        with decoding(self._facts.path, VideoFileError, "holds a frame that cannot be shown"):
             stored = self._frame.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(np.rot90(stored, self._turned))
+        return np.ascontiguousarray(np.rot90(stored, self._facts.turned))
 
 
 def video_facts(path: Path) -> VideoFacts:
@@ -104,16 +88,21 @@ def video_facts(path: Path) -> VideoFacts:
     Raises:
         VideoFileError: for a missing or unreadable file, or one without moving pictures.
     """
-    with opened_video(path) as container:
+    with opened_media(path) as container:
         if not container.streams.video:
             raise VideoFileError(
                 f"{path}: holds no pictures, only sound. Are picture and sound swapped?"
             )
         stream = container.streams.video[0]
-        frame = next(iter(_decoded(container, stream, path)), None)
+        frame = next(decoded_frames(container, stream, path), None)
         if frame is None or stream.time_base is None:
             raise VideoFileError(f"{path}: holds no frame that can be decoded.")
-        turned = _quarter_turns(frame.rotation, path)
+        turned = round(frame.rotation / 90)
+        if abs(frame.rotation - 90 * turned) > 1:  # PyAV cuts FFmpeg's angle to whole degrees
+            raise VideoFileError(
+                f"{path}: is to be shown turned by about {frame.rotation:g} degrees, and only"
+                " quarter turns are known. Write it upright: ffmpeg -i VIDEO upright.mp4"
+            )
         width, height = frame.width, frame.height
         aspect = stream.sample_aspect_ratio or Fraction(1)
         if turned % 2:
@@ -124,7 +113,7 @@ def video_facts(path: Path) -> VideoFacts:
             path=path,
             width=width,
             height=height,
-            turned=turned,
+            turned=turned % 4,
             rate=rate,
             frames=stream.frames or round(seconds * rate),
             time_base=stream.time_base,
@@ -134,28 +123,18 @@ def video_facts(path: Path) -> VideoFacts:
         )
 
 
-def _quarter_turns(degrees: float, path: Path) -> int:
-    turns = round(degrees / 90)
-    if abs(degrees - 90 * turns) > 1:  # FFmpeg computes the angle, and PyAV cuts it to whole ones
-        raise VideoFileError(
-            f"{path}: is to be shown turned by about {degrees:g} degrees, and only quarter turns"
-            " are known. Write it upright: ffmpeg -i VIDEO upright.mp4"
-        )
-    return turns % 4
-
-
 def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
     """All frames of a video in the order in which they are shown.
 
     Raises:
         VideoFileError: when it changes its size, or cannot be decoded.
     """
-    with opened_video(facts.path) as container:
+    with opened_media(facts.path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         stored = (facts.width, facts.height)[:: -1 if facts.turned % 2 else 1]
         last = -1
-        for frame in _decoded(container, stream, facts.path):
+        for frame in decoded_frames(container, stream, facts.path):
             if (frame.width, frame.height) != stored:
                 raise VideoFileError(
                     f"{facts.path}: changes its size from {stored[0]} x {stored[1]} to"
@@ -163,172 +142,124 @@ def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
                     f" -vf scale={facts.width}:{facts.height} one-size.mp4"
                 )
             # frames without a time, or with one that was there before, follow one tick later
-            ticks = last + 1 if frame.pts is None else max(frame.pts - facts.first, last + 1)
-            last = ticks
-            yield VideoFrame(ticks, float(ticks * facts.time_base), frame, facts.turned, facts.path)
+            last = last + 1 if frame.pts is None else max(frame.pts - facts.first, last + 1)
+            yield VideoFrame(last, float(last * facts.time_base), frame, facts)
 
 
-@dataclass(frozen=True)
-class SoundStream:
-    """The sound of an audio or video file.
-
-    Attributes:
-        path: the file.
-        begin: time of its first sample on the clock of the file, in seconds.
-        rate: in Hz.
-        layout: FFmpeg's name of its channels.
-        channels: how many they are.
-        pieces: its samples piece by piece, `[channels, n]` each, where their times say; to be read
-            once, as they are or resampled.
-    """
-
-    path: Path
-    begin: float
-    rate: int
-    layout: str
-    channels: int
-    pieces: Iterator[Waveform]
-
-    @property
-    def chunks(self) -> Iterator[Waveform]:
-        """The pieces at `SAMPLE_RATE`, resampled as `vssl.audio.read_clip` does (`soxr_hq`)."""
-        if self.rate == SAMPLE_RATE:
-            yield from self.pieces
-            return
-        stream = soxr.ResampleStream(
-            self.rate, SAMPLE_RATE, self.channels, dtype="float32", quality="HQ"
-        )
-        for piece in self.pieces:
-            yield stream.resample_chunk(np.ascontiguousarray(piece.T)).T
-        yield stream.resample_chunk(np.empty((0, self.channels), np.float32), last=True).T
-
-
-@contextmanager
-def opened_sound(path: Path) -> Iterator[SoundStream]:
-    """Open the sound of an audio or video file.
+def find_encoder() -> str:
+    """Name of an H.264 encoder.
 
     Raises:
-        VideoFileError: for a missing or unreadable file, or one without sound.
+        UsageError: when there is none.
     """
-    with opened_video(path) as container:
-        if not container.streams.audio:
-            raise no_sound(path)
-        stream = container.streams.audio[0]
-        frames = _decoded(container, stream, path)
-        first = next(frames, None)
-        if first is None:
-            raise VideoFileError(f"{path}: its sound holds no samples.")
-        begin = 0.0 if first.pts is None else float(first.pts * first.time_base)
-        yield SoundStream(
-            path,
-            begin,
-            first.sample_rate,
-            first.layout.name,
-            first.layout.nb_channels,
-            _placed(chain([first], frames), begin, path),
-        )
-
-
-def no_sound(path: Path) -> VideoFileError:
-    """The error for a video without sound."""
-    return VideoFileError(
-        f"{path}: has no sound. Give one behind it: vssl-localize {path.name} sound.wav"
+    for name in ENCODERS:
+        with suppress(ValueError):  # PyAV's UnknownCodecError is one
+            return av.Codec(name, "w").name
+    raise UsageError(
+        f"This build of PyAV has no H.264 encoder ({', '.join(ENCODERS)}): install PyAV's own"
+        " wheel (pip install --force-reinstall --only-binary av av), or use --no-video for maps,"
+        " numbers and figures without the drawn video."
     )
 
 
-def _placed(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Waveform]:
-    """Samples of frames, each where its time says: gaps are silent, what is there twice is not.
+def write_video(
+    path: Path, like: VideoFacts, frames: Iterable[tuple[VideoFrame, Pixels]], sound: Path | None
+) -> None:
+    """Write frames at the times of another video's, as H.264, with a sound as AAC beside them.
 
-    Times are coarser than samples in most files. Within `_JITTER` the frames follow each other.
-    """
-    shape: tuple[int, int] | None = None
-    count = 0
-    for frame in frames:
-        rate, channels = frame.sample_rate, frame.layout.nb_channels
-        if shape not in (None, (rate, channels)):
-            raise VideoFileError(
-                f"{path}: its sound changes its rate or its channels. Give it one of each first:"
-                " ffmpeg -i FILE -ar 16000 -ac 1 sound.wav"
-            )
-        shape = (rate, channels)
-        samples = _samples(frame, path)
-        seconds = begin + count / rate
-        late = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - seconds
-        if late < -_LONGEST_OVERLAP:
-            raise VideoFileError(
-                f"{path}: the times of its sound step back by {-late:.1f} s at {seconds:.1f} s."
-                " Give it new ones first: ffmpeg -fflags +igndts -i FILE sound.wav"
-            )
-        if late < -_JITTER:
-            samples = samples[:, round(-late * rate) :]
-        missing = round(late * rate) if late > _JITTER else 0
-        count += missing + samples.shape[1]
-        while missing:
-            piece = min(missing, rate)
-            yield np.zeros((channels, piece), np.float32)
-            missing -= piece
-        yield samples
+    Size, times and the shape of pixels are those of `like`, upright. H.264 wants even sides: an odd
+    one gets its last row or column twice. The file appears under its name only when it is whole.
 
-
-def _samples(frame: Any, path: Path) -> Waveform:
-    """Samples `[channels, n]` in [-1, 1] of a decoded frame; whole numbers as libsndfile has it."""
-    channels = frame.layout.nb_channels
-    if frame.format.is_planar and channels >= _MOST_PLANES:
-        (frame,) = av.AudioResampler(format="flt").resample(frame)
-    values: npt.NDArray[Any] = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, channels).T
-    if values.dtype == np.uint8:
-        return ((values.astype(np.float32) - 128) / 128).astype(np.float32)
-    if np.issubdtype(values.dtype, np.integer):
-        return (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise VideoFileError(f"{path}: its sound holds NaN or infinite samples.")
-    return values.astype(np.float32)
-
-
-@contextmanager
-def opened_video(path: Path) -> Iterator[InputContainer]:
-    """Open a file for reading.
+    Args:
+        path: mp4 file.
+        like: the video whose frames are drawn.
+        frames: its frames, and `[H, W, 3]` upright RGB to show in their place.
+        sound: file of the sound; None for none. That of another file than `like` begins with the
+            first frame and is cut at the end of the last.
 
     Raises:
-        VideoFileError: for a missing, unreadable or cut-off file.
+        UsageError: when there is no encoder.
+        VideoFileError: when the sound cannot be read, or times do not fit an mp4.
     """
-    require_file(path, VideoFileError)
-    if is_cut_off(path):
-        raise VideoFileError(
-            f"{path}: is cut off, it says that it is longer. Keep what can be read: ffmpeg -i FILE"
-            " whole.mkv"
-        )
+    partial = path.with_name(f"{path.name}.partial")
     try:
-        container = av.open(str(path))
-    except Exception as error:  # PyAV's own errors, and others on odd files
-        raise _unreadable(path, error) from error
-    with container:
-        yield container
+        with ExitStack() as stack:
+            container = stack.enter_context(av.open(str(partial), "w", format="mp4"))
+            encoder = find_encoder()
+            options = _QUALITY.get(encoder, {})
+            stream: Any = container.add_stream(encoder, rate=like.rate, options=options)
+            stream.width, stream.height = (side + side % 2 for side in (like.width, like.height))
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = like.time_base
+            stream.codec_context.sample_aspect_ratio = like.pixel_aspect
+            for name in ("colorspace", "color_primaries", "color_trc"):
+                setattr(stream.codec_context, name, _BT709)
+            packets: Iterator[Any] = iter(())
+            if sound is not None:
+                heard = stack.enter_context(opened_sound(sound))
+                begin = heard.begin - like.begin if sound == like.path else 0.0
+                packets = _sound_packets(container, heard, begin)
+            waiting, end = next(packets, None), math.inf
+
+            def write_sound(seconds: float) -> None:
+                nonlocal waiting
+                while waiting is not None and waiting.pts * waiting.time_base <= seconds:
+                    container.mux(waiting)
+                    waiting = next(packets, None)
+
+            for frame, pixels in frames:
+                rows, columns = (side % 2 for side in pixels.shape[:2])
+                even = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+                drawn = av.VideoFrame.from_ndarray(even, format="rgb24")
+                drawn = drawn.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+                drawn.pts, drawn.time_base = frame.ticks, like.time_base
+                container.mux(stream.encode(drawn))
+                write_sound(frame.seconds)
+                if sound != like.path:
+                    end = frame.seconds + float(1 / like.rate)
+            container.mux(stream.encode(None))
+            write_sound(end)
+        partial.replace(path)
+    except av.FFmpegError as error:
+        if error.errno in errno.errorcode and not isinstance(error, ValueError):
+            raise  # of the disk, not of what is written
+        files = " with ".join(map(str, dict.fromkeys(filter(None, (like.path, sound)))))
+        raise VideoFileError(
+            f"{files}: cannot be written as mp4 ({reason_of(error)}). Write it anew"
+            " first: ffmpeg -i FILE -c:a aac new.mp4; or draw no video: --no-video"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
-    frames = container.decode(stream)
-    frame = None
-    while True:
-        try:
-            following = next(frames, None)
-        except Exception as error:  # PyAV's own errors, and others on odd files
-            if frame is None:
-                raise _unreadable(path, error) from error
-            raise VideoFileError(
-                f"{path}: cannot be decoded to its end ({reason_of(error)}). Is it cut off? Keep"
-                " what can be read: ffmpeg -i FILE whole.mkv"
-            ) from error
-        frame = following
-        if frame is None:
-            return
-        yield frame
+def _sound_packets(container: Any, heard: SoundStream, begin: float) -> Iterator[Any]:
+    """A sound as packets of AAC of a new stream; more than two channels become two or one.
 
+    Which of many channels is left and right is not known of every layout: their mean is heard then.
+    """
+    rates = av.Codec("aac", "w").audio_rates or []
+    rate = heard.rate if heard.rate in rates else 48_000
+    unknown = heard.channels > _MOST_CHANNELS or heard.layout.endswith("channels")
+    given = "mono" if unknown else heard.layout
+    layout = "mono" if unknown or heard.channels == 1 else "stereo"
+    stream: Any = container.add_stream("aac", rate=rate, layout=layout)
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
 
-def _unreadable(path: Path, error: Exception) -> VideoFileError:
-    return VideoFileError(
-        f"{path}: not readable as image, video or sound ({reason_of(error)}). Is it whole? Else"
-        " write it anew: ffmpeg -i FILE new.mp4"
-    )
+    def packets() -> Iterator[Any]:
+        place = round(begin * heard.rate)
+        for piece in heard.pieces:
+            samples = piece.mean(axis=0, keepdims=True) if unknown else piece
+            if not samples.shape[1]:
+                continue
+            packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=given)
+            frame.sample_rate, frame.time_base = heard.rate, Fraction(1, heard.rate)
+            frame.pts = place
+            place += samples.shape[1]
+            for resampled in resampler.resample(frame):
+                yield from stream.encode(resampled)
+        for resampled in resampler.resample(None):
+            yield from stream.encode(resampled)
+        yield from stream.encode(None)
+
+    return packets()

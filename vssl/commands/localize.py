@@ -8,9 +8,17 @@ import math
 import mimetypes
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
-from vssl.commands.app import given_path, quieten_libraries, run_app, whole_number
+from vssl.commands.app import (
+    command_parser,
+    finite_number,
+    given_path,
+    quieten_libraries,
+    run_app,
+    whole_number,
+)
 from vssl.commands.options import OPTIONS
 from vssl.errors import UsageError
 from vssl.records.files import output_folder
@@ -19,73 +27,57 @@ from vssl.records.files import output_folder
 def main() -> None:
     """Console script."""
     quieten_libraries()
-    run_app(_main, "evaluate")
+    run_app(_localize, "evaluate")
 
 
-def _main() -> None:
-    options = _parse()
+def _localize() -> None:
+    options = _command_line()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    picture, sound, overrides = split_inputs(options.inputs)
-    given = {
-        name: value
-        for name, value in (
-            ("--threshold", options.threshold),
-            ("--policy", options.policy),
-            ("--false-alarms", options.false_alarms),
-        )
-        if value is not None
-    }
+    picture, sound, options.overrides = split_inputs(options.inputs)
+    choices = ("threshold", "policy", "false_alarms")
+    given = [f"--{name.replace('_', '-')}" for name in choices if vars(options)[name] is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)}: each chooses the threshold, so give one of them.")
-    from vssl.commands.localize_setup import set_up
-    from vssl.commands.localize_threshold import Wanted
-    from vssl.images import is_image
-
     for path in filter(None, (picture, sound)):
         if not path.is_file():
             raise UsageError(f"{path}: no such file")
-    wanted = Wanted(
-        model=options.model,
-        weights=options.weights,
-        threshold=options.threshold,
-        calibration=options.calibration,
-        policy=options.policy,
-        false_alarms=options.false_alarms,
-        noise_draws=options.noise_draws,
-        config_dir=options.config_dir,
-        overrides=overrides,
-    )
-    output = options.output.absolute()
-    if not is_image(picture):
-        from vssl.commands.localize_video import localize_video
+    # torch and what stands on it, once the command line is known to be right
+    from vssl.commands.localize_output import localize_image, localize_video
+    from vssl.commands.localize_setup import LocalizeOptions, set_up
+    from vssl.images import is_image
 
-        with output_folder(output):
-            localize_video(
-                picture, sound, lambda: set_up(wanted), output,
-                fps=options.fps, draw_video=not options.no_video,
-            )  # fmt: skip
-        return
-    if sound is None:
+    known = {each.name for each in fields(LocalizeOptions)}
+    wanted = LocalizeOptions(**{k: value for k, value in vars(options).items() if k in known})
+    output = (options.output or Path("localize")).absolute()
+    video = not is_image(picture)
+    if sound is None and not video:
         raise UsageError(
             f"{picture}: is an image, which has no sound of its own. Give one behind it:"
             f" vssl-localize {picture.name} sound.wav"
         )
-    from vssl.commands.localize_image import localize_image
-
     with output_folder(output):
-        localize_image(picture, sound, lambda: set_up(wanted), output)
+        if video or sound is None:
+            draw = not options.no_video
+            localize_video(
+                picture, sound, lambda: set_up(wanted), output, fps=options.fps, draw_video=draw
+            )
+        else:
+            localize_image(picture, sound, lambda: set_up(wanted), output)
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="vssl-localize",
-        usage="vssl-localize IMAGE SOUND --model NAME [options] [key=value ...]\n"
-        "       vssl-localize VIDEO [SOUND] --model NAME [options] [key=value ...]",
-        description="Says whether something in an image, or a video, makes a sound, and where:"
-        " similarity maps for the sound, for silence and for noise, and a verdict at one"
-        " threshold.",
-        epilog="example: vssl-localize dog.jpg bark.wav --model ezvsl --weights ezvsl.pth"
+def _command_line() -> argparse.Namespace:
+    parser = command_parser(
+        "vssl-localize",
+        "Says whether something in an image, or a video, makes a sound, and where: similarity maps"
+        " for the sound, for silence and for noise, and a verdict at one threshold.",
+        example="vssl-localize dog.jpg bark.wav --model ezvsl --weights ezvsl.pth"
         " --calibration outputs/ezvsl/vggss/all/corrected/1f6336d0",
+        output="(localize)",
+        config_dir=True,
+    )
+    parser.usage = (
+        "vssl-localize IMAGE SOUND --model NAME [options] [key=value ...]\n"
+        "       vssl-localize VIDEO [SOUND] --model NAME [options] [key=value ...]"
     )
     parser.add_argument(
         "inputs", nargs="+", metavar="FILE",
@@ -101,59 +93,32 @@ def _parse() -> argparse.Namespace:
         help="finished run of this model and these weights: to learn the threshold from, and to"
         " say how often a verdict is wrong",
     )  # fmt: skip
-    parser.add_argument("--threshold", type=_number, metavar="X", help="threshold of your own")
+    parser.add_argument(
+        "--threshold", type=finite_number(), metavar="X", help="threshold of your own"
+    )
     parser.add_argument(
         "--policy", metavar="NAME",
         help="threshold policy (universal_q3); fixed and released_* need no run",
     )  # fmt: skip
     parser.add_argument(
-        "--false-alarms", type=_share, metavar="RATE",
+        "--false-alarms", metavar="RATE",
+        type=finite_number(above=0, below=1, example="0.05 for 5 %"),
         help="threshold that this share of the calibration run's negatives exceeds at most, 0.05"
         " for 5 %%",
     )  # fmt: skip
     parser.add_argument(
-        "--output", type=given_path, default=Path("localize"), metavar="DIR", help="(localize)"
-    )
-    parser.add_argument(
         "--noise-draws", type=whole_number(1), metavar="N", help="how many noises (10)"
     )
     parser.add_argument(
-        "--fps", type=_rate, default=5.0, metavar="N",
+        "--fps", type=_frame_rate, default=5.0, metavar="N",
         help="frames of a video to look at in a second (5), or all",
     )  # fmt: skip
     parser.add_argument("--no-video", action="store_true", help="draw no video, only figures")
-    parser.add_argument(
-        "--config-dir", type=given_path, metavar="DIR", help="folder with configuration of your own"
-    )
     return parser.parse_intermixed_args()
 
 
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"expected a number, got {text}")
-    return value
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(
-            f"expected a share above 0 and below 1, as 0.05 for 5 %, got {text}"
-        )
-    return value
-
-
-def _rate(text: str) -> float:
-    if text == "all":
-        return math.inf
-    value = _number(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 or all, got {text}")
-    return value
+def _frame_rate(text: str) -> float:
+    return math.inf if text == "all" else finite_number(above=0, example="5, or all")(text)
 
 
 def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
@@ -181,7 +146,7 @@ def _is_file(word: str) -> bool:
     return kind in ("image", "audio", "video") and key not in _GROUPS and word[0] not in "+~"
 
 
-_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics", "live"}
+_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics"}
 
 
 if __name__ == "__main__":

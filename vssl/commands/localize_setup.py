@@ -1,4 +1,4 @@
-"""Configuration to what vssl-localize needs: a localizer, its negatives, a threshold."""
+"""Command line of vssl-localize to what it needs: a localizer, its negatives, a threshold."""
 
 from __future__ import annotations
 
@@ -6,58 +6,91 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+import yaml
+from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
+from vssl.checks import check_choice
+from vssl.commands import build, networks
 from vssl.commands.identity import (
     composed_config,
+    identity,
     network_hash,
+    prior_facts,
     protocol_name,
     protocol_switches,
 )
-from vssl.commands.localize_threshold import Wanted, find_rates, find_threshold
 from vssl.commands.options import check_options
+from vssl.commands.provenance import map_facts
+from vssl.commands.run_folder import run_in
+from vssl.engine.localizer import Localizer
 from vssl.errors import UsageError
-from vssl.types import AudioClip, AudioRequest
-
-if TYPE_CHECKING:
-    import torch
-
-    from vssl.engine.localizer import Localizer
-    from vssl.negatives.base import AudioCondition
-    from vssl.records.error_rates import ErrorRates
-    from vssl.records.localization import Localization
-    from vssl.reporting.verdict import MapNumbers, Threshold
+from vssl.models.baselines import Baseline
+from vssl.negatives.base import AudioCondition
+from vssl.records.error_rates import WRONG_SOUND_LEVEL, ErrorRates, error_rates
+from vssl.records.files import RUN_FILE
+from vssl.records.fingerprint import environment
+from vssl.records.fit import check_calibration, fit_policies
+from vssl.records.localization import Localization
+from vssl.reporting.verdict import Threshold
+from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.thresholds.false_alarm import FalseAlarmThreshold
+from vssl.types import POSITIVE, AudioClip, Sample, SoundingObject
 
 _log = logging.getLogger(__name__)
 _FIXED = ("logger=none", "negatives=[silence,noise]")
+LOCALIZE_POLICY = "universal_q3"
+
+
+@dataclass(frozen=True)
+class LocalizeOptions:
+    """The command line, besides files.
+
+    Attributes:
+        model, weights: its name and its checkpoint; None takes where its configuration looks.
+        threshold, policy, false_alarms: at most one of them, which chooses the threshold: a number,
+            the name of a policy, or the share of negatives in which anything may be marked.
+        calibration: a finished run to learn from, and to know from how often a verdict is wrong.
+        noise_draws: number of noises; None takes the configuration's.
+        config_dir: folder with configuration of the user's own.
+        overrides: further `key=value`.
+    """
+
+    model: str
+    weights: Path | None = None
+    threshold: float | None = None
+    calibration: Path | None = None
+    policy: str | None = None
+    false_alarms: float | None = None
+    noise_draws: int | None = None
+    config_dir: Path | None = None
+    overrides: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What pictures and sounds are localized with.
+    """A model with all that pictures and sounds are localized with.
 
     Attributes:
-        name: name of the model.
         localizer: the model with its front ends.
         recipe: how localization maps follow from native ones.
         conditions: the negatives; all make their sounds, of nothing or of the given one.
         made_length: length in samples of what they make; None for that of the given sound.
-        seed: seed of their draws.
         batch_size: how many pictures go through the networks at once.
         threshold: the threshold; None where there is none to judge by.
         rates: how often a verdict is wrong in the calibration run; None without one.
         facts: where the numbers come from.
     """
 
-    name: str
     localizer: Localizer
     recipe: Localization
     conditions: tuple[AudioCondition, ...]
     made_length: int | None
-    seed: int
     batch_size: int
     threshold: Threshold | None
     rates: ErrorRates | None
@@ -71,108 +104,193 @@ class Setup:
             return self.recipe.value_range
         return (0.0, 1.0) if prior["scale"] == "corrected" else (-math.inf, math.inf)
 
-    def negatives(self, clip: AudioClip) -> list[tuple[str, int, AudioClip]]:
-        """The negatives of a sound: audio condition, draw and sound.
+    def negatives(self, clip: AudioClip) -> dict[str, list[AudioClip]]:
+        """The negatives of a sound by audio condition, one for each draw.
 
         Args:
             clip: the given sound at 16 kHz, which noise may be as loud as.
         """
-        made = self.made_length or clip.samples.shape[1]
-
-        def read(source: str) -> AudioClip:
-            return clip
-
-        return [
-            (condition.name, draw, condition.make(self._request(condition, draw, made), read))
-            for condition in self.conditions
-            for draw in range(condition.draws)
-        ]
-
-    def _request(self, condition: AudioCondition, draw: int, length: int) -> AudioRequest:
-        from vssl.types import Sample
-
+        length = self.made_length or clip.samples.shape[1]
         nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
-        return condition.request(nobody, draw=draw, seed=self.seed, length=length)
 
+        def made(condition: AudioCondition, draw: int) -> AudioClip:
+            request = condition.request(nobody, draw=draw, seed=self.facts["seed"], length=length)
+            return condition.make(request, lambda source: clip)
 
-def encode_given(setup: Setup, clips: Sequence[AudioClip], path: Path) -> Any:
-    """Encodings `[M, ...]` of the given sound's clips.
+        return {
+            each.name: [made(each, draw) for draw in range(each.draws)] for each in self.conditions
+        }
 
-    Raises:
-        UsageError: with the file's name, when they are too short.
-    """
-    try:
-        return setup.localizer.encode_sounds(clips)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    def encode(
+        self, clips: Sequence[AudioClip], path: Path, condition: str = POSITIVE
+    ) -> list[torch.Tensor]:
+        """Encodings `[...]` of clips of a sound, or of negatives as long as it.
 
-
-def encode_negatives(
-    setup: Setup, clip: AudioClip, path: Path
-) -> tuple[list[tuple[str, int]], list[Any]]:
-    """(Audio condition, draw) pairs of the negatives of a sound, and their encodings.
-
-    Raises:
-        UsageError: with the sound's name, when they are too short, as it is.
-    """
-    made = setup.negatives(clip)
-    pairings, vectors = [], []
-    for condition in dict.fromkeys(name for name, _, _ in made):
-        clips = [each for name, _, each in made if name == condition]
+        Raises:
+            UsageError: with the sound's name, when they are too short.
+        """
+        if not clips:
+            return []
         try:
-            vectors += list(setup.localizer.encode_sounds(clips, condition))
+            return list(self.localizer.encode_sounds(clips, condition))
         except UsageError as error:
-            raise UsageError(f"{path}: {condition} of its length: {error}") from error
-        pairings += [(name, draw) for name, draw, _ in made if name == condition]
-    return pairings, vectors
+            whose = "" if condition == POSITIVE else f"{condition} of its length: "
+            raise UsageError(f"{path}: {whose}{error}") from error
+
+    def encode_negatives(
+        self, clip: AudioClip, path: Path
+    ) -> tuple[list[tuple[str, int]], list[torch.Tensor]]:
+        """(Audio condition, draw) pairs, the positive's and the negatives', and the latter encoded.
+
+        Raises:
+            UsageError: as `encode`.
+        """
+        pairings, vectors = [(POSITIVE, 0)], []
+        for condition, clips in self.negatives(clip).items():
+            pairings += [(condition, draw) for draw in range(len(clips))]
+            vectors += self.encode(clips, path, condition)
+        return pairings, vectors
 
 
-def measure_maps(
-    setup: Setup,
-    pairings: Sequence[tuple[str, int]],
-    similarity: torch.Tensor,
-    objects: torch.Tensor | None,
-) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Localization maps `[K, 224, 224]` of one image from its native maps, and their numbers.
-
-    Args:
-        setup: with the recipe of the maps and the threshold.
-        pairings: the K (audio condition, draw) pairs.
-        similarity: `[K, h, w]` native similarity maps.
-        objects: `[g, g]` native object map; None without a prior.
-    """
-    from vssl.records.localization import map_rows
-    from vssl.reporting.verdict import measure
-
-    rows = map_rows([condition for condition, _ in pairings], similarity, objects)
-    return measure(setup.recipe, rows, [draw for _, draw in pairings], setup.threshold)
-
-
-def composed(wanted: Wanted) -> DictConfig:
-    """The configuration `evaluate` with what the command line asks for.
+def composed(options: LocalizeOptions) -> DictConfig:
+    """The configuration `evaluate` as the command line asks for it.
 
     Raises:
-        UsageError: for a folder of configuration that does not exist.
+        UsageError: for a folder of configuration that does not exist, or an unknown policy.
     """
-    overrides = [*_FIXED, f"model={wanted.model}", *wanted.overrides]
-    if wanted.config_dir is not None:
-        if not wanted.config_dir.is_dir():
-            raise UsageError(f"{wanted.config_dir}: no such folder (--config-dir)")
-        folder = wanted.config_dir.absolute()
-        overrides.insert(0, f"hydra.searchpath=[file://{folder}]")
-    config = composed_config("evaluate", overrides)
+    overrides = [*_FIXED, f"model={options.model}", *options.overrides]
+    folders = [Path(str(files("vssl.conf")))]
+    if options.config_dir is not None:
+        if not options.config_dir.is_dir():
+            raise UsageError(f"{options.config_dir}: no such folder (--config-dir)")
+        folders.append(options.config_dir.absolute())
+        overrides.insert(0, f"hydra.searchpath=[file://{folders[1]}]")
+    paths = [path for folder in folders for path in sorted(folder.glob("threshold/*.yaml"))]
+    lists = [path for path in paths if "defaults" in (yaml.safe_load(path.read_bytes()) or ())]
+    policy = options.policy or LOCALIZE_POLICY
+    check_choice(policy, [path.stem for path in paths if path not in lists], name="--policy")
+    config = composed_config("evaluate", [*overrides, f"threshold=[{policy}]"])
     with open_dict(config):
-        if wanted.weights is not None:
-            config.model.weights = str(wanted.weights)
-        if wanted.noise_draws is not None and "noise" in config.negatives:
-            config.negatives.noise.draws = wanted.noise_draws
+        if options.weights is not None:
+            config.model.weights = str(options.weights)
+        if options.noise_draws is not None and "noise" in config.negatives:
+            config.negatives.noise.draws = options.noise_draws
     return config
+
+
+def find_threshold(
+    config: DictConfig, options: LocalizeOptions, *, variant: str, judged: bool = True
+) -> tuple[Threshold | None, ErrorRates | None]:
+    """Find the threshold that the command line asks for, and how often a verdict at it is wrong.
+
+    A calibration run is checked, whether or not the threshold is learnt from it. Error rates are
+    left out with `judged=False`, for a model on whose maps no verdict is possible.
+
+    Returns:
+        The threshold, None where nothing gives one; error rates, None without threshold or run.
+
+    Raises:
+        UsageError: for a run or policy that cannot be used with this model, or a run of too few
+            images for the stated rate of false alarms.
+    """
+    run = None if options.calibration is None else run_in(options.calibration)
+    facts = {} if run is None else _checked(config, run)
+    policy, threshold = None, None
+    if options.threshold is not None:
+        threshold = Threshold(options.threshold, "given", "given")
+    else:
+        policy = _asked_policy(config, options)
+        threshold = _of_policy(config, policy, run, facts, variant)
+    if run is None or threshold is None or not judged:
+        return threshold, None
+    stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
+    rates = error_rates(
+        run,
+        variant=variant,
+        threshold=threshold.value,
+        in_sample=threshold.calibration is not None,
+        level=stated or WRONG_SOUND_LEVEL,
+    )
+    # images count, not maps: with fewer than 1 / rate - 1 not even their largest value is exceeded
+    # as rarely as that
+    needed = 0 if stated is None else math.ceil(round(1 / stated - 1, 6))
+    for name, reach in rates.reach.items():
+        if stated and reach.images < needed:
+            possible = math.ceil(round(1e4 / (reach.images + 1), 6)) / 1e4
+            raise ThresholdError(
+                f"--calibration {options.calibration}: {100 * stated:g} % of false alarms needs at"
+                f" least {needed} images, and its {name} has {reach.images}. State a rate of at"
+                f" least {possible:g}, or calibrate on a larger test set."
+            )
+    return threshold, rates
+
+
+def _asked_policy(config: DictConfig, options: LocalizeOptions) -> ThresholdPolicy:
+    """The threshold policy that is asked for."""
+    rate = options.false_alarms
+    if rate is not None:
+        if options.calibration is None:
+            raise ThresholdError(
+                "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
+            )
+        return FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
+    policy: ThresholdPolicy = instantiate(next(iter(config.threshold.values())))
+    return policy
+
+
+def _of_policy(
+    config: DictConfig,
+    policy: ThresholdPolicy,
+    run: Path | None,
+    facts: dict[str, Any],
+    variant: str,
+) -> Threshold | None:
+    """The threshold of a policy; None for one that is learnt, without a run."""
+    policy.check_model(str(config.model.name))
+    if policy.needs_fit:
+        if run is None:
+            return None
+        for fitted in fit_policies([policy], run):
+            value = fitted.policy.constant()
+            if fitted.variant == variant and value is not None:
+                return Threshold(value, policy.name, fitted.source, str(run), facts["config_hash"])
+        raise ThresholdError(
+            f"--calibration {run}: gives no threshold {policy.name} for {variant} maps."
+        )
+    value = policy.constant()
+    if value is None:
+        raise ThresholdError(
+            f"--policy {policy.name} gives every map a threshold of its own, which always marks"
+            " something: it cannot say that nothing sounds here. Choose universal_q3,"
+            " universal_max, universal_max10, fixed or a released constant."
+        )
+    if policy.in_map_units and variant != "av" and config.prior.scale == "corrected":
+        raise ThresholdError(
+            f"--policy {policy.name} is in units of the model's own map, which prior=object_guided"
+            " rescales. Use --calibration RUN with a run that has this prior."
+        )
+    return Threshold(value, policy.name, policy.source)
+
+
+def _checked(config: DictConfig, run: Path) -> dict[str, Any]:
+    """Provenance of a finished run that is of this network."""
+    if not (run / RUN_FILE).is_file():
+        raise ThresholdError(
+            f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
+            f" model={config.model.name} data=vggss data.root=FOLDER output_dir={run}"
+        )
+    return check_calibration(
+        run,
+        model=str(config.model.name),
+        weights_sha256=identity(config)["files_sha256"].get("model.weights"),
+        protocol_switches=protocol_switches(config),
+        prior=prior_facts(config),
+        network_hash=network_hash(config),
+    )
 
 
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
     """The negatives that need no test set; others are left out, which is said."""
-    from vssl.types import SoundingObject
-
     kept = [
         condition
         for condition in conditions
@@ -188,22 +306,13 @@ def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[Au
     return kept
 
 
-def set_up(wanted: Wanted) -> Setup:
+def set_up(options: LocalizeOptions) -> Setup:
     """Build what the command line asks for.
 
     Raises:
         UsageError: for any fault in it.
     """
-    import torch
-
-    from vssl.commands import build, networks
-    from vssl.commands.provenance import map_facts
-    from vssl.engine.localizer import Localizer
-    from vssl.models.baselines import Baseline
-    from vssl.records.fingerprint import environment
-    from vssl.records.localization import Localization
-
-    config = composed(wanted)
+    config = composed(options)
     check_options(config)
     networks.check_network_options(config)
     model, report = networks.build_model(config)
@@ -218,9 +327,9 @@ def set_up(wanted: Wanted) -> Setup:
     build.tell_windows(conditions, frontends)
     facts = map_facts(config, model, build.upsampling_rules(config, names), report, prior_report)
     recipe = Localization.of(facts)
-    threshold = find_threshold(config, wanted, variant=recipe.variants[-1])
-    judged = recipe.transform == "none"
-    rates = find_rates(wanted, threshold, variant=recipe.variants[-1]) if judged else None
+    threshold, rates = find_threshold(
+        config, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
+    )
     networks.compile_model(config, model)
     networks.keep_float32(config)
     on_gpu = networks.on_gpu(config) and torch.cuda.is_available()
@@ -236,12 +345,10 @@ def set_up(wanted: Wanted) -> Setup:
         precision=str(config.trainer.precision),
     )
     return Setup(
-        name=str(config.model.name),
         localizer=localizer,
         recipe=recipe,
         conditions=tuple(conditions),
         made_length=build.made_length(config),
-        seed=int(config.seed),
         batch_size=build.loader_options(config, on_gpu=on_gpu)["batch_size"],
         threshold=threshold,
         rates=rates,

@@ -11,7 +11,7 @@ def load_loops() -> None:
     """
     import numpy as np
 
-    from vssl.kernels import binarize_native
+    from vssl.kernels import bilinear, kth_largest, mean_of_largest, pack_above
     from vssl.maps import bilinear_places
     from vssl.ranks import detection_statistics, rank_statistics
     from vssl.resize import resize_antialiased
@@ -19,11 +19,9 @@ def load_loops() -> None:
 
     one, none = np.ones(1, np.int64), np.zeros(1, np.int64)
     places = bilinear_places(7, EVALUATION_SIZE, "half_pixel")
-    binarize_native(
-        np.zeros((1, 7, 7), np.float32), places, places, False,
-        np.empty((0, EVALUATION_SIZE**2), np.float32), none, (0.0, 1.0, 1.0),
-        np.zeros((1, 1), np.float32), none[None], 1, -1.0,
-    )  # fmt: skip
+    pixels = bilinear(np.zeros((1, 7, 7), np.float32), places, places, False).reshape(1, -1)
+    pack_above(pixels, kth_largest(pixels, one)[None])
+    mean_of_largest(pixels, one)
     weights = np.ones((1, 1))
     rank_statistics(one, np.ones(1, bool), none, weights)
     detection_statistics(one, none, weights, none, weights)

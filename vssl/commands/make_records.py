@@ -24,7 +24,6 @@ from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
-from vssl.metrics.base import CombinedMetric
 from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import make_plan
@@ -117,9 +116,6 @@ def make_records(
     )
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    # for loggers, of all samples or not at all
-    shown = loggers and not recorded
-    live = [p for p in policies if shown and p.name in config.live and not p.needs_fit]
     module = LocalizationModule(
         model,
         name=config.model.name,
@@ -128,10 +124,6 @@ def make_records(
         sounding=plan.sounding,
         frontends=frontends,
         prior=prior,
-        live_policies=live,
-        live_metrics=[
-            type(m) for m in build.build_metrics(config) if not isinstance(m, CombinedMetric)
-        ],
         image_shelves=cache.images,
         audio_shelves=cache.audio,
     )

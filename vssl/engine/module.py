@@ -13,14 +13,10 @@ from torchmetrics.utilities import dim_zero_cat
 from vssl.cache import Shelf, batch_key
 from vssl.checks import check_similarity_maps
 from vssl.data.dataset import ImageShelves
-from vssl.engine.live import LiveMetrics
 from vssl.frontends import FrontEnd
-from vssl.metrics.base import MeanMetric
-from vssl.metrics.sets import SetMetric
 from vssl.models.base import LocalizationModel
 from vssl.models.object_prior import ObjectPrior
 from vssl.records.collector import RecordCollector
-from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import AudioBatch, ImageBatch, Known, SoundingObjects
 
 
@@ -55,8 +51,7 @@ class LocalizationModule(pl.LightningModule):
 
     Audio batches come first, pass their front end and the audio network, and fill a table; each
     image batch then meets its K sounds from the table at once. The maps, and the prior's object
-    maps, go to the collector; the audio-visual maps also, upsampled and binarized by the policies
-    that need no fit, into live metrics under the summary's names with `live/` in front.
+    maps, go to the collector.
 
     Args:
         model: the model.
@@ -66,8 +61,6 @@ class LocalizationModule(pl.LightningModule):
         sounding: which object of the picture sounds, by audio condition; None for what is assumed.
         frontends: front end by audio condition; empty for a model that takes no audio.
         prior: object prior, None for none.
-        live_policies: threshold policies for the live metrics.
-        live_metrics: classes of the live metrics; none where a run only does what is left.
         image_shelves: where encoded images and object maps are kept.
         audio_shelves: where encoded audio inputs are kept, by front end.
     """
@@ -82,8 +75,6 @@ class LocalizationModule(pl.LightningModule):
         sounding: SoundingObjects | None = None,
         frontends: Mapping[str, FrontEnd] | None = None,
         prior: ObjectPrior | None = None,
-        live_policies: Sequence[ThresholdPolicy] = (),
-        live_metrics: Sequence[type[MeanMetric] | type[SetMetric]] = (),
         image_shelves: ImageShelves | None = None,
         audio_shelves: Mapping[str, Shelf] | None = None,
     ) -> None:
@@ -94,14 +85,6 @@ class LocalizationModule(pl.LightningModule):
         self.prior = prior.eval() if prior is not None else None
         self.collector = RecordCollector()
         self.audio_table = AudioTable()
-        self.live = LiveMetrics(
-            pairings,
-            live_policies,
-            live_metrics,
-            upsampling=upsampling,
-            sounding=sounding,
-            transform=model.map_transform,
-        )
         self._image_shelves = image_shelves or ImageShelves()
         self._audio_shelves = audio_shelves or {}
         self._encoded_audio: torch.Tensor | None = None
@@ -110,7 +93,6 @@ class LocalizationModule(pl.LightningModule):
         """Forget an earlier test."""
         self.collector.reset()
         self.audio_table.reset()
-        self.live.forget()
         self._encoded_audio = None
 
     def test_step(
@@ -129,7 +111,6 @@ class LocalizationModule(pl.LightningModule):
         model, pairs = self.model, (batch.audio_index.shape[0], batch.audio_index.shape[1])
         check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=self.name)
         self.collector.update(batch.index, maps, self._object_maps(batch))
-        self.live.update(batch, maps)
 
     def on_test_end(self) -> None:
         """Write what is still to be kept."""
@@ -141,12 +122,6 @@ class LocalizationModule(pl.LightningModule):
         for shelf in (images.features, images.object_maps, *self._audio_shelves.values()):
             if shelf is not None:
                 shelf.flush()
-
-    def on_test_epoch_end(self) -> None:
-        """Log the live metrics."""
-        self.live.finish()
-        for key, metric in self.live.metrics.items():
-            self.log(key, metric, add_dataloader_idx=False)  # type: ignore[arg-type]
 
     def _encode_audio(self, batch: AudioBatch) -> None:
         def encode(waveforms: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from vssl.arrays import Array, Index
 from vssl.checks import check_same_shape
 from vssl.masks import PackedMasks
-from vssl.metrics.base import FRACTION, Array, Index, PairMetric
+from vssl.metrics.base import FRACTION, PairMetric
 from vssl.types import SoundingObject
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.metrics.base import Array
+from vssl.arrays import Array
 from vssl.metrics.sets import Family, SetMetric, Values
 from vssl.ranks import weighted_quantile
 

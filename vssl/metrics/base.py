@@ -3,28 +3,26 @@
 - `MeanMetric`: the mean over samples of a per-sample value. By what the value is measured on:
   `SampleMetric` (a mask and its ground truth), `MapMetric` (a localization map), `PairMetric` (two
   masks of one image), `SwapMetric` (a mask, its own object and the image's other object).
+- `CombinedMetric`: computed from means on positives and on negatives, e.g. a harmonic mean.
 - `vssl.metrics.sets.SetMetric`: a number of a whole set that is no mean, e.g. an AUROC.
-- `CombinedMetric`: computed from means, e.g. a harmonic mean.
+
+All are torchmetrics for any validation loop: `update` with the samples of a batch, `compute` at the
+end. Scoring of records calls what is measured on bits (`measure_packed`), columns and sets instead.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torchmetrics import Metric
 
-from vssl.checks import check_maps, check_same_shape
+from vssl.arrays import Array, Index
+from vssl.checks import check_choice, check_maps, check_same_shape
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.types import SoundingObject
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
-
+from vssl.types import POSITIVE, SoundingObject
 
 FRACTION = (0.0, 1.0)
 """Bounds of a number that is a share."""
@@ -57,15 +55,11 @@ class MeanMetric(Metric, ABC):
     is_differentiable = False
     full_state_update = False
 
-    total: torch.Tensor
-    n: torch.Tensor
-    n_undefined: torch.Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("n", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-        self.add_state("n_undefined", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+        # a name of its own: collections let metrics share states that are equal after one batch
+        self._state = f"sums_of_{self.name}"
+        self.add_state(self._state, torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
 
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:
@@ -90,17 +84,25 @@ class MeanMetric(Metric, ABC):
 
     def compute(self) -> torch.Tensor:
         """The mean over defined samples, a fraction; NaN when there are none."""
-        return self.total / self.n
+        return self._sums[0] / self._sums[1]
 
-    def _add(self, column: torch.Tensor, undefined: torch.Tensor | None) -> None:
-        """Add the column of some samples, where `undefined` is NaN."""
-        if undefined is not None:
-            column = column.masked_fill(undefined, torch.nan)
-        values = self.from_column(column).to(self.total.device)
-        defined = ~values.isnan()
-        self.total += values[defined].sum()
-        self.n += defined.sum()
-        self.n_undefined += (~defined).sum()
+    @property
+    def n_undefined(self) -> int:
+        """Number of samples that were left out, since their value is undefined."""
+        return int(self._sums[2])
+
+    @property
+    def _sums(self) -> torch.Tensor:
+        """Sum and number of defined values, and number of undefined ones."""
+        sums: torch.Tensor = getattr(self, self._state)
+        return sums
+
+    def _add(self, column: torch.Tensor) -> None:
+        """Add the column of some samples."""
+        values = self.from_column(column)
+        undefined = values.isnan()
+        added = torch.stack([values.nansum(), (~undefined).sum(), undefined.sum()])
+        setattr(self, self._state, self._sums + added.to(self._sums))
 
 
 class SampleMetric(MeanMetric):
@@ -120,40 +122,9 @@ class SampleMetric(MeanMetric):
         ground_truth = truth.unpack().expand(len(masks), -1, -1)
         return cls.measure(masks.unpack(), ground_truth).numpy()
 
-    def update(
-        self,
-        masks: torch.Tensor | None = None,
-        ground_truth: torch.Tensor | None = None,
-        undefined: torch.Tensor | None = None,
-        *,
-        column: torch.Tensor | None = None,
-        images: torch.Tensor | None = None,
-    ) -> None:
-        """Add samples, by their masks or by their column.
-
-        Args:
-            masks: `[N, H, W]` bool.
-            ground_truth: `[N, H, W]` in [0, 1].
-            undefined: `[N]` bool, samples whose map held NaN.
-            column: what `measure` gives for these samples, where it was found already.
-            images: `[N]` int64 image of each sample; only metrics with `by_image` need it.
-
-        Raises:
-            ValueError: without column, masks and ground truth.
-        """
-        self._add(self._column(masks, ground_truth, column), undefined)
-
-    def _column(
-        self,
-        masks: torch.Tensor | None,
-        ground_truth: torch.Tensor | None,
-        column: torch.Tensor | None,
-    ) -> torch.Tensor:
-        if column is not None:
-            return column
-        if masks is None or ground_truth is None:
-            raise ValueError(f"Expected masks and ground truth, or their column, for {self.name}.")
-        return self.measure(masks, ground_truth)
+    def update(self, masks: torch.Tensor, ground_truth: torch.Tensor) -> None:
+        """Add samples: masks `[N, H, W]` bool and their ground truths in [0, 1]."""
+        self._add(self.measure(masks, ground_truth))
 
 
 class MapMetric(MeanMetric):
@@ -164,24 +135,9 @@ class MapMetric(MeanMetric):
     def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
         """Per-sample column `[N]` float64 of maps and ground truths `[N, H, W]`."""
 
-    @classmethod
-    def from_statistics(cls, maximum: Array, confidence: Array) -> Array | None:
-        """The same column from what scoring knows of every map; None where that is too little.
-
-        Args:
-            maximum: `[N]` largest pixel of each map.
-            confidence: `[N]` mean of the top quarter of its pixels.
-        """
-        return None
-
-    def update(
-        self,
-        localization_maps: torch.Tensor,
-        ground_truth: torch.Tensor,
-        undefined: torch.Tensor | None = None,
-    ) -> None:
-        """Add samples: maps and ground truths `[N, H, W]`, and `[N]` bool where a map held NaN."""
-        self._add(self.measure(localization_maps, ground_truth), undefined)
+    def update(self, localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> None:
+        """Add samples: maps and ground truths `[N, H, W]`."""
+        self._add(self.measure(localization_maps, ground_truth))
 
 
 class PairMetric(MeanMetric):
@@ -202,30 +158,9 @@ class PairMetric(MeanMetric):
         """The same column of masks as bits, for pairs `rows[k]`, `others[k]` of them."""
         return cls.measure(masks[rows].unpack(), masks[others].unpack()).numpy()
 
-    def update(
-        self,
-        masks: torch.Tensor | None = None,
-        others: torch.Tensor | None = None,
-        undefined: torch.Tensor | None = None,
-        *,
-        column: torch.Tensor | None = None,
-    ) -> None:
-        """Add pairs of masks, or their column.
-
-        Args:
-            masks: `[N, H, W]` bool.
-            others: `[N, H, W]` bool.
-            undefined: `[N]` bool, pairs of which either map held NaN.
-            column: what `measure` gives for these pairs, where it was found already.
-
-        Raises:
-            ValueError: without column and masks.
-        """
-        if column is None:
-            if masks is None or others is None:
-                raise ValueError(f"Expected two sets of masks, or their column, for {self.name}.")
-            column = self.measure(masks, others)
-        self._add(column, undefined)
+    def update(self, masks: torch.Tensor, others: torch.Tensor) -> None:
+        """Add pairs of masks `[N, H, W]` bool, under one sound and another."""
+        self._add(self.measure(masks, others))
 
 
 class SwapMetric(MeanMetric):
@@ -251,24 +186,23 @@ class SwapMetric(MeanMetric):
         own, others = (t.unpack().expand(count, -1, -1) for t in (truth, other))
         return cls.measure(masks.unpack(), own, others).numpy()
 
-    def update(
-        self,
-        masks: torch.Tensor,
-        ground_truth: torch.Tensor,
-        other: torch.Tensor,
-        undefined: torch.Tensor | None = None,
-    ) -> None:
-        """Add samples: masks `[N, H, W]` bool, ground truths in [0, 1], `[N]` bool for NaN."""
-        self._add(self.measure(masks, ground_truth, other), undefined)
+    def update(self, masks: torch.Tensor, ground_truth: torch.Tensor, other: torch.Tensor) -> None:
+        """Add samples: masks `[N, H, W]` bool, own and other ground truths in [0, 1]."""
+        self._add(self.measure(masks, ground_truth, other))
 
 
-class CombinedMetric(ABC):
+class CombinedMetric(Metric, ABC):
     """A number computed from means over positives and over negatives, e.g. a harmonic mean.
+
+    Args:
+        negatives: types of negatives that `update` gets and `compute` averages over.
 
     Attributes:
         name: the metric's name.
         positive: name of the mean metric on positives.
         negative: name of the mean metric on negatives.
+        of_positives: that metric on positives.
+        of_negatives: that metric on negatives.
         higher_is_better: direction.
         bounds: smallest and largest value that it can have; None for any.
     """
@@ -276,8 +210,46 @@ class CombinedMetric(ABC):
     name: ClassVar[str]
     positive: ClassVar[str]
     negative: ClassVar[str]
-    higher_is_better: ClassVar[bool]
+    of_positives: ClassVar[type[SampleMetric]]
+    of_negatives: ClassVar[type[SampleMetric]]
     bounds: ClassVar[tuple[float, float] | None] = None
+    higher_is_better: bool
+    is_differentiable = False
+    full_state_update = False
+
+    def __init__(self, *, negatives: Sequence[str] = ("silence", "noise", "offscreen")) -> None:
+        super().__init__()
+        means = {POSITIVE: self.of_positives(), **{name: self.of_negatives() for name in negatives}}
+        self.means: Mapping[str, SampleMetric] = torch.nn.ModuleDict(means)  # type: ignore[assignment]
+
+    def update(
+        self, masks: torch.Tensor, ground_truth: torch.Tensor, condition: str = POSITIVE
+    ) -> None:
+        """Add samples of one audio condition.
+
+        Args:
+            masks: `[N, H, W]` bool.
+            ground_truth: `[N, H, W]` in [0, 1].
+            condition: `positive`, or a type of negatives.
+
+        Raises:
+            UsageError: for another condition.
+        """
+        check_choice(condition, self.means, name="condition")
+        self.means[condition].update(masks, ground_truth)
+
+    def compute(self) -> torch.Tensor:
+        """The combination; NaN where positives or a type of negatives are missing."""
+        positive, *negatives = (m.compute().numpy(force=True) for m in self.means.values())
+        names = [name for name in self.means if name != POSITIVE]
+        found = self.combine(positive, dict(zip(names, negatives, strict=True)))
+        return torch.tensor(float(found), dtype=torch.float64)
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        super().reset()
+        for each in self.means.values():
+            each.reset()
 
     @staticmethod
     @abstractmethod

@@ -12,11 +12,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from vssl.arrays import Array
 from vssl.checks import check_maps
 from vssl.kernels import mean_of_largest
-from vssl.metrics.base import FRACTION, Array, MapMetric
+from vssl.metrics.base import FRACTION, MapMetric
 from vssl.metrics.sets import Family, SetMetric, Values, ordered
 from vssl.ranks import detection_statistics
+from vssl.types import SoundingObject
 
 
 def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:
@@ -42,11 +44,11 @@ def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:
 
 
 class Confidence(MapMetric):
-    """Measured for the detection metrics, not reported."""
+    """Mean confidence; measured for the detection metrics."""
 
     name = "confidence"
     column = "confidence"
-    conditions: ClassVar[tuple[str, ...]] = ()
+    conditions: ClassVar[tuple[str, ...]] = tuple(SoundingObject)
     higher_is_better = True
     bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
@@ -54,11 +56,6 @@ class Confidence(MapMetric):
     def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
         """See `map_confidence`."""
         return map_confidence(localization_maps)
-
-    @classmethod
-    def from_statistics(cls, maximum: Array, confidence: Array) -> Array:
-        """The confidence."""
-        return confidence
 
 
 def detection(positives: Values, negatives: Values, weights: Array) -> Family:

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from vssl.arrays import Array
+from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.base import FRACTION, CombinedMetric
-
-Array = npt.NDArray[np.float64]
+from vssl.metrics.ciou import ConsensusIoU
+from vssl.metrics.pia import ImageArea
 
 
 def harmonic_mean(first: Array, second: Array) -> Array:
@@ -39,8 +40,8 @@ class FLoc(CombinedMetric):
     """F_LOC: harmonic mean of mean cIoU and 1 - mean pIA, averaged over the negative types."""
 
     name = "f_loc"
-    positive = "ciou"
-    negative = "pia"
+    positive, of_positives = ConsensusIoU.name, ConsensusIoU
+    negative, of_negatives = ImageArea.name, ImageArea
     higher_is_better = True
     bounds: ClassVar[tuple[float, float] | None] = FRACTION
 
@@ -54,8 +55,8 @@ class FAuc(CombinedMetric):
     """F_AUC: harmonic mean of AUC and the mean AUC_N over the negative types."""
 
     name = "f_auc"
-    positive = "auc"
-    negative = "auc_n"
+    positive, of_positives = AUC.name, AUC
+    negative, of_negatives = AUCN.name, AUCN
     higher_is_better = True
     bounds: ClassVar[tuple[float, float] | None] = FRACTION
 

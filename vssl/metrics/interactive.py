@@ -50,26 +50,11 @@ class _Interactive(ConsensusIoU):
         self.add_state("columns", default=[], dist_reduce_fx="cat")
         self.add_state("images", default=[], dist_reduce_fx="cat")
 
-    def update(
-        self,
-        masks: torch.Tensor | None = None,
-        ground_truth: torch.Tensor | None = None,
-        undefined: torch.Tensor | None = None,
-        *,
-        column: torch.Tensor | None = None,
-        images: torch.Tensor | None = None,
+    def update(  # type: ignore[override]
+        self, masks: torch.Tensor, ground_truth: torch.Tensor, images: torch.Tensor
     ) -> None:
-        """Add samples, see `SampleMetric.update`.
-
-        Raises:
-            ValueError: without `images`, or without masks and column.
-        """
-        if images is None:
-            raise ValueError(f"Expected the image of each sample as `images` for {self.name}.")
-        found = self._column(masks, ground_truth, column)
-        if undefined is not None:
-            found = found.masked_fill(undefined, torch.nan)
-        found = found.to(self.total.device)
+        """Add samples: masks and ground truths `[N, H, W]`, and `[N]` int64 image of each."""
+        found = self.measure(masks, ground_truth).to(self.device)
         self.columns.append(found)
         # as float64: torchmetrics gathers an empty process's states as floats
         self.images.append(images.to(found))

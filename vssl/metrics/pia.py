@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import torch
 
+from vssl.arrays import Array
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.base import FRACTION, Array, SampleMetric, check_masks
+from vssl.metrics.base import FRACTION, SampleMetric, check_masks
 from vssl.types import SoundingObject
 
 

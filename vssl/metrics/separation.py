@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from vssl.metrics.base import FRACTION, Array
+from vssl.arrays import Array
+from vssl.metrics.base import FRACTION
 from vssl.metrics.sets import Family, SetMetric, Values, ordered
 from vssl.ranks import rank_statistics
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from vssl.metrics.base import Array, Index, MapMetric
+from vssl.arrays import Array, Index, Mask
+from vssl.metrics.base import MapMetric
 from vssl.types import SoundingObject
 
 MAP_MAXIMUM = "map_maximum"
@@ -36,7 +36,7 @@ class Values:
 
     value: Array
     image: Index
-    success: npt.NDArray[np.bool_]
+    success: Mask
 
 
 def joined(values: Sequence[Values]) -> Values:
@@ -55,8 +55,7 @@ Family = Mapping[str, Array]
 class SetMetric(Metric, ABC):
     """A number of all positives and all negatives of a type together.
 
-    Several metrics may come from one `family`, which finds all of them in one pass. With several
-    draws, it is the mean over the draws' values.
+    Several metrics may come from one `family`, which finds all of them in one pass.
 
     Attributes:
         name: the metric's name, and its key in the family.
@@ -81,12 +80,11 @@ class SetMetric(Metric, ABC):
 
     values: list[torch.Tensor]
     positives: list[torch.Tensor]
-    draws: list[torch.Tensor]
     successes: list[torch.Tensor]
 
     def __init__(self) -> None:
         super().__init__()
-        for state in ("values", "positives", "draws", "successes"):
+        for state in ("values", "positives", "successes"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     @staticmethod
@@ -103,55 +101,38 @@ class SetMetric(Metric, ABC):
     def update(
         self,
         values: torch.Tensor,
-        *,
-        positive: bool,
-        draw: int = 0,
+        positive: torch.Tensor | bool,
         success: torch.Tensor | None = None,
     ) -> None:
         """Add samples.
 
         Args:
-            values: `[N]` of the column, or `[N, D]` of the draws 0 to D - 1; NaN is left out.
-            positive: whether they are positives or negatives.
-            draw: index of the draw of `[N]` values.
+            values: `[N]` of the column, e.g. the largest value of each map; NaN is left out.
+            positive: `[N]` whether each is a positive or a negative, or one for all.
             success: `[N]` whether cIoU reaches 0.5, for metrics with a threshold.
         """
         # all as float64: torchmetrics gathers an empty process's states as floats
         found = values.double().to(self.device)
-        draws = torch.full_like(found, float(draw))
-        if values.ndim == 2:
-            draws = torch.arange(values.shape[1]).to(found).expand_as(found)
-        self.values.append(found.flatten())
-        self.positives.append(torch.full_like(found, float(positive)).flatten())
-        self.draws.append(draws.flatten())
-        self.successes.append(
-            torch.zeros_like(found).flatten() if success is None else success.to(found)
-        )
+        self.values.append(found)
+        self.positives.append(torch.as_tensor(positive).to(found).expand_as(found))
+        self.successes.append(torch.zeros_like(found) if success is None else success.to(found))
 
     def compute(self) -> torch.Tensor:
-        """The mean over defined draws; NaN when positives or negatives are missing in all."""
+        """The number; NaN when positives or negatives are missing."""
         if not len(self.values):
             return torch.tensor(torch.nan, dtype=torch.float64)
-        value, positive, draw, success = (
+        value, positive, success = (
             dim_zero_cat(state).numpy(force=True)
-            for state in (self.values, self.positives, self.draws, self.successes)
+            for state in (self.values, self.positives, self.successes)
         )
-        defined = ~np.isnan(value)
 
-        def chosen(rows: npt.NDArray[np.bool_]) -> Values:
-            kept = rows & defined
-            image = np.zeros(int(kept.sum()), np.int64)
-            return Values(value[kept], image, success[kept, None] > 0)
+        def chosen(rows: Mask) -> Values:
+            rows = rows & ~np.isnan(value)
+            image = np.zeros(int(rows.sum()), np.int64)
+            return Values(value[rows], image, success[rows, None] > 0)
 
-        ones = np.ones((1, 1))
-        own, found = positive == 1, []
-        for d in np.unique(draw[own if self.on_positives else ~own]):
-            drawn = draw == d  # all draws of negatives meet the one of the positives
-            one, other = (own & drawn if self.on_positives else own), ~own & drawn
-            found.append(self.family(chosen(one), chosen(other), ones))
-        values = np.array([each[self.name][0, 0] for each in found])
-        defined = values[~np.isnan(values)]
-        return torch.tensor(defined.mean() if defined.size else np.nan, dtype=torch.float64)
+        found = self.family(chosen(positive > 0), chosen(positive == 0), np.ones((1, 1)))
+        return torch.tensor(found[self.name][0, 0], dtype=torch.float64)
 
     @classmethod
     def applies_to(cls, condition: str, sounding: SoundingObject | None = None) -> bool:

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import torch
 
+from vssl.arrays import Array
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.base import Array, SwapMetric
+from vssl.metrics.base import SwapMetric
 from vssl.metrics.ciou import consensus_iou, packed_consensus_iou
 
 

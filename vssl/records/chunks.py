@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from vssl.arrays import Index, Names
 from vssl.maps import consensus_map
 from vssl.masks import PackedTruth
 from vssl.progress import progress_bar
 from vssl.records.store import count_rows, read_columns, record_batches
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
-
-Index = npt.NDArray[np.int64]
 
 Result = TypeVar("Result")
 
@@ -52,7 +50,7 @@ def sample_chunks(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch
         yield pa.concat_batches(left)
 
 
-def sample_starts(rows: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def sample_starts(rows: pa.RecordBatch) -> Index:
     """First row of each sample in records whose samples stand together."""
     codes = rows.column(_SAMPLE).dictionary_encode().indices.to_numpy()
     return np.append(0, np.flatnonzero(np.diff(codes)) + 1)
@@ -150,7 +148,7 @@ class Chunk:
         rows: R records of S samples.
         starts: `[S]` first row of each sample.
         sample: `[R]` sample of each row.
-        truths: the samples' S ground truths.
+        ground_truth: the samples' ground truths, `[S, 224, 224]`.
         conditions: `[R]` audio condition of each row.
         draws: `[R]` draw of each row.
     """
@@ -158,8 +156,8 @@ class Chunk:
     rows: pa.RecordBatch
     starts: Index
     sample: Index
-    truths: PackedTruth
-    conditions: npt.NDArray[np.str_]
+    ground_truth: torch.Tensor
+    conditions: Names
     draws: Index
 
     @classmethod
@@ -173,10 +171,17 @@ class Chunk:
             rows=rows,
             starts=starts,
             sample=sample.cumsum(),
-            truths=_packed([(each["boxes"], each["box_weights"]) for each in objects]),
+            ground_truth=_consensus_maps(
+                [(each["boxes"], each["box_weights"]) for each in objects]
+            ),
             conditions=rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
             draws=rows.column("draw").to_numpy().astype(np.int64),
         )
+
+    @cached_property
+    def truths(self) -> PackedTruth:
+        """Ground truth of each sample."""
+        return PackedTruth.of(self.ground_truth)
 
     @cached_property
     def truth(self) -> PackedTruth:
@@ -192,28 +197,19 @@ class Chunk:
     @cached_property
     def pairs(self) -> dict[str, tuple[Index, Index]]:
         """Rows whose masks are compared: by partner condition, rows and the partner's rows."""
-        place = {
-            key: row
-            for row, key in enumerate(
-                zip(
-                    self.sample.tolist(), self.conditions.tolist(), self.draws.tolist(), strict=True
-                )
-            )
-        }
+        keys = zip(self.sample.tolist(), self.conditions.tolist(), self.draws.tolist(), strict=True)
+        place = {key: row for row, key in enumerate(keys)}
         pairings = list(dict.fromkeys((name, draw) for _, name, draw in place))
         several = {name for name, draw in pairings if draw > 0}
-        found: dict[str, tuple[Index, Index]] = {}
-        partners: dict[str, list[tuple[int, int]]] = {}
+        found: dict[str, list[tuple[int, int]]] = {}
         for partner, condition in condition_pairs(pairings):
-            pairs = partners.setdefault(partner, [])
+            pairs = found.setdefault(partner, [])
             for (sample, name, draw), row in place.items():
                 met = place.get((sample, partner, draw if partner in several else 0))
                 if name == condition and met is not None:
                     pairs.append((row, met))
-        for partner, pairs in partners.items():
-            both = np.array(pairs, np.int64).reshape(-1, 2)
-            found[partner] = (both[:, 0].copy(), both[:, 1].copy())
-        return found
+        both = {name: np.array(pairs, np.int64).reshape(-1, 2).T for name, pairs in found.items()}
+        return {name: (own.copy(), met.copy()) for name, (own, met) in both.items()}
 
     def swaps(
         self, others: Mapping[str, Sequence[Objects]], sounding: SoundingObjects
@@ -236,8 +232,9 @@ class Chunk:
         ]
         if not found:
             return None
-        return np.array([row for row, _ in found]), _packed([other for _, other in found])
+        truth = PackedTruth.of(_consensus_maps([other for _, other in found]))
+        return np.array([row for row, _ in found]), truth
 
 
-def _packed(objects: Sequence[Objects]) -> PackedTruth:
-    return PackedTruth.of(torch.stack([consensus_map(*each) for each in objects]))
+def _consensus_maps(objects: Sequence[Objects]) -> torch.Tensor:
+    return torch.stack([consensus_map(*each) for each in objects])

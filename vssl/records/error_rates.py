@@ -195,7 +195,7 @@ def error_rates(
     def work(rows: pa.RecordBatch) -> tuple[Any, ...]:
         rows = without_conditions(rows, left_out)
         levels = np.full((1, len(rows)), threshold, np.float32)
-        found = binarize_at(localization, rows, variant, levels, with_confidence=False)
+        found = binarize_at(localization, rows, variant, levels)
         ciou = packed_consensus_iou(found.masks[0], Chunk.of(rows).truth)
         played = rows.column("audio_source_id").fill_null("").to_numpy(zero_copy_only=False)
         names = (rows.column(c).to_numpy(zero_copy_only=False) for c in _NAMES)

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from vssl.arrays import Array, Floats
 from vssl.maps import object_guided, stretch, transform_maps, transformed_maximum, upsample
 from vssl.types import EVALUATION_SIZE, POSITIVE
-
-Array = npt.NDArray[np.float64]
 
 AUDIO_VISUAL = "av"
 """Map variant: the model's own map."""
@@ -74,12 +72,37 @@ class Localization:
         Returns:
             Map variant to `[R, 224, 224]`.
         """
-        conditions = rows.column("audio_condition").to_pylist()
-        rules = [self.upsampling[condition] for condition in conditions]
-        native = torch.from_numpy(native_maps(rows))
-        maps = {AUDIO_VISUAL: transform_maps(_upsample(native, rules), self.transform)}
+        objects = None
         if self.prior is not None and (variants is None or OBJECT_GUIDED in variants):
-            seen, place, (low, high, alpha) = self.objects(rows)
+            objects = _object_maps(rows)
+        conditions = rows.column("audio_condition").to_pylist()
+        return self.localize(torch.from_numpy(native_maps(rows)), conditions, objects)
+
+    def localize(
+        self, native: torch.Tensor, conditions: Sequence[str], objects: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Localization maps of native maps.
+
+        Args:
+            native: `[R, h, w]` float32 similarity maps on the CPU.
+            conditions: audio condition of each.
+            objects: `[R, g, g]` their native object maps; None leaves object-guided maps out.
+
+        Returns:
+            Map variant to `[R, 224, 224]`.
+        """
+        rules = np.array([self.upsampling[condition] for condition in conditions])
+        different = np.unique(rules)
+        if len(different) == 1:
+            upsampled = upsample(native, rule=str(different[0]))
+        else:
+            upsampled = native.new_empty(len(native), EVALUATION_SIZE, EVALUATION_SIZE)
+            for rule in different:
+                chosen = torch.from_numpy(rules == rule)
+                upsampled[chosen] = upsample(native[chosen], rule=str(rule))
+        maps = {AUDIO_VISUAL: transform_maps(upsampled, self.transform)}
+        if objects is not None:
+            seen, place, (low, high, alpha) = self._mixed_from(objects)
             maps[OBJECT_GUIDED] = object_guided(
                 maps[AUDIO_VISUAL], seen, place=place, value_range=(low, high), alpha=alpha
             )
@@ -113,15 +136,17 @@ class Localization:
         Raises:
             ValueError: for a run without object maps.
         """
+        return self._mixed_from(_object_maps(rows))
+
+    def _mixed_from(
+        self, native: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
         if self.prior is None:
             raise ValueError("Expected a run with object maps, but this one has none.")
-        flat = _lists(rows, "object_map")
-        side = round(flat.shape[1] ** 0.5)
-        native = torch.from_numpy(flat).view(-1, side, side)
         # an image's rows stand together and share one object map
         different, place = torch.unique_consecutive(native, dim=0, return_inverse=True)
         corrected = self.prior["scale"] == "corrected"
-        # by the positive's rule for every condition, as in the released code (QUIRKS 27)
+        # by the positive's rule for every condition, as in the released code (docs/protocols.md)
         seen = upsample(
             stretch(different) if corrected else different, rule=self.upsampling[POSITIVE]
         )
@@ -129,53 +154,20 @@ class Localization:
         return seen, place, (float(low), float(high), float(self.prior["alpha"]))
 
 
-def map_rows(
-    conditions: Sequence[str], similarity_maps: torch.Tensor, object_map: torch.Tensor | None
-) -> pa.RecordBatch:
-    """Maps that a model just made, as the records that `Localization` takes.
-
-    Args:
-        conditions: audio condition of each of R maps.
-        similarity_maps: `[R, h, w]` native maps.
-        object_map: `[g, g]` native object map of their image; None without a prior.
-
-    Returns:
-        R rows with `MAP_COLUMNS` and the extremes of the native maps.
-    """
-    flat = similarity_maps.float().cpu().flatten(1)
-    seen = None if object_map is None else object_map.float().cpu().flatten().tolist()
-    height, width = similarity_maps.shape[1:]
-    count = len(conditions)
-    columns: dict[str, Any] = {
-        "audio_condition": list(conditions),
-        "map_height": [height] * count,
-        "map_width": [width] * count,
-        "similarity_map": pa.array(list(flat.numpy()), pa.list_(pa.float32())),
-        "object_map": pa.array([seen] * count, pa.list_(pa.float32())),
-        "similarity_max": flat.amax(dim=1).numpy(),
-        "similarity_min": flat.amin(dim=1).numpy(),
-    }
-    return pa.RecordBatch.from_pydict(columns)
-
-
-def native_maps(rows: pa.RecordBatch) -> npt.NDArray[np.float32]:
+def native_maps(rows: pa.RecordBatch) -> Floats:
     """Similarity maps of some records, `[R, h, w]`."""
     shape = rows.column("map_height")[0].as_py(), rows.column("map_width")[0].as_py()
     return _lists(rows, "similarity_map").reshape(-1, *shape)
 
 
-def _lists(rows: pa.RecordBatch, column: str) -> npt.NDArray[np.float32]:
+def _object_maps(rows: pa.RecordBatch) -> torch.Tensor:
+    """Native object maps of some records, `[R, g, g]`."""
+    flat = _lists(rows, "object_map")
+    side = round(flat.shape[1] ** 0.5)
+    return torch.from_numpy(flat).view(-1, side, side)
+
+
+def _lists(rows: pa.RecordBatch, column: str) -> Floats:
     """A column of lists of one length, `[R, L]`."""
     flat = rows.column(column).flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(rows), -1).copy()  # type: ignore[no-any-return]
-
-
-def _upsample(native: torch.Tensor, rules: list[str]) -> torch.Tensor:
-    """Upsample maps, each by its own rule."""
-    if len(set(rules)) == 1:
-        return upsample(native, rule=rules[0])
-    maps = native.new_empty(len(native), EVALUATION_SIZE, EVALUATION_SIZE)
-    for name in set(rules):
-        chosen = torch.from_numpy(np.array(rules) == name)
-        maps[chosen] = upsample(native[chosen], rule=name)
-    return maps

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from vssl.arrays import Array, Index
 from vssl.errors import UsageError
 from vssl.masks import PackedMasks
 from vssl.metrics.agreement import Agreement
@@ -20,7 +20,7 @@ from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
 from vssl.metrics.fscore import harmonic_mean
 from vssl.metrics.pia import ImageArea
-from vssl.records.binarize import binarize_at, binarize_records
+from vssl.records.binarize import binarize_at
 from vssl.records.chunks import Chunk, in_threads, run_pairings
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
@@ -32,8 +32,6 @@ from vssl.thresholds.released import RULES, ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
 from vssl.types import POSITIVE
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
 Lists = dict[tuple[str, ...], Array]
 """Per-sample lists `[N, D]` by what they are of."""
 
@@ -147,13 +145,11 @@ def _chunk_lists(
             yield (end, name), values[place]
     positives = chunk.rows.take(pa.array(rows[POSITIVE][:, 0]))
     for variant in localization.variants:
-        own = binarize_records(
-            localization, positives, variant, [HalfImage(), ObjectArea()], chunk.truths
-        )
-        count = len(chunk.rows)
-        shared = np.repeat(np.array(constants, np.float32)[:, None], count, axis=1)
-        levels = np.concatenate([shared, own.thresholds[:, chunk.sample]])
-        found = binarize_at(localization, chunk.rows, variant, levels, with_confidence=False).masks
+        maps = localization.maps(positives, (variant,))[variant]
+        own = [p.threshold(maps, chunk.ground_truth).numpy() for p in (HalfImage(), ObjectArea())]
+        shared = np.repeat(np.array(constants, np.float32)[:, None], len(chunk.rows), axis=1)
+        levels = np.concatenate([shared, np.stack(own)[:, chunk.sample]])
+        found = binarize_at(localization, chunk.rows, variant, levels).masks
         masks = dict(zip((*CONSTANTS, *OWN), found, strict=True))
         for threshold, marked in masks.items():
             ciou = packed_consensus_iou(marked[rows[POSITIVE][:, 0]], chunk.truths)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import torch
 
+from vssl.arrays import Array, Index, Mask
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import (
     CombinedMetric,
@@ -20,7 +21,7 @@ from vssl.metrics.base import (
     SwapMetric,
 )
 from vssl.metrics.sets import MAP_MAXIMUM, SetMetric
-from vssl.records.binarize import Binarized, binarize_records
+from vssl.records.binarize import Binarized, maps_by_sample
 from vssl.records.chunks import (
     Chunk,
     Objects,
@@ -35,12 +36,10 @@ from vssl.records.fit import FittedPolicy
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import SoundingObjects
 
 AnyMetric = MeanMetric | SetMetric | CombinedMetric
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
 
 _SCORED_COLUMNS = (
     *("sample_id", "draw", "boxes", "box_weights", "image_group"),
@@ -151,52 +150,51 @@ class _Scorer:
         blocks: list[_Block] = []
         for variant in self.localization.variants:
             policies = [each for each in self.fitted if each.variant == variant]
-            binarized = binarize_records(
-                self.localization, rows, variant, [each.policy for each in policies], chunk.truth
-            )
-            native = variant == AUDIO_VISUAL
-            maxima = (
-                self.localization.native_maxima(rows)
-                if native
-                else binarized.maximum.astype(np.float64)
-            )
-            undefined = np.isnan(maxima)
-            columns = {MAP_MAXIMUM: maxima, **self._of_maps(chunk, variant, binarized)}
+            columns, binarized = self._of_maps(chunk, variant, [each.policy for each in policies])
+            undefined = np.isnan(columns[MAP_MAXIMUM])
             key = (variant, NO_POLICY, NO_THRESHOLD)
             blocks.append((key, _without(columns, undefined)))
-            for each, masks, thresholds in zip(
-                policies, binarized.masks, binarized.thresholds, strict=True
-            ):
+            pairs = zip(policies, binarized.masks, binarized.thresholds, strict=True)
+            for each, masks, thresholds in pairs:
                 found = _without(self._of_masks(chunk, masks, swaps, undefined), undefined)
                 found["threshold"] = thresholds
                 blocks.append(((variant, each.policy.name, each.source), found))
         return self._table(chunk, blocks)
 
-    def _of_maps(self, chunk: Chunk, variant: str, binarized: Binarized) -> dict[str, Array]:
-        """Columns that need no threshold."""
-        columns = {}
-        for metric in self.measured.of_maps:
-            known = metric.from_statistics(
-                binarized.maximum.astype(np.float64), binarized.confidence
-            )
-            if known is not None:
-                columns[metric.column] = known
-                continue
-            names = [str(name) for name in chunk.conditions]
-            chosen = np.flatnonzero([metric.applies_to(c, self.sounding[c]) for c in names])
-            columns[metric.column] = np.full(len(chunk.rows), np.nan)
-            if len(chosen):
-                maps = self.localization.maps(chunk.rows.take(pa.array(chosen)))[variant]
-                found = metric.measure(maps, chunk.truth[chosen].unpack())
-                columns[metric.column][chosen] = found.numpy()
-        return columns
+    def _of_maps(
+        self, chunk: Chunk, variant: str, policies: Sequence[ThresholdPolicy]
+    ) -> tuple[dict[str, Array], Binarized]:
+        """Columns that need no threshold, and masks."""
+        columns = {m.column: np.full(len(chunk.rows), np.nan) for m in self.measured.of_maps}
+        conditions = [(name, self.sounding[name]) for name in chunk.conditions.tolist()]
+        applies = {
+            m: np.array([m.applies_to(*each) for each in conditions]) for m in self.measured.of_maps
+        }
+        parts = []
+        for place, maps in maps_by_sample(self.localization, chunk.rows, variant):
+            own = chunk.ground_truth[chunk.sample[place.start]]
+            truth = own.expand(len(maps), -1, -1)
+            thresholds = [policy.threshold(maps, truth).float() for policy in policies]
+            stacked = torch.stack(thresholds) if policies else torch.empty(0, len(maps))
+            parts.append(Binarized.of(maps, stacked))
+            for metric, rows in applies.items():
+                if (chosen := np.flatnonzero(rows[place])).size:
+                    some = maps if len(chosen) == len(maps) else maps[chosen]
+                    found = metric.measure(some, truth[: len(chosen)]).numpy()
+                    columns[metric.column][place.start + chosen] = found
+        binarized = Binarized.joined(parts)
+        if variant == AUDIO_VISUAL:
+            columns[MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
+        else:
+            columns[MAP_MAXIMUM] = binarized.maximum.astype(np.float64)
+        return columns, binarized
 
     def _of_masks(
         self,
         chunk: Chunk,
         masks: PackedMasks,
         swaps: tuple[Index, PackedTruth] | None,
-        undefined: npt.NDArray[np.bool_],
+        undefined: Mask,
     ) -> dict[str, Array]:
         """Columns of one policy's masks."""
         columns = {
@@ -248,7 +246,7 @@ class _Scorer:
         return pa.table([arrays[name] for name in names], names=names).cast(self.schema)
 
 
-def _without(columns: dict[str, Array], undefined: npt.NDArray[np.bool_]) -> dict[str, Array]:
+def _without(columns: dict[str, Array], undefined: Mask) -> dict[str, Array]:
     """Columns with NaN where a map holds NaN; what is masked stays so."""
     for column in columns.values():
         column[undefined & ~np.ma.getmaskarray(column)] = np.nan

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from vssl.maps import binarize
@@ -21,15 +20,12 @@ from vssl.reporting.error_words import (
     errors_in_words,
     wrong_sound_warnings,
 )
-from vssl.types import POSITIVE
 
-NO_THRESHOLD = (
+THRESHOLD_MISSING = (
     "no verdict is possible without a threshold: give a finished run of this model"
     " (--calibration RUN), a number (--threshold X), or a policy that needs no run (--policy"
     " released_q3)"
 )
-
-_DIGITS = range(2, 7)
 
 
 @dataclass(frozen=True)
@@ -97,36 +93,38 @@ class MapNumbers:
 
 def measure(
     recipe: Localization,
-    rows: pa.RecordBatch,
-    draws: Sequence[int],
+    native: torch.Tensor,
+    pairings: Sequence[tuple[str, int]],
+    objects: torch.Tensor | None,
     threshold: Threshold | None,
 ) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Localization maps of some records of one picture, and their numbers.
+    """Localization maps of one picture under K sounds, and their numbers.
 
     Args:
-        recipe: how localization maps follow from records; with an object prior, object-guided maps
-            are taken.
-        rows: R records, see `vssl.records.localization.map_rows`.
-        draws: draw of each.
+        recipe: how localization maps follow from native ones; with an object prior, object-guided
+            maps are taken.
+        native: `[K, h, w]` similarity maps.
+        pairings: the K (audio condition, draw) pairs.
+        objects: `[g, g]` native object map; None without a prior.
         threshold: threshold of all; None for none.
 
     Returns:
-        `[R, 224, 224]` maps, and the numbers of each.
+        `[K, 224, 224]` maps, and the numbers of each.
     """
-    maps = recipe.maps(rows)[recipe.variants[-1]]
+    conditions = [condition for condition, _ in pairings]
+    if objects is not None:
+        objects = objects.expand(len(native), -1, -1)
+    maps = recipe.localize(native, conditions, objects)[recipe.variants[-1]]
     marked: Sequence[float | None] = [None] * len(maps)
     if threshold is not None:
         marked = image_area(binarize(maps, threshold.value)).tolist()
-    columns = (
-        rows.column("audio_condition").to_pylist(),
-        draws,
-        maps.amax(dim=(1, 2)).tolist(),
-        maps.amin(dim=(1, 2)).tolist(),
-        rows.column("similarity_max").to_pylist(),
-        rows.column("similarity_min").to_pylist(),
-        marked,
+    extremes = (
+        each
+        for of_maps in (maps, native)
+        for each in (of_maps.amax(dim=(1, 2)).tolist(), of_maps.amin(dim=(1, 2)).tolist())
     )
-    return maps, [MapNumbers(*values) for values in zip(*columns, strict=True)]
+    columns = zip(pairings, *extremes, marked, strict=True)
+    return maps, [MapNumbers(*pairing, *values) for pairing, *values in columns]
 
 
 def highest(numbers: Sequence[MapNumbers]) -> dict[str, int]:
@@ -139,9 +137,18 @@ def highest(numbers: Sequence[MapNumbers]) -> dict[str, int]:
     return found
 
 
+def pointing(pictures: Sequence[Sequence[MapNumbers]]) -> dict[str, int]:
+    """Audio condition of a negative -> in how many pictures a draw of it marks something."""
+    conditions = dict.fromkeys(each.condition for each in pictures[0][1:])
+    return {
+        name: sum(any(n.points for n in each if n.condition == name) for each in pictures)
+        for name in conditions
+    }
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of a picture and a sound.
+    """The answer for a picture or video and a sound.
 
     Attributes:
         words: the answer.
@@ -159,124 +166,75 @@ class Verdict:
 
 
 def judge(
-    numbers: Sequence[MapNumbers],
+    pictures: Sequence[Sequence[MapNumbers]],
     threshold: Threshold | None,
     *,
     model: str,
     transform: str,
     rates: ErrorRates | None = None,
+    video: bool = False,
 ) -> Verdict:
-    """The verdict on one picture.
+    """The verdict on one picture, or on the frames of a video.
 
     Args:
-        numbers: of the given sound's map, and of those of silence and noise.
+        pictures: of each, the numbers of the given sound's map, then of the negatives'.
         threshold: threshold; None for none.
         model: name of the model.
         transform: its `map_transform`.
         rates: how often a verdict is wrong in a calibration run; None without one.
+        video: whether the pictures are frames of a video.
     """
-    reason = why_no_verdict(threshold, model=model, transform=transform)
-    if threshold is None or reason:
-        return Verdict(reason or NO_THRESHOLD, None)
-    given = next(each for each in numbers if each.condition == POSITIVE)
-    if math.isnan(given.largest):
-        return Verdict("no verdict is possible: the map holds NaN", None)
-    largest, limit = apart(given.largest, threshold.value)
-    if given.points:
-        words = f"localized: marks {in_percent(given.marked)} of the image (largest value {largest}"
-        words += f" exceeds {limit}, {threshold.brief})"
-    else:
-        words = f"nothing here makes this sound (largest value {largest} does not exceed {limit},"
-        words += f" {threshold.brief})"
-    negatives = [each for each in numbers if each.condition != POSITIVE]
-    return _with_errors(Verdict(words, given.points, _distrust(negatives)), rates, given.largest)
-
-
-def _with_errors(
-    verdict: Verdict, rates: ErrorRates | None, largest: float, frames: int | None = None
-) -> Verdict:
-    """A verdict with how often it is wrong, and a warning where a wrong sound may give it too."""
-    if rates is None:
-        return replace(verdict, errors=(UNKNOWN,))
-    chance = chances(rates, largest, frames)
-    warnings = wrong_sound_warnings(rates, chance, frames) if verdict.localized else []
-    return replace(
-        verdict,
-        warnings=(*verdict.warnings, *warnings),
-        errors=errors_in_words(rates, chance, frames),
-        by_chance=chance,
-    )
-
-
-def why_no_verdict(threshold: Threshold | None, *, model: str, transform: str) -> str:
-    """Why nothing can be said of this model's maps, or nothing without a threshold; else empty."""
     if transform != "none":
         hint = " (--model rcgrad_raw has the map before that)" if model == "rcgrad" else ""
-        return (
+        return Verdict(
             f"no verdict is possible: every map of {model} is stretched to [0, 1], so its largest"
-            f" value says nothing{hint}"
+            f" value says nothing{hint}",
+            None,
         )
-    return "" if threshold is not None else NO_THRESHOLD
-
-
-def _distrust(negatives: Sequence[MapNumbers]) -> tuple[str, ...]:
-    pointing = []
-    for condition in dict.fromkeys(each.condition for each in negatives):
-        of_it = [each for each in negatives if each.condition == condition]
-        count = sum(each.points for each in of_it)
-        if count:
-            share = f" ({count} of {len(of_it)} draws)" if len(of_it) > 1 else ""
-            pointing.append(f"{condition}{share}")
-    if not pointing:
-        return ()
-    return (f"this model also points under {' and '.join(pointing)}: do not trust it here",)
-
-
-def judge_video(
-    frames: int,
-    localized: int,
-    marked: float,
-    largest: float,
-    pointing: Mapping[str, int],
-    threshold: Threshold | None,
-    *,
-    model: str,
-    transform: str,
-    rates: ErrorRates | None = None,
-) -> Verdict:
-    """The verdict on a video.
-
-    Args:
-        frames: number of frames that were looked at.
-        localized: in how many of them the sound is localized.
-        marked: share of the image that is marked in these, on average.
-        largest: largest value of all maps of the video's sound.
-        pointing: audio condition of a negative -> in how many frames it is localized too.
-        threshold: threshold; None for none.
-        model: name of the model.
-        transform: its `map_transform`.
-        rates: how often a verdict is wrong in a calibration run; None without one.
-    """
-    reason = why_no_verdict(threshold, model=model, transform=transform)
-    if threshold is None or reason:
-        return Verdict(reason or NO_THRESHOLD, None)
-    if not math.isfinite(largest):
-        return Verdict("no verdict is possible: the maps hold NaN", None)
+    if threshold is None:
+        return Verdict(THRESHOLD_MISSING, None)
+    given = [numbers[0] for numbers in pictures]
+    largest = max(
+        (each.largest for each in given if not math.isnan(each.largest)), default=math.nan
+    )
+    if math.isnan(largest):
+        return Verdict(
+            f"no verdict is possible: the map{'s hold' if video else ' holds'} NaN", None
+        )
+    marked = [each.marked for each in given if each.marked]
     value, limit = apart(largest, threshold.value)
-    if localized:
-        words = (
-            f"localized in {localized} of {frames} frames: marks {in_percent(marked)} of the image"
-            f" there on average (largest value {value} exceeds {limit}, {threshold.brief})"
-        )
-    else:
-        words = (
-            f"nothing here makes this sound in any of {frames} frames (largest value {value} does"
-            f" not exceed {limit}, {threshold.brief})"
-        )
-    also = [f"{name} in {count} of {frames} frames" for name, count in pointing.items() if count]
-    warning = f"this model also points under {' and '.join(also)}: do not trust it there"
-    verdict = Verdict(words, bool(localized), (warning,) if also else ())
-    return _with_errors(verdict, rates, largest, frames)
+    beside = "exceeds" if marked else "does not exceed"
+    count, place = len(pictures), ""
+    if video:
+        place = f" in {len(marked)} of {count} frames" if marked else f" in any of {count} frames"
+    words = f"nothing here makes this sound{place}"
+    if marked:
+        share = in_percent(sum(marked) / len(marked))
+        words = f"localized{place}: marks {share} of the image{' there on average' * video}"
+    words += f" (largest value {value} {beside} {limit}, {threshold.brief})"
+    warnings = _distrust(pictures, video=video)
+    if rates is None:
+        return Verdict(words, bool(marked), warnings, (UNKNOWN,))
+    frames = count if video else None
+    chance = chances(rates, largest, frames)
+    if marked:
+        warnings += tuple(wrong_sound_warnings(rates, chance, frames))
+    errors = errors_in_words(rates, chance, frames)
+    return Verdict(words, bool(marked), warnings, errors, chance)
+
+
+def _distrust(pictures: Sequence[Sequence[MapNumbers]], *, video: bool) -> tuple[str, ...]:
+    """The warning that the model points under negatives, too."""
+    found = []
+    for name, frames in pointing(pictures).items():
+        draws = [each.points for each in pictures[0] if each.condition == name]
+        if frames and video:
+            found.append(f"{name} in {frames} of {len(pictures)} frames")
+        elif frames:
+            found.append(name + (f" ({sum(draws)} of {len(draws)} draws)" if draws[1:] else ""))
+    where = "there" if video else "here"
+    also = " and ".join(found)
+    return (f"this model also points under {also}: do not trust it {where}",) if found else ()
 
 
 def in_percent(fraction: float | None) -> str:
@@ -291,8 +249,8 @@ def in_percent(fraction: float | None) -> str:
 
 
 def apart(first: float, second: float) -> tuple[str, str]:
-    """Two numbers with as many digits as it takes to tell them apart, at least two."""
-    for digits in _DIGITS:
+    """Two numbers with as many digits as it takes to tell them apart, two to six."""
+    for digits in range(2, 7):
         texts = (f"{first:.{digits}f}", f"{second:.{digits}f}")
         if texts[0] != texts[1]:
             break

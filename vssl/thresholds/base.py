@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from vssl.arrays import Array, Names
 from vssl.errors import UsageError
-from vssl.kernels import kth_largest
-
-Index = npt.NDArray[np.int64]
 
 EACH_MAP = "each map"
 """Source of a policy under which every map has a threshold of its own."""
@@ -36,7 +32,7 @@ class ThresholdPolicy:
     source: str = "constant"
     in_map_units: bool = False
 
-    def fit(self, similarity_max: npt.NDArray[np.float64], condition: npt.NDArray[np.str_]) -> None:
+    def fit(self, similarity_max: Array, condition: Names) -> None:
         """Learn from negatives; policies that need none ignore the call.
 
         Args:
@@ -60,25 +56,12 @@ class ThresholdPolicy:
         """
         return None
 
-    def rank(self, object_area: Index, pixels: int) -> Index | None:
-        """For a policy whose threshold is the k-th largest pixel of a map: k, counted from 1.
-
-        Args:
-            object_area: `[N]` number of ground-truth pixels; only oracles look at it.
-            pixels: number of pixels of a map.
-
-        Returns:
-            `[N]`; None for other policies.
-        """
-        return None
-
     def threshold(
         self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
     ) -> torch.Tensor:
         """Threshold of each map.
 
-        A policy defines `constant`, or `rank`, or overrides this. The first two are many times
-        faster, since maps need not be made for all policies at once.
+        A policy defines `constant`, or overrides this.
 
         Args:
             localization_maps: `[N, H, W]`.
@@ -93,12 +76,7 @@ class ThresholdPolicy:
         value = self.constant()
         if value is not None:
             return localization_maps.new_full((len(localization_maps),), value)
-        pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
-        area = (ground_truth > 0).flatten(1).sum(dim=1).numpy(force=True)
-        rank = self.rank(area, pixels.shape[1])
-        if rank is None:
-            raise NotImplementedError(f"{type(self).__name__} defines no threshold.")
-        return torch.from_numpy(kth_largest(pixels, rank)).to(localization_maps.device)
+        raise NotImplementedError(f"{type(self).__name__} defines no threshold.")
 
 
 class FixedThreshold(ThresholdPolicy):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from vssl.arrays import Array
 from vssl.checks import check_finite
-from vssl.thresholds.universal import Array, LearntThreshold
+from vssl.thresholds.universal import LearntThreshold
 
 
 def exceeded_rarely(maxima: Array, rate: float) -> float:

@@ -13,14 +13,12 @@ from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from vssl.arrays import Array, Names
 from vssl.checks import check_choice, check_positive
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 STATISTICS = ("mean", "third_quartile")
-
-Array = npt.NDArray[np.float64]
 
 
 class LearntThreshold(ThresholdPolicy):
@@ -44,7 +42,7 @@ class LearntThreshold(ThresholdPolicy):
         """Threshold of the largest level; elementwise."""
         return levels
 
-    def fit(self, similarity_max: Array, condition: npt.NDArray[np.str_]) -> None:
+    def fit(self, similarity_max: Array, condition: Names) -> None:
         """Set the threshold from the maxima of negatives; those that are not finite are left out.
 
         Raises:

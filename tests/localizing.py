@@ -1,17 +1,51 @@
-"""Small videos made and read back with PyAV, for tests."""
+"""For tests of vssl-localize: what it makes of files, and small videos made and read with PyAV."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 
+from tests.running import HEARS
+from vssl.commands.localize_output import localize_image, localize_video
+from vssl.commands.localize_setup import LocalizeOptions, Setup, set_up
+
+HEARD = (*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu")
 RATE = 10
 """Frames per second."""
+
+
+def options(**given: Any) -> LocalizeOptions:
+    """The command line with the small model that hears, where nothing else is given."""
+    return LocalizeOptions(**{"model": "ezvsl", "overrides": HEARD, "noise_draws": 2, **given})
+
+
+def localized(
+    picture: Path,
+    sound: Path | None,
+    output: Path,
+    *,
+    fps: float = 5.0,
+    draw_video: bool = True,
+    **given: Any,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """localize.json and the arrays of localize.npz of an image or a video."""
+
+    def setup() -> Setup:
+        return set_up(options(**given))
+
+    if sound is not None and picture.suffix == ".jpg":
+        localize_image(picture, sound, setup, output)
+    else:
+        localize_video(picture, sound, setup, output, fps=fps, draw_video=draw_video)
+    with np.load(output / "localize.npz", allow_pickle=False) as arrays:
+        return json.loads((output / "localize.json").read_text()), dict(arrays)
 
 
 def tone(rate: int, *, seconds: float, hertz: float = 440.0) -> npt.NDArray[np.float32]:
@@ -45,21 +79,11 @@ def make_video(
     silent: Sequence[tuple[float, float]] = (),
     **options: str,
 ) -> Path:
-    """Write a video of a moving square with a tone.
+    """Write a video of a moving square with a tone, in the format that its suffix says.
 
-    Args:
-        path: its file, whose suffix says the format.
-        codec: of the frames.
-        size: width and height.
-        ticks: times of the frames in tenths of a second; None for one after the other.
-        start: of frames and sound, in tenths of a second.
-        turned: rotation, counter-clockwise, that players apply.
-        sound_codec: of the sound; None for none.
-        rate: of the sound in Hz.
-        seconds: length.
-        layout: FFmpeg's name of the sound's channels, which all have the tone.
-        silent: spans in seconds of which the sound is left out.
-        options: of FFmpeg's writer of the format.
+    `ticks` are times of frames in tenths of a second, else one after the other, and `start` is that
+    of the first. `turned` is a rotation, counter-clockwise, that players apply. `silent` are spans
+    in seconds of which the sound is left out. `options` are those of FFmpeg's writer of the format.
     """
     with av.open(str(path), "w", container_options=options) as container:
         stream = container.add_stream(codec, rate=RATE)

@@ -1,0 +1,369 @@
+"""Pictures of `vssl-localize`: an image under its sounds, a video over time, and drawn frames."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
+
+from vssl.arrays import Floats
+from vssl.images import Pixels, as_tensor
+from vssl.reporting.colouring import COLOURS, in_range, laid_over, layer
+from vssl.reporting.verdict import MapNumbers, Threshold, Verdict, apart, in_percent
+from vssl.types import POSITIVE
+
+_LARGE_LINE, _SMALL_LINE = 0.23, 0.16
+"""Heights of a line of text in inches."""
+_LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5
+"""How many stand on an inch."""
+_STYLES_ABOVE: tuple[dict[str, Any], ...] = ({"fontsize": 10, "color": "#444444"}, {"fontsize": 11})
+_STYLES_BELOW: tuple[dict[str, Any], ...] = (
+    {"fontsize": 7.5, "color": "#444444"},
+    {"fontsize": 8, "linespacing": 1.4},
+    {"fontsize": 8, "color": "#B2182B"},
+)
+"""Of files and verdict; of note, errors and warnings."""
+
+_LONGEST = 480
+"""Longest side in pixels that an image is drawn at."""
+_MOST_WIDTH, _LEAST_WIDTH = 2.6, 1.7
+_MOST_HEIGHT, _LEAST_HEIGHT = 4.4, 0.9
+"""The most and the least that a picture takes, in inches."""
+_COLUMN_GAP, _SCALE_ROOM, _TITLE_ROOM, _LABEL_ROOM = 0.15, 0.75, 0.45, 0.48
+"""Room between columns, for the scale of colours, above and below the pictures, in inches."""
+
+_TIMELINE_WIDTH = 10.0
+_SOUND = "#0072B2"
+_NEGATIVE_COLOURS = ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
+"""Of Okabe and Ito, which differ for every kind of colour vision, and in grey."""
+
+_LEAST_FONT = 9
+_INK, _BAR_COLOUR, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
+_VALUE, _LIMIT = (86, 180, 233), (255, 255, 255)
+
+Rectangle = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Texts around a figure: which files, the verdict, and where the numbers come from."""
+
+    files: str
+    verdict: Verdict
+    note: str
+
+    def room(self, width: float) -> tuple[float, float]:
+        """Heights in inches of the texts above and below a figure of a width in inches."""
+        above, below = self._lines(width)
+        return 0.1 + _LARGE_LINE * sum(map(len, above)), 0.08 + _SMALL_LINE * sum(map(len, below))
+
+    def draw(self, figure: Figure) -> None:
+        """Write them on a figure."""
+        width, height = figure.get_size_inches()
+        above, below = self._lines(width)
+        place = height - 0.08
+        for lines, style in zip(above, _STYLES_ABOVE, strict=True):
+            text = "\n".join(lines)
+            figure.text(0.5, place / height, text, ha="center", va="top", **style)
+            place -= _LARGE_LINE * len(lines)
+        place = 0.06
+        for lines, style in zip(below, _STYLES_BELOW, strict=True):
+            figure.text(0.1 / width, place / height, "\n".join(lines), **style)
+            place += _SMALL_LINE * len(lines)
+
+    def _lines(self, width: float) -> tuple[list[list[str]], list[list[str]]]:
+        """Lines above, from the top on, and below, from the lower edge on."""
+        wide, narrow = int(width * _LARGE_CHARACTERS), int(width * _SMALL_CHARACTERS)
+        warnings = [f"warning: {each}" for each in self.verdict.warnings]
+        texts = ([self.note], self.verdict.errors, warnings)
+        below = [[line for each in part for line in textwrap.wrap(each, narrow)] for part in texts]
+        files = textwrap.wrap(self.files, int(1.1 * wide))
+        return [files, textwrap.wrap(self.verdict.words, wide)], below
+
+
+def draw_pair(
+    path: Path,
+    pixels: Pixels,
+    columns: Sequence[tuple[str, torch.Tensor, MapNumbers]],
+    *,
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    captions: Captions,
+) -> None:
+    """Draw an image, and beside it its map under each sound.
+
+    Maps `[224, 224]`, one a column with its title and numbers, are drawn in the declared range, so
+    that a map that is low looks low. Where the range has no end, the extremes of these maps stand
+    in. Values above the threshold are outlined in white.
+    """
+    picture = _shrunk(pixels)
+    height, width = picture.shape[:2]
+    if not np.isfinite(bounds).all():
+        every = torch.stack([each for _, each, _ in columns])
+        bounds = (float(every.min()), float(every.max()) + 1e-12)
+    tall = min(max(_MOST_WIDTH * height / width, _LEAST_HEIGHT), _MOST_HEIGHT)
+    wide = min(max(tall * width / height, _LEAST_WIDTH), _MOST_WIDTH)
+    step, count = wide + _COLUMN_GAP, 1 + len(columns)
+    total = max(count * step + _SCALE_ROOM, 7.5)
+    above, below = captions.room(total)
+    below += _LABEL_ROOM
+    figure = Figure(figsize=(total, tall + above + _TITLE_ROOM + below), dpi=110)
+    left = (total - count * step - _SCALE_ROOM + 0.2) / 2
+
+    def box(place: int, size: float) -> Rectangle:
+        high = figure.get_figheight()
+        return (left + place * step) / total, below / high, size / total, tall / high
+
+    _panel(figure, box(0, wide), picture, "image")
+    for place, (name, localization, numbers) in enumerate(columns, start=1):
+        resized = F.interpolate(localization[None, None], size=(height, width), mode="bilinear")[
+            0, 0
+        ].numpy()
+        shown = laid_over(picture, in_range(resized, bounds))
+        axes = _panel(figure, box(place, wide), shown, name)
+        if threshold is not None and resized.min() < threshold.value < resized.max():
+            for colour, line in (("black", 2.4), ("white", 1.2)):
+                axes.contour(resized, levels=[threshold.value], colors=colour, linewidths=line)
+        text = f"{numbers.smallest:.3f} to {numbers.largest:.3f}"
+        if numbers.marked is not None:
+            text += f"\nmarks {in_percent(numbers.marked)}"
+        axes.set_xlabel(text, fontsize=9)
+    scale = figure.add_axes(box(count, 0.12))
+    figure.colorbar(ScalarMappable(Normalize(*bounds), mpl.colormaps[COLOURS]), cax=scale)
+    scale.tick_params(labelsize=8)
+    if threshold is not None:
+        scale.set_title(f"threshold\n{threshold.value:.3f}", fontsize=7.5)
+        if bounds[0] <= threshold.value <= bounds[1]:
+            scale.axhline(threshold.value, color="black", linewidth=3)
+            scale.axhline(threshold.value, color="white", linewidth=1.4)
+    captions.draw(figure)
+    figure.savefig(path)
+
+
+def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
+    """An image `[H, W, 3]` in [0, 1], not larger than is drawn."""
+    image = as_tensor(pixels)
+    scale = _LONGEST / max(image.shape[1:])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in image.shape[1:]]
+        image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    return image.permute(1, 2, 0).clamp(0, 1).numpy()
+
+
+def _panel(figure: Figure, box: Rectangle, picture: np.ndarray[Any, Any], name: str) -> Any:
+    axes = figure.add_axes(box, anchor="S")
+    axes.imshow(picture)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(name, fontsize=9.5)
+    return axes
+
+
+def draw_timeline(
+    path: Path,
+    seconds: Sequence[float],
+    frames: Sequence[Sequence[MapNumbers]],
+    *,
+    threshold: Threshold | None,
+    captions: Captions,
+) -> None:
+    """Draw how high the maps of a video reach over time, under its sound, silence and noise.
+
+    The line is the largest value of the map under the video's sound, which is the first of a
+    frame's numbers. A negative with several draws is a band from its lowest to its highest draw.
+    Below, with a threshold: how much is marked.
+    """
+    above, below = captions.room(_TIMELINE_WIDTH)
+    above, below = above + 0.3, below + 0.48
+    height = (3.0 if threshold is None else 4.1) + above + below
+    figure = Figure(figsize=(_TIMELINE_WIDTH, height), dpi=110)
+    count = 1 if threshold is None else 2
+    grid = figure.subplots(
+        count, 1, sharex=True, squeeze=False,
+        gridspec_kw={
+            "height_ratios": [3, 1][:count], "hspace": 0.12, "left": 0.075, "right": 0.985,
+            "top": 1 - above / height, "bottom": below / height,
+        },
+    )  # fmt: skip
+    values = grid[0, 0]
+    marker = "o" if len(seconds) == 1 else None
+    reach = np.array([[each.largest for each in numbers] for numbers in frames])
+    conditions = np.array([each.condition for each in frames[0]])
+    values.plot(
+        seconds, reach[:, 0], color=_SOUND, linewidth=2.2, label="given sound", marker=marker
+    )
+    # negatives on top and thinner: where they are the same, both are seen
+    negatives = [name for name in dict.fromkeys(conditions.tolist()) if name != POSITIVE]
+    for name, colour in zip(negatives, _NEGATIVE_COLOURS * len(negatives), strict=False):
+        draws = reach[:, conditions == name]
+        if draws.shape[1] > 1:
+            values.fill_between(
+                seconds, draws.min(axis=1), draws.max(axis=1), color=colour, alpha=0.45,
+                linewidth=0.8, label=f"{name}, {draws.shape[1]} draws",
+            )  # fmt: skip
+        else:
+            values.plot(
+                seconds, draws, color=colour, linewidth=1.3, linestyle=(0, (5, 1.5)), label=name,
+                marker=marker,
+            )  # fmt: skip
+    if threshold is not None:
+        values.axhline(
+            threshold.value, color="black", linewidth=1.1, linestyle=":",
+            label=f"threshold {threshold.value:.3f}",
+        )  # fmt: skip
+        marked = grid[1, 0]
+        share = 100 * np.array([numbers[0].marked for numbers in frames], dtype=float)
+        marked.fill_between(seconds, 0, share, color=_SOUND, alpha=0.35, linewidth=0, step="post")
+        marked.plot(seconds, share, color=_SOUND, linewidth=1.0, drawstyle="steps-post",
+                    marker=marker)  # fmt: skip
+        marked.set_ylim(bottom=0, top=max(1.0, 1.1 * float(np.nanmax([*share, 0.0]))))
+        marked.set_ylabel("pIA (%)", fontsize=9)
+    if len(seconds) > 1:
+        values.set_xlim(seconds[0], seconds[-1])
+    values.set_ylabel("largest value of the map", fontsize=9)
+    grid[-1, 0].set_xlabel("time (s)", fontsize=9)
+    for axes in grid[:, 0]:
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+    values.legend(fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False,
+                  borderaxespad=0.2)  # fmt: skip
+    captions.draw(figure)
+    figure.savefig(path)
+
+
+def frame_layer(
+    localization: torch.Tensor,
+    numbers: Sequence[MapNumbers],
+    *,
+    size: tuple[int, int],
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    judged: bool,
+    p: float | None = None,
+) -> tuple[Floats, Floats]:
+    """A map to lay over frames of a video, with a bar below, as a factor and a summand of pixels.
+
+    The bar says the verdict in words, and the largest value beside the threshold. A gauge along its
+    upper edge shows the range of the map, the largest value and the threshold as a tick.
+
+    Args:
+        localization: `[224, 224]` map; values above the threshold are outlined.
+        numbers: of this map, then of the negatives'.
+        size: height and width of the frames.
+        bounds: finite range that the map is drawn in.
+        threshold: threshold; None for none.
+        judged: whether a verdict is possible.
+        p: p value of the map against wrong sounds of a calibration run; None for none.
+
+    Returns:
+        `[H, W, 1]` and `[H, W, 3]` float32; `pixels * factor + summand` is the drawn frame.
+    """
+    resized = F.interpolate(localization[None, None], size=size, mode="bilinear")
+    colours, weights = layer(in_range(resized[0, 0].numpy(), bounds))
+    factor, summand = (1 - weights).astype(np.float32), (255 * colours * weights).astype(np.float32)
+    if threshold is not None:
+        mask = (resized > threshold.value).float()
+        line = max(1, round(min(size) / 240))
+        for side, colour in ((mask, 255), (1 - mask, 0)):
+            # pixels near the other side, but not those at the border of the frame
+            near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
+            edge = (side * near)[0, 0].numpy() > 0
+            factor[edge], summand[edge] = 0, colour
+    image = Image.new("RGB", (size[1], bar_height(size[0])), _BAR_COLOUR)
+    _draw_gauge(image, numbers[0].largest, bounds, threshold)
+    _write_bar(image, *_wordings(numbers, threshold, judged=judged, p=p))
+    bar = np.asarray(image)[-size[0] :]
+    factor[-len(bar) :], summand[-len(bar) :] = 0, bar
+    return factor, summand
+
+
+def bar_height(height: int) -> int:
+    """Height in pixels of the bar on frames of a height."""
+    return max(6, round(0.085 * height))
+
+
+def _draw_gauge(
+    image: Image.Image, largest: float, bounds: tuple[float, float], threshold: Threshold | None
+) -> None:
+    draw, width, (low, high) = ImageDraw.Draw(image), image.width, bounds
+    bottom = _gauge_height(image) - 1
+
+    def place(value: float) -> int:
+        share = 0.0 if math.isnan(value) else min(max((value - low) / (high - low), 0.0), 1.0)
+        return round(share * (width - 1))
+
+    draw.rectangle((0, 0, width, bottom), fill=_DIM)
+    draw.rectangle((0, 0, place(largest), bottom), fill=_VALUE)
+    if threshold is not None:
+        middle, half = place(threshold.value), max(1, width // 400)
+        draw.rectangle((middle - half, 0, middle + half, bottom + 2), fill=_LIMIT)
+
+
+def _gauge_height(image: Image.Image) -> int:
+    return max(2, image.height // 7)
+
+
+def _write_bar(image: Image.Image, wordings: Sequence[str], endings: Sequence[str]) -> None:
+    """Write the longest words and values that can be read where they fit."""
+    draw, gauge = ImageDraw.Draw(image), _gauge_height(image)
+    room, margin = image.height - gauge, max(2, image.height // 5)
+    pairs = [(words, values) for words in wordings for values in endings]
+    for words, values in sorted(pairs, key=lambda pair: -len("".join(pair))):
+        font = _fitting(f"{words}   {values}", image.width, room)
+        if font is not None:
+            line = gauge + room / 2
+            draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
+            draw.text((image.width - margin, line), values, fill=_INK, font=font, anchor="rm")
+            break
+
+
+def _wordings(
+    numbers: Sequence[MapNumbers], threshold: Threshold | None, *, judged: bool, p: float | None
+) -> tuple[list[str], list[str]]:
+    """Words on the left and values on the right of a bar, each from long to short."""
+    given = numbers[0]
+    if threshold is None:
+        return ["no threshold, no verdict"], [f"largest value {given.largest:.2f}"]
+    largest, limit = apart(given.largest, threshold.value)
+    values = f"{largest} {'>' if given.largest > threshold.value else '≤'} {limit}"
+    if not judged:
+        return ["no verdict possible", "no verdict"], [values]
+    chance = "" if p is None else f", p = {p:.2g}"
+    endings = [f"{values} ({threshold.policy}){chance}", values + chance, values]
+    if not given.points:
+        return ["nothing here makes this sound", "nothing"], [*endings, ""]
+    words = f"localized: marks {in_percent(given.marked)}"
+    also = " and ".join(dict.fromkeys(each.condition for each in numbers[1:] if each.points))
+    if also:
+        return [f"{words}, but points under {also} too", f"{words}?", "localized?", "?"], endings
+    return [words, "localized"], [*endings, ""]
+
+
+def _fitting(text: str, width: int, height: int) -> Any:
+    """The largest font in which a text fits into a bar; None where it would be unreadable."""
+    margin = 2 * max(2, height // 5)
+    for size in range(int(0.68 * height), max(_LEAST_FONT, int(0.45 * height)) - 1, -1):
+        font = _font(size)
+        if font.getlength(text) + margin <= width:
+            return font
+    return None
+
+
+@lru_cache
+def _font(size: int) -> Any:
+    return ImageFont.truetype(findfont("DejaVu Sans"), size)
