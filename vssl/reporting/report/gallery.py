@@ -20,7 +20,7 @@ from vssl.records.rows import first_draws
 from vssl.records.scores import object_area
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.types import POSITIVE, Box, SoundingObject
+from vssl.types import POSITIVE, SoundingObject
 
 QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
 """Of the samples of a test set, by the area of their ground truth."""
@@ -36,31 +36,6 @@ _KEY = ("sample_id", "audio_condition")
 _FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
 
 Float32 = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class ShownSample:
-    """What the gallery knows of a sample, whatever the run.
-
-    Attributes:
-        sample_id: its id.
-        image_path: its image.
-        category: class of the sounding object.
-        area: share of the image that the ground truth covers.
-        quarter: which quarter of the test set by area, 0 the smallest.
-        boxes: ground-truth boxes in pixels of the evaluation size.
-        weights: weight of each box.
-        why: why it was chosen.
-    """
-
-    sample_id: str
-    image_path: Path
-    category: str
-    area: float
-    quarter: int
-    boxes: tuple[Box, ...]
-    weights: tuple[float, ...]
-    why: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +72,7 @@ class RunMaps:
         return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
 
 
-def choose(group: Group, count: int, *, policy: str) -> list[ShownSample]:
+def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
     """Samples spread over classes and object sizes, and those on which each run does worst.
 
     Half of them are the worst, in the first draw under `policy`: of every run in turn the lowest
@@ -108,6 +83,11 @@ def choose(group: Group, count: int, *, policy: str) -> list[ShownSample]:
         group: runs on one list of ids.
         count: how many.
         policy: threshold policy.
+
+    Returns:
+        One row per sample: `sample_id, image_path, category, boxes` (pixels of the evaluation
+        size), `box_weights, area` (share of the image that the ground truth covers), `quarter` (of
+        the test set by area, 0 the smallest), and `why` it was chosen.
     """
     facts = _facts(group.runs[0].folder / RECORDS_FILE)
     chosen: dict[str, str] = {}
@@ -122,8 +102,9 @@ def choose(group: Group, count: int, *, policy: str) -> list[ShownSample]:
             if len(chosen) >= count:
                 break
             chosen.setdefault(sample_id, why)
-    rows = facts.set_index("sample_id", drop=False).loc[list(chosen)]
-    return [_shown(row, chosen[str(row["sample_id"])]) for row in rows.to_dict("records")]
+    return (
+        facts.set_index("sample_id", drop=False).loc[list(chosen)].assign(why=list(chosen.values()))
+    )
 
 
 def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps:
@@ -141,8 +122,7 @@ def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps
     extremes: dict[str, tuple[float, float]] = {}
     path = run.folder / RECORDS_FILE
     heard_as = [n for n in ("audio_source_id", "audio_path") if n in column_names(path)]
-    columns = dict.fromkeys((*_KEY, *heard_as, *MAP_COLUMNS))
-    for rows in first_draws(path, wanted, list(columns)):
+    for rows in first_draws(path, wanted, [*dict.fromkeys((*_KEY, *heard_as, *MAP_COLUMNS))]):
         keys = list(zip(*(rows.column(c).to_pylist() for c in _KEY), strict=True))
         native.update(zip(keys, native_maps(rows), strict=True))
         heard = rows.column("audio_source_id").to_pylist()
@@ -164,31 +144,21 @@ def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps
                 extremes[variant] = min(low, float(bottom)), max(high, float(top))
     scores = _scores(run, policy)
     scores = scores[scores["sample_id"].isin(wanted)]
-    by_key = {
-        (variant, sample_id, condition): (ciou, pia)
-        for variant, sample_id, condition, ciou, pia in zip(
-            *(scores[c] for c in ("map_variant", *_KEY, "ciou", "pia")), strict=True
-        )
-    }
+    by_key = {tuple(key): (ciou, pia) for *key, ciou, pia in scores.itertuples(index=False)}
     return RunMaps(run, native, objects, sources, clips, extremes, by_key)
 
 
 def _facts(records: Path) -> pd.DataFrame:
     """One row per sample, with `area` and `quarter`."""
     filters = [("audio_condition", "=", POSITIVE), ("draw", "=", 0)]
-    rows: pd.DataFrame = read_columns(records, list(_FIELDS), filters).to_pandas()
-    rows["area"] = [
-        object_area([_box(box) for box in boxes], weights)
-        for boxes, weights in zip(rows["boxes"], rows["box_weights"], strict=True)
-    ]
+    rows: Any = read_columns(records, list(_FIELDS), filters).to_pandas()
+    rows = rows.astype(dict.fromkeys(("sample_id", "image_path", "category"), str))
+    rows["boxes"] = [[tuple(map(int, box)) for box in boxes] for boxes in rows["boxes"]]
+    rows["area"] = list(map(object_area, rows["boxes"], rows["box_weights"]))
     order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
     rows["quarter"] = order * len(QUARTERS) // len(rows)
-    return rows
-
-
-def _box(values: Any) -> Box:
-    x0, y0, x1, y1 = (int(v) for v in values)
-    return x0, y0, x1, y1
+    frame: pd.DataFrame = rows
+    return frame
 
 
 def _spread(facts: pd.DataFrame) -> Iterator[str]:
@@ -201,8 +171,8 @@ def _spread(facts: pd.DataFrame) -> Iterator[str]:
         rows = facts[facts["quarter"] == quarter]
         classes = [list(ids) for _, ids in rows.groupby("category")["sample_id"]]
         start = quarter * len(classes) // len(QUARTERS)  # every quarter starts at another class
-        quarters.append(_in_turn(classes[start:] + classes[:start]))
-    return _in_turn(quarters)
+        quarters.append(in_turn(classes[start:] + classes[:start]))
+    return in_turn(quarters)
 
 
 def _worst(runs: Sequence[ReportRun], policy: str) -> Iterator[tuple[str, str]]:
@@ -212,20 +182,19 @@ def _worst(runs: Sequence[ReportRun], policy: str) -> Iterator[tuple[str, str]]:
         scores = _scores(run, policy)
         scores = scores[scores["map_variant"] == AUDIO_VISUAL]
         for condition in run.conditions:
-            rows = scores[scores["audio_condition"] == condition]
             sounding = run.sounding[condition]
             column = "pia" if sounding == SoundingObject.NONE else "ciou"
+            rows = scores[scores["audio_condition"] == condition].dropna(subset=[column])
             lowest = sounding == SoundingObject.OWN
-            rows = rows.dropna(subset=[column])
             rows = rows.sort_values([column, "sample_id"], ascending=[lowest, True])
             what = _WORST_OF[sounding]
             what += "" if condition == POSITIVE else f" under {condition}"
             why = f"among the worst of {run.label}: {what} ({policy})"
-            lists.append([(str(sample_id), why) for sample_id in rows["sample_id"].head(_WORST)])
-    return _in_turn(lists)
+            lists.append([(sample_id, why) for sample_id in rows["sample_id"].head(_WORST)])
+    return in_turn(lists)
 
 
-def _in_turn(lists: Iterable[Iterable[Any]]) -> Iterator[Any]:
+def in_turn(lists: Iterable[Iterable[Any]]) -> Iterator[Any]:
     """One of each, then the next of each."""
     nothing = object()
     for layer in zip_longest(*lists, fillvalue=nothing):
@@ -241,16 +210,3 @@ def _scores(run: ReportRun, policy: str) -> pd.DataFrame:
     filters = [("threshold_policy", "=", policy), ("draw", "=", 0)]
     rows: pd.DataFrame = read_columns(path, columns, filters).to_pandas()
     return rows.astype(dict.fromkeys(columns[:3], str))
-
-
-def _shown(row: Mapping[Any, Any], why: str) -> ShownSample:
-    return ShownSample(
-        sample_id=str(row["sample_id"]),
-        image_path=Path(str(row["image_path"])),
-        category=str(row["category"]),
-        area=float(row["area"]),
-        quarter=int(row["quarter"]),
-        boxes=tuple(_box(box) for box in row["boxes"]),
-        weights=tuple(float(w) for w in row["box_weights"]),
-        why=why,
-    )
