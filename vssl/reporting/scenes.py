@@ -70,9 +70,9 @@ def read_scenes(
     sources = {name: rows.column("audio_source_id").to_pylist() for name, rows in found.items()}
     classes = categories_of(run, [s for each in sources.values() for s in each if s is not None])
     scenes = []
-    for name in ids:
-        rows = found[name]
+    for name, rows in ((name, found[name]) for name in ids):
         conditions = rows.column("audio_condition").to_pylist()
+        own = dict(zip(conditions, sources[name], strict=True))
         maps = localization.maps(rows, wanted)
         reached = dict(maps)
         if localization.transform == "none":
@@ -84,13 +84,14 @@ def read_scenes(
                 category=rows.column("category")[0].as_py(),
                 boxes=tuple(tuple(box) for box in rows.column("boxes")[0].as_py()),
                 conditions=tuple(conditions),
-                heard={
-                    condition: None if source is None else classes.get(source, source)
-                    for condition, source in zip(conditions, sources[name], strict=True)
-                },
-                sources=dict(zip(conditions, sources[name], strict=True)),
+                heard={c: None if s is None else classes.get(s, s) for c, s in own.items()},
+                sources=own,
                 maps={variant: maps[variant] for variant in wanted},
-                extremes={variant: _extremes(reached[variant]) for variant in wanted},
+                extremes={
+                    variant: torch.stack([map_.amin(dim=(1, 2)), map_.amax(dim=(1, 2))], dim=1)
+                    for variant, map_ in reached.items()
+                    if variant in wanted
+                },
             )
         )
     return scenes
@@ -107,8 +108,3 @@ def evaluation_image(path: Path) -> torch.Tensor:
         read_image(path)[None], size=size, mode="bilinear", antialias=True
     )
     return shrunk[0].permute(1, 2, 0).clamp(0, 1)
-
-
-def _extremes(maps: torch.Tensor) -> torch.Tensor:
-    flat = maps.flatten(1)
-    return torch.stack([flat.amin(dim=1), flat.amax(dim=1)], dim=1)

@@ -129,14 +129,12 @@ class Part:
 
     def undefined(self) -> Gaps:
         """The runs with maps that hold NaN."""
-        counts = {
-            run.label: sum(
-                int(self.rows(run, MAP_MAXIMUM, condition).isna().sum())
-                for condition in run.conditions
-            )
-            for run in self.runs
-        }
-        return [(k, f"{n} maps hold NaN and are left out") for k, n in counts.items() if n]
+        gaps = []
+        for run in self.runs:
+            rows = [self.rows(run, MAP_MAXIMUM, condition) for condition in run.conditions]
+            count = sum(int(each.isna().sum()) for each in rows)
+            gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
+        return gaps
 
     def caption(self, *sentences: str, policies: Sequence[str] = (), gaps: Gaps) -> str:
         """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
@@ -228,15 +226,6 @@ def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Arra
     last = np.append(np.flatnonzero(np.diff(value[order])), len(value) - 1)
     shares = np.stack([alarm / len(met), hit])[:, order].cumsum(axis=1)[:, last]
     return np.hstack([np.zeros((2, 1)), shares / shares[:, -1:]])
-
-
-def thinned(roc: Array, points: int = 400) -> Array:
-    """A ROC `[2, K]` with fewer points, evenly spaced along it."""
-    count = roc.shape[1]
-    if count <= points:
-        return roc
-    places = np.searchsorted(roc.sum(axis=0) / 2, np.linspace(0, 1, points)).clip(0, count - 1)
-    return roc[:, np.unique([0, *places, count - 1])]
 
 
 def read_curves(
