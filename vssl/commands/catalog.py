@@ -15,7 +15,7 @@ from vssl.commands.identity import register_resolvers
 from vssl.errors import UsageError
 
 if TYPE_CHECKING:
-    from vssl.models.base import LocalizationModel, Pretrained
+    from vssl.models.base import Pretrained
     from vssl.models.weights import Match
 
 _OBJECT_PRIOR = "prior=object_guided"
@@ -51,7 +51,7 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
     """
     import torch
 
-    from vssl.commands.networks import find_prior_weights
+    from vssl.commands.networks import find_prior_weights, make_network
     from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
     if config_dir is not None and not config_dir.is_dir():
@@ -62,12 +62,16 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
     register_resolvers()
     with initialize_config_module("vssl.conf", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        names = loader.get_group_options("model", config_name="models", overrides=search)
-        for name in names:
+        for name in loader.get_group_options("model", config_name="models", overrides=search):
             model = compose("models", overrides=[*given, f"model={name}"]).model
             facts: Any = OmegaConf.to_container(model, resolve=True)
+            try:
+                with torch.device("meta"):
+                    network = make_network(facts)
+            except UsageError:  # its class computes with values
+                network = make_network(facts)
             path = facts["weights"] and Path(facts["weights"]).expanduser()
-            entries.append(Entry(name, facts, _instance(facts), path))
+            entries.append(Entry(name, facts, network, path))
         config = compose("models", overrides=given)
         prior: Any = OmegaConf.to_container(config.prior, resolve=True)
         published = Path(config.paths.weights).expanduser() / PUBLISHED_FILES[0]
@@ -77,19 +81,6 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
     return entries
 
 
-def _instance(facts: Mapping[str, Any]) -> LocalizationModel:
-    """A model without values, or with them where its class computes with values."""
-    import torch
-
-    from vssl.commands.networks import make_network
-
-    try:
-        with torch.device("meta"):
-            return make_network(facts)
-    except UsageError:
-        return make_network(facts)
-
-
 @dataclass(frozen=True)
 class CheckpointState:
     """What is known of a model's checkpoint.
@@ -97,18 +88,14 @@ class CheckpointState:
     Attributes:
         state: in a word.
         details: in a sentence.
-        fits: whether the file is there and fits.
+        match: how a file that is there and fits compares with the model.
         fault: whether it is there and cannot be used.
-        used: values that the model takes.
-        ignored: values that take no part in the map.
     """
 
     state: str
     details: str = ""
-    fits: bool = False
+    match: Match | None = None
     fault: bool = False
-    used: int = 0
-    ignored: int = 0
 
 
 def read_state(entry: Entry) -> CheckpointState:
@@ -131,9 +118,7 @@ def read_state(entry: Entry) -> CheckpointState:
         return CheckpointState("does not fit", f"{path}: does not fit: {faults}", fault=True)
     sha256 = file_sha256(path)
     details = f"{path}, sha256 {sha256}, {what_counts(match)}"
-    return CheckpointState(
-        f"found, {sha256[:8]}", details, fits=True, used=match.used, ignored=match.ignored_values
-    )
+    return CheckpointState(f"found, {sha256[:8]}", details, match)
 
 
 def match_file(entry: Entry, content: Any, path: Path) -> Match:
@@ -161,8 +146,6 @@ def what_counts(match: Match) -> str:
     if len(parts) > _SHOWN:
         # of a part that is used too, like an encoder, by two names
         used = {key.partition(".")[0] for key in match.state}
-        parts = dict.fromkeys(
-            ".".join(key.split(".")[: 2 if key.partition(".")[0] in used else 1])
-            for key in match.ignored
-        )
+        names = [key.split(".") for key in match.ignored]
+        parts = dict.fromkeys(".".join(each[: 2 if each[0] in used else 1]) for each in names)
     return f"{text} ({len(match.ignored)} entries: {', '.join(parts)})"

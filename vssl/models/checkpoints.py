@@ -12,7 +12,7 @@ import re
 import shlex
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +49,23 @@ def read_checkpoint(path: Path) -> Any:
             f"{path}: no such file. Set model.weights=FILE, or paths.weights=FOLDER for a folder"
             " that holds the checkpoints under their published names."
         )
-    if _is_safetensors(path):
+    with path.open("rb") as file:
+        begin = file.read(9)  # of safetensors: the length of a JSON object, and that object
+    if path.suffix == ".safetensors" or begin[6:] == b"\0\0{":
         try:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise WeightsError(
                 f"{path}: not a safetensors file, or cut off ({_first_line(error)})"
             ) from error
-    zipped = zipfile.is_zipfile(path)
-    if zipped and _is_torchscript(path):
-        raise WeightsError(
-            f"{path}: is a TorchScript program, not weights. Load it with torch.jit.load where you"
-            " trust it and save its state dict with torch.save."
-        )
+    if zipped := zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise WeightsError(
+                f"{path}: is a TorchScript program, not weights. Load it with torch.jit.load where"
+                " you trust it and save its state dict with torch.save."
+            )
     if tarfile.is_tarfile(path):
         raise WeightsError(
             f"{path}: is a tar archive. Unpack it if it is a download that holds the checkpoint."
@@ -134,13 +138,12 @@ def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str,
     """
     state = content
     if wrapper is not None:
-        if not isinstance(content, Mapping) or wrapper not in content:
-            keys = (
-                list(content)[:_SHOWN] if isinstance(content, Mapping) else type(content).__name__
-            )
+        holds = list(content) if isinstance(content, Mapping) else None
+        if holds is None or wrapper not in holds:
+            held = type(content).__name__ if holds is None else holds[:_SHOWN]
             raise WeightsError(
                 f"{path}: expected the weights under the key `{wrapper}`, but the file holds"
-                f" {keys}. Is it another model's checkpoint?"
+                f" {held}. Is it another model's checkpoint?"
             )
         state = content[wrapper]
     if not isinstance(state, Mapping) or not all(
@@ -159,19 +162,7 @@ def carries_prefix(content: Any, *, wrapper: str | None) -> bool:
     return all(str(key).startswith("module.") for key in state)
 
 
-def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do: the length of a JSON object, and that object."""
-    with path.open("rb") as file:
-        begin = file.read(9)
-    return path.suffix == ".safetensors" or begin[6:] == b"\0\0{"
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as file:
-        return any(name.endswith("/constants.pkl") for name in file.namelist())
-
-
-def some(items: list[str]) -> str:
+def some(items: Sequence[str]) -> str:
     """The first few of a list, and how many more there are."""
     more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return ", ".join(items[:_SHOWN]) + more

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from vssl.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, Pretrained
 from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_dict_of
-
-Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -64,36 +59,7 @@ class Match:
     def faults(self) -> list[str]:
         """What keeps the file from fitting, in words; empty when it fits."""
         found = {"missing": self.missing, "unknown": self.unknown, "unfit": self.unfit}
-        return [
-            f"{len(items)} {what}: {some(list(items))}" for what, items in found.items() if items
-        ]
-
-
-def made_unfilled(make: Callable[[], Network]) -> Network:
-    """A network that `load_weights` fills next: it gets no initial values, which take time.
-
-    One that holds tensors which no file fills gets them nevertheless.
-
-    Args:
-        make: makes the network.
-    """
-    with _NoInitialValues():
-        network = make()
-    others = {name for name, _ in network.named_buffers()} - network.state_dict().keys()
-    plain = [v for m in network.modules() for v in vars(m).values() if isinstance(v, torch.Tensor)]
-    return make() if others or plain else network
-
-
-class _NoInitialValues(TorchFunctionMode):
-    """The functions of `torch.nn.init` leave tensors as they are."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        named = kwargs or {}
-        if getattr(func, "__module__", "") == torch.nn.init.__name__:
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
+        return [f"{len(items)} {what}: {some(items)}" for what, items in found.items() if items]
 
 
 def load_weights(
@@ -109,9 +75,6 @@ def load_weights(
         path: checkpoint file.
         sha256: expected hash of the file, None to take any.
         key: group of the configuration that the file belongs to, for messages.
-
-    Returns:
-        What was loaded.
 
     Raises:
         WeightsError: for a missing or unreadable file, a blocked global, another hash, missing,
@@ -164,15 +127,11 @@ def match_weights(
     if layout.heads:
         ignored += [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
     kept = {k: v for k, v in state.items() if k not in ignored}
-    for prefix, replacement in layout.rename.items():
-        kept = {
-            replacement + k.removeprefix(prefix) if k.startswith(prefix) else k: v
-            for k, v in kept.items()
-        }
+    for old, new in layout.rename.items():
+        kept = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in kept.items()}
     for name, value in own.items():
         if name.endswith(".num_batches_tracked") and name not in kept:
             kept[name] = torch.zeros((), dtype=value.dtype)
-    both = sorted(own.keys() & kept.keys())
     return Match(
         state=kept,
         ignored=tuple(ignored),
@@ -181,7 +140,7 @@ def match_weights(
         unknown=tuple(sorted(kept.keys() - own.keys())),
         unfit=tuple(
             f"{k} is {_kind(kept[k])}, not {_kind(own[k])}"
-            for k in both
+            for k in sorted(own.keys() & kept.keys())
             if (own[k].shape, own[k].dtype) != (kept[k].shape, kept[k].dtype)
         ),
     )
