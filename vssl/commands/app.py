@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import logging
+import math
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -79,8 +80,57 @@ def run_app(
         raise
 
 
+def command_parser(
+    program: str,
+    description: str,
+    *,
+    example: str,
+    runs: str | None = None,
+    overrides: str | None = None,
+    thresholds: Sequence[str] = (),
+    output: str | None = None,
+    config_dir: bool = False,
+    resampling: bool = False,
+) -> argparse.ArgumentParser:
+    """Return a parser with the options that commands share; each adds its own.
+
+    Call `parse_intermixed_args`, which takes words and options in any order.
+
+    Args:
+        program: name of the command.
+        description: of the command.
+        example: a command line.
+        runs: help of the folders `RUN ...`, at least one, which become `options.runs`. As words
+            `runs=DIR` and `output_dir=DIR` are taken, too.
+        overrides: an example of the words `key=value`, which become `options.overrides`.
+        thresholds: policies that count without `--threshold NAME`, which can be repeated.
+        output: help of `--output DIR`; None where it is not given.
+        config_dir: whether there is `--config-dir DIR`.
+        resampling: whether there are `--resamples N` and `--seed N`, of bootstrap intervals.
+    """
+    parser = argparse.ArgumentParser(
+        prog=program, description=description, epilog=f"example: {example}"
+    )
+    if runs is not None:
+        parser.add_argument("runs", nargs="+", metavar="RUN", action=_RunFolders, help=runs)
+    if overrides is not None:
+        text = f"as for vssl-evaluate, e.g. {overrides}"
+        parser.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+    if thresholds:
+        text = f"threshold policy, can be repeated (default: {', '.join(thresholds)})"
+        parser.add_argument("--threshold", action="append", metavar="NAME", help=text)
+    if output is not None:
+        parser.add_argument("--output", type=given_path, metavar="DIR", help=output)
+    if config_dir:
+        text = "folder with configuration of your own"
+        parser.add_argument("--config-dir", type=given_path, metavar="DIR", help=text)
+    if resampling:
+        add_resampling_options(parser)
+    return parser
+
+
 def add_resampling_options(parser: argparse.ArgumentParser) -> None:
-    """Options of commands that report bootstrap intervals."""
+    """Add the options of commands that report bootstrap intervals."""
     parser.add_argument(
         "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
         help="bootstrap resamples of the images (1000)",
@@ -88,6 +138,32 @@ def add_resampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole_number(0, INT64), default=0, metavar="N", help="of the resampling (0)"
     )
+
+
+class _RunFolders(argparse.Action):
+    """Folders of runs; vssl-evaluate's way to write them, `runs=DIR output_dir=DIR`, will do."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        folders = []
+        for word in values:
+            key, equals, value = word.partition("=")
+            named = bool(equals) and key in ("runs", "output_dir")
+            text = value if named else word
+            if not text.strip() or "\0" in text:
+                raise UsageError(f"Expected `{word or 'RUN'}` to name a folder, but it is empty.")
+            if named and key == "output_dir":
+                namespace.output = Path(text)
+            else:
+                folders.append(Path(text).expanduser())
+        if not folders:
+            raise UsageError(f"no folder is given. Name the folders of runs: {parser.epilog}")
+        setattr(namespace, self.dest, folders)
 
 
 def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
@@ -99,6 +175,27 @@ def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
         if int(text[:20]) > most:
             raise argparse.ArgumentTypeError(f"expected a whole number up to {most}, got {text}")
         return int(text)
+
+    return number
+
+
+def finite_number(
+    *, above: float = -math.inf, below: float = math.inf, example: str = ""
+) -> Callable[[str], float]:
+    """The type of a command's option: a finite number between bounds that do not belong to it."""
+    bounds = {"above": above, "below": below}
+    limits = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
+    words = " ".join(filter(None, ["a number", " and ".join(limits)]))
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and above < value < below):
+            hint = f", as {example}" if example else ""
+            raise argparse.ArgumentTypeError(f"expected {words}{hint}, got {text}")
+        return value
 
     return number
 
