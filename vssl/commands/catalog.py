@@ -97,6 +97,11 @@ class CheckpointState:
     match: Match | None = None
     fault: bool = False
 
+    @property
+    def fits(self) -> bool:
+        """Whether the file is there and fits."""
+        return self.match is not None
+
 
 def read_state(entry: Entry) -> CheckpointState:
     """Look for a model's checkpoint, and compare it with the model."""

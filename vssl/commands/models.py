@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vssl.commands.app import given_path, run_app
+from vssl.commands.app import command_parser, given_path, run_app
 from vssl.commands.catalog import Entry, match_file, read_entries, read_state, what_counts
 from vssl.errors import UsageError
 
@@ -21,19 +20,12 @@ def main() -> None:
 
 
 def _main() -> None:
-    options = _parse()
-    entries = read_entries(options.overrides, options.config_dir)
-    if options.check is None:
-        show_models(entries)
-    else:
-        check_file(options.check, entries, why=options.why)
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="vssl-models",
-        description="Lists all models: paper, licence of the original, map, front end, checkpoint.",
-        epilog="example: vssl-models paths.weights=/weights; vssl-models --check download.pth",
+    parser = command_parser(
+        "vssl-models",
+        "Lists all models: paper, licence of the original, map, front end, checkpoint.",
+        example="vssl-models paths.weights=/weights; vssl-models --check download.pth",
+        overrides="paths.weights=FOLDER",
+        config_dir=True,
     )
     parser.add_argument(
         "--check", type=given_path, metavar="FILE", help="say which models a checkpoint file fits"
@@ -41,19 +33,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--why", action="store_true", help="with --check, also why it does not fit the others"
     )
-    parser.add_argument(
-        "--config-dir",
-        type=given_path,
-        metavar="DIR",
-        help="folder with a group model/ of your own",
-    )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="key=value",
-        help="as for vssl-evaluate, e.g. paths.weights=FOLDER",
-    )
-    return parser.parse_args()
+    options = parser.parse_intermixed_args()
+    entries = read_entries(options.overrides, options.config_dir)
+    if options.check is None:
+        show_models(entries)
+    else:
+        check_file(options.check, entries, why=options.why)
 
 
 def show_models(entries: Sequence[Entry]) -> None:
@@ -73,15 +58,13 @@ def show_models(entries: Sequence[Entry]) -> None:
         table.add_column(header, justify="left" if header == "checkpoint" else "right")
     checkpoints = [read_state(entry) for entry in entries]
     for entry, checkpoint in zip(entries, checkpoints, strict=True):
+        match = checkpoint.match
         table.add_row(
             entry.name,
-            str(entry.facts.get("paper") or ""),
-            str(entry.facts.get("year") or ""),
-            str(entry.facts.get("licence") or ""),
+            *(str(entry.facts.get(fact) or "") for fact in ("paper", "year", "licence")),
             *_map(entry.network),
             _front_end(entry.facts),
-            f"{checkpoint.used:,}" if checkpoint.fits else "",
-            f"{checkpoint.ignored:,}" if checkpoint.fits else "",
+            *(("", "") if match is None else (f"{match.used:,}", f"{match.ignored_values:,}")),
             checkpoint.state,
         )
     console = Console(highlight=False)
@@ -141,7 +124,9 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
         raise UsageError(f"{path}: no such file (--check)")
     content = read_checkpoint(path)
     sha256 = file_sha256(path)
-    fits, others, declared_by = {}, {}, []
+    fits: dict[str, str] = {}
+    others: dict[str, str] = {}
+    declared = {entry.name for entry in entries if entry.facts.get("sha256") == sha256}
     for entry in entries:
         layout = entry.network.checkpoint
         if layout is None:
@@ -154,17 +139,14 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
         if match.faults:
             others[entry.name] = "; ".join(match.faults)
         else:
-            text = what_counts(match)
-            known = entry.facts.get("sha256") == sha256
-            declared_by += [entry.name] if known else []
-            declared = "has the sha256 that it declares" if known else ""
-            hints = [hint for hint in (declared, _prefix(content, layout)) if hint]
-            fits[entry.name] = "; ".join([text, *hints])
+            known = "has the sha256 that it declares" if entry.name in declared else ""
+            hints = [what_counts(match), known, _prefix(content, layout)]
+            fits[entry.name] = "; ".join(hint for hint in hints if hint)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{path}: sha256 {sha256}")
-    for name in sorted(fits, key=lambda name: name not in declared_by):
+    for name in sorted(fits, key=lambda name: name not in declared):
         console.print(f"  fits {name}: {fits[name]}")
-    if len(fits) > 1 and not declared_by:
+    if len(fits) > 1 and not declared & fits.keys():
         console.print(
             "  These have one layout: the file cannot say which of them it is; its source can."
         )
@@ -181,11 +163,10 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
 
 def _prefix(content: Any, layout: CheckpointLayout) -> str:
     """Whether the file's keys begin as those of the published file, where that is known."""
-    from vssl.models.checkpoints import carries_prefix
-
     if layout.prefixed is None:
         return ""
-    prefixed = carries_prefix(content, wrapper=layout.wrapper)
+    state = content if layout.wrapper is None else content[layout.wrapper]
+    prefixed = all(str(key).startswith("module.") for key in state)
     carry = "carry" if prefixed else "lack"
     if prefixed == layout.prefixed:
         return f"its keys {carry} `module.`, as in the published file"

@@ -156,12 +156,6 @@ def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str,
     return bare
 
 
-def carries_prefix(content: Any, *, wrapper: str | None) -> bool:
-    """Whether the keys of a checkpoint's state dict begin with `module.` (saved in parallel)."""
-    state = content if wrapper is None else content[wrapper]
-    return all(str(key).startswith("module.") for key in state)
-
-
 def some(items: Sequence[str]) -> str:
     """The first few of a list, and how many more there are."""
     more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
