@@ -34,9 +34,10 @@ from vssl.reporting.report.gallery import choose, read_maps
 from vssl.reporting.report.media import (
     CLIP_SECONDS,
     IMAGE_SIDE,
-    Sounds,
+    configured_data,
     figure_address,
     figure_size,
+    find_clip,
     small_clip,
     small_image,
 )
@@ -692,16 +693,15 @@ def test_a_page_without_gallery(tmp_path: Path, collection: Collection, driver: 
 def test_the_worst_and_all_sizes_are_among_the_chosen(collection: Collection) -> None:
     group = collection.groups[0]
     chosen = choose(group, 5, policy=POLICY)
-    assert len({each.sample_id for each in chosen}) == 5
-    assert {each.quarter for each in chosen[:3]} == {0, 1, 2}
+    assert chosen["sample_id"].nunique() == 5
+    assert set(chosen["quarter"][:3]) == {0, 1, 2}
     scores = scored(group.runs[0], POLICY, "av").reset_index()
     positives = scores[scores["audio_condition"] == "positive"]
     lowest = positives.sort_values(["ciou", "sample_id"])["sample_id"].iloc[0]
-    assert lowest in {each.sample_id for each in chosen}
-    assert choose(group, 5, policy=POLICY) == chosen
+    assert lowest in set(chosen["sample_id"])
+    pd.testing.assert_frame_equal(choose(group, 5, policy=POLICY), chosen)
     everything = choose(group, 100, policy=POLICY)
-    assert len(everything) == 6
-    assert [each.area for each in everything] == pytest.approx([100 * 120 / SIZE**2] * 6)
+    assert everything["area"].tolist() == pytest.approx([100 * 120 / SIZE**2] * 6)
 
 
 def test_maps_read_are_those_of_the_records(collection: Collection) -> None:
@@ -770,8 +770,9 @@ def test_sounds_are_found_beside_the_images(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/run.json").write_text(json.dumps({"config": {"data": data}}))
     image = tmp_path / "set/a/frames/x.jpg"
-    named = Sounds.of(tmp_path / "run")
-    assert named.find("x", image) == tmp_path / "set/sounds/x.flac"
-    assert named.find("y", image) is None
-    default = Sounds.of(tmp_path / "no run")
-    assert default.find("y", tmp_path / "set/frames/y.jpg") == tmp_path / "set/audio_wav/y.wav"
+    named = configured_data(tmp_path / "run")
+    assert find_clip(named, "x", image) == tmp_path / "set/sounds/x.flac"
+    assert find_clip(named, "y", image) is None
+    default = configured_data(tmp_path / "no run")
+    found = find_clip(default, "y", tmp_path / "set/frames/y.jpg")
+    assert found == tmp_path / "set/audio_wav/y.wav"

@@ -66,8 +66,6 @@ def draw_figures(
     *,
     policy: str = "universal_q3",
     samples: Sequence[str] = (),
-    curve_records: int = CURVE_RECORDS,
-    curve_samples: int = CURVE_SAMPLES,
 ) -> list[Figure]:
     """Draw a group's figures, those of object-guided maps apart.
 
@@ -78,12 +76,36 @@ def draw_figures(
         output: folder for the files `<group>_<figure>.svg` and `.png`.
         policy: threshold policy of the curves and of the new rendering.
         samples: ids of the qualitative grid's samples; none takes three by the object's size.
-        curve_records: a run with more records has its threshold curves drawn from a part of it,
-            which the caption says.
-        curve_samples: about how many samples that part has.
 
     Raises:
         RecordsError: when records cannot be read, or lack a sample that was asked for.
+    """
+    with mpl.rc_context(HOUSE_STYLE):
+        return [
+            _written(drawing, part, output)
+            for part in parts_of(group, policy=policy, samples=samples)
+            for draw in FIGURES
+            for drawing in draw(part)
+        ]
+
+
+def parts_of(
+    group: Group,
+    *,
+    policy: str = "universal_q3",
+    samples: Sequence[str] = (),
+    curve_records: int = CURVE_RECORDS,
+    curve_samples: int = CURVE_SAMPLES,
+) -> list[Part]:
+    """Read what a group's figures are drawn from, by map variant.
+
+    Args:
+        group: runs on one test set.
+        policy: as for `draw_figures`.
+        samples: as for `draw_figures`.
+        curve_records: a run with more records has its threshold curves drawn from a part of it,
+            which the caption says.
+        curve_samples: about how many samples that part has.
     """
     scores = {run.label: read_scores(run, policy) for run in group.runs}
     curves = {
@@ -92,16 +114,12 @@ def draw_figures(
         if run.negatives and not _only_nan(scores[run.label])
     }
     grid_samples = list(_grid_samples(group, samples))
-    figures: list[Figure] = []
-    with mpl.rc_context(HOUSE_STYLE):
-        for variant in VARIANTS:
-            runs = [run for run in group.runs if variant in run.variants]
-            if runs:
-                part = Part(group, runs, variant, policy, scores, curves, grid_samples)
-                figures += [
-                    _written(drawing, part, output) for draw in FIGURES for drawing in draw(part)
-                ]
-    return figures
+    runs = {v: [run for run in group.runs if v in run.variants] for v in VARIANTS}
+    return [
+        Part(group, own, variant, policy, scores, curves, grid_samples)
+        for variant, own in runs.items()
+        if own
+    ]
 
 
 def _only_nan(scores: Scores) -> bool:
