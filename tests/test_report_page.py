@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -595,41 +595,6 @@ def test_every_control_has_a_name_and_every_map_a_description(opened: Chrome) ->
     # the first stop of the keyboard leads past the links
     opened.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert opened.switch_to.active_element.text == "Skip to the content"
-
-
-# -- real runs -------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_real_networks_on_real_images_and_the_embedded_benchmark(
-    shared: Path,
-    seeded_checkpoint: Callable[..., Path],
-    prior_file: Path,
-    tmp_path: Path,
-    driver: Chrome,
-) -> None:
-    one_draw = ("negatives.noise.draws=1", "negatives.offscreen.draws=1", "bootstrap.resamples=20")
-    real = ("data=vggss", f"data.root={shared / 'data/vggss_mini'}", *one_draw)
-    guided = ("prior=object_guided", f"prior.weights={prior_file}")
-    weights = f"model.weights={seeded_checkpoint('ezvsl')}"
-    run(tmp_path / "runs/ezvsl", "model=ezvsl", weights, *real, *guided)
-    run(tmp_path / "runs/center", "model=center", *real)
-    run(tmp_path / "runs/blind", "model=audio_blind", "data.scenes=6", *one_draw)
-    found = collect([tmp_path / "runs"])
-    page = report(found, tmp_path / "report")
-    resize(driver, 1280, 30_000)
-    complaints(driver)
-    driver.get(page.as_uri())
-    settle(driver)
-    assert [group.dataset for group in found.groups] == ["synthetic", "vggss"]
-    assert_numbers(driver, found.groups[0].runs, POLICY, "av")
-    choose_option(driver, "group", "1")
-    for variant in ("av", "ogl"):
-        choose_option(driver, "variant", variant)
-        for policy in ("universal_q3", "universal_max"):
-            press(driver, policy)
-            assert_numbers(driver, found.groups[1].runs, policy, variant)
-    assert not complaints(driver)
 
 
 # -- what is put into the page --------------------------------------------------------------------
