@@ -62,7 +62,7 @@ NO_PART_IN_THE_MAP: dict[str, tuple[str, ...]] = {
     "rcgrad": ("image_encoder.conv1_a.", "image_encoder.conv1_flow.", "image_encoder.fc."),
     "object_saliency": ("fc.",),
 }
-"""How the names of unused entries of the published files begin (QUIRKS 4, 9)."""
+"""How the names of unused entries of the published files begin."""
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 

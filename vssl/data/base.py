@@ -34,13 +34,7 @@ class DataError(UsageError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a test set on disk.
-
-    Attributes:
-        kind: what, in words; problems are counted by it.
-        sample_id: the id concerned.
-        detail: file and fault.
-    """
+    """One thing that is wrong with a test set: its kind, in words, an id, and file and fault."""
 
     kind: str
     sample_id: str
@@ -137,9 +131,8 @@ class DatasetReader(ABC):
         """Turn an entry of the annotation file into a sample (its audio length still 0).
 
         Raises:
-            KeyError: when a field is missing.
-            TypeError: when a field has another type.
-            ValueError: when a field has an impossible value.
+            KeyError, TypeError, ValueError: for a field that is missing, of another type, or
+                impossible.
         """
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
@@ -151,16 +144,10 @@ class DatasetReader(ABC):
         return [[value / EVALUATION_SIZE for value in box] for box in boxes]
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
-        """Add to parsed samples what only all of them tell: how many sounds a picture has.
-
-        Args:
-            samples: all that are listed and can be parsed.
-            annotation: the annotation file.
-        """
+        """Add to parsed samples what only all of them tell: how many sounds a picture has."""
         listed = Counter(sample.image_group for sample in samples)
-        return [
-            replace(s, image_sources=max(s.image_sources, listed[s.image_group])) for s in samples
-        ]
+        sources = [max(s.image_sources, listed[s.image_group]) for s in samples]
+        return [replace(s, image_sources=n) for s, n in zip(samples, sources, strict=True)]
 
     def listed(self) -> list[Sample]:
         """The samples that the annotation file lists, without a look at their files.
@@ -168,8 +155,8 @@ class DatasetReader(ABC):
         Raises:
             DataError: when it cannot be read.
         """
-        annotation = self._find_annotation()
-        return self.complete(self._parse_all(self._entries(annotation))[0], annotation)
+        annotation, entries = self._read_annotation()
+        return self.complete(self._parse_all(entries)[0], annotation)
 
     def check(self) -> CheckedData:
         """Read the annotations and every file they name.
@@ -178,8 +165,7 @@ class DatasetReader(ABC):
             DataError: when the folder is not this test set, nothing can be evaluated, or, unless
                 `missing=skip`, anything is wrong.
         """
-        annotation = self._find_annotation()
-        entries = self._entries(annotation)
+        annotation, entries = self._read_annotation()
         samples, problems, boxes = self._parse_all(entries)
         samples = self.complete(samples, annotation)
         problems += self._without_annotation(samples)
@@ -223,37 +209,31 @@ class DatasetReader(ABC):
         return data
 
     def count(self) -> int:
-        """Number of samples that can be evaluated; writes nothing.
-
-        Raises:
-            DataError: as `check` does.
-        """
+        """Number of samples that can be evaluated; writes nothing, and raises as `check` does."""
         return len(self.check().samples)
 
-    def _find_annotation(self) -> Path:
+    def _read_annotation(self) -> tuple[Path, list[dict[str, Any]]]:
+        """The annotation file and its entries."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")
         names = (self._annotation,) if self._annotation else self.annotation_names
-        for name in names:
-            if (self.root / name).is_file():
-                return self.root / name
-        raise DataError(
-            f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
-            f" {self.name}? Set data.root, or data.annotation=FILE for another name."
-        )
-
-    def _entries(self, annotation: Path) -> list[dict[str, Any]]:
+        path = next((self.root / name for name in names if (self.root / name).is_file()), None)
+        if path is None:
+            raise DataError(
+                f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
+                f" {self.name}? Set data.root, or data.annotation=FILE for another name."
+            )
         try:
-            entries = json.loads(annotation.read_text(encoding="utf-8-sig"))
+            entries = json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise DataError(f"{annotation}: not readable as JSON ({error})") from error
+            raise DataError(f"{path}: not readable as JSON ({error})") from error
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise DataError(
-                f"{annotation}: expected a list of objects. Is it {self.name}'s annotation file?"
+                f"{path}: expected a list of objects. Is it {self.name}'s annotation file?"
             )
         if not entries:
-            raise DataError(f"{annotation}: lists no samples, so there is nothing to evaluate.")
-        return entries
+            raise DataError(f"{path}: lists no samples, so there is nothing to evaluate.")
+        return path, entries
 
     def _parse_all(
         self, entries: list[dict[str, Any]]
@@ -264,8 +244,7 @@ class DatasetReader(ABC):
         problems = []
         for number, entry in enumerate(entries):
             try:
-                sample = self.parse(entry)
-                annotated = self.annotated_boxes(entry)
+                sample, annotated = self.parse(entry), self.annotated_boxes(entry)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 fault = f"entry {number}: {type(error).__name__}: {error}"
                 problems.append(Problem("annotations that cannot be read", f"#{number}", fault))
@@ -429,9 +408,7 @@ def text_of(entry: dict[str, Any], field: str) -> str:
     """A text field of an annotation entry.
 
     Raises:
-        KeyError: when the field is missing.
-        TypeError: when it is not a text.
-        ValueError: when no file name or table can hold it.
+        KeyError, TypeError, ValueError: when it is missing, no text, or no file name can hold it.
     """
     value = entry[field]
     if not isinstance(value, str):
