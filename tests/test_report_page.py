@@ -29,7 +29,7 @@ from tests.running import HEARS, Loudness, records, run
 from vssl.maps import consensus_map, object_guided, stretch, transform_maps, upsample
 from vssl.records.localization import Localization
 from vssl.reporting.report.collection import Collection, ReportRun, collect
-from vssl.reporting.report.figures import Figure
+from vssl.reporting.report.figures_style import Figure
 from vssl.reporting.report.gallery import choose, read_maps
 from vssl.reporting.report.media import (
     CLIP_SECONDS,

@@ -25,7 +25,7 @@ class IS3(DatasetReader):
     picture's number, which may be missing, and the class that sounds, which may be another word
     than either of the two. The two samples of a picture form an image group, named as they are
     without the sounding class. An entry's own `category`, a text, is taken for its class where it
-    is given. Boxes are already in pixels of 224 x 224 (docs/protocols.md).
+    is given. Boxes are already in pixels of 224 x 224.
     """
 
     name = "is3"
@@ -139,7 +139,7 @@ def _class_files(annotation: Path, root: Path) -> dict[str, list[str]]:
         classes: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not readable as JSON ({error})") from error
-    lists = classes.values() if isinstance(classes, dict) else [None]
+    lists: Any = classes.values() if isinstance(classes, dict) else [None]
     if not all(isinstance(names, list) for names in lists) or not all(
         isinstance(name, str) for names in lists for name in names
     ):

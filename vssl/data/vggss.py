@@ -14,7 +14,7 @@ class VGGSS(DatasetReader):
     """`frames/<file>.jpg`, `audio/<file>.wav`, and a JSON list of `file`, `class`, `bbox`.
 
     Boxes are relative, `[x0, y0, x1, y1]` in [0, 1]; they are clipped, multiplied by 224 and
-    truncated, and their union is the ground truth (docs/protocols.md).
+    truncated, and their union is the ground truth.
     """
 
     name = "vggss"

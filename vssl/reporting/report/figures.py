@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 
 from vssl.images import ImageFileError
-from vssl.metrics.sets import MAP_MAXIMUM
 from vssl.records.localization import AUDIO_VISUAL, OBJECT_GUIDED
 from vssl.records.rows import samples_by_size
 from vssl.reporting.report.collection import Group
@@ -19,13 +17,13 @@ from vssl.reporting.report.figures_data import (
     CURVE_SAMPLES,
     GridSample,
     Part,
-    Scores,
     read_curves,
     read_scores,
+    why_no_curves,
 )
 from vssl.reporting.report.figures_grid import grids
 from vssl.reporting.report.figures_maxima import maxima
-from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, write
+from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, Figure, write
 from vssl.reporting.scenes import evaluation_image, read_scenes
 
 FIGURES: tuple[Callable[[Part], Iterator[Drawing]], ...] = (maxima, f_loc, success_pia, roc, grids)
@@ -37,27 +35,6 @@ VARIANTS = (AUDIO_VISUAL, OBJECT_GUIDED)
 
 GRID_SHARES = (0.1, 0.5, 0.9)
 """Samples of the qualitative grid, as shares of all in ascending size of the ground truth."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the report.
-
-    Attributes:
-        name: of its files, unique in the report.
-        title: what it shows.
-        caption: how to read it and what it rests on.
-        svg: vector file.
-        png: the same at 200 dots per inch.
-        alt: what is to be seen, for those who do not see it.
-    """
-
-    name: str
-    title: str
-    caption: str
-    svg: Path
-    png: Path
-    alt: str = ""
 
 
 def draw_figures(
@@ -80,13 +57,17 @@ def draw_figures(
     Raises:
         RecordsError: when records cannot be read, or lack a sample that was asked for.
     """
+    figures = []
     with mpl.rc_context(HOUSE_STYLE):
-        return [
-            _written(drawing, part, output)
-            for part in parts_of(group, policy=policy, samples=samples)
-            for draw in FIGURES
-            for drawing in draw(part)
-        ]
+        for part in parts_of(group, policy=policy, samples=samples):
+            guided = part.variant != AUDIO_VISUAL
+            suffix = f"_{part.variant}" if guided else ""
+            behind = ", object-guided maps (OGL)" if guided else ""
+            for drawing in (drawing for draw in FIGURES for drawing in draw(part)):
+                name = f"{group.name}_{drawing.name}{suffix}"
+                title = f"{drawing.title}{behind}: {group.dataset}"
+                figures.append(write(drawing, output, name=name, title=title))
+    return figures
 
 
 def parts_of(
@@ -103,28 +84,21 @@ def parts_of(
         group: runs on one test set.
         policy: as for `draw_figures`.
         samples: as for `draw_figures`.
-        curve_records: a run with more records has its threshold curves drawn from a part of it,
-            which the caption says.
-        curve_samples: about how many samples that part has.
+        curve_records: see `read_curves`.
+        curve_samples: see `read_curves`.
     """
     scores = {run.label: read_scores(run, policy) for run in group.runs}
     curves = {
         run.label: read_curves(run, records=curve_records, part=curve_samples)
         for run in group.runs
-        if run.negatives and not _only_nan(scores[run.label])
+        if not why_no_curves(run, scores[run.label])
     }
     grid_samples = list(_grid_samples(group, samples))
-    runs = {v: [run for run in group.runs if v in run.variants] for v in VARIANTS}
-    return [
-        Part(group, own, variant, policy, scores, curves, grid_samples)
-        for variant, own in runs.items()
-        if own
-    ]
-
-
-def _only_nan(scores: Scores) -> bool:
-    maxima = scores.get(MAP_MAXIMUM, {})
-    return bool(maxima) and all(rows.isna().all() for rows in maxima.values())
+    parts = []
+    for variant in VARIANTS:
+        runs = [run for run in group.runs if variant in run.variants]
+        parts += [Part(group, runs, variant, policy, scores, curves, grid_samples)] if runs else []
+    return parts
 
 
 def _grid_samples(group: Group, samples: Sequence[str]) -> Iterator[GridSample]:
@@ -141,18 +115,3 @@ def _grid_samples(group: Group, samples: Sequence[str]) -> Iterator[GridSample]:
                 missing = missing or str(error)
         else:
             yield GridSample(None, missing, scenes)
-
-
-def _written(drawing: Drawing, part: Part, output: Path) -> Figure:
-    guided = part.variant != AUDIO_VISUAL
-    name = f"{part.group.name}_{drawing.name}{f'_{part.variant}' if guided else ''}"
-    title = f"{drawing.title}{', object-guided maps (OGL)' if guided else ''}: {part.group.dataset}"
-    svg, png = write(
-        drawing.canvas,
-        output,
-        name,
-        title=title,
-        alt=drawing.alt,
-        photographs=drawing.photographs,
-    )
-    return Figure(name, title, drawing.caption, svg, png, drawing.alt)

@@ -25,6 +25,7 @@ from vssl.reporting.report.figures_data import (
     mean_shares,
     negative_groups,
     separation_roc,
+    why_no_curves,
 )
 from vssl.reporting.report.figures_style import (
     GREY,
@@ -52,7 +53,7 @@ def f_loc(part: Part) -> Iterator[Drawing]:
     in_part: list[tuple[str, str]] = []
     gaps: Gaps = []
     for axes, run in zip(panels, part.runs, strict=True):
-        reason = part.why_no_curves(run)
+        reason = why_no_curves(run, part.scores[run.label])
         if reason:
             gaps.append((run.label, reason))
             axes.set_xticks([])

@@ -47,25 +47,14 @@ CURVE_RESAMPLES = 500
 
 
 class Curves(NamedTuple):
-    """F_LOC over the threshold by map variant.
-
-    Attributes:
-        by_variant: the curves.
-        part: number of samples that they rest on, first draws alone; None for the whole run.
-    """
+    """F_LOC over the threshold by map variant; `part`: of how many samples, None for all."""
 
     by_variant: Mapping[str, ThresholdCurves]
     part: int | None
 
 
 class GridSample(NamedTuple):
-    """A sample of the qualitative grid.
-
-    Attributes:
-        image: `[224, 224, 3]` in [0, 1]; None where it is not at hand.
-        missing: why, in words.
-        scenes: the sample in each run, by label.
-    """
+    """A sample of the qualitative grid: image `[224, 224, 3]` or why it lacks, scenes by run."""
 
     image: torch.Tensor | None
     missing: str
@@ -115,12 +104,6 @@ class Part:
             return []
         of = "" if policy == NO_POLICY else f" under {policy}"
         return [(run.label, f"no {metric} of {condition}{of} in the summary")]
-
-    def why_no_curves(self, run: ReportRun) -> str:
-        """Why a run has no threshold curves; empty where it has."""
-        if not run.negatives:
-            return "no negatives, so no F_LOC"
-        return "" if run.label in self.curves else "every map holds NaN"
 
     def without_scores(self) -> Gaps:
         """The runs whose file of scores is gone."""
@@ -228,15 +211,21 @@ def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Arra
     return np.hstack([np.zeros((2, 1)), shares / shares[:, -1:]])
 
 
-def read_curves(
-    run: ReportRun, *, records: int = CURVE_RECORDS, part: int = CURVE_SAMPLES
-) -> Curves:
+def why_no_curves(run: ReportRun, scores: Scores) -> str:
+    """Why a run has no threshold curves; empty where it has."""
+    maxima = scores.get(MAP_MAXIMUM, {}).values()
+    if not run.negatives:
+        return "no negatives, so no F_LOC"
+    return "every map holds NaN" if maxima and all(rows.isna().all() for rows in maxima) else ""
+
+
+def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
     """F_LOC over the threshold for each map variant of a run with negatives.
 
     Args:
         run: the run.
-        records: a run with more records is looked at in part.
-        part: how many samples are looked at then.
+        records: a run with more is looked at in part, which the caption says.
+        part: about how many samples are looked at then.
     """
     curves = partial(threshold_curves, points=201, resamples=CURVE_RESAMPLES, seed=0)
     if int(run.provenance["evaluated"]) * sum(run.draws.values()) <= records:

@@ -7,6 +7,7 @@ import io
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,10 +33,7 @@ GREY = "#555555"
 class Look(NamedTuple):
     """How one kind of line or area is drawn; no two differ in colour alone.
 
-    Attributes:
-        colour: of Okabe and Ito's palette, or Tol's, which the colour-blind can tell apart.
-        dashes: line style.
-        hatch: of areas.
+    Colours are of Okabe and Ito's palette, or Tol's, which the colour-blind can tell apart.
     """
 
     colour: str
@@ -44,15 +42,9 @@ class Look(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """A figure that is not written yet.
+    """A figure that is not written yet; `name` is of its kind.
 
-    Attributes:
-        canvas: the figure.
-        name: of its kind.
-        title: what it shows.
-        caption: how to read it and what it rests on.
-        alt: what is to be seen, for those who do not see it.
-        photographs: whether it holds any, which become JPEG in the SVG.
+    What a `Figure` says, and whether it holds photographs, which become JPEG in the SVG.
     """
 
     canvas: Canvas
@@ -61,6 +53,27 @@ class Drawing(NamedTuple):
     caption: str
     alt: str
     photographs: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report.
+
+    Attributes:
+        name: of its files, unique in the report.
+        title: what it shows.
+        caption: how to read it and what it rests on.
+        svg: vector file.
+        png: the same at 200 dots per inch.
+        alt: what is to be seen, for those who do not see it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: Path
+    png: Path
+    alt: str = ""
 
 
 _LOOKS = {
@@ -162,39 +175,27 @@ def say_gap(axes: Any, text: str) -> None:
     )  # fmt: skip
 
 
-def write(
-    canvas: Canvas, output: Path, name: str, *, title: str, alt: str, photographs: bool = False
-) -> tuple[Path, Path]:
-    """Write a figure as SVG and PNG, each whole or not at all.
+def write(drawing: Drawing, output: Path, *, name: str, title: str) -> Figure:
+    """Write a figure as SVG and PNG, each whole or not at all, with title and alt inside.
 
     The same data give the same files: no date, no random names.
-
-    Args:
-        canvas: the figure.
-        output: folder; made if it does not exist.
-        name: of the files, without ending.
-        title: kept inside the SVG.
-        alt: what the figure shows, in words; kept inside both.
-        photographs: whether images inside the SVG become JPEG, a sixth of the size.
-
-    Returns:
-        The SVG and the PNG.
     """
     output.mkdir(parents=True, exist_ok=True)
+    canvas = drawing.canvas
     if canvas.get_layout_engine() is not None:  # laid out once, not for each file
         canvas.draw_without_rendering()
         canvas.set_layout_engine("none")
     svg, png = output / f"{name}.svg", output / f"{name}.png"
-    described: Any = {"Title": title, "Description": alt}
+    described: Any = {"Title": title, "Description": drawing.alt}
     with whole_file(svg) as partial:
         canvas.savefig(partial, format="svg", dpi=_PNG_DPI, metadata={**described, "Date": None})
-        if photographs:
+        if drawing.photographs:
             partial.write_text(_with_jpeg(partial.read_text("utf-8")), "utf-8")
     with whole_file(png) as partial:
         # photographs gain little from more compression
         options: Any = {"pil_kwargs": {"compress_level": 3}}
         canvas.savefig(partial, format="png", dpi=_PNG_DPI, metadata=described, **options)
-    return svg, png
+    return Figure(name, title, drawing.caption, svg, png, drawing.alt)
 
 
 def _with_jpeg(text: str) -> str:

@@ -25,7 +25,7 @@ from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.rows import categories_of
 from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group
-from vssl.reporting.report.figures import Figure
+from vssl.reporting.report.figures_style import Figure
 from vssl.reporting.report.gallery import QUARTERS, RunMaps, choose, in_turn, read_maps
 from vssl.reporting.report.media import (
     CLIP_SECONDS,
