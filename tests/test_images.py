@@ -117,24 +117,6 @@ def test_png_pixels_are_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found * 255, written.transpose(2, 0, 1))
 
 
-def test_alpha_is_dropped(tmp_path: Path) -> None:
-    written = pixels(channels=4)
-    Image.fromarray(written).save(tmp_path / "image.png")
-    found = read_image(tmp_path / "image.png")
-    np.testing.assert_array_equal(found * 255, written[..., :3].transpose(2, 0, 1))
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_gray_becomes_three_equal_channels(tmp_path: Path, suffix: str) -> None:
-    Image.fromarray(pixels(channels=1)).save(tmp_path / f"image.{suffix}")
-    found = read_image(tmp_path / f"image.{suffix}")
-    assert found.shape == (3, 40, 56)
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
-    if suffix == "png":
-        np.testing.assert_array_equal(found[0] * 255, pixels(channels=1))
-
-
 def test_cmyk_jpg_has_the_right_colours(tmp_path: Path) -> None:
     flat = np.zeros((32, 32, 3), dtype=np.uint8)
     flat[:] = (200, 40, 90)
@@ -195,15 +177,6 @@ def test_modes_of_8_bits_are_what_pillow_shows(tmp_path: Path, mode: str, kind: 
     with Image.open(path) as image:
         expected = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(decode_image(path.read_bytes(), path), expected)
-
-
-def test_palette_png(tmp_path: Path) -> None:
-    written = np.zeros((8, 8, 3), dtype=np.uint8)
-    written[:4] = (250, 10, 20)
-    Image.fromarray(written).quantize(4).save(tmp_path / "image.png")
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "image.png") * 255, written.transpose(2, 0, 1)
-    )
 
 
 def test_orientation_tags_are_not_applied(tmp_path: Path) -> None:

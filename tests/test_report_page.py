@@ -216,66 +216,61 @@ def _for_script(argument: Any) -> Any:
     return ["NaN" if np.isnan(v) else texts.get(v, float(v)) for v in argument.ravel()]
 
 
-@pytest.mark.parametrize("rule", ["half_pixel", "align_corners", "opencv"])
-@pytest.mark.parametrize("shape", [(7, 7), (14, 14), (5, 9), (1, 3)])
-def test_maps_are_upsampled_as_vssl_does(script: Chrome, rule: str, shape: tuple[int, int]) -> None:
-    native = np.random.default_rng(3).normal(size=shape).astype(np.float32)
-    found = in_browser(script, f"vsslMaps.upsample(a[0], {shape[0]}, {shape[1]}, 224, '{rule}')",
-                       native)  # fmt: skip
-    expected = upsample(torch.from_numpy(native)[None], rule=rule)[0].numpy().ravel()
-    # equal, but for a pixel that is rounded twice where vssl rounds once
-    assert (found.astype(np.float32) == expected).mean() > 0.9999
-    np.testing.assert_allclose(found, expected, atol=3e-7)
-
-
-def test_maps_of_the_evaluation_size_stay_as_they_are(script: Chrome) -> None:
-    native = np.random.default_rng(0).random((224, 224), np.float32)
-    found = in_browser(script, "vsslMaps.upsample(a[0], 224, 224, 224, 'half_pixel')", native)
-    np.testing.assert_array_equal(found.astype(np.float32), native.ravel())
-
-
-@pytest.mark.parametrize("kind", ["random", "ties", "flat", "nan", "infinite"])
-def test_post_processing_is_vssls(script: Chrome, kind: str) -> None:
+def odd_maps() -> dict[str, np.ndarray]:
+    """Maps whose post-processing has a case of its own."""
     maps = np.random.default_rng(1).normal(size=(40, 40)).astype(np.float32)
-    if kind == "ties":
-        maps = maps.round()
-    elif kind == "flat":
-        maps[:] = np.float32(0.3)
-        maps[0, 0] = np.nextafter(np.float32(0.3), np.float32(1))
-    elif kind != "random":
-        maps[3, 4] = np.nan if kind == "nan" else np.inf
-    found = in_browser(script, "vsslMaps.stretchAndClip(a[0])", maps)
-    expected = transform_maps(torch.from_numpy(maps)[None], "stretch_and_clip")[0].numpy()
-    np.testing.assert_array_equal(found.astype(np.float32), expected.ravel())
+    made = {name: maps.copy() for name in ("random", "ties", "flat", "nan", "infinite")}
+    made["ties"] = maps.round()
+    made["flat"][:] = np.float32(0.3)
+    made["flat"][0, 0] = np.nextafter(np.float32(0.3), np.float32(1))
+    made["nan"][3, 4], made["infinite"][3, 4] = np.nan, np.inf
+    return made
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
-def test_object_maps_are_mixed_in_as_vssl_does(script: Chrome, low: float, high: float) -> None:
-    own, seen = np.random.default_rng(2).random((2, 30, 30), np.float32)
-    found = in_browser(
-        script,
-        "vsslMaps.objectGuided(a[0], vsslMaps.stretch(a[1]),"
-        f" {{alpha: .4, low: {low}, high: {high}}})",
-        own,
-        seen,
-    )
-    maps = [torch.from_numpy(each)[None] for each in (own, seen)]
-    expected = object_guided(maps[0], stretch(maps[1]), alpha=0.4, value_range=(low, high))
-    np.testing.assert_allclose(found, expected[0].numpy().ravel(), atol=1.2e-7)
+def arithmetic() -> Iterator[Any]:
+    """Expressions of `vsslMaps` with their arguments, what vssl makes of them, and a tolerance."""
+    random = np.random.default_rng(3)
+    for rule in ("half_pixel", "align_corners", "opencv"):
+        for height, width in ((7, 7), (14, 14), (5, 9), (1, 3), (224, 224)):
+            native = random.normal(size=(height, width)).astype(np.float32)
+            expected = upsample(torch.from_numpy(native)[None], rule=rule)
+            # equal, but for a pixel that is rounded twice where vssl rounds once
+            code = f"upsample(a[0], {height}, {width}, 224, '{rule}')"
+            yield pytest.param(code, [native], expected, 3e-7, id=f"{rule} {height}x{width}")
+    for name, maps in odd_maps().items():
+        expected = transform_maps(torch.from_numpy(maps)[None], "stretch_and_clip")
+        yield pytest.param("stretchAndClip(a[0])", [maps], expected, 0, id=name)
+    for low in (0.0, -1.0):
+        own, seen = random.random((2, 1, 30, 30), np.float32)
+        options = f"{{alpha: .4, low: {low}, high: 1}}"
+        expected = object_guided(
+            torch.from_numpy(own),
+            stretch(torch.from_numpy(seen)),
+            alpha=0.4,
+            value_range=(low, 1.0),
+        )
+        code = f"objectGuided(a[0], vsslMaps.stretch(a[1]), {options})"
+        yield pytest.param(code, [own, seen], expected, 1.2e-7, id=f"guided {low}")
+    boxes, weights = ((10, 20, 90, 100), (60, 50, 150, 220)), [0.5, 1.0]
+    truth = consensus_map(boxes, weights)
+    code = f"groundTruth({[*map(list, boxes)]}, {weights}, 224)"
+    yield pytest.param(code, [], truth, 0, id="truth")
+    own = random.random((224, 224), np.float32)
+    mask = torch.from_numpy(own) > 0.7
+    ciou = truth[mask].sum() / (truth.sum() + (mask & (truth == 0)).sum())
+    measured = f"measure(a[0], vsslMaps.{code}, 0.7)"
+    yield pytest.param(measured, [own], [mask.float().mean(), ciou], 1e-6, id="measure")
 
 
-def test_measures_of_weighted_ground_truth(script: Chrome) -> None:
-    boxes, weights = [[10, 20, 90, 100], [60, 50, 150, 220]], [0.5, 1.0]
-    own = np.random.default_rng(4).random((224, 224), np.float32)
-    truth = consensus_map([tuple(box) for box in boxes], weights).numpy()  # type: ignore[misc]
-    truth_script = f"vsslMaps.groundTruth({boxes}, {weights}, 224)"
-    np.testing.assert_array_equal(in_browser(script, truth_script), truth.ravel())
-    pia, ciou = in_browser(
-        script, f"Object.values(vsslMaps.measure(a[0], {truth_script}, 0.7))", own
-    )
-    mask = own > np.float32(0.7)
-    assert pia == mask.mean()
-    assert ciou == pytest.approx(truth[mask].sum() / (truth.sum() + (mask & (truth == 0)).sum()))
+@pytest.mark.parametrize(("code", "arguments", "expected", "tolerance"), arithmetic())
+def test_the_script_computes_as_vssl_does(
+    script: Chrome, code: str, arguments: list[Any], expected: Any, tolerance: float
+) -> None:
+    listed = f"Object.values(vsslMaps.{code})" if code.startswith("measure") else f"vsslMaps.{code}"
+    found = in_browser(script, listed, *arguments).astype(np.float32)
+    expected = np.asarray(expected, np.float32).ravel()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    assert (found == expected).mean() > 0.999 or tolerance > 3e-7 or "Guided" in code
 
 
 # -- what is shown -------------------------------------------------------------------------------

@@ -67,17 +67,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_image(data: bytes, path: Path) -> Pixels:
-    """Decode the content of an image file at its full size.
+    """Decode the content of an image file at its full size: `[H, W, 3]` RGB, 0 to 255.
 
     Orientation tags are not applied: the annotations of VGG-SS and IS3 refer to the stored pixels.
     Gray of 16 bits becomes 8 by leaving out the lower ones. Alpha is dropped.
-
-    Args:
-        data: content of the file.
-        path: the file, for messages.
-
-    Returns:
-        `[H, W, 3]` RGB, 0 to 255.
 
     Raises:
         ImageFileError: for content that is cut off, damaged, too large or no image, and for pixels
@@ -188,12 +181,8 @@ class _Normalized:
 class PillowTransform(_Normalized):
     """Resize as an 8-bit Pillow image, bicubic, aspect ratio not kept, and normalize (RCGrad).
 
-    Pillow antialiases and rounds to 8 bits.
-
-    Args:
-        size: side of the output in pixels.
-        mean: per-channel mean.
-        std: per-channel standard deviation.
+    Pillow antialiases and rounds to 8 bits. `size` is the side of the output in pixels, `mean` and
+    `std` are those of each channel.
     """
 
     def __init__(self, *, size: int = 224, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -215,13 +204,9 @@ class ImageTransform(_Normalized):
 
     Bicubic on the float tensor, values not clamped afterwards. The paper's torchvision (0.14) does
     not antialias tensors; the models were trained on Pillow-resized, that is antialiased, images:
-    so `antialias` is a protocol's choice (docs/protocols.md).
-
-    Args:
-        size: side of the output in pixels.
-        mean: per-channel mean.
-        std: per-channel standard deviation.
-        antialias: whether downscaling low-passes first.
+    so `antialias`, whether downscaling low-passes first, is a protocol's choice
+    (docs/protocols.md). `size` is the side of the output in pixels, `mean` and `std` are those of
+    each channel.
     """
 
     def __init__(

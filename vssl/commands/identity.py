@@ -170,14 +170,10 @@ def negatives_name(config: DictConfig) -> str:
 
 
 def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
-    """Folder of a run: `output_dir`, or a folder of its own below `output_root`.
+    """Folder of a run: `output_dir`, or a folder of its own below `output_root`. A resolver.
 
-    The latter is `<model>/<data>/<negatives>/<protocol>/<first 8 digits of the config hash>`.
-
-    An OmegaConf resolver, so that Hydra puts its log and configuration there too.
-
-    Args:
-        mode: `relative` leaves `output_root` out, for sweeps.
+    The latter is `<model>/<data>/<negatives>/<protocol>/<first 8 digits of the config hash>`; the
+    mode `relative` leaves `output_root` out, for sweeps.
 
     Raises:
         UsageError: when one of the two is no path.

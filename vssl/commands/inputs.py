@@ -33,11 +33,7 @@ Inputs = dict[str, Any]
 
 
 def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
-    """Read all files that a run rests on.
-
-    Args:
-        reader: the test set's reader.
-        data: what it found.
+    """Read all files that a run rests on: those that the reader's check found.
 
     Raises:
         UsageError: for a file that was there when it was checked, and is no more.
@@ -75,14 +71,10 @@ def keep_inputs(folder: Path, inputs: Inputs) -> None:
 
 
 def check_inputs(folder: Path, run: Mapping[str, Any]) -> None:
-    """Check that a finished run's inputs are what they were.
+    """Check that a finished run's inputs are what they were, by its folder and its run.json.
 
     A run whose test set is not on this machine any more stands as it is. Of a run of an earlier
     vssl only the annotation file is known.
-
-    Args:
-        folder: its folder.
-        run: content of its run.json.
 
     Raises:
         UsageError: when they are not, with what changed and the mend.

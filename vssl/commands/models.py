@@ -104,12 +104,7 @@ def _front_end(facts: Mapping[str, Any]) -> str:
 
 
 def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> None:
-    """Say which models a checkpoint file fits; where none, what each lacks or does not know.
-
-    Args:
-        path: the file.
-        entries: the models.
-        why: whether to say of the other models too what they lack or do not know.
+    """Say which models a file fits; where none, or with `why`, what the others lack or do not know.
 
     Raises:
         WeightsError: when the file cannot be read safely.

@@ -24,9 +24,7 @@ Annotated = Sequence[float]
 def pixels_of(box: Sequence[float], *, full: float) -> Box:
     """An annotated box in pixels of the evaluation size, cut at the edges and rounded down.
 
-    Args:
-        box: as annotated.
-        full: the side of the image in its unit: 1 for shares, 224 for pixels.
+    `full` is the side of the image in its unit: 1 for shares, 224 for pixels.
 
     Raises:
         ValueError: when a number is NaN or infinite.
@@ -57,12 +55,7 @@ def is_far(box: Annotated) -> bool:
 
 
 def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
-    """Why the boxes of a sample together mark nothing; empty where they mark something.
-
-    Args:
-        annotated: the boxes as annotated.
-        boxes: the same in pixels of the evaluation size, which are the ground truth.
-    """
+    """Why a sample's boxes, as annotated and in pixels, together mark nothing; empty where they do."""
     if not boxes:
         return "has no box"
     if any(
@@ -79,12 +72,7 @@ def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
 def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
     """One sentence on why boxes are impossible, by what all boxes of a test set look like.
 
-    Args:
-        annotated: all boxes.
-        unit: what they should be in, `fractions` or `pixels`.
-
-    Returns:
-        Empty where few are impossible and no cause is likely.
+    Empty where few are and no cause is likely. They should be in `fractions` or `pixels`.
     """
     faulty = [box for box in annotated if box_fault(box)]
     if not faulty:

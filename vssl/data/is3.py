@@ -95,13 +95,7 @@ class IS3(DatasetReader):
 
 
 def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
-    """Split an IS3 file name.
-
-    Args:
-        stem: name without suffix.
-
-    Returns:
-        Name of the picture, the words for what is in it, and the class that sounds.
+    """Split an IS3 file name into picture, the words for what is in it, and the class that sounds.
 
     Raises:
         ValueError: when the name has less than two words and a class.

@@ -123,18 +123,12 @@ def _without_namespaces(path: Path) -> str:
 
 
 def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str, torch.Tensor]:
-    """Take the state dict out of a checkpoint, `module.` prefixes removed.
+    """Take the state dict, key to tensor, out of what `read_checkpoint` gave.
 
-    Args:
-        content: what `read_checkpoint` gave.
-        wrapper: key under which the state dict lies, None for a bare one.
-        path: the file, for messages.
-
-    Returns:
-        Key to tensor.
+    `wrapper` is the key under which it lies, None for a bare one; prefixes `module.` are removed.
 
     Raises:
-        WeightsError: when there is none.
+        WeightsError: when there is none; it names the file.
     """
     state = content
     if wrapper is not None:

@@ -18,7 +18,7 @@ UNKNOWN = (
 
 
 def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dict[str, Chance]:
-    """What negatives of each type do by chance.
+    """What negatives of each type do by chance, by type.
 
     Of many frames the best is looked at, so its p value is Bonferroni's: times the number of
     frames, at most 1. That holds however they depend on each other, unlike what is said of
@@ -27,11 +27,8 @@ def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dic
     Args:
         rates: of the calibration run.
         largest: largest value of the given sound's map, or of all its maps.
-        frames: number of frames of a video; None for an image.
-
-    Returns:
-        By type the p value, and of a video also how many frames would be marked by chance, the
-        chance that some frame is, if frames are independent, and the p value for all frames.
+        frames: number of frames of a video, for how many would be marked by chance, the chance that
+            some frame is, and the p value for all frames; None for an image.
     """
     found = {name: {"p": value} for name, value in rates.p_values(largest).items()}
     if frames is not None:

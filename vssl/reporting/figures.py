@@ -67,9 +67,7 @@ def draw_comparison(
 def draw_gallery(
     folder: Path, output: Path, *, threshold: float | None, shares: Sequence[float]
 ) -> list[tuple[Path, str]]:
-    """Draw a few images under every audio condition, one JPEG file each.
-
-    As in `draw_comparison`, but with the audio conditions side by side.
+    """Draw a few images under every audio condition, one JPEG file each, as `draw_comparison`.
 
     Args:
         folder: a run.

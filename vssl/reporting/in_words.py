@@ -22,8 +22,8 @@ def in_words(
 ) -> str:
     """Whether a model finds what sounds, listens, stays silent, and what one threshold leaves.
 
-    Only what the summary has numbers for is said. A difference is called one where its 95 %
-    interval lies above 0.
+    Only what the summary has numbers for is said; a difference is one where its interval lies above
+    0.
 
     Args:
         summary: rows of one run and map variant.
@@ -31,9 +31,6 @@ def in_words(
         marked: policy under which the image's sounds are compared.
         equal: policy for a stated rate of false alarms.
         universal: policy under which F_LOC is said.
-
-    Returns:
-        Sentences; empty where there is nothing to say.
     """
     columns = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
     rows = summary.loc[summary.value.notna(), columns].itertuples(index=False)

@@ -44,13 +44,13 @@ def draw_figures(
     policy: str = "universal_q3",
     samples: Sequence[str] = (),
 ) -> list[Figure]:
-    """Draw a group's figures, those of object-guided maps apart.
+    """Draw a group's figures as `<group>_<figure>.svg` and `.png`, those of object-guided maps apart.
 
     What a run does not have is said in its panel and in the caption.
 
     Args:
         group: runs on one test set.
-        output: folder for the files `<group>_<figure>.svg` and `.png`.
+        output: folder for the files.
         policy: threshold policy of the curves and of the new rendering.
         samples: ids of the qualitative grid's samples; none takes three by the object's size.
 
@@ -80,12 +80,8 @@ def parts_of(
 ) -> list[Part]:
     """Read what a group's figures are drawn from, by map variant.
 
-    Args:
-        group: runs on one test set.
-        policy: as for `draw_figures`.
-        samples: as for `draw_figures`.
-        curve_records: see `read_curves`.
-        curve_samples: see `read_curves`.
+    `policy` and `samples` are those of `draw_figures`; `curve_records` and `curve_samples` say when
+    curves rest on a part of a run, see `read_curves`.
     """
     scores = {run.label: read_scores(run, policy) for run in group.runs}
     curves = {

@@ -178,15 +178,11 @@ def negative_groups(negatives: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Array | None:
-    """ROC of map maxima: positives against some negatives.
+    """ROC of map maxima: positives against some negatives, by draw.
 
     In each draw all negatives count alike, and all draws count alike; a negative with one draw
     meets every draw of the others. A value that ties with another is a slope, not a step. The area
     below is the mean over draws of the AUROC within each, as in the summary.
-
-    Args:
-        positives: values of positives.
-        negatives: values by draw of each negative.
 
     Returns:
         `[2, K]` shares above each value, of negatives and of positives, ascending from 0 to 1;

@@ -82,14 +82,9 @@ def grids(part: Part) -> Iterator[Drawing]:
 def draw_grid(part: Part, sample: GridSample, rendering: str) -> Canvas:
     """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line.
 
-    Below each map stand its least and largest value.
-
-    Args:
-        part: the runs, all with this sample.
-        sample: its maps; without an image they are drawn on grey.
-        rendering: `old`: every map is stretched to [0, 1] by its own extremes (a constant map is
-            drawn as 0). `new`: what does not lie above the run's threshold is not drawn; colours
-            run from the threshold to the largest value in the column.
+    Below each map stand its least and largest value. `old`: every map is stretched to [0, 1] by its
+    own extremes (a constant map is drawn as 0). `new`: what does not lie above the run's threshold
+    is not drawn; colours run from the threshold to the largest value in the column.
     """
     scenes = [sample.scenes[run.label] for run in part.runs]
     conditions = list(dict.fromkeys(name for scene in scenes for name in scene.conditions))
@@ -201,16 +196,10 @@ def _draw_cell(
 
 
 def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -> Any:
-    """A map over an image, nothing drawn where it is not above the threshold.
+    """A map over an image `[H, W, 3]`, nothing drawn where it is not above the threshold.
 
-    Args:
-        image: `[H, W, 3]` in [0, 1].
-        maps: `[K, H, W]` maps that share one scale.
-        place: which of them is drawn.
-        threshold: colours start there, and end at the largest finite value of all maps.
-
-    Returns:
-        `[H, W, 3]` in [0, 1].
+    The colours start at the threshold, and end at the largest finite value of all maps `[K, H, W]`,
+    which share one scale.
     """
     top = float(maps[torch.isfinite(maps)].max())
     span = max(top - threshold, 1e-12)

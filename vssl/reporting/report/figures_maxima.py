@@ -110,13 +110,10 @@ def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> N
 
 
 def density(values: Array) -> tuple[Array, Array] | None:
-    """Outline of a distribution: kernel density on a grid, highest point 1.
+    """Outline of a distribution, places and heights: kernel density on a grid, highest point 1.
 
     Gaussian kernel, Silverman's bandwidth 0.9 min(s, IQR / 1.34) n^(-1/5), over the values' own
-    range: nothing is drawn where there is no value.
-
-    Returns:
-        Places and heights; None where all values are the same.
+    range: nothing is drawn where there is no value. None where all values are the same.
     """
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * max(abs(low), abs(high)):

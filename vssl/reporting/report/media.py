@@ -103,14 +103,10 @@ def configured_data(run: Path) -> Mapping[str, Any]:
 
 
 def find_clip(data: Mapping[str, Any], sample_id: str, image_path: Path) -> Path | None:
-    """A sample's clip, sought beside the images; None where no such file is at hand.
+    """A sample's clip, sought beside an image of the test set; None where no such file is at hand.
 
-    For clips that are not, or no more, where the records say.
-
-    Args:
-        data: the test set's configuration, which may name folders and the clips' suffix.
-        sample_id: whose clip.
-        image_path: any image of the test set.
+    For clips that are not, or no more, where the records say. The test set's configuration, `data`,
+    may name folders and the clips' suffix.
     """
     below = max(1, len(PurePath(str(data.get("image_folder") or "")).parts))
     if len(image_path.parents) <= below or "/" in sample_id:

@@ -59,7 +59,7 @@ def write_page(
     policy: str = "universal_q3",
     limit: int = PAGE_LIMIT,
 ) -> Path:
-    """Write the page of a report.
+    """Write the page of a report, `output/index.html`.
 
     Everything is inside: style, script, figures, images, sounds (the first 5 s, mono) and native
     similarity maps (float32, compressed), from which the script makes every map at the threshold
@@ -72,12 +72,8 @@ def write_page(
         tables: of each group, by its name.
         gallery: samples shown of each group, at most.
         policy: threshold policy that the gallery starts at and chooses the worst samples by.
-        limit: bytes of the page, at most. First come tables and, up to a third, figures, then the
-            gallery's maps and images, then its sounds; what does not fit is left out and counted on
-            the page.
-
-    Returns:
-        The page, `output/index.html`.
+        limit: bytes of the page, at most, for tables, then figures (up to a third), then maps and
+            images, then sounds; what does not fit is left out and counted on the page.
     """
     output.mkdir(parents=True, exist_ok=True)
     render = partial(_template(output).render, policy=policy, left_out=collection.left_out)
