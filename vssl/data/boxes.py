@@ -55,7 +55,7 @@ def is_far(box: Annotated) -> bool:
 
 
 def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
-    """Why a sample's boxes, as annotated and in pixels, together mark nothing; empty where they do."""
+    """Why a sample's boxes, as annotated and in pixels, together mark nothing; empty if not."""
     if not boxes:
         return "has no box"
     if any(

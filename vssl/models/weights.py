@@ -114,7 +114,7 @@ def load_weights(
 def match_weights(
     network: Pretrained, state: dict[str, torch.Tensor], layout: CheckpointLayout
 ) -> Match:
-    """Compare a state dict, without `module.` prefixes, with a network, maybe on the meta device."""
+    """Compare a state dict, without `module.` prefixes, with a network (meta device will do)."""
     own = network.state_dict()
     parts = {key.partition(".")[0] for key in own}
     ignored = [k for k in state if any(fnmatch.fnmatchcase(k, p) for p in layout.unused)]

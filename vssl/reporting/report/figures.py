@@ -44,7 +44,7 @@ def draw_figures(
     policy: str = "universal_q3",
     samples: Sequence[str] = (),
 ) -> list[Figure]:
-    """Draw a group's figures as `<group>_<figure>.svg` and `.png`, those of object-guided maps apart.
+    """Draw a group's figures, `<group>_<figure>.svg` and `.png`; those of OGL maps apart.
 
     What a run does not have is said in its panel and in the caption.
 
