@@ -608,18 +608,15 @@ def test_a_small_page_says_what_it_leaves_out(
     limit = round(0.8 * page.stat().st_size)
     small = report(collection, tmp_path / "small", limit=limit)
     assert small.stat().st_size <= limit
-    text = small.read_text()
-    left = [
-        int(n) for n in re.findall(r"left out so that the page stays below its size: (\d+)", text)
-    ]
-    assert sum(left) > 0
-    kept = sum(
-        len(gallery_data(small, k)["samples"]) + len(gallery_data(small, k)["clips"])
-        for k in range(len(collection.groups))
-    )
-    whole = sum(
-        len(gallery_data(page, k)["samples"]) + len(gallery_data(page, k)["clips"])
-        for k in range(len(collection.groups))
+    left = re.findall(r"left out so that the page stays below its size: (\d+)", small.read_text())
+    assert sum(map(int, left)) > 0
+    kept, whole = (
+        sum(
+            len(gallery_data(each, group)[part])
+            for group in range(len(collection.groups))
+            for part in ("samples", "clips")
+        )
+        for each in (small, page)
     )
     assert kept < whole
 
