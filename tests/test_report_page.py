@@ -666,11 +666,12 @@ def test_maps_read_are_those_of_the_records(collection: Collection) -> None:
     found = read_maps(one, ["clip3_000010"], policy=POLICY)
     frame = records(one.folder)
     frame = frame[(frame["sample_id"] == "clip3_000010") & (frame["draw"] == 0)]
-    assert len(found.native) == len(frame) == 4
+    scene = found.scenes["clip3_000010"]
+    assert len(scene.native) == len(frame) == 4
     for row in frame.itertuples():
-        native = found.native["clip3_000010", row.audio_condition]
+        native = scene.native[scene.conditions.index(row.audio_condition)]
         np.testing.assert_array_equal(native.ravel(), row.similarity_map)
-    np.testing.assert_array_equal(found.objects["clip3_000010"].ravel(), row.object_map)
+        np.testing.assert_array_equal(scene.object_map.ravel(), row.object_map)
     own = [localization_map(one, "clip3_000010", c, "ogl") for c in one.conditions]
     assert found.extremes["ogl"] == (
         pytest.approx(min(m.min() for m in own)),

@@ -5,21 +5,22 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, islice, repeat, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+import torch
 
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
-from vssl.records.rows import first_draws
+from vssl.records.localization import AUDIO_VISUAL
 from vssl.records.scores import object_area
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.report.collection import Group, ReportRun
+from vssl.reporting.scenes import Scene, read_scenes
 from vssl.types import POSITIVE, SoundingObject
 
 QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
@@ -35,8 +36,6 @@ _SPREAD = "spread over classes and object sizes"
 _KEY = ("sample_id", "audio_condition")
 _FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
 
-Float32 = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class RunMaps:
@@ -44,31 +43,34 @@ class RunMaps:
 
     Attributes:
         run: the run.
-        native: sample and condition to native similarity map, `[h, w]`.
-        objects: sample to object map `[s, s]`; empty without an object prior.
-        sources: sample and condition to the id whose clip was heard; no entry for made sounds.
-        clips: such an id to the clip's file; no entry in records of earlier versions.
+        scenes: of each sample, without its localization maps.
         extremes: map variant to the lowest and highest value of the localization maps.
         scores: map variant, sample and condition to cIoU and pIA under the page's policy.
     """
 
     run: ReportRun
-    native: Mapping[tuple[str, str], Float32]
-    objects: Mapping[str, Float32]
-    sources: Mapping[tuple[str, str], str]
-    clips: Mapping[str, Path]
+    scenes: Mapping[str, Scene]
     extremes: Mapping[str, tuple[float, float]]
     scores: Mapping[tuple[str, str, str], tuple[float, float]]
+
+    @cached_property
+    def clips(self) -> dict[str, Path]:
+        """Files of clips, by the sample that they are of; of earlier versions none are known."""
+        return {
+            source: Path(clip)
+            for scene in self.scenes.values()
+            for source, clip in zip(scene.sources.values(), scene.clips.values(), strict=True)
+            if source and clip
+        }
 
     def packed(self, sample_id: str) -> str:
         """A sample's maps as text: base64 of zlib of float32, little endian.
 
         The native map of each condition in the order of the run, then the object map.
         """
-        maps = [self.native[sample_id, condition] for condition in self.run.conditions]
-        if sample_id in self.objects:
-            maps.append(self.objects[sample_id])
-        values = np.concatenate([each.ravel() for each in maps]).astype("<f4")
+        scene = self.scenes[sample_id]
+        seen = [] if scene.object_map is None else [scene.object_map.ravel()]
+        values = np.concatenate([scene.native.ravel(), *seen]).astype("<f4")
         return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
 
 
@@ -107,45 +109,25 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
     )
 
 
-def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps:
+def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps:
     """Read the first draws of some samples, without reading others' maps into memory.
 
     Raises:
-        RecordsError: when the records cannot be read.
+        RecordsError: when the records cannot be read, or lack a sample.
     """
-    wanted = list(samples)
-    recipe = Localization.of(run.provenance)
-    native: dict[tuple[str, str], Float32] = {}
-    objects: dict[str, Float32] = {}
-    sources: dict[tuple[str, str], str] = {}
-    clips: dict[str, Path] = {}
+    scenes = read_scenes(run.folder, samples, variants=run.variants)
     extremes: dict[str, tuple[float, float]] = {}
-    path = run.folder / RECORDS_FILE
-    heard_as = [n for n in ("audio_source_id", "audio_path") if n in column_names(path)]
-    for rows in first_draws(path, wanted, [*dict.fromkeys((*_KEY, *heard_as, *MAP_COLUMNS))]):
-        keys = list(zip(*(rows.column(c).to_pylist() for c in _KEY), strict=True))
-        native.update(zip(keys, native_maps(rows), strict=True))
-        heard = rows.column("audio_source_id").to_pylist()
-        sources.update({key: name for key, name in zip(keys, heard, strict=True) if name})
-        if "audio_path" in heard_as:
-            files = rows.column("audio_path").to_pylist()
-            clips.update({n: Path(f) for n, f in zip(heard, files, strict=True) if n and f})
-        if recipe.prior is not None:
-            seen = rows.column("object_map").to_pylist()
-            for (sample_id, _), values in zip(keys, seen, strict=True):
-                side = round(len(values) ** 0.5)
-                objects[sample_id] = np.array(values, np.float32).reshape(side, side)
-        for variant, maps in recipe.maps(rows).items():
-            low, high = extremes.get(variant, (np.inf, -np.inf))
-            bottom, top = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
-            whole = bottom.isfinite() & top.isfinite()
-            if whole.any():
-                bottom, top = bottom[whole].min(), top[whole].max()
-                extremes[variant] = min(low, float(bottom)), max(high, float(top))
+    for variant in run.variants:
+        maps = torch.cat([scene.maps[variant] for scene in scenes])
+        bottom, top = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
+        whole = bottom.isfinite() & top.isfinite()
+        if whole.any():
+            extremes[variant] = float(bottom[whole].min()), float(top[whole].max())
     scores = _scores(run, policy)
-    scores = scores[scores["sample_id"].isin(wanted)]
+    scores = scores[scores["sample_id"].isin(samples)]
     by_key = {tuple(key): (ciou, pia) for *key, ciou, pia in scores.itertuples(index=False)}
-    return RunMaps(run, native, objects, sources, clips, extremes, by_key)
+    kept = {scene.sample_id: replace(scene, maps={}) for scene in scenes}
+    return RunMaps(run, kept, extremes, by_key)
 
 
 def _facts(records: Path) -> pd.DataFrame:

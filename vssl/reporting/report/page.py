@@ -22,7 +22,6 @@ from markupsafe import Markup
 
 from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.localization import AUDIO_VISUAL, Localization
-from vssl.records.rows import categories_of
 from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group
 from vssl.reporting.report.figures_style import Figure
@@ -231,8 +230,6 @@ class _Gallery:
             self.samples = list(choose(group, count, policy=policy).itertuples())
         ids = [each.sample_id for each in self.samples]
         self.runs = [read_maps(run, ids, policy=policy) for run in group.runs] if ids else []
-        heard = [name for each in self.runs for name in each.sources.values()]
-        self.classes = categories_of(group.runs[0].folder, heard) if heard else {}
         self.test_set = configured_data(group.runs[0].folder)
         self.maps: dict[str, list[str]] = {}
         self.images: dict[str, str] = {}
@@ -241,21 +238,22 @@ class _Gallery:
 
     def heard(self, sample_id: str) -> list[dict[str, Any]]:
         """Whose clips are heard with an image, and by which runs where they differ."""
-        found: dict[tuple[str, str], list[str]] = {}
+        found: dict[tuple[str, str, str | None], list[str]] = {}
         for each in self.runs:
-            for condition in each.run.conditions:
-                source = each.sources.get((sample_id, condition))
+            scene = each.scenes[sample_id]
+            for condition, source in scene.sources.items():
                 if source is not None:
-                    found.setdefault((condition, source), []).append(each.run.label)
-        shared = Counter(condition for condition, _ in found)
+                    key = condition, source, scene.heard[condition]
+                    found.setdefault(key, []).append(each.run.label)
+        shared = Counter(condition for condition, *_ in found)
         return [
             {
                 "condition": condition,
                 "id": source,
-                "category": self.classes.get(source, source),
+                "category": category,
                 "runs": labels if shared[condition] > 1 else [],
             }
-            for (condition, source), labels in found.items()
+            for (condition, source, category), labels in found.items()
         ]
 
     def add_sample(self, sample: Any, budget: _Budget) -> None:
@@ -330,12 +328,11 @@ class _Gallery:
 def _model(each: RunMaps, output: Path) -> dict[str, Any]:
     run = each.run
     recipe = Localization.of(run.provenance)
-    first = next(iter(each.native.values()))
-    seen = next(iter(each.objects.values()), ())
+    first = next(iter(each.scenes.values()))
     prior = recipe.prior and {
         "alpha": float(recipe.prior["alpha"]),
         "corrected": recipe.prior["scale"] == "corrected",
-        "side": len(seen),
+        "side": 0 if first.object_map is None else len(first.object_map),
     }
     policies = [str(p) for p in pd.unique(run.summary["threshold_policy"])]
     thresholds = {v: {name: run.threshold(name, v) for name in policies} for v in run.variants}
@@ -345,8 +342,8 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
         "variants": run.variants,
         "conditions": run.conditions,
         "sounding": {name: run.sounding[name].value for name in run.conditions},
-        "height": first.shape[0],
-        "width": first.shape[1],
+        "height": first.native.shape[1],
+        "width": first.native.shape[2],
         "upsampling": dict(recipe.upsampling),
         "transform": recipe.transform,
         "range": [_number(bound) for bound in recipe.value_range],
