@@ -39,7 +39,7 @@ from vssl.records.store import RecordsError, read_provenance
 from vssl.reporting.report.collection import Group, ReportRun
 from vssl.reporting.report.figures import FIGURES, draw_figures, parts_of
 from vssl.reporting.report.figures_curves import f_loc, roc, success_pia
-from vssl.reporting.report.figures_data import Part, mean_shares, separation_roc
+from vssl.reporting.report.figures_data import Part, mean_shares, separation_roc, thinned
 from vssl.reporting.report.figures_grid import cut, draw_grid
 from vssl.reporting.report.figures_maxima import density, maxima, spread
 from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, Figure, look_of
@@ -154,6 +154,13 @@ class TestData:
         false, true, _ = roc_curve(truth, score, drop_intermediate=False)
         np.testing.assert_allclose(curve, [false, true])
         assert np.trapezoid(curve[1], curve[0]) == pytest.approx(roc_auc_score(truth, score))
+
+    def test_a_thin_curve_keeps_its_ends_and_its_shape(self) -> None:
+        steps = np.linspace(0, 1, 5001)
+        thin = thinned(np.stack([steps, np.sqrt(steps)]), 400)
+        assert thin.shape[1] <= 402
+        assert thin[:, [0, -1]].tolist() == [[0, 1], [0, 1]]
+        assert np.trapezoid(thin[1], thin[0]) == pytest.approx(2 / 3, abs=1e-3)
 
     def test_one_side_without_values_has_no_roc(self) -> None:
         nothing, ones = by_draw(np.array([np.nan])), by_draw(np.ones(2))

@@ -25,6 +25,7 @@ from vssl.reporting.report.figures_data import (
     mean_shares,
     negative_groups,
     separation_roc,
+    thinned,
     why_no_curves,
 )
 from vssl.reporting.report.figures_style import (
@@ -235,7 +236,7 @@ def roc(part: Part) -> Iterator[Drawing]:
                 continue
             look = look_of(group, run.conditions)
             axes.plot(
-                *(100 * curve), color=look.colour, linestyle=look.dashes,
+                *(100 * thinned(curve)), color=look.colour, linestyle=look.dashes,
                 label=f"{group} {part.number(run, 'auroc', group, NO_POLICY)}",
                 linewidth=0.9 if group == ALL_NEGATIVES else 1.2,
             )  # fmt: skip

@@ -207,6 +207,15 @@ def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Arra
     return np.hstack([np.zeros((2, 1)), shares / shares[:, -1:]])
 
 
+def thinned(roc: Array, points: int = 400) -> Array:
+    """A ROC `[2, K]` with fewer points, evenly spaced along it."""
+    count = roc.shape[1]
+    if count <= points:
+        return roc
+    places = np.searchsorted(roc.sum(axis=0) / 2, np.linspace(0, 1, points)).clip(0, count - 1)
+    return roc[:, np.unique([0, *places, count - 1])]
+
+
 def why_no_curves(run: ReportRun, scores: Scores) -> str:
     """Why a run has no threshold curves; empty where it has."""
     maxima = scores.get(MAP_MAXIMUM, {}).values()
