@@ -262,7 +262,7 @@ def arithmetic() -> Iterator[Any]:
     yield pytest.param(measured, [own], [mask.float().mean(), ciou], 1e-6, id="measure")
 
 
-@pytest.mark.parametrize(("code", "arguments", "expected", "tolerance"), arithmetic())
+@pytest.mark.parametrize(("code", "arguments", "expected", "tolerance"), [*arithmetic()])
 def test_the_script_computes_as_vssl_does(
     script: Chrome, code: str, arguments: list[Any], expected: Any, tolerance: float
 ) -> None:
@@ -270,7 +270,8 @@ def test_the_script_computes_as_vssl_does(
     found = in_browser(script, listed, *arguments).astype(np.float32)
     expected = np.asarray(expected, np.float32).ravel()
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
-    assert (found == expected).mean() > 0.999 or tolerance > 3e-7 or "Guided" in code
+    if code.startswith("upsample"):
+        assert (found == expected).mean() > 0.9999
 
 
 # -- what is shown -------------------------------------------------------------------------------
