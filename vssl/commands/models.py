@@ -53,13 +53,10 @@ def _main() -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model, or the object prior, as configured.
+    """A model, or the object prior, as configured; the name is what the user types after `model=`.
 
-    Attributes:
-        name: what the user types behind `model=`.
-        facts: its configuration.
-        network: an instance, where possible without values (on torch's meta device).
-        weights: where its checkpoint is looked for; None for a model without weights.
+    The network is without values where that is possible (torch's meta device). `weights` is where
+    its checkpoint is looked for; None for a model without weights.
     """
 
     name: str
@@ -71,9 +68,7 @@ class Entry:
 def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) -> list[Entry]:
     """All models of the group `model`, and the object prior.
 
-    Args:
-        overrides: Hydra overrides, e.g. `paths.weights=FOLDER`.
-        config_dir: folder with further models.
+    `overrides` are Hydra's, e.g. `paths.weights=FOLDER`; `config_dir` holds further models.
 
     Raises:
         UsageError: when the folder does not exist or a model cannot be made.
@@ -112,13 +107,10 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """What is known of a model's checkpoint.
+    """What is known of a model's checkpoint: in a word, and in a sentence.
 
-    Attributes:
-        state: in a word.
-        details: in a sentence.
-        match: how a file that is there and fits compares with the model.
-        fault: whether it is there and cannot be used.
+    `match` says how a file that is there and fits compares with the model; `fault` is True where
+    it is there and cannot be used.
     """
 
     state: str

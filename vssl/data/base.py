@@ -43,15 +43,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class CheckedData:
-    """A test set that was checked.
+    """A test set that was checked: what can be evaluated, in the order of the annotation file.
 
-    Attributes:
-        samples: what can be evaluated, in the order of the annotation file.
-        listed: number of ids in the annotation file.
-        problems: what was found wrong and is left out.
-        annotation: the annotation file.
-        resampled: number of audio files at another rate than 16 kHz.
-        notes: what is odd and evaluated all the same.
+    `listed` is the number of ids in that file, `resampled` that of audio files at another rate than
+    16 kHz; `problems` are left out, `notes` are odd and evaluated all the same.
     """
 
     samples: tuple[Sample, ...]

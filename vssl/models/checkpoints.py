@@ -35,10 +35,7 @@ class WeightsError(UsageError):
 def read_checkpoint(path: Path) -> Any:
     """Read a file of torch (zip format, mapped into memory, or the older stream) or safetensors.
 
-    Tensors saved on a GPU come to the CPU.
-
-    Returns:
-        What was saved; usually a dict.
+    What was saved, usually a dict, with tensors saved on a GPU on the CPU.
 
     Raises:
         WeightsError: when the file is missing, damaged, not torch's, or would import anything that

@@ -15,13 +15,9 @@ from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_d
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What was loaded.
+    """What was loaded: the file and its hash, and how many single values the network took.
 
-    Attributes:
-        path: the file.
-        sha256: its hash, 64 hexadecimal digits.
-        used: number of parameters and buffers (single values) that the network took.
-        ignored: keys in the file that are known to take no part in the map.
+    `ignored` are keys in the file that are known to take no part in the map.
     """
 
     path: Path
@@ -34,13 +30,10 @@ class WeightsReport:
 class Match:
     """How a checkpoint compares with a network.
 
-    Attributes:
-        state: the entries that the network takes, under its own names.
-        ignored: keys in the file that are known to take no part in the map.
-        ignored_values: number of single values under them.
-        missing: the network's entries that the file lacks.
-        unknown: the file's entries that the network lacks.
-        unfit: entries of another shape or type, in words.
+    `state` are the entries that the network takes, under its own names; `ignored` the file's keys
+    that are known to take no part in the map, with their number of single values; `missing` what
+    the file lacks, `unknown` what the network lacks, `unfit` what has another shape or type, in
+    words.
     """
 
     state: dict[str, torch.Tensor]

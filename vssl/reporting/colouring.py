@@ -28,12 +28,10 @@ def in_range(values: Floats, bounds: tuple[float, float]) -> Floats:
 
 
 def layer(shares: Floats) -> tuple[Floats, Floats]:
-    """What is laid over a picture: colours `[H, W, 3]` in [0, 1], and their weights `[H, W, 1]`.
+    """Colours `[H, W, 3]` in [0, 1] that are laid over a picture, and their weights `[H, W, 1]`.
 
-    The higher a map, the brighter its colour and the less of the picture shows through.
-
-    Args:
-        shares: `[H, W]` in [0, 1].
+    The higher a map, shares `[H, W]` in [0, 1], the brighter its colour and the less of the picture
+    shows through.
     """
     colours = mpl.colormaps[COLOURS](shares)[..., :3]
     return colours, _LEAST + (_MOST - _LEAST) * shares[..., None]

@@ -43,13 +43,7 @@ def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dic
 def errors_in_words(
     rates: ErrorRates, chance: Mapping[str, Chance], frames: int | None = None
 ) -> tuple[str, ...]:
-    """Lines that say how often a verdict is wrong.
-
-    Args:
-        rates: of the calibration run.
-        chance: see `chances`.
-        frames: number of frames of a video; None for an image.
-    """
+    """Lines that say how often a verdict is wrong, of the given `chances`."""
     lines = [
         f"how often this is wrong, by the calibration run ({rates.dataset}) at this threshold, with"
         " 95 % intervals:"

@@ -31,13 +31,8 @@ def draw_comparison(
 
     Rows are audio conditions (draw 0), columns are models. Maps are drawn over the image in the
     declared range of the model, not stretched per map, so that a map that is low looks low. What
-    lies above the run's threshold is outlined in white, the ground truth is a cyan box.
-
-    Args:
-        folders: runs on the same test set.
-        path: PNG file to write.
-        thresholds: threshold of each run, None for no outline.
-        sample_id: sample to draw; None takes the one with the ground truth of median size.
+    lies above the run's threshold (None for no outline) is outlined in white, the ground truth is a
+    cyan box. Without `sample_id` it is the sample with the ground truth of median size.
     """
     chosen = sample_id or samples_by_size(folders[0], [0.5])[0]
     scenes = [read_scenes(folder, [chosen])[0] for folder in folders]
@@ -69,14 +64,8 @@ def draw_gallery(
 ) -> list[tuple[Path, str]]:
     """Draw a few images under every audio condition, one JPEG file each, as `draw_comparison`.
 
-    Args:
-        folder: a run.
-        output: folder for the pictures.
-        threshold: what lies above it is outlined; None for no outline.
-        shares: which samples, as shares of all in ascending size of the ground truth.
-
-    Returns:
-        The pictures with their captions: sample and class.
+    `shares` are places of the samples among all in ascending size of the ground truth. The pictures
+    come with their captions: sample and class.
 
     Raises:
         ImageFileError: when an image is no longer at hand.

@@ -23,22 +23,13 @@ _CLIPS = "audio_path"  # which records of earlier versions lack
 
 @dataclass(frozen=True)
 class Scene:
-    """A sample of a run, first draw of every audio condition.
+    """A sample of a run, first draw of each of K audio conditions, in the order of the run.
 
-    Attributes:
-        sample_id: its name.
-        image_path: where its image was.
-        category: its class.
-        boxes: ground truth in pixels of 224.
-        conditions: the K audio conditions, in the order of the run.
-        heard: whose sound is heard, by audio condition: a class, or None for a made waveform.
-        sources: the samples that the sounds are of, by audio condition.
-        clips: their files, by audio condition; None where that is not known.
-        native: `[K, h, w]` similarity maps.
-        object_map: `[s, s]`, None without an object prior.
-        maps: `[K, 224, 224]` localization maps by map variant.
-        extremes: `[K, 2]` least and largest value by map variant: of the native similarity map
-            where the model's map is not processed further, else of the localization map.
+    By audio condition: `heard`, a class, or None for a made waveform; `sources`, the sample that
+    the sound is of; `clips`, its file, None where that is not known. By map variant: `maps`
+    `[K, 224, 224]`, and `extremes` `[K, 2]`, least and largest value of the native similarity map
+    where the model's map is not processed further, else of the localization map. `native` is
+    `[K, h, w]`, `object_map` `[s, s]`, None without an object prior; boxes are in pixels of 224.
     """
 
     sample_id: str
@@ -63,12 +54,7 @@ class Scene:
 def read_scenes(
     run: Path, ids: Sequence[str], *, variants: Sequence[str] = (AUDIO_VISUAL,)
 ) -> list[Scene]:
-    """Read some samples of a run.
-
-    Args:
-        run: folder of the run.
-        ids: names of the samples.
-        variants: map variants wanted, as far as the run has them.
+    """Read some samples of a run, with the wanted map variants, as far as the run has them.
 
     Raises:
         RecordsError: when the records cannot be read, or lack a sample.

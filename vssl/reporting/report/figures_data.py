@@ -65,14 +65,8 @@ class GridSample(NamedTuple):
 class Part:
     """What the figures of one map variant are drawn from.
 
-    Attributes:
-        group: the test set and its runs.
-        runs: those that have the map variant.
-        variant: map variant.
-        policy: threshold policy of the curves and of the new rendering.
-        scores: of each run by its label.
-        curves: of each run by its label, where it has some.
-        samples: of the qualitative grid.
+    `runs` are those of the group that have the variant; scores and curves are by their label.
+    `policy` is the threshold policy of the curves and of the new rendering.
     """
 
     group: Group
@@ -132,10 +126,7 @@ class Part:
 
 
 def read_scores(run: ReportRun, policy: str) -> Scores:
-    """The maxima of a run's maps, and cIoU and pIA under a policy.
-
-    A policy, a metric or the whole file that a run does not have is missing from the answer.
-    """
+    """The maxima of a run's maps, and cIoU and pIA under a policy, as far as the run has them."""
     path = run.folder / SCORES_FILE
     found: dict[str, dict[tuple[str, str], pd.Series]] = {}
     if not path.is_file():
@@ -158,9 +149,7 @@ def read_scores(run: ReportRun, policy: str) -> Scores:
 def mean_shares(rows: pd.Series, reaches: np.ufunc) -> Array:
     """Shares of samples that reach 0, .05, ..., 1, mean over draws, `[21]`: a curve behind an AUC.
 
-    Args:
-        rows: values by draw, at least one defined.
-        reaches: `np.greater_equal` for cIoU, `np.less_equal` for pIA.
+    `reaches` is `np.greater_equal` for cIoU, `np.less_equal` for pIA.
     """
     grid = AUC_GRID.numpy()
     by_draw = rows.dropna().groupby(level=0)
@@ -227,10 +216,7 @@ def why_no_curves(run: ReportRun, scores: Scores) -> str:
 def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
     """F_LOC over the threshold for each map variant of a run with negatives.
 
-    Args:
-        run: the run.
-        records: a run with more is looked at in part, which the caption says.
-        part: about how many samples are looked at then.
+    A run of more than so many `records` is looked at in `part`, about so many samples.
     """
     curves = partial(threshold_curves, points=201, resamples=CURVE_RESAMPLES, seed=0)
     if int(run.provenance["evaluated"]) * sum(run.draws.values()) <= records:

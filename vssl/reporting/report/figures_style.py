@@ -57,15 +57,9 @@ class Drawing(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report.
+    """A figure of the report: name of its files, title, caption, and both files (PNG at 200 dpi).
 
-    Attributes:
-        name: of its files, unique in the report.
-        title: what it shows.
-        caption: how to read it and what it rests on.
-        svg: vector file.
-        png: the same at 200 dots per inch.
-        alt: what is to be seen, for those who do not see it.
+    `alt` is what is to be seen, for those who do not see it.
     """
 
     name: str
@@ -135,12 +129,9 @@ def policy_look(policy: str) -> tuple[str, Any]:
 
 
 def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> list[Any]:
-    """Panels of an empty figure, one for each run, at most four side by side.
+    """Panels of an empty figure, one for each title, at most four side by side.
 
-    Args:
-        titles: names of the panels.
-        height: of a line of panels, in inches.
-        share_y: whether all panels have one vertical axis.
+    `height` is that of a line of panels, in inches.
     """
     lines = -(-len(titles) // 4)
     columns = -(-len(titles) // lines)

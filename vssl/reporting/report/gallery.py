@@ -41,11 +41,9 @@ _FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
 class RunMaps:
     """The first draw of every audio condition of a run, for the samples shown.
 
-    Attributes:
-        run: the run.
-        scenes: of each sample, without its localization maps.
-        extremes: map variant to the lowest and highest value of the localization maps.
-        scores: map variant, sample and condition to cIoU and pIA under the page's policy.
+    `scenes` are without their localization maps, of which `extremes` has lowest and highest value
+    by map variant. `scores` are cIoU and pIA under the page's policy, by map variant, sample and
+    condition.
     """
 
     run: ReportRun
@@ -79,12 +77,7 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
 
     Half of them are the worst, in the first draw under `policy`: of every run in turn the lowest
     cIoU where the own object sounds, the highest where another one does, and the largest marked
-    area where none does. Where the test set is small all of it.
-
-    Args:
-        group: runs on one list of ids.
-        count: how many.
-        policy: threshold policy.
+    area where none does. A test set of no more than `count` samples is taken whole.
 
     Returns:
         One row per sample: `sample_id, image_path, category, boxes` (pixels of the evaluation

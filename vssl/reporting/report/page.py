@@ -214,12 +214,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 class _Gallery:
     """The gallery of a group, as far as it fits into the page.
 
-    Attributes:
-        samples: rows of `choose`.
-        maps: of each sample that fits, packed, one text for each run.
-        images: of such samples, where they are at hand.
-        clips: of those that were tried; None where one is not at hand or does not fit.
-        counts: how many of what were left out.
+    `maps` has one packed text for each run, `clips` None where one is not at hand or does not fit.
     """
 
     def __init__(self, group: Group, count: int, policy: str) -> None:
