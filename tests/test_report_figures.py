@@ -236,7 +236,7 @@ class TestDrawn:
         assert not panels[1].get_yticklabels()
         assert panels[0].get_ylim() == panels[1].get_ylim()
         # quartiles of the other run's noise lie in the row that is named so
-        first = np.quantile(part.values(whole, "map_maximum", "noise"), 0.25)
+        first = part.rows(whole, "map_maximum", "noise").quantile(0.25)
         (noise,) = (bar for bar in bars_of(panels[1]) if bar.get_x() == pytest.approx(first))
         assert round(noise.get_y()) == names.index("noise")
         assert round(bars_of(panels[0])[1].get_y()) == names.index("offscreen")

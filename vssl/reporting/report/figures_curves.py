@@ -43,6 +43,10 @@ from vssl.types import POSITIVE, SoundingObject
 _BEST = "#d55e00"
 _CURVE = "#0072b2"
 _SMALL = 5.6
+_IN_PERCENT: Any = {
+    **dict.fromkeys(("xlim", "ylim"), (-2, 102)),
+    **dict.fromkeys(("xticks", "yticks"), (0, 50, 100)),
+}
 _FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
 
 
@@ -170,7 +174,7 @@ def success_pia(part: Part) -> Iterator[Drawing]:
     grid = 100 * AUC_GRID.numpy()
     gaps, numbers = part.without_scores(), []
     for axes, run in zip(panels, part.runs, strict=True):
-        _unit_axes(axes)
+        axes.set(**_IN_PERCENT)
         drawn = False
         for condition in run.conditions:
             sounding = run.sounding[condition]
@@ -218,7 +222,7 @@ def roc(part: Part) -> Iterator[Drawing]:
     panels = facets([run.label for run in part.runs], height=1.75)
     gaps, numbers = part.without_scores(), []
     for axes, run in zip(panels, part.runs, strict=True):
-        _unit_axes(axes)
+        axes.set(**_IN_PERCENT)
         axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.5, zorder=1)
         gaps += [] if run.negatives else [(run.label, "no negatives")]
         for name in run.negatives:
@@ -258,13 +262,6 @@ def roc(part: Part) -> Iterator[Drawing]:
         ),
         f"ROC of map maxima, one panel per run. AUROC in percent: {'; '.join(numbers)}.",
     )
-
-
-def _unit_axes(axes: Any) -> None:
-    axes.set_xlim(-2, 102)
-    axes.set_ylim(-2, 102)
-    axes.set_xticks([0, 50, 100])
-    axes.set_yticks([0, 50, 100])
 
 
 def _legends_above(panels: Sequence[Any], title: str) -> None:

@@ -82,10 +82,6 @@ class Part:
         found = self.scores[run.label].get(column, {}).get((self.variant, condition))
         return pd.Series(dtype=np.float64) if found is None else found
 
-    def values(self, run: ReportRun, column: str, condition: str) -> Array:
-        """The same without the undefined."""
-        return self.rows(run, column, condition).dropna().to_numpy()
-
     def number(self, run: ReportRun, metric: str, condition: str, policy: str = "") -> str:
         """A number of the summary in percent; `n/a` where it is not there or undefined."""
         number = run.number(metric, condition, policy or self.policy, self.variant)

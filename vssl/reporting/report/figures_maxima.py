@@ -37,8 +37,8 @@ def maxima(part: Part) -> Iterator[Drawing]:
     panels = facets([run.label for run in part.runs], height=0.75 + 0.28 * len(conditions))
     gaps, medians = part.without_scores(), []
     for axes, run in zip(panels, part.runs, strict=True):
-        found = {name: part.values(run, MAP_MAXIMUM, name) for name in run.conditions}
-        found = {name: values for name, values in found.items() if len(values)}
+        rows = {name: part.rows(run, MAP_MAXIMUM, name).dropna() for name in run.conditions}
+        found = {name: values.to_numpy() for name, values in rows.items() if len(values)}
         every = {policy: run.threshold(policy, part.variant) for policy in policies}
         lines = {policy: value for policy, value in every.items() if value is not None}
         _draw_panel(axes, conditions, found, lines)
