@@ -89,7 +89,8 @@ def write_page(
         }
         for group in collection.groups
     ]
-    room = limit - len(render(groups=pages, galleries=[]).encode())
+    empty = [{"title": page["title"], "data": ""} for page in pages]
+    room = limit - len(render(groups=pages, galleries=empty).encode())
     budget = _Budget(min(room, round(_FIGURES * limit)))
     for figure in in_turn(page["figures"] for page in pages):
         content = figure_address(figure["svg"], figure["png"])
