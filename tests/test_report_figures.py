@@ -39,7 +39,7 @@ from vssl.records.store import RecordsError, read_provenance
 from vssl.reporting.report.collection import Group, ReportRun
 from vssl.reporting.report.figures import FIGURES, draw_figures, parts_of
 from vssl.reporting.report.figures_curves import f_loc, roc, success_pia
-from vssl.reporting.report.figures_data import Part, mean_shares, separation_roc, thinned
+from vssl.reporting.report.figures_data import FigureData, mean_shares, separation_roc, thinned
 from vssl.reporting.report.figures_grid import cut, draw_grid
 from vssl.reporting.report.figures_maxima import density, maxima, spread
 from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, Figure, look_of
@@ -90,7 +90,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
 
 
 @pytest.fixture(scope="module")
-def parts(whole: ReportRun) -> dict[str, Part]:
+def parts(whole: ReportRun) -> dict[str, FigureData]:
     """What the run's figures are drawn from, by map variant."""
     return {part.variant: part for part in parts_of(group_of(whole))}
 
@@ -101,7 +101,7 @@ def figures(whole: ReportRun, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return {figure.name: figure for figure in found}
 
 
-def axes_of(draw: Callable[[Part], Iterator[Drawing]], part: Part) -> list[Any]:
+def axes_of(draw: Callable[[FigureData], Iterator[Drawing]], part: FigureData) -> list[Any]:
     """The panels of a figure."""
     with mpl.rc_context(HOUSE_STYLE):
         (drawing,) = draw(part)
@@ -126,7 +126,7 @@ def bars_of(axes: Any) -> list[Any]:
 class TestData:
     @pytest.mark.parametrize("variant", ["av", "ogl"])
     def test_areas_are_the_summary_s(
-        self, whole: ReportRun, parts: dict[str, Part], variant: str
+        self, whole: ReportRun, parts: dict[str, FigureData], variant: str
     ) -> None:
         part = parts[variant]
         areas = {}
@@ -167,7 +167,7 @@ class TestData:
         assert separation_roc(nothing, [ones]) is None
         assert separation_roc(ones, [nothing]) is None
 
-    def test_shares_by_counting(self, whole: ReportRun, parts: dict[str, Part]) -> None:
+    def test_shares_by_counting(self, whole: ReportRun, parts: dict[str, FigureData]) -> None:
         rows = parts["av"].rows(whole, "pia", "offscreen")
         shares = mean_shares(rows, np.less_equal)
         for point in (0, 3, 20):
@@ -206,7 +206,7 @@ class TestThin:
 
 class TestDrawn:
     def test_maxima_have_their_thresholds_and_quartiles(
-        self, whole: ReportRun, parts: dict[str, Part]
+        self, whole: ReportRun, parts: dict[str, FigureData]
     ) -> None:
         (axes,) = axes_of(maxima, parts["av"])
         vertical = {
@@ -241,7 +241,9 @@ class TestDrawn:
         assert round(noise.get_y()) == names.index("noise")
         assert round(bars_of(panels[0])[1].get_y()) == names.index("offscreen")
 
-    def test_the_f_loc_curve_band_and_marks(self, whole: ReportRun, parts: dict[str, Part]) -> None:
+    def test_the_f_loc_curve_band_and_marks(
+        self, whole: ReportRun, parts: dict[str, FigureData]
+    ) -> None:
         found = parts["av"].curves["ezvsl"]
         curves = found.by_variant["av"]
         assert found.part is None
@@ -266,7 +268,7 @@ class TestDrawn:
         ],
     )
     def test_legends_hold_the_summary_s_numbers(
-        self, whole: ReportRun, parts: dict[str, Part], draw: Any, numbers: list[Any]
+        self, whole: ReportRun, parts: dict[str, FigureData], draw: Any, numbers: list[Any]
     ) -> None:
         (axes,) = axes_of(draw, parts["av"])
         texts = [text.get_text() for text in axes.get_legend().get_texts()]
@@ -298,7 +300,7 @@ class TestDrawn:
         assert max(found) <= 1 + 1e-9
 
 
-def grid_of(part: Part, rendering: str) -> Canvas:
+def grid_of(part: FigureData, rendering: str) -> Canvas:
     """The first sample of the part, drawn."""
     with mpl.rc_context(HOUSE_STYLE):
         return draw_grid(part, part.samples[0], rendering)
@@ -325,7 +327,7 @@ class TestGrid:
         same = (drawn == image.numpy()).all(axis=2)
         np.testing.assert_array_equal(same, (maps[0] <= threshold).numpy())
 
-    def test_old_stretches_each_map(self, parts: dict[str, Part]) -> None:
+    def test_old_stretches_each_map(self, parts: dict[str, FigureData]) -> None:
         """The old rendering of a map and of the same map on a small scale are equal."""
         part, sample = parts["av"], parts["av"].samples[0]
         scene = sample.scenes["ezvsl"]
@@ -335,14 +337,14 @@ class TestGrid:
         drawn = [np.stack([np.asarray(image.get_array()) for image in each]) for each in images]
         assert np.abs(drawn[0].astype(int) - drawn[1]).max() <= 4
 
-    def test_least_and_largest_values_are_printed(self, parts: dict[str, Part]) -> None:
+    def test_least_and_largest_values_are_printed(self, parts: dict[str, FigureData]) -> None:
         (axes,) = grid_of(parts["av"], "new").axes
         texts = [text.get_text() for text in axes.texts]
         for least, largest in parts["av"].samples[0].scenes["ezvsl"].extremes["av"].tolist():
             assert f"{least:.2f} to {largest:.2f}".replace("-", "\N{MINUS SIGN}") in texts
         assert len(axes.images) == 4
 
-    def test_more_than_eight_runs_take_a_second_block(self, parts: dict[str, Part]) -> None:
+    def test_more_than_eight_runs_take_a_second_block(self, parts: dict[str, FigureData]) -> None:
         part, sizes = parts["av"], []
         for count in (8, 9):
             canvas = grid_of(replace(part, runs=count * [*part.runs]), "old")
@@ -394,7 +396,7 @@ class TestFiles:
     def test_the_same_data_give_the_same_files(
         self,
         whole: ReportRun,
-        parts: dict[str, Part],
+        parts: dict[str, FigureData],
         figures: dict[str, Figure],
         tmp_path: Path,
     ) -> None:

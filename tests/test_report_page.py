@@ -32,8 +32,8 @@ from vssl.reporting.report.collection import Collection, ReportRun, collect
 from vssl.reporting.report.figures_style import Figure
 from vssl.reporting.report.gallery import choose, read_maps
 from vssl.reporting.report.media import (
-    CLIP_SECONDS,
     IMAGE_SIDE,
+    PLAYED_SECONDS,
     configured_data,
     figure_address,
     figure_size,
@@ -698,7 +698,7 @@ def test_images_are_small_and_clips_short(tmp_path: Path) -> None:
     samples, rate = soundfile.read(content)
     assert media == "audio/mpeg"
     assert samples.ndim == 1
-    assert len(samples) / rate == pytest.approx(CLIP_SECONDS, abs=0.15)
+    assert len(samples) / rate == pytest.approx(PLAYED_SECONDS, abs=0.15)
     spectrum = np.abs(np.fft.rfft(samples))
     assert spectrum.argmax() * rate / len(samples) == pytest.approx(440, abs=2)
     assert small_image(tmp_path / "none.png") is None

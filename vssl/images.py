@@ -142,10 +142,10 @@ def _is_plain_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
 
 def _loaded(data: bytes, path: Path) -> Image.Image:
     """An image as Pillow decodes it, in a mode with known meaning."""
-    image = _open(data, path)
+    image = _open_image(data, path)
     with decoding(path, ImageFileError, _UNDECODABLE):
         if image.format == "PNG":
-            _open(data, path).verify()  # the check sums, which decoding does not look at
+            _open_image(data, path).verify()  # the check sums, which decoding does not look at
         image.load()
     tags = getattr(image, "tag_v2", {_BITS: (16,)})  # of TIFF alone
     deep = (  # gray from 0, black, to 65535, white
@@ -161,7 +161,7 @@ def _loaded(data: bytes, path: Path) -> Image.Image:
     return image
 
 
-def _open(data: bytes, path: Path) -> Image.Image:
+def _open_image(data: bytes, path: Path) -> Image.Image:
     with decoding(path, ImageFileError, "not readable as an image"):
         try:
             return Image.open(io.BytesIO(data))

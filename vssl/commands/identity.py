@@ -52,7 +52,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
         dropped, defaults = _CANNOT_CHANGE_RECORDS.get(name, ()), _DEFAULTS.get(name, {})
         parts[name] = {
             key: value
-            for key, value in _plain(config[name]).items()
+            for key, value in _container(config[name]).items()
             if key not in dropped and (key, value) not in defaults.items()
         }
     there = ("manifest", *negative_names(config))
@@ -76,7 +76,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
     return parts
 
 
-def _plain(value: Any) -> Any:
+def _container(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
@@ -144,7 +144,7 @@ def protocol_name(config: DictConfig) -> str:
 def scoring(config: DictConfig) -> dict[str, Any]:
     """The part of a configuration that can change scores and summary, but no record."""
     names = ("threshold", "metrics", "calibration", "bootstrap", "subsets")
-    parts = {name: _plain(config[name]) for name in names}
+    parts = {name: _container(config[name]) for name in names}
     if config.calibration is not None:  # by content; those of earlier versions by their folder
         known = recorded_sha256(Path(str(config.calibration)).expanduser())
         parts |= {} if known is None else {"calibration_sha256": known}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vssl.data.base import CheckedData, DatasetReader
 
 _ABSENT = ""  # instead of a hash: an annotation file of this name would be taken instead
-_SHOWN = 3
+_SHOWN_FILES = 3
 _OLD_ANNOTATIONS = ("*.json", "metadata/*.json")
 
 Inputs = dict[str, Any]
@@ -46,7 +46,7 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
         for path in (annotation, *sorted(media))
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        facts = list(pool.map(lambda name: _facts(root / name), names))
+        facts = list(pool.map(lambda name: _file_facts(root / name), names))
     files: dict[str, Any] = dict(zip(names, facts, strict=True))
     for name, fact in files.items():
         if fact is None:
@@ -103,10 +103,10 @@ def changed_inputs(folder: Path) -> str | None:
     parts = []
     for kind in ("changed", "gone", "new"):
         names = [str(root / name) for name, own in zip(files, kinds, strict=True) if own == kind]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
         if names:
             are = "is" if len(names) == 1 else "are"
-            parts.append(f"{', '.join(names[:_SHOWN])}{more} {are} {kind}")
+            parts.append(f"{', '.join(names[:_SHOWN_FILES])}{more} {are} {kind}")
     return "; ".join(parts)
 
 
@@ -120,7 +120,7 @@ def _change(path: Path, known: list[Any]) -> str:
         return "new"
     if (state.st_size, state.st_mtime_ns) == (size, modified):
         return ""
-    facts = _facts(path) if state.st_size == size else None
+    facts = _file_facts(path) if state.st_size == size else None
     return "" if facts is not None and facts[2] == sha256 else "changed"
 
 
@@ -144,7 +144,7 @@ def _changed_annotation(run: Mapping[str, Any]) -> str:
     return f"the annotation file that it rests on is not in {root} any more"
 
 
-def _facts(path: Path) -> list[Any] | None:
+def _file_facts(path: Path) -> list[Any] | None:
     """Size, nanoseconds and sha256 of a file; None where it cannot be read."""
     try:
         state = path.stat()

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 _OBJECT_PRIOR = "prior=object_guided"
-_SHOWN = 8
+_SHOWN_PARTS = 8
 
 
 def main() -> None:
     """Console script."""
-    run_app(_main, "models")
+    run_app(_list_or_check, "models")
 
 
-def _main() -> None:
+def _list_or_check() -> None:
     parser = command_parser(
         "vssl-models",
         "Lists all models: paper, licence of the original, map, front end, checkpoint.",
@@ -169,7 +169,7 @@ def what_counts(match: Match) -> str:
     if not match.ignored:
         return text
     parts = dict.fromkeys(key.rpartition(".")[0] or key for key in match.ignored)
-    if len(parts) > _SHOWN:
+    if len(parts) > _SHOWN_PARTS:
         # of a part that is used too, like an encoder, by two names
         used = {key.partition(".")[0] for key in match.state}
         names = [key.split(".") for key in match.ignored]

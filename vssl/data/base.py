@@ -24,7 +24,7 @@ from vssl.progress import progress_bar
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 _log = logging.getLogger(__name__)
-_SHOWN = 10
+_SHOWN_PROBLEMS = 10
 _EMPTY = "empty ground truths"
 
 
@@ -418,7 +418,7 @@ def _describe(problems: Sequence[Problem]) -> str:
     lines = ["; ".join(f"{n} {kind}" for kind, n in counts.items())]
     for kind, n in counts.items():
         details = [p.detail for p in problems if p.kind == kind]
-        lines += [f"  {kind}: {detail}" for detail in details[:_SHOWN]]
-        if n > _SHOWN:
-            lines.append(f"  {kind}: and {n - _SHOWN} more")
+        lines += [f"  {kind}: {detail}" for detail in details[:_SHOWN_PROBLEMS]]
+        if n > _SHOWN_PROBLEMS:
+            lines.append(f"  {kind}: and {n - _SHOWN_PROBLEMS} more")
     return "\n".join(lines)

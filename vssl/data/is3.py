@@ -89,7 +89,7 @@ class IS3(DatasetReader):
             classes = [*sample.image_categories, *found[sample.image_group]]
             if listed[sample.image_group] < sample.image_sources:
                 unknown = set(sample.image_categories) - {sample.category}
-                classes += [c for c in everywhere if any(_alike(c, word) for word in unknown)]
+                classes += [c for c in everywhere if any(_words_alike(c, word) for word in unknown)]
             completed.append(replace(sample, image_categories=tuple(dict.fromkeys(classes))))
         return completed
 
@@ -116,7 +116,7 @@ def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
     return group, tuple(words), sounding
 
 
-def _alike(one: str, other: str) -> bool:
+def _words_alike(one: str, other: str) -> bool:
     """Whether one of two words holds the other, as `fireworks` holds `firework`."""
     one, other = one.casefold().replace(" ", ""), other.casefold().replace(" ", "")
     return one in other or other in one

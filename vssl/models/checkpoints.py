@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 from vssl.errors import UsageError
 
-_SHOWN = 5
+_SHOWN_KEYS = 5
 # booleans, integers, floats, complex numbers, texts; never objects
 _PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
 
@@ -131,7 +131,7 @@ def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str,
     if wrapper is not None:
         holds = list(content) if isinstance(content, Mapping) else None
         if holds is None or wrapper not in holds:
-            held = type(content).__name__ if holds is None else holds[:_SHOWN]
+            held = type(content).__name__ if holds is None else holds[:_SHOWN_KEYS]
             raise WeightsError(
                 f"{path}: expected the weights under the key `{wrapper}`, but the file holds"
                 f" {held}. Is it another model's checkpoint?"
@@ -149,8 +149,8 @@ def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str,
 
 def some(items: Sequence[str]) -> str:
     """The first few of a list, and how many more there are."""
-    more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
+    more = f", and {len(items) - _SHOWN_KEYS} more" if len(items) > _SHOWN_KEYS else ""
+    return ", ".join(items[:_SHOWN_KEYS]) + more
 
 
 def _first_line(error: BaseException) -> str:

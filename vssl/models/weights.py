@@ -126,12 +126,12 @@ def match_weights(
         missing=tuple(sorted(own.keys() - kept.keys())),
         unknown=tuple(sorted(kept.keys() - own.keys())),
         unfit=tuple(
-            f"{k} is {_kind(kept[k])}, not {_kind(own[k])}"
+            f"{k} is {_kind_of(kept[k])}, not {_kind_of(own[k])}"
             for k in sorted(own.keys() & kept.keys())
             if (own[k].shape, own[k].dtype) != (kept[k].shape, kept[k].dtype)
         ),
     )
 
 
-def _kind(tensor: torch.Tensor) -> str:
+def _kind_of(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -15,7 +15,7 @@ from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.rows import samples_by_size
 from vssl.records.store import read_provenance
 from vssl.reporting.colouring import in_range, laid_over
-from vssl.reporting.scenes import Scene, evaluation_image, read_scenes
+from vssl.reporting.scenes import RunScene, evaluation_image, read_scenes
 
 _BOX_COLOUR = "#00e5ff"
 
@@ -103,7 +103,7 @@ def draw_boxes(
 def _draw_map(
     axes: Any,
     image: torch.Tensor,
-    scene: Scene,
+    scene: RunScene,
     condition: str,
     facts: dict[str, Any],
     threshold: float | None,

@@ -17,12 +17,12 @@ from vssl.records.rows import categories_of, records_of
 from vssl.records.store import column_names, read_provenance
 from vssl.types import EVALUATION_SIZE, Box
 
-_COLUMNS = ("audio_source_id", "image_path", "category", "boxes", *MAP_COLUMNS)
+_SCENE_COLUMNS = ("audio_source_id", "image_path", "category", "boxes", *MAP_COLUMNS)
 _CLIPS = "audio_path"  # which records of earlier versions lack
 
 
 @dataclass(frozen=True)
-class Scene:
+class RunScene:
     """A sample of a run, first draw of each of K audio conditions, in the order of the run.
 
     By audio condition: `heard`, a class, or None for a made waveform; `sources`, the sample that
@@ -53,7 +53,7 @@ class Scene:
 
 def read_scenes(
     run: Path, ids: Sequence[str], *, variants: Sequence[str] = (AUDIO_VISUAL,)
-) -> list[Scene]:
+) -> list[RunScene]:
     """Read some samples of a run, with the wanted map variants, as far as the run has them.
 
     Raises:
@@ -62,7 +62,7 @@ def read_scenes(
     localization = Localization.of(read_provenance(run / RECORDS_FILE))
     wanted = [name for name in variants if name in localization.variants]
     known = [_CLIPS] if _CLIPS in column_names(run / RECORDS_FILE) else []
-    found = records_of(run, ids, [*_COLUMNS, *known])
+    found = records_of(run, ids, [*_SCENE_COLUMNS, *known])
     sources = {name: rows.column("audio_source_id").to_pylist() for name, rows in found.items()}
     classes = categories_of(run, [s for each in sources.values() for s in each if s is not None])
     scenes = []
@@ -79,7 +79,7 @@ def read_scenes(
             values = np.array(rows.column("object_map")[0].as_py(), np.float32)
             seen = values.reshape(round(len(values) ** 0.5), -1)
         scenes.append(
-            Scene(
+            RunScene(
                 sample_id=name,
                 image_path=Path(rows.column("image_path")[0].as_py()),
                 category=rows.column("category")[0].as_py(),

@@ -15,8 +15,8 @@ from vssl.reporting.report.figures_curves import f_loc, roc, success_pia
 from vssl.reporting.report.figures_data import (
     CURVE_RECORDS,
     CURVE_SAMPLES,
+    FigureData,
     GridSample,
-    Part,
     read_curves,
     read_scores,
     why_no_curves,
@@ -26,7 +26,13 @@ from vssl.reporting.report.figures_maxima import maxima
 from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, Figure, write
 from vssl.reporting.scenes import evaluation_image, read_scenes
 
-FIGURES: tuple[Callable[[Part], Iterator[Drawing]], ...] = (maxima, f_loc, success_pia, roc, grids)
+FIGURES: tuple[Callable[[FigureData], Iterator[Drawing]], ...] = (
+    maxima,
+    f_loc,
+    success_pia,
+    roc,
+    grids,
+)
 """All figures of a report, in order. Each function draws what its docstring says, and gives title,
 caption and alt text with it.
 """
@@ -77,7 +83,7 @@ def parts_of(
     samples: Sequence[str] = (),
     curve_records: int = CURVE_RECORDS,
     curve_samples: int = CURVE_SAMPLES,
-) -> list[Part]:
+) -> list[FigureData]:
     """Read what a group's figures are drawn from, by map variant.
 
     `policy` and `samples` are those of `draw_figures`; `curve_records` and `curve_samples` say when
@@ -93,7 +99,9 @@ def parts_of(
     parts = []
     for variant in VARIANTS:
         runs = [run for run in group.runs if variant in run.variants]
-        parts += [Part(group, runs, variant, policy, scores, curves, grid_samples)] if runs else []
+        if runs:
+            own = FigureData(group, runs, variant, policy, scores, curves, grid_samples)
+            parts.append(own)
     return parts
 
 

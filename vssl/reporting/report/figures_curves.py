@@ -19,8 +19,8 @@ from vssl.records.uncertainty import intervals
 from vssl.reporting.report.collection import ReportRun
 from vssl.reporting.report.figures_data import (
     CURVE_RESAMPLES,
+    FigureData,
     Gaps,
-    Part,
     labels_by,
     mean_shares,
     negative_groups,
@@ -42,7 +42,7 @@ from vssl.types import POSITIVE, SoundingObject
 
 _BEST = "#d55e00"
 _CURVE = "#0072b2"
-_SMALL = 5.6
+_SMALL_FONT = 5.6
 _IN_PERCENT: Any = {
     **dict.fromkeys(("xlim", "ylim"), (-2, 102)),
     **dict.fromkeys(("xticks", "yticks"), (0, 50, 100)),
@@ -50,7 +50,7 @@ _IN_PERCENT: Any = {
 _FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
 
 
-def f_loc(part: Part) -> Iterator[Drawing]:
+def f_loc(part: FigureData) -> Iterator[Drawing]:
     """F_LOC over the threshold with its bootstrap band, the policy's threshold and the best one."""
     panels = facets([run.label for run in part.runs], height=1.45, share_y=True)
     highest = 1.0
@@ -131,7 +131,7 @@ def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
     return float(reached[~np.isnan(reached)].max(initial=0.0))
 
 
-def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: Part) -> None:
+def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData) -> None:
     value = run.threshold(part.policy, part.variant)
     if value is None:
         return
@@ -164,7 +164,7 @@ def _legend_of_f_loc(axes: Any, policy: str) -> None:
     axes.figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def success_pia(part: Part) -> Iterator[Drawing]:
+def success_pia(part: FigureData) -> Iterator[Drawing]:
     """The curves behind AUC and AUC_N at one threshold.
 
     Where the own object sounds: share with cIoU >= the value on the horizontal axis. Negatives:
@@ -217,7 +217,7 @@ def success_pia(part: Part) -> Iterator[Drawing]:
     )
 
 
-def roc(part: Part) -> Iterator[Drawing]:
+def roc(part: FigureData) -> Iterator[Drawing]:
     """ROC of map maxima: positives against each negative, and against the paper's three."""
     panels = facets([run.label for run in part.runs], height=1.75)
     gaps, numbers = part.without_scores(), []
@@ -272,9 +272,11 @@ def _legends_above(panels: Sequence[Any], title: str) -> None:
         if entries:
             axes.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=title,
-                fontsize=_SMALL, title_fontsize=_SMALL, handlelength=2.2 if few else 1.6,
+                fontsize=_SMALL_FONT, title_fontsize=_SMALL_FONT, handlelength=2.2 if few else 1.6,
                 handletextpad=0.5, columnspacing=0.9 if few else 0.6, borderpad=0.2,
                 labelspacing=0.15, frameon=False,
             )  # fmt: skip
         if any(counts):
-            axes.set_title(axes.get_title(), pad=4 + 1.32 * _SMALL * (1 + -(-max(counts) // 2)))
+            axes.set_title(
+                axes.get_title(), pad=4 + 1.32 * _SMALL_FONT * (1 + -(-max(counts) // 2))
+            )

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow.compute as pc
 import torch
 
+from vssl.arrays import Array
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
@@ -26,15 +26,14 @@ from vssl.records.rows import thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.reporting.scenes import Scene
+from vssl.reporting.scenes import RunScene
 from vssl.reporting.tables import MISSING, percent
 from vssl.types import POSITIVE
 
-Array = npt.NDArray[np.float64]
 Gaps = list[tuple[str, str]]
 """What is missing in a figure: label of a run, and the reason."""
 
-Scores = Mapping[str, Mapping[tuple[str, str], pd.Series]]
+ScoreColumns = Mapping[str, Mapping[tuple[str, str], pd.Series]]
 """Column of the scores, then map variant and audio condition: values by draw, NaN if undefined."""
 
 CURVE_RECORDS = 3000
@@ -58,11 +57,11 @@ class GridSample(NamedTuple):
 
     image: torch.Tensor | None
     missing: str
-    scenes: Mapping[str, Scene]
+    scenes: Mapping[str, RunScene]
 
 
 @dataclass(frozen=True)
-class Part:
+class FigureData:
     """What the figures of one map variant are drawn from.
 
     `runs` are those of the group that have the variant; scores and curves are by their label.
@@ -73,7 +72,7 @@ class Part:
     runs: Sequence[ReportRun]
     variant: str
     policy: str
-    scores: Mapping[str, Scores]
+    scores: Mapping[str, ScoreColumns]
     curves: Mapping[str, Curves]
     samples: Sequence[GridSample] = ()
 
@@ -114,14 +113,14 @@ class Part:
         missing = [f"{', '.join(labels)}: {why}" for why, labels in labels_by(gaps).items()]
         parts = [
             *sentences,
-            _facts(self.group, self.runs),
-            _thresholds(self.runs, policies, self.variant),
+            _common_facts(self.group, self.runs),
+            _threshold_texts(self.runs, policies, self.variant),
             f"Gaps: {'; '.join(missing)}." if missing else "",
         ]
         return " ".join(part for part in parts if part)
 
 
-def read_scores(run: ReportRun, policy: str) -> Scores:
+def read_scores(run: ReportRun, policy: str) -> ScoreColumns:
     """The maxima of a run's maps, and cIoU and pIA under a policy, as far as the run has them."""
     path = run.folder / SCORES_FILE
     found: dict[str, dict[tuple[str, str], pd.Series]] = {}
@@ -201,7 +200,7 @@ def thinned(roc: Array, points: int = 400) -> Array:
     return roc[:, np.unique([0, *places, count - 1])]
 
 
-def why_no_curves(run: ReportRun, scores: Scores) -> str:
+def why_no_curves(run: ReportRun, scores: ScoreColumns) -> str:
     """Why a run has no threshold curves; empty where it has."""
     maxima = scores.get(MAP_MAXIMUM, {}).values()
     if not run.negatives:
@@ -230,7 +229,7 @@ def labels_by(said: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
     return {text: list(labels) for text, labels in found.items()}
 
 
-def _facts(group: Group, runs: Sequence[ReportRun]) -> str:
+def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
     """Test set, protocol, samples, draws and seed; those that differ are named by run."""
 
     def common(said: Iterator[str]) -> str:
@@ -254,7 +253,7 @@ def _facts(group: Group, runs: Sequence[ReportRun]) -> str:
     )
 
 
-def _thresholds(runs: Sequence[ReportRun], policies: Sequence[str], variant: str) -> str:
+def _threshold_texts(runs: Sequence[ReportRun], policies: Sequence[str], variant: str) -> str:
     """Values of threshold policies by run, and what they rest on; missing ones are gaps."""
     values, sources = [], []
     for run in runs:

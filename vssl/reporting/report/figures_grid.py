@@ -17,9 +17,9 @@ from vssl.maps import binarize, stretch
 from vssl.reporting.colouring import laid_over
 from vssl.reporting.figures import draw_boxes
 from vssl.reporting.report.collection import ReportRun
-from vssl.reporting.report.figures_data import Gaps, GridSample, Part
+from vssl.reporting.report.figures_data import FigureData, Gaps, GridSample
 from vssl.reporting.report.figures_style import GREY, PAGE, Drawing
-from vssl.reporting.scenes import Scene
+from vssl.reporting.scenes import RunScene
 from vssl.reporting.tables import MISSING
 from vssl.types import EVALUATION_SIZE, Box
 
@@ -32,12 +32,12 @@ _RENDERINGS = {
 """The paper's two: each map min-max scaled, and what lies above the universal threshold only."""
 
 _WIDEST, _NARROWEST = 8, 6  # columns that the width of a page is divided by
-_LEFT, _BELOW, _GAP = 0.5, 0.13, 0.05  # inches around the maps
+_LEFT, _BELOW, _BETWEEN = 0.5, 0.13, 0.05  # inches around the maps
 _DARKEST = 0.35  # where the colours of the new rendering start: black would hide the image
-_PAPER = 0.82  # grey level that stands in for an image that is not at hand
+_BLANK = 0.82  # grey level that stands in for an image that is not at hand
 
 
-def grids(part: Part) -> Iterator[Drawing]:
+def grids(part: FigureData) -> Iterator[Drawing]:
     """Each sample of the qualitative grid in both renderings."""
     for number, sample in enumerate(part.samples, start=1):
         scenes = [sample.scenes[run.label] for run in part.runs]
@@ -79,7 +79,7 @@ def grids(part: Part) -> Iterator[Drawing]:
             )
 
 
-def draw_grid(part: Part, sample: GridSample, rendering: str) -> Canvas:
+def draw_grid(part: FigureData, sample: GridSample, rendering: str) -> Canvas:
     """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line.
 
     Below each map stand its least and largest value. `old`: every map is stretched to [0, 1] by its
@@ -110,7 +110,7 @@ def draw_grid(part: Part, sample: GridSample, rendering: str) -> Canvas:
             title = "\n".join(titles[number * _WIDEST + place])
             axes.text(left + side / 2, top - 0.05, title, ha="center", va="bottom", fontsize=6.5)
             for row, condition in enumerate(conditions):
-                cell = _Cell(axes, left + _GAP / 2, top + row * line, side - _GAP)
+                cell = _Cell(axes, left + _BETWEEN / 2, top + row * line, side - _BETWEEN)
                 if condition in sample.scenes[run.label].conditions:
                     _draw_cell(cell, part, run, sample, condition, rendering)
                 else:
@@ -160,7 +160,7 @@ class _Cell:
             lines.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
 
 
-def _row_label(scenes: Sequence[Scene], condition: str) -> str:
+def _row_label(scenes: Sequence[RunScene], condition: str) -> str:
     """Name of a row: the condition and what is heard in the first run that has it."""
     first = next(scene for scene in scenes if condition in scene.conditions)
     lines = first.label(condition).split("\n")
@@ -168,14 +168,19 @@ def _row_label(scenes: Sequence[Scene], condition: str) -> str:
 
 
 def _draw_cell(
-    cell: _Cell, part: Part, run: ReportRun, sample: GridSample, condition: str, rendering: str
+    cell: _Cell,
+    part: FigureData,
+    run: ReportRun,
+    sample: GridSample,
+    condition: str,
+    rendering: str,
 ) -> None:
     scene = sample.scenes[run.label]
     place = scene.conditions.index(condition)
     maps = scene.maps[part.variant]
     background = sample.image
     if background is None:
-        background = torch.full((EVALUATION_SIZE, EVALUATION_SIZE, 3), _PAPER)
+        background = torch.full((EVALUATION_SIZE, EVALUATION_SIZE, 3), _BLANK)
     threshold = run.threshold(part.policy, part.variant)
     if not torch.isfinite(maps[place]).all():
         cell.show(background.numpy())

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from scipy.ndimage import gaussian_filter1d
 
+from vssl.arrays import Array
 from vssl.metrics.sets import MAP_MAXIMUM
 from vssl.records.localization import OBJECT_GUIDED
-from vssl.reporting.report.figures_data import Array, Part
+from vssl.reporting.report.figures_data import FigureData
 from vssl.reporting.report.figures_style import (
     GREY,
     UNIVERSAL_POLICIES,
@@ -29,7 +30,7 @@ _ABOVE = 17  # points between a panel and its title: the thresholds' names
 _LABEL_GAP = 0.2  # of a panel's width, between threshold labels
 
 
-def maxima(part: Part) -> Iterator[Drawing]:
+def maxima(part: FigureData) -> Iterator[Drawing]:
     """Density, quartiles, and 5 to 95 % of map maxima by audio condition, and the thresholds."""
     policies = [*dict.fromkeys([*UNIVERSAL_POLICIES, part.policy])]
     # every panel has the rows of all runs, whose names stand on the left alone

@@ -77,7 +77,7 @@ _LOOKS = {
     "offscreen": Look("#cc79a7", (0, (5, 1.5, 1.2, 1.5)), "\\\\\\\\"),
     ALL_NEGATIVES: Look("#000000", (0, (8, 1.5, 1.2, 1.5, 1.2, 1.5)), ""),
 }
-_OTHERS = (
+_OTHER_LOOKS = (
     Look("#56b4e9", (0, (3, 1)), "xx"),
     Look("#d55e00", (0, (2, 2)), "----"),
     Look("#882255", (0, (7, 1)), "...."),
@@ -120,7 +120,7 @@ def look_of(condition: str, conditions: Sequence[str]) -> Look:
     if condition in _LOOKS:
         return _LOOKS[condition]
     others = [name for name in conditions if name not in _LOOKS]
-    return _OTHERS[others.index(condition) % len(_OTHERS)]
+    return _OTHER_LOOKS[others.index(condition) % len(_OTHER_LOOKS)]
 
 
 def policy_look(policy: str) -> tuple[str, Any]:

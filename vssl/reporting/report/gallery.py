@@ -20,7 +20,7 @@ from vssl.records.localization import AUDIO_VISUAL
 from vssl.records.scores import object_area
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.reporting.scenes import Scene, read_scenes
+from vssl.reporting.scenes import RunScene, read_scenes
 from vssl.types import POSITIVE, SoundingObject
 
 QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
@@ -47,7 +47,7 @@ class RunMaps:
     """
 
     run: ReportRun
-    scenes: Mapping[str, Scene]
+    scenes: Mapping[str, RunScene]
     extremes: Mapping[str, tuple[float, float]]
     scores: Mapping[tuple[str, str, str], tuple[float, float]]
 
@@ -84,12 +84,12 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
         size), `box_weights, area` (share of the image that the ground truth covers), `quarter` (of
         the test set by area, 0 the smallest), and `why` it was chosen.
     """
-    facts = _facts(group.runs[0].folder / RECORDS_FILE)
+    facts = _samples_by_area(group.runs[0].folder / RECORDS_FILE)
     chosen: dict[str, str] = {}
     if len(facts) <= count:
         chosen = dict.fromkeys(facts["sample_id"], "the whole test set is shown")
     else:
-        spread = _spread(facts)
+        spread = _spread_out(facts)
         worst = _worst(group.runs, policy)
         for sample_id in islice(spread, (count + 1) // 2):
             chosen[sample_id] = _SPREAD
@@ -123,7 +123,7 @@ def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps
     return RunMaps(run, kept, extremes, by_key)
 
 
-def _facts(records: Path) -> pd.DataFrame:
+def _samples_by_area(records: Path) -> pd.DataFrame:
     """One row per sample, with `area` and `quarter`."""
     filters = [("audio_condition", "=", POSITIVE), ("draw", "=", 0)]
     rows: Any = read_columns(records, list(_FIELDS), filters).to_pandas()
@@ -136,7 +136,7 @@ def _facts(records: Path) -> pd.DataFrame:
     return frame
 
 
-def _spread(facts: pd.DataFrame) -> Iterator[str]:
+def _spread_out(facts: pd.DataFrame) -> Iterator[str]:
     """All samples, so that the first few already have every size and many classes.
 
     One quarter of sizes after the other; in each the classes in turn.

@@ -20,10 +20,10 @@ from vssl.records.files import RUN_FILE
 IMAGE_SIDE = 320
 """Longer side in pixels of an image on the page."""
 
-CLIP_SECONDS = 5.0
+PLAYED_SECONDS = 5.0
 """How much of a clip the page plays, from its start."""
 
-_JPEG_QUALITY = 78
+_IMAGE_QUALITY = 78
 _LARGE_FIGURE = 150_000  # bytes
 _FIGURE_SIZE = (1_500, 3_000)
 _WEBP_QUALITY = 80
@@ -42,7 +42,7 @@ def small_image(path: Path) -> str | None:
     except ImageFileError:
         return None
     image.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.LANCZOS)
-    return _encoded(image, "jpeg", quality=_JPEG_QUALITY, optimize=True)
+    return _encoded_image(image, "jpeg", quality=_IMAGE_QUALITY, optimize=True)
 
 
 def small_clip(path: Path) -> str | None:
@@ -54,7 +54,7 @@ def small_clip(path: Path) -> str | None:
         clip = read_clip(path)
     except AudioFileError:
         return None
-    samples = mix_down(clip, "mean")[: round(CLIP_SECONDS * clip.rate)]
+    samples = mix_down(clip, "mean")[: round(PLAYED_SECONDS * clip.rate)]
     samples = samples * min(1.0, _FULL_SCALE / max(float(np.abs(samples).max()), 1e-9))
     new = "MP3" in soundfile.available_formats()
     content = io.BytesIO()
@@ -71,7 +71,7 @@ def figure_address(svg: Path, png: Path) -> str:
     with Image.open(png) as drawn:
         image = drawn.convert("RGB")
     image.thumbnail(_FIGURE_SIZE, Image.Resampling.LANCZOS)
-    return _encoded(image, "webp", quality=_WEBP_QUALITY)
+    return _encoded_image(image, "webp", quality=_WEBP_QUALITY)
 
 
 def figure_size(png: Path) -> tuple[int, int]:
@@ -87,7 +87,7 @@ def data_address(media: str, content: bytes) -> str:
     return f"data:{media};base64,{base64.b64encode(content).decode()}"
 
 
-def _encoded(image: Image.Image, kind: str, **options: Any) -> str:
+def _encoded_image(image: Image.Image, kind: str, **options: Any) -> str:
     content = io.BytesIO()
     image.save(content, kind, **options)
     return data_address(f"image/{kind}", content.getvalue())

@@ -27,7 +27,7 @@ from vssl.reporting.report.collection import Collection, Group
 from vssl.reporting.report.figures_style import Figure
 from vssl.reporting.report.gallery import QUARTERS, RunMaps, choose, in_turn, read_maps
 from vssl.reporting.report.media import (
-    CLIP_SECONDS,
+    PLAYED_SECONDS,
     configured_data,
     figure_address,
     figure_size,
@@ -81,8 +81,8 @@ def write_page(
         {
             "name": group.name,
             "title": titles[group.name],
-            "facts": _facts(group),
-            "thresholds": _thresholds(group),
+            "facts": _group_facts(group),
+            "thresholds": _threshold_rows(group),
             "tables": tables.get(group.name, ()),
             "figures": [_figure(each) for each in figures.get(group.name, ())],
             "gallery": [],
@@ -129,7 +129,7 @@ def _template(output: Path) -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "shown": _shown,
+        "shown": _cell_text,
         "points": points,
         "sha256": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
         "relative": lambda path: Path(os.path.relpath(path, output)).as_posix(),
@@ -143,7 +143,7 @@ def _template(output: Path) -> jinja2.Template:
         "tops_of": lambda table: [
             (top, len(list(same))) for top, same in groupby(column.top for column in table.columns)
         ],
-        "seconds": CLIP_SECONDS,
+        "seconds": PLAYED_SECONDS,
         "quarters": QUARTERS,
         "gap": GAP,
         "summary_file": SUMMARY_FILE,
@@ -151,7 +151,7 @@ def _template(output: Path) -> jinja2.Template:
     return environment.from_string(texts["template.html.j2"])
 
 
-def _shown(value: float | None, column: Column) -> str:
+def _cell_text(value: float | None, column: Column) -> str:
     """A number of a table as people read it."""
     if value is None or np.isnan(value):
         return MISSING
@@ -167,7 +167,7 @@ def _titles(groups: Sequence[Group]) -> dict[str, str]:
     }
 
 
-def _facts(group: Group) -> dict[str, str]:
+def _group_facts(group: Group) -> dict[str, str]:
     """What every number of a group rests on."""
     summary = pd.concat([run.summary for run in group.runs])
     covered = ", ".join(f"{100 * c:.4g} %" for c in sorted(summary["coverage"].unique()))
@@ -186,7 +186,7 @@ def _facts(group: Group) -> dict[str, str]:
     }
 
 
-def _thresholds(group: Group) -> dict[str, Any]:
+def _threshold_rows(group: Group) -> dict[str, Any]:
     """Thresholds of each run under each policy that has one for all maps, with their sources."""
     rows: list[dict[str, Any]] = []
     for run in group.runs:
@@ -305,7 +305,7 @@ class _Gallery:
         for own, each in zip(scores, self.runs, strict=True):
             for (variant, sample_id, condition), values in each.scores.items():
                 if sample_id == sample.sample_id:
-                    own.setdefault(variant, {})[condition] = [_number(v) for v in values]
+                    own.setdefault(variant, {})[condition] = [_finite(v) for v in values]
         return {
             "id": sample.sample_id,
             "category": sample.category,
@@ -342,7 +342,7 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
         "width": first.native.shape[2],
         "upsampling": dict(recipe.upsampling),
         "transform": recipe.transform,
-        "range": [_number(bound) for bound in recipe.value_range],
+        "range": [_finite(bound) for bound in recipe.value_range],
         "prior": prior,
         "extremes": {v: list(each.extremes.get(v, (0.0, 1.0))) for v in run.variants},
         "thresholds": {
@@ -352,7 +352,7 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     """A number as JSON can hold it: None for what is not finite."""
     return float(value) if np.isfinite(value) else None
 
