@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.conftest import draw_vggss
 from tests.running import HEARS, run
@@ -66,3 +68,22 @@ def change_provenance(run: Path, **facts: object) -> None:
         known["config_hash"] = facts["config_hash"]
         known["identity"]["seed"] = facts["config_hash"]  # so that it is no repetition
         path.write_text(json.dumps(known))
+
+
+def compile_latex(folder: Path, body: str) -> str:
+    """Compile a document with this body in a folder; returns the last log."""
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("pdflatex is absent (Debian: texlive-latex-base, texlive-latex-recommended)")
+    (folder / "all.tex").write_text(
+        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
+        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    )
+    for _ in range(2):  # for references
+        done = subprocess.run(
+            [compiler, "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
+            cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "all.pdf").stat().st_size > 10_000
+    return done.stdout

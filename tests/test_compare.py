@@ -6,7 +6,6 @@ import itertools
 import math
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import draw_vggss
 from tests.reference import formulas
+from tests.reporting_runs import compile_latex
 from tests.running import command, composed, run
 from vssl.commands.build import build_metrics
 from vssl.commands.compare import main
@@ -606,7 +606,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real runs on a small test set, and others that differ from them in one way each."""
     root = tmp_path_factory.mktemp("runs")
     data = draw_vggss(root / "vggss")
-    on = ("data=vggss", f"data.root={data}", "threshold=standard")
+    quick = ("bootstrap.resamples=10", "subsets=[]")  # of summaries, which nobody compares
+    on = ("data=vggss", f"data.root={data}", "threshold=standard", *quick)
     for model in ("random", "center"):
         run(root / model, f"model={model}", *on, *DRAWS)
     run(root / "draws", "model=center", *on, "negatives.noise.draws=1", DRAWS[1])
@@ -628,19 +629,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
 def said(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str | Path
-) -> tuple[int, str]:
-    """Exit status and whole output of the command in this process."""
-    monkeypatch.setattr(sys, "argv", ["vssl-compare", *map(str, arguments)])
-    capsys.readouterr()
-    try:
-        main()
-        status = 0
-    except SystemExit as error:
-        status = int(error.code or 0)
-    captured = capsys.readouterr()
-    return status, captured.out + captured.err
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command in this process: exit status and whole output."""
+
+    def call(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["vssl-compare", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as error:
+            status = int(error.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return call
 
 
 REASONS = {
@@ -657,12 +663,9 @@ ASKED = ("--threshold", "universal_q3", "--threshold", "fixed")
 
 @pytest.mark.parametrize("name", REASONS)
 def test_runs_that_are_not_comparable(
-    runs: Path,
-    name: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    runs: Path, name: str, said: Callable[..., tuple[int, str]]
 ) -> None:
-    status, text = said(capsys, monkeypatch, runs / "random", runs / name, *ASKED)
+    status, text = said(runs / "random", runs / name, *ASKED)
     assert status == 1
     assert "these runs cannot be compared" in text
     assert "--anyway" in text
@@ -671,85 +674,58 @@ def test_runs_that_are_not_comparable(
     assert re.search(f"{re.escape(str(runs / name))}: {REASONS[name]}", lines[0]), text
 
 
-def test_anyway_says_why_not(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    three = [runs / name for name in ("random", "center", "switch")]
-    status, text = said(capsys, monkeypatch, *three, "--anyway", "--output", tmp_path / "out")
-    assert status == 0
-    assert "NOT COMPARABLE" in text
-    assert "other protocol: antialias=False" in text
-    rows = pd.read_csv(tmp_path / "out" / "comparison.csv", keep_default_na=False)
-    why = rows.groupby("run")["not_comparable"].unique()
-    assert why[str(three[1])].tolist() == [""]
-    assert why[str(three[2])].tolist() == ["other protocol: antialias=False (reference: True)"]
-    assert "NOT COMPARABLE" in (tmp_path / "out" / "comparison.md").read_text()
-
-
 def test_what_cannot_be_compared_at_all(
-    runs: Path,
-    is3_folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    runs: Path, is3_folder: Path, tmp_path: Path, said: Callable[..., tuple[int, str]]
 ) -> None:
     run(tmp_path / "is3", "model=center", "data=is3", f"data.root={is3_folder}", *DRAWS)
     random, center, few = (runs / name for name in ("random", "center", "few"))
+    two = [random, center]
     cases: list[tuple[list[str | Path], str]] = [
         ([random], r"give two runs or more, or --published"),
         ([random, tmp_path / "none"], r"records.parquet: no such file"),
-        ([random, runs], r"(?s): there are 12 finished runs below it; name one:.*/runs0/center"),
-        ([random, center, "--primary", "f_loc"], r"expected metric/policy or condition/metric/pol"),
-        ([random, center, "--primary", "f_lok/fixed"], r"`--metric` to be one of .* Did you mean"),
+        ([random, runs], r"(?s): there are 12 finished runs below it; name one:.*/center"),
+        ([*two, "--primary", "f_loc"], r"expected metric/policy or condition/metric/pol"),
+        ([*two, "--primary", "f_lok/fixed"], r"`--metric` to be one of .* Did you mean"),
         (
-            [random, center, "--primary", "noise/ciou/fixed"],
+            [*two, "--primary", "noise/ciou/fixed"],
             r"`--primary` to be one of .*got `noise/ciou/fixed`. Did you mean `noise/pia/fixed`",
         ),
+        ([*two, "--primary", "auroc/none"], r"`--primary` to be one of ciou/universal_q3"),
         (
-            [random, center, "--primary", "auroc/none"],
-            r"`--primary` to be one of ciou/universal_q3",
-        ),
-        (
-            [random, center, "--primary", "pia/fixed"],
+            [*two, "--primary", "pia/fixed"],
             r"several rows; name one: positive/pia/fixed, silence/pia/fixed, noise/pia/fixed, off",
         ),
-        ([random, center, "--condition", "nois"], r"`--condition` .* Did you mean `noise`"),
+        ([*two, "--condition", "nois"], r"`--condition` .* Did you mean `noise`"),
         (
             [random, tmp_path / "is3", "--anyway"],
             r"(?s)no sample that all runs have.*other data set: is3 \(reference: vggss\)",
         ),
-        ([random, center, "--variant", "ogl"], r"has no map variant ogl, but av; .*object_guided"),
+        ([*two, "--variant", "ogl"], r"has no map variant ogl, but av; .*object_guided"),
         (
-            [random, center, "--threshold", "released_q3"],
+            [*two, "--threshold", "released_q3"],
             r"(?s)random: has no scores under threshold released_q3, but under fixed, half_image,"
             r".*vssl-rescore run=.*random threshold=released_q3.*center: has no scores",
         ),
         ([random, few, "--threshold", "fixed"], r"few: has no scores for pia, auc_n; vssl-rescore"),
-        ([random, center, "--metric", "f_lok"], r"`--metric` to be one of .* Did you mean `f_loc`"),
+        ([*two, "--metric", "f_lok"], r"`--metric` to be one of .* Did you mean `f_loc`"),
         (
-            [random, center, "--metric", "f_loc", "--threshold", "half_image"],
+            [*two, "--metric", "f_loc", "--threshold", "half_image"],
             r"no number of f_loc under half_image",
         ),
-        ([random, center, "--published", "--seed", "1"], r"leave out --seed"),
+        ([*two, "--published", "--seed", "1"], r"leave out --seed"),
+        ([*two, "--permutations", "0"], "a whole number from 1, got 0"),
+        ([*two, "--margin", "0"], "expected a number above 0, got 0"),
     ]
     for arguments, message in cases:
-        status, text = said(capsys, monkeypatch, *arguments)
-        assert status == 1, arguments
+        status, text = said(*arguments)
+        assert status == (2 if message.endswith("got 0") else 1), arguments
         assert re.search(message, text), text
         assert "Traceback" not in text
-    status, text = said(capsys, monkeypatch, random, center, "--permutations", "0")
-    assert status == 2
-    assert "a whole number from 1, got 0" in text
-    status, text = said(capsys, monkeypatch, random, center, "--margin", "0")
-    assert status == 2
-    assert "expected a number above 0, got 0" in text
 
 
-def test_the_common_samples_are_said(
-    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_common_samples_are_said(runs: Path, said: Callable[..., tuple[int, str]]) -> None:
     both = [runs / "noise_all", runs / "noise_part"]
-    status, text = said(capsys, monkeypatch, *both, "--metric", "pia", "--metric", "f_loc")
+    status, text = said(*both, "--metric", "pia", "--metric", "f_loc")
     assert status == 0, text
     flat = " ".join(text.split())
     assert "N = 5 samples of 5 images that all runs have" in flat
@@ -799,12 +775,10 @@ def test_the_command(runs: Path, tmp_path: Path) -> None:
     assert "n/a" in done.stdout
 
 
-def test_too_few_exchanges_are_said(
-    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_few_exchanges_are_said(runs: Path, said: Callable[..., tuple[int, str]]) -> None:
     both = (runs / "random", runs / "center", "--metric", "ciou", "--metric", "f_loc")
     for number, said_so in ((18, True), (63, False)):
-        status, text = said(capsys, monkeypatch, *both, "--permutations", str(number))
+        status, text = said(*both, "--permutations", str(number))
         flat = " ".join(text.split())
         assert status == 0, text
         assert "primary: all/f_loc/universal_q3, not corrected" in flat
@@ -812,45 +786,25 @@ def test_too_few_exchanges_are_said(
         assert ("Give --permutations 10000, or leave it out." in flat) == said_so
 
 
-def test_a_folder_above_the_run_will_do(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_anyway_says_why_not_and_latex_compiles(
+    runs: Path, tmp_path: Path, said: Callable[..., tuple[int, str]]
 ) -> None:
-    for name in ("random", "center"):
-        deep = tmp_path / name / "vggss" / "all"
-        deep.mkdir(parents=True)
-        shutil.copytree(runs / name, deep / "0a1b2c3d")
-    both = [tmp_path / name for name in ("random", "center")]
-    status, text = said(capsys, monkeypatch, *both, "--output", tmp_path / "out")
-    assert status == 0, text
-    found = pd.read_parquet(tmp_path / "out" / "comparison.parquet")
-    assert set(found["run"]) == {str(tmp_path / "center" / "vggss" / "all" / "0a1b2c3d")}
-
-
-def test_latex_compiles(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen = ("--threshold", "universal_q3", "--threshold", "fixed", "--output", tmp_path)
     three = [runs / name for name in ("random", "center", "switch")]
-    assert said(capsys, monkeypatch, *three, *chosen, "--anyway")[0] == 0
+    status, printed = said(*three, *ASKED, "--anyway", "--output", tmp_path)
+    assert status == 0
+    why = "other protocol: antialias=False (reference: True)"
+    for text in (printed, (tmp_path / "comparison.md").read_text()):
+        assert "NOT COMPARABLE" in text
+        assert why in text
+    rows = pd.read_csv(tmp_path / "comparison.csv", keep_default_na=False)
+    reasons = rows.groupby("run")["not_comparable"].unique().map(list)
+    assert reasons.to_dict() == {str(three[1]): [""], str(three[2]): [why]}
     text = (tmp_path / "comparison.tex").read_text()
-    rows = pd.read_parquet(tmp_path / "comparison.parquet")
     assert text.count(r"\begin{table*}") == 2
     assert text.count(r"\textbf{all}") == 2, "the primary row of each run"
     in_a_family = int((rows["family"] != "none").sum())
     assert len(re.findall(r"^    \S.* \\\\$", text, re.MULTILINE)) == in_a_family + 2  # headers
-    compiler = shutil.which("pdflatex")
-    if compiler is None:
-        pytest.skip("pdflatex is absent (Debian: texlive-latex-base, texlive-latex-recommended)")
-    (tmp_path / "all.tex").write_text(
-        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
-        "\\begin{document}\n\\input{comparison.tex}\n\\end{document}\n"
-    )
-    done = subprocess.run(
-        [compiler, "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout
+    assert "Overfull" not in compile_latex(tmp_path, r"\input{comparison.tex}")
 
 
 @pytest.mark.usefixtures("images_only")

@@ -24,7 +24,6 @@ from tests.running import FAST, command, composed, run
 from vssl.commands.app import run_app
 from vssl.commands.audit import _Given
 from vssl.commands.localize import split_inputs
-from vssl.commands.report import make_report
 from vssl.commands.run_log import RunLog
 from vssl.commands.score import score_run
 from vssl.data.base import text_of
@@ -71,16 +70,7 @@ def folder(runs: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(runs / "center", tmp_path / "center"))
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:3000])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def other(path: Path) -> None:
-    path.write_text("no parquet at all")
+Change = Callable[[Path], object]
 
 
 def flipped(path: Path) -> None:
@@ -90,37 +80,15 @@ def flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
-def broken_provenance(path: Path) -> None:
-    table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata({METADATA_KEY: b'{"schema_version": '}), path)
+def provenance(text: bytes | None) -> Change:
+    """Gives a parquet file this provenance, or none."""
+    facts = {} if text is None else {METADATA_KEY: text}
+    return lambda path: pq.write_table(pq.read_table(path).replace_schema_metadata(facts), path)
 
 
-def no_provenance(path: Path) -> None:
-    pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
-
-
-def listed_provenance(path: Path) -> None:
-    pq.write_table(pq.read_table(path).replace_schema_metadata({METADATA_KEY: b"[]"}), path)
-
-
-def of_rows(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        pq.write_table(change(pq.read_table(path)), path)
-
-    write.__name__ = change.__name__
-    return write
-
-
-def missing_row(table: pa.Table) -> pa.Table:
-    return table.slice(1)
-
-
-def doubled_row(table: pa.Table) -> pa.Table:
-    return pa.concat_tables([table, table.slice(0, 1)])
-
-
-def doubled_for_another(table: pa.Table) -> pa.Table:
-    return pa.concat_tables([table.slice(0, 1), table.slice(0, 1), table.slice(2)])
+def rows(change: Callable[[pa.Table], pa.Table]) -> Change:
+    """Changes the rows of a parquet file."""
+    return lambda path: pq.write_table(change(pq.read_table(path)), path)
 
 
 def missing_sample(table: pa.Table) -> pa.Table:
@@ -128,40 +96,45 @@ def missing_sample(table: pa.Table) -> pa.Table:
     return table.filter(pa.array([s != first for s in table.column("sample_id").to_pylist()]))
 
 
-def reversed_rows(table: pa.Table) -> pa.Table:
-    return table.take(list(reversed(range(len(table)))))
+def with_column(name: str, values: Callable[[pa.Table], pa.Array]) -> Change:
+    return rows(lambda t: t.set_column(t.schema.get_field_index(name), name, values(t)))
 
 
-def dropped_column(table: pa.Table) -> pa.Table:
-    return table.drop_columns(["similarity_map"])
+TEXT: dict[str, Change] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:3000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "other": lambda path: path.write_text("no parquet at all"),
+}
+FILE: dict[str, Change] = TEXT | {
+    "flipped": flipped,
+    "broken provenance": provenance(b'{"schema_version": '),
+    "no provenance": provenance(None),
+    "listed provenance": provenance(b"[]"),
+}
+DOUBLED: dict[str, Change] = {
+    "missing row": rows(lambda t: t.slice(1)),
+    "doubled row": rows(lambda t: pa.concat_tables([t, t.slice(0, 1)])),
+    "doubled for another": rows(
+        lambda t: pa.concat_tables([t.slice(0, 1), t.slice(0, 1), t.slice(2)])
+    ),
+}
+ROWS: dict[str, Change] = DOUBLED | {
+    "missing sample": rows(missing_sample),
+    "reversed": rows(lambda t: t.take(list(reversed(range(len(t)))))),
+    "dropped column": rows(lambda t: t.drop_columns(["similarity_map"])),
+    "other type": with_column("draw", lambda t: t.column("draw").cast(pa.int64())),
+}
+VALUES: dict[str, Change] = {
+    "other values": with_column("similarity_max", lambda t: pa.array([0.5] * len(t), pa.float32())),
+}
 
 
-def other_type(table: pa.Table) -> pa.Table:
-    place = table.schema.get_field_index("draw")
-    return table.set_column(place, "draw", table.column("draw").cast(pa.int64()))
+def damage(changes: dict[str, Change]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("change", changes.values(), ids=changes)
 
 
-def other_values(table: pa.Table) -> pa.Table:
-    place = table.schema.get_field_index("similarity_max")
-    field = table.schema.field("similarity_max")
-    return table.set_column(place, field, pa.array([0.5] * len(table), pa.float32()))
-
-
-FILE = (cut, empty, other, flipped, broken_provenance, no_provenance, listed_provenance)
-ROWS = tuple(
-    of_rows(change)
-    for change in (
-        *(missing_row, doubled_row, doubled_for_another, missing_sample),
-        *(reversed_rows, dropped_column, other_type, other_values),
-    )
-)
-BY_NAME = {"ids": lambda change: change.__name__}
-
-
-@pytest.mark.parametrize("change", [*FILE, *ROWS], **BY_NAME)
-def test_damaged_records_are_noticed_by_all_that_read_them(
-    folder: Path, change: Callable[[Path], None]
-) -> None:
+@damage(FILE | ROWS | VALUES)
+def test_damaged_records_are_noticed_by_all_that_read_them(folder: Path, change: Change) -> None:
     facts = read_provenance(folder / RECORDS_FILE)
     change(folder / RECORDS_FILE)
     chosen: dict[str, Any] = {
@@ -180,10 +153,8 @@ def test_damaged_records_are_noticed_by_all_that_read_them(
             read()
 
 
-@pytest.mark.parametrize("change", ROWS[:-1], **BY_NAME)
-def test_edited_records_of_earlier_versions_are_noticed(
-    folder: Path, change: Callable[[Path], None]
-) -> None:
+@damage(ROWS)
+def test_edited_records_of_earlier_versions_are_noticed(folder: Path, change: Change) -> None:
     facts = json.loads((folder / RUN_FILE).read_text())
     del facts["records_sha256"]
     (folder / RUN_FILE).write_text(json.dumps(facts))
@@ -218,18 +189,19 @@ def test_a_flipped_bit_is_an_error_or_no_change(
         assert str(found.to_pydict()) == str(table.to_pydict())
 
 
-def lacking_provenance(path: Path) -> None:
-    facts = {METADATA_KEY: b'{"schema_version": "3", "config_hash": 1}'}
-    pq.write_table(pq.read_table(path).replace_schema_metadata(facts), path)
+LACKING = {"lacking provenance": provenance(b'{"schema_version": "3", "config_hash": 1}')}
+OF_FILES = [
+    pytest.param(name, change, id=f"{name}-{which}")
+    for name in (RECORDS_FILE, SCORES_FILE, SUMMARY_FILE, RUN_FILE)
+    for which, change in (TEXT if name == RUN_FILE else FILE | LACKING).items()
+    if which != "listed provenance"
+]
 
 
-@pytest.mark.parametrize("change", [*FILE[:-1], lacking_provenance], **BY_NAME)
-@pytest.mark.parametrize("name", [RECORDS_FILE, SCORES_FILE, SUMMARY_FILE, RUN_FILE])
+@pytest.mark.parametrize(("name", "change"), OF_FILES)
 def test_one_broken_file_costs_its_own_run(
-    folder: Path, runs: Path, change: Callable[[Path], None], name: str
+    folder: Path, runs: Path, change: Change, name: str
 ) -> None:
-    if name == RUN_FILE and change not in (cut, empty, other):
-        pytest.skip("no parquet")
     change(folder / name)
     shutil.copytree(runs / "oracle", folder.with_name("oracle"))
     found = collect([folder.parent])
@@ -240,18 +212,8 @@ def test_one_broken_file_costs_its_own_run(
     assert "\n" not in left.reason
 
 
-def test_a_report_lists_what_is_left_out(
-    folder: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cut(folder / SCORES_FILE)
-    shutil.copytree(runs / "oracle", folder.with_name("oracle"))
-    make_report([folder.parent], tmp_path / "report", page=False, figures=False)
-    assert "left out: 1" in capsys.readouterr().out
-    assert SCORES_FILE in (tmp_path / "report" / "report.md").read_text()
-
-
-@pytest.mark.parametrize("change", FILE, **BY_NAME)
-def test_damaged_scores_are_an_error(folder: Path, change: Callable[[Path], None]) -> None:
+@damage(FILE)
+def test_damaged_scores_are_an_error(folder: Path, change: Change) -> None:
     change(folder / SCORES_FILE)
     with pytest.raises(UsageError, match=r"scores\.parquet: [^\n]*$"):
         _read_scores(folder)
@@ -265,8 +227,8 @@ def _read_scores(folder: Path) -> None:
         scores.values(part, condition, column)
 
 
-@pytest.mark.parametrize("change", ROWS[:3], **BY_NAME)
-def test_rows_of_scores_are_there_once(folder: Path, change: Callable[[Path], None]) -> None:
+@damage(DOUBLED)
+def test_rows_of_scores_are_there_once(folder: Path, change: Change) -> None:
     change(folder / SCORES_FILE)
     with pytest.raises(UsageError, match=r"scores\.parquet: rows are missing or doubled"):
         ComparedRun.of(folder)

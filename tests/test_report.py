@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -21,7 +23,7 @@ from vssl.commands.evaluate import main as evaluate_main
 from vssl.commands.paper import MODELS, run_paper
 from vssl.commands.report import main, make_report
 from vssl.errors import UsageError
-from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE, write_text
 from vssl.reporting.names import PAPER_MODELS
 from vssl.reporting.report.collection import Collection, Group, collect
 from vssl.reporting.report.index import INDEX_FILE, INDEX_TEXT
@@ -49,45 +51,22 @@ def test_runs_of_one_test_stand_together_in_the_papers_order(runs: Path) -> None
     assert ezvsl.conditions == ("positive", "silence", "noise", "offscreen")
     assert ezvsl.draws == {"positive": 1, "silence": 1, "noise": 2, "offscreen": 3}
     assert ezvsl.folder == (runs / "ezvsl").resolve()
-    assert not ezvsl.is_baseline
-    assert group.runs[-1].is_baseline
-
-
-def test_numbers_are_the_summarys(runs: Path) -> None:
-    run = next(r for r in collect([runs]).groups[0].runs if r.model == "ezvsl")
-    rows = run.summary
-    for variant in run.variants:
-        chosen = rows[
-            (rows["metric"] == "pia")
-            & (rows["condition"] == "noise")
-            & (rows["threshold_policy"] == "universal_q3")
-            & (rows["map_variant"] == variant)
-        ]
-        number = run.number("pia", "noise", "universal_q3", variant)
-        assert number is not None
-        assert number["value"] == chosen["value"].item()
-        assert run.threshold("universal_q3", variant) == chosen["threshold"].item()
-    assert run.number("pia", "noise", "nothing") is None
-    assert run.threshold("half_image") is None
-    assert run.threshold("nothing") is None
-
-
-def test_of_runs_that_differ_in_their_negatives_the_widest_counts(runs: Path) -> None:
-    why = reasons(collect([runs]))
-    assert list(why) == ["silence"]
-    assert "differs from" in why["silence"]
-    assert (
-        "in its negatives alone (silence; the other has all, noise x 2, offscreen x 3)"
-        in why["silence"]
-    )
+    assert [run.is_baseline for run in group.runs] == [False, False, True, True, True]
+    assert ezvsl.number("pia", "noise", "nothing") is None
+    assert ezvsl.threshold("half_image") is None
+    assert ezvsl.threshold("nothing") is None
+    (left_out,) = collection.left_out  # of runs that differ in their negatives the widest counts
+    assert left_out.folder.name == "silence"
+    alone = "in its negatives alone (silence; the other has all, noise x 2, offscreen x 3)"
+    assert alone in left_out.reason
 
 
 def remove(name: str) -> Callable[[Path], None]:
     return lambda run: (run / name).unlink()
 
 
-def other_schema(run: Path) -> None:
-    change_provenance(run, schema_version="1")
+def write(name: str, text: str) -> Callable[[Path], None]:
+    return lambda run: write_text(run / name, text)
 
 
 def other_hash(run: Path) -> None:
@@ -95,16 +74,15 @@ def other_hash(run: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"config_hash": "f" * 64}))
 
 
-def only_shards(run: Path) -> None:
-    for path in run.iterdir():
-        path.unlink()
-    (run / SHARDS_FOLDER).mkdir()
+def only(name: str) -> Callable[[Path], None]:
+    """Leaves nothing of a run but a file or folder of that name."""
 
+    def empty(run: Path) -> None:
+        shutil.rmtree(run)
+        run.mkdir()
+        (run / name).mkdir() if name == SHARDS_FOLDER else (run / name).write_text("failed")
 
-def only_log(run: Path) -> None:
-    for path in run.iterdir():
-        path.unlink()
-    (run / "vssl-evaluate.log").write_text("failed")
+    return empty
 
 
 @pytest.mark.parametrize(
@@ -113,13 +91,13 @@ def only_log(run: Path) -> None:
         (remove(RUN_FILE), f"has records, but no {RUN_FILE}"),
         (remove(SUMMARY_FILE), f"{SUMMARY_FILE}: no such file"),
         (remove(RECORDS_FILE), f"{RECORDS_FILE}: no such file"),
-        (lambda run: (run / RUN_FILE).write_text("{"), f"{RUN_FILE}: cannot be read"),
-        (lambda run: (run / RUN_FILE).write_text("[]"), f"{RUN_FILE}: cannot be read"),
-        (lambda run: (run / SUMMARY_FILE).write_bytes(b"no"), "not a readable parquet file"),
-        (other_schema, "has schema version 1, this vssl reads"),
+        (write(RUN_FILE, "{"), f"{RUN_FILE}: cannot be read"),
+        (write(RUN_FILE, "[]"), f"{RUN_FILE}: cannot be read"),
+        (write(SUMMARY_FILE, "no"), "not a readable parquet file"),
+        (lambda run: change_provenance(run, schema_version="1"), "has schema version 1, this vssl"),
         (other_hash, "is of another run"),
-        (only_shards, "was stopped while its records were written"),
-        (only_log, "failed before its first record"),
+        (only(SHARDS_FOLDER), "was stopped while its records were written"),
+        (only("vssl-evaluate.log"), "failed before its first record"),
     ],
 )
 def test_what_is_not_a_finished_run_is_left_out_with_its_reason(
@@ -154,23 +132,16 @@ def test_of_repetitions_the_newest_counts(runs: Path, tmp_path: Path) -> None:
     ],
 )
 def test_other_tests_never_share_a_table(runs: Path, tmp_path: Path, fact: str, value: str) -> None:
+    """Other ids not even of one configuration, as where files went under data.missing=skip."""
     copy_run(runs / "random", tmp_path / "one")
-    other = copy_run(runs / "random", tmp_path / "two")
-    change_provenance(other, config_hash="e" * 64, **{fact: value})
-    groups = collect([tmp_path]).groups
+    config = {} if fact == "manifest_hash" else {"config_hash": "e" * 64}
+    change_provenance(copy_run(runs / "random", tmp_path / "two"), **config, **{fact: value})
+    groups, left_out = collect([tmp_path])
+    assert left_out == ()
     assert [len(group.runs) for group in groups] == [1, 1]
     names = {group.name for group in groups}
     assert len(names) == 2
     assert all(name.replace("_", "").replace("-", "").isalnum() for name in names)
-
-
-def test_one_configuration_on_other_ids_is_no_repetition(runs: Path, tmp_path: Path) -> None:
-    # as under data.missing=skip, where files came to be there or went
-    copy_run(runs / "random", tmp_path / "one")
-    change_provenance(copy_run(runs / "random", tmp_path / "two"), manifest_hash="0" * 64)
-    collection = collect([tmp_path])
-    assert [len(group.runs) for group in collection.groups] == [1, 1]
-    assert collection.left_out == ()
 
 
 def test_runs_are_found_below_others_and_behind_links(runs: Path, tmp_path: Path) -> None:
@@ -184,26 +155,15 @@ def test_runs_are_found_below_others_and_behind_links(runs: Path, tmp_path: Path
     assert [each.folder for each in collection.left_out] == [tmp_path.resolve()]
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere: no such folder"):
-        collect([tmp_path / "nowhere"])
-
-
-def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
-    assert collect([tmp_path]) == Collection((), ())
-
-
 def test_the_report_says_what_it_holds(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, kept = tmp_path / "report", tmp_path / "kept"
     make_report([runs], output, page=False, figures=False, keep=kept)
     said = capsys.readouterr().out
-    assert "5 finished runs of 1 test" in said
-    assert "ezvsl (+ OGL)" in said
-    assert "left out: 1" in said
-    assert "in its negatives alone" in said
-    assert str(output / INDEX_TEXT) in said
+    for text in ("5 finished runs of 1 test", "ezvsl (+ OGL)", "left out: 1",
+                 "in its negatives alone", str(output / INDEX_TEXT)):  # fmt: skip
+        assert text in said
     names = [f"paper_vggss_corrected{suffix}" for suffix in (".md", ".csv", ".tex")]
     known = json.loads((output / INDEX_FILE).read_text())
     assert known["files"] == names
@@ -219,6 +179,10 @@ def test_the_report_says_what_it_holds(
 def test_numbers_of_the_report_are_the_summarys(runs: Path, tmp_path: Path) -> None:
     make_report([runs], tmp_path, page=False, figures=False)
     long = pd.read_csv(tmp_path / f"paper_{NAME}.csv")
+    kept = sorted((Path(__file__).resolve().parents[1] / "experiments" / "results").glob("*.csv"))
+    assert kept
+    for path in kept:
+        assert list(pd.read_csv(path)) == list(long), f"{path}: write it again"
     long = long[(long["table"] != "published") & long["value"].notna()]
     assert set(long["table"]) == {"paper", "field", "separation", "listening"}
     assert "false_alarm_rate" in set(long["metric"])
@@ -227,10 +191,9 @@ def test_numbers_of_the_report_are_the_summarys(runs: Path, tmp_path: Path) -> N
         key = ["metric", "condition", "threshold_policy", "map_variant"]
         both = rows.merge(summary, on=key, suffixes=("", "_own"), validate="one_to_one")
         assert len(both) == len(rows)
-        for name in ("value", "ci_low", "ci_high", "std_over_draws", "threshold", "n", "draws"):
-            assert both[name].to_numpy() == pytest.approx(
-                both[f"{name}_own"].to_numpy(), nan_ok=True, abs=1e-15
-            )
+        names = ["value", "ci_low", "ci_high", "std_over_draws", "threshold", "n", "draws"]
+        own = both[[f"{name}_own" for name in names]]
+        np.testing.assert_allclose(both[names].astype(float), own.astype(float), rtol=0, atol=1e-15)
 
 
 def test_files_of_an_earlier_report_are_cleared_away_and_nothing_else(
@@ -283,15 +246,6 @@ def test_what_cannot_be_reported_is_said(
     assert not (tmp_path / "report").exists()
 
 
-def test_the_command_takes_words_as_vssl_evaluate_does(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = [f"runs={runs}", f"output_dir={tmp_path / 'out'}", "--no-page", "--no-figures"]
-    monkeypatch.setattr("sys.argv", ["vssl-report", *words])
-    main()
-    assert (tmp_path / "out" / f"paper_{NAME}.tex").is_file()
-
-
 def test_samples_of_the_grids_can_be_chosen(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,11 +257,12 @@ def test_samples_of_the_grids_can_be_chosen(
 
     monkeypatch.setattr("vssl.reporting.report.figures.draw_figures", draw)
     ids = pd.read_parquet(runs / "random" / RECORDS_FILE)["sample_id"].unique()
-    words = [str(runs), "--output", str(tmp_path), "--no-page"]
+    words = [f"runs={runs}", f"output_dir={tmp_path}", "--no-page"]
     words += [word for name in (ids[2], ids[0], ids[2]) for word in ("--sample", name)]
     monkeypatch.setattr("sys.argv", ["vssl-report", *words])
     main()
     assert asked == {NAME: [ids[2], ids[0]]}
+    assert (tmp_path / f"paper_{NAME}.tex").is_file()
 
 
 def test_without_any_file_the_paper_ends_with_what_is_missing(
@@ -338,13 +293,13 @@ def test_the_paper_runs_with_what_is_found_and_reports(
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "ezvsl.pth").symlink_to(seeded_checkpoint("ezvsl"))
     output = tmp_path / "out"
-    started: list[list[str]] = []
 
     def sweep(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         """In this process, what the command would do in others."""
-        started.append(command)
-        words = [word for word in command[4:] if not word.startswith("hydra.")]
+        assert {"experiment=paper_vggss", 'hydra.sweeper.params.model="ezvsl"'} <= set(command)
+        assert "prior=none" in command, "the object prior's weights are missing"
         if done:
+            words = [word for word in command[4:] if not word.startswith("hydra.")]
             run(output / "one", "model=ezvsl", *words)
         return subprocess.CompletedProcess(command, 0 if done else 1)
 
@@ -354,17 +309,12 @@ def test_the_paper_runs_with_what_is_found_and_reports(
     monkeypatch.setattr(f"{parts}.page.write_page", lambda _, output, **__: output / "index.html")
     options = [*FAST, "negatives=silence", "threshold=[universal_q3]", "metrics=[ciou,pia,auc]",
                "bootstrap.resamples=20", "subsets=[]", "live=[]"]  # fmt: skip
-    if done:
-        run_paper(options, output)
-    else:
+    if not done:
         with pytest.raises(UsageError, match="not all of vggss was done"):
             run_paper(options, output)
         assert "nothing was evaluated" in capsys.readouterr().out
         return
-    assert len(started) == 1, "of the two test sets one is there"
-    assert "experiment=paper_vggss" in started[0]
-    assert 'hydra.sweeper.params.model="ezvsl"' in started[0]
-    assert "prior=none" in started[0], "the object prior's weights are missing"
+    run_paper(options, output)
     said = capsys.readouterr().out
     assert "found: ezvsl, data=vggss" in said
     assert "missing: 9" in said
@@ -375,15 +325,6 @@ def test_the_paper_runs_with_what_is_found_and_reports(
     text = (output / "report" / f"paper_{NAME}.md").read_text()
     assert "ezvsl: no noise among its negatives" in text
     assert "half_image was not scored" in text
-
-
-def test_kept_results_have_the_columns_of_the_report(runs: Path, tmp_path: Path) -> None:
-    make_report([runs / "oracle"], tmp_path, page=False, figures=False)
-    written = pd.read_csv(tmp_path / f"paper_{NAME}.csv").columns.to_list()
-    kept = sorted((Path(__file__).resolve().parents[1] / "experiments" / "results").glob("*.csv"))
-    assert kept
-    for path in kept:
-        assert pd.read_csv(path).columns.to_list() == written, f"{path}: write it again"
 
 
 @pytest.mark.parametrize("name", ["paper_vggss", "paper_is3"])

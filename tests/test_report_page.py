@@ -42,7 +42,7 @@ from vssl.reporting.report.media import (
     small_image,
 )
 from vssl.reporting.report.page import write_page
-from vssl.reporting.report.write import write_tables
+from vssl.reporting.report.paper import write_tables
 
 POLICY = "universal_q3"
 SIZE = 224

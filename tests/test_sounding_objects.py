@@ -303,9 +303,11 @@ class TestReports:
             assert arrows["altered", "agreement", f"positive-{name}"] is True
         assert not [key for key in arrows if key[0] == "listening" and "mixed" in key[2]]
         row = next(row for row in tables["altered"].rows if row.label == "loudness")
-        values = {c.key: cell for c, cell in zip(tables["altered"].columns, row.cells, strict=True)}
+        values = {
+            c.place: cell for c, cell in zip(tables["altered"].columns, row.cells, strict=True)
+        }
         expected = summary_of(runs.more).loc["ciou", "mixed", "universal_q3", "av"]
-        cell = values["ciou/mixed/universal_q3"]
+        cell = values["ciou", "mixed", "universal_q3"]
         assert cell is not None
         assert cell.value == expected["value"]
         (plain,) = collect([runs.paper]).groups

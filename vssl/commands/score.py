@@ -133,9 +133,10 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     from rich.console import Console
 
     from vssl.records.schema import NO_POLICY
-    from vssl.records.summary import read_summary
-    from vssl.reporting import tables
-    from vssl.reporting.terminal import show_table
+    from vssl.records.summary import conditions_of, read_summary
+    from vssl.reporting import columns
+    from vssl.reporting.renderers import show_table
+    from vssl.reporting.tables import summary_table, with_threshold, with_variant
 
     summary = read_summary(folder / SUMMARY_FILE)
     if quiet:
@@ -144,23 +145,21 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     first = summary.iloc[0]
     title = f"{first['model']} on {first['dataset']}, protocol {first['protocol']}"
     console = Console()
+    sounding = conditions_of(summary)
     label = "threshold policy"
-    named = tables.with_variant(summary.assign(**{label: summary["threshold_policy"]}), label)
-    rows = tables.with_threshold(named[named["threshold_policy"] != NO_POLICY], label)
-    for text, columns in (
-        (title, tables.paper_columns(summary)),
-        (f"{title}: does the map follow the sound?", tables.listening_columns(summary)),
-        (f"{title}: does the map withstand altered sound?", tables.altered_columns(summary)),
+    named = with_variant(summary.assign(**{label: summary["threshold_policy"]}), label)
+    rows = with_threshold(named[named["threshold_policy"] != NO_POLICY], label)
+    listening = [*columns.listening_columns(sounding), *columns.DETECTION_COLUMNS]
+    for question, shown in (
+        ("", columns.headline_columns(summary)),
+        (": does the map follow the sound?", listening),
+        (": does the map withstand altered sound?", columns.altered_overview(sounding)),
     ):
-        show_table(console, rows, columns, label=label, title=text)
-    label = "negatives"
-    rows = tables.with_variant(summary.assign(**{label: summary["condition"]}), label)
-    show_table(
-        console,
-        rows[rows["condition"] != "positive"],
-        tables.SEPARATION_COLUMNS,
-        label=label,
-        title=f"{title}: do map maxima tell positives from negatives?",
-    )
+        show_table(console, summary_table(rows, shown, label=label, title=f"{title}{question}"))
+    rows = with_variant(summary.assign(negatives=summary["condition"]), "negatives")
+    rows = rows[rows["condition"] != "positive"]
+    question = f"{title}: do map maxima tell positives from negatives?"
+    table = summary_table(rows, columns.SEPARATION_COLUMNS, label="negatives", title=question)
+    show_table(console, table)
     console.print(f"records, scores, summary and manifest: {folder}", soft_wrap=True)
     return summary

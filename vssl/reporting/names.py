@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from vssl.records.numbers import ALL_NEGATIVES
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE
 
@@ -17,7 +17,13 @@ BASELINES = ("audio_blind", "deaf_best", "center", "constant", "empty", "random"
 """Models without weights, whose numbers are known beforehand: they compete with nobody."""
 
 
-def run_names(summary: pd.DataFrame) -> pd.Series:
+def paper_place(model: str) -> int:
+    """Place of a model or its kin (`rcgrad_raw`) in the paper; behind all for others."""
+    kin = (i for i, name in enumerate(PAPER_MODELS) if f"{model}_".startswith(f"{name}_"))
+    return next(kin, len(PAPER_MODELS))
+
+
+def label_runs(summary: pd.DataFrame) -> pd.Series:
     """Names that tell runs apart: the model, and what differs between runs of it.
 
     That is the negatives and the seed, as far as they differ, and the configuration's hash where
@@ -29,18 +35,17 @@ def run_names(summary: pd.DataFrame) -> pd.Series:
     Returns:
         A name for each row.
     """
+    hashes = summary["config_hash"]
     negatives = {
-        of: negatives_name(conditions_of(rows))
-        for of, rows in summary.groupby("config_hash", sort=False)
+        of: negatives_name(conditions_of(rows)) for of, rows in summary.groupby(hashes, sort=False)
     }
     names = summary["model"].astype(str)
-    model = [summary["dataset"], summary["protocol"], names]
-    for extra in (summary["config_hash"].map(negatives), "seed " + summary["seed"].astype(str)):
-        differs = extra.groupby(model).transform("nunique") > 1
+    own = [summary["dataset"], summary["protocol"], names]
+    for extra in (hashes.map(negatives), "seed " + summary["seed"].astype(str)):
+        differs = extra.groupby(own).transform("nunique") > 1
         names = names.where(~differs, names + " " + extra)
-    alike = [summary["dataset"], summary["protocol"], names]
-    differs = summary["config_hash"].groupby(alike).transform("nunique") > 1
-    return names.where(~differs, names + " " + summary["config_hash"].str[:8])
+    differs = hashes.groupby([*own[:2], names]).transform("nunique") > 1
+    return names.where(~differs, names + " " + hashes.str[:8])
 
 
 def negatives_name(conditions: Iterable[str]) -> str:
@@ -49,4 +54,4 @@ def negatives_name(conditions: Iterable[str]) -> str:
     `all` for the paper's three, `none`, or their names.
     """
     names = [c for c in conditions if PAIR not in c and c not in (POSITIVE, ALL_NEGATIVES)]
-    return "all" if set(names) == {"silence", "noise", "offscreen"} else "+".join(names) or "none"
+    return "all" if set(names) == set(NEGATIVE_TYPES) else "+".join(names) or "none"

@@ -13,22 +13,30 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from vssl.errors import UsageError
 from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
-from vssl.reporting.tables import caption, cell, percent
+from vssl.reporting.renderers import markdown_table, show_table
+from vssl.reporting.tables import (
+    Row,
+    Table,
+    caption,
+    one_row,
+    percent,
+    text_columns,
+    text_row,
+)
 
 NO_SOURCE = "missing"
 """Source of a cell for which no figure is at hand."""
 
-MODELS = {
+PUBLISHED_MODELS = {
     "LVS": "lvs",
     "EZ-VSL": "ezvsl",
     "SLAVC": "slavc",
@@ -51,7 +59,7 @@ class Definition(NamedTuple):
     policy: str
 
 
-_UNIVERSAL = "universal_q3"
+_UNIVERSAL_POLICY = "universal_q3"
 _SUFFIX = " (universal threshold)"
 
 DEFINITIONS = {
@@ -60,15 +68,15 @@ DEFINITIONS = {
     "LocAcc": Definition("success_rate", "positive", "half_image"),
     "AP": Definition("detection_ap", "offscreen", "half_image"),
     "max-F1": Definition("max_f1", "offscreen", "half_image"),
-    f"cIoU{_SUFFIX}": Definition("ciou", "positive", _UNIVERSAL),
-    f"AUC{_SUFFIX}": Definition("auc", "positive", _UNIVERSAL),
+    f"cIoU{_SUFFIX}": Definition("ciou", "positive", _UNIVERSAL_POLICY),
+    f"AUC{_SUFFIX}": Definition("auc", "positive", _UNIVERSAL_POLICY),
     **{
-        f"{published} {condition}{_SUFFIX}": Definition(metric, condition, _UNIVERSAL)
+        f"{published} {condition}{_SUFFIX}": Definition(metric, condition, _UNIVERSAL_POLICY)
         for published, metric in (("pIA", "pia"), ("AUC_N", "auc_n"))
         for condition in ("silence", "noise", "offscreen")
     },
-    "F_LOC": Definition("f_loc", "all", _UNIVERSAL),
-    "F_AUC": Definition("f_auc", "all", _UNIVERSAL),
+    "F_LOC": Definition("f_loc", "all", _UNIVERSAL_POLICY),
+    "F_AUC": Definition("f_auc", "all", _UNIVERSAL_POLICY),
 }
 """Published metric -> ours.
 
@@ -80,19 +88,19 @@ reading of the released code.
 ALWAYS = ("cIoU@0.5", "AUC")
 """Metrics that are shown for every model and test set, as missing where nothing was published."""
 
-TOLERANCE = 0.003
+REPRODUCTION_MARGIN = 0.003
 """By which a faithful reproduction may differ, a fraction: 15 of VGG-SS's 5158 images.
 
 A judgement, not a measurement: other decoders of images and sounds, resamplers and versions of
 libraries carry a few images over a threshold.
 """
 
-_HEADERS = (
-    *("metric", "condition", "threshold", "maps", "published as", "training set", "published"),
-    *("source", "ours", "difference", "margin", "within"),
+_FACTS = ["model", "dataset", "protocol", "coverage", "manifest_hash"]
+_COMPARED = (
+    *("metric", "condition", "map_variant", "threshold_policy", "n", "published_metric"),
+    *("published_variant", "training_set", "source", "tier", "note"),
+    *("published", "value", "difference", "margin", "within"),
 )
-_FACTS = ("model", "dataset", "protocol", "coverage", "manifest_hash")
-_WIDE = 190
 _LEGEND = (
     "Published figures are of the authors' checkpoints on these training sets; which of them the"
     " run's checkpoint is, its file does not say. Difference: ours minus the published, in points."
@@ -106,15 +114,16 @@ _LEGEND = (
 
 
 def read_published(path: Path | None = None) -> pd.DataFrame:
-    """Published figures.
+    """Read published figures.
 
     Args:
         path: csv file; None takes the one that is installed.
 
     Returns:
-        One row per figure: `model, variant, training_set, test_set, metric, value, unit, source,
-        tier, note`, as published; value is NaN where source is `missing`. And `half_digit`, half of
-        the last digit that was printed, in the same unit.
+        One row per figure and map variant of ours that it can stand for, which is `map_variant`:
+        `published_metric, published_variant, model, training_set, test_set, source, tier, note` as
+        published, and fractions `published`, NaN where source is `missing`, and `margin`, half of
+        the last digit that was printed.
 
     Raises:
         UsageError: when the installed file is not there.
@@ -128,9 +137,16 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
                 " vssl again: pip install ."
             ) from error
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return table.assign(
-        value=pd.to_numeric(table["value"].replace("", None)),
-        half_digit=[half_digit(text) for text in table["value"]],
+    table = table.rename(columns={n: f"published_{n}" for n in ("metric", "variant")})
+    unit = np.where(table["unit"] == "%", 100, 1)
+    return (
+        table.assign(
+            map_variant=table["published_variant"].map(map_variants),
+            published=pd.to_numeric(table["value"].replace("", None)) / unit,
+            margin=table["value"].map(half_digit) / unit,
+        )
+        .explode("map_variant")
+        .drop(columns=["value", "unit"])
     )
 
 
@@ -175,57 +191,38 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
         ValueError: when the summary has several numbers for a cell.
     """
     first = summary.iloc[0]
-    names = [n for n, own in MODELS.items() if own == first["model"]]
-    sets = [n for n, own in TEST_SETS.items() if own == first["dataset"]]
+    names = [name for name, own in PUBLISHED_MODELS.items() if own == first["model"]]
+    sets = [name for name, own in TEST_SETS.items() if own == first["dataset"]]
     if not names or not sets:
         return pd.DataFrame()
     known = published[published["model"].isin(names) & published["test_set"].isin(sets)]
-    facts = {key: first[key] for key in _FACTS}
-    rows = []
-    for metric in DEFINITIONS:
-        figures: list[Any] = known[known["metric"] == metric].to_dict("records")
-        for variant in pd.unique(summary["map_variant"]):
-            meant = [f for f in figures if variant in map_variants(f["variant"])]
-            if not meant and metric in ALWAYS:
-                meant = [{"variant": "", "training_set": "", "source": NO_SOURCE}]
-            rows += [{**facts, **_row(summary, metric, variant, figure)} for figure in meant]
-    return pd.DataFrame(rows)
-
-
-def _row(
-    summary: pd.DataFrame, published_metric: str, variant: str, figure: Mapping[str, Any]
-) -> dict[str, Any]:
-    """One published figure and our number."""
-    definition = DEFINITIONS[published_metric]
-    chosen = (summary["metric"] == definition.metric) & (summary["map_variant"] == variant)
-    chosen &= summary["condition"] == definition.condition
-    found = summary[chosen & (summary["threshold_policy"] == definition.policy)]
-    cell(found)  # refuses several
-    own: Any = found.iloc[0] if len(found) else {}
-    value = float(own.get("value", float("nan")))
-    unit = 100 if figure.get("unit") == "%" else 1
-    published = float(figure.get("value", float("nan"))) / unit
-    difference, margin = value - published, TOLERANCE + float(figure.get("half_digit", 0.0)) / unit
-    judged = not pd.isna(difference) and own["coverage"] == 1
-    return {
-        "metric": definition.metric,
-        "condition": definition.condition,
-        "map_variant": variant,
-        "threshold_policy": definition.policy,
-        "n": int(own.get("n", 0)),
-        "published_metric": published_metric,
-        "published_variant": figure["variant"],
-        "training_set": figure["training_set"],
-        "source": figure["source"],
-        "tier": figure.get("tier", ""),
-        "note": figure.get("note", ""),
-        "published": published,
-        "value": value,
-        "difference": difference,
-        "margin": margin,
-        # the last digits of binary fractions
-        "within": bool(abs(difference) <= margin + 1e-9) if judged else None,
-    }
+    figures = known.drop(columns=["model", "test_set"])
+    places = pd.DataFrame(
+        [
+            (name, variant, *definition)
+            for name, definition in DEFINITIONS.items()
+            for variant in pd.unique(summary["map_variant"])
+        ],
+        columns=["published_metric", "map_variant", "metric", "condition", "threshold_policy"],
+    )
+    rows = places.merge(figures, how="left", on=["published_metric", "map_variant"])
+    rows = rows[rows["source"].notna() | rows["published_metric"].isin(ALWAYS)]
+    texts = dict.fromkeys(("published_variant", "training_set", "tier", "note"), "")
+    rows = rows.fillna({**texts, "source": NO_SOURCE, "margin": 0.0})
+    place = ["metric", "condition", "threshold_policy", "map_variant"]
+    own = summary.merge(rows[place].drop_duplicates())[[*place, "n", "value"]]
+    for _, cell in own.groupby(place):
+        one_row(cell)  # refuses several
+    rows = rows.merge(own, how="left", on=place).fillna({"n": 0}).astype({"n": int})
+    rows["difference"] = rows["value"] - rows["published"]
+    rows["margin"] += REPRODUCTION_MARGIN
+    rows["within"] = [
+        None if pd.isna(difference) or first["coverage"] != 1
+        else bool(abs(difference) <= margin + 1e-9)  # the last digits of binary fractions
+        for difference, margin in zip(rows["difference"], rows["margin"], strict=True)
+    ]  # fmt: skip
+    rows["within"] = rows["within"].astype(object)
+    return rows.assign(**first[_FACTS])[[*_FACTS, *_COMPARED]]
 
 
 def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.DataFrame:
@@ -245,53 +242,61 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
         read_provenance(folder / SUMMARY_FILE)
     summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     published = read_published()
-    tables = {folder: beside_published(s, published) for folder, s in summaries.items()}
-    unknown = [
-        f"{folder}: {summaries[folder]['model'].iloc[0]} on {summaries[folder]['dataset'].iloc[0]}"
-        for folder, rows in tables.items()
-        if rows.empty
-    ]
+    rows = {folder: beside_published(each, published) for folder, each in summaries.items()}
+    first = {folder: each.iloc[0] for folder, each in summaries.items()}
+    names = {folder: f"{each['model']} on {each['dataset']}" for folder, each in first.items()}
+    unknown = [f"{folder}: {names[folder]}" for folder, found in rows.items() if found.empty]
     if unknown:
         raise UsageError(
             f"no published figures for {'; '.join(unknown)}. There are some for the models"
-            f" {', '.join(MODELS.values())} on {', '.join(TEST_SETS.values())}."
+            f" {', '.join(PUBLISHED_MODELS.values())} on {', '.join(TEST_SETS.values())}."
         )
-    console, texts = Console(highlight=False), []
-    for folder, rows in tables.items():
-        first = rows.iloc[0]
-        title = f"{first['model']} on {first['dataset']} beside published figures ({folder})"
-        shown = _cells(rows)
-        _print(console, title, caption(summaries[folder]), shown)
-        texts.append(_markdown(title, caption(summaries[folder]), shown))
+    words = ("condition", "threshold", "maps", "published as", "training set")
+    numbers = ("ours", "difference", "margin")
+    columns = text_columns(
+        *(*words, "published", "source", *numbers, "within"), text=(*words, "source", "within")
+    )
+    tables = [
+        Table(
+            f"{names[folder]} beside published figures ({folder})",
+            columns,
+            tuple(_published_row(row) for row in found.to_dict("records")),
+            caption(summaries[folder]),
+            label="metric",
+        )
+        for folder, found in rows.items()
+    ]
+    console = Console(highlight=False)
+    for table in tables:
+        show_table(console, table)
     console.print(Text(_LEGEND, style="dim"))
-    joined = pd.concat([rows.assign(run=str(f)) for f, rows in tables.items()], ignore_index=True)
+    joined = pd.concat([found.assign(run=str(f)) for f, found in rows.items()], ignore_index=True)
     joined = joined[["run", *joined.columns.drop("run")]]
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         write_text(output / "published.csv", joined.to_csv(index=False))
-        write_text(output / "published.md", "\n".join([*texts, _LEGEND, ""]))
+        write_text(output / "published.md", "\n".join([*map(markdown_table, tables), _LEGEND, ""]))
         console.print(f"published.csv and published.md: {output}", soft_wrap=True)
     return joined
 
 
-def _cells(rows: pd.DataFrame) -> list[list[str]]:
-    return [
-        [
-            f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
-            row["condition"],
-            row["threshold_policy"],
-            row["map_variant"],
-            row["published_variant"],
-            row["training_set"],
-            NO_SOURCE if pd.isna(row["published"]) else f"{100 * row['published']:.2f}",
-            short_source(row["source"], row["tier"]),
-            percent(row["value"]),
-            "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
-            "" if pd.isna(row["published"]) else f"{100 * row['margin']:.3g}",
-            {True: "yes", False: "no"}.get(row["within"], ""),
-        ]
-        for row in rows.to_dict("records")
-    ]
+def _published_row(row: Mapping[Any, Any]) -> Row:
+    """A row of the table as it is read."""
+    known = not pd.isna(row["published"])
+    return text_row(
+        f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
+        row["condition"],
+        row["threshold_policy"],
+        row["map_variant"],
+        row["published_variant"],
+        row["training_set"],
+        f"{100 * row['published']:.2f}" if known else NO_SOURCE,
+        short_source(row["source"], row["tier"]),
+        percent(row["value"]),
+        "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
+        f"{100 * row['margin']:.3g}" if known else "",
+        {True: "yes", False: "no"}.get(row["within"], ""),
+    )
 
 
 def short_source(source: str, tier: str) -> str:
@@ -304,23 +309,3 @@ def short_source(source: str, tier: str) -> str:
         return ""
     place = re.sub(r"^https://github\.com/| \(commit \w+\)$", "", source)
     return f"{place} ({tier})"
-
-
-def _print(console: Console, title: str, header: str, cells: Sequence[Sequence[str]]) -> None:
-    if not console.is_terminal:
-        console.width = _WIDE
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for name in _HEADERS:
-        number = name in ("published", "ours", "difference", "margin")
-        table.add_column(name, justify="right" if number else "left")
-    for row in cells:
-        table.add_row(*(Text(text) for text in row))
-    console.print(Text(f"\n{title}", style="bold"), soft_wrap=True)
-    console.print(Text(header, style="dim"))
-    console.print(table)
-
-
-def _markdown(title: str, header: str, cells: Sequence[Sequence[str]]) -> str:
-    lines = [f"**{title}**", "", header, ""]
-    lines += ["| " + " | ".join(_HEADERS) + " |", "|" + " --- |" * len(_HEADERS)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in cells), ""])

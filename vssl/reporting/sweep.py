@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,26 +14,28 @@ from rich.text import Text
 from vssl.images import ImageFileError
 from vssl.records.files import RUN_FILE, SUMMARY_FILE, read_run_file, whole_file, write_text
 from vssl.records.schema import NO_POLICY
-from vssl.records.summary import read_summaries, read_summary
+from vssl.records.summary import conditions_of, read_summaries, read_summary
+from vssl.reporting.columns import (
+    altered_overview,
+    area_columns,
+    headline_columns,
+    overview_columns,
+    separation_overview,
+)
 from vssl.reporting.figures import draw_comparison
 from vssl.reporting.in_words import in_words
 from vssl.reporting.jobs import Job, list_jobs
 from vssl.reporting.joining import Join, Rows, rows_of_runs
-from vssl.reporting.names import BASELINES, run_names
+from vssl.reporting.names import BASELINES, label_runs
+from vssl.reporting.renderers import markdown_table, show_table
 from vssl.reporting.tables import (
-    Column,
-    altered_columns,
-    area_columns,
-    markdown_table,
-    overview_columns,
-    paper_columns,
-    separation_columns,
+    Table,
     shared_threshold,
+    summary_table,
     used_columns,
     with_threshold,
     with_variant,
 )
-from vssl.reporting.terminal import show_table
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ def report_sweep(
     """
     own = dict.fromkeys(Path(job.folder) for job in jobs if job.done)
     output.mkdir(parents=True, exist_ok=True)
-    earlier = [folder for folder in _earlier(output) if folder not in own]
+    earlier = [folder for folder in _earlier_runs(output) if folder not in own]
     gone = [folder for folder in earlier if not (folder / RUN_FILE).is_file()]
     known, faults = read_summaries(folder for folder in (*earlier, *own) if folder not in gone)
     for fault in faults.values():
@@ -88,12 +90,18 @@ def report_sweep(
             (output / name).unlink(missing_ok=True)
         write_text(output / SWEEP_TEXT, list_jobs(jobs) + listed)
         return
-    written = [known[f].assign(run=_place(f, output)) for f in folders]
-    table = pd.concat(written, ignore_index=True)
+    table = pd.concat(
+        [known[f].assign(run=_relative_place(f, output)) for f in folders], ignore_index=True
+    )
     with whole_file(output / SWEEP_TABLE) as partial:
         table.to_parquet(partial, index=False)
     write_text(output / SWEEP_CSV, table.to_csv(index=False))
-    rows = _rows(folders, join)
+    runs = {folder: read_run_file(folder) for folder in folders}
+    rows = rows_of_runs(
+        {folder: run["identity"] for folder, run in runs.items()},
+        {folder: run["provenance"] for folder, run in runs.items()},
+        join,
+    )
     # what the files leave out is shown once, at the end of the sweep that evaluated it
     shown_once = [folder for folder in own if folder in rows.left_out]
     summaries = {
@@ -103,48 +111,30 @@ def report_sweep(
     summary = pd.concat(
         [each.assign(folder=str(folder)) for folder, each in summaries.items()], ignore_index=True
     )
-    summary = with_variant(summary.assign(run=run_names(summary)), "run")
-    new = {str(folder) for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)}
-    new |= {str(folder) for folder in shown_once}
+    summary = with_variant(summary.assign(run=label_runs(summary)), "run")
+    new = [folder for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)]
+    new += shown_once
     console = Console()
-    texts = [list_jobs(jobs) + listed, _about(rows, gone, output, len(folders), len(own))]
+    texts = [list_jobs(jobs) + listed, _about_rows(rows, gone, output, len(folders), len(own))]
     for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
-        columns: Sequence[Column] = overview_columns(**overview)
-        if not used_columns(everything, columns):
-            columns = area_columns(overview["marked"])
-        mine = everything[everything["folder"].isin(new)]  # the others are in the files alone
-        group = everything[~everything["folder"].isin([str(folder) for folder in shown_once])]
-        shown, my_own = (
-            rows_of[rows_of["threshold_policy"].isin([*overview.values(), NO_POLICY])]
-            for rows_of in (group, mine)
-        )
-        if len(my_own):
-            show_table(console, my_own, columns, label="run", title=title)
-            for run, words in _in_words(mine, overview).items():
+        mine = everything[everything["folder"].isin(map(str, new))]
+        for part in _overview_parts(mine, title, overview):
+            if isinstance(part, Table):
+                show_table(console, part)
+                continue
+            for run, words in part.items():
                 line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
                 console.print(line)
-        if len(shown):
-            texts.append(markdown_table(shown, columns, label="run", title=title))
-            said = _in_words(group, overview)
-            texts += [f"- **{run}**: {words}" for run, words in said.items()] + [""]
-        universal = group[group["threshold_policy"] == overview["universal"]]
-        altered = used_columns(universal, altered_columns(group))
-        if altered:
-            question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
-            own_rows = mine[mine["threshold_policy"] == overview["universal"]]
-            show_table(console, own_rows, altered, label="run", title=question)
-            texts.append(markdown_table(universal, altered, label="run", title=question))
-        plain = group["threshold_policy"] == NO_POLICY
-        for policy, part in group[~plain].groupby("threshold_policy", sort=False):
-            of_policy = f"{title}, threshold {policy}"
-            named = with_threshold(part, "run")
-            texts.append(markdown_table(named, paper_columns(part), label="run", title=of_policy))
-        separated = used_columns(group[plain], separation_columns(group[plain]))
-        if separated:
-            question = f"{title}: do map maxima tell positives from negatives?"
-            texts.append(markdown_table(group[plain], separated, label="run", title=question))
-        same = {f: summaries[f] for f in rows.sources if _test(summaries[f]) == (data, protocol)}
+        group = everything[~everything["folder"].isin(map(str, shown_once))]
+        for part in _overview_parts(group, title, overview):
+            if isinstance(part, Table):
+                texts.append(markdown_table(part))
+            else:
+                texts += [f"- **{run}**: {words}" for run, words in part.items()] + [""]
+        texts += map(markdown_table, _policy_tables(group, title))
+        there = set(group["folder"])
+        same = {f: summaries[f] for f in rows.sources if str(f) in there}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
             thresholds = [shared_threshold(s, overview["marked"]) for s in same.values()]
@@ -159,21 +149,45 @@ def report_sweep(
     console.print(f"\nHow to read it. {legend}")
 
 
-def _in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, str]:
-    """By run what its numbers say; not of baselines where there are others beside them."""
-    runs = {str(run): rows for run, rows in summary.groupby("run", sort=False)}
-    others = {run: rows for run, rows in runs.items() if rows["model"].iloc[0] not in BASELINES}
-    said = {run: in_words(rows, **overview) for run, rows in (others or runs).items()}
-    return {run: words for run, words in said.items() if words}
+def _overview_parts(
+    summary: pd.DataFrame, title: str, overview: Mapping[str, str]
+) -> Iterator[Table | dict[str, str]]:
+    """The overview, its runs in words, and whether maps withstand altered sound.
+
+    Where the overview has no numbers, the marked areas stand in its place. Baselines are not put
+    into words where there are others beside them.
+    """
+    policy = summary["threshold_policy"]
+    shown = summary[policy.isin([*overview.values(), NO_POLICY])]
+    if shown.empty:
+        return
+    columns = overview_columns(**overview)
+    if not used_columns(shown, columns):
+        columns = area_columns(overview["marked"])
+    yield summary_table(shown, columns, label="run", title=title)
+    models = summary[~summary["model"].isin(BASELINES)]
+    runs = (summary if models.empty else models).groupby("run", sort=False)
+    said = {str(run): in_words(rows, **overview) for run, rows in runs}
+    yield {run: words for run, words in said.items() if words}
+    universal = summary[policy == overview["universal"]]
+    if used_columns(universal, columns := altered_overview(conditions_of(summary))):
+        question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
+        yield summary_table(universal, columns, label="run", title=question)
 
 
-def _test(summary: pd.DataFrame) -> tuple[str, str]:
-    """Data set and protocol of a run."""
-    first = summary.iloc[0]
-    return first["dataset"], first["protocol"]
+def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
+    """The paper's numbers under each policy, and how well map maxima separate."""
+    plain = summary["threshold_policy"] == NO_POLICY
+    for policy, part in summary[~plain].groupby("threshold_policy", sort=False):
+        named = with_threshold(part, "run")
+        of_policy = f"{title}, threshold {policy}"
+        yield summary_table(named, headline_columns(part), label="run", title=of_policy)
+    if used_columns(summary[plain], columns := separation_overview(summary[plain])):
+        question = f"{title}: do map maxima tell positives from negatives?"
+        yield summary_table(summary[plain], columns, label="run", title=question)
 
 
-def _earlier(output: Path) -> list[Path]:
+def _earlier_runs(output: Path) -> list[Path]:
     """Folders of the runs in the `sweep.parquet` that stands there."""
     try:
         places = pd.read_parquet(output / SWEEP_TABLE, columns=["run"])["run"].unique()
@@ -182,21 +196,16 @@ def _earlier(output: Path) -> list[Path]:
     return [Path(os.path.normpath(output / str(place))) for place in places]
 
 
-def _place(folder: Path, output: Path) -> str:
+def _relative_place(folder: Path, output: Path) -> str:
     return Path(os.path.relpath(folder, output)).as_posix()
 
 
-def _rows(folders: Sequence[Path], join: Join | None) -> Rows:
-    runs = {folder: read_run_file(folder) for folder in folders}
-    return rows_of_runs(
-        {folder: run["identity"] for folder, run in runs.items()},
-        {folder: run["provenance"] for folder, run in runs.items()},
-        join,
-    )
+def _about_rows(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
+    """Which runs the tables hold: those of earlier sweeps too, joined ones, and none of some."""
 
+    def place(folder: Path) -> str:
+        return _relative_place(folder, output)
 
-def _about(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
-    """What the tables hold: runs of earlier sweeps too, which were joined, what is left out."""
     lines = []
     if runs > own:
         lines.append(
@@ -205,9 +214,9 @@ def _about(rows: Rows, gone: Sequence[Path], output: Path, runs: int, own: int) 
     for folder, made in rows.sources.items():
         if len(made) > 1:
             lines.append(
-                f"- one row, {_place(folder, output)}, for runs that differ in their negatives"
-                f" alone: {', '.join(_place(each, output) for each in made)}"
+                f"- one row, {place(folder)}, for runs that differ in their negatives alone:"
+                f" {', '.join(map(place, made))}"
             )
     left_out = rows.left_out | dict.fromkeys(gone, "no run is there any more.")
-    lines += [f"- in no table: {_place(f, output)}: {why}" for f, why in left_out.items()]
+    lines += [f"- in no table: {place(folder)}: {why}" for folder, why in left_out.items()]
     return "\n".join([*lines, ""])

@@ -1,159 +1,194 @@
-"""Summaries as tables: their columns, captions, and Markdown. Here fractions become percentages."""
+"""Tables: texts and numbers in rows, made once for terminal, Markdown, LaTeX, csv and page.
+
+Numbers are fractions; they become percentages where they are shown.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
-from vssl.records.numbers import NEGATIVE_TYPES
-from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
-from vssl.types import POSITIVE, SoundingObject
+from vssl.types import SoundingObject
 
 MISSING = "n/a"
-_SHOWN = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
-_OTHER_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
+"""A number that is undefined."""
+
+GAP = "–"
+"""A number that is not there."""
+
+BASELINES_GROUP = "baselines"
+"""Group of rows that compete with nobody."""
+
+_SUMMARY_COLUMNS = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
+_CALIBRATION_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A column of a table: its header, and where its numbers are in a summary."""
 
-    Attributes:
-        header: first and second line of the header.
-        condition: audio condition, or `all`; None takes the one condition of the row.
-        metric: metric.
-        policy: threshold policy; None takes the one policy of the row.
-    """
+    words: tuple[str, ...]  # of the header; each has a line of its own in the terminal
+    metric: str = ""  # empty for texts
+    condition: str = ""  # audio condition, pair of them, or `all`; empty: the row's
+    policy: str = ""  # threshold policy; empty: the row's
+    higher_is_better: bool | None = None  # None where no way is better
+    arrow_first: bool = False  # whether the arrow for that stands behind the first word
+    top: str = ""  # shared by neighbouring columns, for a header of two lines
+    bottom: str = ""  # the rest of such a header
+    text: bool = False  # whether it holds words, which stand on the left and may be broken
 
-    header: tuple[str, str]
-    condition: str | None
-    metric: str
-    policy: str | None = None
+    @property
+    def header(self) -> str:
+        """The header in a line, without arrow."""
+        return " ".join(self.words).strip()
+
+    @property
+    def arrow(self) -> str:
+        """Up where higher is better, down where lower is, else empty."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Metric, condition and policy."""
+        return self.metric, self.condition, self.policy
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The header's lines, with the arrow."""
+        first, *others = self.words
+        if self.arrow_first or not others:
+            return (f"{first} {self.arrow}".strip(), *others)
+        return (first, *others[:-1], f"{others[-1]} {self.arrow}".strip())
 
     def chosen(self, summary: pd.DataFrame) -> pd.Series[bool]:
-        """Which of the summary's rows belong in this column."""
+        """Return which of a summary's rows belong in this column."""
         chosen = summary["metric"] == self.metric
-        if self.condition is not None:
+        if self.condition:
             chosen &= summary["condition"] == self.condition
-        if self.policy is not None:
+        if self.policy:
             chosen &= summary["threshold_policy"] == self.policy
         return chosen
 
 
-def _conditions(summary: pd.DataFrame, *sounding: SoundingObject) -> list[str]:
-    """The audio conditions besides the positive under which some object sounds, in order."""
-    return conditions_of(summary).besides_positive(*sounding)
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table, a fraction, or a text in its place."""
+
+    value: float | None = None  # None where it is undefined
+    low: float | None = None  # ends of the 95 % interval
+    high: float | None = None
+    text: str | None = None  # shown in place of the number
+    below: str = ""  # shown below such a text
+    rank: int | None = None  # 1 for the best of its column among models, 2 for the second
+    competes: bool = True  # not where the model marks nothing, or no knowledge does as well
+    n: int | None = None  # samples
+    n_undefined: int = 0  # rows left out of the mean
+    std: float | None = None  # over draws; None for a single draw
+    draws: int | None = None
+    threshold: float | None = None  # None where every map has its own, or none is involved
+    threshold_source: str = ""  # data that it was learnt from
+    run: str = ""  # folder of the run, absolute
+    published: float | None = None  # the published figure, where there is one and only one
+    source: str = ""  # of the published figure
+    training_set: str = ""  # of its model
+    tier: str = ""  # of its source: A an official README or code, B a maintainer's reply
+    margin: float | None = None  # how far a reproduction of it may be off
+    within: bool | None = None  # whether this one is; None where that is not judged
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the published."""
+        if self.value is None or self.published is None:
+            return None
+        return self.value - self.published
+
+    @property
+    def shown(self) -> str:
+        """The text, or the percentage."""
+        return percent(self.value) if self.text is None else self.text
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval in percent, or the text below; empty where there is none."""
+        if self.low is None or self.high is None:
+            return self.below
+        return f"{percent(self.low)}–{percent(self.high)}"
+
+    @property
+    def beside_published(self) -> str:
+        """The published figure and the difference in points; empty where there is none."""
+        if self.published is None or self.difference is None:
+            return ""
+        return f"{100 * self.published:.2f}, {points(self.difference)}"
 
 
-def _negatives(summary: pd.DataFrame) -> list[str]:
-    """The true negatives of a summary, in the order of the run."""
-    return _conditions(summary, SoundingObject.NONE)
+@dataclass(frozen=True)
+class Row:
+    """A row of a table."""
+
+    label: str  # stands in the first column
+    cells: tuple[Cell | None, ...]  # by column; None is a gap, whose reason is in the caption
+    variant: str = "av"  # map variant
+    note: str = ""  # tells rows of one run apart: the training set of a published figure's model
+    group: str = ""  # a rule stands where it changes
+    bold: bool = False
+    reason: str = ""  # why the whole row is a gap
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of the run, for the csv
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it stands below a rule, and competes with nobody."""
+        return self.group == BASELINES_GROUP
+
+    @property
+    def name(self) -> str:
+        """The label, `+ OGL` behind it for object-guided maps, and the note."""
+        guided = f"{self.label} + OGL" if self.variant == "ogl" else self.label
+        return f"{guided} ({self.note})" if self.note else guided
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold that the row's cells share; None where there is none, or several."""
+        found = {cell.threshold for cell in self.cells if cell and cell.threshold is not None}
+        return found.pop() if len(found) == 1 else None
 
 
-def paper_columns(summary: pd.DataFrame) -> list[Column]:
-    """The paper's numbers for the negatives that a summary has, and false alarms.
+@dataclass(frozen=True)
+class Table:
+    """A table, and what it rests on."""
 
-    F_LOC and F_AUC stand for all three negatives together, or where some are absent for each.
-    """
-    negatives = _negatives(summary)
-    together = ["all"] if (summary["condition"] == "all").any() else negatives
-    return [
-        Column(("cIoU", "↑"), "positive", "ciou"),
-        Column(("success", "rate ↑"), "positive", "success_rate"),
-        Column(("AUC", "↑"), "positive", "auc"),
-        *(Column(("pIA", f"{c} ↓"), c, "pia") for c in negatives),
-        *(Column(("F_LOC", "↑" if c == "all" else f"{c} ↑"), c, "f_loc") for c in together),
-        *(Column(("F_AUC", "↑" if c == "all" else f"{c} ↑"), c, "f_auc") for c in together),
-        *(Column(("false alarms", f"{c} ↓"), c, "false_alarm_rate") for c in negatives),
-    ]
+    title: str
+    columns: tuple[Column, ...]  # but the first, which holds the rows' names
+    rows: tuple[Row, ...]
+    caption: str = ""  # data, protocol, N, coverage, draws, seed, thresholds, reasons of gaps
+    label: str = "model"  # header of the first column
+    name: str = ""  # in files and labels
+    warnings: tuple[str, ...] = ()  # stand above
 
-
-def listening_columns(summary: pd.DataFrame) -> list[Column]:
-    """Whether the map follows the sound: between an image's sounds, and between its objects.
-
-    With the other object's sound, cIoU with the own object should be low.
-    """
-    others = _conditions(summary, SoundingObject.OTHER)
-    return [
-        Column(("swap", "delta ↑"), "positive", "swap_delta"),
-        Column(("IIoU", "↑"), "positive", "iiou"),
-        Column(("IAUC", "↑"), "positive", "iauc"),
-        *(Column(("cIoU", f"{c} ↓"), c, "ciou") for c in others),
-        *(
-            Column(("agreement", f"own, {c} ↓"), f"{POSITIVE}{PAIR}{c}", "agreement")
-            for c in (*_negatives(summary), *others)
-        ),
-        *(Column(("detection", f"AP, {c} ↑"), c, "detection_ap") for c in ("all",)),
-        *(Column(("max-F1", f"{c} ↑"), c, "max_f1") for c in ("all",)),
-    ]
+    def with_thresholds(self) -> Table:
+        """The table with a first column of the rows' thresholds, if there are any."""
+        values = [row.threshold for row in self.rows]
+        if all(value is None for value in values):
+            return self
+        cells = [Cell(text="" if value is None else f"{value:.4f}") for value in values]
+        rows = [replace(r, cells=(c, *r.cells)) for r, c in zip(self.rows, cells, strict=True)]
+        return replace(self, columns=(Column(("threshold",)), *self.columns), rows=tuple(rows))
 
 
-def altered_columns(summary: pd.DataFrame) -> list[Column]:
-    """Whether the map withstands what is done to the own object's sound; empty where none is."""
-    altered = _conditions(summary, SoundingObject.OWN)
-    if not altered:
-        return []
-    return [
-        *(Column(("cIoU ↑", c), c, "ciou") for c in (POSITIVE, *altered)),
-        *(
-            Column(("agreement", f"own, {c} ↑"), f"{POSITIVE}{PAIR}{c}", "agreement")
-            for c in altered
-        ),
-    ]
+def text_columns(*headers: str, text: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns with headers of one line, of which some hold words."""
+    return tuple(Column((header,), text=header in text) for header in headers)
 
 
-def separation_columns(summary: pd.DataFrame) -> list[Column]:
-    """AUROC and FPR at 95 % TPR for every type of negatives, and for all together."""
-    together = ["all"] if (summary["condition"] == "all").any() else []
-    return [
-        Column((title, c), c, metric)
-        for title, metric in (("AUROC ↑", "auroc"), ("FPR95 ↓", "fpr95"))
-        for c in (*_negatives(summary), *together)
-    ]
-
-
-SEPARATION_COLUMNS = (
-    Column(("AUROC", "↑"), None, "auroc"),
-    Column(("AP", "↑"), None, "ap"),
-    Column(("FPR at", "95 % TPR ↓"), None, "fpr95"),
-    Column(("overlap", "↓"), None, "overlap"),
-)
-"""How well map maxima tell positives from negatives; one row for each type of negatives."""
-
-
-def overview_columns(
-    *, positives: str, marked: str, equal: str, universal: str
-) -> tuple[Column, ...]:
-    """Columns that set four ways of testing side by side.
-
-    Args:
-        positives: policy under which positives are scored, as the field does.
-        marked: policy under which false alarms are counted and sounds are compared.
-        equal: policy for a stated rate of false alarms.
-        universal: policy under which F_LOC is shown.
-    """
-    return (
-        Column(("cIoU ↑", positives), "positive", "ciou", positives),
-        *(
-            Column((f"FA {marked}", f"{c} ↓"), c, "false_alarm_rate", marked)
-            for c in NEGATIVE_TYPES
-        ),
-        Column(("swap ↑", marked), "positive", "swap_delta", marked),
-        Column(("AUROC", "↑"), "all", "auroc", NO_POLICY),
-        Column(("cIoU ↑", equal), "positive", "ciou", equal),
-        Column(("F_LOC ↑", universal), "all", "f_loc", universal),
-    )
-
-
-def area_columns(marked: str) -> tuple[Column, ...]:
-    """Columns of how much is marked under every sound, where nothing else was measured."""
-    conditions = (POSITIVE, *NEGATIVE_TYPES)
-    return tuple(Column((f"pIA {marked}", c), c, "pia", marked) for c in conditions)
+def text_row(label: str, *texts: str, group: str = "", bold: bool = False) -> Row:
+    """A row of texts."""
+    return Row(label, tuple(Cell(text=text) for text in texts), group=group, bold=bold)
 
 
 def as_shown(value: float) -> float:
@@ -161,45 +196,99 @@ def as_shown(value: float) -> float:
     return round(100 * value, 1) + 0.0
 
 
-def percent(value: float) -> str:
+def percent(value: float | None) -> str:
     """A fraction as a percentage with one decimal, `n/a` where undefined."""
-    return MISSING if pd.isna(value) else f"{as_shown(value):.1f}"
+    return MISSING if value is None or pd.isna(value) else f"{as_shown(value):.1f}"
 
 
-def cell(rows: pd.DataFrame) -> tuple[str, str]:
-    """Value and interval of the one row of a summary, as text; empty where there is none.
+def points(difference: float) -> str:
+    """A difference of fractions in percentage points, with its sign; `n/a` where undefined."""
+    return MISSING if pd.isna(difference) else f"{as_shown(difference):+.1f}"
+
+
+def coverage_text(coverages: Iterable[float]) -> str:
+    """Shares of listed samples that were evaluated, each once, in percent."""
+    return ", ".join(dict.fromkeys(f"{100 * coverage:.4g} %" for coverage in coverages))
+
+
+def by_source(thresholds: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of thresholds, those with one source together, each group with the source behind."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, source in thresholds:
+        names[source].append(name)
+    return [f"{', '.join(own)} ({source})" for source, own in names.items()]
+
+
+def defined(value: Any) -> float | None:
+    """A number, None where it is undefined."""
+    return None if pd.isna(value) else float(value)
+
+
+def number_cell(
+    row: Mapping[Any, Any] | pd.Series,
+    value: str = "value",
+    low: str = "ci_low",
+    high: str = "ci_high",
+) -> Cell:
+    """A number and its interval, from the columns of these names."""
+    return Cell(defined(row[value]), defined(row[low]), defined(row[high]))
+
+
+def one_row(rows: pd.DataFrame) -> Mapping[Any, Any] | None:
+    """The one row of a summary that belongs in a cell; None where there is none.
 
     Raises:
         ValueError: when there are several rows: the table would have to choose.
     """
-    if rows.empty:
-        return "", ""
     if len(rows) > 1:
         raise ValueError(
             f"Expected one number per cell, but got {len(rows)}:\n{rows.to_string()}"
             " Are two runs of one model mixed?"
         )
-    row = rows.iloc[0]
-    if pd.isna(row["value"]):
-        return MISSING, ""
-    return percent(row["value"]), f"{percent(row['ci_low'])}–{percent(row['ci_high'])}"
+    return None if rows.empty else rows.iloc[0].to_dict()
 
 
-def table_rows(
-    summary: pd.DataFrame, label: str, columns: Sequence[Column]
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Rows of a table: a label and a (value, interval) pair for each column.
+def summary_table(
+    summary: pd.DataFrame, columns: Sequence[Column], *, label: str, title: str
+) -> Table:
+    """Make a table of numbers of one or several summaries.
 
     Args:
-        summary: rows of one or several summaries.
+        summary: rows of summaries.
+        columns: columns; those without numbers are left out.
         label: summary column that names the rows.
-        columns: what to show.
+        title: the table's.
     """
-    shown = summary[list(dict.fromkeys([label, *_SHOWN]))]  # of many columns, picking rows is slow
+    columns, order = used_columns(summary, columns), list(conditions_of(summary))
+    summary = _behind(summary, columns)
+    shown = summary[
+        list(dict.fromkeys([label, *_SUMMARY_COLUMNS]))
+    ]  # of many columns, picking rows is slow
     rows = []
-    for name, group in shown.groupby(label, sort=False):
-        rows.append((str(name), [cell(group[column.chosen(group)]) for column in columns]))
-    return rows
+    for name, group in shown.groupby(label, sort=False) if columns else ():
+        found = [one_row(group[column.chosen(group)]) for column in columns]
+        cells = (Cell(text="") if each is None else number_cell(each) for each in found)
+        rows.append(Row(str(name), tuple(cells)))
+    note = caption(summary, order=order) if columns else ""
+    return Table(title, tuple(columns), tuple(rows), note, label=label)
+
+
+def _behind(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Rows of a summary behind a table: of its metrics, and of the conditions that it names.
+
+    All conditions count where a column covers `all`, or has no condition of its own.
+    """
+    chosen = summary["metric"].isin([column.metric for column in columns])
+    named = [column.condition for column in columns]
+    if "" not in named and "all" not in named:
+        single = [part for name in named for part in name.split(PAIR)]
+        chosen &= summary["condition"].isin([*named, *single])
+    return summary[chosen]
+
+
+def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
+    """The columns for which the summary has numbers."""
+    return [column for column in columns if column.chosen(summary).any()]
 
 
 def shared_threshold(summary: pd.DataFrame, policy: str) -> float | None:
@@ -210,27 +299,19 @@ def shared_threshold(summary: pd.DataFrame, policy: str) -> float | None:
 
 def with_threshold(summary: pd.DataFrame, label: str) -> pd.DataFrame:
     """The summary with the threshold's value behind the label, where all maps share one."""
-    texts = [
-        str(name) if pd.isna(value) else f"{name} {value:.4f}"
-        for name, value in zip(summary[label], summary["threshold"], strict=True)
-    ]
-    return summary.assign(**{label: texts})
+    values = summary["threshold"].map("{:.4f}".format, na_action="ignore")
+    texts = summary[label].astype(str)
+    return summary.assign(**{label: texts.where(values.isna(), texts + " " + values.astype(str))})
 
 
 def with_variant(summary: pd.DataFrame, label: str) -> pd.DataFrame:
     """The summary with `+ OGL` behind the label of object-guided maps."""
-    guided = summary["map_variant"] == "ogl"
     texts = summary[label].astype(str)
-    return summary.assign(**{label: texts.where(~guided, texts + " + OGL")})
-
-
-def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    """The columns for which the summary has numbers."""
-    return [column for column in columns if column.chosen(summary).any()]
+    return summary.assign(**{label: texts.mask(summary["map_variant"] == "ogl", texts + " + OGL")})
 
 
 def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
-    """What every table says: data, protocol, N, coverage, draws, seed, thresholds, interval.
+    """Say what a table rests on: data, protocol, N, coverage, draws, seed, thresholds, interval.
 
     Args:
         summary: rows behind the table.
@@ -240,11 +321,10 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     def values(column: str) -> str:
         return ", ".join(str(v) for v in pd.unique(summary[column]))
 
-    coverage = ", ".join(f"{100 * c:.4g} %" for c in pd.unique(summary["coverage"]))
     lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
-    covered = f"coverage {coverage}, list {lists}"
+    coverage = coverage_text(summary["coverage"])
     draws = summary.groupby("condition")["draws"].max()
-    conditions = _conditions(summary, *SoundingObject)
+    conditions = conditions_of(summary).besides_positive(*SoundingObject)
     conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
     sources = _fitted_sources(summary)
@@ -252,7 +332,7 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     parts = [
         f"data {values('dataset')}",
         f"protocol {values('protocol')}",
-        f"N = {summary['n'].max()} samples ({covered})",
+        f"N = {summary['n'].max()} samples (coverage {coverage}, list {lists})",
         f"draws: {per_type}" if per_type else "positives only",
         f"seed {values('seed')}",
         "percentages with 95 % intervals over images, shared sounds and learnt thresholds",
@@ -268,27 +348,9 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
 
 
 def _fitted_sources(summary: pd.DataFrame) -> list[str]:
-    """What fitted thresholds rest on; runs that differ only in whose own run that is are one."""
+    """Sources of fitted thresholds; runs that differ only in whose own run that is are one."""
     sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
-    said = [re.sub(_OTHER_RUN, ", another run for each model", source) for source in sources]
+    said = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in sources]
     alike = Counter(said)
     named = (one if alike[one] > 1 else own for one, own in zip(said, sources, strict=True))
     return list(dict.fromkeys(named))
-
-
-def markdown_table(
-    summary: pd.DataFrame, columns: Sequence[Column], *, label: str, title: str
-) -> str:
-    """The same table as Markdown, intervals in brackets."""
-    shown = used_columns(summary, columns)
-    headers = [label.replace("_", " "), *(" ".join(c.header) for c in shown)]
-    lines = [
-        f"**{title}**",
-        "",
-        "| " + " | ".join(headers) + " |",
-        "| --- |" + " ---: |" * len(shown),
-    ]
-    for name, cells in table_rows(summary, label, shown):
-        texts = [f"{value} [{ci}]" if ci else value for value, ci in cells]
-        lines.append("| " + " | ".join([name, *texts]) + " |")
-    return "\n".join([*lines, "", caption(summary), ""])

@@ -6,10 +6,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -26,12 +26,14 @@ from vssl.records.files import (
     read_run_file,
 )
 from vssl.records.join import JOINED_FROM
+from vssl.records.localization import AUDIO_VISUAL
 from vssl.records.schema import SUMMARY
 from vssl.records.store import RecordsError, check_pages, check_records, read_provenance
 from vssl.records.summary import read_summary
 from vssl.reporting.joining import Join, rows_of_runs
-from vssl.reporting.names import BASELINES, PAPER_MODELS, run_names
-from vssl.types import POSITIVE, SoundingObject, SoundingObjects
+from vssl.reporting.names import BASELINES, label_runs, paper_place
+from vssl.reporting.tables import shared_threshold
+from vssl.types import SoundingObject, SoundingObjects
 
 _LOG_FILE = "vssl-evaluate.log"
 _OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
@@ -40,27 +42,18 @@ _OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
 
 @dataclass(frozen=True, eq=False)
 class ReportRun:
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        folder: where it is, absolute.
-        label: unique within its group: the model, and what else tells runs apart.
-        model: name of the model.
-        dataset: name of the test set.
-        protocol: name of the protocol.
-        provenance: of `records.parquet`.
-        summary: of `summary.parquet` (`records.schema.SUMMARY`), fractions.
-        sources: folders of the runs that it was joined from; none for a run as it was evaluated.
-    """
-
-    folder: Path
-    label: str
+    folder: Path  # absolute
+    label: str  # unique within its group: the model, and what else tells runs apart
     model: str
     dataset: str
     protocol: str
-    provenance: dict[str, Any]
-    summary: pd.DataFrame
-    sources: tuple[Path, ...] = ()
+    provenance: dict[str, Any]  # of `records.parquet`
+    summary: pd.DataFrame  # of `summary.parquet` (`records.schema.SUMMARY`), fractions
+    sources: tuple[Path, ...] = ()  # folders of the runs that it was joined from
+    run_file: Mapping[str, Any] = field(default_factory=dict)  # content of its `run.json`
+    written: float = 0.0  # when that was written
 
     @cached_property
     def variants(self) -> tuple[str, ...]:
@@ -68,6 +61,11 @@ class ReportRun:
         return tuple(str(name) for name in pd.unique(self.summary["map_variant"]))
 
     @cached_property
+    def draws(self) -> dict[str, int]:
+        """Number of draws of each audio condition, in the order of the run."""
+        return dict(Counter(str(name) for name, _ in self.provenance["pairings"]))
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """Audio conditions in the order of the run: positive first."""
         return tuple(self.draws)
@@ -77,57 +75,44 @@ class ReportRun:
         """Which object of the picture sounds, by audio condition."""
         return sounding_objects(self.provenance)
 
-    @cached_property
+    @property
     def negatives(self) -> tuple[str, ...]:
         """Audio conditions under which nothing in the picture sounds."""
-        return self._conditions(SoundingObject.NONE)
+        return tuple(self.sounding.besides_positive(SoundingObject.NONE))
 
-    @cached_property
+    @property
     def altered(self) -> tuple[str, ...]:
         """Audio conditions besides the positive under which the own object sounds."""
-        return self._conditions(SoundingObject.OWN)
+        return tuple(self.sounding.besides_positive(SoundingObject.OWN))
 
-    @cached_property
+    @property
     def others(self) -> tuple[str, ...]:
         """Audio conditions under which another object of the picture sounds."""
-        return self._conditions(SoundingObject.OTHER)
+        return tuple(self.sounding.besides_positive(SoundingObject.OTHER))
 
-    def _conditions(self, sounding: SoundingObject) -> tuple[str, ...]:
-        names = (name for name in self.conditions if name != POSITIVE)
-        return tuple(name for name in names if self.sounding[name] == sounding)
-
-    @cached_property
-    def draws(self) -> dict[str, int]:
-        """Number of draws of each audio condition, in the order of the run."""
-        return dict(Counter(str(name) for name, _ in self.provenance["pairings"]))
+    @property
+    def test(self) -> tuple[str, ...]:
+        """What must be the same for runs to stand in one table."""
+        keys = ("dataset", "protocol", "manifest_hash", "annotation_sha256")
+        return tuple(str(self.provenance[key]) for key in keys)
 
     @property
     def is_baseline(self) -> bool:
         """Whether its numbers are known beforehand, so that it competes with no model."""
         return self.model in BASELINES
 
-    @property
-    def weights_sha256(self) -> str:
-        """Of the checkpoint; empty for a model without."""
-        return str((self.provenance.get("weights") or {}).get("sha256") or "")
+    def name(self, variant: str) -> str:
+        """The label, with `+ OGL` behind it for object-guided maps."""
+        return self.label if variant == AUDIO_VISUAL else f"{self.label} + OGL"
 
     def threshold(self, policy: str, variant: str = "av") -> float | None:
         """The threshold of a policy; None where every map has its own, or the policy is missing."""
-        rows = self.summary
-        chosen = (rows["threshold_policy"] == policy) & (rows["map_variant"] == variant)
-        values = rows.loc[chosen, "threshold"].dropna()
-        return None if values.empty else float(values.iloc[0])
+        return shared_threshold(self.summary[self.summary["map_variant"] == variant], policy)
 
     def number(
         self, metric: str, condition: str, policy: str, variant: str = "av"
     ) -> pd.Series | None:
-        """The one row of the summary that holds a number; None where it is not there.
-
-        Args:
-            metric: e.g. `ciou`.
-            condition: audio condition, pair of them, or `all`.
-            policy: threshold policy, `none` for numbers that involve no threshold.
-            variant: map variant.
+        """The row of the summary that holds a number; None where it is not there.
 
         Raises:
             RecordsError: when there are several.
@@ -149,48 +134,25 @@ class ReportRun:
         return places
 
 
-@dataclass(frozen=True)
-class Group:
-    """Runs that may stand in one table: one test set, one protocol, one list of ids.
-
-    Attributes:
-        dataset: name of the test set.
-        protocol: name of the protocol.
-        manifest_hash: of the list of evaluated ids.
-        name: safe in a file's name, and unique, e.g. `vggss_corrected`.
-        runs: the paper's models first, baselines last.
-        annotation_sha256: of the ground truth.
-    """
+class Group(NamedTuple):
+    """Runs that may stand in one table: one test set, protocol, list of ids and ground truth."""
 
     dataset: str
     protocol: str
-    manifest_hash: str
-    name: str
-    runs: tuple[ReportRun, ...]
-    annotation_sha256: str = ""
+    manifest_hash: str  # of the list of evaluated ids
+    name: str  # unique, and safe in a file's name, e.g. `vggss_corrected`
+    runs: tuple[ReportRun, ...]  # the paper's models first, baselines last
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A folder whose run is in no table.
-
-    Attributes:
-        folder: where it is.
-        reason: why, and the mend.
-    """
+class LeftOut(NamedTuple):
+    """A folder whose run is in no table, and the reason, with the mend."""
 
     folder: Path
     reason: str
 
 
-@dataclass(frozen=True)
-class Collection:
-    """What is below some folders.
-
-    Attributes:
-        groups: runs by what may stand in one table.
-        left_out: what is in none.
-    """
+class Collection(NamedTuple):
+    """Runs below some folders: groups that may stand in one table, and those in none."""
 
     groups: tuple[Group, ...]
     left_out: tuple[LeftOut, ...]
@@ -214,46 +176,30 @@ def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
         UsageError: when a folder does not exist.
     """
     left_out: list[LeftOut] = []
-    found: list[_Found] = []
+    by_test: dict[tuple[str, ...], list[ReportRun]] = {}
+    found = list(_finished(folders, left_out))
+    for run in _without_repetitions(_without_joined(found), left_out):
+        by_test.setdefault(run.test, []).append(run)
+    names = _group_names(list(by_test))
+    groups = [
+        Group(test[0], test[1], test[2], names[test], _group_runs(runs, left_out, join))
+        for test, runs in by_test.items()
+    ]
+    groups.sort(key=lambda group: group.name)
+    return Collection(tuple(groups), tuple(sorted(left_out)))
+
+
+def _finished(folders: Iterable[Path], left_out: list[LeftOut]) -> Iterator[ReportRun]:
     for folder in _run_folders(folders):
         try:
-            run = _read(folder)
+            run = _read_finished(folder)
             hash(run.test)  # whose parts an edited provenance may lack
-            found.append(run)
+            yield run
         except UsageError as error:
             reason = str(error).removeprefix(f"{folder}: ").replace(f"{folder}{os.sep}", "")
             left_out.append(LeftOut(folder, reason))
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # of edited files
             left_out.append(LeftOut(folder, f"its files are not as vssl wrote them ({error!r})."))
-    kept = list(_without_repetitions(_without_joined(found), left_out))
-    by_test: dict[tuple[str, ...], list[_Found]] = {}
-    for run in kept:
-        by_test.setdefault(run.test, []).append(run)
-    names = _group_names(list(by_test))
-    groups = [
-        Group(test[0], test[1], test[2], names[test], _named(runs, left_out, join), test[3])
-        for test, runs in by_test.items()
-    ]
-    order = sorted(left_out, key=lambda each: each.folder)
-    return Collection(tuple(sorted(groups, key=lambda group: group.name)), tuple(order))
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A finished run as read, before it has a label."""
-
-    folder: Path
-    run: Mapping[str, Any]
-    provenance: dict[str, Any]
-    summary: pd.DataFrame
-    written: float
-
-    @property
-    def test(self) -> tuple[str, str, str, str]:
-        """What must be the same for runs to stand in one table."""
-        keys = ("dataset", "protocol", "manifest_hash", "annotation_sha256")
-        dataset, protocol, manifest, annotation = (str(self.provenance[key]) for key in keys)
-        return dataset, protocol, manifest, annotation
 
 
 def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
@@ -273,7 +219,7 @@ def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
             below[:] = sorted(set(below) - set(_OF_RUNS))
 
 
-def _read(folder: Path) -> _Found:
+def _read_finished(folder: Path) -> ReportRun:
     """A finished run.
 
     Raises:
@@ -301,102 +247,80 @@ def _read(folder: Path) -> _Found:
     if lacking or summary.empty:
         what = f"lacks {', '.join(lacking)}" if lacking else "holds no number"
         raise UsageError(f"{SUMMARY_FILE} {what}. Score the run again with vssl-rescore.")
-    return _Found(folder, run, provenance, summary, written)
+    model, dataset, protocol = (str(provenance[key]) for key in ("model", "dataset", "protocol"))
+    return ReportRun(folder, "", model, dataset, protocol, provenance, summary, (), run, written)
 
 
 def _why_unfinished(folder: Path) -> str:
-    if _is_locked(folder):
+    try:
+        if (folder / LOCK_FILE).is_file():
+            with FileLock(folder / LOCK_FILE, blocking=False):
+                pass
+    except Timeout:
         return "is being evaluated now."
+    except OSError:  # taken for not locked
+        pass
+    go_on = "The same vssl-evaluate command goes on from there."
     if (folder / RECORDS_FILE).is_file():
-        return f"has records, but no {RUN_FILE}: it was stopped before it was scored. {_GO_ON}"
+        return f"has records, but no {RUN_FILE}: it was stopped before it was scored. {go_on}"
     if (folder / SHARDS_FOLDER).is_dir():
-        return f"was stopped while its records were written. {_GO_ON}"
+        return f"was stopped while its records were written. {go_on}"
     return f"failed before its first record; {_LOG_FILE} says why."
 
 
-def _is_locked(folder: Path) -> bool:
-    """Whether a run is writing there now; taken for no where that cannot be found out."""
-    path = folder / LOCK_FILE
-    try:
-        if path.is_file():
-            with FileLock(path, blocking=False):
-                pass
-    except Timeout:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-_GO_ON = "The same vssl-evaluate command goes on from there."
-
-
-def _without_repetitions(found: Sequence[_Found], left_out: list[LeftOut]) -> Iterator[_Found]:
+def _without_repetitions(runs: Sequence[ReportRun], left_out: list[LeftOut]) -> Iterator[ReportRun]:
     """Of runs of one configuration and test the newest; the others are left out."""
-    newest: dict[tuple[Any, ...], _Found] = {}
-    for run in sorted(found, key=lambda each: (each.written, each.folder)):
-        newest[run.test, run.run["config_hash"]] = run
-    for run in found:
-        chosen = newest[run.test, run.run["config_hash"]]
+    newest = {
+        (run.test, run.run_file["config_hash"]): run
+        for run in sorted(runs, key=lambda each: (each.written, each.folder))
+    }
+    for run in runs:
+        chosen = newest[run.test, run.run_file["config_hash"]]
         if run is chosen:
             yield run
             continue
-        same = run.run.get("scoring_hash") == chosen.run.get("scoring_hash")
+        same = run.run_file.get("scoring_hash") == chosen.run_file.get("scoring_hash")
         scored = "" if same else ", which was also scored otherwise (thresholds or metrics)"
         reason = f"the same configuration was evaluated again in {chosen.folder}{scored}; the newer"
         left_out.append(LeftOut(run.folder, f"{reason} one is shown."))
 
 
-def _without_joined(found: Sequence[_Found]) -> list[_Found]:
+def _without_joined(runs: Sequence[ReportRun]) -> list[ReportRun]:
     """The runs but those that were joined from others that are here too: these are joined anew."""
-    there = {str(run.folder) for run in found}
-    return [
-        run
-        for run in found
-        if not (made := {each["run"] for each in run.provenance.get(JOINED_FROM) or ()})
-        or not made <= there
-    ]
+    there = {str(run.folder) for run in runs}
+    made = {
+        run.folder: {each["run"] for each in run.provenance.get(JOINED_FROM) or ()} for run in runs
+    }
+    return [run for run in runs if not made[run.folder] or not made[run.folder] <= there]
 
 
-def _named(
-    found: Sequence[_Found], left_out: list[LeftOut], join: Join | None
+def _group_runs(
+    runs: Sequence[ReportRun], left_out: list[LeftOut], join: Join | None
 ) -> tuple[ReportRun, ...]:
     """The runs of a group, named; those that differ only in their negatives are joined."""
-    by_folder = {run.folder: run for run in found}
+    by_folder = {run.folder: run for run in runs}
     rows = rows_of_runs(
-        {run.folder: run.run["identity"] for run in found},
-        {run.folder: run.provenance for run in found},
+        {run.folder: run.run_file["identity"] for run in runs},
+        {run.folder: run.provenance for run in runs},
         join,
     )
     left_out += [LeftOut(folder, reason) for folder, reason in rows.left_out.items()]
-    kept = [by_folder[f] if f in by_folder else _read(f) for f in rows.sources]
+    kept = [by_folder.get(folder) or _read_finished(folder) for folder in rows.sources]
     summaries = [run.summary.assign(run=str(run.folder)) for run in kept]
     joined = pd.concat(summaries, ignore_index=True)
-    labels = dict(zip(joined["run"], run_names(joined), strict=True))
-    runs = [
-        ReportRun(
-            folder=run.folder,
-            label=labels[str(run.folder)],
-            model=str(run.provenance["model"]),
-            dataset=str(run.provenance["dataset"]),
-            protocol=str(run.provenance["protocol"]),
-            provenance=run.provenance,
-            summary=run.summary,
-            sources=made if len(made := rows.sources[run.folder]) > 1 else (),
-        )
-        for run in kept
-    ]
-    return tuple(sorted(runs, key=_order))
+    labels = dict(zip(joined["run"], label_runs(joined), strict=True))
+    named = []
+    for run in kept:
+        made = rows.sources[run.folder]
+        sources = made if len(made) > 1 else ()
+        named.append(replace(run, label=labels[str(run.folder)], sources=sources))
+    return tuple(sorted(named, key=_order))
 
 
-def _order(run: ReportRun) -> tuple[int, int, str]:
+def _order(run: ReportRun) -> tuple[bool, int, str]:
     """The paper's models in its order, each before its kin (`rcgrad_raw`); baselines last."""
-    if run.is_baseline:
-        return 2, BASELINES.index(run.model), run.label
-    for place, name in enumerate(PAPER_MODELS):
-        if run.model == name or run.model.startswith(f"{name}_"):
-            return 0, place, run.label
-    return 1, 0, run.label
+    place = BASELINES.index(run.model) if run.is_baseline else paper_place(run.model)
+    return run.is_baseline, place, run.label
 
 
 def _group_names(tests: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.records.files import write_text
 from vssl.records.fingerprint import environment
-from vssl.reporting.report.collection import Collection, Group, LeftOut
+from vssl.reporting.report.collection import Collection, Group
+from vssl.reporting.tables import coverage_text
 
 INDEX_TEXT, INDEX_FILE = "report.md", "report.json"
 
@@ -37,62 +38,20 @@ def write_index(
         files: the report's files.
         policy: threshold policy of positives and negatives.
     """
-    names = [path.relative_to(output).as_posix() for path in files]
-    for name in _earlier(output, "files"):
+
+    def place(path: Path) -> str:
+        return Path(os.path.relpath(path, output)).as_posix()
+
+    names = [place(path) for path in files]
+    runs = [run for group in collection.groups for run in group.runs]
+    joined = {place(run.folder): [*map(place, run.sources)] for run in runs if run.sources}
+    for name in _earlier_names(output, "files"):
         if name not in names:
             (output / name).unlink(missing_ok=True)
-    joined = {
-        _relative(run.folder, output): [_relative(source, output) for source in run.sources]
-        for group in collection.groups
-        for run in group.runs
-        if run.sources
-    }
-    for name in _earlier(output, "joined"):
+    for name in _earlier_names(output, "joined"):
         if name not in joined:
             shutil.rmtree(output / name, ignore_errors=True)
-    write_text(output / INDEX_TEXT, "\n".join(_lines(collection, output, names, policy)))
-    facts = {
-        "policy": policy,
-        "groups": {
-            group.name: [_relative(run.folder, output) for run in group.runs]
-            for group in collection.groups
-        },
-        "joined": joined,
-        "left_out": {_relative(o.folder, output): o.reason for o in collection.left_out},
-        "files": names,
-        "environment": environment(),
-    }
-    write_text(output / INDEX_FILE, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-
-
-def _earlier(output: Path, what: str) -> list[str]:
-    """Files, or joined runs, of the report that stands there, none outside its folder."""
-    try:
-        names = json.loads((output / INDEX_FILE).read_text(encoding="utf-8"))[what]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    inside = [str(name) for name in names if ".." not in Path(str(name)).parts]
-    return [name for name in inside if not Path(name).is_absolute()]
-
-
-def describe_group(group: Group) -> str:
-    """A group in a line: what was tested, how much of it, and its runs."""
-    first = group.runs[0].provenance
-    labels = ", ".join(f"{run.label}{' (+ OGL)' * ('ogl' in run.variants)}" for run in group.runs)
-    coverages = {run.provenance["coverage"] for run in group.runs}
-    coverage = ", ".join(f"{100 * each:.4g} %" for each in sorted(coverages))
-    return (
-        f"{group.name}: N = {first['evaluated']}, coverage {coverage}, list"
-        f" {group.manifest_hash[:8]}: {labels}"
-    )
-
-
-def describe_left_out(left_out: Iterable[LeftOut], *, relative_to: Path) -> list[str]:
-    """A line for each folder that is in no table."""
-    return [f"{_relative(each.folder, relative_to)}: {each.reason}" for each in left_out]
-
-
-def _lines(collection: Collection, output: Path, names: Sequence[str], policy: str) -> list[str]:
+    left_out = {place(each.folder): each.reason for each in collection.left_out}
     lines = [
         "# Report",
         "",
@@ -103,18 +62,66 @@ def _lines(collection: Collection, output: Path, names: Sequence[str], policy: s
         "",
     ]
     for group in collection.groups:
-        lines += [f"- {describe_group(group)}"]
+        lines += [f"- {_describe_group(group)}"]
         for run in group.runs:
-            place = _relative(run.folder, output)
-            lines.append(f"  - {run.label}: [{place}]({place})")
-            made = ", ".join(_relative(source, output) for source in run.sources)
-            lines += [f"    - joined from {made}"] if made else []
-    lines += ["", f"## Left out: {len(collection.left_out)}", ""]
-    lines += [f"- {text}" for text in describe_left_out(collection.left_out, relative_to=output)]
+            lines.append(f"  - {run.label}: [{place(run.folder)}]({place(run.folder)})")
+            if run.sources:
+                lines.append(f"    - joined from {', '.join(joined[place(run.folder)])}")
+    lines += ["", f"## Left out: {len(left_out)}", ""]
+    lines += [f"- {folder}: {reason}" for folder, reason in left_out.items()]
     lines += ["", "## Files", ""]
     lines += [f"- [{name}]({name}): {_WHAT.get(Path(name).suffix, '')}" for name in names]
-    return [*lines, ""]
+    write_text(output / INDEX_TEXT, "\n".join([*lines, ""]))
+    facts = {
+        "policy": policy,
+        "groups": {
+            group.name: [place(run.folder) for run in group.runs] for group in collection.groups
+        },
+        "joined": joined,
+        "left_out": left_out,
+        "files": names,
+        "environment": environment(),
+    }
+    write_text(output / INDEX_FILE, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
-def _relative(folder: Path, output: Path) -> str:
-    return Path(os.path.relpath(folder, output)).as_posix()
+def _earlier_names(output: Path, key: str) -> list[str]:
+    """Files, or joined runs, of the report that stands there, none outside its folder."""
+    try:
+        names = json.loads((output / INDEX_FILE).read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    paths = [Path(str(name)) for name in names]
+    return [str(path) for path in paths if ".." not in path.parts and not path.is_absolute()]
+
+
+def describe_runs(collection: Collection) -> list[str]:
+    """Say in lines how many runs there are, which stand in one table, and which were joined."""
+    runs = [run for group in collection.groups for run in group.runs]
+    count, tests = sum(len(run.sources) or 1 for run in runs), len(collection.groups)
+    return [
+        f"{count} finished {'run' if count == 1 else 'runs'} of {tests}"
+        f" {'test' if tests == 1 else 'tests'} (test set, protocol, list of ids):",
+        *(f"  {_describe_group(group)}" for group in collection.groups),
+        *(
+            f"  {run.label} is joined from {len(run.sources)} runs with other negatives each:"
+            f" {run.dataset}, protocol {run.protocol}"
+            for run in runs
+            if run.sources
+        ),
+    ]
+
+
+def _describe_group(group: Group) -> str:
+    """A group in a line: what was tested, how much of it, and its runs."""
+    labels = ", ".join(f"{run.label}{' (+ OGL)' * ('ogl' in run.variants)}" for run in group.runs)
+    coverage = coverage_text(sorted(run.provenance["coverage"] for run in group.runs))
+    return (
+        f"{group.name}: N = {group.runs[0].provenance['evaluated']}, coverage {coverage}, list"
+        f" {group.manifest_hash[:8]}: {labels}"
+    )
+
+
+def describe_left_out(collection: Collection) -> list[str]:
+    """A line for each folder that is in no table."""
+    return [f"{os.path.relpath(each.folder)}: {each.reason}" for each in collection.left_out]

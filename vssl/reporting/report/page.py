@@ -22,7 +22,6 @@ from markupsafe import Markup
 
 from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.localization import AUDIO_VISUAL, Localization
-from vssl.reporting.comparison import points
 from vssl.reporting.report.collection import Collection, Group
 from vssl.reporting.report.figures_style import Figure
 from vssl.reporting.report.gallery import QUARTERS, RunMaps, choose, in_turn, read_maps
@@ -35,9 +34,7 @@ from vssl.reporting.report.media import (
     small_clip,
     small_image,
 )
-from vssl.reporting.report.tables import Column, Table
-from vssl.reporting.report.write import GAP
-from vssl.reporting.tables import MISSING, percent
+from vssl.reporting.tables import GAP, Table, percent
 from vssl.types import EVALUATION_SIZE, POSITIVE
 
 PAGE_FILE = "index.html"
@@ -129,8 +126,7 @@ def _template(output: Path) -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "shown": _cell_text,
-        "points": points,
+        "percent": percent,
         "sha256": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
         "relative": lambda path: Path(os.path.relpath(path, output)).as_posix(),
         "quoted": quote,
@@ -149,13 +145,6 @@ def _template(output: Path) -> jinja2.Template:
         "summary_file": SUMMARY_FILE,
     }
     return environment.from_string(texts["template.html.j2"])
-
-
-def _cell_text(value: float | None, column: Column) -> str:
-    """A number of a table as people read it."""
-    if value is None or np.isnan(value):
-        return MISSING
-    return percent(value) if column.percent else f"{value:.3f}"
 
 
 def _titles(groups: Sequence[Group]) -> dict[str, str]:

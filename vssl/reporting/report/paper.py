@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,8 @@ from typing import Any
 import pandas as pd
 
 from vssl.errors import UsageError
-from vssl.reporting.names import PAPER_MODELS
-from vssl.reporting.published import NO_SOURCE, beside_published, read_published
-from vssl.reporting.report.captions import caption_of, marks_nothing
-from vssl.reporting.report.collection import Collection, Group, ReportRun
-from vssl.reporting.report.columns import (
+from vssl.records.files import write_text
+from vssl.reporting.columns import (
     FALSE_ALARMS,
     altered_columns,
     field_columns,
@@ -23,17 +22,38 @@ from vssl.reporting.report.columns import (
     published_columns,
     separation_columns,
 )
-from vssl.reporting.report.tables import Cell, Column, Row, Table
-from vssl.reporting.tables import as_shown
+from vssl.reporting.names import paper_place
+from vssl.reporting.published import beside_published, read_published
+from vssl.reporting.renderers import latex_tables, markdown_table
+from vssl.reporting.report.captions import caption_of, marks_nothing, why_missing
+from vssl.reporting.report.collection import Collection, Group, ReportRun
+from vssl.reporting.tables import (
+    BASELINES_GROUP,
+    Cell,
+    Column,
+    Row,
+    Table,
+    as_shown,
+    defined,
+    number_cell,
+)
 from vssl.types import SoundingObjects
 
-Figure = dict[str, Any]  # a row of `published.beside_published`
+Published = dict[Any, Any]  # a row of `published.beside_published`
 
-DEFAULT_POLICY = "universal_q3"
-_NO_RUN = "no finished run"
-_PLACE = ("metric", "condition", "threshold_policy", "map_variant")
 _KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
 """What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
+_OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
+_PLACE = ("metric", "condition", "threshold_policy", "map_variant")
+_WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
+_OF_CELL = {"ci_low": "low", "ci_high": "high", "std_over_draws": "std"}
+_CSV = (
+    *("table", "run_label", "model", "map_variant", "baseline", "dataset", "protocol"),
+    *("threshold_policy", "threshold", "threshold_source", "condition", "metric"),
+    *("higher_is_better", "value", "ci_low", "ci_high", "std_over_draws", "n", "n_undefined"),
+    *("draws", "rank", "seed", "coverage", "manifest_hash", "config_hash", "weights_sha256", "run"),
+    *("published", "training_set", "source", "tier", "difference", "margin", "within", "gap"),
+)
 
 
 def check_policy(collection: Collection, policy: str) -> None:
@@ -42,29 +62,88 @@ def check_policy(collection: Collection, policy: str) -> None:
     Raises:
         UsageError: when no run has it, or every map has a threshold of its own under it.
     """
-    runs = [run for group in collection.groups for run in group.runs]
-    shared: set[str] = set()
-    own: set[str] = set()
-    for run in runs:
-        has = run.summary.groupby("threshold_policy")["threshold"].count()
-        shared |= {str(name) for name in has[has > 0].index}
-        own |= {str(name) for name in has[has == 0].index}
-    if policy in shared:
+    summaries = [run.summary for group in collection.groups for run in group.runs]
+    thresholds = pd.concat(summaries).groupby("threshold_policy")["threshold"].count()
+    if thresholds.get(policy, 0):
         return
-    if policy in own:
+    shared = ", ".join(sorted(map(str, thresholds[thresholds > 0].index)))
+    if policy in thresholds:
         raise UsageError(
             f"--policy {policy}: gives every map a threshold of its own, so that it says nothing"
-            f" of negatives. One threshold for all maps have: {', '.join(sorted(shared))}."
+            f" of negatives. One threshold for all maps have: {shared}."
         )
     raise UsageError(
         f"--policy {policy}: no run was scored with it. There are"
-        f" {', '.join(sorted(shared)) or 'none with one threshold for all maps'};"
+        f" {shared or 'none with one threshold for all maps'};"
         f" vssl-rescore run=RUN threshold={policy} adds it."
     )
 
 
+def write_tables(
+    group: Group,
+    output: Path,
+    *,
+    policy: str = "universal_q3",
+    intervals: bool = False,
+    expected: Sequence[str] = (),
+) -> tuple[Table, ...]:
+    """Write `paper_<group>.md`, `.csv` and `.tex`.
+
+    The csv has one row for each cell, fractions, with all settings as columns.
+
+    Args:
+        group: runs of one test set, protocol and list of ids.
+        output: folder, made where it is missing; runs are named relative to it.
+        policy: threshold policy of positives and negatives.
+        intervals: whether LaTeX has 95 % intervals below the numbers; the others always have.
+        expected: models that have a row even without a run.
+
+    Returns:
+        The tables that were written.
+    """
+    tables = build_tables(group, policy=policy, expected=expected)
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / f"paper_{group.name}.md"
+    texts = (markdown_table(table, below="<br><sub>{}</sub>") for table in tables)
+    write_text(path, "\n".join(texts))
+    frame = _long_form(group, tables, output)
+    write_text(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
+    where = "" if intervals else f" The intervals are in paper_{group.name}.csv."
+    printed = [replace(table, caption=f"{table.caption}{where}") for table in tables]
+    latex = latex_tables(printed, label=group.name, made_by="vssl-report", intervals=intervals)
+    write_text(path.with_suffix(".tex"), latex)
+    return tables
+
+
+def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFrame:
+    """One row for each cell; a gap has no value, but its reason under `gap`."""
+    runs = {run.label: run for run in group.runs}
+    lines: list[dict[str, Any]] = []
+    for table in tables:
+        for row in table.rows:
+            facts = dict(row.facts)
+            if "run" in facts:
+                facts["run"] = Path(os.path.relpath(facts["run"], output)).as_posix()
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                if cell is None and row.note:
+                    continue
+                known = {} if cell is None else vars(cell) | {"difference": cell.difference}
+                gap = row.reason
+                if cell is None and not gap:
+                    gap = why_missing(runs[row.label], column)
+                line = {name: known.get(_OF_CELL.get(name, name)) for name in _CSV}
+                lines.append(line | facts | {
+                    "table": table.name, "run_label": row.label, "map_variant": row.variant,
+                    "baseline": row.baseline, "dataset": group.dataset, "protocol": group.protocol,
+                    "threshold_policy": column.policy, "condition": column.condition,
+                    "metric": column.metric, "higher_is_better": column.higher_is_better,
+                    "manifest_hash": group.manifest_hash, "gap": gap,
+                })  # fmt: skip
+    return pd.DataFrame(lines, columns=list(_CSV)).astype(dict.fromkeys(_WHOLE, "Int64"))
+
+
 def build_tables(
-    group: Group, *, policy: str = DEFAULT_POLICY, expected: Sequence[str] = ()
+    group: Group, *, policy: str = "universal_q3", expected: Sequence[str] = ()
 ) -> tuple[Table, ...]:
     """All tables of a group.
 
@@ -77,94 +156,114 @@ def build_tables(
         `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of the
         own object, and `published` where there are figures.
     """
-    published = read_published()
-    published = published[published["source"] != NO_SOURCE]
-    figures = {run.folder: _figures(run, published) for run in group.runs}
-    about = f"{group.dataset}, protocol {group.protocol}"
-    sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
-    listening, absent = _used(group, listening_columns(policy, sounding))
-    paper, unscored = _used(group, paper_columns(policy), only=FALSE_ALARMS)
-    altered = altered_columns(policy, sounding)
-    wanted = {
-        "paper": (
-            f"{about}: positives and negatives at one threshold ({policy})",
-            paper,
-        ),
-        "field": (f"{about}: as the field tests, positives only", field_columns()),
-        "separation": (
-            f"{about}: do map maxima tell positives from negatives?",
-            separation_columns(),
-        ),
-        "listening": (f"{about}: does the map follow the sound? ({policy})", listening),
-    }
-    if altered:
-        title = f"{about}: does the map withstand altered sound? ({policy})"
-        wanted["altered"] = (title, altered)
-    left_out = {"listening": absent, "paper": unscored}
-    tables = [
-        _table(group, name, title, columns, figures, left_out.get(name, ()), expected)
-        for name, (title, columns) in wanted.items()
-    ]
-    return (*tables, *_published_table(group, figures, f"{about}: beside published figures"))
-
-
-def _table(
-    group: Group,
-    name: str,
-    title: str,
-    columns: Sequence[Column],
-    figures: Mapping[Path, Sequence[Figure]],
-    absent: Sequence[Column],
-    expected: Sequence[str],
-) -> Table:
-    rows = [
-        Row(
-            run.label,
-            variant,
-            tuple(_cell(run, column, variant, figures[run.folder]) for column in columns),
-            baseline=run.is_baseline,
-            facts=_facts(run),
-        )
+    published = read_published().dropna(subset="published")
+    figures: dict[Path, list[Published]] = {
+        run.folder: [
+            figure
+            for figure in beside_published(run.summary, published).to_dict("records")
+            if not pd.isna(figure["published"])
+        ]
         for run in group.runs
-        for variant in run.variants
-    ]
-    rows = ranked(_with_missing_models(rows, columns, expected), columns)
-    caption = caption_of(group, columns, rows, absent)
-    return Table(name, title, caption, tuple(columns), tuple(rows))
+    }
+    sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
+    everything = [(run, variant) for run in group.runs for variant in run.variants]
+    questions = {
+        "paper": f"positives and negatives at one threshold ({policy})",
+        "field": "as the field tests, positives only",
+        "separation": "do map maxima tell positives from negatives?",
+        "listening": f"does the map follow the sound? ({policy})",
+        "altered": f"does the map withstand altered sound? ({policy})",
+        "published": "beside published figures",
+    }
+    columns = {
+        "paper": paper_columns(policy),
+        "field": field_columns(),
+        "separation": separation_columns(),
+        "listening": listening_columns(sounding, policy),
+        "altered": altered_columns(sounding, policy),
+        "published": published_columns(
+            f["published_metric"] for own in figures.values() for f in own
+        ),
+    }
+    tables = []
+    for name, wanted in columns.items():
+        absent = [
+            column
+            for column in wanted
+            if name == "listening" or (name == "paper" and column.metric == FALSE_ALARMS)
+            if all(run.number(*column.place, variant) is None for run, variant in everything)
+        ]
+        used = [column for column in wanted if column not in absent]
+        if not used:
+            continue
+        if name == "published":
+            rows = list(_published_rows(group, used, figures))
+        else:
+            rows = [
+                _report_row(
+                    run, variant, [_report_cell(run, c, variant, figures[run.folder]) for c in used]
+                )
+                for run, variant in everything
+            ]
+            rows = ranked(_with_missing_models(rows, used, expected), used)
+        title = f"{group.dataset}, protocol {group.protocol}: {questions[name]}"
+        caption = caption_of(group, used, rows, absent)
+        caption = f"{caption[:1].upper()}{caption[1:]}"
+        tables.append(Table(title, tuple(used), tuple(rows), caption, name=name))
+    return tuple(tables)
 
 
-def _cell(run: ReportRun, column: Column, variant: str, figures: Sequence[Figure]) -> Cell | None:
-    number = run.number(column.metric, column.condition, column.policy, variant)
+def _published_rows(
+    group: Group, columns: Sequence[Column], figures: Mapping[Path, Sequence[Published]]
+) -> Iterator[Row]:
+    """A row for each run, map variant, and training set of published figures."""
+    for run in group.runs:
+        notes: dict[tuple[str, str], list[Published]] = defaultdict(list)
+        for figure in figures[run.folder]:
+            note = f"published as {figure['published_variant']}, {figure['training_set']}"
+            notes[figure["map_variant"], note].append(figure)
+        for (variant, note), own in notes.items():
+            cells = [_report_cell(run, column, variant, own) for column in columns]
+            known = [cell if cell and cell.source else None for cell in cells]
+            yield replace(_report_row(run, variant, known), note=note, group="")
+
+
+def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
+    facts = {
+        "model": run.model,
+        "run": str(run.folder),
+        "weights_sha256": str((run.provenance.get("weights") or {}).get("sha256") or ""),
+        **{key: run.provenance[key] for key in ("seed", "coverage", "config_hash")},
+    }
+    group = BASELINES_GROUP if run.is_baseline else ""
+    return Row(run.label, tuple(cells), variant, group=group, facts=facts)
+
+
+def _report_cell(
+    run: ReportRun, column: Column, variant: str, figures: Sequence[Published]
+) -> Cell | None:
+    number = run.number(*column.place, variant)
     if number is None:
         return None
-    cell = Cell(
-        value=_defined(number["value"]),
-        low=_defined(number["ci_low"]),
-        high=_defined(number["ci_high"]),
-        n=int(number["n"]),
-        rank=None,
-        published=None,
-        source="",
-        run=str(run.folder),
-        std=_defined(number["std_over_draws"]),
-        draws=int(number["draws"]),
-        n_undefined=int(number["n_undefined"]),
-        threshold=_defined(number["threshold"]),
-        threshold_source=str(number["threshold_source"]),
-    )
-    cell = replace(cell, competes=_competes(run, column, variant, cell.value))
-    place = (column.metric, column.condition, column.policy, variant)
-    own = [figure for figure in figures if tuple(figure[key] for key in _PLACE) == place]
-    if len(own) != 1:  # of several, none is more this checkpoint's than another
-        return cell
+    figures = [
+        figure
+        for figure in figures
+        if (*column.place, variant) == tuple(figure[key] for key in _PLACE)
+    ]
+    # of several, none is more this checkpoint's than another
+    figure = figures[0] if len(figures) == 1 else {}
+    cell = number_cell(number)
     return replace(
         cell,
-        published=float(own[0]["published"]),
-        source=str(own[0]["source"]),
-        training_set=str(own[0]["training_set"]),
-        tier=str(own[0]["tier"]),
-        margin=float(own[0]["margin"]),
-        within=own[0]["within"],
+        competes=_competes(run, column, variant, cell.value),
+        n=int(number["n"]),
+        n_undefined=int(number["n_undefined"]),
+        std=defined(number["std_over_draws"]),
+        draws=int(number["draws"]),
+        threshold=defined(number["threshold"]),
+        threshold_source=str(number["threshold_source"]),
+        run=str(run.folder),
+        **{key: figure[key] for key in _OF_FIGURE if figure},
     )
 
 
@@ -177,22 +276,6 @@ def _competes(run: ReportRun, column: Column, variant: str, value: float | None)
     return sign * as_shown(value) > sign * as_shown(without)
 
 
-def _defined(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)
-
-
-def _facts(run: ReportRun) -> dict[str, Any]:
-    """What the csv repeats of a run in each of its rows."""
-    return {
-        "model": run.model,
-        "run": str(run.folder),
-        "seed": run.provenance["seed"],
-        "coverage": run.provenance["coverage"],
-        "config_hash": run.provenance["config_hash"],
-        "weights_sha256": run.weights_sha256,
-    }
-
-
 def _with_missing_models(
     rows: Sequence[Row], columns: Sequence[Column], expected: Sequence[str]
 ) -> list[Row]:
@@ -200,22 +283,13 @@ def _with_missing_models(
     there = {row.facts["model"] for row in rows}
     nothing = tuple(None for _ in columns)
     gaps = [
-        Row(name, "av", nothing, reason=_NO_RUN, facts={"model": name})
+        Row(name, nothing, reason="no finished run", facts={"model": name})
         for name in expected
         if name not in there
     ]
     own = [row for row in rows if not row.baseline]
-    return [*_in_the_papers_order([*own, *gaps]), *(row for row in rows if row.baseline)]
-
-
-def _in_the_papers_order(rows: Sequence[Row]) -> list[Row]:
-    def place(row: Row) -> int:
-        model = str(row.facts["model"])
-        kin = (i for i, name in enumerate(PAPER_MODELS) if model.startswith(f"{name}_"))
-        exact = PAPER_MODELS.index(model) if model in PAPER_MODELS else None
-        return exact if exact is not None else next(kin, len(PAPER_MODELS))
-
-    return sorted(rows, key=place)  # stable: kin stay behind
+    own = sorted([*own, *gaps], key=lambda row: paper_place(str(row.facts["model"])))
+    return [*own, *(row for row in rows if row.baseline)]
 
 
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
@@ -228,60 +302,16 @@ def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     cells = [list(row.cells) for row in rows]
     for at, column in enumerate(columns):
         sign = 1 if column.higher_is_better else -1
-        values: dict[int, float] = {}
-        for number, row in enumerate(rows):
-            cell = row.cells[at]
-            if not row.baseline and cell is not None and cell.value is not None:
-                values[number] = sign * as_shown(cell.value)
-        if len(set(values.values())) < 2:
+        shown = {
+            number: (sign * as_shown(cell.value), cell)
+            for number, row in enumerate(rows)
+            if not row.baseline and (cell := row.cells[at]) and cell.value is not None
+        }
+        if len({value for value, _ in shown.values()}) < 2:
             continue
-        able = {n: v for n, v in values.items() if (cell := cells[n][at]) and cell.competes}
-        for number, value in able.items():
-            rank = 1 + sum(other > value for other in able.values())
-            cell = cells[number][at]
-            if rank <= 2 and cell is not None:
+        able = [value for value, cell in shown.values() if cell.competes]
+        for number, (value, cell) in shown.items():
+            rank = 1 + sum(other > value for other in able)
+            if cell.competes and rank <= 2:
                 cells[number][at] = replace(cell, rank=rank)
     return [replace(row, cells=tuple(own)) for row, own in zip(rows, cells, strict=True)]
-
-
-def _used(
-    group: Group, columns: Sequence[Column], *, only: str = ""
-) -> tuple[list[Column], list[Column]]:
-    """The columns for which a run has a number, and the others; if asked, `only` of a metric."""
-
-    def has(column: Column) -> bool:
-        if only and column.metric != only:
-            return True
-        place = (column.metric, column.condition, column.policy)
-        return any(run.number(*place, v) is not None for run in group.runs for v in run.variants)
-
-    used = [column for column in columns if has(column)]
-    return used, [column for column in columns if column not in used]
-
-
-def _figures(run: ReportRun, published: pd.DataFrame) -> list[Figure]:
-    """Published figures of a run's model and test set that have a source."""
-    rows: list[Any] = beside_published(run.summary, published).to_dict("records")
-    return [row for row in rows if row["source"] != NO_SOURCE and not pd.isna(row["published"])]
-
-
-def _published_table(
-    group: Group, figures: Mapping[Path, Sequence[Figure]], title: str
-) -> Iterator[Table]:
-    """Every published figure beside ours; nothing where there is none."""
-    names = [figure["published_metric"] for known in figures.values() for figure in known]
-    if not names:
-        return
-    columns = published_columns(names)
-    rows: list[Row] = []
-    for run in group.runs:
-        by_row: dict[tuple[str, str], list[Figure]] = {}
-        for figure in figures[run.folder]:
-            note = f"published as {figure['published_variant']}, {figure['training_set']}"
-            by_row.setdefault((figure["map_variant"], note), []).append(figure)
-        for (variant, note), known in by_row.items():
-            found = [_cell(run, column, variant, known) for column in columns]
-            cells = tuple(cell if cell and cell.source else None for cell in found)
-            rows.append(Row(run.label, variant, cells, note=note, facts=_facts(run)))
-    caption = caption_of(group, columns, rows, ())
-    yield Table("published", title, caption, tuple(columns), tuple(rows))
