@@ -16,7 +16,7 @@ from vssl.errors import UsageError
 from vssl.metrics.base import FRACTION
 from vssl.records.conditions import true_negatives
 from vssl.records.curves import ThresholdCurves, threshold_curves
-from vssl.records.fit import fit_policies
+from vssl.records.fit import fit_policies, same_scale
 from vssl.records.localization import Localization
 from vssl.records.refit import interpolated, refit
 from vssl.records.scores import Samples
@@ -145,7 +145,7 @@ def _learnt(
     found: list[_Learnt] = []
     policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
     for other in facts if policies else ():
-        if not _akin(facts[run], facts[other]):
+        if not same_scale(facts[run], facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
         fitted = [
@@ -172,25 +172,10 @@ def _exists(policy: ThresholdPolicy, model: str) -> bool:
     return True
 
 
-def _akin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a threshold of one run has a meaning for another."""
-    keys = ("model", "protocol_switches", "network_hash")
-    weights = [(facts["weights"] or {}).get("sha256") for facts in (one, other)]
-    priors = [
-        facts["prior"] and {k: facts["prior"].get(k) for k in ("alpha", "scale", "sha256")}
-        for facts in (one, other)
-    ]
-    return (
-        all(one[key] == other[key] for key in keys)
-        and weights[0] == weights[1]
-        and priors[0] == priors[1]
-    )
-
-
 def _name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
     """The run's test set; its folder too where several runs share it."""
     data = str(facts[run]["dataset"])
-    same = [r for r in facts if facts[r]["dataset"] == data and _akin(facts[r], facts[run])]
+    same = [r for r in facts if facts[r]["dataset"] == data and same_scale(facts[r], facts[run])]
     return data if len(same) == 1 else f"{data} ({run.name})"
 
 

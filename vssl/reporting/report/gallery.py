@@ -142,7 +142,7 @@ def read_maps(run: ReportRun, samples: Iterable[str], *, policy: str) -> RunMaps
     path = run.folder / RECORDS_FILE
     heard_as = [n for n in ("audio_source_id", "audio_path") if n in column_names(path)]
     columns = dict.fromkeys((*_KEY, *heard_as, *MAP_COLUMNS))
-    for rows in first_draws(path, wanted, list(columns)):
+    for rows in first_draws(path, wanted, list(columns)).to_batches():
         keys = list(zip(*(rows.column(c).to_pylist() for c in _KEY), strict=True))
         native.update(zip(keys, native_maps(rows), strict=True))
         heard = rows.column("audio_source_id").to_pylist()
