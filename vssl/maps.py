@@ -30,7 +30,7 @@ def upsample(
         rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, in float32
             rounded as the cv2.resize of the released code rounds) or `align_corners` (the centres
             of the corner cells lie on the corner pixels; what the released code does to some
-            positives only, QUIRKS 27).
+            positives only, docs/protocols.md).
 
     Returns:
         `[N, size, size]` in the range of the input.

@@ -1,6 +1,6 @@
 """The metrics file of the authors' released evaluation, from records.
 
-Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py (QUIRKS 30 to 47). Its
+Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py (docs/protocols.md). Its
 numbers are computed as its code computes them, faults included: a name is not always what it says.
 """
 
@@ -111,7 +111,7 @@ def released_lists(run: Path) -> Lists:
         *in_threads(work, path, _COLUMNS, description="released metrics"), strict=True
     )
     lists = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
-    # a group is a name without what stands behind its last underscore (QUIRKS 43)
+    # a group is a name without what stands behind its last underscore (docs/protocols.md)
     groups = [name.rsplit("_", 1)[0] for chunk in names for name in chunk]
     lists["group",] = np.unique(groups, return_inverse=True)[1].astype(np.float64)[:, None]
     return lists
@@ -205,7 +205,7 @@ def _positives(lists: Lists, variant: str, suffix: str) -> dict[str, float]:
     }
     for threshold in CONSTANTS:
         values = lists[variant, "ciou", threshold]
-        # 0/0 counts as 0 here, but not in the lists of object-guided maps (QUIRKS 38)
+        # 0/0 counts as 0 here, but not in the lists of object-guided maps (docs/protocols.md)
         values = np.nan_to_num(values) if variant == AUDIO_VISUAL else values
         metrics[f"CIoU_{threshold}{suffix}"] = _mean(values)
         metrics[f"AUC_{threshold}{suffix}"] = _area(values)
@@ -273,6 +273,6 @@ def _interactive(lists: Lists) -> dict[str, float]:
     """Share of groups all of whose samples succeed, at the positive's own adaptive threshold."""
     group = lists["group",][:, 0].astype(np.int64)
     smallest = smallest_in_group(lists[AUDIO_VISUAL, "ciou", "adap"], group)
-    if np.isnan(smallest).any():  # an undefined value makes both undefined (QUIRKS 38)
+    if np.isnan(smallest).any():  # an undefined value makes both undefined (docs/protocols.md)
         return {"iiou_adap": float("nan"), "IAUC_adap": float("nan")}
     return {"iiou_adap": _share(smallest), "IAUC_adap": _area(smallest)}
