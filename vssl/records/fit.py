@@ -20,13 +20,18 @@ from vssl.records.binarize import guided_maxima
 from vssl.records.chunks import in_threads
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
+from vssl.records.localization import (
+    AUDIO_VISUAL,
+    MAP_COLUMNS,
+    MAP_EXTREMES,
+    OBJECT_GUIDED,
+    Localization,
+)
 from vssl.records.sounds import shared_sounds
 from vssl.records.store import check_records, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-_EXTREMES = ("similarity_max", "similarity_min")
 _KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
 
 
@@ -138,10 +143,10 @@ def check_calibration(calibration: Path, **scored: Any) -> dict[str, Any]:
 
 def same_scale(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether a threshold of either run has a meaning for the other, from their provenance."""
-    return not _other_scale(one, _scale(other)) and not _other_scale(other, _scale(one))
+    return not _other_scale(one, _scale_facts(other)) and not _other_scale(other, _scale_facts(one))
 
 
-def _scale(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _scale_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the unit of a run's maps depends on, see `check_calibration`."""
     keys = ("model", "protocol_switches", "network_hash", "prior")
     sha256 = (facts["weights"] or {}).get("sha256")
@@ -150,7 +155,7 @@ def _scale(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _other_scale(source: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
     """Why a threshold of one run has no meaning for another; empty where it has."""
-    own, model = _scale(source), scored["model"]
+    own, model = _scale_facts(source), scored["model"]
     if own["model"] != model:
         return (
             f"is a run of {own['model']}, but {model} is scored; a universal threshold is in units"
@@ -189,7 +194,7 @@ def _fit(
     """Fit policies on one run's negatives; what they rest on, in words and numbers."""
     facts = scored
     if calibration is not None:
-        facts = check_calibration(calibration, **_scale(scored))
+        facts = check_calibration(calibration, **_scale_facts(scored))
     maxima = negative_maxima(calibration or run, facts, variant, own=calibration is None)
     for policy in policies:
         policy.fit(maxima.value, maxima.condition)
@@ -227,7 +232,7 @@ def negative_maxima(
         maxima = guided_maxima(localization, rows) if guided else localization.native_maxima(rows)
         return maxima, kept
 
-    columns = (*_KEPT, *(MAP_COLUMNS if guided else _EXTREMES))
+    columns = (*_KEPT, *(MAP_COLUMNS if guided else MAP_EXTREMES))
     path = run / RECORDS_FILE
     found = list(in_threads(of_negatives, path, columns, description="fitting thresholds"))
     table = pa.Table.from_batches([rows for _, rows in found]).to_pandas()

@@ -47,7 +47,7 @@ _SCORED_COLUMNS = (
 )
 _ROWS_WRITTEN = 1 << 17
 
-_LABELS = ("map_variant", "threshold_policy", "threshold_source")
+_ROW_LABELS = ("map_variant", "threshold_policy", "threshold_source")
 
 
 def score_records(
@@ -216,7 +216,7 @@ class _Scorer:
         arrays = {name: pa.nulls(count, pa.float64()) for name in self.schema.names}
         for name in ("sample_id", "audio_condition", "draw"):
             arrays[name] = chunk.rows.column(name)
-        for name, label in zip(_LABELS, labels, strict=True):
+        for name, label in zip(_ROW_LABELS, labels, strict=True):
             arrays[name] = pa.repeat(label, count)
         for name, column in columns.items():
             column[undefined & ~np.ma.getmaskarray(column)] = np.nan
