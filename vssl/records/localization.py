@@ -75,11 +75,17 @@ class Localization:
         Returns:
             Map variant to `[R, 224, 224]`.
         """
+        return self.localize(*self.inputs(rows, variants))
+
+    def inputs(
+        self, rows: pa.RecordBatch, variants: Collection[str] | None = None
+    ) -> tuple[torch.Tensor, list[str], torch.Tensor | None]:
+        """What `localize` takes, of some records; see `maps`."""
         objects = None
         if self.prior is not None and (variants is None or OBJECT_GUIDED in variants):
             objects = _object_maps(rows)
-        conditions = rows.column("audio_condition").to_pylist()
-        return self.localize(torch.from_numpy(native_maps(rows)), conditions, objects)
+        native = torch.from_numpy(native_maps(rows))
+        return native, rows.column("audio_condition").to_pylist(), objects
 
     def localize(
         self, native: torch.Tensor, conditions: Sequence[str], objects: torch.Tensor | None = None

@@ -36,7 +36,6 @@ from vssl.records.fit import FittedPolicy
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import SoundingObjects
 
 AnyMetric = MeanMetric | SetMetric | CombinedMetric
@@ -132,46 +131,50 @@ class _Scorer:
         """The rows of the scores file that some records give."""
         chunk = Chunk.of(rows)
         swaps = chunk.swaps(self.others, self.sounding)
+        columns, masks_of = self._of_maps(chunk)
         blocks: list[pa.Table] = []
         for variant in self.localization.variants:
-            policies = [each for each in self.fitted if each.variant == variant]
-            columns, binarized = self._of_maps(chunk, variant, [each.policy for each in policies])
-            undefined = np.isnan(columns[MAP_MAXIMUM])
+            undefined = np.isnan(columns[variant][MAP_MAXIMUM])
             labels = (variant, NO_POLICY, NO_THRESHOLD)
-            blocks.append(self._block(chunk, labels, columns, undefined))
-            pairs = zip(policies, binarized.masks, binarized.thresholds, strict=True)
+            blocks.append(self._block(chunk, labels, columns[variant], undefined))
+            binarized = masks_of[variant]
+            pairs = zip(self._of(variant), binarized.masks, binarized.thresholds, strict=True)
             for each, masks, thresholds in pairs:
-                columns = self._of_masks(chunk, masks, swaps, undefined)
+                found = self._of_masks(chunk, masks, swaps, undefined)
                 labels = (variant, each.policy.name, each.source)
-                blocks.append(self._block(chunk, labels, columns, undefined, thresholds))
+                blocks.append(self._block(chunk, labels, found, undefined, thresholds))
         return pa.concat_tables(blocks)
 
-    def _of_maps(
-        self, chunk: Chunk, variant: str, policies: Sequence[ThresholdPolicy]
-    ) -> tuple[dict[str, Array], Binarized]:
-        """Columns that need no threshold, and masks."""
+    def _of(self, variant: str) -> list[FittedPolicy]:
+        """The policies of a map variant."""
+        return [each for each in self.fitted if each.variant == variant]
+
+    def _of_maps(self, chunk: Chunk) -> tuple[dict[str, dict[str, Array]], dict[str, Binarized]]:
+        """By map variant: columns that need no threshold, and masks."""
+        variants, count = self.localization.variants, len(chunk.rows)
         of_maps = [m for m in self.measured if issubclass(m, MapMetric)]
-        columns = {m.column: np.full(len(chunk.rows), np.nan) for m in of_maps}
+        columns = {v: {m.column: np.full(count, np.nan) for m in of_maps} for v in variants}
         conditions = [(name, self.sounding[name]) for name in chunk.conditions.tolist()]
         applies = {m: np.array([m.applies_to(*each) for each in conditions]) for m in of_maps}
-        parts = []
-        for place, maps in maps_by_sample(self.localization, chunk.rows, variant):
+        parts: dict[str, list[Binarized]] = {variant: [] for variant in variants}
+        for place, maps in maps_by_sample(self.localization, chunk.rows, variants):
             own = chunk.ground_truth[chunk.sample[place.start]]
-            truth = own.expand(len(maps), -1, -1)
-            thresholds = [policy.threshold(maps, truth).float() for policy in policies]
-            stacked = torch.stack(thresholds) if policies else torch.empty(0, len(maps))
-            parts.append(Binarized.of(maps, stacked))
-            for metric, rows in applies.items():
-                if (chosen := np.flatnonzero(rows[place])).size:
-                    some = maps if len(chosen) == len(maps) else maps[chosen]
-                    found = metric.measure(some, truth[: len(chosen)]).numpy()
-                    columns[metric.column][place.start + chosen] = found
-        binarized = Binarized.joined(parts)
-        if variant == AUDIO_VISUAL:
-            columns[MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
-        else:
-            columns[MAP_MAXIMUM] = binarized.maximum.astype(np.float64)
-        return columns, binarized
+            for variant, each in maps.items():
+                truth = own.expand(len(each), -1, -1)
+                thresholds = [f.policy.threshold(each, truth).float() for f in self._of(variant)]
+                nothing = torch.empty(0, len(each))
+                stacked = torch.stack(thresholds) if thresholds else nothing
+                parts[variant].append(Binarized.of(each, stacked))
+                for metric, rows in applies.items():
+                    if (chosen := np.flatnonzero(rows[place])).size:
+                        some = each if len(chosen) == len(each) else each[chosen]
+                        found = metric.measure(some, truth[: len(chosen)]).numpy()
+                        columns[variant][metric.column][place.start + chosen] = found
+        masks = {variant: Binarized.joined(each) for variant, each in parts.items()}
+        for variant in variants:
+            columns[variant][MAP_MAXIMUM] = masks[variant].maximum.astype(np.float64)
+        columns[AUDIO_VISUAL][MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
+        return columns, masks
 
     def _of_masks(
         self,
