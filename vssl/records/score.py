@@ -46,6 +46,7 @@ _SCORED_COLUMNS = (
 )
 _ROWS_WRITTEN = 1 << 17
 
+_ROW_KEYS = ["sample_id", "audio_condition", "draw"]
 _ROW_LABELS = ("map_variant", "threshold_policy", "threshold_source")
 
 
@@ -132,17 +133,20 @@ class _Scorer:
         chunk = Chunk.of(rows)
         swaps = chunk.swaps(self.others, self.sounding)
         columns, masks_of = self._of_maps(chunk)
+        keys = pa.Table.from_batches([rows.select(_ROW_KEYS)])
+        keys = keys.cast(pa.schema([self.schema.field(name) for name in _ROW_KEYS]))
+        of_row = dict(zip(_ROW_KEYS, keys.columns, strict=True))
         blocks: list[pa.Table] = []
         for variant in self.localization.variants:
             undefined = np.isnan(columns[variant][MAP_MAXIMUM])
             labels = (variant, NO_POLICY, NO_THRESHOLD)
-            blocks.append(self._block(chunk, labels, columns[variant], undefined))
+            blocks.append(self._block(of_row, labels, columns[variant], undefined))
             binarized = masks_of[variant]
             pairs = zip(self._of(variant), binarized.masks, binarized.thresholds, strict=True)
             for each, masks, thresholds in pairs:
                 found = self._of_masks(chunk, masks, swaps, undefined)
                 labels = (variant, each.policy.name, each.source)
-                blocks.append(self._block(chunk, labels, found, undefined, thresholds))
+                blocks.append(self._block(of_row, labels, found, undefined, thresholds))
         return pa.concat_tables(blocks)
 
     def _of(self, variant: str) -> list[FittedPolicy]:
@@ -208,25 +212,24 @@ class _Scorer:
 
     def _block(
         self,
-        chunk: Chunk,
+        keys: Mapping[str, pa.ChunkedArray],
         labels: tuple[str, str, str],
         columns: dict[str, Array],
         undefined: Mask,
         thresholds: Floats | None = None,
     ) -> pa.Table:
         """Rows of one map variant and policy: NaN where a map holds NaN, null where not asked."""
-        count = len(chunk.rows)
-        arrays = {name: pa.nulls(count, pa.float64()) for name in self.schema.names}
-        for name in ("sample_id", "audio_condition", "draw"):
-            arrays[name] = chunk.rows.column(name)
+        count = len(undefined)
+        arrays = {**dict.fromkeys(self.schema.names, pa.nulls(count, pa.float64())), **keys}
         for name, label in zip(_ROW_LABELS, labels, strict=True):
-            arrays[name] = pa.repeat(label, count)
+            arrays[name] = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [label])
         for name, column in columns.items():
-            column[undefined & ~np.ma.getmaskarray(column)] = np.nan
-            arrays[name] = pa.array(np.ma.getdata(column), mask=np.ma.getmaskarray(column))
+            masked = column.mask if isinstance(column, np.ma.MaskedArray) else None
+            column[undefined if masked is None else undefined & ~masked] = np.nan
+            arrays[name] = pa.array(np.ma.getdata(column), mask=masked)
         if thresholds is not None:
             arrays["threshold"] = pa.array(thresholds)
-        return pa.table(arrays).cast(self.schema)
+        return pa.table(arrays, schema=self.schema)
 
 
 def _in_large_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
