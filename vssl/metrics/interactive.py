@@ -70,10 +70,7 @@ class InteractiveIoU(_Interactive):
 
     name = "iiou"
 
-    @staticmethod
-    def from_column(column: torch.Tensor) -> torch.Tensor:
-        """1 where an image's smallest cIoU is >= 0.5, else 0; NaN stays NaN."""
-        return SuccessRate.from_column(column)
+    from_column = staticmethod(SuccessRate.from_column)
 
 
 class InteractiveAUC(_Interactive):
@@ -82,7 +79,4 @@ class InteractiveAUC(_Interactive):
     name = "iauc"
     bounds = AUC.bounds
 
-    @staticmethod
-    def from_column(column: torch.Tensor) -> torch.Tensor:
-        """See `vssl.metrics.auc.area_of_success`, of an image's smallest cIoU."""
-        return AUC.from_column(column)
+    from_column = staticmethod(AUC.from_column)
