@@ -70,12 +70,6 @@ class TestMasksAsBits:
         assert np.array_equal(bit_by_bit(found, pixels), expected)
         assert not expected[:, 3].any(), "NaN is never above"
 
-    @pytest.mark.parametrize(("maps", "thresholds"), [(0, 3), (3, 0), (0, 0)])
-    def test_no_maps_or_no_thresholds(self, maps: int, thresholds: int) -> None:
-        rows = np.zeros((maps, 70), np.float32)
-        levels = np.zeros((thresholds, maps), np.float32)
-        assert pack_above(rows, levels).shape == (thresholds, maps, 2)
-
     @given(
         height=st.integers(1, 20),
         width=st.integers(1, 20),
@@ -99,11 +93,6 @@ class TestMasksAsBits:
         levels = [torch.from_numpy(level) for level in thresholds_for(maps.flatten(1).numpy())]
         for level, packed in zip(levels, PackedMasks.above(maps, torch.stack(levels)), strict=True):
             assert torch.equal(packed.unpack(), maps > level.view(-1, 1, 1))
-
-    def test_views_are_binarized_like_copies(self) -> None:
-        maps = torch.rand(3, 9, 7, generator=torch.Generator()).transpose(1, 2)
-        (packed,) = PackedMasks.above(maps, torch.full((1, 3), 0.5, dtype=torch.float64))
-        assert torch.equal(packed.unpack(), maps > 0.5)
 
     @given(seed=seeds, pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=9))
     @few_examples
@@ -160,11 +149,11 @@ class TestMasksAsBits:
         np.testing.assert_allclose(packed[1:2].covered(marked), shared, rtol=1e-12)
 
 
-def spread_values(kind: str, pixels: int, seed: int) -> Float32:
+def spread_values(pixels: int, seed: int) -> dict[str, Array]:
     """Values of many distributions; counting narrows each of them down in its own way."""
     generator = np.random.default_rng(seed)
     uniform = generator.random(pixels)
-    values: dict[str, Array] = {
+    return {
         "uniform": uniform,
         "normal": generator.normal(size=pixels),
         "constant": np.full(pixels, uniform[0]),
@@ -181,38 +170,22 @@ def spread_values(kind: str, pixels: int, seed: int) -> Float32:
         "negative": -1 - uniform,
         "zeros of both signs": generator.choice([-0.0, 0.0], size=pixels),
         "ascending": np.arange(pixels),
-        "descending": -np.arange(pixels),
         "periodic": np.arange(pixels) % 16,
     }
-    return values[kind].astype(np.float32)
 
 
-KINDS = [
-    "uniform", "normal", "constant", "two values", "few values", "one peak", "one hole",
-    "mostly zero", "close", "skewed", "orders of magnitude", "huge", "tiny", "negative",
-    "zeros of both signs", "ascending", "descending", "periodic",
-]  # fmt: skip
+KINDS = list(spread_values(1, 0))
 
 
 class TestTheLargestPixels:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("pixels", [1, 17, 64, 65, 129, 3000, 224 * 224])
     def test_kth_largest_equals_sorting(self, kind: str, pixels: int) -> None:
-        row = spread_values(kind, pixels, seed=pixels)
+        row = spread_values(pixels, seed=pixels)[kind].astype(np.float32)
         k = np.unique(np.clip([1, 2, 63, pixels // 4, pixels // 2, pixels - 1, pixels], 1, pixels))
         rows = np.broadcast_to(row, (len(k), pixels)).copy()
         expected = np.sort(row)[::-1][k - 1]
         assert kth_largest(rows, k).tolist() == expected.tolist()
-
-    @given(
-        values=st.lists(st.floats(-(2.0**120), 2.0**120, width=32), min_size=1, max_size=200),
-        data=st.data(),
-    )
-    @few_examples
-    def test_kth_largest_of_any_values(self, values: list[float], data: st.DataObject) -> None:
-        k = data.draw(st.integers(1, len(values)))
-        found = kth_largest(np.array([values], np.float32), np.array([k]))
-        assert found.tolist() == [sorted(values, reverse=True)[k - 1]]
 
     @given(
         kind=st.sampled_from(KINDS), pixels=st.integers(65, 2000), seed=seeds, share=st.floats(0, 1)
@@ -221,16 +194,9 @@ class TestTheLargestPixels:
     def test_kth_largest_of_any_distribution(
         self, kind: str, pixels: int, seed: int, share: float
     ) -> None:
-        row = spread_values(kind, pixels, seed)
+        row = spread_values(pixels, seed)[kind].astype(np.float32)
         k = 1 + round(share * (pixels - 1))
         assert kth_largest(row[None], np.array([k])).tolist() == [np.sort(row)[pixels - k]]
-
-    @pytest.mark.parametrize("pixels", PIXELS)
-    def test_order_of_pixels_and_other_rows_do_not_matter(self, pixels: int) -> None:
-        generator = np.random.default_rng(pixels)
-        rows = np.stack([generator.permutation(pixels) for _ in range(4)]).astype(np.float32)
-        k = generator.integers(1, pixels + 1, size=4)
-        assert kth_largest(rows, k).tolist() == (pixels - k).tolist()
 
     @pytest.mark.parametrize("pixels", PIXELS)
     @pytest.mark.parametrize("place", [0, -1, slice(None)], ids=["first", "last", "all"])
@@ -246,7 +212,7 @@ class TestTheLargestPixels:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("pixels", [1, 65, 3000])
     def test_mean_of_largest_equals_sorting(self, kind: str, pixels: int) -> None:
-        row = spread_values(kind, pixels, seed=pixels)
+        row = spread_values(pixels, seed=pixels)[kind].astype(np.float32)
         k = np.unique(np.clip([1, 7, pixels // 4, pixels], 1, pixels))
         found = mean_of_largest(np.broadcast_to(row, (len(k), pixels)).copy(), k)
         ordered = np.sort(row)[::-1].astype(np.float64)

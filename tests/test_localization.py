@@ -20,10 +20,9 @@ import torch
 
 from tests.conftest import draw_vggss
 from tests.reference import formulas
-from tests.running import HEARS, KEY, command, composed, records, run
-from vssl.commands.score import announce, score_run
+from tests.running import HEARS, KEY, command, records, run
+from vssl.commands.score import announce
 from vssl.errors import UsageError
-from vssl.maps import consensus_map
 from vssl.models.base import LocalizationModel
 from vssl.records.aggregate import summary_key
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
@@ -82,17 +81,6 @@ class Stretched(Unbounded):
     """Maps that are stretched to [0, 1] and cut when they are upsampled."""
 
     map_transform = "stretch_and_clip"
-
-
-class Holes(Tilted):
-    """NaN for one image."""
-
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
-        maps = super().similarity(image_features, audio_features)
-        maps[:1, :, 3, 3] = torch.nan
-        return maps
 
 
 def of(model: type[LocalizationModel], name: str = "lvs") -> tuple[str, ...]:
@@ -277,22 +265,6 @@ class TestScores:
         assert len(scores) == len(guided.records) * (12 + 9 + constants + 2)
         assert len(guided.records) == 6 * 13
 
-    @pytest.mark.parametrize("policy", ["fixed", "half_image", "universal_q3"])
-    def test_columns_equal_the_formulas(self, guided: Run, policy: str) -> None:
-        """On vssl's own maps, which are checked above: the sides of a threshold are exact."""
-        (rows,) = pq.read_table(guided.folder / RECORDS_FILE).combine_chunks().to_batches()
-        found = Localization.of(read_provenance(guided.folder / RECORDS_FILE)).maps(rows)
-        for variant, maps in found.items():
-            chosen = guided.scores[guided.scores["map_variant"] == variant]
-            chosen = chosen[chosen["threshold_policy"] == policy].reset_index(drop=True)
-            assert chosen[KEY].astype(object).equals(guided.records[KEY].astype(object))
-            for row in range(0, len(chosen), 5):
-                record = guided.records.iloc[row]
-                truth = consensus_map(record["boxes"].tolist(), record["box_weights"]).numpy()
-                mask = maps[row].numpy() > np.float32(chosen["threshold"][row])
-                assert chosen["ciou"][row] == formulas.consensus_iou(mask, truth)
-                assert chosen["pia"][row] == pytest.approx(formulas.image_area(mask), abs=1e-12)
-
     def test_summary_has_both_variants_under_names_of_their_own(self, guided: Run) -> None:
         rows = guided.summary.to_dict("records")
         keys = [summary_key(row) for row in rows]
@@ -326,33 +298,6 @@ class TestScores:
             assert f" {policy} + OGL {threshold:.4f} " in shown
 
 
-def test_rescoring_gives_what_the_run_gave(prior_file: Path, tmp_path: Path) -> None:
-    data = ("data=vggss", f"data.root={draw_vggss(tmp_path / 'vggss')}", *DRAWS)
-    both = (*of(Tilted), *data, *guided_by(prior_file))
-    first = run(tmp_path / "first", *both, "threshold=[fixed,universal_q3]")
-    run(tmp_path / "second", *both, "threshold=fixed")
-    again = score_run(
-        composed(f"run={tmp_path / 'second'}", "threshold=universal_q3", name="rescore"),
-        tmp_path / "second",
-        keep=True,
-    )
-    keys = ["map_variant", "threshold_policy", "metric", "condition"]
-    one, two = (summary.set_index(keys)["value"].sort_index() for summary in (first, again))
-    pd.testing.assert_series_equal(one, two)
-    assert {variant for variant, *_ in one.index} == {"av", "ogl"}
-
-
-def test_without_a_prior_there_is_one_variant_and_no_object_map(
-    vggss_folder: Path, tmp_path: Path
-) -> None:
-    data = ("data=vggss", f"data.root={vggss_folder}", *DRAWS)
-    summary = run(tmp_path / "run", *of(Tilted), *data)
-    assert set(summary["map_variant"]) == {"av"}
-    found = records(tmp_path / "run")
-    assert found["object_map"].isna().all()
-    assert Localization.of(read_provenance(tmp_path / "run" / RECORDS_FILE)).variants == ("av",)
-
-
 def test_the_prior_changes_no_map_of_the_model(
     vggss_folder: Path, prior_file: Path, tmp_path: Path
 ) -> None:
@@ -365,41 +310,6 @@ def test_the_prior_changes_no_map_of_the_model(
     pd.testing.assert_frame_equal(
         plain.drop(columns="config_hash"), own.drop(columns="config_hash"), check_dtype=False
     )
-
-
-@pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_a_weight_of_0_or_1_leaves_one_part(
-    vggss_folder: Path, prior_file: Path, tmp_path: Path, alpha: float
-) -> None:
-    data = ("data=vggss", f"data.root={vggss_folder}", "negatives=silence")
-    guide = guided_by(prior_file, alpha)
-    run(tmp_path / "run", *of(Tilted), *data, *guide, "threshold=half_image")
-    scores = pd.read_parquet(tmp_path / "run" / SCORES_FILE)
-    scores = scores[scores["threshold_policy"] == "half_image"]
-    av, ogl = (
-        scores[scores["map_variant"] == variant].set_index(KEY)["ciou"] for variant in ("av", "ogl")
-    )
-    # the object map knows no sound; the model's map is the same up to its scale
-    by_sample = ogl.unstack("audio_condition").astype(float)
-    assert (by_sample["positive"] == by_sample["silence"]).all() == (alpha == 0)
-    if alpha == 1:
-        np.testing.assert_allclose(ogl.astype(float), av.astype(float), rtol=0, atol=1e-3)
-
-
-def test_undefined_maps_stay_undefined(
-    vggss_folder: Path, prior_file: Path, tmp_path: Path
-) -> None:
-    data = ("data=vggss", f"data.root={vggss_folder}", "loader.batch_size=6")
-    draws = ("negatives.noise.draws=1", "negatives.offscreen.draws=1")
-    summary = run(tmp_path / "run", *of(Holes), *data, *draws, *guided_by(prior_file))
-    ciou = summary.query("metric == 'ciou' and condition == 'positive'")
-    assert set(zip(ciou["map_variant"], ciou["n"], ciou["n_undefined"], strict=True)) == {
-        ("av", 5, 1),
-        ("ogl", 5, 1),
-    }
-    universal = ciou[ciou["threshold_policy"].isin(UNIVERSAL)]
-    assert len(universal) == 6
-    assert universal["threshold"].notna().all()
 
 
 def test_a_map_without_bounds_cannot_be_mixed(

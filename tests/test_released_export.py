@@ -25,7 +25,6 @@ from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.records.released import released_metrics
 from vssl.records.schema import RECORDS
 from vssl.records.store import AtomicParquetWriter, records_table
-from vssl.thresholds.base import ThresholdError
 from vssl.types import Box, Sample
 
 Array = npt.NDArray[Any]
@@ -136,18 +135,22 @@ class TestRefusals:
     def truth(self) -> Array:
         return np.pad(np.ones((3, 90, 90)), ((0, 0), (20, 114), (50, 84)))
 
-    def test_a_model_without_released_constants(
-        self, maps: dict[str, Array], truth: Array, tmp_path: Path
-    ) -> None:
-        run = write_records(tmp_path / "run", maps, truth, ["a", "b", "c"], model="rcgrad")
-        with pytest.raises(ThresholdError, match="not for rcgrad"):
-            released_metrics(run)
-
-    def test_a_missing_negative(self, maps: dict[str, Array], truth: Array, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("model", "negatives", "match"),
+        [
+            ("rcgrad", [Silence(), Noise(draws=1), Offscreen(draws=1)], "not for rcgrad"),
+            ("lvs", [Silence()], "the run has no noise, offscreen"),
+            ("lvs", [Silence(), Noise(draws=2), Offscreen(draws=3)], "noise 2, offscreen 3"),
+        ],
+    )
+    def test_runs_that_the_released_code_cannot_have_made(
+        self, maps: dict[str, Array], truth: Array, tmp_path: Path, model: str,
+        negatives: list[AudioCondition], match: str,
+    ) -> None:  # fmt: skip
         run = write_records(
-            tmp_path / "run", maps, truth, ["a", "b", "c"], model="lvs", negatives=[Silence()]
+            tmp_path / "run", maps, truth, ["a", "b", "c"], model=model, negatives=negatives
         )
-        with pytest.raises(UsageError, match="the run has no noise, offscreen"):
+        with pytest.raises(UsageError, match=match):
             released_metrics(run)
 
     def test_sounds_that_the_released_code_does_not_know_play_no_part(
@@ -165,16 +168,6 @@ class TestRefusals:
         ]
         assert found[0].keys() == found[1].keys()
         np.testing.assert_array_equal(list(found[0].values()), list(found[1].values()))
-
-    def test_draws_that_differ_in_number(
-        self, maps: dict[str, Array], truth: Array, tmp_path: Path
-    ) -> None:
-        negatives = [Silence(), Noise(draws=2), Offscreen(draws=3)]
-        run = write_records(
-            tmp_path / "run", maps, truth, ["a", "b", "c"], model="lvs", negatives=negatives
-        )
-        with pytest.raises(UsageError, match="noise 2, offscreen 3"):
-            released_metrics(run)
 
 
 def test_an_undefined_positive_is_a_failure_and_not_left_out(tmp_path: Path) -> None:

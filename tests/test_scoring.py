@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.running import composed
 from tests.test_aggregate import FACTS, MAPS, make_samples
 from vssl.commands.build import build_metrics
 from vssl.maps import upsample
-from vssl.metrics.base import MapMetric, PairMetric, SampleMetric, SwapMetric
+from vssl.metrics.base import MapMetric, SampleMetric
 from vssl.metrics.sets import SetMetric
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
@@ -345,28 +345,16 @@ def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Scored(made, folder)
 
 
-MAP_COLUMNS = ["map_maximum", "confidence", "pointing_game"]
-MASK_COLUMNS = ["ciou", "pia"]
-
-
-@pytest.mark.parametrize("column", MAP_COLUMNS)
-def test_columns_of_maps_equal_brute_force(scored: Scored, column: str) -> None:
-    for variant in scored.made.variants:
-        expected = scored.made.column(variant, "none", column)
-        found = scored.values(variant, "none", column)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-        for policy in LEVELS:
-            assert np.isnan(scored.values(variant, policy, column)).all()
-
-
-@pytest.mark.parametrize("policy", LEVELS)
-@pytest.mark.parametrize("column", MASK_COLUMNS)
-def test_columns_of_masks_equal_brute_force(scored: Scored, column: str, policy: str) -> None:
-    for variant in scored.made.variants:
-        expected = scored.made.column(variant, policy, column)
+@pytest.mark.parametrize("column", ["map_maximum", "confidence", "pointing_game", "ciou", "pia"])
+def test_columns_equal_brute_force(scored: Scored, column: str) -> None:
+    of_masks = column in ("ciou", "pia")
+    for variant, policy in itertools.product(scored.made.variants, ["none", *LEVELS]):
         found = scored.values(variant, policy, column)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-        assert np.isnan(scored.values(variant, "none", column)).all()
+        if of_masks == (policy != "none"):
+            expected = scored.made.column(variant, policy, column)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        else:
+            assert np.isnan(found).all()
 
 
 @pytest.mark.parametrize("policy", LEVELS)
@@ -574,31 +562,6 @@ def test_threads_and_chunks_do_not_matter(
     pd.testing.assert_frame_equal(again.summary, scored.summary, check_exact=True)
 
 
-class OwnConstant(ThresholdPolicy):
-    """As `FixedThreshold`, but maps and all."""
-
-    name = "own_fixed"
-
-    def threshold(
-        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
-    ) -> torch.Tensor:
-        return torch.full((len(localization_maps),), 0.5)
-
-
-class OwnHalf(ThresholdPolicy):
-    """As `HalfImage`."""
-
-    name = "own_half_image"
-    source = EACH_MAP
-
-    def threshold(
-        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
-    ) -> torch.Tensor:
-        pixels = localization_maps.flatten(1)
-        middle = pixels.sort(dim=1).values[:, pixels.shape[1] // 2]
-        return middle.masked_fill(pixels.isnan().any(dim=1), torch.nan)
-
-
 class OwnOracle(ThresholdPolicy):
     """As `ObjectArea`."""
 
@@ -617,10 +580,6 @@ class OwnOracle(ThresholdPolicy):
         )
 
 
-def float64(values: Iterable[float]) -> torch.Tensor:
-    return torch.tensor([*values], dtype=torch.float64)
-
-
 class OwnArea(SampleMetric):
     """As `ImageArea`."""
 
@@ -634,34 +593,6 @@ class OwnArea(SampleMetric):
         return masks.double().mean(dim=(1, 2))
 
 
-class OwnAgreement(PairMetric):
-    """As `Agreement`."""
-
-    name = column = "own_agreement"
-    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
-    higher_is_better = False
-
-    @staticmethod
-    def measure(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        pairs = zip(masks.numpy(), others.numpy(), strict=True)
-        return float64(formulas.mask_agreement(*pair) for pair in pairs)
-
-
-class OwnSwap(SwapMetric):
-    """As `SwapDelta`."""
-
-    name = column = "own_swap_delta"
-    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
-    higher_is_better = True
-
-    @staticmethod
-    def measure(
-        masks: torch.Tensor, ground_truth: torch.Tensor, other: torch.Tensor
-    ) -> torch.Tensor:
-        triples = zip(masks.numpy(), ground_truth.numpy(), other.numpy(), strict=True)
-        return float64(formulas.swap_delta(m, g, [o]) for m, g, o in triples)
-
-
 class OwnConfidence(MapMetric):
     """As `Confidence`, but reported."""
 
@@ -671,66 +602,43 @@ class OwnConfidence(MapMetric):
 
     @staticmethod
     def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
-        return float64(formulas.confidence(each) for each in localization_maps.numpy())
-
-
-OWN_METRICS = [OwnArea(), OwnAgreement(), OwnSwap(), OwnConfidence()]
-EQUIVALENT = {
-    "own_fixed": "fixed",
-    "own_half_image": "half_image",
-    "own_object_area": "object_area",
-}
+        found = [formulas.confidence(each) for each in localization_maps.numpy()]
+        return torch.tensor(found, dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
 def own(scored: Scored, tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    """The same run under policies and by metrics of one's own, beside the project's."""
-    thresholds = [OwnConstant(), OwnHalf(), OwnOracle()]
-    return Scored(scored.made, tmp_path_factory.mktemp("own"), [*EVERY, *OWN_METRICS], thresholds)
+    """The same run under a policy and by metrics of one's own, beside the project's."""
+    metrics = [*EVERY, OwnArea(), OwnConfidence()]
+    return Scored(scored.made, tmp_path_factory.mktemp("own"), metrics, [OwnOracle()])
 
 
-@pytest.mark.parametrize("policy", EQUIVALENT)
-def test_a_policy_of_ones_own_marks_the_same(scored: Scored, own: Scored, policy: str) -> None:
+def test_a_policy_and_metrics_of_ones_own_give_the_same(scored: Scored, own: Scored) -> None:
     names = [name for name in scored.table.column_names if scored.table.schema.field(name).type
              in ("double", "float")]  # fmt: skip
     assert "threshold" in names
-    for variant, column in itertools.product(scored.made.variants, names):
-        found = own.cells(variant, policy, column)
-        expected = scored.cells(variant, EQUIVALENT[policy], column)
-        assert np.array_equal(np.array(found, float), np.array(expected, float), equal_nan=True)
-        assert [[v is None for v in row] for row in found] == [
-            [v is None for v in row] for row in expected
-        ]
-
-
-@pytest.mark.parametrize("name", ["pia", "agreement", "swap_delta"])
-def test_a_metric_of_ones_own_gives_the_same(own: Scored, name: str) -> None:
-    columns = [n for n in own.table.column_names if n.startswith(name) and "own" not in n]
-    assert columns
-    for variant, policy in itertools.product(own.made.variants, EQUIVALENT):
-        for column in columns:
-            np.testing.assert_allclose(
-                own.values(variant, policy, f"own_{column}"),
-                own.values(variant, policy, column),
-                rtol=0,
-                atol=1e-12,
+    for variant in scored.made.variants:
+        for name in names:
+            found = own.cells(variant, "own_object_area", name)
+            expected = scored.cells(variant, "object_area", name)
+            assert np.array_equal(np.array(found, float), np.array(expected, float), equal_nan=True)
+            assert [[v is None for v in row] for row in found] == [
+                [v is None for v in row] for row in expected
+            ]
+        for name, policy in (("pia", "own_object_area"), ("confidence", "none")):
+            found = own.values(variant, policy, f"own_{name}")
+            expected = own.values(variant, policy, name)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        for condition in own.conditions("pia", "own_object_area", variant):
+            mine, theirs = (
+                own.row(name, condition, "own_object_area", variant) for name in ("own_pia", "pia")
             )
-        conditions = own.conditions(name, policy, variant)
-        assert own.conditions(f"own_{name}", policy, variant) == conditions
-        for condition in conditions:
-            mine, theirs = (own.row(n, condition, policy, variant) for n in (f"own_{name}", name))
             for key in ("value", "std_over_draws", "ci_low", "ci_high", "n", "n_undefined"):
                 assert mine[key] == pytest.approx(theirs[key], abs=1e-12, nan_ok=True), key
-
-
-def test_a_map_metric_of_ones_own_gives_the_same(own: Scored) -> None:
-    for variant in own.made.variants:
-        expected = own.values(variant, "none", "confidence")
-        found = own.values(variant, "none", "own_confidence")
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        confidence = own.values(variant, "none", "confidence")
         for name in own.made.names:
             row, places = own.row("own_confidence", name, "none", variant), own.made.draws(name)
-            per_draw = [formulas.mean(expected[:, place]) for place in places]
+            per_draw = [formulas.mean(confidence[:, place]) for place in places]
             assert row["value"] == pytest.approx(np.mean(per_draw), abs=1e-12)
 
 

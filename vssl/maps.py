@@ -30,7 +30,7 @@ def upsample(
         rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, in float32
             rounded as the cv2.resize of the released code rounds) or `align_corners` (the centres
             of the corner cells lie on the corner pixels; what the released code does to some
-            positives only, QUIRKS 27).
+            positives only, docs/protocols.md).
 
     Returns:
         `[N, size, size]` in the range of the input.
@@ -88,9 +88,8 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
     Args:
         localization_maps: `[N, H, W]`.
         transform: `none`, or `stretch_and_clip` (RCGrad): every map is stretched to [0, 1], then
-            all below its median (the value at index H W / 2 of its sorted pixels) becomes 0; a map
-            that is the same everywhere becomes 0. RCGrad's code stretches at three stages, which
-            gives the same map, since upsampling is linear.
+            all below its median (the value at index H W / 2 of its sorted pixels) becomes 0, and a
+            constant map 0. RCGrad's three stages of stretching give the same, as all is linear.
 
     Returns:
         `[N, H, W]`; in [0, 1] for `stretch_and_clip`, NaN where a map holds NaN or is infinite.
@@ -159,12 +158,7 @@ def stretch(maps: torch.Tensor) -> torch.Tensor:
 
 def _is_flat(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """Whether maps with these extremes are constant but for the roundings of an upsampling."""
-    return high - low <= rounding_share(low.dtype) * torch.maximum(low.abs(), high.abs())
-
-
-def rounding_share(dtype: torch.dtype = torch.float32) -> float:
-    """Share of a constant map's value by which upsampling can make its pixels differ."""
-    return 4 * torch.finfo(dtype).eps
+    return high - low <= 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
 
 
 def object_guided(

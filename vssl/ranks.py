@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from vssl.arrays import Array, Index, Mask
 from vssl.compiling import compiled
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 
 @compiled
-def rank_statistics(ends: Int64, positive: Bool, unit: Int64, weights: Float64) -> Float64:
+def rank_statistics(ends: Index, positive: Mask, unit: Index, weights: Array) -> Array:
     """How far values tell positives from negatives, for many weightings of the images.
 
     Args:
@@ -69,8 +65,8 @@ def rank_statistics(ends: Int64, positive: Bool, unit: Int64, weights: Float64) 
 
 @compiled
 def detection_statistics(
-    ends: Int64, place: Int64, success: Float64, unit: Int64, weights: Float64
-) -> Float64:
+    ends: Index, place: Index, success: Array, unit: Index, weights: Array
+) -> Array:
     """Average precision and best F1 of detections, for many weightings of the images.
 
     Args:
@@ -133,7 +129,7 @@ def detection_statistics(
 
 
 @compiled
-def weighted_quantile(values: Float64, unit: Int64, weights: Float64, level: float) -> Float64:
+def weighted_quantile(values: Array, unit: Index, weights: Array, level: float) -> Array:
     """Quantile of values that count as often as their image's whole weight says.
 
     Args:

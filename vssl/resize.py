@@ -1,7 +1,8 @@
 """Antialiased bicubic resizing of decoded images, as torch and Pillow define it, in one pass.
 
-torch takes images as floats, which first have to be made, and two to three times as long; Pillow
-rounds to 8 bits. Compiled, and without the GIL, so that threads prepare images side by side.
+torch takes 2.9 times as long (1280 x 720 to 224 x 224, one thread) and rounds otherwise (by up to
+6e-6), which would move every number; Pillow rounds to 8 bits. Without the GIL, so that threads
+prepare images side by side.
 """
 
 from __future__ import annotations
@@ -9,18 +10,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from vssl.arrays import Array, Bytes, Floats, Index
 from vssl.compiling import compiled
 
-Bytes = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 _ROWS = 16
 _SHARPNESS = -0.5  # of the cubic, where it antialiases (Keys, 1981); torch has -0.75 elsewhere
 
 
-def resize_antialiased(pixels: Bytes, size: int) -> Float32:
+def resize_antialiased(pixels: Bytes, size: int) -> Floats:
     """Resize an image to a square by bicubic interpolation that low-passes when it shrinks.
 
     The same as torch's `interpolate(mode="bicubic", antialias=True)`, but for its roundings; values
@@ -34,13 +32,13 @@ def resize_antialiased(pixels: Bytes, size: int) -> Float32:
         `[3, S, S]`, nominally in [0, 1].
     """
     rows, columns = (_weights(old, size) for old in pixels.shape[:2])
-    resized: Float32 = _resize(np.ascontiguousarray(pixels), *rows, *columns)
+    resized: Floats = _resize(np.ascontiguousarray(pixels), *rows, *columns)
     resized /= 255
     return resized
 
 
 @lru_cache(maxsize=64)
-def _weights(old: int, new: int) -> tuple[Int64, Float32]:
+def _weights(old: int, new: int) -> tuple[Index, Floats]:
     """First pixel of each of `new` sums over `old` pixels, and their weights `[new, T]`."""
     scale = old / new
     stretch = max(scale, 1.0)
@@ -54,7 +52,7 @@ def _weights(old: int, new: int) -> tuple[Int64, Float32]:
     return first, weights.astype(np.float32)
 
 
-def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _cubic(x: Array) -> Array:
     a = _SHARPNESS
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
@@ -63,8 +61,8 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 @compiled
 def _resize(
-    pixels: Bytes, first_row: Int64, by_row: Float32, first_column: Int64, by_column: Float32
-) -> Float32:
+    pixels: Bytes, first_row: Index, by_row: Floats, first_column: Index, by_column: Floats
+) -> Floats:
     """Weighted sums of rows, then of columns: `[H, W, 3]` to `[3, S, S]`."""
     height, width, size = pixels.shape[0], pixels.shape[1], first_row.shape[0]
     flat = pixels.reshape(height, width * 3)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 
@@ -19,7 +17,7 @@ def mask_agreement(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
     .. math:: \frac{|A \cap B|}{|A \cup B|}, \quad 1 \text{ where both are empty}
 
-    Source: vssl_eval utils_dir/eval_utils.py:compute_IOU_maps (QUIRKS 42).
+    Source: vssl_eval utils_dir/eval_utils.py:compute_IOU_maps (docs/protocols.md).
 
     Args:
         masks: `[N, H, W]` bool, under one sound.
@@ -53,16 +51,13 @@ class Agreement(PairMetric):
     name = "agreement"
     column = "agreement"
     higher_is_better = False
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
     def is_higher_better(self, *sounding: SoundingObject) -> bool:
         """Where the own object sounds under both conditions."""
         return set(sounding) == {SoundingObject.OWN}
 
-    @staticmethod
-    def measure(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """See `mask_agreement`."""
-        return mask_agreement(masks, others)
+    measure = staticmethod(mask_agreement)
 
     @classmethod
     def measure_packed(cls, masks: PackedMasks, rows: Index, others: Index) -> Array:

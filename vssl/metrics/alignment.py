@@ -39,10 +39,7 @@ class Alignment(SetMetric):
     on_positives = True
     higher_is_better = True
 
-    @staticmethod
-    def family(positives: Values, negatives: Values, weights: Array) -> Family:
-        """See `alignment`."""
-        return alignment(positives, negatives, weights)
+    family = staticmethod(alignment)
 
 
 class Separability(SetMetric):
@@ -51,7 +48,4 @@ class Separability(SetMetric):
     name = "separability"
     higher_is_better = True
 
-    @staticmethod
-    def family(positives: Values, negatives: Values, weights: Array) -> Family:
-        """See `separability`."""
-        return separability(positives, negatives, weights)
+    family = staticmethod(separability)

@@ -6,8 +6,6 @@ or pIA alone.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from vssl.metrics.ciou import ConsensusIoU
@@ -15,14 +13,18 @@ from vssl.metrics.pia import ImageArea
 from vssl.types import SoundingObject
 
 AUC_GRID = 0.05 * torch.arange(21, dtype=torch.float64)
-"""The 21 points 0, .05, ..., 1 of AUC and AUC_N, as floating-point products (QUIRKS 39)."""
+"""The 21 points 0, .05, ..., 1 of AUC and AUC_N, as floating-point products (docs/protocols.md)."""
 
 
-def area_of_success(ciou: torch.Tensor) -> torch.Tensor:
+# trapezoid weight of the first 0 ... 21 points: the ends weigh 1/40, the others 2/40
+_CUMULATIVE = torch.tensor([0, *range(1, 40, 2), 40], dtype=torch.float64) / 40
+
+
+def area_of_success(column: torch.Tensor) -> torch.Tensor:
     """Area that each sample adds to AUC: success (cIoU >= t) over t = 0, .05, ..., 1, trapezoid.
 
     Args:
-        ciou: `[N]` in [0, 1].
+        column: `[N]` cIoU in [0, 1].
 
     Returns:
         `[N]` float64 in [0.025, 1] (t = 0 is always reached); NaN stays NaN.
@@ -31,16 +33,16 @@ def area_of_success(ciou: torch.Tensor) -> torch.Tensor:
         >>> area_of_success(torch.tensor([0.0, 0.5, 1.0]))
         tensor([0.0250, 0.5250, 1.0000], dtype=torch.float64)
     """
-    reached = torch.searchsorted(AUC_GRID.to(ciou.device), ciou.double().contiguous(), right=True)
-    area = _cumulative_weights(ciou.device)[reached]
-    return torch.where(ciou.isnan(), torch.nan, area)
+    grid, weights = AUC_GRID.to(column.device), _CUMULATIVE.to(column.device)
+    reached = torch.searchsorted(grid, column.double().contiguous(), right=True)
+    return torch.where(column.isnan(), torch.nan, weights[reached])
 
 
-def area_of_rejection(pia: torch.Tensor) -> torch.Tensor:
+def area_of_rejection(column: torch.Tensor) -> torch.Tensor:
     """Area that each negative adds to AUC_N: pIA <= a over a = 0, .05, ..., 1, trapezoid.
 
     Args:
-        pia: `[N]` in [0, 1].
+        column: `[N]` pIA in [0, 1].
 
     Returns:
         `[N]` float64 in [0.025, 1] (an empty mask gives 1); NaN stays NaN.
@@ -49,22 +51,19 @@ def area_of_rejection(pia: torch.Tensor) -> torch.Tensor:
         >>> area_of_rejection(torch.tensor([0.0, 0.5, 1.0]))
         tensor([1.0000, 0.5250, 0.0250], dtype=torch.float64)
     """
-    exceeded = torch.searchsorted(AUC_GRID.to(pia.device), pia.double().contiguous())
-    area = 1 - _cumulative_weights(pia.device)[exceeded]
-    return torch.where(pia.isnan(), torch.nan, area)
+    grid, weights = AUC_GRID.to(column.device), _CUMULATIVE.to(column.device)
+    exceeded = torch.searchsorted(grid, column.double().contiguous())
+    return torch.where(column.isnan(), torch.nan, 1 - weights[exceeded])
 
 
 class AUC(ConsensusIoU):
     """Area under the success rate over cIoU thresholds 0, .05, ..., 1, on positives."""
 
     name = "auc"
-    bounds: ClassVar[tuple[float, float] | None] = (1 / 40, 1.0)
-    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
+    bounds = (1 / 40, 1.0)
+    conditions = (SoundingObject.OWN,)
 
-    @staticmethod
-    def from_column(column: torch.Tensor) -> torch.Tensor:
-        """See `area_of_success`."""
-        return area_of_success(column)
+    from_column = staticmethod(area_of_success)
 
 
 class AUCN(ImageArea):
@@ -74,20 +73,8 @@ class AUCN(ImageArea):
     """
 
     name = "auc_n"
-    bounds: ClassVar[tuple[float, float] | None] = (1 / 40, 1.0)
-    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.NONE,)
+    bounds = (1 / 40, 1.0)
+    conditions = (SoundingObject.NONE,)
     higher_is_better = True
 
-    @staticmethod
-    def from_column(column: torch.Tensor) -> torch.Tensor:
-        """See `area_of_rejection`."""
-        return area_of_rejection(column)
-
-
-def _cumulative_weights(device: torch.device) -> torch.Tensor:
-    """Trapezoid weight of the first i of the 21 grid points, i = 0 ... 21.
-
-    The ends weigh 1/40, the others 2/40; as whole fortieths, so that their sum is exactly 1.
-    """
-    fortieths = torch.tensor([0, *range(1, 40, 2), 40], dtype=torch.float64, device=device)
-    return fortieths / 40
+    from_column = staticmethod(area_of_rejection)

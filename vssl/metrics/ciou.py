@@ -22,7 +22,7 @@ def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tens
     .. math:: \frac{\sum M G}{\sum G + \sum_{G = 0} M}
 
     Source: Senocak et al., Learning to Localize Sound Source in Visual Scenes, CVPR 2018; as in
-    vssl_eval utils_dir/utils.py (QUIRKS 37).
+    vssl_eval utils_dir/utils.py (docs/protocols.md).
 
     Args:
         masks: `[N, H, W]` bool.
@@ -78,17 +78,11 @@ class ConsensusIoU(SampleMetric):
     column = "ciou"
     conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN, SoundingObject.OTHER, "offscreen")
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
-    @staticmethod
-    def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
-        """See `consensus_iou`."""
-        return consensus_iou(masks, ground_truth)
+    measure = staticmethod(consensus_iou)
 
-    @classmethod
-    def measure_packed(cls, masks: PackedMasks, truth: PackedTruth) -> Array:
-        """See `packed_consensus_iou`."""
-        return packed_consensus_iou(masks, truth)
+    measure_packed = staticmethod(packed_consensus_iou)
 
     def is_higher_better(self, *sounding: SoundingObject) -> bool:
         """Where the own object sounds, and only there."""
@@ -99,7 +93,7 @@ class SuccessRate(ConsensusIoU):
     """Share of samples with cIoU >= 0.5. Older papers print this as "cIoU" or "AP50"."""
 
     name = "success_rate"
-    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
+    conditions = (SoundingObject.OWN,)
 
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:

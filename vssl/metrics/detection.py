@@ -7,8 +7,6 @@ rate.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 
@@ -48,9 +46,9 @@ class Confidence(MapMetric):
 
     name = "confidence"
     column = "confidence"
-    conditions: ClassVar[tuple[str, ...]] = tuple(SoundingObject)
+    conditions = tuple(SoundingObject)
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
     @staticmethod
     def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
@@ -87,12 +85,9 @@ class _Detection(SetMetric):
     map_metrics = (Confidence,)
     by_threshold = True
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
-    @staticmethod
-    def family(positives: Values, negatives: Values, weights: Array) -> Family:
-        """See `detection`."""
-        return detection(positives, negatives, weights)
+    family = staticmethod(detection)
 
 
 class DetectionAP(_Detection):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from vssl.metrics.pia import ImageArea
@@ -18,7 +16,7 @@ class FalseAlarmRate(ImageArea):
     """
 
     name = "false_alarm_rate"
-    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.NONE,)
+    conditions = (SoundingObject.NONE,)
     higher_is_better = False
 
     @staticmethod

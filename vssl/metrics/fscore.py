@@ -7,7 +7,6 @@ Source: Juanola et al., ICASSP 2025; vssl_eval utils_dir/eval_utils.py, end of c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -43,7 +42,7 @@ class FLoc(CombinedMetric):
     positive, of_positives = ConsensusIoU.name, ConsensusIoU
     negative, of_negatives = ImageArea.name, ImageArea
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
     @staticmethod
     def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:
@@ -58,7 +57,7 @@ class FAuc(CombinedMetric):
     positive, of_positives = AUC.name, AUC
     negative, of_negatives = AUCN.name, AUCN
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
     @staticmethod
     def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:

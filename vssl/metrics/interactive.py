@@ -7,8 +7,6 @@ reaches the IoU, so both are the plain metrics of the smallest cIoU over an imag
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torchmetrics.utilities import dim_zero_cat
 
@@ -40,7 +38,7 @@ class _Interactive(ConsensusIoU):
     """Keeps every sample's cIoU: which samples share an image is known at the end."""
 
     by_image = True
-    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
+    conditions = (SoundingObject.OWN,)
 
     columns: list[torch.Tensor]
     images: list[torch.Tensor]
@@ -72,19 +70,13 @@ class InteractiveIoU(_Interactive):
 
     name = "iiou"
 
-    @staticmethod
-    def from_column(column: torch.Tensor) -> torch.Tensor:
-        """1 where an image's smallest cIoU is >= 0.5, else 0; NaN stays NaN."""
-        return SuccessRate.from_column(column)
+    from_column = staticmethod(SuccessRate.from_column)
 
 
 class InteractiveAUC(_Interactive):
     """IAUC: area under the share of images of which every source reaches 0, .05, ..., 1."""
 
     name = "iauc"
-    bounds: ClassVar[tuple[float, float] | None] = AUC.bounds
+    bounds = AUC.bounds
 
-    @staticmethod
-    def from_column(column: torch.Tensor) -> torch.Tensor:
-        """See `vssl.metrics.auc.area_of_success`, of an image's smallest cIoU."""
-        return AUC.from_column(column)
+    from_column = staticmethod(AUC.from_column)

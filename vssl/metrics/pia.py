@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from vssl.arrays import Array
@@ -37,9 +35,9 @@ class ImageArea(SampleMetric):
 
     name = "pia"
     column = "pia"
-    conditions: ClassVar[tuple[str, ...]] = tuple(SoundingObject)
+    conditions = tuple(SoundingObject)
     higher_is_better = False
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
     @staticmethod
     def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:

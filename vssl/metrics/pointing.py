@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from vssl.checks import check_maps, check_same_shape
@@ -46,11 +44,8 @@ class PointingGame(MapMetric):
 
     name = "pointing_game"
     column = "pointing_game"
-    conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN,)
+    conditions = (SoundingObject.OWN,)
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
-    @staticmethod
-    def measure(localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
-        """See `points_at_object`."""
-        return points_at_object(localization_maps, ground_truth)
+    measure = staticmethod(points_at_object)

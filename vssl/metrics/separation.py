@@ -6,8 +6,6 @@ AUROC 0.5 and overlap 1.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from vssl.arrays import Array
@@ -36,10 +34,7 @@ def separation(positives: Values, negatives: Values, weights: Array) -> Family:
 
 
 class _Separation(SetMetric):
-    @staticmethod
-    def family(positives: Values, negatives: Values, weights: Array) -> Family:
-        """See `separation`."""
-        return separation(positives, negatives, weights)
+    family = staticmethod(separation)
 
 
 class AUROC(_Separation):
@@ -50,7 +45,7 @@ class AUROC(_Separation):
 
     name = "auroc"
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
 
 class AveragePrecision(_Separation):
@@ -62,7 +57,7 @@ class AveragePrecision(_Separation):
 
     name = "ap"
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
 
 class FPR95(_Separation):
@@ -70,7 +65,7 @@ class FPR95(_Separation):
 
     name = "fpr95"
     higher_is_better = False
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION
 
 
 class Overlap(_Separation):
@@ -83,4 +78,4 @@ class Overlap(_Separation):
 
     name = "overlap"
     higher_is_better = False
-    bounds: ClassVar[tuple[float, float] | None] = FRACTION
+    bounds = FRACTION

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from vssl.arrays import Array
@@ -25,7 +23,7 @@ class SwapDelta(SwapMetric):
     name = "swap_delta"
     column = "swap_delta"
     higher_is_better = True
-    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
+    bounds = (-1.0, 1.0)
 
     @staticmethod
     def measure(

@@ -50,12 +50,14 @@ class Binarized:
 
 
 def maps_by_sample(
-    localization: Localization, rows: pa.RecordBatch, variant: str
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Rows of each sample, and their localization maps `[r, 224, 224]`."""
+    localization: Localization, rows: pa.RecordBatch, variants: Sequence[str]
+) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+    """Rows of each sample, and by map variant their localization maps `[r, 224, 224]`."""
+    native, conditions, objects = localization.inputs(rows, variants)
     for first, end in pairwise([*sample_starts(rows).tolist(), len(rows)]):
-        maps = localization.maps(rows.slice(first, end - first), (variant,))
-        yield slice(first, end), maps[variant]
+        seen = None if objects is None else objects[first:end]
+        maps = localization.localize(native[first:end], conditions[first:end], seen)
+        yield slice(first, end), {variant: maps[variant] for variant in variants}
 
 
 def binarize_at(
@@ -65,13 +67,14 @@ def binarize_at(
     thresholds = torch.from_numpy(levels)
     return Binarized.joined(
         [
-            Binarized.of(maps, thresholds[:, place])
-            for place, maps in maps_by_sample(localization, rows, variant)
+            Binarized.of(maps[variant], thresholds[:, place])
+            for place, maps in maps_by_sample(localization, rows, [variant])
         ]
     )
 
 
 def guided_maxima(localization: Localization, rows: pa.RecordBatch) -> Array:
     """Largest pixel of each record's object-guided map, `[R]`; NaN where a map holds NaN."""
-    maps = maps_by_sample(localization, rows, OBJECT_GUIDED)
-    return np.concatenate([each.amax(dim=(1, 2)).double().numpy() for _, each in maps])
+    each = maps_by_sample(localization, rows, [OBJECT_GUIDED])
+    maxima = [maps[OBJECT_GUIDED].amax(dim=(1, 2)).double().numpy() for _, maps in each]
+    return np.concatenate(maxima)

@@ -22,7 +22,7 @@ from vssl.progress import progress_bar
 from vssl.records.store import count_rows, read_columns, record_batches
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
-Result = TypeVar("Result")
+Done = TypeVar("Done")
 
 _ROWS_READ = 256
 _SAMPLE = "sample_id"
@@ -57,12 +57,12 @@ def sample_starts(rows: pa.RecordBatch) -> Index:
 
 
 def in_threads(
-    work: Callable[[pa.RecordBatch], Result],
+    work: Callable[[pa.RecordBatch], Done],
     path: Path,
     columns: Sequence[str],
     *,
     description: str,
-) -> Iterator[Result]:
+) -> Iterator[Done]:
     """Do work on a file's chunks in as many threads as torch would use; results come in order.
 
     Args:
@@ -72,7 +72,7 @@ def in_threads(
         description: what the work is, for the progress bar, which counts records.
     """
     threads = torch.get_num_threads()
-    waiting: deque[tuple[int, Future[Result]]] = deque()
+    waiting: deque[tuple[int, Future[Done]]] = deque()
     torch.set_num_threads(1)  # each thread is one already
     try:
         with (

@@ -13,20 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from vssl.arrays import Array, Index, Names
 from vssl.records.binarize import guided_maxima
 from vssl.records.chunks import in_threads
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
+from vssl.records.localization import (
+    AUDIO_VISUAL,
+    MAP_COLUMNS,
+    MAP_EXTREMES,
+    OBJECT_GUIDED,
+    Localization,
+)
 from vssl.records.sounds import shared_sounds
 from vssl.records.store import check_records, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-_EXTREMES = ("similarity_max", "similarity_min")
 _KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
 
 
@@ -61,10 +66,10 @@ class NegativeMaxima:
         own: whether it is the run that is scored.
     """
 
-    value: npt.NDArray[np.float64]
-    condition: npt.NDArray[np.str_]
-    image: npt.NDArray[np.str_]
-    sounds: Mapping[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]]
+    value: Array
+    condition: Names
+    image: Names
+    sounds: Mapping[str, tuple[Index, Names]]
     run: Path
     own: bool
 
@@ -117,16 +122,13 @@ def _has_meaning(policy: ThresholdPolicy, variant: str, scored: dict[str, Any]) 
     return True
 
 
-def check_calibration(
-    calibration: Path,
-    *,
-    model: str,
-    weights_sha256: str | None,
-    protocol_switches: Mapping[str, Any],
-    prior: Mapping[str, Any] | None,
-    network_hash: str,
-) -> dict[str, Any]:
+def check_calibration(calibration: Path, **scored: Any) -> dict[str, Any]:
     """Check that universal thresholds of one run may be applied to another; its provenance.
+
+    Args:
+        calibration: folder of the run that they are of.
+        scored: of the other run: `model`, `weights_sha256`, `protocol_switches`, `network_hash`
+            and `prior`.
 
     Raises:
         RecordsError: when the calibration run's records cannot be read.
@@ -134,37 +136,52 @@ def check_calibration(
             prior, front end, image size or precision than the scored one.
     """
     facts = check_records(calibration)
-    if facts["model"] != model:
-        raise ThresholdError(
-            f"calibration={calibration} is a run of {facts['model']}, but {model} is scored; a"
-            " universal threshold is in units of one model's map."
-        )
-    if (facts["weights"] or {}).get("sha256") != weights_sha256:
-        raise ThresholdError(
-            f"calibration={calibration} is a run of {model} with other weights than those scored."
-        )
-    if facts["protocol_switches"] != protocol_switches:
-        raise ThresholdError(
-            f"calibration={calibration} was run under protocol {facts['protocol']} with other"
-            " switches than those scored."
-        )
-    if facts["network_hash"] != network_hash:
-        raise ThresholdError(
-            f"calibration={calibration} is a run of {model} with another front end, image size,"
-            " argument or precision than those scored."
-        )
-    if prior is not None and _known(facts["prior"]) != _known(prior):
-        raise ThresholdError(
-            f"calibration={calibration} has no object maps, or of another object prior than the"
-            " scored run. Evaluate it with the same prior."
-        )
+    if reason := _other_scale(facts, scored):
+        raise ThresholdError(f"calibration={calibration} {reason}")
     return facts
 
 
-def _known(prior: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if prior is None:
-        return None
-    return {key: prior[key] for key in ("alpha", "scale", "sha256")}
+def same_scale(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a threshold of either run has a meaning for the other, from their provenance."""
+    return not _other_scale(one, _scale_facts(other)) and not _other_scale(other, _scale_facts(one))
+
+
+def _scale_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the unit of a run's maps depends on, see `check_calibration`."""
+    keys = ("model", "protocol_switches", "network_hash", "prior")
+    sha256 = (facts["weights"] or {}).get("sha256")
+    return {**{key: facts[key] for key in keys}, "weights_sha256": sha256}
+
+
+def _other_scale(source: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
+    """Why a threshold of one run has no meaning for another; empty where it has."""
+    own, model = _scale_facts(source), scored["model"]
+    if own["model"] != model:
+        return (
+            f"is a run of {own['model']}, but {model} is scored; a universal threshold is in units"
+            " of one model's map."
+        )
+    reasons = {
+        "weights_sha256": f"is a run of {model} with other weights than those scored.",
+        "protocol_switches": (
+            f"was run under protocol {source.get('protocol')} with other switches than those"
+            " scored."
+        ),
+        "network_hash": (
+            f"is a run of {model} with another front end, image size, argument or precision than"
+            " those scored."
+        ),
+    }
+    for key, reason in reasons.items():
+        if own[key] != scored[key]:
+            return reason
+    prior, other = scored["prior"], own["prior"] or {}
+    if prior and any(prior.get(key) != other.get(key) for key in ("alpha", "scale", "sha256")):
+        return (
+            "has no object maps, or of another object prior than the scored run. Evaluate it with"
+            " the same prior."
+        )
+    return ""
 
 
 def _fit(
@@ -177,14 +194,7 @@ def _fit(
     """Fit policies on one run's negatives; what they rest on, in words and numbers."""
     facts = scored
     if calibration is not None:
-        facts = check_calibration(
-            calibration,
-            model=scored["model"],
-            weights_sha256=(scored["weights"] or {}).get("sha256"),
-            protocol_switches=scored["protocol_switches"],
-            prior=scored["prior"],
-            network_hash=scored["network_hash"],
-        )
+        facts = check_calibration(calibration, **_scale_facts(scored))
     maxima = negative_maxima(calibration or run, facts, variant, own=calibration is None)
     for policy in policies:
         policy.fit(maxima.value, maxima.condition)
@@ -211,33 +221,24 @@ def negative_maxima(
     Raises:
         RecordsError: when the records cannot be read.
     """
-    guided, localization, others = (
-        variant == OBJECT_GUIDED,
-        Localization.of(facts),
-        no_negatives(facts),
-    )
+    guided, localization = variant == OBJECT_GUIDED, Localization.of(facts)
+    others = no_negatives(facts)
 
-    def of_negatives(chunk: pa.RecordBatch) -> tuple[npt.NDArray[np.float64], pa.RecordBatch]:
+    def of_negatives(chunk: pa.RecordBatch) -> tuple[Array, pa.RecordBatch]:
         rows = without_conditions(chunk, others)
         kept = rows.select(list(_KEPT))
         if not len(rows):
             return np.empty(0), kept
-        return (
-            guided_maxima(localization, rows) if guided else localization.native_maxima(rows)
-        ), kept
+        maxima = guided_maxima(localization, rows) if guided else localization.native_maxima(rows)
+        return maxima, kept
 
-    columns = (*_KEPT, *(MAP_COLUMNS if guided else _EXTREMES))
-    columns = tuple(dict.fromkeys(columns))
-    found = list(
-        in_threads(of_negatives, run / RECORDS_FILE, columns, description="fitting thresholds")
-    )
-    table = pa.Table.from_batches([rows for _, rows in found])
-    condition, image = (
-        np.array(table.column(name).to_pylist(), dtype=str)
-        for name in ("audio_condition", "image_group")
-    )
-    draw = table.column("draw").to_numpy()
-    source = table.column("audio_source_id").to_pylist()
+    columns = (*_KEPT, *(MAP_COLUMNS if guided else MAP_EXTREMES))
+    path = run / RECORDS_FILE
+    found = list(in_threads(of_negatives, path, columns, description="fitting thresholds"))
+    table = pa.Table.from_batches([rows for _, rows in found]).to_pandas()
+    condition, image = (table[n].to_numpy(dtype=str) for n in ("audio_condition", "image_group"))
+    draw = table["draw"].to_numpy()
+    source = table["audio_source_id"].replace({np.nan: None}).to_list()
     return NegativeMaxima(
         value=np.concatenate([np.empty(0), *(values for values, _ in found)]),
         condition=condition,

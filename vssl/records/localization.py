@@ -23,6 +23,9 @@ OBJECT_GUIDED = "ogl"
 MAP_COLUMNS = ("audio_condition", "map_height", "map_width", "similarity_map", "object_map")
 """Columns of the records that localization maps are made of."""
 
+MAP_EXTREMES = ("similarity_max", "similarity_min")
+"""Columns of the records with the extremes of the native maps."""
+
 
 @dataclass(frozen=True)
 class Localization:
@@ -72,11 +75,17 @@ class Localization:
         Returns:
             Map variant to `[R, 224, 224]`.
         """
+        return self.localize(*self.inputs(rows, variants))
+
+    def inputs(
+        self, rows: pa.RecordBatch, variants: Collection[str] | None = None
+    ) -> tuple[torch.Tensor, list[str], torch.Tensor | None]:
+        """What `localize` takes, of some records; see `maps`."""
         objects = None
         if self.prior is not None and (variants is None or OBJECT_GUIDED in variants):
             objects = _object_maps(rows)
-        conditions = rows.column("audio_condition").to_pylist()
-        return self.localize(torch.from_numpy(native_maps(rows)), conditions, objects)
+        native = torch.from_numpy(native_maps(rows))
+        return native, rows.column("audio_condition").to_pylist(), objects
 
     def localize(
         self, native: torch.Tensor, conditions: Sequence[str], objects: torch.Tensor | None = None
@@ -120,7 +129,7 @@ class Localization:
         Returns:
             `[R]`; NaN where a map holds NaN.
         """
-        extremes = (rows.column(name).to_numpy() for name in ("similarity_max", "similarity_min"))
+        extremes = (rows.column(name).to_numpy() for name in MAP_EXTREMES)
         high, low = (torch.from_numpy(values.copy()) for values in extremes)
         return transformed_maximum(high, low, self.transform).double().numpy()
 
@@ -157,17 +166,17 @@ class Localization:
 def native_maps(rows: pa.RecordBatch) -> Floats:
     """Similarity maps of some records, `[R, h, w]`."""
     shape = rows.column("map_height")[0].as_py(), rows.column("map_width")[0].as_py()
-    return _lists(rows, "similarity_map").reshape(-1, *shape)
+    return _rows_of_lists(rows, "similarity_map").reshape(-1, *shape)
 
 
 def _object_maps(rows: pa.RecordBatch) -> torch.Tensor:
     """Native object maps of some records, `[R, g, g]`."""
-    flat = _lists(rows, "object_map")
+    flat = _rows_of_lists(rows, "object_map")
     side = round(flat.shape[1] ** 0.5)
     return torch.from_numpy(flat).view(-1, side, side)
 
 
-def _lists(rows: pa.RecordBatch, column: str) -> Floats:
+def _rows_of_lists(rows: pa.RecordBatch, column: str) -> Floats:
     """A column of lists of one length, `[R, L]`."""
     flat = rows.column(column).flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(rows), -1).copy()  # type: ignore[no-any-return]

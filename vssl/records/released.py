@@ -1,6 +1,6 @@
 """The metrics file of the authors' released evaluation, from records.
 
-Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py (QUIRKS 30 to 47). Its
+Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py (docs/protocols.md). Its
 numbers are computed as its code computes them, faults included: a name is not always what it says.
 """
 
@@ -35,19 +35,19 @@ from vssl.types import POSITIVE
 Lists = dict[tuple[str, ...], Array]
 """Per-sample lists `[N, D]` by what they are of."""
 
-CONSTANTS = ("05", "max", "max10", "maxq3")
+SHARED_THRESHOLDS = ("05", "max", "max10", "maxq3")
 """Thresholds that all maps share."""
 
-OWN = ("median", "adap")
+OWN_THRESHOLDS = ("median", "adap")
 """Thresholds of the positive map, which the released code takes for its negatives too."""
 
-_POOLED = ("median", *CONSTANTS)
+_POOLED = ("median", *SHARED_THRESHOLDS)
 _SUFFIXES = {AUDIO_VISUAL: "", OBJECT_GUIDED: "_OGL"}
 _PAIRS = (
     *((POSITIVE, negative) for negative in NEGATIVE_TYPES),
     *(("silence", "noise"), ("silence", "offscreen"), ("noise", "offscreen")),
 )
-_COLUMNS = (
+_RELEASED_COLUMNS = (
     *("draw", "boxes", "box_weights", "similarity_max", "similarity_min"),
     *MAP_COLUMNS,
 )
@@ -70,11 +70,11 @@ def released_metrics(run: Path) -> dict[str, float]:
         RecordsError: when the records cannot be read.
     """
     lists = released_lists(run)
-    metrics = _extremes(lists)
+    metrics = _heatmap_numbers(lists)
     for variant, suffix in _SUFFIXES.items():
         if (variant, "ciou", "adap") in lists:
-            metrics |= _positives(lists, variant, suffix)
-            metrics |= _negatives(lists, variant)
+            metrics |= _numbers_on_positives(lists, variant, suffix)
+            metrics |= _numbers_on_negatives(lists, variant)
             metrics |= _agreements(lists, variant)
     metrics |= _f_scores(metrics) | _interactive(lists)
     return metrics
@@ -108,10 +108,10 @@ def released_lists(run: Path) -> Lists:
         return names, dict(_chunk_lists(chunk, localization, constants))
 
     names, found = zip(
-        *in_threads(work, path, _COLUMNS, description="released metrics"), strict=True
+        *in_threads(work, path, _RELEASED_COLUMNS, description="released metrics"), strict=True
     )
     lists = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
-    # a group is a name without what stands behind its last underscore (QUIRKS 43)
+    # a group is a name without what stands behind its last underscore (docs/protocols.md)
     groups = [name.rsplit("_", 1)[0] for chunk in names for name in chunk]
     lists["group",] = np.unique(groups, return_inverse=True)[1].astype(np.float64)[:, None]
     return lists
@@ -150,7 +150,7 @@ def _chunk_lists(
         shared = np.repeat(np.array(constants, np.float32)[:, None], len(chunk.rows), axis=1)
         levels = np.concatenate([shared, np.stack(own)[:, chunk.sample]])
         found = binarize_at(localization, chunk.rows, variant, levels).masks
-        masks = dict(zip((*CONSTANTS, *OWN), found, strict=True))
+        masks = dict(zip((*SHARED_THRESHOLDS, *OWN_THRESHOLDS), found, strict=True))
         for threshold, marked in masks.items():
             ciou = packed_consensus_iou(marked[rows[POSITIVE][:, 0]], chunk.truths)
             yield (variant, "ciou", threshold), ciou[:, None]
@@ -167,11 +167,11 @@ def _agreement(masks: PackedMasks, rows: Index, others: Index) -> Array:
     return found.reshape(rows.shape)
 
 
-def _mean(values: Array) -> float:
+def _percentage(values: Array) -> float:
     return float(100 * values.mean())
 
 
-def _share(values: Array) -> float:
+def _success_share(values: Array) -> float:
     """Share of successes; undefined values are failures."""
     return float(100 * np.mean(values >= SUCCESS))
 
@@ -182,7 +182,7 @@ def _area(values: Array) -> float:
     return float(100 * np.trapezoid(curve, _GRID))
 
 
-def _extremes(lists: Lists) -> dict[str, float]:
+def _heatmap_numbers(lists: Lists) -> dict[str, float]:
     metrics = {}
     for name in (POSITIVE, *NEGATIVE_TYPES):
         behind = "" if name == POSITIVE else f"_{name.capitalize()}"
@@ -193,26 +193,26 @@ def _extremes(lists: Lists) -> dict[str, float]:
     return metrics
 
 
-def _positives(lists: Lists, variant: str, suffix: str) -> dict[str, float]:
+def _numbers_on_positives(lists: Lists, variant: str, suffix: str) -> dict[str, float]:
     """CIoU and AUC: pooled over five thresholds, and at each of the others."""
     pooled = np.concatenate([lists[variant, "ciou", threshold] for threshold in _POOLED])
     adaptive = lists[variant, "ciou", "adap"]
     metrics = {
-        f"CIoU{suffix}": _share(pooled),
+        f"CIoU{suffix}": _success_share(pooled),
         f"AUC{suffix}": _area(pooled),
-        f"CIoU_adap{suffix}": _share(adaptive),
+        f"CIoU_adap{suffix}": _success_share(adaptive),
         f"AUC_adap{suffix}": _area(adaptive),
     }
-    for threshold in CONSTANTS:
+    for threshold in SHARED_THRESHOLDS:
         values = lists[variant, "ciou", threshold]
-        # 0/0 counts as 0 here, but not in the lists of object-guided maps (QUIRKS 38)
+        # 0/0 counts as 0 here, but not in the lists of object-guided maps (docs/protocols.md)
         values = np.nan_to_num(values) if variant == AUDIO_VISUAL else values
-        metrics[f"CIoU_{threshold}{suffix}"] = _mean(values)
+        metrics[f"CIoU_{threshold}{suffix}"] = _percentage(values)
         metrics[f"AUC_{threshold}{suffix}"] = _area(values)
     return metrics
 
 
-def _negatives(lists: Lists, variant: str) -> dict[str, float]:
+def _numbers_on_negatives(lists: Lists, variant: str) -> dict[str, float]:
     """PIA and the area of its share ("AOC"), by negative type and threshold."""
     metrics = {}
     suffix = _SUFFIXES[variant]
@@ -223,8 +223,8 @@ def _negatives(lists: Lists, variant: str) -> dict[str, float]:
             values = lists[variant, "pia", condition, threshold]
             name = "OffScreen" if condition == "offscreen" else condition.capitalize()
             pia = _MISSPELT.get(f"pIA_{name}{text}{suffix}", f"pIA_{name}{text}{suffix}")
-            metrics[pia] = _mean(values)
-            if condition == "offscreen" and threshold in ("05", *OWN):
+            metrics[pia] = _percentage(values)
+            if condition == "offscreen" and threshold in ("05", *OWN_THRESHOLDS):
                 name = "Offscreen"
             curve = [np.mean(values <= level) for level in _GRID]
             metrics[f"AOC_{name}{text}{suffix}"] = float(100 * np.trapezoid(curve, _GRID))
@@ -248,7 +248,7 @@ def _agreements(lists: Lists, variant: str) -> dict[str, float]:
         first = "Pos" if one == POSITIVE else one.capitalize()
         for threshold, text in behind.items():
             values = lists[variant, "iou", one, other, threshold]
-            metrics[f"IoU_{first}_{other.capitalize()}{text}{end}"] = _mean(values)
+            metrics[f"IoU_{first}_{other.capitalize()}{text}{end}"] = _percentage(values)
     return metrics
 
 
@@ -273,6 +273,6 @@ def _interactive(lists: Lists) -> dict[str, float]:
     """Share of groups all of whose samples succeed, at the positive's own adaptive threshold."""
     group = lists["group",][:, 0].astype(np.int64)
     smallest = smallest_in_group(lists[AUDIO_VISUAL, "ciou", "adap"], group)
-    if np.isnan(smallest).any():  # an undefined value makes both undefined (QUIRKS 38)
+    if np.isnan(smallest).any():  # an undefined value makes both undefined (docs/protocols.md)
         return {"iiou_adap": float("nan"), "IAUC_adap": float("nan")}
-    return {"iiou_adap": _share(smallest), "IAUC_adap": _area(smallest)}
+    return {"iiou_adap": _success_share(smallest), "IAUC_adap": _area(smallest)}

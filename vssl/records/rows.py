@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vssl.arrays import Mask
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
     AtomicParquetWriter,
     RecordsError,
     as_records,
-    open_parquet,
     read_columns,
     read_provenance,
     record_batches,
 )
 from vssl.types import POSITIVE
 
-_SAMPLE = "sample_id"
-_ROWS_READ = 4096
+_THINNED_TOGETHER = 4096
 
 
 def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[str, pa.RecordBatch]:
     """The first draw of some samples under every audio condition.
-
-    Only the row groups that hold them are read.
 
     Args:
         run: folder of the run.
@@ -43,67 +39,50 @@ def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[st
     Raises:
         RecordsError: when a sample is not among the records.
     """
-    parts: dict[str, list[pa.RecordBatch]] = {name: [] for name in ids}
     path = run / RECORDS_FILE
-    for rows in first_draws(path, list(parts), columns):
-        for name in pc.unique(rows.column(_SAMPLE)).to_pylist():
-            parts[name].append(rows.filter(pc.equal(rows.column(_SAMPLE), name)))
-    unknown = [name for name, batches in parts.items() if not batches]
+    rows = first_draws(path, ids, columns)
+    found = {name: rows.filter(pc.equal(rows.column("sample_id"), name)) for name in ids}
+    unknown = [name for name, own in found.items() if not len(own)]
     if unknown:
-        known = next(record_batches(path, 1, [_SAMPLE])).column(0)[0]
+        known = next(record_batches(path, 1, ["sample_id"])).column(0)[0]
         raise RecordsError(
-            f"{path}: has no sample {unknown[0]}. Its column {_SAMPLE} holds ids such as {known}."
+            f"{path}: has no sample {unknown[0]}. Its column sample_id holds ids such as {known}."
         )
     return {
-        name: pa.Table.from_batches(batches).select(list(columns)).combine_chunks().to_batches()[0]
-        for name, batches in parts.items()
+        name: own.select(list(columns)).combine_chunks().to_batches()[0]
+        for name, own in found.items()
     }
 
 
-def first_draws(
-    records: Path, ids: Sequence[str], columns: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    """Rows of some samples in draw 0, piece by piece; only row groups that hold some are read.
+def first_draws(records: Path, ids: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    """Rows of some samples in draw 0; others are read past, and not held.
 
     Args:
         records: records file.
         ids: names of samples; those that are not there are passed over.
         columns: columns wanted; `sample_id` and `draw` come in any case.
     """
-    wanted, read = pa.array(ids, pa.string()), [*dict.fromkeys((_SAMPLE, "draw", *columns))]
-    with open_parquet(records) as file:
-        for group in range(file.num_row_groups):
-            keys = file.read_row_group(group, columns=[_SAMPLE, "draw"])
-            if not pc.any(_chosen(keys, wanted)).as_py():
-                continue
-            for batch in file.iter_batches(_ROWS_READ, row_groups=[group], columns=read):
-                rows = batch.filter(_chosen(batch, wanted))
-                if len(rows):
-                    yield rows
-
-
-def _chosen(rows: pa.RecordBatch | pa.Table, wanted: pa.Array) -> pa.Array:
-    mine = pc.is_in(rows.column(_SAMPLE), value_set=wanted)
-    return pc.and_(mine, pc.equal(rows.column("draw"), 0))
+    chosen = pc.field("sample_id").isin(list(ids)) & (pc.field("draw") == 0)
+    return read_columns(records, [*dict.fromkeys(("sample_id", "draw", *columns))], chosen)
 
 
 def categories_of(run: Path, ids: Sequence[str]) -> dict[str, str]:
     """Classes of some samples; a sample that the run does not have is left out."""
-    chosen = pc.field(_SAMPLE).isin(list(ids)) & (pc.field("audio_condition") == POSITIVE)
-    table = read_columns(run / RECORDS_FILE, [_SAMPLE, "category"], chosen)
-    return {row[_SAMPLE]: row["category"] for row in table.to_pylist()}
+    chosen = pc.field("sample_id").isin(list(ids)) & (pc.field("audio_condition") == POSITIVE)
+    table = read_columns(run / RECORDS_FILE, ["sample_id", "category"], chosen)
+    return {row["sample_id"]: row["category"] for row in table.to_pylist()}
 
 
 def samples_by_size(run: Path, shares: Sequence[float]) -> list[str]:
     """Samples at some shares of the way from the smallest ground truth to the largest."""
-    columns = [_SAMPLE, "audio_condition", "boxes"]
+    columns = ["sample_id", "audio_condition", "boxes"]
     positive = pc.field("audio_condition") == POSITIVE
     rows = read_columns(run / RECORDS_FILE, columns, positive).to_pandas()
     # int(): the product of two int16 sides overflows
     areas = [sum(int(b[2] - b[0]) * int(b[3] - b[1]) for b in boxes) for boxes in rows["boxes"]]
     order = np.argsort(areas, kind="stable")
     places = dict.fromkeys(min(int(share * len(order)), len(order) - 1) for share in shares)
-    return [str(rows[_SAMPLE].iloc[int(order[place])]) for place in places]
+    return [str(rows["sample_id"].iloc[int(order[place])]) for place in places]
 
 
 def thin_records(run: Path, folder: Path, *, samples: int) -> int:
@@ -128,10 +107,10 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     facts = read_columns(path, ["image_group", "audio_condition", "draw"])
     first = facts.column("draw").to_numpy() == 0
     positive = first & pc.equal(facts.column("audio_condition"), POSITIVE).to_numpy()
-    keep = first & _spread(facts.column("image_group").combine_chunks(), positive, samples)
+    keep = first & _evenly_spread(facts.column("image_group").combine_chunks(), positive, samples)
     start = 0
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        for batch in record_batches(path, _ROWS_READ):
+        for batch in record_batches(path, _THINNED_TOGETHER):
             rows = batch.filter(pa.array(keep[start : start + len(batch)]))
             start += len(batch)
             if len(rows):
@@ -139,9 +118,7 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     return int((keep & positive).sum())
 
 
-def _spread(
-    groups: pa.Array, positive: npt.NDArray[np.bool_], samples: int
-) -> npt.NDArray[np.bool_]:
+def _evenly_spread(groups: pa.Array, positive: Mask, samples: int) -> Mask:
     """Which rows belong to the chosen pictures."""
     codes = groups.dictionary_encode().indices.to_numpy()
     pictures = int(codes.max()) + 1

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from vssl.arrays import Array, Index, Mask
+from vssl.arrays import Array, Floats, Index, Mask
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import (
     CombinedMetric,
@@ -36,7 +36,6 @@ from vssl.records.fit import FittedPolicy
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import SoundingObjects
 
 AnyMetric = MeanMetric | SetMetric | CombinedMetric
@@ -47,8 +46,8 @@ _SCORED_COLUMNS = (
 )
 _ROWS_WRITTEN = 1 << 17
 
-_Block = tuple[tuple[str, str, str], dict[str, Array]]
-"""Map variant, policy and source, and their columns `[R]`."""
+_ROW_KEYS = ["sample_id", "audio_condition", "draw"]
+_ROW_LABELS = ("map_variant", "threshold_policy", "threshold_source")
 
 
 def score_records(
@@ -76,13 +75,13 @@ def score_records(
     """
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
-    measured = Measured.of(metrics)
     schema = scores_schema(score_columns(path, metrics))
+    measured = _measured(metrics)
     scorer = _Scorer(
         localization=Localization.of(provenance),
         fitted=fitted,
         measured=measured,
-        others=other_objects(path) if measured.of_swaps else {},
+        others=other_objects(path) if any(issubclass(m, SwapMetric) for m in measured) else {},
         sounding=sounding_objects(provenance),
         schema=schema,
     )
@@ -96,40 +95,26 @@ def score_records(
 
 def score_columns(records: Path, metrics: Sequence[AnyMetric]) -> list[str]:
     """Names of the columns that metrics measure on a run."""
-    measured = Measured.of(metrics)
-    pairs = condition_pairs(run_pairings(records)) if measured.of_pairs else []
-    by_pair = [
-        pair_column(m.column, partner)
-        for m in measured.of_pairs
-        for partner in dict.fromkeys(pair[0] for pair in pairs)
-    ]
-    single = (*measured.of_samples, *measured.of_swaps, *measured.of_maps)
-    return [MAP_MAXIMUM, *(m.column for m in single), *by_pair]
+    measured = _measured(metrics)
+    of_pairs = [m for m in measured if issubclass(m, PairMetric)]
+    pairs = condition_pairs(run_pairings(records)) if of_pairs else []
+    partners = dict.fromkeys(partner for partner, _ in pairs)
+    kinds = (SampleMetric, SwapMetric, MapMetric)
+    single = [m.column for kind in kinds for m in measured if issubclass(m, kind)]
+    by_pair = [pair_column(m.column, partner) for m in of_pairs for partner in partners]
+    return [MAP_MAXIMUM, *single, *by_pair]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The metrics that measure a column, one for each column, by what they measure it on."""
-
-    of_samples: tuple[type[SampleMetric], ...]
-    of_pairs: tuple[type[PairMetric], ...]
-    of_swaps: tuple[type[SwapMetric], ...]
-    of_maps: tuple[type[MapMetric], ...]
-
-    @classmethod
-    def of(cls, metrics: Sequence[AnyMetric]) -> Measured:
-        """The columns that metrics need."""
-        kinds: list[type[MeanMetric]] = [type(m) for m in metrics if isinstance(m, MeanMetric)]
-        for metric in metrics:
-            kinds += metric.map_metrics if isinstance(metric, SetMetric) else ()
-        by_column = {kind.column: kind for kind in reversed(kinds)}
-        ordered = [by_column[column] for column in dict.fromkeys(kind.column for kind in kinds)]
-        return cls(
-            of_samples=tuple(k for k in ordered if issubclass(k, SampleMetric)),
-            of_pairs=tuple(k for k in ordered if issubclass(k, PairMetric)),
-            of_swaps=tuple(k for k in ordered if issubclass(k, SwapMetric)),
-            of_maps=tuple(k for k in ordered if issubclass(k, MapMetric)),
-        )
+def _measured(metrics: Sequence[AnyMetric]) -> list[type[MeanMetric]]:
+    """Classes that measure a column, one for each column."""
+    found: dict[str, type[MeanMetric]] = {}
+    for metric in metrics:
+        if isinstance(metric, MeanMetric):
+            found.setdefault(metric.column, type(metric))
+    for metric in metrics:
+        for needed in metric.map_metrics if isinstance(metric, SetMetric) else ():
+            found.setdefault(needed.column, needed)
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -138,7 +123,7 @@ class _Scorer:
 
     localization: Localization
     fitted: Sequence[FittedPolicy]
-    measured: Measured
+    measured: Sequence[type[MeanMetric]]
     others: Mapping[str, Sequence[Objects]]
     sounding: SoundingObjects
     schema: pa.Schema
@@ -147,47 +132,53 @@ class _Scorer:
         """The rows of the scores file that some records give."""
         chunk = Chunk.of(rows)
         swaps = chunk.swaps(self.others, self.sounding)
-        blocks: list[_Block] = []
+        columns, masks_of = self._of_maps(chunk)
+        keys = pa.Table.from_batches([rows.select(_ROW_KEYS)])
+        keys = keys.cast(pa.schema([self.schema.field(name) for name in _ROW_KEYS]))
+        of_row = dict(zip(_ROW_KEYS, keys.columns, strict=True))
+        blocks: list[pa.Table] = []
         for variant in self.localization.variants:
-            policies = [each for each in self.fitted if each.variant == variant]
-            columns, binarized = self._of_maps(chunk, variant, [each.policy for each in policies])
-            undefined = np.isnan(columns[MAP_MAXIMUM])
-            key = (variant, NO_POLICY, NO_THRESHOLD)
-            blocks.append((key, _without(columns, undefined)))
-            pairs = zip(policies, binarized.masks, binarized.thresholds, strict=True)
+            undefined = np.isnan(columns[variant][MAP_MAXIMUM])
+            labels = (variant, NO_POLICY, NO_THRESHOLD)
+            blocks.append(self._block(of_row, labels, columns[variant], undefined))
+            binarized = masks_of[variant]
+            pairs = zip(self._of(variant), binarized.masks, binarized.thresholds, strict=True)
             for each, masks, thresholds in pairs:
-                found = _without(self._of_masks(chunk, masks, swaps, undefined), undefined)
-                found["threshold"] = thresholds
-                blocks.append(((variant, each.policy.name, each.source), found))
-        return self._table(chunk, blocks)
+                found = self._of_masks(chunk, masks, swaps, undefined)
+                labels = (variant, each.policy.name, each.source)
+                blocks.append(self._block(of_row, labels, found, undefined, thresholds))
+        return pa.concat_tables(blocks)
 
-    def _of_maps(
-        self, chunk: Chunk, variant: str, policies: Sequence[ThresholdPolicy]
-    ) -> tuple[dict[str, Array], Binarized]:
-        """Columns that need no threshold, and masks."""
-        columns = {m.column: np.full(len(chunk.rows), np.nan) for m in self.measured.of_maps}
+    def _of(self, variant: str) -> list[FittedPolicy]:
+        """The policies of a map variant."""
+        return [each for each in self.fitted if each.variant == variant]
+
+    def _of_maps(self, chunk: Chunk) -> tuple[dict[str, dict[str, Array]], dict[str, Binarized]]:
+        """By map variant: columns that need no threshold, and masks."""
+        variants, count = self.localization.variants, len(chunk.rows)
+        of_maps = [m for m in self.measured if issubclass(m, MapMetric)]
+        columns = {v: {m.column: np.full(count, np.nan) for m in of_maps} for v in variants}
         conditions = [(name, self.sounding[name]) for name in chunk.conditions.tolist()]
-        applies = {
-            m: np.array([m.applies_to(*each) for each in conditions]) for m in self.measured.of_maps
-        }
-        parts = []
-        for place, maps in maps_by_sample(self.localization, chunk.rows, variant):
+        applies = {m: np.array([m.applies_to(*each) for each in conditions]) for m in of_maps}
+        parts: dict[str, list[Binarized]] = {variant: [] for variant in variants}
+        for place, maps in maps_by_sample(self.localization, chunk.rows, variants):
             own = chunk.ground_truth[chunk.sample[place.start]]
-            truth = own.expand(len(maps), -1, -1)
-            thresholds = [policy.threshold(maps, truth).float() for policy in policies]
-            stacked = torch.stack(thresholds) if policies else torch.empty(0, len(maps))
-            parts.append(Binarized.of(maps, stacked))
-            for metric, rows in applies.items():
-                if (chosen := np.flatnonzero(rows[place])).size:
-                    some = maps if len(chosen) == len(maps) else maps[chosen]
-                    found = metric.measure(some, truth[: len(chosen)]).numpy()
-                    columns[metric.column][place.start + chosen] = found
-        binarized = Binarized.joined(parts)
-        if variant == AUDIO_VISUAL:
-            columns[MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
-        else:
-            columns[MAP_MAXIMUM] = binarized.maximum.astype(np.float64)
-        return columns, binarized
+            for variant, each in maps.items():
+                truth = own.expand(len(each), -1, -1)
+                thresholds = [f.policy.threshold(each, truth).float() for f in self._of(variant)]
+                nothing = torch.empty(0, len(each))
+                stacked = torch.stack(thresholds) if thresholds else nothing
+                parts[variant].append(Binarized.of(each, stacked))
+                for metric, rows in applies.items():
+                    if (chosen := np.flatnonzero(rows[place])).size:
+                        some = each if len(chosen) == len(each) else each[chosen]
+                        found = metric.measure(some, truth[: len(chosen)]).numpy()
+                        columns[variant][metric.column][place.start + chosen] = found
+        masks = {variant: Binarized.joined(each) for variant, each in parts.items()}
+        for variant in variants:
+            columns[variant][MAP_MAXIMUM] = masks[variant].maximum.astype(np.float64)
+        columns[AUDIO_VISUAL][MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
+        return columns, masks
 
     def _of_masks(
         self,
@@ -197,60 +188,48 @@ class _Scorer:
         undefined: Mask,
     ) -> dict[str, Array]:
         """Columns of one policy's masks."""
-        columns = {
-            metric.column: metric.measure_packed(masks, chunk.truth)
-            for metric in self.measured.of_samples
-        }
-        for swap in self.measured.of_swaps:
-            # null, and so neither counted nor undefined, where an image shows no other object
-            columns[swap.column] = np.ma.array(np.zeros(len(masks)), mask=True)
-            if swaps is not None:
-                rows, other = swaps
-                found = swap.measure_packed(masks[rows], chunk.truth[rows], other)
-                times = np.bincount(rows, minlength=len(masks))
-                total = np.bincount(rows, found, minlength=len(masks))
-                mean = total / np.maximum(times, 1)
-                columns[swap.column] = np.ma.array(mean, mask=times == 0)
-        for pair in self.measured.of_pairs:
-            for partner, (own, met) in chunk.pairs.items():
-                column = np.full(len(masks), np.nan)
-                column[own] = pair.measure_packed(masks, own, met)
-                column[own[undefined[met]]] = np.nan
-                columns[pair_column(pair.column, partner)] = column
+        columns = {}
+        for metric in self.measured:
+            if issubclass(metric, SampleMetric):
+                columns[metric.column] = metric.measure_packed(masks, chunk.truth)
+            elif issubclass(metric, SwapMetric):
+                # null, and so neither counted nor undefined, where an image shows no other object
+                columns[metric.column] = np.ma.array(np.zeros(len(masks)), mask=True)
+                if swaps is not None:
+                    rows, other = swaps
+                    found = metric.measure_packed(masks[rows], chunk.truth[rows], other)
+                    times = np.bincount(rows, minlength=len(masks))
+                    total = np.bincount(rows, found, minlength=len(masks))
+                    mean = total / np.maximum(times, 1)
+                    columns[metric.column] = np.ma.array(mean, mask=times == 0)
+            elif issubclass(metric, PairMetric):
+                for partner, (own, met) in chunk.pairs.items():
+                    column = np.full(len(masks), np.nan)
+                    column[own] = metric.measure_packed(masks, own, met)
+                    column[own[undefined[met]]] = np.nan
+                    columns[pair_column(metric.column, partner)] = column
         return columns
 
-    def _table(self, chunk: Chunk, blocks: Sequence[_Block]) -> pa.Table:
-        """Rows of all map variants and policies, one block after the other."""
-        count, times = len(chunk.rows), len(blocks)
-        arrays: dict[str, pa.Array] = {
-            "draw": pa.array(np.tile(chunk.draws, times)),
-        }
-        for name in ("sample_id", "audio_condition"):
-            encoded = chunk.rows.column(name).dictionary_encode()
-            codes = np.tile(encoded.indices.to_numpy(), times)
-            arrays[name] = pa.DictionaryArray.from_arrays(codes, encoded.dictionary)
-        labels = ("map_variant", "threshold_policy", "threshold_source")
-        for place, name in enumerate(labels):
-            values = [key[place] for key, _ in blocks]
-            different = list(dict.fromkeys(values))
-            codes = np.repeat([different.index(value) for value in values], count)
-            arrays[name] = pa.DictionaryArray.from_arrays(codes.astype(np.int32), different)
-        nothing = np.ma.array(np.zeros(count), mask=True)
-        for name in self.schema.names:
-            if name not in arrays:
-                parts = [columns.get(name, nothing) for _, columns in blocks]
-                joined = np.concatenate([np.ma.getdata(part) for part in parts])
-                masked = np.concatenate([np.ma.getmaskarray(part) for part in parts])
-                arrays[name] = pa.array(joined.astype(np.float64), mask=masked)
-        names = self.schema.names
-        return pa.table([arrays[name] for name in names], names=names).cast(self.schema)
-
-
-def _without(columns: dict[str, Array], undefined: Mask) -> dict[str, Array]:
-    """Columns with NaN where a map holds NaN; what is masked stays so."""
-    for column in columns.values():
-        column[undefined & ~np.ma.getmaskarray(column)] = np.nan
-    return columns
+    def _block(
+        self,
+        keys: Mapping[str, pa.ChunkedArray],
+        labels: tuple[str, str, str],
+        columns: dict[str, Array],
+        undefined: Mask,
+        thresholds: Floats | None = None,
+    ) -> pa.Table:
+        """Rows of one map variant and policy: NaN where a map holds NaN, null where not asked."""
+        count = len(undefined)
+        arrays = {**dict.fromkeys(self.schema.names, pa.nulls(count, pa.float64())), **keys}
+        for name, label in zip(_ROW_LABELS, labels, strict=True):
+            arrays[name] = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [label])
+        for name, column in columns.items():
+            masked = column.mask if isinstance(column, np.ma.MaskedArray) else None
+            column[undefined if masked is None else undefined & ~masked] = np.nan
+            arrays[name] = pa.array(np.ma.getdata(column), mask=masked)
+        if thresholds is not None:
+            arrays["threshold"] = pa.array(thresholds)
+        return pa.table(arrays, schema=self.schema)
 
 
 def _in_large_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -16,7 +16,7 @@ from vssl.errors import UsageError
 from vssl.metrics.base import FRACTION
 from vssl.records.conditions import true_negatives
 from vssl.records.curves import ThresholdCurves, threshold_curves
-from vssl.records.fit import fit_policies
+from vssl.records.fit import fit_policies, same_scale
 from vssl.records.localization import Localization
 from vssl.records.refit import interpolated, refit
 from vssl.records.scores import Samples
@@ -155,17 +155,6 @@ def _exists(policy: ThresholdPolicy, model: str) -> bool:
         _log.info("left out: %s", error)
         return False
     return True
-
-
-def same_scale(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a threshold of either run has a meaning for the other, from their provenance."""
-    scales = []
-    for facts in (one, other):
-        weights, prior = (facts["weights"] or {}).get("sha256"), facts["prior"]
-        known = prior and {key: prior.get(key) for key in ("alpha", "scale", "sha256")}
-        same = (facts[key] for key in ("model", "protocol_switches", "network_hash"))
-        scales.append((*same, weights, known))
-    return bool(scales[0] == scales[1])
 
 
 def _test_set_name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:

@@ -1,6 +1,6 @@
 """The universal thresholds that the paper's authors pasted into their released code.
 
-Source: xavijuanola/vssl_eval e8ebbc9, eval.py:main (QUIRKS 31). One set for both test sets; what
+Source: xavijuanola/vssl_eval e8ebbc9, eval.py:main. One set for both test sets; what
 they were learnt from is not stated.
 """
 
