@@ -107,7 +107,7 @@ def under(name: str, data: Path) -> tuple[str, ...]:
     """The small model under a name, on drawn data, scored with what an audit looks at."""
     return (
         *HEARS, f"model.name={name}", f"model._target_={__name__}.Tonal", "model.image.size=28",
-        "data=is3", f"data.root={data}", *DRAWS, "live=[]", "subsets=[]",
+        "data=is3", f"data.root={data}", *DRAWS, "subsets=[]",
         "threshold=[fixed,half_image,released,universal_max]", "metrics=paper",
         f"bootstrap.resamples={RESAMPLES}",
     )  # fmt: skip
@@ -754,7 +754,7 @@ def test_windows_of_fnac_on_real_sounds(
             f"model.weights={seeded_checkpoint('fnac')}",
             *("data=is3", f"data.root={data}", f"protocol={protocol}"),
             *("negatives.noise.draws=1", "negatives.offscreen.draws=1"),
-            *("threshold=fixed", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10"),
+            *("threshold=fixed", "metrics=pia", "subsets=[]", "bootstrap.resamples=10"),
         )
     table, _ = silently(folders, tmp_path / "audit", policies=["universal_q3", "released_q3"])
     changed = table[table["difference"].abs() > 1e-4]

@@ -34,7 +34,7 @@ from vssl.types import POSITIVE
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 HEARD = (*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu")
-QUICK = ("threshold=universal_q3", "metrics=pia", "live=[]", "bootstrap.resamples=10", "subsets=[]")
+QUICK = ("threshold=universal_q3", "metrics=pia", "bootstrap.resamples=10", "subsets=[]")
 
 
 def wilson(count: int, number: int) -> tuple[float, float]:

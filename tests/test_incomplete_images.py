@@ -159,19 +159,6 @@ def test_the_embedded_benchmark_is_complete(tmp_path: Path, difficulty: str) -> 
     assert data.notes == ()
 
 
-def test_live_metrics_are_the_summarys(half: tuple[Path, str], tmp_path: Path) -> None:
-    root, option = half
-    summary = evaluated(
-        root, tmp_path / "run", "data=is3", option, "logger=csv", f"logger.csv.save_dir={tmp_path}",
-        "live=[object_area]",
-    )  # fmt: skip
-    (written,) = tmp_path.rglob("metrics.csv")
-    live = pd.read_csv(written).bfill().iloc[0]
-    for metric in ("iiou", "iauc"):
-        expected = row(summary, metric)["value"]
-        assert live[f"live/positive/{metric}/object_area"] == pytest.approx(expected)
-
-
 def test_sources_by_sample() -> None:
     ids = ["a", "b", "c"]
     assert image_sources({"image_sources": 2}, ids).tolist() == [2, 2, 2]

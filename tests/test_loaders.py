@@ -175,10 +175,9 @@ def test_image_batches(samples: tuple[Sample, ...]) -> None:
                 batch.images[row], transform(read_image(sample.image_path)), rtol=0, atol=1e-4
             )
             np.testing.assert_array_equal(batch.audio_index[row], module.plan.index[n])
-            drawn = np.zeros((224, 224), dtype=np.float32)
-            for x0, y0, x1, y1 in sample.boxes:
-                drawn[y0:y1, x0:x1] = 1
-            np.testing.assert_array_equal(batch.ground_truth[row], drawn)
+            assert batch.sounding[row] == (sample, *[None] * 5)
+            pair = {s for s in samples if s.image_group == sample.image_group}
+            assert set(batch.pictured[row]) == pair
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -219,10 +218,11 @@ def test_workers_change_nothing(samples: tuple[Sample, ...]) -> None:
         assert torch.equal(one.waveforms, two.waveforms)
         assert one.frontend == two.frontend
     for here, there in zip(images, images_again, strict=True):
-        for name in ("index", "images", "ground_truth", "audio_index"):
+        for name in ("index", "images", "audio_index"):
             assert torch.equal(getattr(here, name), getattr(there, name)), name
         assert here.sample_ids == there.sample_ids
         assert here.pairings == there.pairings
+        assert here.sounding == there.sounding
 
 
 def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None:

@@ -30,7 +30,7 @@ from vssl.reporting.verdict import MapNumbers, Threshold, apart, in_percent, jud
 from vssl.types import POSITIVE, AudioClip
 
 NEGATIVES = ("negatives=[silence,noise]", "negatives.noise.draws=2")
-QUICK = ("threshold=universal_q3", "metrics=pia", "live=[]", "bootstrap.resamples=10", "subsets=[]")
+QUICK = ("threshold=universal_q3", "metrics=pia", "bootstrap.resamples=10", "subsets=[]")
 HEARD = tuple(each for each in HEARS if not each.startswith("model="))
 
 

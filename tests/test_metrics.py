@@ -49,7 +49,7 @@ def test_half_precision_ground_truth_counts_every_pixel(dtype: torch.dtype) -> N
 
 
 def test_mixed_precision_counts_every_pixel() -> None:
-    # live metrics are updated where the trainer has autocast switched on
+    # a validation loop of a user's own may have autocast switched on
     maps, truth = make_maps(3, 224, 224)
     masks = maps > 0.4
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.reference.samples import make_sample
 from tests.running import composed, run
 from vssl.audio import read_clip
 from vssl.commands.build import build_frontends, build_transforms
@@ -46,19 +47,23 @@ CHECKPOINTS = {
 PAIRINGS = ((POSITIVE, 0), ("silence", 0), ("noise", 0), ("noise", 1), ("offscreen", 0))
 
 
-def make_batch(count: int = 3, *, seed: int = 0, first: int = 0) -> ImageBatch:
+def make_batch(count: int = 3, *, seed: int = 0) -> ImageBatch:
+    """Images of one object each, on whose box half of the annotators agree."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(count, 3, 224, 224, generator=generator)
-    ground_truth = torch.zeros(count, 224, 224)
-    for n in range(count):
-        ground_truth[n, 20 + n : 90, 40 : 130 + n] = 1.0
+    samples = [
+        dataclasses.replace(
+            make_sample(f"sample{n}", "dog"), boxes=((40, 20 + n, 130 + n, 90),), box_weights=(0.5,)
+        )
+        for n in range(count)
+    ]
     return ImageBatch(
         index=torch.arange(count),
-        images=images,
-        ground_truth=ground_truth,
+        images=torch.randn(count, 3, 224, 224, generator=generator),
         audio_index=torch.zeros(count, len(PAIRINGS), dtype=torch.int64),
-        sample_ids=tuple(f"sample{first + n}" for n in range(count)),
+        sample_ids=tuple(sample.sample_id for sample in samples),
         pairings=PAIRINGS,
+        sounding=tuple((sample, *[None] * (len(PAIRINGS) - 1)) for sample in samples),
+        pictured=tuple((sample,) for sample in samples),
     )
 
 
@@ -315,10 +320,11 @@ class TestBaselines:
             alone = ImageBatch(
                 index=batch.index[n : n + 1],
                 images=batch.images[n : n + 1],
-                ground_truth=batch.ground_truth[n : n + 1],
                 audio_index=batch.audio_index[n : n + 1],
                 sample_ids=batch.sample_ids[n : n + 1],
                 pairings=batch.pairings[::-1],
+                sounding=(batch.sounding[n][::-1],),
+                pictured=batch.pictured[n : n + 1],
             )
             found = model.localize(alone, no_audio).flip(1)[0]
             torch.testing.assert_close(found, maps[n], rtol=0, atol=1e-6)
@@ -373,9 +379,11 @@ def test_audio_blind_finds_the_edges() -> None:
 
 def test_oracle_is_perfect_on_positives_and_empty_on_negatives() -> None:
     batch = make_batch()
-    batch.ground_truth *= 0.5  # a consensus below 1 is still the object
     maps = Oracle().localize(batch, no_audio)
-    assert torch.equal(maps[:, 0] > 0.5, batch.ground_truth > 0)
+    for n in range(3):
+        inside = torch.zeros(224, 224, dtype=torch.bool)
+        inside[20 + n : 90, 40 : 130 + n] = True
+        assert torch.equal(maps[n, 0] > 0.5, inside)
     assert (maps[:, 1:] == 0).all()
 
 
@@ -426,7 +434,7 @@ def test_deaf_best_on_the_embedded_benchmark(difficulty: str, tmp_path: Path) ->
     few = ("negatives=[silence,offscreen]", "negatives.offscreen.draws=1", "bootstrap.resamples=10")
     policies = "threshold=[object_area,fixed,universal_q3,universal_max]"
     fixed = "threshold.fixed.value=0.25"
-    options = ("model=deaf_best", *data, *few, policies, fixed, "subsets=[]", "live=[]")
+    options = ("model=deaf_best", *data, *few, policies, fixed, "subsets=[]")
     summary = run(tmp_path / "run", *options).set_index(["metric", "condition", "threshold_policy"])
 
     (listed,) = tmp_path.rglob("IS3_annotation.json")

@@ -114,34 +114,6 @@ def test_a_manifest_is_written_and_replayed(is3_folder: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(first, again)
 
 
-def test_live_metrics_equal_the_records(vggss_folder: Path, tmp_path: Path) -> None:
-    """Two roads to one number: torchmetrics during the run, aggregation afterwards."""
-    csv = (
-        "logger=csv",
-        f"logger.csv.save_dir={tmp_path / 'run'}",
-        "live=[fixed,half_image]",
-        "loader.batch_size=4",
-    )
-    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), *csv)
-    logged = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv").bfill().iloc[0]
-    live = {
-        name.removeprefix("live/"): logged[name]
-        for name in logged.index
-        if name.startswith("live/")
-    }
-    means, detection, agreement = 4 + 2 + 2 + 3 + 3 + 2, 2 * 3, 6
-    assert len(live) == 2 * (means + detection + agreement) + 1 + 1 + 5 * 3
-    for name, value in live.items():
-        condition, metric, policy = name.split("/")
-        row = summary[
-            (summary["condition"] == condition)
-            & (summary["metric"] == metric)
-            & (summary["threshold_policy"] == policy)
-        ]
-        assert value == pytest.approx(row["value"].item(), abs=1e-12)
-        assert logged[name.removeprefix("live/")] == row["value"].item()
-
-
 def test_the_oracle_is_perfect_and_a_deaf_model_is_not(is3_folder: Path, tmp_path: Path) -> None:
     oracle = run(tmp_path / "oracle", "model=oracle", *on(is3_folder), "threshold=standard")
     value = oracle.set_index(["threshold_policy", "condition", "metric"])["value"]

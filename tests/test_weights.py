@@ -35,7 +35,7 @@ from vssl.models.rcgrad import RCGrad, RCGradRaw
 from vssl.models.slavc import SLAVC
 from vssl.models.sslalign import SSLAlign
 from vssl.models.ssltie import SSLTIE
-from vssl.models.weights import load_weights, made_unfilled
+from vssl.models.weights import load_weights
 
 State = dict[str, torch.Tensor]
 MODELS: dict[str, type[Pretrained]] = {
@@ -619,46 +619,3 @@ def test_model_without_weights(tmp_path: Path) -> None:
     path = save(tmp_path / "file.pth", {"model": tiny_state()})
     with pytest.raises(WeightsError, match=r"Center has no weights, but model.weights=.* is set"):
         load_weights(Center(), path)
-
-
-class Holding(nn.Module):
-    """A network with a tensor that is in no checkpoint."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.body = nn.Linear(3, 2)
-        table = nn.init.constant_(torch.empty(2), 7.0)
-        if kind == "plain":
-            self.table = table
-        elif kind == "buffer":
-            self.register_buffer("table", table, persistent=False)
-        else:
-            self.table = nn.Parameter(table)
-
-
-class TestMadeUnfilled:
-    @pytest.mark.parametrize("name", sorted(MODELS))
-    def test_a_filled_network_is_the_same(
-        self, name: str, seeded_checkpoint: Callable[..., Path]
-    ) -> None:
-        usual, unfilled = MODELS[name](), made_unfilled(MODELS[name])
-        for network in (usual, unfilled):
-            load_weights(network, seeded_checkpoint(name))
-        assert unfilled.state_dict().keys() == usual.state_dict().keys()
-        for key, value in usual.state_dict().items():
-            assert torch.equal(unfilled.state_dict()[key], value), key
-        others = dict(usual.named_buffers())
-        assert all(torch.equal(value, others[key]) for key, value in unfilled.named_buffers())
-
-    def test_parameters_get_no_initial_values(self) -> None:
-        with torch.random.fork_rng():
-            before = torch.random.get_rng_state()
-            made_unfilled(lambda: Holding("parameter"))
-            assert torch.equal(torch.random.get_rng_state(), before)
-            Holding("parameter")
-            assert not torch.equal(torch.random.get_rng_state(), before)
-
-    @pytest.mark.parametrize("kind", ["plain", "buffer"])
-    def test_what_no_file_fills_has_its_values(self, kind: str) -> None:
-        network = made_unfilled(lambda: Holding(kind))
-        assert network.table.tolist() == [7.0, 7.0]

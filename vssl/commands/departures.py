@@ -41,7 +41,7 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
         config.logger, config.force = {}, False
         config.calibration = None
         # the audit scores the records itself
-        config.live, config.subsets = [], []
+        config.subsets = []
         config.threshold = {"fixed": {"_target_": "vssl.thresholds.base.FixedThreshold"}}
         config.metrics = {"pia": {"_target_": "vssl.metrics.pia.ImageArea"}}
         if root is not None:

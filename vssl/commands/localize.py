@@ -181,7 +181,7 @@ def _is_file(word: str) -> bool:
     return kind in ("image", "audio", "video") and key not in _GROUPS and word[0] not in "+~"
 
 
-_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics", "live"}
+_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics"}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
-from vssl.commands.cache import open_cache
+from vssl.commands.features import Fingerprint, open_tables
 from vssl.commands.identity import noise_use
 from vssl.commands.inputs import content_hash, keep_inputs, read_inputs
 from vssl.commands.provenance import map_facts, run_facts
@@ -22,9 +22,9 @@ from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import Problem
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
+from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
-from vssl.metrics.base import CombinedMetric
 from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import make_plan
@@ -32,7 +32,6 @@ from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS
 from vssl.records.fingerprint import config_hash, ids_hash
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
-from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
@@ -42,7 +41,6 @@ def make_records(
     config: DictConfig,
     folder: Path,
     identity_hash: str,
-    policies: list[ThresholdPolicy],
     loggers: list[Logger],
 ) -> int | None:
     """Run the networks and write records and manifest.
@@ -66,15 +64,16 @@ def make_records(
     model, report = networks.build_model(config)
     prior, prior_report = networks.build_prior(config, model)
     loader = build.loader_options(config, on_gpu=networks.on_gpu(config))
-    cache = open_cache(
-        config,
-        loader,
-        model=model,
+    localizer = Localizer(
+        model,
+        name=config.model.name,
+        transform=transform,
         frontends=frontends,
-        transforms=(transform, prior_transform),
-        prior=None if prior is None or prior_report is None else (prior, prior_report),
-        conditions=conditions,
+        prior=prior,
+        prior_transform=prior_transform,
+        precision=str(config.trainer.precision),
     )
+    fingerprint = Fingerprint.of(config, loader, localizer, conditions)
     networks.compile_model(config, model)
     reader.least_samples = build.least_samples(config, frontends)
     data = reader.check()
@@ -112,44 +111,15 @@ def make_records(
         folder,
         data.samples,
         plan,
-        key=config_hash({**provenance, "networks": cache.fingerprint}),
+        key=config_hash({**provenance, "networks": fingerprint.whole}),
         identity=identity_hash,
     )
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    # for loggers, of all samples or not at all
-    shown = loggers and not recorded
-    live = [p for p in policies if shown and p.name in config.live and not p.needs_fit]
-    module = LocalizationModule(
-        model,
-        name=config.model.name,
-        pairings=plan.pairings,
-        upsampling=rules,
-        sounding=plan.sounding,
-        frontends=frontends,
-        prior=prior,
-        live_policies=live,
-        live_metrics=[
-            type(m) for m in build.build_metrics(config) if not isinstance(m, CombinedMetric)
-        ],
-        image_shelves=cache.images,
-        audio_shelves=cache.audio,
-    )
-    datamodule = LocalizationDataModule(
-        data.samples,
-        plan,
-        conditions,
-        frontends=frontends,
-        transform=transform,
-        prior_transform=prior_transform,
-        image_shelves=cache.images,
-        audio_shelves=cache.audio,
-        wanted=wanted,
-        **loader,
-    )
-    loaders = ["sounds", "images"] if datamodule.hears else ["images"]
+    module = LocalizationModule(localizer)
     callbacks: list[Callback] = [
         RecordWriter(
+            module.collector,
             folder / RECORDS_FILE,
             shards,
             provenance,
@@ -158,12 +128,30 @@ def make_records(
         )
     ]
     if config.trainer.enable_progress_bar:
-        callbacks.append(LoaderProgress(loaders))
+        callbacks.append(LoaderProgress())
     trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
+    whole = not recorded and trainer.world_size == 1
+    tables = open_tables(config, fingerprint, data.samples, plan, provenance, keep=whole)
+    module.tables = tables
+    model_looks = tables.images.values is None
+    prior_looks = prior is not None and tables.objects.values is None
+    if prior_transform is None:
+        model_looks |= prior_looks
+    datamodule = LocalizationDataModule(
+        data.samples,
+        plan,
+        conditions,
+        frontends=frontends,
+        transform=transform if model_looks else None,
+        prior_transform=prior_transform if prior_looks else None,
+        wanted=wanted,
+        known_sounds=tables.known_sounds(),
+        **loader,
+    )
     _log.info(
         "%s on %s: %d images, %d distinct sounds, %s",
         config.model.name, config.data.name, len(data.samples),
-        len(plan.distinct) if datamodule.hears else 0,
+        len(plan.distinct) if frontends else 0,
         ", ".join(f"{c} x {sum(p[0] == c for p in plan.pairings)}" for c in (POSITIVE, *names)),
     )  # fmt: skip
     if recorded:
@@ -171,7 +159,10 @@ def make_records(
     if wanted == [] and trainer.world_size == 1:
         shards.join(folder / RECORDS_FILE, provenance)
     else:
-        trainer.test(module, datamodule, verbose=False)
+        try:
+            trainer.test(module, datamodule, verbose=False)
+        finally:
+            tables.close()
     if not trainer.is_global_zero:
         return None
     undefined = count_undefined_maps(folder / RECORDS_FILE)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from vssl.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, Pretrained
 from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_dict_of
-
-Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -67,33 +62,6 @@ class Match:
         return [
             f"{len(items)} {what}: {some(list(items))}" for what, items in found.items() if items
         ]
-
-
-def made_unfilled(make: Callable[[], Network]) -> Network:
-    """A network that `load_weights` fills next: it gets no initial values, which take time.
-
-    One that holds tensors which no file fills gets them nevertheless.
-
-    Args:
-        make: makes the network.
-    """
-    with _NoInitialValues():
-        network = make()
-    others = {name for name, _ in network.named_buffers()} - network.state_dict().keys()
-    plain = [v for m in network.modules() for v in vars(m).values() if isinstance(v, torch.Tensor)]
-    return make() if others or plain else network
-
-
-class _NoInitialValues(TorchFunctionMode):
-    """The functions of `torch.nn.init` leave tensors as they are."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        named = kwargs or {}
-        if getattr(func, "__module__", "") == torch.nn.init.__name__:
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
 
 
 def load_weights(

@@ -1,0 +1,203 @@
+"""The feature tables of a run, and the fingerprint of what makes its maps."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.audio import read_clip
+from vssl.commands import build
+from vssl.commands.networks import channels_last, fold_batch_norms, gpu_name, on_gpu
+from vssl.engine.localizer import Localizer
+from vssl.features import FeatureTable, RunTables, table_path
+from vssl.hashing import file_sha256
+from vssl.images import decode_image
+from vssl.negatives.base import AudioCondition
+from vssl.negatives.plan import AudioPlan
+from vssl.randomness import generator_for
+from vssl.records.fingerprint import config_hash
+from vssl.types import EVALUATION_SIZE, POSITIVE, SAMPLE_RATE, AudioClip, ImageBatch, Sample
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What makes the maps of a run, by what it makes of a fixed image and a fixed sound.
+
+    Attributes:
+        image: hash of the encoded image; empty for a model without `encode_image`.
+        sounds: hash of the encoded sound, by front end.
+        objects: hash of the object prior's map; empty without a prior.
+        maps: hash of the similarity map.
+        code: hashes of the files in which the parts are written.
+        machine: hardware, precision and batch sizes, on which last digits depend.
+    """
+
+    image: str
+    sounds: Mapping[str, str]
+    objects: str
+    maps: str
+    code: tuple[str, ...]
+    machine: tuple[object, ...]
+
+    @classmethod
+    def of(
+        cls,
+        config: DictConfig,
+        loader: build.LoaderOptions,
+        localizer: Localizer,
+        conditions: Sequence[AudioCondition],
+    ) -> Fingerprint:
+        """Take it.
+
+        Args:
+            config: with the groups `model` and `trainer`.
+            loader: batch sizes, as `build.loader_options` gives them.
+            localizer: the networks on the CPU, not compiled yet.
+            conditions: the negatives, whose code counts.
+        """
+        model, prior, frontends = localizer.model, localizer.prior, localizer.frontends
+        random = generator_for(0, "fingerprint", "image")
+        pixels = random.integers(0, 256, size=(272, 360, 3), dtype=np.uint8)
+        noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
+        clip = AudioClip(0.1 * noise.astype(np.float32)[None])
+        picture = localizer.prepare(pixels, "fixed")
+        images, prior_images = picture.image[None], picture.image[None]
+        if picture.prior_image is not None:
+            prior_images = picture.prior_image[None]
+
+        @functools.cache
+        def encoded(name: str) -> torch.Tensor:
+            frontend = localizer.frontend(name)
+            return model.encode_audio(frontend(frontend.waveform(clip)[None]))
+
+        def localized() -> torch.Tensor:
+            vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
+            return model.localize(_alone(images), vectors)
+
+        transforms = (localizer.transform, localizer.prior_transform)
+        return cls(
+            image=_mark(lambda: model.encode_image(images)) if model.compares else "",
+            sounds={n: _mark(functools.partial(encoded, n)) for n in frontends},
+            objects="" if prior is None else _mark(lambda: prior(prior_images)),
+            maps=_mark(localized),
+            code=_code_of(model, prior, *frontends.values(), *transforms, *conditions),
+            machine=(*_machine(config), loader["batch_size"], loader["audio_batch_size"]),
+        )
+
+    @property
+    def whole(self) -> str:
+        """One hash of everything."""
+        return config_hash(vars(self))
+
+
+def open_tables(
+    config: DictConfig,
+    fingerprint: Fingerprint,
+    samples: Sequence[Sample],
+    plan: AudioPlan,
+    provenance: Mapping[str, Any],
+    *,
+    keep: bool,
+) -> RunTables:
+    """Open the feature tables of a run: those of its images, and of the clips of its samples.
+
+    What negatives make, such as noise, is encoded anew in every run. Empty tables where the
+    networks run on a GPU, which encodes faster than a disk reads.
+
+    Args:
+        config: with the groups `cache`, `model` and `prior`.
+        fingerprint: of the run.
+        samples: the run's samples.
+        plan: its audio plan.
+        provenance: with the versions of libraries, and the hash of all files of the test set.
+        keep: whether the run encodes everything, in this process, so that tables may be kept.
+    """
+    if config.cache.folder is None or config.cache.gigabytes == 0 or on_gpu(config):
+        return RunTables()
+    folder = Path(config.cache.folder).expanduser().absolute()
+    common = (
+        [provenance[name] for name in ("environment", "inputs_sha256", "weights")],
+        fingerprint.code, fingerprint.machine,
+    )  # fmt: skip
+
+    def table(kind: str, length: int, mark: str, *facts: object) -> FeatureTable:
+        path = table_path(folder, kind, mark, common, *facts) if mark else None
+        return FeatureTable(path, length, limit_bytes=config.cache.gigabytes * 1e9, keep=keep)
+
+    images = [str(sample.image_path) for sample in samples]
+    clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
+    sounds = []
+    for size, end in zip(plan.parts, accumulate(plan.parts), strict=True):
+        name, first = plan.distinct[end - size]
+        if first.condition == POSITIVE:
+            heard = [clips[request.source_id] for _, request in plan.distinct[end - size : end]]
+            facts = _plain(build.released_settings(config, name)), heard
+            mark = fingerprint.sounds[name] if fingerprint.sounds else ""
+            sounds.append((range(end - size, end), table("sounds", size, mark, *facts)))
+    prior = _plain(config.prior), provenance["prior"]
+    return RunTables(
+        images=table("images", len(images), fingerprint.image, _plain(config.model.image), images),
+        objects=table("objects", len(images), fingerprint.objects, prior, images),
+        sounds=sounds,
+    )
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _machine(config: DictConfig) -> tuple[object, ...]:
+    """What changes the last digits of a network's output besides its weights and its batch."""
+    device, processes = gpu_name(config), "1"
+    if device is None:  # whose cores the processes share
+        device, processes = torch.backends.cpu.get_cpu_capability(), str(config.trainer.devices)
+    quicker = channels_last(config), fold_batch_norms(config), config.model.compile
+    options = *quicker, str(config.trainer.precision)
+    return (torch.__version__, device, torch.get_num_threads(), processes, *options)
+
+
+def _alone(images: torch.Tensor) -> ImageBatch:
+    """An image as a batch that meets its own sound."""
+    first = torch.zeros(1, dtype=torch.int64)
+    whole = (0, 0, EVALUATION_SIZE, EVALUATION_SIZE)
+    sample = Sample("fixed", Path(), Path(), "", (), "", (whole,), (1.0,), 0)
+    return ImageBatch(
+        first, images, first[None], ("fixed",), ((POSITIVE, 0),),
+        sounding=((sample,),), pictured=((sample,),),
+    )  # fmt: skip
+
+
+def _mark(encode: Callable[[], torch.Tensor]) -> str:
+    """Hash of an encoding; empty where it cannot be made or is no tensor, and cannot be kept."""
+    try:
+        with torch.inference_mode():
+            values = encode().float().contiguous().numpy()
+    except Exception as error:  # of any model; if it fails on real inputs, it will say so there
+        _log.info("no fingerprint, so nothing is kept: the model takes no test input (%s)", error)
+        return ""
+    return hashlib.sha256(values.data).hexdigest()
+
+
+def _code_of(*objects: object) -> tuple[str, ...]:
+    """Hashes of the files in which some objects' classes are written, and what reads files."""
+    files = {Path(inspect.getfile(read)) for read in (read_clip, decode_image)}
+    for each in objects:
+        for kind in type(each).__mro__:
+            if kind.__module__.partition(".")[0] not in ("builtins", "torch", "abc"):
+                with contextlib.suppress(TypeError, OSError):  # typed in, or compiled
+                    files.add(Path(inspect.getfile(kind)))
+    return tuple(sorted(file_sha256(path) for path in files if path.is_file()))

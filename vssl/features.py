@@ -1,0 +1,207 @@
+"""Feature tables: what networks made of all inputs of a run, kept on disk for the next one.
+
+A table is all or nothing: its file gets its name when the last row is written. A lost or damaged
+file costs time, never a number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+_log = logging.getLogger(__name__)
+_KEEP_FREE_BYTES = 2 * 2**30
+_ABANDONED_SECONDS = 3600
+_CHECK_BYTES = 4  # crc32 of the values, behind them
+
+
+class FeatureTable:
+    """Encodings of a list of inputs: those of an earlier run, or kept for a later one.
+
+    Args:
+        path: its file; None for a table that is neither looked up nor kept.
+        length: number of inputs.
+        limit_bytes: most that all tables of the folder may take.
+        keep: whether what is added may become the table.
+
+    Attributes:
+        values: `[length, ...]` float32, mapped into memory; None where they are not known.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        length: int = 0,
+        *,
+        limit_bytes: float = 0.0,
+        keep: bool = True,
+    ) -> None:
+        self.values = None if path is None else _read(path, length)
+        self._path = path if keep and self.values is None else None
+        self._length = length
+        self._limit = limit_bytes
+        self._file: BinaryIO | None = None
+        self._added = self._check = 0
+
+    def rows(self, index: torch.Tensor, encode: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Encodings of some inputs: those that are known, or made and added.
+
+        Args:
+            index: `[B]` int64 positions of the inputs.
+            encode: makes `[B, ...]` encodings.
+        """
+        if self.values is not None:
+            return torch.from_numpy(self.values[index.numpy()])
+        encoded = encode()
+        self.add(index, encoded)
+        return encoded
+
+    def add(self, index: torch.Tensor, values: torch.Tensor) -> None:
+        """Add the rows that follow on those before; a table with gaps is not kept."""
+        if self._path is None or int(index[0]) != self._added or values.dtype != torch.float32:
+            return
+        rows = np.ascontiguousarray(values.cpu().numpy())
+        try:
+            if self._file is None and not self._begin(self._path, rows):
+                self._path = None
+            if self._file is not None:
+                self._file.write(rows.data)
+                self._check = zlib.crc32(rows.data, self._check)
+                self._added += len(rows)
+        except OSError as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Keep the table if every row was added, else leave nothing behind."""
+        if self._file is None:
+            return
+        partial, file = Path(self._file.name), self._file
+        self._file = None
+        try:
+            with file:
+                file.write(self._check.to_bytes(_CHECK_BYTES, "little"))
+            if self._path is not None and self._added == self._length:
+                partial.replace(self._path)
+        except OSError as error:
+            self._give_up(error)
+        partial.unlink(missing_ok=True)
+
+    def _begin(self, path: Path, rows: npt.NDArray[np.float32]) -> bool:
+        """Open the file, if there is room for it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = self._length * rows[:1].nbytes
+        if not _make_room(path.parent, size, self._limit):
+            return False
+        shape = (self._length, *rows.shape[1:])
+        self._file = path.with_name(f"{uuid.uuid4().hex}.partial").open("wb")
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
+        return True
+
+    def _give_up(self, error: OSError) -> None:
+        _log.warning(
+            "the feature table %s cannot be written (%s); results do not depend on it",
+            self._path, error.strerror or error,
+        )  # fmt: skip
+        self._path = None
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """The feature tables of a run.
+
+    Attributes:
+        images: outputs of the model's `encode_image`, by sample.
+        objects: maps of the object prior, by sample.
+        sounds: outputs of `encode_audio`, by the place of their first row among the run's distinct
+            audio inputs.
+    """
+
+    images: FeatureTable = field(default_factory=FeatureTable)
+    objects: FeatureTable = field(default_factory=FeatureTable)
+    sounds: Sequence[tuple[range, FeatureTable]] = ()
+
+    def known_sounds(self) -> set[int]:
+        """Places of the distinct audio inputs whose vectors are known."""
+        known = [places for places, table in self.sounds if table.values is not None]
+        return {place for places in known for place in places}
+
+    def close(self) -> None:
+        """Keep those that are complete."""
+        for table in (self.images, self.objects, *(table for _, table in self.sounds)):
+            table.close()
+
+
+def table_path(folder: Path, kind: str, *facts: object) -> Path:
+    """File of a table.
+
+    Args:
+        folder: of all tables.
+        kind: what is in it.
+        facts: everything that its values depend on.
+    """
+    return folder / f"{kind}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:24]}.npy"
+
+
+def _read(path: Path, length: int) -> npt.NDArray[np.float32] | None:
+    """The values of a table; None where there is none, or a damaged one, which is removed."""
+    try:
+        values: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            file.seek(-_CHECK_BYTES, os.SEEK_END)
+            end, check = file.tell(), int.from_bytes(file.read(), "little")
+        if values.dtype != np.float32 or len(values) != length:
+            raise ValueError("not the table that was written")
+        if end != values.offset + values.nbytes or check != zlib.crc32(values.data):
+            raise ValueError("not whole")
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # NumPy's parser of headers raises what Python's parsers raise
+        _log.warning("%s: a damaged feature table, its content is made anew (%s)", path, error)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+    with contextlib.suppress(OSError):  # another user's file
+        os.utime(path)  # what was used lately is kept
+    return values
+
+
+def _make_room(folder: Path, size: int, limit: float) -> bool:
+    """Whether `size` bytes may be written, after what was not used longest was removed."""
+    if shutil.disk_usage(folder).free < size + _KEEP_FREE_BYTES:
+        _log.warning("the cache %s has no room on its disk; results do not depend on it", folder)
+        return False
+    if size > limit:
+        _log.warning(
+            "the cache %s is too small for the run's features, %.1f GB (cache.gigabytes=%g);"
+            " results do not depend on it",
+            folder, size / 1e9, limit / 1e9,
+        )  # fmt: skip
+        return False
+    files = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # removed by another job
+            files.append((path, path.stat()))
+    total = size + sum(stat.st_size for _, stat in files)
+    for path, stat in sorted(files, key=lambda each: each[1].st_mtime):
+        age = time.time() - stat.st_mtime
+        if age > _ABANDONED_SECONDS if path.suffix == ".partial" else total > limit:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            total -= stat.st_size
+    return True
