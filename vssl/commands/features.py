@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vssl.audio import read_clip
 from vssl.commands import build
-from vssl.commands.networks import channels_last, fold_batch_norms, gpu_name, on_gpu
+from vssl.commands.networks import gpu_name, on_gpu, quicker
 from vssl.engine.localizer import Localizer
 from vssl.features import FeatureTable, RunTables, table_path
 from vssl.hashing import file_sha256
@@ -165,9 +165,11 @@ def _machine(config: DictConfig) -> tuple[object, ...]:
     device, processes = gpu_name(config), "1"
     if device is None:  # whose cores the processes share
         device, processes = torch.backends.cpu.get_cpu_capability(), str(config.trainer.devices)
-    quicker = channels_last(config), fold_batch_norms(config), config.model.compile
-    options = *quicker, str(config.trainer.precision)
-    return (torch.__version__, device, torch.get_num_threads(), processes, *options)
+    options = [quicker(config, name) for name in ("channels_last", "fold_batch_norms")]
+    return (
+        torch.__version__, device, torch.get_num_threads(), processes,
+        *options, config.model.compile, str(config.trainer.precision),
+    )  # fmt: skip
 
 
 def _alone(images: torch.Tensor) -> ImageBatch:

@@ -118,9 +118,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             here, world_size = self.trainer.global_rank, self.trainer.world_size
         rank = here if rank is None else rank
-        return UnpaddedBatchSampler(
-            length, batch_size, rank=rank, world_size=world_size, **options
-        )
+        return UnpaddedBatchSampler(length, batch_size, rank=rank, world_size=world_size, **options)
 
     def _loader(
         self,

@@ -158,4 +158,3 @@ class LoaderProgress(OpenBar, ProgressBar):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the last bar."""
         self.close_bar()
-

@@ -30,8 +30,8 @@ from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
 _LABELS = [
-    *("sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category"),
-]
+    "sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category",
+]  # fmt: skip
 
 
 class RecordsError(UsageError):
@@ -64,22 +64,6 @@ class AtomicParquetWriter:
         """Append a table."""
         self._writer.write_table(table.cast(self._schema))
 
-    def close(self) -> None:
-        """Complete the file and put it in its place."""
-        try:
-            self._writer.close()
-            self._partial.replace(self.path)
-        finally:
-            self._partial.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        """Throw away what was written."""
-        try:
-            with contextlib.suppress(OSError):  # a full disk, which is why it is thrown away
-                self._writer.close()
-        finally:
-            self._partial.unlink(missing_ok=True)
-
     def __enter__(self) -> AtomicParquetWriter:
         return self
 
@@ -89,10 +73,14 @@ class AtomicParquetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
+        try:
+            # after a failure, as on a full disk, closing may fail once more
+            with contextlib.suppress(*([] if kind is None else [OSError])):
+                self._writer.close()
+            if kind is None:
+                self._partial.replace(self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -291,7 +279,8 @@ def records_table(
     seen = pa.nulls(len(flat), pa.list_(pa.float32()))
     if object_maps is not None:
         seen = _lists(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
-    sources = [_source(plan, i, k) for i in index.tolist() for k in range(pairings)]
+    requests = [plan.distinct[place][1] for place in plan.index[index.numpy()].ravel()]
+    sources = [each.source_id if each.condition == POSITIVE else None for each in requests]
     clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
     extremes = [flat.amax(dim=1).numpy(), flat.amin(dim=1).numpy()]
 
@@ -332,8 +321,3 @@ def _lists(rows: torch.Tensor) -> pa.Array:
     """Rows `[R, L]` as R lists."""
     offsets = torch.arange(len(rows) + 1, dtype=torch.int32) * rows.shape[1]
     return pa.ListArray.from_arrays(offsets.numpy(), rows.flatten().numpy())
-
-
-def _source(plan: AudioPlan, sample: int, pairing: int) -> str | None:
-    _, request = plan.distinct[plan.index[sample, pairing]]
-    return request.source_id if request.condition == POSITIVE else None
