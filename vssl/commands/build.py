@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import torch
@@ -46,25 +46,20 @@ def build_reader(config: DictConfig) -> DatasetReader:
     return reader
 
 
-def check_data(config: DictConfig, frontends: Mapping[str, FrontEnd] | None = None) -> CheckedData:
+def check_data(config: DictConfig) -> CheckedData:
     """Read the test set, and leave out what the model's front ends cannot take.
-
-    Args:
-        config: the configuration of a run.
-        frontends: as `build_frontends` gives them, where they are there already.
 
     Raises:
         UsageError: as `build_reader` and `DatasetReader.check`.
     """
     reader = build_reader(config)
-    reader.least_samples = least_samples(config, frontends)
+    reader.least_samples = least_samples(config)
     return reader.check()
 
 
-def least_samples(config: DictConfig, frontends: Mapping[str, FrontEnd] | None = None) -> int:
+def least_samples(config: DictConfig) -> int:
     """Length in samples that a clip needs, whatever condition it is played under."""
-    if frontends is None:
-        frontends = build_frontends(config, negative_names(config))
+    frontends = build_frontends(config, negative_names(config))
     # what is made at a length of its own says nothing of clips
     own = () if made_length(config) is None else _MADE
     return max((each.least_samples() for n, each in frontends.items() if n not in own), default=1)
@@ -78,8 +73,7 @@ def build_conditions(config: DictConfig) -> list[AudioCondition]:
     """
     found = []
     for name in negative_names(config):
-        made = instantiate(config.negatives[name])
-        for condition in made if isinstance(made, list) else [made]:
+        for condition in _made(config.negatives[name]):
             OPTIONS["negatives.*.draws"].check(f"negatives.{name}: draws", condition.draws)
             found.append(condition)
     return found
@@ -101,19 +95,21 @@ def tell_windows(conditions: Sequence[AudioCondition], frontends: Mapping[str, F
 def sounding_objects(config: DictConfig) -> SoundingObjects:
     """Which object of the picture sounds, by audio condition of a configuration.
 
-    Known of the conditions' classes, without reading what they read.
+    Classes tell it without an instance, which might read files.
     """
     found = SoundingObjects({POSITIVE: SoundingObject.OWN})
     for name in negative_names(config):
-        node = config.negatives[name]
-        kind: Any = get_object(node._target_)
+        kind: Any = get_object(config.negatives[name]._target_)
         if isinstance(kind, type):
             found[name] = cast(Any, kind).sounding_object
-        else:  # makes one or several
-            made = instantiate(node)
-            some = made if isinstance(made, list) else [made]
-            found.update({each.name: each.sounding_object for each in some})
+        else:  # a function that makes one or several
+            found.update({c.name: c.sounding_object for c in _made(config.negatives[name])})
     return found
+
+
+def _made(node: DictConfig) -> list[AudioCondition]:
+    made = instantiate(node)
+    return made if isinstance(made, list) else [made]
 
 
 def has_negatives(config: DictConfig) -> bool:
@@ -146,8 +142,7 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
     Args:
         config: with the group `threshold` and the key `calibration`.
         model: name of the model under test.
-        negatives: whether the run has negatives to learn from: conditions under which nothing in
-            the picture sounds.
+        negatives: whether the run has conditions under which nothing in the picture sounds.
 
     Raises:
         ThresholdError: when none is left.
@@ -182,7 +177,6 @@ def build_trainer(
     """The Lightning trainer, which says nothing but warnings.
 
     `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
-    In float32 it is float32 that is computed in.
 
     Args:
         config: with the group `trainer`.
@@ -194,14 +188,14 @@ def build_trainer(
         UsageError: when Lightning does not take them.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    settings = {"accelerator": config.trainer.accelerator}
-    if settings["accelerator"] == "auto":
-        settings["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
+    accelerator = config.trainer.accelerator
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     keep_float32(config)
     try:
         trainer: Trainer = instantiate(
             config.trainer,
-            **settings,
+            accelerator=accelerator,
             logger=loggers,
             callbacks=callbacks,
             use_distributed_sampler=False,
@@ -252,6 +246,9 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
 
     A sound of an object in the picture always passes through the positive's. Conditions that are
     not in the result share the positive's. Empty for a model that takes no audio.
+
+    Raises:
+        UsageError: for a front end at another rate than every clip is brought to.
     """
     if config.model.frontend is None:
         return {}
@@ -261,17 +258,7 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
         settings = released_settings(config, condition)
         if settings != positive:
             frontends[condition] = instantiate(settings)
-    check_rates(frontends.values())
-    return frontends
-
-
-def check_rates(frontends: Iterable[FrontEnd]) -> None:
-    """Make sure that front ends take audio at the rate that every clip is brought to.
-
-    Raises:
-        UsageError: for a front end at another rate, which would shift what it hears.
-    """
-    for frontend in frontends:
+    for frontend in frontends.values():
         if frontend.rate != SAMPLE_RATE:
             raise UsageError(
                 f"model.frontend.rate={frontend.rate}: every clip is brought to {SAMPLE_RATE} Hz"
@@ -279,6 +266,7 @@ def check_rates(frontends: Iterable[FrontEnd]) -> None:
                 f" frequencies for others. Leave rate out, and set lengths (n_fft, hop, nperseg)"
                 f" in samples at {SAMPLE_RATE} Hz."
             )
+    return frontends
 
 
 def released_settings(config: DictConfig, condition: str) -> DictConfig:

@@ -35,73 +35,69 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What makes the maps of a run, by what it makes of a fixed image and a fixed sound.
+    """What makes the maps of a run.
 
     Attributes:
-        image: hash of the encoded image; empty for a model without `encode_image`.
-        sounds: hash of the encoded sound, by front end.
-        objects: hash of the object prior's map; empty without a prior.
-        maps: hash of the similarity map.
-        code: hashes of the files in which the parts are written.
+        marks: hashes of what is made of a fixed image and a fixed sound: `image` and `objects`, the
+            encoded image and the object prior's map, empty where there is none; `maps`, the
+            similarity map; and by front end the encoded sound.
+        code: hashes of the files in which networks and front ends are written.
+        negatives: the same of the negatives.
         machine: hardware, precision and batch sizes, on which last digits depend.
     """
 
-    image: str
-    sounds: Mapping[str, str]
-    objects: str
-    maps: str
+    marks: Mapping[str, str]
     code: tuple[str, ...]
+    negatives: tuple[str, ...]
     machine: tuple[object, ...]
-
-    @classmethod
-    def of(
-        cls,
-        config: DictConfig,
-        loader: build.LoaderOptions,
-        localizer: Localizer,
-        conditions: Sequence[AudioCondition],
-    ) -> Fingerprint:
-        """Take it.
-
-        Args:
-            config: with the groups `model` and `trainer`.
-            loader: batch sizes, as `build.loader_options` gives them.
-            localizer: the networks on the CPU, not compiled yet.
-            conditions: the negatives, whose code counts.
-        """
-        model, prior, frontends = localizer.model, localizer.prior, localizer.frontends
-        random = generator_for(0, "fingerprint", "image")
-        pixels = random.integers(0, 256, size=(272, 360, 3), dtype=np.uint8)
-        noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
-        clip = AudioClip(0.1 * noise.astype(np.float32)[None])
-        picture = localizer.prepare(pixels, "fixed")
-        images, prior_images = picture.image[None], picture.image[None]
-        if picture.prior_image is not None:
-            prior_images = picture.prior_image[None]
-
-        @functools.cache
-        def encoded(name: str) -> torch.Tensor:
-            frontend = localizer.frontend(name)
-            return model.encode_audio(frontend(frontend.waveform(clip)[None]))
-
-        def localized() -> torch.Tensor:
-            vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
-            return model.localize(_alone(images), vectors)
-
-        transforms = (localizer.transform, localizer.prior_transform)
-        return cls(
-            image=_mark(lambda: model.encode_image(images)) if model.compares else "",
-            sounds={n: _mark(functools.partial(encoded, n)) for n in frontends},
-            objects="" if prior is None else _mark(lambda: prior(prior_images)),
-            maps=_mark(localized),
-            code=_code_of(model, prior, *frontends.values(), *transforms, *conditions),
-            machine=(*_machine(config), loader["batch_size"], loader["audio_batch_size"]),
-        )
 
     @property
     def whole(self) -> str:
         """One hash of everything."""
         return config_hash(vars(self))
+
+
+def take_fingerprint(
+    config: DictConfig,
+    loader: build.LoaderOptions,
+    localizer: Localizer,
+    conditions: Sequence[AudioCondition],
+) -> Fingerprint:
+    """Take the fingerprint of a run's networks.
+
+    Args:
+        config: with the groups `model` and `trainer`.
+        loader: batch sizes, as `build.loader_options` gives them.
+        localizer: the networks on the CPU, not compiled yet.
+        conditions: the negatives, whose code counts.
+    """
+    model, prior = localizer.model, localizer.prior
+    random = generator_for(0, "fingerprint", "image")
+    picture = localizer.prepare(random.integers(0, 256, (272, 360, 3), dtype=np.uint8), "fixed")
+    noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
+    clip = AudioClip(0.1 * noise.astype(np.float32)[None])
+    image = picture.image[None]
+    other = image if picture.prior_image is None else picture.prior_image[None]
+
+    @functools.cache
+    def encoded(name: str) -> torch.Tensor:
+        frontend = localizer.frontend(name)
+        return model.encode_audio(frontend(frontend.waveform(clip)[None]))
+
+    def localized() -> torch.Tensor:
+        vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
+        return model.localize(_alone(image), vectors)
+
+    frontends, transforms = localizer.frontends, (localizer.transform, localizer.prior_transform)
+    marks = {
+        "image": _mark(lambda: model.encode_image(image)) if model.compares else "",
+        "objects": "" if prior is None else _mark(lambda: prior(other)),
+        "maps": _mark(localized),
+        **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
+    }
+    code = _code_of(model, prior, *frontends.values(), *transforms)
+    machine = *_machine(config), loader["batch_size"], loader["audio_batch_size"]
+    return Fingerprint(marks, code, _code_of(*conditions), machine)
 
 
 def open_tables(
@@ -138,20 +134,22 @@ def open_tables(
         path = table_path(folder, kind, mark, common, *facts) if mark else None
         return FeatureTable(path, length, limit_bytes=config.cache.gigabytes * 1e9, keep=keep)
 
+    marks = fingerprint.marks
     images = [str(sample.image_path) for sample in samples]
     clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
     sounds = []
     for size, end in zip(plan.parts, accumulate(plan.parts), strict=True):
         name, first = plan.distinct[end - size]
-        if first.condition == POSITIVE:
-            heard = [clips[request.source_id] for _, request in plan.distinct[end - size : end]]
+        mark = marks.get(f"sound {name}", "")
+        if mark and first.condition == POSITIVE:
+            places = range(end - size, end)
+            heard = [clips[plan.distinct[place][1].source_id] for place in places]
             facts = _plain(build.released_settings(config, name)), heard
-            mark = fingerprint.sounds[name] if fingerprint.sounds else ""
-            sounds.append((range(end - size, end), table("sounds", size, mark, *facts)))
-    prior = _plain(config.prior), provenance["prior"]
+            sounds.append((places, table("sounds", size, mark, *facts)))
+    seen, prior = _plain(config.model.image), _plain(config.prior)
     return RunTables(
-        images=table("images", len(images), fingerprint.image, _plain(config.model.image), images),
-        objects=table("objects", len(images), fingerprint.objects, prior, images),
+        images=table("images", len(images), marks["image"], seen, images),
+        objects=table("objects", len(images), marks["objects"], prior, provenance["prior"], images),
         sounds=sounds,
     )
 

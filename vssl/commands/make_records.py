@@ -14,7 +14,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
-from vssl.commands.features import Fingerprint, open_tables
+from vssl.commands.features import open_tables, take_fingerprint
 from vssl.commands.identity import noise_use
 from vssl.commands.inputs import content_hash, keep_inputs, read_inputs
 from vssl.commands.provenance import map_facts, run_facts
@@ -73,9 +73,9 @@ def make_records(
         prior_transform=prior_transform,
         precision=str(config.trainer.precision),
     )
-    fingerprint = Fingerprint.of(config, loader, localizer, conditions)
+    fingerprint = take_fingerprint(config, loader, localizer, conditions)
     networks.compile_model(config, model)
-    reader.least_samples = build.least_samples(config, frontends)
+    reader.least_samples = build.least_samples(config)
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():

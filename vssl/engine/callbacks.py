@@ -52,10 +52,6 @@ class RecordWriter(pl.Callback):
         self._seconds = seconds
         self._written = time.monotonic()
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._written = time.monotonic()
-
     def on_test_batch_end(
         self,
         trainer: pl.Trainer,

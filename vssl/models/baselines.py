@@ -31,9 +31,13 @@ class Baseline(LocalizationModel):
     value_range = (0.0, 1.0)
     told: ClassVar[str] = ""
 
-    def _same_for_all_audio(self, maps: torch.Tensor, batch: ImageBatch) -> torch.Tensor:
-        """Repeat `[N, h, w]` maps for all K pairings: `[N, K, h, w]`."""
-        return maps[:, None].expand(-1, len(batch.pairings), -1, -1)
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Maps `[N, h, w]`, whatever sounds."""
+        raise NotImplementedError
+
+    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
+        """The same map for all K sounds of an image, `[N, K, h, w]`."""
+        return self.draw(batch)[:, None].expand(-1, len(batch.pairings), -1, -1)
 
 
 class Constant(Baseline):
@@ -52,11 +56,9 @@ class Constant(Baseline):
             raise ValueError(f"Expected `value` to be in [0, 1], but got {value}.")
         self.value = value
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Constant maps `[N, K, 14, 14]`."""
-        return batch.images.new_full(
-            (len(batch.sample_ids), len(batch.pairings), *self.map_size), self.value
-        )
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Constant maps `[N, 14, 14]`."""
+        return batch.images.new_full((len(batch.sample_ids), *self.map_size), self.value)
 
 
 class Center(Baseline):
@@ -79,11 +81,9 @@ class Center(Baseline):
         self.register_buffer("blob", blob / blob.max())
         self.blob: torch.Tensor
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """The same Gaussian for every image and sound, `[N, K, 14, 14]`, maximum 1."""
-        return self._same_for_all_audio(
-            self.blob.expand(len(batch.sample_ids), *self.map_size), batch
-        )
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """The same Gaussian for every image, `[N, 14, 14]`, maximum 1."""
+        return self.blob.expand(len(batch.sample_ids), *self.map_size)
 
 
 class Random(Baseline):
@@ -129,13 +129,13 @@ class AudioBlind(Baseline):
         check_positive(half_energy, name="half_energy")
         self.half_energy = half_energy
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Energy maps `[N, K, 14, 14]` in [0, 1), the same for all sounds of an image."""
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Energy maps `[N, 14, 14]` in [0, 1)."""
         across = batch.images.diff(dim=3, append=batch.images[..., -1:]).abs()
         down = batch.images.diff(dim=2, append=batch.images[..., -1:, :]).abs()
         energy = F.adaptive_avg_pool2d((across + down).mean(dim=1, keepdim=True), self.map_size)
         energy = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)[:, 0]
-        return self._same_for_all_audio(energy / (energy + self.half_energy), batch)
+        return energy / (energy + self.half_energy)
 
 
 class _Told(Baseline):
@@ -203,16 +203,15 @@ class DeafBest(_Told):
             raise ValueError(f"Expected `cells` to be 1 to {EVALUATION_SIZE}, but got {cells}.")
         self.cells = cells
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """One map for all sounds of a picture, `[N, K, 224, 224]` in [0, 1]; largest value 1."""
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Maps `[N, 224, 224]` in [0, 1]; largest value 1."""
         maps = torch.stack([
             smaller_first([self._inside(each) for each in samples], self.ramp)
             for samples in batch.pictured
         ])  # fmt: skip
         if self.cells < EVALUATION_SIZE:
             maps = upsample(F.adaptive_avg_pool2d(maps, self.cells))
-        maps = maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-9)
-        return self._same_for_all_audio(maps, batch)
+        return maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-9)
 
 
 def smaller_first(objects: Sequence[torch.Tensor], ramp: torch.Tensor) -> torch.Tensor:
