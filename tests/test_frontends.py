@@ -22,7 +22,7 @@ from tests.reference.configuration import evaluation_config
 from tests.reference.spectrogram import log_spectrogram, mel_filter, mel_spectrogram
 from vssl.audio import SpanWindow, WholeClip, read_clip
 from vssl.commands.build import build_frontends, made_length
-from vssl.data.dataset import AudioDataset, collate_audio
+from vssl.data.dataset import AudioDataset
 from vssl.data.vggss import VGGSS
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
@@ -533,7 +533,7 @@ class TestProtocols:
             made_length=made_length(config),
         )
         dataset = AudioDataset(samples, plan, makers, frontends)
-        batches = collate_audio([dataset[n] for n in range(len(dataset))])
+        batches = dataset[list(range(len(dataset)))]
 
         lengths: dict[str, set[int]] = {}
         named: dict[str, set[str]] = {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
@@ -175,11 +174,9 @@ def make_records(
 def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
     """Write what is left out of the run, or what is odd about it; no file where nothing is."""
     if problems:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["kind", "sample_id", "detail"])
-        writer.writerows([p.kind, p.sample_id, p.detail] for p in problems)
-        write_text(path, text.getvalue())
+        rows = [(problem.kind, problem.sample_id, problem.detail) for problem in problems]
+        table = pd.DataFrame(rows, columns=["kind", "sample_id", "detail"])
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
         _log.warning("%d problems are listed in %s", len(problems), path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vssl.checks import check_positive
-from vssl.data.dataset import AudioDataset, ImageCollate, ImageDataset, collate_audio
+from vssl.data.dataset import AudioDataset, ImageDataset
 from vssl.data.sampler import UnpaddedBatchSampler
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
@@ -88,15 +88,15 @@ class LocalizationDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
         """The audio loader, if any, and the image loader."""
-        images = ImageDataset(self.samples, self.transform, self.prior_transform)
+        images = ImageDataset(self.samples, self.plan, self.transform, self.prior_transform)
         batches = self._batches(len(images), self.batch_size, wanted=self.wanted)
-        loaders = [self._loader(images, batches, ImageCollate(self.samples, self.plan))]
+        loaders = [self._loader(images, batches)]
         if self.hears:
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
             batches = self._batches(
                 len(audio), self.audio_batch_size, parts=self.plan.parts, wanted=self._heard()
             )
-            loaders.insert(0, self._loader(audio, batches, collate_audio))
+            loaders.insert(0, self._loader(audio, batches))
         return loaders
 
     def _heard(self) -> set[int]:
@@ -120,16 +120,12 @@ class LocalizationDataModule(pl.LightningDataModule):
         rank = here if rank is None else rank
         return UnpaddedBatchSampler(length, batch_size, rank=rank, world_size=world_size, **options)
 
-    def _loader(
-        self,
-        dataset: Dataset[Any],
-        batches: UnpaddedBatchSampler,
-        collate: Callable[[list[Any]], Any],
-    ) -> DataLoader[Any]:
+    def _loader(self, dataset: Dataset[Any], batches: UnpaddedBatchSampler) -> DataLoader[Any]:
+        # the data sets give whole batches: to the loader, one is an item
         return DataLoader(
             dataset,
-            batch_sampler=batches,
+            batch_size=None,
+            sampler=batches,
             num_workers=self.num_workers,
-            collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
         )

@@ -1,11 +1,9 @@
-"""What the data loaders read: images with their pairings, and the run's distinct audio inputs."""
+"""What the data loaders read, a batch at a time: images, and the run's distinct audio inputs."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -42,29 +40,12 @@ class BatchReader:
         return list(self._pool.map(read, places))
 
 
-class _BatchedDataset(BatchReader, Dataset[_Item]):
-    """A dataset that gives whole batches."""
-
-    def __getitem__(self, index: int) -> _Item:
-        return self.__getitems__([index])[0]
-
-    @abstractmethod
-    def __getitems__(self, indices: list[int]) -> list[_Item]:
-        """A batch."""
-
-
-@dataclass(frozen=True)
-class _ImageItem:
-    index: int
-    image: torch.Tensor | None
-    prior_image: torch.Tensor | None
-
-
-class ImageDataset(_BatchedDataset[_ImageItem]):
-    """Every image of the run, decoded once.
+class ImageDataset(BatchReader, Dataset[ImageBatch]):
+    """Batches of the run's images, each decoded once, with their pairings.
 
     Args:
         samples: the run's samples.
+        plan: the run's audio plan.
         transform: decoded image to network input; None where no network has to see it.
         prior_transform: decoded image to the object prior's input; None where it takes the same,
             or need not see it.
@@ -73,84 +54,64 @@ class ImageDataset(_BatchedDataset[_ImageItem]):
     def __init__(
         self,
         samples: Sequence[Sample],
+        plan: AudioPlan,
         transform: Transform | None,
         prior_transform: Transform | None = None,
     ) -> None:
         self._samples = samples
+        self._plan = plan
         self._transforms = transform, prior_transform
+        self._by_id = {sample.sample_id: sample for sample in samples}
+        self._groups: dict[str, tuple[Sample, ...]] = {}
+        for sample in samples:
+            others = self._groups.get(sample.image_group, ())
+            self._groups[sample.image_group] = (*others, sample)
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitems__(self, indices: list[int]) -> list[_ImageItem]:
-        if self._transforms == (None, None):
-            return [_ImageItem(index, None, None) for index in indices]
-        return self.read_all(self._item, indices)
-
-    def _item(self, index: int) -> _ImageItem:
-        path = self._samples[index].image_path
-        pixels = decode_image(read_bytes(path), path)
-        return _ImageItem(index, *(each and prepare(each, pixels) for each in self._transforms))
-
-
-class ImageCollate:
-    """Puts images and the run's pairings into an `ImageBatch`.
-
-    Args:
-        samples: the run's samples.
-        plan: the run's audio plan.
-    """
-
-    def __init__(self, samples: Sequence[Sample], plan: AudioPlan) -> None:
-        self._samples = samples
-        self._by_id = {sample.sample_id: sample for sample in samples}
-        groups: dict[str, tuple[Sample, ...]] = {}
-        for sample in samples:
-            groups[sample.image_group] = (*groups.get(sample.image_group, ()), sample)
-        self._groups = groups
-        self._audio_index = torch.from_numpy(plan.index).long()
-        self._plan = plan
-
-    def __call__(self, items: list[_ImageItem]) -> ImageBatch:
-        """Collate items."""
-        index = torch.tensor([item.index for item in items])
-        samples = [self._samples[item.index] for item in items]
-        prior_images = [item.prior_image for item in items if item.prior_image is not None]
+    def __getitem__(self, indices: list[int]) -> ImageBatch:
+        samples = [self._samples[index] for index in indices]
+        images, prior_images = None, None
+        if self._transforms != (None, None):
+            read = self.read_all(self._read, samples)
+            images, prior_images = (_stacked(inputs) for inputs in zip(*read, strict=True))
         return ImageBatch(
-            index=index,
-            images=_stacked([item.image for item in items if item.image is not None]),
-            audio_index=self._audio_index[index],
+            index=torch.tensor(indices),
+            images=torch.empty(0) if images is None else images,
+            audio_index=torch.from_numpy(self._plan.index[indices]).long(),
             sample_ids=tuple(sample.sample_id for sample in samples),
             pairings=self._plan.pairings,
-            prior_images=_stacked(prior_images) if prior_images else None,
-            sounding=tuple(self._sounding(item.index) for item in items),
+            prior_images=prior_images,
+            sounding=tuple(self._sounding(index) for index in indices),
             pictured=tuple(self._groups[sample.image_group] for sample in samples),
         )
+
+    def _read(self, sample: Sample) -> list[torch.Tensor | None]:
+        """Inputs of the model and of the prior; None for those that need none."""
+        pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
+        return [each and prepare(each, pixels) for each in self._transforms]
 
     def _sounding(self, number: int) -> tuple[Sample | None, ...]:
         """The sample whose object sounds in each pairing; None also where nobody knows whose."""
         plan, own = self._plan, self._samples[number]
         found: list[Sample | None] = []
         for (name, _), place in zip(plan.pairings, plan.index[number], strict=True):
-            sounding = plan.sounding[name]
             other = self._by_id.get(plan.distinct[place][1].source_id)
-            found.append({SoundingObject.OWN: own, SoundingObject.OTHER: other}.get(sounding))
+            objects = {SoundingObject.OWN: own, SoundingObject.OTHER: other}
+            found.append(objects.get(plan.sounding[name]))
         return tuple(found)
 
 
-def _stacked(rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(rows)) if rows else torch.empty(0)
+def _stacked(inputs: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    there = [each for each in inputs if each is not None]
+    return torch.stack(there) if there else None
 
 
-@dataclass(frozen=True)
-class _AudioItem:
-    index: int
-    waveform: torch.Tensor
-    frontend: str
+class AudioDataset(BatchReader, Dataset[list[AudioBatch]]):
+    """Batches of the run's distinct audio inputs, each made or read once and cut by its front end.
 
-
-class AudioDataset(_BatchedDataset[_AudioItem]):
-    """The run's distinct audio inputs: waveform made or read, then cut by its front end, once.
+    A batch has a part for each front end and length.
 
     Args:
         samples: the run's samples, whose files can be read.
@@ -174,37 +135,28 @@ class AudioDataset(_BatchedDataset[_AudioItem]):
     def __len__(self) -> int:
         return len(self._distinct)
 
-    def __getitems__(self, indices: list[int]) -> list[_AudioItem]:
-        return self.read_all(self._item, indices)
+    def __getitem__(self, indices: list[int]) -> list[AudioBatch]:
+        groups: dict[tuple[str, int], list[tuple[int, torch.Tensor]]] = {}
+        for index, waveform in zip(indices, self.read_all(self._waveform, indices), strict=True):
+            key = self._distinct[index][0], len(waveform)
+            groups.setdefault(key, []).append((index, waveform))
+        return [
+            AudioBatch(
+                index=torch.tensor([index for index, _ in group]),
+                waveforms=torch.stack([waveform for _, waveform in group]),
+                frontend=frontend,
+            )
+            for (frontend, _), group in groups.items()
+        ]
 
-    def _item(self, index: int) -> _AudioItem:
+    def _waveform(self, index: int) -> torch.Tensor:
         frontend, request = self._distinct[index]
         clip = self._conditions[request.condition].make(request, self._read)
         try:
-            waveform = self._frontends[frontend].waveform(clip)
+            return self._frontends[frontend].waveform(clip)
         except ValueError as error:
             where = self._paths.get(request.source_id, request.condition)
             raise UsageError(f"{where}: {error}") from error
-        return _AudioItem(index, waveform, frontend)
 
     def _read(self, source_id: str) -> AudioClip:
         return read_clip(self._paths[source_id])
-
-
-def collate_audio(items: list[_AudioItem]) -> list[AudioBatch]:
-    """Put audio inputs into one `AudioBatch` for each front end and length.
-
-    Args:
-        items: a batch of the dataset.
-    """
-    groups: dict[tuple[str, int], list[_AudioItem]] = {}
-    for item in items:
-        groups.setdefault((item.frontend, item.waveform.shape[0]), []).append(item)
-    return [
-        AudioBatch(
-            index=torch.tensor([item.index for item in group]),
-            waveforms=torch.stack([item.waveform for item in group]),
-            frontend=frontend,
-        )
-        for (frontend, _), group in groups.items()
-    ]

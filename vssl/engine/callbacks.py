@@ -134,7 +134,7 @@ class LoaderProgress(OpenBar, ProgressBar):
         """Open the bar of a loader."""
         if batch_idx == 0:
             loaders: Any = trainer.test_dataloaders
-            batches = loaders[dataloader_idx].batch_sampler
+            batches = loaders[dataloader_idx].sampler
             name = "sounds" if isinstance(batch, list) else "images"
             self.open_bar(name, sum(map(len, batches)))
 
