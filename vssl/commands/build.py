@@ -38,12 +38,11 @@ def build_reader(config: DictConfig) -> DatasetReader:
         UsageError: when it does not take its configuration.
     """
     try:
-        reader: DatasetReader = instantiate(config.data)
+        return cast(DatasetReader, instantiate(config.data))
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from error
         raise
-    return reader
 
 
 def check_data(config: DictConfig) -> CheckedData:
@@ -80,12 +79,7 @@ def build_conditions(config: DictConfig) -> list[AudioCondition]:
 
 
 def tell_windows(conditions: Sequence[AudioCondition], frontends: Mapping[str, FrontEnd]) -> None:
-    """Tell conditions what the model hears, see `AudioCondition.hear`.
-
-    Args:
-        conditions: besides the positive.
-        frontends: front end by audio condition; empty for a model that takes no audio.
-    """
+    """Tell conditions besides the positive what the model hears, see `AudioCondition.hear`."""
     if frontends:
         positive = frontends[POSITIVE]
         for each in conditions:
@@ -124,15 +118,14 @@ def build_metrics(config: DictConfig) -> list[AnyMetric]:
         UsageError: when there is none, or a combined one lacks what it combines.
     """
     metrics: list[AnyMetric] = [instantiate(config.metrics[name]) for name in config.metrics or ()]
-    there = {metric.name for metric in metrics}
-    for metric in metrics:
-        if isinstance(metric, CombinedMetric) and not {metric.positive, metric.negative} <= there:
-            raise UsageError(
-                f"metrics: {metric.name} combines {metric.positive} and"
-                f" {metric.negative}; add both."
-            )
     if not metrics:
         raise UsageError("metrics is empty: choose metrics=all or a list.")
+    there = {metric.name for metric in metrics}
+    for each in metrics:
+        if isinstance(each, CombinedMetric) and not {each.positive, each.negative} <= there:
+            raise UsageError(
+                f"metrics: {each.name} combines {each.positive} and {each.negative}; add both."
+            )
     return metrics
 
 
@@ -181,7 +174,7 @@ def build_trainer(
     Args:
         config: with the group `trainer`.
         loggers: where metrics go.
-        callbacks: what happens beside.
+        callbacks: writers and progress bars.
         options: of `pytorch_lightning.Trainer`, in place of the configured ones.
 
     Raises:
@@ -223,14 +216,12 @@ def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
     16 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
     and processes that read for it meanwhile.
     """
-    loader, default = config.loader, 64 if on_gpu else 16
-    workers = max(0, min(8, len(usable_cores()) - 1)) if on_gpu else 0
-    images, sounds = loader.batch_size, loader.audio_batch_size
-    return {
-        "batch_size": default if images is None else images,
-        "audio_batch_size": default if sounds is None else sounds,
-        "num_workers": workers if loader.num_workers is None else loader.num_workers,
-    }
+    size, workers = 16, 0
+    if on_gpu:
+        size, workers = 64, max(0, min(8, len(usable_cores()) - 1))
+    defaults = LoaderOptions(batch_size=size, audio_batch_size=size, num_workers=workers)
+    given = {str(key): value for key, value in config.loader.items() if value is not None}
+    return cast(LoaderOptions, {**defaults, **given})
 
 
 def build_transforms(config: DictConfig) -> tuple[Transform, Transform | None]:

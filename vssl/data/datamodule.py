@@ -10,15 +10,13 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vssl.checks import check_positive
 from vssl.data.dataset import AudioDataset, ImageDataset
 from vssl.data.sampler import UnpaddedBatchSampler
-from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Transform
 from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.plan import AudioPlan
-from vssl.types import POSITIVE, Sample
+from vssl.types import Sample
 
 
 class LocalizationDataModule(pl.LightningDataModule):
@@ -41,9 +39,6 @@ class LocalizationDataModule(pl.LightningDataModule):
         wanted: samples to do, by their position; None for all. Batches stay as they are for all,
             and whole batches are left out.
         known_sounds: distinct audio inputs whose encodings are known, by their position.
-
-    Raises:
-        UsageError: for a batch size below 1 or a negative number of workers.
     """
 
     def __init__(
@@ -62,16 +57,10 @@ class LocalizationDataModule(pl.LightningDataModule):
         known_sounds: Collection[int] = (),
     ) -> None:
         super().__init__()
-        check_positive(batch_size, name="loader.batch_size")
-        check_positive(audio_batch_size, name="loader.audio_batch_size")
-        if num_workers < 0:
-            raise UsageError(
-                f"Expected `loader.num_workers` to be 0 or more, but got {num_workers}."
-            )
         self.samples = samples
         self.plan = plan
-        makers: dict[str, AudioCondition] = {c.name: c for c in conditions}
-        self.conditions = {POSITIVE: Positive(), **makers}
+        everyone: list[AudioCondition] = [Positive(), *conditions]
+        self.conditions = {condition.name: condition for condition in everyone}
         self.frontends = frontends
         self.transform = transform
         self.prior_transform = prior_transform
@@ -103,10 +92,9 @@ class LocalizationDataModule(pl.LightningDataModule):
         """Audio inputs to encode: those of all images that some process does."""
         heard = self.plan.index
         if self.wanted is not None:
-            world_size = 1 if self.trainer is None else self.trainer.world_size
             shares = [
                 self._batches(len(self.samples), self.batch_size, rank=rank, wanted=self.wanted)
-                for rank in range(world_size)
+                for rank in range(self._world_size)
             ]
             heard = heard[[number for share in shares for batch in share for number in batch]]
         return set(np.unique(heard).tolist()) - self.known_sounds
@@ -114,11 +102,15 @@ class LocalizationDataModule(pl.LightningDataModule):
     def _batches(
         self, length: int, batch_size: int, *, rank: int | None = None, **options: Any
     ) -> UnpaddedBatchSampler:
-        here, world_size = 0, 1
-        if self.trainer is not None:
-            here, world_size = self.trainer.global_rank, self.trainer.world_size
-        rank = here if rank is None else rank
-        return UnpaddedBatchSampler(length, batch_size, rank=rank, world_size=world_size, **options)
+        if rank is None:
+            rank = 0 if self.trainer is None else self.trainer.global_rank
+        return UnpaddedBatchSampler(
+            length, batch_size, rank=rank, world_size=self._world_size, **options
+        )
+
+    @property
+    def _world_size(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size
 
     def _loader(self, dataset: Dataset[Any], batches: UnpaddedBatchSampler) -> DataLoader[Any]:
         # the data sets give whole batches: to the loader, one is an item
