@@ -70,6 +70,10 @@ def folder(runs: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(runs / "center", tmp_path / "center"))
 
 
+def rewrite(path: Path, metadata: dict[bytes, bytes]) -> None:
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:3000])
 
@@ -90,70 +94,56 @@ def flipped(path: Path) -> None:
 
 
 def broken_provenance(path: Path) -> None:
-    table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata({METADATA_KEY: b'{"schema_version": '}), path)
+    rewrite(path, {METADATA_KEY: b'{"schema_version": '})
 
 
 def no_provenance(path: Path) -> None:
-    pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
+    rewrite(path, {})
 
 
 def listed_provenance(path: Path) -> None:
-    pq.write_table(pq.read_table(path).replace_schema_metadata({METADATA_KEY: b"[]"}), path)
+    rewrite(path, {METADATA_KEY: b"[]"})
 
 
-def of_rows(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        pq.write_table(change(pq.read_table(path)), path)
-
-    write.__name__ = change.__name__
-    return write
+def lacking_provenance(path: Path) -> None:
+    rewrite(path, {METADATA_KEY: b'{"schema_version": "3", "config_hash": 1}'})
 
 
-def missing_row(table: pa.Table) -> pa.Table:
-    return table.slice(1)
-
-
-def doubled_row(table: pa.Table) -> pa.Table:
-    return pa.concat_tables([table, table.slice(0, 1)])
-
-
-def doubled_for_another(table: pa.Table) -> pa.Table:
-    return pa.concat_tables([table.slice(0, 1), table.slice(0, 1), table.slice(2)])
-
-
-def missing_sample(table: pa.Table) -> pa.Table:
+def without_first_sample(table: pa.Table) -> pa.Table:
     first = table.column("sample_id")[0].as_py()
     return table.filter(pa.array([s != first for s in table.column("sample_id").to_pylist()]))
 
 
-def reversed_rows(table: pa.Table) -> pa.Table:
-    return table.take(list(reversed(range(len(table)))))
+def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)
 
 
-def dropped_column(table: pa.Table) -> pa.Table:
-    return table.drop_columns(["similarity_map"])
+CHANGES: dict[str, Callable[[pa.Table], pa.Table]] = {
+    "missing row": lambda table: table.slice(1),
+    "doubled row": lambda table: pa.concat_tables([table, table.slice(0, 1)]),
+    "doubled for another": lambda table: table.take([0, 0, *range(2, len(table))]),
+    "missing sample": without_first_sample,
+    "reversed rows": lambda table: table.take(list(reversed(range(len(table))))),
+    "dropped column": lambda table: table.drop_columns(["similarity_map"]),
+    "other type": lambda table: with_column(
+        table, "draw", table.column("draw").cast(pa.int64())
+    ),
+    "other values": lambda table: with_column(
+        table, "similarity_max", pa.array([0.5] * len(table), pa.float32())
+    ),
+}  # fmt: skip
 
 
-def other_type(table: pa.Table) -> pa.Table:
-    place = table.schema.get_field_index("draw")
-    return table.set_column(place, "draw", table.column("draw").cast(pa.int64()))
+def of_rows(name: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        pq.write_table(CHANGES[name](pq.read_table(path)), path)
 
-
-def other_values(table: pa.Table) -> pa.Table:
-    place = table.schema.get_field_index("similarity_max")
-    field = table.schema.field("similarity_max")
-    return table.set_column(place, field, pa.array([0.5] * len(table), pa.float32()))
+    write.__name__ = name
+    return write
 
 
 FILE = (cut, empty, other, flipped, broken_provenance, no_provenance, listed_provenance)
-ROWS = tuple(
-    of_rows(change)
-    for change in (
-        *(missing_row, doubled_row, doubled_for_another, missing_sample),
-        *(reversed_rows, dropped_column, other_type, other_values),
-    )
-)
+ROWS = tuple(map(of_rows, CHANGES))
 BY_NAME = {"ids": lambda change: change.__name__}
 
 
@@ -215,11 +205,6 @@ def test_a_flipped_bit_is_an_error_or_no_change(
             check_records(tmp_path)
         found = read_columns(path)
         assert str(found.to_pydict()) == str(table.to_pydict())
-
-
-def lacking_provenance(path: Path) -> None:
-    facts = {METADATA_KEY: b'{"schema_version": "3", "config_hash": 1}'}
-    pq.write_table(pq.read_table(path).replace_schema_metadata(facts), path)
 
 
 @pytest.mark.parametrize("change", [*FILE[:-1], lacking_provenance], **BY_NAME)

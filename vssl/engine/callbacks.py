@@ -52,15 +52,7 @@ class RecordWriter(pl.Callback):
         self._seconds = seconds
         self._written = time.monotonic()
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
         """Write when enough has come together, or long enough ago."""
         late = time.monotonic() - self._written >= self._seconds
         if late or self._collector.held_bytes() >= _FLUSH_BYTES:
@@ -74,9 +66,7 @@ class RecordWriter(pl.Callback):
             self._shards.join(self._path, self._provenance)
         trainer.strategy.barrier("records joined")
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any, **__: Any) -> None:
         """Lose nothing that is whole."""
         with contextlib.suppress(OSError):  # which may be what the exception is about
             self._flush()
@@ -109,9 +99,7 @@ class OpenBar(pl.Callback):
         """Close the bar, if one is open."""
         self._bar.close()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any, **__: Any) -> None:
         """Close the bar of what fails or is interrupted."""
         self.close_bar()
 
@@ -139,18 +127,12 @@ class LoaderProgress(OpenBar, ProgressBar):
             self.open_bar(name, sum(map(len, batches)))
 
     def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: object, pl_module: object, outputs: object, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Count a batch."""
         parts = batch if isinstance(batch, list) else [batch]
         self.advance(sum(len(part.index) for part in parts))
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_test_end(self, *_: Any, **__: Any) -> None:
         """Close the last bar."""
         self.close_bar()
