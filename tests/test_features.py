@@ -164,17 +164,18 @@ class TestFaults:
     ) -> None:
         (tmp_path / "cache").write_text("not a folder")
         fill(tmp_path / "cache" / "t.npy", values(8, 2), batch=1)
-        assert caplog.text.count("cannot be written") == 1, "said once"
+        assert caplog.text.count("is not kept (File exists)") == 1, "said once"
 
     def test_no_room(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fill(tmp_path / "t.npy", values(8, 1000), limit=31e3)
-        assert "too small for the run's features" in caplog.text
+        assert "is not kept (3.2e-05 GB, but cache.gigabytes=3.1e-05)" in caplog.text
         usage = shutil.disk_usage(tmp_path)._replace(free=1000)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
         fill(tmp_path / "t.npy", values(8, 2))
-        assert "no room on its disk" in caplog.text
+        assert "is not kept (it would leave less than 2 GB of the disk free)" in caplog.text
+        assert caplog.text.count("is not kept") == 2
         assert list(tmp_path.iterdir()) == []
 
 

@@ -47,7 +47,7 @@ class FeatureTable:
         path: Path | None = None,
         length: int = 0,
         *,
-        limit_bytes: float = 0.0,
+        limit_bytes: float = 0,
         keep: bool = True,
     ) -> None:
         self.values = None if path is None else _read(path, length)
@@ -76,23 +76,21 @@ class FeatureTable:
             return
         rows = np.ascontiguousarray(values.cpu().numpy())
         try:
-            if self._file is None and not self._begin(self._path, rows):
-                self._path = None
-            if self._file is not None:
-                self._file.write(rows.data)
-                self._check = zlib.crc32(rows.data, self._check)
-                self._added += len(rows)
+            if self._file is None:
+                self._file = self._begin(self._path, rows)
+            self._file.write(rows.data)
         except OSError as error:
             self._give_up(error)
+        self._check = zlib.crc32(rows.data, self._check)
+        self._added += len(rows)
 
     def close(self) -> None:
         """Keep the table if every row was added, else leave nothing behind."""
         if self._file is None:
             return
-        partial, file = Path(self._file.name), self._file
-        self._file = None
+        partial = Path(self._file.name)
         try:
-            with file:
+            with self._file as file:
                 file.write(self._check.to_bytes(_CHECK_BYTES, "little"))
             if self._path is not None and self._added == self._length:
                 partial.replace(self._path)
@@ -100,24 +98,26 @@ class FeatureTable:
             self._give_up(error)
         partial.unlink(missing_ok=True)
 
-    def _begin(self, path: Path, rows: npt.NDArray[np.float32]) -> bool:
-        """Open the file, if there is room for it."""
+    def _begin(self, path: Path, rows: npt.NDArray[np.float32]) -> BinaryIO:
+        """Open the file.
+
+        Raises:
+            OSError: when there is no room for it.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        size = self._length * rows[:1].nbytes
-        if not _make_room(path.parent, size, self._limit):
-            return False
+        _make_room(path.parent, self._length * rows[:1].nbytes, self._limit)
         shape = (self._length, *rows.shape[1:])
-        self._file = path.with_name(f"{uuid.uuid4().hex}.partial").open("wb")
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "<f4", "fortran_order": False, "shape": shape}
-        )
-        return True
+        file = path.with_name(f"{uuid.uuid4().hex}.partial").open("wb")
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        return file
 
     def _give_up(self, error: OSError) -> None:
-        _log.warning(
-            "the feature table %s cannot be written (%s); results do not depend on it",
-            self._path, error.strerror or error,
-        )  # fmt: skip
+        if self._path is not None:  # said once
+            _log.warning(
+                "the feature table %s is not kept (%s); results do not depend on it",
+                self._path, error.strerror or error,
+            )  # fmt: skip
         self._path = None
 
 
@@ -181,18 +181,16 @@ def _read(path: Path, length: int) -> npt.NDArray[np.float32] | None:
     return values
 
 
-def _make_room(folder: Path, size: int, limit: float) -> bool:
-    """Whether `size` bytes may be written, after what was not used longest was removed."""
+def _make_room(folder: Path, size: int, limit: float) -> None:
+    """Remove what was not used longest, so that `size` bytes may be written.
+
+    Raises:
+        OSError: when they may not.
+    """
     if shutil.disk_usage(folder).free < size + _KEEP_FREE_BYTES:
-        _log.warning("the cache %s has no room on its disk; results do not depend on it", folder)
-        return False
+        raise OSError(f"it would leave less than {_KEEP_FREE_BYTES / 2**30:g} GB of the disk free")
     if size > limit:
-        _log.warning(
-            "the cache %s is too small for the run's features, %.1f GB (cache.gigabytes=%g);"
-            " results do not depend on it",
-            folder, size / 1e9, limit / 1e9,
-        )  # fmt: skip
-        return False
+        raise OSError(f"{size / 1e9:.3g} GB, but cache.gigabytes={limit / 1e9:g}")
     files = []
     for path in folder.iterdir():
         with contextlib.suppress(OSError):  # removed by another job
@@ -204,4 +202,3 @@ def _make_room(folder: Path, size: int, limit: float) -> bool:
             with contextlib.suppress(OSError):
                 path.unlink()
             total -= stat.st_size
-    return True

@@ -27,7 +27,6 @@ from vssl.images import decode_image
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
 from vssl.randomness import generator_for
-from vssl.records.fingerprint import config_hash
 from vssl.types import EVALUATION_SIZE, POSITIVE, SAMPLE_RATE, AudioClip, ImageBatch, Sample
 
 _log = logging.getLogger(__name__)
@@ -38,23 +37,17 @@ class Fingerprint:
     """What makes the maps of a run.
 
     Attributes:
-        marks: hashes of what is made of a fixed image and a fixed sound: `image` and `objects`, the
-            encoded image and the object prior's map, empty where there is none; `maps`, the
-            similarity map; and by front end the encoded sound.
+        marks: hashes of what is made of a fixed image and a fixed sound: the `image` and the
+            `sound` of each front end, encoded, `objects` and `maps`; empty where there is none.
         code: hashes of the files in which networks and front ends are written.
         negatives: the same of the negatives.
         machine: hardware, precision and batch sizes, on which last digits depend.
     """
 
-    marks: Mapping[str, str]
+    marks: dict[str, str]
     code: tuple[str, ...]
     negatives: tuple[str, ...]
     machine: tuple[object, ...]
-
-    @property
-    def whole(self) -> str:
-        """One hash of everything."""
-        return config_hash(vars(self))
 
 
 def take_fingerprint(
@@ -63,14 +56,7 @@ def take_fingerprint(
     localizer: Localizer,
     conditions: Sequence[AudioCondition],
 ) -> Fingerprint:
-    """Take the fingerprint of a run's networks.
-
-    Args:
-        config: with the groups `model` and `trainer`.
-        loader: batch sizes, as `build.loader_options` gives them.
-        localizer: the networks on the CPU, not compiled yet.
-        conditions: the negatives, whose code counts.
-    """
+    """Take the fingerprint of a run's networks, on the CPU and not compiled yet."""
     model, prior = localizer.model, localizer.prior
     random = generator_for(0, "fingerprint", "image")
     picture = localizer.prepare(random.integers(0, 256, (272, 360, 3), dtype=np.uint8), "fixed")
@@ -116,19 +102,17 @@ def open_tables(
 
     Args:
         config: with the groups `cache`, `model` and `prior`.
-        fingerprint: of the run.
+        fingerprint: of the run's networks.
         samples: the run's samples.
-        plan: its audio plan.
+        plan: the run's audio plan.
         provenance: with the versions of libraries, and the hash of all files of the test set.
-        keep: whether the run encodes everything, in this process, so that tables may be kept.
+        keep: whether this process encodes everything, so that tables may be kept.
     """
     if config.cache.folder is None or config.cache.gigabytes == 0 or on_gpu(config):
         return RunTables()
     folder = Path(config.cache.folder).expanduser().absolute()
-    common = (
-        [provenance[name] for name in ("environment", "inputs_sha256", "weights")],
-        fingerprint.code, fingerprint.machine,
-    )  # fmt: skip
+    known = [provenance[name] for name in ("environment", "inputs_sha256", "weights")]
+    common = known, fingerprint.code, fingerprint.machine
 
     def table(kind: str, length: int, mark: str, *facts: object) -> FeatureTable:
         path = table_path(folder, kind, mark, common, *facts) if mark else None

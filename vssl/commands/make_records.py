@@ -110,7 +110,7 @@ def make_records(
         folder,
         data.samples,
         plan,
-        key=config_hash({**provenance, "networks": fingerprint.whole}),
+        key=config_hash({**provenance, "networks": vars(fingerprint)}),
         identity=identity_hash,
     )
     recorded = shards.recorded(tidy=is_first_process())
