@@ -18,10 +18,9 @@ from tests.reference.configuration import evaluation_config
 from tests.reference.spectrogram import log_spectrogram
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
 from vssl.commands.build import build_transforms
-from vssl.data.datamodule import LocalizationDataModule
+from vssl.data.datamodule import LocalizationDataModule, UnpaddedBatchSampler
 from vssl.data.dataset import AudioDataset
 from vssl.data.is3 import IS3
-from vssl.data.sampler import UnpaddedBatchSampler
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform, PillowTransform, Transform, read_image
 from vssl.negatives.base import AudioCondition
