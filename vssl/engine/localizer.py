@@ -54,12 +54,12 @@ class Localizer(nn.Module):
         model: the model, with its weights.
         name: its name, for messages.
         transform: decoded picture to network input.
-        frontends: front end by audio condition; conditions that are not named share the
-            positive's; empty for a model that takes no audio.
+        frontends: front end by audio condition; others share the positive's; empty for a model
+            that takes no audio.
         prior: object prior, None for none.
         prior_transform: decoded picture to the prior's input, where it takes another.
-        device: where the networks run.
-        precision: what they compute in, one of `vssl.commands.options.PRECISIONS`.
+        device: where pictures and sounds at hand are encoded.
+        precision: one of `vssl.commands.options.PRECISIONS`.
     """
 
     def __init__(
@@ -143,15 +143,12 @@ class Localizer(nn.Module):
     def encode_sounds(
         self, clips: Sequence[AudioClip], condition: str = POSITIVE, *, batch_size: int = 8
     ) -> torch.Tensor:
-        """Encode sounds.
+        """Encode M sounds as `[M, ...]`; `[M, 0]` for a model that takes none.
 
         Args:
             clips: M sounds.
             condition: their audio condition, which says what front end they take.
-            batch_size: how many go through the network at once; those of one length do.
-
-        Returns:
-            `[M, ...]` as the model's `encode_audio` gives it; `[M, 0]` for one that takes none.
+            batch_size: how many of one length go through the network at once.
 
         Raises:
             UsageError: for a clip that is too short.
@@ -173,7 +170,7 @@ class Localizer(nn.Module):
     def localize(
         self, pictures: Sequence[Picture], sounds: torch.Tensor, pairings: Sequence[tuple[str, int]]
     ) -> NativeMaps:
-        """Native maps of pictures with K sounds each, on the CPU.
+        """Native maps, on the CPU, of N pictures with K sounds each.
 
         Args:
             pictures: N pictures.

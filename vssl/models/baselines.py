@@ -43,9 +43,6 @@ class Baseline(LocalizationModel):
 class Constant(Baseline):
     """Every pixel has the same value: 1 marks the whole image, 0 (`empty`) nothing.
 
-    Args:
-        value: the value, in [0, 1].
-
     Raises:
         ValueError: for a value outside [0, 1].
     """
@@ -114,8 +111,7 @@ class AudioBlind(Baseline):
     """Image energy only: where the picture has edges.
 
     The absolute difference of neighbouring pixels, averaged over each of 14 x 14 cells and smoothed
-    over neighbouring cells, as `e / (e + half_energy)`: one scale for all images, not stretched per
-    map. It finds objects, and finds them again in silence.
+    over neighbouring cells, as `e / (e + half_energy)`: one scale for all images.
 
     Args:
         half_energy: energy, in units of the normalized image, that becomes 0.5.
@@ -215,15 +211,14 @@ class DeafBest(_Told):
 
 
 def smaller_first(objects: Sequence[torch.Tensor], ramp: torch.Tensor) -> torch.Tensor:
-    """Rank the pixels of objects: those of the smallest highest, then those of the next.
+    """Rank the pixels of O objects: those of the smallest lie above (O - 1) / O, and so on.
 
     Args:
         objects: `[H, W]` bool each.
         ramp: `[H, W]` in (0, 1], all different: the order inside an object.
 
     Returns:
-        `[H, W]` in [0, 1]: of O objects, pixels of the smallest lie above (O - 1) / O, and so on; 0
-        where there is no object.
+        `[H, W]` in [0, 1]; 0 where there is no object.
     """
     found = torch.zeros_like(ramp)
     for place, each in enumerate(sorted(objects, key=lambda each: int(each.sum()), reverse=True)):

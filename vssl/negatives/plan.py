@@ -74,9 +74,6 @@ def make_plan(
         manifest: choices to replay instead of drawing.
         manifest_path: where they come from, for messages.
 
-    Returns:
-        The plan.
-
     Raises:
         ManifestError: when the manifest lacks a choice or names an unknown source.
         ValueError: when a condition cannot be met.

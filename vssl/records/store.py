@@ -166,8 +166,7 @@ def count_rows(path: Path) -> int:
 def column_names(path: Path) -> list[str]:
     """Names of a file's columns."""
     with open_parquet(path) as file:
-        names: list[str] = file.schema_arrow.names
-        return names
+        return list(file.schema_arrow.names)
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -195,13 +194,10 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def check_records(run: Path) -> dict[str, Any]:
-    """Check that a run's records are all there, once each, and as they were written.
+    """Provenance of a run's records, if they are all there, once each, and as they were written.
 
     Args:
         run: its folder, whose run.json has the file's sha256; those of earlier versions lack it.
-
-    Returns:
-        Their provenance.
 
     Raises:
         RecordsError: when a row is missing, doubled or out of place, or anything was changed.
@@ -209,8 +205,7 @@ def check_records(run: Path) -> dict[str, Any]:
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
     with open_parquet(path) as file:
-        schema = file.schema_arrow
-    found = {field.name: field.type for field in schema}
+        found = {field.name: field.type for field in file.schema_arrow}
     known = {field.name: field.type for field in RECORDS}
     needed = {field.name for field in RECORDS if not field.nullable}
     if not needed <= found.keys() or not found.items() <= known.items():
@@ -271,7 +266,7 @@ def records_table(
         plan: the run's audio plan.
         index: `[N]` positions in `samples`.
         maps: `[N, K, h, w]` similarity maps.
-        object_maps: `[N, h, w]` of the object prior; None where there is none.
+        object_maps: `[N, h, w]`; None without a prior.
     """
     pairings = len(plan.pairings)
     chosen = [samples[i] for i in index.tolist()]
