@@ -50,7 +50,7 @@ class FeatureTable:
         limit_bytes: float = 0,
         keep: bool = True,
     ) -> None:
-        self.values = None if path is None else _read(path, length)
+        self.values = None if path is None else _read_table(path, length)
         self._path = path if keep and self.values is None else None
         self._length = length
         self._limit = limit_bytes
@@ -158,7 +158,7 @@ def table_path(folder: Path, kind: str, *facts: object) -> Path:
     return folder / f"{kind}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:24]}.npy"
 
 
-def _read(path: Path, length: int) -> npt.NDArray[np.float32] | None:
+def _read_table(path: Path, length: int) -> npt.NDArray[np.float32] | None:
     """The values of a table; None where there is none, or a damaged one, which is removed."""
     try:
         values: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)

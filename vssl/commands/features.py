@@ -128,9 +128,9 @@ def open_tables(
         if mark and first.condition == POSITIVE:
             places = range(end - size, end)
             heard = [clips[plan.distinct[place][1].source_id] for place in places]
-            facts = _plain(build.released_settings(config, name)), heard
+            facts = _resolved(build.released_settings(config, name)), heard
             sounds.append((places, table("sounds", size, mark, *facts)))
-    seen, prior = _plain(config.model.image), _plain(config.prior)
+    seen, prior = _resolved(config.model.image), _resolved(config.prior)
     return RunTables(
         images=table("images", len(images), marks["image"], seen, images),
         objects=table("objects", len(images), marks["objects"], prior, provenance["prior"], images),
@@ -138,7 +138,7 @@ def open_tables(
     )
 
 
-def _plain(node: DictConfig) -> Any:
+def _resolved(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
 
 

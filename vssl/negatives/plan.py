@@ -87,7 +87,7 @@ def make_plan(
     pairings = tuple(
         (condition.name, draw)
         for condition in everyone
-        for draw in range(_draws(condition, samples, given, manifest_path))
+        for draw in range(_number_of_draws(condition, samples, given, manifest_path))
     )
     for condition in everyone:
         condition.prepare(samples)
@@ -117,7 +117,7 @@ def make_plan(
 _Choices = Mapping[tuple[str, str, int], ManifestRow]
 
 
-def _draws(
+def _number_of_draws(
     condition: AudioCondition, samples: Sequence[Sample], given: _Choices, path: Path | None
 ) -> int:
     """Number of draws: the condition's, or fewer where the manifest holds fewer."""

@@ -19,6 +19,7 @@ from vssl.errors import UsageError
 from vssl.hashing import file_sha256
 from vssl.negatives.plan import AudioPlan
 from vssl.records.files import (
+    ANEW,
     READABLE_VERSIONS,
     RECORDS_FILE,
     RUN_FILE,
@@ -29,7 +30,7 @@ from vssl.records.files import (
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
-_LABELS = [
+_DICTIONARY_COLUMNS = [
     "sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category",
 ]  # fmt: skip
 
@@ -56,7 +57,7 @@ class AtomicParquetWriter:
             self._partial,
             self._schema,
             compression="zstd",
-            use_dictionary=_LABELS,
+            use_dictionary=_DICTIONARY_COLUMNS,
             write_page_checksum=True,
         )
 
@@ -98,10 +99,9 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise RecordsError(f"{path}: not a readable parquet file ({reason}). {_ANEW}") from error
+        raise RecordsError(f"{path}: not a readable parquet file ({reason}). {ANEW}") from error
 
 
-_ANEW = "Evaluate again with force=true."
 _ARROW_SCHEMA = b"ARROW:schema"
 
 
@@ -118,7 +118,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         if written is not None:
             kept = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written)))
             if not kept.equals(file.schema_arrow):  # without what is beside names and types
-                raise RecordsError(f"{path}: its columns' names or types are damaged. {_ANEW}")
+                raise RecordsError(f"{path}: its columns' names or types are damaged. {ANEW}")
         yield file
 
 
@@ -145,7 +145,7 @@ def read_columns(path: Path, columns: Sequence[str] | None = None, filters: Any 
     names = column_names(path)
     lacking = [name for name in columns or () if name not in names]
     if lacking:
-        raise RecordsError(f"{path}: lacks the column {lacking[0]}. {_ANEW}")
+        raise RecordsError(f"{path}: lacks the column {lacking[0]}. {ANEW}")
     with reading(path):
         wanted = None if columns is None else list(columns)
         table = pq.read_table(
@@ -153,7 +153,7 @@ def read_columns(path: Path, columns: Sequence[str] | None = None, filters: Any 
         )
         table.validate(full=True)  # a page's header has no checksum, see `check_pages`
     if filters is None and len(table) != count_rows(path):
-        raise RecordsError(f"{path}: its pages hold other numbers of rows. {_ANEW}")
+        raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
     return table
 
 
@@ -183,7 +183,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         provenance: dict[str, Any] = json.loads(metadata[METADATA_KEY])
         version = provenance["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordsError(f"{path}: its provenance is damaged ({error!r}). {_ANEW}") from error
+        raise RecordsError(f"{path}: its provenance is damaged ({error!r}). {ANEW}") from error
     if version not in READABLE_VERSIONS:
         raise RecordsError(
             f"{path}: has schema version {version}, this vssl reads"
@@ -209,7 +209,7 @@ def check_records(run: Path) -> dict[str, Any]:
     known = {field.name: field.type for field in RECORDS}
     needed = {field.name for field in RECORDS if not field.nullable}
     if not needed <= found.keys() or not found.items() <= known.items():
-        raise RecordsError(f"{path}: has other columns than vssl writes. {_ANEW}")
+        raise RecordsError(f"{path}: has other columns than vssl writes. {ANEW}")
     ids, conditions, draws = (c.to_pylist() for c in read_columns(path, RECORD_KEY).columns)
     sounds = list(zip(conditions, draws, strict=True))
     pairings = [(c, d) for c, d in provenance.get("pairings") or dict.fromkeys(sounds)]
@@ -217,17 +217,17 @@ def check_records(run: Path) -> dict[str, Any]:
     if len(ids) != samples * len(pairings):
         raise RecordsError(
             f"{path}: has {len(ids)} rows, but {samples} samples with {len(pairings)} sounds each"
-            f" were recorded. {_ANEW}"
+            f" were recorded. {ANEW}"
         )
     names = ids[:: len(pairings)]
     whole = [name for name in names for _ in pairings] == ids and sounds == pairings * samples
     if not whole or len(set(names)) != samples:
-        raise RecordsError(f"{path}: rows are missing, doubled or out of place. {_ANEW}")
+        raise RecordsError(f"{path}: rows are missing, doubled or out of place. {ANEW}")
     sha256 = recorded_sha256(run)
     if sha256 is None:
         check_pages(path)
     elif file_sha256(path) != sha256:
-        raise RecordsError(f"{path}: was changed after the run ({RUN_FILE}). {_ANEW}")
+        raise RecordsError(f"{path}: was changed after the run ({RUN_FILE}). {ANEW}")
     return provenance
 
 
@@ -243,7 +243,7 @@ def check_pages(path: Path) -> None:
             batch.validate(full=True)
             rows += len(batch)
         if rows != file.metadata.num_rows:
-            raise RecordsError(f"{path}: its pages hold other numbers of rows. {_ANEW}")
+            raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
 
 
 def count_undefined_maps(path: Path) -> int:
@@ -273,7 +273,7 @@ def records_table(
     flat = maps.flatten(2).reshape(len(chosen) * pairings, -1)
     seen = pa.nulls(len(flat), pa.list_(pa.float32()))
     if object_maps is not None:
-        seen = _lists(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
+        seen = _list_rows(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
     requests = [plan.distinct[place][1] for place in plan.index[index.numpy()].ravel()]
     sources = [each.source_id if each.condition == POSITIVE else None for each in requests]
     clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
@@ -296,7 +296,7 @@ def records_table(
             repeated(list(s.box_weights) for s in chosen),
             pa.array([maps.shape[2]] * len(flat), pa.int16()),
             pa.array([maps.shape[3]] * len(flat), pa.int16()),
-            _lists(flat),
+            _list_rows(flat),
             seen,
             *extremes,
         ],
@@ -312,7 +312,7 @@ def as_records(table: pa.Table) -> pa.Table:
     return table.select(RECORDS.names)
 
 
-def _lists(rows: torch.Tensor) -> pa.Array:
+def _list_rows(rows: torch.Tensor) -> pa.Array:
     """Rows `[R, L]` as R lists."""
     offsets = torch.arange(len(rows) + 1, dtype=torch.int32) * rows.shape[1]
     return pa.ListArray.from_arrays(offsets.numpy(), rows.flatten().numpy())
