@@ -39,14 +39,14 @@ class Fingerprint:
     Attributes:
         marks: hashes of what is made of a fixed image and a fixed sound: the `image` and the
             `sound` of each front end, encoded, `objects` and `maps`; empty where there is none.
-        code: hashes of the files in which networks and front ends are written.
-        negatives: the same of the negatives.
+        code: hashes of the files in which the model and what prepares its input are written.
+        other_code: the same of the object prior and the negatives.
         machine: hardware, precision and batch sizes, on which last digits depend.
     """
 
     marks: dict[str, str]
     code: tuple[str, ...]
-    negatives: tuple[str, ...]
+    other_code: tuple[str, ...]
     machine: tuple[object, ...]
 
 
@@ -74,16 +74,17 @@ def take_fingerprint(
         vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
         return model.localize(_alone(image), vectors)
 
-    frontends, transforms = localizer.frontends, (localizer.transform, localizer.prior_transform)
+    frontends = localizer.frontends
     marks = {
         "image": _mark(lambda: model.encode_image(image)) if model.compares else "",
         "objects": "" if prior is None else _mark(lambda: prior(other)),
         "maps": _mark(localized),
         **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
     }
-    code = _code_of(model, prior, *frontends.values(), *transforms)
+    code = _code_of(model, localizer.transform, *frontends.values())
+    other_code = _code_of(prior, localizer.prior_transform, *conditions)
     machine = *_machine(config), loader["batch_size"], loader["audio_batch_size"]
-    return Fingerprint(marks, code, _code_of(*conditions), machine)
+    return Fingerprint(marks, code, other_code, machine)
 
 
 def open_tables(
