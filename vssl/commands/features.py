@@ -145,14 +145,13 @@ def _resolved(node: DictConfig) -> Any:
 
 def _machine(config: DictConfig) -> tuple[object, ...]:
     """What changes the last digits of a network's output besides its weights and its batch."""
-    device, processes = gpu_name(config), "1"
-    if device is None:  # whose cores the processes share
-        device, processes = torch.backends.cpu.get_cpu_capability(), str(config.trainer.devices)
+    device: list[object] = [gpu_name(config)]
+    if device == [None]:  # whose cores the processes share
+        threads, processes = torch.get_num_threads(), str(config.trainer.devices)
+        device = [torch.backends.cpu.get_cpu_capability(), threads, processes]
     options = [quicker(config, name) for name in ("channels_last", "fold_batch_norms")]
-    return (
-        torch.__version__, device, torch.get_num_threads(), processes,
-        *options, config.model.compile, str(config.trainer.precision),
-    )  # fmt: skip
+    precision = str(config.trainer.precision)
+    return torch.__version__, *device, *options, config.model.compile, precision
 
 
 def _alone(images: torch.Tensor) -> ImageBatch:
