@@ -240,49 +240,6 @@ class TestCompile:
 
 
 class TestClasses:
-    def test_from_a_package_outside(
-        self, vggss_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        package = tmp_path / "elsewhere"
-        package.mkdir()
-        (package / "__init__.py").touch()
-        (package / "network.py").write_text(
-            "import torch\n"
-            "from torch import nn\n"
-            "from vssl.models.base import CheckpointLayout, LocalizationModel\n"
-            "class Brightness(LocalizationModel):\n"
-            "    map_size = (4, 4)\n"
-            "    value_range = (-1.0, 1.0)\n"
-            "    checkpoint = CheckpointLayout(wrapper=None, unused=('fc.*',))\n"
-            "    def __init__(self, *, power: float) -> None:\n"
-            "        super().__init__()\n"
-            "        self.power = power\n"
-            "        self.gain = nn.Parameter(torch.zeros(1))\n"
-            "    def encode_image(self, images):\n"
-            "        return nn.functional.adaptive_avg_pool2d(images.mean(1), 4)\n"
-            "    def encode_audio(self, inputs):\n"
-            "        return inputs.amax((1, 2, 3))[:, None, None]\n"
-            "    def similarity(self, image_features, audio_features):\n"
-            "        both = image_features[:, None] * audio_features\n"
-            "        return (self.gain * both ** self.power).tanh()\n"
-        )
-        monkeypatch.syspath_prepend(tmp_path)
-        weights = tmp_path / "gain.pt"
-        torch.save({"gain": torch.tensor([0.5]), "fc.bias": torch.zeros(3)}, weights)
-        own = (
-            *HEARS,
-            "model.name=brightness",
-            "model._target_=elsewhere.network.Brightness",
-            "+model.arguments.power=1",
-            f"model.weights={weights}",
-        )
-        run(tmp_path / "run", *own, *of(vggss_folder))
-        values = maps_of(tmp_path / "run")
-        assert values.shape[1] == 16
-        assert np.ptp(values) > 0.05
-        facts = read_provenance(tmp_path / "run" / "records.parquet")["weights"]
-        assert (facts["values_used"], facts["keys_ignored"]) == (1, ["fc.bias"])
-
     @pytest.mark.parametrize(
         ("overrides", "texts"),
         [

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.reference.samples import make_sample
 from tests.running import composed
 from vssl.audio import WholeClip
-from vssl.commands.identity import identity, noise_use
+from vssl.commands.identity import noise_use
 from vssl.data.is3 import IS3
 from vssl.data.training import TrainingSet
 from vssl.data.vggss import VGGSS
@@ -454,10 +454,6 @@ class TestUses:
             again = make_plan(samples, conditions(), seed=8, use="vggss",
                               manifest=read_manifest(path))  # fmt: skip
             assert again.distinct == plan.distinct
-
-    def test_it_is_part_of_what_a_run_is(self) -> None:
-        facts = [identity(composed(f"data={name}")) for name in ("synthetic", "is3")]
-        assert [known.get("noise") for known in facts] == [None, "is3"]
 
 
 def played(conditions: Sequence[AudioCondition], request: AudioRequest) -> bytes:
