@@ -36,7 +36,7 @@ from vssl.data.synthetic_casts import (
 )
 from vssl.data.synthetic_casts import CLASSES as CLASSES
 from vssl.data.synthetic_recordings import add_noise, mix_equally
-from vssl.data.synthetic_scenes import ARRANGEMENTS, Box, Scene, place_objects
+from vssl.data.synthetic_scenes import ARRANGEMENTS, Scene, place_objects
 from vssl.data.synthetic_sounds import RATE, synthesize
 from vssl.data.synthetic_variant import (
     DEFAULT_DIFFICULTY,
@@ -47,6 +47,7 @@ from vssl.data.synthetic_variant import (
 )
 from vssl.errors import UsageError
 from vssl.progress import progress_bar
+from vssl.types import Box
 
 logger = logging.getLogger(__name__)
 

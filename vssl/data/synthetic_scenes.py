@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from vssl.data.synthetic_objects import KINDS as KINDS
 from vssl.data.synthetic_shapes import SIZE, Floats, Painter
+from vssl.types import Box
 
 SUPERSAMPLING = 2
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
