@@ -58,12 +58,7 @@ class FeatureTable:
         self._added = self._check = 0
 
     def rows(self, index: torch.Tensor, encode: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Encodings of some inputs: those that are known, or made and added.
-
-        Args:
-            index: `[B]` int64 positions of the inputs.
-            encode: makes `[B, ...]` encodings.
-        """
+        """Encodings `[B, ...]` of the inputs at `index` `[B]`: known ones, or made and added."""
         if self.values is not None:
             return torch.from_numpy(self.values[index.numpy()])
         encoded = encode()
@@ -128,8 +123,7 @@ class RunTables:
     Attributes:
         images: outputs of the model's `encode_image`, by sample.
         objects: maps of the object prior, by sample.
-        sounds: outputs of `encode_audio`, by the place of their first row among the run's distinct
-            audio inputs.
+        sounds: outputs of `encode_audio`, with their places among the distinct audio inputs.
     """
 
     images: FeatureTable = field(default_factory=FeatureTable)
@@ -148,13 +142,7 @@ class RunTables:
 
 
 def table_path(folder: Path, kind: str, *facts: object) -> Path:
-    """File of a table.
-
-    Args:
-        folder: of all tables.
-        kind: what is in it.
-        facts: everything that its values depend on.
-    """
+    """File of a table of a kind; `facts` are everything that its values depend on."""
     return folder / f"{kind}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:24]}.npy"
 
 

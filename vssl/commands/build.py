@@ -171,11 +171,7 @@ def build_trainer(
 
     `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
 
-    Args:
-        config: with the group `trainer`.
-        loggers: where metrics go.
-        callbacks: writers and progress bars.
-        options: of `pytorch_lightning.Trainer`, in place of the configured ones.
+    `options` of `pytorch_lightning.Trainer` stand in place of the configured ones.
 
     Raises:
         UsageError: when Lightning does not take them.

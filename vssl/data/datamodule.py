@@ -86,8 +86,8 @@ class LocalizationDataModule(pl.LightningDataModule):
         plan: which waveform each image meets.
         conditions: the negatives.
         frontends: front end by audio condition; empty for a model that takes no audio.
-        transform: decoded image to network input; None where no network has to see it.
-        prior_transform: decoded image to the object prior's input, where it takes another.
+        transform: as `ImageDataset` takes it.
+        prior_transform: likewise.
         batch_size: images at once.
         audio_batch_size: audio inputs at once.
         num_workers: loader processes; with 0, threads of this process read each batch.

@@ -43,12 +43,8 @@ class BatchReader:
 class ImageDataset(BatchReader, Dataset[ImageBatch]):
     """Batches of the run's images, each decoded once, with their pairings.
 
-    Args:
-        samples: the run's samples.
-        plan: the run's audio plan.
-        transform: decoded image to network input; None where no network has to see it.
-        prior_transform: decoded image to the object prior's input; None where it takes the same,
-            or need not see it.
+    `transform` is None where no network has to see an image, `prior_transform` where the object
+    prior takes the same as the model or need not see it. With neither, no file is read.
     """
 
     def __init__(
@@ -111,13 +107,8 @@ def _stacked(inputs: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
 class AudioDataset(BatchReader, Dataset[list[AudioBatch]]):
     """Batches of the run's distinct audio inputs, each made or read once and cut by its front end.
 
-    A batch has a part for each front end and length.
-
-    Args:
-        samples: the run's samples, whose files can be read.
-        plan: the run's audio plan.
-        conditions: audio condition by name; they make the waveforms.
-        frontends: front end by audio condition, as named in the plan.
+    A batch has a part for each front end and length. Conditions, by name, make the waveforms; front
+    ends are by audio condition, as named in the plan.
     """
 
     def __init__(

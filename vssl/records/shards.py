@@ -35,13 +35,9 @@ _OPEN_SHARDS = 4
 
 
 def recorded_samples(folder: Path, identity: str) -> int:
-    """Number of samples that shards of a stopped run hold, by its identity alone.
+    """Number of samples that shards of a stopped run hold, by the hash of its identity alone.
 
     The run itself looks closer: shards of other samples, weights or versions it does not use.
-
-    Args:
-        folder: the run's folder.
-        identity: hash of the run's identity.
     """
     found = 0
     for path in (folder / SHARDS_FOLDER).glob("*.parquet"):
@@ -97,13 +93,7 @@ class Shards:
     def write(
         self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
     ) -> None:
-        """Write a shard.
-
-        Args:
-            index: `[N]` positions of the samples.
-            maps: `[N, K, h, w]` similarity maps.
-            object_maps: `[N, h, w]` of the object prior; None where there is none.
-        """
+        """Write a shard: `index` `[N]`, maps `[N, K, h, w]` and object maps `[N, h, w]` or None."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{int(index[0]):06d}-{uuid.uuid4().hex[:12]}.parquet"
         facts = {"shard_of": self._key, "config_hash": self._identity, "samples": len(index)}
@@ -152,11 +142,7 @@ class Shards:
                 writer.write(pa.concat_tables(held).combine_chunks())
 
     def _usable(self, *, whole: bool = False) -> list[tuple[Path, npt.NDArray[np.int64]]]:
-        """Shards of this run's records, with the positions of their samples.
-
-        Args:
-            whole: whether each is read to its end, as it may have been damaged meanwhile.
-        """
+        """Shards of this run, with the positions of their samples; `whole` reads all of each."""
         found = []
         for path in sorted(self._folder.glob("*.parquet")):
             try:

@@ -42,10 +42,7 @@ class RecordsError(UsageError):
 class AtomicParquetWriter:
     """Streams tables into a parquet file that appears under its name only when complete.
 
-    Args:
-        path: final file.
-        schema: its schema.
-        provenance: kept as JSON in the schema's metadata.
+    Its provenance is kept as JSON in the schema's metadata.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> None:
@@ -125,13 +122,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
 def record_batches(
     path: Path, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """A file of a run piece by piece, see `open_parquet`.
-
-    Args:
-        path: the file.
-        rows: of a piece.
-        columns: columns wanted; None for all.
-    """
+    """A file of a run in pieces of some rows, see `open_parquet`; None for all columns."""
     with open_parquet(path) as file:
         yield from file.iter_batches(rows, columns=columns and list(columns))
 
