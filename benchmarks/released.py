@@ -40,7 +40,7 @@ def one_draw(
         truths = [consensus_map(s.boxes, s.box_weights).numpy() for s in batch]
         for k in column.values():
             places = plan.index[first : first + BATCH, k]
-            waveforms = torch.stack([clips[place].waveform for place in places])
+            waveforms = torch.cat([clips[[place]][0].waveforms for place in places])
             vectors = model.encode_audio(frontend(waveforms))[:, None]
             native = model.similarity(model.encode_image(images), vectors)[:, 0]
             for localization, truth in zip(upsample(native).numpy(), truths, strict=True):

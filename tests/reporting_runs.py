@@ -21,7 +21,6 @@ SMALL = (
     "negatives.offscreen.draws=3",
     "bootstrap.resamples=50",
     "subsets=[]",
-    "live=[]",
 )
 NETWORK = tuple(option for option in HEARS if option != "model.name=loudness")
 

@@ -16,7 +16,7 @@ from tests.running import KEY, command, records, script
 QUICK = (
     "logger=none", "loader.num_workers=0", "trainer=cpu", "negatives=silence", "threshold=fixed",
     "metrics=[ciou,pia]", "subsets=[]",
-    "bootstrap.resamples=20", "live=[]",
+    "bootstrap.resamples=20",
 )  # fmt: skip
 """Settings of small jobs."""
 

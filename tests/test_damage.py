@@ -28,7 +28,6 @@ from vssl.commands.run_log import RunLog
 from vssl.commands.score import score_run
 from vssl.data.base import text_of
 from vssl.errors import UsageError
-from vssl.negatives.manifest import read_manifest
 from vssl.records.compare import ComparedRun
 from vssl.records.files import (
     LOCK_FILE,
@@ -384,30 +383,6 @@ def test_odd_ids_and_classes_are_counted(
         return
     with pytest.raises(UsageError, match=r"data\.missing=skip"):
         run(tmp_path / "run", *chosen)
-
-
-def test_a_manifest_with_a_byte_order_mark(runs: Path, tmp_path: Path) -> None:
-    plain = runs / "center" / "negatives_manifest.csv"
-    marked = tmp_path / "manifest.csv"
-    marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes())
-    assert read_manifest(marked) == read_manifest(plain)
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ('"a', r"line \d: not csv"),
-        ("a,noise,32768,,0", "line 2: Expected `draw` from 0 to 32767, but got 32768"),
-        ("a,noise,-1,,0", "line 2: Expected `draw` from 0 to 32767, but got -1"),
-        (f"a,noise,0,,{2**63}", "line 2: Expected `seed` from 0 to"),
-        ("a,noise,x,,0", "line 2: invalid literal"),
-    ],
-)
-def test_rows_of_a_manifest_that_no_run_can_replay(row: str, reason: str, tmp_path: Path) -> None:
-    path = tmp_path / "manifest.csv"
-    path.write_text(f"sample_id,condition,draw,audio_source_id,seed\n{row}\n")
-    with pytest.raises(UsageError, match=rf"^{path}, {reason}.*\(negatives\.manifest\)$"):
-        read_manifest(path)
 
 
 def test_an_annotation_file_with_a_byte_order_mark(vggss_folder: Path, tmp_path: Path) -> None:

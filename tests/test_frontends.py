@@ -22,13 +22,14 @@ from tests.reference.configuration import evaluation_config
 from tests.reference.spectrogram import log_spectrogram, mel_filter, mel_spectrogram
 from vssl.audio import WholeClip, read_clip
 from vssl.commands.build import build_frontends, made_length
-from vssl.engine.module import LocalizationModule
+from vssl.engine.localizer import Localizer
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform, power_spectrogram
+from vssl.images import ImageTransform
 from vssl.models.base import LocalizationModel
 from vssl.models.rcgrad import RCGrad
 from vssl.models.weights import load_weights
-from vssl.types import POSITIVE, AudioBatch, AudioClip
+from vssl.types import POSITIVE, AudioClip
 
 CONDITIONS = ("silence", "noise", "offscreen")
 EVERYONE = (POSITIVE, *CONDITIONS)
@@ -312,16 +313,15 @@ class TestEveryKind:
 
     def test_mixed_precision_leaves_it_alone(self, frontend: FrontEnd) -> None:
         waveforms = torch.stack([frontend.waveform(noise_clip(3_000, seed=n)) for n in range(2)])
-        module = LocalizationModule(
+        localizer = Localizer(
             Echo(),
             name="echo",
-            pairings=((POSITIVE, 0),),
-            upsampling={POSITIVE: "half_pixel"},
+            transform=ImageTransform(size=8),
             frontends={POSITIVE: frontend},
+            precision="bf16-mixed",
         )
-        with torch.autocast("cpu", torch.bfloat16):
-            module.test_step([AudioBatch(torch.arange(2), waveforms, POSITIVE)], 0)
-        found = module.audio_table.compute()
+        with torch.autocast("cpu", torch.bfloat16):  # as Lightning has it around a step
+            found = localizer.encode_audio(waveforms, POSITIVE)
         assert found.dtype == torch.float32
         assert torch.equal(found, frontend(waveforms))
 

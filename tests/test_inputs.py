@@ -22,7 +22,7 @@ from vssl.models.baselines import Random
 from vssl.records.files import INPUTS_FILE, RUN_FILE
 from vssl.records.store import read_provenance
 
-QUICK = ("threshold=fixed", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10")
+QUICK = ("threshold=fixed", "metrics=pia", "subsets=[]", "bootstrap.resamples=10")
 FIRST = "clip0_000010"
 MODEL = ("model=random", "logger=none", "cache=off")
 

@@ -35,7 +35,7 @@ DRAWS = {
     "noise": ("negatives.noise.draws=2",),
     "offscreen": ("negatives.offscreen.draws=3",),
 }
-OTHERS = ("bootstrap.resamples=50", "subsets=[]", "live=[]")
+OTHERS = ("bootstrap.resamples=50", "subsets=[]")
 
 
 @pytest.fixture(scope="module")

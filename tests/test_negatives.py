@@ -91,12 +91,6 @@ class TestOffscreen:
         changed = [first[s.sample_id, 0] != first[s.sample_id, 1] for s in SAMPLES]
         assert sum(changed) > len(SAMPLES) / 2
 
-    def test_a_choice_is_another_samples_positive(self) -> None:
-        condition = Offscreen(draws=4)
-        condition.prepare(SAMPLES)
-        positives = {Positive().request(s, draw=0, seed=0, length=0) for s in SAMPLES}
-        assert set(requests(condition, SAMPLES).values()) <= positives
-
     @few
     @given(seed=st.integers(0, 1000))
     def test_never_a_class_in_the_picture(self, seed: int) -> None:
@@ -134,10 +128,6 @@ class TestOffscreen:
             r" so no sound is offscreen for them, e.g. a\.",
         ):
             Offscreen().prepare(samples)
-
-    def test_no_draws(self) -> None:
-        with pytest.raises(ValueError, match="Expected `draws` to be at least 1, but got 0"):
-            Offscreen(draws=0)
 
 
 LABELS = "video_id,label,modality"

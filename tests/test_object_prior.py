@@ -22,7 +22,7 @@ from vssl.models.weights import load_weights
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_provenance
 
-QUICK = ("negatives=silence", "threshold=fixed", "metrics=pia", "live=[]")
+QUICK = ("negatives=silence", "threshold=fixed", "metrics=pia")
 NEWER, OLDER = "resnet18-f37072fd.pth", "resnet18-5c106cde.pth"
 
 

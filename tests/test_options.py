@@ -62,7 +62,7 @@ ELSEWHERE = (
     *("_target_", "hydra", "experiment", "training.train", "training.validation"),
     *("model.arguments", "model.released", "model.frontend", "logger"),
 )
-ABOUT = {"paper", "year", "licence", "source", "mean", "std", "_target_", "live"}
+ABOUT = {"paper", "year", "licence", "source", "mean", "std", "_target_"}
 
 
 def alone(key: str, value: Any) -> DictConfig:
@@ -144,8 +144,7 @@ def test_paths_that_may_be_left_out(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("live", ["foo"]), ("live", "fixed"), ("live", [["fixed"]]), ("live", None),
-        ("live", ["fixed", "fixed"]), ("live", ["all"]), ("subsets", ["size"]),
+        ("subsets", ["size"]),
         ("subsets", "category"), ("subsets", [1]), ("subsets", ["category", "category"]),
         ("overview.positives", "object_aera"), ("overview.marked", None),
         ("overview.universal", ["fixed"]), ("trainer.devices", 0), ("trainer.devices", "two"),
@@ -266,9 +265,7 @@ def test_draws_of_other_packages_fit_into_the_records(tmp_path: Path) -> None:
         evaluate(composed(*FAST, mine, "threshold=fixed", "model=center"), tmp_path)
 
 
-@pytest.mark.parametrize(
-    "change", ["seed=1.5", "bootstrap.resamples=1e9", "live=[foo]", "overview.marked=x"]
-)
+@pytest.mark.parametrize("change", ["seed=1.5", "bootstrap.resamples=1e9", "overview.marked=x"])
 def test_nothing_is_begun(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

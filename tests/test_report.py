@@ -308,7 +308,7 @@ def test_the_paper_runs_with_what_is_found_and_reports(
     monkeypatch.setattr(f"{parts}.figures.draw_figures", lambda *_, **__: [])
     monkeypatch.setattr(f"{parts}.page.write_page", lambda _, output, **__: output / "index.html")
     options = [*FAST, "negatives=silence", "threshold=[universal_q3]", "metrics=[ciou,pia,auc]",
-               "bootstrap.resamples=20", "subsets=[]", "live=[]"]  # fmt: skip
+               "bootstrap.resamples=20", "subsets=[]"]  # fmt: skip
     if not done:
         with pytest.raises(UsageError, match="not all of vggss was done"):
             run_paper(options, output)

@@ -16,6 +16,7 @@ from tests.running import FAST, HEARS, KEY, composed, maps, records, run
 from vssl.commands.evaluate import evaluate
 from vssl.errors import UsageError
 from vssl.models.baselines import Constant
+from vssl.records.aggregate import summary_key
 from vssl.records.files import MANIFEST_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.types import ImageBatch
@@ -112,6 +113,15 @@ def test_a_manifest_is_written_and_replayed(is3_folder: Path, tmp_path: Path) ->
     pd.testing.assert_series_equal(*chosen)
     first, again = (maps(records(tmp_path / name)) for name in ("first", "again"))
     np.testing.assert_array_equal(first, again)
+
+
+def test_the_csv_logger_has_every_number_of_the_summary(vggss_folder: Path, tmp_path: Path) -> None:
+    csv = ("logger=csv", f"logger.csv.save_dir={tmp_path / 'run'}")
+    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), *csv)
+    (logged,) = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv").to_dict("records")
+    rows = summary.dropna(subset="value").to_dict("records")
+    values = {summary_key(row): row["value"] for row in rows}
+    assert {key: logged[key] for key in values} == values
 
 
 def test_the_oracle_is_perfect_and_a_deaf_model_is_not(is3_folder: Path, tmp_path: Path) -> None:

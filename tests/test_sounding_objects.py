@@ -208,7 +208,7 @@ def test_equal_sounds_are_encoded_once(runs: Runs) -> None:
 def test_the_oracle_is_told_what_sounds(runs: Runs, tmp_path: Path, size: int) -> None:
     """Whatever else is in its batch."""
     options = ("model=oracle", *runs.data, *QUICK, *DRAWS, *MORE, f"loader.batch_size={size}")
-    run(tmp_path / "run", *options, "subsets=[]", "live=[]")
+    run(tmp_path / "run", *options, "subsets=[]")
     summary = summary_of(tmp_path / "run")["value"]
     for name in (POSITIVE, *OWN):
         assert summary["ciou", name, "universal_q3", "av"] == 1

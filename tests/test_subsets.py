@@ -333,7 +333,7 @@ def test_the_file_holds_the_same(scored: Scored) -> None:
 
 
 QUICK = ("threshold=fixed", "metrics=[ciou,pia,iiou]", "bootstrap.resamples=10")
-MODEL = ("model=center", "negatives=silence", "live=[]")
+MODEL = ("model=center", "negatives=silence")
 
 
 def evaluated(folder: Path, *overrides: str) -> Path:

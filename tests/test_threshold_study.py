@@ -735,7 +735,7 @@ def evaluated(prior_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
             *guided_by(prior_file),
             *("data=vggss", f"data.root={data}", f"data.name={name}"),
             *("negatives.noise.draws=2", "negatives.offscreen.draws=2"),
-            *("threshold=fixed", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10"),
+            *("threshold=fixed", "metrics=pia", "subsets=[]", "bootstrap.resamples=10"),
         )
     return runs
 

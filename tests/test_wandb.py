@@ -144,7 +144,7 @@ def test_every_number_of_the_summary_is_there(finished: Path, mirror: Logged) ->
         else:
             assert values[key] == pytest.approx(value, abs=1e-12), key
     plain = {key for key, value in values.items() if isinstance(value, int | float)}
-    others = {key for key in plain if not key.startswith(("live/", "_")) and key != "epoch"}
+    others = {key for key in plain if not key.startswith("_") and key != "epoch"}
     assert others == {key for key, value in expected.items() if not pd.isna(value)}
     sizes = [path.stat().st_size for path in mirror.folder.rglob("*") if path.is_file()]
     assert sum(sizes) < 2**20

@@ -130,9 +130,7 @@ class _OnDevice:
         moved: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, _OnDevice):
-                moved[field.name] = value.to(device)
-            elif isinstance(value, torch.Tensor):
+            if isinstance(value, torch.Tensor):
                 moved[field.name] = value.to(device, non_blocking=True)
         return replace(self, **moved)
 
@@ -143,30 +141,13 @@ class AudioBatch(_OnDevice):
 
     Attributes:
         index: `[M]` int64 position in the run's list of distinct audio inputs.
-        waveforms: `[M, T]` float32, cut by the front end's window; of those that are not known.
+        waveforms: `[M, T]` float32, cut by the front end's window.
         frontend: the audio condition that declares their front end.
-        keys: content keys of all M waveforms; empty where nothing is cached.
-        known: vectors that the cache holds; None where it is not asked.
     """
 
     index: torch.Tensor
     waveforms: torch.Tensor
     frontend: str
-    keys: tuple[bytes, ...] = ()
-    known: Known | None = None
-
-
-@dataclass
-class Known(_OnDevice):
-    """What a cache holds of a batch.
-
-    Attributes:
-        rows: `[B]` bool: whether the cache holds the row.
-        values: the arrays of these rows, in order; None where there are none.
-    """
-
-    rows: torch.Tensor
-    values: torch.Tensor | None = None
 
 
 @dataclass
@@ -175,43 +156,23 @@ class ImageBatch(_OnDevice):
 
     Attributes:
         index: `[N]` int64 position of each sample in the run.
-        images: `[N, 3, H, W]` float32 normalized images. Of a model that `encode_image` serves,
-            only those that a network has to see: `[M, 3, H, W]`, the rows `seen`.
-        ground_truth: `[N, 224, 224]` float32 consensus maps in [0, 1].
+        images: `[N, 3, H, W]` float32 normalized images; `[0]` where their features are known.
         audio_index: `[N, K]` int64 position of each pairing's audio among the distinct inputs.
         sample_ids: the N sample names.
         pairings: the K (audio condition, draw) pairs, the same for every sample.
-        prior_images: `[M, 3, 224, 224]` images as the object prior takes them, those whose object
-            map is not known; None where there is no prior, or where it takes the same.
-        image_index: `[N]` int64 number of each sample's picture, equal for samples that share one;
-            None where each has its own.
-        complete: `[N]` bool: whether each sounding object of a sample's picture has a sample in
-            the run; None for all.
-        seen: `[N]` bool: rows that `images` holds; None for all.
-        sounding: which object sounds in each of the K pairings; empty for the positive's own and
-            none of all others.
-        other_truth: `[N, S, 224, 224]` consensus maps of the objects that sound in the S pairings
-            in which another object of the picture does; None where there is no such pairing.
+        prior_images: `[N, 3, 224, 224]` images as the object prior takes them; None where there is
+            no prior, where it takes the same, or where its maps are known.
+        sounding: for each sample the sample whose object sounds, in each of the K pairings: itself,
+            another one of the same picture, or None. Answers: for oracles alone, as `pictured`.
         pictured: for each sample all of the run's samples of its picture, itself included, whose
-            boxes are the objects there that are known; empty where nobody knows.
-        keys: content keys of the N image files; empty where nothing is cached.
-        features: outputs of `encode_image` that the cache holds; None where it is not asked.
-        object_maps: object maps that the cache holds; None where it is not asked.
+            boxes are the objects there that are known.
     """
 
     index: torch.Tensor
     images: torch.Tensor
-    ground_truth: torch.Tensor
     audio_index: torch.Tensor
     sample_ids: tuple[str, ...]
     pairings: tuple[tuple[str, int], ...]
     prior_images: torch.Tensor | None = None
-    image_index: torch.Tensor | None = None
-    complete: torch.Tensor | None = None
-    seen: torch.Tensor | None = None
-    sounding: tuple[SoundingObject, ...] = ()
-    other_truth: torch.Tensor | None = None
+    sounding: tuple[tuple[Sample | None, ...], ...] = ()
     pictured: tuple[tuple[Sample, ...], ...] = ()
-    keys: tuple[bytes, ...] = ()
-    features: Known | None = None
-    object_maps: Known | None = None

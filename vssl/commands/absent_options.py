@@ -17,6 +17,12 @@ from omegaconf import DictConfig, open_dict
 GROUPS = ("negatives", "threshold", "metrics")
 """Groups that hold several members, each with options of its own."""
 
+_GONE = {
+    "live": "metrics are logged once, with the summary, under the names without `live/`. Leave it"
+    " out; threshold= says under which policies.",
+}
+"""Options of earlier versions: what there is in their place."""
+
 
 def allow_absent_members(arguments: Sequence[str]) -> list[str]:
     """A command line whose options of members are taken by jobs without the member, too.
@@ -65,12 +71,17 @@ def drop_absent_members(config: DictConfig) -> list[str]:
 
 
 def hint_for(key: str, arguments: Sequence[str]) -> str:
-    """What may be meant by an option of a group's member that was refused; empty for other keys.
+    """What is in place of an option that is gone, or meant by one of a group's member.
 
     Args:
         key: as `negatives.nois.draws`.
         arguments: of the command line.
+
+    Returns:
+        The hint; empty for other keys.
     """
+    if key in _GONE:
+        return f"\n{key} is an option of earlier versions: {_GONE[key]}"
     group, *rest = key.split(".")
     if group not in GROUPS or len(rest) < 2:
         return ""

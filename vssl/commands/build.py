@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import torch
@@ -38,33 +38,27 @@ def build_reader(config: DictConfig) -> DatasetReader:
         UsageError: when it does not take its configuration.
     """
     try:
-        reader: DatasetReader = instantiate(config.data)
+        return cast(DatasetReader, instantiate(config.data))
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from error
         raise
-    return reader
 
 
-def check_data(config: DictConfig, frontends: Mapping[str, FrontEnd] | None = None) -> CheckedData:
+def check_data(config: DictConfig) -> CheckedData:
     """Read the test set, and leave out what the model's front ends cannot take.
-
-    Args:
-        config: the configuration of a run.
-        frontends: as `build_frontends` gives them, where they are there already.
 
     Raises:
         UsageError: as `build_reader` and `DatasetReader.check`.
     """
     reader = build_reader(config)
-    reader.least_samples = least_samples(config, frontends)
+    reader.least_samples = least_samples(config)
     return reader.check()
 
 
-def least_samples(config: DictConfig, frontends: Mapping[str, FrontEnd] | None = None) -> int:
+def least_samples(config: DictConfig) -> int:
     """Length in samples that a clip needs, whatever condition it is played under."""
-    if frontends is None:
-        frontends = build_frontends(config, negative_names(config))
+    frontends = build_frontends(config, negative_names(config))
     # what is made at a length of its own says nothing of clips
     own = () if made_length(config) is None else _MADE
     return max((each.least_samples() for n, each in frontends.items() if n not in own), default=1)
@@ -78,20 +72,14 @@ def build_conditions(config: DictConfig) -> list[AudioCondition]:
     """
     found = []
     for name in negative_names(config):
-        made = instantiate(config.negatives[name])
-        for condition in made if isinstance(made, list) else [made]:
+        for condition in _made(config.negatives[name]):
             OPTIONS["negatives.*.draws"].check(f"negatives.{name}: draws", condition.draws)
             found.append(condition)
     return found
 
 
 def tell_windows(conditions: Sequence[AudioCondition], frontends: Mapping[str, FrontEnd]) -> None:
-    """Tell conditions what the model hears, see `AudioCondition.hear`.
-
-    Args:
-        conditions: besides the positive.
-        frontends: front end by audio condition; empty for a model that takes no audio.
-    """
+    """Tell conditions besides the positive what the model hears, see `AudioCondition.hear`."""
     if frontends:
         positive = frontends[POSITIVE]
         for each in conditions:
@@ -101,19 +89,21 @@ def tell_windows(conditions: Sequence[AudioCondition], frontends: Mapping[str, F
 def sounding_objects(config: DictConfig) -> SoundingObjects:
     """Which object of the picture sounds, by audio condition of a configuration.
 
-    Known of the conditions' classes, without reading what they read.
+    Classes tell it without an instance, which might read files.
     """
     found = SoundingObjects({POSITIVE: SoundingObject.OWN})
     for name in negative_names(config):
-        node = config.negatives[name]
-        kind: Any = get_object(node._target_)
+        kind: Any = get_object(config.negatives[name]._target_)
         if isinstance(kind, type):
             found[name] = cast(Any, kind).sounding_object
-        else:  # makes one or several
-            made = instantiate(node)
-            some = made if isinstance(made, list) else [made]
-            found.update({each.name: each.sounding_object for each in some})
+        else:  # a function that makes one or several
+            found.update({c.name: c.sounding_object for c in _made(config.negatives[name])})
     return found
+
+
+def _made(node: DictConfig) -> list[AudioCondition]:
+    made = instantiate(node)
+    return made if isinstance(made, list) else [made]
 
 
 def has_negatives(config: DictConfig) -> bool:
@@ -128,15 +118,14 @@ def build_metrics(config: DictConfig) -> list[AnyMetric]:
         UsageError: when there is none, or a combined one lacks what it combines.
     """
     metrics: list[AnyMetric] = [instantiate(config.metrics[name]) for name in config.metrics or ()]
-    there = {metric.name for metric in metrics}
-    for metric in metrics:
-        if isinstance(metric, CombinedMetric) and not {metric.positive, metric.negative} <= there:
-            raise UsageError(
-                f"metrics: {metric.name} combines {metric.positive} and"
-                f" {metric.negative}; add both."
-            )
     if not metrics:
         raise UsageError("metrics is empty: choose metrics=all or a list.")
+    there = {metric.name for metric in metrics}
+    for each in metrics:
+        if isinstance(each, CombinedMetric) and not {each.positive, each.negative} <= there:
+            raise UsageError(
+                f"metrics: {each.name} combines {each.positive} and {each.negative}; add both."
+            )
     return metrics
 
 
@@ -146,8 +135,7 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
     Args:
         config: with the group `threshold` and the key `calibration`.
         model: name of the model under test.
-        negatives: whether the run has negatives to learn from: conditions under which nothing in
-            the picture sounds.
+        negatives: whether the run has conditions under which nothing in the picture sounds.
 
     Raises:
         ThresholdError: when none is left.
@@ -182,26 +170,21 @@ def build_trainer(
     """The Lightning trainer, which says nothing but warnings.
 
     `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
-    In float32 it is float32 that is computed in.
 
-    Args:
-        config: with the group `trainer`.
-        loggers: where metrics go.
-        callbacks: what happens beside.
-        options: of `pytorch_lightning.Trainer`, in place of the configured ones.
+    `options` of `pytorch_lightning.Trainer` stand in place of the configured ones.
 
     Raises:
         UsageError: when Lightning does not take them.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    settings = {"accelerator": config.trainer.accelerator}
-    if settings["accelerator"] == "auto":
-        settings["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
+    accelerator = config.trainer.accelerator
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     keep_float32(config)
     try:
         trainer: Trainer = instantiate(
             config.trainer,
-            **settings,
+            accelerator=accelerator,
             logger=loggers,
             callbacks=callbacks,
             use_distributed_sampler=False,
@@ -229,14 +212,12 @@ def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
     16 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
     and processes that read for it meanwhile.
     """
-    loader, default = config.loader, 64 if on_gpu else 16
-    workers = max(0, min(8, len(usable_cores()) - 1)) if on_gpu else 0
-    images, sounds = loader.batch_size, loader.audio_batch_size
-    return {
-        "batch_size": default if images is None else images,
-        "audio_batch_size": default if sounds is None else sounds,
-        "num_workers": workers if loader.num_workers is None else loader.num_workers,
-    }
+    size, workers = 16, 0
+    if on_gpu:
+        size, workers = 64, max(0, min(8, len(usable_cores()) - 1))
+    defaults = LoaderOptions(batch_size=size, audio_batch_size=size, num_workers=workers)
+    given = {str(key): value for key, value in config.loader.items() if value is not None}
+    return cast(LoaderOptions, {**defaults, **given})
 
 
 def build_transforms(config: DictConfig) -> tuple[Transform, Transform | None]:
@@ -252,6 +233,9 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
 
     A sound of an object in the picture always passes through the positive's. Conditions that are
     not in the result share the positive's. Empty for a model that takes no audio.
+
+    Raises:
+        UsageError: for a front end at another rate than every clip is brought to.
     """
     if config.model.frontend is None:
         return {}
@@ -261,17 +245,7 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
         settings = released_settings(config, condition)
         if settings != positive:
             frontends[condition] = instantiate(settings)
-    check_rates(frontends.values())
-    return frontends
-
-
-def check_rates(frontends: Iterable[FrontEnd]) -> None:
-    """Make sure that front ends take audio at the rate that every clip is brought to.
-
-    Raises:
-        UsageError: for a front end at another rate, which would shift what it hears.
-    """
-    for frontend in frontends:
+    for frontend in frontends.values():
         if frontend.rate != SAMPLE_RATE:
             raise UsageError(
                 f"model.frontend.rate={frontend.rate}: every clip is brought to {SAMPLE_RATE} Hz"
@@ -279,6 +253,7 @@ def check_rates(frontends: Iterable[FrontEnd]) -> None:
                 f" frequencies for others. Leave rate out, and set lengths (n_fft, hop, nperseg)"
                 f" in samples at {SAMPLE_RATE} Hz."
             )
+    return frontends
 
 
 def released_settings(config: DictConfig, condition: str) -> DictConfig:

@@ -132,7 +132,7 @@ def evaluate(
         with open_loggers(loggers, config=known):
             if done is None:
                 begin = time.monotonic()
-                recorded = make_records(config, folder, identity_hash, policies, loggers)
+                recorded = make_records(config, folder, identity_hash, loggers)
                 if recorded is None:
                     return None
                 timing = _record_timing(config, folder, recorded, time.monotonic() - begin)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from vssl.commands import build, networks
-from vssl.commands.cache import open_cache
+from vssl.commands.features import open_tables, take_fingerprint
 from vssl.commands.identity import noise_use
 from vssl.commands.inputs import content_hash, keep_inputs, read_inputs
 from vssl.commands.provenance import map_facts, run_facts
@@ -22,6 +21,7 @@ from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import Problem
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
+from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
 from vssl.negatives.gain import beyond_full_scale
@@ -31,7 +31,6 @@ from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS
 from vssl.records.fingerprint import config_hash, ids_hash
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
-from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,6 @@ def make_records(
     config: DictConfig,
     folder: Path,
     identity_hash: str,
-    policies: list[ThresholdPolicy],
     loggers: list[Logger],
 ) -> int | None:
     """Run the networks and write records and manifest.
@@ -65,17 +63,18 @@ def make_records(
     model, report = networks.build_model(config)
     prior, prior_report = networks.build_prior(config, model)
     loader = build.loader_options(config, on_gpu=networks.on_gpu(config))
-    cache = open_cache(
-        config,
-        loader,
-        model=model,
+    localizer = Localizer(
+        model,
+        name=config.model.name,
+        transform=transform,
         frontends=frontends,
-        transforms=(transform, prior_transform),
-        prior=None if prior is None or prior_report is None else (prior, prior_report),
-        conditions=conditions,
+        prior=prior,
+        prior_transform=prior_transform,
+        precision=str(config.trainer.precision),
     )
+    fingerprint = take_fingerprint(config, loader, localizer, conditions)
     networks.compile_model(config, model)
-    reader.least_samples = build.least_samples(config, frontends)
+    reader.least_samples = build.least_samples(config)
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():
@@ -111,37 +110,15 @@ def make_records(
         folder,
         data.samples,
         plan,
-        key=config_hash({**provenance, "networks": cache.fingerprint}),
+        key=config_hash({**provenance, "networks": vars(fingerprint)}),
         identity=identity_hash,
     )
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    module = LocalizationModule(
-        model,
-        name=config.model.name,
-        pairings=plan.pairings,
-        upsampling=rules,
-        sounding=plan.sounding,
-        frontends=frontends,
-        prior=prior,
-        image_shelves=cache.images,
-        audio_shelves=cache.audio,
-    )
-    datamodule = LocalizationDataModule(
-        data.samples,
-        plan,
-        conditions,
-        frontends=frontends,
-        transform=transform,
-        prior_transform=prior_transform,
-        image_shelves=cache.images,
-        audio_shelves=cache.audio,
-        wanted=wanted,
-        **loader,
-    )
-    loaders = ["sounds", "images"] if datamodule.hears else ["images"]
+    module = LocalizationModule(localizer)
     callbacks: list[Callback] = [
         RecordWriter(
+            module.collector,
             folder / RECORDS_FILE,
             shards,
             provenance,
@@ -150,12 +127,30 @@ def make_records(
         )
     ]
     if config.trainer.enable_progress_bar:
-        callbacks.append(LoaderProgress(loaders))
+        callbacks.append(LoaderProgress())
     trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
+    whole = not recorded and trainer.world_size == 1
+    tables = open_tables(config, fingerprint, data.samples, plan, provenance, keep=whole)
+    module.tables = tables
+    model_looks = tables.images.values is None
+    prior_looks = prior is not None and tables.objects.values is None
+    if prior_transform is None:
+        model_looks |= prior_looks
+    datamodule = LocalizationDataModule(
+        data.samples,
+        plan,
+        conditions,
+        frontends=frontends,
+        transform=transform if model_looks else None,
+        prior_transform=prior_transform if prior_looks else None,
+        wanted=wanted,
+        known_sounds=tables.known_sounds(),
+        **loader,
+    )
     _log.info(
         "%s on %s: %d images, %d distinct sounds, %s",
         config.model.name, config.data.name, len(data.samples),
-        len(plan.distinct) if datamodule.hears else 0,
+        len(plan.distinct) if frontends else 0,
         ", ".join(f"{c} x {sum(p[0] == c for p in plan.pairings)}" for c in (POSITIVE, *names)),
     )  # fmt: skip
     if recorded:
@@ -163,7 +158,10 @@ def make_records(
     if wanted == [] and trainer.world_size == 1:
         shards.join(folder / RECORDS_FILE, provenance)
     else:
-        trainer.test(module, datamodule, verbose=False)
+        try:
+            trainer.test(module, datamodule, verbose=False)
+        finally:
+            tables.close()
     if not trainer.is_global_zero:
         return None
     undefined = count_undefined_maps(folder / RECORDS_FILE)
@@ -176,11 +174,9 @@ def make_records(
 def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
     """Write what is left out of the run, or what is odd about it; no file where nothing is."""
     if problems:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["kind", "sample_id", "detail"])
-        writer.writerows([p.kind, p.sample_id, p.detail] for p in problems)
-        write_text(path, text.getvalue())
+        rows = [(problem.kind, problem.sample_id, problem.detail) for problem in problems]
+        table = pd.DataFrame(rows, columns=["kind", "sample_id", "detail"])
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
         _log.warning("%d problems are listed in %s", len(problems), path)
 
 

@@ -42,20 +42,12 @@ def check_network_options(config: DictConfig) -> None:
     prior_weights_path(config)
 
 
-def channels_last(config: DictConfig) -> bool:
-    """Whether convolutions keep channels last; where unset, but for the released protocol.
+def quicker(config: DictConfig, option: str) -> bool:
+    """Whether `channels_last` or `fold_batch_norms` is on; where unset, but under `released`.
 
-    Its numbers are those of channels first, and near a threshold a rounding can move one.
+    The published numbers are of the networks as they were: near a threshold a rounding counts.
     """
-    return _chosen(config, config.model.channels_last)
-
-
-def fold_batch_norms(config: DictConfig) -> bool:
-    """Whether batch norms are folded into convolutions; where unset, as `channels_last`."""
-    return _chosen(config, config.model.fold_batch_norms)
-
-
-def _chosen(config: DictConfig, choice: bool | None) -> bool:
+    choice = config.model[option]
     return str(config.protocol.name) != "released" if choice is None else bool(choice)
 
 
@@ -108,9 +100,9 @@ def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | 
 def _quicken(config: DictConfig, network: torch.nn.Module) -> None:
     """Let a network that has its weights do the same in less time, where that is configured."""
     for module in network.modules():
-        if isinstance(module, ResNet18) and fold_batch_norms(config):
+        if isinstance(module, ResNet18) and quicker(config, "fold_batch_norms"):
             module.fold_batch_norms()
-        if isinstance(module, torch.nn.Conv2d) and channels_last(config):
+        if isinstance(module, torch.nn.Conv2d) and quicker(config, "channels_last"):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

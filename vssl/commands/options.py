@@ -265,17 +265,10 @@ def check_options(config: DictConfig) -> None:
     for pattern, option in OPTIONS.items():
         for key, value in _values(config, pattern.split("."), ()):
             option.check(key, value)
-    policies = choices(_policy_names(config))
-    for key in (
-        "live",
-        "overview.positives",
-        "overview.marked",
-        "overview.equal",
-        "overview.universal",
-    ):
-        for name, value in _values(config, key.split("."), ()):
-            option = policies if key == "live" else choice(*_policy_names(config))
-            option.check(name, value)
+    policy = choice(*_policy_names(config))
+    for column in ("positives", "marked", "equal", "universal"):
+        for name, value in _values(config, ["overview", column], ()):
+            policy.check(name, value)
 
 
 def _values(node: Any, pattern: Sequence[str], place: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vssl.commands.build import build_reader, build_trainer
-from vssl.commands.networks import channels_last, make_network, on_gpu
+from vssl.commands.networks import make_network, on_gpu, quicker
 from vssl.commands.options import check_options
 from vssl.data.base import DatasetReader
 from vssl.data.training import TrainingSet, training_loaders
@@ -65,7 +65,7 @@ def train(config: DictConfig, folder: Path) -> Path:
     if settings.weights is not None:
         load_weights(model, Path(str(settings.weights)).expanduser(), key="training")
         model.requires_grad_(True)
-    if channels_last(config):  # convolutions are faster so
+    if quicker(config, "channels_last"):  # convolutions are faster so
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     frontend: FrontEnd = instantiate(config.model.frontend)
     module = ContrastiveTraining(

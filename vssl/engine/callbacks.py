@@ -12,8 +12,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
-from vssl.engine.module import LocalizationModule
 from vssl.progress import progress_bar, show_progress
+from vssl.records.collector import RecordCollector
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20
@@ -26,6 +26,7 @@ class RecordWriter(pl.Callback):
     What an interrupted run holds is written before it ends.
 
     Args:
+        collector: holds the maps.
         path: records file.
         shards: the run's shards.
         provenance: kept inside the file.
@@ -35,6 +36,7 @@ class RecordWriter(pl.Callback):
 
     def __init__(
         self,
+        collector: RecordCollector,
         path: Path,
         shards: Shards,
         provenance: dict[str, Any],
@@ -42,6 +44,7 @@ class RecordWriter(pl.Callback):
         recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
+        self._collector = collector
         self._path = path
         self._shards = shards
         self._provenance = provenance
@@ -49,46 +52,30 @@ class RecordWriter(pl.Callback):
         self._seconds = seconds
         self._written = time.monotonic()
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._written = time.monotonic()
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
         """Write when enough has come together, or long enough ago."""
         late = time.monotonic() - self._written >= self._seconds
-        if late or _localization(pl_module).collector.held_bytes() >= _FLUSH_BYTES:
-            self._flush(pl_module)
+        if late or self._collector.held_bytes() >= _FLUSH_BYTES:
+            self._flush()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the rest; the first process joins all shards."""
-        self._flush(pl_module)
+        self._flush()
         trainer.strategy.barrier("shards written")
         if trainer.is_global_zero:
             self._shards.join(self._path, self._provenance)
         trainer.strategy.barrier("records joined")
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any, **__: Any) -> None:
         """Lose nothing that is whole."""
         with contextlib.suppress(OSError):  # which may be what the exception is about
-            self._flush(pl_module)
-        _localization(pl_module).keep_encodings()
+            self._flush()
 
-    def _flush(self, pl_module: pl.LightningModule) -> None:
+    def _flush(self) -> None:
         self._written = time.monotonic()
-        collector = _localization(pl_module).collector
-        if not collector.held_bytes():
+        if not self._collector.held_bytes():
             return
-        index, maps, object_maps = collector.take()
+        index, maps, object_maps = self._collector.take()
         new = ~torch.isin(index, self._recorded)
         if new.any():
             seen = None if object_maps is None else object_maps[new]
@@ -112,23 +99,13 @@ class OpenBar(pl.Callback):
         """Close the bar, if one is open."""
         self._bar.close()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any, **__: Any) -> None:
         """Close the bar of what fails or is interrupted."""
         self.close_bar()
 
 
 class LoaderProgress(OpenBar, ProgressBar):
-    """A bar for each loader in turn, which counts sounds or images and not batches.
-
-    Args:
-        loaders: what each loader holds.
-    """
-
-    def __init__(self, loaders: Sequence[str]) -> None:
-        super().__init__()
-        self._loaders = loaders
+    """A bar for each loader in turn, which counts sounds or images and not batches."""
 
     def disable(self) -> None:
         """Draw nothing: in processes but the first."""
@@ -145,28 +122,17 @@ class LoaderProgress(OpenBar, ProgressBar):
         """Open the bar of a loader."""
         if batch_idx == 0:
             loaders: Any = trainer.test_dataloaders
-            batches = loaders[dataloader_idx].batch_sampler
-            self.open_bar(self._loaders[dataloader_idx], sum(map(len, batches)))
+            batches = loaders[dataloader_idx].sampler
+            name = "sounds" if isinstance(batch, list) else "images"
+            self.open_bar(name, sum(map(len, batches)))
 
     def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: object, pl_module: object, outputs: object, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Count a batch."""
         parts = batch if isinstance(batch, list) else [batch]
         self.advance(sum(len(part.index) for part in parts))
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_test_end(self, *_: Any, **__: Any) -> None:
         """Close the last bar."""
         self.close_bar()
-
-
-def _localization(module: pl.LightningModule) -> LocalizationModule:
-    if not isinstance(module, LocalizationModule):
-        raise TypeError(f"Expected a LocalizationModule, but got {type(module).__name__}.")
-    return module

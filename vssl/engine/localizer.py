@@ -1,4 +1,4 @@
-"""A model on pictures and sounds that are at hand, as in an evaluation but without a test set."""
+"""A model with its front ends and its object prior: the one road to native maps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from vssl.checks import check_similarity_maps
+from vssl.features import RunTables
 from vssl.frontends import FrontEnd
 from vssl.images import Pixels, Transform, prepare
 from vssl.models.base import LocalizationModel
 from vssl.models.object_prior import ObjectPrior
-from vssl.types import EVALUATION_SIZE, POSITIVE, AudioClip, ImageBatch
+from vssl.types import POSITIVE, AudioClip, ImageBatch
 
 _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -34,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class NativeMaps:
-    """What the networks say of N pictures, each with K sounds; on the CPU.
+    """Maps of N pictures, each with K sounds.
 
     Attributes:
         similarity: `[N, K, h, w]` float32 native similarity maps.
@@ -45,19 +47,19 @@ class NativeMaps:
     objects: torch.Tensor | None
 
 
-class Localizer:
-    """Runs a model on pictures with sounds, with the transforms and front ends of an evaluation.
+class Localizer(nn.Module):
+    """Runs a model on pictures with sounds.
 
     Args:
         model: the model, with its weights.
         name: its name, for messages.
         transform: decoded picture to network input.
-        frontends: front end by audio condition; conditions that are not named share the
-            positive's; empty for a model that takes no audio.
+        frontends: front end by audio condition; others share the positive's; empty for a model
+            that takes no audio.
         prior: object prior, None for none.
         prior_transform: decoded picture to the prior's input, where it takes another.
-        device: where the networks run.
-        precision: what they compute in, one of `vssl.commands.options.PRECISIONS`.
+        device: where pictures and sounds at hand are encoded.
+        precision: one of `vssl.commands.options.PRECISIONS`.
     """
 
     def __init__(
@@ -72,43 +74,81 @@ class Localizer:
         device: str = "cpu",
         precision: str = "32-true",
     ) -> None:
-        self.model = model.eval().to(device)
+        super().__init__()
+        self.model = model
         self.name = name
-        self._transform = transform
-        self._frontends = {key: each.to(device) for key, each in frontends.items()}
-        self._prior = None if prior is None else prior.eval().to(device)
-        self._prior_transform = prior_transform
+        self.frontends = nn.ModuleDict(dict(frontends))
+        self.prior = prior
+        self.transform = transform
+        self.prior_transform = prior_transform
         self._device = torch.device(device)
         self._autocast = _AUTOCAST.get(precision)
+        self.eval().to(device)
 
     @property
     def hears(self) -> bool:
         """Whether the model takes audio."""
-        return bool(self._frontends)
+        return len(self.frontends) > 0
 
     def frontend(self, condition: str = POSITIVE) -> FrontEnd:
         """The front end of an audio condition."""
-        return self._frontends.get(condition, self._frontends[POSITIVE])
+        name = condition if condition in self.frontends else POSITIVE
+        found: FrontEnd = self.frontends[name]  # type: ignore[assignment]
+        return found
 
     def prepare(self, pixels: Pixels, name: str) -> Picture:
         """A decoded picture `[H, W, 3]` as the networks take it."""
-        other = self._prior_transform
+        other = self.prior_transform
         prior_image = None if other is None else prepare(other, pixels)
-        return Picture(name, prepare(self._transform, pixels), prior_image)
+        return Picture(name, prepare(self.transform, pixels), prior_image)
+
+    def encode_audio(self, waveforms: torch.Tensor, condition: str) -> torch.Tensor:
+        """Encode `[M, T]` waveforms, cut by the front end's window, as `[M, ...]`."""
+        with torch.autocast(waveforms.device.type, enabled=False):
+            inputs = self.frontend(condition)(waveforms)
+        with self._mixed(waveforms):
+            return _contiguous(self.model.encode_audio(inputs))
+
+    def native_maps(
+        self, batch: ImageBatch, sounds: torch.Tensor, tables: RunTables | None = None
+    ) -> NativeMaps:
+        """Similarity maps of a batch of images, each encoded once, with K sounds each.
+
+        Args:
+            batch: N images; without those of which the tables know all.
+            sounds: `[N, K, ...]` encoded sounds; `[N, K, 0]` for a model that takes none.
+            tables: encodings that are known, and where new ones are added.
+
+        Raises:
+            UsageError: when the maps are not of the declared size or range.
+        """
+        model, prior, tables = self.model, self.prior, tables or RunTables()
+        objects = None
+        with self._mixed(sounds):
+            if model.compares:
+                features = tables.images.rows(
+                    batch.index, lambda: _contiguous(model.encode_image(batch.images))
+                )
+                maps = model.similarity(features, sounds).float()
+            else:
+                maps = model.localize(batch, sounds).float()
+            pairs = batch.audio_index.shape[0], batch.audio_index.shape[1]
+            check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=self.name)
+            if prior is not None:
+                images = batch.images if batch.prior_images is None else batch.prior_images
+                objects = tables.objects.rows(batch.index, lambda: _contiguous(prior(images)))
+        return NativeMaps(maps, None if objects is None else objects.float())
 
     @torch.inference_mode()
     def encode_sounds(
         self, clips: Sequence[AudioClip], condition: str = POSITIVE, *, batch_size: int = 8
     ) -> torch.Tensor:
-        """Encode sounds.
+        """Encode M sounds as `[M, ...]`; `[M, 0]` for a model that takes none.
 
         Args:
             clips: M sounds.
             condition: their audio condition, which says what front end they take.
-            batch_size: how many go through the network at once; those of one length do.
-
-        Returns:
-            `[M, ...]` as the model's `encode_audio` gives it; `[M, 0]` for one that takes none.
+            batch_size: how many of one length go through the network at once.
 
         Raises:
             UsageError: for a clip that is too short.
@@ -123,15 +163,14 @@ class Localizer:
             for begin in range(0, len(same), batch_size):
                 chosen = same[begin : begin + batch_size]
                 batch = torch.stack([waveforms[n] for n in chosen]).to(self._device)
-                encoded = self._encode(frontend(batch))
-                vectors.update(zip(chosen, encoded, strict=True))
+                vectors.update(zip(chosen, self.encode_audio(batch, condition), strict=True))
         return torch.stack([vectors[n] for n in range(len(clips))])
 
     @torch.inference_mode()
     def localize(
         self, pictures: Sequence[Picture], sounds: torch.Tensor, pairings: Sequence[tuple[str, int]]
     ) -> NativeMaps:
-        """Similarity maps of pictures, each encoded once, with K sounds each.
+        """Native maps, on the CPU, of N pictures with K sounds each.
 
         Args:
             pictures: N pictures.
@@ -141,38 +180,24 @@ class Localizer:
         Raises:
             UsageError: when the maps are not of the declared size or range.
         """
-        count = len(pictures)
-        index = torch.arange(count)
-        images = torch.stack([picture.image for picture in pictures]).to(self._device)
+        others = [picture.prior_image for picture in pictures if picture.prior_image is not None]
         batch = ImageBatch(
-            index=index,
-            images=images,
-            # nobody knows where the source is; the oracle is not for this
-            ground_truth=images.new_zeros(count, EVALUATION_SIZE, EVALUATION_SIZE),
-            audio_index=torch.zeros(count, len(pairings), dtype=torch.int64),
+            index=torch.arange(len(pictures)),
+            images=torch.stack([picture.image for picture in pictures]),
+            audio_index=torch.zeros(len(pictures), len(pairings), dtype=torch.int64),
             sample_ids=tuple(picture.name for picture in pictures),
             pairings=tuple(pairings),
-            image_index=index,
+            prior_images=torch.stack(others) if others else None,
         )
-        with self._mixed():
-            if self.model.compares:
-                maps = self.model.similarity(self.model.encode_image(images), sounds)
-            else:
-                maps = self.model.localize(batch, sounds)
-            objects = None if self._prior is None else self._prior(self._prior_input(pictures))
-        maps = maps.float()
-        size, bounds = self.model.map_size, self.model.value_range
-        check_similarity_maps(maps, (count, len(pairings)), size, bounds, model=self.name)
-        return NativeMaps(maps.cpu(), None if objects is None else objects.float().cpu())
+        found = self.native_maps(batch.to(self._device), sounds)
+        objects = None if found.objects is None else found.objects.cpu()
+        return NativeMaps(found.similarity.cpu(), objects)
 
-    def _prior_input(self, pictures: Sequence[Picture]) -> torch.Tensor:
-        inputs = [p.image if p.prior_image is None else p.prior_image for p in pictures]
-        return torch.stack(inputs).to(self._device)
-
-    def _encode(self, inputs: torch.Tensor) -> torch.Tensor:
-        with self._mixed():
-            return self.model.encode_audio(inputs)
-
-    def _mixed(self) -> torch.autocast:
+    def _mixed(self, inputs: torch.Tensor) -> torch.autocast:
         wanted = self._autocast is not None
-        return torch.autocast(self._device.type, dtype=self._autocast, enabled=wanted)
+        return torch.autocast(inputs.device.type, dtype=self._autocast, enabled=wanted)
+
+
+def _contiguous(encoded: torch.Tensor) -> torch.Tensor:
+    """One memory order: what is computed from encodings depends on it in its last digits."""
+    return encoded.contiguous() if isinstance(encoded, torch.Tensor) else encoded

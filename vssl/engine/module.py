@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
 import pytorch_lightning as pl
 import torch
-from torch import nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from vssl.cache import Shelf, batch_key
-from vssl.checks import check_similarity_maps
-from vssl.data.dataset import ImageShelves
-from vssl.frontends import FrontEnd
-from vssl.models.base import LocalizationModel
-from vssl.models.object_prior import ObjectPrior
+from vssl.engine.localizer import Localizer
+from vssl.features import RunTables
 from vssl.records.collector import RecordCollector
-from vssl.types import AudioBatch, ImageBatch, Known, SoundingObjects
+from vssl.types import AudioBatch, ImageBatch
 
 
 class AudioTable(Metric):
@@ -50,104 +43,45 @@ class LocalizationModule(pl.LightningModule):
     """Runs a model in test mode over positives and negatives.
 
     Audio batches come first, pass their front end and the audio network, and fill a table; each
-    image batch then meets its K sounds from the table at once. The maps, and the prior's object
-    maps, go to the collector.
+    image batch then meets its K sounds from the table at once. Similarity and object maps go to the
+    collector.
 
     Args:
-        model: the model.
-        name: its name, for messages.
-        pairings: the run's (audio condition, draw) pairs.
-        upsampling: upsampling rule by audio condition.
-        sounding: which object of the picture sounds, by audio condition; None for what is assumed.
-        frontends: front end by audio condition; empty for a model that takes no audio.
-        prior: object prior, None for none.
-        image_shelves: where encoded images and object maps are kept.
-        audio_shelves: where encoded audio inputs are kept, by front end.
+        localizer: the networks.
+
+    Attributes:
+        collector: the maps.
+        tables: encodings that are known, and where new ones are kept.
     """
 
-    def __init__(
-        self,
-        model: LocalizationModel,
-        *,
-        name: str,
-        pairings: Sequence[tuple[str, int]],
-        upsampling: dict[str, str],
-        sounding: SoundingObjects | None = None,
-        frontends: Mapping[str, FrontEnd] | None = None,
-        prior: ObjectPrior | None = None,
-        image_shelves: ImageShelves | None = None,
-        audio_shelves: Mapping[str, Shelf] | None = None,
-    ) -> None:
+    def __init__(self, localizer: Localizer) -> None:
         super().__init__()
-        self.model = model.eval()
-        self.name = name
-        self.frontends = nn.ModuleDict(dict(frontends or {}))
-        self.prior = prior.eval() if prior is not None else None
+        self.localizer = localizer
         self.collector = RecordCollector()
         self.audio_table = AudioTable()
-        self._image_shelves = image_shelves or ImageShelves()
-        self._audio_shelves = audio_shelves or {}
+        self.tables = RunTables()
         self._encoded_audio: torch.Tensor | None = None
 
     def on_test_start(self) -> None:
-        """Forget an earlier test."""
+        """Forget an earlier test, and take the vectors that are known."""
         self.collector.reset()
         self.audio_table.reset()
         self._encoded_audio = None
+        for places, table in self.tables.sounds:
+            if table.values is not None:
+                self.audio_table.update(torch.tensor(places), torch.tensor(table.values))
 
     def test_step(
         self, batch: list[AudioBatch] | ImageBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Encode audio inputs, or localize in a batch of images."""
-        if not isinstance(batch, ImageBatch):
-            for group in batch:
-                self._encode_audio(group)
+        if isinstance(batch, ImageBatch):
+            found = self.localizer.native_maps(batch, self._audio_features(batch), self.tables)
+            self.collector.update(batch.index, found.similarity, found.objects)
             return
-        audio_features = self._audio_features(batch)
-        if self.model.compares:
-            maps = self.model.similarity(self._image_features(batch), audio_features).float()
-        else:
-            maps = self.model.localize(batch, audio_features).float()
-        model, pairs = self.model, (batch.audio_index.shape[0], batch.audio_index.shape[1])
-        check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=self.name)
-        self.collector.update(batch.index, maps, self._object_maps(batch))
-
-    def on_test_end(self) -> None:
-        """Write what is still to be kept."""
-        self.keep_encodings()
-
-    def keep_encodings(self) -> None:
-        """Write what the networks made, for later runs."""
-        images = self._image_shelves
-        for shelf in (images.features, images.object_maps, *self._audio_shelves.values()):
-            if shelf is not None:
-                shelf.flush()
-
-    def _encode_audio(self, batch: AudioBatch) -> None:
-        def encode(waveforms: torch.Tensor) -> torch.Tensor:
-            with torch.autocast(waveforms.device.type, enabled=False):
-                inputs = self.frontends[batch.frontend](waveforms)
-            return self.model.encode_audio(inputs)
-
-        shelf = self._audio_shelves.get(batch.frontend)
-        vectors = _completed(encode, batch.waveforms, batch.known, batch.keys, shelf)
-        self.audio_table.update(batch.index, vectors)
-
-    def _image_features(self, batch: ImageBatch) -> torch.Tensor:
-        """Encodings `[N, ...]` of the images."""
-        known, shelf = batch.features, self._image_shelves.features
-        images = _rows(batch.images, batch.seen, known)
-        return _completed(self.model.encode_image, images, known, batch.keys, shelf)
-
-    def _object_maps(self, batch: ImageBatch) -> torch.Tensor | None:
-        """The object prior's maps `[N, h, w]`; None without a prior."""
-        if self.prior is None:
-            return None
-        known, shelf = batch.object_maps, self._image_shelves.object_maps
-        images = batch.prior_images
-        if images is None:
-            images = _rows(batch.images, batch.seen, known)
-        return _completed(self.prior, images, known, batch.keys, shelf)
+        for group in batch:
+            vectors = self.localizer.encode_audio(group.waveforms, group.frontend)
+            self.audio_table.update(group.index, vectors)
 
     def _audio_features(self, batch: ImageBatch) -> torch.Tensor:
         """Encodings `[N, K, ...]` of each image's sounds; empty for a model that takes none."""
@@ -155,52 +89,7 @@ class LocalizationModule(pl.LightningModule):
             return batch.images.new_empty(*batch.audio_index.shape, 0)
         if self._encoded_audio is None:
             self._encoded_audio = self.audio_table.compute()
-            self.keep_encodings()
+            for places, table in self.tables.sounds:
+                vectors = self._encoded_audio[places.start : places.stop]
+                table.add(torch.arange(len(places)), vectors)
         return self._encoded_audio[batch.audio_index]
-
-
-def _rows(images: torch.Tensor, seen: torch.Tensor | None, known: Known | None) -> torch.Tensor:
-    """Of images `[M, ...]`, the rows `seen` of a batch, those that are not known."""
-    return images if seen is None or known is None else images[~known.rows[seen]]
-
-
-def _completed(
-    encode: Callable[[torch.Tensor], torch.Tensor],
-    inputs: torch.Tensor,
-    known: Known | None,
-    keys: Sequence[bytes],
-    shelf: Shelf | None,
-) -> torch.Tensor:
-    """Encodings `[B, ...]` of a batch: those known, and those made now, which are kept.
-
-    In the memory order in which a cache keeps them: what is computed from them depends on it in its
-    last digits.
-
-    Args:
-        encode: network, `[B, ...]` to `[B, ...]`.
-        inputs: `[M, ...]`, the rows that are not known.
-        known: encodings that a cache holds; None where it is not asked.
-        keys: the B content keys.
-        shelf: where to keep what is made; None for a model whose encodings cannot be kept.
-    """
-    if known is None or shelf is None:
-        encoded = encode(inputs)
-        return encoded.contiguous() if isinstance(encoded, torch.Tensor) else encoded
-    size = len(keys)
-    if known.values is not None and len(known.values) == size:
-        return known.values
-    # a network's last digits depend on the size of its batch: zeros fill it up to what it is
-    # when nothing is known
-    padding = inputs.new_zeros(size - len(inputs), *inputs.shape[1:])
-    made = encode(torch.cat([inputs, padding]) if len(padding) else inputs).contiguous()
-    made = made[: len(inputs)]
-    missing = ~known.rows
-    if made.dtype == torch.float32:
-        rows = zip(keys, missing.tolist(), strict=True)
-        shelf.put([batch_key(key, size) for key, row in rows if row], made.cpu().numpy())
-    if known.values is None:
-        return made
-    encoded = made.new_empty(size, *made.shape[1:])
-    encoded[missing] = made
-    encoded[known.rows] = known.values.to(made.dtype)
-    return encoded

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -16,7 +17,7 @@ from vssl.checks import check_positive
 from vssl.maps import consensus_map, upsample
 from vssl.models.base import LocalizationModel
 from vssl.randomness import generator_for
-from vssl.types import EVALUATION_SIZE, ImageBatch, SoundingObject
+from vssl.types import EVALUATION_SIZE, ImageBatch, Sample
 
 
 class Baseline(LocalizationModel):
@@ -30,16 +31,17 @@ class Baseline(LocalizationModel):
     value_range = (0.0, 1.0)
     told: ClassVar[str] = ""
 
-    def _same_for_all_audio(self, maps: torch.Tensor, batch: ImageBatch) -> torch.Tensor:
-        """Repeat `[N, h, w]` maps for all K pairings: `[N, K, h, w]`."""
-        return maps[:, None].expand(-1, len(batch.pairings), -1, -1)
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Maps `[N, h, w]`, whatever sounds."""
+        raise NotImplementedError
+
+    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
+        """The same map for all K sounds of an image, `[N, K, h, w]`."""
+        return self.draw(batch)[:, None].expand(-1, len(batch.pairings), -1, -1)
 
 
 class Constant(Baseline):
     """Every pixel has the same value: 1 marks the whole image, 0 (`empty`) nothing.
-
-    Args:
-        value: the value, in [0, 1].
 
     Raises:
         ValueError: for a value outside [0, 1].
@@ -51,11 +53,9 @@ class Constant(Baseline):
             raise ValueError(f"Expected `value` to be in [0, 1], but got {value}.")
         self.value = value
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Constant maps `[N, K, 14, 14]`."""
-        return batch.images.new_full(
-            (len(batch.sample_ids), len(batch.pairings), *self.map_size), self.value
-        )
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Constant maps `[N, 14, 14]`."""
+        return batch.images.new_full((len(batch.sample_ids), *self.map_size), self.value)
 
 
 class Center(Baseline):
@@ -78,11 +78,9 @@ class Center(Baseline):
         self.register_buffer("blob", blob / blob.max())
         self.blob: torch.Tensor
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """The same Gaussian for every image and sound, `[N, K, 14, 14]`, maximum 1."""
-        return self._same_for_all_audio(
-            self.blob.expand(len(batch.sample_ids), *self.map_size), batch
-        )
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """The same Gaussian for every image, `[N, 14, 14]`, maximum 1."""
+        return self.blob.expand(len(batch.sample_ids), *self.map_size)
 
 
 class Random(Baseline):
@@ -98,28 +96,22 @@ class Random(Baseline):
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
         """Random maps `[N, K, 14, 14]`, keyed by sample, condition and draw."""
-        maps = torch.stack(
-            [
-                torch.from_numpy(
-                    generator_for(self.seed, "random", sample_id, condition, draw).random(
-                        self.map_size, dtype="float32"
-                    )
-                )
-                for sample_id in batch.sample_ids
-                for condition, draw in batch.pairings
-            ]
-        )
-        return maps.view(len(batch.sample_ids), len(batch.pairings), *self.map_size).to(
-            batch.images.device
-        )
+        maps = [
+            generator_for(self.seed, "random", sample_id, *pairing).random(
+                self.map_size, dtype="float32"
+            )
+            for sample_id in batch.sample_ids
+            for pairing in batch.pairings
+        ]
+        shape = len(batch.sample_ids), len(batch.pairings), *self.map_size
+        return torch.from_numpy(np.stack(maps)).view(shape).to(batch.images.device)
 
 
 class AudioBlind(Baseline):
     """Image energy only: where the picture has edges.
 
     The absolute difference of neighbouring pixels, averaged over each of 14 x 14 cells and smoothed
-    over neighbouring cells, as `e / (e + half_energy)`: one scale for all images, not stretched per
-    map. It finds objects, and finds them again in silence.
+    over neighbouring cells, as `e / (e + half_energy)`: one scale for all images.
 
     Args:
         half_energy: energy, in units of the normalized image, that becomes 0.5.
@@ -133,41 +125,52 @@ class AudioBlind(Baseline):
         check_positive(half_energy, name="half_energy")
         self.half_energy = half_energy
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Energy maps `[N, K, 14, 14]` in [0, 1), the same for all sounds of an image."""
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Energy maps `[N, 14, 14]` in [0, 1)."""
         across = batch.images.diff(dim=3, append=batch.images[..., -1:]).abs()
         down = batch.images.diff(dim=2, append=batch.images[..., -1:, :]).abs()
         energy = F.adaptive_avg_pool2d((across + down).mean(dim=1, keepdim=True), self.map_size)
         energy = F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)[:, 0]
-        return self._same_for_all_audio(energy / (energy + self.half_energy), batch)
+        return energy / (energy + self.half_energy)
 
 
-class Oracle(Baseline):
+class _Told(Baseline):
+    """A baseline that is told the boxes of objects; a ramp orders the pixels inside one."""
+
+    map_size = (EVALUATION_SIZE, EVALUATION_SIZE)
+
+    def __init__(self) -> None:
+        super().__init__()
+        values = torch.linspace(1.0, 0.75, EVALUATION_SIZE**2)
+        self.register_buffer("ramp", values.view(EVALUATION_SIZE, EVALUATION_SIZE))
+        self.ramp: torch.Tensor
+
+    def _inside(self, sample: Sample) -> torch.Tensor:
+        """Where the object of a sample is, `[224, 224]` bool."""
+        return consensus_map(sample.boxes, sample.box_weights).to(self.ramp.device) > 0
+
+
+class Oracle(_Told):
     """Is told the ground truth: marks the object in the picture that sounds, or nothing.
 
     Inside the ground truth the values fall from 1 to 0.75, pixel by pixel, so that thresholds
     taken from the map's own values, which mark what is strictly above, find it too.
     """
 
-    map_size = (EVALUATION_SIZE, EVALUATION_SIZE)
     told = "where the source is"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("ramp", _falling())
-        self.ramp: torch.Tensor
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
         """Ground truth `[N, K, 224, 224]` of what sounds; zeros where nothing there does."""
-        sounding = batch.sounding or [SoundingObject.assumed(name) for name, _ in batch.pairings]
-        own, nothing = batch.ground_truth, torch.zeros_like(batch.ground_truth)
-        others = iter(() if batch.other_truth is None else batch.other_truth.unbind(dim=1))
-        truths = {SoundingObject.OWN: own, SoundingObject.NONE: nothing}
-        heard = [truths[each] if each in truths else next(others) for each in sounding]
-        return (torch.stack(heard, dim=1) > 0) * self.ramp
+        maps = self.ramp.new_zeros(len(batch.sounding), len(batch.pairings), *self.map_size)
+        for n, row in enumerate(batch.sounding):
+            truths = {each.sample_id: self._inside(each) for each in row if each is not None}
+            for k, each in enumerate(row):
+                if each is not None:
+                    maps[n, k] = truths[each.sample_id] * self.ramp
+        return maps
 
 
-class DeafBest(Baseline):
+class DeafBest(_Told):
     """Is told the picture's objects, not which of them sounds: the best map without listening.
 
     The smaller object has the higher values, the larger one, where the smaller is not, the lower.
@@ -188,7 +191,6 @@ class DeafBest(Baseline):
         ValueError: when `cells` is not 1 to 224.
     """
 
-    map_size = (EVALUATION_SIZE, EVALUATION_SIZE)
     told = "where all objects are"
 
     def __init__(self, *, cells: int = EVALUATION_SIZE) -> None:
@@ -196,42 +198,29 @@ class DeafBest(Baseline):
         if not 1 <= cells <= EVALUATION_SIZE:
             raise ValueError(f"Expected `cells` to be 1 to {EVALUATION_SIZE}, but got {cells}.")
         self.cells = cells
-        self.register_buffer("ramp", _falling())
-        self.ramp: torch.Tensor
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """One map for all sounds of a picture, `[N, K, 224, 224]` in [0, 1]; largest value 1."""
-        own = (batch.ground_truth > 0).unbind()
-        pictures = [
-            [consensus_map(s.boxes, s.box_weights).to(self.ramp.device) > 0 for s in samples]
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        """Maps `[N, 224, 224]` in [0, 1]; largest value 1."""
+        maps = torch.stack([
+            smaller_first([self._inside(each) for each in samples], self.ramp)
             for samples in batch.pictured
-        ]
-        maps = torch.stack(
-            [smaller_first(objects, self.ramp) for objects in pictures or [[each] for each in own]]
-        )
+        ])  # fmt: skip
         if self.cells < EVALUATION_SIZE:
             maps = upsample(F.adaptive_avg_pool2d(maps, self.cells))
-        maps = maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-9)
-        return self._same_for_all_audio(maps, batch)
+        return maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-9)
 
 
 def smaller_first(objects: Sequence[torch.Tensor], ramp: torch.Tensor) -> torch.Tensor:
-    """Rank the pixels of objects: those of the smallest highest, then those of the next.
+    """Rank the pixels of O objects: those of the smallest lie above (O - 1) / O, and so on.
 
     Args:
         objects: `[H, W]` bool each.
         ramp: `[H, W]` in (0, 1], all different: the order inside an object.
 
     Returns:
-        `[H, W]` in [0, 1]: of O objects, pixels of the smallest lie above (O - 1) / O, and so on; 0
-        where there is no object.
+        `[H, W]` in [0, 1]; 0 where there is no object.
     """
     found = torch.zeros_like(ramp)
     for place, each in enumerate(sorted(objects, key=lambda each: int(each.sum()), reverse=True)):
         found = torch.where(each, (place + ramp) / len(objects), found)
     return found
-
-
-def _falling() -> torch.Tensor:
-    """`[224, 224]` values from 1 to 0.75, pixel by pixel."""
-    return torch.linspace(1.0, 0.75, EVALUATION_SIZE**2).view(EVALUATION_SIZE, EVALUATION_SIZE)

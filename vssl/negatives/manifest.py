@@ -65,7 +65,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
                 f"{path}: lacks the columns {', '.join(missing)}; a manifest has"
                 f" {','.join(COLUMNS)} (negatives.manifest)"
             )
-        rows = [_row(path, line, fields) for line, fields in enumerate(reader, start=2)]
+        rows = [_manifest_row(path, line, fields) for line, fields in enumerate(reader, start=2)]
     except csv.Error as error:
         raise ManifestError(
             f"{path}, line {reader.line_num}: not csv ({error}) (negatives.manifest)"
@@ -79,7 +79,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     return rows
 
 
-def _row(path: Path, line: int, fields: dict[str, str]) -> ManifestRow:
+def _manifest_row(path: Path, line: int, fields: dict[str, str]) -> ManifestRow:
     missing = [name for name in COLUMNS if fields[name] is None]
     if missing:
         raise ManifestError(f"{path}, line {line}: ends before {missing[0]} (negatives.manifest)")

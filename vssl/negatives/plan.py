@@ -6,7 +6,6 @@ Made once, before anything is read, from ids and seeds alone; so it is the same 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -47,7 +46,8 @@ class AudioPlan:
 
         Runs with other negatives have the same parts, and so find what was kept of them.
         """
-        return tuple(len(list(together)) for _, together in groupby(self.distinct, key=_kind))
+        kinds = ((frontend, request.condition) for frontend, request in self.distinct)
+        return tuple(len(list(together)) for _, together in groupby(kinds))
 
 
 def make_plan(
@@ -74,23 +74,21 @@ def make_plan(
         manifest: choices to replay instead of drawing.
         manifest_path: where they come from, for messages.
 
-    Returns:
-        The plan.
-
     Raises:
         ManifestError: when the manifest lacks a choice or names an unknown source.
         ValueError: when a condition cannot be met.
     """
     frontend_of = dict(shared_frontend or {})
     everyone: list[AudioCondition] = [Positive(), *conditions]
+    by_name = {condition.name: condition for condition in everyone}
     sounding = SoundingObjects((each.name, each.sounding_object) for each in everyone)
-    replay = _Replay(manifest, manifest_path, {s.sample_id: s for s in samples}, sounding)
+    given = {(r.sample_id, r.condition, r.draw): r for r in manifest or ()}
+    _check_choices(given, manifest_path, {s.sample_id: s for s in samples}, sounding)
     pairings = tuple(
         (condition.name, draw)
         for condition in everyone
-        for draw in range(replay.draws(condition, samples))
+        for draw in range(_number_of_draws(condition, samples, given, manifest_path))
     )
-    by_name = {condition.name: condition for condition in everyone}
     for condition in everyone:
         condition.prepare(samples)
 
@@ -99,115 +97,90 @@ def make_plan(
     rows: list[list[ManifestRow]] = [[] for _ in samples]
     # one pairing after the other, so that what stands together does not depend on the others
     for k, (name, draw) in enumerate(pairings):
-        condition = by_name[name]
+        own_seed = by_name[name].draw_seed(seed, use)
         for n, sample in enumerate(samples):
             length = sample.audio_length if made_length is None else made_length
-            row_seed = replay.seed(sample, name, draw, condition.draw_seed(seed, use))
-            request = replay.source(sample, name, draw) or condition.request(
-                sample, draw=draw, seed=row_seed, length=length
-            )
+            row = given.get((sample.sample_id, name, draw))
+            row_seed = own_seed if row is None else row.seed
+            if row is not None and row.audio_source_id:
+                request = AudioRequest(POSITIVE, source_id=row.audio_source_id)
+            else:
+                request = by_name[name].request(sample, draw=draw, seed=row_seed, length=length)
             key = (frontend_of.get(name, POSITIVE), request)
             index[n, k] = distinct.setdefault(key, len(distinct))
             if name != POSITIVE:
-                rows[n].append(
-                    ManifestRow(sample.sample_id, name, draw, _source(request), row_seed)
-                )
+                source = request.source_id if request.condition == POSITIVE else ""
+                rows[n].append(ManifestRow(sample.sample_id, name, draw, source, row_seed))
     return AudioPlan(pairings, tuple(distinct), index, tuple(chain.from_iterable(rows)), sounding)
 
 
-def _kind(distinct: tuple[str, AudioRequest]) -> tuple[str, str]:
-    """Front end and kind of audio of a distinct input."""
-    frontend, request = distinct
-    return frontend, request.condition
+_Choices = Mapping[tuple[str, str, int], ManifestRow]
 
 
-def _source(request: AudioRequest) -> str:
-    return request.source_id if request.condition == POSITIVE else ""
-
-
-class _Replay:
-    """Choices of a manifest, or none."""
-
-    def __init__(
-        self,
-        rows: Sequence[ManifestRow] | None,
-        path: Path | None,
-        samples: Mapping[str, Sample],
-        sounding: SoundingObjects,
-    ) -> None:
-        self._path = path
-        self._rows = {(r.sample_id, r.condition, r.draw): r for r in rows or ()}
-        self._draws: dict[str, set[int]] = defaultdict(set)
-        for row in rows or ():
-            self._draws[row.condition].add(row.draw)
-        unknown = {r.audio_source_id for r in self._rows.values() if r.sample_id in samples}
-        unknown -= {"", *samples}
-        if unknown:
-            raise ManifestError(
-                f"{path}: {len(unknown)} audio sources are not in the test set, e.g."
-                f" {min(unknown)}. Was the manifest made on another test set, or is audio missing?"
-            )
-        clips = {
-            key: (samples[key[0]], samples[row.audio_source_id])
-            for key, row in self._rows.items()
-            if key[0] in samples and row.audio_source_id and key[1] in sounding
-        }
-        in_picture = [
-            key
-            for key, (image, heard) in clips.items()
-            if sounding[key[1]] == SoundingObject.NONE and heard.category in image.image_categories
-        ]
-        elsewhere = [
-            key
-            for key, (image, heard) in clips.items()
-            if sounding[key[1]] == SoundingObject.OTHER
-            and (heard.image_group != image.image_group or heard.category == image.category)
-        ]
-        for odd, what in (
-            (in_picture, "play a class that is in the picture"),
-            (elsewhere, "play no other object of the picture"),
-        ):
-            if odd:
-                _log.warning("%s: %d choices %s, e.g. %s", path, len(odd), what, odd[0])
-        others = {r.sample_id for r in self._rows.values()} - samples.keys()
-        if others:
-            _log.warning(
-                "%s: left out %d samples that are not in this test set, e.g. %s",
-                path, len(others), min(others),
-            )  # fmt: skip
-
-    def draws(self, condition: AudioCondition, samples: Sequence[Sample]) -> int:
-        """Number of draws: the condition's, or fewer where the manifest holds fewer."""
-        if condition.name not in self._draws:
-            if self._rows and condition.random:
-                _log.warning("%s: holds no %s, which is drawn anew", self._path, condition.name)
-            return condition.draws
-        draws = min(condition.draws, len(self._draws[condition.name]))
-        if draws < condition.draws:
-            _log.warning(
-                "%s: holds %d draws of %s, so %d are evaluated, not %d",
-                self._path, draws, condition.name, draws, condition.draws,
-            )  # fmt: skip
-        keys = [(s.sample_id, condition.name, d) for s in samples for d in range(draws)]
-        odd = [k for k in keys if k in self._rows]
-        odd = [k for k in odd if bool(self._rows[k].audio_source_id) != condition.plays_clips]
-        if odd:
+def _number_of_draws(
+    condition: AudioCondition, samples: Sequence[Sample], given: _Choices, path: Path | None
+) -> int:
+    """Number of draws: the condition's, or fewer where the manifest holds fewer."""
+    name = condition.name
+    held = {draw for _, condition_of, draw in given if condition_of == name}
+    if not held:
+        if given and condition.random:
+            _log.warning("%s: holds no %s, which is drawn anew", path, name)
+        return condition.draws
+    draws = min(condition.draws, len(held))
+    if draws < condition.draws:
+        _log.warning(
+            "%s: holds %d draws of %s, so %d are evaluated, not %d",
+            path, draws, name, draws, condition.draws,
+        )  # fmt: skip
+    keys = [(s.sample_id, name, draw) for s in samples for draw in range(draws)]
+    for key in keys:
+        if key in given and bool(given[key].audio_source_id) != condition.plays_clips:
             what = "names no audio source" if condition.plays_clips else "names an audio source"
-            raise ManifestError(f"{self._path}: {odd[0]} {what} (negatives.manifest)")
-        missing = [(k[0], k[2]) for k in keys if k not in self._rows]
-        if missing:
-            raise ManifestError(
-                f"{self._path}: lacks {len(missing)} choices for {condition.name}, e.g. sample"
-                f" {missing[0][0]}, draw {missing[0][1]}. Was it made on another test set?"
-            )
-        return draws
+            raise ManifestError(f"{path}: {key} {what} (negatives.manifest)")
+    missing = [key for key in keys if key not in given]
+    if missing:
+        raise ManifestError(
+            f"{path}: lacks {len(missing)} choices for {name}, e.g. sample {missing[0][0]},"
+            f" draw {missing[0][2]}. Was it made on another test set?"
+        )
+    return draws
 
-    def seed(self, sample: Sample, condition: str, draw: int, default: int) -> int:
-        row = self._rows.get((sample.sample_id, condition, draw))
-        return default if row is None else row.seed
 
-    def source(self, sample: Sample, condition: str, draw: int) -> AudioRequest | None:
-        row = self._rows.get((sample.sample_id, condition, draw))
-        if row is None or not row.audio_source_id:
-            return None
-        return AudioRequest(POSITIVE, source_id=row.audio_source_id)
+def _check_choices(
+    given: _Choices, path: Path | None, samples: Mapping[str, Sample], sounding: SoundingObjects
+) -> None:
+    """Check that a manifest's sources are known; warn of choices that contradict their condition.
+
+    Raises:
+        ManifestError: for a source that is not in the test set.
+    """
+    here = {key: row for key, row in given.items() if key[0] in samples}
+    unknown = {row.audio_source_id for row in here.values()} - {"", *samples}
+    if unknown:
+        raise ManifestError(
+            f"{path}: {len(unknown)} audio sources are not in the test set, e.g."
+            f" {min(unknown)}. Was the manifest made on another test set, or is audio missing?"
+        )
+    in_picture, elsewhere = [], []
+    for key, row in here.items():
+        if row.audio_source_id and key[1] in sounding:
+            image, heard = samples[key[0]], samples[row.audio_source_id]
+            kind = sounding[key[1]]
+            if kind == SoundingObject.NONE and heard.category in image.image_categories:
+                in_picture.append(key)
+            other = heard.image_group == image.image_group and heard.category != image.category
+            if kind == SoundingObject.OTHER and not other:
+                elsewhere.append(key)
+    for odd, what in (
+        (in_picture, "play a class that is in the picture"),
+        (elsewhere, "play no other object of the picture"),
+    ):
+        if odd:
+            _log.warning("%s: %d choices %s, e.g. %s", path, len(odd), what, odd[0])
+    others = {sample_id for sample_id, _, _ in given} - samples.keys()
+    if others:
+        _log.warning(
+            "%s: left out %d samples that are not in this test set, e.g. %s",
+            path, len(others), min(others),
+        )  # fmt: skip

@@ -38,6 +38,8 @@ SHARDS_FOLDER = "shards"
 """Records of a run that is not finished."""
 LOCK_FILE = ".lock"
 """Locked while a run writes in the folder."""
+ANEW = "Evaluate again with force=true."
+"""What mends the files of a run that are damaged."""
 RUN_FILE = "run.json"
 """Written last: a folder that has it holds a finished run."""
 
@@ -56,9 +58,9 @@ def read_run_file(folder: Path) -> dict[str, Any]:
         whole = isinstance(run["config_hash"], str)
         whole &= all(isinstance(run[part], dict) for part in ("identity", "config", "provenance"))
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error!r}). {_ANEW}") from error
+        raise UsageError(f"{path}: cannot be read ({error!r}). {ANEW}") from error
     if not whole:
-        raise UsageError(f"{path}: cannot be read, it is not what vssl wrote. {_ANEW}")
+        raise UsageError(f"{path}: cannot be read, it is not what vssl wrote. {ANEW}")
     return dict(run)
 
 
@@ -74,11 +76,8 @@ def recorded_sha256(folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error!r}). {_ANEW}") from error
+        raise UsageError(f"{path}: cannot be read ({error!r}). {ANEW}") from error
     return None if known is None else str(known)
-
-
-_ANEW = "Evaluate again with force=true."
 
 
 def partial_path(path: Path) -> Path:

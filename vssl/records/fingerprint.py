@@ -61,15 +61,11 @@ def _git_commit() -> str:
     root = Path(vssl.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return ""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty"]
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return commit + ("+dirty" if _git(root, "status", "--porcelain", "-uno") else "")
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
-    )
     return done.stdout.strip()

@@ -6,8 +6,8 @@ import contextlib
 import json
 import logging
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,9 @@ _OPEN_SHARDS = 4
 
 
 def recorded_samples(folder: Path, identity: str) -> int:
-    """Number of samples that shards of a stopped run hold, by its identity alone.
+    """Number of samples that shards of a stopped run hold, by the hash of its identity alone.
 
     The run itself looks closer: shards of other samples, weights or versions it does not use.
-
-    Args:
-        folder: the run's folder.
-        identity: hash of the run's identity.
     """
     found = 0
     for path in (folder / SHARDS_FOLDER).glob("*.parquet"):
@@ -97,13 +93,7 @@ class Shards:
     def write(
         self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
     ) -> None:
-        """Write a shard.
-
-        Args:
-            index: `[N]` positions of the samples.
-            maps: `[N, K, h, w]` similarity maps.
-            object_maps: `[N, h, w]` of the object prior; None where there is none.
-        """
+        """Write a shard: `index` `[N]`, maps `[N, K, h, w]` and object maps `[N, h, w]` or None."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{int(index[0]):06d}-{uuid.uuid4().hex[:12]}.parquet"
         facts = {"shard_of": self._key, "config_hash": self._identity, "samples": len(index)}
@@ -131,15 +121,19 @@ class Shards:
             raise RecordsError(
                 f"{path}: {(owner < 0).sum()} samples were never recorded, the first is {missing}."
             )
-        opened = _Opened([shard for shard, _ in shards])
+        opened = lru_cache(_OPEN_SHARDS)(lambda shard: as_records(read_columns(shards[shard][0])))
         cuts = np.flatnonzero((np.diff(owner) != 0) | (np.diff(place) != 1)) + 1
         with AtomicParquetWriter(path, RECORDS, dict(provenance)) as writer:
             held: list[pa.Table] = []
             for numbers in np.split(np.arange(len(self._samples)), cuts):
                 first = int(place[numbers[0]])
-                table = opened.table(int(owner[numbers[0]]))
-                table = table.slice(first * rows, len(numbers) * rows)
-                self._check_rows(path, table, numbers)
+                table = opened(int(owner[numbers[0]])).slice(first * rows, len(numbers) * rows)
+                ids = [self._samples[n].sample_id for n in numbers.tolist()]
+                expected = [(name, *pairing) for name in ids for pairing in pairings]
+                columns = [table.column(name).to_pylist() for name in RECORD_KEY]
+                for found, wanted in zip(zip(*columns, strict=True), expected, strict=True):
+                    if found != wanted:
+                        raise RecordsError(f"{path}: expected the row {wanted}, but got {found}.")
                 held.append(table)
                 if sum(each.nbytes for each in held) >= _GROUP_BYTES:
                     writer.write(pa.concat_tables(held).combine_chunks())
@@ -148,57 +142,20 @@ class Shards:
                 writer.write(pa.concat_tables(held).combine_chunks())
 
     def _usable(self, *, whole: bool = False) -> list[tuple[Path, npt.NDArray[np.int64]]]:
-        """Shards of this run's records, with the positions of their samples.
-
-        Args:
-            whole: whether each is read to its end, as it may have been damaged meanwhile.
-        """
+        """Shards of this run, with the positions of their samples; `whole` reads all of each."""
         found = []
         for path in sorted(self._folder.glob("*.parquet")):
-            with contextlib.suppress(FileNotFoundError):  # another process removes what is useless
-                numbers = self._numbers(path, whole=whole)
-                if numbers is not None:
-                    found.append((path, numbers))
+            try:
+                with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                    metadata = file.schema_arrow.metadata or {}
+                    if json.loads(metadata.get(METADATA_KEY, b"{}")).get("shard_of") != self._key:
+                        continue
+                    ids = file.read(None if whole else ["sample_id"]).column(0).to_pylist()
+            except FileNotFoundError:  # another process removes what is useless
+                continue
+            except (pa.ArrowException, OSError, ValueError) as error:
+                _log.warning("%s: a damaged shard, its samples are done again (%s)", path, error)
+                continue
+            names = ids[:: len(self._plan.pairings)]
+            found.append((path, np.array([self._number[i] for i in names], dtype=np.int64)))
         return found
-
-    def _numbers(self, path: Path, *, whole: bool) -> npt.NDArray[np.int64] | None:
-        """Positions of a shard's samples, None for a shard of other records or a damaged one."""
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                metadata = file.schema_arrow.metadata or {}
-                if json.loads(metadata.get(METADATA_KEY, b"{}")).get("shard_of") != self._key:
-                    return None
-                ids = file.read(None if whole else ["sample_id"]).column(0).to_pylist()
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError, ValueError) as error:
-            _log.warning("%s: a damaged shard, its samples are done again (%s)", path, error)
-            return None
-        return np.array([self._number[i] for i in ids[:: len(self._plan.pairings)]], dtype=np.int64)
-
-    def _check_rows(self, path: Path, table: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
-        expected = [
-            (self._samples[n].sample_id, condition, draw)
-            for n in numbers.tolist()
-            for condition, draw in self._plan.pairings
-        ]
-        columns = [table.column(name).to_pylist() for name in RECORD_KEY]
-        for found, wanted in zip(zip(*columns, strict=True), expected, strict=True):
-            if found != wanted:
-                raise RecordsError(f"{path}: expected the row {wanted}, but got {found}.")
-
-
-class _Opened:
-    """Tables of the shards that were read last."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-        self._tables: OrderedDict[int, pa.Table] = OrderedDict()
-
-    def table(self, number: int) -> pa.Table:
-        if number not in self._tables:
-            self._tables[number] = as_records(read_columns(self._paths[number]))
-            while len(self._tables) > _OPEN_SHARDS:
-                self._tables.popitem(last=False)
-        self._tables.move_to_end(number)
-        return self._tables[number]

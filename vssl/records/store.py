@@ -19,6 +19,7 @@ from vssl.errors import UsageError
 from vssl.hashing import file_sha256
 from vssl.negatives.plan import AudioPlan
 from vssl.records.files import (
+    ANEW,
     READABLE_VERSIONS,
     RECORDS_FILE,
     RUN_FILE,
@@ -29,9 +30,9 @@ from vssl.records.files import (
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.types import POSITIVE, Sample
 
-_LABELS = [
-    *("sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category"),
-]
+_DICTIONARY_COLUMNS = [
+    "sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category",
+]  # fmt: skip
 
 
 class RecordsError(UsageError):
@@ -41,10 +42,7 @@ class RecordsError(UsageError):
 class AtomicParquetWriter:
     """Streams tables into a parquet file that appears under its name only when complete.
 
-    Args:
-        path: final file.
-        schema: its schema.
-        provenance: kept as JSON in the schema's metadata.
+    Its provenance is kept as JSON in the schema's metadata.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> None:
@@ -56,29 +54,13 @@ class AtomicParquetWriter:
             self._partial,
             self._schema,
             compression="zstd",
-            use_dictionary=_LABELS,
+            use_dictionary=_DICTIONARY_COLUMNS,
             write_page_checksum=True,
         )
 
     def write(self, table: pa.Table) -> None:
         """Append a table."""
         self._writer.write_table(table.cast(self._schema))
-
-    def close(self) -> None:
-        """Complete the file and put it in its place."""
-        try:
-            self._writer.close()
-            self._partial.replace(self.path)
-        finally:
-            self._partial.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        """Throw away what was written."""
-        try:
-            with contextlib.suppress(OSError):  # a full disk, which is why it is thrown away
-                self._writer.close()
-        finally:
-            self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> AtomicParquetWriter:
         return self
@@ -89,10 +71,14 @@ class AtomicParquetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
+        try:
+            # after a failure, as on a full disk, closing may fail once more
+            with contextlib.suppress(*([] if kind is None else [OSError])):
+                self._writer.close()
+            if kind is None:
+                self._partial.replace(self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -110,10 +96,9 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise RecordsError(f"{path}: not a readable parquet file ({reason}). {_ANEW}") from error
+        raise RecordsError(f"{path}: not a readable parquet file ({reason}). {ANEW}") from error
 
 
-_ANEW = "Evaluate again with force=true."
 _ARROW_SCHEMA = b"ARROW:schema"
 
 
@@ -130,20 +115,14 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         if written is not None:
             kept = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written)))
             if not kept.equals(file.schema_arrow):  # without what is beside names and types
-                raise RecordsError(f"{path}: its columns' names or types are damaged. {_ANEW}")
+                raise RecordsError(f"{path}: its columns' names or types are damaged. {ANEW}")
         yield file
 
 
 def record_batches(
     path: Path, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """A file of a run piece by piece, see `open_parquet`.
-
-    Args:
-        path: the file.
-        rows: of a piece.
-        columns: columns wanted; None for all.
-    """
+    """A file of a run in pieces of some rows, see `open_parquet`; None for all columns."""
     with open_parquet(path) as file:
         yield from file.iter_batches(rows, columns=columns and list(columns))
 
@@ -157,7 +136,7 @@ def read_columns(path: Path, columns: Sequence[str] | None = None, filters: Any 
     names = column_names(path)
     lacking = [name for name in columns or () if name not in names]
     if lacking:
-        raise RecordsError(f"{path}: lacks the column {lacking[0]}. {_ANEW}")
+        raise RecordsError(f"{path}: lacks the column {lacking[0]}. {ANEW}")
     with reading(path):
         wanted = None if columns is None else list(columns)
         table = pq.read_table(
@@ -165,7 +144,7 @@ def read_columns(path: Path, columns: Sequence[str] | None = None, filters: Any 
         )
         table.validate(full=True)  # a page's header has no checksum, see `check_pages`
     if filters is None and len(table) != count_rows(path):
-        raise RecordsError(f"{path}: its pages hold other numbers of rows. {_ANEW}")
+        raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
     return table
 
 
@@ -178,8 +157,7 @@ def count_rows(path: Path) -> int:
 def column_names(path: Path) -> list[str]:
     """Names of a file's columns."""
     with open_parquet(path) as file:
-        names: list[str] = file.schema_arrow.names
-        return names
+        return list(file.schema_arrow.names)
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -196,7 +174,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         provenance: dict[str, Any] = json.loads(metadata[METADATA_KEY])
         version = provenance["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordsError(f"{path}: its provenance is damaged ({error!r}). {_ANEW}") from error
+        raise RecordsError(f"{path}: its provenance is damaged ({error!r}). {ANEW}") from error
     if version not in READABLE_VERSIONS:
         raise RecordsError(
             f"{path}: has schema version {version}, this vssl reads"
@@ -207,13 +185,10 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def check_records(run: Path) -> dict[str, Any]:
-    """Check that a run's records are all there, once each, and as they were written.
+    """Provenance of a run's records, if they are all there, once each, and as they were written.
 
     Args:
         run: its folder, whose run.json has the file's sha256; those of earlier versions lack it.
-
-    Returns:
-        Their provenance.
 
     Raises:
         RecordsError: when a row is missing, doubled or out of place, or anything was changed.
@@ -221,12 +196,11 @@ def check_records(run: Path) -> dict[str, Any]:
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
     with open_parquet(path) as file:
-        schema = file.schema_arrow
-    found = {field.name: field.type for field in schema}
+        found = {field.name: field.type for field in file.schema_arrow}
     known = {field.name: field.type for field in RECORDS}
     needed = {field.name for field in RECORDS if not field.nullable}
     if not needed <= found.keys() or not found.items() <= known.items():
-        raise RecordsError(f"{path}: has other columns than vssl writes. {_ANEW}")
+        raise RecordsError(f"{path}: has other columns than vssl writes. {ANEW}")
     ids, conditions, draws = (c.to_pylist() for c in read_columns(path, RECORD_KEY).columns)
     sounds = list(zip(conditions, draws, strict=True))
     pairings = [(c, d) for c, d in provenance.get("pairings") or dict.fromkeys(sounds)]
@@ -234,17 +208,17 @@ def check_records(run: Path) -> dict[str, Any]:
     if len(ids) != samples * len(pairings):
         raise RecordsError(
             f"{path}: has {len(ids)} rows, but {samples} samples with {len(pairings)} sounds each"
-            f" were recorded. {_ANEW}"
+            f" were recorded. {ANEW}"
         )
     names = ids[:: len(pairings)]
     whole = [name for name in names for _ in pairings] == ids and sounds == pairings * samples
     if not whole or len(set(names)) != samples:
-        raise RecordsError(f"{path}: rows are missing, doubled or out of place. {_ANEW}")
+        raise RecordsError(f"{path}: rows are missing, doubled or out of place. {ANEW}")
     sha256 = recorded_sha256(run)
     if sha256 is None:
         check_pages(path)
     elif file_sha256(path) != sha256:
-        raise RecordsError(f"{path}: was changed after the run ({RUN_FILE}). {_ANEW}")
+        raise RecordsError(f"{path}: was changed after the run ({RUN_FILE}). {ANEW}")
     return provenance
 
 
@@ -260,7 +234,7 @@ def check_pages(path: Path) -> None:
             batch.validate(full=True)
             rows += len(batch)
         if rows != file.metadata.num_rows:
-            raise RecordsError(f"{path}: its pages hold other numbers of rows. {_ANEW}")
+            raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
 
 
 def count_undefined_maps(path: Path) -> int:
@@ -283,15 +257,16 @@ def records_table(
         plan: the run's audio plan.
         index: `[N]` positions in `samples`.
         maps: `[N, K, h, w]` similarity maps.
-        object_maps: `[N, h, w]` of the object prior; None where there is none.
+        object_maps: `[N, h, w]`; None without a prior.
     """
     pairings = len(plan.pairings)
     chosen = [samples[i] for i in index.tolist()]
     flat = maps.flatten(2).reshape(len(chosen) * pairings, -1)
     seen = pa.nulls(len(flat), pa.list_(pa.float32()))
     if object_maps is not None:
-        seen = _lists(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
-    sources = [_source(plan, i, k) for i in index.tolist() for k in range(pairings)]
+        seen = _list_rows(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
+    requests = [plan.distinct[place][1] for place in plan.index[index.numpy()].ravel()]
+    sources = [each.source_id if each.condition == POSITIVE else None for each in requests]
     clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
     extremes = [flat.amax(dim=1).numpy(), flat.amin(dim=1).numpy()]
 
@@ -312,7 +287,7 @@ def records_table(
             repeated(list(s.box_weights) for s in chosen),
             pa.array([maps.shape[2]] * len(flat), pa.int16()),
             pa.array([maps.shape[3]] * len(flat), pa.int16()),
-            _lists(flat),
+            _list_rows(flat),
             seen,
             *extremes,
         ],
@@ -328,12 +303,7 @@ def as_records(table: pa.Table) -> pa.Table:
     return table.select(RECORDS.names)
 
 
-def _lists(rows: torch.Tensor) -> pa.Array:
+def _list_rows(rows: torch.Tensor) -> pa.Array:
     """Rows `[R, L]` as R lists."""
     offsets = torch.arange(len(rows) + 1, dtype=torch.int32) * rows.shape[1]
     return pa.ListArray.from_arrays(offsets.numpy(), rows.flatten().numpy())
-
-
-def _source(plan: AudioPlan, sample: int, pairing: int) -> str | None:
-    _, request = plan.distinct[plan.index[sample, pairing]]
-    return request.source_id if request.condition == POSITIVE else None

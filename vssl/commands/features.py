@@ -1,0 +1,187 @@
+"""The feature tables of a run, and the fingerprint of what makes its maps."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.audio import read_clip
+from vssl.commands import build
+from vssl.commands.networks import gpu_name, on_gpu, quicker
+from vssl.engine.localizer import Localizer
+from vssl.features import FeatureTable, RunTables, table_path
+from vssl.hashing import file_sha256
+from vssl.images import decode_image
+from vssl.negatives.base import AudioCondition
+from vssl.negatives.plan import AudioPlan
+from vssl.randomness import generator_for
+from vssl.types import EVALUATION_SIZE, POSITIVE, SAMPLE_RATE, AudioClip, ImageBatch, Sample
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What makes the maps of a run.
+
+    Attributes:
+        marks: hashes of what is made of a fixed image and a fixed sound: the `image` and the
+            `sound` of each front end, encoded, `objects` and `maps`; empty where there is none.
+        code: hashes of the files in which the model and what prepares its input are written.
+        other_code: the same of the object prior and the negatives.
+        machine: hardware, precision and batch sizes, on which last digits depend.
+    """
+
+    marks: dict[str, str]
+    code: tuple[str, ...]
+    other_code: tuple[str, ...]
+    machine: tuple[object, ...]
+
+
+def take_fingerprint(
+    config: DictConfig,
+    loader: build.LoaderOptions,
+    localizer: Localizer,
+    conditions: Sequence[AudioCondition],
+) -> Fingerprint:
+    """Take the fingerprint of a run's networks, on the CPU and not compiled yet."""
+    model, prior = localizer.model, localizer.prior
+    random = generator_for(0, "fingerprint", "image")
+    picture = localizer.prepare(random.integers(0, 256, (272, 360, 3), dtype=np.uint8), "fixed")
+    noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
+    clip = AudioClip(0.1 * noise.astype(np.float32)[None])
+    image = picture.image[None]
+    other = image if picture.prior_image is None else picture.prior_image[None]
+
+    @functools.cache
+    def encoded(name: str) -> torch.Tensor:
+        frontend = localizer.frontend(name)
+        return model.encode_audio(frontend(frontend.waveform(clip)[None]))
+
+    def localized() -> torch.Tensor:
+        vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
+        return model.localize(_alone(image), vectors)
+
+    frontends = localizer.frontends
+    marks = {
+        "image": _mark(lambda: model.encode_image(image)) if model.compares else "",
+        "objects": "" if prior is None else _mark(lambda: prior(other)),
+        "maps": _mark(localized),
+        **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
+    }
+    code = _code_of(model, localizer.transform, *frontends.values())
+    other_code = _code_of(prior, localizer.prior_transform, *conditions)
+    machine = *_machine(config), loader["batch_size"], loader["audio_batch_size"]
+    return Fingerprint(marks, code, other_code, machine)
+
+
+def open_tables(
+    config: DictConfig,
+    fingerprint: Fingerprint,
+    samples: Sequence[Sample],
+    plan: AudioPlan,
+    provenance: Mapping[str, Any],
+    *,
+    keep: bool,
+) -> RunTables:
+    """Open the feature tables of a run: those of its images, and of the clips of its samples.
+
+    What negatives make, such as noise, is encoded anew in every run. Empty tables where the
+    networks run on a GPU, which encodes faster than a disk reads.
+
+    Args:
+        config: with the groups `cache`, `model` and `prior`.
+        fingerprint: of the run's networks.
+        samples: the run's samples.
+        plan: the run's audio plan.
+        provenance: with the versions of libraries, and the hash of all files of the test set.
+        keep: whether this process encodes everything, so that tables may be kept.
+    """
+    if config.cache.folder is None or config.cache.gigabytes == 0 or on_gpu(config):
+        return RunTables()
+    folder = Path(config.cache.folder).expanduser().absolute()
+    known = [provenance[name] for name in ("environment", "inputs_sha256", "weights")]
+    common = known, fingerprint.code, fingerprint.machine
+
+    def table(kind: str, length: int, mark: str, *facts: object) -> FeatureTable:
+        path = table_path(folder, kind, mark, common, *facts) if mark else None
+        return FeatureTable(path, length, limit_bytes=config.cache.gigabytes * 1e9, keep=keep)
+
+    marks = fingerprint.marks
+    images = [str(sample.image_path) for sample in samples]
+    clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
+    sounds = []
+    for size, end in zip(plan.parts, accumulate(plan.parts), strict=True):
+        name, first = plan.distinct[end - size]
+        mark = marks.get(f"sound {name}", "")
+        if mark and first.condition == POSITIVE:
+            places = range(end - size, end)
+            heard = [clips[plan.distinct[place][1].source_id] for place in places]
+            facts = _resolved(build.released_settings(config, name)), heard
+            sounds.append((places, table("sounds", size, mark, *facts)))
+    seen, prior = _resolved(config.model.image), _resolved(config.prior)
+    return RunTables(
+        images=table("images", len(images), marks["image"], seen, images),
+        objects=table("objects", len(images), marks["objects"], prior, provenance["prior"], images),
+        sounds=sounds,
+    )
+
+
+def _resolved(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _machine(config: DictConfig) -> tuple[object, ...]:
+    """What changes the last digits of a network's output besides its weights and its batch."""
+    device: list[object] = [gpu_name(config)]
+    if device == [None]:  # whose cores the processes share
+        threads, processes = torch.get_num_threads(), str(config.trainer.devices)
+        device = [torch.backends.cpu.get_cpu_capability(), threads, processes]
+    options = [quicker(config, name) for name in ("channels_last", "fold_batch_norms")]
+    precision = str(config.trainer.precision)
+    return torch.__version__, *device, *options, config.model.compile, precision
+
+
+def _alone(images: torch.Tensor) -> ImageBatch:
+    """An image as a batch that meets its own sound."""
+    first = torch.zeros(1, dtype=torch.int64)
+    whole = (0, 0, EVALUATION_SIZE, EVALUATION_SIZE)
+    sample = Sample("fixed", Path(), Path(), "", (), "", (whole,), (1.0,), 0)
+    return ImageBatch(
+        first, images, first[None], ("fixed",), ((POSITIVE, 0),),
+        sounding=((sample,),), pictured=((sample,),),
+    )  # fmt: skip
+
+
+def _mark(encode: Callable[[], torch.Tensor]) -> str:
+    """Hash of an encoding; empty where it cannot be made or is no tensor, and cannot be kept."""
+    try:
+        with torch.inference_mode():
+            values = encode().float().contiguous().numpy()
+    except Exception as error:  # of any model; if it fails on real inputs, it will say so there
+        _log.info("no fingerprint, so nothing is kept: the model takes no test input (%s)", error)
+        return ""
+    return hashlib.sha256(values.data).hexdigest()
+
+
+def _code_of(*objects: object) -> tuple[str, ...]:
+    """Hashes of the files in which some objects' classes are written, and what reads files."""
+    files = {Path(inspect.getfile(read)) for read in (read_clip, decode_image)}
+    for each in objects:
+        for kind in type(each).__mro__:
+            if kind.__module__.partition(".")[0] not in ("builtins", "torch", "abc"):
+                with contextlib.suppress(TypeError, OSError):  # typed in, or compiled
+                    files.add(Path(inspect.getfile(kind)))
+    return tuple(sorted(file_sha256(path) for path in files if path.is_file()))
