@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.forking import Forked
-from tests.running import KEY, command, records, script
+from tests.running import KEY, command, records
+from tests.running import start as start_command
 
 QUICK = (
     "logger=none", "loader.num_workers=0", "trainer=cpu", "negatives=silence", "threshold=fixed",
@@ -63,9 +63,9 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command("vssl-evaluate", *_arguments(arguments), cwd=folder)
 
 
-def start(folder: Path, *arguments: str) -> Forked:
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a sweep in `folder`."""
-    return Forked(script("vssl-evaluate"), _arguments(arguments), cwd=folder)
+    return start_command("vssl-evaluate", *_arguments(arguments), cwd=folder)
 
 
 def _arguments(arguments: Sequence[str]) -> list[str]:

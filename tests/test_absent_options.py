@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from tests.running import command, composed
-from vssl.commands.absent_options import allow_absent_members, drop_absent_members, hint_for
 from vssl.commands.identity import identity, negatives_name
 from vssl.commands.joined import JOINED_FOLDER
+from vssl.commands.options import allow_absent_members, drop_absent_members, hint_for
 from vssl.records.files import MANIFEST_FILE, RUN_FILE
 from vssl.records.fingerprint import config_hash
 

@@ -15,10 +15,8 @@ from tests.conftest import draw_is3
 from tests.reporting_runs import change_provenance, copy_run
 from tests.running import HEARS, composed, maps, records, run
 from vssl.commands import build
-from vssl.commands.estimate import seconds_for
 from vssl.commands.evaluate import check_request
 from vssl.commands.identity import identity, negatives_name
-from vssl.commands.run_folder import NO_RUN
 from vssl.commands.score import announce, score_run
 from vssl.data.is3 import IS3
 from vssl.negatives.plan import make_plan
@@ -401,13 +399,3 @@ def test_folders_are_named_by_the_mix_and_never_shared() -> None:
     mix = "negatives=[noise,mixed,swapped,gain]"
     hashes = [config_hash(identity(composed(mix, *change))) for change in [(), *zip(changes)]]
     assert len(set(hashes)) == len(hashes)
-
-
-def test_estimates_count_their_draws(runs: Runs, tmp_path: Path) -> None:
-    config = composed(*HEARS, *runs.data, "negatives=[gain]", f"output_root={tmp_path}")
-    copy_run(runs.more, tmp_path / "a" / "b" / "c" / "d" / "e")
-    timing = json.loads((runs.more / "run.json").read_text())["timing"]
-    seconds = seconds_for(config, NO_RUN, samples=6, recorded=0, folder=tmp_path / "own")
-    sounds = 1 + 1 + 2 + 3 + 2 + 1 + 1 + 1 + 1
-    by_map = timing["scoring_seconds"] / (6 * sounds)
-    assert seconds == pytest.approx(timing["records_seconds"] + by_map * 6 * (1 + 4))

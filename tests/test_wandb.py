@@ -23,8 +23,7 @@ from google.protobuf import text_format
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests.forking import Forked
-from tests.running import command, composed, records, script
+from tests.running import command, composed, records, start
 from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
 from vssl.errors import UsageError
@@ -268,7 +267,7 @@ def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
 @pytest.mark.slow
 def test_an_interrupted_run_is_recorded_as_failed(tmp_path: Path) -> None:
     options = ("loader.batch_size=1", "negatives.noise.draws=3000", "output_dir=run")
-    process = Forked(script("vssl-evaluate"), [*SMALL, *options], cwd=tmp_path)
+    process = start("vssl-evaluate", *SMALL, *options, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("run/wandb/*/run-*.wandb")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -297,9 +296,10 @@ def python(code: str, *arguments: str, cwd: Path, **environment: str) -> Any:
     own = {"HOME": str(cwd), "NETRC": str(cwd / "netrc"), "WANDB_SILENT": "true"}
     file = cwd / "code.py"
     file.write_text(PRELUDE + textwrap.dedent(code))
-    process = Forked(file, arguments, cwd=cwd, environment={**kept, **own, **environment})
-    stdout, stderr = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    return subprocess.run(
+        [sys.executable, str(file), *arguments], cwd=cwd, env={**kept, **own, **environment},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -26,10 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from vssl.commands.absent_options import hint_for
-from vssl.commands.options import INT32, INT64, RESAMPLES
+from vssl.commands.options import INT32, INT64, RESAMPLES, hint_for
 from vssl.errors import UsageError, was_interrupted
-from vssl.memory import end_quickly
 from vssl.progress import close_bars
 
 
@@ -43,7 +41,6 @@ def run_app(
         config_name: its primary configuration, for hints.
         before_error: called when it failed or was interrupted, before the message.
     """
-    end_quickly()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
         try:

@@ -190,3 +190,17 @@ def mark_rescored(folder: Path) -> None:
     if path.is_file():
         run = read_run_file(folder)
         write_text(path, json.dumps({**run, "scoring_hash": None}, indent=1))
+
+
+class RunLog(logging.FileHandler):
+    """The log of a run, in its folder; where it cannot be opened, nothing is kept of the log.
+
+    A finished run on a read-only disk is taken as it is; any other says itself, with the folder's
+    name, that nothing can be written there.
+    """
+
+    def _open(self) -> Any:
+        try:
+            return super()._open()
+        except OSError:
+            return Path(os.devnull).open(self.mode, encoding=self.encoding)

@@ -27,7 +27,6 @@ from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.hashing import file_sha256
 from vssl.images import Pixels, Transform
-from vssl.memory import keep_freed_memory
 from vssl.models.weights import load_weights
 from vssl.progress import show_progress
 from vssl.records.files import whole_file, write_text
@@ -64,7 +63,6 @@ def train(config: DictConfig, folder: Path) -> Path:
         raise UsageError(f"{config.model.name} takes no audio, so there is nothing to train.")
     pl.seed_everything(int(config.seed), workers=True, verbose=False)
     show_progress(bool(config.trainer.enable_progress_bar))
-    keep_freed_memory()
     begin = time.monotonic()
     model = make_network(config.model)
     if settings.weights is not None:
