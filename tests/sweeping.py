@@ -16,12 +16,12 @@ from tests.running import start as start_command
 QUICK = (
     "logger=none", "loader.num_workers=0", "trainer=cpu", "negatives=silence", "threshold=fixed",
     "metrics=[ciou,pia]", "subsets=[]",
-    "bootstrap.resamples=20", "live=[]",
+    "bootstrap.resamples=20",
 )  # fmt: skip
 """Settings of small jobs."""
 
 _MODELS = '''
-import os, signal, time
+import os, signal, time, torch
 from pathlib import Path
 from vssl.models.baselines import Center, Random
 
@@ -29,6 +29,12 @@ class Killed(Center):
     """Ends as memory that runs out ends it."""
     def localize(self, *inputs):
         os.kill(os.getpid(), signal.SIGKILL)
+
+class Counting(Center):
+    """Says how many threads it may use."""
+    def localize(self, *inputs):
+        Path("threads").write_text(str(torch.get_num_threads()))
+        return super().localize(*inputs)
 
 class Slow(Center):
     """Says that it runs, and waits for a word."""
@@ -51,7 +57,8 @@ class Paced(Random):
 def prepare(folder: Path) -> None:
     """Put the odd models where a command started in `folder` finds them."""
     (folder / "conf" / "model").mkdir(parents=True)
-    for name, base in (("Killed", "center"), ("Slow", "center"), ("Paced", "random")):
+    for name in ("Killed", "Counting", "Slow", "Paced"):
+        base = "random" if name == "Paced" else "center"
         facts = f"name: {name.lower()}\n_target_: odd_models.{name}\n"
         path = folder / "conf" / "model" / f"{name.lower()}.yaml"
         path.write_text(f"defaults:\n  - {base}\n  - _self_\n{facts}")

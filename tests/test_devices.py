@@ -72,12 +72,6 @@ def test_impossible_requests(settings: dict[str, object], message: str) -> None:
         request_for(trainer, gpus=LISTED, cores=CORES)
 
 
-def test_a_gpu_is_handed_over_by_the_environment() -> None:
-    gpu, core = Request("gpu", ("a", "b"), 2), Request("core", ("0",), 1)
-    assert gpu.environment(["b", "a"]) == {"CUDA_VISIBLE_DEVICES": "b,a"}
-    assert core.environment(["0"]) == {}
-
-
 def test_a_device_is_lent_to_one_at_a_time_and_several_without_deadlock(tmp_path: Path) -> None:
     """Jobs that need one, two and all of three devices, all at once."""
     held: set[str] = set()

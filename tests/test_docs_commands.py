@@ -237,7 +237,7 @@ def test_what_does_not_exist_is_found(line: str, own: Path) -> None:
     [line for line in commands(ROOT / "docs" / "benchmark.md") if line.startswith("vssl-evaluate")],
 )
 def test_the_embedded_benchmark_s_commands_run(line: str, own: Path, tmp_path: Path) -> None:
-    small = ("data.scenes=2", "metrics=pia", "live=[]", "subsets=[]", "bootstrap.resamples=10")
+    small = ("data.scenes=2", "metrics=pia", "subsets=[]", "bootstrap.resamples=10")
     small += ("calibration=null",)
     _, *arguments = words(line)
     job = [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +15,10 @@ import pytest
 import torch
 from filelock import FileLock
 
+from tests.conftest import draw_vggss
 from tests.running import FAST, HEARS, KEY, composed, maps, records, run
 from vssl.commands.evaluate import evaluate
+from vssl.commands.score import score_run
 from vssl.errors import UsageError
 from vssl.models.baselines import Constant
 from vssl.records.files import MANIFEST_FILE, SUMMARY_FILE
@@ -114,34 +119,6 @@ def test_a_manifest_is_written_and_replayed(is3_folder: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(first, again)
 
 
-def test_live_metrics_equal_the_records(vggss_folder: Path, tmp_path: Path) -> None:
-    """Two roads to one number: torchmetrics during the run, aggregation afterwards."""
-    csv = (
-        "logger=csv",
-        f"logger.csv.save_dir={tmp_path / 'run'}",
-        "live=[fixed,half_image]",
-        "loader.batch_size=4",
-    )
-    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), *csv)
-    logged = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv").bfill().iloc[0]
-    live = {
-        name.removeprefix("live/"): logged[name]
-        for name in logged.index
-        if name.startswith("live/")
-    }
-    means, detection, agreement = 4 + 2 + 2 + 3 + 3 + 2, 2 * 3, 6
-    assert len(live) == 2 * (means + detection + agreement) + 1 + 1 + 5 * 3
-    for name, value in live.items():
-        condition, metric, policy = name.split("/")
-        row = summary[
-            (summary["condition"] == condition)
-            & (summary["metric"] == metric)
-            & (summary["threshold_policy"] == policy)
-        ]
-        assert value == pytest.approx(row["value"].item(), abs=1e-12)
-        assert logged[name.removeprefix("live/")] == row["value"].item()
-
-
 def test_the_oracle_is_perfect_and_a_deaf_model_is_not(is3_folder: Path, tmp_path: Path) -> None:
     oracle = run(tmp_path / "oracle", "model=oracle", *on(is3_folder), "threshold=standard")
     value = oracle.set_index(["threshold_policy", "condition", "metric"])["value"]
@@ -231,13 +208,6 @@ def test_universal_thresholds_transfer_between_test_sets(
     transferred = transferred[transferred["threshold_policy"] == "universal_q3"]
     assert transferred["threshold"].unique() == pytest.approx(expected, abs=1e-6)
     assert transferred["threshold_source"].str.contains("fit on vggss").all()
-    with pytest.raises(UsageError, match="is a run of random, but center is scored"):
-        run(
-            tmp_path / "other",
-            "model=center",
-            *on(is3_folder),
-            f"calibration={tmp_path / 'vggss_run'}",
-        )
 
 
 def test_positives_only(vggss_folder: Path, tmp_path: Path) -> None:
@@ -247,11 +217,6 @@ def test_positives_only(vggss_folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert set(summary["condition"]) == {"positive"}
     assert set(summary["threshold_policy"]) == {"none", "fixed", "half_image", "object_area"}
-    with pytest.raises(UsageError, match=r"learnt from negatives.*negatives=all"):
-        evaluate(
-            composed(*FAST, "model=random", "negatives=none", "threshold=universal_q3"),
-            tmp_path / "none",
-        )
 
 
 def test_provenance_says_where_numbers_come_from(vggss_folder: Path, tmp_path: Path) -> None:
@@ -315,20 +280,32 @@ def test_a_failed_repetition_leaves_no_scores_of_the_former_run(
     assert not (folder / "run.json").exists()
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs to learn thresholds from, and their test set as `data`."""
+    root = tmp_path_factory.mktemp("others")
+    data = draw_vggss(root / "vggss")
+    few = (*on(data), "threshold=fixed", "metrics=pia", "subsets=[]")
+    run(root / "center", "model=center", *few)
+    run(root / "switched", "model=constant", "protocol.antialias=false", *few)
+    return {"data": data, "center": root / "center", "switched": root / "switched"}
+
+
 @pytest.mark.parametrize(
-    ("other", "message"),
+    ("change", "message"),
     [
-        (("model=center",), "is a run of center, but constant is scored"),
-        (("model=constant", "protocol.antialias=false"), "with other switches"),
+        ("calibration={center}", "is a run of center, but constant is scored"),
+        ("calibration={switched}", "with other switches"),
+        ("metrics=[ciou,f_loc]", "f_loc combines ciou and pia; add both"),
+        ("protocol.upsampling=relased", "Did you mean `released`"),
+        ("threshold=released_q3", "released_q3 exists for ezvsl"),
     ],
 )
-def test_an_unfit_calibration_is_refused_before_the_run(
-    vggss_folder: Path, tmp_path: Path, other: tuple[str, ...], message: str
+def test_what_cannot_be_is_refused_before_the_run(
+    others: dict[str, Path], tmp_path: Path, change: str, message: str
 ) -> None:
-    run(tmp_path / "other", *other, *on(vggss_folder))
-    calibration = f"calibration={tmp_path / 'other'}"
     with pytest.raises(UsageError, match=message):
-        run(tmp_path / "run", "model=constant", *on(vggss_folder), calibration)
+        run(tmp_path / "run", "model=constant", *on(others["data"]), change.format(**others))
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -336,8 +313,6 @@ def test_mixed_protocols_are_named(vggss_folder: Path, tmp_path: Path) -> None:
     mixed = ("model=center", *on(vggss_folder), "protocol.antialias=false")
     summary = run(tmp_path / "run", *mixed)
     assert set(summary["protocol"]) == {"corrected+antialias=False"}
-    with pytest.raises(UsageError, match="Did you mean `released`"):
-        run(tmp_path / "other", "model=center", *on(vggss_folder), "protocol.upsampling=relased")
 
 
 def test_what_was_skipped_is_checked_again(vggss_folder: Path, tmp_path: Path) -> None:
@@ -352,11 +327,6 @@ def test_what_was_skipped_is_checked_again(vggss_folder: Path, tmp_path: Path) -
         run(tmp_path / "run", *skipping)
 
 
-def test_metrics_that_lack_their_parts_are_refused(vggss_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="f_loc combines ciou and pia; add both"):
-        run(tmp_path / "run", "model=center", *on(vggss_folder), "metrics=[ciou,f_loc]")
-
-
 def test_one_image_has_no_interval(vggss_folder: Path, tmp_path: Path) -> None:
     annotation = vggss_folder / "vggss.json"
     annotation.write_text(json.dumps(json.loads(annotation.read_text())[:1]))
@@ -364,3 +334,25 @@ def test_one_image_has_no_interval(vggss_folder: Path, tmp_path: Path) -> None:
     summary = run(tmp_path / "run", "model=center", *data)
     assert summary["ci_low"].isna().all()
     assert summary["value"].notna().all()
+
+
+def test_a_device_is_held_only_while_the_networks_run(
+    vggss_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+
+    @contextmanager
+    def device() -> Iterator[None]:
+        events.append("taken")
+        yield
+        events.append("records" if (tmp_path / "records.parquet").is_file() else "nothing")
+
+    def scored(*given: Any, **options: Any) -> Any:
+        events.append("scored")
+        return score_run(*given, **options)
+
+    monkeypatch.setattr("vssl.commands.score.score_run", scored)
+    for options in ("subsets=[]", "subsets=[category]"):  # the second only scores
+        config = composed(*FAST, "model=center", *on(vggss_folder), options)
+        evaluate(config, tmp_path, quiet=True, device=device())
+    assert events == ["taken", "records", "scored", "scored"]

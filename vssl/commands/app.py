@@ -18,7 +18,6 @@ import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -260,7 +259,7 @@ def _what_exists(message: str, config_name: str) -> str:
     hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
     if hint:
         return hint
-    config = _without_unknown_keys(config_name, sys.argv[1:])
+    config = _chosen(config_name, sys.argv[1:])
     if config is None:
         return ""
     parent, _, last = key.rpartition(".")
@@ -275,25 +274,16 @@ def _what_exists(message: str, config_name: str) -> str:
     return f"{hint}\nWhat exists{f' in {parent}' if parent else ''}: {', '.join(names)}"
 
 
-def _without_unknown_keys(config_name: str, arguments: list[str]) -> DictConfig | None:
-    """The configuration that a command line gives without the keys that do not exist."""
-    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+def _chosen(config_name: str, arguments: Sequence[str]) -> DictConfig | None:
+    """The configuration with the groups that a command line chooses, and nothing else of it."""
     GlobalHydra.instance().clear()
     with initialize_config_module("vssl.conf", version_base="1.3"):
-        for _ in range(len(overrides) + 1):
-            try:
-                return compose(config_name, overrides=overrides)
-            except HydraException as error:
-                match = re.search(r"Could not override '([^']+)'", str(error))
-                kept = [o for o in overrides if match and _key(o) != match[1]]
-                if len(kept) == len(overrides):
-                    return None
-                overrides = kept
-    return None
-
-
-def _key(override: str) -> str:
-    return str(OverridesParser.create().parse_override(override).key_or_group)
+        loader = GlobalHydra.instance().config_loader()
+        groups = [a for a in arguments if "=" in a and loader.get_group_options(a.split("=")[0])]
+        try:
+            return compose(config_name, overrides=groups)
+        except HydraException:
+            return None
 
 
 def is_multirun() -> bool:

@@ -37,13 +37,15 @@ class Request:
     count: int
 
 
-def request_for(trainer: Any, *, gpus: Sequence[str], cores: Sequence[str]) -> Request:
+def request_for(
+    trainer: Any, *, gpus: Sequence[str] | None = None, cores: Sequence[str] | None = None
+) -> Request:
     """Return what a job needs.
 
     Args:
         trainer: the group `trainer`, with `accelerator` and `devices` as Lightning takes them.
-        gpus: the GPUs that it may use.
-        cores: the cores that it may use.
+        gpus: the GPUs that it may use; None for those that this process may use.
+        cores: the cores that it may use; likewise.
 
     Raises:
         UsageError: when it asks for what is no device, for more GPUs than there are, or for
@@ -54,6 +56,8 @@ def request_for(trainer: Any, *, gpus: Sequence[str], cores: Sequence[str]) -> R
             "trainer.num_nodes: a job of a sweep runs on one machine, as one process of the sweep"
             " starts it. Run it alone on several."
         )
+    gpus = usable_gpus() if gpus is None else gpus
+    cores = usable_cores() if cores is None else cores
     text = str(trainer.devices).strip()
     chosen, number = number_of_devices(trainer.devices)
     if str(trainer.accelerator) not in ("gpu", "cuda", "auto") or not gpus:
@@ -84,16 +88,13 @@ def number_of_devices(devices: Any) -> tuple[list[int] | None, int]:
         number = 1 if text in ("auto", "-1") or chosen is not None else int(text)
     except (TypeError, ValueError):
         number = 0
-    if number < 1 or (chosen is not None and (min(chosen, default=-1) < 0 or _repeats(chosen))):
+    twice = chosen is not None and len(set(chosen)) < len(chosen)
+    if number < 1 or twice or (chosen is not None and min(chosen, default=-1) < 0):
         raise UsageError(
             f"Expected `trainer.devices` to be a number from 1, auto, or a list of different GPUs,"
             f" but got {text}."
         )
     return chosen, number
-
-
-def _repeats(chosen: Sequence[int]) -> bool:
-    return len(set(chosen)) < len(chosen)
 
 
 def usable_gpus() -> list[str]:

@@ -15,8 +15,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from vssl.commands import devices
 from vssl.commands.app import fail
+from vssl.commands.devices import request_for
 from vssl.commands.identity import identity, leaves_out, scoring
 from vssl.commands.inputs import changed_inputs
 from vssl.commands.options import check_options, drop_absent_members
@@ -96,7 +96,7 @@ class DryRun(Callback):
                 refused += 1
             console.print(f"[{number}/{len(jobs)}] {job_name(config)}: {state}", markup=False)
         console.print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}, {refused} cannot run")
-        sys.exit(bool(refused))
+        sys.exit(min(refused, 1))
 
     def _state(self, config: DictConfig, folder: Path) -> str:
         """What is left to do for a job.
@@ -113,9 +113,7 @@ class DryRun(Callback):
         if state == FINISHED_RUN:
             return state
         check_request(config)
-        devices.request_for(
-            config.trainer, gpus=devices.usable_gpus(), cores=devices.usable_cores()
-        )
+        request_for(config.trainer)
         try:
             with output_folder(folder):
                 pass

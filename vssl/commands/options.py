@@ -155,7 +155,10 @@ _SHA256 = Option(
 )
 _HEX = "0123456789abcdefABCDEF"
 _DECIBELS = number(-300, 300)
-_SWITCH = choice("corrected", "released")
+_SWITCHES = (
+    *("log_missing", "made_audio", "positive_window", "offscreen_window", "standardization"),
+    *("upsampling", "object_map", "pooled_ciou"),
+)
 
 OPTIONS: dict[str, Option] = {
     "seed": whole(0, INT64),
@@ -190,19 +193,12 @@ OPTIONS: dict[str, Option] = {
     "prior.weights": PATH.or_null("looked for in paths.weights"),
     "prior.sha256": _SHA256.or_null("any file"),
     "prior.alpha": number(0, 1),
-    "prior.scale": _SWITCH,
+    "prior.scale": choice("corrected", "released"),
     "prior.image.size": whole(1, 2**14),
     "prior.image.antialias": FLAG,
     "protocol.name": NAME,
     "protocol.antialias": FLAG,
-    "protocol.log_missing": _SWITCH,
-    "protocol.made_audio": _SWITCH,
-    "protocol.positive_window": _SWITCH,
-    "protocol.offscreen_window": _SWITCH,
-    "protocol.standardization": _SWITCH,
-    "protocol.upsampling": _SWITCH,
-    "protocol.object_map": _SWITCH,
-    "protocol.pooled_ciou": _SWITCH,
+    **{f"protocol.{name}": choice("corrected", "released") for name in _SWITCHES},
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
     "trainer.devices": Option("a number from 1, auto, or a list of different GPUs", _is_devices),
     "trainer.strategy": NAME,
@@ -277,17 +273,10 @@ def check_options(config: DictConfig) -> None:
     for pattern, option in OPTIONS.items():
         for key, value in _values(config, pattern.split("."), ()):
             option.check(key, value)
-    policies = choices(_policy_names(config))
-    for key in (
-        "live",
-        "overview.positives",
-        "overview.marked",
-        "overview.equal",
-        "overview.universal",
-    ):
-        for name, value in _values(config, key.split("."), ()):
-            option = policies if key == "live" else choice(*_policy_names(config))
-            option.check(name, value)
+    policy = choice(*_policy_names(config))
+    for column in ("positives", "marked", "equal", "universal"):
+        for name, value in _values(config, ["overview", column], ()):
+            policy.check(name, value)
 
 
 def _values(node: Any, pattern: Sequence[str], place: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
@@ -323,6 +312,12 @@ def _policy_names(config: DictConfig) -> tuple[str, ...]:
 
 GROUPS = ("negatives", "threshold", "metrics")
 """Groups that hold several members, each with options of its own."""
+
+_GONE = {
+    "live": "metrics are logged once, with the summary, under the names without `live/`. Leave it"
+    " out; threshold= says under which policies.",
+}
+"""Options of earlier versions: what there is in their place."""
 
 
 def allow_absent_members(arguments: Sequence[str]) -> list[str]:
@@ -372,27 +367,32 @@ def drop_absent_members(config: DictConfig) -> list[str]:
 
 
 def hint_for(key: str, arguments: Sequence[str]) -> str:
-    """What may be meant by an option of a group's member that was refused; empty for other keys.
+    """Return what is in place of an option that is gone, or meant by one of a group's member.
 
     Args:
         key: as `negatives.nois.draws`.
         arguments: of the command line.
+
+    Returns:
+        The hint; empty for other keys.
     """
-    group, *rest = key.split(".")
-    if group not in GROUPS or len(rest) < 2:
+    if key in _GONE:
+        return f"\n{key} is an option of earlier versions: {_GONE[key]}"
+    group, member, option = [*key.split(".", 2), "", ""][:3]
+    if group not in GROUPS or not option:
         return ""
     members = _members(group, arguments)
-    member, option = rest[0], rest[1]
-    parent, name, known = group, member, sorted(members)
+    if option in members.get(member, ()):
+        return (
+            f"\n{group}.{member} is not part of this run. Add {member} to {group}=, or leave"
+            " its option out."
+        )
     if member in members:
-        if option in members[member]:
-            return (
-                f"\n{group}.{member} is not part of this run. Add {member} to {group}=, or leave"
-                " its option out."
-            )
-        parent, name, known = f"{group}.{member}", option, sorted(members[member] - {"_target_"})
+        parent, name, behind = f"{group}.{member}", option, ""
+        known = sorted(members[member] - {"_target_"})
+    else:
+        parent, name, behind, known = group, member, f".{option}", sorted(members)
     near = difflib.get_close_matches(name, known, n=1)
-    behind = f".{option}" if parent == group else ""
     meant = f"\nDid you mean {parent}.{near[0]}{behind}?" if near else ""
     return f"{meant}\nWhat exists in {parent}: {', '.join(known)}"
 
@@ -409,26 +409,21 @@ def _parsed(argument: str) -> Override | None:
 
 def _members(group: str, arguments: Sequence[str]) -> dict[str, set[str]]:
     """Options of all members of a group, vssl's and those of `--config-dir`."""
+    folders = [resources.files("vssl.conf") / group]
+    for number, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(Path(value or "".join(arguments[number + 1 : number + 2])) / group)
+    files = [file for folder in folders if folder.is_dir() for file in folder.iterdir()]
     found: dict[str, set[str]] = defaultdict(set)
-    for text in _files(group, arguments):
+    for file in files:
+        if not file.name.endswith(".yaml"):
+            continue
         try:
-            content = yaml.safe_load(text)
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError:  # Hydra says so
             continue
         for name, options in content.items() if isinstance(content, dict) else ():
             if isinstance(options, dict) and "_target_" in options:
                 found[str(name)] |= {str(option) for option in options}
     return found
-
-
-def _files(group: str, arguments: Sequence[str]) -> Iterator[str]:
-    folders = [resources.files("vssl.conf") / group]
-    for number, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag in ("--config-dir", "-cd"):
-            folders.append(Path(value or "".join(arguments[number + 1 : number + 2])) / group)
-    for folder in folders:
-        if folder.is_dir():
-            for file in folder.iterdir():
-                if file.name.endswith(".yaml"):
-                    yield file.read_text(encoding="utf-8")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.commands.identity import identity, leaves_out, scoring
@@ -103,12 +102,11 @@ def run_in(folder: Path) -> Path:
     below = sorted(path.parent for path in folder.rglob(RUN_FILE))
     if len(below) > 1:
         shown = [str(run) for run in below[:_SHOWN]]
-        more = f"\n  and {len(below) - _SHOWN} more" if len(below) > _SHOWN else ""
-        raise UsageError(
-            f"{folder}: there are {len(below)} finished runs below it; name one:\n  "
-            + "\n  ".join(shown)
-            + more
+        shown += [f"and {len(below) - _SHOWN} more"] if len(below) > _SHOWN else []
+        listed = "\n  ".join(
+            [f"{folder}: there are {len(below)} finished runs below it; name one:", *shown]
         )
+        raise UsageError(listed)
     return below[0] if below else folder
 
 
@@ -151,21 +149,16 @@ def run_state(config: DictConfig, folder: Path) -> str:
 def write_run_file(
     config: DictConfig, folder: Path, identity_hash: str, *, timing: Mapping[str, Any]
 ) -> None:
-    """Mark the run as finished.
+    """Mark the run of a configuration, with the hash of its identity, as finished.
 
-    Args:
-        config: its configuration.
-        folder: its folder.
-        identity_hash: hash of its identity.
-        timing: `records_seconds` for `recorded` of `samples`, `scoring_seconds`, `device`.
+    `timing` has `records_seconds` for `recorded` of `samples`, `scoring_seconds` and `device`.
     """
-    from vssl.commands.app import is_multirun
     from vssl.records.store import read_provenance
 
     run = {
         "config_hash": identity_hash,
         "scoring_hash": config_hash(scoring(config)),
-        "command": list(HydraConfig.get().overrides.task) if is_multirun() else sys.argv[1:],
+        "command": sys.argv[1:],
         "working_directory": str(Path.cwd()),
         "config": OmegaConf.to_container(config, resolve=False),
         "identity": identity(config),

@@ -33,25 +33,16 @@ from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from vssl.commands import devices
 from vssl.commands.app import fail, is_multirun, quieten_libraries
+from vssl.commands.devices import Request, lend, request_for, usable_cores
 from vssl.commands.identity import negatives_name, protocol_name
 from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, run_state
 from vssl.errors import UsageError, was_interrupted
 from vssl.records.files import write_text
 from vssl.records.fingerprint import config_hash
-from vssl.reporting.jobs import (
-    ALREADY,
-    BEGUN,
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    KILLED,
-    NOT_DONE,
-    Job,
-    count_jobs,
-)
+from vssl.reporting import jobs as states
+from vssl.reporting.jobs import Job, count_jobs
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 60.0  # seconds that an interrupted job has to close its files and loggers
@@ -60,14 +51,12 @@ _PRELOADED = (
     *("vssl.engine.loggers", "vssl.records.aggregate", "vssl.records.fit", "vssl.records.score"),
     *("vssl.records.subsets", "vssl.reporting.sweep", "wandb"),
 )
-"""Modules that are imported once, in the process that jobs are forked from."""
-
 _THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
 
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """Where the jobs of a sweep say how they ended, whatever process or machine they run on.
+    """Where the jobs of a sweep say how they stand, whatever process or machine they run on.
 
     Attributes:
         output: the sweep's folder.
@@ -79,7 +68,7 @@ class SweepFolder:
 
     @classmethod
     def of(cls, hydra: Any) -> SweepFolder:
-        """The folder that Hydra's configuration names."""
+        """Return the folder that Hydra's configuration names."""
         output = Path(hydra.sweep.dir).expanduser().absolute()
         return cls(output, output / f".sweep-{hydra.callbacks.sweep.sweep_id}")
 
@@ -125,15 +114,19 @@ class SweepFolder:
         return {job.number: job for job in jobs}
 
     def jobs(self) -> list[Job]:
-        """Return all jobs in order, also those that left no word."""
-        jobs = self.reported()
-        for number, job in jobs.items():
-            if job.state == BEGUN:
-                reason = "its process was killed, or could not say how it ended"
-                jobs[number] = replace(job, state=KILLED, reason=reason)
+        """Return all jobs in order, also those that left no last word."""
+        unknown = "could not say how it ended"
+        jobs = {
+            number: replace(
+                job, state=states.KILLED, reason=f"its process was killed, or {unknown}"
+            )
+            if job.state == states.BEGUN
+            else job
+            for number, job in self.reported().items()
+        }
         for number, name in enumerate(self.plan()["names"] or ()):
-            reason = "it never started, or could not say how it ended"
-            jobs.setdefault(number, Job(number, name, NOT_DONE, reason))
+            reason = f"it never started, or {unknown}"
+            jobs.setdefault(number, Job(number, name, states.NOT_DONE, reason))
         return [jobs[number] for number in sorted(jobs)]
 
 
@@ -159,110 +152,86 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
         config.sweep_id = hydra.callbacks.sweep.sweep_id
         if names is not None:
             config.sweep_id = f"{sweep.output.name}-{config_hash({'jobs': names})[:8]}"
-    job = Job(hydra.job.num, job_name(config), INTERRUPTED, folder=str(folder))
+    job = Job(hydra.job.num, job_name(config), states.INTERRUPTED, folder=str(folder))
     which = f"[{job.number + 1}/{len(names) if names is not None else '?'}]"
+    stopped = config.fail_fast and any(
+        other.state in (states.FAILED, states.KILLED) for other in sweep.reported().values()
+    )
     try:
-        if config.fail_fast and _any_failed(sweep):
+        if stopped:
             reason = "fail_fast=true, and a job before it was not done"
-            job = replace(job, state=NOT_DONE, reason=reason)
+            job = replace(job, state=states.NOT_DONE, reason=reason)
         elif run_state(config, folder) == FINISHED_RUN:
-            job = replace(job, state=ALREADY)
+            job = replace(job, state=states.ALREADY)
         else:
-            sweep.write(replace(job, state=BEGUN))
-            status = run_apart(_run_job, _job_process(config, job, sweep, which))
+            sweep.write(replace(job, state=states.BEGUN))
+            status = run_apart(_run_job, *_facts(config, job, sweep, which))
             said = sweep.reported().get(job.number, job)
-            lost = replace(job, state=KILLED, reason=_how_killed(status))
-            job = said if said.state not in (BEGUN, INTERRUPTED) else lost
+            lost = replace(job, state=states.KILLED, reason=_how_killed(status))
+            job = lost if said.state in (states.BEGUN, states.INTERRUPTED) else said
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
-        job = replace(job, state=FAILED, reason=reason_of(error))
+        job = replace(job, state=states.FAILED, reason=_reason_of(error))
     finally:  # also when interrupted
         _log.log(logging.INFO if job.done else logging.ERROR, "%s %s", which, job)
         sweep.write(job)
     return job.state
 
 
-def _any_failed(sweep: SweepFolder) -> bool:
-    return any(job.state in (FAILED, KILLED) for job in sweep.reported().values())
-
-
 def job_name(config: DictConfig) -> str:
-    """What a job evaluates, in a few words."""
+    """Return what a job evaluates, in a few words."""
     parts = [config.model.name, config.data.name, negatives_name(config), protocol_name(config)]
     prior = [] if config.prior.name == "none" else [config.prior.name]
     seed = [f"seed {config.seed}"] if config.seed else []
     return " ".join(str(part) for part in (*parts, *prior, *seed))
 
 
-def reason_of(error: BaseException) -> str:
+def _reason_of(error: BaseException) -> str:
     """Why a job failed: the message of an error that users can mend, the kind of all others."""
     text = str(error) or "no further word"
     return text if isinstance(error, UsageError) else f"{type(error).__name__}: {text}"
 
 
-@dataclass(frozen=True)
-class _JobProcess:
-    """What a job's process is told.
-
-    Attributes:
-        job: as it stands before.
-        sweep: where it says how it ended.
-        who: for the log.
-        arguments: of the single run that it is.
-        request: the devices that it records on.
-        sweep_id: for loggers.
-        progress: whether it may draw a progress bar.
-        at_once: number of jobs that run beside each other on this machine, itself included.
-    """
-
-    job: Job
-    sweep: SweepFolder
-    who: str
-    arguments: list[str]
-    request: devices.Request
-    sweep_id: str
-    progress: bool
-    at_once: int
+def _how_killed(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"it ended without a word (exit status {status}); see its log"
+    name = signal.Signals(-status).name
+    return f"killed by {name}" + ", as happens when memory runs out" * (name == "SIGKILL")
 
 
-def _job_process(config: DictConfig, job: Job, sweep: SweepFolder, which: str) -> _JobProcess:
-    """Read from Hydra's configuration of a job what its process is told."""
+def _facts(config: DictConfig, job: Job, sweep: SweepFolder, which: str) -> tuple[Any, ...]:
+    """What a job's process is told: the arguments of `_run_job`."""
     hydra: Any = HydraConfig.get()
     launcher = str(hydra.runtime.choices["hydra/launcher"])
-    request = devices.request_for(
-        config.trainer, gpus=devices.usable_gpus(), cores=devices.usable_cores()
-    )
-    at_once = 1
+    request = request_for(config.trainer)
+    at_once = 1  # on this machine
     if launcher == "joblib":
         n_jobs = int(hydra.launcher.n_jobs)
-        at_once = n_jobs if n_jobs > 0 else len(devices.usable_cores()) + 1 + n_jobs
+        at_once = n_jobs if n_jobs > 0 else len(usable_cores()) + 1 + n_jobs
     elif launcher == "submitit_local":
         at_once = len(request.names) // request.count
-    own = [source.path for source in hydra.runtime.config_sources
-           if source.provider == "command-line"]  # fmt: skip
+    names = sweep.plan()["names"]
+    at_once = max(1, min(at_once, at_once if names is None else len(names)))
     arguments = [
-        *(f"--config-dir={path}" for path in own),
+        *(f"--config-dir={each.path}" for each in hydra.runtime.config_sources
+          if each.provider == "command-line"),
         *(each for each in hydra.overrides.hydra if not each.startswith("hydra.mode=")),
         *hydra.overrides.task,
         f"hydra.run.dir={QuotedString(job.folder, Quote.single).with_quotes()}",
-    ]
-    if request.kind == "gpu":  # counted among those that it sees
-        arguments.append(f"trainer.devices={request.count}")
-    return _JobProcess(
-        job,
-        sweep,
-        f"{which} {job.name}",
-        arguments,
-        request,
-        str(config.sweep_id),
-        progress=launcher == "basic" and sys.stderr.isatty(),
-        at_once=max(1, min(at_once, len(sweep.plan()["names"] or range(at_once)))),
-    )
+        # counted among those that it sees
+        *([f"trainer.devices={request.count}"] if request.kind == "gpu" else []),
+    ]  # fmt: skip
+    progress = launcher == "basic" and sys.stderr.isatty()
+    who = f"{which} {job.name}"
+    return arguments, str(config.sweep_id), job, sweep, request, at_once, progress, who
 
 
-def _run_job(process: _JobProcess) -> None:
-    """Evaluate in this process, as a single run would, and say how that ended."""
+def _run_job(
+    arguments: list[str], sweep_id: str, job: Job, sweep: SweepFolder, request: Request,
+    at_once: int, progress: bool, who: str,
+) -> None:  # fmt: skip
+    """Evaluate in this process as a single run would, and say how that ended."""
     from vssl.commands.evaluate import evaluate, with_hydra
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -272,13 +241,17 @@ def _run_job(process: _JobProcess) -> None:
         os.environ["SLURM_JOB_NAME"] = "interactive"
     quieten_libraries()
     for name in ("pytorch_lightning", "lightning_fabric"):  # they print where no log is set up yet
-        library = logging.getLogger(name)
-        library.handlers.clear()
-        library.propagate = True
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     # of which Lightning makes the command lines of a job's further processes
-    sys.argv[1:] = process.arguments
+    sys.argv[1:] = arguments
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("vssl.commands.evaluate")
-    _share_cores(process.at_once)
+    if at_once > 1 and not _THREAD_SETTINGS & os.environ.keys():
+        import torch
+
+        threads = max(1, len(usable_cores()) // at_once)
+        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # of further processes
     began = time.monotonic()
     outcomes: list[tuple[str, str]] = []
 
@@ -286,47 +259,36 @@ def _run_job(process: _JobProcess) -> None:
         for handler in logging.getLogger().handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.WARNING)
-        config.sweep_id = process.sweep_id
-        config.trainer.enable_progress_bar &= process.progress
-        device = _device(process.request, process.who)
+        config.sweep_id = sweep_id
+        config.trainer.enable_progress_bar &= progress
+        device = _device(request, who)
         outcomes.append(
             _outcome(lambda: evaluate(config, folder, quiet=True, wait=True, device=device))
         )
 
-    whole = _outcome(lambda: with_hydra(run))
-    state, reason = outcomes[0] if outcomes else whole
+    outcomes.append(_outcome(lambda: with_hydra(run)))
+    state, reason = outcomes[0]
     seconds = time.monotonic() - began
-    process.sweep.write(replace(process.job, state=state, reason=reason, seconds=seconds))
+    sweep.write(replace(job, state=state, reason=reason, seconds=seconds))
 
 
 def _outcome(work: Callable[[], object]) -> tuple[str, str]:
     """Call a function; the state in which that leaves a job, and why."""
     try:
         work()
-    except (KeyboardInterrupt, SystemExit):  # Lightning makes the latter of the former
-        return INTERRUPTED, ""
-    except Exception as error:
-        if was_interrupted(error):
-            return INTERRUPTED, ""
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        # Lightning makes the latter of Ctrl-C
+        if isinstance(error, SystemExit) or was_interrupted(error):
+            return states.INTERRUPTED, ""
         _log.info("failed", exc_info=True)  # to the run's log only
-        return FAILED, reason_of(error)
-    return FINISHED, ""
-
-
-def _share_cores(at_once: int) -> None:
-    """Leave cores to the jobs that run beside this one, unless the user has set the threads."""
-    if at_once > 1 and not _THREAD_SETTINGS & os.environ.keys():
-        import torch
-
-        threads = max(1, len(devices.usable_cores()) // at_once)
-        torch.set_num_threads(threads)
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # of a job's further processes
+        return states.FAILED, _reason_of(error)
+    return states.FINISHED, ""
 
 
 @contextlib.contextmanager
-def _device(request: devices.Request, who: str) -> Iterator[None]:
+def _device(request: Request, who: str) -> Iterator[None]:
     """Have the devices that a job records on."""
-    with devices.lend(request, who=who) as taken:
+    with lend(request, who=who) as taken:
         if request.kind == "gpu":  # before CUDA is initialised
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
         yield
@@ -349,7 +311,7 @@ def run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
     Raises:
         KeyboardInterrupt: after the process was interrupted too and has ended.
     """
-    process: Any = start_process_server().Process(
+    process: Any = _process_server().Process(
         target=_work_apart, args=(str(Path.cwd()), work, *arguments)
     )
     try:
@@ -370,18 +332,14 @@ def run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
     return status
 
 
-def start_process_server() -> Any:
-    """Have the libraries imported, in the process to fork from, while this one goes on.
-
-    Returns:
-        The context in which processes are made.
-    """
+def _process_server() -> Any:
+    """Have the libraries imported in the process to fork from, which does not get Ctrl-C."""
     # joblib's workers have a default of their own, which a new process would not know
     multiprocessing.set_start_method(None, force=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
     resource_tracker.ensure_running()  # its start would let the signal through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for this process alone
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
@@ -390,26 +348,19 @@ def start_process_server() -> Any:
 
 
 def _work_apart(directory: str, work: Callable[..., None], *arguments: Any) -> None:
-    """Call a function in a process that ends with the one that made it, and gets its Ctrl-C."""
+    """Call a function in a process that ends with its parent, which passes Ctrl-C on to it."""
     os.setsid()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def end() -> None:
+            parent.join()
+            os.killpg(os.getpid(), signal.SIGKILL)
+
+        threading.Thread(target=end, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.chdir(directory)
     work(*arguments)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.killpg(os.getpid(), signal.SIGKILL)
-
-
-def _how_killed(status: int | None) -> str:
-    if status is None or status >= 0:
-        return f"it ended without a word (exit status {status}); see its log"
-    name = signal.Signals(-status).name
-    return f"killed by {name}" + ", as happens when memory runs out" * (name == "SIGKILL")
 
 
 def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | None:
@@ -426,35 +377,22 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
     parser = OverridesParser.create(config_loader=loader)
     values: dict[str, list[str]] = {}
     for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
-        key = override.get_key_element()
         swept = override.is_sweep_override()
-        values[key] = [str(value) for value in override.sweep_string_iterator()] if swept else [
-            override.get_value_element_as_str()]  # fmt: skip
-    parts = ([f"{key}={value}" for value in listed] for key, listed in values.items())
-    return [list(job) for job in itertools.product(*parts)]
+        given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        key = override.get_key_element()
+        values[key] = [f"{key}={value}" for value in given]
+    return [list(job) for job in itertools.product(*values.values())]
 
 
-def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]], loader: ConfigLoader) -> None:
-    """Check the options of all jobs of a sweep before the first one starts.
-
-    Each value is looked at in one job that has it: of a thousand jobs a few have them all.
-
-    Args:
-        config: the sweep's configuration.
-        jobs: their overrides.
-        loader: Hydra's.
-
-    Raises:
-        UsageError: for the first value that cannot be.
-    """
+def _check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]], loader: ConfigLoader) -> None:
+    """Check each value in one job that has it: of a thousand jobs a few have them all."""
     seen: set[str] = set()
     for job in jobs:
-        if set(job) <= seen:
-            continue
-        # what only this job has at fault it says when its turn comes
-        with contextlib.suppress(HydraException, OmegaConfBaseException):
-            check_options(loader.load_sweep_config(config, list(job)))
-            seen |= set(job)
+        if not set(job) <= seen:
+            # what only this job has at fault it says when its turn comes
+            with contextlib.suppress(HydraException, OmegaConfBaseException):
+                check_options(loader.load_sweep_config(config, list(job)))
+                seen |= set(job)
 
 
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
@@ -496,11 +434,11 @@ class Sweep(Callback):
         set_up_launcher(config.hydra, self._settings[1])
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
         if launcher == "basic":
-            start_process_server()
+            _process_server()
         loader = GlobalHydra.instance().config_loader()
         jobs = planned_jobs(config, loader)
         try:
-            check_jobs(config, jobs or (), loader)
+            _check_jobs(config, jobs or (), loader)
         except UsageError as error:
             fail(str(error))
         if launcher.startswith("submitit") and "%" in str(config.hydra.sweep.dir):
@@ -509,9 +447,10 @@ class Sweep(Callback):
                 " %j and its like. Set an output_root without %."
             )
         sweep = SweepFolder.of(config.hydra)
-        shared = set.intersection(*map(set, jobs)) if jobs and len(jobs) > 1 else set()
-        names = None if jobs is None else [
-            " ".join(each for each in job if each not in shared) for job in jobs]  # fmt: skip
+        names = None
+        if jobs is not None:  # by what differs
+            shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+            names = [" ".join(each for each in job if each not in shared) for job in jobs]
         try:
             self._lock = sweep.create(names, config.overview)
         except OSError as error:
@@ -530,8 +469,7 @@ class Sweep(Callback):
 def finish_sweep() -> bool:
     """Show and write tables over the finished jobs of the sweep, and list the others.
 
-    Hydra does not call `Sweep.on_multirun_end` when a launcher failed or the user stopped the
-    sweep; then the command calls this.
+    Commands call it when they fail: Hydra does not call `Sweep.on_multirun_end` then.
 
     Returns:
         Whether everything in it was done.
@@ -558,7 +496,6 @@ def finish_sweep() -> bool:
 
 
 def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
-    """Make and show the tables over a sweep."""
     from vssl.commands.joined import JOINED_FOLDER, join_runs
     from vssl.reporting.sweep import report_sweep
 
@@ -568,4 +505,4 @@ def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) 
     try:
         report_sweep(jobs, output, overview=overview, join=join)
     except Exception as error:
-        fail(f"the sweep's tables could not be made: {reason_of(error)}")
+        fail(f"the sweep's tables could not be made: {_reason_of(error)}")
