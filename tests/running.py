@@ -119,7 +119,7 @@ def start(name: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def command(
-    name: str, *arguments: str, cwd: Path, timeout: float = 240, new: bool = False
+    name: str, *arguments: str, cwd: Path, timeout: float = 600, new: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """Run a console script: in this process, which has imported the libraries.
 

@@ -79,7 +79,7 @@ def _arguments(arguments: Sequence[str]) -> list[str]:
     return ["--config-dir", "conf", "-m", *QUICK, "output_root=out", *arguments]
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = 240) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

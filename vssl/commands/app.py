@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
@@ -31,12 +31,12 @@ from vssl.progress import close_bars
 
 
 def run_app(
-    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] | None = None
+    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] = lambda: None
 ) -> None:
-    """Run a Hydra main and turn what the user can mend into one message and exit status 1.
+    """Run a command and turn what the user can mend into one message and exit status 1.
 
     Args:
-        main: the function decorated by `hydra.main`.
+        main: the command, which may be decorated by `hydra.main`.
         config_name: its primary configuration, for hints.
         before_error: called when it failed or was interrupted, before the message.
     """
@@ -45,35 +45,37 @@ def run_app(
         try:
             main()
         except (Exception, KeyboardInterrupt):
-            if before_error is not None:
-                before_error()
+            before_error()
             raise
-    except UsageError as error:
-        fail(str(error))
-    except yaml.YAMLError as error:
-        fail(f"a configuration file is not valid YAML: {error}")
-    except (HydraException, OmegaConfBaseException) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         if was_interrupted(error):
             fail("interrupted", status=130)
-        usage, faults = _usage_error(error), _chain(error)
-        if usage is not None:
-            fail(str(usage))
-        for fault in faults:
-            if isinstance(fault, OSError):
-                fail(_os_error(fault))
-        for fault in faults:
-            if isinstance(fault, OverrideParseException):
-                fail(_grammar(fault))
-        message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
-        fail(f"{message}{_what_exists(message, config_name)}")
-    except OSError as error:
-        fail(_os_error(error))
-    except KeyboardInterrupt:
-        fail("interrupted", status=130)
-    except SystemExit as error:
-        if was_interrupted(error):
-            fail("interrupted", status=130)
-        raise
+        message = _message(error, config_name)
+        if message is None:
+            raise
+        fail(message)
+
+
+def _message(error: BaseException, config_name: str) -> str | None:
+    """What the user can mend; None for an error of ours."""
+    if isinstance(error, UsageError):
+        return str(error)
+    if isinstance(error, yaml.YAMLError):
+        return f"a configuration file is not valid YAML: {error}"
+    if isinstance(error, OSError):
+        return _os_error(error)
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    usage, faults = _usage_error(error), _chain(error)
+    if usage is not None:
+        return str(usage)
+    for fault in faults:
+        if isinstance(fault, OSError):
+            return _os_error(fault)
+        if isinstance(fault, OverrideParseException):
+            return _grammar(fault)
+    message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
+    return f"{message}{_what_exists(message, config_name)}"
 
 
 def command_parser(
@@ -259,19 +261,22 @@ def _what_exists(message: str, config_name: str) -> str:
     hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
     if hint:
         return hint
-    config = _chosen(config_name, sys.argv[1:])
-    if config is None:
+    node: Any = _chosen(config_name, sys.argv[1:])
+    if node is None:
         return ""
-    parent, _, last = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    while parent and not isinstance(node, DictConfig):
-        parent, _, last = parent.rpartition(".")
-        node = OmegaConf.select(config, parent) if parent else config
+    *parents, last = key.split(".")
+    inside = []
+    for name in parents:
+        if not isinstance(node.get(name), DictConfig):
+            last = name
+            break
+        node = node[name]
+        inside.append(name)
     names = sorted(str(name) for name in node if str(name) != "hydra")
     near = difflib.get_close_matches(last, names, n=1)
-    prefix = f"{parent}." if parent else ""
-    hint = f"\nDid you mean {prefix}{near[0]}?" if near else ""
-    return f"{hint}\nWhat exists{f' in {parent}' if parent else ''}: {', '.join(names)}"
+    hint = f"\nDid you mean {'.'.join([*inside, near[0]])}?" if near else ""
+    place = f" in {'.'.join(inside)}" if inside else ""
+    return f"{hint}\nWhat exists{place}: {', '.join(names)}"
 
 
 def _chosen(config_name: str, arguments: Sequence[str]) -> DictConfig | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,8 +25,6 @@ from vssl.errors import UsageError
 from vssl.records.files import output_folder
 from vssl.records.fingerprint import config_hash
 from vssl.records.shards import recorded_samples
-
-_CANNOT_RUN = "cannot run"
 
 
 def dry_run(arguments: Sequence[str]) -> None:
@@ -59,7 +56,7 @@ class DryRun(Callback):
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._looked: dict[str, Any] = {}  # what several jobs share is looked at once
+        self._found: dict[str, int | UsageError] = {}
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> NoReturn:
         """Print the state of a single run."""
@@ -92,7 +89,7 @@ class DryRun(Callback):
             try:
                 state = self._state(config, folder)
             except UsageError as error:
-                state = f"{_CANNOT_RUN}: {error}"
+                state = f"cannot run: {error}"
                 refused += 1
             console.print(f"[{number}/{len(jobs)}] {job_name(config)}: {state}", markup=False)
         console.print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}, {refused} cannot run")
@@ -104,7 +101,6 @@ class DryRun(Callback):
         Raises:
             UsageError: when it cannot run.
         """
-        from vssl.commands.build import least_samples
         from vssl.commands.evaluate import check_request
         from vssl.commands.make_records import check_same_samples
 
@@ -122,64 +118,57 @@ class DryRun(Callback):
                 f"{error.filename}: nothing can be written there ({error.strerror}). Set another"
                 " output_root."
             ) from error
+        identity_hash = config_hash(identity(config))
         if state == NO_RUN:
-            self._once(_check_networks, config, "model", "prior", "trainer")
-            _check_inputs(config)
-            samples = self._once(
-                functools.partial(_count, least=least_samples(config)), config, "data"
-            )
-            recorded = recorded_samples(folder, config_hash(identity(config)))
+            samples = self._samples(config)
+            recorded = recorded_samples(folder, identity_hash)
             if recorded and not changed_inputs(folder):  # of other files nothing is taken
                 return f"partly recorded: {recorded} of {samples}"
         elif leaves_out(config):
-            done = finished_run(folder, config_hash(identity(config)))
-            check_same_samples(config, folder, done or {})
-            if done and done.get("scoring_hash") == config_hash(scoring(config)):
+            done = finished_run(folder, identity_hash) or {}
+            check_same_samples(config, folder, done)
+            if done.get("scoring_hash") == config_hash(scoring(config)):
                 return FINISHED_RUN
         return state
 
-    def _once(self, look: Callable[[DictConfig], Any], config: DictConfig, *parts: str) -> Any:
-        """What a look at parts of a configuration finds, or the fault that it finds."""
-        seen = (OmegaConf.to_container(config[part], resolve=True) for part in parts)
-        key = repr([str(look), *seen])
-        if key not in self._looked:
+    def _samples(self, config: DictConfig) -> int:
+        """What `_look` finds; jobs that read the same share the look."""
+        parts = ("model", "prior", "trainer", "data", "negatives", "protocol", "metrics")
+        key = repr([OmegaConf.to_container(config[part], resolve=True) for part in parts])
+        if key not in self._found:
             try:
-                self._looked[key] = look(config)
+                self._found[key] = _look(config)
             except UsageError as error:
-                self._looked[key] = error
-        if isinstance(self._looked[key], UsageError):
-            raise self._looked[key]
-        return self._looked[key]
+                self._found[key] = error
+        found = self._found[key]
+        if isinstance(found, UsageError):
+            raise found
+        return found
 
 
-def _count(config: DictConfig, *, least: int) -> int:
-    from vssl.commands.build import build_reader
+def _look(config: DictConfig) -> int:
+    """Read and make what a run does before its long work; its number of samples.
 
-    reader = build_reader(config)
-    reader.least_samples = least
-    return reader.count()
-
-
-def _check_networks(config: DictConfig) -> None:
-    """Networks with their weights, on hardware that is there."""
+    Raises:
+        UsageError: for the first fault.
+    """
     import torch
 
-    from vssl.commands.networks import build_model, build_prior
-
-    if str(config.trainer.accelerator) in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise UsageError(f"trainer.accelerator={config.trainer.accelerator}: no GPU can be used.")
-    model, _ = build_model(config)
-    build_prior(config, model)
-
-
-def _check_inputs(config: DictConfig) -> None:
-    """Everything else that a run reads or makes before its long work."""
     from vssl.commands import build
+    from vssl.commands.networks import build_model, build_prior
     from vssl.negatives.manifest import read_manifest
 
+    accelerator = str(config.trainer.accelerator)
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UsageError(f"trainer.accelerator={accelerator}: no GPU can be used.")
+    model, _ = build_model(config)
+    build_prior(config, model)
     names = [condition.name for condition in build.build_conditions(config)]
     if config.negatives.manifest:
         read_manifest(Path(config.negatives.manifest).expanduser())
-    build.build_frontends(config, names)
+    frontends = build.build_frontends(config, names)
     build.build_transforms(config)
     build.build_metrics(config)
+    reader = build.build_reader(config)
+    reader.least_samples = build.least_samples(config, frontends)
+    return reader.count()

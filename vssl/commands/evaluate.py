@@ -75,6 +75,8 @@ def _run(config: DictConfig, folder: Path) -> pd.DataFrame | str | None:
     """Evaluate, or have it done where this is a job of a sweep."""
     if is_multirun():
         return run_in_sweep(config, folder)
+    if not is_first_process():  # the first one says the same
+        logging.getLogger("vssl").setLevel(logging.WARNING)
     check_options(config)
     return evaluate(config, folder)
 
