@@ -177,7 +177,9 @@ def _restored(argv: list[str]) -> Iterator[None]:
         mock.patch.object(logging, "raiseExceptions", True),
         warnings.catch_warnings(),
     ):  # fmt: skip
-        warnings.simplefilter("default")
+        warnings.simplefilter("default")  # and what Python does not show either
+        for category in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
         try:
             yield
         finally:

@@ -115,19 +115,15 @@ class SweepFolder:
 
     def jobs(self) -> list[Job]:
         """Return all jobs in order, also those that left no last word."""
-        unknown = "could not say how it ended"
-        jobs = {
-            number: replace(
-                job, state=states.KILLED, reason=f"its process was killed, or {unknown}"
-            )
-            if job.state == states.BEGUN
-            else job
-            for number, job in self.reported().items()
-        }
+        jobs = self.reported()
         for number, name in enumerate(self.plan()["names"] or ()):
-            reason = f"it never started, or {unknown}"
+            reason = "it never started, or could not say how it ended"
             jobs.setdefault(number, Job(number, name, states.NOT_DONE, reason))
-        return [jobs[number] for number in sorted(jobs)]
+        reason = "its process was killed, or could not say how it ended"
+        return [
+            replace(job, state=states.KILLED, reason=reason) if job.state == states.BEGUN else job
+            for _, job in sorted(jobs.items())
+        ]
 
 
 def run_in_sweep(config: DictConfig, folder: Path) -> str:
@@ -246,12 +242,12 @@ def _run_job(
     # of which Lightning makes the command lines of a job's further processes
     sys.argv[1:] = arguments
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("vssl.commands.evaluate")
+    cores = max(1, len(usable_cores()) // at_once)
     if at_once > 1 and not _THREAD_SETTINGS & os.environ.keys():
         import torch
 
-        threads = max(1, len(usable_cores()) // at_once)
-        torch.set_num_threads(threads)
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # of further processes
+        torch.set_num_threads(cores)
+        os.environ["OMP_NUM_THREADS"] = str(cores)  # of further processes
     began = time.monotonic()
     outcomes: list[tuple[str, str]] = []
 
@@ -261,6 +257,8 @@ def _run_job(
                 handler.setLevel(logging.WARNING)
         config.sweep_id = sweep_id
         config.trainer.enable_progress_bar &= progress
+        if at_once > 1 and request.kind == "gpu" and config.loader.num_workers is None:
+            config.loader.num_workers = min(8, cores - 1)
         device = _device(request, who)
         outcomes.append(
             _outcome(lambda: evaluate(config, folder, quiet=True, wait=True, device=device))
