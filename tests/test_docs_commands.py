@@ -113,33 +113,24 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "conf"
 
 
-class Parsed(BaseException):
+class ParsedError(BaseException):
     """Ends a program when its arguments are read."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        super().__init__()
-        self.options = options
 
 
 def options_of(program: Callable[[], Any], arguments: list[str]) -> argparse.Namespace:
     """What a program's own parser makes of arguments."""
-    parser = argparse.ArgumentParser
 
-    def stopping(parse: Callable[..., Any]) -> Callable[..., NoReturn]:
-        def stop(self: argparse.ArgumentParser, *_: Any) -> NoReturn:
-            options, unknown = parse(self, arguments)
-            assert not unknown
-            raise Parsed(options)
-
-        return stop
+    def stop(parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        options, unknown = parser.parse_known_intermixed_args(arguments)
+        assert not unknown
+        raise ParsedError(options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parser, "parse_args", stopping(parser.parse_known_args))
-        intermixed = stopping(parser.parse_known_intermixed_args)
-        patch.setattr(parser, "parse_intermixed_args", intermixed)
-        with pytest.raises(Parsed) as caught:
+        for name in ("parse_args", "parse_intermixed_args"):
+            patch.setattr(argparse.ArgumentParser, name, stop)
+        with pytest.raises(ParsedError) as caught:
             program()
-    options: argparse.Namespace = caught.value.options
+    options: argparse.Namespace = caught.value.args[0]
     return options
 
 

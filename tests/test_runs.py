@@ -39,6 +39,25 @@ def on(folder: Path) -> tuple[str, ...]:
     return (f"data={folder.name}", f"data.root={folder}", *DRAWS)
 
 
+MODELS = {
+    "random": ("model=random",),
+    "hears": HEARS,
+    "center": ("model=center",),
+    "switched": ("model=constant", "protocol.antialias=false"),
+}
+FEW = ("threshold=fixed", "metrics=pia", "subsets=[]")
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs of some models, to compare with and to learn from, and their test set as `data`."""
+    root = tmp_path_factory.mktemp("others")
+    data = draw_vggss(root / "vggss")
+    for name, options in MODELS.items():
+        run(root / name, *options, *on(data), *FEW)
+    return {"data": data, **{name: root / name for name in MODELS}}
+
+
 def test_every_row_is_there_once_with_its_facts(is3_folder: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", "model=random", *on(is3_folder))
     found = records(tmp_path / "run")
@@ -66,19 +85,17 @@ def test_every_row_is_there_once_with_its_facts(is3_folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     "change",
     [
-        ("loader.batch_size=1",),
-        ("loader.batch_size=4", "loader.audio_batch_size=3"),
-        ("loader.num_workers=4",),
+        "loader.batch_size=1",
+        "loader.batch_size=4 loader.audio_batch_size=3",
+        "loader.num_workers=4",
     ],
-)
+)  # fmt: skip
 def test_batch_size_and_workers_cannot_matter(
-    vggss_folder: Path, tmp_path: Path, change: tuple[str, ...]
+    others: dict[str, Path], tmp_path: Path, change: str
 ) -> None:
     for model in ("random", "hears"):
-        chosen = HEARS if model == "hears" else ("model=random",)
-        run(tmp_path / "one" / model, *chosen, *on(vggss_folder))
-        run(tmp_path / "two" / model, *chosen, *on(vggss_folder), *change)
-        one, two = (records(tmp_path / name / model) for name in ("one", "two"))
+        run(tmp_path / model, *MODELS[model], *on(others["data"]), *FEW, *change.split())
+        one, two = records(others[model]), records(tmp_path / model)
         pd.testing.assert_frame_equal(one[KEY], two[KEY])
         # sums over another batch may be rounded in another order
         np.testing.assert_allclose(maps(one), maps(two), atol=0 if model == "random" else 1e-6)
@@ -278,17 +295,6 @@ def test_a_failed_repetition_leaves_no_scores_of_the_former_run(
         run(folder, *too_high, *on(vggss_folder))
     assert not list(folder.glob("*.parquet"))
     assert not (folder / "run.json").exists()
-
-
-@pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Runs to learn thresholds from, and their test set as `data`."""
-    root = tmp_path_factory.mktemp("others")
-    data = draw_vggss(root / "vggss")
-    few = (*on(data), "threshold=fixed", "metrics=pia", "subsets=[]")
-    run(root / "center", "model=center", *few)
-    run(root / "switched", "model=constant", "protocol.antialias=false", *few)
-    return {"data": data, "center": root / "center", "switched": root / "switched"}
 
 
 @pytest.mark.parametrize(
