@@ -49,7 +49,7 @@ _PATIENCE = 60.0  # seconds that an interrupted job has to close its files and l
 _PRELOADED = (
     *("vssl.commands.evaluate", "vssl.commands.make_records", "vssl.commands.mirror"),
     *("vssl.engine.loggers", "vssl.records.aggregate", "vssl.records.fit", "vssl.records.score"),
-    *("vssl.records.subsets", "vssl.reporting.sweep", "wandb"),
+    *("vssl.records.subsets", "vssl.reporting.sweep"),
 )
 _THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
 
@@ -330,12 +330,12 @@ def run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
     return status
 
 
-def _process_server() -> Any:
+def _process_server(wandb: bool = False) -> Any:
     """Have the libraries imported in the process to fork from, which does not get Ctrl-C."""
     # joblib's workers have a default of their own, which a new process would not know
     multiprocessing.set_start_method(None, force=True)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
+    context.set_forkserver_preload([*_PRELOADED, *(["wandb"] if wandb else [])])
     resource_tracker.ensure_running()  # its start would let the signal through again
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -432,7 +432,7 @@ class Sweep(Callback):
         set_up_launcher(config.hydra, self._settings[1])
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
         if launcher == "basic":
-            _process_server()
+            _process_server("wandb" in str(config.logger))
         loader = GlobalHydra.instance().config_loader()
         jobs = planned_jobs(config, loader)
         try:
