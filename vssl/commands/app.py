@@ -35,10 +35,7 @@ def run_app(
 ) -> None:
     """Run a command and turn what the user can mend into one message and exit status 1.
 
-    Args:
-        main: the command, which may be decorated by `hydra.main`.
-        config_name: its primary configuration, for hints.
-        before_error: called when it failed or was interrupted, before the message.
+    Hints are of the primary configuration `config_name`; `before_error` is called before a message.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
@@ -98,11 +95,10 @@ def command_parser(
         program: name of the command.
         description: of the command.
         example: a command line.
-        runs: help of the folders `RUN ...`, at least one, which become `options.runs`. As words
-            `runs=DIR` and `output_dir=DIR` are taken, too.
-        overrides: an example of the words `key=value`, which become `options.overrides`.
+        runs: help of `RUN ...`; the words `runs=DIR` and `output_dir=DIR` are taken, too.
+        overrides: an example of the words `key=value`.
         thresholds: policies that count without `--threshold NAME`, which can be repeated.
-        output: help of `--output DIR`; None where it is not given.
+        output: help of `--output DIR`.
         config_dir: whether there is `--config-dir DIR`.
         resampling: whether there are `--resamples N` and `--seed N`, of bootstrap intervals.
     """

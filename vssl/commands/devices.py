@@ -24,13 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What a job needs.
-
-    Attributes:
-        kind: GPUs, or processor cores where a job uses no GPU.
-        names: devices that would do, the first free ones are taken.
-        count: how many of them.
-    """
+    """What a job needs: so many of some devices, GPUs or else processor cores, by name."""
 
     kind: Literal["gpu", "core"]
     names: tuple[str, ...]
@@ -40,12 +34,9 @@ class Request:
 def request_for(
     trainer: Any, *, gpus: Sequence[str] | None = None, cores: Sequence[str] | None = None
 ) -> Request:
-    """Return what a job needs.
+    """Return what a job with a group `trainer` needs of the GPUs and cores.
 
-    Args:
-        trainer: the group `trainer`, with `accelerator` and `devices` as Lightning takes them.
-        gpus: the GPUs that it may use; None for those that this process may use.
-        cores: the cores that it may use; likewise.
+    Those are, where they are not given, what this process may use.
 
     Raises:
         UsageError: when it asks for what is no device, for more GPUs than there are, or for
@@ -121,12 +112,10 @@ def usable_cores() -> list[str]:
 
 
 def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[str]:
-    """Return the GPUs that an environment leaves visible.
+    """Return the GPUs that an environment leaves visible of all that are listed by name.
 
-    Args:
-        environment: its `CUDA_VISIBLE_DEVICES`, where set, has indices, counted as `nvidia-smi`
-            counts, or names; as in CUDA, what follows an index that does not exist is ignored.
-        listed: the names of all GPUs, in order.
+    `CUDA_VISIBLE_DEVICES`, where set, has indices, counted as `nvidia-smi` counts, or names; as in
+    CUDA, what follows an index that does not exist is ignored.
     """
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is None:
@@ -160,12 +149,7 @@ def lend(request: Request, *, who: str, folder: Path | None = None) -> Iterator[
 
     A device is a lock of a file, which is released with the process that holds it, however it ends.
     Only who holds the lock `<kind>s` takes devices, so jobs that need several cannot wait for each
-    other.
-
-    Args:
-        request: what is needed.
-        who: for the log.
-        folder: where the locks lie; None takes one of the user's own on this machine.
+    other. The locks lie in `folder`, or in one of the user's own on this machine.
 
     Yields:
         The names of the devices taken.

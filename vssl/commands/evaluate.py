@@ -82,11 +82,7 @@ def _run(config: DictConfig, folder: Path) -> pd.DataFrame | str | None:
 
 
 def with_hydra(work: Callable[[DictConfig, Path], Any]) -> None:
-    """Let Hydra compose what the command line asks for, and call a function for each job.
-
-    Args:
-        work: takes the configuration and the run's folder.
-    """
+    """Let Hydra compose each job of the command line, and call a function with it and its folder."""
 
     @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
     def main(config: DictConfig) -> Any:

@@ -75,11 +75,7 @@ class Option:
         raise UsageError(f"Expected `{key}` to be {self.words}, but got {shown}.{hint}")
 
     def or_null(self, meaning: str = "") -> Option:
-        """The same, or null.
-
-        Args:
-            meaning: what null stands for.
-        """
+        """The same, or null, which stands for a meaning."""
         words = f"null{f' ({meaning})' if meaning else ''} or {self.words}"
         return Option(words, lambda value: value is None or self.fits(value), self.choices)
 
@@ -321,15 +317,11 @@ _GONE = {
 
 
 def allow_absent_members(arguments: Sequence[str]) -> list[str]:
-    """A command line whose options of members are taken by jobs without the member, too.
+    """Return a command line whose options of members jobs without the member take, too.
 
     In a sweep over a group, as `-m negatives=silence,noise negatives.noise.draws=3`, Hydra would
     refuse the option in the first job. It is forced instead, which adds it where it is not known;
-    there `drop_absent_members` takes it away again. What no member knows is left for Hydra to
-    refuse.
-
-    Args:
-        arguments: of the command line.
+    there `drop_absent_members` takes it away again. What no member knows Hydra refuses.
     """
     if {"-m", "--multirun"}.isdisjoint(arguments):
         return list(arguments)
@@ -347,14 +339,7 @@ def allow_absent_members(arguments: Sequence[str]) -> list[str]:
 
 
 def drop_absent_members(config: DictConfig) -> list[str]:
-    """Take options away whose member a configuration lacks.
-
-    Args:
-        config: with some of the groups; it is changed.
-
-    Returns:
-        What was taken away, as `negatives.noise.draws`.
-    """
+    """Take options away whose member a configuration lacks; returns their names."""
     dropped = []
     with open_dict(config):
         for group in GROUPS:
@@ -369,12 +354,7 @@ def drop_absent_members(config: DictConfig) -> list[str]:
 def hint_for(key: str, arguments: Sequence[str]) -> str:
     """Return what is in place of an option that is gone, or meant by one of a group's member.
 
-    Args:
-        key: as `negatives.nois.draws`.
-        arguments: of the command line.
-
-    Returns:
-        The hint; empty for other keys.
+    A command line has `key`, as `negatives.nois.draws`, among its arguments. For others: empty.
     """
     if key in _GONE:
         return f"\n{key} is an option of earlier versions: {_GONE[key]}"

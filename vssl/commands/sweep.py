@@ -55,36 +55,22 @@ _THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 @dataclass(frozen=True)
-class SweepFolder:
+class _SweepFolder:
     """Where the jobs of a sweep say how they stand, whatever process or machine they run on.
 
-    Attributes:
-        output: the sweep's folder.
-        path: a folder below it with a file for each job, removed when the sweep was reported.
+    In `path`, below the sweep's folder `output`, each has a file, until the sweep was reported.
     """
 
     output: Path
     path: Path
 
     @classmethod
-    def of(cls, hydra: Any) -> SweepFolder:
-        """Return the folder that Hydra's configuration names."""
+    def of(cls, hydra: Any) -> _SweepFolder:
         output = Path(hydra.sweep.dir).expanduser().absolute()
         return cls(output, output / f".sweep-{hydra.callbacks.sweep.sweep_id}")
 
     def create(self, names: Sequence[str] | None, overview: Mapping[str, str]) -> FileLock:
-        """Begin a sweep, and clear away what killed sweeps left.
-
-        Args:
-            names: of all jobs; None where they are not known before they run.
-            overview: threshold policies of the sweep's table.
-
-        Returns:
-            A lock to hold as long as the sweep goes on.
-
-        Raises:
-            OSError: when nothing can be written there.
-        """
+        """Clear away what killed sweeps left, and begin; returns a lock to hold meanwhile."""
         for left in self.output.glob(".sweep-*"):
             with contextlib.suppress(Timeout), FileLock(left / "lock", blocking=False):
                 shutil.rmtree(left, ignore_errors=True)
@@ -96,25 +82,23 @@ class SweepFolder:
         return lock
 
     def plan(self) -> dict[str, Any]:
-        """Return `names` and `overview`, as `create` got them."""
         plan: dict[str, Any] = json.loads((self.path / "plan.json").read_text(encoding="utf-8"))
         return plan
 
     def write(self, job: Job) -> None:
-        """Say how a job stands."""
         try:
             write_text(self.path / f"{job.number:05d}.json", json.dumps(asdict(job)))
         except OSError as error:  # the other jobs may still find room
             _log.error("%s: %s", self.path, error.strerror or error)
 
     def reported(self) -> dict[int, Job]:
-        """Return what jobs have said, by their number."""
+        """What jobs have said, by their number."""
         files = sorted(self.path.glob("[0-9]*.json"))
         jobs = [Job(**json.loads(path.read_text(encoding="utf-8"))) for path in files]
         return {job.number: job for job in jobs}
 
     def jobs(self) -> list[Job]:
-        """Return all jobs in order, also those that left no last word."""
+        """All jobs in order, also those that left no last word."""
         jobs = self.reported()
         for number, name in enumerate(self.plan()["names"] or ()):
             reason = "it never started, or could not say how it ended"
@@ -127,22 +111,15 @@ class SweepFolder:
 
 
 def run_in_sweep(config: DictConfig, folder: Path) -> str:
-    """Run a job of a sweep in a process of its own, whatever launcher starts it.
+    """Run a job of a sweep in a process of its own, whatever launcher starts it; its state.
 
     However it ends, the sweep goes on: how is written down for the report at its end.
-
-    Args:
-        config: the job's configuration.
-        folder: the run's folder.
-
-    Returns:
-        The job's state, see `vssl.reporting.jobs.Job`.
 
     Raises:
         KeyboardInterrupt: when the user stops the sweep.
     """
     hydra: Any = HydraConfig.get()
-    sweep = SweepFolder.of(hydra)
+    sweep = _SweepFolder.of(hydra)
     names = sweep.plan()["names"]
     if config.sweep_id is None:  # the same when a sweep that was stopped goes on
         config.sweep_id = hydra.callbacks.sweep.sweep_id
@@ -161,7 +138,7 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
             job = replace(job, state=states.ALREADY)
         else:
             sweep.write(replace(job, state=states.BEGUN))
-            status = run_apart(_run_job, *_facts(config, job, sweep, which))
+            status = _run_apart(_run_job, *_facts(config, job, sweep, which))
             said = sweep.reported().get(job.number, job)
             lost = replace(job, state=states.KILLED, reason=_how_killed(status))
             job = lost if said.state in (states.BEGUN, states.INTERRUPTED) else said
@@ -196,7 +173,7 @@ def _how_killed(status: int | None) -> str:
     return f"killed by {name}" + ", as happens when memory runs out" * (name == "SIGKILL")
 
 
-def _facts(config: DictConfig, job: Job, sweep: SweepFolder, which: str) -> tuple[Any, ...]:
+def _facts(config: DictConfig, job: Job, sweep: _SweepFolder, which: str) -> tuple[Any, ...]:
     """What a job's process is told: the arguments of `_run_job`."""
     hydra: Any = HydraConfig.get()
     launcher = str(hydra.runtime.choices["hydra/launcher"])
@@ -224,7 +201,7 @@ def _facts(config: DictConfig, job: Job, sweep: SweepFolder, which: str) -> tupl
 
 
 def _run_job(
-    arguments: list[str], sweep_id: str, job: Job, sweep: SweepFolder, request: Request,
+    arguments: list[str], sweep_id: str, job: Job, sweep: _SweepFolder, request: Request,
     at_once: int, progress: bool, who: str,
 ) -> None:  # fmt: skip
     """Evaluate in this process as a single run would, and say how that ended."""
@@ -296,15 +273,8 @@ def _device(request: Request, who: str) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
-    """Run a function in a fresh process that has imported the libraries already.
-
-    Args:
-        work: what to run, importable by its name.
-        arguments: of the function; they are pickled.
-
-    Returns:
-        The process's exit status, negative for a signal.
+def _run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
+    """Run a function in a process that has the libraries; its exit status, negative for a signal.
 
     Raises:
         KeyboardInterrupt: after the process was interrupted too and has ended.
@@ -362,12 +332,7 @@ def _work_apart(directory: str, work: Callable[..., None], *arguments: Any) -> N
 
 
 def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | None:
-    """Return the overrides of each job of a sweep; None for sweepers that decide as they go.
-
-    Args:
-        config: the sweep's configuration.
-        loader: Hydra's, for `glob(*)`.
-    """
+    """Return the overrides of each job of a sweep; None for sweepers that decide as they go."""
     sweeper = config.hydra.sweeper
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return None
@@ -444,7 +409,7 @@ class Sweep(Callback):
                 f"output_root={config.hydra.sweep.dir}: {launcher} puts numbers of jobs in place of"
                 " %j and its like. Set an output_root without %."
             )
-        sweep = SweepFolder.of(config.hydra)
+        sweep = _SweepFolder.of(config.hydra)
         names = None
         if jobs is not None:  # by what differs
             shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
@@ -467,12 +432,10 @@ class Sweep(Callback):
 def finish_sweep() -> bool:
     """Show and write tables over the finished jobs of the sweep, and list the others.
 
-    Commands call it when they fail: Hydra does not call `Sweep.on_multirun_end` then.
-
-    Returns:
-        Whether everything in it was done.
+    Commands call it when they fail: Hydra does not call `Sweep.on_multirun_end` then. Returns
+    whether everything in it was done.
     """
-    sweep = SweepFolder.of(HydraConfig.get()) if is_multirun() else None
+    sweep = _SweepFolder.of(HydraConfig.get()) if is_multirun() else None
     if sweep is None or not sweep.path.is_dir():  # there is none, or it was reported
         return True
     jobs = sweep.jobs() if sweep.reported() else []
@@ -482,7 +445,7 @@ def finish_sweep() -> bool:
     try:
         if jobs:
             overview = sweep.plan()["overview"]
-            shown = run_apart(_show_sweep, jobs, sweep.output, overview) == 0
+            shown = _run_apart(_show_sweep, jobs, sweep.output, overview) == 0
     finally:
         for job in jobs:
             if not job.done:
