@@ -82,7 +82,7 @@ def _run(config: DictConfig, folder: Path) -> pd.DataFrame | str | None:
 
 
 def with_hydra(work: Callable[[DictConfig, Path], Any]) -> None:
-    """Let Hydra compose each job of the command line, and call a function with it and its folder."""
+    """Let Hydra compose the command line's jobs; call a function with each and its folder."""
 
     @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
     def main(config: DictConfig) -> Any:

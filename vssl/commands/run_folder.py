@@ -28,15 +28,9 @@ _log = logging.getLogger(__name__)
 FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
 _SHOWN = 20  # runs that an error lists
 _RESULTS = (
-    *(
-        files.RUN_FILE,
-        files.SUMMARY_FILE,
-        files.SUBSETS_FILE,
-        files.SCORES_FILE,
-        files.RELEASED_FILE,
-        files.RECORDS_FILE,
-    ),
-    *(files.MANIFEST_FILE, files.LEFT_OUT_FILE, files.NOTES_FILE, files.INPUTS_FILE),
+    *(files.RUN_FILE, files.SUMMARY_FILE, files.SUBSETS_FILE, files.SCORES_FILE),
+    *(files.RELEASED_FILE, files.RECORDS_FILE, files.MANIFEST_FILE, files.LEFT_OUT_FILE),
+    *(files.NOTES_FILE, files.INPUTS_FILE),
 )
 
 
@@ -47,7 +41,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other runs out of a folder, or wait for them, and clear what a killed one left half done.
+    """Keep other runs out of a folder, or wait for them, and clear what a killed one left.
 
     Raises:
         UsageError: when another run is writing there, and it is not waited for.
