@@ -207,17 +207,11 @@ def test_coverage_is_in_every_row(vggss_folder: Path, tmp_path: Path) -> None:
 
 
 def test_universal_thresholds_transfer_between_test_sets(
-    vggss_folder: Path, is3_folder: Path, tmp_path: Path
+    others: dict[str, Path], is3_folder: Path, tmp_path: Path
 ) -> None:
-    run(tmp_path / "vggss_run", "model=random", *on(vggss_folder))
-    transferred = run(
-        tmp_path / "is3_run",
-        "model=random",
-        *on(is3_folder),
-        "threshold=universal_q3",
-        f"calibration={tmp_path / 'vggss_run'}",
-    )
-    found = records(tmp_path / "vggss_run")
+    learnt = ("threshold=universal_q3", f"calibration={others['random']}")
+    transferred = run(tmp_path, "model=random", *on(is3_folder), *learnt)
+    found = records(others["random"])
     expected = max(
         np.quantile(found.loc[found["audio_condition"] == c, "similarity_max"], 0.75)
         for c in ("silence", "noise", "offscreen")
@@ -240,12 +234,8 @@ def test_provenance_says_where_numbers_come_from(vggss_folder: Path, tmp_path: P
     summary = run(tmp_path / "run", "model=random", *on(vggss_folder), "seed=3")
     for name in ("records.parquet", "scores.parquet", SUMMARY_FILE):
         facts = read_provenance(tmp_path / "run" / name)
-        assert (facts["model"], facts["dataset"], facts["protocol"]) == (
-            "random",
-            "vggss",
-            "corrected",
-        )
-        assert facts["seed"] == 3
+        names = ("model", "dataset", "protocol", "seed")
+        assert [facts[name] for name in names] == ["random", "vggss", "corrected", 3]
         assert facts["environment"]["torch"] == torch.__version__
         assert len(facts["manifest_hash"]) == 64
     assert set(summary["seed"]) == {3}
