@@ -35,7 +35,7 @@ from vssl.commands.run_folder import (
     run_in,
     write_run_file,
 )
-from vssl.commands.sweep import finish_sweep, run_in_sweep
+from vssl.commands.sweep import finish_sweep, run_in_sweep, start_process_server
 from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
 
@@ -64,6 +64,9 @@ def main() -> None:
         run_app(lambda: dry_run(arguments), "evaluate")
         return
     sys.argv[1:] = arguments
+    elsewhere = any(argument.startswith("hydra/launcher=") for argument in arguments)
+    if not elsewhere and not {"-m", "--multirun"}.isdisjoint(arguments):
+        start_process_server(wandb="logger=none" not in arguments)  # while Hydra reads files
     run_app(lambda: with_hydra(_run), "evaluate", before_error=finish_sweep)
 
 

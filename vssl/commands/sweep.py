@@ -279,7 +279,7 @@ def _run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
     Raises:
         KeyboardInterrupt: after the process was interrupted too and has ended.
     """
-    process: Any = _process_server().Process(
+    process: Any = start_process_server().Process(
         target=_work_apart, args=(str(Path.cwd()), work, *arguments)
     )
     try:
@@ -300,8 +300,11 @@ def _run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
     return status
 
 
-def _process_server(wandb: bool = False) -> Any:
-    """Have the libraries imported in the process to fork from, which does not get Ctrl-C."""
+def start_process_server(*, wandb: bool = False) -> Any:
+    """Have the libraries imported in the process to fork from, which does not get Ctrl-C.
+
+    Returns the context in which processes are made; this one goes on meanwhile.
+    """
     # joblib's workers have a default of their own, which a new process would not know
     multiprocessing.set_start_method(None, force=True)
     context = multiprocessing.get_context("forkserver")
@@ -396,8 +399,6 @@ class Sweep(Callback):
         HydraConfig.instance().set_config(config.copy())  # a copy, as it becomes read-only
         set_up_launcher(config.hydra, self._settings[1])
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
-        if launcher == "basic":
-            _process_server("wandb" in str(config.logger))
         loader = GlobalHydra.instance().config_loader()
         jobs = planned_jobs(config, loader)
         try:
