@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from tests.running import FAST, command, composed
-from vssl.commands import options
 from vssl.commands.dry_run import dry_run
 from vssl.commands.evaluate import evaluate
 from vssl.commands.identity import identity, negatives_name
@@ -191,7 +190,7 @@ def test_the_table_says_what_the_classes_take() -> None:
     assert OPTIONS["negatives.*.colour"].choices == COLOURS
     assert OPTIONS["threshold.*.statistic"].choices == STATISTICS
     assert OPTIONS["threshold.*.rule"].choices == RULES
-    assert options.SUBSET_KINDS == subsets.SUBSET_KINDS
+    assert OPTIONS["subsets"].choices == subsets.SUBSET_KINDS
 
 
 def test_other_packages_have_options_of_their_own() -> None:

@@ -18,7 +18,7 @@ from tests.reporting_runs import change_provenance, copy_run, make_runs
 from tests.running import FAST, composed, run
 from vssl.commands.evaluate import DRY_RUN
 from vssl.commands.evaluate import main as evaluate_main
-from vssl.commands.paper import MODELS, run_paper
+from vssl.commands.paper import EVALUATED_MODELS, run_paper
 from vssl.commands.report import main, make_report
 from vssl.errors import UsageError
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE
@@ -390,7 +390,7 @@ def test_kept_results_have_the_columns_of_the_report(runs: Path, tmp_path: Path)
 def test_the_papers_experiments_hold_all_its_models(name: str) -> None:
     path = Path(__file__).resolve().parents[1] / "conf" / "experiment" / f"{name}.yaml"
     swept = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]["model"].split(",")
-    assert tuple(swept) == MODELS
+    assert tuple(swept) == EVALUATED_MODELS
     assert set(swept) == {*PAPER_MODELS, "rcgrad_raw"}
     config = composed(f"experiment={name}")
     assert (config.data.name, config.prior.name) == (name.removeprefix("paper_"), "object_guided")

@@ -257,7 +257,7 @@ def _what_exists(message: str, config_name: str) -> str:
     hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
     if hint:
         return hint
-    node: Any = _chosen(config_name, sys.argv[1:])
+    node: Any = _chosen_groups(config_name, sys.argv[1:])
     if node is None:
         return ""
     *parents, last = key.split(".")
@@ -275,7 +275,7 @@ def _what_exists(message: str, config_name: str) -> str:
     return f"{hint}\nWhat exists{place}: {', '.join(names)}"
 
 
-def _chosen(config_name: str, arguments: Sequence[str]) -> DictConfig | None:
+def _chosen_groups(config_name: str, arguments: Sequence[str]) -> DictConfig | None:
     """The configuration with the groups that a command line chooses, and nothing else of it."""
     GlobalHydra.instance().clear()
     with initialize_config_module("vssl.conf", version_base="1.3"):

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Request:
+class DeviceRequest:
     """What a job needs: so many of some devices, GPUs or else processor cores, by name."""
 
     kind: Literal["gpu", "core"]
@@ -33,7 +33,7 @@ class Request:
 
 def request_for(
     trainer: Any, *, gpus: Sequence[str] | None = None, cores: Sequence[str] | None = None
-) -> Request:
+) -> DeviceRequest:
     """Return what a job with a group `trainer` needs of the GPUs and cores.
 
     Those are, where they are not given, what this process may use.
@@ -52,13 +52,13 @@ def request_for(
     text = str(trainer.devices).strip()
     chosen, number = number_of_devices(trainer.devices)
     if str(trainer.accelerator) not in ("gpu", "cuda", "auto") or not gpus:
-        return Request("core", tuple(cores), min(number, len(cores)))
+        return DeviceRequest("core", tuple(cores), min(number, len(cores)))
     count = len(gpus) if text in ("auto", "-1") else number
     if max(chosen or [count - 1]) >= len(gpus):
         raise UsageError(f"trainer.devices={text}: only {len(gpus)} GPUs are visible.")
     if chosen is not None:
-        return Request("gpu", tuple(gpus[index] for index in chosen), len(chosen))
-    return Request("gpu", tuple(gpus), count)
+        return DeviceRequest("gpu", tuple(gpus[index] for index in chosen), len(chosen))
+    return DeviceRequest("gpu", tuple(gpus), count)
 
 
 def number_of_devices(devices: Any) -> tuple[list[int] | None, int]:
@@ -144,7 +144,7 @@ def devices_for_jobs() -> int:
 
 
 @contextmanager
-def lend(request: Request, *, who: str, folder: Path | None = None) -> Iterator[list[str]]:
+def lend(request: DeviceRequest, *, who: str, folder: Path | None = None) -> Iterator[list[str]]:
     """Take devices, wait for them if need be, and give them back at the end.
 
     A device is a lock of a file, which is released with the process that holds it, however it ends.

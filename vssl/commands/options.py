@@ -29,8 +29,6 @@ from vssl.errors import UsageError
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What the networks compute in; front ends, similarities and records are float32 under all."""
 
-SUBSET_KINDS = ("category", "object_size")
-
 INT16, INT32, INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 """The largest numbers that the files of a run can hold: a draw, a count, a seed."""
 
@@ -124,7 +122,7 @@ def choices(names: Sequence[str]) -> Option:
     return Option(f"a list, each at most once, of {', '.join(names)}", fits, tuple(names))
 
 
-def _numbers(low: float, high: float) -> Option:
+def _different_numbers(low: float, high: float) -> Option:
     def fits(value: Any) -> bool:
         listed = isinstance(value, (list, tuple, ListConfig)) and 0 < len(value) <= INT16
         inside = listed and all(_is_number(each) and low <= each <= high for each in value)
@@ -167,7 +165,7 @@ OPTIONS: dict[str, Option] = {
     "sweep_id": NAME.or_null(),
     "calibration": PATH.or_null("this run"),
     "shard_seconds": number(0, 1e9),
-    "subsets": choices(SUBSET_KINDS).or_null("none"),
+    "subsets": choices(("category", "object_size")).or_null("none"),
     "bootstrap.resamples": whole(1, RESAMPLES),
     "bootstrap.seed": whole(0, INT64),
     "loader.batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
@@ -228,7 +226,7 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.file": PATH.or_null(),
     "negatives.*.exclude": PATH.or_null(),
     "negatives.*.over": choice("window", "clip"),
-    "negatives.*.decibels": _numbers(-300, 300),
+    "negatives.*.decibels": _different_numbers(-300, 300),
     "threshold.*.name": NAME,
     "threshold.*.value": number(-1e30, 1e30),
     "threshold.*.rate": Option(
@@ -267,15 +265,17 @@ def check_options(config: DictConfig) -> None:
         UsageError: for the first value that cannot be.
     """
     for pattern, option in OPTIONS.items():
-        for key, value in _values(config, pattern.split("."), ()):
+        for key, value in _matching_values(config, pattern.split("."), ()):
             option.check(key, value)
     policy = choice(*_policy_names(config))
     for column in ("positives", "marked", "equal", "universal"):
-        for name, value in _values(config, ["overview", column], ()):
+        for name, value in _matching_values(config, ["overview", column], ()):
             policy.check(name, value)
 
 
-def _values(node: Any, pattern: Sequence[str], place: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _matching_values(
+    node: Any, pattern: Sequence[str], place: tuple[str, ...]
+) -> Iterator[tuple[str, Any]]:
     """Keys that a pattern matches, and their values."""
     if not pattern:
         yield ".".join(place), node
@@ -288,7 +288,7 @@ def _values(node: Any, pattern: Sequence[str], place: tuple[str, ...]) -> Iterat
     names = list(node) if pattern[0] == "*" else [pattern[0]]
     for name in names:
         if name in node and not OmegaConf.is_missing(node, name):
-            yield from _values(node[name], pattern[1:], (*place, str(name)))
+            yield from _matching_values(node[name], pattern[1:], (*place, str(name)))
 
 
 @functools.cache

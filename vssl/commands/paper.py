@@ -11,7 +11,7 @@ from vssl.commands.app import command_parser, run_app
 from vssl.commands.identity import composed_config
 from vssl.errors import UsageError
 
-MODELS = ("rcgrad", "rcgrad_raw", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
+EVALUATED_MODELS = ("rcgrad", "rcgrad_raw", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
 """Models of the paper, and RCGrad's raw map, which can have a universal threshold."""
 
 _TEST_SETS = {
@@ -27,10 +27,10 @@ _EVALUATE = "from vssl.commands.evaluate import main; main()"
 
 def main() -> None:
     """Console script."""
-    run_app(_main, "evaluate")
+    run_app(_run_paper_command, "evaluate")
 
 
-def _main() -> None:
+def _run_paper_command() -> None:
     parser = command_parser(
         "vssl-paper",
         "Evaluates the paper's models on its test sets, as far as checkpoints and test sets are"
@@ -100,7 +100,7 @@ def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[st
     weights = composed_config("evaluate", overrides).paths.weights
     entries = {entry.name: entry for entry in read_entries([f'paths.weights="{weights}"'])}
     models, test_sets, missing = [], [], []
-    for name in (*MODELS, _PRIOR):
+    for name in (*EVALUATED_MODELS, _PRIOR):
         state = read_state(entries[name])
         if state.fits:
             models.append(name)

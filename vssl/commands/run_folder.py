@@ -26,7 +26,7 @@ from vssl.records.fingerprint import config_hash
 _log = logging.getLogger(__name__)
 
 FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
-_SHOWN = 20  # runs that an error lists
+_LISTED_RUNS = 20  # runs that an error lists
 _RESULTS = (
     *(files.RUN_FILE, files.SUMMARY_FILE, files.SUBSETS_FILE, files.SCORES_FILE),
     *(files.RELEASED_FILE, files.RECORDS_FILE, files.MANIFEST_FILE, files.LEFT_OUT_FILE),
@@ -83,8 +83,8 @@ def run_in(folder: Path) -> Path:
         return folder
     below = sorted(path.parent for path in folder.rglob(files.RUN_FILE))
     if len(below) > 1:
-        shown = [str(run) for run in below[:_SHOWN]]
-        shown += [f"and {len(below) - _SHOWN} more"] if len(below) > _SHOWN else []
+        shown = [str(run) for run in below[:_LISTED_RUNS]]
+        shown += [f"and {len(below) - _LISTED_RUNS} more"] if len(below) > _LISTED_RUNS else []
         listed = "\n  ".join(
             [f"{folder}: there are {len(below)} finished runs below it; name one:", *shown]
         )

@@ -34,7 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from vssl.commands.app import fail, is_multirun, quieten_libraries
-from vssl.commands.devices import Request, lend, request_for, usable_cores
+from vssl.commands.devices import DeviceRequest, lend, request_for, usable_cores
 from vssl.commands.identity import negatives_name, protocol_name
 from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, run_state
@@ -138,7 +138,7 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
             job = replace(job, state=states.ALREADY)
         else:
             sweep.write(replace(job, state=states.BEGUN))
-            status = _run_apart(_run_job, *_facts(config, job, sweep, which))
+            status = _run_apart(_run_job, *_job_facts(config, job, sweep, which))
             said = sweep.reported().get(job.number, job)
             lost = replace(job, state=states.KILLED, reason=_how_killed(status))
             job = lost if said.state in (states.BEGUN, states.INTERRUPTED) else said
@@ -173,7 +173,7 @@ def _how_killed(status: int | None) -> str:
     return f"killed by {name}" + ", as happens when memory runs out" * (name == "SIGKILL")
 
 
-def _facts(config: DictConfig, job: Job, sweep: _SweepFolder, which: str) -> tuple[Any, ...]:
+def _job_facts(config: DictConfig, job: Job, sweep: _SweepFolder, which: str) -> tuple[Any, ...]:
     """What a job's process is told: the arguments of `_run_job`."""
     hydra: Any = HydraConfig.get()
     launcher = str(hydra.runtime.choices["hydra/launcher"])
@@ -201,7 +201,7 @@ def _facts(config: DictConfig, job: Job, sweep: _SweepFolder, which: str) -> tup
 
 
 def _run_job(
-    arguments: list[str], sweep_id: str, job: Job, sweep: _SweepFolder, request: Request,
+    arguments: list[str], sweep_id: str, job: Job, sweep: _SweepFolder, request: DeviceRequest,
     at_once: int, progress: bool, who: str,
 ) -> None:  # fmt: skip
     """Evaluate in this process as a single run would, and say how that ended."""
@@ -261,7 +261,7 @@ def _outcome(work: Callable[[], object]) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _device(request: Request, who: str) -> Iterator[None]:
+def _device(request: DeviceRequest, who: str) -> Iterator[None]:
     """Have the devices that a job records on."""
     with lend(request, who=who) as taken:
         if request.kind == "gpu":  # before CUDA is initialised
