@@ -23,7 +23,7 @@ from inputs import composed, make_test_set
 from scoring import write_random_maps
 
 from vssl.commands import build
-from vssl.commands.paper import MODELS
+from vssl.commands.paper import EVALUATED_MODELS as MODELS
 from vssl.commands.score import score_run
 from vssl.data.vggss import VGGSS
 from vssl.negatives.noise import Noise

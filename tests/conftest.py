@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import importlib.util
 import json
@@ -23,7 +22,6 @@ import soundfile
 import torch
 from PIL import Image
 
-from vssl.commands.loops import load_loops
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
 CATEGORIES = ("dog", "bell", "train")
@@ -39,17 +37,10 @@ _LONGEST = (
 )
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Compile once what every process needs, instead of in each of them at the same time."""
-    if not hasattr(config, "workerinput"):  # of pytest-xdist: its workers start after this
-        load_loops()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first."""
     order = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
-    gc.freeze()  # tests and libraries stay: no search for unused objects goes through them again
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import logging
+import os
 import subprocess
 import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from tests.forking import Forked
 from vssl.commands.evaluate import evaluate
 from vssl.commands.identity import composed_config
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition, ReadClip
+from vssl.progress import show_progress
 from vssl.records.files import RECORDS_FILE
 from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
@@ -99,24 +110,85 @@ def script(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
+def start(name: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start a console script in a process of its own."""
+    return subprocess.Popen(
+        [str(script(name)), *arguments], cwd=cwd, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
 def command(
-    name: str, *arguments: str, cwd: Path, timeout: float = 240, new: bool = False
+    name: str, *arguments: str, cwd: Path, timeout: float = 600, new: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a console script in a process of its own.
+    """Run a console script: in this process, which has imported the libraries.
+
+    Sweeps, and runs on several devices, start processes, so they are processes of their own.
 
     Args:
         name: of the script.
         arguments: its arguments.
         cwd: where it runs.
-        timeout: seconds after which it is ended, and the test fails.
-        new: whether in a new interpreter, which imports everything anew; see `tests.forking`.
+        timeout: seconds after which a process is ended, and the test fails.
+        new: whether in a process of its own in any case.
     """
-    if new:
-        return subprocess.run(
-            [str(script(name)), *arguments], cwd=cwd, capture_output=True, text=True,
-            timeout=timeout, check=False,
-        )  # fmt: skip
-    process = Forked(script(name), arguments, cwd=cwd)
-    stdout, stderr = process.communicate(timeout=timeout)
-    assert process.returncode is not None
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    if new or any(each in ("-m", "--multirun") or "ddp" in each for each in arguments):
+        with start(name, *arguments, cwd=cwd) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    main = importlib.import_module(f"vssl.commands.{name.removeprefix('vssl-')}").main
+    argv = [str(script(name)), *arguments]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd), _restored(argv),
+        contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr),
+    ):  # fmt: skip
+        status = _exit_status(main)
+    return subprocess.CompletedProcess(argv, status, stdout.getvalue(), stderr.getvalue())
+
+
+def _exit_status(main: Callable[[], object]) -> int:
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _restored(argv: list[str]) -> Iterator[None]:
+    """Bring back what a command may change of the process that it runs in."""
+    root, handlers, level = logging.getLogger(), logging.getLogger().handlers[:], logging.root.level
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    folders = [str(Path(each).absolute()) for each in given]
+    modules = set(sys.modules)
+    hydra = HydraConfig.instance().cfg
+    GlobalHydra.instance().clear()
+    with (
+        mock.patch.object(sys, "argv", argv), mock.patch.dict(os.environ),
+        mock.patch.object(sys, "path", [*folders, *sys.path]),
+        mock.patch.object(logging, "raiseExceptions", True),
+        warnings.catch_warnings(),
+    ):  # fmt: skip
+        warnings.simplefilter("default")  # and what Python does not show either
+        for category in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        try:
+            yield
+        finally:
+            for handler in {*root.handlers} - {*handlers}:
+                handler.close()
+            root.handlers[:] = handlers
+            root.setLevel(level)
+            HydraConfig.instance().cfg = hydra
+            show_progress(True)
+            for name in set(sys.modules) - modules:
+                if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders)):
+                    del sys.modules[name]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.forking import Forked
-from tests.running import KEY, command, records, script
+from tests.running import KEY, command, records
+from tests.running import start as start_command
 
 QUICK = (
     "logger=none", "loader.num_workers=0", "trainer=cpu", "negatives=silence", "threshold=fixed",
@@ -21,7 +21,7 @@ QUICK = (
 """Settings of small jobs."""
 
 _MODELS = '''
-import os, signal, time
+import os, signal, time, torch
 from pathlib import Path
 from vssl.models.baselines import Center, Random
 
@@ -29,6 +29,12 @@ class Killed(Center):
     """Ends as memory that runs out ends it."""
     def localize(self, *inputs):
         os.kill(os.getpid(), signal.SIGKILL)
+
+class Counting(Center):
+    """Says how many threads it may use."""
+    def localize(self, *inputs):
+        Path("threads").write_text(str(torch.get_num_threads()))
+        return super().localize(*inputs)
 
 class Slow(Center):
     """Says that it runs, and waits for a word."""
@@ -51,7 +57,8 @@ class Paced(Random):
 def prepare(folder: Path) -> None:
     """Put the odd models where a command started in `folder` finds them."""
     (folder / "conf" / "model").mkdir(parents=True)
-    for name, base in (("Killed", "center"), ("Slow", "center"), ("Paced", "random")):
+    for name in ("Killed", "Counting", "Slow", "Paced"):
+        base = "random" if name == "Paced" else "center"
         facts = f"name: {name.lower()}\n_target_: odd_models.{name}\n"
         path = folder / "conf" / "model" / f"{name.lower()}.yaml"
         path.write_text(f"defaults:\n  - {base}\n  - _self_\n{facts}")
@@ -63,16 +70,16 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command("vssl-evaluate", *_arguments(arguments), cwd=folder)
 
 
-def start(folder: Path, *arguments: str) -> Forked:
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a sweep in `folder`."""
-    return Forked(script("vssl-evaluate"), _arguments(arguments), cwd=folder)
+    return start_command("vssl-evaluate", *_arguments(arguments), cwd=folder)
 
 
 def _arguments(arguments: Sequence[str]) -> list[str]:
     return ["--config-dir", "conf", "-m", *QUICK, "output_root=out", *arguments]
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = 240) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

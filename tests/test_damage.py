@@ -24,7 +24,7 @@ from tests.running import FAST, command, composed, run
 from vssl.commands.app import run_app
 from vssl.commands.audit import _Given
 from vssl.commands.localize import split_inputs
-from vssl.commands.run_log import RunLog
+from vssl.commands.run_folder import RunLog
 from vssl.commands.score import score_run
 from vssl.data.base import text_of
 from vssl.errors import UsageError

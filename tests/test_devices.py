@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from vssl.commands.devices import Request, lend, request_for, visible_gpus
+from vssl.commands.devices import DeviceRequest, lend, request_for, visible_gpus
 from vssl.errors import UsageError
 
 LISTED = ["GPU-aaaa-1", "GPU-aabb-2", "GPU-cccc-3"]
@@ -42,18 +42,20 @@ def test_indices_stand_for_themselves_where_no_names_are_known() -> None:
 @pytest.mark.parametrize(
     ("accelerator", "devices", "gpus", "expected"),
     [
-        ("auto", 1, LISTED, Request("gpu", tuple(LISTED), 1)),
-        ("auto", 1, [], Request("core", tuple(CORES), 1)),
-        ("cpu", 1, LISTED, Request("core", tuple(CORES), 1)),
-        ("cpu", 2, [], Request("core", tuple(CORES), 2)),
-        ("cpu", 8, [], Request("core", tuple(CORES), 3)),
-        ("gpu", "2", LISTED, Request("gpu", tuple(LISTED), 2)),
-        ("gpu", -1, LISTED, Request("gpu", tuple(LISTED), 3)),
-        ("gpu", [0, 2], LISTED, Request("gpu", (LISTED[0], LISTED[2]), 2)),
-        ("gpu", "2,", LISTED, Request("gpu", (LISTED[2],), 1)),
+        ("auto", 1, LISTED, DeviceRequest("gpu", tuple(LISTED), 1)),
+        ("auto", 1, [], DeviceRequest("core", tuple(CORES), 1)),
+        ("cpu", 1, LISTED, DeviceRequest("core", tuple(CORES), 1)),
+        ("cpu", 2, [], DeviceRequest("core", tuple(CORES), 2)),
+        ("cpu", 8, [], DeviceRequest("core", tuple(CORES), 3)),
+        ("gpu", "2", LISTED, DeviceRequest("gpu", tuple(LISTED), 2)),
+        ("gpu", -1, LISTED, DeviceRequest("gpu", tuple(LISTED), 3)),
+        ("gpu", [0, 2], LISTED, DeviceRequest("gpu", (LISTED[0], LISTED[2]), 2)),
+        ("gpu", "2,", LISTED, DeviceRequest("gpu", (LISTED[2],), 1)),
     ],
 )
-def test_requests(accelerator: str, devices: object, gpus: list[str], expected: Request) -> None:
+def test_requests(
+    accelerator: str, devices: object, gpus: list[str], expected: DeviceRequest
+) -> None:
     trainer = OmegaConf.create({"accelerator": accelerator, "devices": devices})
     assert request_for(trainer, gpus=gpus, cores=CORES) == expected
 
@@ -72,19 +74,15 @@ def test_impossible_requests(settings: dict[str, object], message: str) -> None:
         request_for(trainer, gpus=LISTED, cores=CORES)
 
 
-def test_a_gpu_is_handed_over_by_the_environment() -> None:
-    gpu, core = Request("gpu", ("a", "b"), 2), Request("core", ("0",), 1)
-    assert gpu.environment(["b", "a"]) == {"CUDA_VISIBLE_DEVICES": "b,a"}
-    assert core.environment(["0"]) == {}
-
-
 def test_a_device_is_lent_to_one_at_a_time_and_several_without_deadlock(tmp_path: Path) -> None:
     """Jobs that need one, two and all of three devices, all at once."""
     held: set[str] = set()
     most, guard, done = [0], threading.Lock(), []
 
     def job(count: int) -> None:
-        with lend(Request("gpu", ("a", "b", "c"), count), who="job", folder=tmp_path) as taken:
+        with lend(
+            DeviceRequest("gpu", ("a", "b", "c"), count), who="job", folder=tmp_path
+        ) as taken:
             with guard:
                 assert not held & set(taken)
                 held.update(taken)

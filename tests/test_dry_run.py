@@ -1,8 +1,7 @@
-"""--dry-run: the state of every job and an estimate, and not a file more than before."""
+"""--dry-run: the state of every job, and not a file more than before."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,6 @@ from tests.running import run
 from tests.sweeping import QUICK
 from vssl.commands.dry_run import dry_run
 from vssl.reporting.jobs import Job, list_jobs
-
-
-def files(folder: Path) -> set[Path]:
-    return set(folder.rglob("*"))
 
 
 @pytest.fixture
@@ -27,43 +22,32 @@ def arguments(is3_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_every_job_of_a_sweep_is_listed(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = tmp_path / "out" / "center" / "is3" / "silence" / "corrected" / "x"
-    run(short, "model=center", *arguments)
-    timing = json.loads((short / "run.json").read_text())["timing"]
-    assert timing["samples"] == 6
-    assert timing["device"] == "cpu"
-    before = files(tmp_path)
-    capsys.readouterr()
+    before = set(tmp_path.rglob("*"))
     with pytest.raises(SystemExit, match="1"):
         dry_run(["-m", "model=center,ezvsl,random", "seed=0,1", *arguments])
-    assert files(tmp_path) == before
-    seconds = timing["records_seconds"] + timing["scoring_seconds"]
-    about = f"about {seconds:.1f} s"
+    assert set(tmp_path.rglob("*")) == before
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"[1/6] center is3 silence corrected: to do, {about}"
-    assert lines[1] == f"[2/6] center is3 silence corrected seed 1: to do, {about}"
+    assert lines[0] == "[1/6] center is3 silence corrected: to do"
+    assert lines[1] == "[2/6] center is3 silence corrected seed 1: to do"
     assert "[3/6] ezvsl is3 silence corrected: cannot run: weights/ezvsl.pth: no such" in lines[2]
-    assert lines[4] == "[5/6] random is3 silence corrected: to do, ?"
-    assert lines[6].startswith("6 jobs, 2 cannot run; one after the other: about ")
-    assert lines[6].endswith(" + ? for 2 of unknown length")
+    assert lines[6] == "6 jobs, 2 cannot run"
 
 
-def test_what_is_finished_needs_no_time(
+def test_what_is_finished_is_known(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(tmp_path / "run", "model=center", *arguments)
     capsys.readouterr()
-    dry_run(["model=center", *arguments, "output_dir=run"])
-    assert capsys.readouterr().out.splitlines() == [
-        "[1/1] center is3 silence corrected: finished",
-        "1 job, 0 cannot run; one after the other: nothing to do",
-    ]
-    dry_run(["model=center", *arguments, "output_dir=run", "bootstrap.resamples=30"])
-    assert "[1/1] center is3 silence corrected: finished, would be scored anew, about" in (
-        capsys.readouterr().out
-    )
-    dry_run(["model=center", *arguments, "output_dir=run", "force=true"])
-    assert "to do, about" in capsys.readouterr().out
+    for change, state in (
+        ("force=false", "finished"),
+        ("bootstrap.resamples=30", "finished, would be scored anew"),
+        ("force=true", "to do"),
+    ):
+        dry_run(["model=center", *arguments, "output_dir=run", change])
+        assert capsys.readouterr().out.splitlines() == [
+            f"[1/1] center is3 silence corrected: {state}",
+            "1 job, 0 cannot run",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +78,8 @@ def test_nothing_is_made_for_the_embedded_benchmark(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     dry_run(["data=synthetic", "paths.cache=cache", "output_root=out"])
-    assert "audio_blind synthetic all corrected: to do, ?" in capsys.readouterr().out
-    assert files(tmp_path) == set()
+    assert "audio_blind synthetic all corrected: to do" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_jobs_that_are_not_done_are_listed_with_their_reason() -> None:

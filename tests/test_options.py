@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,48 +17,80 @@ from omegaconf import DictConfig, OmegaConf
 from tests.running import FAST, command, composed
 from vssl.commands.dry_run import dry_run
 from vssl.commands.evaluate import evaluate
-from vssl.commands.options import OPTIONS, check_options
+from vssl.commands.identity import identity, negatives_name
+from vssl.commands.joined import JOINED_FOLDER
+from vssl.commands.options import (
+    OPTIONS,
+    allow_absent_members,
+    check_options,
+    drop_absent_members,
+    hint_for,
+)
 from vssl.errors import UsageError
 from vssl.negatives.colours import COLOURS
 from vssl.negatives.silence import Silence
+from vssl.records.files import MANIFEST_FILE, RUN_FILE
+from vssl.records.fingerprint import config_hash
 from vssl.thresholds.released import RULES
 from vssl.thresholds.universal import STATISTICS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+MANY, LARGE = 2**31 - 1, 2**63 - 1
 WHOLE = {
-    "seed": (0, 2**63 - 1),
-    "bootstrap.resamples": (1, 100_000),
-    "bootstrap.seed": (0, 2**63 - 1),
-    "loader.batch_size": (1, 2**31 - 1),
-    "loader.audio_batch_size": (1, 2**31 - 1),
-    "loader.num_workers": (0, 1024),
-    "negatives.noise.draws": (1, 2**15 - 1),
-    "negatives.offscreen.draws": (1, 2**15 - 1),
-    "data.scenes": (1, 2**32 - 1),
-    "data.seed": (0, 2**32 - 1),
-}
-OF_TRAINING = {
-    "training.steps": (1, 2**31 - 1),
-    "training.batch_size": (1, 2**31 - 1),
-    "training.num_workers": (0, 1024),
-    "training.validate_every": (1, 2**31 - 1),
-    "training.empties": (0, 2**31 - 1),
-}
-NUMBERS = {
-    "shard_seconds": (0, 1e9),
-    "cache.gigabytes": (0, 1e9),
-    "threshold.fixed.value": (-1e30, 1e30),
-}
-FLAGS = ("force", "model.compile", "trainer.enable_progress_bar", "protocol.antialias")
+    "seed": (0, LARGE), "bootstrap.resamples": (1, 100_000), "bootstrap.seed": (0, LARGE),
+    "loader.batch_size": (1, MANY), "loader.audio_batch_size": (1, MANY),
+    "loader.num_workers": (0, 1024), "negatives.noise.draws": (1, 2**15 - 1),
+    "negatives.offscreen.draws": (1, 2**15 - 1), "data.scenes": (1, 2**32 - 1),
+    "data.seed": (0, 2**32 - 1), "training.steps": (1, MANY), "training.batch_size": (1, MANY),
+    "training.num_workers": (0, 1024), "training.validate_every": (1, MANY),
+    "training.empties": (0, MANY),
+}  # fmt: skip
+"""Options that are whole numbers, and their bounds."""
+
 CHOICES = {
-    "data.split": "validation",
-    "data.difficulty": "overlap",
-    "negatives.noise.colour": "pink",
-    "negatives.noise.per": "sample",
-    "protocol.upsampling": "released",
-    "trainer.accelerator": "cpu",
-    "model.precision": "bf16-mixed",
-}
+    "data.split": "validation", "data.difficulty": "overlap", "negatives.noise.colour": "pink",
+    "negatives.noise.per": "sample", "protocol.upsampling": "released",
+    "trainer.accelerator": "cpu", "model.precision": "bf16-mixed",
+}  # fmt: skip
+
+REFUSED: dict[str, tuple[str, tuple[Any, ...]]] = {
+    **{key: ("a whole number from", ("two", 1.5, 1e9, True, -5, [1], "", "3")) for key in WHOLE},
+    **{
+        key: ("a number from", ("x", None, True, math.nan, math.inf, -math.inf, 1e31, [1.0]))
+        for key in ("shard_seconds", "cache.gigabytes", "threshold.fixed.value")
+    },
+    **dict.fromkeys(
+        ("force", "fail_fast", "model.compile", "trainer.enable_progress_bar",
+         "protocol.antialias", "data.resample", "training.shuffle_sounds"),
+        ("true or false", ("perhaps", "yes", None, 1, 0, "true")),
+    ),
+    **{key: ("one of", (None, True, 3, "other", [value])) for key, value in CHOICES.items()},
+    **{
+        key: ("a path, not empty", ("", " ", None, 7, "a\0b", ["a"]))
+        for key in ("output_root", "paths.data", "paths.cache", "data.cache", "data.root", "run")
+    },
+    **dict.fromkeys(
+        ("output_dir", "calibration", "negatives.manifest", "data.annotation",
+         "training.weights"),
+        ("null", ("",)),
+    ),
+    "negatives.gain.decibels": ("", ([], "loud", [1, 1], [math.inf], ["a"], None, [True])),
+    "subsets": ("", (["size"], "category", [1], ["category", "category"])),
+    "trainer.devices": ("", (0, "two", True, 1.5, [0, 0], None)),
+    "overview.positives": ("", ("object_aera",)), "overview.marked": ("", (None,)),
+    "overview.universal": ("", (["fixed"],)), "export": ("", ("relased", True)),
+    "model.sha256": ("", ("12",)), "model.image.size": ("", (0,)), "model.name": ("", ("",)),
+    "data.snr": ("", ("loud",)), "data.version": ("", (None,)), "data.missing": ("", ("maybe",)),
+    "data.image_suffix": ("", (None,)), "negatives.noise.level": ("", (0,)),
+    "negatives.noise.snr": ("", (math.nan,)), "threshold.universal_q3.factor": ("", (0,)),
+    "threshold.universal_q3.statistic": ("", ("median",)),
+    "threshold.false_alarm_5.rate": ("", (1,)), "training.learning_rate": ("", (0,)),
+    "training.temperature": ("", (0,)), "training.pooled_area": ("", (1.1,)),
+    "training.jitter": ("", (-1,)), "training.negative_weight": ("", ("x",)),
+    "training.weight_decay": ("", (math.nan,)),
+}  # fmt: skip
+"""By option, what its message says is right, and values that are not."""
+
 # what is checked where it is used, or is a class's own business: networks, loggers, plug-ins
 ELSEWHERE = (
     *("_target_", "hydra", "experiment", "training.train", "training.validation"),
@@ -78,12 +112,14 @@ def refused(key: str, value: Any) -> str:
     return str(e.value)
 
 
-@pytest.mark.parametrize("key", WHOLE)
-@pytest.mark.parametrize("value", ["two", 1.5, 1e9, True, -5, [1], "", "3"])
-def test_whole_numbers(key: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, (_, values) in REFUSED.items() for value in values]
+)
+def test_what_cannot_be(key: str, value: Any) -> None:
     message = refused(key, value)
-    assert str(value).lower() in message.lower()
-    assert f"a whole number from {WHOLE[key][0]} to {WHOLE[key][1]}" in message
+    assert REFUSED[key][0] in message
+    if key in WHOLE:
+        assert str(value).lower() in message.lower()
 
 
 @pytest.mark.parametrize("key", WHOLE)
@@ -92,7 +128,7 @@ def test_bounds_of_whole_numbers(key: str) -> None:
     for value in (low, high):
         check_options(alone(key, value))
     for value in (low - 1, high + 1):
-        refused(key, value)
+        assert f"a whole number from {low} to {high}" in refused(key, value)
     if key.startswith("loader."):
         check_options(alone(key, None))
     else:
@@ -109,101 +145,10 @@ def test_a_seed_is_what_the_summary_can_hold(value: Any) -> None:
             OPTIONS["seed"].check("seed", value)
 
 
-@pytest.mark.parametrize("key", NUMBERS)
-@pytest.mark.parametrize("value", ["x", None, True, math.nan, math.inf, -math.inf, 1e31, [1.0]])
-def test_numbers(key: str, value: Any) -> None:
-    assert "a number from" in refused(key, value)
-
-
-@pytest.mark.parametrize("key", FLAGS)
-@pytest.mark.parametrize("value", ["perhaps", "yes", None, 1, 0, "true"])
-def test_flags(key: str, value: Any) -> None:
-    assert "true or false" in refused(key, value)
-
-
 @pytest.mark.parametrize("key", CHOICES)
-def test_choices(key: str) -> None:
+def test_near_choices(key: str) -> None:
     check_options(alone(key, CHOICES[key]))
-    for value in (None, True, 3, "other", [CHOICES[key]]):
-        refused(key, value)
     assert f"Did you mean `{CHOICES[key]}`?" in refused(key, f"{CHOICES[key]}x")
-
-
-@pytest.mark.parametrize("key", ["output_root", "paths.data", "paths.cache", "data.cache"])
-@pytest.mark.parametrize("value", ["", " ", None, 7, "a\0b", ["a"]])
-def test_paths(key: str, value: Any) -> None:
-    assert "a path, not empty" in refused(key, value)
-
-
-@pytest.mark.parametrize("key", ["output_dir", "calibration", "negatives.manifest"])
-def test_paths_that_may_be_left_out(key: str) -> None:
-    check_options(alone(key, None))
-    assert "null" in refused(key, "")
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("subsets", ["size"]),
-        ("subsets", "category"), ("subsets", [1]), ("subsets", ["category", "category"]),
-        ("overview.positives", "object_aera"), ("overview.marked", None),
-        ("overview.universal", ["fixed"]), ("trainer.devices", 0), ("trainer.devices", "two"),
-        ("trainer.devices", True), ("trainer.devices", 1.5), ("trainer.devices", [0, 0]),
-        ("trainer.devices", None), ("trainer.accelerator", "gpus"), ("model.sha256", "12"),
-        ("data.snr", "loud"), ("negatives.noise.level", 0), ("negatives.noise.snr", math.nan),
-        ("negatives.noise.draws", 10**5), ("threshold.universal_q3.factor", 0),
-        ("threshold.universal_q3.statistic", "median"), ("threshold.false_alarm_5.rate", 1),
-        ("model.image.size", 0), ("data.version", None), ("model.name", ""),
-    ],
-)  # fmt: skip
-def test_other_kinds(key: str, value: Any) -> None:
-    refused(key, value)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("data.resample", "perhaps"), ("data.resample", None), ("data.missing", "maybe"),
-        ("data.root", ""), ("data.image_suffix", None), ("data.annotation", ""),
-    ],
-)  # fmt: skip
-def test_data_sets(key: str, value: Any) -> None:
-    refused(key, value)
-
-
-@pytest.mark.parametrize("value", [[], "loud", [1, 1], [math.inf], ["a"], None, [True]])
-def test_gains(value: Any) -> None:
-    refused("negatives.gain.decibels", value)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("export", "relased"), ("export", True), ("run", ""), ("calibration", ""),
-        ("bootstrap.resamples", 0), ("bootstrap.resamples", 1e9), ("bootstrap.seed", -1),
-        ("subsets", ["x"]),
-    ],
-)  # fmt: skip
-def test_rescore(key: str, value: Any) -> None:
-    refused(key, value)
-
-
-@pytest.mark.parametrize("key", OF_TRAINING)
-@pytest.mark.parametrize("value", [None, "x", 2.5, -1, True])
-def test_training(key: str, value: Any) -> None:
-    refused(key, value)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("training.learning_rate", 0), ("training.temperature", 0), ("training.pooled_area", 1.1),
-        ("training.jitter", -1), ("training.shuffle_sounds", "no"), ("training.weights", ""),
-        ("training.negative_weight", "x"), ("training.weight_decay", math.nan), ("seed", -1),
-    ],
-)  # fmt: skip
-def test_what_training_weighs(key: str, value: Any) -> None:
-    refused(key, value)
 
 
 def leaves(node: Any, place: str = "") -> list[str]:
@@ -279,12 +224,115 @@ def test_nothing_is_begun(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_is_refused_before_its_first_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("negatives.noise.draws=2,two",
+         "Expected `negatives.noise.draws` to be a whole number from 1 to 32767, but got `two`."),
+        ("negatives.nois.draws=3", "Did you mean negatives.noise.draws?"),
+        ("negatives.noise.drws=3", "Did you mean negatives.noise.draws?"),
+    ],
+)  # fmt: skip
+def test_a_sweep_is_refused_before_its_first_job(tmp_path: Path, option: str, message: str) -> None:
     sweep = ("-m", "model=center,oracle", "data.scenes=2", "logger=none", "output_root=out")
-    done = command("vssl-evaluate", *sweep, "negatives.noise.draws=2,two", cwd=tmp_path)
+    done = command("vssl-evaluate", *sweep, option, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == (
-        "error: Expected `negatives.noise.draws` to be a whole number from 1 to 32767, but got"
-        " `two`.\n"
-    )
-    assert not list(tmp_path.glob("out/*"))
+    assert message in done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert not list(tmp_path.glob("out/*/*"))
+
+
+NEGATIVES = "negatives=silence,noise"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forced"),
+    [
+        (["-m", NEGATIVES, "negatives.noise.draws=3"], [2]),
+        (["--multirun", "negatives.noise.draws=2,3", "negatives=glob(*)", "seed=1"], [1]),
+        (["-m", "negatives=[silence],[noise,mixed]", "negatives.mixed.snr=3", "model=a"], [2]),
+        (["-m", "threshold=fixed,universal_q3", "threshold.fixed.value=.3"], [2]),
+        (["-m", "metrics=pia,detection_ap", "metrics.pia.nothing=1"], []),
+        # of all jobs, or of a single run: Hydra knows whether the member is there
+        (["-m", "model=a,b", "negatives=silence", "negatives.noise.draws=3"], []),
+        ([NEGATIVES, "negatives.noise.draws=3"], []),
+        # misspelt, no member's, or written otherwise on purpose
+        (["-m", NEGATIVES, "negatives.nois.draws=3", "negatives.noise.drws=3"], []),
+        (["-m", NEGATIVES, "negatives.manifest=a.csv", "loader.batch_size=3"], []),
+        (["-m", NEGATIVES, "+negatives.noise.draws=3", "~negatives.noise.draws", "a b=[("], []),
+    ],
+)
+def test_what_is_forced(arguments: list[str], forced: list[int]) -> None:
+    found = allow_absent_members(arguments)
+    assert found == [f"++{a}" if n in forced else a for n, a in enumerate(arguments)]
+
+
+@pytest.mark.parametrize("flag", [["--config-dir={}"], ["--config-dir", "{}"], ["-cd", "{}"]])
+def test_members_of_one_s_own(flag: list[str], tmp_path: Path) -> None:
+    (tmp_path / "negatives").mkdir()
+    (tmp_path / "negatives" / "rain.yaml").write_text("rain: {_target_: my.Rain, drops: 3}\n")
+    arguments = ["-m", *(each.format(tmp_path) for each in flag), "negatives=rain,silence"]
+    assert allow_absent_members([*arguments, "negatives.rain.drops=1"])[-1].startswith("++")
+    assert not allow_absent_members([*arguments, "negatives.rain.wind=1"])[-1].startswith("++")
+
+
+def test_a_run_without_the_member_is_what_it_is_without_the_option() -> None:
+    plain = composed("negatives=silence", "threshold=universal_q3")
+    given = composed(
+        "negatives=silence", "++negatives.noise.draws=3", "threshold=universal_q3",
+        "++threshold.fixed.value=0.3",
+    )  # fmt: skip
+    # before it is taken away, too: the folder is named while Hydra composes
+    assert config_hash(identity(given)) == config_hash(identity(plain))
+    assert negatives_name(given) == "silence"
+    assert drop_absent_members(given) == ["negatives.noise.draws", "threshold.fixed.value"]
+    assert given == plain
+    assert drop_absent_members(given) == []
+    there = composed("++negatives.noise.draws=3")
+    assert drop_absent_members(there) == []
+    assert there.negatives.noise.draws == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "hints"),
+    [
+        ("negatives.nois.draws", ["Did you mean negatives.noise.draws?", "in negatives: gain, "]),
+        ("negatives.noise.drws", ["Did you mean negatives.noise.draws?", "in negatives.noise: "]),
+        ("negatives.zzz.qqq", ["What exists in negatives: gain, "]),
+        ("negatives.noise.draws", ["negatives.noise is not part of this run. Add noise to"]),
+        ("threshold.fixd.value", ["Did you mean threshold.fixed.value?"]),
+        ("live", ["live is an option of earlier versions: metrics are logged once"]),
+        ("negatives.manifst", []),
+        ("loader.batch.size", []),
+    ],
+)
+def test_hints(key: str, hints: list[str]) -> None:
+    found = hint_for(key, [])
+    assert all(hint in found for hint in hints)
+    assert bool(found) == bool(hints)
+
+
+def test_a_sweep_over_negatives(tmp_path: Path) -> None:
+    options = ("model=center", "data.scenes=2", "trainer=cpu", "logger=none", "metrics=pia",
+               "threshold=fixed", "output_root=out", "bootstrap.resamples=5")  # fmt: skip
+    sweep = ("-m", "negatives=silence,noise,[noise,mixed]", *options)
+    done = command("vssl-evaluate", *sweep, "negatives.noise.draws=3", "negatives.mixed.snr=5",
+                   cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    for option in ("negatives.noise.draws", "negatives.mixed.snr"):
+        member = option.rpartition(".")[0]
+        assert said.count(f"{option} is ignored where {member} is not part of the run") == 1
+    draws = {}
+    for path in (tmp_path / "out").rglob(RUN_FILE):
+        rows = pd.read_csv(path.parent / MANIFEST_FILE)
+        place = path.relative_to(tmp_path / "out").parts
+        name = JOINED_FOLDER if place[0] == JOINED_FOLDER else place[2]
+        draws[name] = rows.groupby("condition")["draw"].nunique().to_dict()
+        settings = json.loads(path.read_text())["config"]["negatives"]
+        assert set(settings) == {"manifest", *rows["condition"]}
+        assert settings.get("mixed", {}).get("snr", 5) == 5
+    assert draws == {
+        "silence": {"silence": 1}, "noise": {"noise": 3}, "noise+mixed": {"noise": 3, "mixed": 10},
+        JOINED_FOLDER: {"silence": 1, "noise": 3, "mixed": 10},
+    }  # fmt: skip

@@ -20,7 +20,7 @@ from tests.reporting_runs import change_provenance, copy_run, make_runs
 from tests.running import FAST, composed, run
 from vssl.commands.evaluate import DRY_RUN
 from vssl.commands.evaluate import main as evaluate_main
-from vssl.commands.paper import MODELS, run_paper
+from vssl.commands.paper import EVALUATED_MODELS, run_paper
 from vssl.commands.report import main, make_report
 from vssl.errors import UsageError
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE, write_text
@@ -331,7 +331,7 @@ def test_the_paper_runs_with_what_is_found_and_reports(
 def test_the_papers_experiments_hold_all_its_models(name: str) -> None:
     path = Path(__file__).resolve().parents[1] / "conf" / "experiment" / f"{name}.yaml"
     swept = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]["model"].split(",")
-    assert tuple(swept) == MODELS
+    assert tuple(swept) == EVALUATED_MODELS
     assert set(swept) == {*PAPER_MODELS, "rcgrad_raw"}
     config = composed(f"experiment={name}")
     assert (config.data.name, config.prior.name) == (name.removeprefix("paper_"), "object_guided")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ import torch
 
 from tests.conftest import draw_vggss
 from tests.running import HEARS, Loudness, records, run
+from vssl.models.baselines import Random
 from vssl.models.lvs import LVS
 from vssl.records.files import RUN_FILE, SHARDS_FOLDER
 from vssl.types import ImageBatch
@@ -48,7 +51,7 @@ class Stopping:
     """Lets a model encode some batches of images, then stops it; counts what it encoded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, model: type) -> None:
-        self.allowed: float = float("inf")
+        self.allowed: float = np.inf
         self.images: list[int] = []
         self.sounds: list[int] = []
         self.error: type[BaseException] = StopError
@@ -68,6 +71,17 @@ class Stopping:
         monkeypatch.setattr(model, "encode_image", image)
         monkeypatch.setattr(model, "encode_audio", audio)
 
+    def stop(self, after: int, folder: Path, *options: str) -> None:
+        """Stop a run after some batches, and count anew."""
+        self.allowed = after
+        self.images.clear()
+        with pytest.raises((self.error, SystemExit)):
+            run(folder, *options)
+        assert not (folder / RUN_FILE).exists()
+        self.allowed = np.inf
+        self.images.clear()
+        self.sounds.clear()
+
 
 @pytest.fixture
 def loudness(monkeypatch: pytest.MonkeyPatch) -> Stopping:
@@ -76,37 +90,30 @@ def loudness(monkeypatch: pytest.MonkeyPatch) -> Stopping:
 
 def same(found: Path, wanted: Path) -> None:
     pd.testing.assert_frame_equal(records(found), records(wanted))
+    assert not (found / SHARDS_FOLDER).exists()
 
 
-@pytest.mark.parametrize("error", [StopError, KeyboardInterrupt])
-@pytest.mark.parametrize("allowed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("allowed", "error"), [(0, StopError), (1, KeyboardInterrupt), (2, StopError)]
+)
 def test_a_stopped_run_goes_on(
-    test_set: Path,
-    whole: Path,
-    tmp_path: Path,
-    loudness: Stopping,
-    allowed: int,
-    error: type[BaseException],
-) -> None:
+    test_set: Path, whole: Path, tmp_path: Path, loudness: Stopping,
+    allowed: int, error: type[BaseException],
+) -> None:  # fmt: skip
     options = (*HEARS, *on(test_set))
-    loudness.allowed, loudness.error = allowed, error
-    with pytest.raises((error, SystemExit)):
-        run(tmp_path / "run", *options)
-    assert not (tmp_path / "run" / RUN_FILE).exists()
-    loudness.allowed = np.inf
-    run(tmp_path / "run", *options)
-    assert loudness.images == [2, 2, 2], "an image was encoded twice, or never"
-    same(tmp_path / "run", whole)
-    assert not (tmp_path / "run" / SHARDS_FOLDER).exists()
+    loudness.error = error
+    loudness.stop(allowed, tmp_path, *options)
+    run(tmp_path, *options)
+    assert loudness.images == [2] * (3 - allowed), "an image was encoded twice, or never"
+    same(tmp_path, whole)
 
 
 def test_a_network_gives_the_same_bits_after_a_stop(
     shared: Path,
     tmp_path: Path,
-    seeded_checkpoint: object,
+    seeded_checkpoint: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert callable(seeded_checkpoint)
     options = (
         *("model=lvs", f"model.weights={seeded_checkpoint('lvs')}"),
         *("data=vggss", f"data.root={shared / 'data' / 'vggss_mini'}", *DRAWS, *QUICK),
@@ -114,104 +121,72 @@ def test_a_network_gives_the_same_bits_after_a_stop(
     )
     stopping = Stopping(monkeypatch, LVS)
     run(tmp_path / "whole", *options)
-    whole = list(stopping.images)
-    stopping.images.clear()
-    stopping.allowed = 2
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options)
-    stopping.allowed = np.inf
+    every = len(stopping.images)
+    stopping.stop(2, tmp_path / "run", *options)
     run(tmp_path / "run", *options)
-    assert stopping.images == whole
+    assert len(stopping.images) == every - 2
     same(tmp_path / "run", tmp_path / "whole")
 
 
 def test_only_the_sounds_that_are_needed_are_encoded_again(
     test_set: Path, tmp_path: Path, loudness: Stopping
 ) -> None:
-    options = (*HEARS, *on(test_set), "negatives=none", "~negatives.noise.draws")
-    options = tuple(o for o in options if "draws" not in o)
-    run(tmp_path / "whole", *options, "loader.audio_batch_size=1")
+    options = (*HEARS, "negatives=none", "loader.audio_batch_size=1")
+    options += tuple(o for o in on(test_set) if "draws" not in o and "audio" not in o)
+    run(tmp_path / "whole", *options)
     sounds = len(loudness.sounds)
-    loudness.allowed = 2 + len(loudness.images)
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options, "loader.audio_batch_size=1")
-    loudness.sounds.clear()
-    loudness.allowed = np.inf
-    run(tmp_path / "run", *options, "loader.audio_batch_size=1")
+    loudness.stop(2, tmp_path / "run", *options)
+    run(tmp_path / "run", *options)
     assert len(loudness.sounds) == sounds - 4
     same(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("change", ["seed=1", "loader.batch_size=3"])
+@pytest.mark.parametrize(("change", "batches"), [("seed=1", [2, 2, 2]),
+                                                 ("loader.batch_size=3", [3, 3])])  # fmt: skip
 def test_shards_of_other_records_are_not_used(
-    test_set: Path,
-    tmp_path: Path,
-    loudness: Stopping,
-    change: str,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    test_set: Path, tmp_path: Path, loudness: Stopping, caplog: pytest.LogCaptureFixture,
+    change: str, batches: list[int],
+) -> None:  # fmt: skip
     options = (*HEARS, *on(test_set))
     run(tmp_path / "whole", *options, change)
-    loudness.images.clear()
-    loudness.allowed = 2
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options)
-    loudness.images.clear()
-    loudness.allowed = np.inf
+    loudness.stop(2, tmp_path / "run", *options)
     run(tmp_path / "run", *options, change)
-    assert loudness.images == ([2, 2, 2] if change == "seed=1" else [3, 3])
+    assert loudness.images == batches
     assert "2 shards of a stopped run are not used" in caplog.text
     same(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other"])
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"",
+                                    lambda data: b"no parquet at all"])  # fmt: skip
 def test_a_damaged_shard_is_done_again(
-    test_set: Path,
-    whole: Path,
-    tmp_path: Path,
-    loudness: Stopping,
-    damage: str,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+    test_set: Path, whole: Path, tmp_path: Path, loudness: Stopping,
+    caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes],
+) -> None:  # fmt: skip
     options = (*HEARS, *on(test_set))
-    loudness.allowed = 2
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options)
-    shards = sorted((tmp_path / "run" / SHARDS_FOLDER).glob("*.parquet"))
+    loudness.stop(2, tmp_path, *options)
+    shards = sorted((tmp_path / SHARDS_FOLDER).glob("*.parquet"))
     assert len(shards) == 2
-    data = shards[0].read_bytes()
-    shards[0].write_bytes(
-        {"cut": data[: len(data) // 2], "empty": b"", "other": b"no parquet at all"}[damage]
-    )
-    loudness.images.clear()
-    loudness.allowed = np.inf
-    run(tmp_path / "run", *options)
+    shards[0].write_bytes(damage(shards[0].read_bytes()))
+    run(tmp_path, *options)
     assert loudness.images == [2, 2]
     assert "a damaged shard" in caplog.text
-    same(tmp_path / "run", whole)
+    same(tmp_path, whole)
 
 
 @pytest.mark.parametrize(
     "stage", ["vssl.records.shards.Shards.join", "vssl.commands.score.score_run"]
 )
 def test_a_run_stopped_after_its_last_shard_keeps_its_records(
-    test_set: Path,
-    whole: Path,
-    tmp_path: Path,
-    loudness: Stopping,
-    monkeypatch: pytest.MonkeyPatch,
-    stage: str,
-) -> None:
+    test_set: Path, whole: Path, tmp_path: Path, loudness: Stopping,
+    monkeypatch: pytest.MonkeyPatch, stage: str,
+) -> None:  # fmt: skip
     options = (*HEARS, *on(test_set))
     with monkeypatch.context() as patch:
-        patch.setattr(stage, _stop)
-        with pytest.raises(StopError):
-            run(tmp_path / "run", *options)
-    loudness.images.clear()
-    run(tmp_path / "run", *options)
+        patch.setattr(stage, mock.Mock(side_effect=StopError))
+        loudness.stop(3, tmp_path, *options)
+    run(tmp_path, *options)
     assert loudness.images == []
-    same(tmp_path / "run", whole)
-    assert not (tmp_path / "run" / SHARDS_FOLDER).exists()
+    same(tmp_path, whole)
 
 
 def test_shards_of_other_code_are_not_used(
@@ -222,23 +197,14 @@ def test_shards_of_other_code_are_not_used(
     similarity = Loudness.similarity
     with monkeypatch.context() as patch:
         patch.setattr(Loudness, "similarity", lambda self, *given: similarity(self, *given) / 2)
-        loudness.allowed = 2
-        with pytest.raises(StopError):
-            run(tmp_path / "run", *options)
-    loudness.allowed = np.inf
-    run(tmp_path / "run", *options)
-    same(tmp_path / "run", whole)
-
-
-def _stop(*_: object, **__: object) -> None:
-    raise StopError
+        loudness.stop(2, tmp_path, *options)
+    run(tmp_path, *options)
+    same(tmp_path, whole)
 
 
 def test_baselines_go_on_too(
     test_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vssl.models.baselines import Random
-
     options = ("model=random", *on(test_set))
     run(tmp_path / "whole", *options)
     localize, calls = Random.localize, []
@@ -259,13 +225,9 @@ def test_baselines_go_on_too(
 
 
 def test_records_come_in_the_samples_order_whatever_the_shards(
-    test_set: Path, whole: Path, tmp_path: Path, loudness: Stopping
+    test_set: Path, whole: Path, tmp_path: Path
 ) -> None:
-    options = (*HEARS, *on(test_set))
-    run(tmp_path / "one", *options, "shard_seconds=3600", "loader.batch_size=6")
-    same(tmp_path / "one", whole)
-    groups = [
-        pq.ParquetFile(folder / "records.parquet").num_row_groups
-        for folder in (whole, tmp_path / "one")
-    ]
-    assert groups == [1, 1]
+    run(tmp_path, *HEARS, *on(test_set), "shard_seconds=3600", "loader.batch_size=6")
+    same(tmp_path, whole)
+    for folder in (whole, tmp_path):
+        assert pq.ParquetFile(folder / "records.parquet").num_row_groups == 1

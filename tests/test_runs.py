@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +15,10 @@ import pytest
 import torch
 from filelock import FileLock
 
+from tests.conftest import draw_vggss
 from tests.running import FAST, HEARS, KEY, composed, maps, records, run
 from vssl.commands.evaluate import evaluate
+from vssl.commands.score import score_run
 from vssl.errors import UsageError
 from vssl.models.baselines import Constant
 from vssl.records.aggregate import summary_key
@@ -33,6 +38,25 @@ class TooHigh(Constant):
 
 def on(folder: Path) -> tuple[str, ...]:
     return (f"data={folder.name}", f"data.root={folder}", *DRAWS)
+
+
+MODELS = {
+    "random": ("model=random",),
+    "hears": HEARS,
+    "center": ("model=center",),
+    "switched": ("model=constant", "protocol.antialias=false"),
+}
+FEW = ("threshold=fixed", "metrics=pia", "subsets=[]")
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs of some models, to compare with and to learn from, and their test set as `data`."""
+    root = tmp_path_factory.mktemp("others")
+    data = draw_vggss(root / "vggss")
+    for name, options in MODELS.items():
+        run(root / name, *options, *on(data), *FEW)
+    return {"data": data, **{name: root / name for name in MODELS}}
 
 
 def test_every_row_is_there_once_with_its_facts(is3_folder: Path, tmp_path: Path) -> None:
@@ -62,19 +86,17 @@ def test_every_row_is_there_once_with_its_facts(is3_folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     "change",
     [
-        ("loader.batch_size=1",),
-        ("loader.batch_size=4", "loader.audio_batch_size=3"),
-        ("loader.num_workers=4",),
+        "loader.batch_size=1",
+        "loader.batch_size=4 loader.audio_batch_size=3",
+        "loader.num_workers=4",
     ],
-)
+)  # fmt: skip
 def test_batch_size_and_workers_cannot_matter(
-    vggss_folder: Path, tmp_path: Path, change: tuple[str, ...]
+    others: dict[str, Path], tmp_path: Path, change: str
 ) -> None:
     for model in ("random", "hears"):
-        chosen = HEARS if model == "hears" else ("model=random",)
-        run(tmp_path / "one" / model, *chosen, *on(vggss_folder))
-        run(tmp_path / "two" / model, *chosen, *on(vggss_folder), *change)
-        one, two = (records(tmp_path / name / model) for name in ("one", "two"))
+        run(tmp_path / model, *MODELS[model], *on(others["data"]), *FEW, *change.split())
+        one, two = records(others[model]), records(tmp_path / model)
         pd.testing.assert_frame_equal(one[KEY], two[KEY])
         # sums over another batch may be rounded in another order
         np.testing.assert_allclose(maps(one), maps(two), atol=0 if model == "random" else 1e-6)
@@ -195,17 +217,11 @@ def test_coverage_is_in_every_row(vggss_folder: Path, tmp_path: Path) -> None:
 
 
 def test_universal_thresholds_transfer_between_test_sets(
-    vggss_folder: Path, is3_folder: Path, tmp_path: Path
+    others: dict[str, Path], is3_folder: Path, tmp_path: Path
 ) -> None:
-    run(tmp_path / "vggss_run", "model=random", *on(vggss_folder))
-    transferred = run(
-        tmp_path / "is3_run",
-        "model=random",
-        *on(is3_folder),
-        "threshold=universal_q3",
-        f"calibration={tmp_path / 'vggss_run'}",
-    )
-    found = records(tmp_path / "vggss_run")
+    learnt = ("threshold=universal_q3", f"calibration={others['random']}")
+    transferred = run(tmp_path, "model=random", *on(is3_folder), *learnt)
+    found = records(others["random"])
     expected = max(
         np.quantile(found.loc[found["audio_condition"] == c, "similarity_max"], 0.75)
         for c in ("silence", "noise", "offscreen")
@@ -213,13 +229,6 @@ def test_universal_thresholds_transfer_between_test_sets(
     transferred = transferred[transferred["threshold_policy"] == "universal_q3"]
     assert transferred["threshold"].unique() == pytest.approx(expected, abs=1e-6)
     assert transferred["threshold_source"].str.contains("fit on vggss").all()
-    with pytest.raises(UsageError, match="is a run of random, but center is scored"):
-        run(
-            tmp_path / "other",
-            "model=center",
-            *on(is3_folder),
-            f"calibration={tmp_path / 'vggss_run'}",
-        )
 
 
 def test_positives_only(vggss_folder: Path, tmp_path: Path) -> None:
@@ -229,23 +238,14 @@ def test_positives_only(vggss_folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert set(summary["condition"]) == {"positive"}
     assert set(summary["threshold_policy"]) == {"none", "fixed", "half_image", "object_area"}
-    with pytest.raises(UsageError, match=r"learnt from negatives.*negatives=all"):
-        evaluate(
-            composed(*FAST, "model=random", "negatives=none", "threshold=universal_q3"),
-            tmp_path / "none",
-        )
 
 
 def test_provenance_says_where_numbers_come_from(vggss_folder: Path, tmp_path: Path) -> None:
     summary = run(tmp_path / "run", "model=random", *on(vggss_folder), "seed=3")
     for name in ("records.parquet", "scores.parquet", SUMMARY_FILE):
         facts = read_provenance(tmp_path / "run" / name)
-        assert (facts["model"], facts["dataset"], facts["protocol"]) == (
-            "random",
-            "vggss",
-            "corrected",
-        )
-        assert facts["seed"] == 3
+        names = ("model", "dataset", "protocol", "seed")
+        assert [facts[name] for name in names] == ["random", "vggss", "corrected", 3]
         assert facts["environment"]["torch"] == torch.__version__
         assert len(facts["manifest_hash"]) == 64
     assert set(summary["seed"]) == {3}
@@ -298,28 +298,27 @@ def test_a_failed_repetition_leaves_no_scores_of_the_former_run(
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    ("change", "message"),
     [
-        (("model=center",), "is a run of center, but constant is scored"),
-        (("model=constant", "protocol.antialias=false"), "with other switches"),
+        ("calibration={center}", "is a run of center, but constant is scored"),
+        ("calibration={switched}", "with other switches"),
+        ("metrics=[ciou,f_loc]", "f_loc combines ciou and pia; add both"),
+        ("protocol.upsampling=relased", "Did you mean `released`"),
+        ("threshold=released_q3", "released_q3 exists for ezvsl"),
     ],
 )
-def test_an_unfit_calibration_is_refused_before_the_run(
-    vggss_folder: Path, tmp_path: Path, other: tuple[str, ...], message: str
+def test_what_cannot_be_is_refused_before_the_run(
+    others: dict[str, Path], tmp_path: Path, change: str, message: str
 ) -> None:
-    run(tmp_path / "other", *other, *on(vggss_folder))
-    calibration = f"calibration={tmp_path / 'other'}"
     with pytest.raises(UsageError, match=message):
-        run(tmp_path / "run", "model=constant", *on(vggss_folder), calibration)
-    assert list((tmp_path / "run").iterdir()) == []
+        run(tmp_path / "run", "model=constant", *on(others["data"]), change.format(**others))
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "inputs.json"}
 
 
 def test_mixed_protocols_are_named(vggss_folder: Path, tmp_path: Path) -> None:
     mixed = ("model=center", *on(vggss_folder), "protocol.antialias=false")
     summary = run(tmp_path / "run", *mixed)
     assert set(summary["protocol"]) == {"corrected+antialias=False"}
-    with pytest.raises(UsageError, match="Did you mean `released`"):
-        run(tmp_path / "other", "model=center", *on(vggss_folder), "protocol.upsampling=relased")
 
 
 def test_what_was_skipped_is_checked_again(vggss_folder: Path, tmp_path: Path) -> None:
@@ -334,11 +333,6 @@ def test_what_was_skipped_is_checked_again(vggss_folder: Path, tmp_path: Path) -
         run(tmp_path / "run", *skipping)
 
 
-def test_metrics_that_lack_their_parts_are_refused(vggss_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="f_loc combines ciou and pia; add both"):
-        run(tmp_path / "run", "model=center", *on(vggss_folder), "metrics=[ciou,f_loc]")
-
-
 def test_one_image_has_no_interval(vggss_folder: Path, tmp_path: Path) -> None:
     annotation = vggss_folder / "vggss.json"
     annotation.write_text(json.dumps(json.loads(annotation.read_text())[:1]))
@@ -346,3 +340,25 @@ def test_one_image_has_no_interval(vggss_folder: Path, tmp_path: Path) -> None:
     summary = run(tmp_path / "run", "model=center", *data)
     assert summary["ci_low"].isna().all()
     assert summary["value"].notna().all()
+
+
+def test_a_device_is_held_only_while_the_networks_run(
+    vggss_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+
+    @contextmanager
+    def device() -> Iterator[None]:
+        events.append("taken")
+        yield
+        events.append("records" if (tmp_path / "records.parquet").is_file() else "nothing")
+
+    def scored(*given: Any, **options: Any) -> Any:
+        events.append("scored")
+        return score_run(*given, **options)
+
+    monkeypatch.setattr("vssl.commands.score.score_run", scored)
+    for options in ("subsets=[]", "subsets=[category]"):  # the second only scores
+        config = composed(*FAST, "model=center", *on(vggss_folder), options)
+        evaluate(config, tmp_path, quiet=True, device=device())
+    assert events == ["taken", "records", "scored", "scored"]

@@ -26,6 +26,7 @@ from tests.sweeping import (
     sweep,
     wait_for,
 )
+from vssl.commands.devices import usable_cores
 from vssl.commands.identity import register_resolvers
 from vssl.commands.sweep import set_up_launcher
 
@@ -46,9 +47,12 @@ def of(data: Path) -> tuple[str, ...]:
     return (f"data={data.name}", f"data.root={data}")
 
 
-def test_failed_and_killed_jobs_cost_the_others_nothing(is3_folder: Path, place: Path) -> None:
+def test_failed_and_killed_jobs_cost_the_others_nothing(
+    is3_folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Several at once under joblib, then one after the other under the basic launcher."""
-    models = "model=killed,center,ezvsl"
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    models = "model=killed,counting,ezvsl"
     several = sweep(
         place, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", models, "seed=0,1",
         *of(is3_folder),
@@ -56,17 +60,18 @@ def test_failed_and_killed_jobs_cost_the_others_nothing(is3_folder: Path, place:
     assert several.returncode == 1
     for count in ("6 jobs: ", "2 killed", "2 finished", "2 failed"):
         assert count in several.stderr.splitlines()[-1]
-    assert "[4/6] center is3 silence corrected seed 1: finished in" in several.stderr
+    assert "[4/6] counting is3 silence corrected seed 1: finished in" in several.stderr
+    assert int((place / "threads").read_text()) == max(1, len(usable_cores()) // 2)
     out = place / "out"
     listed = (out / "sweep.md").read_text()
     assert listed.count("killed by SIGKILL, as happens when memory runs out") == 2
     assert listed.count("weights/ezvsl.pth: no such file") == 2
     table = pd.read_parquet(out / "sweep.parquet")
     assert set(table["seed"]) == {0, 1}
-    assert set(table["model"]) == {"center"}
+    assert set(table["model"]) == {"counting"}
     pd.testing.assert_frame_equal(table, pd.read_csv(out / "sweep.csv"), check_dtype=False)
     assert not list(out.glob(".sweep-*"))
-    for text in ("center seed 0", "center seed 1"):
+    for text in ("counting seed 0", "counting seed 1"):
         assert text in several.stdout
     assert "Traceback" not in several.stderr
     runs = [json.loads(path.read_text()) for path in out.glob("*/*/*/*/*/run.json")]
@@ -76,7 +81,13 @@ def test_failed_and_killed_jobs_cost_the_others_nothing(is3_folder: Path, place:
     again = sweep(place, models, *of(is3_folder))
     assert again.returncode == 1
     assert "3 jobs: 1 killed, 1 already evaluated, 1 failed" in again.stderr
-    assert "[2/3] center is3 silence corrected: already evaluated" in again.stderr
+    assert "[2/3] counting is3 silence corrected: already evaluated" in again.stderr
+
+    stopped = sweep(place, models, "seed=2,3", "fail_fast=true", *of(is3_folder))
+    assert stopped.returncode == 1
+    assert "6 jobs: 1 killed, 5 not done" in stopped.stderr
+    listed = (out / "sweep.md").read_text()
+    assert listed.count("not done: fail_fast=true, and a job before it was not done") == 5
 
 
 def test_jobs_that_wait_for_a_device_are_done(is3_folder: Path, place: Path) -> None:
@@ -117,7 +128,7 @@ def test_two_sweeps_in_one_folder_share_the_work(is3_folder: Path, place: Path) 
     assert "another run is writing there" in alone.stderr
     (place / "go").touch()
     for process in (first, second):
-        _, errors = process.communicate(timeout=90)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         assert "2 jobs: 2" in errors
     assert len(all_records(place)) == 2
@@ -129,7 +140,7 @@ def test_an_interrupted_sweep_says_what_was_done_and_goes_on(is3_folder: Path, p
     process = start(place, *jobs)
     wait_for((place / "running").exists)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "3 jobs: 1 finished, 1 interrupted, 1 not done" in errors
     assert errors.rstrip().endswith("error: interrupted")
@@ -137,7 +148,7 @@ def test_an_interrupted_sweep_says_what_was_done_and_goes_on(is3_folder: Path, p
     assert "1 interrupted" in (place / "out" / "sweep.md").read_text()
     (folder,) = (place / "out").glob("slow/*/*/*/*")
     assert {path.name for path in folder.iterdir()} <= {".lock", "vssl-evaluate.log"}
-    wait_for(lambda: not processes_in(place), seconds=20)
+    wait_for(lambda: not processes_in(place), seconds=120)
 
     (place / "go").touch()
     again = sweep(place, *jobs)
@@ -145,7 +156,7 @@ def test_an_interrupted_sweep_says_what_was_done_and_goes_on(is3_folder: Path, p
     assert "3 jobs: 1 already evaluated, 2 finished" in again.stderr
 
 
-@pytest.mark.parametrize("later", [0.0, 0.7, 1.4])
+@pytest.mark.parametrize("later", [0.0, 1.0])
 def test_an_interrupt_while_libraries_are_imported_is_said_in_a_line(
     is3_folder: Path, place: Path, later: float
 ) -> None:
@@ -159,43 +170,14 @@ def test_an_interrupt_while_libraries_are_imported_is_said_in_a_line(
     wait_for(lambda: list((place / "out").glob(".sweep-*")))
     time.sleep(later)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert errors.rstrip().endswith("error: interrupted")
-    wait_for(lambda: not processes_in(place), seconds=20)
+    wait_for(lambda: not processes_in(place), seconds=120)
 
 
-def test_killed_at_any_moment_a_sweep_loses_nothing(
-    is3_folder: Path, place: Path, tmp_path: Path
-) -> None:
-    models = ("center", "random", "audio_blind")
-    jobs = (f"model={','.join(models)}", *of(is3_folder))
-    moments = random.Random(0)
-    for finished in range(3):
-        process = start(place, *jobs)
-        begun = place / "out" / models[finished] / "is3" / "silence" / "corrected"
-        wait_for(lambda begun=begun: list(begun.glob("*/.lock")))
-        time.sleep(moments.uniform(0, 0.5))
-        process.kill()
-        process.communicate(timeout=60)
-        wait_for(lambda: not processes_in(place), seconds=20)
-    last = sweep(place, *jobs)
-    assert last.returncode == 0, last.stderr
-    found = all_records(place)
-    assert len(found) == len(models)
-    for name, frame in found.items():
-        model = name.partition("/")[0]
-        summary = run(tmp_path / model, f"model={model}", *QUICK, *of(is3_folder))
-        pd.testing.assert_frame_equal(frame, records(tmp_path / model).sort_values(KEY))
-        values = pd.read_parquet(place / "out" / name / "summary.parquet")["value"]
-        pd.testing.assert_series_equal(values, summary["value"])
-    left = [path for path in (place / "out").rglob("*") if "partial" in path.name]
-    assert left == []
-    assert not list((place / "out").glob(".sweep-*"))
-
-
-def test_killed_within_a_job_a_sweep_goes_on_from_its_last_shard(
+def test_a_killed_sweep_ends_its_job_and_goes_on_from_its_last_shard(
     is3_folder: Path, place: Path, tmp_path: Path
 ) -> None:
     jobs = ("model=paced,center", *of(is3_folder), "loader.batch_size=1", "shard_seconds=0")
@@ -205,24 +187,28 @@ def test_killed_within_a_job_a_sweep_goes_on_from_its_last_shard(
         lines = seen.read_text().splitlines() if seen.is_file() else []
         return sum(line != "fixed" for line in lines)  # that is the fingerprint's image
 
-    kills = 0
-    for samples in (1, 3, 6):
+    kills = (0, 2, 5)
+    for samples in kills:
         process = start(place, *jobs)
-        wait_for(lambda samples=samples: count() >= samples)
+        wait_for(lambda samples=samples: count() > samples)
         time.sleep(moments.uniform(0, 0.15))
         process.kill()
-        process.communicate(timeout=60)
-        wait_for(lambda: not processes_in(place), seconds=20)
-        kills += 1
+        process.communicate(timeout=300)
+        wait_for(lambda: not processes_in(place), seconds=120)
     last = sweep(place, *jobs)
     assert last.returncode == 0, last.stderr
     # what a killed job had recorded is not done again: at most the sample that it was at
-    assert 6 <= count() <= 6 + kills
+    assert 6 <= count() <= 6 + len(kills)
     found = {name.partition("/")[0]: frame for name, frame in all_records(place).items()}
     for model, alike in (("paced", "random"), ("center", "center")):
-        run(tmp_path / model, f"model={alike}", *QUICK, *of(is3_folder))
+        summary = run(tmp_path / model, f"model={alike}", *QUICK, *of(is3_folder))
         pd.testing.assert_frame_equal(found[model], records(tmp_path / model).sort_values(KEY))
-    assert not list((place / "out").rglob("shards"))
+        (written,) = (place / "out" / model).rglob("summary.parquet")
+        pd.testing.assert_series_equal(pd.read_parquet(written)["value"], summary["value"])
+    left = [path.name for path in (place / "out").rglob("*")]
+    assert not [
+        name for name in left if name.startswith((".sweep-", "shards")) or "partial" in name
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
@@ -263,6 +249,8 @@ def test_a_read_only_folder_is_one_clear_error(place: Path, mode: tuple[str, ...
         ("joblib", {"n_jobs": 1}),
         ("submitit_local", {"timeout_min": 10080}),
         ("submitit_slurm", {"timeout_min": 1440, "gpus_per_node": 1, "tasks_per_node": 1}),
+        # what the user sets stays
+        ("submitit_slurm hydra.launcher.timeout_min=90", {"timeout_min": 90, "cpus_per_task": 8}),
     ],
 )
 def test_launchers_compose_with_settings_for_sweeps(
@@ -271,17 +259,7 @@ def test_launchers_compose_with_settings_for_sweeps(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     register_resolvers()
     with initialize_config_module("vssl.conf", version_base="1.3"):
-        overrides = [f"hydra/launcher={launcher}"]
+        overrides = f"hydra/launcher={launcher}".split()
         config = compose("evaluate", overrides=overrides, return_hydra_config=True)
     set_up_launcher(config.hydra, config.hydra.callbacks.sweep.launchers)
     assert {key: config.hydra.launcher[key] for key in expected} == expected
-
-
-def test_what_the_user_sets_of_a_launcher_stays() -> None:
-    register_resolvers()
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        overrides = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=90"]
-        config = compose("evaluate", overrides=overrides, return_hydra_config=True)
-    set_up_launcher(config.hydra, config.hydra.callbacks.sweep.launchers)
-    assert config.hydra.launcher.timeout_min == 90
-    assert config.hydra.launcher.cpus_per_task == 8

@@ -24,7 +24,7 @@ from google.protobuf import text_format
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests.running import command, composed, records, script
+from tests.running import command, composed, records, start
 from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
 from vssl.errors import UsageError
@@ -251,8 +251,7 @@ def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
 @pytest.mark.slow
 def test_an_interrupted_run_is_recorded_as_failed(tmp_path: Path) -> None:
     options = ("loader.batch_size=1", "negatives.noise.draws=3000", "output_dir=run")
-    program = [str(script("vssl-evaluate")), *SMALL, *options]
-    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = start("vssl-evaluate", *SMALL, *options, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("run/wandb/*/run-*.wandb")) and time.monotonic() < deadline:
         time.sleep(0.05)

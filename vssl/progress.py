@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -42,20 +41,18 @@ def close_bars() -> None:
 
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with rate, remaining and elapsed time, gone when the step ends.
+    """Draw a bar on stderr with rate, remaining and elapsed time, gone when the step ends.
 
     Nothing is drawn where stderr is no terminal or bars are switched off. Bars may be nested; log
-    lines appear above them. To be opened and advanced in the main thread: the bar has no thread of
-    its own, whose locks a forked loader process could inherit while they are held.
-
-    Args:
-        description: what is counted.
-        total: how many there are.
+    lines appear above them. Use it in the main thread: the bar has no thread of its own, whose
+    locks a forked loader process could inherit while they are held.
 
     Yields:
         A function to call with the number of items that were done since the last call.
     """
-    if not _enabled or not _is_terminal():
+    console = Console(stderr=True)
+    terminal = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
+    if not _enabled or not terminal:
         yield lambda count: None
         return
     with _display() as display:
@@ -110,7 +107,11 @@ def _display() -> Iterator[Progress]:
         redirect_stdout=False,
     )
     with ExitStack() as stack:
-        direct = [h for h in _stream_handlers() if h.stream is sys.stderr]
+        direct = [
+            handler
+            for handler in logging.getLogger().handlers
+            if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
+        ]
         stack.enter_context(display)
         for handler in direct:  # what the display has put in place of stderr prints above the bar
             stack.callback(handler.setStream, handler.stream)
@@ -120,14 +121,3 @@ def _display() -> Iterator[Progress]:
             yield display
         finally:
             _open = None
-
-
-def _stream_handlers() -> Iterator[logging.StreamHandler[Any]]:
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            yield handler
-
-
-def _is_terminal() -> bool:
-    console = Console(stderr=True)
-    return sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal

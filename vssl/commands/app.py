@@ -18,66 +18,61 @@ import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
-from vssl.commands.absent_options import hint_for
-from vssl.commands.options import INT32, INT64, RESAMPLES
+from vssl.commands.options import INT32, INT64, RESAMPLES, hint_for
 from vssl.errors import UsageError, was_interrupted
-from vssl.memory import end_quickly
 from vssl.progress import close_bars
 
 
 def run_app(
-    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] | None = None
+    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] = lambda: None
 ) -> None:
-    """Run a Hydra main and turn what the user can mend into one message and exit status 1.
+    """Run a command and turn what the user can mend into one message and exit status 1.
 
-    Args:
-        main: the function decorated by `hydra.main`.
-        config_name: its primary configuration, for hints.
-        before_error: called when it failed or was interrupted, before the message.
+    Hints are of the primary configuration `config_name`; `before_error` is called before a message.
     """
-    end_quickly()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
         try:
             main()
         except (Exception, KeyboardInterrupt):
-            if before_error is not None:
-                before_error()
+            before_error()
             raise
-    except UsageError as error:
-        fail(str(error))
-    except yaml.YAMLError as error:
-        fail(f"a configuration file is not valid YAML: {error}")
-    except (HydraException, OmegaConfBaseException) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         if was_interrupted(error):
             fail("interrupted", status=130)
-        usage, faults = _usage_error(error), _chain(error)
-        if usage is not None:
-            fail(str(usage))
-        for fault in faults:
-            if isinstance(fault, OSError):
-                fail(_os_error(fault))
-        for fault in faults:
-            if isinstance(fault, OverrideParseException):
-                fail(_grammar(fault))
-        message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
-        fail(f"{message}{_what_exists(message, config_name)}")
-    except OSError as error:
-        fail(_os_error(error))
-    except KeyboardInterrupt:
-        fail("interrupted", status=130)
-    except SystemExit as error:
-        if was_interrupted(error):
-            fail("interrupted", status=130)
-        raise
+        message = _message(error, config_name)
+        if message is None:
+            raise
+        fail(message)
+
+
+def _message(error: BaseException, config_name: str) -> str | None:
+    """What the user can mend; None for an error of ours."""
+    if isinstance(error, UsageError):
+        return str(error)
+    if isinstance(error, yaml.YAMLError):
+        return f"a configuration file is not valid YAML: {error}"
+    if isinstance(error, OSError):
+        return _os_error(error)
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    usage, faults = _usage_error(error), _chain(error)
+    if usage is not None:
+        return str(usage)
+    for fault in faults:
+        if isinstance(fault, OSError):
+            return _os_error(fault)
+        if isinstance(fault, OverrideParseException):
+            return _grammar(fault)
+    message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
+    return f"{message}{_what_exists(message, config_name)}"
 
 
 def command_parser(
@@ -100,11 +95,10 @@ def command_parser(
         program: name of the command.
         description: of the command.
         example: a command line.
-        runs: help of the folders `RUN ...`, at least one, which become `options.runs`. As words
-            `runs=DIR` and `output_dir=DIR` are taken, too.
-        overrides: an example of the words `key=value`, which become `options.overrides`.
+        runs: help of `RUN ...`; the words `runs=DIR` and `output_dir=DIR` are taken, too.
+        overrides: an example of the words `key=value`.
         thresholds: policies that count without `--threshold NAME`, which can be repeated.
-        output: help of `--output DIR`; None where it is not given.
+        output: help of `--output DIR`.
         config_dir: whether there is `--config-dir DIR`.
         resampling: whether there are `--resamples N` and `--seed N`, of bootstrap intervals.
     """
@@ -263,40 +257,34 @@ def _what_exists(message: str, config_name: str) -> str:
     hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
     if hint:
         return hint
-    config = _without_unknown_keys(config_name, sys.argv[1:])
-    if config is None:
+    node: Any = _chosen_groups(config_name, sys.argv[1:])
+    if node is None:
         return ""
-    parent, _, last = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    while parent and not isinstance(node, DictConfig):
-        parent, _, last = parent.rpartition(".")
-        node = OmegaConf.select(config, parent) if parent else config
+    *parents, last = key.split(".")
+    inside = []
+    for name in parents:
+        if not isinstance(node.get(name), DictConfig):
+            last = name
+            break
+        node = node[name]
+        inside.append(name)
     names = sorted(str(name) for name in node if str(name) != "hydra")
     near = difflib.get_close_matches(last, names, n=1)
-    prefix = f"{parent}." if parent else ""
-    hint = f"\nDid you mean {prefix}{near[0]}?" if near else ""
-    return f"{hint}\nWhat exists{f' in {parent}' if parent else ''}: {', '.join(names)}"
+    hint = f"\nDid you mean {'.'.join([*inside, near[0]])}?" if near else ""
+    place = f" in {'.'.join(inside)}" if inside else ""
+    return f"{hint}\nWhat exists{place}: {', '.join(names)}"
 
 
-def _without_unknown_keys(config_name: str, arguments: list[str]) -> DictConfig | None:
-    """The configuration that a command line gives without the keys that do not exist."""
-    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+def _chosen_groups(config_name: str, arguments: Sequence[str]) -> DictConfig | None:
+    """The configuration with the groups that a command line chooses, and nothing else of it."""
     GlobalHydra.instance().clear()
     with initialize_config_module("vssl.conf", version_base="1.3"):
-        for _ in range(len(overrides) + 1):
-            try:
-                return compose(config_name, overrides=overrides)
-            except HydraException as error:
-                match = re.search(r"Could not override '([^']+)'", str(error))
-                kept = [o for o in overrides if match and _key(o) != match[1]]
-                if len(kept) == len(overrides):
-                    return None
-                overrides = kept
-    return None
-
-
-def _key(override: str) -> str:
-    return str(OverridesParser.create().parse_override(override).key_or_group)
+        loader = GlobalHydra.instance().config_loader()
+        groups = [a for a in arguments if "=" in a and loader.get_group_options(a.split("=")[0])]
+        try:
+            return compose(config_name, overrides=groups)
+        except HydraException:
+            return None
 
 
 def is_multirun() -> bool:

@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,6 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vssl.commands.absent_options import allow_absent_members, drop_absent_members
 from vssl.commands.app import is_multirun, quieten_libraries, run_app
 from vssl.commands.identity import (
     identity,
@@ -26,8 +27,7 @@ from vssl.commands.identity import (
     run_names,
     scoring,
 )
-from vssl.commands.libraries import import_libraries
-from vssl.commands.options import check_options
+from vssl.commands.options import allow_absent_members, check_options, drop_absent_members
 from vssl.commands.run_folder import (
     alone_in,
     finished_run,
@@ -35,8 +35,7 @@ from vssl.commands.run_folder import (
     run_in,
     write_run_file,
 )
-from vssl.commands.sweep import Sweep, begin_early, run_in_sweep
-from vssl.memory import keep_freed_memory
+from vssl.commands.sweep import finish_sweep, run_in_sweep, start_process_server
 from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
 
@@ -56,40 +55,57 @@ def main() -> None:
     """Console script."""
     quieten_libraries()
     # Hydra's examples write it so, for a group that is not among the defaults
-    sys.argv[1:] = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
-    sys.argv[1:] = allow_absent_members(sys.argv[1:])
-    if DRY_RUN in sys.argv[1:]:
+    arguments = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
+    arguments = allow_absent_members(arguments)
+    if DRY_RUN in arguments:
         from vssl.commands.dry_run import dry_run
 
-        arguments = [argument for argument in sys.argv[1:] if argument != DRY_RUN]
+        arguments.remove(DRY_RUN)
         run_app(lambda: dry_run(arguments), "evaluate")
         return
-    begin_early(sys.argv[1:])
-    run_app(_hydra_main, "evaluate", before_error=Sweep.finish)
+    sys.argv[1:] = arguments
+    elsewhere = any(argument.startswith("hydra/launcher=") for argument in arguments)
+    if not elsewhere and not {"-m", "--multirun"}.isdisjoint(arguments):
+        start_process_server(wandb="logger=none" not in arguments)  # while Hydra reads files
+    run_app(lambda: with_hydra(_run), "evaluate", before_error=finish_sweep)
 
 
 _said: set[str] = set()
 """Options that were said to be ignored; a sweep says it once."""
 
 
-@hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
-def _hydra_main(config: DictConfig) -> pd.DataFrame | str | None:
-    folder = Path(HydraConfig.get().runtime.output_dir).absolute()
-    for option in drop_absent_members(config):
-        if option not in _said:
-            _said.add(option)
-            _log.warning(
-                "%s is ignored where %s is not part of the run", option, option.rpartition(".")[0]
-            )
+def _run(config: DictConfig, folder: Path) -> pd.DataFrame | str | None:
+    """Evaluate, or have it done where this is a job of a sweep."""
     if is_multirun():
         return run_in_sweep(config, folder)
+    if not is_first_process():  # the first one says the same
+        logging.getLogger("vssl").setLevel(logging.WARNING)
     check_options(config)
-    import_libraries()
     return evaluate(config, folder)
 
 
+def with_hydra(work: Callable[[DictConfig, Path], Any]) -> None:
+    """Let Hydra compose the command line's jobs; call a function with each and its folder."""
+
+    @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
+    def main(config: DictConfig) -> Any:
+        for option in drop_absent_members(config):
+            if option not in _said and is_multirun():
+                _said.add(option)
+                member = option.rpartition(".")[0]
+                _log.warning("%s is ignored where %s is not part of the run", option, member)
+        return work(config, Path(HydraConfig.get().runtime.output_dir).absolute())
+
+    main()
+
+
 def evaluate(
-    config: DictConfig, folder: Path, *, quiet: bool = False, wait: bool = False
+    config: DictConfig,
+    folder: Path,
+    *,
+    quiet: bool = False,
+    wait: bool = False,
+    device: AbstractContextManager[None] | None = None,
 ) -> pd.DataFrame | None:
     """Evaluate a model, or take the finished run that stands in the folder.
 
@@ -98,6 +114,7 @@ def evaluate(
         folder: the run's folder.
         quiet: whether the run's table is not shown, as in sweeps.
         wait: whether to wait for another run that is writing in the folder.
+        device: held while the networks run, and not while their records are scored.
 
     Returns:
         The summary; None in the processes of a distributed run that are not the first.
@@ -109,33 +126,40 @@ def evaluate(
 
     from vssl.commands.make_records import make_records
     from vssl.commands.mirror import mirror_run
+    from vssl.commands.networks import gpu_name
     from vssl.commands.score import announce, score_run
     from vssl.engine.loggers import log_summary, open_loggers
-    from vssl.records.store import check_records
+    from vssl.records.files import RECORDS_FILE
+    from vssl.records.store import check_records, read_provenance
 
     # of several processes the first; a sweep switches them off where jobs run beside each other
     show_progress(bool(config.trainer.enable_progress_bar) and is_first_process())
-    keep_freed_memory()
     policies = check_request(config)
     identity_hash = config_hash(identity(config))
     if not config.force and not os.access(folder, os.W_OK):  # as on a read-only disk
         done = finished_run(folder, identity_hash)
-        if done is not None and _stands(config, folder, done):
+        if done is not None and _is_finished(config, folder, done):
             return announce(folder, quiet=quiet)
     with alone_in(folder, wait=wait):
         done = None if config.force else finished_run(folder, identity_hash)
-        if done is not None and _stands(config, folder, done):
+        if done is not None and _is_finished(config, folder, done):
             return announce(folder, quiet=quiet)
         timing = {} if done is None else done.get("timing", {})
         known = {**identity(config), **scoring(config), "run": run_names(config)}
         loggers = [instantiate(each) for each in config.logger.values()]
         with open_loggers(loggers, config=known):
             if done is None:
-                begin = time.monotonic()
-                recorded = make_records(config, folder, identity_hash, loggers)
+                with device or nullcontext():
+                    begin = time.monotonic()
+                    recorded = make_records(config, folder, identity_hash, loggers)
                 if recorded is None:
                     return None
-                timing = _record_timing(config, folder, recorded, time.monotonic() - begin)
+                timing = {
+                    "records_seconds": round(time.monotonic() - begin, 3),
+                    "recorded": recorded,
+                    "samples": read_provenance(folder / RECORDS_FILE)["evaluated"],
+                    "device": gpu_name(config) or "cpu",
+                }
             else:
                 check_records(folder)
                 _log.info("already evaluated, records are scored anew: %s", folder)
@@ -149,7 +173,7 @@ def evaluate(
     return announce(folder, quiet=quiet)
 
 
-def _stands(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
+def _is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
     """Whether a finished run is all that is asked for, which is said."""
     from vssl.commands.make_records import check_same_samples
 
@@ -159,22 +183,6 @@ def _stands(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
     if stands:
         _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
     return stands
-
-
-def _record_timing(
-    config: DictConfig, folder: Path, recorded: int, seconds: float
-) -> dict[str, Any]:
-    """How long records took, how many of how many samples, and on what: for estimates."""
-    from vssl.commands.networks import gpu_name
-    from vssl.records.files import RECORDS_FILE
-    from vssl.records.store import read_provenance
-
-    return {
-        "records_seconds": round(seconds, 3),
-        "recorded": recorded,
-        "samples": read_provenance(folder / RECORDS_FILE)["evaluated"],
-        "device": gpu_name(config) or "cpu",
-    }
 
 
 def check_request(config: DictConfig) -> list[ThresholdPolicy]:

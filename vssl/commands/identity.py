@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 import vssl
 from vssl.commands.devices import devices_for_jobs
 from vssl.commands.options import OPTIONS
-from vssl.commands.sweep_folder import new_sweep_id
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.hashing import file_sha256
 from vssl.records.files import RECORDS_VERSION, recorded_sha256
@@ -155,7 +156,7 @@ def negative_names(config: DictConfig) -> list[str]:
     """The negatives that are configured, in order.
 
     The group also holds the manifest to replay, and in a sweep options of negatives that this job
-    lacks, see `vssl.commands.absent_options`.
+    lacks, see `vssl.commands.options`.
     """
     group = config.negatives
     return [str(name) for name in group if name != "manifest" and "_target_" in group[name]]
@@ -245,6 +246,11 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     register_resolvers()
     with initialize_config_module("vssl.conf", version_base="1.3"):
         return compose(name, overrides=list(overrides))
+
+
+def new_sweep_id() -> str:
+    """A name for a sweep that no other has. A resolver."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def register_resolvers() -> None:

@@ -1,16 +1,26 @@
-"""What every option may be: one table, by which all are checked before any work."""
+"""What every option may be: one table, by which all are checked before any work.
+
+Below it: options of a group's member, as `negatives.noise.draws`, where not every job of a sweep
+has the member.
+"""
 
 from __future__ import annotations
 
 import difflib
 import functools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from vssl.commands.devices import number_of_devices
 from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
@@ -18,8 +28,6 @@ from vssl.errors import UsageError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What the networks compute in; front ends, similarities and records are float32 under all."""
-
-SUBSET_KINDS = ("category", "object_size")
 
 INT16, INT32, INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 """The largest numbers that the files of a run can hold: a draw, a count, a seed."""
@@ -65,11 +73,7 @@ class Option:
         raise UsageError(f"Expected `{key}` to be {self.words}, but got {shown}.{hint}")
 
     def or_null(self, meaning: str = "") -> Option:
-        """The same, or null.
-
-        Args:
-            meaning: what null stands for.
-        """
+        """The same, or null, which stands for a meaning."""
         words = f"null{f' ({meaning})' if meaning else ''} or {self.words}"
         return Option(words, lambda value: value is None or self.fits(value), self.choices)
 
@@ -118,7 +122,7 @@ def choices(names: Sequence[str]) -> Option:
     return Option(f"a list, each at most once, of {', '.join(names)}", fits, tuple(names))
 
 
-def _numbers(low: float, high: float) -> Option:
+def _different_numbers(low: float, high: float) -> Option:
     def fits(value: Any) -> bool:
         listed = isinstance(value, (list, tuple, ListConfig)) and 0 < len(value) <= INT16
         inside = listed and all(_is_number(each) and low <= each <= high for each in value)
@@ -145,11 +149,15 @@ _SHA256 = Option(
 )
 _HEX = "0123456789abcdefABCDEF"
 _DECIBELS = number(-300, 300)
-_SWITCH = choice("corrected", "released")
+_SWITCHES = (
+    *("log_missing", "made_audio", "positive_window", "offscreen_window", "standardization"),
+    *("upsampling", "object_map", "pooled_ciou"),
+)
 
 OPTIONS: dict[str, Option] = {
     "seed": whole(0, INT64),
     "force": FLAG,
+    "fail_fast": FLAG,
     "run": PATH,
     "export": choice("released").or_null(),
     "output_root": PATH,
@@ -157,7 +165,7 @@ OPTIONS: dict[str, Option] = {
     "sweep_id": NAME.or_null(),
     "calibration": PATH.or_null("this run"),
     "shard_seconds": number(0, 1e9),
-    "subsets": choices(SUBSET_KINDS).or_null("none"),
+    "subsets": choices(("category", "object_size")).or_null("none"),
     "bootstrap.resamples": whole(1, RESAMPLES),
     "bootstrap.seed": whole(0, INT64),
     "loader.batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
@@ -179,19 +187,12 @@ OPTIONS: dict[str, Option] = {
     "prior.weights": PATH.or_null("looked for in paths.weights"),
     "prior.sha256": _SHA256.or_null("any file"),
     "prior.alpha": number(0, 1),
-    "prior.scale": _SWITCH,
+    "prior.scale": choice("corrected", "released"),
     "prior.image.size": whole(1, 2**14),
     "prior.image.antialias": FLAG,
     "protocol.name": NAME,
     "protocol.antialias": FLAG,
-    "protocol.log_missing": _SWITCH,
-    "protocol.made_audio": _SWITCH,
-    "protocol.positive_window": _SWITCH,
-    "protocol.offscreen_window": _SWITCH,
-    "protocol.standardization": _SWITCH,
-    "protocol.upsampling": _SWITCH,
-    "protocol.object_map": _SWITCH,
-    "protocol.pooled_ciou": _SWITCH,
+    **{f"protocol.{name}": choice("corrected", "released") for name in _SWITCHES},
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
     "trainer.devices": Option("a number from 1, auto, or a list of different GPUs", _is_devices),
     "trainer.strategy": NAME,
@@ -225,7 +226,7 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.file": PATH.or_null(),
     "negatives.*.exclude": PATH.or_null(),
     "negatives.*.over": choice("window", "clip"),
-    "negatives.*.decibels": _numbers(-300, 300),
+    "negatives.*.decibels": _different_numbers(-300, 300),
     "threshold.*.name": NAME,
     "threshold.*.value": number(-1e30, 1e30),
     "threshold.*.rate": Option(
@@ -263,15 +264,17 @@ def check_options(config: DictConfig) -> None:
         UsageError: for the first value that cannot be.
     """
     for pattern, option in OPTIONS.items():
-        for key, value in _values(config, pattern.split("."), ()):
+        for key, value in _matching_values(config, pattern.split("."), ()):
             option.check(key, value)
     policy = choice(*_policy_names(config))
     for column in ("positives", "marked", "equal", "universal"):
-        for name, value in _values(config, ["overview", column], ()):
+        for name, value in _matching_values(config, ["overview", column], ()):
             policy.check(name, value)
 
 
-def _values(node: Any, pattern: Sequence[str], place: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _matching_values(
+    node: Any, pattern: Sequence[str], place: tuple[str, ...]
+) -> Iterator[tuple[str, Any]]:
     """Keys that a pattern matches, and their values."""
     if not pattern:
         yield ".".join(place), node
@@ -284,7 +287,7 @@ def _values(node: Any, pattern: Sequence[str], place: tuple[str, ...]) -> Iterat
     names = list(node) if pattern[0] == "*" else [pattern[0]]
     for name in names:
         if name in node and not OmegaConf.is_missing(node, name):
-            yield from _values(node[name], pattern[1:], (*place, str(name)))
+            yield from _matching_values(node[name], pattern[1:], (*place, str(name)))
 
 
 @functools.cache
@@ -300,3 +303,106 @@ def _policy_names(config: DictConfig) -> tuple[str, ...]:
     own = config.get("threshold") or {}
     named = [str(n.get("name") or key) for key, n in own.items() if isinstance(n, DictConfig)]
     return tuple(dict.fromkeys([*_known_policies(), *map(str, own), *named]))
+
+
+GROUPS = ("negatives", "threshold", "metrics")
+"""Groups that hold several members, each with options of its own."""
+
+_GONE = {
+    "live": "metrics are logged once, with the summary, under the names without `live/`. Leave it"
+    " out; threshold= says under which policies.",
+}
+"""Options of earlier versions: what there is in their place."""
+
+
+def allow_absent_members(arguments: Sequence[str]) -> list[str]:
+    """Return a command line whose options of members jobs without the member take, too.
+
+    In a sweep over a group, as `-m negatives=silence,noise negatives.noise.draws=3`, Hydra would
+    refuse the option in the first job. It is forced instead, which adds it where it is not known;
+    there `drop_absent_members` takes it away again. What no member knows Hydra refuses.
+    """
+    if {"-m", "--multirun"}.isdisjoint(arguments):
+        return list(arguments)
+    parsed = [_parsed(argument) for argument in arguments]
+    swept = {each.key_or_group for each in parsed if each is not None and each.is_sweep_override()}
+    changed = []
+    for argument, override in zip(arguments, parsed, strict=True):
+        if override is not None and not argument.startswith(("+", "~")):
+            group, *rest = override.key_or_group.split(".")
+            known = group in GROUPS and group in swept and len(rest) == 2
+            if known and rest[1] in _members(group, arguments).get(rest[0], ()):
+                argument = f"++{argument}"
+        changed.append(argument)
+    return changed
+
+
+def drop_absent_members(config: DictConfig) -> list[str]:
+    """Take options away whose member a configuration lacks; returns their names."""
+    dropped = []
+    with open_dict(config):
+        for group in GROUPS:
+            members = config.get(group)
+            for name in list(members or ()):
+                if isinstance(members[name], DictConfig) and "_target_" not in members[name]:
+                    dropped += [f"{group}.{name}.{option}" for option in members[name]]
+                    del members[name]
+    return dropped
+
+
+def hint_for(key: str, arguments: Sequence[str]) -> str:
+    """Return what is in place of an option that is gone, or meant by one of a group's member.
+
+    A command line has `key`, as `negatives.nois.draws`, among its arguments. For others: empty.
+    """
+    if key in _GONE:
+        return f"\n{key} is an option of earlier versions: {_GONE[key]}"
+    group, member, option = [*key.split(".", 2), "", ""][:3]
+    if group not in GROUPS or not option:
+        return ""
+    members = _members(group, arguments)
+    if option in members.get(member, ()):
+        return (
+            f"\n{group}.{member} is not part of this run. Add {member} to {group}=, or leave"
+            " its option out."
+        )
+    if member in members:
+        parent, name, behind = f"{group}.{member}", option, ""
+        known = sorted(members[member] - {"_target_"})
+    else:
+        parent, name, behind, known = group, member, f".{option}", sorted(members)
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"\nDid you mean {parent}.{near[0]}{behind}?" if near else ""
+    return f"{meant}\nWhat exists in {parent}: {', '.join(known)}"
+
+
+def _parsed(argument: str) -> Override | None:
+    """An override; None for what is none, of which Hydra says what is wrong."""
+    if "=" not in argument or argument.startswith("-"):
+        return None
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None
+
+
+def _members(group: str, arguments: Sequence[str]) -> dict[str, set[str]]:
+    """Options of all members of a group, vssl's and those of `--config-dir`."""
+    folders = [resources.files("vssl.conf") / group]
+    for number, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(Path(value or "".join(arguments[number + 1 : number + 2])) / group)
+    files = [file for folder in folders if folder.is_dir() for file in folder.iterdir()]
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if not file.name.endswith(".yaml"):
+            continue
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.YAMLError:  # Hydra says so
+            continue
+        for name, options in content.items() if isinstance(content, dict) else ():
+            if isinstance(options, dict) and "_target_" in options:
+                found[str(name)] |= {str(option) for option in options}
+    return found

@@ -50,17 +50,15 @@ def _export_released(folder: Path) -> None:
     provenance = read_provenance(folder / RECORDS_FILE)
     # JSON has no NaN: null stands for what is undefined
     defined = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-    write_text(folder / RELEASED_FILE, json.dumps(defined, indent=1))
-    console = Console()
-    console.print(
-        f"{len(metrics)} values under the authors' names: {folder / RELEASED_FILE}", soft_wrap=True
-    )
+    output = folder / RELEASED_FILE
+    write_text(output, json.dumps(defined, indent=1))
+    console = Console(soft_wrap=True)
+    console.print(f"{len(metrics)} values under the authors' names: {output}")
     if provenance["prior"] is None:
         console.print("without the names that end in OGL: evaluate with prior=object_guided")
-    if provenance["protocol"] != "released":
-        console.print(
-            f"the run is of protocol {provenance['protocol']}: their code would give other values"
-        )
+    protocol = provenance["protocol"]
+    if protocol != "released":
+        console.print(f"the run is of protocol {protocol}: their code would give other values")
 
 
 if __name__ == "__main__":

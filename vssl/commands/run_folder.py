@@ -13,39 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.commands.identity import identity, leaves_out, scoring
 from vssl.commands.inputs import check_inputs
 from vssl.errors import UsageError
 from vssl.hashing import file_sha256
-from vssl.records.files import (
-    INPUTS_FILE,
-    LEFT_OUT_FILE,
-    LOCK_FILE,
-    MANIFEST_FILE,
-    NOTES_FILE,
-    RECORDS_FILE,
-    RELEASED_FILE,
-    RUN_FILE,
-    SCORES_FILE,
-    SHARDS_FOLDER,
-    SUBSETS_FILE,
-    SUMMARY_FILE,
-    read_run_file,
-    write_text,
-    written_to,
-)
+from vssl.records import files
+from vssl.records.files import read_run_file, write_text
 from vssl.records.fingerprint import config_hash
 
 _log = logging.getLogger(__name__)
 
 FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
-_SHOWN = 20  # runs that an error lists
+_LISTED_RUNS = 20  # runs that an error lists
 _RESULTS = (
-    *(RUN_FILE, SUMMARY_FILE, SUBSETS_FILE, SCORES_FILE, RELEASED_FILE, RECORDS_FILE),
-    *(MANIFEST_FILE, LEFT_OUT_FILE, NOTES_FILE, INPUTS_FILE),
+    *(files.RUN_FILE, files.SUMMARY_FILE, files.SUBSETS_FILE, files.SCORES_FILE),
+    *(files.RELEASED_FILE, files.RECORDS_FILE, files.MANIFEST_FILE, files.LEFT_OUT_FILE),
+    *(files.NOTES_FILE, files.INPUTS_FILE),
 )
 
 
@@ -56,11 +41,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other runs out of a folder, and clear what a killed one left half done.
-
-    Args:
-        folder: the run's folder.
-        wait: whether to wait for another run that is writing there.
+    """Keep other runs out of a folder, or wait for them, and clear what a killed one left.
 
     Raises:
         UsageError: when another run is writing there, and it is not waited for.
@@ -69,7 +50,7 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
     if not is_first_process():  # which holds the lock for all
         yield
         return
-    lock = FileLock(folder / LOCK_FILE)
+    lock = FileLock(folder / files.LOCK_FILE)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
@@ -82,9 +63,9 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     try:
-        for left in (*folder.glob("*.partial"), *folder.glob(f"{SHARDS_FOLDER}/*.partial")):
+        for left in (*folder.glob("*.partial"), *folder.glob(f"{files.SHARDS_FOLDER}/*.partial")):
             left.unlink(missing_ok=True)
-        with written_to(folder):
+        with files.written_to(folder):
             yield
     finally:
         lock.release()
@@ -98,17 +79,16 @@ def run_in(folder: Path) -> Path:
     Raises:
         UsageError: when there are several finished runs below it.
     """
-    if (folder / RECORDS_FILE).is_file() or (folder / RUN_FILE).is_file():
+    if (folder / files.RECORDS_FILE).is_file() or (folder / files.RUN_FILE).is_file():
         return folder
-    below = sorted(path.parent for path in folder.rglob(RUN_FILE))
+    below = sorted(path.parent for path in folder.rglob(files.RUN_FILE))
     if len(below) > 1:
-        shown = [str(run) for run in below[:_SHOWN]]
-        more = f"\n  and {len(below) - _SHOWN} more" if len(below) > _SHOWN else ""
-        raise UsageError(
-            f"{folder}: there are {len(below)} finished runs below it; name one:\n  "
-            + "\n  ".join(shown)
-            + more
+        shown = [str(run) for run in below[:_LISTED_RUNS]]
+        shown += [f"and {len(below) - _LISTED_RUNS} more"] if len(below) > _LISTED_RUNS else []
+        listed = "\n  ".join(
+            [f"{folder}: there are {len(below)} finished runs below it; name one:", *shown]
         )
+        raise UsageError(listed)
     return below[0] if below else folder
 
 
@@ -119,7 +99,7 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
         UsageError: when another run stands there, one on other input than there is now, or what is
             left of one.
     """
-    if not (folder / RUN_FILE).is_file():
+    if not (folder / files.RUN_FILE).is_file():
         return None
     run = read_run_file(folder)
     if run["config_hash"] != identity_hash:
@@ -151,31 +131,26 @@ def run_state(config: DictConfig, folder: Path) -> str:
 def write_run_file(
     config: DictConfig, folder: Path, identity_hash: str, *, timing: Mapping[str, Any]
 ) -> None:
-    """Mark the run as finished.
+    """Mark the run of a configuration, with the hash of its identity, as finished.
 
-    Args:
-        config: its configuration.
-        folder: its folder.
-        identity_hash: hash of its identity.
-        timing: `records_seconds` for `recorded` of `samples`, `scoring_seconds`, `device`.
+    `timing` has `records_seconds` for `recorded` of `samples`, `scoring_seconds` and `device`.
     """
-    from vssl.commands.app import is_multirun
     from vssl.records.store import read_provenance
 
     run = {
         "config_hash": identity_hash,
         "scoring_hash": config_hash(scoring(config)),
-        "command": list(HydraConfig.get().overrides.task) if is_multirun() else sys.argv[1:],
+        "command": sys.argv[1:],
         "working_directory": str(Path.cwd()),
         "config": OmegaConf.to_container(config, resolve=False),
         "identity": identity(config),
         "timing": dict(timing),
-        "provenance": read_provenance(folder / RECORDS_FILE),
-        "records_sha256": file_sha256(folder / RECORDS_FILE),
+        "provenance": read_provenance(folder / files.RECORDS_FILE),
+        "records_sha256": file_sha256(folder / files.RECORDS_FILE),
     }
-    write_text(folder / RUN_FILE, json.dumps(run, indent=1, default=str))
+    write_text(folder / files.RUN_FILE, json.dumps(run, indent=1, default=str))
     # not before: a run that was stopped while it was scored joins them again
-    shutil.rmtree(folder / SHARDS_FOLDER, ignore_errors=True)
+    shutil.rmtree(folder / files.SHARDS_FOLDER, ignore_errors=True)
 
 
 def discard_results(folder: Path) -> None:
@@ -186,7 +161,21 @@ def discard_results(folder: Path) -> None:
 
 def mark_rescored(folder: Path) -> None:
     """Let a later vssl-evaluate know that its scores were changed."""
-    path = folder / RUN_FILE
+    path = folder / files.RUN_FILE
     if path.is_file():
         run = read_run_file(folder)
         write_text(path, json.dumps({**run, "scoring_hash": None}, indent=1))
+
+
+class RunLog(logging.FileHandler):
+    """The log of a run, in its folder; where it cannot be opened, nothing is kept of the log.
+
+    A finished run on a read-only disk is taken as it is; any other says itself, with the folder's
+    name, that nothing can be written there.
+    """
+
+    def _open(self) -> Any:
+        try:
+            return super()._open()
+        except OSError:
+            return Path(os.devnull).open(self.mode, encoding=self.encoding)

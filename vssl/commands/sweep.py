@@ -2,204 +2,363 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import itertools
+import json
 import logging
+import multiprocessing
 import os
+import shutil
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from filelock import FileLock, Timeout
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from vssl.commands import devices
-from vssl.commands.app import fail
+from vssl.commands.app import fail, is_multirun, quieten_libraries
+from vssl.commands.devices import DeviceRequest, lend, request_for, usable_cores
 from vssl.commands.identity import negatives_name, protocol_name
-from vssl.commands.job import JobFile, reason_of
-from vssl.commands.job_process import begin_imports, run_apart, run_process
 from vssl.commands.options import check_options
 from vssl.commands.run_folder import FINISHED_RUN, run_state
-from vssl.commands.sweep_folder import SweepFolder
 from vssl.errors import UsageError, was_interrupted
+from vssl.records.files import write_text
 from vssl.records.fingerprint import config_hash
-from vssl.reporting.jobs import ALREADY, BEGUN, FAILED, FINISHED, INTERRUPTED, Job, count_jobs
+from vssl.reporting import jobs as states
+from vssl.reporting.jobs import Job, count_jobs
 
 _log = logging.getLogger(__name__)
+_PATIENCE = 60.0  # seconds that an interrupted job has to close its files and loggers
+_PRELOADED = (
+    *("vssl.commands.evaluate", "vssl.commands.make_records", "vssl.commands.mirror"),
+    *("vssl.engine.loggers", "vssl.records.aggregate", "vssl.records.fit", "vssl.records.score"),
+    "vssl.reporting.sweep",
+)
+_THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
 
 
-def begin_early(arguments: Sequence[str]) -> None:
-    """Have the libraries imported while Hydra reads the configuration, where a sweep needs them.
+@dataclass(frozen=True)
+class _SweepFolder:
+    """Where the jobs of a sweep say how they stand, whatever process or machine they run on.
 
-    Args:
-        arguments: of the command line.
+    In `path`, below the sweep's folder `output`, each has a file, until the sweep was reported.
     """
-    elsewhere = any(each.startswith("hydra/launcher=") for each in arguments)
-    if not elsewhere and not {"-m", "--multirun"}.isdisjoint(arguments):
-        begin_imports()
+
+    output: Path
+    path: Path
+
+    @classmethod
+    def of(cls, hydra: Any) -> _SweepFolder:
+        output = Path(hydra.sweep.dir).expanduser().absolute()
+        return cls(output, output / f".sweep-{hydra.callbacks.sweep.sweep_id}")
+
+    def create(self, names: Sequence[str] | None, overview: Mapping[str, str]) -> FileLock:
+        """Clear away what killed sweeps left, and begin; returns a lock to hold meanwhile."""
+        for left in self.output.glob(".sweep-*"):
+            with contextlib.suppress(Timeout), FileLock(left / "lock", blocking=False):
+                shutil.rmtree(left, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        lock = FileLock(self.path / "lock")
+        lock.acquire()
+        plan = {"names": names, "overview": dict(overview)}
+        write_text(self.path / "plan.json", json.dumps(plan))
+        return lock
+
+    def plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = json.loads((self.path / "plan.json").read_text(encoding="utf-8"))
+        return plan
+
+    def write(self, job: Job) -> None:
+        try:
+            write_text(self.path / f"{job.number:05d}.json", json.dumps(asdict(job)))
+        except OSError as error:  # the other jobs may still find room
+            _log.error("%s: %s", self.path, error.strerror or error)
+
+    def reported(self) -> dict[int, Job]:
+        """What jobs have said, by their number."""
+        files = sorted(self.path.glob("[0-9]*.json"))
+        jobs = [Job(**json.loads(path.read_text(encoding="utf-8"))) for path in files]
+        return {job.number: job for job in jobs}
+
+    def jobs(self) -> list[Job]:
+        """All jobs in order, also those that left no last word."""
+        jobs = self.reported()
+        for number, name in enumerate(self.plan()["names"] or ()):
+            reason = "it never started, or could not say how it ended"
+            jobs.setdefault(number, Job(number, name, states.NOT_DONE, reason))
+        reason = "its process was killed, or could not say how it ended"
+        return [
+            replace(job, state=states.KILLED, reason=reason) if job.state == states.BEGUN else job
+            for _, job in sorted(jobs.items())
+        ]
 
 
 def run_in_sweep(config: DictConfig, folder: Path) -> str:
-    """Run a job of a sweep in a process of its own, whatever launcher starts it.
+    """Run a job of a sweep in a process of its own, whatever launcher starts it; its state.
 
     However it ends, the sweep goes on: how is written down for the report at its end.
-
-    Args:
-        config: the job's configuration.
-        folder: the run's folder.
-
-    Returns:
-        The job's state, see `vssl.reporting.jobs.Job`.
 
     Raises:
         KeyboardInterrupt: when the user stops the sweep.
     """
     hydra: Any = HydraConfig.get()
-    output = Path(hydra.sweep.dir).expanduser().absolute()
-    sweep = SweepFolder(output, hydra.callbacks.sweep.sweep_id)
-    planned = sweep.planned()
-    if config.sweep_id is None:
+    sweep = _SweepFolder.of(hydra)
+    names = sweep.plan()["names"]
+    if config.sweep_id is None:  # the same when a sweep that was stopped goes on
         config.sweep_id = hydra.callbacks.sweep.sweep_id
-        if planned is not None:  # the same when a sweep that was stopped goes on
-            config.sweep_id = f"{output.name}-{config_hash({'jobs': planned})[:8]}"
-    job = Job(hydra.job.num, job_name(config), BEGUN, folder=str(folder))
-    which = f"[{job.number + 1}/{len(planned) if planned is not None else '?'}]"
-    _write(sweep, job)
-    ended = replace(job, state=INTERRUPTED)
+        if names is not None:
+            config.sweep_id = f"{sweep.output.name}-{config_hash({'jobs': names})[:8]}"
+    job = Job(hydra.job.num, job_name(config), states.INTERRUPTED, folder=str(folder))
+    which = f"[{job.number + 1}/{len(names) if names is not None else '?'}]"
+    stopped = config.fail_fast and any(
+        other.state in (states.FAILED, states.KILLED) for other in sweep.reported().values()
+    )
     try:
-        path = sweep.path / f"{job.number:05d}.job"
-        state, reason, seconds = _run(config, folder, path, who=f"{which} {job.name}")
-        ended = replace(job, state=state, reason=reason, seconds=seconds)
+        if stopped:
+            reason = "fail_fast=true, and a job before it was not done"
+            job = replace(job, state=states.NOT_DONE, reason=reason)
+        elif run_state(config, folder) == FINISHED_RUN:
+            job = replace(job, state=states.ALREADY)
+        else:
+            sweep.write(replace(job, state=states.BEGUN))
+            status = _run_apart(_run_job, *_job_facts(config, job, sweep, which))
+            said = sweep.reported().get(job.number, job)
+            lost = replace(job, state=states.KILLED, reason=_how_killed(status))
+            job = lost if said.state in (states.BEGUN, states.INTERRUPTED) else said
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
-        ended = replace(job, state=FAILED, reason=reason_of(error))
+        job = replace(job, state=states.FAILED, reason=_reason_of(error))
     finally:  # also when interrupted
-        _log.log(logging.INFO if ended.done else logging.ERROR, "%s %s", which, ended)
-        _write(sweep, ended)
-    return ended.state
-
-
-def _write(sweep: SweepFolder, job: Job) -> None:
-    try:
+        _log.log(logging.INFO if job.done else logging.ERROR, "%s %s", which, job)
         sweep.write(job)
-    except OSError as error:  # the other jobs may still find room
-        _log.error("%s: %s", sweep.path, error.strerror or error)
-
-
-def _run(config: DictConfig, folder: Path, path: Path, *, who: str) -> tuple[str, str, float]:
-    """State, reason and the seconds from when it had its device."""
-    if run_state(config, folder) == FINISHED_RUN:
-        return ALREADY, "", 0.0
-    request = devices.request_for(
-        config.trainer, gpus=devices.usable_gpus(), cores=devices.usable_cores()
-    )
-    progress = config.trainer.get("enable_progress_bar", True)
-    if request.kind == "gpu":  # counted among those that it sees
-        config.trainer.devices = request.count
-    job = JobFile(
-        config, _whole(config), folder, str(Path.cwd()),
-        progress=progress and _one_at_a_time(HydraConfig.get()) and sys.stderr.isatty(),
-    )  # fmt: skip
-    job.write(path)
-    try:
-        with devices.lend(request, who=who) as taken:
-            begin = time.monotonic()
-            environment = {**os.environ, **_outside(), **request.environment(taken)}
-            return *run_process(path, environment), time.monotonic() - begin
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _one_at_a_time(hydra: Any) -> bool:
-    """Whether jobs start from this process, one after the other."""
-    return str(hydra.launcher._target_).endswith("BasicLauncher")
-
-
-def _whole(config: DictConfig) -> DictConfig:
-    """The configuration with Hydra's part, as plain values: a process knows no plugin's classes."""
-    hydra: Any = HydraConfig.get()
-    parts: Any = OmegaConf.to_container(config, resolve=False)
-    whole = OmegaConf.create({**parts, "hydra": OmegaConf.to_container(hydra, resolve=False)})
-    OmegaConf.copy_cache(from_config=config, to_config=whole)
-    return whole
-
-
-def _outside() -> dict[str, str]:
-    """Within a Slurm job, Lightning would take this process for one of several that srun started.
-
-    It takes it for what it is under a job name that Slurm gives to interactive work.
-    """
-    return {"SLURM_JOB_NAME": "interactive"} if "SLURM_NTASKS" in os.environ else {}
+    return job.state
 
 
 def job_name(config: DictConfig) -> str:
-    """What a job evaluates, in a few words."""
+    """Return what a job evaluates, in a few words."""
     parts = [config.model.name, config.data.name, negatives_name(config), protocol_name(config)]
     prior = [] if config.prior.name == "none" else [config.prior.name]
     seed = [f"seed {config.seed}"] if config.seed else []
     return " ".join(str(part) for part in (*parts, *prior, *seed))
 
 
-def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | None:
-    """The overrides of each job of a sweep; None for sweepers that decide as they go.
+def _reason_of(error: BaseException) -> str:
+    """Why a job failed: the message of an error that users can mend, the kind of all others."""
+    text = str(error) or "no further word"
+    return text if isinstance(error, UsageError) else f"{type(error).__name__}: {text}"
 
-    Args:
-        config: the sweep's configuration.
-        loader: Hydra's, for `glob(*)`.
+
+def _how_killed(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"it ended without a word (exit status {status}); see its log"
+    name = signal.Signals(-status).name
+    return f"killed by {name}" + ", as happens when memory runs out" * (name == "SIGKILL")
+
+
+def _job_facts(config: DictConfig, job: Job, sweep: _SweepFolder, which: str) -> tuple[Any, ...]:
+    """What a job's process is told: the arguments of `_run_job`."""
+    hydra: Any = HydraConfig.get()
+    launcher = str(hydra.runtime.choices["hydra/launcher"])
+    request = request_for(config.trainer)
+    at_once = 1  # on this machine
+    if launcher == "joblib":
+        n_jobs = int(hydra.launcher.n_jobs)
+        at_once = n_jobs if n_jobs > 0 else len(usable_cores()) + 1 + n_jobs
+    elif launcher == "submitit_local":
+        at_once = len(request.names) // request.count
+    names = sweep.plan()["names"]
+    at_once = max(1, min(at_once, at_once if names is None else len(names)))
+    arguments = [
+        *(f"--config-dir={each.path}" for each in hydra.runtime.config_sources
+          if each.provider == "command-line"),
+        *(each for each in hydra.overrides.hydra if not each.startswith("hydra.mode=")),
+        *hydra.overrides.task,
+        f"hydra.run.dir={QuotedString(job.folder, Quote.single).with_quotes()}",
+        # counted among those that it sees
+        *([f"trainer.devices={request.count}"] if request.kind == "gpu" else []),
+    ]  # fmt: skip
+    progress = launcher == "basic" and sys.stderr.isatty()
+    who = f"{which} {job.name}"
+    return arguments, str(config.sweep_id), job, sweep, request, at_once, progress, who
+
+
+def _run_job(
+    arguments: list[str], sweep_id: str, job: Job, sweep: _SweepFolder, request: DeviceRequest,
+    at_once: int, progress: bool, who: str,
+) -> None:  # fmt: skip
+    """Evaluate in this process as a single run would, and say how that ended."""
+    from vssl.commands.evaluate import evaluate, with_hydra
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a look for GPUs does not initialise CUDA
+    if "SLURM_NTASKS" in os.environ:
+        # else Lightning takes this process for one of several that srun started
+        os.environ["SLURM_JOB_NAME"] = "interactive"
+    quieten_libraries()
+    for name in ("pytorch_lightning", "lightning_fabric"):  # they print where no log is set up yet
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # of which Lightning makes the command lines of a job's further processes
+    sys.argv[1:] = arguments
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("vssl.commands.evaluate")
+    cores = max(1, len(usable_cores()) // at_once)
+    if at_once > 1 and not _THREAD_SETTINGS & os.environ.keys():
+        import torch
+
+        torch.set_num_threads(cores)
+        os.environ["OMP_NUM_THREADS"] = str(cores)  # of further processes
+    began = time.monotonic()
+    outcomes: list[tuple[str, str]] = []
+
+    def run(config: DictConfig, folder: Path) -> None:
+        for handler in logging.getLogger().handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.WARNING)
+        config.sweep_id = sweep_id
+        config.trainer.enable_progress_bar &= progress
+        if at_once > 1 and request.kind == "gpu" and config.loader.num_workers is None:
+            config.loader.num_workers = min(8, cores - 1)
+        device = _device(request, who)
+        outcomes.append(
+            _outcome(lambda: evaluate(config, folder, quiet=True, wait=True, device=device))
+        )
+
+    outcomes.append(_outcome(lambda: with_hydra(run)))
+    state, reason = outcomes[0]
+    seconds = time.monotonic() - began
+    sweep.write(replace(job, state=state, reason=reason, seconds=seconds))
+
+
+def _outcome(work: Callable[[], object]) -> tuple[str, str]:
+    """Call a function; the state in which that leaves a job, and why."""
+    try:
+        work()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        # Lightning makes the latter of Ctrl-C
+        if isinstance(error, SystemExit) or was_interrupted(error):
+            return states.INTERRUPTED, ""
+        _log.info("failed", exc_info=True)  # to the run's log only
+        return states.FAILED, _reason_of(error)
+    return states.FINISHED, ""
+
+
+@contextlib.contextmanager
+def _device(request: DeviceRequest, who: str) -> Iterator[None]:
+    """Have the devices that a job records on."""
+    with lend(request, who=who) as taken:
+        if request.kind == "gpu":  # before CUDA is initialised
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+        yield
+        if request.kind == "gpu":
+            import torch
+
+            torch.cuda.empty_cache()
+
+
+def _run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
+    """Run a function in a process that has the libraries; its exit status, negative for a signal.
+
+    Raises:
+        KeyboardInterrupt: after the process was interrupted too and has ended.
     """
+    process: Any = start_process_server().Process(
+        target=_work_apart, args=(str(Path.cwd()), work, *arguments)
+    )
+    try:
+        process.start()
+        process.join()
+    except KeyboardInterrupt:
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, signal.SIGINT)
+            process.join(_PATIENCE)
+        raise
+    finally:
+        if process.pid is not None:  # with whatever it has started: loaders, processes of GPUs
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            process.join()
+    status: int | None = process.exitcode
+    return status
+
+
+def start_process_server(*, wandb: bool = False) -> Any:
+    """Have the libraries imported in the process to fork from, which does not get Ctrl-C.
+
+    Returns the context in which processes are made; this one goes on meanwhile.
+    """
+    # joblib's workers have a default of their own, which a new process would not know
+    multiprocessing.set_start_method(None, force=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_PRELOADED, *(["wandb"] if wandb else [])])
+    resource_tracker.ensure_running()  # its start would let the signal through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return context
+
+
+def _work_apart(directory: str, work: Callable[..., None], *arguments: Any) -> None:
+    """Call a function in a process that ends with its parent, which passes Ctrl-C on to it."""
+    os.setsid()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def end() -> None:
+            parent.join()
+            os.killpg(os.getpid(), signal.SIGKILL)
+
+        threading.Thread(target=end, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    os.chdir(directory)
+    work(*arguments)
+
+
+def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | None:
+    """Return the overrides of each job of a sweep; None for sweepers that decide as they go."""
     sweeper = config.hydra.sweeper
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return None
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=loader)
-    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
-    batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return [list(job) for batch in batches for job in batch]
+    values: dict[str, list[str]] = {}
+    for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
+        swept = override.is_sweep_override()
+        given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        key = override.get_key_element()
+        values[key] = [f"{key}={value}" for value in given]
+    return [list(job) for job in itertools.product(*values.values())]
 
 
-def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]], loader: ConfigLoader) -> None:
-    """Check the options of all jobs of a sweep before the first one starts.
-
-    Each value is looked at in one job that has it: of a thousand jobs a few have them all.
-
-    Args:
-        config: the sweep's configuration.
-        jobs: their overrides.
-        loader: Hydra's.
-
-    Raises:
-        UsageError: for the first value that cannot be.
-    """
+def _check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]], loader: ConfigLoader) -> None:
+    """Check each value in one job that has it: of a thousand jobs a few have them all."""
     seen: set[str] = set()
     for job in jobs:
-        if set(job) <= seen:
-            continue
-        try:
-            composed = loader.load_sweep_config(config, list(job))
-        except (
-            HydraException,
-            OmegaConfBaseException,
-        ):  # which only this job has; it says so when its turn comes
-            continue
-        check_options(composed)
-        seen |= set(job)
-
-
-def _what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The overrides by which each job differs from others."""
-    shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
-    return [" ".join(each for each in job if each not in shared) for job in jobs]
+        if not set(job) <= seen:
+            # what only this job has at fault it says when its turn comes
+            with contextlib.suppress(HydraException, OmegaConfBaseException):
+                check_options(loader.load_sweep_config(config, list(job)))
+                seen |= set(job)
 
 
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
@@ -208,39 +367,28 @@ def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> N
     A file `conf/hydra/launcher/<name>.yaml` would clash with the plugin's of the same name.
     """
     name = hydra.runtime.choices["hydra/launcher"]
-    settings = launchers.get(name) or {}
-    if settings:
-        default = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
-        with open_dict(hydra.launcher), read_write(hydra):
-            for key, value in settings.items():
-                if hydra.launcher[key] == default[key]:
-                    hydra.launcher[key] = value
+    default = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
+    with open_dict(hydra.launcher), read_write(hydra):
+        for key, value in (launchers.get(name) or {}).items():
+            if hydra.launcher[key] == default[key]:
+                hydra.launcher[key] = value
 
 
 class Sweep(Callback):
     """Hydra callback: after a multirun, tables with one row per run, and how all jobs ended.
-
-    Hydra does not call `on_multirun_end` when a launcher failed or the user stopped the sweep; then
-    `finish` reports.
 
     Args:
         sweep_id: one for all jobs of the sweep.
         launchers: settings by the launcher's name, for what is left at the plugin's own default.
     """
 
-    unreported: ClassVar[list[Sweep]] = []
-
     def __init__(self, sweep_id: str, launchers: Mapping[str, Mapping[str, Any]]) -> None:
-        self._sweep_id = sweep_id
-        self._launchers = launchers
-        self._folder: SweepFolder | None = None
-        self._output = Path()
-        self._overview: dict[str, str] = {}
-        self._one_at_a_time = False
+        self._settings = (sweep_id, launchers)
+        self._lock: FileLock | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Launchers send it to other processes, where it has nothing to do."""
-        return Sweep, (self._sweep_id, {})
+        return Sweep, self._settings
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the options of all jobs, and write down what is to be done.
@@ -248,29 +396,29 @@ class Sweep(Callback):
         Raises:
             SystemExit: when either fails; Hydra turns other exceptions of callbacks into warnings.
         """
-        self._one_at_a_time = _one_at_a_time(config.hydra)
-        set_up_launcher(config.hydra, self._launchers)
+        HydraConfig.instance().set_config(config.copy())  # a copy, as it becomes read-only
+        set_up_launcher(config.hydra, self._settings[1])
+        launcher = str(config.hydra.runtime.choices["hydra/launcher"])
         loader = GlobalHydra.instance().config_loader()
         jobs = planned_jobs(config, loader)
         try:
-            check_jobs(config, jobs or (), loader)
+            _check_jobs(config, jobs or (), loader)
         except UsageError as error:
             fail(str(error))
-        launcher = str(config.hydra.runtime.choices["hydra/launcher"])
         if launcher.startswith("submitit") and "%" in str(config.hydra.sweep.dir):
             fail(
                 f"output_root={config.hydra.sweep.dir}: {launcher} puts numbers of jobs in place of"
                 " %j and its like. Set an output_root without %."
             )
-        self._output = Path(config.hydra.sweep.dir).expanduser().absolute()
-        self._overview = dict(config.overview)
-        folder = SweepFolder(self._output, self._sweep_id)
+        sweep = _SweepFolder.of(config.hydra)
+        names = None
+        if jobs is not None:  # by what differs
+            shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+            names = [" ".join(each for each in job if each not in shared) for job in jobs]
         try:
-            folder.create(None if jobs is None else _what_differs(jobs))
+            self._lock = sweep.create(names, config.overview)
         except OSError as error:
-            fail(f"{error.filename or self._output}: {error.strerror or error} (output_root)")
-        self._folder = folder
-        Sweep.unreported.append(self)
+            fail(f"{error.filename or sweep.output}: {error.strerror or error} (output_root)")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Report, and let the command fail unless everything was done.
@@ -278,57 +426,45 @@ class Sweep(Callback):
         Raises:
             SystemExit: with status 1, as Hydra turns other exceptions of callbacks into warnings.
         """
-        if not Sweep.finish():
+        if not finish_sweep():
             raise SystemExit(1)
 
-    @staticmethod
-    def finish() -> bool:
-        """Report sweeps that were not reported yet; whether everything in them was done."""
-        done = True
-        while Sweep.unreported:
-            done &= Sweep.unreported.pop().report()
-        return done
 
-    def report(self) -> bool:
-        """Show and write tables over the finished jobs, and list the others."""
-        if self._folder is None or not self._folder.any_begun():
-            if self._folder is not None:
-                self._folder.remove()
-            return False
-        jobs = self._folder.jobs()
-        # not by the log: what it writes to depends on the launcher
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        try:
-            reason = self._show(jobs)
-            if reason:
-                console.print(f"the sweep's tables could not be made: {reason}", markup=False)
-                return False
-        finally:
-            for job in jobs:
-                if not job.done:
-                    console.print(str(job), markup=False)
+def finish_sweep() -> bool:
+    """Show and write tables over the finished jobs of the sweep, and list the others.
+
+    Commands call it when they fail: Hydra does not call `Sweep.on_multirun_end` then. Returns
+    whether everything in it was done.
+    """
+    sweep = _SweepFolder.of(HydraConfig.get()) if is_multirun() else None
+    if sweep is None or not sweep.path.is_dir():  # there is none, or it was reported
+        return True
+    jobs = sweep.jobs() if sweep.reported() else []
+    # not by the log: what it writes to depends on the launcher
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    shown = False
+    try:
+        if jobs:
+            overview = sweep.plan()["overview"]
+            shown = _run_apart(_show_sweep, jobs, sweep.output, overview) == 0
+    finally:
+        for job in jobs:
+            if not job.done:
+                console.print(str(job), markup=False)
+        if jobs:
             console.print(count_jobs(jobs), markup=False)
-            self._folder.remove()
-        return all(job.done for job in jobs)
-
-    def _show(self, jobs: Sequence[Job]) -> str:
-        """Make and show the tables; why not, where they could not be made."""
-        try:
-            if self._one_at_a_time:  # the libraries are there; else where the launcher's jobs were
-                state, reason = run_apart(show_sweep, jobs, self._output, self._overview)
-                return "" if state == FINISHED else reason
-            show_sweep(jobs, self._output, self._overview)
-        except Exception as error:
-            return reason_of(error)
-        return ""
+        shutil.rmtree(sweep.path, ignore_errors=True)
+    return shown and all(job.done for job in jobs)
 
 
-def show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
-    """Make and show the tables over a sweep, in a process that may have the libraries already."""
+def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
     from vssl.commands.joined import JOINED_FOLDER, join_runs
     from vssl.reporting.sweep import report_sweep
 
     def join(runs: Sequence[Path]) -> Path:
         return join_runs(runs, output / JOINED_FOLDER)
 
-    report_sweep(jobs, output, overview=overview, join=join)
+    try:
+        report_sweep(jobs, output, overview=overview, join=join)
+    except Exception as error:
+        fail(f"the sweep's tables could not be made: {_reason_of(error)}")

@@ -13,16 +13,9 @@ BEGUN, NOT_DONE = "begun", "not done"
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a sweep.
+    """A job of a sweep: its number from 0, what it evaluates, and one of the states above.
 
-    Attributes:
-        number: from 0.
-        name: what it evaluates, in a few words.
-        state: `finished`, `already evaluated`, `failed`, `killed`, `interrupted`, `begun`, or
-            `not done`: it left no word.
-        reason: why it is not finished.
-        folder: its run's folder.
-        seconds: how long it took.
+    With the reason why it is not finished, its run's folder, and how long it took.
     """
 
     number: int
@@ -34,7 +27,7 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether its run is there."""
+        """Whether its run is finished."""
         return self.state in (FINISHED, ALREADY)
 
     def __str__(self) -> str:
@@ -44,21 +37,21 @@ class Job:
 
 
 def count_jobs(jobs: Sequence[Job]) -> str:
-    """How many jobs there were and how they ended, in a line."""
+    """Return how many jobs there were and how they ended, in a line."""
     counts = Counter(job.state for job in jobs)
     listed = ", ".join(f"{n} {state}" for state, n in counts.items())
     return f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}: {listed}"
 
 
 def list_jobs(jobs: Sequence[Job]) -> str:
-    """Counts and the jobs that are not done, each with its reason, as Markdown."""
+    """Return counts and the jobs that are not done, each with its reason, as Markdown."""
     lines = [f"**{count_jobs(jobs)}**", ""]
     lines += [f"- {' '.join(str(job).split())}" for job in jobs if not job.done]
     return "\n".join([*lines, ""])
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it.
+    """Return a time in the unit that suits it.
 
     >>> [duration(s) for s in (0.4, 41.3, 200, 9000)]
     ['0.4 s', '41 s', '3 min 20 s', '2 h 30 min']
