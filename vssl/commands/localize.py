@@ -46,8 +46,7 @@ def _localize() -> None:
     from vssl.commands.localize_setup import LocalizeOptions, set_up
     from vssl.images import is_image
 
-    known = {each.name for each in fields(LocalizeOptions)}
-    wanted = LocalizeOptions(**{k: value for k, value in vars(options).items() if k in known})
+    wanted = LocalizeOptions(**{f.name: vars(options)[f.name] for f in fields(LocalizeOptions)})
     output = (options.output or Path("localize")).absolute()
     video = not is_image(picture)
     if sound is None and not video:
@@ -122,11 +121,7 @@ def _frame_rate(text: str) -> float:
 
 
 def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
-    """Files and overrides of a command line: picture, sound if any, `key=value`.
-
-    Raises:
-        UsageError: for no file, or more than two.
-    """
+    """Files and overrides of a command line: picture, sound if any, `key=value`."""
     overrides = [each for each in inputs if "=" in each and not _is_file(each)]
     files = [Path(each) for each in inputs if each not in overrides]
     if not 1 <= len(files) <= 2:

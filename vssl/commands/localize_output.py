@@ -29,12 +29,7 @@ from vssl.hashing import file_sha256
 from vssl.images import Pixels, decode_image, read_bytes
 from vssl.progress import progress_bar
 from vssl.records.files import whole_file, write_text
-from vssl.reporting.localize_figures import (
-    Captions,
-    draw_pair,
-    draw_timeline,
-    frame_layer,
-)
+from vssl.reporting.localize_figures import Captions, draw_pair, draw_timeline, frame_layer
 from vssl.reporting.renderers import show_table
 from vssl.reporting.tables import Cell, Column, Row, Table
 from vssl.reporting.verdict import (
@@ -64,9 +59,6 @@ def localize_image(
     """Localize a sound in an image: table, picture, numbers and native maps in a folder.
 
     `set_up` is called when the files are known to be usable.
-
-    Raises:
-        UsageError: for any fault in what the user gave.
     """
     pixels = decode_image(read_bytes(picture), picture)
     _warn_if_turned(picture)
@@ -79,7 +71,7 @@ def localize_image(
     similarity = native.similarity[0]
     objects = None if native.objects is None else native.objects[0]
     maps, numbers = measure(setup.recipe, similarity, pairings, objects, setup.threshold)
-    verdict = _judged([numbers], setup)
+    verdict = _judged([numbers], setup, video=False)
 
     _prepare_folder(output)
     _save_maps(output, pairings, similarity, objects)
@@ -146,23 +138,16 @@ def _numbers_table(title: str, numbers: Sequence[MapNumbers], setup: Setup) -> T
 
 @dataclass
 class VideoMaps:
-    """Maps of the T frames of a video that were looked at, `fps` in a second.
-
-    Attributes:
-        pairings: the K (audio condition, draw) pairs.
-        native: `[T, K, h, w]` native similarity maps.
-        objects: `[T, g, g]` native object maps; None without a prior.
-        numbers: of each frame, the numbers of its K maps.
-    """
+    """Maps of the T frames of a video that were looked at, `fps` in a second."""
 
     facts: VideoFacts
     heard: Path
     fps: float
-    pairings: Sequence[tuple[str, int]]
+    pairings: Sequence[tuple[str, int]]  # K pairs (audio condition, draw)
     seconds: list[float]
-    native: torch.Tensor
-    objects: torch.Tensor | None
-    numbers: list[list[MapNumbers]]
+    native: torch.Tensor  # `[T, K, h, w]`
+    objects: torch.Tensor | None  # `[T, g, g]`
+    numbers: list[list[MapNumbers]]  # of each frame, of its K maps
 
 
 def localize_video(
@@ -176,12 +161,8 @@ def localize_video(
 ) -> Verdict:
     """Localize the sound around each moment of a video: drawn video, timeline, numbers and maps.
 
-    The video is read twice, once to look at `fps` frames a second, or at all for infinity, and once
-    to draw on all. Another sound than its own begins with it. `set_up` is called when the files are
-    known to be usable.
-
-    Raises:
-        UsageError: for any fault in what the user gave, or a video that takes too much memory.
+    The video is read twice: to look at `fps` frames a second (all for infinity), and to draw on
+    all. Another sound than its own begins with it.
     """
     facts = video_facts(video)
     if sound is None and not facts.has_sound:
@@ -233,10 +214,7 @@ def localize_video(
 
 
 def _looked_at(facts: VideoFacts, fps: float) -> Iterator[tuple[VideoFrame, bool]]:
-    """The frames of a video, and whether each is looked at.
-
-    These are the first, and then the first at or after every 1 / fps.
-    """
+    """The frames of a video, and whether each is looked at: the first at or after every 1 / fps."""
     following = 0.0
     for frame in read_frames(facts):
         # frame times are rounded to the file's clock
@@ -247,10 +225,7 @@ def _looked_at(facts: VideoFacts, fps: float) -> Iterator[tuple[VideoFrame, bool
 
 
 def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps:
-    """Run the networks over frames of a video, each with the sound around it.
-
-    Frames and sounds that are the same around several moments are encoded once.
-    """
+    """Run the networks over frames of a video; a sound around several moments is encoded once."""
     localizer = setup.localizer
     window = localizer.frontend().window if localizer.hears else None
     frames = facts.frames
@@ -358,13 +333,11 @@ def _draw(setup: Setup, found: VideoMaps, path: Path) -> None:
         write_video(path, facts, drawn(advance), found.heard)
 
 
-def _judged(
-    pictures: Sequence[Sequence[MapNumbers]], setup: Setup, *, video: bool = False
-) -> Verdict:
+def _judged(numbers: Sequence[Sequence[MapNumbers]], setup: Setup, *, video: bool) -> Verdict:
+    model, transform = setup.localizer.name, setup.recipe.transform
     return judge(
-        pictures, setup.threshold, model=setup.localizer.name, transform=setup.recipe.transform,
-        rates=setup.rates, video=video,
-    )  # fmt: skip
+        numbers, setup.threshold, model=model, transform=transform, rates=setup.rates, video=video
+    )
 
 
 def _prepare_folder(output: Path) -> None:
@@ -398,11 +371,10 @@ def _file_facts(path: Path) -> dict[str, str]:
 
 def _write_json(output: Path, setup: Setup, verdict: Verdict, found: dict[str, Any]) -> None:
     """Write all numbers with where they come from; the last file to be written."""
-    threshold = setup.threshold
     content = {
         "verdict": asdict(verdict),
-        "threshold": None if threshold is None else asdict(threshold),
-        "error_rates": None if setup.rates is None else setup.rates.as_json(),
+        "threshold": asdict(setup.threshold) if setup.threshold else None,
+        "error_rates": setup.rates.as_json() if setup.rates else None,
         **found,
         "provenance": setup.facts,
     }
@@ -434,12 +406,11 @@ def described(setup: Setup) -> str:
     if threshold is None:
         parts.append("no threshold")
     else:
-        run = threshold.calibration_hash
-        learnt = f", run {run[:8]}" if run else ""
+        learnt = f", run {threshold.calibration_hash[:8]}" if threshold.calibration_hash else ""
         parts.append(f"threshold {threshold.value:.4f} ({threshold.words}{learnt})")
     parts += [f"{name} x {draws}" for name, draws in facts["draws"].items()]
     low, high = setup.bounds
-    finite = math.isfinite(low) and math.isfinite(high)
+    finite = math.isfinite(low + high)
     drawn = f"in the range [{low:g}, {high:g}]" if finite else "between their own extremes"
     return "; ".join([*parts, f"seed {facts['seed']}", f"maps drawn {drawn}"])
 
