@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -84,18 +85,15 @@ class TestColours:
 
     @pytest.mark.parametrize("colour", COLOURS)
     def test_variance_is_one(self, colour: Colour) -> None:
-        found = [
-            coloured_noise(np.random.default_rng(seed), 160_000, colour).var(ddof=0)
-            for seed in range(30)
-        ]
+        found = [coloured_noise(np.random.default_rng(s), 160_000, colour).var() for s in range(30)]
         error = np.std(found) / np.sqrt(len(found))
         assert np.mean(found) == pytest.approx(1, abs=5 * error)
         assert error < 0.03
 
     @pytest.mark.parametrize("colour", COLOURS)
     def test_it_is_steady_from_the_first_sample_on(self, colour: Colour) -> None:
-        first = [coloured_noise(np.random.default_rng(s), 1, colour)[0] for s in range(3000)]
-        assert np.var(first) == pytest.approx(1, abs=4 * np.sqrt(2 / 3000))
+        first = [coloured_noise(np.random.default_rng(s), 1, colour)[0] for s in range(1000)]
+        assert np.var(first) == pytest.approx(1, abs=4 * np.sqrt(2 / 1000))
 
     @few
     @given(
@@ -142,10 +140,6 @@ class TestNoise:
 
     def test_with_a_ratio_a_draw_s_noise_is_shared_but_for_its_loudness(self) -> None:
         condition, samples = Noise(snr=0, draws=2), [make_sample(name, "dog") for name in "ab"]
-        requests = {
-            condition.request(s, draw=d, seed=0, length=160) for s in samples for d in (0, 1)
-        }
-        assert len(requests) == 4
         one, two = (
             made(condition, clip_of(level=level), sample)
             for sample, level in zip(samples, (0.1, 0.2), strict=True)
@@ -173,26 +167,6 @@ class TestNoise:
         for options in ({"dbfs": -20}, {"snr": 0}):
             found = made(Noise(file=str(tmp_path / "bank.npy"), **options), clip_of())  # type: ignore[arg-type]
             assert not found.any()
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            (
-                {"level": 1.0, "dbfs": -20},
-                "negatives.noise: level and dbfs are given.*one of level",
-            ),
-            ({"dbfs": -20, "snr": 0}, "negatives.noise: dbfs and snr are given"),
-            ({"level": 1, "dbfs": 0, "snr": 0}, "level and dbfs and snr are given"),
-            ({"snr": float("inf")}, "`negatives.noise.snr` to be a finite number, but got inf"),
-            ({"dbfs": "loud"}, "`negatives.noise.dbfs` to be a finite number, but got 'loud'"),
-            ({"level": float("nan")}, "`negatives.noise.level` to be a finite number"),
-            ({"colour": "blue"}, "`negatives.noise.colour` to be one of white, pink, brown"),
-            ({"colour": "pink", "file": "x.npy"}, "negatives.noise.colour=pink: .*leave one of"),
-        ],
-    )
-    def test_bad_options(self, options: dict[str, Any], message: str) -> None:
-        with pytest.raises(UsageError, match=message):
-            Noise(**options)
 
 
 class TestMixed:
@@ -234,17 +208,34 @@ class TestMixed:
         (record,) = caplog.records
         assert "negatives.mixed.snr: the clip of a is digital silence" in record.getMessage()
 
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({"snr": None}, "`negatives.mixed.snr` to be a finite number, but got None"),
-            ({"colour": "grey"}, "`negatives.mixed.colour` to be one of white, pink, brown"),
-            ({"draws": 0}, "`draws` to be at least 1"),
-        ],
-    )
-    def test_bad_options(self, options: dict[str, Any], message: str) -> None:
-        with pytest.raises(UsageError, match=message):
-            Mixed(**options)
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (Noise, {"level": 1.0, "dbfs": -20}, "level and dbfs are given.*one of level"),
+        (Noise, {"dbfs": -20, "snr": 0}, "negatives.noise: dbfs and snr are given"),
+        (Noise, {"level": 1, "dbfs": 0, "snr": 0}, "level and dbfs and snr are given"),
+        (Noise, {"snr": float("inf")}, "`negatives.noise.snr` to be a finite number, but got inf"),
+        (Noise, {"dbfs": "loud"}, "`negatives.noise.dbfs` to be a finite number, but got 'loud'"),
+        (Noise, {"level": float("nan")}, "`negatives.noise.level` to be a finite number"),
+        (Noise, {"level": 0}, "`negatives.noise.level` to be greater than 0"),
+        (Noise, {"per": "image"}, "`negatives.noise.per` to be one of draw, sample"),
+        (Noise, {"colour": "blue"}, "`negatives.noise.colour` to be one of white, pink, brown"),
+        (Noise, {"colour": "pink", "file": "x.npy"}, "noise.colour=pink: .*leave one of"),
+        (Noise, {"snr": 0, "over": "model"}, "noise.over` to be one of window, clip"),
+        (Mixed, {"over": "model"}, "mixed.over` to be one of window, clip"),
+        (Mixed, {"snr": None}, "`negatives.mixed.snr` to be a finite number, but got None"),
+        (Mixed, {"colour": "grey"}, "`negatives.mixed.colour` to be one of white, pink, brown"),
+        *(
+            (kind, {"draws": draws}, f"`draws` to be at least 1, but got {draws}")
+            for kind in (Noise, Offscreen, Mixed, Swapped)
+            for draws in (0, -1)
+        ),
+    ],
+)
+def test_bad_options(kind: Callable[..., Any], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        kind(**options)
 
 
 HEARD = {
@@ -316,11 +307,6 @@ class TestHeardRatio:
         np.testing.assert_array_equal(made(condition, AudioClip(samples)), samples)
         assert "negatives.mixed.snr: the clip of a is digital silence" in caplog.text
 
-    def test_another_word_is_refused(self) -> None:
-        for kind in (partial(Mixed), partial(Noise, snr=0)):
-            with pytest.raises(UsageError, match=r"over` to be one of window, clip"):
-                kind(over="model")  # type: ignore[operator]
-
 
 class TestReversed:
     @few
@@ -333,10 +319,8 @@ class TestReversed:
 
     def test_nothing_is_drawn(self) -> None:
         condition = Reversed()
-        found = {
-            condition.request(SAMPLE, draw=0, seed=s, length=n) for s in (0, 1) for n in (5, 6)
-        }
-        assert found == {AudioRequest("reversed", source_id="a")}
+        request = condition.request(SAMPLE, draw=0, seed=1, length=5)
+        assert request == AudioRequest("reversed", source_id="a")
         assert condition.draws == 1
 
 
