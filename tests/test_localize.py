@@ -369,18 +369,20 @@ def test_a_verdict_stands_beside_how_often_it_is_wrong(tmp_path: Path, toy: Path
     assert "learnt on these very maps" in lines[-1]
 
 
-@pytest.mark.parametrize("given", [{"threshold": 0.1}, {"policy": "fixed"}, {}])
+def test_without_a_threshold_there_is_no_verdict(tmp_path: Path, toy: Path) -> None:
+    found, _ = localized(*pair(toy, "clip1_000010"), tmp_path / "out")
+    assert "--calibration RUN" in found["verdict"]["words"]
+    assert found["verdict"]["localized"] is found["threshold"] is found["error_rates"] is None
+    assert {each["marked"] for each in found["maps"]} == {None}
+
+
+@pytest.mark.parametrize("given", [{"threshold": 0.1}, {"policy": "fixed"}])
 def test_rates_of_a_constant_threshold_are_known_with_a_run_only(
     tmp_path: Path, toy: Path, given: dict[str, Any]
 ) -> None:
     files = (*pair(toy, "clip1_000010"), tmp_path / "out")
     without, _ = localized(*files, **given)
     assert without["error_rates"] is None
-    if not given:
-        assert "--calibration RUN" in without["verdict"]["words"]
-        assert without["verdict"]["localized"] is without["threshold"] is None
-        assert {each["marked"] for each in without["maps"]} == {None}
-        return
     assert without["verdict"]["errors"] == [UNKNOWN]
     found, _ = localized(*files, **given, calibration=toy.parent / "run")
     assert found["threshold"]["value"] == without["threshold"]["value"]
@@ -462,7 +464,9 @@ def test_each_distinct_frame_and_sound_is_encoded_once(
     monkeypatch.setattr(Localizer, "localize", counted)
     video = make_video(tmp_path / "video.mkv", sound_codec="pcm_s16le", rate=16_000)
     overrides = (*HEARD, "loader.batch_size=4", f"model.frontend.window.seconds={seconds}")
-    localized(video, None, tmp_path / "out", overrides=overrides, fps=math.inf)
+    out = tmp_path / "out"
+    localized(video, None, out, overrides=overrides, fps=math.inf, draw_video=False)
+    assert not (out / "localize.mp4").exists()
     assert seen == [4] * 5
     assert sum(heard) == sounds
 

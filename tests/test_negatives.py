@@ -61,11 +61,6 @@ class TestGenerator:
         found = generator_for(0, "dog", "offscreen", 3)
         assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
 
-    def test_streams_are_independent_and_uniform(self) -> None:
-        first = [generator_for(0, f"sample{n}", "noise", 0).random() for n in range(3000)]
-        assert scipy.stats.kstest(first, "uniform").pvalue > 0.01
-        assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.05
-
 
 class TestOffscreen:
     @few
@@ -125,11 +120,8 @@ class TestOffscreen:
 
     def test_impossible(self) -> None:
         samples = [make_sample("a", "dog", ("dog", "bell")), make_sample("b", "bell", ("bell",))]
-        with pytest.raises(
-            UsageError,
-            match=r"negatives.offscreen: 1 images hold every class of the test set \(bell, dog\),"
-            r" so no sound is offscreen for them, e.g. a\.",
-        ):
+        message = r"negatives.offscreen: 1 images hold every class .* \(bell, dog\), .* e\.g\. a\."
+        with pytest.raises(UsageError, match=message):
             Offscreen().prepare(samples)
 
 
@@ -252,8 +244,6 @@ class TestNoise:
         assert clip.samples.dtype == np.float32
         assert clip.rate == 16_000
         noise = clip.samples[0].astype(float)
-        assert abs(noise.mean()) < 4 / np.sqrt(noise.size)
-        assert abs(noise.std() - 1) < 4 / np.sqrt(2 * noise.size)
         assert scipy.stats.kstest(noise, "norm").pvalue > 0.01
         assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 4 / np.sqrt(noise.size)
 

@@ -11,6 +11,7 @@ import math
 from bisect import bisect_left
 
 import numpy as np
+import scipy.signal
 import torch
 from torch import nn
 
@@ -147,7 +148,8 @@ class LogSpectrogram(FrontEnd):
         self.scale = scale
         self.log = log
         self.rate = rate
-        self.register_buffer("taper", _tukey(nperseg, 0.25), persistent=False)
+        taper = torch.from_numpy(scipy.signal.get_window(("tukey", 0.25), nperseg)).float()
+        self.register_buffer("taper", taper, persistent=False)
         self.taper: torch.Tensor
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
@@ -264,10 +266,3 @@ def _mel_filters(*, rate: int, bins: int, bands: int) -> torch.Tensor:
     above = edges[:, None] - torch.linspace(0.0, rate // 2, bins)
     width = edges.diff()[:, None]
     return torch.minimum(-above[:-2] / width[:-1], above[2:] / width[1:]).clamp(min=0.0)
-
-
-def _tukey(length: int, alpha: float) -> torch.Tensor:
-    """Periodic Tukey (tapered cosine) window, `[length]` float32."""
-    position = torch.arange(length, dtype=torch.float64) / length
-    edge = torch.minimum(position, 1 - position).clamp(max=alpha / 2)
-    return (0.5 * (1 - torch.cos(2 * torch.pi * edge / alpha))).float()

@@ -43,7 +43,7 @@ def _localize() -> None:
             raise UsageError(f"{path}: no such file")
     # torch and what stands on it, once the command line is known to be right
     from vssl.commands.localize_output import localize_image, localize_video
-    from vssl.commands.localize_setup import LocalizeOptions, set_up
+    from vssl.commands.localize_setup import LocalizeOptions
     from vssl.images import is_image
 
     wanted = LocalizeOptions(**{f.name: vars(options)[f.name] for f in fields(LocalizeOptions)})
@@ -57,11 +57,9 @@ def _localize() -> None:
     with output_folder(output):
         if video or sound is None:
             draw = not options.no_video
-            localize_video(
-                picture, sound, lambda: set_up(wanted), output, fps=options.fps, draw_video=draw
-            )
+            localize_video(picture, sound, wanted, output, fps=options.fps, draw_video=draw)
         else:
-            localize_image(picture, sound, lambda: set_up(wanted), output)
+            localize_image(picture, sound, wanted, output)
 
 
 def _command_line() -> argparse.Namespace:

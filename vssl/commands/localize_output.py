@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.audio import clip_at, read_clip
-from vssl.commands.localize_setup import Setup
+from vssl.commands.localize_setup import LocalizeOptions, Setup, set_up
 from vssl.containers import no_sound, opened_sound
 from vssl.engine.localizer import Picture
 from vssl.errors import UsageError
@@ -53,17 +53,12 @@ _MOST_MEMORY = 4e9
 _log = logging.getLogger(__name__)
 
 
-def localize_image(
-    picture: Path, sound: Path, set_up: Callable[[], Setup], output: Path
-) -> Verdict:
-    """Localize a sound in an image: table, picture, numbers and native maps in a folder.
-
-    `set_up` is called when the files are known to be usable.
-    """
+def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output: Path) -> None:
+    """Localize a sound in an image: table, picture, numbers and native maps in a folder."""
     pixels = decode_image(read_bytes(picture), picture)
     _warn_if_turned(picture)
     clip = read_clip(sound)
-    setup = set_up()
+    setup = set_up(options)  # once the files are known to be usable
     pairings, negatives = setup.encode_negatives(clip, sound)
     vectors = torch.stack([*setup.encode([clip], sound), *negatives])
     prepared = setup.localizer.prepare(pixels, picture.name)
@@ -94,7 +89,6 @@ def localize_image(
     show_table(Console(highlight=False), _numbers_table(files, numbers, setup))
     _show_verdict(verdict, setup)
     _say(f"picture, numbers and native maps: {output}")
-    return verdict
 
 
 def _warn_if_turned(picture: Path) -> None:
@@ -153,12 +147,12 @@ class VideoMaps:
 def localize_video(
     video: Path,
     sound: Path | None,
-    set_up: Callable[[], Setup],
+    options: LocalizeOptions,
     output: Path,
     *,
     fps: float,
     draw_video: bool = True,
-) -> Verdict:
+) -> None:
     """Localize the sound around each moment of a video: drawn video, timeline, numbers and maps.
 
     The video is read twice: to look at `fps` frames a second (all for infinity), and to draw on
@@ -169,7 +163,7 @@ def localize_video(
         raise no_sound(video)
     if draw_video:
         find_encoder()
-    setup, heard = set_up(), sound or video
+    setup, heard = set_up(options), sound or video
     found = _look(setup, facts, heard, fps)
     verdict = _judged(found.numbers, setup, video=True)
     count = len(found.seconds)
@@ -210,7 +204,6 @@ def localize_video(
     if draw_video and (facts.width % 2 or facts.height % 2):
         _say(f"{VIDEO_FILE} is one pixel larger than {video.name} where its side is odd (H.264)")
     _say(f"{'drawn video, ' if draw_video else ''}timeline, numbers and native maps: {output}")
-    return verdict
 
 
 def _looked_at(facts: VideoFacts, fps: float) -> Iterator[tuple[VideoFrame, bool]]:
@@ -235,6 +228,7 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
         _check_memory(setup, facts.path, frames, stream.seconds, stream.channels)
         shift = facts.begin - stream.begin if heard == facts.path else 0.0
         sound = stream.resampled()
+    pairings, negatives = setup.encode_negatives(clip_at(sound, shift, window)[1], heard)
 
     def moments() -> Iterator[tuple[float, Picture, int, AudioClip]]:
         for frame, looked in _looked_at(facts, fps):
@@ -243,8 +237,6 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
                 picture = localizer.prepare(frame.pixels(), name)
                 yield frame.seconds, picture, *clip_at(sound, frame.seconds + shift, window)
 
-    pairings: Sequence[tuple[str, int]] = ()
-    negatives: Sequence[torch.Tensor] = ()
     known: dict[int, torch.Tensor] = {}
     seconds: list[float] = []
     numbers, native, objects = [], [], []
@@ -252,8 +244,6 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
     with progress_bar("frames looked at", max(frames, 1)) as advance:
         while batch := list(itertools.islice(remaining, setup.batch_size)):
             times, pictures, begins, clips = zip(*batch, strict=True)
-            if not pairings:
-                pairings, negatives = setup.encode_negatives(clips[0], heard)
             fresh = {b: clip for b, clip in zip(begins, clips, strict=True) if b not in known}
             known.update(zip(fresh, setup.encode(list(fresh.values()), heard), strict=True))
             sounds = torch.stack([torch.stack([known[begin], *negatives]) for begin in begins])
@@ -311,21 +301,25 @@ def _draw(setup: Setup, found: VideoMaps, path: Path) -> None:
         finite = [value for value in given if math.isfinite(value)] or [0.0]
         bounds = (min(finite), max(finite) + 1e-12)
 
-    def layer(place: int) -> tuple[Any, Any]:
-        numbers = found.numbers[place]
-        p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
-        objects = None if found.objects is None else found.objects[place]
-        native, pairings = found.native[place, :1], found.pairings[:1]
-        (given,), _ = measure(setup.recipe, native, pairings, objects, threshold)
-        return frame_layer(
-            given, numbers, size=size, bounds=bounds, threshold=threshold, judged=judged, p=p
-        )
-
     def drawn(advance: Callable[[int], None]) -> Iterator[tuple[VideoFrame, Pixels]]:
         places = itertools.count()
         for frame, looked in _looked_at(facts, found.fps):
             if looked:
-                factor, summand = layer(next(places))
+                place = next(places)
+                numbers = found.numbers[place]
+                p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
+                objects = None if found.objects is None else found.objects[place]
+                native, pairings = found.native[place, :1], found.pairings[:1]
+                (given,), _ = measure(setup.recipe, native, pairings, objects, threshold)
+                factor, summand = frame_layer(
+                    given,
+                    numbers,
+                    size=size,
+                    bounds=bounds,
+                    threshold=threshold,
+                    judged=judged,
+                    p=p,
+                )
             yield frame, (frame.pixels() * factor + summand).astype(np.uint8)
             advance(1)
 
