@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from fractions import Fraction
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from tests.running import HEARS
 from vssl.commands.localize_output import localize_image, localize_video
-from vssl.commands.localize_setup import LocalizeOptions, Setup, set_up
+from vssl.commands.localize_setup import LocalizeOptions
 
 HEARD = (*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu")
 RATE = 10
@@ -36,14 +37,11 @@ def localized(
     **given: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """localize.json and the arrays of localize.npz of an image or a video."""
-
-    def setup() -> Setup:
-        return set_up(options(**given))
-
+    wanted = options(**given)
     if sound is not None and picture.suffix == ".jpg":
-        localize_image(picture, sound, setup, output)
+        localize_image(picture, sound, wanted, output)
     else:
-        localize_video(picture, sound, setup, output, fps=fps, draw_video=draw_video)
+        localize_video(picture, sound, wanted, output, fps=fps, draw_video=draw_video)
     with np.load(output / "localize.npz", allow_pickle=False) as arrays:
         return json.loads((output / "localize.json").read_text()), dict(arrays)
 
@@ -102,26 +100,18 @@ def make_video(
         if sound is None:
             return path
         samples = np.repeat(tone(rate, seconds=seconds), av.AudioLayout(layout).nb_channels, 0)
+        frames = []
         for begin in range(0, samples.shape[1], 1024):
             piece = np.ascontiguousarray(samples[:, begin : begin + 1024].T).reshape(1, -1)
             heard = av.AudioFrame.from_ndarray(piece, format="flt", layout=layout)
             heard.sample_rate, heard.time_base = rate, Fraction(1, rate)
             heard.pts = begin + start * rate // RATE
-            container.mux(_outside(sound.encode(heard), silent, start))
-        container.mux(_outside(sound.encode(None), silent, start))
+            frames.append(heard)
+        for packet in itertools.chain.from_iterable(map(sound.encode, [*frames, None])):
+            second = float(packet.pts * packet.time_base) - start / RATE
+            if not any(begin <= second < end for begin, end in silent):
+                container.mux(packet)
     return path
-
-
-def _outside(
-    packets: Sequence[av.Packet], silent: Sequence[tuple[float, float]], start: int
-) -> list[av.Packet]:
-    """Packets that begin in none of some spans of seconds."""
-    kept = []
-    for packet in packets:
-        seconds = float(packet.pts * packet.time_base) - start / RATE
-        if not any(begin <= seconds < end for begin, end in silent):
-            kept.append(packet)
-    return kept
 
 
 def read_video(path: Path) -> tuple[list[float], list[npt.NDArray[np.uint8]]]:

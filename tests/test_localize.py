@@ -17,9 +17,9 @@ from PIL import Image
 
 from tests.conftest import draw_vggss, write_picture, write_tone
 from tests.localizing import HEARD, localized, make_video, options, read_sound, read_video
-from tests.running import HEARS, Loudness, command, maps, records, run
+from tests.running import HEARS, Loudness, maps, records, run
 from vssl.commands import localize_output
-from vssl.commands.localize import main, split_inputs
+from vssl.commands.localize import main
 from vssl.commands.localize_setup import set_up
 from vssl.engine.localizer import Localizer
 from vssl.errors import UsageError
@@ -40,7 +40,7 @@ TESTED = ("silence", "noise", "offscreen")
 
 def evaluated(folder: Path, *overrides: str) -> pd.DataFrame:
     """The summary of a run, which has ended."""
-    summary = run(folder, *overrides, *QUICK)
+    summary = run(folder, "data=vggss", *overrides, *QUICK)
     (folder / "run.json").write_text("{}")  # which the command writes last
     return summary
 
@@ -56,21 +56,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     root = draw_vggss(folder / "vggss")
     negatives = ("negatives=all", "negatives.noise.draws=2", "negatives.offscreen.draws=3")
-    evaluated(folder / "run", *HEARS, "data=vggss", f"data.root={root}", *negatives)
-    return root
-
-
-@pytest.fixture
-def mini(tmp_path: Path, shared: Path) -> Path:
-    """Two samples of the real mini test set, by links."""
-    source, root = shared / "data" / "vggss_mini", tmp_path / "data"
-    entries = json.loads((source / "vggss_annotations.json").read_text())[2:4]
-    for folder, suffix in (("frames", ".jpg"), ("audio", ".wav")):
-        (root / folder).mkdir(parents=True)
-        for entry in entries:
-            name = f"{entry['file']}{suffix}"
-            (root / folder / name).symlink_to(source / folder / name)
-    (root / "vggss_annotations.json").write_text(json.dumps(entries))
+    evaluated(folder / "run", *HEARS, f"data.root={root}", *negatives)
     return root
 
 
@@ -79,7 +65,7 @@ def mini(tmp_path: Path, shared: Path) -> Path:
 )
 def test_maps_are_those_of_an_evaluation(
     tmp_path: Path,
-    mini: Path,
+    toy: Path,
     seeded_checkpoint: Callable[..., Path],
     model: str,
     overrides: tuple[str, ...],
@@ -89,15 +75,15 @@ def test_maps_are_those_of_an_evaluation(
     A run draws noise for its test set, so it is given the seed that the run's manifest has.
     """
     weights = seeded_checkpoint(model)
-    data = ("data=vggss", f"data.root={mini}", f"model={model}", f"model.weights={weights}")
-    summary = evaluated(tmp_path / "run", *data, *NEGATIVES, *overrides)
+    network = (f"model={model}", f"model.weights={weights}", *overrides)
+    summary = evaluated(tmp_path / "run", f"data.root={toy}", *network, *NEGATIVES)
     found = records(tmp_path / "run")
     name = str(found["sample_id"].iloc[0])
     rows = read_manifest(tmp_path / "run" / MANIFEST_FILE)
     (seed,) = {row.seed for row in rows if row.condition == "noise"}
     given = {"model": model, "weights": weights, "overrides": (*overrides, f"seed={seed}")}
     numbers, arrays = localized(
-        *pair(mini, name), tmp_path / "out", calibration=tmp_path / "run", **given
+        *pair(toy, name), tmp_path / "out", calibration=tmp_path / "run", **given
     )
     own = found[found["sample_id"] == name]
     keys = list(zip(own["audio_condition"], own["draw"], strict=True))
@@ -120,16 +106,12 @@ def test_maps_are_those_of_an_evaluation(
 
 
 def test_object_guided_maps_are_judged_with_their_own_threshold(
-    tmp_path: Path, prior_file: Path
+    tmp_path: Path, toy: Path, prior_file: Path
 ) -> None:
-    root = draw_vggss(tmp_path / "vggss")
     prior = ("prior=object_guided", f"prior.weights={prior_file}")
-    data = ("data=vggss", f"data.root={root}", *HEARS, *NEGATIVES)
-    summary = evaluated(tmp_path / "run", *data, *prior)
-    files = pair(root, "clip1_000010")
-    numbers, arrays = localized(
-        *files, tmp_path / "out", calibration=tmp_path / "run", overrides=(*HEARD, *prior)
-    )
+    summary = evaluated(tmp_path / "run", f"data.root={toy}", *HEARS, *NEGATIVES, *prior)
+    given = {"calibration": tmp_path / "run", "overrides": (*HEARD, *prior)}
+    numbers, arrays = localized(*pair(toy, "clip1_000010"), tmp_path / "out", **given)
     guided = summary[summary["map_variant"] == "ogl"]["threshold"].dropna().unique()
     assert numbers["threshold"]["value"] == pytest.approx(guided[0], rel=1e-6)
     assert numbers["provenance"]["map_variant"] == "ogl"
@@ -271,15 +253,6 @@ def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration
     assert arrays["similarity_map"].shape == (12, 32, 32)
 
 
-def test_a_file_with_an_equals_sign_is_no_override(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("odd=name").touch()
-    found = split_inputs(["odd=name", "sound.wav", "seed=1"])
-    assert found == (Path("odd=name"), Path("sound.wav"), ["seed=1"])
-
-
 def test_silence_and_noise_are_as_long_as_the_sound_and_may_be_as_loud() -> None:
     loudness = ("negatives.noise.snr=6", "negatives.noise.over=clip")
     setup = set_up(options(overrides=(*HEARD, *loudness, "negatives.noise.colour=pink")))
@@ -299,16 +272,25 @@ def test_only_true_negatives_say_whether_to_trust_a_map(caplog: pytest.LogCaptur
     assert f"negatives: left out mixed, reversed, {levels}, offscreen" in caplog.text
 
 
-def test_the_command_prints_a_table_and_writes_its_files(tmp_path: Path) -> None:
+@pytest.fixture
+def given_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets the command line, in a folder with a picture, a sound and a text."""
     write_picture(tmp_path / "a.jpg", (20, 20, 120, 120), seed=0)
     write_tone(tmp_path / "a.wav", hertz=300)
-    done = command(
-        "vssl-localize", "a.jpg", "a.wav", "--model", "audio_blind", "--threshold", "0.9",
-        "trainer=cpu", "--noise-draws", "3", "--output", "out", cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "nothing here makes this sound" in done.stdout
-    assert "noise (highest of 3 draws)" in done.stdout
+    (tmp_path / "text.jpg").write_text("no image")
+    monkeypatch.chdir(tmp_path)
+    model = ("--model", "audio_blind", "trainer=cpu")
+    return lambda *words: monkeypatch.setattr(sys, "argv", ["vssl-localize", *words, *model])
+
+
+def test_the_command_prints_a_table_and_writes_its_files(
+    tmp_path: Path, given_line: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given_line("a.jpg", "a.wav", "--threshold", "0.9", "--noise-draws", "3", "--output", "out")
+    main()
+    printed = capsys.readouterr().out
+    assert "nothing here makes this sound" in printed
+    assert "noise (highest of 3 draws)" in printed
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["localize.json", "localize.npz", "localize.png"]
 
@@ -330,18 +312,12 @@ def test_the_command_prints_a_table_and_writes_its_files(tmp_path: Path) -> None
     ],
 )  # fmt: skip
 def test_the_command_names_what_is_at_fault(
-    monkeypatch: pytest.MonkeyPatch,
+    given_line: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
     arguments: tuple[str, ...],
     message: str,
 ) -> None:
-    write_picture(tmp_path / "a.jpg", (20, 20, 120, 120), seed=0)
-    write_tone(tmp_path / "a.wav", hertz=300)
-    (tmp_path / "text.jpg").write_text("no image")
-    monkeypatch.chdir(tmp_path)
-    command_line = ["vssl-localize", *arguments, "--model", "audio_blind", "trainer=cpu"]
-    monkeypatch.setattr(sys, "argv", command_line)
+    given_line(*arguments)
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 1
@@ -393,18 +369,20 @@ def test_a_verdict_stands_beside_how_often_it_is_wrong(tmp_path: Path, toy: Path
     assert "learnt on these very maps" in lines[-1]
 
 
-@pytest.mark.parametrize("given", [{"threshold": 0.1}, {"policy": "fixed"}, {}])
+def test_without_a_threshold_there_is_no_verdict(tmp_path: Path, toy: Path) -> None:
+    found, _ = localized(*pair(toy, "clip1_000010"), tmp_path / "out")
+    assert "--calibration RUN" in found["verdict"]["words"]
+    assert found["verdict"]["localized"] is found["threshold"] is found["error_rates"] is None
+    assert {each["marked"] for each in found["maps"]} == {None}
+
+
+@pytest.mark.parametrize("given", [{"threshold": 0.1}, {"policy": "fixed"}])
 def test_rates_of_a_constant_threshold_are_known_with_a_run_only(
     tmp_path: Path, toy: Path, given: dict[str, Any]
 ) -> None:
     files = (*pair(toy, "clip1_000010"), tmp_path / "out")
     without, _ = localized(*files, **given)
     assert without["error_rates"] is None
-    if not given:
-        assert "--calibration RUN" in without["verdict"]["words"]
-        assert without["verdict"]["localized"] is without["threshold"] is None
-        assert {each["marked"] for each in without["maps"]} == {None}
-        return
     assert without["verdict"]["errors"] == [UNKNOWN]
     found, _ = localized(*files, **given, calibration=toy.parent / "run")
     assert found["threshold"]["value"] == without["threshold"]["value"]
@@ -422,30 +400,12 @@ def test_a_stated_rate_is_kept_in_the_calibration_run(tmp_path: Path, toy: Path)
     assert max(share["rate"] for share in found["error_rates"]["false_alarms"].values()) <= 0.2
 
 
-def test_a_video_says_what_many_frames_do(tmp_path: Path, toy: Path) -> None:
-    found, _ = localized(
-        make_video(tmp_path / "video.mp4"), None, tmp_path / "out", draw_video=False,
-        noise_draws=1, calibration=toy.parent / "run",
-    )  # fmt: skip
-    assert not (tmp_path / "out" / "localize.mp4").exists()
-    rows = pd.read_csv(tmp_path / "out" / "timeline.csv")
-    given = rows["audio_condition"] == POSITIVE
-    assert found["verdict"]["by_chance"].keys() == set(TESTED)
-    for name, chance in found["verdict"]["by_chance"].items():
-        rate = found["error_rates"]["false_alarms"][name]["rate"]
-        assert chance["frames_marked"] == pytest.approx(10 * rate)
-        assert chance["p_all_frames"] == pytest.approx(min(1, 10 * chance["p"]))
-        assert rows[given][f"p_{name}"].min() == pytest.approx(chance["p"], rel=1e-6)
-    assert rows[~given]["p_offscreen"].isna().all()
-    assert any("for 10 frames" in line for line in found["verdict"]["errors"])
-
-
 # videos
 
 
-def test_a_video_gives_a_drawn_video_a_timeline_and_numbers(tmp_path: Path) -> None:
+def test_a_video_gives_a_drawn_video_a_timeline_and_numbers(tmp_path: Path, toy: Path) -> None:
     video, out = make_video(tmp_path / "video.mp4"), tmp_path / "out"
-    found, arrays = localized(video, None, out, threshold=0.01)
+    found, arrays = localized(video, None, out, calibration=toy.parent / "run")
     assert sorted(path.name for path in out.iterdir()) == [
         "localize.json", "localize.mp4", "localize.npz", "timeline.csv", "timeline.png",
     ]  # fmt: skip
@@ -455,33 +415,25 @@ def test_a_video_gives_a_drawn_video_a_timeline_and_numbers(tmp_path: Path) -> N
     assert drawn[0].shape == frames[0].shape
     lengths = [read_sound(each).shape[1] for each in (video, out / "localize.mp4")]
     assert lengths[1] == pytest.approx(lengths[0], rel=0.05)
+    with Image.open(out / "timeline.png") as figure:
+        assert figure.width == 1100
     assert (found["frames"], found["average_frame_rate"]) == (10, 10)
     rows = pd.read_csv(out / "timeline.csv")
     np.testing.assert_allclose(rows["seconds"], np.repeat(np.arange(10) / 5, 4))
     assert arrays["similarity_map"].shape == (10, 4, 32, 32)
     largest = arrays["similarity_map"].max(axis=(2, 3)).ravel()
     np.testing.assert_allclose(largest, rows["native_largest"], rtol=1e-5)
-    given = rows[rows["audio_condition"] == POSITIVE]
-    assert found["largest"] == pytest.approx(given["largest"].max())
-    assert found["frames_localized"] == (given["marked"] > 0).sum()
-    with Image.open(out / "timeline.png") as figure:
-        assert figure.width == 1100
-
-
-def test_pixels_change_where_the_map_is_high(tmp_path: Path) -> None:
-    """`center` has its Gaussian in the middle: there its colour hides the picture."""
-    video = make_video(tmp_path / "video.mp4", size=(240, 160))
-    given: dict[str, Any] = {"model": "center", "overrides": ("trainer=cpu",), "threshold": 0.9}
-    localized(video, None, tmp_path / "out", **given)
-    frames, drawn = (
-        np.stack(read_video(each)[1]).astype(int)
-        for each in (video, tmp_path / "out" / "localize.mp4")
-    )
-    change = np.abs(drawn - frames).mean(axis=(0, 3))
-    assert change[70:90, 110:130].mean() > 4 * change[10:30, 10:30].mean()
-    assert (drawn[:, -bar_height(160) + 6 :].mean(axis=(1, 2, 3)) < 90).all(), "the bar is dark"
-    middle = drawn[:, 70:90, 110:130]
-    assert (middle[..., 0] - middle[..., 2]).mean() > 60, "inferno is yellow when high"
+    own = rows["audio_condition"] == POSITIVE
+    assert found["largest"] == pytest.approx(rows[own]["largest"].max())
+    assert found["frames_localized"] == (rows[own]["marked"] > 0).sum()
+    assert rows[~own]["p_offscreen"].isna().all()
+    assert found["verdict"]["by_chance"].keys() == set(TESTED)
+    for name, chance in found["verdict"]["by_chance"].items():
+        rate = found["error_rates"]["false_alarms"][name]["rate"]
+        assert chance["frames_marked"] == pytest.approx(10 * rate)
+        assert chance["p_all_frames"] == pytest.approx(min(1, 10 * chance["p"]))
+        assert rows[own][f"p_{name}"].min() == pytest.approx(chance["p"], rel=1e-6)
+    assert any("for 10 frames" in line for line in found["verdict"]["errors"])
 
 
 @pytest.mark.parametrize(
@@ -512,7 +464,9 @@ def test_each_distinct_frame_and_sound_is_encoded_once(
     monkeypatch.setattr(Localizer, "localize", counted)
     video = make_video(tmp_path / "video.mkv", sound_codec="pcm_s16le", rate=16_000)
     overrides = (*HEARD, "loader.batch_size=4", f"model.frontend.window.seconds={seconds}")
-    localized(video, None, tmp_path / "out", overrides=overrides, fps=math.inf)
+    out = tmp_path / "out"
+    localized(video, None, out, overrides=overrides, fps=math.inf, draw_video=False)
+    assert not (out / "localize.mp4").exists()
     assert seen == [4] * 5
     assert sum(heard) == sounds
 
@@ -539,30 +493,26 @@ def test_another_sound_is_heard_and_kept(tmp_path: Path) -> None:
     write_tone(tmp_path / "other.wav", hertz=880, seconds=5.0)
     found, _ = localized(video, tmp_path / "other.wav", tmp_path / "out", threshold=0.1)
     assert found["sound"]["file"] == "other.wav"
-    sound = read_sound(tmp_path / "out" / "localize.mp4")[0]
-    assert len(sound) / 16_000 == pytest.approx(2.0, abs=0.2), "cut where the video ends"
-    peak = np.argmax(np.abs(np.fft.rfft(sound))) * 16_000 / len(sound)
-    assert peak == pytest.approx(880, abs=5)
+    # cut where the video ends
+    assert read_sound(tmp_path / "out" / "localize.mp4").shape[1] < 2.2 * 16_000
 
 
 @pytest.mark.parametrize(
     ("name", "made", "frames", "size"),
     [
-        ("odd.mkv", {"codec": "ffv1", "size": (97, 65), "sound_codec": "pcm_s16le"}, 10, (98, 66)),
-        ("variable.mp4", {"ticks": [0, 1, 5, 6, 7, 15]}, 4, (96, 64)),
-        ("turned.mp4", {"turned": -90}, 10, (64, 96)),
-        ("late.ts", {"sound_codec": "mp2", "start": 30}, 10, (96, 64)),
-        ("one.mp4", {"ticks": [0]}, 1, (96, 64)),
+        ("odd.mkv", {"codec": "ffv1", "size": (97, 65), "turned": -90}, 10, (66, 98)),
+        ("variable.ts", {"sound_codec": "mp2", "start": 30, "ticks": [0, 1, 5, 6, 7, 15]}, 4, None),
+        ("one.mp4", {"ticks": [0]}, 1, None),
     ],
 )
 def test_unusual_videos(
-    tmp_path: Path, name: str, made: dict[str, Any], frames: int, size: tuple[int, int]
+    tmp_path: Path, name: str, made: dict[str, Any], frames: int, size: tuple[int, int] | None
 ) -> None:
     video = make_video(tmp_path / name, **made)
     found, _ = localized(video, None, tmp_path / "out", threshold=0.1)
     assert found["frames"] == frames
     _, drawn = read_video(tmp_path / "out" / "localize.mp4")
-    assert drawn[0].shape[1::-1] == size
+    assert drawn[0].shape[1::-1] == (size or (96, 64))
     assert len(drawn) == len(read_video(video)[1])
 
 
@@ -574,19 +524,6 @@ def test_a_video_that_takes_too_much_memory_is_refused_before_any_work(
     with pytest.raises(UsageError, match=r"10 frames with 4 maps of 32 x 32.*--fps 1.*ffmpeg -ss"):
         localized(video, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_video_that_fails_leaves_no_half_drawn_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*args: Any, **given: Any) -> Any:
-        raise RuntimeError("stop")
-
-    monkeypatch.setattr(localize_output, "frame_layer", fail)
-    with pytest.raises(RuntimeError, match="stop"):
-        localized(make_video(tmp_path / "video.mp4"), None, tmp_path / "out", threshold=0.1)
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"localize.npz", "timeline.csv", "timeline.png"}
 
 
 class Undefined(Loudness):

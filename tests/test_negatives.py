@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -60,11 +61,6 @@ class TestGenerator:
         found = generator_for(0, "dog", "offscreen", 3)
         assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
 
-    def test_streams_are_independent_and_uniform(self) -> None:
-        first = [generator_for(0, f"sample{n}", "noise", 0).random() for n in range(3000)]
-        assert scipy.stats.kstest(first, "uniform").pvalue > 0.01
-        assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.05
-
 
 class TestOffscreen:
     @few
@@ -104,8 +100,10 @@ class TestOffscreen:
         condition.prepare(samples)
         category = {s.sample_id: s.category for s in samples}
         seen = {s.sample_id: s.image_categories for s in samples}
+        positives = {Positive().request(s, draw=0, seed=0, length=0) for s in samples}
         for (sample_id, _), request in requests(condition, samples, seed).items():
             assert category[request.source_id] not in seen[sample_id]
+            assert request in positives, "so that nothing new is encoded"
 
     def test_classes_are_uniform_and_clips_within_them(self) -> None:
         condition = Offscreen(draws=4000)
@@ -122,11 +120,8 @@ class TestOffscreen:
 
     def test_impossible(self) -> None:
         samples = [make_sample("a", "dog", ("dog", "bell")), make_sample("b", "bell", ("bell",))]
-        with pytest.raises(
-            UsageError,
-            match=r"negatives.offscreen: 1 images hold every class of the test set \(bell, dog\),"
-            r" so no sound is offscreen for them, e.g. a\.",
-        ):
+        message = r"negatives.offscreen: 1 images hold every class .* \(bell, dog\), .* e\.g\. a\."
+        with pytest.raises(UsageError, match=message):
             Offscreen().prepare(samples)
 
 
@@ -237,10 +232,8 @@ class TestLabels:
         assert "exclude" not in identity(composed())["negatives"]["offscreen"]
 
 
-def make_noise(
-    condition: Noise, sample: str = "a", *, draw: int = 0, length: int = 100
-) -> AudioClip:
-    request = condition.request(make_sample(sample, "dog"), draw=draw, seed=0, length=length)
+def make_noise(condition: Noise, *, draw: int = 0, length: int) -> AudioClip:
+    request = condition.request(SAMPLES[0], draw=draw, seed=0, length=length)
     return condition.make(request, unheard)
 
 
@@ -251,42 +244,15 @@ class TestNoise:
         assert clip.samples.dtype == np.float32
         assert clip.rate == 16_000
         noise = clip.samples[0].astype(float)
-        assert abs(noise.mean()) < 4 / np.sqrt(noise.size)
-        assert abs(noise.std() - 1) < 4 / np.sqrt(2 * noise.size)
         assert scipy.stats.kstest(noise, "norm").pvalue > 0.01
         assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 4 / np.sqrt(noise.size)
 
-    @few
-    @given(lengths=st.tuples(st.integers(1, 500), st.integers(1, 500)), draw=st.integers(0, 9))
-    def test_the_shorter_begins_the_longer(self, lengths: tuple[int, int], draw: int) -> None:
-        short, long = (
-            make_noise(Noise(), draw=draw, length=length).samples for length in sorted(lengths)
-        )
-        np.testing.assert_array_equal(short, long[:, : short.shape[1]])
-
-    def test_one_waveform_per_draw_is_shared(self) -> None:
-        condition = Noise(draws=3)
-        assert len(set(requests(condition, SAMPLES).values())) == 3
-        waveforms = [make_noise(condition, draw=draw).samples for draw in range(3)]
-        assert len({w.tobytes() for w in waveforms}) == 3
-
-    def test_per_sample_draws_afresh(self) -> None:
-        condition = Noise(draws=3, per="sample")
-        assert len(set(requests(condition, SAMPLES).values())) == 3 * len(SAMPLES)
-        assert (make_noise(condition, "a").samples != make_noise(condition, "b").samples).all()
-
     @pytest.mark.parametrize("per", ["draw", "sample"])
-    def test_seeds_differ(self, per: str) -> None:
-        condition = Noise(per=per)  # type: ignore[arg-type]
-        first, other = (
-            condition.make(condition.request(SAMPLES[0], draw=0, seed=s, length=50), unheard)
-            for s in (0, 1)
-        )
-        assert (first.samples != other.samples).all()
-
-    def test_level(self) -> None:
-        loud, soft = make_noise(Noise(level=1.0)), make_noise(Noise(level=0.1))
-        np.testing.assert_allclose(soft.samples, 0.1 * loud.samples, rtol=1e-6)
+    def test_waveforms_are_shared_by_samples_or_not(self, per: Literal["draw", "sample"]) -> None:
+        condition = Noise(draws=3, per=per)
+        made = set(requests(condition, SAMPLES).values())
+        assert len(made) == (3 if per == "draw" else 3 * len(SAMPLES))
+        assert len({condition.make(each, unheard).samples.tobytes() for each in made}) == len(made)
 
     @pytest.mark.parametrize("shape", [(70,), (1, 70), (4, 70)])
     def test_from_npy(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
@@ -300,10 +266,8 @@ class TestNoise:
                 found = make_noise(condition, draw=draw, length=length).samples
                 expected = [row[i % 70] for i in range(length)]
                 np.testing.assert_allclose(found, [expected], rtol=1e-6)
-        # one waveform for all samples and seeds
-        assert len({r for s in (0, 1) for r in requests(condition, SAMPLES, s).values()}) == len(
-            rows
-        )
+        every = {r for seed in (0, 1) for r in requests(condition, SAMPLES, seed).values()}
+        assert len(every) == len(rows), "one waveform for all samples and seeds"
 
     def test_from_wav(self, tmp_path: Path) -> None:
         both = np.random.default_rng(0).uniform(-1, 1, (50, 2))
@@ -313,16 +277,8 @@ class TestNoise:
         found = make_noise(condition, length=120).samples
         np.testing.assert_allclose(found, [np.resize(both.mean(axis=1), 120)], atol=1e-6)
 
-    def test_bad_options(self) -> None:
-        with pytest.raises(ValueError, match=r"`negatives.noise.level` to be greater than 0"):
-            Noise(level=0)
-        with pytest.raises(UsageError, match=r"`negatives.noise.per` to be one of draw, sample"):
-            Noise(per="image")  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="Expected `draws` to be at least 1, but got -1"):
-            Noise(draws=-1)
-
     @pytest.mark.parametrize(
-        ("array", "message"),
+        ("content", "message"),
         [
             (np.zeros((2, 3, 4)), r"expected noise as \[T\] or \[draws, T\] numbers.*\[2, 3, 4\]"),
             (np.zeros(0), r"expected noise as \[T\] or \[draws, T\] numbers"),
@@ -330,23 +286,21 @@ class TestNoise:
             (np.array([1j, 2]), r"expected noise as \[T\] or \[draws, T\] numbers"),
             (np.array([1.0, np.nan]), "holds NaN or infinite values"),
             (np.array([1, None], dtype=object), r"not a \.npy array"),
+            (b"", r"not a \.npy array"),
+            (b"text, not numbers", r"not a \.npy array"),
+            (None, r"no such file \(negatives.noise.file\)"),
         ],
     )
-    def test_bad_arrays(self, tmp_path: Path, array: np.ndarray, message: str) -> None:
+    def test_bad_files(
+        self, tmp_path: Path, content: np.ndarray | bytes | None, message: str
+    ) -> None:
         path = tmp_path / "bank.npy"
-        np.save(path, array, allow_pickle=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is not None:
+            np.save(path, content, allow_pickle=True)
         with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: {message}"):
             Noise(file=str(path))
-
-    def test_bad_files(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"none.npy: no such file \(negatives.noise.file\)"):
-            Noise(file=str(tmp_path / "none.npy"))
-        with pytest.raises(UsageError, match=r"none.wav: no such file"):
-            Noise(file=str(tmp_path / "none.wav"))
-        for content in (b"", b"text, not numbers"):
-            (tmp_path / "text.npy").write_bytes(content)
-            with pytest.raises(UsageError, match=r"text.npy: not a .npy array"):
-                Noise(file=str(tmp_path / "text.npy"))
 
 
 def test_silence_is_zeros_of_the_clips_length() -> None:

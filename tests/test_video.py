@@ -180,7 +180,7 @@ def test_a_video_is_drawn_with_its_times_size_and_sound(
     assert begins[1] == pytest.approx(begins[0], abs=0.03)
 
 
-@pytest.mark.parametrize("channels", [3, 8, 16, 32, 64])
+@pytest.mark.parametrize("channels", [3, 8, 32, 64])
 def test_a_sound_of_many_channels_is_heard_and_drawn(tmp_path: Path, channels: int) -> None:
     video = make_video(tmp_path / "video.mp4", sound_codec=None)
     samples = np.repeat(tone(SAMPLE_RATE, seconds=3.0), channels, axis=0)
@@ -200,17 +200,6 @@ def test_planes_of_many_channels_are_read(tmp_path: Path, channels: int) -> None
     found = sound_of(tmp_path / "sound.ogg")
     assert found.shape == samples.shape
     np.testing.assert_allclose(found.std(axis=1), samples.std(axis=1), rtol=0.1)
-
-
-@pytest.mark.parametrize("gaps", ["one", "several"])
-def test_gaps_stay_in_a_drawn_video(tmp_path: Path, gaps: str) -> None:
-    options = {"sound_codec": "pcm_s16le", "rate": SAMPLE_RATE, "seconds": 3.0}
-    path = make_video(tmp_path / "video.mkv", silent=GAPS[gaps], **options)  # type: ignore[arg-type]
-    found = read_sound(drawn_like(path, tmp_path / "drawn.mp4"))[0]
-    for begin, end in GAPS[gaps]:
-        inside = found[round((begin + 0.1) * SAMPLE_RATE) : round((end - 0.1) * SAMPLE_RATE)]
-        assert inside.size == 0 or inside.std() < 0.01
-    assert found[round(2.6 * SAMPLE_RATE) : round(2.9 * SAMPLE_RATE)].std() > 0.15
 
 
 def test_a_video_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import librosa
 import numpy as np
@@ -67,8 +67,7 @@ def read_clip(path: Path) -> AudioClip:
     return AudioClip(np.ascontiguousarray(samples, dtype=np.float32), SAMPLE_RATE)
 
 
-@dataclass(frozen=True)
-class AudioFacts:
+class AudioFacts(NamedTuple):
     """What the check of an audio file told: its rate in Hz and its length at `SAMPLE_RATE`."""
 
     rate: int
@@ -78,10 +77,8 @@ class AudioFacts:
 def check_audio(path: Path) -> AudioFacts:
     """Make sure that a file can be read to its end, and return its facts.
 
-    The size of a wav of whole numbers says that; other files are read.
-
-    Raises:
-        AudioFileError: as `read_clip`.
+    The size of a wav of whole numbers says that; other files are read. Errors are those of
+    `read_clip`.
     """
     with _opened(path) as file:
         length, rate = file.frames, file.samplerate
@@ -96,9 +93,6 @@ def is_constant(path: Path) -> bool:
     """Whether every channel of a file has one value throughout, as digital silence has.
 
     Reads no further than to the first sample that differs.
-
-    Raises:
-        AudioFileError: for a missing or unreadable file.
     """
     with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
         pieces = _sound_pieces(file, path)
@@ -127,14 +121,13 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
     promised = file.frames
     with decoding(path, AudioFileError, "not readable as audio"):
         if _is_unsure(file):
-            from vssl.containers import (
-                ends_inside_a_frame,
-            )  # here for the reason of `_sound_pieces`
-
             mpeg = file.format == "MP3"
             promised = file.frames if mpeg and _mpeg_says_length(path) else 0
-            if mpeg and ends_inside_a_frame(path):
-                raise _cut_off(path)
+            if mpeg:
+                from vssl.containers import ends_inside_a_frame  # late as in `_sound_pieces`
+
+                if ends_inside_a_frame(path):
+                    raise _cut_off(path)
         pieces = _sound_pieces(file, path, file.frames or 1)
         samples = np.concatenate([np.empty((file.channels, 0), np.float32), *pieces], axis=1)
     if samples.shape[1] == 0:
@@ -191,10 +184,10 @@ def _cut_off(path: Path) -> AudioFileError:
 
 
 def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
-    """Refuse a file that libsndfile silently shortens: it was cut off.
+    """Refuse a file that was cut off, which libsndfile silently shortens.
 
-    Containers say how large they are, of which libsndfile notes what is not so. An Ogg says where
-    it ends, a NIST file how many samples it has.
+    It notes what is not so of the sizes in headers. An Ogg says where it ends, a NIST file how many
+    samples it has.
     """
     notes = str(file.extra_info)
     lost = any(int(there) < int(said) < STREAMED for said, there in _CLAIMS.findall(notes))
@@ -219,11 +212,9 @@ def _ogg_ends(end: bytes) -> bool:
 
 def mix_down(clip: AudioClip, channels: Channels) -> Waveform:
     """The mean of a clip's channels, or its first channel: `[length]`."""
-    if clip.samples.shape[0] == 1 or channels == "first":
-        first: Waveform = clip.samples[0]
-        return first
-    mean: Waveform = clip.samples.mean(axis=0, dtype=np.float32)
-    return mean
+    one = clip.samples.shape[0] == 1 or channels == "first"
+    mono: Waveform = clip.samples[0] if one else clip.samples.mean(axis=0, dtype=np.float32)
+    return mono
 
 
 def tile(samples: Waveform, length: int) -> Waveform:
@@ -268,9 +259,9 @@ class MiddleWindow(_MonoWindow):
     """A window of fixed length, rolled by the file's duration (EZ-VSL, SLAVC).
 
     The clip is mixed to mono, clipped to [-1, 1], cut or tiled to `seconds`, and rolled circularly
-    by half of the window minus half of the *file*. So the middle of a shorter file comes to stand
-    in the middle of the window; of a longer file the first `seconds` are kept and rolled back by
-    half the excess. Source: vssl_eval datasets/datasets.py, positives.
+    by half of the window minus half of the *file*. So the middle of a shorter file stands in the
+    middle of the window; of a longer file the first `seconds` are kept and rolled back by half the
+    excess. Source: vssl_eval datasets/datasets.py, positives.
 
     Args:
         seconds: length of the window.
@@ -367,7 +358,7 @@ class SpanWindow:
 
 
 def clip_at(sound: Waveform, seconds: float, window: object) -> tuple[int, AudioClip]:
-    """The clip of a long sound of which a window hears the part around a moment.
+    """Where the part of a sound around a moment begins, and a clip of which a window hears it.
 
     That part is centred at the moment. Near an end of the sound it is moved inside: a model then
     hears as much real sound as ever, and no seam of silence or repetition, which would be an event
@@ -378,9 +369,6 @@ def clip_at(sound: Waveform, seconds: float, window: object) -> tuple[int, Audio
         seconds: time since the begin of the sound.
         window: its attributes `seconds`, `start` and `stop` say what it takes of a clip. One
             without `seconds`, as `WholeClip`, takes clips of any length: it gets 10 s.
-
-    Returns:
-        The sample at which what is heard begins, which tells clips apart, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))

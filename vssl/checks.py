@@ -14,25 +14,18 @@ import torch
 
 from vssl.errors import UsageError
 
+_TOLERANCE = 1e-4
+
 
 def check_finite(value: float, *, name: str) -> None:
-    """Check that a number is finite.
-
-    Raises:
-        UsageError: when it is not, or no number.
-    """
+    """Check that a value is a finite number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
         raise UsageError(f"Expected `{name}` to be a finite number, but got {value!r}.")
 
 
 def check_maps(maps: torch.Tensor, *, name: str = "maps") -> None:
-    """Check that `maps` is a floating `[N, H, W]` tensor.
-
-    Raises:
-        TypeError: when it is not a floating-point tensor.
-        ValueError: when it does not have three dimensions.
-    """
+    """Check that `maps` is a floating-point `[N, H, W]` tensor."""
     if not isinstance(maps, torch.Tensor) or not maps.is_floating_point():
         kind = maps.dtype if isinstance(maps, torch.Tensor) else type(maps).__name__
         raise TypeError(f"Expected `{name}` to be a floating-point tensor, but got {kind}.")
@@ -44,38 +37,11 @@ def check_maps(maps: torch.Tensor, *, name: str = "maps") -> None:
 
 
 def check_same_shape(first: torch.Tensor, second: torch.Tensor, *, names: str) -> None:
-    """Check that two tensors have one shape.
-
-    Raises:
-        ValueError: when the shapes differ.
-    """
+    """Check that two tensors have one shape."""
     if first.shape != second.shape:
         raise ValueError(
             f"Expected {names} to have the same shape, but got {list(first.shape)} and"
             f" {list(second.shape)}. Was one of them upsampled and the other not?"
-        )
-
-
-def check_value_range(
-    maps: torch.Tensor, value_range: tuple[float, float], *, model: str, tolerance: float = 1e-4
-) -> None:
-    """Check that all values of similarity maps lie in a model's declared range.
-
-    NaN is let through: it is recorded and counted as undefined.
-
-    Raises:
-        UsageError: when a value lies outside by more than `tolerance`.
-    """
-    low, high = value_range
-    defined = maps[~maps.isnan()]
-    if defined.numel() == 0:
-        return
-    found_low, found_high = float(defined.min()), float(defined.max())
-    if found_low < low - tolerance or found_high > high + tolerance:
-        raise UsageError(
-            f"Expected similarity maps of model `{model}` in its declared value_range"
-            f" [{low}, {high}], but got values from {found_low:.6g} to {found_high:.6g}."
-            " Does the yaml declare the range of the raw map (a cosine lies in [-1, 1])?"
         )
 
 
@@ -87,17 +53,16 @@ def check_similarity_maps(
     *,
     model: str,
 ) -> None:
-    """Check that a model's maps are of the size and in the range that it declares.
+    """Check that a model's maps are `[N, K, h, w]` in the range that it declares.
+
+    NaN is let through: it is recorded and counted as undefined.
 
     Args:
-        maps: what the model gave.
+        maps: the model's similarity maps.
         pairs: number of images N, and of sounds K that each meets.
         map_size: declared height and width.
-        value_range: declared bounds.
+        value_range: declared bounds, from which values may be off by 1e-4.
         model: name, for messages.
-
-    Raises:
-        UsageError: when they are not `[N, K, h, w]`, or a value lies outside.
     """
     expected = (*pairs, *map_size)
     if maps.shape != expected:
@@ -105,25 +70,27 @@ def check_similarity_maps(
             f"Expected maps of model `{model}` to have shape [N, K, h, w] = {list(expected)}, but"
             f" got {list(maps.shape)}. Does its map_size fit model.image.size?"
         )
-    check_value_range(maps, value_range, model=model)
+    low, high = value_range
+    defined = maps[~maps.isnan()]
+    if defined.numel() == 0:
+        return
+    found_low, found_high = float(defined.min()), float(defined.max())
+    if found_low < low - _TOLERANCE or found_high > high + _TOLERANCE:
+        raise UsageError(
+            f"Expected similarity maps of model `{model}` in its declared value_range"
+            f" [{low}, {high}], but got values from {found_low:.6g} to {found_high:.6g}."
+            " Does the yaml declare the range of the raw map (a cosine lies in [-1, 1])?"
+        )
 
 
 def check_positive(value: float, *, name: str) -> None:
-    """Check that a number is greater than zero.
-
-    Raises:
-        UsageError: when it is not.
-    """
+    """Check that a number is greater than zero."""
     if not value > 0:
         raise UsageError(f"Expected `{name}` to be greater than 0, but got {value}.")
 
 
 def check_choice(value: str, choices: Iterable[str], *, name: str) -> None:
-    """Check that a name is one of those that exist.
-
-    Raises:
-        UsageError: when it is not; near matches and all choices are listed.
-    """
+    """Check that a name is one of those that exist; else name all, and the nearest."""
     known = list(choices)
     if value in known:
         return

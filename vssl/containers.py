@@ -45,11 +45,7 @@ class VideoFileError(UsageError):
 
 @contextmanager
 def opened_media(path: Path) -> Iterator[InputContainer]:
-    """Open a sound or video file for reading.
-
-    Raises:
-        VideoFileError: for a missing, unreadable or cut-off file.
-    """
+    """Open a sound or video file for reading, unless it is cut off."""
     require_file(path, VideoFileError)
     if is_cut_off(path):
         raise VideoFileError(
@@ -65,11 +61,7 @@ def opened_media(path: Path) -> Iterator[InputContainer]:
 
 
 def decoded_frames(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
-    """Frames of a stream of an open file.
-
-    Raises:
-        VideoFileError: when it cannot be decoded to its end.
-    """
+    """Frames of a stream of an open file."""
     frame = None
     try:
         for frame in container.decode(stream):
@@ -92,23 +84,14 @@ def _unreadable(path: Path, error: Exception) -> VideoFileError:
 
 @dataclass(frozen=True)
 class SoundStream:
-    """The sound of an open file.
+    """The sound of an open file."""
 
-    Attributes:
-        begin: time of its first sample on the clock of the file, in seconds.
-        seconds: about how long it is; 0 where the file does not say.
-        rate: in Hz.
-        layout: FFmpeg's name of its channels.
-        channels: how many they are.
-        pieces: its samples `[channels, n]`, each where its time says; to be read once.
-    """
-
-    begin: float
-    seconds: float
+    begin: float  # of its first sample on the clock of the file, in seconds
+    seconds: float  # about how long it is; 0 where the file does not say
     rate: int
-    layout: str
+    layout: str  # FFmpeg's name of its channels
     channels: int
-    pieces: Iterator[Floats]
+    pieces: Iterator[Floats]  # `[channels, n]`, each where its time says; to be read once
 
     def resampled(self) -> Floats:
         """All samples at `SAMPLE_RATE`, `[channels, length]`, by `soxr_hq` as in `read_clip`."""
@@ -123,11 +106,7 @@ class SoundStream:
 
 
 def ends_inside_a_frame(path: Path) -> bool:
-    """Whether the last frame of an MPEG sound is shorter than its header says.
-
-    Raises:
-        VideoFileError: when the file cannot be read.
-    """
+    """Whether the last frame of an MPEG sound is shorter than its header says."""
     with opened_media(path) as container:
         stream = container.streams.audio[0]
         last = b""
@@ -139,11 +118,7 @@ def ends_inside_a_frame(path: Path) -> bool:
 
 @contextmanager
 def opened_sound(path: Path) -> Iterator[SoundStream]:
-    """Open the sound of a sound or video file.
-
-    Raises:
-        VideoFileError: for a missing or unreadable file, or one without sound.
-    """
+    """Open the sound of a sound or video file."""
     with opened_media(path) as container:
         if not container.streams.audio:
             raise no_sound(path)
@@ -171,16 +146,15 @@ def no_sound(path: Path) -> VideoFileError:
 
 def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Floats]:
     """Floats of frames, each where its time says: silent in gaps, and once where there twice."""
-    shape: tuple[int, int] | None = None
-    count = 0
+    shapes, count = set(), 0
     for frame in frames:
-        rate, channels = frame.sample_rate, frame.layout.nb_channels
-        if shape not in (None, (rate, channels)):
+        rate, channels = shape = (frame.sample_rate, frame.layout.nb_channels)
+        shapes.add(shape)
+        if len(shapes) > 1:
             raise VideoFileError(
                 f"{path}: its sound changes its rate or its channels. Give it one of each first:"
                 " ffmpeg -i FILE -ar 16000 -ac 1 sound.wav"
             )
-        shape = (rate, channels)
         samples = _frame_samples(frame, path)
         seconds = begin + count / rate
         late = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - seconds
@@ -216,10 +190,9 @@ def _frame_samples(frame: Any, path: Path) -> Floats:
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a file is shorter than its container says.
+    """Whether a file is shorter than its container says, as far as that is known.
 
-    Known of AVI and wav, Matroska and WebM, mp4 and mov, FLV, transport streams. False for others,
-    and where the container does not say.
+    It is of AVI and wav, Matroska and WebM, mp4 and mov, FLV, transport streams.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -11,6 +11,7 @@ import math
 from bisect import bisect_left
 
 import numpy as np
+import scipy.signal
 import torch
 from torch import nn
 
@@ -25,18 +26,13 @@ _LONGEST_TRIED = 60 * SAMPLE_RATE
 class FrontEnd(nn.Module):
     """A window, cut clip by clip on the CPU, and a transform, batched on the model's device.
 
-    Subclasses implement `forward`.
-
-    Args:
-        window: clip to mono waveform `[T]`.
-
-    Class attributes:
-        shortest: least number of samples that `forward` can take.
-        rate: sample rate in Hz that `forward` takes its waveforms for.
+    Subclasses implement `forward`. The window brings a clip to a mono waveform `[T]`.
     """
 
     shortest: int = 1
+    """Least number of samples that `forward` can take."""
     rate: int = SAMPLE_RATE
+    """Sample rate in Hz that `forward` takes its waveforms for."""
 
     def __init__(self, window: Window) -> None:
         super().__init__()
@@ -69,8 +65,8 @@ class FrontEnd(nn.Module):
     def least_samples(self) -> int:
         """Least length of a clip at `SAMPLE_RATE` of which the window leaves enough.
 
-        Found by trying, so that it holds for any window, as long as more of a clip gives no less of
-        a window. 1 where no length will do: using the front end then says what is wrong.
+        Found by trying, for any window of which more of a clip gives no less. 1 where no length
+        will do: using the front end then says what is wrong.
         """
         lengths = range(1, _LONGEST_TRIED)
         place = bisect_left(lengths, True, key=self._takes)
@@ -107,14 +103,13 @@ class LogSpectrogram(FrontEnd):
     """Log power spectrogram, equal to `scipy.signal.spectrogram` with its default settings.
 
     Power spectral density with a periodic Tukey(0.25) window, the mean removed from each segment,
-    one-sided; then `log(x + floor) / scale`. Where `frames` is given, that many central frames are
-    kept (a shorter spectrogram is zero-padded on both sides, as torchvision's centre crop does).
-    Formula checked against scipy in the tests; settings of each model in `conf/model/`.
+    one-sided; then `log(x + floor) / scale`. Settings of each model: `conf/model/`.
 
     Args:
         nperseg: segment length in samples.
         noverlap: samples shared by neighbouring segments.
-        frames: number of central frames to keep, None for all.
+        frames: number of central frames to keep, None for all; a shorter spectrogram is padded with
+            zeros on both sides, as torchvision's centre crop does.
         floor: added before the logarithm.
         scale: divisor after the logarithm.
         log: False leaves linear power (still divided by `scale`): what the released code does to
@@ -153,7 +148,8 @@ class LogSpectrogram(FrontEnd):
         self.scale = scale
         self.log = log
         self.rate = rate
-        self.register_buffer("taper", _tukey(nperseg, 0.25), persistent=False)
+        taper = torch.from_numpy(scipy.signal.get_window(("tukey", 0.25), nperseg)).float()
+        self.register_buffer("taper", taper, persistent=False)
         self.taper: torch.Tensor
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
@@ -193,8 +189,7 @@ class MelSpectrogram(FrontEnd):
     Centred frames with reflected edges and a periodic Hann window, divided by the window's norm
     before squaring; HTK mel bands without area norm, of which those narrower than a bin are empty
     (28 of 257 at 16 kHz); `10 log10(max(x, floor))`, not scaled. Source: vssl_eval
-    datasets/datasets_ssltie.py. Formula checked against librosa in the tests, whose filters are
-    float64: those of the released code are float32, which is 0.01 dB near the floor.
+    datasets/datasets_ssltie.py, whose filters are float32 too: 0.01 dB near the floor.
 
     Args:
         n_fft: frame length in samples.
@@ -247,22 +242,12 @@ class MelSpectrogram(FrontEnd):
 
 
 def power_spectrogram(
-    waveforms: torch.Tensor,
-    window: torch.Tensor,
-    hop: int,
-    *,
-    divisor: torch.Tensor | float = 1.0,
+    waveforms: torch.Tensor, window: torch.Tensor, hop: int, *, divisor: torch.Tensor | float = 1.0
 ) -> torch.Tensor:
     """Squared magnitude of the short-time Fourier transform, centred, with reflected edges.
 
-    Args:
-        waveforms: `[M, T]`, T more than half a window.
-        window: `[n_fft]`.
-        hop: samples between frames.
-        divisor: divides the spectrum before it is squared.
-
-    Returns:
-        `[M, n_fft // 2 + 1, T // hop + 1]`.
+    Waveforms `[M, T]` longer than half a window `[n_fft]` give `[M, n_fft // 2 + 1, T // hop + 1]`.
+    The divisor divides the spectrum before it is squared.
     """
     spectrum = torch.stft(
         waveforms, len(window), hop, window=window, center=True, pad_mode="reflect",
@@ -281,10 +266,3 @@ def _mel_filters(*, rate: int, bins: int, bands: int) -> torch.Tensor:
     above = edges[:, None] - torch.linspace(0.0, rate // 2, bins)
     width = edges.diff()[:, None]
     return torch.minimum(-above[:-2] / width[:-1], above[2:] / width[1:]).clamp(min=0.0)
-
-
-def _tukey(length: int, alpha: float) -> torch.Tensor:
-    """Periodic Tukey (tapered cosine) window, `[length]` float32."""
-    position = torch.arange(length, dtype=torch.float64) / length
-    edge = torch.minimum(position, 1 - position).clamp(max=alpha / 2)
-    return (0.5 * (1 - torch.cos(2 * torch.pi * edge / alpha))).float()

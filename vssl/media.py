@@ -14,11 +14,7 @@ STREAMED = 0x7FFF_F000
 
 
 def require_file(path: Path, error: type[UsageError]) -> None:
-    """Make sure that a path is a regular file; who opens a pipe waits for another end.
-
-    Raises:
-        UsageError: of the given type, for a missing file, a folder, a pipe or a device.
-    """
+    """Refuse whatever is no regular file; to open a pipe would wait for another end."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as fault:
@@ -43,15 +39,7 @@ def decoding(path: Path, error: type[UsageError], fault: str) -> Iterator[None]:
     """Turn whatever a decoder raises into one error that names the file.
 
     Decoders raise what they like on odd files, from ValueError to MemoryError. Nothing but their
-    calls belongs inside.
-
-    Args:
-        path: the file.
-        error: type of the error.
-        fault: said of the file; the decoder's reason follows.
-
-    Raises:
-        UsageError: of the given type.
+    calls belongs inside. `fault` is said of the file; the decoder's reason follows.
     """
     try:
         yield

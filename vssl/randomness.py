@@ -14,12 +14,8 @@ import numpy as np
 def generator_for(*keys: str | int) -> np.random.Generator:
     """A NumPy generator seeded by `keys`, the same on every machine and in every process.
 
-    Args:
-        keys: what the draw is for, e.g. `(seed, sample_id, condition, draw)`. Order matters, and
-            the integer 1 and the string "1" are different keys.
-
-    Returns:
-        A fresh PCG64 generator.
+    Keys say what the draw is for, e.g. `(seed, sample_id, condition, draw)`. Order matters, and the
+    integer 1 and the string "1" are different keys.
 
     Example:
         >>> first, again = (generator_for(0, "dog_001", "noise", 3) for _ in range(2))
@@ -30,14 +26,9 @@ def generator_for(*keys: str | int) -> np.random.Generator:
 
 
 def seed_for(seed: int, use: str) -> int:
-    """The seed of one of several uses that must not share a draw under one seed.
+    """The seed, below 2 ** 63, of one of several uses that must not share a draw under one seed.
 
-    Args:
-        seed: 0 or more.
-        use: what for; the empty one has `seed` itself.
-
-    Returns:
-        A whole number below 2 ** 63, the same on every machine.
+    The empty use has `seed` itself.
 
     Example:
         >>> seed_for(3, ""), seed_for(3, "validation") == seed_for(3, "train")

@@ -35,29 +35,17 @@ _MOST_CHANNELS = 8
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """A video before it is read through.
-
-    Attributes:
-        path: the file.
-        width, height: of an upright frame, in pixels.
-        turned: quarter turns, counter-clockwise, that bring stored frames upright.
-        rate: average frames per second.
-        frames: about how many there are; 0 where the file does not say.
-        time_base: unit of the times of frames, in seconds.
-        first: time of the first frame in that unit.
-        pixel_aspect: width of a pixel over its height, of an upright frame.
-        has_sound: whether there is a sound.
-    """
+    """A video before it is read through; sizes are those of an upright frame."""
 
     path: Path
     width: int
     height: int
-    turned: int
-    rate: Fraction
-    frames: int
-    time_base: Fraction
-    first: int
-    pixel_aspect: Fraction
+    turned: int  # quarter turns, counter-clockwise, that bring stored frames upright
+    rate: Fraction  # average frames per second
+    frames: int  # about how many there are; 0 where the file does not say
+    time_base: Fraction  # unit of the times of frames, in seconds
+    first: int  # time of the first frame in that unit
+    pixel_aspect: Fraction  # width of a pixel over its height
     has_sound: bool
 
     @property
@@ -83,11 +71,7 @@ class VideoFrame:
 
 
 def video_facts(path: Path) -> VideoFacts:
-    """Look at a video's first frame and at what its file says of the others.
-
-    Raises:
-        VideoFileError: for a missing or unreadable file, or one without moving pictures.
-    """
+    """Look at a video's first frame and at what its file says of the others."""
     with opened_media(path) as container:
         if not container.streams.video:
             raise VideoFileError(
@@ -124,11 +108,7 @@ def video_facts(path: Path) -> VideoFacts:
 
 
 def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
-    """All frames of a video in the order in which they are shown.
-
-    Raises:
-        VideoFileError: when it changes its size, or cannot be decoded.
-    """
+    """All frames of a video in the order in which they are shown."""
     with opened_media(facts.path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -147,11 +127,7 @@ def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
 
 
 def find_encoder() -> str:
-    """Name of an H.264 encoder.
-
-    Raises:
-        UsageError: when there is none.
-    """
+    """Name of an H.264 encoder of this build of PyAV."""
     for name in ENCODERS:
         with suppress(ValueError):  # PyAV's UnknownCodecError is one
             return av.Codec(name, "w").name
@@ -170,16 +146,8 @@ def write_video(
     Size, times and the shape of pixels are those of `like`, upright. H.264 wants even sides: an odd
     one gets its last row or column twice. The file appears under its name only when it is whole.
 
-    Args:
-        path: mp4 file.
-        like: the video whose frames are drawn.
-        frames: its frames, and `[H, W, 3]` upright RGB to show in their place.
-        sound: file of the sound; None for none. That of another file than `like` begins with the
-            first frame and is cut at the end of the last.
-
-    Raises:
-        UsageError: when there is no encoder.
-        VideoFileError: when the sound cannot be read, or times do not fit an mp4.
+    The sound of another file than `like` begins with the first frame and is cut at the end of the
+    last. Pixels `[H, W, 3]` are upright RGB.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:

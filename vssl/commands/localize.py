@@ -43,11 +43,10 @@ def _localize() -> None:
             raise UsageError(f"{path}: no such file")
     # torch and what stands on it, once the command line is known to be right
     from vssl.commands.localize_output import localize_image, localize_video
-    from vssl.commands.localize_setup import LocalizeOptions, set_up
+    from vssl.commands.localize_setup import LocalizeOptions
     from vssl.images import is_image
 
-    known = {each.name for each in fields(LocalizeOptions)}
-    wanted = LocalizeOptions(**{k: value for k, value in vars(options).items() if k in known})
+    wanted = LocalizeOptions(**{f.name: vars(options)[f.name] for f in fields(LocalizeOptions)})
     output = (options.output or Path("localize")).absolute()
     video = not is_image(picture)
     if sound is None and not video:
@@ -58,11 +57,9 @@ def _localize() -> None:
     with output_folder(output):
         if video or sound is None:
             draw = not options.no_video
-            localize_video(
-                picture, sound, lambda: set_up(wanted), output, fps=options.fps, draw_video=draw
-            )
+            localize_video(picture, sound, wanted, output, fps=options.fps, draw_video=draw)
         else:
-            localize_image(picture, sound, lambda: set_up(wanted), output)
+            localize_image(picture, sound, wanted, output)
 
 
 def _command_line() -> argparse.Namespace:
@@ -122,11 +119,7 @@ def _frame_rate(text: str) -> float:
 
 
 def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
-    """Files and overrides of a command line: picture, sound if any, `key=value`.
-
-    Raises:
-        UsageError: for no file, or more than two.
-    """
+    """Files and overrides of a command line: picture, sound if any, `key=value`."""
     overrides = [each for each in inputs if "=" in each and not _is_file(each)]
     files = [Path(each) for each in inputs if each not in overrides]
     if not 1 <= len(files) <= 2:

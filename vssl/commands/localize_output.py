@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vssl.audio import clip_at, read_clip
-from vssl.commands.localize_setup import Setup
+from vssl.commands.localize_setup import LocalizeOptions, Setup, set_up
 from vssl.containers import no_sound, opened_sound
 from vssl.engine.localizer import Picture
 from vssl.errors import UsageError
@@ -29,12 +29,7 @@ from vssl.hashing import file_sha256
 from vssl.images import Pixels, decode_image, read_bytes
 from vssl.progress import progress_bar
 from vssl.records.files import whole_file, write_text
-from vssl.reporting.localize_figures import (
-    Captions,
-    draw_pair,
-    draw_timeline,
-    frame_layer,
-)
+from vssl.reporting.localize_figures import Captions, draw_pair, draw_timeline, frame_layer
 from vssl.reporting.renderers import show_table
 from vssl.reporting.tables import Cell, Column, Row, Table
 from vssl.reporting.verdict import (
@@ -58,20 +53,12 @@ _MOST_MEMORY = 4e9
 _log = logging.getLogger(__name__)
 
 
-def localize_image(
-    picture: Path, sound: Path, set_up: Callable[[], Setup], output: Path
-) -> Verdict:
-    """Localize a sound in an image: table, picture, numbers and native maps in a folder.
-
-    `set_up` is called when the files are known to be usable.
-
-    Raises:
-        UsageError: for any fault in what the user gave.
-    """
+def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output: Path) -> None:
+    """Localize a sound in an image: table, picture, numbers and native maps in a folder."""
     pixels = decode_image(read_bytes(picture), picture)
     _warn_if_turned(picture)
     clip = read_clip(sound)
-    setup = set_up()
+    setup = set_up(options)  # once the files are known to be usable
     pairings, negatives = setup.encode_negatives(clip, sound)
     vectors = torch.stack([*setup.encode([clip], sound), *negatives])
     prepared = setup.localizer.prepare(pixels, picture.name)
@@ -79,7 +66,7 @@ def localize_image(
     similarity = native.similarity[0]
     objects = None if native.objects is None else native.objects[0]
     maps, numbers = measure(setup.recipe, similarity, pairings, objects, setup.threshold)
-    verdict = _judged([numbers], setup)
+    verdict = _judged([numbers], setup, video=False)
 
     _prepare_folder(output)
     _save_maps(output, pairings, similarity, objects)
@@ -102,7 +89,6 @@ def localize_image(
     show_table(Console(highlight=False), _numbers_table(files, numbers, setup))
     _show_verdict(verdict, setup)
     _say(f"picture, numbers and native maps: {output}")
-    return verdict
 
 
 def _warn_if_turned(picture: Path) -> None:
@@ -146,49 +132,38 @@ def _numbers_table(title: str, numbers: Sequence[MapNumbers], setup: Setup) -> T
 
 @dataclass
 class VideoMaps:
-    """Maps of the T frames of a video that were looked at, `fps` in a second.
-
-    Attributes:
-        pairings: the K (audio condition, draw) pairs.
-        native: `[T, K, h, w]` native similarity maps.
-        objects: `[T, g, g]` native object maps; None without a prior.
-        numbers: of each frame, the numbers of its K maps.
-    """
+    """Maps of the T frames of a video that were looked at, `fps` in a second."""
 
     facts: VideoFacts
     heard: Path
     fps: float
-    pairings: Sequence[tuple[str, int]]
+    pairings: Sequence[tuple[str, int]]  # K pairs (audio condition, draw)
     seconds: list[float]
-    native: torch.Tensor
-    objects: torch.Tensor | None
-    numbers: list[list[MapNumbers]]
+    native: torch.Tensor  # `[T, K, h, w]`
+    objects: torch.Tensor | None  # `[T, g, g]`
+    numbers: list[list[MapNumbers]]  # of each frame, of its K maps
 
 
 def localize_video(
     video: Path,
     sound: Path | None,
-    set_up: Callable[[], Setup],
+    options: LocalizeOptions,
     output: Path,
     *,
     fps: float,
     draw_video: bool = True,
-) -> Verdict:
+) -> None:
     """Localize the sound around each moment of a video: drawn video, timeline, numbers and maps.
 
-    The video is read twice, once to look at `fps` frames a second, or at all for infinity, and once
-    to draw on all. Another sound than its own begins with it. `set_up` is called when the files are
-    known to be usable.
-
-    Raises:
-        UsageError: for any fault in what the user gave, or a video that takes too much memory.
+    The video is read twice: to look at `fps` frames a second (all for infinity), and to draw on
+    all. Another sound than its own begins with it.
     """
     facts = video_facts(video)
     if sound is None and not facts.has_sound:
         raise no_sound(video)
     if draw_video:
         find_encoder()
-    setup, heard = set_up(), sound or video
+    setup, heard = set_up(options), sound or video
     found = _look(setup, facts, heard, fps)
     verdict = _judged(found.numbers, setup, video=True)
     count = len(found.seconds)
@@ -229,14 +204,10 @@ def localize_video(
     if draw_video and (facts.width % 2 or facts.height % 2):
         _say(f"{VIDEO_FILE} is one pixel larger than {video.name} where its side is odd (H.264)")
     _say(f"{'drawn video, ' if draw_video else ''}timeline, numbers and native maps: {output}")
-    return verdict
 
 
 def _looked_at(facts: VideoFacts, fps: float) -> Iterator[tuple[VideoFrame, bool]]:
-    """The frames of a video, and whether each is looked at.
-
-    These are the first, and then the first at or after every 1 / fps.
-    """
+    """The frames of a video, and whether each is looked at: the first at or after every 1 / fps."""
     following = 0.0
     for frame in read_frames(facts):
         # frame times are rounded to the file's clock
@@ -247,10 +218,7 @@ def _looked_at(facts: VideoFacts, fps: float) -> Iterator[tuple[VideoFrame, bool
 
 
 def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps:
-    """Run the networks over frames of a video, each with the sound around it.
-
-    Frames and sounds that are the same around several moments are encoded once.
-    """
+    """Run the networks over frames of a video; a sound around several moments is encoded once."""
     localizer = setup.localizer
     window = localizer.frontend().window if localizer.hears else None
     frames = facts.frames
@@ -260,6 +228,7 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
         _check_memory(setup, facts.path, frames, stream.seconds, stream.channels)
         shift = facts.begin - stream.begin if heard == facts.path else 0.0
         sound = stream.resampled()
+    pairings, negatives = setup.encode_negatives(clip_at(sound, shift, window)[1], heard)
 
     def moments() -> Iterator[tuple[float, Picture, int, AudioClip]]:
         for frame, looked in _looked_at(facts, fps):
@@ -268,8 +237,6 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
                 picture = localizer.prepare(frame.pixels(), name)
                 yield frame.seconds, picture, *clip_at(sound, frame.seconds + shift, window)
 
-    pairings: Sequence[tuple[str, int]] = ()
-    negatives: Sequence[torch.Tensor] = ()
     known: dict[int, torch.Tensor] = {}
     seconds: list[float] = []
     numbers, native, objects = [], [], []
@@ -277,8 +244,6 @@ def _look(setup: Setup, facts: VideoFacts, heard: Path, fps: float) -> VideoMaps
     with progress_bar("frames looked at", max(frames, 1)) as advance:
         while batch := list(itertools.islice(remaining, setup.batch_size)):
             times, pictures, begins, clips = zip(*batch, strict=True)
-            if not pairings:
-                pairings, negatives = setup.encode_negatives(clips[0], heard)
             fresh = {b: clip for b, clip in zip(begins, clips, strict=True) if b not in known}
             known.update(zip(fresh, setup.encode(list(fresh.values()), heard), strict=True))
             sounds = torch.stack([torch.stack([known[begin], *negatives]) for begin in begins])
@@ -336,21 +301,25 @@ def _draw(setup: Setup, found: VideoMaps, path: Path) -> None:
         finite = [value for value in given if math.isfinite(value)] or [0.0]
         bounds = (min(finite), max(finite) + 1e-12)
 
-    def layer(place: int) -> tuple[Any, Any]:
-        numbers = found.numbers[place]
-        p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
-        objects = None if found.objects is None else found.objects[place]
-        native, pairings = found.native[place, :1], found.pairings[:1]
-        (given,), _ = measure(setup.recipe, native, pairings, objects, threshold)
-        return frame_layer(
-            given, numbers, size=size, bounds=bounds, threshold=threshold, judged=judged, p=p
-        )
-
     def drawn(advance: Callable[[int], None]) -> Iterator[tuple[VideoFrame, Pixels]]:
         places = itertools.count()
         for frame, looked in _looked_at(facts, found.fps):
             if looked:
-                factor, summand = layer(next(places))
+                place = next(places)
+                numbers = found.numbers[place]
+                p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
+                objects = None if found.objects is None else found.objects[place]
+                native, pairings = found.native[place, :1], found.pairings[:1]
+                (given,), _ = measure(setup.recipe, native, pairings, objects, threshold)
+                factor, summand = frame_layer(
+                    given,
+                    numbers,
+                    size=size,
+                    bounds=bounds,
+                    threshold=threshold,
+                    judged=judged,
+                    p=p,
+                )
             yield frame, (frame.pixels() * factor + summand).astype(np.uint8)
             advance(1)
 
@@ -358,13 +327,11 @@ def _draw(setup: Setup, found: VideoMaps, path: Path) -> None:
         write_video(path, facts, drawn(advance), found.heard)
 
 
-def _judged(
-    pictures: Sequence[Sequence[MapNumbers]], setup: Setup, *, video: bool = False
-) -> Verdict:
+def _judged(numbers: Sequence[Sequence[MapNumbers]], setup: Setup, *, video: bool) -> Verdict:
+    model, transform = setup.localizer.name, setup.recipe.transform
     return judge(
-        pictures, setup.threshold, model=setup.localizer.name, transform=setup.recipe.transform,
-        rates=setup.rates, video=video,
-    )  # fmt: skip
+        numbers, setup.threshold, model=model, transform=transform, rates=setup.rates, video=video
+    )
 
 
 def _prepare_folder(output: Path) -> None:
@@ -398,11 +365,10 @@ def _file_facts(path: Path) -> dict[str, str]:
 
 def _write_json(output: Path, setup: Setup, verdict: Verdict, found: dict[str, Any]) -> None:
     """Write all numbers with where they come from; the last file to be written."""
-    threshold = setup.threshold
     content = {
         "verdict": asdict(verdict),
-        "threshold": None if threshold is None else asdict(threshold),
-        "error_rates": None if setup.rates is None else setup.rates.as_json(),
+        "threshold": asdict(setup.threshold) if setup.threshold else None,
+        "error_rates": setup.rates.as_json() if setup.rates else None,
         **found,
         "provenance": setup.facts,
     }
@@ -434,12 +400,11 @@ def described(setup: Setup) -> str:
     if threshold is None:
         parts.append("no threshold")
     else:
-        run = threshold.calibration_hash
-        learnt = f", run {run[:8]}" if run else ""
+        learnt = f", run {threshold.calibration_hash[:8]}" if threshold.calibration_hash else ""
         parts.append(f"threshold {threshold.value:.4f} ({threshold.words}{learnt})")
     parts += [f"{name} x {draws}" for name, draws in facts["draws"].items()]
     low, high = setup.bounds
-    finite = math.isfinite(low) and math.isfinite(high)
+    finite = math.isfinite(low + high)
     drawn = f"in the range [{low:g}, {high:g}]" if finite else "between their own extremes"
     return "; ".join([*parts, f"seed {facts['seed']}", f"maps drawn {drawn}"])
 

@@ -49,16 +49,9 @@ LOCALIZE_POLICY = "universal_q3"
 
 @dataclass(frozen=True)
 class LocalizeOptions:
-    """The command line, besides files.
+    """The command line, besides files; what is None is as the configuration has it.
 
-    Attributes:
-        model, weights: its name and its checkpoint; None takes where its configuration looks.
-        threshold, policy, false_alarms: at most one of them, which chooses the threshold: a number,
-            the name of a policy, or the share of negatives in which anything may be marked.
-        calibration: a finished run to learn from, and to know from how often a verdict is wrong.
-        noise_draws: number of noises; None takes the configuration's.
-        config_dir: folder with configuration of the user's own.
-        overrides: further `key=value`.
+    At most one of `threshold`, `policy` and `false_alarms` is given; it chooses the threshold.
     """
 
     model: str
@@ -76,21 +69,13 @@ class LocalizeOptions:
 class Setup:
     """A model with all that pictures and sounds are localized with.
 
-    Attributes:
-        localizer: the model with its front ends.
-        recipe: how localization maps follow from native ones.
-        conditions: the negatives; all make their sounds, of nothing or of the given one.
-        made_length: length in samples of what they make; None for that of the given sound.
-        batch_size: how many pictures go through the networks at once.
-        threshold: the threshold; None where there is none to judge by.
-        rates: how often a verdict is wrong in the calibration run; None without one.
-        facts: where the numbers come from.
+    `rates` says how often a verdict is wrong, `facts` where the numbers come from.
     """
 
     localizer: Localizer
     recipe: Localization
     conditions: tuple[AudioCondition, ...]
-    made_length: int | None
+    made_length: int | None  # of the negatives, in samples; None for that of the given sound
     batch_size: int
     threshold: Threshold | None
     rates: ErrorRates | None
@@ -105,11 +90,7 @@ class Setup:
         return (0.0, 1.0) if prior["scale"] == "corrected" else (-math.inf, math.inf)
 
     def negatives(self, clip: AudioClip) -> dict[str, list[AudioClip]]:
-        """The negatives of a sound by audio condition, one for each draw.
-
-        Args:
-            clip: the given sound at 16 kHz, which noise may be as loud as.
-        """
+        """The negatives of a sound by audio condition, one for each draw."""
         length = self.made_length or clip.samples.shape[1]
         nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
 
@@ -124,11 +105,7 @@ class Setup:
     def encode(
         self, clips: Sequence[AudioClip], path: Path, condition: str = POSITIVE
     ) -> list[torch.Tensor]:
-        """Encodings `[...]` of clips of a sound, or of negatives as long as it.
-
-        Raises:
-            UsageError: with the sound's name, when they are too short.
-        """
+        """Encodings `[...]` of clips of a sound, or of negatives as long as it."""
         if not clips:
             return []
         try:
@@ -140,11 +117,7 @@ class Setup:
     def encode_negatives(
         self, clip: AudioClip, path: Path
     ) -> tuple[list[tuple[str, int]], list[torch.Tensor]]:
-        """(Audio condition, draw) pairs, the positive's and the negatives', and the latter encoded.
-
-        Raises:
-            UsageError: as `encode`.
-        """
+        """(Audio condition, draw) pairs, the positive's first, and the negatives encoded."""
         pairings, vectors = [(POSITIVE, 0)], []
         for condition, clips in self.negatives(clip).items():
             pairings += [(condition, draw) for draw in range(len(clips))]
@@ -153,11 +126,7 @@ class Setup:
 
 
 def composed(options: LocalizeOptions) -> DictConfig:
-    """The configuration `evaluate` as the command line asks for it.
-
-    Raises:
-        UsageError: for a folder of configuration that does not exist, or an unknown policy.
-    """
+    """The configuration `evaluate` as the command line asks for it."""
     overrides = [*_FIXED, f"model={options.model}", *options.overrides]
     folders = [Path(str(files("vssl.conf")))]
     if options.config_dir is not None:
@@ -186,24 +155,29 @@ def find_threshold(
     A calibration run is checked, whether or not the threshold is learnt from it. Error rates are
     left out with `judged=False`, for a model on whose maps no verdict is possible.
 
-    Returns:
-        The threshold, None where nothing gives one; error rates, None without threshold or run.
-
     Raises:
         UsageError: for a run or policy that cannot be used with this model, or a run of too few
             images for the stated rate of false alarms.
     """
     run = None if options.calibration is None else run_in(options.calibration)
-    facts = {} if run is None else _checked(config, run)
-    policy, threshold = None, None
+    config_hash = None if run is None else _checked_hash(config, run)
+    stated, rate = None, options.false_alarms
+    threshold: Threshold | None
     if options.threshold is not None:
         threshold = Threshold(options.threshold, "given", "given")
     else:
-        policy = _asked_policy(config, options)
-        threshold = _of_policy(config, policy, run, facts, variant)
+        if rate is None:
+            policy: ThresholdPolicy = instantiate(next(iter(config.threshold.values())))
+        elif run is None:
+            raise ThresholdError(
+                "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
+            )
+        else:
+            policy = FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
+        stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
+        threshold = _of_policy(config, policy, run, config_hash, variant)
     if run is None or threshold is None or not judged:
         return threshold, None
-    stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
     rates = error_rates(
         run,
         variant=variant,
@@ -225,24 +199,11 @@ def find_threshold(
     return threshold, rates
 
 
-def _asked_policy(config: DictConfig, options: LocalizeOptions) -> ThresholdPolicy:
-    """The threshold policy that is asked for."""
-    rate = options.false_alarms
-    if rate is not None:
-        if options.calibration is None:
-            raise ThresholdError(
-                "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
-            )
-        return FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
-    policy: ThresholdPolicy = instantiate(next(iter(config.threshold.values())))
-    return policy
-
-
 def _of_policy(
     config: DictConfig,
     policy: ThresholdPolicy,
     run: Path | None,
-    facts: dict[str, Any],
+    config_hash: str | None,
     variant: str,
 ) -> Threshold | None:
     """The threshold of a policy; None for one that is learnt, without a run."""
@@ -253,7 +214,7 @@ def _of_policy(
         for fitted in fit_policies([policy], run):
             value = fitted.policy.constant()
             if fitted.variant == variant and value is not None:
-                return Threshold(value, policy.name, fitted.source, str(run), facts["config_hash"])
+                return Threshold(value, policy.name, fitted.source, str(run), config_hash)
         raise ThresholdError(
             f"--calibration {run}: gives no threshold {policy.name} for {variant} maps."
         )
@@ -272,14 +233,14 @@ def _of_policy(
     return Threshold(value, policy.name, policy.source)
 
 
-def _checked(config: DictConfig, run: Path) -> dict[str, Any]:
-    """Provenance of a finished run that is of this network."""
+def _checked_hash(config: DictConfig, run: Path) -> str:
+    """Configuration hash of a finished run, which must be of this network."""
     if not (run / RUN_FILE).is_file():
         raise ThresholdError(
             f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
             f" model={config.model.name} data=vggss data.root=FOLDER output_dir={run}"
         )
-    return check_calibration(
+    facts = check_calibration(
         run,
         model=str(config.model.name),
         weights_sha256=identity(config)["files_sha256"].get("model.weights"),
@@ -287,6 +248,7 @@ def _checked(config: DictConfig, run: Path) -> dict[str, Any]:
         prior=prior_facts(config),
         network_hash=network_hash(config),
     )
+    return str(facts["config_hash"])
 
 
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
@@ -307,11 +269,7 @@ def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[Au
 
 
 def set_up(options: LocalizeOptions) -> Setup:
-    """Build what the command line asks for.
-
-    Raises:
-        UsageError: for any fault in it.
-    """
+    """Build what the command line asks for."""
     config = composed(options)
     check_options(config)
     networks.check_network_options(config)

@@ -33,13 +33,10 @@ class CheckpointLayout:
 
 
 class Pretrained(nn.Module):
-    """A network whose weights come from a checkpoint file.
-
-    Class attributes:
-        checkpoint: layout of the file; None for a network without weights.
-    """
+    """A network whose weights come from a checkpoint file."""
 
     checkpoint: ClassVar[CheckpointLayout | None] = None
+    """Layout of the authors' file; None for a network without weights."""
 
 
 class LocalizationModel(Pretrained):
@@ -56,7 +53,6 @@ class LocalizationModel(Pretrained):
             no bound; checked during a run.
         map_transform: published post-processing of the upsampled map, one of
             `vssl.maps.MAP_TRANSFORMS`.
-        checkpoint: layout of the authors' checkpoint; None for models without weights.
     """
 
     map_size: ClassVar[tuple[int, int]]
@@ -69,10 +65,7 @@ class LocalizationModel(Pretrained):
         return type(self).localize is LocalizationModel.localize
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """Encode images.
-
-        Args:
-            images: `[N, 3, H, W]` normalized.
+        """Encode normalized images `[N, 3, H, W]`.
 
         Returns:
             `[N, ...]` whatever `similarity` takes; usually `[N, C, h, w]`.
@@ -80,10 +73,7 @@ class LocalizationModel(Pretrained):
         raise NotImplementedError
 
     def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Encode front-end outputs.
-
-        Args:
-            inputs: `[M, ...]` as the model's front end makes them.
+        """Encode sounds `[M, ...]` as the model's front end makes them.
 
         Returns:
             `[M, ...]` whatever `similarity` takes; usually `[M, C]`.
@@ -93,11 +83,7 @@ class LocalizationModel(Pretrained):
     def similarity(
         self, image_features: torch.Tensor, audio_features: torch.Tensor
     ) -> torch.Tensor:
-        """Compare each image with each of its K sounds.
-
-        Args:
-            image_features: `[N, ...]` from `encode_image`.
-            audio_features: `[N, K, ...]` from `encode_audio`, K sounds for each image.
+        """Compare images `[N, ...]`, as encoded, with K sounds `[N, K, ...]` each.
 
         Returns:
             `[N, K, h, w]` similarity maps inside `value_range`.
@@ -105,39 +91,22 @@ class LocalizationModel(Pretrained):
         raise NotImplementedError
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Similarity maps of a batch: encode each image once, meet it with its K sounds.
+        """Similarity maps `[N, K, h, w]` of a batch, each image with its K sounds `[N, K, ...]`.
 
-        Args:
-            batch: images and what is known about them.
-            audio_features: `[N, K, ...]` from `encode_audio`.
-
-        Returns:
-            `[N, K, h, w]` inside `value_range`.
+        Each image is encoded once. Values lie inside `value_range`.
         """
         return self.similarity(self.encode_image(batch.images), audio_features)
 
 
 def unit(vectors: torch.Tensor, *, dim: int = 1) -> torch.Tensor:
-    """Divide vectors by their length over `dim`, in float32 under any precision.
-
-    Args:
-        vectors: e.g. `[N, C, ...]`.
-        dim: dimension of the C components.
-    """
+    """Divide vectors, e.g. `[N, C, ...]`, by their length over `dim`, in float32 always."""
     return nn.functional.normalize(vectors.float(), dim=dim)
 
 
 def dot_maps(image_features: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
-    """Dot product of each position's image vector with each audio vector, in float32.
+    """Dot products `[N, K, h, w]` of image vectors `[N, C, h, w]` and audio vectors `[N, K, C]`.
 
-    With unit vectors this is their cosine, in [-1, 1].
-
-    Args:
-        image_features: `[N, C, h, w]`.
-        audio_features: `[N, K, C]`.
-
-    Returns:
-        `[N, K, h, w]`.
+    Computed in float32 always. With unit vectors they are cosines, in [-1, 1].
     """
     with torch.autocast(image_features.device.type, enabled=False):
         return torch.einsum("nchw,nkc->nkhw", image_features.float(), audio_features.float())

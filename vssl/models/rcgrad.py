@@ -17,11 +17,7 @@ _HOP = 353
 
 
 class AudioEncoder(ResNet18):
-    """Spectrogram and ResNet-18. The spectrogram's window is kept in the checkpoint.
-
-    Args:
-        standardization: see `RCGrad`.
-    """
+    """Spectrogram, whose window is kept in the checkpoint, and ResNet-18."""
 
     def __init__(self, standardization: str) -> None:
         super().__init__(channels_in=1)

@@ -30,7 +30,7 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
 
     def fold_batch_norms(self) -> None:
-        """As `ResNet18.fold_batch_norms`."""
+        """Fold as `ResNet18.fold_batch_norms`."""
         self.bn1 = _folded(self.conv1, self.bn1)
         self.bn2 = _folded(self.conv2, self.bn2)
         if isinstance(self.downsample, nn.Sequential):

@@ -48,18 +48,11 @@ class AudioCondition(ABC):
         """
 
     def draw_seed(self, seed: int, use: str) -> int:
-        """The seed that it draws under.
+        """The seed that it draws under; 0 where nothing is drawn.
 
-        A waveform that is made is another one in each use of a seed, so that no training and no
-        threshold hears what a test plays. A choice among the clips of a data set is kept apart by
-        its clips.
-
-        Args:
-            seed: of the run.
-            use: what the sounds are for: a data set's name, or a split of a training.
-
-        Returns:
-            0 where nothing is drawn.
+        A waveform that is made is another one in each use of a run's seed (a data set's name, or a
+        split of a training), so that no training and no threshold hears what a test plays. A choice
+        among the clips of a data set is kept apart by its clips.
         """
         if not self.random:
             return 0
@@ -69,42 +62,40 @@ class AudioCondition(ABC):
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """Say which waveform a sample meets.
 
+        The request's `condition` names who makes it.
+
         Args:
             sample: the image's sample.
             draw: index of the draw, below `draws`.
             seed: seed of the run, or of the manifest's row.
             length: length in samples at 16 kHz for a waveform that is made rather than read.
-
-        Returns:
-            A request; its `condition` names who makes it.
         """
 
     def hear(self, own: Window, made: Window) -> None:
-        """Know what the front end hears, for a condition whose loudness depends on it.
+        """Know the windows that the own clip and this condition's sounds pass through.
 
-        Args:
-            own: window that the image's own clip passes through.
-            made: window that this condition's sounds pass through.
+        For a condition whose loudness depends on what the front end hears.
         """
 
     @abstractmethod
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Make the waveform of a request.
-
-        Args:
-            request: one of this condition's.
-            read: reads a clip by source id.
-
-        Returns:
-            The clip, `[channels, length]`.
-        """
+        """Make the waveform `[channels, length]` of a request of this condition's."""
 
 
-class Positive(AudioCondition):
+class ClipCondition(AudioCondition):
+    """A condition that plays a sample's clip, as it is in its file."""
+
+    plays_clips = True
+
+    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
+        """Read the file."""
+        return read(request.source_id)
+
+
+class Positive(ClipCondition):
     """The image's own sound, as it is in its file."""
 
     name = POSITIVE
-    plays_clips = True
     sounding_object = SoundingObject.OWN
     random = False
 
@@ -112,17 +103,9 @@ class Positive(AudioCondition):
         """The sample's own file."""
         return AudioRequest(POSITIVE, source_id=sample.sample_id)
 
-    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Read the file."""
-        return read(request.source_id)
-
 
 def check_draws(draws: int) -> int:
-    """Return `draws`.
-
-    Raises:
-        UsageError: when it is below 1.
-    """
+    """Return `draws`, which must be 1 or more."""
     if draws < 1:
         raise UsageError(f"Expected `draws` to be at least 1, but got {draws}.")
     return draws

@@ -69,13 +69,13 @@ def _sections(colour: Colour) -> tuple[tuple[tuple[float, float], tuple[float, f
     towards half of the sample rate; a zero at -1/8, or at -1/14, makes up for that.
     """
     if colour == "brown":
-        return (((1.0, 1 / 8), (1.0, -_place(_LOWEST))),)
+        return (((1.0, 1 / 8), (1.0, -_corner(_LOWEST))),)
     corners = [_LOWEST * 2.0**octave for octave in range(10)]
-    pairs = [((1.0, -_place(2**0.5 * each)), (1.0, -_place(each))) for each in corners]
+    pairs = [((1.0, -_corner(2**0.5 * each)), (1.0, -_corner(each))) for each in corners]
     return (*pairs, ((1.0, 1 / 14), (1.0, 0.0)))
 
 
-def _place(frequency: float) -> float:
+def _corner(frequency: float) -> float:
     """Pole or zero on the real axis whose corner is at a frequency in Hz."""
     return float(np.exp(-2 * np.pi * frequency / SAMPLE_RATE))
 

@@ -68,19 +68,15 @@ class Gain(AudioCondition):
 def levels(*, decibels: Sequence[float] = (-20, -10, 10, 20)) -> list[Gain]:
     """A condition for each level, called e.g. `gain_down20`, `gain_0` and `gain_up10`.
 
-    Args:
-        decibels: levels in dB relative to the clip.
-
-    Raises:
-        UsageError: as `Gain`.
+    Levels are in dB relative to the clip. Errors are those of `Gain`.
     """
     known = Gain(decibels=decibels).decibels
-    return [Gain(decibels=[level], name=_name(level)) for level in known]
-
-
-def _name(level: float) -> str:
-    """Without a sign: "-" and "+" stand between names of conditions."""
-    return f"gain_{'down' if level < 0 else 'up' if level > 0 else ''}{abs(level):g}"
+    # without a sign: "-" and "+" stand between names of conditions
+    words = ["down" if level < 0 else "up" if level > 0 else "" for level in known]
+    return [
+        Gain(decibels=[level], name=f"gain_{word}{abs(level):g}")
+        for word, level in zip(words, known, strict=True)
+    ]
 
 
 def beyond_full_scale(
@@ -88,13 +84,8 @@ def beyond_full_scale(
 ) -> dict[str, dict[str, float]]:
     """How much of the clips exceeds [-1, 1] at each level, before any front end clips it.
 
-    Args:
-        conditions: of a run; those that are no `Gain` of one level are passed over.
-        samples: of the run.
-
-    Returns:
-        By condition `samples`, the share of all samples of all clips, and `clips`, the share of
-        clips with any.
+    By condition `samples`, the share of all samples of all clips, and `clips`, the share of clips
+    with any. Conditions that are no `Gain` of one level are passed over.
     """
     gains = [each for each in conditions if isinstance(each, Gain) and each.draws == 1]
     if not gains:

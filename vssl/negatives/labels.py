@@ -16,13 +16,7 @@ _MODALITIES = {"A": (True, False), "V": (False, True), "AV": (True, True)}
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Labels by sample.
-
-    Attributes:
-        path: the file.
-        audible: labels that are heard in a sample's clip, by sample id.
-        visible: labels that are seen in its picture, by sample id.
-    """
+    """Labels that are heard in a sample's clip, and seen in its picture, by sample id."""
 
     path: Path
     audible: dict[str, set[str]]
@@ -41,9 +35,7 @@ class LabelTable:
 def read_labels(path: Path, *, key: str) -> LabelTable:
     """Read a csv table with the columns `video_id`, `label` and `modality` (VGGSounder's layout).
 
-    Args:
-        path: the file; other columns are not looked at.
-        key: configuration key, for messages.
+    Other columns are not looked at. `key` is the configuration key, for messages.
 
     Raises:
         UsageError: for a missing or unreadable file, missing columns, no rows, or a modality that

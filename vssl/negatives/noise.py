@@ -58,7 +58,17 @@ class Noise(AudioCondition):
         per: Literal["draw", "sample"] = "draw",
         file: str | None = None,
     ) -> None:
-        _check_loudness(level, dbfs, snr)
+        loudness = {"level": level, "dbfs": dbfs, "snr": snr}
+        chosen = {name: value for name, value in loudness.items() if value is not None}
+        if len(chosen) > 1:
+            raise UsageError(
+                f"negatives.noise: {' and '.join(chosen)} are given, but the noise has one"
+                " loudness. Set one of level, dbfs and snr, and leave the others null."
+            )
+        for name, value in chosen.items():
+            check_finite(value, name=f"negatives.noise.{name}")
+        if level is not None:
+            check_positive(level, name="negatives.noise.level")
         check_choice(colour, COLOURS, name="negatives.noise.colour")
         check_choice(per, ("draw", "sample"), name="negatives.noise.per")
         if file is not None and colour != "white":
@@ -74,7 +84,9 @@ class Noise(AudioCondition):
         self.per = per
         self.bank = None if file is None else _read_bank(Path(file))
         if self.bank is not None and dbfs is not None:
-            self.bank = _at_level(self.bank, self.level)
+            own = np.array([rms(waveform) for waveform in self.bank])
+            factors = self.level / np.where(own > 0, own, 1.0)  # silence stays silence
+            self.bank = (self.bank * factors[:, None]).astype(np.float32)
         self.draws = check_draws(draws) if self.bank is None else len(self.bank)
 
     def hear(self, own: Window, made: Window) -> None:
@@ -107,28 +119,6 @@ class Noise(AudioCondition):
         if self.beside is not None:
             noise = self.beside.scaled(noise, read(request.source_id), request.source_id)
         return AudioClip(noise.astype(np.float32)[None])
-
-
-def _check_loudness(level: float | None, dbfs: float | None, snr: float | None) -> None:
-    given = {"level": level, "dbfs": dbfs, "snr": snr}
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) > 1:
-        raise UsageError(
-            f"negatives.noise: {' and '.join(names)} are given, but the noise has one loudness. Set"
-            " one of level, dbfs and snr, and leave the others null."
-        )
-    for name, value in given.items():
-        if value is not None:
-            check_finite(value, name=f"negatives.noise.{name}")
-    if level is not None:
-        check_positive(level, name="negatives.noise.level")
-
-
-def _at_level(bank: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
-    """Waveforms `[draws, T]` with a root mean square; silence stays silence."""
-    own = np.array([rms(waveform) for waveform in bank])
-    factors = level / np.where(own > 0, own, 1.0)
-    return (bank * factors[:, None]).astype(np.float32)
 
 
 def _read_bank(path: Path) -> npt.NDArray[np.float32]:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.errors import UsageError
-from vssl.negatives.base import AudioCondition, Positive, ReadClip, check_draws
-from vssl.negatives.labels import read_labels
+from vssl.negatives.base import ClipCondition, check_draws
+from vssl.negatives.labels import LabelTable, read_labels
 from vssl.randomness import generator_for
-from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
+from vssl.types import POSITIVE, AudioRequest, Sample
 
 _log = logging.getLogger(__name__)
 
 
-class Offscreen(AudioCondition):
+class Offscreen(ClipCondition):
     """Another sample's clip: a class uniform among those absent from the image, then a clip.
 
     Classes, not clips, are uniform, as in the released code (QUIRKS 22). For an IS3 pair neither
@@ -34,7 +34,6 @@ class Offscreen(AudioCondition):
     """
 
     name = "offscreen"
-    plays_clips = True
 
     def __init__(self, *, draws: int = 10, exclude: str | None = None) -> None:
         self.draws = check_draws(draws)
@@ -45,12 +44,7 @@ class Offscreen(AudioCondition):
             self._labels = read_labels(path, key="negatives.offscreen.exclude")
 
     def prepare(self, samples: Sequence[Sample]) -> None:
-        """Sort the samples by class.
-
-        Raises:
-            UsageError: when some image has no clip that is offscreen for it, or the table knows
-                none of the samples.
-        """
+        """Sort the samples by class; each image needs a clip that is offscreen for it."""
         pool: dict[str, list[str]] = defaultdict(list)
         for sample in samples:
             pool[sample.category].append(sample.sample_id)
@@ -63,11 +57,9 @@ class Offscreen(AudioCondition):
                 " Use a larger test set or leave offscreen out."
             )
         if self._labels is not None:
-            self._check_labels(samples)
+            self._check_labels(samples, self._labels)
 
-    def _check_labels(self, samples: Sequence[Sample]) -> None:
-        table = self._labels
-        assert table is not None
+    def _check_labels(self, samples: Sequence[Sample], table: LabelTable) -> None:
         unknown = [s.sample_id for s in samples if s.sample_id not in table.ids]
         if len(unknown) == len(samples):
             raise UsageError(
@@ -105,7 +97,3 @@ class Offscreen(AudioCondition):
             clip = clips[generator.integers(len(clips))]
             if self._labels is None or not self._labels.is_seen(clip, sample.sample_id):
                 return AudioRequest(POSITIVE, source_id=clip)
-
-    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Read the file."""
-        return Positive().make(request, read)

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from vssl.errors import UsageError
-from vssl.negatives.base import AudioCondition, Positive, ReadClip, check_draws
+from vssl.negatives.base import ClipCondition, check_draws
 from vssl.randomness import generator_for
-from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
+from vssl.types import POSITIVE, AudioRequest, Sample, SoundingObject
 
 
-class Swapped(AudioCondition):
+class Swapped(ClipCondition):
     """Another sample's clip, of another class in the same picture (IS3, the embedded benchmark).
 
     What sounds is in the picture, but is not the sample's own object: the map should move. Where a
@@ -26,7 +26,6 @@ class Swapped(AudioCondition):
     """
 
     name = "swapped"
-    plays_clips = True
     sounding_object = SoundingObject.OTHER
 
     def __init__(self, *, draws: int = 1) -> None:
@@ -34,11 +33,7 @@ class Swapped(AudioCondition):
         self._partners: dict[str, list[str]] = {}
 
     def prepare(self, samples: Sequence[Sample]) -> None:
-        """Find each sample's partners: samples of the same picture with another class and sound.
-
-        Raises:
-            UsageError: when some sample has none.
-        """
+        """Find each sample's partners: samples of the same picture with another class and sound."""
         pictures: dict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
             pictures[sample.image_group].append(sample)
@@ -64,7 +59,3 @@ class Swapped(AudioCondition):
         partners = self._partners[sample.sample_id]
         generator = generator_for(seed, sample.sample_id, self.name, draw)
         return AudioRequest(POSITIVE, source_id=partners[generator.integers(len(partners))])
-
-    def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Read the file."""
-        return Positive().make(request, read)

@@ -130,9 +130,7 @@ def draw_pair(
 
     _panel(figure, box(0, wide), picture, "image")
     for place, (name, localization, numbers) in enumerate(columns, start=1):
-        resized = F.interpolate(localization[None, None], size=(height, width), mode="bilinear")[
-            0, 0
-        ].numpy()
+        resized = _resized(localization, (height, width)).numpy()
         shown = laid_over(picture, in_range(resized, bounds))
         axes = _panel(figure, box(place, wide), shown, name)
         if threshold is not None and resized.min() < threshold.value < resized.max():
@@ -154,6 +152,11 @@ def draw_pair(
     figure.savefig(path)
 
 
+def _resized(localization: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A map `[h, w]` at another size."""
+    return F.interpolate(localization[None, None], size=size, mode="bilinear")[0, 0]
+
+
 def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
     """An image `[H, W, 3]` in [0, 1], not larger than is drawn."""
     image = as_tensor(pixels)
@@ -165,10 +168,8 @@ def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
 
 
 def _panel(figure: Figure, box: Rectangle, picture: np.ndarray[Any, Any], name: str) -> Any:
-    axes = figure.add_axes(box, anchor="S")
+    axes = figure.add_axes(box, anchor="S", xticks=[], yticks=[])
     axes.imshow(picture)
-    axes.set_xticks([])
-    axes.set_yticks([])
     axes.set_title(name, fontsize=9.5)
     return axes
 
@@ -261,23 +262,22 @@ def frame_layer(
     The bar says the verdict in words, and the largest value beside the threshold. A gauge along its
     upper edge shows the range of the map, the largest value and the threshold as a tick.
 
+    `pixels * factor + summand` is the drawn frame: `[H, W, 1]` and `[H, W, 3]` float32.
+
     Args:
         localization: `[224, 224]` map; values above the threshold are outlined.
         numbers: of this map, then of the negatives'.
         size: height and width of the frames.
         bounds: finite range that the map is drawn in.
-        threshold: threshold; None for none.
+        threshold: None for none.
         judged: whether a verdict is possible.
         p: p value of the map against wrong sounds of a calibration run; None for none.
-
-    Returns:
-        `[H, W, 1]` and `[H, W, 3]` float32; `pixels * factor + summand` is the drawn frame.
     """
-    resized = F.interpolate(localization[None, None], size=size, mode="bilinear")
-    colours, weights = layer(in_range(resized[0, 0].numpy(), bounds))
+    resized = _resized(localization, size)
+    colours, weights = layer(in_range(resized.numpy(), bounds))
     factor, summand = (1 - weights).astype(np.float32), (255 * colours * weights).astype(np.float32)
     if threshold is not None:
-        mask = (resized > threshold.value).float()
+        mask = (resized > threshold.value).float()[None, None]
         line = max(1, round(min(size) / 240))
         for side, colour in ((mask, 255), (1 - mask, 0)):
             # pixels near the other side, but not those at the border of the frame
@@ -300,12 +300,11 @@ def bar_height(height: int) -> int:
 def _draw_gauge(
     image: Image.Image, largest: float, bounds: tuple[float, float], threshold: Threshold | None
 ) -> None:
-    draw, width, (low, high) = ImageDraw.Draw(image), image.width, bounds
-    bottom = _gauge_height(image) - 1
+    draw, width, bottom = ImageDraw.Draw(image), image.width, _gauge_height(image) - 1
 
     def place(value: float) -> int:
-        share = 0.0 if math.isnan(value) else min(max((value - low) / (high - low), 0.0), 1.0)
-        return round(share * (width - 1))
+        share = float(np.clip((value - bounds[0]) / (bounds[1] - bounds[0]), 0, 1))
+        return 0 if math.isnan(share) else round(share * (width - 1))
 
     draw.rectangle((0, 0, width, bottom), fill=_DIM)
     draw.rectangle((0, 0, place(largest), bottom), fill=_VALUE)
@@ -357,11 +356,8 @@ def _wordings(
 def _fitting(text: str, width: int, height: int) -> Any:
     """The largest font in which a text fits into a bar; None where it would be unreadable."""
     margin = 2 * max(2, height // 5)
-    for size in range(int(0.68 * height), max(_LEAST_FONT, int(0.45 * height)) - 1, -1):
-        font = _font(size)
-        if font.getlength(text) + margin <= width:
-            return font
-    return None
+    fonts = map(_font, range(int(0.68 * height), max(_LEAST_FONT, int(0.45 * height)) - 1, -1))
+    return next((font for font in fonts if font.getlength(text) + margin <= width), None)
 
 
 @lru_cache
