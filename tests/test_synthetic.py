@@ -29,7 +29,7 @@ from vssl.data import synthetic, synthetic_scenes
 from vssl.data.base import DataError
 from vssl.data.embedded import Synthetic
 from vssl.data.is3 import IS3
-from vssl.data.synthetic import Request
+from vssl.data.synthetic import SceneSet
 from vssl.data.synthetic_backgrounds import BACKGROUNDS, draw_background
 from vssl.data.synthetic_scenes import KINDS, generator_of
 from vssl.data.synthetic_sounds import (
@@ -228,7 +228,7 @@ def test_no_two_parts_share_random_numbers(
 def test_classes_are_balanced_at_every_difficulty(split: str, difficulty: str) -> None:
     counts, pairs = (Counter(dict.fromkeys(synthetic.CLASSES, 0)) for _ in range(2))
     partners, depths = set(), Counter()
-    request = Request(seed=4, split=split, difficulty=difficulty)
+    request = SceneSet(seed=4, split=split, difficulty=difficulty)
     for number in range(96):
         cast = request.cast(number)
         assert len(set(cast.classes)) == len(cast.classes)
@@ -272,7 +272,7 @@ def test_scenes_keep_what_their_difficulty_promises(
     original = synthetic_scenes._somewhere
     monkeypatch.setattr(synthetic_scenes, "_somewhere", recorded)
     count, (least, most), hidden = BOUNDS[difficulty]
-    for request in (Request(seed=s, split=split, difficulty=difficulty) for s in (2, 2**32 - 1)):
+    for request in (SceneSet(seed=s, split=split, difficulty=difficulty) for s in (2, 2**32 - 1)):
         for number in range(2):
             scene = request.draw(number)
             boxes = [list(box) for box in scene.boxes]
@@ -295,7 +295,7 @@ def test_scenes_keep_what_their_difficulty_promises(
 
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_every_difficulty_is_read(difficulty: str, tmp_path: Path) -> None:
-    request = Request(3, 8, "validation", difficulty)
+    request = SceneSet(3, 8, "validation", difficulty)
     reader = Synthetic(cache=tmp_path, **vars(request))
     assert reader.count() == request.samples, "before the files are made"
     data = reader.check()
@@ -329,7 +329,7 @@ def sample_group(classes: tuple[str, ...], number: int) -> str:
 def test_noise_has_its_level(snr: float) -> None:
     for number in range(4):
         clean, noisy = (
-            Request(seed=1, difficulty="easy", snr=level).record(number, 0).astype(float)
+            SceneSet(seed=1, difficulty="easy", snr=level).record(number, 0).astype(float)
             for level in (None, snr)
         )
         # Where the sum would clip, both are scaled down.
