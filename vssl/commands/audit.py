@@ -103,8 +103,12 @@ def audit(
         scored = list(dict.fromkeys([*policies, *POOLED_POLICIES]))
         if names[0] not in CONSTANTS:
             scored = [name for name in scored if not name.startswith("released_")]
-        options = {"shown": policies, "resamples": resamples, "seed": seed}
-        tables.append(effects(runs, policies_named(scored), folder=folder, **options))
+        tables.append(
+            effects(
+                runs, policies_named(scored), shown=policies, folder=folder,
+                resamples=resamples, seed=seed,
+            )
+        )  # fmt: skip
     whole = pd.concat(tables, ignore_index=True)
     write_audit(whole, left_out, output, resamples=resamples)
     return whole
