@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import struct
@@ -41,9 +42,8 @@ CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073])[:, None, None]
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
 
-def pixels(height: int = 40, width: int = 56, channels: int = 3, seed: int = 0) -> np.ndarray:
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+def pixels(height: int = 40, width: int = 56) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def encoded(kind: str, *, mode: str = "RGB", scale: int = 1, **options: object) -> bytes:
@@ -211,11 +211,9 @@ def faulty_files() -> dict[str, tuple[bytes, str]]:
         "text": (b"this is text", either),
         "begin of a JPEG": (b"\xff\xd8\xff", either),
     }
-    for kind in ("JPEG", "PNG"):
+    for kind, kept in itertools.product(("JPEG", "PNG"), (0.5, 0.9)):
         content = encoded(kind)
-        made |= {
-            f"{kind} {kept}": (content[: int(len(content) * kept)], late) for kept in (0.5, 0.9)
-        }
+        made[f"{kind} {kept}"] = content[: int(len(content) * kept)], late
     # a byte of the length of the first chunk, of its type, of the pixels
     for place, value in ((11, 5), (13, 0), (60, 7)):
         made[f"PNG byte {place}"] = changed(encoded("PNG"), place, value), either
@@ -241,10 +239,12 @@ def faulty_files() -> dict[str, tuple[bytes, str]]:
     return made
 
 
-@pytest.mark.parametrize("name", faulty_files())
+FAULTY = faulty_files()
+
+
+@pytest.mark.parametrize("name", FAULTY)
 def test_faulty_files(tmp_path: Path, name: str) -> None:
-    content, message = faulty_files()[name]
-    refused(tmp_path / "image", content, message)
+    refused(tmp_path / "image", *FAULTY[name])
 
 
 def refused(path: Path, content: bytes, message: str) -> None:
@@ -299,14 +299,12 @@ def test_what_is_checked_can_be_read(
         content[place] = damage
     path = tmp_path / "image"
     path.write_bytes(content)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about damaged metadata
-            check_image(path)
-    except ImageFileError:
-        return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # Pillow's, about damaged metadata
+        try:
+            check_image(path)
+        except ImageFileError:
+            return
         assert read_image(path).shape[0] == 3
 
 
@@ -338,12 +336,6 @@ def test_antialias_equals_pillow(height: int, width: int) -> None:
     np.testing.assert_allclose(found, (np.stack(resized) - MEAN) / STD, rtol=0, atol=1e-4)
 
 
-def test_antialias_matters() -> None:
-    image = torch.from_numpy(np.random.default_rng(0).random((3, 900, 900), dtype=np.float32))
-    spread = [float(ImageTransform(antialias=flag)(image).std()) for flag in (False, True)]
-    assert spread[1] < 0.5 * spread[0]
-
-
 @pytest.mark.parametrize("antialias", [False, True])
 def test_no_resize_when_already_at_size(antialias: bool) -> None:
     image = np.random.default_rng(0).random((3, 224, 224), dtype=np.float32)
@@ -351,18 +343,9 @@ def test_no_resize_when_already_at_size(antialias: bool) -> None:
     np.testing.assert_allclose(found, (image - MEAN) / STD, rtol=0, atol=1e-6)
 
 
-def test_aspect_ratio_is_not_kept() -> None:
-    # a vertical edge in the middle stays in the middle
-    image = torch.zeros(3, 100, 400)
-    image[:, :, 200:] = 1
-    found = ImageTransform(size=56, mean=(0, 0, 0), std=(1, 1, 1))(image)
-    assert found.shape == (3, 56, 56)
-    assert found[:, :, :26].abs().max() < 0.1
-    assert (found[:, :, 30:] - 1).abs().max() < 0.1
-
-
-@pytest.mark.parametrize("protocol", ["corrected", "released"])
-@pytest.mark.parametrize("model", ["rcgrad", "rcgrad_raw"])
+@pytest.mark.parametrize(
+    ("model", "protocol"), [("rcgrad", "corrected"), ("rcgrad_raw", "released")]
+)
 @pytest.mark.parametrize("dataset", ["vggss_mini", "is3_mini"])
 def test_rcgrads_images_are_the_authors_tensors(
     shared: Path, dataset: str, model: str, protocol: str
@@ -378,11 +361,6 @@ def test_rcgrads_images_are_the_authors_tensors(
 
 
 class TestPillowTransform:
-    def transform(self, size: int = 224) -> PillowTransform:
-        return PillowTransform(
-            size=size, mean=CLIP_MEAN.ravel().tolist(), std=CLIP_STD.ravel().tolist()
-        )
-
     @pytest.mark.parametrize(
         ("height", "width", "size"), [(300, 500, 224), (100, 150, 224), (40, 56, 32), (1, 1, 8)]
     )
@@ -390,7 +368,8 @@ class TestPillowTransform:
         written = Image.fromarray(pixels(height, width))
         written.save(tmp_path / "image.png")
 
-        found = self.transform(size)(read_image(tmp_path / "image.png"))
+        normal = {"mean": CLIP_MEAN.ravel().tolist(), "std": CLIP_STD.ravel().tolist()}
+        found = PillowTransform(size=size, **normal)(read_image(tmp_path / "image.png"))
 
         resized = np.asarray(written.resize((size, size), Image.Resampling.BICUBIC))
         expected = (resized.transpose(2, 0, 1) / 255 - CLIP_MEAN) / CLIP_STD
@@ -418,14 +397,9 @@ class TestResize:
     """The compiled antialiased resize against torch's."""
 
     @settings(deadline=None, max_examples=40)
-    @given(
-        height=st.integers(1, 700),
-        width=st.integers(1, 700),
-        size=st.integers(1, 300),
-        seed=st.integers(0, 99),
-    )
-    def test_is_torchs(self, height: int, width: int, size: int, seed: int) -> None:
-        noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    @given(height=st.integers(1, 700), width=st.integers(1, 700), size=st.integers(1, 300))
+    def test_is_torchs(self, height: int, width: int, size: int) -> None:
+        noise = pixels(height, width)
         image = torch.from_numpy(noise).permute(2, 0, 1).float() / 255
         expected = torch.nn.functional.interpolate(
             image[None], size=(size, size), mode="bicubic", align_corners=False, antialias=True
@@ -434,7 +408,7 @@ class TestResize:
         np.testing.assert_allclose(resize_antialiased(noise, size), expected, rtol=0, atol=1e-4)
 
     def test_of_the_same_size_is_the_image(self) -> None:
-        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        noise = pixels(64, 64)
         expected = noise.transpose(2, 0, 1).astype(np.float32) / 255
         np.testing.assert_array_equal(resize_antialiased(noise, 64), expected)
 
@@ -447,20 +421,18 @@ class TestResize:
         ],
         ids=["antialiased", "plain", "pillow"],
     )
-    @pytest.mark.parametrize("shape", [(90, 130, 3), (48, 48, 3), (20, 31, 3)])
+    @pytest.mark.parametrize("shape", [(90, 130), (48, 48), (20, 31)])
     def test_pixels_and_tensors_give_the_same(
         self, transform: ImageTransform | PillowTransform, shape: tuple[int, ...]
     ) -> None:
-        noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+        noise = pixels(*shape)
         prepared = prepare(transform, noise)
         assert prepared.dtype == torch.float32
         np.testing.assert_allclose(prepared, transform(as_tensor(noise)), rtol=0, atol=1e-4)
 
     def test_a_transform_of_ones_own_takes_a_tensor(self) -> None:
-        noise = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        np.testing.assert_array_equal(
-            prepare(lambda image: image.flip(2), noise), as_tensor(noise).flip(2)
-        )
+        flipped = prepare(lambda image: image.flip(2), pixels())
+        np.testing.assert_array_equal(flipped, as_tensor(pixels()).flip(2))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -493,11 +465,8 @@ def test_jpegs_are_decoded_as_pillow_decodes_them(
 def test_damaged_images_are_images(tmp_path: Path, kind: str) -> None:
     # FFmpeg would make a video of one frame of most of these
     path = tmp_path / "image"
-    path.write_bytes(encoded(kind))
-    assert is_image(path)
-    path.write_bytes(encoded(kind)[:18])
-    assert is_image(path)
-    path.write_bytes(claiming("JPEG", 65_500))
-    assert is_image(path)
+    for content in (encoded(kind), encoded(kind)[:18], claiming("JPEG", 65_500)):
+        path.write_bytes(content)
+        assert is_image(path)
     path.write_bytes(b"RIFF\0\0\0\0AVI LIST")
     assert not is_image(path)
