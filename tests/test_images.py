@@ -66,21 +66,15 @@ def zeros_inside(content: bytes) -> bytes:
 
 def claiming(kind: str, side: int) -> bytes:
     """A small file that says that it holds a square of `side` pixels."""
-    size = struct.pack(">HH", side, side)
     if kind == "PPM":
         return b"P6 %d %d 255\n" % (side, side)
     if kind == "PNG":
         head = b"IHDR" + struct.pack(">II", side, side) + b"\x08\2\0\0\0"
         content = encoded("PNG")
         return content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:]
-    if kind == "GIF":
-        content = encoded("GIF")
-        little = struct.pack("<HH", side, side)
-        return content[:6] + little + content[10:].replace(struct.pack("<HH", 56, 40), little, 1)
-    options: dict[str, Any] = {"progressive": kind == "progressive"}
-    content = encoded("JPEG", mode="CMYK" if kind == "CMYK" else "RGB", **options)
-    begin = content.index(b"\xff\xc2" if kind == "progressive" else b"\xff\xc0")
-    return content[: begin + 5] + size + content[begin + 9 :]
+    content = encoded("JPEG", mode="CMYK" if kind == "CMYK" else "RGB")
+    begin = content.index(b"\xff\xc0")
+    return content[: begin + 5] + struct.pack(">HH", side, side) + content[begin + 9 :]
 
 
 def deep_gray() -> np.ndarray:
@@ -108,23 +102,10 @@ def odd_tiff(mode: str) -> bytes:
 
 
 def test_png_pixels_are_kept(tmp_path: Path) -> None:
-    written = pixels()
-    Image.fromarray(written).save(tmp_path / "image.png")
-
+    Image.fromarray(pixels()).save(tmp_path / "image.png")
     found = read_image(tmp_path / "image.png")
-
     assert found.dtype == torch.float32
-    np.testing.assert_array_equal(found * 255, written.transpose(2, 0, 1))
-
-
-def test_cmyk_jpg_has_the_right_colours(tmp_path: Path) -> None:
-    flat = np.zeros((32, 32, 3), dtype=np.uint8)
-    flat[:] = (200, 40, 90)
-    Image.fromarray(flat).convert("CMYK").save(tmp_path / "image.jpg", quality=95)
-    found = read_image(tmp_path / "image.jpg")
-    assert found.shape == (3, 32, 32)
-    np.testing.assert_allclose(found * 255, flat.transpose(2, 0, 1), atol=4)
-    check_image(tmp_path / "image.jpg")
+    np.testing.assert_array_equal(found * 255, pixels().transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG2000", "PPM", "big TIFF"])
@@ -256,7 +237,7 @@ def refused(path: Path, content: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize("side", [20_000, 65_500])
-@pytest.mark.parametrize("kind", ["JPEG", "progressive", "CMYK", "PPM", "PNG", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "CMYK", "PPM", "PNG"])
 def test_impossible_sizes(tmp_path: Path, kind: str, side: int) -> None:
     # Pillow refuses to open pictures that would fill the memory; what they claim takes none
     content = claiming(kind, side)
@@ -324,13 +305,8 @@ def test_without_antialias_equals_the_authors_tensors(shared: Path, dataset: str
 )
 def test_antialias_equals_pillow(height: int, width: int) -> None:
     image = np.random.default_rng(0).random((3, height, width), dtype=np.float32)
-
     found = ImageTransform(antialias=True)(torch.from_numpy(image))
-
-    resized = [
-        np.asarray(Image.fromarray(channel).resize((224, 224), Image.Resampling.BICUBIC))
-        for channel in image
-    ]
+    resized = [Image.fromarray(c).resize((224, 224), Image.Resampling.BICUBIC) for c in image]
     # torch keeps the weights of the filter in float32, Pillow in float64; over 100 x 100 to 1024 x
     # 1024 this makes 1.5e-5, divided by the std of about 0.22 (another bicubic: more than 1e-2)
     np.testing.assert_allclose(found, (np.stack(resized) - MEAN) / STD, rtol=0, atol=1e-4)
@@ -367,10 +343,8 @@ class TestPillowTransform:
     def test_equals_pillow(self, tmp_path: Path, height: int, width: int, size: int) -> None:
         written = Image.fromarray(pixels(height, width))
         written.save(tmp_path / "image.png")
-
         normal = {"mean": CLIP_MEAN.ravel().tolist(), "std": CLIP_STD.ravel().tolist()}
         found = PillowTransform(size=size, **normal)(read_image(tmp_path / "image.png"))
-
         resized = np.asarray(written.resize((size, size), Image.Resampling.BICUBIC))
         expected = (resized.transpose(2, 0, 1) / 255 - CLIP_MEAN) / CLIP_STD
         assert found.dtype == torch.float32
@@ -384,10 +358,8 @@ class TestPillowTransform:
         plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         rounded = PillowTransform(**plain)(image)
         exact = ImageTransform(**plain)(image)
-        assert exact.min() < -0.02
-        assert exact.max() > 1.02
-        assert rounded.min() == 0
-        assert rounded.max() == 1
+        assert (exact.min() < -0.02, exact.max() > 1.02) == (True, True)
+        assert (rounded.min(), rounded.max()) == (0, 1)
         np.testing.assert_allclose((rounded * 255).round() / 255, rounded, atol=1e-7)
         # but for that they are one filter; Pillow rounds after each of the two directions
         np.testing.assert_allclose(rounded, exact.clamp(0, 1), rtol=0, atol=1.01 / 255)

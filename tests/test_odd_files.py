@@ -91,13 +91,6 @@ def test_a_silent_sound_is_left_out_where_asked(vggss_folder: Path) -> None:
         VGGSS(vggss_folder, silent="skip").check()
 
 
-def test_another_value_is_refused(vggss_folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"`data.silent` to be one of keep, skip, but got `no`"):
-        VGGSS(vggss_folder, silent="no")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"`data.empty` to be one of fault, keep, but got `skip`"):
-        VGGSS(vggss_folder, empty="skip")  # type: ignore[arg-type]
-
-
 def listed(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))

@@ -136,14 +136,10 @@ def test_every_number_of_the_summary_is_there(finished: Path, mirror: Logged) ->
     expected = {summary_key(row): row["value"] for row in summary.to_dict("records")}
     assert len(expected) == len(summary)
     values = mirror.values
-    for key, value in expected.items():
-        if pd.isna(value):
-            assert key not in values
-        else:
-            assert values[key] == pytest.approx(value, abs=1e-12), key
-    plain = {key for key, value in values.items() if isinstance(value, int | float)}
-    plain = {key for key in plain if not key.startswith("_")} - {"epoch"}
-    assert plain == {key for key, value in expected.items() if not pd.isna(value)}
+    defined = {key: value for key, value in expected.items() if not pd.isna(value)}
+    plain = {key: value for key, value in values.items() if isinstance(value, int | float)}
+    plain = {k: v for k, v in plain.items() if not k.startswith("_") and k != "epoch"}
+    assert plain == pytest.approx(defined, rel=0, abs=1e-12)
     sizes = [path.stat().st_size for path in mirror.folder.rglob("*") if path.is_file()]
     assert sum(sizes) < 2**20
 
@@ -164,7 +160,7 @@ def test_the_table_by_class_is_that_of_the_subsets(finished: Path, mirror: Logge
         found.sort_index(), expected, check_names=False, rtol=0, atol=1e-6
     )
     counts = kept[kept["name"] == "positive/ciou"].set_index(keys)["n"]
-    assert table["n"].sort_index().to_dict() == counts.to_dict()
+    assert table["n"].to_dict() == counts.to_dict()
 
 
 @pytest.mark.slow
@@ -252,6 +248,7 @@ logging.basicConfig(stream=sys.stderr, level="INFO", format="%(levelname)s %(mes
 from vssl.engine import wandb_run
 from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
+wandb_run._PATIENCE = 4
 def made(folder, **more):
     return WandbRun(project="vssl", name="n", group="g", job_type="j", tags=["t" * 70],
                     save_dir=folder, **more)
@@ -297,7 +294,7 @@ def test_without_a_key_or_a_server_a_run_is_kept_offline(tmp_path: Path) -> None
     seconds = dict(line.split() for line in done.stdout.splitlines())
     assert set(seconds) == set(cases)
     for name in cases:
-        assert float(seconds[name]) < 25, seconds  # 12 on an idle machine
+        assert float(seconds[name]) < 15, seconds  # 6 on an idle machine
         (kept,) = (tmp_path / name / "wandb").glob("offline-run-*")
         assert f"`wandb sync {name}/wandb/{kept.name}` sends it later" in done.stderr
         found = logged(tmp_path / name)
@@ -419,11 +416,10 @@ def test_each_run_of_a_process_is_a_run_of_its_own(tmp_path: Path) -> None:
     runs = {name: logged(tmp_path / name) for name in ("first", "second")}
     assert runs["first"].run.run_id != runs["second"].run.run_id
     assert (runs["first"].exit_codes, runs["second"].exit_codes) == ([1], [0])
-    for name, other in (("first", "second"), ("second", "first")):
-        found = runs[name]
+    for name, found in runs.items():
         assert found.config["own"] == name
         assert found.values[name] == 1
-        assert other not in found.values
+        assert len({"first", "second"} & found.values.keys()) == 1
         table = found.table("table")
         assert table.loc[0].tolist() == [1.0, "text"]
         assert table.loc[1].isna().all()

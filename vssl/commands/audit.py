@@ -201,7 +201,7 @@ def _audited_runs(
         elif switch in single:
             run = single[switch].folder
         elif kind == "localization":
-            facts = _localization_facts(changed)
+            facts = _dependencies(changed)[1]
             if "prior" in facts:
                 facts["prior"] = {**corrected.facts["prior"], **facts["prior"]}
             derive_records(corrected.folder, run, facts)
@@ -258,29 +258,25 @@ def what_changes(config: DictConfig, switch: str, value: Any) -> tuple[str | Non
 
     changed = config.copy()
     changed.protocol[switch] = value
-    if _network_facts(config) != _network_facts(changed):
+    (similarity, localization), after = _dependencies(config), _dependencies(changed)
+    if similarity != after[0]:
         return "network", changed
-    if _localization_facts(config) != _localization_facts(changed):
+    if localization != after[1]:
         return "localization", changed
     # the five thresholds include the released constants, which only the paper's models have
     pools = switch == "pooled_ciou" and config.model.name in CONSTANTS
     return "scores" if pools else None, changed
 
 
-def _network_facts(config: DictConfig) -> list[Any]:
-    """Everything that similarity maps depend on, protocol applied."""
-    from vssl.commands.build import made_length, released_settings, sounding_objects
+def _dependencies(config: DictConfig) -> tuple[list[Any], dict[str, Any]]:
+    """Everything that similarity maps depend on, and localization maps besides, as records say."""
+    from vssl.commands import build
 
-    names = sounding_objects(config) if config.model.frontend is not None else ()
-    parts = [config.model, config.prior, *(released_settings(config, name) for name in names)]
+    names = build.sounding_objects(config)
+    heard = names if config.model.frontend is not None else ()
+    parts = [config.model, config.prior, *(build.released_settings(config, n) for n in heard)]
     facts: list[Any] = [OmegaConf.to_container(part, resolve=True) for part in parts]
-    facts[1].pop("scale", None)  # how maps are mixed, see `_localization_facts`
-    return [*facts, made_length(config)]
-
-
-def _localization_facts(config: DictConfig) -> dict[str, Any]:
-    """What localization maps depend on besides similarity maps, as records have it."""
-    from vssl.commands.build import sounding_objects, upsampling_rules
-
-    facts: dict[str, Any] = {"upsampling": upsampling_rules(config, list(sounding_objects(config)))}
-    return facts | ({"prior": {"scale": config.prior.scale}} if config.prior.name != "none" else {})
+    facts[1].pop("scale", None)  # says how maps are mixed
+    mixing = {"prior": {"scale": config.prior.scale}} if config.prior.name != "none" else {}
+    rules = build.upsampling_rules(config, list(names))
+    return [*facts, build.made_length(config)], {"upsampling": rules, **mixing}
