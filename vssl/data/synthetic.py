@@ -180,6 +180,13 @@ def ensure(cache: Path, **wanted: Any) -> Path:
 
     It is whole: made in a temporary folder, and moved to its place in one step. Of several
     processes that generate it at once the first one wins; theirs are equal.
+
+    Args:
+        cache: folder of data sets; created if missing.
+        wanted: fields of `SceneSet`; the folder is named after them and the generator's version.
+
+    Raises:
+        DataError: for a value that `SceneSet` does not take; nothing is written then.
     """
     request = SceneSet(**wanted)
     folder = cache / request.folder
