@@ -237,7 +237,8 @@ BOUNDS = {
 }
 
 
-@pytest.mark.parametrize(("split", "difficulty"), itertools.product(SPLITS, DIFFICULTIES))
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_scenes_keep_what_their_difficulty_promises(
     split: str, difficulty: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
