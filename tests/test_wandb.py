@@ -248,7 +248,6 @@ logging.basicConfig(stream=sys.stderr, level="INFO", format="%(levelname)s %(mes
 from vssl.engine import wandb_run
 from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
-wandb_run._PATIENCE = 4
 def made(folder, **more):
     return WandbRun(project="vssl", name="n", group="g", job_type="j", tags=["t" * 70],
                     save_dir=folder, **more)
@@ -294,7 +293,7 @@ def test_without_a_key_or_a_server_a_run_is_kept_offline(tmp_path: Path) -> None
     seconds = dict(line.split() for line in done.stdout.splitlines())
     assert set(seconds) == set(cases)
     for name in cases:
-        assert float(seconds[name]) < 15, seconds  # 6 on an idle machine
+        assert float(seconds[name]) < 25, seconds  # 12 on an idle machine
         (kept,) = (tmp_path / name / "wandb").glob("offline-run-*")
         assert f"`wandb sync {name}/wandb/{kept.name}` sends it later" in done.stderr
         found = logged(tmp_path / name)
