@@ -47,44 +47,30 @@ class TestLayouts:
         assert first.image_categories == second.image_categories == ("dog", "bell")
         assert first.boxes == ((10, 40, 100, 160),)
 
-    def test_vggss_mini(self, shared: Path) -> None:
-        root = shared / "data" / "vggss_mini"
-        data = VGGSS(root).check()
-        assert len(data.samples) == data.listed == 13
-        annotation = json.loads((root / "vggss_annotations.json").read_text())
-        assert [s.sample_id for s in data.samples] == [e["file"] for e in annotation]
-        self.check_categories(root, data.samples)
-        assert {s.audio_length for s in data.samples} == {48_000}
-        self.check_boxes(shared, "vggss_mini", data.samples)
-
-    def test_is3_mini(self, shared: Path) -> None:
-        root = shared / "data" / "is3_mini"
-        data = IS3(root).check()
-        assert len(data.samples) == data.listed == 24
-        self.check_categories(root, data.samples)
-        for sample in data.samples:
-            *classes, _, sounding = sample.sample_id.split("_")
-            assert sample.image_categories == tuple(classes)
-            assert sample.category == sounding
-            assert sample.image_group == sample.sample_id.removesuffix(f"_{sounding}")
-            assert sample.audio_length == read_clip(sample.audio_path).samples.shape[1]
-        self.check_boxes(shared, "is3_mini", data.samples)
-
-    def check_categories(self, root: Path, samples: Any) -> None:
-        found: dict[str, list[str]] = {}
-        for sample in samples:
-            found.setdefault(sample.category, []).append(sample.sample_id)
-        expected = json.loads((root / "class_files_dict.json").read_text())
-        assert {k: sorted(v) for k, v in found.items()} == {
-            k: sorted(v) for k, v in expected.items()
-        }
-
-    def check_boxes(self, shared: Path, dataset: str, samples: Any) -> None:
+    @pytest.mark.parametrize(
+        ("reader", "dataset", "count"), [(VGGSS, "vggss_mini", 13), (IS3, "is3_mini", 24)]
+    )
+    def test_real_data(self, shared: Path, reader: Any, dataset: str, count: int) -> None:
+        root = shared / "data" / dataset
+        data = reader(root).check()
+        assert len(data.samples) == data.listed == count
+        assert data.problems == ()
+        listed = json.loads(data.annotation.read_text())
+        names = [entry.get("file") or Path(entry["image"]).stem for entry in listed]
+        assert [sample.sample_id for sample in data.samples] == names
+        by_class = json.loads((root / "class_files_dict.json").read_text())
+        found = {sample.sample_id: sample.category for sample in data.samples}
+        assert found == {name: category for category, ids in by_class.items() for name in ids}
         with np.load(shared / "golden" / "dev" / dataset / "gt_maps.npz") as golden:
             arrays = dict(golden)
         ids = [str(i) for i in arrays.pop("ids")]
         (maps,) = arrays.values()
-        for sample in samples:
+        for sample in data.samples:
+            assert sample.audio_length == read_clip(sample.audio_path).samples.shape[1]
+            if reader is IS3:
+                group, _, sounding = sample.sample_id.rpartition("_")
+                assert (sample.image_group, sample.category) == (group, sounding)
+                assert sample.image_categories == tuple(group.split("_")[:-1])
             drawn = np.zeros((224, 224), dtype=bool)
             for x0, y0, x1, y1 in sample.boxes:
                 drawn[y0:y1, x0:x1] = True

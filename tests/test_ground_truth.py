@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.running import run
-from vssl.data.base import DataError, DatasetReader
+from vssl.data.base import DataError
 from vssl.data.boxes import LEAST_PIXELS, box_fault, guess_cause
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
@@ -26,20 +26,17 @@ FAULTS: dict[str, tuple[list[Box], str]] = {
     "no box": ([], "has no box"),
     "pixels": ([[50, 60, 150, 200]], "reaches far outside of the image"),
     "pixels from the corner": ([[0, 0, 150, 200]], "reaches far outside of the image"),
-    "per cent": ([[0, 10, 50, 100]], "reaches far outside of the image"),
     "pixels beside a good box": ([GOOD, [0, 0, 150, 200]], "reaches far outside of the image"),
     "x y w h": ([[0.6, 0.6, 0.3, 0.3]], "has its second corner before its first"),
-    "x y w h, one side": ([[0.1, 0.6, 0.5, 0.3]], "has its second corner before its first"),
     "reversed": ([[0.8, 0.8, 0.2, 0.2]], "has its second corner before its first"),
     "left of the image": ([[-0.9, 0.1, -0.1, 0.5]], "lies outside of the image"),
     "below the image": ([[0.1, 1.0, 0.5, 1.5]], "lies outside of the image"),
     "a point": ([[0.5, 0.5, 0.5, 0.5]], "covers 0 pixels of 224 x 224, less than 16"),
-    "a line": ([[0.1, 0.5, 0.9, 0.5]], "covers 0 pixels"),
     "all zero": ([[0, 0, 0, 0]], "lies outside of the image"),
     "near-empty": ([[0.5, 0.5, 0.5 + 3.5 / 224, 0.5 + 5.5 / 224]], "covers 15 pixels"),
     "two empty ones": ([[0.8, 0.8, 0.2, 0.2], [0.5, 0.5, 0.5, 0.5]], "before its first, covers 0"),
 }
-KEPT = [name for name in FAULTS if "pixels" not in name and name != "per cent"]
+KEPT = [name for name in FAULTS if "pixels" not in name]
 
 
 def rewrite(folder: Path, *boxes: list[Box]) -> None:
@@ -95,13 +92,6 @@ def test_a_box_over_the_edge_is_clipped_without_a_word(vggss_folder: Path, beyon
     rewrite(vggss_folder, [beyond])
     data = VGGSS(vggss_folder).check()
     assert (len(data.samples), data.problems, data.notes) == (6, (), ())
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_box_that_is_no_number(vggss_folder: Path, value: float) -> None:
-    rewrite(vggss_folder, [[0.1, 0.1, 0.5, value]])
-    with pytest.raises(DataError, match=r"1 annotations that cannot be read(?s:.*)NaN or infinity"):
-        VGGSS(vggss_folder).check()
 
 
 @st.composite
@@ -162,25 +152,16 @@ def test_the_cause_is_guessed(
     else:
         assert len(reader.check().samples) == 2
         assert message in caplog.text
+        caplog.clear()
+        assert len(VGGSS(vggss_folder, empty="keep").check().samples) == 6
+        assert caplog.text.count(message) == 1
 
 
-def test_the_cause_is_said_of_kept_ones_too(
-    vggss_folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    rewrite(vggss_folder, *([as_size(box)] for box in TRUE))
-    assert len(VGGSS(vggss_folder, empty="keep").check().samples) == 6
-    assert caplog.text.count("are they x, y, width and height rather than two corners?") == 1
-
-
-def test_boxes_wholly_in_pixels_are_all_empty() -> None:
-    boxes = [[50, 60, 150, 200], [1, 2, 30, 40]]
-    assert guess_cause(boxes, "fractions") == (
+def test_a_cause_is_guessed_of_many_but_not_of_a_few() -> None:
+    assert guess_cause([[50, 60, 150, 200], [1, 2, 30, 40]], "fractions") == (
         "2 of 2 boxes are empty after clipping to the image; are they in pixels rather than"
         " fractions?"
     )
-
-
-def test_no_cause_is_guessed_of_a_few() -> None:
     assert guess_cause([*TRUE, [0.8, 0.8, 0.2, 0.2]], "fractions") == ""
     assert guess_cause(TRUE, "fractions") == ""
 
@@ -203,25 +184,6 @@ def test_is3_in_another_unit(is3_folder: Path, scale: float, message: str) -> No
         IS3(is3_folder).check()
 
 
-@pytest.mark.parametrize(("reader", "file", "boxes"), [
-    (VGGSS, "vggss_mini", "vggss_annotations.json"), (IS3, "is3_mini", "IS3_annotation.json"),
-])  # fmt: skip
-def test_real_boxes(shared: Path, reader: type[DatasetReader], file: str, boxes: str) -> None:
-    assert (shared / "data" / file / boxes).is_file()
-    made: Any = reader
-    assert made(shared / "data" / file).check().problems == ()
-
-
-def test_the_case_of_a_bug_report(shared: Path) -> None:
-    """Five of six samples, each with another impossible ground truth."""
-    root = shared / "bug_cases" / "06_boxes_without_area" / "set"
-    with pytest.raises(DataError, match="4 empty ground truths; 1 impossible boxes"):
-        VGGSS(root).check()
-    left = VGGSS(root, missing="skip").check()
-    assert [s.sample_id for s in left.samples] == ["a"]
-    assert sorted(p.sample_id for p in left.problems) == ["b", "c", "d", "e", "f"]
-
-
 @pytest.mark.parametrize(
     ("option", "evaluated", "undefined"), [("missing=skip", 5, 0), ("empty=keep", 6, 1)]
 )
@@ -238,10 +200,9 @@ def test_a_run_on_what_is_left(
     row = summary[(summary["metric"] == "ciou") & (summary["condition"] == "positive")].iloc[0]
     assert (row["n"], row["n_undefined"]) == (evaluated - undefined, undefined)
     assert row["value"] == pytest.approx(1)
-    written = "left_out.csv" if option == "missing=skip" else "data_notes.csv"
-    assert (
-        "empty ground truths,clip0_000010,clip0_000010: has no box"
-        in (folder / written).read_text()
-    )
-    other = {"left_out.csv", "data_notes.csv"} - {written}
-    assert not (folder / other.pop()).exists()
+    written, other = "left_out.csv", "data_notes.csv"
+    if option == "empty=keep":
+        written, other = other, written
+    text = (folder / written).read_text()
+    assert "empty ground truths,clip0_000010,clip0_000010: has no box" in text
+    assert not (folder / other).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import struct
@@ -41,9 +42,8 @@ CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073])[:, None, None]
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 
 
-def pixels(height: int = 40, width: int = 56, channels: int = 3, seed: int = 0) -> np.ndarray:
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+def pixels(height: int = 40, width: int = 56) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def encoded(kind: str, *, mode: str = "RGB", scale: int = 1, **options: object) -> bytes:
@@ -66,21 +66,15 @@ def zeros_inside(content: bytes) -> bytes:
 
 def claiming(kind: str, side: int) -> bytes:
     """A small file that says that it holds a square of `side` pixels."""
-    size = struct.pack(">HH", side, side)
     if kind == "PPM":
         return b"P6 %d %d 255\n" % (side, side)
     if kind == "PNG":
         head = b"IHDR" + struct.pack(">II", side, side) + b"\x08\2\0\0\0"
         content = encoded("PNG")
         return content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:]
-    if kind == "GIF":
-        content = encoded("GIF")
-        little = struct.pack("<HH", side, side)
-        return content[:6] + little + content[10:].replace(struct.pack("<HH", 56, 40), little, 1)
-    options: dict[str, Any] = {"progressive": kind == "progressive"}
-    content = encoded("JPEG", mode="CMYK" if kind == "CMYK" else "RGB", **options)
-    begin = content.index(b"\xff\xc2" if kind == "progressive" else b"\xff\xc0")
-    return content[: begin + 5] + size + content[begin + 9 :]
+    content = encoded("JPEG", mode="CMYK" if kind == "CMYK" else "RGB")
+    begin = content.index(b"\xff\xc0")
+    return content[: begin + 5] + struct.pack(">HH", side, side) + content[begin + 9 :]
 
 
 def deep_gray() -> np.ndarray:
@@ -108,23 +102,10 @@ def odd_tiff(mode: str) -> bytes:
 
 
 def test_png_pixels_are_kept(tmp_path: Path) -> None:
-    written = pixels()
-    Image.fromarray(written).save(tmp_path / "image.png")
-
+    Image.fromarray(pixels()).save(tmp_path / "image.png")
     found = read_image(tmp_path / "image.png")
-
     assert found.dtype == torch.float32
-    np.testing.assert_array_equal(found * 255, written.transpose(2, 0, 1))
-
-
-def test_cmyk_jpg_has_the_right_colours(tmp_path: Path) -> None:
-    flat = np.zeros((32, 32, 3), dtype=np.uint8)
-    flat[:] = (200, 40, 90)
-    Image.fromarray(flat).convert("CMYK").save(tmp_path / "image.jpg", quality=95)
-    found = read_image(tmp_path / "image.jpg")
-    assert found.shape == (3, 32, 32)
-    np.testing.assert_allclose(found * 255, flat.transpose(2, 0, 1), atol=4)
-    check_image(tmp_path / "image.jpg")
+    np.testing.assert_array_equal(found * 255, pixels().transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG2000", "PPM", "big TIFF"])
@@ -211,11 +192,9 @@ def faulty_files() -> dict[str, tuple[bytes, str]]:
         "text": (b"this is text", either),
         "begin of a JPEG": (b"\xff\xd8\xff", either),
     }
-    for kind in ("JPEG", "PNG"):
+    for kind, kept in itertools.product(("JPEG", "PNG"), (0.5, 0.9)):
         content = encoded(kind)
-        made |= {
-            f"{kind} {kept}": (content[: int(len(content) * kept)], late) for kept in (0.5, 0.9)
-        }
+        made[f"{kind} {kept}"] = content[: int(len(content) * kept)], late
     # a byte of the length of the first chunk, of its type, of the pixels
     for place, value in ((11, 5), (13, 0), (60, 7)):
         made[f"PNG byte {place}"] = changed(encoded("PNG"), place, value), either
@@ -241,10 +220,12 @@ def faulty_files() -> dict[str, tuple[bytes, str]]:
     return made
 
 
-@pytest.mark.parametrize("name", faulty_files())
+FAULTY = faulty_files()
+
+
+@pytest.mark.parametrize("name", FAULTY)
 def test_faulty_files(tmp_path: Path, name: str) -> None:
-    content, message = faulty_files()[name]
-    refused(tmp_path / "image", content, message)
+    refused(tmp_path / "image", *FAULTY[name])
 
 
 def refused(path: Path, content: bytes, message: str) -> None:
@@ -256,7 +237,7 @@ def refused(path: Path, content: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize("side", [20_000, 65_500])
-@pytest.mark.parametrize("kind", ["JPEG", "progressive", "CMYK", "PPM", "PNG", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "CMYK", "PPM", "PNG"])
 def test_impossible_sizes(tmp_path: Path, kind: str, side: int) -> None:
     # Pillow refuses to open pictures that would fill the memory; what they claim takes none
     content = claiming(kind, side)
@@ -299,14 +280,12 @@ def test_what_is_checked_can_be_read(
         content[place] = damage
     path = tmp_path / "image"
     path.write_bytes(content)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about damaged metadata
-            check_image(path)
-    except ImageFileError:
-        return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # Pillow's, about damaged metadata
+        try:
+            check_image(path)
+        except ImageFileError:
+            return
         assert read_image(path).shape[0] == 3
 
 
@@ -326,22 +305,11 @@ def test_without_antialias_equals_the_authors_tensors(shared: Path, dataset: str
 )
 def test_antialias_equals_pillow(height: int, width: int) -> None:
     image = np.random.default_rng(0).random((3, height, width), dtype=np.float32)
-
     found = ImageTransform(antialias=True)(torch.from_numpy(image))
-
-    resized = [
-        np.asarray(Image.fromarray(channel).resize((224, 224), Image.Resampling.BICUBIC))
-        for channel in image
-    ]
+    resized = [Image.fromarray(c).resize((224, 224), Image.Resampling.BICUBIC) for c in image]
     # torch keeps the weights of the filter in float32, Pillow in float64; over 100 x 100 to 1024 x
     # 1024 this makes 1.5e-5, divided by the std of about 0.22 (another bicubic: more than 1e-2)
     np.testing.assert_allclose(found, (np.stack(resized) - MEAN) / STD, rtol=0, atol=1e-4)
-
-
-def test_antialias_matters() -> None:
-    image = torch.from_numpy(np.random.default_rng(0).random((3, 900, 900), dtype=np.float32))
-    spread = [float(ImageTransform(antialias=flag)(image).std()) for flag in (False, True)]
-    assert spread[1] < 0.5 * spread[0]
 
 
 @pytest.mark.parametrize("antialias", [False, True])
@@ -351,18 +319,9 @@ def test_no_resize_when_already_at_size(antialias: bool) -> None:
     np.testing.assert_allclose(found, (image - MEAN) / STD, rtol=0, atol=1e-6)
 
 
-def test_aspect_ratio_is_not_kept() -> None:
-    # a vertical edge in the middle stays in the middle
-    image = torch.zeros(3, 100, 400)
-    image[:, :, 200:] = 1
-    found = ImageTransform(size=56, mean=(0, 0, 0), std=(1, 1, 1))(image)
-    assert found.shape == (3, 56, 56)
-    assert found[:, :, :26].abs().max() < 0.1
-    assert (found[:, :, 30:] - 1).abs().max() < 0.1
-
-
-@pytest.mark.parametrize("protocol", ["corrected", "released"])
-@pytest.mark.parametrize("model", ["rcgrad", "rcgrad_raw"])
+@pytest.mark.parametrize(
+    ("model", "protocol"), [("rcgrad", "corrected"), ("rcgrad_raw", "released")]
+)
 @pytest.mark.parametrize("dataset", ["vggss_mini", "is3_mini"])
 def test_rcgrads_images_are_the_authors_tensors(
     shared: Path, dataset: str, model: str, protocol: str
@@ -378,20 +337,14 @@ def test_rcgrads_images_are_the_authors_tensors(
 
 
 class TestPillowTransform:
-    def transform(self, size: int = 224) -> PillowTransform:
-        return PillowTransform(
-            size=size, mean=CLIP_MEAN.ravel().tolist(), std=CLIP_STD.ravel().tolist()
-        )
-
     @pytest.mark.parametrize(
         ("height", "width", "size"), [(300, 500, 224), (100, 150, 224), (40, 56, 32), (1, 1, 8)]
     )
     def test_equals_pillow(self, tmp_path: Path, height: int, width: int, size: int) -> None:
         written = Image.fromarray(pixels(height, width))
         written.save(tmp_path / "image.png")
-
-        found = self.transform(size)(read_image(tmp_path / "image.png"))
-
+        normal = {"mean": CLIP_MEAN.ravel().tolist(), "std": CLIP_STD.ravel().tolist()}
+        found = PillowTransform(size=size, **normal)(read_image(tmp_path / "image.png"))
         resized = np.asarray(written.resize((size, size), Image.Resampling.BICUBIC))
         expected = (resized.transpose(2, 0, 1) / 255 - CLIP_MEAN) / CLIP_STD
         assert found.dtype == torch.float32
@@ -405,10 +358,8 @@ class TestPillowTransform:
         plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         rounded = PillowTransform(**plain)(image)
         exact = ImageTransform(**plain)(image)
-        assert exact.min() < -0.02
-        assert exact.max() > 1.02
-        assert rounded.min() == 0
-        assert rounded.max() == 1
+        assert (exact.min() < -0.02, exact.max() > 1.02) == (True, True)
+        assert (rounded.min(), rounded.max()) == (0, 1)
         np.testing.assert_allclose((rounded * 255).round() / 255, rounded, atol=1e-7)
         # but for that they are one filter; Pillow rounds after each of the two directions
         np.testing.assert_allclose(rounded, exact.clamp(0, 1), rtol=0, atol=1.01 / 255)
@@ -418,14 +369,9 @@ class TestResize:
     """The compiled antialiased resize against torch's."""
 
     @settings(deadline=None, max_examples=40)
-    @given(
-        height=st.integers(1, 700),
-        width=st.integers(1, 700),
-        size=st.integers(1, 300),
-        seed=st.integers(0, 99),
-    )
-    def test_is_torchs(self, height: int, width: int, size: int, seed: int) -> None:
-        noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    @given(height=st.integers(1, 700), width=st.integers(1, 700), size=st.integers(1, 300))
+    def test_is_torchs(self, height: int, width: int, size: int) -> None:
+        noise = pixels(height, width)
         image = torch.from_numpy(noise).permute(2, 0, 1).float() / 255
         expected = torch.nn.functional.interpolate(
             image[None], size=(size, size), mode="bicubic", align_corners=False, antialias=True
@@ -434,7 +380,7 @@ class TestResize:
         np.testing.assert_allclose(resize_antialiased(noise, size), expected, rtol=0, atol=1e-4)
 
     def test_of_the_same_size_is_the_image(self) -> None:
-        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        noise = pixels(64, 64)
         expected = noise.transpose(2, 0, 1).astype(np.float32) / 255
         np.testing.assert_array_equal(resize_antialiased(noise, 64), expected)
 
@@ -447,20 +393,18 @@ class TestResize:
         ],
         ids=["antialiased", "plain", "pillow"],
     )
-    @pytest.mark.parametrize("shape", [(90, 130, 3), (48, 48, 3), (20, 31, 3)])
+    @pytest.mark.parametrize("shape", [(90, 130), (48, 48), (20, 31)])
     def test_pixels_and_tensors_give_the_same(
         self, transform: ImageTransform | PillowTransform, shape: tuple[int, ...]
     ) -> None:
-        noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+        noise = pixels(*shape)
         prepared = prepare(transform, noise)
         assert prepared.dtype == torch.float32
         np.testing.assert_allclose(prepared, transform(as_tensor(noise)), rtol=0, atol=1e-4)
 
     def test_a_transform_of_ones_own_takes_a_tensor(self) -> None:
-        noise = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        np.testing.assert_array_equal(
-            prepare(lambda image: image.flip(2), noise), as_tensor(noise).flip(2)
-        )
+        flipped = prepare(lambda image: image.flip(2), pixels())
+        np.testing.assert_array_equal(flipped, as_tensor(pixels()).flip(2))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -493,11 +437,8 @@ def test_jpegs_are_decoded_as_pillow_decodes_them(
 def test_damaged_images_are_images(tmp_path: Path, kind: str) -> None:
     # FFmpeg would make a video of one frame of most of these
     path = tmp_path / "image"
-    path.write_bytes(encoded(kind))
-    assert is_image(path)
-    path.write_bytes(encoded(kind)[:18])
-    assert is_image(path)
-    path.write_bytes(claiming("JPEG", 65_500))
-    assert is_image(path)
+    for content in (encoded(kind), encoded(kind)[:18], claiming("JPEG", 65_500)):
+        path.write_bytes(content)
+        assert is_image(path)
     path.write_bytes(b"RIFF\0\0\0\0AVI LIST")
     assert not is_image(path)

@@ -9,17 +9,14 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import draw_is3, draw_vggss
 from tests.running import command, run
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
-from vssl.hashing import file_sha256
 from vssl.records.conditions import image_sources
-from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE
-from vssl.records.schema import METADATA_KEY
+from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_provenance
 
 QUICK = (
@@ -83,9 +80,10 @@ def test_a_half_pair_is_undefined(
 
 
 def test_numbers_of_the_whole_pairs_are_those_of_a_set_without_the_half_one(
-    half: tuple[Path, str], tmp_path: Path
+    is3_folder: Path, tmp_path: Path
 ) -> None:
-    root, option = half
+    root, option = is3_folder, "data.missing=skip"
+    lose(root, "missing")
     found = evaluated(root, tmp_path / "half", "data=is3", option)
     lose_all = json.loads((root / "IS3_annotation.json").read_text())
     kept = [e for e in lose_all if not e["image"].startswith("dog_bell_0")]
@@ -107,29 +105,6 @@ def test_a_set_of_half_pairs_has_no_such_number(is3_folder: Path, tmp_path: Path
         found = row(summary, metric)
         assert pd.isna(found["value"])
         assert (found["n"], found["n_undefined"]) == (0, 3)
-
-
-def test_a_run_of_before_says_nothing_and_can_be_read(
-    half: tuple[Path, str], tmp_path: Path
-) -> None:
-    """Its pictures count as complete, as they did."""
-    root, option = half
-    folder = tmp_path / "run"
-    evaluated(root, folder, "data=is3", option)
-    for name in (RECORDS_FILE, SCORES_FILE):
-        table = pq.read_table(folder / name)
-        facts = json.loads(table.schema.metadata[METADATA_KEY])
-        del facts["image_sources"], facts["notes"]
-        metadata = {**table.schema.metadata, METADATA_KEY: json.dumps(facts).encode()}
-        pq.write_table(table.replace_schema_metadata(metadata), folder / name)
-    known = json.loads((folder / RUN_FILE).read_text())
-    known["records_sha256"] = file_sha256(folder / RECORDS_FILE)  # of the file as it would be
-    (folder / RUN_FILE).write_text(json.dumps(known))
-    done = command("vssl-rescore", f"run={folder}", *QUICK[1:], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    summary = pd.read_parquet(folder / "summary.parquet")
-    assert (row(summary, "iiou")["n"], row(summary, "iiou")["n_undefined"]) == (3, 0)
-    assert (row(summary, "swap_delta")["n"], row(summary, "swap_delta")["n_undefined"]) == (4, 0)
 
 
 def test_one_sample_an_image_is_complete(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,9 @@ import torch.nn.functional as F
 
 from tests.running import composed, records, run
 from vssl.commands.networks import find_prior_weights
-from vssl.errors import UsageError
 from vssl.hashing import file_sha256
 from vssl.models.checkpoints import WeightsError
-from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior, find_weights
+from vssl.models.object_prior import ObjectPrior, find_weights
 from vssl.models.weights import load_weights
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_provenance
@@ -97,11 +97,7 @@ class TestWhereWeightsAreLookedFor:
         ],
     )
     def test_folders_come_before_the_cache(
-        self,
-        hub: Path,
-        tmp_path: Path,
-        there: list[tuple[str, str]],
-        expected: tuple[str, str] | None,
+        self, hub: Path, tmp_path: Path, there: list[tuple[str, str]], expected: Any
     ) -> None:
         folders = {"first": tmp_path / "first", "second": tmp_path / "second", "hub": hub}
         for folder, name in there:
@@ -109,9 +105,6 @@ class TestWhereWeightsAreLookedFor:
             (folders[folder] / name).touch()
         found = find_weights(folders["first"], folders["second"])
         assert found == (expected and folders[expected[0]] / expected[1])
-
-    def test_published_names(self) -> None:
-        assert PUBLISHED_FILES == (NEWER, OLDER)
 
     def test_a_named_file_comes_first(self, hub: Path, tmp_path: Path) -> None:
         (hub / NEWER).touch()
@@ -164,15 +157,6 @@ class TestWhereWeightsAreLookedFor:
         guided = ("prior=object_guided", f"prior.weights={prior_file}")
         with pytest.raises(WeightsError, match=r"prior\.sha256 says 0+\. .*prior\.sha256=null"):
             run(tmp_path / "run", "model=center", *data, *guided, f"prior.sha256='{'0' * 64}'")
-
-
-def test_another_models_file_is_refused(
-    seeded_checkpoint: Callable[..., Path], vggss_folder: Path, tmp_path: Path
-) -> None:
-    guided = ("prior=object_guided", f"prior.weights={seeded_checkpoint('rcgrad')}")
-    data = ("data=vggss", f"data.root={vggss_folder}", *QUICK)
-    with pytest.raises(UsageError, match=r"rc_grad\.pt: does not fit ObjectPrior"):
-        run(tmp_path / "run", "model=center", *data, *guided)
 
 
 @pytest.mark.parametrize("protocol", ["corrected", "released"])

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -29,15 +28,11 @@ from vssl.data import synthetic, synthetic_scenes
 from vssl.data.base import DataError
 from vssl.data.embedded import Synthetic
 from vssl.data.is3 import IS3
-from vssl.data.synthetic import Request
+from vssl.data.synthetic import SceneSet
 from vssl.data.synthetic_backgrounds import BACKGROUNDS, draw_background
 from vssl.data.synthetic_scenes import KINDS, generator_of
-from vssl.data.synthetic_sounds import (
-    VOICES,
-    synthesize,
-)
+from vssl.data.synthetic_sounds import VOICES, synthesize
 from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
-from vssl.maps import consensus_map
 from vssl.records.fingerprint import config_hash
 
 SCENES = 6
@@ -49,11 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("synthetic")
     synthetic.generate(place, scenes=SCENES, seed=3)
     return place
-
-
-@pytest.fixture(scope="module")
-def entries(folder: Path) -> list[dict[str, Any]]:
-    return read_annotation(folder)
 
 
 def read_annotation(place: Path) -> list[dict[str, Any]]:
@@ -72,7 +62,8 @@ def test_every_class_is_drawn_and_heard() -> None:
     assert all(name.isalpha() and name.islower() for name in synthetic.CLASSES)
 
 
-def test_layout_and_names(folder: Path, entries: list[dict[str, Any]]) -> None:
+def test_layout_and_names(folder: Path) -> None:
+    entries = read_annotation(folder)
     assert len(entries) == 2 * SCENES
     for index, entry in enumerate(entries):
         assert set(entry) == {"image", "audio", "gt_box", "class"}
@@ -104,10 +95,10 @@ def overlap(first: list[int], second: list[int]) -> float:
 def test_same_bytes_again_whatever_the_number_of_scenes(folder: Path, tmp_path: Path) -> None:
     synthetic.generate(tmp_path, scenes=3, seed=3)
     assert read_annotation(tmp_path) == read_annotation(folder)[:6]
-    whole, fewer = contents(folder), contents(tmp_path)
-    del fewer["IS3_annotation.json"]
+    (tmp_path / "IS3_annotation.json").unlink()
+    fewer = contents(tmp_path)
     assert len(fewer) == 12
-    assert all(whole[name] == data for name, data in fewer.items())
+    assert fewer.items() <= contents(folder).items()
 
 
 def test_ensure_generates_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,14 +152,8 @@ def test_an_interrupted_generation_leaves_nothing(
         ({"scenes": 2.5}, "`data.scenes` to be a whole number .*, but got 2.5"),
         ({"seed": -1}, "`data.seed` to be a whole number from 0 to 4294967295, but got -1"),
         ({"seed": 2**32}, "`data.seed` to be a whole number .*, but got 4294967296"),
-        (
-            {"split": "valid"},
-            "`data.split` to be one of test, validation, train, but got `valid`. Did you mean",
-        ),
-        (
-            {"difficulty": "hard"},
-            "`data.difficulty` to be one of easy, two_sources, overlap, same_class_pair, but got",
-        ),
+        ({"split": "valid"}, "one of test, validation, train, but got `valid`. Did you mean"),
+        ({"difficulty": "hard"}, "one of easy, two_sources, overlap, same_class_pair, but got"),
         ({"snr": "loud"}, "`data.snr` to be null .* decibels from -40 to 60, but got 'loud'"),
         ({"snr": 61}, "but got 61"),
         ({"snr": float("nan")}, "but got nan"),
@@ -181,9 +166,6 @@ def test_impossible_requests(
     with pytest.raises(DataError, match=message):
         call(tmp_path / "new", **wrong)
     assert not (tmp_path / "new").exists()
-
-
-LAYOUTS = [(split, difficulty) for split in SPLITS for difficulty in DIFFICULTIES]
 
 
 def test_the_output_changes_with_the_version_only() -> None:
@@ -208,12 +190,8 @@ def test_splits_and_seeds_have_nothing_in_common(tmp_path: Path) -> None:
     assert len(set(digests)) == len(digests)
 
 
-KEYS = st.tuples(
-    st.one_of(st.integers(0, 20), st.integers(0, 2**32 - 1)),
-    st.one_of(st.integers(0, 20), st.integers(0, 2**32 - 1)),
-    st.integers(0, 20),
-    st.sampled_from(SPLITS),
-)
+WHOLE = st.integers(0, 20) | st.integers(0, 2**32 - 1)
+KEYS = st.tuples(WHOLE, WHOLE, st.integers(0, 20), st.sampled_from(SPLITS))
 
 
 @given(first=KEYS, second=KEYS)
@@ -224,11 +202,11 @@ def test_no_two_parts_share_random_numbers(
     assert (drawn[0] == drawn[1]) is (first == second)
 
 
-@pytest.mark.parametrize(("split", "difficulty"), LAYOUTS)
-def test_classes_are_balanced_at_every_difficulty(split: str, difficulty: str) -> None:
+@pytest.mark.parametrize("difficulty", DIFFICULTIES)
+def test_classes_are_balanced_at_every_difficulty(difficulty: str) -> None:
     counts, pairs = (Counter(dict.fromkeys(synthetic.CLASSES, 0)) for _ in range(2))
     partners, depths = set(), Counter()
-    request = Request(seed=4, split=split, difficulty=difficulty)
+    request = SceneSet(seed=4, split="train", difficulty=difficulty)
     for number in range(96):
         cast = request.cast(number)
         assert len(set(cast.classes)) == len(cast.classes)
@@ -259,7 +237,8 @@ BOUNDS = {
 }
 
 
-@pytest.mark.parametrize(("split", "difficulty"), LAYOUTS)
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_scenes_keep_what_their_difficulty_promises(
     split: str, difficulty: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +251,7 @@ def test_scenes_keep_what_their_difficulty_promises(
     original = synthetic_scenes._somewhere
     monkeypatch.setattr(synthetic_scenes, "_somewhere", recorded)
     count, (least, most), hidden = BOUNDS[difficulty]
-    for request in (Request(seed=s, split=split, difficulty=difficulty) for s in (2, 2**32 - 1)):
+    for request in (SceneSet(seed=s, split=split, difficulty=difficulty) for s in (2, 2**32 - 1)):
         for number in range(2):
             scene = request.draw(number)
             boxes = [list(box) for box in scene.boxes]
@@ -295,7 +274,7 @@ def test_scenes_keep_what_their_difficulty_promises(
 
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_every_difficulty_is_read(difficulty: str, tmp_path: Path) -> None:
-    request = Request(3, 8, "validation", difficulty)
+    request = SceneSet(3, 8, "validation", difficulty)
     reader = Synthetic(cache=tmp_path, **vars(request))
     assert reader.count() == request.samples, "before the files are made"
     data = reader.check()
@@ -303,33 +282,23 @@ def test_every_difficulty_is_read(difficulty: str, tmp_path: Path) -> None:
     samples = iter(data.samples)
     for number in range(3):
         cast, scene = request.cast(number), request.draw(number)
-        group = {sample_group(cast.classes, number)}
         for name, places in zip(cast.classes, cast.sounding, strict=True):
             sample = next(samples)
             assert sample.category == name
             assert sample.image_categories == cast.classes
-            assert {sample.image_group} == group
+            assert sample.image_group == "_".join((*cast.classes, str(number)))
             assert sample.boxes == tuple(scene.boxes[place] for place in places)
             assert sample.box_weights == (1.0,) * len(places)
             assert sample.audio_length == 160_000
-            truth = consensus_map(sample.boxes, sample.box_weights)
-            expected = torch.zeros(224, 224)
-            for x0, y0, x1, y1 in sample.boxes:
-                expected[y0:y1, x0:x1] = 1
-            torch.testing.assert_close(truth, expected)
     if difficulty in ("two_sources", "overlap"):
         assert IS3(reader.root).check().samples == data.samples, "the exact layout of IS3"
-
-
-def sample_group(classes: tuple[str, ...], number: int) -> str:
-    return "_".join((*classes, str(number)))
 
 
 @pytest.mark.parametrize("snr", [-5, 0.0, 20])
 def test_noise_has_its_level(snr: float) -> None:
     for number in range(4):
         clean, noisy = (
-            Request(seed=1, difficulty="easy", snr=level).record(number, 0).astype(float)
+            SceneSet(seed=1, difficulty="easy", snr=level).record(number, 0).astype(float)
             for level in (None, snr)
         )
         # Where the sum would clip, both are scaled down.
@@ -370,11 +339,15 @@ def test_names_say_what_is_not_the_default(
 
 
 def test_every_key_is_part_of_a_run_s_identity() -> None:
-    changes = ("scenes=7", "seed=1", "split=train", "difficulty=easy", "snr=0", "version=2")
-    hashes = {config_hash(identity(composed(f"data.{change}"))) for change in changes}
-    hashes.add(config_hash(identity(composed())))
-    assert len(hashes) == len(changes) + 1
-    assert config_hash(identity(composed("paths.cache=elsewhere"))) in hashes
+    def hashed(**changes: Any) -> str:
+        config = composed()
+        config.data.update(changes)
+        return config_hash(identity(config))
+
+    changes = {"scenes": 7, "seed": 1, "split": "train", "difficulty": "easy", "snr": 0}
+    hashes = {hashed(), hashed(version="2"), *(hashed(**{k: v}) for k, v in changes.items())}
+    assert len(hashes) == len(changes) + 2
+    assert hashed(cache="elsewhere") in hashes
 
 
 def test_a_saved_configuration_has_its_name() -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +22,8 @@ from google.protobuf import text_format
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests.running import command, composed, records, start
+from tests.running import command, composed, records
+from vssl.commands.mirror import mirror_run
 from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
 from vssl.errors import UsageError
@@ -53,17 +52,14 @@ class Logged:
         self.folder = file.parent
 
     def of(self, kind: str) -> list[Any]:
-        """Records of a kind."""
         return [getattr(r, kind) for r in self.records if r.WhichOneof("record_type") == kind]
 
     @property
     def run(self) -> Any:
-        """The first record of the run."""
         return self.of("run")[0]
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration, with later changes."""
         updates = [u for r in self.of("run") for u in r.config.update]
         updates += [u for c in self.of("config") for u in c.update]
         return {u.key: json.loads(u.value_json) for u in updates}
@@ -82,11 +78,9 @@ class Logged:
 
     @property
     def exit_codes(self) -> list[int]:
-        """How the run ended."""
         return [int(record.exit_code) for record in self.of("exit")]
 
     def table(self, key: str) -> pd.DataFrame:
-        """A table's file."""
         content = json.loads((self.folder / "files" / self.values[key]["path"]).read_text())
         return pd.DataFrame(content["data"], columns=content["columns"])
 
@@ -110,6 +104,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def mirror(finished: Path) -> Logged:
     return logged(finished)
+
+
+def unbegun(folder: Path) -> WandbRun:
+    return WandbRun(project="p", name="n", group="g", job_type="j", tags=[], save_dir=str(folder))
 
 
 @pytest.mark.slow
@@ -138,14 +136,10 @@ def test_every_number_of_the_summary_is_there(finished: Path, mirror: Logged) ->
     expected = {summary_key(row): row["value"] for row in summary.to_dict("records")}
     assert len(expected) == len(summary)
     values = mirror.values
-    for key, value in expected.items():
-        if pd.isna(value):
-            assert key not in values
-        else:
-            assert values[key] == pytest.approx(value, abs=1e-12), key
-    plain = {key for key, value in values.items() if isinstance(value, int | float)}
-    others = {key for key in plain if not key.startswith("_") and key != "epoch"}
-    assert others == {key for key, value in expected.items() if not pd.isna(value)}
+    defined = {key: value for key, value in expected.items() if not pd.isna(value)}
+    plain = {key: value for key, value in values.items() if isinstance(value, int | float)}
+    plain = {k: v for k, v in plain.items() if not k.startswith("_") and k != "epoch"}
+    assert plain == pytest.approx(defined, rel=0, abs=1e-12)
     sizes = [path.stat().st_size for path in mirror.folder.rglob("*") if path.is_file()]
     assert sum(sizes) < 2**20
 
@@ -166,7 +160,7 @@ def test_the_table_by_class_is_that_of_the_subsets(finished: Path, mirror: Logge
         found.sort_index(), expected, check_names=False, rtol=0, atol=1e-6
     )
     counts = kept[kept["name"] == "positive/ciou"].set_index(keys)["n"]
-    assert table["n"].sort_index().to_dict() == counts.to_dict()
+    assert table["n"].to_dict() == counts.to_dict()
 
 
 @pytest.mark.slow
@@ -246,20 +240,6 @@ def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
     assert refused.returncode == 1
     assert "error: --save: there is no API key" in refused.stderr
     assert not list(tmp_path.glob("*.json"))
-
-
-@pytest.mark.slow
-def test_an_interrupted_run_is_recorded_as_failed(tmp_path: Path) -> None:
-    options = ("loader.batch_size=1", "negatives.noise.draws=3000", "output_dir=run")
-    process = start("vssl-evaluate", *SMALL, *options, cwd=tmp_path)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("run/wandb/*/run-*.wandb")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0, errors
-    assert logged(tmp_path / "run").exit_codes == [1]
 
 
 PRELUDE = """
@@ -435,11 +415,10 @@ def test_each_run_of_a_process_is_a_run_of_its_own(tmp_path: Path) -> None:
     runs = {name: logged(tmp_path / name) for name in ("first", "second")}
     assert runs["first"].run.run_id != runs["second"].run.run_id
     assert (runs["first"].exit_codes, runs["second"].exit_codes) == ([1], [0])
-    for name, other in (("first", "second"), ("second", "first")):
-        found = runs[name]
+    for name, found in runs.items():
         assert found.config["own"] == name
         assert found.values[name] == 1
-        assert other not in found.values
+        assert len({"first", "second"} & found.values.keys()) == 1
         table = found.table("table")
         assert table.loc[0].tolist() == [1.0, "text"]
         assert table.loc[1].isna().all()
@@ -447,19 +426,12 @@ def test_each_run_of_a_process_is_a_run_of_its_own(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_mirrored_is_said_and_costs_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run whose files are gone: every part fails, none raises."""
-    from vssl.commands.mirror import mirror_run
-
-    class Open(WandbRun):
-        is_open = True
-
-    run = Open(
-        project="p", name="n", group="g", job_type="j", tags=[], save_dir=str(tmp_path / "wandb")
-    )  # fmt: skip
+    monkeypatch.setattr(WandbRun, "is_open", True)
     with caplog.at_level("WARNING"):
-        mirror_run(composed(), tmp_path, [run])
+        mirror_run(composed(), tmp_path, [unbegun(tmp_path / "wandb")])
     for part in ("map_maximum", "gallery", "threshold_curves"):
         assert f"wandb: no {part} (" in caplog.text
     assert not (tmp_path / "wandb").exists()
@@ -467,9 +439,7 @@ def test_what_cannot_be_mirrored_is_said_and_costs_nothing(
 
 def test_a_run_that_never_begins_leaves_nothing(tmp_path: Path) -> None:
     """A fault in the data is found before the networks start."""
-    run = WandbRun(
-        project="p", name="n", group="g", job_type="j", tags=[], save_dir=str(tmp_path / "wandb")
-    )  # fmt: skip
+    run = unbegun(tmp_path / "wandb")
     with pytest.raises(UsageError), open_loggers([run], config={"a": 1}):
         raise UsageError("no such folder")
     run.log_metrics({"late": 1.0})

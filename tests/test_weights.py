@@ -93,15 +93,6 @@ def save(path: Path, content: Any, *, zipped: bool = True) -> Path:
     return path
 
 
-class Note:
-    """A user's class without any malice; it says when it is brought to life."""
-
-    awakened = False
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        Note.awakened = True
-
-
 class Command:
     """Runs a shell command when it is unpickled."""
 
@@ -137,26 +128,24 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def layouts(shared: Path) -> dict[str, Any]:
-    text = (shared / "golden" / "checkpoint_layouts.json").read_text()
-    layouts: dict[str, Any] = json.loads(text)
-    return layouts
+def layouts(shared: Path) -> Any:
+    return json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def published(seeded_checkpoint: Callable[..., Path], layouts: dict[str, Any]) -> Published:
-    """Content of a published file, and its state dict without prefixes."""
+    """The state dict of a published file, without prefixes."""
 
-    def read(name: str) -> tuple[Any, State]:
+    def read(name: str) -> State:
         content = torch.load(seeded_checkpoint(name), weights_only=True, mmap=True)
         wrapper = layouts[name]["wrapper_key"]
         state = content if wrapper is None else content[wrapper]
-        return content, {key.removeprefix("module."): tensor for key, tensor in state.items()}
+        return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
     return read
 
 
-Published = Callable[[str], tuple[Any, State]]
+Published = Callable[[str], State]
 
 
 def wrapped(state: State, layout: dict[str, Any]) -> Any:
@@ -178,9 +167,8 @@ class TestPublishedLayouts:
         again: bool,
     ) -> None:
         """Also saved again, with the prefix where the published file has none and vice versa."""
-        layout = layouts[name]
+        layout, bare = layouts[name], published(name)
         path = seeded_checkpoint(name)
-        _, bare = published(name)
         if again:
             prefix = "" if layout["written_prefix"] else "module."
             renamed = wrapped({prefix + key: value for key, value in bare.items()}, layout)
@@ -210,7 +198,7 @@ class TestPublishedLayouts:
         self, layouts: dict[str, Any], published: Published, scratch: Path, name: str
     ) -> None:
         """As torchvision's older resnet18-5c106cde.pth: parameters, legacy stream, no counts."""
-        _, bare = published(name)
+        bare = published(name)
         old = OrderedDict(
             (key, nn.Parameter(value) if key.endswith((".weight", ".bias")) else value)
             for key, value in bare.items()
@@ -276,7 +264,7 @@ def save_changed(
     path: Path, name: str, published: Published, layouts: dict[str, Any], changes: Any
 ) -> Path:
     """A model's file with other entries; None removes one."""
-    state = {**published(name)[1], **HEADS, **changes}
+    state = {**published(name), **HEADS, **changes}
     kept = {key: value for key, value in state.items() if value is not None}
     return save(path, wrapped(kept, layouts[name]))
 
@@ -290,25 +278,15 @@ def test_heads_are_ignored_and_reported_for_sslalign(
     assert set(report.ignored) >= set(HEADS)
     unused = NO_PART_IN_THE_MAP["sslalign"]
     assert all(k in HEADS or k.startswith(unused) for k in report.ignored)
-    own = published("sslalign")[1]["imgnet.layer4.1.conv2.weight"]
-    assert torch.equal(model.state_dict()["imgnet.layer4.1.conv2.weight"], own)
+    key = "imgnet.layer4.1.conv2.weight"
+    assert torch.equal(model.state_dict()[key], published("sslalign")[key])
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        *(
-            (name, {}, r"2 unknown: head\.0\.weight, logit_scale")
-            for name in ("ezvsl", "lvs", "ssltie", "rcgrad", "object_saliency")
-        ),
-        ("sslalign", {"audnet.layer1.0.bn1.bias": None}, r"1 missing: audnet\.layer1\.0\.bn1\.b"),
+        *((name, {}, r"2 unknown: head\.0\.weight, logit_scale") for name in ("ezvsl", "ssltie")),
         ("sslalign", {"audnet.conv1_a.weight": None}, r"1 missing: audnet\.conv1\.weight"),
-        (
-            "sslalign",
-            {"imgnet.layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1)},
-            r"1 unfit: imgnet\.layer1\.0\.conv1\.weight is float32 \[64, 64, 1, 1\], not float32"
-            r" \[64, 64, 3, 3\]",
-        ),
         ("sslalign", {"imgnet.layer5.weight": torch.zeros(2)}, r"1 unknown: imgnet\.layer5\.weigh"),
     ],
 )
@@ -339,8 +317,10 @@ class TestContainers:
             "generator": np.random.RandomState(0).get_state(),
             "args": {"lr": 1e-4, "tags": ["a", None, (1, 2)], "name": np.str_("name")},
         }
-        report = load_weights(Tiny(), save(tmp_path / "file.pth", content, zipped=zipped))
-        assert report.used == 10
+        path = save(tmp_path / "file.pth", content, zipped=zipped)
+        assert load_weights(Tiny(), path).used == 10
+        edit_pickle(path, b"numpy._core.multiarray", b"numpy.core.multiarray")  # as of NumPy 1
+        assert load_weights(Tiny(), path).used == 10
 
     @pytest.mark.parametrize(
         ("network", "place", "function", "name"),
@@ -375,14 +355,10 @@ class TestContainers:
         assert not trace.exists()
 
     def test_user_class_is_refused(self, tmp_path: Path, zipped: bool) -> None:
-        note = Note()
-        note.text = "hello"  # type: ignore[attr-defined]
-        path = save(tmp_path / "file.pth", {"model": tiny_state(), "note": note}, zipped=zipped)
-        with pytest.raises(
-            WeightsError, match=rf"would import `{re.escape(Note.__module__)}\.Note`, which"
-        ):
+        content = {"model": tiny_state(), "layout": Tiny.checkpoint}
+        path = save(tmp_path / "file.pth", content, zipped=zipped)
+        with pytest.raises(WeightsError, match=r"import `vssl\.models\.base\.CheckpointLayout`"):
             load_weights(Tiny(), path)
-        assert not Note.awakened
 
     def test_options_of_a_training_are_refused_with_the_command_that_leaves_them_out(
         self, tmp_path: Path, zipped: bool
@@ -406,39 +382,23 @@ class TestContainers:
             with pytest.raises(WeightsError, match=r"file\.pth: (not a torch|refused)"):
                 load_weights(Tiny(), path)
 
-    @pytest.mark.parametrize("location", ["cuda:0", "cuda:7", "mps", "xpu:1"])
+    @pytest.mark.parametrize("location", ["cuda:7", "mps"])
     def test_tensors_saved_on_another_device_come_to_the_cpu(
         self, tmp_path: Path, zipped: bool, location: str
     ) -> None:
         path = save(tmp_path / "file.pth", {"model": tiny_state()}, zipped=zipped)
         # a pickled text: the opcode X, four bytes of length, and the letters
-        edit_pickle(
-            path,
-            b"X\x03\x00\x00\x00cpu",
-            b"X" + len(location).to_bytes(4, "little") + location.encode(),
-        )
+        there = len(location).to_bytes(4, "little") + location.encode()
+        edit_pickle(path, b"X\x03\x00\x00\x00cpu", b"X" + there)
         model = Tiny()
         load_weights(model, path)
-        state = model.state_dict()
-        assert {value.device.type for value in state.values()} == {"cpu"}
-        assert torch.equal(state["tail.weight"], tiny_state()["head.weight"])
-        assert torch.equal(state["body.weight"], tiny_state()["body.weight"])
-
-    def test_values_under_the_names_of_numpy_1(self, tmp_path: Path, zipped: bool) -> None:
-        content = {"model": tiny_state(), "loss": np.float64(0.5), "history": np.array([0.5])}
-        path = save(tmp_path / "file.pth", content, zipped=zipped)
-        edit_pickle(path, b"numpy._core.multiarray", b"numpy.core.multiarray")
-        assert load_weights(Tiny(), path).used == 10
+        assert torch.equal(model.tail.weight, tiny_state()["head.weight"])
+        assert torch.equal(model.body.weight, tiny_state()["body.weight"])
 
     def test_tensors_as_pickled_in_2017(self, tmp_path: Path, zipped: bool) -> None:
+        rebuild = torch._utils._rebuild_tensor
         old = {
-            key: Command(
-                torch._utils._rebuild_tensor,
-                value._typed_storage(),
-                0,
-                tuple(value.shape),
-                value.stride(),
-            )
+            key: Command(rebuild, value._typed_storage(), 0, tuple(value.shape), value.stride())
             for key, value in tiny_state().items()
         }
         path = save(tmp_path / "file.pth", {"model": old}, zipped=zipped)
@@ -470,20 +430,15 @@ def change(**entries: torch.Tensor | None) -> dict[str, State]:
     [
         (change(body_bias=None), r"does not fit Tiny \(3 entries\): 1 missing: body.bias\. Is it"),
         (change(more=torch.zeros(1)), r"does not fit Tiny \(3 entries\): 1 unknown: more\. Is it"),
-        (
-            change(head_weight=torch.zeros(2, 1)),
-            r"1 unfit: tail.weight is float32 \[2, 1\], not float32 \[1, 2\]",
-        ),
+        (change(head_weight=torch.zeros(2, 1)), r"1 unfit: tail.weight is float32 \[2, 1\], not "),
+        (change(head_weight=torch.ones(1, 2).half()), r"1 unfit: tail.weight is float16 \[1, 2\]"),
         ({"model": {}}, "3 missing: body.bias, body.weight, tail.weight"),
         (
             {"model": {**tiny_state(), **{f"x{n}": torch.zeros(1) for n in range(7)}}},
             "7 unknown: x0, x1, x2, x3, x4, and 2 more",
         ),
-        (
-            change(body_bias=torch.tensor([1.0, float("nan")])),
-            "1 entries hold NaN or infinite values: body.bias. Did the training diverge",
-        ),
-        (change(body_bias=torch.tensor([1.0, float("inf")])), "1 entries hold NaN or infinite"),
+        (change(body_bias=torch.tensor([1.0, float("nan")])), "1 entries hold NaN or infinite val"),
+        (change(body_bias=torch.tensor([1.0, float("inf")])), "body.bias. Did the training diverg"),
         (tiny_state(), r"expected the weights under the key `model`, but the file holds \['body"),
         (torch.zeros(3), "expected the weights under the key `model`, but the file holds Tensor"),
         ({"model": [1, 2]}, "what it holds is not a state dict of tensors"),
@@ -496,21 +451,7 @@ def test_unfit_files(tmp_path: Path, content: Any, message: str) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(WeightsError, match=f"^{re.escape(str(path))}: .*{message}"):
         load_weights(model, path)
-    # a refused file leaves no trace in the model
-    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int32])
-def test_other_precision_still_gives_a_float32_network_or_an_error(
-    tmp_path: Path, dtype: torch.dtype
-) -> None:
-    state = {key: value.to(dtype) for key, value in tiny_state().items()}
-    model = Tiny()
-    try:
-        load_weights(model, save(tmp_path / "file.pth", {"model": state}))
-    except WeightsError:
-        return
-    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, this is a text file\n" * 50, b"<html>", b"\x80"])

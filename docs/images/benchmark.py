@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vssl.data.synthetic import Request
+from vssl.data.synthetic import SceneSet
 from vssl.data.synthetic_backgrounds import BACKGROUNDS, paint_background
 from vssl.data.synthetic_variant import DIFFICULTIES
 
@@ -16,7 +16,7 @@ SOUNDS, SILENT = (0, 235, 255), (255, 255, 255)
 WIDTH = COLUMNS * (SIDE + GAP) + GAP
 
 
-def scene(request: Request, number: int) -> Image.Image:
+def scene(request: SceneSet, number: int) -> Image.Image:
     """A scene, thick boxes around what sounds in its first sample."""
     drawn, sounding = request.draw(number), request.cast(number).sounding[0]
     picture = Image.fromarray(drawn.image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -52,7 +52,7 @@ def main() -> None:
     """Draw the picture."""
     rows = []
     for difficulty in DIFFICULTIES:
-        request = Request(difficulty=difficulty)
+        request = SceneSet(difficulty=difficulty)
         rows.append(row(difficulty, [scene(request, number) for number in range(COLUMNS)]))
     title = "backgrounds of validation (first three) and of train"
     rows.append(row(title, backgrounds("validation") + backgrounds("train")))

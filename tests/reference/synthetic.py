@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vssl.data.synthetic import VERSION, Request
+from vssl.data.synthetic import VERSION, SceneSet
 from vssl.data.synthetic_backgrounds import BACKGROUNDS, paint_background
 from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
 
@@ -71,12 +71,12 @@ def _all_facts() -> Iterator[tuple[str, dict[str, Any]]]:
         for difficulty in DIFFICULTIES:
             for number in range(_SCENES.get((split, difficulty), 2)):
                 yield from _scene(
-                    f"{split} {difficulty}", Request(split=split, difficulty=difficulty), number
+                    f"{split} {difficulty}", SceneSet(split=split, difficulty=difficulty), number
                 )
-    yield from _scene("noisy", Request(difficulty="easy", snr=0), 0)
+    yield from _scene("noisy", SceneSet(difficulty="easy", snr=0), 0)
 
 
-def _scene(name: str, request: Request, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _scene(name: str, request: SceneSet, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
     cast, scene = request.cast(number), request.draw(number)
     yield (
         f"{name} scene {number}",

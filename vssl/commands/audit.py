@@ -73,15 +73,7 @@ def audit(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Audit one or several models; print and write the tables.
-
-    Args:
-        folders: finished runs, see `vssl-audit --help`.
-        output: where the tables and the runs in between are written.
-        policies: threshold policies to report.
-        evaluate: whether departures that need the network again are evaluated.
-        resamples: see `records.audit.effects`, which gives the result.
-        seed: see there.
+    """Audit one or several models; print and write the tables of `records.audit.effects`.
 
     Raises:
         UsageError: when runs do not belong together or cannot be used.
@@ -91,12 +83,17 @@ def audit(
     from vssl.commands.score import policies_named
     from vssl.records.audit import effects
     from vssl.records.pooled import POOLED_POLICIES
+    from vssl.records.store import check_records
     from vssl.reporting.audit import write_audit
     from vssl.thresholds.released import CONSTANTS
 
     by_model: dict[tuple[str, str], list[_Given]] = {}
-    for given in map(_Given.of, folders):
-        by_model.setdefault((given.facts["model"], given.facts["dataset"]), []).append(given)
+    for folder in folders:
+        run = read_run_file(folder)
+        check_records(folder)
+        facts = run["provenance"]
+        given = _Given(folder, run, facts, facts["protocol_switches"])
+        by_model.setdefault((facts["model"], facts["dataset"]), []).append(given)
     # all are checked before the first one is evaluated
     groups = {names: _check_group(names, runs) for names, runs in by_model.items()}
     tables, left_out = [], {}
@@ -106,15 +103,12 @@ def audit(
         scored = list(dict.fromkeys([*policies, *POOLED_POLICIES]))
         if names[0] not in CONSTANTS:
             scored = [name for name in scored if not name.startswith("released_")]
-        table = effects(
-            runs,
-            policies_named(scored),
-            shown=policies,
-            folder=folder,
-            resamples=resamples,
-            seed=seed,
-        )
-        tables.append(table)
+        tables.append(
+            effects(
+                runs, policies_named(scored), shown=policies, folder=folder,
+                resamples=resamples, seed=seed,
+            )
+        )  # fmt: skip
     whole = pd.concat(tables, ignore_index=True)
     write_audit(whole, left_out, output, resamples=resamples)
     return whole
@@ -128,23 +122,11 @@ class _Given(NamedTuple):
     facts: dict[str, Any]
     switches: dict[str, Any]
 
-    @classmethod
-    def of(cls, folder: Path) -> _Given:
-        from vssl.records.store import check_records
-
-        run = read_run_file(folder)
-        check_records(folder)
-        return cls(folder, run, run["provenance"], run["provenance"]["protocol_switches"])
-
 
 def _check_group(
     names: tuple[str, str], runs: Sequence[_Given]
 ) -> tuple[_Given, _Given, dict[str, _Given]]:
-    """Of one model's runs the corrected one, the released one, and those with a single switch.
-
-    Raises:
-        UsageError: when one of the two is missing, or runs differ in more than their protocol.
-    """
+    """The corrected run, the released one, and those with a single switch."""
     ends = [[run for run in runs if run.facts["protocol"] == name] for name in PROTOCOLS]
     for name, chosen in zip(PROTOCOLS, ends, strict=True):
         if len(chosen) != 1:
@@ -219,7 +201,7 @@ def _audited_runs(
         elif switch in single:
             run = single[switch].folder
         elif kind == "localization":
-            facts = _localization_facts(changed)
+            facts = _dependencies(changed)[1]
             if "prior" in facts:
                 facts["prior"] = {**corrected.facts["prior"], **facts["prior"]}
             derive_records(corrected.folder, run, facts)
@@ -240,11 +222,7 @@ def _audited_runs(
 
 
 def saved_config(run: dict[str, Any]) -> DictConfig:
-    """The configuration of a finished run, to evaluate again, with its paths as they were meant.
-
-    Args:
-        run: content of its run.json.
-    """
+    """The configuration in a run.json, to evaluate again, with its paths as they were meant."""
     from vssl.commands.identity import register_resolvers
 
     register_resolvers()
@@ -270,39 +248,35 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
 
 
 def what_changes(config: DictConfig, switch: str, value: Any) -> tuple[str | None, DictConfig]:
-    """What setting a switch of the protocol changes, and the configuration with it set.
+    """Set a switch of the protocol, and tell what depends on it for this model, data and prior.
 
     Returns:
-        `network` where similarity maps depend on it for this model, test set and prior,
-        `localization` where only the maps made of them do, `scores` for neither, None for nothing.
+        `network` (similarity maps), `localization` (only the maps made of them), `scores`, or None
+        for nothing; and the configuration with the switch set.
     """
     from vssl.thresholds.released import CONSTANTS
 
     changed = config.copy()
     changed.protocol[switch] = value
-    if _network_facts(config) != _network_facts(changed):
+    (similarity, localization), after = _dependencies(config), _dependencies(changed)
+    if similarity != after[0]:
         return "network", changed
-    if _localization_facts(config) != _localization_facts(changed):
+    if localization != after[1]:
         return "localization", changed
     # the five thresholds include the released constants, which only the paper's models have
     pools = switch == "pooled_ciou" and config.model.name in CONSTANTS
     return "scores" if pools else None, changed
 
 
-def _network_facts(config: DictConfig) -> list[Any]:
-    """Everything that similarity maps depend on, protocol applied."""
-    from vssl.commands.build import made_length, released_settings, sounding_objects
+def _dependencies(config: DictConfig) -> tuple[list[Any], dict[str, Any]]:
+    """Everything that similarity maps depend on, and localization maps besides, as records say."""
+    from vssl.commands import build
 
-    names = sounding_objects(config) if config.model.frontend is not None else ()
-    parts = [config.model, config.prior, *(released_settings(config, name) for name in names)]
+    names = build.sounding_objects(config)
+    heard = names if config.model.frontend is not None else ()
+    parts = [config.model, config.prior, *(build.released_settings(config, n) for n in heard)]
     facts: list[Any] = [OmegaConf.to_container(part, resolve=True) for part in parts]
-    facts[1].pop("scale", None)  # how maps are mixed, see `_localization_facts`
-    return [*facts, made_length(config)]
-
-
-def _localization_facts(config: DictConfig) -> dict[str, Any]:
-    """What localization maps depend on besides similarity maps, as records have it."""
-    from vssl.commands.build import sounding_objects, upsampling_rules
-
-    facts: dict[str, Any] = {"upsampling": upsampling_rules(config, list(sounding_objects(config)))}
-    return facts | ({"prior": {"scale": config.prior.scale}} if config.prior.name != "none" else {})
+    facts[1].pop("scale", None)  # says how maps are mixed
+    mixing = {"prior": {"scale": config.prior.scale}} if config.prior.name != "none" else {}
+    rules = build.upsampling_rules(config, list(names))
+    return [*facts, build.made_length(config)], {"upsampling": rules, **mixing}

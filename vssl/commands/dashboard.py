@@ -22,7 +22,21 @@ def main() -> None:
 
 
 def _make_dashboard() -> None:
-    options = _dashboard_options()
+    parser = argparse.ArgumentParser(
+        prog="vssl-dashboard",
+        description="A wandb dashboard for the runs of vssl-evaluate: F_LOC by model, separation"
+        " by negative type, threshold curves, a gallery and the numbers by class. Written as JSON,"
+        " without network, unless --save sends it to the server.",
+        epilog="example: vssl-dashboard --entity me --project vssl --save",
+    )
+    parser.add_argument("--entity", required=True, metavar="NAME", help="wandb user or team")
+    parser.add_argument("--project", default="vssl", metavar="NAME", help="wandb project (vssl)")
+    parser.add_argument(
+        "--output", type=given_path, metavar="FILE",
+        help="where the JSON goes (default: dashboard.json, with --save nowhere)",
+    )  # fmt: skip
+    parser.add_argument("--save", action="store_true", help="send it to the server; needs login")
+    options = parser.parse_args()
     from rich.console import Console
 
     from vssl.reporting.dashboard import build_dashboard
@@ -42,11 +56,7 @@ def _make_dashboard() -> None:
 
 
 def _save(workspace: Workspace) -> str:
-    """Save a dashboard to the server; its address.
-
-    Raises:
-        UsageError: without a key, or where the server does not take it.
-    """
+    """Save a dashboard to the server, and return its address."""
     from vssl.engine.wandb_run import NO_KEY, error_line, has_key
 
     if not has_key():
@@ -59,24 +69,6 @@ def _save(workspace: Workspace) -> str:
             f" ({error_line(error)}). Does the project exist, and may you write there?"
         ) from error
     return str(workspace.url)
-
-
-def _dashboard_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="vssl-dashboard",
-        description="A wandb dashboard for the runs of vssl-evaluate: F_LOC by model, separation"
-        " by negative type, threshold curves, a gallery and the numbers by class. Written as JSON,"
-        " without network, unless --save sends it to the server.",
-        epilog="example: vssl-dashboard --entity me --project vssl --save",
-    )
-    parser.add_argument("--entity", required=True, metavar="NAME", help="wandb user or team")
-    parser.add_argument("--project", default="vssl", metavar="NAME", help="wandb project (vssl)")
-    parser.add_argument(
-        "--output", type=given_path, metavar="FILE",
-        help="where the JSON goes (default: dashboard.json, with --save nowhere)",
-    )  # fmt: skip
-    parser.add_argument("--save", action="store_true", help="send it to the server; needs login")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from vssl.records.files import RECORDS_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.reporting.dashboard import CURVES, GALLERY, MAXIMA, PER_CLASS, curve_column
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pytorch_lightning.loggers import Logger
 
     from vssl.engine.wandb_run import WandbRun
@@ -28,23 +27,16 @@ GALLERY_SHARES = (0.1, 0.5, 0.9)
 def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> None:
     """Log distributions, pictures, threshold curves and the table by class to wandb.
 
-    What cannot be made costs a warning, and neither the rest nor the run.
-
-    Args:
-        config: the run's configuration.
-        folder: the finished run.
-        loggers: its open loggers; nothing is made where wandb is not among them.
+    A part that cannot be made costs a warning, and neither the rest nor the run.
     """
     from vssl.engine.wandb_run import WandbRun
 
-    parts: tuple[tuple[str, Callable[[DictConfig, Path, WandbRun], None]], ...] = (
-        # tables last: online, wandb asks the server for each
-        (MAXIMA, _log_maxima), (GALLERY, _log_gallery), (CURVES, _log_curves),
-        (PER_CLASS, _log_classes),
-    )  # fmt: skip
+    # tables last: online, wandb asks the server for each
+    names = (MAXIMA, GALLERY, CURVES, PER_CLASS)
+    parts = (_log_maxima, _log_gallery, _log_curves, _log_classes)
     for run in loggers:
         if isinstance(run, WandbRun) and run.is_open:
-            for name, log in parts:
+            for name, log in zip(names, parts, strict=True):
                 try:
                     log(config, folder, run)
                 except Exception as error:  # a mirror must not break what it shows
@@ -100,30 +92,19 @@ def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
 def _log_classes(config: DictConfig, folder: Path, run: WandbRun) -> None:
     from vssl.records.summary import read_summary
 
-    if (folder / SUBSETS_FILE).is_file():
-        table = class_table(read_summary(folder / SUBSETS_FILE), list(config.overview.values()))
-        if len(table):
-            run.log_table(PER_CLASS, list(table.columns), table.to_numpy(dtype=object).tolist())
-
-
-def class_table(subsets: pd.DataFrame, policies: Sequence[str]) -> pd.DataFrame:
-    """Numbers by class, one row per class, threshold policy and map variant.
-
-    Args:
-        subsets: content of subsets.parquet.
-        policies: threshold policies to keep.
-
-    Returns:
-        Columns `class, threshold_policy, map_variant, n`, then `<condition>/<metric>`; None where
-        a number is undefined.
-    """
+    if not (folder / SUBSETS_FILE).is_file():
+        return
+    subsets = read_summary(folder / SUBSETS_FILE)
     keys = ["subset", "threshold_policy", "map_variant"]
     by_class = subsets["subset_kind"] == "category"
-    kept = subsets[by_class & subsets["threshold_policy"].isin(policies)]
+    kept = subsets[by_class & subsets["threshold_policy"].isin(list(config.overview.values()))]
+    if kept.empty:
+        return
     names = kept["condition"] + "/" + kept["metric"]
     wide = kept.assign(name=names).pivot(index=keys, columns="name", values="value")
     wide = wide[list(dict.fromkeys(names))].round(6)
     counts = kept[kept["condition"] == "positive"].groupby(keys)["n"].max()
     wide.insert(0, "n", counts.reindex(wide.index).fillna(0).astype(int))
     table = wide.reset_index().rename(columns={"subset": "class"})
-    return table.astype(object).where(table.notna(), None)
+    table = table.astype(object).where(table.notna(), None)
+    run.log_table(PER_CLASS, list(table.columns), table.to_numpy(dtype=object).tolist())

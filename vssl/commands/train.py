@@ -41,15 +41,8 @@ _OF_THE_LOSS = (
 def train(config: DictConfig, folder: Path) -> Path:
     """Train a model and write its weights.
 
-    Writes `<model>.safetensors`, `<model>.csv` (the losses) and `<model>.json` (command,
-    configuration, versions, time, and the sha256 of the weights).
-
-    Args:
-        config: the composed configuration `train`.
-        folder: where to write; created if missing.
-
-    Returns:
-        The weights file.
+    Writes `<model>.safetensors`, which is returned, `<model>.csv` (the losses) and `<model>.json`
+    (command, configuration, versions, time, and the sha256 of the weights).
 
     Raises:
         UsageError: for any fault in what the user gave.

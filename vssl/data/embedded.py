@@ -8,8 +8,8 @@ from typing import Any
 from vssl.data.base import CheckedData, DataError, text_of
 from vssl.data.boxes import pixels_of
 from vssl.data.is3 import IS3
-from vssl.data.synthetic import VERSION, Request, empty_scene, ensure
-from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
+from vssl.data.synthetic import VERSION, SceneSet, empty_scene, ensure
+from vssl.data.synthetic_variant import variant_name
 from vssl.images import Pixels
 from vssl.types import EVALUATION_SIZE, Sample
 
@@ -21,15 +21,12 @@ class Synthetic(IS3):
         cache: folder in which the files are made and kept.
         name: what to call it; None names it after split, difficulty and noise.
         version: version of the generator that the configuration was written for.
-        scenes: number of scenes; two samples each, but one where `difficulty` is `easy`.
-        seed: seed of the scenes.
-        split: `test`, `validation` or `train`.
-        difficulty: `easy`, `two_sources`, `overlap` or `same_class_pair`.
-        snr: level of the recordings above background noise in dB; None without noise.
+        options: fields of `vssl.data.synthetic.SceneSet`: `scenes`, `seed`, `split`,
+            `difficulty`, `snr`.
 
     Raises:
         DataError: when this vssl has another version of the generator, or for a value that
-            `vssl.data.synthetic.Request` does not take.
+            `SceneSet` does not take.
     """
 
     name = "synthetic"
@@ -42,21 +39,18 @@ class Synthetic(IS3):
         cache: str | Path,
         name: str | None = None,
         version: str = VERSION,
-        scenes: int = 240,
-        seed: int = 0,
-        split: str = DEFAULT_SPLIT,
-        difficulty: str = DEFAULT_DIFFICULTY,
-        snr: float | None = None,
+        **options: Any,
     ) -> None:
         if str(version) != VERSION:
             raise DataError(
                 f"data.version={version}: this vssl makes version {VERSION} of the embedded"
                 " benchmark; numbers of different versions cannot be compared."
             )
-        self._request = Request(scenes, seed, split, difficulty, snr)
+        self._request = wanted = SceneSet(**options)
         self._cache = Path(cache).expanduser()
         super().__init__(
-            self._cache / self._request.folder, name=name or variant_name(split, difficulty, snr)
+            self._cache / wanted.folder,
+            name=name or variant_name(wanted.split, wanted.difficulty, wanted.snr),
         )
 
     def check(self) -> CheckedData:

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,7 +25,6 @@ from vssl.checks import check_choice
 from vssl.data.base import DataError
 from vssl.data.synthetic_backgrounds import draw_background
 from vssl.data.synthetic_scenes import (
-    ARRANGEMENTS,
     BACKGROUND,
     NOISE,
     OBJECTS,
@@ -48,22 +46,19 @@ from vssl.data.synthetic_variant import (
 )
 from vssl.errors import UsageError
 from vssl.progress import progress_bar
-from vssl.types import Box
 
 logger = logging.getLogger(__name__)
 
 VERSION = "1"
 """Bumped when the generator's output changes, of whatever split or difficulty."""
 
-_SNR_BOUNDS = (-40, 60)
-
 
 @dataclass(frozen=True)
-class Request:
-    """What a data set depends on.
+class SceneSet:
+    """Everything that a data set depends on.
 
     Attributes:
-        scenes: how many scenes, at least 1.
+        scenes: number of scenes, at least 1; two samples each, but one where `easy`.
         seed: another seed gives other scenes; 0 to 2 ** 32 - 1.
         split: `test`, `validation` or `train`; they share no background and no random number.
         difficulty: `easy`, `two_sources`, `overlap` or `same_class_pair`.
@@ -92,30 +87,29 @@ class Request:
             check_choice(str(self.difficulty), DIFFICULTIES, name="data.difficulty")
         except UsageError as error:
             raise DataError(str(error)) from None
-        low, high = _SNR_BOUNDS
-        known = isinstance(self.snr, int | float) and not isinstance(self.snr, bool)
-        if self.snr is not None and not (known and low <= self.snr <= high):
+        number = isinstance(self.snr, int | float) and not isinstance(self.snr, bool)
+        if self.snr is not None and not (number and -40 <= self.snr <= 60):
             raise DataError(
-                f"Expected `data.snr` to be null (no noise) or a number of decibels from {low} to"
-                f" {high}, but got {self.snr!r}."
+                "Expected `data.snr` to be null (no noise) or a number of decibels from -40 to"
+                f" 60, but got {self.snr!r}."
             )
 
     @property
     def folder(self) -> str:
-        """Name of the data set's folder: all that it depends on.
+        """Name of the data set's folder, of all that it depends on.
 
         Example:
-            >>> Request().folder, Request(900, split="train", snr=0.0).folder
+            >>> SceneSet().folder, SceneSet(900, split="train", snr=0.0).folder
             ('synthetic-v1-240-0', 'synthetic-v1-900-0-train-two_sources-snr0')
         """
         parts = [f"synthetic-v{VERSION}-{self.scenes}-{self.seed}"]
-        if self != Request(self.scenes, self.seed):
+        if self != SceneSet(self.scenes, self.seed):
             parts += [self.split, self.difficulty]
         return "-".join(parts if self.snr is None else [*parts, snr_name(self.snr)])
 
     @property
     def samples(self) -> int:
-        """Number of samples: two a scene, but one where there is one object only."""
+        """Number of samples."""
         return self.scenes * (1 if self.difficulty == "easy" else 2)
 
     def cast(self, number: int) -> Cast:
@@ -128,7 +122,7 @@ class Request:
             empty_scene(self.seed, number, self.split),
             self.cast(number).names,
             self._generator(number, OBJECTS),
-            ARRANGEMENTS[self.difficulty],
+            self.difficulty,
         )
 
     def record(self, number: int, sample: int) -> NDArray[np.float32]:
@@ -157,17 +151,17 @@ def generate(folder: Path, **wanted: Any) -> None:
     around what is visible of the sounding object. Entries of `easy` and `same_class_pair` have a
     list of boxes there, and `classes` and `group` besides, which names of IS3 cannot say.
 
-    DrawnScene k depends on its number and on `wanted` but `scenes`. Over any number of scenes the
-    numbers of entries of two classes differ by at most one.
+    A scene depends on its number and on all fields of `SceneSet` but `scenes`. Over any number of
+    scenes the numbers of entries of two classes differ by at most one.
 
     Args:
-        folder: where to write; created if missing.
-        wanted: fields of `Request`.
+        folder: created if missing.
+        wanted: fields of `SceneSet`.
 
     Raises:
-        DataError: for a value that `Request` does not take; nothing is written then.
+        DataError: for a value that `SceneSet` does not take; nothing is written then.
     """
-    request = Request(**wanted)
+    request = SceneSet(**wanted)
     for name in ("images", "audio_wav"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     entries = []
@@ -175,30 +169,26 @@ def generate(folder: Path, **wanted: Any) -> None:
         ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
         progress_bar("drawing scenes", request.scenes) as advance,
     ):
-        scenes = pool.map(lambda n: list(_write_scene(folder, request, n)), range(request.scenes))
-        for written in scenes:
+        for written in pool.map(lambda n: _write_scene(folder, request, n), range(request.scenes)):
             entries += written
             advance(1)
     (folder / "IS3_annotation.json").write_text(json.dumps(entries, indent=1), encoding="utf-8")
 
 
 def ensure(cache: Path, **wanted: Any) -> Path:
-    """Return the folder of a data set in `cache`, generating it on first use.
+    """Return the folder of a data set in `cache`, generating it on first use, as `generate` does.
 
     It is whole: made in a temporary folder, and moved to its place in one step. Of several
     processes that generate it at once the first one wins; theirs are equal.
 
     Args:
         cache: folder of data sets; created if missing.
-        wanted: fields of `Request`.
-
-    Returns:
-        The folder in `cache`, named after the generator's version and all fields.
+        wanted: fields of `SceneSet`; the folder is named after them and the generator's version.
 
     Raises:
-        DataError: for a value that `Request` does not take; nothing is written then.
+        DataError: for a value that `SceneSet` does not take; nothing is written then.
     """
-    request = Request(**wanted)
+    request = SceneSet(**wanted)
     folder = cache / request.folder
     if folder.is_dir():
         return folder
@@ -221,36 +211,35 @@ def ensure(cache: Path, **wanted: Any) -> Path:
 def empty_scene(seed: int, number: int, split: str = DEFAULT_SPLIT) -> NDArray[np.uint8]:
     """The background of a scene, uint8 [224, 224, 3]: nothing in it sounds, at any difficulty.
 
-    Args:
-        seed: of the data set, 0 to 2 ** 32 - 1.
-        number: of the scene; any number below 2 ** 32 has one.
-        split: `test`, `validation` or `train`.
+    Any scene number below 2 ** 32 has one.
 
     Raises:
-        DataError: for another seed or split.
+        DataError: for a seed or split that `SceneSet` does not take.
         ValueError: for another number.
     """
-    Request(seed=seed, split=split)
+    SceneSet(seed=seed, split=split)
     if not 0 <= number < 2**32:
         raise ValueError(f"Expected `number` from 0 to {2**32 - 1}, but got {number}.")
     return draw_background(generator_of(seed, number, BACKGROUND, split), split)
 
 
-def _write_scene(folder: Path, request: Request, number: int) -> Iterator[dict[str, Any]]:
-    """Write the files of one scene; yields its annotation entries."""
+def _write_scene(folder: Path, request: SceneSet, number: int) -> list[dict[str, Any]]:
+    """Write the files of one scene, and return its annotation entries."""
     cast, scene = request.cast(number), request.draw(number)
     group = "_".join((*cast.classes, str(number)))
     picture = BytesIO()
     Image.fromarray(scene.image).save(picture, format="PNG")
+    entries = []
     for sample, (name, places) in enumerate(zip(cast.classes, cast.sounding, strict=True)):
         stem = group if len(cast.classes) == 1 else f"{group}_{name}"
         (folder / "images" / f"{stem}.png").write_bytes(picture.getvalue())
         waveform = request.record(number, sample)
         soundfile.write(folder / "audio_wav" / f"{stem}.wav", waveform, RATE, subtype="PCM_16")
         entry: dict[str, Any] = {"image": f"{stem}.png", "audio": f"{stem}.wav"}
-        boxes: list[Box] = [scene.boxes[place] for place in places]
+        boxes = [list(scene.boxes[place]) for place in places]
         if request.difficulty in ("easy", "same_class_pair"):
             told = {"classes": list(cast.classes), "group": group}
-            yield entry | {"gt_box": [list(box) for box in boxes], "class": name} | told
+            entries.append(entry | {"gt_box": boxes, "class": name} | told)
         else:
-            yield entry | {"gt_box": list(boxes[0]), "class": name}
+            entries.append(entry | {"gt_box": boxes[0], "class": name})
+    return entries

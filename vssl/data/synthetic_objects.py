@@ -7,7 +7,7 @@ its longer side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -230,8 +230,7 @@ def _draw_siren(p: Painter, main: Rgb, accent: Rgb) -> None:
     p.fill(p.box(0, 0.74, 0.8, 0.16, 0.05), accent)
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(NamedTuple):
     draw: Callable[[Painter, Rgb, Rgb], None]
     colours: tuple[tuple[float, float], ...]
     tilt: float = 0.25

@@ -28,16 +28,11 @@ NOISE = 16
 
 @dataclass(frozen=True)
 class Cast:
-    """The objects of a scene and its samples.
+    """The objects of a scene and its samples."""
 
-    Attributes:
-        names: class of each object, from back to front.
-        sounding: for each sample, the places in `names` of the objects that sound together; they
-            are of one class.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # class of each object, from back to front
     sounding: tuple[tuple[int, ...], ...]
+    """For each sample the places of the objects that sound together, which are of one class."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -51,7 +46,7 @@ def generator_of(seed: int, number: int, part: int, split: str) -> np.random.Gen
     Args:
         seed: below 2 ** 32, as `number` is: NumPy takes a larger number for two.
         number: of the scene, or of the round in which classes take turns.
-        part: what they are for.
+        part: `ORDER`, `BACKGROUND`, `OBJECTS`, or `SOUND` or `NOISE` and an object's place.
         split: `test`, `validation` or `train`.
     """
     return np.random.default_rng([seed, number, part, SPLITS.index(split)])
@@ -63,33 +58,22 @@ def cast_scene(seed: int, number: int, split: str, difficulty: str) -> Cast:
     Over the scenes from 0 on, numbers of samples of two classes differ by at most one, and so do
     the numbers of pairs of a class in `same_class_pair`.
     """
+    scenes = len(CLASSES) // (1 if difficulty in ("easy", "same_class_pair") else 2)
+    turn, place = divmod(number, scenes)  # of the round
+    generator = generator_of(seed, turn, ORDER, split)
+    names = [CLASSES[index] for index in generator.permutation(len(CLASSES))]
     if difficulty == "easy":
-        turn, place = divmod(number, len(CLASSES))
-        return Cast((_shuffled(seed, turn, split)[0][place],), ((0,),))
-    if difficulty == "same_class_pair":
-        return _pair_and_single(seed, number, split)
-    turn, place = divmod(number, len(CLASSES) // 2)
-    first, second = _shuffled(seed, turn, split)[0][2 * place : 2 * place + 2]
-    return Cast((first, second), ((0,), (1,)))
-
-
-def _pair_and_single(seed: int, number: int, split: str) -> Cast:
-    turn, scene = divmod(number, len(CLASSES))
-    names, generator = _shuffled(seed, turn, split)
+        return Cast((names[place],), ((0,),))
+    if difficulty != "same_class_pair":
+        return Cast((names[2 * place], names[2 * place + 1]), ((0,), (1,)))
     # The first half of a round pairs every second class, the other half the classes between them.
-    late, place = divmod(scene, len(CLASSES) // 2)
-    pair = names[2 * place + late]
-    single = names[(2 * place + late + 1) % len(CLASSES)]
-    depth = int(generator.integers(3, size=len(CLASSES))[scene])
+    late, half = divmod(place, len(CLASSES) // 2)
+    pair, single = names[2 * half + late], names[(2 * half + late + 1) % len(CLASSES)]
+    depth = int(generator.integers(3, size=len(CLASSES))[place])
     objects = [pair, pair]
     objects.insert(depth, single)
     both = tuple(where for where in range(3) if where != depth)
     return Cast(tuple(objects), (both, (depth,)))
-
-
-def _shuffled(seed: int, turn: int, split: str) -> tuple[list[str], np.random.Generator]:
-    generator = generator_of(seed, turn, ORDER, split)
-    return [CLASSES[index] for index in generator.permutation(len(CLASSES))], generator
 
 
 SUPERSAMPLING = 2
@@ -104,31 +88,22 @@ class DrawnScene:
 
 
 @dataclass(frozen=True)
-class Arrangement:
-    """How the objects of a scene stand.
+class _Arrangement:
+    """Bounds on the objects of a scene."""
 
-    Attributes:
-        sides: bounds of an object's longer side in pixels as drawn; uniform in its logarithm.
-        box_sides: bounds of the longer side of a box in pixels.
-        iou: bounds of the IoU of any two boxes.
-        hidden: largest share of an object's area that is hidden.
-        shrinks: whether objects that find no place shrink until they do; else new sizes are drawn.
-    """
-
-    sides: tuple[float, float]
-    box_sides: tuple[int, int] = (1, SIZE)
-    iou: tuple[float, float] = (0.0, 0.1)
-    hidden: float = 0.15
-    shrinks: bool = True
+    sides: tuple[float, float]  # longer side of an object in pixels as drawn, log-uniform
+    box_sides: tuple[int, int] = (1, SIZE)  # longer side of a box in pixels
+    iou: tuple[float, float] = (0.0, 0.1)  # of any two boxes
+    hidden: float = 0.15  # largest share of an object's area that is hidden
+    shrinks: bool = True  # objects that find no place shrink until they do; else new sizes
 
 
-ARRANGEMENTS = {
-    "easy": Arrangement((90, 150), box_sides=(90, 150), shrinks=False),
-    "two_sources": Arrangement((44, 126)),
-    "overlap": Arrangement((70, 126), iou=(0.1, 0.45), hidden=0.45, shrinks=False),
-    "same_class_pair": Arrangement((44, 105)),
+_ARRANGEMENTS = {
+    "easy": _Arrangement((90, 150), box_sides=(90, 150), shrinks=False),
+    "two_sources": _Arrangement((44, 126)),
+    "overlap": _Arrangement((70, 126), iou=(0.1, 0.45), hidden=0.45, shrinks=False),
+    "same_class_pair": _Arrangement((44, 105)),
 }
-"""The arrangement of each difficulty."""
 
 
 def _render(name: str, side: float, generator: np.random.Generator) -> Floats:
@@ -166,17 +141,13 @@ def place_objects(
     background: NDArray[np.uint8],
     names: Sequence[str],
     generator: np.random.Generator,
-    arrangement: Arrangement = ARRANGEMENTS["two_sources"],
+    difficulty: str,
 ) -> DrawnScene:
-    """Draws objects on a background, each in front of those before it.
+    """Draw objects on a background [224, 224, 3], each in front of those before it.
 
-    Args:
-        background: image [224, 224, 3], left unchanged.
-        names: keys of `KINDS`, one for each object.
-        generator: source of all randomness.
-        arrangement: bounds of sizes, of IoUs of boxes and of hidden areas. Every box is tight
-            around what is visible.
+    Every box is tight around what is visible.
     """
+    arrangement = _ARRANGEMENTS[difficulty]
     low, high = np.log(arrangement.sides[0]), np.log(arrangement.sides[1])
     sides = np.exp(generator.uniform(low, high, len(names)))
     while True:
@@ -205,7 +176,7 @@ def _somewhere(patch: Floats, generator: np.random.Generator) -> Floats:
 
 
 def _visible(layers: Sequence[Floats]) -> list[Floats]:
-    """What is seen of each layer under those that follow it."""
+    """The visible part of each layer under those that follow it."""
     seen = list(layers)
     for place, front in enumerate(layers):
         for behind in range(place):
@@ -213,7 +184,7 @@ def _visible(layers: Sequence[Floats]) -> list[Floats]:
     return seen
 
 
-def _keeps(arrangement: Arrangement, layers: Sequence[Floats], seen: Sequence[Floats]) -> bool:
+def _keeps(arrangement: _Arrangement, layers: Sequence[Floats], seen: Sequence[Floats]) -> bool:
     for whole, rest in zip(layers, seen, strict=True):
         if rest[..., 3].sum() < (1 - arrangement.hidden) * whole[..., 3].sum():
             return False

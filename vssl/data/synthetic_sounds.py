@@ -268,13 +268,11 @@ def _siren_sound(generator: Generator) -> AnyFloats:
     return _harmonics(_phase(low * (high / low) ** sweep), [1, 0.1, 0.6, 0.08, 0.35, 0.05, 0.2])
 
 
-_VOICES = (
-    _drum_sound, _bell_sound, _guitar_sound, _piano_sound, _clock_sound, _dog_sound, _bird_sound,
-    _frog_sound, _car_sound, _kettle_sound, _train_sound, _siren_sound,
-)  # fmt: skip
 VOICES: dict[str, Callable[[Generator], AnyFloats]] = {
-    voice.__name__[1:].removesuffix("_sound"): voice for voice in _VOICES
-}
+    "drum": _drum_sound, "bell": _bell_sound, "guitar": _guitar_sound, "piano": _piano_sound,
+    "clock": _clock_sound, "dog": _dog_sound, "bird": _bird_sound, "frog": _frog_sound,
+    "car": _car_sound, "kettle": _kettle_sound, "train": _train_sound, "siren": _siren_sound,
+}  # fmt: skip
 
 
 def synthesize(name: str, generator: np.random.Generator) -> Floats:
@@ -301,29 +299,23 @@ PEAK = 0.95
 
 
 def mix_equally(recordings: Sequence[AnyFloats]) -> Floats:
-    """Sources that sound at once, all of them equally loud (RMS over the clip).
+    """Sum waveforms [L], none of them silent, all equally loud (RMS over the clip).
 
-    Args:
-        recordings: waveforms [L] within [-1, 1], none of them silent.
-
-    Returns:
-        Their sum [L] at the level of the first, or below it where its peak would pass `PEAK`.
+    The sum is at the level of the first, or below it where its peak would pass `PEAK`.
     """
     mixed = np.add.reduce([each / rms(each) for each in np.asarray(recordings, np.float64)])
     return _within_peak(mixed * (rms(recordings[0]) / rms(mixed)))
 
 
 def add_noise(recording: AnyFloats, snr: float, generator: np.random.Generator) -> Floats:
-    """A recording with background noise whose power falls as 1 / frequency (pink noise).
+    """Add background noise whose power falls as 1 / frequency (pink noise) to a waveform [L].
+
+    The recording keeps its level, unless the peak would pass `PEAK`: then both are scaled down.
 
     Args:
-        recording: waveform [L] within [-1, 1], not silent.
+        recording: not silent.
         snr: level of the recording above the noise in dB (RMS over the clip).
-        generator: source of the noise; the same one gives the same noise at every level.
-
-    Returns:
-        The sum [L], with the recording at its own level, unless the peak would pass `PEAK`: then
-        both are scaled down.
+        generator: the same one gives the same noise at every level.
     """
     spectrum = np.fft.rfft(generator.standard_normal(recording.size))
     bins = np.arange(spectrum.size)

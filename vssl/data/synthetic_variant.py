@@ -13,15 +13,7 @@ DIFFICULTIES = ("easy", "two_sources", "overlap", "same_class_pair")
 
 
 def variant_name(split: str, difficulty: str, snr: float | None) -> str:
-    """Name of a data set in runs, tables and folders.
-
-    Args:
-        split: one of `SPLITS`.
-        difficulty: one of `DIFFICULTIES`.
-        snr: in dB; None without noise.
-
-    Returns:
-        `synthetic`, followed by what differs from the default.
+    """Name of a data set in runs, tables and folders: `synthetic`, and what is not the default.
 
     Example:
         >>> variant_name("test", "two_sources", None)
@@ -33,7 +25,7 @@ def variant_name(split: str, difficulty: str, snr: float | None) -> str:
     parts += [difficulty] if difficulty != DEFAULT_DIFFICULTY else []
     parts += [split] if split != DEFAULT_SPLIT else []
     parts += [snr_name(snr)] if snr is not None else []
-    return "_".join(map(str, parts))  # refused later, until then it needs a name
+    return "_".join(map(str, parts))  # a wrong value is refused later, and needs a name until then
 
 
 def snr_name(snr: Any) -> str:

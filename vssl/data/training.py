@@ -49,15 +49,15 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
     network takes them.
 
     Args:
-        samples: the samples.
-        conditions: negatives, as for an evaluation; every step is another draw of them, until
-            their number of draws is used up and they begin again.
+        samples: of the split.
+        conditions: negatives, as for an evaluation; each step takes the next of their draws, and
+            after the last one the first.
         frontend: the model's front end; its window cuts the clips.
         transform: decoded image to network input.
         empty: the picture of a sample without any object `[H, W, 3]`; None trains without.
         empties: how many of a batch's pictures are also shown without objects.
         seed: of all draws.
-        split: what the split is called; each has noise of its own.
+        split: name of the split; each has noise of its own.
 
     Raises:
         UsageError: when a condition is no negative, or cannot be met with these samples.
@@ -105,8 +105,8 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
     def __getitems__(self, places: Sequence[Place]) -> TrainingBatch:
         """The batch of some samples, each as it is in a step."""
         samples = [self._samples[position] for _, position in places]
-        images = self.read_all(self._picture, samples)
-        images += self.read_all(self._background, samples[: self._empties])
+        images = self.read_all(lambda s: self._picture(s, empty=False), samples)
+        images += self.read_all(lambda s: self._picture(s, empty=True), samples[: self._empties])
         waveforms = self.read_all(self._own, places)
         seeded = list(zip(self._conditions, self._seeds, strict=True))
         requests = [
@@ -127,18 +127,15 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
             ),
         )
 
-    def _picture(self, sample: Sample) -> torch.Tensor:
-        return self._prepared(sample, _decoded_image)
-
-    def _background(self, sample: Sample) -> torch.Tensor:
-        assert self._empty is not None
-        return self._prepared(sample, self._empty)
-
-    def _prepared(self, sample: Sample, pixels: Callable[[Sample], Pixels]) -> torch.Tensor:
+    def _picture(self, sample: Sample, *, empty: bool) -> torch.Tensor:
         """The network's input for a sample's picture, made once for all samples that show it."""
-        key = (sample.image_group, pixels is _decoded_image)
+        key = (sample.image_group, empty)
         if key not in self._prepared_images:
-            self._prepared_images[key] = prepare(self._transform, pixels(sample))
+            if empty and self._empty is not None:
+                pixels = self._empty(sample)
+            else:
+                pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
+            self._prepared_images[key] = prepare(self._transform, pixels)
         return self._prepared_images[key]
 
     def _own(self, place: Place) -> torch.Tensor:
@@ -153,10 +150,6 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         maker = self._makers[request.condition]
         clip = maker.make(request, lambda source: read_clip(self._paths[source]))
         return self._frontend.waveform(clip)
-
-
-def _decoded_image(sample: Sample) -> Pixels:
-    return decode_image(read_bytes(sample.image_path), sample.image_path)
 
 
 class _ShuffledBatches(Sampler[list[Place]]):
@@ -189,14 +182,7 @@ def training_loaders(
     num_workers: int = 0,
     seed: int = 0,
 ) -> tuple[DataLoader[TrainingBatch], DataLoader[TrainingBatch]]:
-    """Loaders of a train and a validation split; on one device.
-
-    Args:
-        train: to learn from, shuffled anew in every pass.
-        validation: to measure the loss on, always the same batches.
-        batch_size: samples at once, at most as many as each split has.
-        num_workers: loader processes; with 0, threads of this process read each batch.
-        seed: of the order.
+    """Loaders of a train split, shuffled anew in every pass, and of a validation split.
 
     Raises:
         UsageError: when a split does not fill a batch.
@@ -216,13 +202,13 @@ def training_loaders(
             split,
             batch_sampler=batches,
             num_workers=num_workers,
-            collate_fn=_whole_batch,
+            collate_fn=_unchanged,
             persistent_workers=num_workers > 0,  # they keep images
         )
 
     return loader(train, order), loader(validation, fixed)
 
 
-def _whole_batch(batch: Any) -> Any:
-    """The batch as the training set has put it together."""
+def _unchanged(batch: Any) -> Any:
+    """The batch as the training set made it."""
     return batch

@@ -17,11 +17,8 @@ from vssl.records.aggregate import summary_key
 def open_loggers(loggers: Sequence[Logger], *, config: Mapping[str, Any]) -> Iterator[None]:
     """Close loggers when the run ends, also when it fails or is interrupted.
 
-    wandb in particular: a run left open would swallow the next run of the same process.
-
-    Args:
-        loggers: Lightning loggers.
-        config: the run's configuration, which wandb shows from the beginning.
+    wandb in particular: a run left open would swallow the next run of the same process. It shows
+    the configuration from the beginning.
     """
     status = "failed"
 
@@ -42,13 +39,7 @@ def open_loggers(loggers: Sequence[Logger], *, config: Mapping[str, Any]) -> Ite
 def log_summary(
     loggers: Sequence[Logger], summary: pd.DataFrame, *, config: Mapping[str, Any]
 ) -> None:
-    """Log every defined summary value under `<condition>/<metric>/<policy>`.
-
-    Args:
-        loggers: open loggers.
-        summary: the run's summary.
-        config: the run's configuration, kept beside the numbers.
-    """
+    """Log every defined summary value as `<condition>/<metric>/<policy>`, and the configuration."""
     rows = summary.dropna(subset="value").to_dict("records")
     for logger in loggers:
         logger.log_hyperparams(dict(config))

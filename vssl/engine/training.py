@@ -43,17 +43,9 @@ def contrastive_loss(
         scores: `[N + E, N]` similarity of every image with every sound; pair n is (n, n).
         negative_scores: `[N, K]` similarity of each image with its negatives; K may be 0.
         temperature: divides similarities in InfoNCE.
-        mismatch_weight: of the term over other pairs, some of which do belong together: a batch
-            may hold several sounds of one class.
+        mismatch_weight: of the term over other pairs; of several sounds of one class in a batch
+            some do belong together.
         negative_weight: of the term over the negatives.
-
-    Returns:
-        A scalar.
-
-    Example:
-        >>> perfect = contrastive_loss(torch.eye(2), torch.zeros(2, 1), temperature=0.01)
-        >>> bool(perfect < 1e-6)
-        True
     """
     pairs = scores.shape[1]
     own = torch.arange(pairs, device=scores.device)
@@ -68,14 +60,9 @@ def contrastive_loss(
 
 
 def pooled(maps: torch.Tensor, share: float) -> torch.Tensor:
-    """Similarity of image and sound: the mean over the most similar part of a map.
+    """Similarity of image and sound `[...]`: the mean over the most similar share of `[..., h, w]`.
 
-    Args:
-        maps: `[..., h, w]`.
-        share: that part of the image, in (0, 1]; at least one position is taken.
-
-    Returns:
-        `[...]`.
+    The share is in (0, 1]; at least one position is taken.
     """
     flat = maps.flatten(-2)
     return flat.topk(max(1, round(share * flat.shape[-1])), dim=-1).values.mean(dim=-1)
@@ -90,9 +77,9 @@ class ContrastiveTraining(pl.LightningModule):
         steps: number of training steps, over which the learning rate rises and falls.
         learning_rate: highest learning rate of AdamW.
         weight_decay: of AdamW.
-        temperature: see `contrastive_loss`.
-        mismatch_weight: see there.
-        negative_weight: see there.
+        temperature: see `contrastive_loss`, as for the two weights.
+        mismatch_weight: of other pairs.
+        negative_weight: of negatives.
         pooled_area: share of a map whose mean is the similarity of image and sound.
         jitter: strength of the random changes of colour, see `recoloured`.
         shuffle_sounds: every image meets a sound of another one of its batch, so that only the
@@ -164,8 +151,8 @@ class ContrastiveTraining(pl.LightningModule):
         if negatives.shape[1]:
             negative_scores = pooled(self.model.similarity(seen[:pairs], negatives), share)
         names = ("temperature", "mismatch_weight", "negative_weight")
-        weights = {name: self.hparams[name] for name in names}
-        return contrastive_loss(scores, negative_scores, **weights)
+        options = {name: self.hparams[name] for name in names}
+        return contrastive_loss(scores, negative_scores, **options)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate rises over the first 5 % of the steps, then falls to 0."""
@@ -189,8 +176,8 @@ def recoloured(images: torch.Tensor, strength: float, generator: torch.Generator
 
     Args:
         images: `[N, 3, H, W]` normalized.
-        strength: gains are 1 and offsets 0, within this; in standard deviations of the images.
-        generator: source of all randomness, on the CPU.
+        strength: gains are 1 and offsets 0 within this, in standard deviations of the images.
+        generator: on the CPU.
     """
     shape = (len(images), 3, 1, 1)
     gain = 1 + strength * (2 * torch.rand(shape, generator=generator) - 1)
@@ -205,8 +192,8 @@ class TrainingLog(OpenBar):
     """Keeps the losses, says them, and draws a bar that counts steps.
 
     Attributes:
-        rows: of each validation the `step`, the `learning_rate` there, the mean `train_loss` since
-            the one before, and the `validation_loss`.
+        rows: for each validation `step`, `learning_rate`, the mean `train_loss` since the last
+            one, and `validation_loss`.
     """
 
     def __init__(self) -> None:

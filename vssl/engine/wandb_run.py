@@ -33,39 +33,16 @@ class WandbRun(WandbLogger):
     fails or takes too long, a warning says so and nothing more is logged.
 
     Args:
-        project: wandb project.
-        name: the run's name.
-        group: runs of one sweep share it.
-        job_type: what made the run.
         tags: words to filter runs by, cut to the 64 characters that wandb allows.
-        save_dir: folder below which wandb writes.
         offline: whether nothing leaves the machine; the environment's `WANDB_MODE=offline` and
             `disabled` hold for either.
-        entity: wandb user or team; None for the key's own.
+        options: further options of Lightning's logger and of `wandb.init`: `project`, `name`,
+            `save_dir`, `entity`, `group`, `job_type`.
     """
 
-    def __init__(
-        self,
-        *,
-        project: str,
-        name: str,
-        group: str,
-        job_type: str,
-        tags: Sequence[str],
-        save_dir: str,
-        offline: bool = True,
-        entity: str | None = None,
-    ) -> None:
+    def __init__(self, *, tags: Sequence[str], offline: bool = True, **options: Any) -> None:
         super().__init__(
-            name=name,
-            save_dir=save_dir,
-            project=project,
-            offline=offline,
-            group=group,
-            job_type=job_type,
-            tags=[str(tag)[:64] for tag in tags],
-            entity=entity,
-            config={},
+            offline=offline, tags=[str(tag)[:64] for tag in tags], config={}, **options
         )
         self._online = False
         self._failed = False
@@ -102,8 +79,7 @@ class WandbRun(WandbLogger):
         """Log a distribution: `[B]` counts between `[B + 1]` edges."""
         from wandb import Histogram
 
-        histogram = Histogram(np_histogram=(counts.tolist(), edges.tolist()))
-        self.log_metrics({key: histogram})
+        self.log_metrics({key: Histogram(np_histogram=(counts.tolist(), edges.tolist()))})
 
     @rank_zero_only
     def close(self, *, failed: bool) -> None:
@@ -145,14 +121,11 @@ class WandbRun(WandbLogger):
         """Begin online where that is asked for and possible, else offline."""
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its makers' crash reports
         forced = os.environ.get("WANDB_MODE")
-        if forced == "disabled":
-            self._experiment = self._init("disabled")
+        if forced == "disabled" or self._offline or forced in ("offline", "dryrun"):
+            self._experiment = self._init("disabled" if forced == "disabled" else "offline")
             return
-        if self._offline or forced in ("offline", "dryrun"):
-            self._experiment = self._init("offline")
-            return
-        reason = "" if has_key() else NO_KEY
-        if not reason:
+        reason = NO_KEY
+        if has_key():
             try:
                 self._experiment = self._init("online")
                 self._online = True
@@ -200,9 +173,6 @@ def _within(seconds: float, action: Callable[[], object]) -> None:
 
     Names are looked up without a time limit, and wandb waits for its server where it checks who
     may write tables.
-
-    Raises:
-        TimeoutError: after that time.
     """
     future: Future[object] = Future()
 

@@ -21,12 +21,7 @@ from vssl.records.pooled import pooled_numbers
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.scores import Samples, Scores
-from vssl.records.store import (
-    AtomicParquetWriter,
-    as_records,
-    read_provenance,
-    record_batches,
-)
+from vssl.records.store import AtomicParquetWriter, as_records, read_provenance, record_batches
 from vssl.records.uncertainty import ImageBootstrap, interval
 from vssl.thresholds.base import ThresholdPolicy
 
@@ -43,27 +38,16 @@ _EFFECT_COLUMNS = (
 
 
 class AuditedRun(NamedTuple):
-    """A run that an audit compares.
+    """A run that an audit compares."""
 
-    Attributes:
-        departure: the switch that is as released, `corrected` for none, `all together` for all.
-        kind: what that changes; `given` for the two ends.
-        folder: where its records are.
-        pooled: whether its headline is over five thresholds in one list.
-    """
-
-    departure: str
-    kind: str
+    departure: str  # the switch that is as released, CORRECTED for none, TOGETHER for all
+    kind: str  # network, localization or scores, see `what_changes`; `given` for the two ends
     folder: Path
-    pooled: bool
+    pooled: bool  # whether its headline is over five thresholds in one list
 
 
 def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
-    """Write a run's records into a folder, with other facts (`upsampling`, `prior`) about them.
-
-    Raises:
-        RecordsError: when the records cannot be read.
-    """
+    """Write a run's records into a folder, with other facts (`upsampling`, `prior`) about them."""
     provenance = {**read_provenance(run / RECORDS_FILE), **changes}
     folder.mkdir(parents=True, exist_ok=True)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
@@ -84,10 +68,10 @@ def effects(
 
     Args:
         runs: on the same samples and negatives, the corrected one first.
-        policies: threshold policies to score by, among them those of the headline.
-        shown: names of those whose numbers are compared, besides the headline.
-        folder: where the scores are written, `scores/<departure>/`.
-        resamples: bootstrap resamples over images, the same for all runs.
+        policies: to score by, among them those of the headline.
+        shown: names of policies whose numbers are compared, besides the headline.
+        folder: the scores are written below it, in `scores/<departure>/`.
+        resamples: of the bootstrap over images, the same for all runs.
         seed: of the bootstrap.
 
     Returns:
