@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from tests.reference import formulas
+from tests.test_threshold_study import make_sample, write_made
 from vssl.maps import upsample
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.base import CombinedMetric, SampleMetric
@@ -28,14 +29,13 @@ from vssl.metrics.pia import ImageArea
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize, summary_key
-from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.schema import RECORDS, SUMMARY
+from vssl.records.schema import SUMMARY
 from vssl.records.score import score_records
-from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance, records_table
+from vssl.records.store import RecordsError, read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.size_aware import HalfImage
@@ -61,16 +61,11 @@ SETTINGS = {"resamples": 80, "seed": 4}
 def make_samples() -> list[Sample]:
     """Eight samples, two to a picture; the last two have an empty ground truth."""
     return [
-        Sample(
-            sample_id=f"picture{i // 2}_{'ab'[i % 2]}",
-            image_path=Path(f"picture{i // 2}.jpg"),
-            audio_path=Path("none.wav"),
+        make_sample(
+            f"picture{i // 2}_{'ab'[i % 2]}",
+            f"picture{i // 2}",
+            (BOXES[i // 2],),
             category=f"class{i % 3}",
-            image_categories=(f"class{i % 3}",),
-            image_group=f"picture{i // 2}",
-            boxes=(BOXES[i // 2],),
-            box_weights=(1.0,),
-            audio_length=16000,
         )
         for i in range(8)
     ]
@@ -78,12 +73,11 @@ def make_samples() -> list[Sample]:
 
 @dataclass
 class Run:
-    """A run on disk, its maps by (condition, draw), and its summary."""
+    """A run on disk, its maps `[N, D, h, w]` by condition, and its summary."""
 
     folder: Path
     samples: list[Sample]
-    pairings: tuple[tuple[str, int], ...]
-    maps: torch.Tensor
+    maps: dict[str, Array]
     summary: pd.DataFrame
 
     def row(self, metric: str, condition: str, policy: str = "fixed") -> Any:
@@ -97,17 +91,16 @@ class Run:
 
     def columns(self, condition: str, threshold: float = 0.5) -> dict[str, Array]:
         """cIoU and pIA `[N, D]` of a condition, sample by sample, by formula."""
-        chosen = [k for k, (name, _) in enumerate(self.pairings) if name == condition]
-        ciou, pia = np.full((2, len(self.samples), len(chosen)), np.nan)
-        for n, sample in enumerate(self.samples):
+        maps = self.maps[condition]
+        ciou, pia = np.full((2, *maps.shape[:2]), np.nan)
+        for n, d in np.ndindex(ciou.shape):
             truth = np.zeros((224, 224))
-            x0, y0, x1, y1 = sample.boxes[0]
+            x0, y0, x1, y1 = self.samples[n].boxes[0]
             truth[y0:y1, x0:x1] = 1
-            for d, k in enumerate(chosen):
-                if not self.maps[n, k].isnan().any():
-                    mask = upsample(self.maps[n, [k]])[0].numpy() > np.float32(threshold)
-                    ciou[n, d] = formulas.consensus_iou(mask, truth)
-                    pia[n, d] = formulas.image_area(mask)
+            if not np.isnan(maps[n, d]).any():
+                mask = upsample(torch.from_numpy(maps[n, [d]]))[0].numpy() > np.float32(threshold)
+                ciou[n, d] = formulas.consensus_iou(mask, truth)
+                pia[n, d] = formulas.image_area(mask)
         return {"ciou": ciou, "pia": pia}
 
 
@@ -117,15 +110,14 @@ def every_metric() -> list[SampleMetric | CombinedMetric]:
 
 def write_run(folder: Path, negatives: Sequence[AudioCondition], *, holes: bool = True) -> Run:
     samples = make_samples()
-    plan = make_plan(samples, negatives, seed=5)
-    generator = np.random.default_rng(2)
-    maps = torch.from_numpy(generator.random((8, len(plan.pairings), 7, 7))).float()
-    if holes:
-        maps[1, 0, 2, 2] = torch.nan  # a positive
-        maps[3:5, -1, 0, 0] = torch.nan  # two samples in the last draw of the last negative
-    provenance = {**FACTS, **MAPS, "upsampling": {name: "half_pixel" for name, _ in plan.pairings}}
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        writer.write(records_table(samples, plan, torch.arange(8), maps))
+    draws = [1, *(condition.draws for condition in negatives)]
+    maps = np.random.default_rng(2).random((8, sum(draws), 7, 7))
+    # a positive, and two samples in the last draw of the last negative
+    last = (negatives[-1].name, draws[-1] - 1) if negatives else ("", 0)
+    lost = [(POSITIVE, 1, 0), *((last[0], n, last[1]) for n in (3, 4))] if holes else []
+    made = write_made(folder / "run", samples, maps=maps, negatives=negatives, holes=lost,
+                      **FACTS, **MAPS)  # fmt: skip
+    folder = made.folder
     policies: list[ThresholdPolicy] = [FixedThreshold(), HalfImage()]
     if negatives:
         policies.append(UniversalThreshold(statistic="mean", name=UNIVERSAL))
@@ -137,7 +129,7 @@ def write_run(folder: Path, negatives: Sequence[AudioCondition], *, holes: bool 
     summary = summarize(
         folder, scores, metrics, output=folder / SUMMARY_FILE, fitted=fitted, **SETTINGS
     )
-    return Run(folder, samples, plan.pairings, maps, summary)
+    return Run(folder, samples, made.native, summary)
 
 
 @pytest.fixture(scope="module")
@@ -283,10 +275,10 @@ def test_thresholds_and_facts_stand_in_every_row(full: Run) -> None:
     by_policy = full.summary.groupby("threshold_policy")
     thresholds = {policy: set(rows["threshold"]) for policy, rows in by_policy}
     sources = {policy: set(rows["threshold_source"]) for policy, rows in by_policy}
-    maxima = full.maps[:, 1:].flatten(2).amax(dim=2)
-    names = [name for name, _ in full.pairings[1:]] * 8
+    maxima = {c: maps.max(axis=(2, 3)).ravel() for c, maps in full.maps.items() if c != POSITIVE}
+    names = [name for name, values in maxima.items() for _ in values]
     expected = formulas.universal_threshold(
-        maxima.flatten().double().numpy(), names, statistic="mean", factor=1.0
+        np.concatenate([*maxima.values()]).astype(float), names, statistic="mean", factor=1.0
     )
     assert thresholds["fixed"] == {0.5}
     assert thresholds[UNIVERSAL] == {float(np.float32(expected))}

@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import scipy.stats
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,11 +24,12 @@ from tests.conftest import draw_vggss
 from tests.reference import formulas
 from tests.reporting_runs import compile_latex
 from tests.running import command, composed, run
+from tests.test_threshold_study import make_sample
+from tests.test_threshold_study import write_made as write_run
 from vssl.commands.build import build_metrics
 from vssl.commands.compare import main
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records import compare as module
 from vssl.records.compare import (
@@ -44,18 +44,17 @@ from vssl.records.compare import (
     holm,
     verdict,
 )
-from vssl.records.files import RECORDS_FILE, SCORES_FILE
+from vssl.records.files import SCORES_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.numbers import Number
 from vssl.records.refit import ResampledRun
-from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
-from vssl.records.store import AtomicParquetWriter, read_provenance, records_table
+from vssl.records.store import read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.reporting.comparison import COMPARISON
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.size_aware import HalfImage
-from vssl.types import POSITIVE, Sample
+from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]
 Values = dict[str, Array]  # audio condition -> `[N, D]`
@@ -110,32 +109,20 @@ def write_made(
 ) -> Made:
     """A run of some samples, of which several may show one image; thresholds fixed and half."""
     samples = [
-        Sample(
-            sample_id=f"s{i:03}",
-            image_path=Path(f"{i // per_image}.jpg"),
-            audio_path=Path("none.wav"),
+        make_sample(
+            f"s{i:03}",
+            f"image{i // per_image:03}",
+            ((10 * (i % 5), 20, 120 + 20 * (i % 4), 200),),
             category=f"class{i % 3}",
-            image_categories=(f"class{i % 3}",),
-            image_group=f"image{i // per_image:03}",
-            boxes=((10 * (i % 5), 20, 120 + 20 * (i % 4), 200),),
-            box_weights=(1.0,),
-            audio_length=16000,
         )
         for i in numbers
     ]
-    plan = make_plan(samples, [Silence(), Noise(draws=2), Offscreen(draws=3)], seed=5)
-    generator = np.random.default_rng(seed)
-    maps = torch.from_numpy(generator.random((len(samples), len(plan.pairings), 3, 3))).float()
-    if holes:
-        maps[1, 0, 2, 2] = torch.nan  # a positive
-        maps[[2, 3, 6], -1, 0, 0] = torch.nan  # an image and a half in the last offscreen draw
-    provenance = {
-        "model": f"made{seed}", "dataset": "made", "value_range": [0.0, 1.0], "prior": None,
-        "map_transform": "none", "upsampling": {name: "half_pixel" for name, _ in plan.pairings},
-    }  # fmt: skip
-    folder.mkdir()
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        writer.write(records_table(samples, plan, torch.arange(len(samples)), maps))
+    negatives = [Silence(), Noise(draws=2), Offscreen(draws=3)]
+    maps = np.random.default_rng(seed).random((len(samples), 1 + 1 + 2 + 3, 3, 3))
+    # a positive, and an image and a half in the last offscreen draw
+    lost = [(POSITIVE, 1, 0), *(("offscreen", n, 2) for n in (2, 3, 6))] if holes else []
+    facts = {"model": f"made{seed}", "value_range": [0.0, 1.0]}
+    write_run(folder, samples, maps=maps, negatives=negatives, holes=lost, **facts)
     fitted = fit_policies([FixedThreshold(), HalfImage()], folder)
     score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
     return Made(folder, [s.image_group for s in samples], *read_columns(folder, "fixed"))

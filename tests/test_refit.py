@@ -13,14 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.stats
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import formulas
 from tests.running import composed
-from tests.test_aggregate import FACTS, MAPS
-from tests.test_threshold_study import make_sample
+from tests.test_threshold_study import make_sample, write_made
 from vssl.commands.score import score_run
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.fscore import FLoc
@@ -28,17 +26,13 @@ from vssl.metrics.pia import ImageArea
 from vssl.metrics.separation import AUROC
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
-from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy, NegativeMaxima, fit_policies
 from vssl.records.numbers import numbers_of
 from vssl.records.refit import ResampledRun, interpolated, refit
-from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.scores import Part, Samples, Scores
 from vssl.records.sounds import SharedSounds, Spread, crossed
-from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.records.summary import read_summary
 from vssl.records.uncertainty import ImageBootstrap, interval_around
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
@@ -48,7 +42,6 @@ from vssl.thresholds.universal import UniversalThreshold
 Array = npt.NDArray[np.float64]
 
 SETTINGS: dict[str, Any] = {"resamples": 24, "seed": 5}
-NETWORK = {"weights": None, "protocol_switches": {}, "network_hash": "n"}
 METRICS = [ConsensusIoU(), ImageArea(), FLoc(), AUROC()]
 
 
@@ -74,28 +67,22 @@ class OwnRule(ThresholdPolicy):
 
 def make_run(folder: Path, pictures: int = 12) -> Path:
     """A run of two samples a picture, with sounds that several pictures hear."""
-    folder.mkdir(parents=True)
     box = [(8, 8, 120, 150), (90, 60, 220, 210)]
     classes = ("dog", "cat", "bird")
     samples = [
         make_sample(f"s{n:02d}", f"picture{n // 2:02d}", (box[n % 2],), category=classes[n % 3])
         for n in range(2 * pictures)
     ]
-    plan = make_plan(samples, [Silence(), Noise(draws=3), Offscreen(draws=4)], seed=1)
-    generator = np.random.default_rng(8)
-    maps = 0.6 * generator.random((len(samples), len(plan.pairings), 7, 7))
+    generator = np.random.default_rng(9)
+    maps = 0.6 * generator.random((len(samples), 1 + 1 + 3 + 4, 7, 7))
     maps += 0.2 * generator.random((len(samples), 1, 1, 1))  # of the picture
     for sample, row in zip(samples, maps, strict=True):
         x0, y0, x1, y1 = (round(end / 32) for end in sample.boxes[0])
         row[0, y0:y1, x0:x1] += 0.3
-    rules = {"upsampling": {name: "half_pixel" for name, _ in plan.pairings}}
-    pairings = {"pairings": [list(each) for each in plan.pairings]}
-    with AtomicParquetWriter(
-        folder / RECORDS_FILE, RECORDS, {**FACTS, **MAPS, **NETWORK, **rules, **pairings}
-    ) as writer:
-        every = torch.arange(len(samples))
-        writer.write(records_table(samples, plan, every, torch.from_numpy(maps).float()))
-    return folder
+    negatives = [Silence(), Noise(draws=3), Offscreen(draws=4)]
+    return write_made(
+        folder, samples, maps=maps, negatives=negatives, value_range=[0.0, 1.0]
+    ).folder
 
 
 @pytest.fixture(scope="module")
