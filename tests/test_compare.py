@@ -7,9 +7,10 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import draw_vggss
-from tests.reference import formulas
+from tests.reference import formulas, study
 from tests.reporting_runs import compile_latex
 from tests.running import command, composed, run
 from tests.test_threshold_study import make_sample
@@ -57,46 +58,27 @@ from vssl.thresholds.size_aware import HalfImage
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]
-Values = dict[str, Array]  # audio condition -> `[N, D]`
+Columns = dict[str, dict[str, Array]]  # column, audio condition -> `[N, D]`
+Numbers = dict[tuple[str, str], float]
 
 METRICS = build_metrics(composed("run=none", name="rescore"))
 PAPER = ["ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "auroc"]
-TYPES = ("silence", "noise", "offscreen")
 DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
-
-
-def over_draws(formula: Callable[[Array], float], values: Array) -> float:
-    return float(np.nanmean([formula(column) for column in values.T]))
-
-
-def number(metric: str, condition: str, ciou: Values, pia: Values) -> float:
-    """A number by formula, from what one run measured on every sample and draw."""
-    if metric in ("f_loc", "f_auc"):
-        of_positives, of_negatives, combine = {
-            "f_loc": ("ciou", "pia", formulas.f_loc),
-            "f_auc": ("auc", "auc_n", formulas.f_auc),
-        }[metric]
-        types = TYPES if condition == "all" else (condition,)
-        negatives = {name: number(of_negatives, name, ciou, pia) for name in types}
-        return float(combine(number(of_positives, POSITIVE, ciou, pia), negatives))
-    formula, values = {
-        "ciou": (formulas.mean, ciou),
-        "success_rate": (formulas.success_rate, ciou),
-        "auc": (formulas.auc, ciou),
-        "pia": (formulas.mean, pia),
-        "auc_n": (formulas.auc_n, pia),
-    }[metric]
-    return over_draws(formula, values[condition])
 
 
 @dataclass
 class Made:
-    """A run whose maps are drawn at random, and what the scores file says of every sample."""
+    """A run whose maps are drawn at random, and its scores of every sample."""
 
     folder: Path
     groups: list[str]
-    ciou: Values
-    pia: Values
+    columns: Columns  # of `ciou` and `pia`
+
+    def numbers(self, rows: Any = slice(None)) -> Numbers:
+        """Numbers of some samples by formula."""
+        return study.numbers(
+            {n: {c: v[rows] for c, v in x.items()} for n, x in self.columns.items()}
+        )
 
 
 def write_made(
@@ -125,20 +107,15 @@ def write_made(
     write_run(folder, samples, maps=maps, negatives=negatives, holes=lost, **facts)
     fitted = fit_policies([FixedThreshold(), HalfImage()], folder)
     score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
-    return Made(folder, [s.image_group for s in samples], *read_columns(folder, "fixed"))
-
-
-def read_columns(folder: Path, policy: str) -> tuple[Values, Values]:
-    """cIoU and pIA by audio condition, straight from a scores file."""
-    rows = pd.read_parquet(folder / SCORES_FILE).query("threshold_policy == @policy")
-    found: tuple[Values, Values] = ({}, {})
+    rows = pd.read_parquet(folder / SCORES_FILE).query("threshold_policy == 'fixed'")
+    columns: Columns = {"ciou": {}, "pia": {}}
     for condition, group in rows.groupby("audio_condition", observed=True):
-        for name, values in zip(("ciou", "pia"), found, strict=True):
+        for name, values in columns.items():
             wide = group.astype({"sample_id": str}).pivot(
                 index="sample_id", columns="draw", values=name
             )
             values[str(condition)] = wide.to_numpy()
-    return found
+    return Made(folder, [s.image_group for s in samples], columns)
 
 
 def differences(*folders: Path, asked: Sequence[str] = PAPER, **options: object) -> pd.DataFrame:
@@ -176,19 +153,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
     return first, write_made(folder / "second", seed=2)
 
 
-def swapped(one: Made, two: Made, signs: Array) -> tuple[tuple[Values, Values], ...]:
+def swapped(one: Made, two: Made, signs: Array) -> tuple[Made, Made]:
     """Both runs after images were exchanged: all samples and draws of each together."""
     images = sorted(set(one.groups))
-    chosen = np.array([signs[images.index(group)] < 0 for group in one.groups])
-    sides = []
-    for own, other in ((one, two), (two, one)):
-        sides.append(
-            tuple(
-                {c: np.where(chosen[:, None], theirs[c], ours[c]) for c in ours}
-                for ours, theirs in ((own.ciou, other.ciou), (own.pia, other.pia))
-            )
+    chosen = np.array([signs[images.index(group)] < 0 for group in one.groups])[:, None]
+    first, second = (
+        replace(
+            own,
+            columns={
+                name: {c: np.where(chosen, other.columns[name][c], v) for c, v in column.items()}
+                for name, column in own.columns.items()
+            },
         )
-    return tuple(sides)  # type: ignore[return-value]
+        for own, other in ((one, two), (two, one))
+    )
+    return first, second
+
+
+def exchanged(one: Made, two: Made, choices: Iterable[Any]) -> list[tuple[Numbers, Numbers]]:
+    """Numbers of both runs by formula, for every choice of images."""
+    sides = [swapped(one, two, np.array(signs)) for signs in choices]
+    return [(first.numbers(), second.numbers()) for first, second in sides]
 
 
 @pytest.mark.usefixtures("images_only")
@@ -197,10 +182,10 @@ def test_p_is_the_share_of_all_exchanges(made: tuple[Made, Made]) -> None:
     rows = differences(one.folder, two.folder)
     tested = rows[rows["metric"] != "auroc"]
     assert len(tested) == 2 + 1 + 1 + 4 + 3 + 4 + 4
-    sides = [swapped(one, two, np.array(signs)) for signs in itertools.product((1, -1), repeat=4)]
+    sides = exchanged(one, two, itertools.product((1, -1), repeat=4))
     for row in tested.to_dict("records"):
         key = (row["metric"], row["condition"])
-        values = [[number(*key, *side) for side in both] for both in sides]
+        values = [[side[key] for side in both] for both in sides]
         observed = values[0][1] - values[0][0]  # nothing exchanged
         assert row["reference_value"] == pytest.approx(values[0][0], abs=1e-12), key
         assert row["value"] == pytest.approx(values[0][1], abs=1e-12), key
@@ -225,22 +210,15 @@ def test_intervals_equal_a_plain_loop(made: tuple[Made, Made]) -> None:
     rows = differences(one.folder, two.folder, resamples=60, seed=3)
     bootstrap = ImageBootstrap(one.groups, resamples=60, seed=3)
     images = sorted(set(one.groups))
+    samples = np.arange(len(one.groups))
+    place = np.array([images.index(group) for group in one.groups])
+    again = [
+        [run.numbers(np.repeat(samples, times[place].astype(int))) for run in (one, two)]
+        for times in bootstrap.weights
+    ]
     for row in rows[rows["metric"] != "auroc"].to_dict("records"):
         key = (row["metric"], row["condition"])
-        found = []
-        for times in bootstrap.weights:
-            drawn = [
-                i
-                for image, count in zip(images, times, strict=True)
-                for _ in range(int(count))
-                for i, group in enumerate(one.groups)
-                if group == image
-            ]
-            again = [
-                number(*key, *({c: v[drawn] for c, v in x.items()} for x in (run.ciou, run.pia)))
-                for run in (one, two)
-            ]
-            found.append(again[1] - again[0])
+        found = [second[key] - first[key] for first, second in again]
         expected = formulas.logit_interval(row["difference"], np.array(found), len(images), None)
         assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected, abs=1e-9), key
 
@@ -251,12 +229,10 @@ def test_random_exchanges_count_themselves(made: tuple[Made, Made]) -> None:
     rows = differences(one.folder, two.folder, permutations=15, seed=4)
     signs = np.concatenate(list(exchanges(4, permutations=15, seed=4)))
     assert signs.shape == (15, 4)
+    sides = exchanged(one, two, signs)
     for row in rows[rows["metric"].isin(["ciou", "f_loc", "auc_n"])].to_dict("records"):
         key = (row["metric"], row["condition"])
-        far = 0
-        for choice in signs:
-            first, second = (number(*key, *side) for side in swapped(one, two, choice))
-            far += abs(second - first) >= abs(row["difference"]) - 1e-12
+        far = sum(abs(two[key] - one[key]) >= abs(row["difference"]) - 1e-12 for one, two in sides)
         assert row["p"] == (far + 1) / 16
 
 
@@ -274,8 +250,8 @@ def test_p_equals_scipys_where_all_exchanges_are_tried(tmp_path: Path) -> None:
     runs = [write_made(tmp_path / str(s), seed=s, numbers=range(9), per_image=1) for s in (5, 6)]
     rows = differences(*(r.folder for r in runs)).set_index(["metric", "condition"])["p"]
     for key, values in {
-        ("ciou", POSITIVE): [r.ciou[POSITIVE][:, 0] for r in runs],
-        ("pia", "noise"): [r.pia["noise"].mean(axis=1) for r in runs],
+        ("ciou", POSITIVE): [r.columns["ciou"][POSITIVE][:, 0] for r in runs],
+        ("pia", "noise"): [r.columns["pia"]["noise"].mean(axis=1) for r in runs],
     }.items():
         scipys = scipy.stats.permutation_test(
             values, lambda x, y, axis: np.mean(y - x, axis=axis), permutation_type="samples",
@@ -354,7 +330,10 @@ def test_by_image_metrics_exchange_images(made: tuple[Made, Made]) -> None:
     found = []
     for signs in itertools.product((1, -1), repeat=4):
         sides = swapped(one, two, np.array(signs))
-        values = [formulas.interactive_auc(ciou[POSITIVE][:, 0], one.groups) for ciou, _ in sides]
+        values = [
+            formulas.interactive_auc(side.columns["ciou"][POSITIVE][:, 0], one.groups)
+            for side in sides
+        ]
         found.append(values[1] - values[0])
     assert rows["difference"] == pytest.approx(found[0], abs=1e-12)
     assert rows["p"] == np.mean([abs(each) >= abs(found[0]) - 1e-12 for each in found])
@@ -370,10 +349,9 @@ def test_only_common_samples_count(many: tuple[Made, Made], tmp_path: Path) -> N
     assert common_samples(runs) == ["s003", "s007", "s012", "s030"]
     row = differences(one.folder, part.folder).set_index(["metric", "condition"])
     for key in (("ciou", POSITIVE), ("f_loc", "all"), ("auc_n", "offscreen")):
-        first = ({c: v[[3, 7, 12, 30]] for c, v in x.items()} for x in (one.ciou, one.pia))
-        second = ({c: v[:4] for c, v in x.items()} for x in (part.ciou, part.pia))
-        assert row["reference_value"][key] == pytest.approx(number(*key, *first), abs=1e-12)
-        assert row["value"][key] == pytest.approx(number(*key, *second), abs=1e-12)
+        first, second = one.numbers([3, 7, 12, 30])[key], part.numbers(slice(4))[key]
+        assert row["reference_value"][key] == pytest.approx(first, abs=1e-12)
+        assert row["value"][key] == pytest.approx(second, abs=1e-12)
         assert row["n_images"][key] == 4
 
 
@@ -489,11 +467,11 @@ def test_p_is_widened_as_the_interval_is(
     one, two = made
     rows = differences(one.folder, two.folder, seed=6)
     everything = np.concatenate(list(exchanges(4, permutations=16, seed=6)))
-    sides = [swapped(one, two, signs) for signs in everything]
+    sides = exchanged(one, two, everything)
     chance = np.random.default_rng([6, 1]).standard_normal(16)
     for row in rows[rows["metric"] != "auroc"].to_dict("records"):
         key = (row["metric"], row["condition"])
-        values = [[number(*key, *side) for side in both] for both in sides]
+        values = [[side[key] for side in both] for both in sides]
         observed = values[0][1] - values[0][0]
         far = [
             abs(np.sign(observed) * (first - second) + row["sd_besides_images"] * drawn)
