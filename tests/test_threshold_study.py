@@ -237,11 +237,6 @@ def upsampled(maps: Array) -> Array:
 
 
 @pytest.fixture(scope="module")
-def truths() -> Array:
-    return np.array([formulas.consensus_map(*each, size=224) for each in OBJECTS])
-
-
-@pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return write_made(tmp_path_factory.mktemp("whole") / "run", objects=True)
 
@@ -266,25 +261,6 @@ def curves_of(made: Made, variant: str = "av") -> ThresholdCurves:
     return threshold_curves(made.folder, variant, include=included(made), points=POINTS, **SETTINGS)
 
 
-def assert_equal_by_definition(curve: ThresholdCurves, values: study.Values) -> None:
-    """Every point of every curve and of the resamples, from per-sample values `[N, D, T]`."""
-    expected = study.curves(values)
-    assert set(curve.values) == set(expected)
-    for key, column in curve.values.items():
-        np.testing.assert_allclose(column, expected[key], rtol=0, atol=1e-12, err_msg=str(key))
-    bootstrap = ImageBootstrap(GROUPS, **SETTINGS)
-    resampled = study.resampled_f_loc(values, bootstrap.weights[:, bootstrap.image])
-    np.testing.assert_allclose(curve.f_loc_resampled, resampled, rtol=0, atol=1e-12)
-    ciou = values[POSITIVE]
-    successes = np.where(np.isnan(ciou), np.nan, ciou >= 0.5)
-    for name, positives in (("ciou", ciou), ("success_rate", successes)):
-        again = [
-            study.resampled_mean(positives, times)
-            for times in bootstrap.weights[:, bootstrap.image]
-        ]
-        np.testing.assert_allclose(curve.resampled[name], again, rtol=0, atol=1e-12)
-
-
 class Hum(Silence):
     """A negative of one's own: "all" stands for the paper's three only."""
 
@@ -300,6 +276,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "whole": {},
     **{f"holes_{name}": {"holes": holes} for name, holes in HOLES.items()},
     "many_rows": {"negatives": [Silence(), Noise(draws=40), Offscreen(draws=40)]},
+    "no_positives": {"holes": [(POSITIVE, sample, 0) for sample in range(len(OBJECTS))]},
+    "some_negatives": {"negatives": [Noise(draws=2)]},
     "own_negative": {"negatives": [Silence(), Hum(), Noise(draws=1), Offscreen(draws=2)]},
     "stretched": {"map_transform": "stretch_and_clip", "value_range": [0.0, None]},
     "aligned": {
@@ -317,13 +295,12 @@ KINDS: dict[str, dict[str, Any]] = {
 
 class TestCurves:
     @pytest.mark.parametrize(
-        ("variant", "holes"), [("av", ()), ("ogl", ()), *(("av", each) for each in HOLES.values())]
+        ("variant", "holes"), [("av", ()), ("ogl", ()), ("av", next(iter(HOLES.values())))]
     )
     def test_every_point_equals_brute_force(
         self,
         tmp_path: Path,
         localization_maps: dict[str, Maps],
-        truths: Array,
         variant: str,
         holes: Sequence[tuple[str, int, int]],
     ) -> None:
@@ -333,8 +310,23 @@ class TestCurves:
             maps[condition][sample, draw, 0, 0] = np.nan
         curve = curves_of(made, variant)
         assert len(curve.thresholds) >= POINTS + 2
+        truths = np.array([formulas.consensus_map(*each, size=224) for each in OBJECTS])
         values = study.measured(maps, truths, curve.thresholds.astype(np.float64).tolist())
-        assert_equal_by_definition(curve, values)
+        expected = study.curves(values)
+        assert set(curve.values) == set(expected)
+        for key, column in curve.values.items():
+            np.testing.assert_allclose(column, expected[key], rtol=0, atol=1e-12, err_msg=str(key))
+        bootstrap = ImageBootstrap(GROUPS, **SETTINGS)
+        weights = bootstrap.weights[:, bootstrap.image]
+        ciou = values[POSITIVE]
+        successes = np.where(np.isnan(ciou), np.nan, ciou >= 0.5)
+        resampled = {
+            "f_loc": study.resampled_f_loc(values, weights),
+            "ciou": [study.resampled_mean(ciou, times) for times in weights],
+            "success_rate": [study.resampled_mean(successes, times) for times in weights],
+        }
+        for name, again in resampled.items():
+            np.testing.assert_allclose(curve.resampled[name], again, rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_every_point_equals_the_summary_at_that_threshold(
@@ -350,16 +342,6 @@ class TestCurves:
                 np.testing.assert_allclose(
                     column, rows["value"].astype(float), rtol=0, atol=1e-12, err_msg=metric
                 )
-
-    def test_less_is_marked_the_higher_the_threshold(self, whole: Made) -> None:
-        for variant in ("av", "ogl"):
-            curve = curves_of(whole, variant)
-            assert (np.diff(curve.thresholds) > 0).all()
-            for name in ("silence", "noise", "offscreen"):
-                assert (np.diff(curve.pia[name]) <= 0).all()
-                assert (np.diff(curve.values["auc_n", name]) >= 0).all()
-                assert curve.pia[name][0] == 1, "below every pixel"
-                assert curve.pia[name][-1] == 0, "at or above every pixel"
 
     def test_thresholds_span_the_maps_and_include_what_is_asked_for(self, whole: Made) -> None:
         low, high = (
@@ -394,31 +376,6 @@ class TestCurves:
         curve = threshold_curves(made.folder, "av", points=POINTS, **SETTINGS)
         found = (curve.thresholds, curve.pia["noise"], curve.ciou, curve.f_loc)
         assert [each.tolist() for each in found] == [[0.25], [0.0], [0.0], [0.0]]
-
-    def test_nothing_is_defined_where_every_positive_holds_nan(self, tmp_path: Path) -> None:
-        holes = [(POSITIVE, sample, 0) for sample in range(len(OBJECTS))]
-        curve = curves_of(write_made(tmp_path / "run", holes=holes))
-        for key in (("ciou", POSITIVE), ("auc", POSITIVE), ("f_loc", "all"), ("f_auc", "all")):
-            assert np.isnan(curve.values[key]).all()
-        assert np.isnan(curve.f_loc_resampled).all()
-        assert np.isfinite(curve.pia["noise"]).all()
-
-    def test_a_run_with_some_of_the_negatives(self, tmp_path: Path) -> None:
-        """F_LOC is of these; and the tables do not call it that of all."""
-        made = write_made(tmp_path / "run", negatives=[Noise(draws=2)])
-        curve = curves_of(made)
-        summary = summary_at(made, curve.thresholds.tolist(), "av", tmp_path)
-        np.testing.assert_allclose(
-            curve.f_loc, summary.loc["f_loc", "noise"]["value"], rtol=0, atol=1e-12
-        )
-        assert set(curve.pia) == {"noise"}
-        found = study_thresholds([made.folder], policies(), points=POINTS, **SETTINGS)
-        assert set(found.curves["condition"]) == {POSITIVE, "noise"}
-        for row in found.thresholds.to_dict("records"):
-            at = (found.curves["threshold"] == np.float32(row["threshold"])) & (
-                found.curves["metric"] == "pia"
-            )
-            assert [row["pia"]] == found.curves["value"][at].tolist()
 
 
 def summary_at(made: Made, thresholds: Sequence[float], variant: str, folder: Path) -> pd.DataFrame:
