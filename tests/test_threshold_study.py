@@ -457,27 +457,24 @@ def curve_behind(studied: Studied, name: str, variant: str) -> ThresholdCurves:
 
 
 def resampled_at(
-    studied: Studied, name: str, variant: str, key: tuple[str, str], resampled: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
+    studied: Studied, curve: ThresholdCurves, name: str, row: dict[str, Any], resampled: Array
+) -> Array:
     """A curve's resamples `[B, K]` where a row's threshold lies in each: `[B]`.
 
     The best is that of the resample, what is learnt is learnt anew, and a constant stays.
     """
-    curve = curve_behind(studied, name, variant)
-    policy, source = key
-    if policy == BEST:
+    if row["threshold_policy"] == BEST:
         return resampled[np.arange(len(resampled)), np.nanargmax(curve.f_loc_resampled, axis=1)]
-    if policy not in RULES:
-        return resampled[:, curve.at(studied.rows(name, variant).loc[key, "threshold"])]
+    if row["threshold_policy"] not in RULES:
+        return resampled[:, curve.at(row["threshold"])]
     run = studied.runs[name].folder
-    other = studied.runs["other" if name == "other" else source].folder
+    other = studied.runs["other" if name == "other" else row["fit_on"]].folder
     fitted = fit_policies(policies(), run, calibration=None if other == run else other)
-    (chosen,) = (f for f in fitted if (f.policy.name, f.variant) == (policy, variant))
-    (anew,) = refit([chosen], **SETTINGS)
+    wanted = (row["threshold_policy"], row["map_variant"])
+    (anew,) = refit([f for f in fitted if (f.policy.name, f.variant) == wanted], **SETTINGS)
     assert anew is not None
     places = curve.thresholds.astype(np.float64)
-    each = [np.interp(x, places, row) for x, row in zip(anew, resampled, strict=True)]
-    return np.array(each)
+    return np.array([np.interp(x, places, each) for x, each in zip(anew, resampled, strict=True)])
 
 
 class TestStudy:
@@ -513,55 +510,36 @@ class TestStudy:
 
     @pytest.mark.parametrize(("name", "variant"), VARIANTS)
     def test_rows_are_points_of_the_curve(self, studied: Studied, name: str, variant: str) -> None:
-        curve = curve_behind(studied, name, variant)
-        for row in studied.rows(name, variant).to_dict("records"):
+        """In every resample the best threshold is chosen, and the others are learnt, anew."""
+        curve, images = curve_behind(studied, name, variant), studied.images(name)
+        types, highest = study.NEGATIVES, int(np.argmax(curve.f_loc))
+        assert 0 < highest < len(curve.f_loc) - 1, "inside the range"
+        best = np.nanmax(curve.f_loc_resampled, axis=1)
+        for row in studied.rows(name, variant).reset_index().to_dict("records"):
+            row["map_variant"] = variant
             place = int(np.flatnonzero(curve.thresholds == np.float32(row["threshold"])).item())
             at = {key: values[place] for key, values in curve.values.items()}
             for metric in ("f_loc", "f_auc", "ciou", "success_rate"):
                 condition = "all" if metric.startswith("f_") else POSITIVE
                 assert row[metric] == at[metric, condition]
-            types = ("silence", "noise", "offscreen")
             assert row["false_alarm_rate"] == max(at["false_alarm_rate", name] for name in types)
             areas = [at["pia", name] for name in types]
             assert row["pia"] == pytest.approx(sum(areas) / 3, abs=1e-12)
-        for (policy, source), row in studied.rows(name, variant).iterrows():
-            for metric in ("f_loc", "ciou", "success_rate"):
-                resampled = curve.resampled[metric]
-                each = resampled_at(studied, name, variant, (policy, source), resampled)
-                ends = study.interval_of_fraction(row[metric], each, studied.images(name))
+            assert row["regret"] == curve.f_loc[highest] - row["f_loc"] >= 0
+            again = {
+                metric: resampled_at(studied, curve, name, row, curve.resampled[metric])
+                for metric in ("f_loc", "ciou", "success_rate")
+            }
+            ends = {
+                metric: study.interval_of_fraction(row[metric], each, images)
+                for metric, each in {**again, "regret": best - again["f_loc"]}.items()
+            }
+            if row["threshold_policy"] == BEST:
+                assert place == highest
+                ends["regret"] = (0, 0)
+            for metric, expected in ends.items():
                 found = [row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]]
-                np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12)
-
-    @pytest.mark.parametrize(("name", "variant"), VARIANTS)
-    def test_nothing_is_better_than_the_best(
-        self, studied: Studied, name: str, variant: str
-    ) -> None:
-        curve, rows = curve_behind(studied, name, variant), studied.rows(name, variant)
-        best = rows.loc[BEST].iloc[0]
-        highest = int(np.argmax(curve.f_loc))
-        assert 0 < highest < len(curve.f_loc) - 1, "inside the range"
-        assert best["f_loc"] == curve.f_loc[highest]
-        assert best["threshold"] == curve.thresholds[highest]
-        assert best["regret"] == 0
-        np.testing.assert_array_equal(rows["regret"], best["f_loc"] - rows["f_loc"])
-        assert (rows["regret"] >= 0).all()
-        assert rows["regret"].max() > 0
-
-    @pytest.mark.parametrize(("name", "variant"), VARIANTS)
-    def test_the_best_is_chosen_anew_in_every_resample(
-        self, studied: Studied, name: str, variant: str
-    ) -> None:
-        curve = curve_behind(studied, name, variant)
-        highest = np.nanmax(curve.f_loc_resampled, axis=1)
-        for (policy, source), row in studied.rows(name, variant).iterrows():
-            found = [row["regret_ci_low"], row["regret_ci_high"]]
-            if policy == BEST:
-                assert found == [0, 0]
-                continue
-            at = resampled_at(studied, name, variant, (policy, source), curve.f_loc_resampled)
-            ends = study.interval_of_fraction(row["regret"], highest - at, studied.images(name))
-            np.testing.assert_allclose(found, ends, rtol=0, atol=1e-12)
-            assert min(found) >= 0
+                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
     def test_what_is_learnt_from_the_scored_run_is_in_sample(self, studied: Studied) -> None:
         for row in studied.study.thresholds.to_dict("records"):
