@@ -261,23 +261,22 @@ def compare_runs(
         UsageError: when the primary endpoint or a condition is not among the rows.
     """
     names = common_samples(runs)
+    settings = {"resamples": resamples, "seed": seed}
     groups = [runs[0].samples.image_groups[runs[0].rows[name]] for name in names]
-    images = ImageBootstrap(groups, resamples=resamples, seed=seed)
+    images = ImageBootstrap(groups, **settings)
     places = [np.array([run.rows[name] for name in names], np.int64) for run in runs]
     resampled = [
-        ResampledRun.of(
-            run.folder, run.samples, run.scores, metrics, run.fitted, resamples=resamples, seed=seed
-        )
+        ResampledRun.of(run.folder, run.samples, run.scores, metrics, run.fitted, **settings)
         for run in runs
     ]
     pairs: list[_Pair] = []
     there: dict[str, None] = {}
     for policy in dict.fromkeys([*thresholds, NO_POLICY]):
         measured = []
-        for run, whole, rows in zip(runs, resampled, places, strict=True):
+        for run, whole, place in zip(runs, resampled, places, strict=True):
             part = run.parts[variant, policy]
-            numbers = whole.numbers(part, metrics, rows=rows, bootstrap=images)
-            measured.append({(n.metric.name, n.condition): n for n in numbers})
+            numbers = whole.numbers(part, metrics, rows=place, bootstrap=images)
+            measured.append({number.key: number for number in numbers})
         there |= dict.fromkeys(condition for name, condition in measured[0] if name in asked)
         keys = [
             (name, condition)
@@ -307,12 +306,8 @@ def compare_runs(
     corrected = np.full(len(p), np.nan)
     for each in members:
         corrected[each] = holm(p[each])
-    said = [
-        verdict(difference, each, tied=tied, margin=margin)
-        for difference, each, tied in zip(
-            table["difference"], corrected, table["tied"], strict=True
-        )
-    ]
+    rows = zip(table["difference"], corrected, table["tied"], strict=True)
+    said = [verdict(d, each, tied=tied, margin=margin) for d, each, tied in rows]
     tried = min(permutations, 2**images.images)
     table = table.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
     return table.drop(columns=["testable", "tied"])
@@ -401,7 +396,7 @@ class _Pair:
             }
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
             added = [n for metric in combined for n in combined_numbers(metric, found)]
-            sides.append({**found, **{(n.metric.name, n.condition): n for n in added}})
+            sides.append({**found, **{n.key: n for n in added}})
         for key, row in self.tested.items():
             observed = row["difference"]
             difference = sides[0][key].at_threshold - sides[1][key].at_threshold

@@ -60,6 +60,11 @@ class Number:
     parts: tuple[Number, Mapping[str, Number]] | None = None  # of a combined: positive, negatives
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Metric and condition."""
+        return self.metric.name, self.condition
+
+    @property
     def resampled(self) -> Array:
         """`[B]` resamples of images, shared sounds and the fitted threshold together."""
         resampled = self.at_threshold
@@ -176,13 +181,13 @@ def numbers_of(
         # shared sounds count in set metrics of whole runs alone
         heard = sounds if rows is None else None
         sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
-    found = list(sets)
-    means: dict[tuple[str, str], Number] = {}
-    for metric in metrics:
-        if isinstance(metric, MeanMetric):
-            new = list(_means(scores, part, metric, bootstrap, sounds))
-            means |= {(metric.name, number.condition): number for number in new}
-            found += new
+    means = {
+        number.key: number
+        for metric in metrics
+        if isinstance(metric, MeanMetric)
+        for number in _means(scores, part, metric, bootstrap, sounds)
+    }
+    found = [*sets, *means.values()]
     for metric in metrics:
         if isinstance(metric, CombinedMetric) and part.threshold_source != EACH_MAP:
             found += combined_numbers(metric, means)

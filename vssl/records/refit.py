@@ -196,15 +196,12 @@ class ResampledRun:
             assert self._near is not None
             by_threshold[value] = at(self._near, near_part(part.map_variant, value), None)
         places = sorted(by_threshold)
-        known = [
-            {(n.metric.name, n.condition): n.at_threshold for n in by_threshold[value]}
-            for value in places
-        ]
+        known = [{n.key: n.at_threshold for n in by_threshold[value]} for value in places]
         found = []
         for number in numbers:
             anew = number.at_threshold
             if len(places) > 1:
-                values = np.stack([there[number.metric.name, number.condition] for there in known])
+                values = np.stack([resampled[number.key] for resampled in known])
                 anew = interpolated(thresholds, np.array(places), values)
             found.append(replace(number, of_threshold=anew - number.at_threshold))
         return found
