@@ -494,7 +494,7 @@ class TestGaps:
 
     @pytest.mark.parametrize("value", [0.0, 0.5, -1.0])
     def test_constant_maps(self, tmp_path: Path, value: float) -> None:
-        run = report_run(tmp_path / "run", everywhere=value)
+        run = report_run(tmp_path / "run", maps=np.full((7, 7), value))
         captions = self.drawn(run, output=tmp_path / "out")
         assert "F_LOC is 0, or undefined, at every threshold" in captions["f_loc"]
 
