@@ -6,7 +6,7 @@ Expected values are recomputed from the similarity maps by the formulas.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.reference import formulas
+from tests.reference import formulas, study
+from tests.test_threshold_study import make_sample, write_made
 from vssl.maps import upsample
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.base import CombinedMetric, SampleMetric
@@ -28,14 +29,13 @@ from vssl.metrics.pia import ImageArea
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize, summary_key
-from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.schema import RECORDS, SUMMARY
+from vssl.records.schema import SUMMARY
 from vssl.records.score import score_records
-from vssl.records.store import AtomicParquetWriter, RecordsError, read_provenance, records_table
+from vssl.records.store import RecordsError, read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.size_aware import HalfImage
@@ -61,16 +61,11 @@ SETTINGS = {"resamples": 80, "seed": 4}
 def make_samples() -> list[Sample]:
     """Eight samples, two to a picture; the last two have an empty ground truth."""
     return [
-        Sample(
-            sample_id=f"picture{i // 2}_{'ab'[i % 2]}",
-            image_path=Path(f"picture{i // 2}.jpg"),
-            audio_path=Path("none.wav"),
+        make_sample(
+            f"picture{i // 2}_{'ab'[i % 2]}",
+            f"picture{i // 2}",
+            (BOXES[i // 2],),
             category=f"class{i % 3}",
-            image_categories=(f"class{i % 3}",),
-            image_group=f"picture{i // 2}",
-            boxes=(BOXES[i // 2],),
-            box_weights=(1.0,),
-            audio_length=16000,
         )
         for i in range(8)
     ]
@@ -78,12 +73,11 @@ def make_samples() -> list[Sample]:
 
 @dataclass
 class Run:
-    """A run on disk, its maps by (condition, draw), and its summary."""
+    """A run on disk, its maps `[N, D, h, w]` by condition, and its summary."""
 
     folder: Path
     samples: list[Sample]
-    pairings: tuple[tuple[str, int], ...]
-    maps: torch.Tensor
+    maps: dict[str, Array]
     summary: pd.DataFrame
 
     def row(self, metric: str, condition: str, policy: str = "fixed") -> Any:
@@ -97,17 +91,16 @@ class Run:
 
     def columns(self, condition: str, threshold: float = 0.5) -> dict[str, Array]:
         """cIoU and pIA `[N, D]` of a condition, sample by sample, by formula."""
-        chosen = [k for k, (name, _) in enumerate(self.pairings) if name == condition]
-        ciou, pia = np.full((2, len(self.samples), len(chosen)), np.nan)
-        for n, sample in enumerate(self.samples):
+        maps = self.maps[condition]
+        ciou, pia = np.full((2, *maps.shape[:2]), np.nan)
+        for n, d in np.ndindex(ciou.shape):
             truth = np.zeros((224, 224))
-            x0, y0, x1, y1 = sample.boxes[0]
+            x0, y0, x1, y1 = self.samples[n].boxes[0]
             truth[y0:y1, x0:x1] = 1
-            for d, k in enumerate(chosen):
-                if not self.maps[n, k].isnan().any():
-                    mask = upsample(self.maps[n, [k]])[0].numpy() > np.float32(threshold)
-                    ciou[n, d] = formulas.consensus_iou(mask, truth)
-                    pia[n, d] = formulas.image_area(mask)
+            if not np.isnan(maps[n, d]).any():
+                mask = upsample(torch.from_numpy(maps[n, [d]]))[0].numpy() > np.float32(threshold)
+                ciou[n, d] = formulas.consensus_iou(mask, truth)
+                pia[n, d] = formulas.image_area(mask)
         return {"ciou": ciou, "pia": pia}
 
 
@@ -117,15 +110,14 @@ def every_metric() -> list[SampleMetric | CombinedMetric]:
 
 def write_run(folder: Path, negatives: Sequence[AudioCondition], *, holes: bool = True) -> Run:
     samples = make_samples()
-    plan = make_plan(samples, negatives, seed=5)
-    generator = np.random.default_rng(2)
-    maps = torch.from_numpy(generator.random((8, len(plan.pairings), 7, 7))).float()
-    if holes:
-        maps[1, 0, 2, 2] = torch.nan  # a positive
-        maps[3:5, -1, 0, 0] = torch.nan  # two samples in the last draw of the last negative
-    provenance = {**FACTS, **MAPS, "upsampling": {name: "half_pixel" for name, _ in plan.pairings}}
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        writer.write(records_table(samples, plan, torch.arange(8), maps))
+    draws = [1, *(condition.draws for condition in negatives)]
+    maps = np.random.default_rng(2).random((8, sum(draws), 7, 7))
+    # a positive, and two samples in the last draw of the last negative
+    last = (negatives[-1].name, draws[-1] - 1) if negatives else ("", 0)
+    lost = [(POSITIVE, 1, 0), *((last[0], n, last[1]) for n in (3, 4))] if holes else []
+    made = write_made(folder / "run", samples, maps=maps, negatives=negatives, holes=lost,
+                      **FACTS, **MAPS)  # fmt: skip
+    folder = made.folder
     policies: list[ThresholdPolicy] = [FixedThreshold(), HalfImage()]
     if negatives:
         policies.append(UniversalThreshold(statistic="mean", name=UNIVERSAL))
@@ -137,7 +129,7 @@ def write_run(folder: Path, negatives: Sequence[AudioCondition], *, holes: bool 
     summary = summarize(
         folder, scores, metrics, output=folder / SUMMARY_FILE, fitted=fitted, **SETTINGS
     )
-    return Run(folder, samples, plan.pairings, maps, summary)
+    return Run(folder, samples, made.native, summary)
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +138,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return write_run(tmp_path_factory.mktemp("full"), negatives)
 
 
-SAMPLE_METRICS: dict[str, tuple[str, Callable[[Array], float], tuple[str, ...]]] = {
-    "ciou": ("ciou", formulas.mean, (POSITIVE, "offscreen")),
-    "success_rate": ("ciou", formulas.success_rate, (POSITIVE,)),
-    "auc": ("ciou", formulas.auc, (POSITIVE,)),
-    "pia": ("pia", formulas.mean, (POSITIVE, "silence", "noise", "offscreen")),
-    "auc_n": ("pia", formulas.auc_n, ("silence", "noise", "offscreen")),
-}
-CELLS = [(name, c) for name, (_, _, conditions) in SAMPLE_METRICS.items() for c in conditions]
+CELLS = [
+    (name, condition)
+    for name, (_, _, conditions) in study.MEANS.items()
+    for condition in conditions
+    if name != "false_alarm_rate"
+]
 
 
 @pytest.mark.parametrize(("metric", "condition"), CELLS)
@@ -162,7 +152,7 @@ def test_mean_within_draws_then_over_draws(
     full: Run, metric: str, condition: str, policy: str
 ) -> None:
     row = full.row(metric, condition, policy)
-    name, formula, _ = SAMPLE_METRICS[metric]
+    name, formula, _ = study.MEANS[metric]
     values = full.columns(condition, row["threshold"])[name]
     per_draw = np.array([formula(values[:, d]) for d in range(values.shape[1])])
     defined = ~np.isnan(values)
@@ -182,14 +172,6 @@ def test_draws_weigh_the_same_whatever_they_lost(full: Run) -> None:
     values = full.columns("offscreen")["pia"]
     pooled = values[~np.isnan(values)].mean()
     assert abs(full.row("pia", "offscreen")["value"] - pooled) > 1e-6
-    assert full.row("pia", "offscreen")["n"] == 8
-    assert full.row("pia", "offscreen")["n_undefined"] == 2
-
-
-def test_an_undefined_ciou_is_counted(full: Run) -> None:
-    # one positive holds NaN; at 0.5 no map is empty, so empty ground truths give 0, not 0/0
-    assert (full.row("ciou", POSITIVE)["n"], full.row("ciou", POSITIVE)["n_undefined"]) == (7, 1)
-    assert full.row("pia", POSITIVE)["n_undefined"] == 1
 
 
 @pytest.mark.parametrize("policy", ["fixed", UNIVERSAL])
@@ -214,11 +196,6 @@ def test_f_scores_follow_from_the_reported_means(
         lost = first["n_undefined"] + sum(member["n_undefined"] for member in members.values())
         assert row["n_undefined"] == lost
         assert bool(row["higher_is_better"])
-
-
-def test_there_are_no_f_scores_without_one_threshold_for_all_maps(full: Run) -> None:
-    rows = full.summary[full.summary["threshold_policy"] == "half_image"]
-    assert set(rows["metric"]) == {"ciou", "success_rate", "auc", "pia", "auc_n"}
 
 
 def test_f_scores_spread_draw_by_draw(full: Run) -> None:
@@ -258,8 +235,6 @@ def test_intervals_of_f_scores_resample_both_sides_together(full: Run) -> None:
     ("negatives", "conditions"),
     [
         ([], set()),
-        ([Silence()], {"silence"}),
-        ([Silence(), Noise(draws=2)], {"silence", "noise"}),
         ([Noise(draws=1), Offscreen(draws=1)], {"noise", "offscreen"}),
         (
             [Offscreen(draws=1), Silence(), Noise(draws=1)],
@@ -283,10 +258,10 @@ def test_thresholds_and_facts_stand_in_every_row(full: Run) -> None:
     by_policy = full.summary.groupby("threshold_policy")
     thresholds = {policy: set(rows["threshold"]) for policy, rows in by_policy}
     sources = {policy: set(rows["threshold_source"]) for policy, rows in by_policy}
-    maxima = full.maps[:, 1:].flatten(2).amax(dim=2)
-    names = [name for name, _ in full.pairings[1:]] * 8
+    maxima = {c: maps.max(axis=(2, 3)).ravel() for c, maps in full.maps.items() if c != POSITIVE}
+    names = [name for name, values in maxima.items() for _ in values]
     expected = formulas.universal_threshold(
-        maxima.flatten().double().numpy(), names, statistic="mean", factor=1.0
+        np.concatenate([*maxima.values()]).astype(float), names, statistic="mean", factor=1.0
     )
     assert thresholds["fixed"] == {0.5}
     assert thresholds[UNIVERSAL] == {float(np.float32(expected))}

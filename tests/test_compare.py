@@ -7,9 +7,10 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +18,19 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import scipy.stats
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import draw_vggss
-from tests.reference import formulas
+from tests.reference import formulas, study
 from tests.reporting_runs import compile_latex
 from tests.running import command, composed, run
+from tests.test_threshold_study import make_sample
+from tests.test_threshold_study import write_made as write_run
 from vssl.commands.build import build_metrics
 from vssl.commands.compare import main
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records import compare as module
 from vssl.records.compare import (
@@ -44,60 +45,40 @@ from vssl.records.compare import (
     holm,
     verdict,
 )
-from vssl.records.files import RECORDS_FILE, SCORES_FILE
+from vssl.records.files import SCORES_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.numbers import Number
 from vssl.records.refit import ResampledRun
-from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
-from vssl.records.store import AtomicParquetWriter, read_provenance, records_table
+from vssl.records.store import read_provenance
 from vssl.records.uncertainty import ImageBootstrap
 from vssl.reporting.comparison import COMPARISON
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.size_aware import HalfImage
-from vssl.types import POSITIVE, Sample
+from vssl.types import POSITIVE
 
 Array = npt.NDArray[np.float64]
-Values = dict[str, Array]  # audio condition -> `[N, D]`
+Columns = dict[str, dict[str, Array]]  # column, audio condition -> `[N, D]`
+Numbers = dict[tuple[str, str], float]
 
 METRICS = build_metrics(composed("run=none", name="rescore"))
 PAPER = ["ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "auroc"]
-TYPES = ("silence", "noise", "offscreen")
 DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
-
-
-def over_draws(formula: Callable[[Array], float], values: Array) -> float:
-    return float(np.nanmean([formula(column) for column in values.T]))
-
-
-def number(metric: str, condition: str, ciou: Values, pia: Values) -> float:
-    """A number by formula, from what one run measured on every sample and draw."""
-    if metric in ("f_loc", "f_auc"):
-        of_positives, of_negatives, combine = {
-            "f_loc": ("ciou", "pia", formulas.f_loc),
-            "f_auc": ("auc", "auc_n", formulas.f_auc),
-        }[metric]
-        types = TYPES if condition == "all" else (condition,)
-        negatives = {name: number(of_negatives, name, ciou, pia) for name in types}
-        return float(combine(number(of_positives, POSITIVE, ciou, pia), negatives))
-    formula, values = {
-        "ciou": (formulas.mean, ciou),
-        "success_rate": (formulas.success_rate, ciou),
-        "auc": (formulas.auc, ciou),
-        "pia": (formulas.mean, pia),
-        "auc_n": (formulas.auc_n, pia),
-    }[metric]
-    return over_draws(formula, values[condition])
 
 
 @dataclass
 class Made:
-    """A run whose maps are drawn at random, and what the scores file says of every sample."""
+    """A run whose maps are drawn at random, and its scores of every sample."""
 
     folder: Path
     groups: list[str]
-    ciou: Values
-    pia: Values
+    columns: Columns  # of `ciou` and `pia`
+
+    def numbers(self, rows: Any = slice(None)) -> Numbers:
+        """Numbers of some samples by formula."""
+        return study.numbers(
+            {n: {c: v[rows] for c, v in x.items()} for n, x in self.columns.items()}
+        )
 
 
 def write_made(
@@ -110,48 +91,31 @@ def write_made(
 ) -> Made:
     """A run of some samples, of which several may show one image; thresholds fixed and half."""
     samples = [
-        Sample(
-            sample_id=f"s{i:03}",
-            image_path=Path(f"{i // per_image}.jpg"),
-            audio_path=Path("none.wav"),
+        make_sample(
+            f"s{i:03}",
+            f"image{i // per_image:03}",
+            ((10 * (i % 5), 20, 120 + 20 * (i % 4), 200),),
             category=f"class{i % 3}",
-            image_categories=(f"class{i % 3}",),
-            image_group=f"image{i // per_image:03}",
-            boxes=((10 * (i % 5), 20, 120 + 20 * (i % 4), 200),),
-            box_weights=(1.0,),
-            audio_length=16000,
         )
         for i in numbers
     ]
-    plan = make_plan(samples, [Silence(), Noise(draws=2), Offscreen(draws=3)], seed=5)
-    generator = np.random.default_rng(seed)
-    maps = torch.from_numpy(generator.random((len(samples), len(plan.pairings), 3, 3))).float()
-    if holes:
-        maps[1, 0, 2, 2] = torch.nan  # a positive
-        maps[[2, 3, 6], -1, 0, 0] = torch.nan  # an image and a half in the last offscreen draw
-    provenance = {
-        "model": f"made{seed}", "dataset": "made", "value_range": [0.0, 1.0], "prior": None,
-        "map_transform": "none", "upsampling": {name: "half_pixel" for name, _ in plan.pairings},
-    }  # fmt: skip
-    folder.mkdir()
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        writer.write(records_table(samples, plan, torch.arange(len(samples)), maps))
+    negatives = [Silence(), Noise(draws=2), Offscreen(draws=3)]
+    maps = np.random.default_rng(seed).random((len(samples), 1 + 1 + 2 + 3, 3, 3))
+    # a positive, and an image and a half in the last offscreen draw
+    lost = [(POSITIVE, 1, 0), *(("offscreen", n, 2) for n in (2, 3, 6))] if holes else []
+    facts = {"model": f"made{seed}", "value_range": [0.0, 1.0]}
+    write_run(folder, samples, maps=maps, negatives=negatives, holes=lost, **facts)
     fitted = fit_policies([FixedThreshold(), HalfImage()], folder)
     score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
-    return Made(folder, [s.image_group for s in samples], *read_columns(folder, "fixed"))
-
-
-def read_columns(folder: Path, policy: str) -> tuple[Values, Values]:
-    """cIoU and pIA by audio condition, straight from a scores file."""
-    rows = pd.read_parquet(folder / SCORES_FILE).query("threshold_policy == @policy")
-    found: tuple[Values, Values] = ({}, {})
+    rows = pd.read_parquet(folder / SCORES_FILE).query("threshold_policy == 'fixed'")
+    columns: Columns = {"ciou": {}, "pia": {}}
     for condition, group in rows.groupby("audio_condition", observed=True):
-        for name, values in zip(("ciou", "pia"), found, strict=True):
+        for name, values in columns.items():
             wide = group.astype({"sample_id": str}).pivot(
                 index="sample_id", columns="draw", values=name
             )
             values[str(condition)] = wide.to_numpy()
-    return found
+    return Made(folder, [s.image_group for s in samples], columns)
 
 
 def differences(*folders: Path, asked: Sequence[str] = PAPER, **options: object) -> pd.DataFrame:
@@ -165,14 +129,12 @@ def change_numbers(
 ) -> None:
     """Leave sounds out of intervals, and so of p, and put another spread of thresholds in."""
     numbers = ResampledRun.numbers
-    monkeypatch.setattr(
-        ResampledRun,
-        "numbers",
-        lambda *given, **more: [
-            replace(number, sounds=None, of_threshold=changed(number))
-            for number in numbers(*given, **more)
-        ],
-    )
+
+    def without(*given: Any, **more: Any) -> list[Number]:
+        found = numbers(*given, **more)
+        return [replace(each, sounds=None, of_threshold=changed(each)) for each in found]
+
+    monkeypatch.setattr(ResampledRun, "numbers", without)
 
 
 @pytest.fixture
@@ -189,19 +151,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
     return first, write_made(folder / "second", seed=2)
 
 
-def swapped(one: Made, two: Made, signs: Array) -> tuple[tuple[Values, Values], ...]:
+def swapped(one: Made, two: Made, signs: Array) -> tuple[Made, Made]:
     """Both runs after images were exchanged: all samples and draws of each together."""
     images = sorted(set(one.groups))
-    chosen = np.array([signs[images.index(group)] < 0 for group in one.groups])
-    sides = []
-    for own, other in ((one, two), (two, one)):
-        sides.append(
-            tuple(
-                {c: np.where(chosen[:, None], theirs[c], ours[c]) for c in ours}
-                for ours, theirs in ((own.ciou, other.ciou), (own.pia, other.pia))
-            )
+    chosen = np.array([signs[images.index(group)] < 0 for group in one.groups])[:, None]
+    first, second = (
+        replace(
+            own,
+            columns={
+                name: {c: np.where(chosen, other.columns[name][c], v) for c, v in column.items()}
+                for name, column in own.columns.items()
+            },
         )
-    return tuple(sides)  # type: ignore[return-value]
+        for own, other in ((one, two), (two, one))
+    )
+    return first, second
+
+
+def exchanged(one: Made, two: Made, choices: Iterable[Any]) -> list[tuple[Numbers, Numbers]]:
+    """Numbers of both runs by formula, for every choice of images."""
+    sides = [swapped(one, two, np.array(signs)) for signs in choices]
+    return [(first.numbers(), second.numbers()) for first, second in sides]
 
 
 @pytest.mark.usefixtures("images_only")
@@ -210,10 +180,10 @@ def test_p_is_the_share_of_all_exchanges(made: tuple[Made, Made]) -> None:
     rows = differences(one.folder, two.folder)
     tested = rows[rows["metric"] != "auroc"]
     assert len(tested) == 2 + 1 + 1 + 4 + 3 + 4 + 4
-    sides = [swapped(one, two, np.array(signs)) for signs in itertools.product((1, -1), repeat=4)]
+    sides = exchanged(one, two, itertools.product((1, -1), repeat=4))
     for row in tested.to_dict("records"):
         key = (row["metric"], row["condition"])
-        values = [[number(*key, *side) for side in both] for both in sides]
+        values = [[side[key] for side in both] for both in sides]
         observed = values[0][1] - values[0][0]  # nothing exchanged
         assert row["reference_value"] == pytest.approx(values[0][0], abs=1e-12), key
         assert row["value"] == pytest.approx(values[0][1], abs=1e-12), key
@@ -221,15 +191,9 @@ def test_p_is_the_share_of_all_exchanges(made: tuple[Made, Made]) -> None:
         count = sum(abs(second - first) >= abs(observed) - 1e-12 for first, second in values)
         assert row["p"] == count / 16, key
         assert row["n_images"] == 4
-
-
-def test_undefined_values_are_counted(made: tuple[Made, Made]) -> None:
-    rows = differences(*(each.folder for each in made)).set_index(["metric", "condition"])
-    lost = rows["n_undefined"]
-    assert lost["ciou", POSITIVE] == 1
-    assert lost["pia", "offscreen"] == 3
-    assert lost["f_loc", "all"] == 4
-    assert lost["pia", "noise"] == 0
+    undefined = rows.set_index(["metric", "condition"])["n_undefined"]
+    for key, lost in {("ciou", POSITIVE): 1, ("pia", "offscreen"): 3, ("f_loc", "all"): 4}.items():
+        assert undefined[key] == lost
 
 
 @pytest.mark.usefixtures("images_only")
@@ -238,22 +202,15 @@ def test_intervals_equal_a_plain_loop(made: tuple[Made, Made]) -> None:
     rows = differences(one.folder, two.folder, resamples=60, seed=3)
     bootstrap = ImageBootstrap(one.groups, resamples=60, seed=3)
     images = sorted(set(one.groups))
+    samples = np.arange(len(one.groups))
+    place = np.array([images.index(group) for group in one.groups])
+    again = [
+        [run.numbers(np.repeat(samples, times[place].astype(int))) for run in (one, two)]
+        for times in bootstrap.weights
+    ]
     for row in rows[rows["metric"] != "auroc"].to_dict("records"):
         key = (row["metric"], row["condition"])
-        found = []
-        for times in bootstrap.weights:
-            drawn = [
-                i
-                for image, count in zip(images, times, strict=True)
-                for _ in range(int(count))
-                for i, group in enumerate(one.groups)
-                if group == image
-            ]
-            again = [
-                number(*key, *({c: v[drawn] for c, v in x.items()} for x in (run.ciou, run.pia)))
-                for run in (one, two)
-            ]
-            found.append(again[1] - again[0])
+        found = [second[key] - first[key] for first, second in again]
         expected = formulas.logit_interval(row["difference"], np.array(found), len(images), None)
         assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected, abs=1e-9), key
 
@@ -264,12 +221,10 @@ def test_random_exchanges_count_themselves(made: tuple[Made, Made]) -> None:
     rows = differences(one.folder, two.folder, permutations=15, seed=4)
     signs = np.concatenate(list(exchanges(4, permutations=15, seed=4)))
     assert signs.shape == (15, 4)
+    sides = exchanged(one, two, signs)
     for row in rows[rows["metric"].isin(["ciou", "f_loc", "auc_n"])].to_dict("records"):
         key = (row["metric"], row["condition"])
-        far = 0
-        for choice in signs:
-            first, second = (number(*key, *side) for side in swapped(one, two, choice))
-            far += abs(second - first) >= abs(row["difference"]) - 1e-12
+        far = sum(abs(two[key] - one[key]) >= abs(row["difference"]) - 1e-12 for one, two in sides)
         assert row["p"] == (far + 1) / 16
 
 
@@ -287,8 +242,8 @@ def test_p_equals_scipys_where_all_exchanges_are_tried(tmp_path: Path) -> None:
     runs = [write_made(tmp_path / str(s), seed=s, numbers=range(9), per_image=1) for s in (5, 6)]
     rows = differences(*(r.folder for r in runs)).set_index(["metric", "condition"])["p"]
     for key, values in {
-        ("ciou", POSITIVE): [r.ciou[POSITIVE][:, 0] for r in runs],
-        ("pia", "noise"): [r.pia["noise"].mean(axis=1) for r in runs],
+        ("ciou", POSITIVE): [r.columns["ciou"][POSITIVE][:, 0] for r in runs],
+        ("pia", "noise"): [r.columns["pia"]["noise"].mean(axis=1) for r in runs],
     }.items():
         scipys = scipy.stats.permutation_test(
             values, lambda x, y, axis: np.mean(y - x, axis=axis), permutation_type="samples",
@@ -367,7 +322,10 @@ def test_by_image_metrics_exchange_images(made: tuple[Made, Made]) -> None:
     found = []
     for signs in itertools.product((1, -1), repeat=4):
         sides = swapped(one, two, np.array(signs))
-        values = [formulas.interactive_auc(ciou[POSITIVE][:, 0], one.groups) for ciou, _ in sides]
+        values = [
+            formulas.interactive_auc(side.columns["ciou"][POSITIVE][:, 0], one.groups)
+            for side in sides
+        ]
         found.append(values[1] - values[0])
     assert rows["difference"] == pytest.approx(found[0], abs=1e-12)
     assert rows["p"] == np.mean([abs(each) >= abs(found[0]) - 1e-12 for each in found])
@@ -383,31 +341,34 @@ def test_only_common_samples_count(many: tuple[Made, Made], tmp_path: Path) -> N
     assert common_samples(runs) == ["s003", "s007", "s012", "s030"]
     row = differences(one.folder, part.folder).set_index(["metric", "condition"])
     for key in (("ciou", POSITIVE), ("f_loc", "all"), ("auc_n", "offscreen")):
-        first = ({c: v[[3, 7, 12, 30]] for c, v in x.items()} for x in (one.ciou, one.pia))
-        second = ({c: v[:4] for c, v in x.items()} for x in (part.ciou, part.pia))
-        assert row["reference_value"][key] == pytest.approx(number(*key, *first), abs=1e-12)
-        assert row["value"][key] == pytest.approx(number(*key, *second), abs=1e-12)
+        first, second = one.numbers([3, 7, 12, 30])[key], part.numbers(slice(4))[key]
+        assert row["reference_value"][key] == pytest.approx(first, abs=1e-12)
+        assert row["value"][key] == pytest.approx(second, abs=1e-12)
         assert row["n_images"][key] == 4
 
 
 def test_several_runs_share_the_reference_and_the_correction(
     many: tuple[Made, Made], tmp_path: Path
 ) -> None:
+    """The primary row is corrected for the number of runs only."""
     third = write_made(tmp_path / "third", seed=9, numbers=range(40), per_image=1).folder
     folders = [many[0].folder, many[1].folder, third]
-    together = differences(*folders, thresholds=["fixed", "half_image"])
+    options = {"thresholds": ["fixed", "half_image"], "primary": Endpoint("f_loc", "fixed")}
+    together = differences(*folders, **options)
     for folder in folders[1:]:
-        alone = differences(folders[0], folder, thresholds=["fixed", "half_image"])
+        alone = differences(folders[0], folder, **options)
         own = together[together["run"] == str(folder)].reset_index(drop=True)
         corrected = ["p_holm", "verdict"]
         pd.testing.assert_frame_equal(own.drop(columns=corrected), alone.drop(columns=corrected))
+        (row,) = alone[alone["family"] == "primary"].to_dict("records")
+        assert row["p_holm"] == row["p"]
+        assert row["condition"] == "all"
     assert together["p"].notna().sum() == 2 * (19 + 11), "no F score where maps have their own"
     # at `all` F_LOC and F_AUC have one row each, where by type they have three
-    assert (together["family"] == "secondary").sum() == 2 * (19 - 6 + 11)
-    secondary = together[together["family"] == "secondary"]
-    np.testing.assert_array_equal(secondary["p_holm"], holm(secondary["p"].to_numpy()))
-    smallest = secondary.loc[secondary["p"].idxmin()]
-    assert smallest["p_holm"] == pytest.approx(min(1, len(secondary) * smallest["p"]))
+    for family, count in (("primary", 2), ("secondary", 2 * (19 - 6 + 11 - 1))):
+        rows = together[together["family"] == family]
+        assert len(rows) == count
+        np.testing.assert_array_equal(rows["p_holm"], holm(rows["p"].to_numpy()))
     assert together[together["family"] == "none"]["p_holm"].isna().all()
 
 
@@ -449,23 +410,6 @@ def test_families(primary: Endpoint | None, expected: str) -> None:
     assert "primary" not in families(rows, None), "the default endpoint is not among them"
 
 
-def test_the_primary_row_is_corrected_for_the_number_of_runs_only(
-    many: tuple[Made, Made], tmp_path: Path
-) -> None:
-    third = write_made(tmp_path / "third", seed=9, numbers=range(40), per_image=1).folder
-    folders = [many[0].folder, many[1].folder, third]
-    rows = differences(*folders, primary=Endpoint("f_loc", "fixed"))
-    primary = rows[rows["family"] == "primary"]
-    assert primary["condition"].tolist() == ["all", "all"]
-    np.testing.assert_array_equal(primary["p_holm"], holm(primary["p"].to_numpy()))
-    secondary = rows[rows["family"] == "secondary"]
-    assert len(secondary) == 2 * 12
-    np.testing.assert_array_equal(secondary["p_holm"], holm(secondary["p"].to_numpy()))
-    alone = differences(*folders[:2], primary=Endpoint("f_loc", "fixed"))
-    (row,) = alone[alone["family"] == "primary"].to_dict("records")
-    assert row["p_holm"] == row["p"]
-
-
 @given(st.integers(0, 3000))
 def test_exchanges_are_enough_for_holm_within_bounds(tests: int) -> None:
     number = enough_exchanges(tests)
@@ -502,11 +446,11 @@ def test_p_is_widened_as_the_interval_is(
     one, two = made
     rows = differences(one.folder, two.folder, seed=6)
     everything = np.concatenate(list(exchanges(4, permutations=16, seed=6)))
-    sides = [swapped(one, two, signs) for signs in everything]
+    sides = exchanged(one, two, everything)
     chance = np.random.default_rng([6, 1]).standard_normal(16)
     for row in rows[rows["metric"] != "auroc"].to_dict("records"):
         key = (row["metric"], row["condition"])
-        values = [[number(*key, *side) for side in both] for both in sides]
+        values = [[side[key] for side in both] for both in sides]
         observed = values[0][1] - values[0][0]
         far = [
             abs(np.sign(observed) * (first - second) + row["sd_besides_images"] * drawn)
@@ -519,19 +463,6 @@ def test_p_is_widened_as_the_interval_is(
         narrow = row["ci_high_at_threshold"] - row["ci_low_at_threshold"]
         assert width == pytest.approx(2 * narrow)
         assert row["sd_besides_images"] > 0
-
-
-@pytest.mark.parametrize(("more", "expected"), [(0.0, 0.0), (1.0, 3.0), (-0.6, 0.0)])
-def test_what_is_beside_chance_over_images(more: float, expected: float) -> None:
-    """As variances, in units of that over images; never below 0."""
-    drawn = np.random.default_rng(0).normal(size=(2, 500))
-    drawn[0, 3] = np.nan
-    numbers = [
-        Number(METRICS[0], POSITIVE, 0.0, np.zeros(1), at, 9, 9, 0, of_threshold=more * at)  # type: ignore[arg-type]
-        for at in drawn
-    ]
-    images = np.nanvar(drawn[1] - drawn[0])
-    assert module.besides(*numbers) ** 2 / images == pytest.approx(expected)
 
 
 @given(st.floats(-0.02, 0.02), st.floats(1e-4, 0.02), st.integers(0, 99))
@@ -784,15 +715,3 @@ def test_anyway_says_why_not_and_latex_compiles(
     in_a_family = int((rows["family"] != "none").sum())
     assert len(re.findall(r"^    \S.* \\\\$", text, re.MULTILINE)) == in_a_family + 2  # headers
     assert "Overfull" not in compile_latex(tmp_path, r"\input{comparison.tex}")
-
-
-@pytest.mark.usefixtures("images_only")
-def test_pairs_of_is3_are_exchanged_together(is3_folder: Path, tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("random", "center")]
-    for folder in folders:
-        run(folder, f"model={folder.name}", "data=is3", f"data.root={is3_folder}", *DRAWS)
-    rows = differences(*folders)
-    assert set(rows["n_images"]) == {3}
-    shares = rows["p"].dropna() * 2**3
-    np.testing.assert_array_equal(shares, shares.round())
-    assert rows["p"].min() == 2 / 8, "six samples, but three images: no p is smaller"

@@ -36,6 +36,7 @@ DRAWS = {
     "offscreen": ("negatives.offscreen.draws=3",),
 }
 OTHERS = ("bootstrap.resamples=50", "subsets=[]")
+Evaluate = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +45,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, data: Path, prior_file: Path) -> Path:
-    """`apart/<negative>` with one type of negatives each, and `whole` with all three."""
-    folder = tmp_path_factory.mktemp("runs")
+def evaluate(data: Path, prior_file: Path) -> Evaluate:
+    """Evaluate one network into a folder, with more options."""
     shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}", *OTHERS)
     guided = ("prior=object_guided", f"prior.weights={prior_file}")
+    return lambda folder, *options: run(folder, *shared, *guided, *options)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, evaluate: Evaluate) -> Path:
+    """`apart/<negative>` with one type of negatives each, and `whole` with all three."""
+    folder = tmp_path_factory.mktemp("runs")
     for name, draws in DRAWS.items():
-        run(folder / "apart" / name, *shared, *guided, f"negatives={name}", *draws)
-    every = [option for draws in DRAWS.values() for option in draws]
-    run(folder / "whole", *shared, *guided, *every)
+        evaluate(folder / "apart" / name, f"negatives={name}", *draws)
+    evaluate(folder / "whole", *(option for draws in DRAWS.values() for option in draws))
     return folder
 
 
@@ -83,10 +89,10 @@ def test_the_joined_run_is_the_run_on_all_negatives(runs: Path, tmp_path: Path) 
     differ = {key for key in {*facts, *own} if facts.get(key) != own.get(key)}
     assert differ <= {JOINED_FROM}
     assert {Path(each["run"]).name for each in facts[JOINED_FROM]} == set(DRAWS)
-    assert (joined.folder / MANIFEST_FILE).read_text() == (
-        runs / "whole" / MANIFEST_FILE
-    ).read_text()
-    records = [pq.read_table(f / RECORDS_FILE) for f in (joined.folder, runs / "whole")]
+    both = (joined.folder, runs / "whole")
+    manifests = [(folder / MANIFEST_FILE).read_text() for folder in both]
+    assert manifests[0] == manifests[1]
+    records = [pq.read_table(folder / RECORDS_FILE) for folder in both]
     for name in ("sample_id", "audio_condition", "draw", "audio_source_id", "boxes"):
         assert records[0].column(name).equals(records[1].column(name)), name
 
@@ -197,15 +203,13 @@ def test_a_run_that_does_not_fit_is_left_out_with_its_reason(
 
 
 def test_negatives_with_other_settings_are_not_joined(
-    runs: Path, tmp_path: Path, data: Path, prior_file: Path
+    runs: Path, tmp_path: Path, evaluate: Evaluate
 ) -> None:
-    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}", *OTHERS)
-    guided = ("prior=object_guided", f"prior.weights={prior_file}")
     for name, options in {
         "widest": ("negatives=[silence,noise,reversed]", "negatives.noise.draws=3"),
         "clash": ("negatives=[noise,offscreen]", *DRAWS["noise"], *DRAWS["offscreen"]),
     }.items():
-        run(tmp_path / "runs" / name, *shared, *guided, *options)
+        evaluate(tmp_path / "runs" / name, *options)
     for name in ("noise", "offscreen"):
         copy_run(runs / "apart" / name, tmp_path / "runs" / name)
     collection = collected(tmp_path / "runs", tmp_path)
@@ -213,24 +217,18 @@ def test_negatives_with_other_settings_are_not_joined(
     assert {source.name for source in shown.sources} == {"widest", "offscreen"}
     assert shown.draws == {"positive": 1, "silence": 1, "noise": 3, "offscreen": 3, "reversed": 1}
     assert reasons(collection).keys() == {"clash", "noise"}
-    assert (
-        "cannot be joined with what is shown: draws of noise: 3 and 2"
-        in (reasons(collection)["clash"])
-    )
+    clash = reasons(collection)["clash"]
+    assert "cannot be joined with what is shown: draws of noise: 3 and 2" in clash
     assert "(noise, noise x 2; the other has" in reasons(collection)["noise"]
 
 
 def test_thresholds_of_a_calibration_run_stay(
-    runs: Path, tmp_path: Path, data: Path, prior_file: Path
+    runs: Path, tmp_path: Path, evaluate: Evaluate
 ) -> None:
     calibration = copy_run(runs / "whole", tmp_path / "calibration")
-    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}", *OTHERS)
-    options = (*shared, "prior=object_guided", f"prior.weights={prior_file}", "seed=1")
     for name in ("silence", "noise"):
-        run(
-            tmp_path / "runs" / name, *options, f"negatives={name}", *DRAWS[name],
-            f"calibration={calibration}",
-        )  # fmt: skip
+        options = ("seed=1", f"negatives={name}", *DRAWS[name], f"calibration={calibration}")
+        evaluate(tmp_path / "runs" / name, *options)
     (shown,) = collected(tmp_path / "runs", tmp_path).groups[0].runs
     assert len(shown.sources) == 2
     fitted = shown.summary[shown.summary["threshold_source"].str.startswith("fit on")]
@@ -285,10 +283,9 @@ def test_runs_of_before_are_read_and_joined(runs: Path, tmp_path: Path) -> None:
     collection = collected(tmp_path / "runs", tmp_path)
     (old,) = collection.groups[0].runs
     assert not collection.left_out
-    assert pq.read_table(old.folder / RECORDS_FILE).column("audio_path").null_count == len(
-        pq.read_table(old.folder / RECORDS_FILE)
-    )
-    ids = pq.read_table(old.folder / RECORDS_FILE).column("sample_id").unique().to_pylist()
+    table = pq.read_table(old.folder / RECORDS_FILE)
+    assert table.column("audio_path").null_count == len(table)
+    ids = table.column("sample_id").unique().to_pylist()
     (new,) = collected(runs / "apart", tmp_path / "new").groups[0].runs
     for joined, clips in ((old, 0), (new, len(ids))):
         assert len(read_maps(joined, ids, policy="universal_q3").clips) == clips

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import scipy.stats
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import formulas
 from tests.running import composed
-from tests.test_aggregate import FACTS, MAPS
-from tests.test_threshold_study import make_sample
+from tests.test_threshold_study import make_sample, write_made
 from vssl.commands.score import score_run
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.fscore import FLoc
@@ -28,18 +27,13 @@ from vssl.metrics.pia import ImageArea
 from vssl.metrics.separation import AUROC
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
-from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy, NegativeMaxima, fit_policies
 from vssl.records.numbers import numbers_of
 from vssl.records.refit import ResampledRun, interpolated, refit
-from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.scores import Part, Samples, Scores
 from vssl.records.sounds import SharedSounds, Spread, crossed
-from vssl.records.store import AtomicParquetWriter, records_table
-from vssl.records.summary import read_summary
 from vssl.records.uncertainty import ImageBootstrap, interval_around
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
@@ -48,7 +42,6 @@ from vssl.thresholds.universal import UniversalThreshold
 Array = npt.NDArray[np.float64]
 
 SETTINGS: dict[str, Any] = {"resamples": 24, "seed": 5}
-NETWORK = {"weights": None, "protocol_switches": {}, "network_hash": "n"}
 METRICS = [ConsensusIoU(), ImageArea(), FLoc(), AUROC()]
 
 
@@ -74,28 +67,22 @@ class OwnRule(ThresholdPolicy):
 
 def make_run(folder: Path, pictures: int = 12) -> Path:
     """A run of two samples a picture, with sounds that several pictures hear."""
-    folder.mkdir(parents=True)
     box = [(8, 8, 120, 150), (90, 60, 220, 210)]
     classes = ("dog", "cat", "bird")
     samples = [
         make_sample(f"s{n:02d}", f"picture{n // 2:02d}", (box[n % 2],), category=classes[n % 3])
         for n in range(2 * pictures)
     ]
-    plan = make_plan(samples, [Silence(), Noise(draws=3), Offscreen(draws=4)], seed=1)
-    generator = np.random.default_rng(8)
-    maps = 0.6 * generator.random((len(samples), len(plan.pairings), 7, 7))
+    generator = np.random.default_rng(9)
+    maps = 0.6 * generator.random((len(samples), 1 + 1 + 3 + 4, 7, 7))
     maps += 0.2 * generator.random((len(samples), 1, 1, 1))  # of the picture
     for sample, row in zip(samples, maps, strict=True):
         x0, y0, x1, y1 = (round(end / 32) for end in sample.boxes[0])
         row[0, y0:y1, x0:x1] += 0.3
-    rules = {"upsampling": {name: "half_pixel" for name, _ in plan.pairings}}
-    pairings = {"pairings": [list(each) for each in plan.pairings]}
-    with AtomicParquetWriter(
-        folder / RECORDS_FILE, RECORDS, {**FACTS, **MAPS, **NETWORK, **rules, **pairings}
-    ) as writer:
-        every = torch.arange(len(samples))
-        writer.write(records_table(samples, plan, every, torch.from_numpy(maps).float()))
-    return folder
+    negatives = [Silence(), Noise(draws=3), Offscreen(draws=4)]
+    return write_made(
+        folder, samples, maps=maps, negatives=negatives, value_range=[0.0, 1.0]
+    ).folder
 
 
 @pytest.fixture(scope="module")
@@ -280,83 +267,43 @@ class TestInterval:
         found = interval_around(value, np.full(7, value), images=images, bounds=(0, 1))
         assert found == pytest.approx(expected, abs=5e-4, nan_ok=True)
 
-    @pytest.mark.parametrize("share", [0.15, 0.5])
-    def test_it_covers(self, share: float) -> None:
-        """Of 400 samples of 50 with a skewed distribution, about 95 % hold its mean."""
-        generator, hits = np.random.default_rng(6), 0
-        weights = ImageBootstrap([f"{n}" for n in range(50)], resamples=200).weights / 50
-        for _ in range(400):
-            values = generator.beta(2 * share, 2 * (1 - share), 50)
-            low, high = interval_around(
-                values.mean(), weights @ values, images=50, bounds=(0.0, 1.0)
-            )
-            hits += low <= share <= high
-        assert 0.92 <= hits / 400 <= 0.98
 
+def test_fitted_thresholds_of_earlier_scores_keep_their_uncertainty(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As long as the calibration run is there."""
+    run = make_run(tmp_path / "run")
+    other = make_run(tmp_path / "other", pictures=9)
 
-class TestCommands:
-    """Fitted thresholds of earlier scores keep intervals that include their uncertainty."""
-
-    @staticmethod
-    def rescore(run: Path, *words: str) -> Any:
+    def rescored(*words: str) -> pd.DataFrame:
         config = composed(*words, "bootstrap.resamples=20", "subsets=[]", name="rescore")
-        found = score_run(config, run, keep=True)
-        return found.set_index(
-            ["map_variant", "threshold_policy", "condition", "metric"]
-        ).sort_index()
+        summary = score_run(config, run, keep=True)
+        fitted = summary[summary["threshold_policy"] == "universal_q3"]
+        return fitted.set_index(["map_variant", "condition", "metric"]).sort_index()
 
-    def test_rescoring_keeps_intervals_of_other_policies(self, tmp_path: Path) -> None:
-        run = make_run(tmp_path / "run")
-        other = make_run(tmp_path / "other", pictures=9)
-        first = self.rescore(run, "threshold=universal_q3", f"calibration={other}")
-        again = self.rescore(run, "threshold=fixed")
-        known = first.loc[("av", "universal_q3")]
-        ends = ["value", "ci_low", "ci_high", "share_threshold"]
-        assert known["ci_low"].notna().all()
-        np.testing.assert_allclose(
-            again.loc[("av", "universal_q3")].loc[known.index, ends].astype(float),
-            known[ends].astype(float),
-            rtol=0,
-            atol=1e-12,
-        )
-        noted = json.loads((run / "thresholds.json").read_text())
-        assert noted["universal_q3"]["calibration"] == str(other)
+    known = rescored("threshold=universal_q3", f"calibration={other}")
+    assert known["ci_low"].notna().all()
+    noted = json.loads((run / "thresholds.json").read_text())
+    assert noted["universal_q3"]["calibration"] == str(other)
+    shares = known[["share_images", "share_sounds", "share_threshold"]].astype(float).dropna()
+    assert len(shares)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-9)
+    assert (shares.xs("positive", level="condition")["share_sounds"] == 0).all()
 
-    def test_without_its_calibration_run_only_the_threshold_as_it_is_has_an_interval(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        run = make_run(tmp_path / "run")
-        other = make_run(tmp_path / "other", pictures=9)
-        self.rescore(run, "threshold=universal_q3", f"calibration={other}")
-        (other / "records.parquet").unlink()
-        again = self.rescore(run, "threshold=fixed").loc[("av", "universal_q3")]
-        assert again[["ci_low", "ci_high"]].isna().all(axis=None)
-        assert again[["ci_low_at_threshold", "ci_high_at_threshold"]].notna().all(axis=None)
-        assert "cannot be learnt again" in caplog.text
+    again = rescored("threshold=fixed").loc[known.index]
+    for name in ("value", "ci_low", "ci_high", "share_threshold"):
+        np.testing.assert_allclose(again[name], known[name], rtol=0, atol=1e-12)
 
-    def test_shares_add_up(self, tmp_path: Path) -> None:
-        run = make_run(tmp_path / "run")
-        self.rescore(run, "threshold=universal_q3")
-        summary = read_summary(run / "summary.parquet")
-        shares = summary[["share_images", "share_sounds", "share_threshold"]].astype(float)
-        spread = summary[shares.notna().all(axis=1) & (summary["threshold_policy"] != "none")]
-        assert len(spread)
-        total = spread[shares.columns].astype(float).sum(axis=1)
-        np.testing.assert_allclose(total, 1, atol=1e-9)
-        assert (spread.loc[spread["condition"] == "positive", "share_sounds"] == 0).all()
+    (other / "records.parquet").unlink()
+    again = rescored("threshold=fixed")
+    assert again[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert again[["ci_low_at_threshold", "ci_high_at_threshold"]].notna().all(axis=None)
+    assert "cannot be learnt again" in caplog.text
 
 
-def test_the_simulation_of_coverage_runs() -> None:
-    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-    import interval_coverage as simulation
-
-    try:
-        held = simulation.once(50, 0.2, "calibration", 3)
-    finally:
-        sys.path.remove(str(Path(__file__).parents[1] / "benchmarks"))
-        sys.modules.pop("interval_coverage")
-    assert {
-        "all/f_loc/universal_q3",
-        "offscreen/pia/false_alarm_5",
-        "all/auroc/none",
-    } <= held.keys()
+def test_the_simulation_of_coverage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    simulation = importlib.import_module("interval_coverage")
+    held = simulation.once(50, 0.2, "calibration", 3)
+    expected = {"all/f_loc/universal_q3", "offscreen/pia/false_alarm_5", "all/auroc/none"}
+    assert expected <= held.keys()

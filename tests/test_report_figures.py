@@ -456,7 +456,7 @@ class TestGaps:
 
     @pytest.mark.parametrize("value", [0.0, 0.5, -1.0])
     def test_constant_maps(self, tmp_path: Path, value: float) -> None:
-        said = captions(report_run(tmp_path / "run", everywhere=value))
+        said = captions(report_run(tmp_path / "run", maps=np.full((7, 7), value)))
         assert "F_LOC is 0, or undefined, at every threshold" in said["f_loc"]
 
     def test_one_sample(self, tmp_path: Path) -> None:

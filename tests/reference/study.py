@@ -43,51 +43,58 @@ def measured(maps: Mapping[str, Array], truths: Array, thresholds: Sequence[floa
     return found
 
 
-def over_draws(formula: Callable[[Array], float], values: Array) -> float:
-    """A formula over the samples of each draw `[N, D]`, then the mean over draws."""
-    return formulas.mean(np.array([formula(draw) for draw in values.T]))
-
-
 def share_above_zero(values: Array) -> float:
     """Of the defined values; NaN where there are none."""
     kept = values[~np.isnan(values)]
     return sum(value > 0 for value in kept) / len(kept) if len(kept) else float("nan")
 
 
-def curves(values: Values) -> dict[tuple[str, str], Float64]:
-    """Every metric at each of T thresholds, `[T]` by (metric, condition)."""
-    types = [condition for condition in values if condition != "positive"]
-    columns = [("ciou", "positive", formulas.mean), ("auc", "positive", formulas.auc)]
-    columns += [("success_rate", "positive", formulas.success_rate)]
-    columns += [("pia", name, formulas.mean) for name in types]
-    columns += [("false_alarm_rate", name, share_above_zero) for name in types]
-    columns += [("auc_n", name, formulas.auc_n) for name in types]
+NEGATIVES = ("silence", "noise", "offscreen")
+MEANS: dict[str, tuple[str, Callable[[Array], float], tuple[str, ...]]] = {
+    "ciou": ("ciou", formulas.mean, ("positive", "offscreen")),
+    "success_rate": ("ciou", formulas.success_rate, ("positive",)),
+    "auc": ("ciou", formulas.auc, ("positive",)),
+    "pia": ("pia", formulas.mean, ("positive", *NEGATIVES)),
+    "false_alarm_rate": ("pia", share_above_zero, NEGATIVES),
+    "auc_n": ("pia", formulas.auc_n, NEGATIVES),
+}
+"""By metric: the column that it is the mean of, its formula over samples, and its conditions."""
+
+
+def numbers(columns: Mapping[str, Values]) -> dict[tuple[str, str], float]:
+    """Every number by (metric, condition), from the columns `ciou` and `pia`, `[N, D]` each.
+
+    Formulas are over the samples of each draw, then follows the mean over draws.
+    """
     found = {
-        (metric, condition): np.array(
-            [over_draws(formula, at) for at in np.moveaxis(values[condition], 2, 0)]
+        (metric, condition): formulas.mean(
+            np.array([formula(draw) for draw in columns[column][condition].T])
         )
-        for metric, condition, formula in columns
+        for metric, (column, formula, conditions) in MEANS.items()
+        for condition in conditions
+        if condition in columns[column]
     }
-    for metric, positive, negative, combine in (
-        ("f_loc", "ciou", "pia", formulas.f_loc),
-        ("f_auc", "auc", "auc_n", formulas.f_auc),
-    ):
-        found[metric, "all"] = np.array(
-            [
-                combine(found[positive, "positive"][t], {n: found[negative, n][t] for n in types})
-                for t in range(values["positive"].shape[2])
-            ]
-        )
+    for condition in (*NEGATIVES, "all"):
+        names = NEGATIVES if condition == "all" else (condition,)
+        areas, rejections = ({n: found[m, n] for n in names} for m in ("pia", "auc_n"))
+        found["f_loc", condition] = formulas.f_loc(found["ciou", "positive"], areas)
+        found["f_auc", condition] = formulas.f_auc(found["auc", "positive"], rejections)
     return found
 
 
-def resampled_mean(values: Array, weights: Array) -> Float64:
-    """Weighted mean over samples `[N, D, ...]` within each draw, then over draws.
+def curves(values: Values) -> dict[tuple[str, str], Float64]:
+    """Every metric at each of T thresholds, `[T]` by (metric, condition)."""
+    at = []
+    for t in range(values["positive"].shape[2]):
+        each = {condition: column[..., t] for condition, column in values.items()}
+        positive = {"positive": each.pop("positive")}
+        at.append(numbers({"ciou": positive, "pia": each}))
+    keys = [key for key in at[0] if not key[0].startswith("f_") or key[1] == "all"]
+    return {key: np.array([found[key] for found in at]) for key in keys}
 
-    Args:
-        values: NaN where undefined.
-        weights: `[N]` how often each sample counts.
-    """
+
+def resampled_mean(values: Array, weights: Array) -> Float64:
+    """Mean of `[N, D, ...]`, NaN left out, over samples weighted `[N]`, then over draws."""
     shaped = weights.reshape(-1, *(1,) * (values.ndim - 1))
     return _weighted(_weighted(values, shaped), np.ones(()))
 
@@ -109,11 +116,6 @@ def resampled_f_loc(values: Values, weights: Array) -> Float64:
             if not np.isnan(list(at.values())).any():
                 found[b, t] = formulas.f_loc(at.pop("positive"), at)
     return found
-
-
-def percentiles(resampled: Array) -> Float64:
-    """Ends of the 95 % interval of defined resamples."""
-    return np.quantile(resampled[~np.isnan(resampled)], [0.025, 0.975])
 
 
 def interval_of_fraction(value: float, resampled: Array, images: int) -> tuple[float, float]:

@@ -14,13 +14,7 @@ from vssl.commands.run_folder import alone_in, discard_results
 from vssl.commands.score import score_run
 from vssl.errors import UsageError
 from vssl.hashing import file_sha256
-from vssl.records.files import (
-    RECORDS_FILE,
-    RUN_FILE,
-    SUMMARY_FILE,
-    read_run_file,
-    write_text,
-)
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_run_file, write_text
 from vssl.records.fingerprint import config_hash, environment
 from vssl.records.join import JOINED_FROM, JoinError, join_records, joined_identity
 from vssl.records.pooled import POOLED
@@ -33,14 +27,14 @@ JOINED_FOLDER = "joined"
 
 
 def join_runs(runs: Sequence[Path], below: Path) -> Path:
-    """Folder of a run that has the negatives of several, made unless it stands there already.
+    """Folder `<model>-<hash>` of a run with the negatives of several, made unless it is there.
 
     It is scored as the runs were: by their thresholds, metrics, bootstrap and calibration, and by
     what `vssl-rescore` added to them. Its `run.json` names the runs (`joined_from`).
 
     Args:
         runs: folders of finished runs that differ in nothing but their negatives.
-        below: where the joined run gets a folder of its own, `<model>-<hash>`.
+        below: folder in which the joined run gets its own.
 
     Raises:
         JoinError: for a run that does not fit to the first.
@@ -51,10 +45,13 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
     config = _shared_config(runs, known)
     identity = joined_identity([each["identity"] for each in known])
     own_hash = config_hash(identity)
-    sources = {
-        "runs": [_joined_source(run, each) for run, each in zip(runs, known, strict=True)],
-        "environment": environment(),
-    }
+    sources: dict[str, Any] = {"runs": [], "environment": environment()}
+    for run, each in zip(runs, known, strict=True):
+        # times and sizes tell whether a run has changed since it was joined
+        stats = [(run / name).stat() for name in (RECORDS_FILE, SUMMARY_FILE, RUN_FILE)]
+        written = [[stat.st_mtime_ns, stat.st_size] for stat in stats]
+        source = {"run": str(run), "config_hash": each["config_hash"], "written": written}
+        sources["runs"].append(source)
     folder = below / f"{config.model.name}-{own_hash[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, wait=True):
@@ -64,7 +61,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
         try:
             provenance = join_records(runs, folder, identity_hash=own_hash)
             score_run(config, folder)
-        except BaseException:  # also when interrupted: what is half made is no run
+        except BaseException:  # also when interrupted: half a run must not stay
             discard_results(folder)
             raise
         facts = {
@@ -90,13 +87,6 @@ def _is_current(folder: Path, sources: Mapping[str, Any]) -> bool:
         return bool(read_run_file(folder).get(JOINED_FROM) == sources)
     except UsageError:
         return False
-
-
-def _joined_source(run: Path, known: Mapping[str, Any]) -> dict[str, Any]:
-    """A run that was joined, and what tells whether it has changed since."""
-    stats = [(run / name).stat() for name in (RECORDS_FILE, SUMMARY_FILE, RUN_FILE)]
-    written = [[each.st_mtime_ns, each.st_size] for each in stats]
-    return {"run": str(run), "config_hash": known["config_hash"], "written": written}
 
 
 def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> DictConfig:

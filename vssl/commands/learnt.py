@@ -23,10 +23,9 @@ _log = logging.getLogger(__name__)
 def note_learnt(
     folder: Path, config: DictConfig, fitted: Sequence[FittedPolicy], calibration: Path | None
 ) -> None:
-    """Write what fitted policies rest on; policies that were noted before and are not here stay.
+    """Write settings and calibration run (None: the run itself) of fitted policies.
 
-    Their settings are those of the configuration's group `threshold`. `calibration` is the folder
-    of the run that they were fitted on; None for the run itself.
+    Policies that were noted before and are not among these stay.
     """
     known = _noted(folder)
     for each in fitted:
@@ -43,17 +42,25 @@ def note_learnt(
 def policies_of(
     folder: Path, scores: Scores, *, known: Sequence[FittedPolicy] = ()
 ) -> list[FittedPolicy]:
-    """The policies behind a run's fitted scores, fitted again where they are not among `known`.
+    """Fit again the policies behind a run's fitted scores that are not among `known`.
 
     A policy that cannot be fitted again, or gives another threshold than the scores have, is left
     out with a warning.
     """
+    from vssl.commands.score import policies_named
+
     there = {(each.variant, each.policy.name, each.source) for each in known}
     parts = [part for part in scores.parts() if part.is_fitted and tuple(part) not in there]
     noted, found = _noted(folder), []
     for name in dict.fromkeys(part.threshold_policy for part in parts):
+        entry = noted.get(name)
         try:
-            again = _fitted_again(folder, name, noted.get(name))
+            if entry is None:  # scored before this was noted
+                again = fit_policies(policies_named([name]), folder)
+            else:
+                calibration = entry["calibration"] and Path(entry["calibration"])
+                settings = instantiate(entry["settings"])
+                again = fit_policies([settings], folder, calibration=calibration)
         except (UsageError, OSError) as error:
             _log.warning("threshold %s of %s cannot be learnt again: %s", name, folder, error)
             continue
@@ -73,15 +80,6 @@ def policies_of(
                     name, folder, part.map_variant,
                 )  # fmt: skip
     return found
-
-
-def _fitted_again(folder: Path, name: str, entry: dict[str, Any] | None) -> list[FittedPolicy]:
-    from vssl.commands.score import policies_named
-
-    if entry is None:  # scored before this was noted
-        return fit_policies(policies_named([name]), folder)
-    calibration = entry["calibration"] and Path(entry["calibration"])
-    return fit_policies([instantiate(entry["settings"])], folder, calibration=calibration)
 
 
 def _noted(folder: Path) -> dict[str, Any]:

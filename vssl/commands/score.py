@@ -28,16 +28,13 @@ def score_run(
     *,
     keep: bool = False,
 ) -> pd.DataFrame:
-    """Score a run's records and write scores and summary.
+    """Score a run's records; write and return the summary.
 
     Args:
-        config: with `threshold`, `metrics`, `calibration` and `bootstrap`.
+        config: with `threshold`, `metrics`, `calibration`, `bootstrap` and `subsets`.
         folder: the run's folder.
         policies: threshold policies; None builds those of the configuration.
         keep: whether scores of other policies in the folder stay.
-
-    Returns:
-        The summary.
 
     Raises:
         UsageError: when the records, the calibration run or a policy cannot be used.
@@ -121,9 +118,8 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
 def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     """Show a run's tables, and say where its files are.
 
-    One row per threshold policy, for the paper's numbers, for whether the map follows the sound and
-    for whether it withstands what is done to it; one row per type of negatives for how well they
-    separate.
+    Rows are threshold policies (the paper's numbers, following the sound, altered sound) or types
+    of negatives (separation by map maxima).
     """
     from rich.console import Console
 

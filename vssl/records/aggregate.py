@@ -50,12 +50,12 @@ def summarize(
     Args:
         run: folder with the records.
         scores: scores file.
-        metrics: what to report.
+        metrics: metrics to report.
         output: file to write.
-        fitted: the policies behind the scores; where one is missing, numbers at its fitted
-            threshold have no interval but that at the threshold as it stands.
-        resampled: the run with its resamples, where it was made already (from `fitted`).
-        resamples: bootstrap resamples.
+        fitted: the policies behind the scores. Without its policy, a fitted threshold counts as
+            known, and `ci_low` and `ci_high` are null.
+        resampled: the opened run, if there is one; `fitted`, `resamples` and `seed` are not used.
+        resamples: number of bootstrap resamples.
         seed: seed of the bootstrap.
 
     Returns:

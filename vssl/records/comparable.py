@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vssl.metrics.base import CombinedMetric, PairMetric
-from vssl.metrics.ciou import ConsensusIoU
-from vssl.metrics.sets import SetMetric
 from vssl.negatives.manifest import read_manifest
 from vssl.negatives.silence import Silence
 from vssl.records.compare import ComparedRun, common_samples
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
+from vssl.records.numbers import needed_columns
 from vssl.records.schema import NO_POLICY, pair_column
 from vssl.records.score import AnyMetric
 from vssl.records.store import read_columns
@@ -24,7 +23,7 @@ from vssl.types import POSITIVE
 def lacks(
     run: ComparedRun, metrics: Sequence[AnyMetric], thresholds: Sequence[str], variant: str
 ) -> Iterator[str]:
-    """What a run would need to be compared, and how it gets it."""
+    """Reasons why a run cannot be compared, with the command that helps."""
     variants = list(dict.fromkeys(variant for variant, _ in run.parts))
     if variant not in variants:
         yield (
@@ -42,15 +41,11 @@ def lacks(
     columns = run.scores.columns
     absent = []
     for metric in metrics:
-        if isinstance(metric, CombinedMetric):
-            continue
-        needed = {metric.column}
-        if isinstance(metric, SetMetric) and metric.by_threshold:
-            needed.add(ConsensusIoU.column)
-        if isinstance(metric, PairMetric):
-            start = pair_column(metric.column, "")
-            needed = set() if any(c.startswith(start) for c in columns) else needed
-        if not needed <= set(columns):
+        if isinstance(metric, PairMetric):  # one column for each other condition
+            measured = any(name.startswith(pair_column(metric.column, "")) for name in columns)
+        else:
+            measured = isinstance(metric, CombinedMetric) or needed_columns(metric) <= set(columns)
+        if not measured:
             absent.append(metric.name)
     if absent:
         yield (
@@ -62,7 +57,7 @@ def lacks(
 def departures(
     reference: ComparedRun, run: ComparedRun, thresholds: Sequence[str], variant: str
 ) -> Iterator[str]:
-    """Why a run should not be compared with the reference. Another model is no reason."""
+    """Reasons why a run should not be compared with the reference; another model is none."""
     first, own = reference.facts, run.facts
     common = common_samples([reference, run])
     if first["dataset"] != own["dataset"]:
@@ -97,7 +92,7 @@ def departures(
 def _other_negatives(
     reference: ComparedRun, run: ComparedRun, common: Sequence[str]
 ) -> Iterator[str]:
-    """How the negatives of two runs differ on the samples that both have."""
+    """Differences of the negatives of two runs on their common samples."""
     first, own = reference.facts, run.facts
     one, two = (
         Counter(name for name, _ in facts["pairings"] if name != POSITIVE) for facts in (first, own)
@@ -126,7 +121,7 @@ def _other_negatives(
 
 
 def _choices(run: ComparedRun, names: set[str]) -> dict[tuple[str, str, int], str]:
-    """What was drawn for some samples: a clip, or the seed of a synthesized sound."""
+    """Clip, or seed of a synthesized sound, of every sample among `names`, condition and draw."""
     return {
         (row.sample_id, row.condition, row.draw): row.audio_source_id or f"seed {row.seed}"
         for row in read_manifest(run.folder / MANIFEST_FILE)

@@ -1,16 +1,15 @@
 """Paired differences of runs on the samples that all of them have.
 
-Intervals: for both runs the same images and sounds are resampled, and every fitted threshold is
-fitted anew. The 95 % interval rests on the spread of the resampled difference, the 90 % interval
-that shows ties on its percentiles.
+Intervals: the same images and sounds are resampled for both runs, and fitted thresholds are fitted
+anew. The 95 % interval rests on the spread of the resampled difference, the 90 % interval that
+shows ties on its percentiles.
 p: two-sided permutation test that exchanges the runs' values image by image. When b of m random
 exchanges differ at least as much as the runs do, p = (b + 1) / (m + 1) (Phipson and Smyth,
-"Permutation P-values should never be zero", 2010); where all exchanges are tried, p is their share.
-Where the interval knows of more chance than that of images, as much is added to every exchanged
-difference, so that p and interval agree; then p is never the mere share.
-Families: one primary row for each compared run answers the question that was asked first; it is
-corrected for the number of compared runs alone. All others are secondary, but for rows that nearly
-repeat another: F_LOC by type moves with F_LOC at `all`, and would only dilute the family.
+"Permutation P-values should never be zero", 2010); if all exchanges are tried, p is their share.
+Chance beside that of images, which the interval includes, is added to every exchanged difference,
+so that p and interval agree.
+Families: the primary row of each compared run is corrected for the number of runs alone. Other rows
+are secondary, without those that nearly repeat another: F_LOC by type moves with F_LOC at `all`.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ LEVEL = 0.05
 """Level of tests; one-sided of each of the two that show equivalence."""
 
 FEWEST, MOST = 10_000, 200_000
-"""Bounds of the number of random exchanges where none is asked for."""
+"""Bounds of the default number of random exchanges."""
 
 _ROOM = 0.2  # share of the level that the smallest possible p, corrected, may take
 _SIGNS_AT_ONCE = 1 << 22
@@ -94,7 +93,7 @@ def families(rows: pd.DataFrame, primary: Endpoint | None) -> Names:
     Args:
         rows: with `run, metric, condition, threshold_policy`, and `testable`: whether a row can
             have a p at all.
-        primary: None takes `DEFAULT_PRIMARY` where it is among the rows.
+        primary: None takes `DEFAULT_PRIMARY` if it is among the rows.
 
     Returns:
         `PRIMARY` for the primary endpoint of every run. `SECONDARY` for other testable rows: of a
@@ -109,25 +108,22 @@ def families(rows: pd.DataFrame, primary: Endpoint | None) -> Names:
     of = [rows[name] for name in ("run", "metric", "threshold_policy")]
     repeats = (together & testable).groupby(of).transform("any") & ~together
     found = np.where(testable & ~repeats, SECONDARY, NO_FAMILY)
-    chosen = str(DEFAULT_PRIMARY) if primary is None else _full_key(primary, keys[testable])
+    chosen = str(DEFAULT_PRIMARY if primary is None else primary)
+    if primary is not None:
+        there = list(dict.fromkeys(keys[testable]))
+        own = [key for key in there if key.endswith(f"/{primary}")]
+        if primary.condition:
+            check_choice(chosen, there, name="--primary")
+        elif f"{ALL_NEGATIVES}/{primary}" in own:
+            chosen = f"{ALL_NEGATIVES}/{primary}"
+        elif len(own) > 1:
+            raise UsageError(f"--primary {primary}: is several rows; name one: {', '.join(own)}.")
+        else:
+            without_condition = dict.fromkeys(key.partition("/")[2] for key in there)
+            check_choice(chosen, without_condition, name="--primary")
+            chosen = own[0]
     found[(keys == chosen) & testable] = PRIMARY
     return found
-
-
-def _full_key(primary: Endpoint, keys: pd.Series[str]) -> str:
-    """The endpoint's key with its condition, one of those of testable rows."""
-    there = [*dict.fromkeys(keys)]
-    own = [key for key in there if key.endswith(f"/{primary}")]
-    if primary.condition:
-        check_choice(str(primary), there, name="--primary")
-        return str(primary)
-    if f"{ALL_NEGATIVES}/{primary}" in own:
-        return f"{ALL_NEGATIVES}/{primary}"
-    if len(own) > 1:
-        raise UsageError(f"--primary {primary}: is several rows; name one: {', '.join(own)}.")
-    known = dict.fromkeys(key.partition("/")[2] for key in there)
-    check_choice(str(primary), known, name="--primary")
-    return own[0]
 
 
 def holm(p: Array) -> Array:
@@ -148,25 +144,20 @@ def holm(p: Array) -> Array:
 
 
 def enough_exchanges(tests: int) -> int:
-    """Random exchanges with which Holm's correction for some tests can reject with room to spare.
+    """Number of random exchanges with which Holm's correction of some tests can still reject.
 
-    With N of them no p is below 1 / (N + 1), which the correction multiplies by the number of
-    tests; the result is a fifth of the level at most, as long as N stays within bounds.
+    With N exchanges no p is below 1 / (N + 1), times the number of tests: a fifth of the level at
+    most, unless N is out of bounds.
     """
     return min(max(FEWEST, round(tests / (_ROOM * LEVEL)) - 1), MOST)
 
 
 def equivalent(resampled: Array, images: int, margin: float) -> bool:
-    """Whether a difference is shown to be within a margin, in its own units.
+    """Whether a difference, with resamples `[B]` over n images, is shown to be within a margin.
 
     Two one-sided tests at 5 %: the 90 % interval lies within the margin (Schuirmann, "A comparison
     of the two one-sided tests procedure and the power approach for assessing the equivalence of
     average bioavailability", 1987).
-
-    Args:
-        resampled: `[B]` resamples of the difference.
-        images: number of images n that it rests on.
-        margin: above 0.
     """
     low, high = interval(resampled, level=1 - 2 * LEVEL)
     if not images:
@@ -180,12 +171,12 @@ def equivalent(resampled: Array, images: int, margin: float) -> bool:
 
 
 def verdict(difference: float, p: float, *, tied: bool, margin: float) -> str:
-    """What may be said of a difference (run minus reference, as is the margin) in words.
+    """Conclusion on a difference (run minus reference, a fraction) with a corrected p or NaN.
 
     Returns:
-        `higher` or `lower` than the reference, by its value, whether that is good or bad; with
-        `(within 1 point)` where it is shown to be that small (`tied`). Otherwise `tied (within 1
-        point)`, `not shown`, or `not tested` where there is no corrected p.
+        `higher` or `lower` by value, whether that is good or bad; with `(within 1 point)` if it is
+        shown to be that small (`tied`). Otherwise `tied (within 1 point)`, `not shown` or `not
+        tested`.
     """
     within = f"(within {100 * margin:g} point{'' if margin == 0.01 else 's'})"
     if p <= LEVEL:
@@ -198,23 +189,15 @@ def verdict(difference: float, p: float, *, tied: bool, margin: float) -> str:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A finished run.
-
-    Attributes:
-        facts: provenance of its records.
-        rows: place of each sample by its name.
-        parts: parts of the scores, by map variant and threshold policy.
-        fitted: the policies behind its fitted scores; where one is missing, the threshold counts as
-            known.
-    """
+    """A finished run."""
 
     folder: Path
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # provenance of its records
     samples: Samples
-    rows: dict[str, int]
+    rows: dict[str, int]  # place of each sample by its name
     scores: Scores
-    parts: dict[tuple[str, str], Part]
-    fitted: Sequence[FittedPolicy] = ()
+    parts: dict[tuple[str, str], Part]  # by map variant and threshold policy
+    fitted: Sequence[FittedPolicy] = ()  # behind fitted scores; others count as known exactly
 
     @classmethod
     def of(cls, folder: Path) -> ComparedRun:
@@ -248,7 +231,7 @@ def compare_runs(
     permutations: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare runs with the first of them; whether they should be compared is not asked here.
+    """Compare runs with the first of them; `records.comparable` says whether they should be.
 
     Args:
         runs: the reference, and others that share samples, map variant and policies with it.
@@ -256,45 +239,44 @@ def compare_runs(
         asked: names of those to compare.
         thresholds: threshold policies; metrics that need none stand under policy `none`.
         conditions: audio conditions to compare; none for all.
-        primary: the endpoint that is not corrected for the other rows; see `families`.
-        margin: differences within it, a fraction, are ties where that is shown.
+        primary: endpoint that is not corrected for the other rows; see `families`.
+        margin: fraction within which differences may be shown to be ties.
         variant: map variant.
-        resamples: bootstrap resamples over images.
-        permutations: random exchanges of images, or all there are where these are no more; None
-            takes `enough_exchanges`.
-        seed: of resamples and exchanges.
+        resamples: number of bootstrap resamples over images.
+        permutations: number of random exchanges; all, if there are no more. None takes
+            `enough_exchanges`.
+        seed: seed of resamples and exchanges.
 
     Returns:
         One row per run, metric, condition and policy that both have a number for:
         `reference, run` (folders), `reference_model, model, metric, condition, map_variant,
         threshold_policy`; fractions `reference_value, value, difference` (run minus reference),
-        `ci_low, ci_high`, the same over images alone with every threshold as it stands
-        (`ci_low_at_threshold, ci_high_at_threshold`), and the 90 % interval `ci90_low, ci90_high`
-        that shows ties; `family, verdict`; `p, p_holm` (NaN where there is no test), the latter
-        corrected within the family; `sd_besides_images`, see `besides`; `exchanges` behind p;
-        `n_images` with a value in both, `n_undefined` left out of either, `higher_is_better`.
+        `ci_low, ci_high`, `ci_low_at_threshold, ci_high_at_threshold` (over images alone, at the
+        thresholds as they are), `ci90_low, ci90_high` (shows ties); `sd_besides_images`, see
+        `besides`; `n_images` with a value in both, `n_undefined` left out of either,
+        `higher_is_better`; `p`, and `p_holm` corrected within the `family` (NaN without a test);
+        `verdict`; `exchanges` behind p.
 
     Raises:
         UsageError: when the primary endpoint or a condition is not among the rows.
     """
     names = common_samples(runs)
+    settings = {"resamples": resamples, "seed": seed}
     groups = [runs[0].samples.image_groups[runs[0].rows[name]] for name in names]
-    images = ImageBootstrap(groups, resamples=resamples, seed=seed)
+    images = ImageBootstrap(groups, **settings)
     places = [np.array([run.rows[name] for name in names], np.int64) for run in runs]
     resampled = [
-        ResampledRun.of(
-            run.folder, run.samples, run.scores, metrics, run.fitted, resamples=resamples, seed=seed
-        )
+        ResampledRun.of(run.folder, run.samples, run.scores, metrics, run.fitted, **settings)
         for run in runs
     ]
     pairs: list[_Pair] = []
     there: dict[str, None] = {}
     for policy in dict.fromkeys([*thresholds, NO_POLICY]):
         measured = []
-        for run, whole, rows in zip(runs, resampled, places, strict=True):
+        for run, whole, place in zip(runs, resampled, places, strict=True):
             part = run.parts[variant, policy]
-            numbers = whole.numbers(part, metrics, rows=rows, bootstrap=images)
-            measured.append({(n.metric.name, n.condition): n for n in numbers})
+            numbers = whole.numbers(part, metrics, rows=place, bootstrap=images)
+            measured.append({number.key: number for number in numbers})
         there |= dict.fromkeys(condition for name, condition in measured[0] if name in asked)
         keys = [
             (name, condition)
@@ -324,12 +306,8 @@ def compare_runs(
     corrected = np.full(len(p), np.nan)
     for each in members:
         corrected[each] = holm(p[each])
-    said = [
-        verdict(difference, each, tied=tied, margin=margin)
-        for difference, each, tied in zip(
-            table["difference"], corrected, table["tied"], strict=True
-        )
-    ]
+    rows = zip(table["difference"], corrected, table["tied"], strict=True)
+    said = [verdict(d, each, tied=tied, margin=margin) for d, each, tied in rows]
     tried = min(permutations, 2**images.images)
     table = table.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
     return table.drop(columns=["testable", "tied"])
@@ -341,12 +319,9 @@ def common_samples(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
-    """Which images are exchanged between two runs.
+    """Choices of images to exchange between two runs, in pieces `[P, G]`: -1 exchanges, 1 keeps.
 
-    Where `permutations` is no less than all 2^G choices, each of these is tried once.
-
-    Yields:
-        The choices in pieces `[P, G]`: -1 where an image is exchanged, else 1.
+    All 2^G choices come once if `permutations` is no less than that.
     """
     generator = np.random.default_rng(seed)
     everything = 2**images <= permutations
@@ -361,13 +336,13 @@ def exchanges(images: int, *, permutations: int, seed: int) -> Iterator[Array]:
 
 
 class _Pair:
-    """Two runs under one policy, and what exchanges of images do to their numbers.
+    """Two runs under one policy, and their numbers when images are exchanged.
 
     Attributes:
-        rows: of the table, `p` and what follows from it aside.
+        rows: rows of the table, without `p` and what follows from it.
         tested: the rows that get a p, by metric and condition.
-        far: for each of these, in how many exchanges runs differed at least as much as they do.
-        halves: `[G, C]` what each image adds to the first run's totals and takes from the second's.
+        far: number of exchanges, by tested row, in which runs differed at least as much as they do.
+        halves: `[G, C]` half of the first run's totals minus the second's, by image.
     """
 
     def __init__(
@@ -407,9 +382,7 @@ class _Pair:
     def count_far(self, shifts: Array, chance: Array) -> None:
         """Count exchanges in which runs differ at least as much as they do; NaN counts.
 
-        Args:
-            shifts: `[P, C]` signs of the images times `halves`.
-            chance: `[P]` of the standard normal distribution.
+        `shifts` `[P, C]` are signs of the images times `halves`, `chance` `[P]` standard normal.
         """
         if not self.tested:
             return
@@ -423,7 +396,7 @@ class _Pair:
             }
             combined = {n.metric for n in numbers.values() if isinstance(n.metric, CombinedMetric)}
             added = [n for metric in combined for n in combined_numbers(metric, found)]
-            sides.append({**found, **{(n.metric.name, n.condition): n for n in added}})
+            sides.append({**found, **{n.key: n for n in added}})
         for key, row in self.tested.items():
             observed = row["difference"]
             difference = sides[0][key].at_threshold - sides[1][key].at_threshold
@@ -470,11 +443,11 @@ def _difference_row(
 
 
 def besides(first: Number, second: Number) -> float:
-    """Standard deviation of a difference beside chance over images.
+    """Standard deviation of a difference from other sources of chance than images.
 
-    Exchanges of images know chance over images only. What more is in the interval (sounds that
-    images share, an estimated threshold) is added to the exchanged differences. To stretch these
-    instead would stretch the difference itself too, which is in them, and cost power.
+    Exchanges of images know chance over images only. The rest of the interval's (shared sounds, an
+    estimated threshold) is added to the exchanged differences. Stretching them instead would
+    stretch the difference itself too, and cost power.
     """
     whole = variance(second.resampled - first.resampled)
     return math.sqrt(max(0.0, whole - variance(second.at_threshold - first.at_threshold)))
@@ -509,9 +482,9 @@ def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: i
 
 
 def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:
-    """Totals `[G, 2, D]` of two runs as `[G, 2 D]`, with empty draws where one has fewer.
+    """Totals `[G, 2, D]` of two runs as `[G, 2 D]`, padded to equally many draws.
 
-    A single draw stands for all where every draw has the same number of values of an image.
+    Draws are averaged first where every draw has the same number of values of an image.
     """
     if all((t[:, 1] == one[:, 1, :1]).all() for t in (one, two)):
         one, two = (t.mean(axis=2, keepdims=True) for t in (one, two))

@@ -35,15 +35,14 @@ _ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
 
 @dataclass(frozen=True)
 class ThresholdCurves:
-    """Means over samples (and draws) at each of T thresholds.
+    """Means over samples and draws at each of T thresholds.
 
     Attributes:
-        thresholds: `[T]` ascending, float32 as masks are made.
+        thresholds: `[T]` ascending, float32.
         values: metric and condition -> `[T]`: `ciou, success_rate, auc` of positives, `pia,
             false_alarm_rate, auc_n` of each negative type, `f_loc, f_auc` of `condition`.
         resampled: `f_loc, ciou, success_rate` -> `[B, T]` of bootstrap resamples over images.
-        together: the negative types behind F_LOC and F_AUC: the paper's three where the run has
-            them, else all that it has.
+        together: negative types behind F_LOC and F_AUC: the paper's three, or all of the run's.
         condition: `all` for the paper's three, else the types' names.
     """
 
@@ -74,11 +73,7 @@ class ThresholdCurves:
         return {name: values for (metric, name), values in self.values.items() if metric == "pia"}
 
     def at(self, threshold: float) -> int:
-        """Position of a threshold that is one of the curve's.
-
-        Raises:
-            ValueError: when it is not.
-        """
+        """Position of a threshold; ValueError if it is not one of the curve's."""
         place = int(np.searchsorted(self.thresholds, np.float32(threshold)))
         if place == len(self.thresholds) or self.thresholds[place] != np.float32(threshold):
             raise ValueError(f"Expected one of the curve's thresholds, but got {threshold}.")
@@ -98,13 +93,13 @@ def threshold_curves(
     """Find metrics of a run at many thresholds, in one pass over its maps.
 
     Args:
-        run: folder with records of positives and negatives; other audio conditions are passed over.
+        run: folder with records; conditions other than positives and negatives are left out.
         variant: `av` or `ogl`.
         include: thresholds that must be among the curve's.
         points: number of evenly spaced thresholds over the range of the maps.
-        resamples: bootstrap resamples over images.
+        resamples: number of bootstrap resamples over images.
         seed: seed of the bootstrap.
-        draws: how many draws of each negative are looked at; None for all.
+        draws: number of draws of each negative; None for all.
 
     Raises:
         RecordsError: when the records cannot be read.
@@ -203,10 +198,7 @@ def _chunk_means(
 def _range(
     path: Path, localization: Localization, variant: str, others: Sequence[str]
 ) -> tuple[float, float]:
-    """Bounds of all localization maps of positives and negatives.
-
-    Upsampling does not leave those of native maps.
-    """
+    """Bounds of all localization maps of positives and negatives, those of native maps."""
     low, high = 0.0, 1.0
     if localization.transform == "none":
         columns = ["audio_condition", *_MAP_ENDS]
@@ -217,35 +209,25 @@ def _range(
         return low, high
     lows, highs = [], []
     for chunk in sample_chunks(path, MAP_COLUMNS):
-        seen, _, mix = localization.objects(chunk)
+        seen, _, (bottom, top, alpha) = localization.objects(chunk)
         lows.append(float(seen.min()))
         highs.append(float(seen.max()))
-    bottom, top, alpha = mix
-    ends = [(value - bottom) / (top - bottom) for value in (low, high)]
-    return (
-        alpha * ends[0] + (1 - alpha) * min(lows),
-        alpha * ends[1] + (1 - alpha) * max(highs),
-    )
+    low, high = ((end - bottom) / (top - bottom) for end in (low, high))
+    return alpha * low + (1 - alpha) * min(lows), alpha * high + (1 - alpha) * max(highs)
 
 
 @dataclass(frozen=True)
 class MaximaHistograms:
-    """Distributions of the largest value of a map, by audio condition.
+    """Distributions of the largest value of a map, by audio condition."""
 
-    Attributes:
-        edges: `[B + 1]` bounds of the bins, the same for all conditions.
-        counts: audio condition -> `[B]` number of records.
-    """
-
-    edges: Array
-    counts: dict[str, Index]
+    edges: Array  # `[B + 1]` bounds of the bins, the same for all conditions
+    counts: dict[str, Index]  # audio condition -> `[B]` number of records
 
 
 def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
-    """Count a run's largest map values in B bins between the smallest and the largest of them.
+    """Count the maxima of a run's native maps in B bins between the smallest and the largest.
 
-    The value is the native map's, after the model's post-processing; maps that hold NaN are left
-    out.
+    Maps are post-processed as the model's; those with NaN are left out.
 
     Raises:
         RecordsError: when the records cannot be read.

@@ -1,7 +1,7 @@
-"""How often a verdict at a threshold is wrong, by the records of a calibration run.
+"""Error rates of verdicts at a threshold, from the records of a calibration run.
 
-Maps are marked as `vssl-localize` marks them: some pixel of the localization map lies strictly
-above the threshold. Images are the unit: the draws and samples of one image are not independent.
+As in `vssl-localize`, a map is marked if some pixel of it lies strictly above the threshold. Images
+are the unit: the draws and samples of one image are not independent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ _JUDGED_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weigh
 WRONG_SOUND_LEVEL = 0.05
 """P value above which a wrong sound is not ruled out, where no rate is stated."""
 
-_NAMES = ("audio_condition", "image_group")
 _NORMAL = 1.959964
 """0.975 quantile of the standard normal distribution."""
 
@@ -49,19 +48,18 @@ def share_of(found: Mask, image: Index, clip: Index | None = None) -> Share | No
     """The share of some maps in which something was found; None of no maps.
 
     Wilson's interval (1927) for as many independent maps as would have the variance that the
-    images show, as Korn and Graubard (Survey Methodology 24, 1998) take for exact intervals. The
-    variance is the linearised one of a ratio of totals over images. With clips, which several
-    images hear, it is that over images and clips (Cameron, Gelbach and Miller, J. of Business and
-    Economic Statistics 29, 2011). The number is at most that of maps. It is that of images where
-    all maps agree, which shows no variance.
+    images show, as Korn and Graubard (Survey Methodology 24, 1998) take for exact intervals: at
+    most all maps, and as many as images if all maps agree. The variance is the linearised one of a
+    ratio of totals over images, or over images and shared clips (Cameron, Gelbach and Miller, J. of
+    Business and Economic Statistics 29, 2011).
 
-    Simulated coverage is 93 to 98 % from 60 images on. It is down to 87 % where a rate of 2 % meets
-    at most 60 images of ten draws that depend on each other.
+    Simulated coverage is 93 to 98 % from 60 images on; down to 87 % for a rate of 2 % in at most 60
+    images with ten dependent draws each.
 
     Args:
         found: `[R]` whether it was found in a map.
         image: `[R]` number of the map's image.
-        clip: `[R]` number of the clip that is heard; None where clips need not count.
+        clip: `[R]` number of the clip that is heard; None if clips are not shared.
     """
     if not len(found):
         return None
@@ -91,19 +89,14 @@ def _variance(found: Mask, group: Index) -> float:
 
 @dataclass(frozen=True)
 class Reach:
-    """How high the maps of one type of negatives reach.
+    """How high the maps of one type of negatives reach."""
 
-    Attributes:
-        maxima: `[R]` largest values of localization maps, finite.
-        weights: `[R]` share that each has of its image's maps: those of an image add up to 1.
-    """
-
-    maxima: Array
-    weights: Array
+    maxima: Array  # `[R]` largest values of localization maps, finite
+    weights: Array  # `[R]` of each map; those of an image add up to 1
 
     @classmethod
     def of(cls, maxima: Array, image: Index) -> Reach:
-        """The reach of maps, with the number of each one's image."""
+        """Weight maps by the number of each one's image."""
         _, place, each = np.unique(image, return_inverse=True, return_counts=True)
         return cls(maxima, 1 / each[place])
 
@@ -115,10 +108,10 @@ class Reach:
     def p_value(self, largest: float) -> float:
         """Conformal p value of a map: how seldom a negative's map of another image reaches it.
 
-        `(1 + s) / (K + 1)`, s being the sum over images of the share of their maps that reach the
-        value or more. With one map an image, s counts these maps. If map and calibration images are
-        exchangeable, a negative gets a p of at most a with a probability of at most a (hierarchical
-        conformal prediction; Lee, Barber and Willett, arXiv 2306.06342).
+        `(1 + s) / (K + 1)`; s sums, over images, the share of their maps that reach the value. If
+        map and calibration images are exchangeable, a negative gets a p of at most a with a
+        probability of at most a (hierarchical conformal prediction; Lee, Barber and Willett, arXiv
+        2306.06342).
 
         Example:
             >>> Reach.of(np.array([1.0, 2.0, 3.0]), np.arange(3)).p_value(2.5)
@@ -130,29 +123,18 @@ class Reach:
 
 @dataclass(frozen=True)
 class ErrorRates:
-    """How often a verdict at a threshold is wrong in a calibration run.
-
-    Attributes:
-        in_sample: whether the threshold was learnt on the same records.
-        false_alarms: by type of negatives, the share in which anything is marked.
-        misses: share of the own sounds in which nothing is marked.
-        right_places: of the own sounds that mark something, the share with a cIoU of at least 0.5.
-        undefined: number of maps left out since they hold NaN.
-        wrong_sounds: the types that play other clips, as a user's wrong sound is one.
-        reach: how high maps reach, by type of negatives.
-        level: p value above which a wrong sound is not ruled out.
-    """
+    """How often a verdict at a threshold is wrong in a calibration run."""
 
     run: str
     dataset: str
-    in_sample: bool
-    false_alarms: Mapping[str, Share]
-    misses: Share | None
-    right_places: Share | None
-    undefined: int
-    wrong_sounds: tuple[str, ...]
-    reach: Mapping[str, Reach]
-    level: float = WRONG_SOUND_LEVEL
+    in_sample: bool  # whether the threshold was learnt on the same records
+    false_alarms: Mapping[str, Share]  # by type of negatives: something is marked
+    misses: Share | None  # of own sounds: nothing is marked
+    right_places: Share | None  # of own sounds that mark something: cIoU of at least 0.5
+    undefined: int  # maps left out since they hold NaN
+    wrong_sounds: tuple[str, ...]  # types that play other clips, as a user's wrong sound is one
+    reach: Mapping[str, Reach]  # by type of negatives
+    level: float = WRONG_SOUND_LEVEL  # p value above which a wrong sound is not ruled out
 
     def p_values(self, largest: float) -> dict[str, float]:
         """Conformal p value of a map by type of negatives, see `Reach.p_value`."""
@@ -175,14 +157,8 @@ def error_rates(
 ) -> ErrorRates:
     """Find the error rates of a threshold on a run's negatives and own sounds.
 
-    Other audio conditions, under which an object of the picture sounds, are left out.
-
-    Args:
-        run: folder of the run.
-        variant: map variant that is judged, `av` or `ogl`.
-        threshold: the threshold, in units of the localization map.
-        in_sample: whether it was learnt on this run.
-        level: p value above which a wrong sound is not ruled out.
+    Other audio conditions, under which an object of the picture sounds, are left out. The threshold
+    is in units of the localization map of the variant (`av` or `ogl`).
 
     Raises:
         RecordsError: when the records cannot be read.
@@ -198,8 +174,11 @@ def error_rates(
         found = binarize_at(localization, rows, variant, levels)
         ciou = packed_consensus_iou(found.masks[0], Chunk.of(rows).truth)
         played = rows.column("audio_source_id").fill_null("").to_numpy(zero_copy_only=False)
-        names = (rows.column(c).to_numpy(zero_copy_only=False) for c in _NAMES)
-        return *names, found.maximum, ciou >= SUCCESS, played
+        condition, image = (
+            rows.column(name).to_numpy(zero_copy_only=False)
+            for name in ("audio_condition", "image_group")
+        )
+        return condition, image, found.maximum, ciou >= SUCCESS, played
 
     columns = zip(
         *in_threads(work, records, _JUDGED_COLUMNS, description="error rates"), strict=True

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vssl.arrays import Floats
 from vssl.negatives.manifest import ManifestRow, read_manifest, render_manifest
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, write_text
@@ -50,11 +49,7 @@ Pairing = tuple[str, int]
 
 
 class JoinError(RecordsError):
-    """Why a run cannot be joined with others.
-
-    Attributes:
-        run: folder of the run that does not fit.
-    """
+    """A run, of the folder `run`, cannot be joined with others."""
 
     def __init__(self, run: Path, message: str) -> None:
         super().__init__(message)
@@ -62,7 +57,7 @@ class JoinError(RecordsError):
 
 
 def without_negatives(identity: Mapping[str, Any]) -> str:
-    """Hash of a run's identity (in `run.json`) but for its negatives: alike for runs to join."""
+    """Hash of a run's identity (in `run.json`) without its negatives: equal for runs to join."""
     negatives = identity.get("negatives") or {}
     files = identity.get("files_sha256") or {}
     kept = {key: value for key, value in files.items() if key not in _FILES_OF_NEGATIVES}
@@ -72,7 +67,7 @@ def without_negatives(identity: Mapping[str, Any]) -> str:
 
 
 def joined_identity(identities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What one run on all negatives of some runs would have as its identity."""
+    """Identity of one run on all negatives of some runs."""
     merged = {key: value for each in identities for key, value in each["negatives"].items()}
     files = {key: value for each in identities for key, value in each["files_sha256"].items()}
     return {**identities[0], "negatives": merged, "files_sha256": files}
@@ -84,7 +79,7 @@ def condition_draws(provenance: Mapping[str, Any]) -> dict[str, int]:
 
 
 def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """In which settings conditions that two runs share differ, in words, by their provenance."""
+    """Settings in which shared conditions of two runs differ, in words, by their provenance."""
     one, two = (
         {
             name: {**condition_settings(each).get(name, {}), "draws": count}
@@ -103,15 +98,8 @@ def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
 def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> dict[str, Any]:
     """Write the records and the negatives' manifest that one run on all negatives would have.
 
-    The positives are the first run's; those of the others must be the same.
-
-    Args:
-        runs: folders of runs without `other_settings`.
-        folder: where `records.parquet` and `negatives_manifest.csv` are written.
-        identity_hash: `config_hash` of the joined run.
-
-    Returns:
-        The provenance of the joined records.
+    The positives are the first run's; those of the others, without `other_settings`, must be the
+    same. Returns the provenance of the joined records.
 
     Raises:
         JoinError: when a run differs in more than its negatives; no records are left written then.
@@ -162,17 +150,14 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
 
 def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) -> None:
     """Refuse runs whose records rest on something else besides the negatives."""
-
-    def compared(facts: Mapping[str, Any], key: str) -> Any:
-        value = facts.get(key)
-        if key == "environment" and isinstance(value, Mapping):  # the code itself has a version
-            return {name: each for name, each in value.items() if name != "git_commit"}
-        return value
-
     # earlier runs do not state the hashes of their inputs
     left_out = {*_OF_NEGATIVES, *({"inputs_sha256"} - (known.keys() & own.keys()))}
-    keys = sorted({*known, *own} - left_out)
-    differ = [key for key in keys if compared(known, key) != compared(own, key)]
+    one, two = (
+        # the code itself has a version in the environment
+        {**facts, "environment": {**(facts.get("environment") or {}), "git_commit": None}}
+        for facts in (known, own)
+    )
+    differ = [key for key in sorted({*one, *two} - left_out) if one.get(key) != two.get(key)]
     if differ:
         raise JoinError(run, f"they also differ in {', '.join(differ)}.")
 
@@ -206,7 +191,7 @@ def _pieces(file: pq.ParquetFile, pairings: int) -> Iterator[pa.Table]:
 def _check_positives(
     runs: Sequence[Path], pairings: Sequence[Sequence[Pairing]], tables: Sequence[pa.Table]
 ) -> None:
-    """Refuse runs whose samples or positives are not those of the first."""
+    """Refuse runs whose samples or positives are not those of the first run."""
     first, *others = (
         table.filter(pc.equal(table.column("audio_condition"), POSITIVE)) for table in tables
     )
@@ -220,18 +205,15 @@ def _check_positives(
                 np.asarray(pc.list_flatten(each.column(name)).to_numpy(), np.float32)
                 for each in (first, own)
             )
-            if one.shape != two.shape or not _same_maps(one, two):
+            scale = float(np.abs(one[np.isfinite(one)]).max(initial=0.0))
+            if one.shape != two.shape or not np.allclose(
+                one, two, rtol=0, atol=_ROUNDED * scale, equal_nan=True
+            ):
                 raise JoinError(
                     run,
                     f"its positives are others ({name}): code, a library or the machine was another"
                     " one. Evaluate both again with force=true.",
                 )
-
-
-def _same_maps(first: Floats, second: Floats) -> bool:
-    """Whether maps are the same but for the last digits."""
-    scale = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
-    return bool(np.allclose(first, second, rtol=0, atol=_ROUNDED * scale, equal_nan=True))
 
 
 def _interleaved(

@@ -42,39 +42,27 @@ _CLIP_RESAMPLES = 200
 
 @dataclass(frozen=True)
 class Number:
-    """A number with its spread.
-
-    Attributes:
-        condition: audio condition, a pair of them (`positive-silence`), or `all`.
-        value: over samples within each draw, then the mean over draws.
-        per_draw: `[D]` the same within each draw.
-        at_threshold: `[B]` bootstrap resamples of `value` over images, at the threshold as it is.
-        images: number of images behind them.
-        n: number of samples (of images, for metrics by image) with a defined value in some draw.
-        n_undefined: values left out.
-        sounds: spread from resampled sounds that several images share; None where there are none.
-        dof_images: degrees of freedom of the spread over images; None for `images - 1`.
-        of_threshold: `[B]` change by a threshold that is fitted anew in each resample; None where
-            nothing is fitted.
-        totals: `[G, 2, D]` for a mean: sum and number of the values of every image and draw.
-        sounding: the object that sounds under the condition; those of both for a pair.
-        parts: for a combined number, its mean on positives and those on negatives.
-    """
+    """A number with its spread."""
 
     metric: MeanMetric | SetMetric | CombinedMetric
-    condition: str
-    value: float
-    per_draw: Array
-    at_threshold: Array
+    condition: str  # audio condition, a pair of them (`positive-silence`), or `all`
+    value: float  # over samples within each draw, then the mean over draws
+    per_draw: Array  # `[D]` the same within each draw
+    at_threshold: Array  # `[B]` resamples of `value` over images, at the threshold as it is
     images: int
-    n: int
-    n_undefined: int
-    sounds: Spread | None = None
-    dof_images: float | None = None
-    of_threshold: Array | None = None
-    totals: Array | None = None
-    sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)
-    parts: tuple[Number, Mapping[str, Number]] | None = None
+    n: int  # samples (images, for metrics by image) with a defined value in some draw
+    n_undefined: int  # values left out
+    sounds: Spread | None = None  # from sounds that several images share, if there are any
+    dof_images: float | None = None  # of the spread over images; None for `images - 1`
+    of_threshold: Array | None = None  # `[B]` change by a threshold fitted anew in each resample
+    totals: Array | None = None  # `[G, 2, D]` of a mean: sum and number of values by image, draw
+    sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)  # both objects for a pair
+    parts: tuple[Number, Mapping[str, Number]] | None = None  # of a combined: positive, negatives
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Metric and condition."""
+        return self.metric.name, self.condition
 
     @property
     def resampled(self) -> Array:
@@ -120,10 +108,9 @@ class Number:
         return self.images - 1.0 if self.dof_images is None else self.dof_images
 
     def shares(self) -> dict[str, float]:
-        """Shares of images, of shared sounds and of the fitted threshold in the variance.
+        """Shares of images, shared sounds and fitted threshold in the variance; NaN without one.
 
-        NaN where there is no spread. The threshold's is what it adds to the others: it is below 0
-        where its movement evens theirs out.
+        The threshold's is what it adds to the others, so it is negative where it evens theirs out.
         """
         total = variance(self.resampled)
         if total == 0:
@@ -175,18 +162,18 @@ def numbers_of(
 ) -> list[Number]:
     """All numbers of one map variant and threshold policy, in the order of the metrics.
 
-    Metrics that need no threshold belong to policy `none`, the others to every other policy.
-    Combined metrics want one threshold for positives and negatives, so they are not reported
-    where every map has its own.
+    Metrics that need no threshold belong to policy `none`, the others to every other policy;
+    metrics that were not measured are passed over. Combined metrics want one threshold for
+    positives and negatives, so they are not reported where every map has its own.
 
     Args:
-        scores: the run's scores; metrics that were not measured are passed over.
+        scores: the run's scores.
         part: map variant and policy.
-        metrics: what to report.
+        metrics: metrics to report.
         bootstrap: over the images of the samples.
         rows: samples to report on; None for all.
         sounds: the sounds of the run's records; None leaves their spread out.
-        sets: numbers of the set metrics, where `set_numbers` found them for several parts at once.
+        sets: numbers of set metrics, if `set_numbers` found them for several parts already.
     """
     if rows is not None:
         scores, sounds = scores.of_samples(rows), sounds and sounds.of_samples(rows)
@@ -194,13 +181,13 @@ def numbers_of(
         # shared sounds count in set metrics of whole runs alone
         heard = sounds if rows is None else None
         sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
-    found = list(sets)
-    means: dict[tuple[str, str], Number] = {}
-    for metric in metrics:
-        if isinstance(metric, MeanMetric):
-            new = list(_means(scores, part, metric, bootstrap, sounds))
-            means |= {(metric.name, number.condition): number for number in new}
-            found += new
+    means = {
+        number.key: number
+        for metric in metrics
+        if isinstance(metric, MeanMetric)
+        for number in _means(scores, part, metric, bootstrap, sounds)
+    }
+    found = [*sets, *means.values()]
     for metric in metrics:
         if isinstance(metric, CombinedMetric) and part.threshold_source != EACH_MAP:
             found += combined_numbers(metric, means)
@@ -246,23 +233,24 @@ def _means(
     if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
         return
     swaps = isinstance(metric, SwapMetric)
-    for holder, conditions, column in _columns(scores, part, metric):
+    for holder, conditions, column in _mean_columns(scores, part, metric):
         spread = None
+        column_values = scores.values(part, holder, column)
         if metric.by_image or swaps:
-            values = scores.values(part, holder, column)
             # undefined where a picture shows other sounding objects that are not among the samples
             incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
-            whole = values = np.where(incomplete[:, None], np.nan, values)
+            column_values = np.where(incomplete[:, None], np.nan, column_values)
             if metric.by_image:
-                values = smallest_in_group(values, bootstrap.image)
-            own = metric.from_column(torch.from_numpy(values.flatten())).numpy()
-            values = own.reshape(values.shape)
+                column_values = smallest_in_group(column_values, bootstrap.image)
         else:
             # of two conditions with several draws, those that both have are compared
             draws = [scores.draws(part, name) for name in conditions]
             common = min((count for count in draws if count > 1), default=1)
-            values = scores.metric_values(part, holder, metric, column)[:, :common]
-            spread = None if sounds is None else sounds.spread(conditions, values)
+            column_values = column_values[:, :common]
+        values = metric.from_column(torch.from_numpy(column_values.flatten())).numpy()
+        values = values.reshape(column_values.shape)
+        if sounds is not None and not (metric.by_image or swaps):
+            spread = sounds.spread(conditions, values)
         sounding = tuple(scores.sounding[name] for name in conditions)
         name = PAIR.join(conditions)
         number = mean_of_values(metric, name, values, bootstrap, sounding, spread)
@@ -270,11 +258,11 @@ def _means(
             asked = scores.asked(part, holder, column) | incomplete
             if not asked.any():
                 continue
-            number = replace(number, n_undefined=int(np.isnan(whole[asked]).sum()))
+            number = replace(number, n_undefined=int(np.isnan(column_values[asked]).sum()))
         yield number
 
 
-def _columns(
+def _mean_columns(
     scores: Scores, part: Part, metric: MeanMetric
 ) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Columns that a metric is the mean of: condition of the rows, all conditions, and name."""
@@ -301,15 +289,17 @@ def set_numbers(
 ) -> dict[Part, list[Number]]:
     """Set metrics of parts of one map variant, all with a threshold or all without.
 
-    Metrics of one family, and all parts, are found together, which costs little more than one.
+    Metrics of one family, and all parts, cost little more together than one alone.
     """
     by_threshold = parts[0].threshold_policy != NO_POLICY
     families: dict[Callable[..., Family], list[SetMetric]] = {}
     for metric in metrics:
-        if isinstance(metric, SetMetric) and metric.by_threshold == by_threshold:
-            needed = {metric.column, *([ConsensusIoU.column] if by_threshold else [])}
-            if needed <= set(scores.columns):
-                families.setdefault(metric.family, []).append(metric)
+        if (
+            isinstance(metric, SetMetric)
+            and metric.by_threshold == by_threshold
+            and needed_columns(metric) <= set(scores.columns)
+        ):
+            families.setdefault(metric.family, []).append(metric)
     found: dict[Part, list[Number]] = {part: [] for part in parts}
     for members in families.values():
         for condition, group in _set_groups(members[0], scores, parts[0]).items():
@@ -317,6 +307,12 @@ def set_numbers(
             for part, number in of:
                 found[part].append(number)
     return found
+
+
+def needed_columns(metric: MeanMetric | SetMetric) -> set[str]:
+    """Columns of the scores that a metric, unless of pairs, is found from."""
+    by_threshold = isinstance(metric, SetMetric) and metric.by_threshold
+    return {metric.column, ConsensusIoU.column} if by_threshold else {metric.column}
 
 
 def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list[str]]:
@@ -339,7 +335,7 @@ def _family_numbers(
     bootstrap: ImageBootstrap,
     sounds: SharedSounds | None,
 ) -> Iterator[tuple[Part, Number]]:
-    """Numbers of a family's members under each part: of every draw, then over draws."""
+    """Numbers of a family's members under each part; `group` as in `_set_groups`."""
     plain = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD)
     columns = {name: scores.values(plain, name, members[0].column) for name in group}
     success = None
@@ -397,8 +393,8 @@ def _set_spreads(
 ) -> dict[str, tuple[Array, float]]:
     """Deviations `[B, K]` of a family's metrics by shared sounds, and their degrees of freedom.
 
-    The sounds' own share in the spread is seen from the share of positives that each negative
-    exceeds, whose mean is 1 - AUROC.
+    The sounds' share in the spread is that in the share of positives which each negative exceeds.
+    The mean of that is 1 - AUROC.
     """
     own, *others = columns
     positives = np.sort(columns[own][~np.isnan(columns[own])])
@@ -455,11 +451,8 @@ def combined_numbers(
 ) -> list[Number]:
     """A combined metric for each negative type, and over the paper's three where all are there.
 
-    Only conditions under which nothing in the picture sounds are negatives.
-
-    Args:
-        metric: the metric.
-        means: mean metrics by (name, condition).
+    Negatives are conditions under which nothing in the picture sounds. `means` are mean metrics by
+    name and condition.
     """
     positive = means.get((metric.positive, POSITIVE))
     if positive is None:
@@ -480,12 +473,21 @@ def _combine(
 ) -> Number:
     """Combine means; the spread is over the draws that all negatives with several draws have.
 
-    A negative with one draw meets every draw of the others. The value rests on all draws.
+    A negative with one draw is combined with every draw of the others. The value rests on all.
     """
     draws = min((len(m.per_draw) for m in negatives.values() if len(m.per_draw) > 1), default=1)
     values = {c: np.asarray(m.value) for c, m in negatives.items()}
     drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}
     resampled = {c: m.at_threshold for c, m in negatives.items()}
+    # resamples in which only the sounds of one negative change
+    unmoved = np.full_like(positive.at_threshold, positive.value)
+    still = {c: np.full_like(unmoved, m.value) for c, m in negatives.items()}
+    base = metric.combine(unmoved, still)
+    of_sounds = total_spread(
+        Spread(metric.combine(unmoved, {**still, c: still[c] + s.deviations}) - base, s.dof)
+        for c, m in negatives.items()
+        if (s := m.sounds) is not None
+    )
     return Number(
         metric=metric,
         condition=condition,
@@ -493,22 +495,8 @@ def _combine(
         per_draw=metric.combine(np.broadcast_to(positive.per_draw[:draws], draws), drawn),
         at_threshold=metric.combine(positive.at_threshold, resampled),
         images=positive.images,
-        sounds=_combined_sounds(metric, positive, negatives),
+        sounds=of_sounds,
         parts=(positive, negatives),
         n=positive.n,
         n_undefined=positive.n_undefined + sum(m.n_undefined for m in negatives.values()),
-    )
-
-
-def _combined_sounds(
-    metric: CombinedMetric, positive: Number, negatives: Mapping[str, Number]
-) -> Spread | None:
-    """What the sounds of the negatives do to a combined number."""
-    value = np.full_like(positive.at_threshold, positive.value)
-    values = {c: np.full_like(value, m.value) for c, m in negatives.items()}
-    base = metric.combine(value, values)
-    return total_spread(
-        Spread(metric.combine(value, {**values, c: values[c] + s.deviations}) - base, s.dof)
-        for c, m in negatives.items()
-        if (s := m.sounds) is not None
     )

@@ -1,8 +1,7 @@
 """Numbers at thresholds that are fitted anew in every resample.
 
-A threshold that is learnt from negatives is an estimate. Each resample of the images (and of the
-sounds that images share) gives another one, and with it other numbers. They are found at a few
-thresholds around the fitted one, and in between by linear interpolation.
+A threshold learnt from negatives is an estimate: each resample of images (and shared sounds) gives
+another one, and other numbers. Numbers are found at a few thresholds and interpolated linearly.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ _CALIBRATION_SEED = 1
 
 
 def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[Array | None]:
-    """Fit thresholds anew in every resample of the negatives behind them: `[B]` each.
+    """Fit thresholds anew in every resample of the negatives behind them: `[B]`, or None, each.
 
-    Resamples of the scored run's own negatives are those of its numbers. Thresholds of a
-    calibration run deviate as much more as its few images ask for (Student's t for their number).
-    A policy that is not fitted gives None.
+    Resamples of the scored run's own negatives are those of its numbers. Deviations by a
+    calibration run are widened for its few images (Student's t for their number). A policy that is
+    not fitted gives None.
     """
     return [
         None
@@ -104,10 +103,8 @@ class ResampledRun:
         scores: the run's scores.
         image_groups: `[N]` name of each sample's picture.
         sounds: the sounds of its records.
-        fitted: the policies behind fitted parts of the scores; a fitted part without one has
-            intervals at its threshold alone.
-        near: gives the scores at other thresholds, of pairs of map variant and threshold, as parts
-            `near_part`.
+        fitted: policies behind the scores; a fitted part without one counts as known exactly.
+        near: gives the scores for pairs of map variant and threshold, as parts `near_part`.
 
     Attributes:
         scores: the run's scores.
@@ -127,16 +124,12 @@ class ResampledRun:
         resamples, seed = sounds.resamples, sounds.seed
         self.bootstrap = ImageBootstrap(image_groups, resamples=resamples, seed=seed)
         parts = set(scores.parts())
-        known = {
-            part: each
-            for each in fitted
-            if (part := Part(each.variant, each.policy.name, each.source)) in parts
-        }
-        anew = refit(list(known.values()), resamples=resamples, seed=seed)
+        anew = refit(fitted, resamples=resamples, seed=seed)
         self.thresholds = {
             part: thresholds
-            for part, thresholds in zip(known, anew, strict=True)
-            if thresholds is not None
+            for each, thresholds in zip(fitted, anew, strict=True)
+            if (part := Part(each.variant, each.policy.name, each.source)) in parts
+            and thresholds is not None
         }
         wanted = dict.fromkeys(
             (part.map_variant, value)
@@ -198,20 +191,19 @@ class ResampledRun:
         thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
-        # resamples by threshold
-        known = {self.scores.threshold(part): {_number_key(n): n.at_threshold for n in numbers}}
+        by_threshold = {self.scores.threshold(part): numbers}
         for value in _places(thresholds):
             assert self._near is not None
-            near = at(self._near, near_part(part.map_variant, value), None)
-            known[value] = {_number_key(n): n.at_threshold for n in near}
-        places = sorted(known)
+            by_threshold[value] = at(self._near, near_part(part.map_variant, value), None)
+        places = sorted(by_threshold)
+        known = [{n.key: n.at_threshold for n in by_threshold[value]} for value in places]
         found = []
         for number in numbers:
-            anew = np.zeros_like(number.at_threshold)
+            anew = number.at_threshold
             if len(places) > 1:
-                values = np.stack([known[value][_number_key(number)] for value in places])
-                anew = interpolated(thresholds, np.array(places), values) - number.at_threshold
-            found.append(replace(number, of_threshold=anew))
+                values = np.stack([resampled[number.key] for resampled in known])
+                anew = interpolated(thresholds, np.array(places), values)
+            found.append(replace(number, of_threshold=anew - number.at_threshold))
         return found
 
     def _set_numbers(
@@ -220,26 +212,16 @@ class ResampledRun:
         """Set metrics of the whole run, found for all policies of the map variant at once."""
         names = tuple(metric.name for metric in metrics)
         if (part, names) not in self._sets:
-            apart = part.threshold_policy == NO_POLICY
-            parts = [
-                p
-                for p in scores.parts()
-                if p.map_variant == part.map_variant and (p.threshold_policy == NO_POLICY) == apart
-            ]
+            plain = part.threshold_policy == NO_POLICY
+            alike = [p for p in scores.parts() if p.map_variant == part.map_variant]
+            parts = [p for p in alike if (p.threshold_policy == NO_POLICY) == plain]
             found = set_numbers(scores, parts, metrics, self.bootstrap, sounds)
             self._sets |= {(p, names): numbers for p, numbers in found.items()}
         return self._sets[part, names]
 
 
-def _number_key(number: Number) -> tuple[str, str]:
-    return number.metric.name, number.condition
-
-
 def _places(thresholds: Array) -> list[float]:
-    """Thresholds at which numbers are found, ascending, as masks are made.
-
-    None where the threshold is the same whatever is drawn.
-    """
+    """Thresholds, ascending, at which numbers are found; none if all resamples have the same."""
     finite = thresholds[np.isfinite(thresholds)]
     if not len(finite):
         return []

@@ -5,20 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from vssl.arrays import Array, Index, Mask
 from vssl.maps import consensus_map
-from vssl.metrics.base import MeanMetric
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import RECORDS_FILE
+from vssl.records.schema import SCORE_KEY
 from vssl.records.store import RecordsError, column_names, read_columns, read_provenance
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import EVALUATION_SIZE, POSITIVE, Box
@@ -48,19 +47,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples of a run, in its order.
-
-    Attributes:
-        ids: `[N]` names.
-        image_groups: `[N]` name of each one's picture.
-        categories: `[N]`.
-        object_areas: `[N]` area of the ground-truth boxes' union as a fraction of the image.
-    """
+    """The samples of a run, in its order."""
 
     ids: list[str]
-    image_groups: list[str]
+    image_groups: list[str]  # name of each one's picture
     categories: list[str]
-    object_areas: Array
+    object_areas: Array  # `[N]` of the ground-truth boxes' union, as a fraction of the image
 
     @classmethod
     def of(cls, run: Path) -> Samples:
@@ -94,8 +86,8 @@ class Scores:
 
     Attributes:
         sounding: which object of the picture sounds, by audio condition.
-        image_sources: `[N]` number of sounding objects of each sample's picture; 0 where a run of
-            before does not say.
+        image_sources: `[N]` number of sounding objects of each sample's picture; 0 if unknown.
+        columns: names of the metric columns.
 
     Raises:
         RecordsError: when the file cannot be read, or is not of these samples.
@@ -108,7 +100,7 @@ class Scores:
         self.image_sources = image_sources(provenance, ids)
         self._rows: Index | None = None
         self._read: dict[str, tuple[Array, Mask]] = {}
-        self._own: dict[tuple[Part, str, str, str], Array] = {}
+        self.columns = column_names(path)[len(SCORE_KEY) :]
         *labels, (sample, names) = (self._labels(name) for name in _SCORE_LABELS)
         place = {name: n for n, name in enumerate(ids)}
         if not set(names) <= place.keys():
@@ -156,15 +148,9 @@ class Scores:
     def of_samples(self, rows: Index) -> Scores:
         """The scores of some samples, by their places `[n]`."""
         chosen = copy.copy(self)
-        chosen._rows = rows if self._rows is None else self._rows[rows]
+        chosen._rows = rows
         chosen.image_sources = self.image_sources[rows]
         return chosen
-
-    @cached_property
-    def columns(self) -> list[str]:
-        """Names of the metric columns."""
-        names = column_names(self._path)
-        return [name for name in names if name not in (*_SCORE_LABELS, "draw", "threshold")]
 
     def parts(self) -> Iterator[Part]:
         """The parts, in the order of the file."""
@@ -186,21 +172,13 @@ class Scores:
 
     def values(self, part: Part, condition: str, column: str) -> Array:
         """Values of a column, `[N, D]`, to be read only; NaN where undefined or not measured."""
-        rows, draws = self._blocks[part][condition]
-        values = self._column(column)[0][rows].reshape(-1, draws)
-        return values if self._rows is None else values[self._rows]
-
-    def metric_values(self, part: Part, condition: str, metric: MeanMetric, column: str) -> Array:
-        """A metric's own values of a column, `[N, D]`, found once; to be read only."""
-        key = (part, condition, metric.name, column)
-        if key not in self._own:
-            rows, draws = self._blocks[part][condition]
-            values = metric.from_column(torch.from_numpy(self._column(column)[0][rows]))
-            self._own[key] = values.numpy().reshape(-1, draws)
-        return self._own[key] if self._rows is None else self._own[key][self._rows]
+        return self._block(part, condition, self._column(column)[0])
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column is about, `[N]`; the others have null in the file."""
+        return self._block(part, condition, self._column(column)[1])[:, 0]
+
+    def _block(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
         rows, draws = self._blocks[part][condition]
-        asked: Mask = self._column(column)[1][rows].reshape(-1, draws)[:, 0]
-        return asked if self._rows is None else asked[self._rows]
+        values = column[rows].reshape(-1, draws)
+        return values if self._rows is None else values[self._rows]

@@ -1,10 +1,9 @@
-"""Which records share a sound: sounds are a sample too, and several images hear each.
+"""Sounds that several images share: they are a sample too, and add to the variance of numbers.
 
-An offscreen clip is heard with about ten images, a noise draw with all of them. What such a sound
-does to a number is alike in all its records, so resampling images alone misses it. Images and
-sounds cross, so that the variance of a mean is that of resampled images, plus that of resampled
-sounds, minus that of resampled records, which both hold (Cameron, Gelbach and Miller, "Robust
-Inference With Multiway Clustering", 2011).
+An offscreen clip is heard with about ten images, a noise draw with all of them. Resampling images
+alone misses the effect of such a sound. Images and sounds cross, so that the variance of a mean is
+that of resampled images, plus that of resampled sounds, minus that of resampled records, which both
+include (Cameron, Gelbach and Miller, "Robust Inference With Multiway Clustering", 2011).
 """
 
 from __future__ import annotations
@@ -25,19 +24,16 @@ from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_columns, read_provenance
 from vssl.records.uncertainty import ImageBootstrap, variance
 
-DRAWN = ("noise", "mixed")
+_DRAWN = ("noise", "mixed")
 """Conditions of which a draw is one waveform that all images hear, unless it is per sample."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Deviations `[B]` of a number's resamples from its value where sounds are resampled.
-
-    `dof` are the degrees of freedom of their variance.
-    """
+    """Deviations `[B]` of a number's resamples from its value when sounds are resampled."""
 
     deviations: Array
-    dof: float = np.inf
+    dof: float = np.inf  # degrees of freedom of their variance
 
     def __add__(self, other: Spread) -> Spread:
         """Two independent spreads together; Satterthwaite's degrees of freedom (1946)."""
@@ -55,7 +51,7 @@ def total_spread(spreads: Iterable[Spread]) -> Spread | None:
 
 
 def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, float]:
-    """Share of the sounds in the spread of a mean over records, and the mean of every resample.
+    """Resample the sounds behind a mean over records.
 
     Args:
         value: `[R]` of each record, without NaN.
@@ -63,8 +59,8 @@ def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, f
         weights: `[B, C]` how often each of the C sounds is drawn.
 
     Returns:
-        Factor by which deviations of resampled sounds are shrunk, so that their variance is what
-        sounds add to that of images; `[B]` deviations of the mean, not shrunk; degrees of freedom.
+        Factor that shrinks the deviations, so that their variance is what sounds add to that of
+        images; `[B]` deviations of the mean, not shrunk; degrees of freedom.
     """
     count = np.bincount(sound, minlength=weights.shape[1]).astype(np.float64)
     centred = value - value.mean() if len(value) else value
@@ -85,18 +81,10 @@ def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, f
 
 @dataclass
 class SharedSounds:
-    """The sounds of a run's records, resampled.
+    """The sounds of a run's records, resampled: of conditions whose images share sounds."""
 
-    Attributes:
-        index: audio condition -> `[N, D]` number of the sound of each sample and draw; only of
-            conditions under which different images hear one sound.
-        names: audio condition -> names of these sounds, in order.
-        resamples: number of resamples B.
-        seed: of the resampling.
-    """
-
-    index: Mapping[str, Index]
-    names: Mapping[str, Sequence[str]]
+    index: Mapping[str, Index]  # condition -> `[N, D]` number of the sound of each sample and draw
+    names: Mapping[str, Sequence[str]]  # condition -> names of these sounds, in order
     resamples: int
     seed: int
     _weights: dict[str, Array] = field(default_factory=dict)
@@ -143,20 +131,14 @@ class SharedSounds:
         return bool((index == index[:1]).all())
 
     def spread(self, conditions: Sequence[str], values: Array) -> Spread | None:
-        """Spread of a mean of values `[N, D]` (NaN where undefined) from the sounds of conditions.
-
-        None where images share none.
-        """
+        """Spread of a mean of values `[N, D]` from the sounds of conditions; None without any."""
         defined = ~np.isnan(values)
         spreads = []
         for name in (name for name in conditions if name in self.index):
-            if defined.any():
-                index = self.index[name] if self._rows is None else self.index[name][self._rows]
-                sound = index[:, : values.shape[1]][defined]
-                share, deviations, dof = crossed(values[defined], sound, self.weights(name))
-                spreads.append(Spread(share * deviations, dof))
-            else:
-                spreads.append(Spread(np.zeros(self.resamples)))
+            index = self.index[name] if self._rows is None else self.index[name][self._rows]
+            sound = index[:, : values.shape[1]][defined]
+            share, deviations, dof = crossed(values[defined], sound, self.weights(name))
+            spreads.append(Spread(share * deviations, dof))
         return total_spread(spreads)
 
 
@@ -181,17 +163,17 @@ def shared_sounds(
         facts: provenance of the records.
         condition: `[R]` audio condition of each record.
         draw: `[R]` its draw.
-        source: `[R]` the clip that it plays; None for a waveform that is made.
+        source: `[R]` the clip that it plays; None for a synthesized waveform.
         image: `[R]` its picture.
 
     Returns:
-        Rows `[r]` of a condition and the names `[r]` of their sounds.
+        Audio condition -> its rows `[r]` and the names `[r]` of their sounds.
     """
     settings = condition_settings(facts)
     found = {}
     for name in np.unique(condition):
         rows = np.flatnonzero(condition == name)
-        if name in DRAWN:
+        if name in _DRAWN:
             if settings.get(name, {}).get("per", "draw") != "draw":
                 continue  # every sample has a waveform of its own
             sound = np.char.add("draw ", draw[rows].astype(str))

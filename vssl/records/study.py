@@ -1,4 +1,4 @@
-"""How good a universal threshold is: against the best one, and carried to another test set."""
+"""Thresholds against the best one of a run, and thresholds learnt on other test sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,12 +39,11 @@ class ThresholdStudy:
         curves: one row per run, map variant and threshold: `run, model, dataset, protocol,
             map_variant, n, coverage, manifest_hash, seed, threshold, metric, condition, value`.
         thresholds: one row per scored run, map variant, policy and run that its threshold is
-            learnt from: the same facts, then `condition, threshold_policy, fit_on, in_sample,
-            threshold`, and `f_loc, regret, ciou, success_rate` each with `_ci_low, _ci_high`,
-            `false_alarm_rate, f_auc, pia`.
-            `in_sample` says that the threshold was learnt from the scored run itself. `regret` is
-            the best F_LOC minus this one; in its interval the best threshold is chosen anew in
-            every resample. `false_alarm_rate` is the largest over the negative types.
+            learnt from: the same facts, then `condition, threshold_policy, fit_on, in_sample`
+            (learnt from the scored run itself), `threshold`; `f_loc, regret, ciou, success_rate`
+            each with `_ci_low, _ci_high`; `false_alarm_rate` (largest over the negative types),
+            `f_auc, pia`. `regret` is the best F_LOC minus this one; in its interval the best
+            threshold is chosen anew in every resample.
     """
 
     curves: pd.DataFrame
@@ -92,7 +91,7 @@ def study_thresholds(
             curve = threshold_curves(
                 run,
                 variant,
-                include=[each.threshold for each in learnt],
+                include=[threshold for _, _, threshold, _ in learnt],
                 points=points,
                 resamples=resamples,
                 seed=seed,
@@ -111,11 +110,8 @@ def study_thresholds(
     return ThresholdStudy(pd.concat(curves, ignore_index=True), pd.DataFrame(thresholds))
 
 
-class _Learnt(NamedTuple):
-    policy: str
-    source: str
-    threshold: float
-    resampled: Array | None
+_Learnt = tuple[str, str, float, Array | None]
+"""Policy, name of the run that it rests on, threshold, and `[B]` thresholds fitted anew."""
 
 
 def _learnt(
@@ -126,29 +122,25 @@ def _learnt(
     resamples: int,
     seed: int,
 ) -> list[_Learnt]:
-    """Policies, the run that each rests on, and their thresholds, for one run's maps."""
+    """Thresholds for one run's maps."""
     found: list[_Learnt] = []
     policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
     for other in facts if policies else ():
         if not same_scale(facts[run], facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
-        fitted = [
-            each
-            for each in fitted
-            if each.variant == variant and (other == run or each.policy.needs_fit)
-        ]
+        fitted = [each for each in fitted if each.variant == variant]
         anew = refit(fitted, resamples=resamples, seed=seed)
         for each, thresholds in zip(fitted, anew, strict=True):
-            value = each.policy.constant()
-            name = _test_set_name(other, facts) if each.policy.needs_fit else each.source
-            if value is not None:
-                found.append(_Learnt(each.policy.name, name, value, thresholds))
+            value, is_learnt = each.policy.constant(), each.policy.needs_fit
+            name = _test_set_name(other, facts) if is_learnt else each.source
+            if value is not None and (is_learnt or other == run):
+                found.append((each.policy.name, name, value, thresholds))
     return found
 
 
 def _exists(policy: ThresholdPolicy, model: str) -> bool:
-    """Whether a model can have a policy; where not, that is said."""
+    """Whether a model can have a policy; logs why not."""
     try:
         policy.check_model(model)
     except ThresholdError as error:
@@ -167,13 +159,13 @@ def _test_set_name(run: Path, facts: Mapping[Path, Mapping[str, Any]]) -> str:
 def _threshold_rows(
     curve: ThresholdCurves, learnt: Sequence[_Learnt], *, own: str, images: int
 ) -> list[dict[str, Any]]:
-    """Rows of a run and map variant; `own` names the run that is scored, as `fit_on` would."""
-    # where nothing is found and everything marked F_LOC is 0/0: no candidate for the best
+    """Rows of a run and map variant; `own` is the scored run's name in `fit_on`."""
+    # F_LOC of 0/0 (nothing found, everything marked) is no candidate for the best
     best = int(np.where(np.isnan(curve.f_loc), -1.0, curve.f_loc).argmax())
     resampled = np.where(np.isnan(curve.f_loc_resampled), -1.0, curve.f_loc_resampled)
     best_resampled = resampled.max(axis=1)
     at_best = curve.thresholds[resampled.argmax(axis=1)].astype(np.float64)
-    oracle = _Learnt(BEST, "this run's own objects", float(curve.thresholds[best]), at_best)
+    oracle = (BEST, "this run's own objects", float(curve.thresholds[best]), at_best)
     rows = []
     for policy, source, value, thresholds in (oracle, *learnt):
         place = curve.at(value)
@@ -208,9 +200,7 @@ def _threshold_rows(
             [values[metric, name] for name in curve.together]
             for metric in ("false_alarm_rate", "pia")
         )
-        row |= {
-            "false_alarm_rate": float(np.max(alarms)),
-            "f_auc": values["f_auc", curve.condition],
-        }
-        rows.append({**row, "pia": float(np.mean(areas))})
+        row |= {"false_alarm_rate": float(np.max(alarms))}
+        row |= {"f_auc": values["f_auc", curve.condition], "pia": float(np.mean(areas))}
+        rows.append(row)
     return rows

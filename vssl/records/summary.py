@@ -1,4 +1,4 @@
-"""Summaries of runs, those of earlier versions with today's columns."""
+"""Summaries of runs; those of earlier versions get today's columns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vssl.records.files import SUMMARY_FILE
+from vssl.records.schema import SUBSETS
 from vssl.records.store import RecordsError, read_columns
 from vssl.types import SoundingObject, SoundingObjects
 
@@ -23,9 +24,7 @@ def read_summary(path: Path) -> pd.DataFrame:
     return completed(read_columns(path).to_pandas())
 
 
-def read_summaries(
-    folders: Iterable[Path],
-) -> tuple[dict[Path, pd.DataFrame], dict[Path, str]]:
+def read_summaries(folders: Iterable[Path]) -> tuple[dict[Path, pd.DataFrame], dict[Path, str]]:
     """The summaries of some runs, and why those of others cannot be read."""
     summaries, faults = {}, {}
     for folder in folders:
@@ -39,33 +38,27 @@ def read_summaries(
 def completed(summary: pd.DataFrame) -> pd.DataFrame:
     """A summary with the columns that those of schema versions 2 and 3 lack.
 
-    Version 2 knows the paper's conditions alone: the positive's own object sounds, and else none.
-    The intervals of both are of images alone, at thresholds as they stand.
+    Version 2 knows the paper's conditions alone: the positive's own object sounds, or none.
+    Intervals of both versions are over images alone, at the thresholds as they are.
     """
-    found, columns = summary.copy(), list(summary.columns)
+    found = summary.copy()
     if "ci_low_at_threshold" not in summary:
         fitted = summary["threshold_source"].str.startswith("fit on")
         for end in ("ci_low", "ci_high"):
             found[f"{end}_at_threshold"] = summary[end]
             found[end] = summary[end].mask(fitted)
-        shares = [f"share_{source}" for source in ("images", "sounds", "threshold")]
-        found[shares] = np.nan
-        place = columns.index("ci_high") + 1
-        columns[place:place] = ["ci_low_at_threshold", "ci_high_at_threshold", *shares]
+        found[[f"share_{source}" for source in ("images", "sounds", "threshold")]] = np.nan
     if SOUNDING not in summary:
         found[SOUNDING] = [
             None if PAIR in str(name) else SoundingObject.assumed(str(name)).value
             for name in summary["condition"]
         ]
-        columns.insert(columns.index("condition") + 1, SOUNDING)
-    return found[columns]
+    order = [name for name in SUBSETS.names if name in found]
+    return found[[*order, *(name for name in found if name not in order)]]
 
 
 def conditions_of(summary: pd.DataFrame) -> SoundingObjects:
-    """Audio conditions of a summary, in the order of the run, and which object sounds under each.
-
-    The order is that of pIA, which every condition has.
-    """
+    """Audio conditions of a summary in the run's order (pIA's), and the object that sounds."""
     summary = completed(summary)
     areas_first = pd.concat([summary[summary["metric"] == "pia"], summary])
     single = areas_first[areas_first[SOUNDING].notna() & (areas_first["condition"] != "all")]

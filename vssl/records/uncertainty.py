@@ -1,12 +1,12 @@
 """Bootstrap over images, and intervals.
 
-An interval is symmetric on a scale that has no ends: the logit of where a number lies between its
-bounds, or the number itself where it has none. Its width rests on the spread of the resamples. At
-N = 50 percentiles of the resamples cover too seldom near a bound, and not at all on it, where every
-resample is alike: there the interval is the exact one of Clopper and Pearson ("The use of
-confidence or fiducial limits illustrated in the case of the binomial", 1934), which holds for any
-values between the bounds. `benchmarks/interval_coverage.py` shows the coverage of all of them.
-Percentiles stay for the tests of ties, for the curves of the threshold study and for the audit.
+An interval is symmetric on the logit scale between a number's bounds, or on the number's own scale
+if it has none. Its width rests on the spread of the resamples. At N = 50, percentiles of resamples
+cover too seldom near a bound, and never on it, where all resamples are equal. There the interval is
+the exact one of Clopper and Pearson ("The use of confidence or fiducial limits illustrated in the
+case of the binomial", 1934), which holds for any values between the bounds.
+`benchmarks/interval_coverage.py` measures the coverage. Tests of ties, curves of the threshold
+study and the audit use percentiles.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _DRAWN_AT_ONCE = 128  # resamples that are drawn at once
 class ImageBootstrap:
     """Means over samples, with resamples of the *images* drawn with replacement.
 
-    Samples that show one picture (an IS3 pair) are drawn together, and all draws of a sample stay
-    with it: rows are not independent, images are. The same resamples serve every mean, so that
-    combinations of means (F_LOC) and differences have honest intervals.
+    Rows are not independent, images are: samples that show one picture (an IS3 pair) are drawn
+    together, with all their draws. The same resamples serve every mean, so that combinations of
+    means (F_LOC) and differences have honest intervals.
 
     Args:
         image_groups: `[N]` name of each sample's picture.
@@ -55,22 +55,15 @@ class ImageBootstrap:
             self.weights[first : first + count] = times.reshape(drawn.shape)
 
     def means(self, values: Array) -> Array:
-        """Mean over samples within each draw, of every resample.
+        """Means over samples within each draw: values `[N, D]`, NaN where undefined, to `[B, D]`.
 
-        Args:
-            values: `[N, D]` per-sample values of D draws, NaN where undefined.
-
-        Returns:
-            `[B, D]`; NaN where a resample holds no defined value, and everywhere for a single
-            image, which says nothing about the spread over images.
+        NaN where a resample holds no defined value, and everywhere for a single image, which says
+        nothing about the spread over images.
         """
         return self._means_of_totals(self.totals(values))
 
     def totals(self, values: Array, *, by_image: bool = False) -> Array:
-        """Sum and number `[G, 2, D]` of the defined values of each image and draw.
-
-        The values are per sample, `[N, D]`, or `by_image`, `[G, D]`; NaN where undefined.
-        """
+        """Sum and number `[G, 2, D]` of the defined values by image: of `[N, D]`, or `[G, D]`."""
         defined = ~np.isnan(values)
         both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
         if by_image:
@@ -100,10 +93,9 @@ class ImageBootstrap:
     def dof(self, resampled: Array) -> float:
         """Degrees of freedom of the spread of resamples `[B]`, by the images that it rests on.
 
-        Few images decide of an AUROC near 1: those whose positive some negative exceeds. The
-        variance of G values of kurtosis k is known as well as that of 2 G / (k - 1) normal ones.
-        The values are the images' influences, found by regressing the resamples on how often
-        each image was drawn.
+        Few images decide an AUROC near 1: those whose positive some negative exceeds. The variance
+        of G values of kurtosis k is known as well as that of 2 G / (k - 1) normal ones. The values
+        are the images' influences: the resamples regressed on how often each image was drawn.
         """
         defined = np.isfinite(resampled)
         if self.images < 3 or defined.sum() < 2:
@@ -148,7 +140,7 @@ def interval_around(
     dof: float | None = None,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Interval of a number whose resamples are known.
+    """Interval of a number; NaN for a single image, and where nothing is defined.
 
     Args:
         value: the number.
@@ -157,9 +149,6 @@ def interval_around(
         bounds: smallest and largest value that the number can have; None for any.
         dof: degrees of freedom of the spread; None for G - 1.
         level: probability with which the interval is to hold the number of the population.
-
-    Returns:
-        Both ends; NaN for a single image, and where nothing is defined.
     """
     resampled = resampled[np.isfinite(resampled)]
     if images < 2 or not len(resampled) or not math.isfinite(value):

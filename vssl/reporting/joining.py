@@ -17,15 +17,9 @@ Join = Callable[[Sequence[Path]], Path]
 
 @dataclass(frozen=True)
 class JoinedRows:
-    """What stands in a table for some runs.
+    """Runs that are shown in a table, and why others are not."""
 
-    Attributes:
-        sources: by the folder of each run that is shown, the runs that it was made of; itself where
-            it was not joined.
-        left_out: why other runs are not shown, by their folder.
-    """
-
-    sources: dict[Path, tuple[Path, ...]]
+    sources: dict[Path, tuple[Path, ...]]  # by folder: the runs that it was joined from, or itself
     left_out: dict[Path, str]
 
 
@@ -36,13 +30,13 @@ def rows_of_runs(
 ) -> JoinedRows:
     """Join runs that differ in nothing but their negatives.
 
-    The run with most negatives comes first, of as many the one with most draws. Of the others those
-    that add negatives are joined with it, unless negatives that both have differ in their settings.
+    The run with most negatives comes first; ties go to more draws. Others that add negatives are
+    joined with it, unless the settings of shared negatives differ.
 
     Args:
-        identities: of each run, what can change its records (`identity` in `run.json`).
+        identities: `identity` in `run.json` of each run.
         provenances: of each run's records.
-        join: makes one run of several; None joins nothing, so that the first stands for all.
+        join: makes one run of several; None shows the first one for all.
     """
     rows = JoinedRows({}, {})
     by_rest: dict[str, list[Path]] = {}
@@ -55,11 +49,8 @@ def rows_of_runs(
         members = [first]
         for folder in others:
             there = {name for each in members for name in draws[each]}
-            clashes = [
-                clash
-                for each in members
-                for clash in other_settings(provenances[each], provenances[folder])
-            ]
+            own = provenances[folder]
+            clashes = [c for each in members for c in other_settings(provenances[each], own)]
             alone = (
                 f"differs from {first} in its negatives alone ({_described(draws[folder])};"
                 f" the other has {_described(draws[first])})"
