@@ -34,13 +34,9 @@ def write_audit(
     *,
     resamples: int,
 ) -> None:
-    """Print the audit, and write audit.parquet, audit.csv (fractions) and audit.md.
+    """Print the audit (`records.audit.effects`); write audit.parquet, .csv (fractions) and .md.
 
-    Args:
-        effects: from `records.audit.effects`.
-        left_out: for each model and test set, departures without numbers and why.
-        output: folder.
-        resamples: bootstrap resamples behind the intervals.
+    `left_out` says for each model and test set which departures have no numbers, and why.
     """
     console, texts = Console(highlight=False), []
     for names, of_model in effects.groupby(["model", "dataset"], sort=False):

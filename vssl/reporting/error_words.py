@@ -18,20 +18,11 @@ UNKNOWN = (
 
 
 def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dict[str, Chance]:
-    """What negatives of each type do by chance.
+    """Say what negatives of each type do by chance, by the calibration run's rates.
 
-    Of many frames the best is looked at, so its p value is Bonferroni's: times the number of
-    frames, at most 1. That holds however they depend on each other, unlike what is said of
-    independent frames.
-
-    Args:
-        rates: of the calibration run.
-        largest: largest value of the given sound's map, or of all its maps.
-        frames: number of frames of a video; None for an image.
-
-    Returns:
-        By type the p value, and of a video also how many frames would be marked by chance, the
-        chance that some frame is, if frames are independent, and the p value for all frames.
+    `largest` is the largest value of the given sound's maps; `frames` is None for an image. Of many
+    frames the best is looked at, so its p value is Bonferroni's: times the number of frames, at
+    most 1. That holds however they depend on each other, unlike what is said of independent frames.
     """
     found = {name: {"p": value} for name, value in rates.p_values(largest).items()}
     if frames is not None:
@@ -46,20 +37,14 @@ def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dic
 def errors_in_words(
     rates: ErrorRates, chance: Mapping[str, Chance], frames: int | None = None
 ) -> tuple[str, ...]:
-    """Lines that say how often a verdict is wrong.
-
-    Args:
-        rates: of the calibration run.
-        chance: see `chances`.
-        frames: number of frames of a video; None for an image.
-    """
+    """Say in lines how often a verdict is wrong; `frames` is None for an image."""
     lines = [
         f"how often this is wrong, by the calibration run ({rates.dataset}) at this threshold, with"
         " 95 % intervals:"
     ]
     for name, share in rates.false_alarms.items():
         own = chance[name]
-        line = f"{name}: something marked in {_in_words(share)}"
+        line = f"{name}: something marked in {_share_in_words(share)}"
         if frames is None:
             line += f"; this map: p = {_short(own['p'])}"
         else:
@@ -69,14 +54,25 @@ def errors_in_words(
             )
         lines.append(line)
     if rates.misses is not None:
-        line = f"own sound: nothing marked in {_in_words(rates.misses)}"
+        line = f"own sound: nothing marked in {_share_in_words(rates.misses)}"
         if rates.right_places is not None:
-            line += f"; where marked, cIoU of at least 0.5 in {_in_words(rates.right_places)}"
+            line += f"; where marked, cIoU of at least 0.5 in {_share_in_words(rates.right_places)}"
         lines.append(line)
     if rates.false_alarms:
-        lines.append(_p_in_words(rates))
+        images = max(reach.images for reach in rates.reach.values())
+        lines.append(
+            "p: how often such a sound in another image reaches as high as the map, if this image"
+            f" and sound are like the run's ({_short(1 / (images + 1))} at least, with {images}"
+            " images); it is not the probability that the sound is wrong"
+        )
     if frames is not None and frames > 1 and rates.false_alarms:
-        lines.append(_frames_in_words(rates, chance, frames))
+        name, share = max(rates.false_alarms.items(), key=lambda each: each[1].rate)
+        many = chance[name]["some_frame_if_independent"]
+        lines.append(
+            f"{frames} frames are {frames} tries: {name} marks some frame in about"
+            f" {100 * share.rate:.1f} % (all frames alike) to {100 * many:.1f} % (independent) of"
+            " videos"
+        )
     if not rates.wrong_sounds:
         lines.append("no wrong sound was tested: the calibration run has no negative of other clips"
                      " (negatives=all, offscreen)")  # fmt: skip
@@ -108,34 +104,11 @@ def wrong_sound_warnings(
     return found
 
 
-def _p_in_words(rates: ErrorRates) -> str:
-    images = max(reach.images for reach in rates.reach.values())
+def _share_in_words(share: Share) -> str:
     return (
-        "p: how often such a sound in another image reaches as high as the map, if this image and"
-        f" sound are like the run's ({_short(1 / (images + 1))} at least, with {images} images); it"
-        " is not the probability that the sound is wrong"
-    )
-
-
-def _frames_in_words(rates: ErrorRates, chance: Mapping[str, Chance], frames: int) -> str:
-    name, share = max(rates.false_alarms.items(), key=lambda each: each[1].rate)
-    many = chance[name]["some_frame_if_independent"]
-    return (
-        f"{frames} frames are {frames} tries: {name} marks some frame in about"
-        f" {_percent(share.rate)} % (all frames alike) to {_percent(many)} % (independent) of"
-        " videos"
-    )
-
-
-def _in_words(share: Share) -> str:
-    return (
-        f"{_percent(share.rate)} % ({_percent(share.low)} to {_percent(share.high)}) of"
+        f"{100 * share.rate:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f}) of"
         f" {share.maps} maps of {share.images} images"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 def _short(value: float) -> str:
