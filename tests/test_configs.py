@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,10 @@ def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
         assert config.prior.scale == protocol
 
 
-@pytest.mark.parametrize(("model", "data"), [*itertools.product(names("model"), names("data"))])
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [*((name, "vggss") for name in names("model")), *(("center", name) for name in names("data"))],
+)
 def test_every_model_meets_every_test_set(model: str, data: str) -> None:
     config = composed(f"model={model}", f"data={data}")
     assert config.data.name == data

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from vssl.audio import read_clip
@@ -103,23 +101,6 @@ def test_other_folders_and_suffixes(vggss_folder: Path) -> None:
     options = {"image_folder": "pictures", "audio_folder": "sounds"}
     reader = VGGSS(vggss_folder, image_suffix=".png", audio_suffix=".flac", **options)
     assert len(reader.check().samples) == 6
-
-
-# spaces, capitals, and digits that do not make the word a number
-word = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,4}( [a-z]{1,4})?[0-9]?", fullmatch=True)
-
-
-@settings(deadline=None)
-@given(
-    words=st.tuples(word, word),
-    number=st.none() | st.integers(0, 99_999).map(str) | st.just("00012"),
-    sounding=word,
-)
-def test_split_name_undoes_joining(
-    words: tuple[str, str], number: str | None, sounding: str
-) -> None:
-    group = "_".join([*words, *([] if number is None else [number])])
-    assert split_name(f"{group}_{sounding}") == (group, words, sounding)
 
 
 @pytest.mark.parametrize(

@@ -117,31 +117,6 @@ def test_png_pixels_are_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found * 255, written.transpose(2, 0, 1))
 
 
-def test_jpg_pixels_are_pillows(tmp_path: Path) -> None:
-    Image.fromarray(pixels()).save(tmp_path / "image.jpg", quality=80)
-    found = read_image(tmp_path / "image.jpg")
-    expected = np.asarray(Image.open(tmp_path / "image.jpg")).transpose(2, 0, 1) / 255
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
-
-
-def test_alpha_is_dropped(tmp_path: Path) -> None:
-    written = pixels(channels=4)
-    Image.fromarray(written).save(tmp_path / "image.png")
-    found = read_image(tmp_path / "image.png")
-    np.testing.assert_array_equal(found * 255, written[..., :3].transpose(2, 0, 1))
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_gray_becomes_three_equal_channels(tmp_path: Path, suffix: str) -> None:
-    Image.fromarray(pixels(channels=1)).save(tmp_path / f"image.{suffix}")
-    found = read_image(tmp_path / f"image.{suffix}")
-    assert found.shape == (3, 40, 56)
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
-    if suffix == "png":
-        np.testing.assert_array_equal(found[0] * 255, pixels(channels=1))
-
-
 def test_cmyk_jpg_has_the_right_colours(tmp_path: Path) -> None:
     flat = np.zeros((32, 32, 3), dtype=np.uint8)
     flat[:] = (200, 40, 90)
@@ -204,15 +179,6 @@ def test_modes_of_8_bits_are_what_pillow_shows(tmp_path: Path, mode: str, kind: 
     np.testing.assert_array_equal(decode_image(path.read_bytes(), path), expected)
 
 
-def test_palette_png(tmp_path: Path) -> None:
-    written = np.zeros((8, 8, 3), dtype=np.uint8)
-    written[:4] = (250, 10, 20)
-    Image.fromarray(written).quantize(4).save(tmp_path / "image.png")
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "image.png") * 255, written.transpose(2, 0, 1)
-    )
-
-
 def test_orientation_tags_are_not_applied(tmp_path: Path) -> None:
     # the boxes refer to the stored pixels
     tags = Image.Exif()
@@ -221,103 +187,97 @@ def test_orientation_tags_are_not_applied(tmp_path: Path) -> None:
     assert read_image(tmp_path / "image.jpg").shape == (3, 40, 56)
 
 
-@pytest.mark.parametrize("read", [read_image, check_image])
-class TestFaults:
-    def refuse(self, read: object, path: Path, message: str) -> None:
-        assert callable(read)
+def changed(content: bytes, place: int, value: int) -> bytes:
+    """The content with another byte."""
+    return content[:place] + bytes([value]) + content[place + 1 :]
+
+
+JPEGS: dict[str, dict[str, Any]] = {
+    "JPEG": {},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3},
+    "gray": {"mode": "L"},
+    "CMYK": {"mode": "CMYK"},
+    "all colours": {"subsampling": 0},
+    "RGB": {"keep_rgb": True, "subsampling": 0},
+}
+
+
+def faulty_files() -> dict[str, tuple[bytes, str]]:
+    """Files that are refused, and what is said of them."""
+    either, late = "not (readable|decodable) as an image ", "not decodable as an image "
+    made = {
+        "empty": (b"", either),
+        "text": (b"this is text", either),
+        "begin of a JPEG": (b"\xff\xd8\xff", either),
+    }
+    for kind in ("JPEG", "PNG"):
+        content = encoded(kind)
+        made |= {
+            f"{kind} {kept}": (content[: int(len(content) * kept)], late) for kept in (0.5, 0.9)
+        }
+    # a byte of the length of the first chunk, of its type, of the pixels
+    for place, value in ((11, 5), (13, 0), (60, 7)):
+        made[f"PNG byte {place}"] = changed(encoded("PNG"), place, value), either
+    # a stored block, in which no byte is impossible: only check sums can tell
+    stored = encoded("PNG", compress_level=0)
+    pixel, check_sum = stored.index(b"IDAT") + 2000, stored.index(b"IEND") - 6
+    made["PNG pixel"] = changed(stored, pixel, stored[pixel] ^ 1), late
+    made["PNG check sum"] = changed(stored, check_sum, stored[check_sum] ^ 1), late
+    made["PNG without an end"] = stored[: stored.index(b"IEND") - 4], late
+    for kind in ("WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "TGA"):
+        content = encoded(kind)
+        made[f"half of {kind}"] = content[: len(content) // 2], either
+    scale = r"its pixels \(TIFF, mode .*\) have no known scale. Save it with 8"
+    for mode in ("F", "I", "LAB", "12 bits", "white is 0"):
+        made[f"TIFF {mode}"] = odd_tiff(mode), scale
+    # Pillow reads all of these, and paints gray what it has to guess
+    for name, options in JPEGS.items():
+        content = encoded("JPEG", scale=5, **options)
+        made[f"half of the scan, {name}"] = half_of_the_scan(content), late
+        made[f"zeros inside, {name}"] = zeros_inside(content), late
+    comment = encoded("JPEG", comment=b"\xff\xda\0\2 some \xff\xd9")
+    made["an end in a comment alone"] = comment[: comment.index(b" some \xff\xd9") + 8], either
+    return made
+
+
+@pytest.mark.parametrize("name", faulty_files())
+def test_faulty_files(tmp_path: Path, name: str) -> None:
+    content, message = faulty_files()[name]
+    refused(tmp_path / "image", content, message)
+
+
+def refused(path: Path, content: bytes, message: str) -> None:
+    """Neither the check nor the run takes a file."""
+    path.write_bytes(content)
+    for read in (read_image, check_image):
         with pytest.raises(ImageFileError, match=f"^{re.escape(str(path))}: {message}"):
             read(path)
 
-    def test_missing(self, read: object, tmp_path: Path) -> None:
-        self.refuse(read, tmp_path / "none.jpg", "no such file$")
-        self.refuse(read, tmp_path, "no such file, there is a folder of that name$")
-        self.refuse(read, tmp_path / ("n" * 300), "not readable ")
-        self.refuse(read, tmp_path / "file" / "below", "no such file$")
 
-    def test_pipe(self, read: object, tmp_path: Path) -> None:
-        os.mkfifo(tmp_path / "pipe.jpg")  # to open it would wait for ever
-        self.refuse(
-            read, tmp_path / "pipe.jpg", "no such file, there is a pipe or a device of that name$"
-        )
+@pytest.mark.parametrize("side", [20_000, 65_500])
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "CMYK", "PPM", "PNG", "GIF"])
+def test_impossible_sizes(tmp_path: Path, kind: str, side: int) -> None:
+    # Pillow refuses to open pictures that would fill the memory; what they claim takes none
+    content = claiming(kind, side)
+    tracemalloc.start()
+    refused(tmp_path / "image", content, "not (readable|decodable) as an image ")
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
 
-    @pytest.mark.parametrize("content", [b"", b"this is text", b"\xff\xd8\xff"])
-    def test_not_an_image(self, read: object, tmp_path: Path, content: bytes) -> None:
-        path = tmp_path / "image.jpg"
-        path.write_bytes(content)
-        self.refuse(read, path, "not (readable|decodable) as an image ")
 
-    @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-    @pytest.mark.parametrize("kept", [0.5, 0.9])
-    def test_cut_off(self, read: object, tmp_path: Path, kind: str, kept: float) -> None:
-        path = tmp_path / "image"
-        content = encoded(kind)
-        path.write_bytes(content[: int(len(content) * kept)])
-        self.refuse(read, path, "not decodable as an image ")
-
-    # a byte of the length of the first chunk, of its type, of the pixels
-    @pytest.mark.parametrize(("place", "value"), [(11, 5), (13, 0), (60, 7)])
-    def test_damaged_png(self, read: object, tmp_path: Path, place: int, value: int) -> None:
-        content = bytearray(encoded("PNG"))
-        content[place] = value
-        (tmp_path / "image.png").write_bytes(content)
-        self.refuse(read, tmp_path / "image.png", "not (readable|decodable) as an image ")
-
-    @pytest.mark.parametrize("side", [20_000, 65_500])
-    @pytest.mark.parametrize("kind", ["JPEG", "progressive", "CMYK", "PPM", "PNG", "GIF"])
-    def test_impossible_size(self, read: object, tmp_path: Path, kind: str, side: int) -> None:
-        # Pillow refuses to open pictures that would fill the memory; what they claim takes none
-        path = tmp_path / "image"
-        path.write_bytes(claiming(kind, side))
-        tracemalloc.start()
-        self.refuse(read, path, "not (readable|decodable) as an image ")
-        assert tracemalloc.get_traced_memory()[1] < 2**22
-        tracemalloc.stop()
-
-    @pytest.mark.parametrize("damage", [half_of_the_scan, zeros_inside])
-    @pytest.mark.parametrize(
-        "options",
-        [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"mode": "L"}, {"mode": "CMYK"},
-         {"subsampling": 0}, {"keep_rgb": True, "subsampling": 0}],
-    )  # fmt: skip
-    def test_jpeg_damaged_inside(
-        self,
-        read: object,
-        tmp_path: Path,
-        options: dict[str, Any],
-        damage: Callable[[bytes], bytes],
-    ) -> None:
-        # Pillow reads all of these, and paints gray what it has to guess
-        path = tmp_path / "image.jpg"
-        content = damage(encoded("JPEG", scale=5, **options))
-        assert np.asarray(Image.open(io.BytesIO(content))).shape[:2] == (200, 280)
-        path.write_bytes(content)
-        self.refuse(read, path, "not decodable as an image ")
-
-    @pytest.mark.parametrize("kind", ["pixels", "check sum", "end"])
-    def test_png_damaged_inside(self, read: object, tmp_path: Path, kind: str) -> None:
-        # a stored block, in which no byte is impossible: only check sums can tell
-        content = bytearray(encoded("PNG", compress_level=0))
-        begin = content.index(b"IDAT")
-        if kind == "end":
-            del content[content.index(b"IEND") - 4 :]
-        else:
-            content[begin + 2000 if kind == "pixels" else content.index(b"IEND") - 6] ^= 1
-        path = tmp_path / "image.png"
-        path.write_bytes(content)
-        self.refuse(read, path, "not decodable as an image ")
-
-    @pytest.mark.parametrize("kind", ["WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "TGA"])
-    def test_cut_off_in_other_formats(self, read: object, tmp_path: Path, kind: str) -> None:
-        path = tmp_path / "image"
-        content = encoded(kind)
-        path.write_bytes(content[: len(content) // 2])
-        self.refuse(read, path, "not (readable|decodable) as an image ")
-
-    @pytest.mark.parametrize("mode", ["F", "I", "LAB", "12 bits", "white is 0"])
-    def test_pixels_without_a_known_scale(self, read: object, tmp_path: Path, mode: str) -> None:
-        path = tmp_path / "image.tif"
-        path.write_bytes(odd_tiff(mode))
-        self.refuse(read, path, r"its pixels \(TIFF, mode .*\) have no known scale. Save it with 8")
+@pytest.mark.parametrize("read", [read_image, check_image])
+def test_what_is_no_file(read: Callable[[Path], object], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")  # to open it would wait for ever
+    for path, message in {
+        tmp_path / "none.jpg": "no such file$",
+        tmp_path: "no such file, there is a folder of that name$",
+        tmp_path / ("n" * 300): "not readable ",
+        tmp_path / "file" / "below": "no such file$",
+        tmp_path / "pipe.jpg": "no such file, there is a pipe or a device of that name$",
+    }.items():
+        with pytest.raises(ImageFileError, match=f"^{re.escape(str(path))}: {message}"):
+            read(path)
 
 
 @pytest.mark.parametrize(
@@ -348,58 +308,6 @@ def test_what_is_checked_can_be_read(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert read_image(path).shape[0] == 3
-
-
-class TestJpegScan:
-    """The check looks for markers where pixels are coded; it must see all that stops a decoder."""
-
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {},
-            {"progressive": True},
-            {"restart_marker_blocks": 2},
-            {"quality": 100, "subsampling": 0},
-            {"optimize": True, "comment": b"\xff\xd9 is no end here"},
-        ],
-    )
-    def test_whole_files_pass(self, tmp_path: Path, options: dict[str, Any]) -> None:
-        path = tmp_path / "image.jpg"
-        path.write_bytes(encoded("JPEG", **options))
-        check_image(path)
-        assert read_image(path).shape == (3, 40, 56)
-
-    @pytest.mark.parametrize("marker", [0xC4, 0xD8, 0xDA, 0xDB, 0xE0, 0xFE])
-    def test_a_marker_among_the_pixels_is_checked_by_decoding(
-        self, tmp_path: Path, marker: int
-    ) -> None:
-        content = bytearray(encoded("JPEG"))
-        content[-40:-38] = bytes([255, marker])
-        path = tmp_path / "image.jpg"
-        path.write_bytes(content)
-        assert passes(check_image, path) <= passes(read_image, path)
-
-    @pytest.mark.parametrize("tail", [b"\0", b"\0\0\0\0", b"text behind the end"])
-    def test_what_stands_behind_the_end_does_no_harm(self, tmp_path: Path, tail: bytes) -> None:
-        path = tmp_path / "image.jpg"
-        path.write_bytes(encoded("JPEG") + tail)
-        check_image(path)
-        assert read_image(path).shape == (3, 40, 56)
-
-    def test_an_end_inside_of_a_thumbnail_is_none(self, tmp_path: Path) -> None:
-        content = encoded("JPEG", comment=b"\xff\xda\0\2 some \xff\xd9")
-        path = tmp_path / "image.jpg"
-        path.write_bytes(content[: content.index(b" some \xff\xd9") + 8])
-        assert not passes(check_image, path)
-
-
-def passes(read: Callable[[Path], object], path: Path) -> bool:
-    """Whether a file is taken."""
-    try:
-        read(path)
-    except ImageFileError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("dataset", ["vggss_mini", "is3_mini"])
@@ -490,12 +398,6 @@ class TestPillowTransform:
         assert found.shape == (3, size, size)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
-    def test_every_level_of_8_bits_survives(self) -> None:
-        # at full size nothing is resized; a level read as its neighbour would be 1.4e-2 away
-        image = torch.arange(256).repeat(3, 256, 1).float() / 255
-        found = self.transform(256)(image)
-        np.testing.assert_allclose(found, (image.numpy() - CLIP_MEAN) / CLIP_STD, atol=1e-6)
-
     def test_stays_within_8_bits_where_the_tensor_transform_overshoots(self) -> None:
         # bicubic filters overshoot at a hard edge
         image = torch.zeros(3, 64, 64)
@@ -510,35 +412,6 @@ class TestPillowTransform:
         np.testing.assert_allclose((rounded * 255).round() / 255, rounded, atol=1e-7)
         # but for that they are one filter; Pillow rounds after each of the two directions
         np.testing.assert_allclose(rounded, exact.clamp(0, 1), rtol=0, atol=1.01 / 255)
-
-    def test_leaves_the_image_alone(self) -> None:
-        image = torch.rand(3, 50, 60, generator=torch.Generator().manual_seed(0))
-        before = image.clone()
-        self.transform()(image)
-        assert torch.equal(image, before)
-
-
-@pytest.mark.parametrize("protocol", ["corrected", "released"])
-class TestTransformOfThePrior:
-    @pytest.mark.parametrize("model", ["ezvsl", "ssltie", "audio_blind"])
-    def test_is_the_models_where_both_take_the_same(self, model: str, protocol: str) -> None:
-        overrides = (f"model={model}", f"protocol={protocol}", "prior=object_guided")
-        transform, prior_transform = build_transforms(evaluation_config(*overrides))
-        assert isinstance(transform, ImageTransform)
-        assert prior_transform is None
-
-    @pytest.mark.parametrize("model", ["rcgrad", "rcgrad_raw"])
-    def test_is_its_own_beside_rcgrad(self, model: str, protocol: str) -> None:
-        overrides = (f"model={model}", f"protocol={protocol}", "prior=object_guided")
-        transform, prior_transform = build_transforms(evaluation_config(*overrides))
-        assert isinstance(transform, PillowTransform)
-        assert isinstance(prior_transform, ImageTransform)
-        assert prior_transform.antialias == (protocol == "corrected")
-        np.testing.assert_allclose(prior_transform.mean, MEAN, atol=1e-7)
-
-    def test_is_none_without_a_prior(self, protocol: str) -> None:
-        config = evaluation_config("model=rcgrad", f"protocol={protocol}")
-        assert build_transforms(config)[1] is None
 
 
 class TestResize:
@@ -592,18 +465,28 @@ class TestResize:
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 20}]
+    "options",
+    [
+        {},
+        {"progressive": True},
+        {"restart_marker_blocks": 2},
+        {"quality": 100, "subsampling": 0},
+        {"quality": 20},
+        {"optimize": True, "comment": b"\xff\xd9 is no end here"},
+    ],
 )
 def test_jpegs_are_decoded_as_pillow_decodes_them(
     tmp_path: Path, mode: str, options: dict[str, Any]
 ) -> None:
+    path = tmp_path / "image.jpg"
     noise = np.random.default_rng(2).integers(0, 256, (83, 117, 3), dtype=np.uint8)
-    smooth = Image.fromarray(noise).resize((201, 133)).convert(mode)
-    smooth.save(tmp_path / "image.jpg", **options)
-    with Image.open(tmp_path / "image.jpg") as image:
-        expected = np.array(image.convert("RGB"))
-    data = (tmp_path / "image.jpg").read_bytes()
-    np.testing.assert_array_equal(decode_image(data, tmp_path / "image.jpg"), expected)
+    Image.fromarray(noise).resize((201, 133)).convert(mode).save(path, **options)
+    for tail in (b"", b"\0", b"text behind the end"):
+        path.write_bytes(path.read_bytes() + tail)
+        check_image(path)
+        with Image.open(path) as image:
+            expected = np.array(image.convert("RGB"))
+        np.testing.assert_array_equal(decode_image(path.read_bytes(), path), expected)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF"])

@@ -76,6 +76,10 @@ def test_a_half_pair_is_undefined(
     assert "dog_bell_0: 1 of 2" in (tmp_path / "run" / "data_notes.csv").read_text()
     facts = read_provenance(tmp_path / "run" / RECORDS_FILE)
     assert facts["image_sources"] == 2
+    done = command("vssl-rescore", f"run={tmp_path / 'run'}", *QUICK[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = pd.read_parquet(tmp_path / "run" / "summary.parquet")
+    pd.testing.assert_frame_equal(summary, again, check_dtype=False)
 
 
 def test_numbers_of_the_whole_pairs_are_those_of_a_set_without_the_half_one(
@@ -103,16 +107,6 @@ def test_a_set_of_half_pairs_has_no_such_number(is3_folder: Path, tmp_path: Path
         found = row(summary, metric)
         assert pd.isna(found["value"])
         assert (found["n"], found["n_undefined"]) == (0, 3)
-
-
-def test_rescoring_knows_it(half: tuple[Path, str], tmp_path: Path) -> None:
-    root, option = half
-    folder = tmp_path / "run"
-    before = evaluated(root, folder, "data=is3", option)
-    done = command("vssl-rescore", f"run={folder}", *QUICK[1:], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    after = pd.read_parquet(folder / "summary.parquet")
-    pd.testing.assert_frame_equal(before, after, check_dtype=False)
 
 
 def test_a_run_of_before_says_nothing_and_can_be_read(

@@ -37,16 +37,6 @@ def other_boxes(root: Path) -> None:
     (root / "vggss.json").write_text(json.dumps(entries))
 
 
-def other_class(root: Path) -> None:
-    text = (root / "vggss.json").read_text()
-    (root / "vggss.json").write_text(text.replace("bell", "dogs", 1))
-
-
-def fewer_entries(root: Path) -> None:
-    entries = json.loads((root / "vggss.json").read_text())
-    (root / "vggss.json").write_text(json.dumps(entries[:-1]))
-
-
 def other_order(root: Path) -> None:
     entries = json.loads((root / "vggss.json").read_text())
     (root / "vggss.json").write_text(json.dumps(entries[::-1]))
@@ -93,16 +83,11 @@ def linked_elsewhere(root: Path) -> None:
 
 
 CHANGES = {
-    other_boxes: "vggss.json is changed",
-    other_class: "vggss.json is changed",
-    fewer_entries: "vggss.json is changed",
     other_order: "vggss.json is changed",
     no_annotation: "vggss.json is gone",
     another_annotation_before_it: "vggss_annotations.json is new",
-    other_picture: f"frames/{FIRST}.jpg is changed",
     same_size_picture: f"frames/{FIRST}.jpg is changed",
     swapped_pictures: "jpg are changed",
-    other_sound: f"audio/{FIRST}.wav is changed",
     no_sound: f"audio/{FIRST}.wav is gone",
     linked_elsewhere: f"audio/{FIRST}.wav is changed",
 }
@@ -129,7 +114,7 @@ def test_a_finished_run_does_not_stand_for_other_input(
     shown = capsys.readouterr().out
     assert "cannot run" in shown
     assert CHANGES[change] in shown
-    if change not in (no_annotation, no_sound, fewer_entries):
+    if change not in (no_annotation, no_sound):
         run(folder, *on(vggss_folder), "force=true")
         assert changed_inputs(folder) == ""
 
@@ -185,15 +170,11 @@ def test_touched_files_are_the_same_input(vggss_folder: Path, tmp_path: Path) ->
     assert three["inputs_sha256"] != one["inputs_sha256"]
 
 
-def of_an_earlier_vssl(folder: Path) -> None:
-    (folder / INPUTS_FILE).unlink()
-
-
 def test_runs_of_earlier_versions_stay(
     vggss_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(tmp_path / "run", *on(vggss_folder))
-    of_an_earlier_vssl(tmp_path / "run")
+    (tmp_path / "run" / INPUTS_FILE).unlink()
     other_picture(vggss_folder)
     with caplog.at_level("INFO"):
         run(tmp_path / "run", *on(vggss_folder))

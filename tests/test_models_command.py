@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from vssl.commands.catalog import Entry, read_entries, read_state
-from vssl.commands.models import check_file, show_models
+from vssl.commands.models import Entry, check_file, read_entries, read_state, show_models
 from vssl.errors import UsageError
 from vssl.hashing import file_sha256
 from vssl.models.base import LocalizationModel
@@ -135,7 +134,9 @@ def test_state_of_checkpoints(
     listed = read_entries([f"paths.weights={tmp_path}"])
     states = {entry.name: read_state(entry) for entry in listed}
     assert states["slavc"].state == f"found, {file_sha256(path)[:8]}"
-    assert states["slavc"].used == states["slavc"].ignored == 23_416_616
+    match = states["slavc"].match
+    assert match is not None
+    assert match.used == match.ignored_values == 23_416_616
     assert "momentum_imgnet" in states["slavc"].details
     assert states[PRIOR].fits
     assert states["lvs"].state == "not found"

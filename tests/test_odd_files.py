@@ -12,13 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.running import records, run
 from vssl.audio import is_constant
 from vssl.data.base import CheckedData, DataError
-from vssl.data.duplicates import _END, duplicates, quick_key
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
 from vssl.errors import UsageError
@@ -162,30 +159,6 @@ class TestDuplicates:
         shutil.copy(images / "dog_bell_0_dog.jpg", images / "bell_train_1_train.jpg")
         data = IS3(is3_folder).check()
         assert noted(data, "duplicated images") == ["bell_train_1_train"]
-
-    def test_files_of_which_only_the_middle_differs(self, tmp_path: Path) -> None:
-        content = bytearray(3 * _END)
-        files = [tmp_path / name for name in "abc"]
-        for path, middle in zip(files, (1, 2, 1), strict=True):
-            content[_END + 7] = middle
-            path.write_bytes(content)
-        keys = {path: quick_key(path) for path in files}
-        assert len(set(keys.values())) == 1
-        assert duplicates(keys) == [[files[0], files[2]]]
-
-    @given(st.lists(st.binary(max_size=40), max_size=12))
-    def test_equal_content(
-        self, tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]
-    ) -> None:
-        folder = tmp_path_factory.mktemp("files")
-        files = [folder / str(n) for n in range(len(contents))]
-        for path, content in zip(files, contents, strict=True):
-            path.write_bytes(content)
-        expected: dict[bytes, list[Path]] = {}
-        for path, content in zip(files, contents, strict=True):
-            expected.setdefault(content, []).append(path)
-        groups = duplicates({path: quick_key(path) for path in files})
-        assert groups == [group for group in expected.values() if len(group) > 1]
 
 
 @pytest.mark.parametrize(

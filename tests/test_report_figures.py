@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure as Canvas
 from PIL import Image
+from scipy.stats import gaussian_kde
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from tests.conftest import write_picture
@@ -34,20 +37,12 @@ from vssl.records.rows import records_of, thin_records
 from vssl.records.score import score_records
 from vssl.records.store import RecordsError, read_provenance
 from vssl.reporting.report.collection import Group, ReportRun
-from vssl.reporting.report.figures import Figure, draw_figures
-from vssl.reporting.report.figures_curves import draw_f_loc, draw_roc, draw_shares
-from vssl.reporting.report.figures_data import (
-    Roc,
-    Rows,
-    read_scores,
-    rejection_shares,
-    separation_roc,
-    success_shares,
-    threshold_curve,
-)
-from vssl.reporting.report.figures_grid import GridColumn, cut, draw_grid
-from vssl.reporting.report.figures_maxima import density, draw_maxima, spread
-from vssl.reporting.report.figures_style import house_style, look_of
+from vssl.reporting.report.figures import FIGURES, draw_figures, parts_of
+from vssl.reporting.report.figures_curves import f_loc, roc, success_pia
+from vssl.reporting.report.figures_data import FigureData, mean_shares, separation_roc, thinned
+from vssl.reporting.report.figures_grid import cut, draw_grid
+from vssl.reporting.report.figures_maxima import density, maxima, spread
+from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, Figure, look_of
 from vssl.reporting.scenes import read_scenes
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.universal import UniversalThreshold
@@ -56,27 +51,25 @@ METRICS = [ConsensusIoU(), AUC(), ImageArea(), AUCN(), FLoc(), FAuc(), AUROC()]
 POLICY = "universal_q3"
 DRAWS = 3
 NEGATIVES = [Silence(), Noise(draws=DRAWS), Offscreen(draws=DRAWS)]
-
-
-def policies() -> list[ThresholdPolicy]:
-    return [
-        UniversalThreshold(statistic="mean", name="universal_max"),
-        UniversalThreshold(statistic="mean", name="universal_max10", factor=1.1),
-        UniversalThreshold(statistic="third_quartile", name=POLICY),
-    ]
+NAMES = ("silence", "noise", "offscreen")
+POLICIES: list[ThresholdPolicy] = [
+    UniversalThreshold(statistic="mean", name="universal_max"),
+    UniversalThreshold(statistic="mean", name="universal_max10", factor=1.1),
+    UniversalThreshold(statistic="third_quartile", name=POLICY),
+]
+EVERYWHERE = [("positive", 1), ("silence", 1), ("noise", DRAWS), ("offscreen", DRAWS)]
 
 
 def report_run(
     folder: Path,
     label: str = "ezvsl",
     *,
-    using: Sequence[ThresholdPolicy] | None = None,
+    using: Sequence[ThresholdPolicy] = POLICIES,
     **made: Any,
 ) -> ReportRun:
     """A run of random maps, scored."""
     write_made(folder, negatives=made.pop("negatives", NEGATIVES), **made)
-    chosen = policies() if using is None else using
-    fitted = fit_policies(chosen, folder)
+    fitted = fit_policies(using, folder)
     score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
     summary = summarize(
         folder, folder / SCORES_FILE, METRICS, output=folder / SUMMARY_FILE, resamples=20
@@ -97,77 +90,88 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
 
 
 @pytest.fixture(scope="module")
+def parts(whole: ReportRun) -> dict[str, FigureData]:
+    """What the run's figures are drawn from, by map variant."""
+    return {part.variant: part for part in parts_of(group_of(whole))}
+
+
+@pytest.fixture(scope="module")
 def figures(whole: ReportRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figure]:
     found = draw_figures(group_of(whole), tmp_path_factory.mktemp("figures"))
     return {figure.name: figure for figure in found}
 
 
-def frame(run: ReportRun) -> pd.DataFrame:
-    return pd.read_parquet(run.folder / SCORES_FILE)
+def axes_of(draw: Callable[[FigureData], Iterator[Drawing]], part: FigureData) -> list[Any]:
+    """The panels of a figure."""
+    with mpl.rc_context(HOUSE_STYLE):
+        (drawing,) = draw(part)
+    return drawing.canvas.axes
 
 
-def texts_of(svg: Path) -> str:
-    return " ".join(ElementTree.parse(svg).getroot().itertext())
+def by_draw(values: np.ndarray) -> pd.Series:
+    return pd.Series(values, index=np.zeros(len(values), int))
+
+
+def value_of(run: ReportRun, *key: str) -> float:
+    """A number of the run's summary."""
+    number = run.number(*key)
+    assert number is not None
+    return float(number["value"])
+
+
+def bars_of(axes: Any) -> list[Any]:
+    return [patch for patch in axes.patches if hasattr(patch, "get_width")]
 
 
 class TestData:
     @pytest.mark.parametrize("variant", ["av", "ogl"])
-    @pytest.mark.parametrize("negative", ["silence", "noise", "offscreen", "all"])
-    def test_the_area_below_the_roc_is_the_summary_s_auroc(
-        self, whole: ReportRun, variant: str, negative: str
+    def test_areas_are_the_summary_s(
+        self, whole: ReportRun, parts: dict[str, FigureData], variant: str
     ) -> None:
-        maxima = read_scores(whole, POLICY).maxima
-        names = ["silence", "noise", "offscreen"] if negative == "all" else [negative]
-        roc = separation_roc(maxima[variant, "positive"], [maxima[variant, n] for n in names])
-        number = whole.number("auroc", negative, "none", variant)
-        assert roc is not None
-        assert number is not None
-        assert roc.area == pytest.approx(float(number["value"]), abs=1e-12)
+        part = parts[variant]
+        areas = {}
+        positives = part.rows(whole, "map_maximum", "positive")
+        for name, members in {**{n: [n] for n in NAMES}, "all": NAMES}.items():
+            negatives = [part.rows(whole, "map_maximum", member) for member in members]
+            curve = separation_roc(positives, negatives)
+            assert curve is not None
+            areas["auroc", name, "none"] = np.trapezoid(curve[1], curve[0])
+        for name in NAMES:
+            shares = mean_shares(part.rows(whole, "pia", name), np.less_equal)
+            areas["auc_n", name, POLICY] = np.trapezoid(shares, dx=0.05)
+        shares = mean_shares(part.rows(whole, "ciou", "positive"), np.greater_equal)
+        areas["auc", "positive", POLICY] = np.trapezoid(shares, dx=0.05)
+        for key, area in areas.items():
+            assert area == pytest.approx(value_of(whole, *key, variant), abs=1e-12), key
 
     def test_the_roc_is_scikit_learn_s(self) -> None:
         generator = np.random.default_rng(0)
         # many ties
         positive, negative = (generator.integers(0, 9, size=n).astype(float) for n in (40, 90))
-        roc = separation_roc(rows(positive), [rows(negative)])
-        assert roc is not None
+        curve = separation_roc(by_draw(positive), [by_draw(negative)])
+        assert curve is not None
         truth, score = np.repeat([1, 0], [40, 90]), np.concatenate([positive, negative])
         false, true, _ = roc_curve(truth, score, drop_intermediate=False)
-        np.testing.assert_allclose(roc.false_positive, false)
-        np.testing.assert_allclose(roc.true_positive, true)
-        assert roc.area == pytest.approx(roc_auc_score(truth, score))
+        np.testing.assert_allclose(curve, [false, true])
+        assert np.trapezoid(curve[1], curve[0]) == pytest.approx(roc_auc_score(truth, score))
 
     def test_a_thin_curve_keeps_its_ends_and_its_shape(self) -> None:
         steps = np.linspace(0, 1, 5001)
-        thin = Roc(steps, np.sqrt(steps)).thinned(400)
-        assert len(thin.false_positive) <= 402
-        assert (thin.false_positive[0], thin.true_positive[-1]) == (0, 1)
-        assert thin.area == pytest.approx(2 / 3, abs=1e-3)
+        thin = thinned(np.stack([steps, np.sqrt(steps)]), 400)
+        assert thin.shape[1] <= 402
+        assert thin[:, [0, -1]].tolist() == [[0, 1], [0, 1]]
+        assert np.trapezoid(thin[1], thin[0]) == pytest.approx(2 / 3, abs=1e-3)
 
     def test_one_side_without_values_has_no_roc(self) -> None:
-        nothing = rows(np.array([np.nan]))
-        assert separation_roc(nothing, [rows(np.ones(2))]) is None
-        assert separation_roc(rows(np.ones(2)), [nothing]) is None
+        nothing, ones = by_draw(np.array([np.nan])), by_draw(np.ones(2))
+        assert separation_roc(nothing, [ones]) is None
+        assert separation_roc(ones, [nothing]) is None
 
-    @pytest.mark.parametrize("variant", ["av", "ogl"])
-    def test_areas_below_the_shares_are_the_summary_s(self, whole: ReportRun, variant: str) -> None:
-        known = read_scores(whole, POLICY)
-        found = {("auc", "positive"): success_shares(known.ciou[variant, "positive"])}
-        for name in ("silence", "noise", "offscreen"):
-            found["auc_n", name] = rejection_shares(known.pia[variant, name])
-        for (metric, condition), shares in found.items():
-            number = whole.number(metric, condition, POLICY, variant)
-            assert number is not None
-            area = np.trapezoid(shares, dx=0.05)
-            assert area == pytest.approx(float(number["value"]), abs=1e-12), metric
-
-    def test_shares_by_counting(self, whole: ReportRun) -> None:
-        scores = frame(whole)
-        chosen = (scores["threshold_policy"] == POLICY) & (scores["map_variant"] == "av")
-        offscreen = scores[chosen & (scores["audio_condition"] == "offscreen")]
-        shares = rejection_shares(read_scores(whole, POLICY).pia["av", "offscreen"])
+    def test_shares_by_counting(self, whole: ReportRun, parts: dict[str, FigureData]) -> None:
+        rows = parts["av"].rows(whole, "pia", "offscreen")
+        shares = mean_shares(rows, np.less_equal)
         for point in (0, 3, 20):
-            expected = (offscreen["pia"] <= 0.05 * point).mean()
-            assert shares[point] == pytest.approx(expected)
+            assert shares[point] == pytest.approx((rows <= 0.05 * point).mean())
 
 
 class TestThin:
@@ -196,127 +200,89 @@ class TestThin:
             pd.testing.assert_frame_equal(
                 part.to_pandas(), expected.reset_index(drop=True), check_dtype=False
             )
-
-    def test_an_unknown_sample_is_refused(self, whole: ReportRun) -> None:
         with pytest.raises(RecordsError, match="no sample nobody"):
             records_of(whole.folder, ["nobody"], ["draw"])
 
 
 class TestDrawn:
-    def test_thresholds_stand_where_the_summary_has_them(self, whole: ReportRun) -> None:
-        names = ("universal_max", "universal_max10", POLICY)
-        lines = {name: float(whole.threshold(name) or 0) for name in names}
-        with house_style():
-            (axes,) = draw_maxima([whole], [read_scores(whole, POLICY)], "av", [lines]).axes
+    def test_maxima_have_their_thresholds_and_quartiles(
+        self, whole: ReportRun, parts: dict[str, FigureData]
+    ) -> None:
+        (axes,) = axes_of(maxima, parts["av"])
         vertical = {
             float(line.get_xdata()[0])
             for line in axes.lines
             if list(line.get_ydata()) == [0, 1] and len(set(line.get_xdata())) == 1
         }
-        assert vertical == set(lines.values())
+        assert vertical == {whole.threshold(policy.name) for policy in POLICIES}
         assert {text.get_text() for text in axes.texts} == {"max", "max10", "q3"}
         low, high = axes.get_xlim()
         assert all(low < value < high for value in vertical)
-
-    def test_boxes_are_quartiles_of_all_draws(self, whole: ReportRun) -> None:
-        known = read_scores(whole, POLICY)
-        with house_style():
-            (axes,) = draw_maxima([whole], [known], "av", [{}]).axes
-        scores = frame(whole)
-        chosen = (scores["threshold_policy"] == "none") & (scores["map_variant"] == "av")
-        bars = [patch for patch in axes.patches if hasattr(patch, "get_width")]
-        assert len(bars) == 4
+        bars = bars_of(axes)
         for bar, condition in zip(bars, whole.conditions, strict=True):
-            maxima = scores[chosen & (scores["audio_condition"] == condition)]["map_maximum"]
-            assert bar.get_x() == pytest.approx(maxima.quantile(0.25))
-            assert bar.get_x() + bar.get_width() == pytest.approx(maxima.quantile(0.75))
+            values = parts["av"].rows(whole, "map_maximum", condition)
+            assert bar.get_x() == pytest.approx(values.quantile(0.25))
+            assert bar.get_x() + bar.get_width() == pytest.approx(values.quantile(0.75))
 
     def test_rows_stand_beside_their_names_in_every_panel(
         self, whole: ReportRun, tmp_path: Path
     ) -> None:
         """Names stand left of the first panel alone, also where runs have other negatives."""
         fewer = report_run(tmp_path / "run", "fewer", negatives=[Offscreen(draws=1)])
-        runs = [fewer, whole]
-        scores = [read_scores(run, POLICY) for run in runs]
-        with house_style():
-            panels = draw_maxima(runs, scores, "av", [{}, {}]).axes
+        part = parts_of(group_of(fewer, whole))[0]
+        panels = axes_of(maxima, part)
         names = [label.get_text() for label in panels[0].get_yticklabels()]
         assert set(names) == set(whole.conditions)
         assert not panels[1].get_yticklabels()
         assert panels[0].get_ylim() == panels[1].get_ylim()
         # quartiles of the other run's noise lie in the row that is named so
-        bars = [patch for patch in panels[1].patches if hasattr(patch, "get_width")]
-        first = np.nanquantile(scores[1].maxima["av", "noise"].value, 0.25)
-        (noise,) = (bar for bar in bars if bar.get_x() == pytest.approx(first))
+        first = part.rows(whole, "map_maximum", "noise").quantile(0.25)
+        (noise,) = (bar for bar in bars_of(panels[1]) if bar.get_x() == pytest.approx(first))
         assert round(noise.get_y()) == names.index("noise")
-        (_, bar) = (patch for patch in panels[0].patches if hasattr(patch, "get_width"))
-        assert round(bar.get_y()) == names.index("offscreen")
+        assert round(bars_of(panels[0])[1].get_y()) == names.index("offscreen")
 
-    def test_the_f_loc_curve_band_and_marks(self, whole: ReportRun) -> None:
-        curve = threshold_curve(whole)["av"]
-        assert curve.whole
-        with house_style():
-            (axes,) = draw_f_loc([whole], [curve], "av", POLICY).axes
-        line = axes.lines[0]
-        np.testing.assert_allclose(line.get_ydata(), 100 * curve.curves.f_loc)
-        np.testing.assert_allclose(line.get_xdata(), curve.curves.thresholds)
-        best = next(each for each in axes.lines if each.get_marker() == "v")
-        assert best.get_ydata()[0] == pytest.approx(100 * np.nanmax(curve.curves.f_loc))
-        circle = next(
-            each for each in axes.lines if each.get_marker() == "o" and len(each.get_xdata())
+    def test_the_f_loc_curve_band_and_marks(
+        self, whole: ReportRun, parts: dict[str, FigureData]
+    ) -> None:
+        found = parts["av"].curves["ezvsl"]
+        curves = found.by_variant["av"]
+        assert found.part is None
+        (axes,) = axes_of(f_loc, parts["av"])
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * curves.f_loc)
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), curves.thresholds)
+        marks = {each.get_marker(): each for each in axes.lines if len(each.get_xdata()) == 1}
+        assert marks["v"].get_ydata()[0] == pytest.approx(100 * np.nanmax(curves.f_loc))
+        assert marks["o"].get_xdata()[0] == pytest.approx(whole.threshold(POLICY))
+        assert marks["o"].get_ydata()[0] == pytest.approx(
+            100 * value_of(whole, "f_loc", "all", POLICY)
         )
-        number = whole.number("f_loc", "all", POLICY)
-        assert number is not None
-        assert circle.get_xdata()[0] == pytest.approx(whole.threshold(POLICY))
-        assert circle.get_ydata()[0] == pytest.approx(100 * number["value"])
 
-    def test_legends_hold_the_summary_s_numbers(self, whole: ReportRun) -> None:
-        known = read_scores(whole, POLICY)
-        with house_style():
-            (roc,) = draw_roc([whole], [known], "av").axes
-            (shares,) = draw_shares([whole], [known], "av", POLICY).axes
-        expected = {
-            roc: [("auroc", n, "none") for n in ("silence", "noise", "offscreen", "all")],
-            shares: [
-                ("auc", "positive", POLICY),
-                *(("auc_n", n, POLICY) for n in ("silence", "noise", "offscreen")),
-            ],
-        }
-        for axes, numbers in expected.items():
-            texts = [text.get_text() for text in axes.get_legend().get_texts()]
-            for text, (metric, condition, policy) in zip(texts, numbers, strict=True):
-                number = whole.number(metric, condition, policy)
-                assert number is not None
-                assert text == f"{condition} {100 * number['value']:.1f}"
-
-    def test_lines_differ_in_more_than_colour(self, whole: ReportRun) -> None:
-        with house_style():
-            (axes,) = draw_roc([whole], [read_scores(whole, POLICY)], "av").axes
-        handles = axes.get_legend().get_lines()
-        styles = {str(handle._unscaled_dash_pattern) for handle in handles}
-        assert len(styles) == len(handles) == 4
+    @pytest.mark.parametrize(
+        ("draw", "numbers"),
+        [
+            (roc, [("auroc", name, "none") for name in (*NAMES, "all")]),
+            (
+                success_pia,
+                [("auc", "positive", POLICY), *(("auc_n", name, POLICY) for name in NAMES)],
+            ),
+        ],
+    )
+    def test_legends_hold_the_summary_s_numbers(
+        self, whole: ReportRun, parts: dict[str, FigureData], draw: Any, numbers: list[Any]
+    ) -> None:
+        (axes,) = axes_of(draw, parts["av"])
+        texts = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert texts == [f"{key[1]} {100 * value_of(whole, *key):.1f}" for key in numbers]
+        handles = axes.get_legend().get_lines()  # which differ in more than colour
+        assert len({str(handle._unscaled_dash_pattern) for handle in handles}) == 4
 
     def test_conditions_of_ones_own_differ_in_more_than_colour(self) -> None:
-        names = [
-            "positive",
-            "silence",
-            "noise",
-            "offscreen",
-            "mixed",
-            "swapped",
-            "reversed",
-            "gain",
-            "mine",
-            "other",
-        ]
+        names = ["positive", *NAMES, "mixed", "swapped", "reversed", "gain", "mine", "other"]
         looks = [look_of(name, names) for name in names]
-        for part in ("colour", "dashes"):
+        for part in ("colour", "dashes", "hatch"):
             assert len({str(getattr(look, part)) for look in looks}) == len(names)
-        assert len({look.hatch for look in looks}) == len(names)
 
     def test_a_density_is_that_of_scipy(self) -> None:
-        from scipy.stats import gaussian_kde
-
         values = np.random.default_rng(0).normal(size=4000)
         outline = density(values)
         assert outline is not None
@@ -334,15 +300,17 @@ class TestDrawn:
         assert max(found) <= 1 + 1e-9
 
 
-class TestGrid:
-    def columns(self, run: ReportRun, threshold: float | None = 0.1) -> list[GridColumn]:
-        scene = read_scenes(run.folder, ["s0"], variants=["av", "ogl"])[0]
-        return [GridColumn(run.label, scene, threshold)]
+def grid_of(part: FigureData, rendering: str) -> Canvas:
+    """The first sample of the part, drawn."""
+    with mpl.rc_context(HOUSE_STYLE):
+        return draw_grid(part, part.samples[0], rendering)
 
+
+class TestGrid:
     def test_maps_are_the_run_s(self, tmp_path: Path) -> None:
         made = write_made(tmp_path / "run", negatives=NEGATIVES)
         scene = read_scenes(made.folder, ["s1"])[0]
-        assert scene.conditions == ("positive", "silence", "noise", "offscreen")
+        assert scene.conditions == ("positive", *NAMES)
         for place, name in enumerate(scene.conditions):
             native = made.native[name][1, 0]
             expected = upsampled(native[None])[0]
@@ -359,33 +327,27 @@ class TestGrid:
         same = (drawn == image.numpy()).all(axis=2)
         np.testing.assert_array_equal(same, (maps[0] <= threshold).numpy())
 
-    def test_old_stretches_each_map(self, whole: ReportRun) -> None:
+    def test_old_stretches_each_map(self, parts: dict[str, FigureData]) -> None:
         """The old rendering of a map and of the same map on a small scale are equal."""
-        (column,) = self.columns(whole)
-        scaled = {"av": column.scene.maps["av"] / 64 + 0.25}
-        low = replace(column, scene=replace(column.scene, maps=scaled))
-        drawn = []
-        for each in (column, low):
-            with house_style():
-                canvas = draw_grid([each], None, variant="av", rendering="old")
-            drawn.append(np.stack([np.asarray(i.get_array()) for i in canvas.axes[0].images]))
+        part, sample = parts["av"], parts["av"].samples[0]
+        scene = sample.scenes["ezvsl"]
+        low = replace(scene, maps={"av": scene.maps["av"] / 64 + 0.25})
+        scaled = replace(part, samples=[sample._replace(scenes={"ezvsl": low})])
+        images = [grid_of(each, "old").axes[0].images for each in (part, scaled)]
+        drawn = [np.stack([np.asarray(image.get_array()) for image in each]) for each in images]
         assert np.abs(drawn[0].astype(int) - drawn[1]).max() <= 4
 
-    def test_least_and_largest_values_are_printed(self, whole: ReportRun) -> None:
-        with house_style():
-            canvas = draw_grid(self.columns(whole), None, variant="av", rendering="new")
-        texts = [text.get_text() for text in canvas.axes[0].texts]
-        (column,) = self.columns(whole)
-        for least, largest in column.scene.extremes["av"].tolist():
+    def test_least_and_largest_values_are_printed(self, parts: dict[str, FigureData]) -> None:
+        (axes,) = grid_of(parts["av"], "new").axes
+        texts = [text.get_text() for text in axes.texts]
+        for least, largest in parts["av"].samples[0].scenes["ezvsl"].extremes["av"].tolist():
             assert f"{least:.2f} to {largest:.2f}".replace("-", "\N{MINUS SIGN}") in texts
-        assert len(canvas.axes[0].images) == 4
+        assert len(axes.images) == 4
 
-    def test_more_than_eight_runs_take_a_second_block(self, whole: ReportRun) -> None:
-        (column,) = self.columns(whole)
-        sizes = []
+    def test_more_than_eight_runs_take_a_second_block(self, parts: dict[str, FigureData]) -> None:
+        part, sizes = parts["av"], []
         for count in (8, 9):
-            with house_style():
-                canvas = draw_grid([column] * count, None, variant="av", rendering="old")
+            canvas = grid_of(replace(part, runs=count * [*part.runs]), "old")
             sizes.append(canvas.get_size_inches())
             assert len(canvas.axes[0].images) == 4 * count
         assert sizes[0][0] == pytest.approx(sizes[1][0])
@@ -413,36 +375,38 @@ class TestFiles:
     def test_every_figure_is_there_for_both_variants(self, figures: dict[str, Figure]) -> None:
         kinds = ["maxima", "f_loc", "success_pia", "roc"]
         kinds += [f"grid_{n}_{how}" for n in (1, 2, 3) for how in ("old", "new")]
-        expected = {f"made_corrected_{k}{v}" for k in kinds for v in ("", "_ogl")}
-        assert set(figures) == expected
+        assert set(figures) == {f"made_corrected_{k}{v}" for k in kinds for v in ("", "_ogl")}
         for figure in figures.values():
             assert figure.svg.name == f"{figure.name}.svg"
             with Image.open(figure.png) as image:
                 assert image.width <= 7.0 * 200 + 1
                 assert round(image.info["dpi"][0]) == 200
 
-    def test_text_is_text_in_the_svg(self, figures: dict[str, Figure]) -> None:
-        assert "universal_q3" in texts_of(figures["made_corrected_f_loc"].svg)
-        assert "AUROC" in texts_of(figures["made_corrected_roc"].svg)
-        maxima = texts_of(figures["made_corrected_maxima"].svg)
-        for word in ("positive", "silence", "noise", "offscreen", "q3", "max10"):
-            assert word in maxima
+    def test_svgs_have_text_no_date_and_no_network(self, figures: dict[str, Figure]) -> None:
+        for figure in figures.values():
+            text = figure.svg.read_text()
+            assert "<dc:date>" not in text
+            assert not re.findall(r'(?:href|src)="(?!#|data:)[^"]*"', text)
+        words = ("positive", *NAMES, "q3", "max10")
+        for name, expected in {"f_loc": [POLICY], "roc": ["AUROC"], "maxima": words}.items():
+            root = ElementTree.parse(figures[f"made_corrected_{name}"].svg).getroot()
+            text = " ".join(root.itertext())
+            assert all(word in text for word in expected)
 
     def test_the_same_data_give_the_same_files(
-        self, whole: ReportRun, figures: dict[str, Figure], tmp_path: Path
+        self,
+        whole: ReportRun,
+        parts: dict[str, FigureData],
+        figures: dict[str, Figure],
+        tmp_path: Path,
     ) -> None:
-        for figure in draw_figures(group_of(whole), tmp_path):
+        first_sample = parts["av"].samples[0].scenes["ezvsl"].sample_id
+        for figure in draw_figures(group_of(whole), tmp_path, samples=[first_sample]):
             first = figures[figure.name]
             assert figure.svg.read_bytes() == first.svg.read_bytes()
             assert figure.png.read_bytes() == first.png.read_bytes()
             assert figure.caption == first.caption
         assert not list(tmp_path.glob("*.partial"))
-
-    def test_svgs_have_no_date_and_no_network(self, figures: dict[str, Figure]) -> None:
-        for figure in figures.values():
-            text = figure.svg.read_text()
-            assert "<dc:date>" not in text
-            assert not re.findall(r'(?:href|src)="(?!#|data:)[^"]*"', text)
 
     def test_captions_say_what_a_figure_rests_on(self, figures: dict[str, Figure]) -> None:
         for figure in figures.values():
@@ -454,73 +418,62 @@ class TestFiles:
             caption = figures[f"made_corrected_{name}"].caption
             assert f"{POLICY} " in caption
             assert "fit on made (silence+noise+offscreen)" in caption
+        assert "drawn on grey" in figures["made_corrected_grid_1_old"].caption
+
+
+def captions(*runs: ReportRun, **options: Any) -> dict[str, str]:
+    """Captions of the audio-visual maps' figures, which need not be written for that."""
+    part = parts_of(group_of(*runs), **{"samples": ["s0"], **options})[0]
+    with mpl.rc_context(HOUSE_STYLE):
+        drawings = [drawing for draw in FIGURES for drawing in draw(part)]
+    return {drawing.name: drawing.caption for drawing in drawings}
 
 
 class TestGaps:
-    def drawn(self, *runs: ReportRun, output: Path, **options: Any) -> dict[str, str]:
-        found = draw_figures(group_of(*runs), output, **{"samples": ["s0"], **options})
-        return {f.name.removeprefix("made_corrected_"): f.caption for f in found}
-
     def test_a_run_without_negatives(self, whole: ReportRun, tmp_path: Path) -> None:
         alone = report_run(tmp_path / "run", "alone", negatives=[], using=[FixedThreshold()])
-        captions = self.drawn(whole, alone, output=tmp_path / "out")
-        assert "alone: no negatives, so no F_LOC" in captions["f_loc"]
-        assert "alone: no negatives" in captions["roc"]
-        assert f"alone: no threshold {POLICY}" in captions["grid_1_new"]
-        assert f"no threshold universal_max, universal_max10, {POLICY}" in captions["maxima"]
+        said = captions(whole, alone)
+        assert "alone: no negatives, so no F_LOC" in said["f_loc"]
+        assert "alone: no negatives" in said["roc"]
+        assert f"alone: no threshold {POLICY}" in said["grid_1_new"]
+        assert f"no threshold universal_max, universal_max10, {POLICY}" in said["maxima"]
+        assert "1 maps hold NaN and are left out" in said["maxima"]
 
     def test_a_policy_that_is_missing(self, tmp_path: Path) -> None:
-        run = report_run(tmp_path / "run", using=policies()[:1])
-        captions = self.drawn(run, output=tmp_path / "out")
-        assert f"no auc of positive under {POLICY}" in captions["success_pia"]
-        assert f"no f_loc of all under {POLICY}" in captions["f_loc"]
-        assert f"no threshold universal_max10, {POLICY}" in captions["maxima"]
-
-    def test_maps_that_hold_nan(self, whole: ReportRun, tmp_path: Path) -> None:
-        captions = self.drawn(whole, output=tmp_path / "out", samples=["s1"])
-        assert "1 maps hold NaN and are left out" in captions["maxima"]
+        said = captions(report_run(tmp_path / "run", using=POLICIES[:1]))
+        assert f"no auc of positive under {POLICY}" in said["success_pia"]
+        assert f"no f_loc of all under {POLICY}" in said["f_loc"]
+        assert f"no threshold universal_max10, {POLICY}" in said["maxima"]
 
     def test_a_sample_whose_map_holds_nan(self, tmp_path: Path) -> None:
         run = report_run(tmp_path / "run", holes=[("positive", 1, 0)])
-        captions = self.drawn(run, output=tmp_path / "out", samples=["s1"])
-        assert "a map holds NaN" in captions["grid_1_old"]
+        assert "a map holds NaN" in captions(run, samples=["s1"])["grid_1_old"]
 
     def test_only_nan(self, tmp_path: Path) -> None:
-        sizes = [("positive", 1), ("silence", 1), ("noise", DRAWS), ("offscreen", DRAWS)]
-        holes = [(c, s, d) for c, draws in sizes for s in range(4) for d in range(draws)]
+        holes = [(c, s, d) for c, draws in EVERYWHERE for s in range(4) for d in range(draws)]
         run = report_run(tmp_path / "run", holes=holes, using=[])
-        captions = self.drawn(run, output=tmp_path / "out")
-        assert "every map holds NaN" in captions["f_loc"]
+        assert "every map holds NaN" in captions(run)["f_loc"]
 
     @pytest.mark.parametrize("value", [0.0, 0.5, -1.0])
     def test_constant_maps(self, tmp_path: Path, value: float) -> None:
-        run = report_run(tmp_path / "run", everywhere=value)
-        captions = self.drawn(run, output=tmp_path / "out")
-        assert "F_LOC is 0, or undefined, at every threshold" in captions["f_loc"]
+        said = captions(report_run(tmp_path / "run", everywhere=value))
+        assert "F_LOC is 0, or undefined, at every threshold" in said["f_loc"]
 
     def test_one_sample(self, tmp_path: Path) -> None:
         sample = make_sample("s0", "one", *OBJECTS[0])
         negatives = [Silence(), Noise(draws=1)]
         run = report_run(tmp_path / "run", samples=[sample], negatives=negatives)
-        captions = self.drawn(run, output=tmp_path / "out")
-        assert "one image alone has no interval" in captions["f_loc"]
-        assert "F_LOC over silence+noise alone" in captions["f_loc"]
+        said = captions(run)
+        assert "one image alone has no interval" in said["f_loc"]
+        assert "F_LOC over silence+noise alone" in said["f_loc"]
 
     def test_scores_that_are_gone(self, tmp_path: Path) -> None:
         run = report_run(tmp_path / "run")
         (run.folder / SCORES_FILE).unlink()
-        captions = self.drawn(run, output=tmp_path / "out")
+        said = captions(run)
         for name in ("maxima", "success_pia", "roc"):
-            assert f"ezvsl: no {SCORES_FILE}" in captions[name]
+            assert f"ezvsl: no {SCORES_FILE}" in said[name]
 
-    def test_an_image_that_is_gone_is_said(self, figures: dict[str, Figure]) -> None:
-        assert "drawn on grey" in figures["made_corrected_grid_1_old"].caption
-
-    def test_a_part_of_a_large_run_is_said(self, whole: ReportRun, tmp_path: Path) -> None:
-        options = {"curve_records": 10, "curve_samples": 2}
-        captions = self.drawn(whole, output=tmp_path, **options)
-        assert re.search(r"ezvsl: \d of 4 samples, evenly spread", captions["f_loc"])
-
-
-def rows(values: np.ndarray) -> Rows:
-    return Rows(values, np.zeros(len(values), np.int64))
+    def test_a_part_of_a_large_run_is_said(self, whole: ReportRun) -> None:
+        said = captions(whole, curve_records=10, curve_samples=2)
+        assert re.search(r"ezvsl: \d of 4 samples, evenly spread", said["f_loc"])

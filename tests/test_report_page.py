@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -29,14 +29,15 @@ from tests.running import HEARS, Loudness, records, run
 from vssl.maps import consensus_map, object_guided, stretch, transform_maps, upsample
 from vssl.records.localization import Localization
 from vssl.reporting.report.collection import Collection, ReportRun, collect
-from vssl.reporting.report.figures import Figure
+from vssl.reporting.report.figures_style import Figure
 from vssl.reporting.report.gallery import choose, read_maps
 from vssl.reporting.report.media import (
-    CLIP_SECONDS,
     IMAGE_SIDE,
-    Sounds,
+    PLAYED_SECONDS,
+    configured_data,
     figure_address,
     figure_size,
+    find_clip,
     small_clip,
     small_image,
 )
@@ -215,66 +216,62 @@ def _for_script(argument: Any) -> Any:
     return ["NaN" if np.isnan(v) else texts.get(v, float(v)) for v in argument.ravel()]
 
 
-@pytest.mark.parametrize("rule", ["half_pixel", "align_corners", "opencv"])
-@pytest.mark.parametrize("shape", [(7, 7), (14, 14), (5, 9), (1, 3)])
-def test_maps_are_upsampled_as_vssl_does(script: Chrome, rule: str, shape: tuple[int, int]) -> None:
-    native = np.random.default_rng(3).normal(size=shape).astype(np.float32)
-    found = in_browser(script, f"vsslMaps.upsample(a[0], {shape[0]}, {shape[1]}, 224, '{rule}')",
-                       native)  # fmt: skip
-    expected = upsample(torch.from_numpy(native)[None], rule=rule)[0].numpy().ravel()
-    # equal, but for a pixel that is rounded twice where vssl rounds once
-    assert (found.astype(np.float32) == expected).mean() > 0.9999
-    np.testing.assert_allclose(found, expected, atol=3e-7)
-
-
-def test_maps_of_the_evaluation_size_stay_as_they_are(script: Chrome) -> None:
-    native = np.random.default_rng(0).random((224, 224), np.float32)
-    found = in_browser(script, "vsslMaps.upsample(a[0], 224, 224, 224, 'half_pixel')", native)
-    np.testing.assert_array_equal(found.astype(np.float32), native.ravel())
-
-
-@pytest.mark.parametrize("kind", ["random", "ties", "flat", "nan", "infinite"])
-def test_post_processing_is_vssls(script: Chrome, kind: str) -> None:
+def odd_maps() -> dict[str, np.ndarray]:
+    """Maps whose post-processing has a case of its own."""
     maps = np.random.default_rng(1).normal(size=(40, 40)).astype(np.float32)
-    if kind == "ties":
-        maps = maps.round()
-    elif kind == "flat":
-        maps[:] = np.float32(0.3)
-        maps[0, 0] = np.nextafter(np.float32(0.3), np.float32(1))
-    elif kind != "random":
-        maps[3, 4] = np.nan if kind == "nan" else np.inf
-    found = in_browser(script, "vsslMaps.stretchAndClip(a[0])", maps)
-    expected = transform_maps(torch.from_numpy(maps)[None], "stretch_and_clip")[0].numpy()
-    np.testing.assert_array_equal(found.astype(np.float32), expected.ravel())
+    made = {name: maps.copy() for name in ("random", "ties", "flat", "nan", "infinite")}
+    made["ties"] = maps.round()
+    made["flat"][:] = np.float32(0.3)
+    made["flat"][0, 0] = np.nextafter(np.float32(0.3), np.float32(1))
+    made["nan"][3, 4], made["infinite"][3, 4] = np.nan, np.inf
+    return made
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
-def test_object_maps_are_mixed_in_as_vssl_does(script: Chrome, low: float, high: float) -> None:
-    own, seen = np.random.default_rng(2).random((2, 30, 30), np.float32)
-    found = in_browser(
-        script,
-        "vsslMaps.objectGuided(a[0], vsslMaps.stretch(a[1]),"
-        f" {{alpha: .4, low: {low}, high: {high}}})",
-        own,
-        seen,
-    )
-    maps = [torch.from_numpy(each)[None] for each in (own, seen)]
-    expected = object_guided(maps[0], stretch(maps[1]), alpha=0.4, value_range=(low, high))
-    np.testing.assert_allclose(found, expected[0].numpy().ravel(), atol=1.2e-7)
+def arithmetic() -> Iterator[Any]:
+    """Expressions of `vsslMaps` with their arguments, what vssl makes of them, and a tolerance."""
+    random = np.random.default_rng(3)
+    for rule in ("half_pixel", "align_corners", "opencv"):
+        for height, width in ((7, 7), (14, 14), (5, 9), (1, 3), (224, 224)):
+            native = random.normal(size=(height, width)).astype(np.float32)
+            expected = upsample(torch.from_numpy(native)[None], rule=rule)
+            # equal, but for a pixel that is rounded twice where vssl rounds once
+            code = f"upsample(a[0], {height}, {width}, 224, '{rule}')"
+            yield pytest.param(code, [native], expected, 3e-7, id=f"{rule} {height}x{width}")
+    for name, maps in odd_maps().items():
+        expected = transform_maps(torch.from_numpy(maps)[None], "stretch_and_clip")
+        yield pytest.param("stretchAndClip(a[0])", [maps], expected, 0, id=name)
+    for low in (0.0, -1.0):
+        own, seen = random.random((2, 1, 30, 30), np.float32)
+        options = f"{{alpha: .4, low: {low}, high: 1}}"
+        expected = object_guided(
+            torch.from_numpy(own),
+            stretch(torch.from_numpy(seen)),
+            alpha=0.4,
+            value_range=(low, 1.0),
+        )
+        code = f"objectGuided(a[0], vsslMaps.stretch(a[1]), {options})"
+        yield pytest.param(code, [own, seen], expected, 1.2e-7, id=f"guided {low}")
+    boxes, weights = ((10, 20, 90, 100), (60, 50, 150, 220)), [0.5, 1.0]
+    truth = consensus_map(boxes, weights)
+    code = f"groundTruth({[*map(list, boxes)]}, {weights}, 224)"
+    yield pytest.param(code, [], truth, 0, id="truth")
+    own = random.random((224, 224), np.float32)
+    mask = torch.from_numpy(own) > 0.7
+    ciou = truth[mask].sum() / (truth.sum() + (mask & (truth == 0)).sum())
+    measured = f"measure(a[0], vsslMaps.{code}, 0.7)"
+    yield pytest.param(measured, [own], [mask.float().mean(), ciou], 1e-6, id="measure")
 
 
-def test_measures_of_weighted_ground_truth(script: Chrome) -> None:
-    boxes, weights = [[10, 20, 90, 100], [60, 50, 150, 220]], [0.5, 1.0]
-    own = np.random.default_rng(4).random((224, 224), np.float32)
-    truth = consensus_map([tuple(box) for box in boxes], weights).numpy()  # type: ignore[misc]
-    truth_script = f"vsslMaps.groundTruth({boxes}, {weights}, 224)"
-    np.testing.assert_array_equal(in_browser(script, truth_script), truth.ravel())
-    pia, ciou = in_browser(
-        script, f"Object.values(vsslMaps.measure(a[0], {truth_script}, 0.7))", own
-    )
-    mask = own > np.float32(0.7)
-    assert pia == mask.mean()
-    assert ciou == pytest.approx(truth[mask].sum() / (truth.sum() + (mask & (truth == 0)).sum()))
+@pytest.mark.parametrize(("code", "arguments", "expected", "tolerance"), [*arithmetic()])
+def test_the_script_computes_as_vssl_does(
+    script: Chrome, code: str, arguments: list[Any], expected: Any, tolerance: float
+) -> None:
+    listed = f"Object.values(vsslMaps.{code})" if code.startswith("measure") else f"vsslMaps.{code}"
+    found = in_browser(script, listed, *arguments).astype(np.float32)
+    expected = np.asarray(expected, np.float32).ravel()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    if code.startswith("upsample"):
+        assert (found == expected).mean() > 0.9999
 
 
 # -- what is shown -------------------------------------------------------------------------------
@@ -596,41 +593,6 @@ def test_every_control_has_a_name_and_every_map_a_description(opened: Chrome) ->
     assert opened.switch_to.active_element.text == "Skip to the content"
 
 
-# -- real runs -------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_real_networks_on_real_images_and_the_embedded_benchmark(
-    shared: Path,
-    seeded_checkpoint: Callable[..., Path],
-    prior_file: Path,
-    tmp_path: Path,
-    driver: Chrome,
-) -> None:
-    one_draw = ("negatives.noise.draws=1", "negatives.offscreen.draws=1", "bootstrap.resamples=20")
-    real = ("data=vggss", f"data.root={shared / 'data/vggss_mini'}", *one_draw)
-    guided = ("prior=object_guided", f"prior.weights={prior_file}")
-    weights = f"model.weights={seeded_checkpoint('ezvsl')}"
-    run(tmp_path / "runs/ezvsl", "model=ezvsl", weights, *real, *guided)
-    run(tmp_path / "runs/center", "model=center", *real)
-    run(tmp_path / "runs/blind", "model=audio_blind", "data.scenes=6", *one_draw)
-    found = collect([tmp_path / "runs"])
-    page = report(found, tmp_path / "report")
-    resize(driver, 1280, 30_000)
-    complaints(driver)
-    driver.get(page.as_uri())
-    settle(driver)
-    assert [group.dataset for group in found.groups] == ["synthetic", "vggss"]
-    assert_numbers(driver, found.groups[0].runs, POLICY, "av")
-    choose_option(driver, "group", "1")
-    for variant in ("av", "ogl"):
-        choose_option(driver, "variant", variant)
-        for policy in ("universal_q3", "universal_max"):
-            press(driver, policy)
-            assert_numbers(driver, found.groups[1].runs, policy, variant)
-    assert not complaints(driver)
-
-
 # -- what is put into the page --------------------------------------------------------------------
 
 
@@ -647,18 +609,15 @@ def test_a_small_page_says_what_it_leaves_out(
     limit = round(0.8 * page.stat().st_size)
     small = report(collection, tmp_path / "small", limit=limit)
     assert small.stat().st_size <= limit
-    text = small.read_text()
-    left = [
-        int(n) for n in re.findall(r"left out so that the page stays below its size: (\d+)", text)
-    ]
-    assert sum(left) > 0
-    kept = sum(
-        len(gallery_data(small, k)["samples"]) + len(gallery_data(small, k)["clips"])
-        for k in range(len(collection.groups))
-    )
-    whole = sum(
-        len(gallery_data(page, k)["samples"]) + len(gallery_data(page, k)["clips"])
-        for k in range(len(collection.groups))
+    left = re.findall(r"left out so that the page stays below its size: (\d+)", small.read_text())
+    assert sum(map(int, left)) > 0
+    kept, whole = (
+        sum(
+            len(gallery_data(each, group)[part])
+            for group in range(len(collection.groups))
+            for part in ("samples", "clips")
+        )
+        for each in (small, page)
     )
     assert kept < whole
 
@@ -692,16 +651,15 @@ def test_a_page_without_gallery(tmp_path: Path, collection: Collection, driver: 
 def test_the_worst_and_all_sizes_are_among_the_chosen(collection: Collection) -> None:
     group = collection.groups[0]
     chosen = choose(group, 5, policy=POLICY)
-    assert len({each.sample_id for each in chosen}) == 5
-    assert {each.quarter for each in chosen[:3]} == {0, 1, 2}
+    assert chosen["sample_id"].nunique() == 5
+    assert set(chosen["quarter"][:3]) == {0, 1, 2}
     scores = scored(group.runs[0], POLICY, "av").reset_index()
     positives = scores[scores["audio_condition"] == "positive"]
     lowest = positives.sort_values(["ciou", "sample_id"])["sample_id"].iloc[0]
-    assert lowest in {each.sample_id for each in chosen}
-    assert choose(group, 5, policy=POLICY) == chosen
+    assert lowest in set(chosen["sample_id"])
+    pd.testing.assert_frame_equal(choose(group, 5, policy=POLICY), chosen)
     everything = choose(group, 100, policy=POLICY)
-    assert len(everything) == 6
-    assert [each.area for each in everything] == pytest.approx([100 * 120 / SIZE**2] * 6)
+    assert everything["area"].tolist() == pytest.approx([100 * 120 / SIZE**2] * 6)
 
 
 def test_maps_read_are_those_of_the_records(collection: Collection) -> None:
@@ -709,11 +667,12 @@ def test_maps_read_are_those_of_the_records(collection: Collection) -> None:
     found = read_maps(one, ["clip3_000010"], policy=POLICY)
     frame = records(one.folder)
     frame = frame[(frame["sample_id"] == "clip3_000010") & (frame["draw"] == 0)]
-    assert len(found.native) == len(frame) == 4
+    scene = found.scenes["clip3_000010"]
+    assert len(scene.native) == len(frame) == 4
     for row in frame.itertuples():
-        native = found.native["clip3_000010", row.audio_condition]
+        native = scene.native[scene.conditions.index(row.audio_condition)]
         np.testing.assert_array_equal(native.ravel(), row.similarity_map)
-    np.testing.assert_array_equal(found.objects["clip3_000010"].ravel(), row.object_map)
+        np.testing.assert_array_equal(scene.object_map.ravel(), row.object_map)
     own = [localization_map(one, "clip3_000010", c, "ogl") for c in one.conditions]
     assert found.extremes["ogl"] == (
         pytest.approx(min(m.min() for m in own)),
@@ -739,7 +698,7 @@ def test_images_are_small_and_clips_short(tmp_path: Path) -> None:
     samples, rate = soundfile.read(content)
     assert media == "audio/mpeg"
     assert samples.ndim == 1
-    assert len(samples) / rate == pytest.approx(CLIP_SECONDS, abs=0.15)
+    assert len(samples) / rate == pytest.approx(PLAYED_SECONDS, abs=0.15)
     spectrum = np.abs(np.fft.rfft(samples))
     assert spectrum.argmax() * rate / len(samples) == pytest.approx(440, abs=2)
     assert small_image(tmp_path / "none.png") is None
@@ -770,8 +729,9 @@ def test_sounds_are_found_beside_the_images(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/run.json").write_text(json.dumps({"config": {"data": data}}))
     image = tmp_path / "set/a/frames/x.jpg"
-    named = Sounds.of(tmp_path / "run")
-    assert named.find("x", image) == tmp_path / "set/sounds/x.flac"
-    assert named.find("y", image) is None
-    default = Sounds.of(tmp_path / "no run")
-    assert default.find("y", tmp_path / "set/frames/y.jpg") == tmp_path / "set/audio_wav/y.wav"
+    named = configured_data(tmp_path / "run")
+    assert find_clip(named, "x", image) == tmp_path / "set/sounds/x.flac"
+    assert find_clip(named, "y", image) is None
+    default = configured_data(tmp_path / "no run")
+    found = find_clip(default, "y", tmp_path / "set/frames/y.jpg")
+    assert found == tmp_path / "set/audio_wav/y.wav"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 
@@ -17,7 +17,7 @@ def file_sha256(path: Path) -> str:
     return _file_sha256(path.resolve(), state.st_size, state.st_mtime_ns)
 
 
-@lru_cache
+@cache  # all files of a test set, hashed again as inputs of the run
 def _file_sha256(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -47,10 +47,7 @@ class ImageFileError(UsageError):
 
 
 def read_image(path: Path) -> torch.Tensor:
-    """Decode an image file at its full size.
-
-    Returns:
-        `[3, H, W]` float32 RGB in [0, 1].
+    """Decode an image file at its full size: `[3, H, W]` float32 RGB in [0, 1].
 
     Raises:
         ImageFileError: for a missing, unreadable or cut-off file.
@@ -70,23 +67,16 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_image(data: bytes, path: Path) -> Pixels:
-    """Decode the content of an image file at its full size.
+    """Decode the content of an image file at its full size: `[H, W, 3]` RGB, 0 to 255.
 
     Orientation tags are not applied: the annotations of VGG-SS and IS3 refer to the stored pixels.
     Gray of 16 bits becomes 8 by leaving out the lower ones. Alpha is dropped.
-
-    Args:
-        data: content of the file.
-        path: the file, for messages.
-
-    Returns:
-        `[H, W, 3]` RGB, 0 to 255.
 
     Raises:
         ImageFileError: for content that is cut off, damaged, too large or no image, and for pixels
             that are no colours or gray values of a known scale.
     """
-    if _check_jpeg(data, path, whole=False):
+    if _is_plain_jpeg(data, path, whole=False):
         with decoding(path, ImageFileError, _UNDECODABLE):
             pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
         return pixels
@@ -103,15 +93,7 @@ def as_tensor(pixels: Pixels) -> torch.Tensor:
 
 
 def prepare(transform: Transform, pixels: Pixels) -> torch.Tensor:
-    """Transform a decoded image; one with `of_pixels` takes it as it was decoded, which is faster.
-
-    Args:
-        transform: the transform.
-        pixels: `[H, W, 3]`.
-
-    Returns:
-        What the network takes, usually `[3, size, size]` float32.
-    """
+    """Transform a decoded image `[H, W, 3]`; a transform with `of_pixels` takes it as it is."""
     of_pixels: Callable[[Pixels], torch.Tensor] | None = getattr(transform, "of_pixels", None)
     return transform(as_tensor(pixels)) if of_pixels is None else of_pixels(pixels)
 
@@ -129,32 +111,21 @@ def is_image(path: Path) -> bool:
 
 
 def check_image(path: Path) -> None:
-    """Read a file and make sure that it can be decoded.
-
-    Nothing is decoded further than that takes: a JPEG to the last bit of its pixels, but at 1/8 of
-    its size.
+    """Read a file and make sure that it can be decoded: a JPEG at 1/8 of its size.
 
     Raises:
         ImageFileError: as `read_image`.
     """
     data = read_bytes(path)
-    if not _check_jpeg(data, path, whole=True):
+    if not _is_plain_jpeg(data, path, whole=True):
         _loaded(data, path).close()
 
 
-def _check_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
-    """Whether a file is a JPEG that simplejpeg turns into RGB as Pillow does, but faster.
+def _is_plain_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
+    """Whether a file is a JPEG that simplejpeg turns into RGB; with `whole`, it can be decoded.
 
-    Pillow takes a JPEG that is damaged inside, and paints what is lost gray. simplejpeg says so;
-    that of a JPEG in CMYK too, whose colours are left to Pillow.
-
-    Args:
-        data: content of the file.
-        path: the file, for messages.
-        whole: whether to make sure that the pixels are whole, as decoding them will.
-
-    Raises:
-        ImageFileError: for a JPEG that is cut off, damaged or too large.
+    simplejpeg is faster than Pillow, and it refuses what is damaged inside, which Pillow paints
+    gray: of a JPEG in CMYK, whose colours are left to Pillow, too.
     """
     if not data.startswith(_JPEG_BEGIN):
         return False
@@ -170,18 +141,19 @@ def _check_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
 
 
 def _loaded(data: bytes, path: Path) -> Image.Image:
-    """An image as Pillow decodes it, in a mode with known meaning.
-
-    Raises:
-        ImageFileError: for content that is cut off, damaged, too large or no image, and for modes
-            without a known scale.
-    """
-    image = _open(data, path)
+    """An image as Pillow decodes it, in a mode with known meaning."""
+    image = _open_image(data, path)
     with decoding(path, ImageFileError, _UNDECODABLE):
         if image.format == "PNG":
-            _open(data, path).verify()  # the check sums, which decoding does not look at
+            _open_image(data, path).verify()  # the check sums, which decoding does not look at
         image.load()
-    if image.mode not in _PLAIN_MODES and not _is_deep_gray(image):
+    tags = getattr(image, "tag_v2", {_BITS: (16,)})  # of TIFF alone
+    deep = (  # gray from 0, black, to 65535, white
+        image.mode.startswith(_DEEP_FORMATS.get(str(image.format), "none"))
+        and tags.get(_BITS) == (16,)
+        and tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO) == _BLACK_IS_ZERO
+    )
+    if image.mode not in _PLAIN_MODES and not deep:
         raise ImageFileError(
             f"{path}: its pixels ({image.format}, mode {image.mode}) have no known scale. Save it"
             " with 8 bits a colour, in RGB."
@@ -189,17 +161,7 @@ def _loaded(data: bytes, path: Path) -> Image.Image:
     return image
 
 
-def _is_deep_gray(image: Image.Image) -> bool:
-    """Whether an image holds gray values from 0, black, to 65535, white."""
-    if not image.mode.startswith(_DEEP_FORMATS.get(str(image.format), "none")):
-        return False
-    tags = getattr(image, "tag_v2", None)
-    return tags is None or (
-        tags.get(_BITS) == (16,) and tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO) == _BLACK_IS_ZERO
-    )
-
-
-def _open(data: bytes, path: Path) -> Image.Image:
+def _open_image(data: bytes, path: Path) -> Image.Image:
     with decoding(path, ImageFileError, "not readable as an image"):
         try:
             return Image.open(io.BytesIO(data))
@@ -207,21 +169,24 @@ def _open(data: bytes, path: Path) -> Image.Image:
             raise ValueError("unknown format") from error
 
 
-class PillowTransform:
-    """Resize as an 8-bit Pillow image, bicubic, aspect ratio not kept, and normalize (RCGrad).
+class _Normalized:
+    """What transforms share: the side of the output, and mean and deviation of each channel."""
 
-    Pillow antialiases and rounds to 8 bits.
-
-    Args:
-        size: side of the output in pixels.
-        mean: per-channel mean.
-        std: per-channel standard deviation.
-    """
-
-    def __init__(self, *, size: int = 224, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
         self.size = size
         self.mean = torch.tensor(list(mean)).view(3, 1, 1)
         self.std = torch.tensor(list(std)).view(3, 1, 1)
+
+
+class PillowTransform(_Normalized):
+    """Resize as an 8-bit Pillow image, bicubic, aspect ratio not kept, and normalize (RCGrad).
+
+    Pillow antialiases and rounds to 8 bits. `size` is the side of the output in pixels, `mean` and
+    `std` are those of each channel.
+    """
+
+    def __init__(self, *, size: int = 224, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__(size, mean, std)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Transform `[3, H, W]` in [0, 1] to `[3, size, size]` normalized."""
@@ -234,18 +199,14 @@ class PillowTransform:
         return (scaled - self.mean) / self.std
 
 
-class ImageTransform:
+class ImageTransform(_Normalized):
     """Resize to a square, aspect ratio not kept, and normalize; as every model of the paper.
 
     Bicubic on the float tensor, values not clamped afterwards. The paper's torchvision (0.14) does
     not antialias tensors; the models were trained on Pillow-resized, that is antialiased, images:
-    so `antialias` is a protocol's choice (QUIRKS 11).
-
-    Args:
-        size: side of the output in pixels.
-        mean: per-channel mean.
-        std: per-channel standard deviation.
-        antialias: whether downscaling low-passes first.
+    so `antialias`, whether downscaling low-passes first, is a protocol's choice
+    (docs/protocols.md). `size` is the side of the output in pixels, `mean` and `std` are those of
+    each channel.
     """
 
     def __init__(
@@ -256,20 +217,14 @@ class ImageTransform:
         std: Sequence[float] = (0.229, 0.224, 0.225),
         antialias: bool = True,
     ) -> None:
-        self.size = size
+        super().__init__(size, mean, std)
         self.antialias = antialias
-        self.mean = torch.tensor(list(mean)).view(3, 1, 1)
-        self.std = torch.tensor(list(std)).view(3, 1, 1)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Transform `[3, H, W]` in [0, 1] to `[3, size, size]` normalized."""
         if image.shape[-2:] != (self.size, self.size):
             image = F.interpolate(
-                image[None],
-                size=(self.size, self.size),
-                mode="bicubic",
-                align_corners=False,
-                antialias=self.antialias,
+                image[None], (self.size, self.size), mode="bicubic", antialias=self.antialias
             )[0]
         return (image - self.mean) / self.std
 

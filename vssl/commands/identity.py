@@ -23,6 +23,10 @@ _CANNOT_CHANGE_RECORDS = {
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
+_FILES = (
+    *("model.weights", "negatives.manifest"),
+    *("negatives.noise.file", "negatives.offscreen.exclude"),
+)
 _DEFAULTS = {"data": {"empty": "fault", "silent": "keep"}}
 """Options that came later, and what they are where runs of before do not have them."""
 
@@ -45,15 +49,11 @@ def identity(config: DictConfig) -> dict[str, Any]:
         "precision": str(config.trainer.precision),
     }
     for name in _PARTS:
-        values = OmegaConf.to_container(config[name], resolve=True)
-        if not isinstance(values, dict):
-            raise TypeError(f"Expected `{name}` to be a mapping, but got {values!r}.")
-        dropped = _CANNOT_CHANGE_RECORDS.get(name, ())
-        defaults = _DEFAULTS.get(name, {})
+        dropped, defaults = _CANNOT_CHANGE_RECORDS.get(name, ()), _DEFAULTS.get(name, {})
         parts[name] = {
             key: value
-            for key, value in values.items()
-            if key not in dropped and not (key in defaults and value == defaults[key])
+            for key, value in _container(config[name]).items()
+            if key not in dropped and (key, value) not in defaults.items()
         }
     there = ("manifest", *negative_names(config))
     parts["negatives"] = {name: v for name, v in parts["negatives"].items() if name in there}
@@ -66,11 +66,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
         parts["noise"] = noise_use(config)
     root = config.data.get("root")
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
-    keys = (
-        "model.weights", "negatives.manifest", "negatives.noise.file",
-        "negatives.offscreen.exclude",
-    )  # fmt: skip
-    given = {key: OmegaConf.select(config, key) for key in keys}
+    given = {key: OmegaConf.select(config, key) for key in _FILES}
     given["prior.weights"] = _prior_weights(config)
     files = {key: Path(str(path)).expanduser() for key, path in given.items() if path is not None}
     # a missing file has its own error later; here it must not hide the run's folder
@@ -78,6 +74,10 @@ def identity(config: DictConfig) -> dict[str, Any]:
         key: file_sha256(path) if path.is_file() else None for key, path in files.items()
     }
     return parts
+
+
+def _container(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def leaves_out(config: DictConfig) -> bool:
@@ -144,12 +144,7 @@ def protocol_name(config: DictConfig) -> str:
 def scoring(config: DictConfig) -> dict[str, Any]:
     """The part of a configuration that can change scores and summary, but no record."""
     names = ("threshold", "metrics", "calibration", "bootstrap", "subsets")
-    parts: dict[str, Any] = {
-        name: OmegaConf.to_container(config[name], resolve=True)
-        if isinstance(config[name], (DictConfig, ListConfig))
-        else config[name]
-        for name in names
-    }
+    parts = {name: _container(config[name]) for name in names}
     if config.calibration is not None:  # by content; those of earlier versions by their folder
         known = recorded_sha256(Path(str(config.calibration)).expanduser())
         parts |= {} if known is None else {"calibration_sha256": known}
@@ -175,14 +170,10 @@ def negatives_name(config: DictConfig) -> str:
 
 
 def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
-    """Folder of a run: `output_dir`, or a folder of its own below `output_root`.
+    """Folder of a run: `output_dir`, or a folder of its own below `output_root`. A resolver.
 
-    The latter is `<model>/<data>/<negatives>/<protocol>/<first 8 digits of the config hash>`.
-
-    An OmegaConf resolver, so that Hydra puts its log and configuration there too.
-
-    Args:
-        mode: `relative` leaves `output_root` out, for sweeps.
+    The latter is `<model>/<data>/<negatives>/<protocol>/<first 8 digits of the config hash>`; the
+    mode `relative` leaves `output_root` out, for sweeps.
 
     Raises:
         UsageError: when one of the two is no path.
@@ -191,13 +182,9 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
         OPTIONS[key].check(key, _root_[key])
     if _root_.output_dir is not None:
         return str(Path(_root_.output_dir).expanduser().absolute())
-    relative = Path(
-        str(_root_.model.name),
-        str(_root_.data.name),
-        negatives_name(_root_),
-        protocol_name(_root_),
-        config_hash(identity(_root_))[:8],
-    )
+    names = run_names(_root_)
+    parts = (names[part] for part in ("model", "data", "negatives", "protocol"))
+    relative = Path(*parts, config_hash(identity(_root_))[:8])
     return str(relative if mode == "relative" else Path(_root_.output_root).expanduser() / relative)
 
 
@@ -262,16 +249,8 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
 
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
-    resolvers = (
-        run_folder,
-        run_name,
-        run_group,
-        run_tags,
-        synthetic_name,
-        bundled_weights,
-        devices_for_jobs,
-    )
-    for resolver in resolvers:
+    runs = (run_folder, run_name, run_group, run_tags)
+    for resolver in (*runs, synthetic_name, bundled_weights, devices_for_jobs):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # Hydra hands what the sweep's process has cached to all jobs
     OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)

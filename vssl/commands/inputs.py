@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from vssl.data.base import CheckedData, DatasetReader
 
 _ABSENT = ""  # instead of a hash: an annotation file of this name would be taken instead
-_SHOWN = 3
+_SHOWN_FILES = 3
 _OLD_ANNOTATIONS = ("*.json", "metadata/*.json")
 
 Inputs = dict[str, Any]
@@ -31,11 +33,7 @@ Inputs = dict[str, Any]
 
 
 def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
-    """Read all files that a run rests on.
-
-    Args:
-        reader: the test set's reader.
-        data: what it found.
+    """Read all files that a run rests on: those that the reader's check found.
 
     Raises:
         UsageError: for a file that was there when it was checked, and is no more.
@@ -43,26 +41,22 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
     annotation = data.annotation.resolve()
     media = {path for s in data.samples for path in (s.image_path, s.audio_path)}
-    names = [_name(path, root) for path in (annotation, *sorted(media))]
+    names = [
+        str(path.relative_to(root) if path.is_relative_to(root) else path)
+        for path in (annotation, *sorted(media))
+    ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        facts = list(pool.map(lambda name: _facts(root / name), names))
-    gone = [name for name, fact in zip(names, facts, strict=True) if fact is None]
-    if gone:
-        raise UsageError(f"{root / gone[0]}: no such file any more. Was the test set changed?")
+        facts = list(pool.map(lambda name: _file_facts(root / name), names))
     files: dict[str, Any] = dict(zip(names, facts, strict=True))
-    for name in _earlier(reader, annotation, root):
-        files[name] = [0, 0, _ABSENT]
-    return {"root": str(root), "files": files}
-
-
-def _earlier(reader: DatasetReader, annotation: Path, root: Path) -> Iterator[str]:
-    """Names under which an annotation file would be found before the one that was."""
+    for name, fact in files.items():
+        if fact is None:
+            raise UsageError(f"{root / name}: no such file any more. Was the test set changed?")
     usual = getattr(reader, "annotation_names", ())
     if annotation in [(root / name).resolve() for name in usual]:
-        for name in usual:
-            if (root / name).exists():
-                return
-            yield name
+        # names under which another file would be found before the one that was
+        for name in takewhile(lambda name: not (root / name).exists(), usual):
+            files[name] = [0, 0, _ABSENT]
+    return {"root": str(root), "files": files}
 
 
 def content_hash(inputs: Inputs) -> str:
@@ -77,14 +71,10 @@ def keep_inputs(folder: Path, inputs: Inputs) -> None:
 
 
 def check_inputs(folder: Path, run: Mapping[str, Any]) -> None:
-    """Check that a finished run's inputs are what they were.
+    """Check that a finished run's inputs are what they were, by its folder and its run.json.
 
     A run whose test set is not on this machine any more stands as it is. Of a run of an earlier
     vssl only the annotation file is known.
-
-    Args:
-        folder: its folder.
-        run: content of its run.json.
 
     Raises:
         UsageError: when they are not, with what changed and the mend.
@@ -110,7 +100,14 @@ def changed_inputs(folder: Path) -> str | None:
         return ""
     with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
         kinds = list(pool.map(lambda name: _change(root / name, files[name]), files))
-    return _in_words(root, {n: k for n, k in zip(files, kinds, strict=True) if k})
+    parts = []
+    for kind in ("changed", "gone", "new"):
+        names = [str(root / name) for name, own in zip(files, kinds, strict=True) if own == kind]
+        more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+        if names:
+            are = "is" if len(names) == 1 else "are"
+            parts.append(f"{', '.join(names[:_SHOWN_FILES])}{more} {are} {kind}")
+    return "; ".join(parts)
 
 
 def _change(path: Path, known: list[Any]) -> str:
@@ -123,19 +120,8 @@ def _change(path: Path, known: list[Any]) -> str:
         return "new"
     if (state.st_size, state.st_mtime_ns) == (size, modified):
         return ""
-    facts = _facts(path) if state.st_size == size else None
+    facts = _file_facts(path) if state.st_size == size else None
     return "" if facts is not None and facts[2] == sha256 else "changed"
-
-
-def _in_words(root: Path, changes: Mapping[str, str]) -> str:
-    parts = []
-    for kind in ("changed", "gone", "new"):
-        names = [name for name, each in changes.items() if each == kind]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        if names:
-            parts.append(f"{', '.join(str(root / name) for name in names[:_SHOWN])}{more}"
-                         f" {'is' if len(names) == 1 else 'are'} {kind}")  # fmt: skip
-    return "; ".join(parts)
 
 
 def _changed_annotation(run: Mapping[str, Any]) -> str:
@@ -146,32 +132,22 @@ def _changed_annotation(run: Mapping[str, Any]) -> str:
     if not ours or not known or root is None or not Path(root).is_dir():
         return ""
     given = data.get("annotation")
-    patterns = _OLD_ANNOTATIONS if given is None else (str(given),)
-    there = [Path(given)] if given and Path(given).is_absolute() else _found(Path(root), patterns)
-    if any(_text_hash(path) == known for path in there):
-        return ""
+    if given and Path(given).is_absolute():
+        there = [Path(given)]
+    else:
+        patterns = _OLD_ANNOTATIONS if given is None else (str(given),)
+        there = [path for pattern in patterns for path in Path(root).glob(pattern)]
+    for path in there:
+        with suppress(OSError, ValueError):
+            if text_hash(path.read_text(encoding="utf-8")) == known:
+                return ""
     return f"the annotation file that it rests on is not in {root} any more"
 
 
-def _found(root: Path, patterns: Iterable[str]) -> list[Path]:
-    return [path for pattern in patterns for path in root.glob(pattern)]
-
-
-def _text_hash(path: Path) -> str:
-    try:
-        return text_hash(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-
-
-def _facts(path: Path) -> list[Any] | None:
+def _file_facts(path: Path) -> list[Any] | None:
     """Size, nanoseconds and sha256 of a file; None where it cannot be read."""
     try:
         state = path.stat()
         return [state.st_size, state.st_mtime_ns, file_sha256(path)]
     except OSError:
         return None
-
-
-def _name(path: Path, root: Path) -> str:
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)

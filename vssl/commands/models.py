@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vssl.commands.app import given_path, run_app
-from vssl.commands.catalog import Entry, match_file, read_entries, read_state, what_counts
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from vssl.commands.app import command_parser, given_path, run_app
+from vssl.commands.identity import register_resolvers
 from vssl.errors import UsageError
 
 if TYPE_CHECKING:
     from vssl.models.base import CheckpointLayout, Pretrained
+    from vssl.models.weights import Match
+
+
+_OBJECT_PRIOR = "prior=object_guided"
+_SHOWN_PARTS = 8
 
 
 def main() -> None:
     """Console script."""
-    run_app(_main, "models")
+    run_app(_list_or_check, "models")
 
 
-def _main() -> None:
-    options = _parse()
-    entries = read_entries(options.overrides, options.config_dir)
-    if options.check is None:
-        show_models(entries)
-    else:
-        check_file(options.check, entries, why=options.why)
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="vssl-models",
-        description="Lists all models: paper, licence of the original, map, front end, checkpoint.",
-        epilog="example: vssl-models paths.weights=/weights; vssl-models --check download.pth",
+def _list_or_check() -> None:
+    parser = command_parser(
+        "vssl-models",
+        "Lists all models: paper, licence of the original, map, front end, checkpoint.",
+        example="vssl-models paths.weights=/weights; vssl-models --check download.pth",
+        overrides="paths.weights=FOLDER",
+        config_dir=True,
     )
     parser.add_argument(
         "--check", type=given_path, metavar="FILE", help="say which models a checkpoint file fits"
@@ -41,19 +43,138 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--why", action="store_true", help="with --check, also why it does not fit the others"
     )
-    parser.add_argument(
-        "--config-dir",
-        type=given_path,
-        metavar="DIR",
-        help="folder with a group model/ of your own",
-    )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="key=value",
-        help="as for vssl-evaluate, e.g. paths.weights=FOLDER",
-    )
-    return parser.parse_args()
+    options = parser.parse_intermixed_args()
+    entries = read_entries(options.overrides, options.config_dir)
+    if options.check is None:
+        show_models(entries)
+    else:
+        check_file(options.check, entries, why=options.why)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model, or the object prior, as configured; the name is what the user types after `model=`.
+
+    The network is without values where that is possible (torch's meta device). `weights` is where
+    its checkpoint is looked for; None for a model without weights.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    network: Pretrained
+    weights: Path | None
+
+
+def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) -> list[Entry]:
+    """All models of the group `model`, and the object prior.
+
+    `overrides` are Hydra's, e.g. `paths.weights=FOLDER`; `config_dir` holds further models.
+
+    Raises:
+        UsageError: when the folder does not exist or a model cannot be made.
+    """
+    import torch
+
+    from vssl.commands.networks import find_prior_weights, make_network
+    from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
+
+    if config_dir is not None and not config_dir.is_dir():
+        raise UsageError(f"{config_dir}: no such folder (--config-dir)")
+    search = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
+    given = [*search, *overrides]
+    entries = []
+    register_resolvers()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        for name in loader.get_group_options("model", config_name="models", overrides=search):
+            model = compose("models", overrides=[*given, f"model={name}"]).model
+            facts: Any = OmegaConf.to_container(model, resolve=True)
+            try:
+                with torch.device("meta"):
+                    network = make_network(facts)
+            except UsageError:  # its class computes with values
+                network = make_network(facts)
+            path = facts["weights"] and Path(facts["weights"]).expanduser()
+            entries.append(Entry(name, facts, network, path))
+        config = compose("models", overrides=given)
+        prior: Any = OmegaConf.to_container(config.prior, resolve=True)
+        published = Path(config.paths.weights).expanduser() / PUBLISHED_FILES[0]
+        path = find_prior_weights(config) or published
+        with torch.device("meta"):
+            entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
+    return entries
+
+
+@dataclass(frozen=True)
+class CheckpointState:
+    """What is known of a model's checkpoint: in a word, and in a sentence.
+
+    `match` says how a file that is there and fits compares with the model; `fault` is True where
+    it is there and cannot be used.
+    """
+
+    state: str
+    details: str = ""
+    match: Match | None = None
+    fault: bool = False
+
+    @property
+    def fits(self) -> bool:
+        """Whether the file is there and fits."""
+        return self.match is not None
+
+
+def read_state(entry: Entry) -> CheckpointState:
+    """Look for a model's checkpoint, and compare it with the model."""
+    from vssl.hashing import file_sha256
+    from vssl.models.checkpoints import WeightsError, read_checkpoint
+
+    path = entry.weights
+    if path is None:
+        return CheckpointState("none needed" if entry.network.checkpoint is None else "not set")
+    if not path.is_file():
+        source = str(entry.facts.get("source", "")).strip()
+        return CheckpointState("not found", f"not found at {path}; from {source}")
+    try:
+        match = match_file(entry, read_checkpoint(path), path)
+    except WeightsError as error:
+        return CheckpointState("not readable", str(error), fault=True)
+    if match.faults:
+        faults = "; ".join(match.faults)
+        return CheckpointState("does not fit", f"{path}: does not fit: {faults}", fault=True)
+    sha256 = file_sha256(path)
+    details = f"{path}, sha256 {sha256}, {what_counts(match)}"
+    return CheckpointState(f"found, {sha256[:8]}", details, match)
+
+
+def match_file(entry: Entry, content: Any, path: Path) -> Match:
+    """How a checkpoint's content compares with a model.
+
+    Raises:
+        WeightsError: when the file has no state dict where the model's checkpoint has it.
+    """
+    from vssl.models.checkpoints import state_dict_of
+    from vssl.models.weights import match_weights
+
+    layout = entry.network.checkpoint
+    if layout is None:
+        raise UsageError(f"{entry.name} has no weights.")
+    state = state_dict_of(content, wrapper=layout.wrapper, path=path)
+    return match_weights(entry.network, state, layout)
+
+
+def what_counts(match: Match) -> str:
+    """How much of a file a model uses, and which parts it ignores."""
+    text = f"{match.used:,} values used, {match.ignored_values:,} ignored"
+    if not match.ignored:
+        return text
+    parts = dict.fromkeys(key.rpartition(".")[0] or key for key in match.ignored)
+    if len(parts) > _SHOWN_PARTS:
+        # of a part that is used too, like an encoder, by two names
+        used = {key.partition(".")[0] for key in match.state}
+        names = [key.split(".") for key in match.ignored]
+        parts = dict.fromkeys(".".join(each[: 2 if each[0] in used else 1]) for each in names)
+    return f"{text} ({len(match.ignored)} entries: {', '.join(parts)})"
 
 
 def show_models(entries: Sequence[Entry]) -> None:
@@ -73,15 +194,13 @@ def show_models(entries: Sequence[Entry]) -> None:
         table.add_column(header, justify="left" if header == "checkpoint" else "right")
     checkpoints = [read_state(entry) for entry in entries]
     for entry, checkpoint in zip(entries, checkpoints, strict=True):
+        match = checkpoint.match
         table.add_row(
             entry.name,
-            str(entry.facts.get("paper") or ""),
-            str(entry.facts.get("year") or ""),
-            str(entry.facts.get("licence") or ""),
+            *(str(entry.facts.get(fact) or "") for fact in ("paper", "year", "licence")),
             *_map(entry.network),
             _front_end(entry.facts),
-            f"{checkpoint.used:,}" if checkpoint.fits else "",
-            f"{checkpoint.ignored:,}" if checkpoint.fits else "",
+            *(("", "") if match is None else (f"{match.used:,}", f"{match.ignored_values:,}")),
             checkpoint.state,
         )
     console = Console(highlight=False)
@@ -121,12 +240,7 @@ def _front_end(facts: Mapping[str, Any]) -> str:
 
 
 def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> None:
-    """Say which models a checkpoint file fits; where none, what each lacks or does not know.
-
-    Args:
-        path: the file.
-        entries: the models.
-        why: whether to say of the other models too what they lack or do not know.
+    """Say which models a file fits; where none, or with `why`, what the others lack or do not know.
 
     Raises:
         WeightsError: when the file cannot be read safely.
@@ -141,7 +255,9 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
         raise UsageError(f"{path}: no such file (--check)")
     content = read_checkpoint(path)
     sha256 = file_sha256(path)
-    fits, others, declared_by = {}, {}, []
+    fits: dict[str, str] = {}
+    others: dict[str, str] = {}
+    declared = {entry.name for entry in entries if entry.facts.get("sha256") == sha256}
     for entry in entries:
         layout = entry.network.checkpoint
         if layout is None:
@@ -154,17 +270,14 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
         if match.faults:
             others[entry.name] = "; ".join(match.faults)
         else:
-            text = what_counts(match)
-            known = entry.facts.get("sha256") == sha256
-            declared_by += [entry.name] if known else []
-            declared = "has the sha256 that it declares" if known else ""
-            hints = [hint for hint in (declared, _prefix(content, layout)) if hint]
-            fits[entry.name] = "; ".join([text, *hints])
+            known = "has the sha256 that it declares" if entry.name in declared else ""
+            hints = [what_counts(match), known, _prefix(content, layout)]
+            fits[entry.name] = "; ".join(hint for hint in hints if hint)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{path}: sha256 {sha256}")
-    for name in sorted(fits, key=lambda name: name not in declared_by):
+    for name in sorted(fits, key=lambda name: name not in declared):
         console.print(f"  fits {name}: {fits[name]}")
-    if len(fits) > 1 and not declared_by:
+    if len(fits) > 1 and not declared & fits.keys():
         console.print(
             "  These have one layout: the file cannot say which of them it is; its source can."
         )
@@ -181,11 +294,10 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
 
 def _prefix(content: Any, layout: CheckpointLayout) -> str:
     """Whether the file's keys begin as those of the published file, where that is known."""
-    from vssl.models.checkpoints import carries_prefix
-
     if layout.prefixed is None:
         return ""
-    prefixed = carries_prefix(content, wrapper=layout.wrapper)
+    state = content if layout.wrapper is None else content[layout.wrapper]
+    prefixed = all(str(key).startswith("module.") for key in state)
     carry = "carry" if prefixed else "lack"
     if prefixed == layout.prefixed:
         return f"its keys {carry} `module.`, as in the published file"

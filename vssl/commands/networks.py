@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from vssl.models.base import LocalizationModel
 from vssl.models.checkpoints import WeightsError
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior, find_weights
 from vssl.models.resnet import ResNet18
-from vssl.models.weights import WeightsReport, load_weights, made_unfilled
+from vssl.models.weights import WeightsReport, load_weights
 
 
 def check_network_options(config: DictConfig) -> None:
@@ -91,8 +90,7 @@ def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | 
         WeightsError: when weights are missing, unfit or unsafe.
     """
     weights = weights_path(config)
-    make = partial(make_network, config.model)
-    network = make() if weights is None else made_unfilled(make)
+    network = make_network(config.model)
     if network.checkpoint is None and weights is not None:
         raise WeightsError(f"{config.model.name} has no weights: leave model.weights out.")
     if network.checkpoint is not None and weights is None:
@@ -193,7 +191,7 @@ def build_prior(
             f" [0, 1], but that is {model.value_range}. Declare bounds, or set"
             " prior.scale=released to mix it as it is."
         )
-    prior: ObjectPrior = made_unfilled(lambda: instantiate({"_target_": config.prior._target_}))
+    prior: ObjectPrior = instantiate({"_target_": config.prior._target_})
     report = load_weights(prior, weights, sha256=config.prior.sha256, key="prior")
     _quicken(config, prior)
     return prior.eval(), report

@@ -110,7 +110,7 @@ def take_stock(overrides: Sequence[str]) -> Stock:
     Args:
         overrides: as for vssl-evaluate.
     """
-    from vssl.commands.catalog import read_entries, read_state
+    from vssl.commands.models import read_entries, read_state
 
     weights = composed_config("evaluate", overrides).paths.weights
     entries = {entry.name: entry for entry in read_entries([f'paths.weights="{weights}"'])}

@@ -11,20 +11,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from vssl.audio import AudioFileError, check_audio, is_constant
 from vssl.checks import check_choice
 from vssl.data.boxes import box_fault, guess_cause, is_far, truth_fault
-from vssl.data.duplicates import duplicates, quick_key
 from vssl.errors import UsageError
+from vssl.hashing import file_sha256
 from vssl.images import ImageFileError, check_image
 from vssl.media import is_there
 from vssl.progress import progress_bar
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 _log = logging.getLogger(__name__)
-_SHOWN = 10
+_SHOWN_PROBLEMS = 10
+_EMPTY = "empty ground truths"
 
 
 class DataError(UsageError):
@@ -33,13 +34,7 @@ class DataError(UsageError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a test set on disk.
-
-    Attributes:
-        kind: what, in words; problems are counted by it.
-        sample_id: the id concerned.
-        detail: file and fault.
-    """
+    """One thing that is wrong with a test set: its kind, in words, an id, and file and fault."""
 
     kind: str
     sample_id: str
@@ -48,15 +43,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class CheckedData:
-    """A test set that was checked.
+    """A test set that was checked: what can be evaluated, in the order of the annotation file.
 
-    Attributes:
-        samples: what can be evaluated, in the order of the annotation file.
-        listed: number of ids in the annotation file.
-        problems: what was found wrong and is left out.
-        annotation: the annotation file.
-        resampled: number of audio files at another rate than 16 kHz.
-        notes: what is odd and evaluated all the same.
+    `listed` is the number of ids in that file, `resampled` that of audio files at another rate than
+    16 kHz; `problems` are left out, `notes` are odd and evaluated all the same.
     """
 
     samples: tuple[Sample, ...]
@@ -136,9 +126,8 @@ class DatasetReader(ABC):
         """Turn an entry of the annotation file into a sample (its audio length still 0).
 
         Raises:
-            KeyError: when a field is missing.
-            TypeError: when a field has another type.
-            ValueError: when a field has an impossible value.
+            KeyError, TypeError, ValueError: for a field that is missing, of another type, or
+                impossible.
         """
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
@@ -150,16 +139,10 @@ class DatasetReader(ABC):
         return [[value / EVALUATION_SIZE for value in box] for box in boxes]
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
-        """Add to parsed samples what only all of them tell: how many sounds a picture has.
-
-        Args:
-            samples: all that are listed and can be parsed.
-            annotation: the annotation file.
-        """
+        """Add to parsed samples what only all of them tell: how many sounds a picture has."""
         listed = Counter(sample.image_group for sample in samples)
-        return [
-            replace(s, image_sources=max(s.image_sources, listed[s.image_group])) for s in samples
-        ]
+        sources = [max(s.image_sources, listed[s.image_group]) for s in samples]
+        return [replace(s, image_sources=n) for s, n in zip(samples, sources, strict=True)]
 
     def listed(self) -> list[Sample]:
         """The samples that the annotation file lists, without a look at their files.
@@ -167,87 +150,85 @@ class DatasetReader(ABC):
         Raises:
             DataError: when it cannot be read.
         """
-        annotation = self._find_annotation()
-        return self.complete(self._parse_all(self._entries(annotation))[0], annotation)
+        annotation, entries = self._read_annotation()
+        return self.complete(self._parse_all(entries)[0], annotation)
 
     def check(self) -> CheckedData:
         """Read the annotations and every file they name.
-
-        Returns:
-            What can be evaluated, what was left out, and what is odd.
 
         Raises:
             DataError: when the folder is not this test set, nothing can be evaluated, or, unless
                 `missing=skip`, anything is wrong.
         """
-        annotation = self._find_annotation()
-        entries = self._entries(annotation)
+        annotation, entries = self._read_annotation()
         samples, problems, boxes = self._parse_all(entries)
         samples = self.complete(samples, annotation)
         problems += self._without_annotation(samples)
         faults, notes = self._check_boxes(samples, boxes)
         annotated = [box for each in boxes.values() for box in each]
         cause = guess_cause(annotated, self.box_unit) if faults or notes else ""
-        problems += faults
-        bad = {problem.sample_id for problem in faults}
-        checked = self._check_files(samples)
-        problems += [p for each in checked for p in each.faults]
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            progress_bar(f"checking {self.name}", len(samples)) as advance,
+        ):
+            checked = []
+            for each in pool.map(self._check_files, samples):
+                checked.append(each)
+                advance(1)
+        problems += [*faults, *(fault for each in checked for fault in each.faults)]
+        bad = {fault.sample_id for fault in faults}
         whole = [each for each in checked if not each.faults and each.sample.sample_id not in bad]
         silent = [
-            Problem("silent or constant sounds", e.sample.sample_id, str(e.sample.audio_path))
-            for e in whole
-            if e.constant
+            Problem("silent or constant sounds", each.sample.sample_id, str(each.sample.audio_path))
+            for each in whole
+            if each.constant
         ]
+        stops = bool(problems) and self.missing == "error"
         if self.silent == "keep":
             notes += silent
         else:
+            problems += silent
             whole = [each for each in whole if not each.constant]
-        notes += _duplicates(whole) + _incomplete([each.sample for each in whole])
-        other_rates = Counter(each.rate for each in whole)
-        other_rates.pop(SAMPLE_RATE, None)
+        samples = [each.sample for each in whole]
+        notes += _duplicates(whole) + _incomplete(samples)
+        other_rates = Counter(each.rate for each in whole if each.rate != SAMPLE_RATE)
         data = CheckedData(
-            samples=tuple(each.sample for each in whole),
+            samples=tuple(samples),
             listed=len(entries),
-            problems=(*problems, *(silent if self.silent == "skip" else ())),
+            problems=tuple(problems),
             annotation=annotation,
             resampled=sum(other_rates.values()),
             notes=tuple(notes),
         )
-        self._report(data, other_rates, cause, stops=bool(problems))
+        self._report(data, other_rates, cause, stops=stops)
         return data
 
     def count(self) -> int:
-        """Number of samples that can be evaluated; writes nothing.
-
-        Raises:
-            DataError: as `check` does.
-        """
+        """Number of samples that can be evaluated; writes nothing, and raises as `check` does."""
         return len(self.check().samples)
 
-    def _find_annotation(self) -> Path:
+    def _read_annotation(self) -> tuple[Path, list[dict[str, Any]]]:
+        """The annotation file and its entries."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")
         names = (self._annotation,) if self._annotation else self.annotation_names
-        for name in names:
-            if (self.root / name).is_file():
-                return self.root / name
-        raise DataError(
-            f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
-            f" {self.name}? Set data.root, or data.annotation=FILE for another name."
-        )
-
-    def _entries(self, annotation: Path) -> list[dict[str, Any]]:
+        path = next((self.root / name for name in names if (self.root / name).is_file()), None)
+        if path is None:
+            raise DataError(
+                f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
+                f" {self.name}? Set data.root, or data.annotation=FILE for another name."
+            )
         try:
-            entries = json.loads(annotation.read_text(encoding="utf-8-sig"))
+            entries = json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise DataError(f"{annotation}: not readable as JSON ({error})") from error
+            raise DataError(f"{path}: not readable as JSON ({error})") from error
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise DataError(
-                f"{annotation}: expected a list of objects. Is it {self.name}'s annotation file?"
+                f"{path}: expected a list of objects. Is it {self.name}'s annotation file?"
             )
         if not entries:
-            raise DataError(f"{annotation}: lists no samples, so there is nothing to evaluate.")
-        return entries
+            raise DataError(f"{path}: lists no samples, so there is nothing to evaluate.")
+        return path, entries
 
     def _parse_all(
         self, entries: list[dict[str, Any]]
@@ -258,8 +239,7 @@ class DatasetReader(ABC):
         problems = []
         for number, entry in enumerate(entries):
             try:
-                sample = self.parse(entry)
-                annotated = self.annotated_boxes(entry)
+                sample, annotated = self.parse(entry), self.annotated_boxes(entry)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 fault = f"entry {number}: {type(error).__name__}: {error}"
                 problems.append(Problem("annotations that cannot be read", f"#{number}", fault))
@@ -282,17 +262,18 @@ class DatasetReader(ABC):
             far = [box for box in annotated if is_far(box)]
             odd = [box for box in annotated if box_fault(box)]
             empty = truth_fault(annotated, sample.boxes)
-            text = f"{sample.sample_id}: "
             if far:
-                text += f"the box {self._shown(far[0])} {box_fault(far[0])}"
-                faults.append(Problem("impossible boxes", sample.sample_id, text))
+                found, kind = faults, "impossible boxes"
+                text = f"the box {self._shown(far[0])} {box_fault(far[0])}"
             elif empty:
-                text += f"{self._shown(annotated[0])} {empty}" if annotated else empty
-                found = faults if self.empty == "fault" else notes
-                found.append(Problem("empty ground truths", sample.sample_id, text))
+                found, kind = faults if self.empty == "fault" else notes, _EMPTY
+                text = f"{self._shown(annotated[0])} {empty}" if annotated else empty
             elif odd:
-                text += f"of {len(annotated)} boxes, {self._shown(odd[0])} {box_fault(odd[0])}"
-                notes.append(Problem("ground truths with an empty box", sample.sample_id, text))
+                found, kind = notes, "ground truths with an empty box"
+                text = f"of {len(annotated)} boxes, {self._shown(odd[0])} {box_fault(odd[0])}"
+            else:
+                continue
+            found.append(Problem(kind, sample.sample_id, f"{sample.sample_id}: {text}"))
         return faults, notes
 
     def _shown(self, box: Sequence[float]) -> str:
@@ -313,113 +294,97 @@ class DatasetReader(ABC):
             problems += [Problem(kind, path.stem, str(path)) for path in extra]
         return problems
 
-    def _check_files(self, samples: Sequence[Sample]) -> list[_Checked]:
-        checked = []
-        with (
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-            progress_bar(f"checking {self.name}", len(samples)) as advance,
-        ):
-            for result in pool.map(self._check_sample, samples):
-                checked.append(result)
-                advance(1)
-        return checked
+    def _check_files(self, sample: Sample) -> _Checked:
+        """Look into a sample's image and sound."""
+        faults, rate, constant = [], 0, False
+        hashes = {}
 
-    def _check_sample(self, sample: Sample) -> _Checked:
-        problems, rate, constant = [], 0, False
-        keys = {}
+        def fault(kind: str, text: object) -> None:
+            faults.append(Problem(kind, sample.sample_id, str(text)))
+
         try:
             check_image(sample.image_path)
-            keys["images"] = quick_key(sample.image_path)
+            hashes["images"] = file_sha256(sample.image_path)
         except ImageFileError as error:
-            kind = "unreadable" if is_there(sample.image_path) else "missing"
-            problems.append(Problem(f"{kind} images", sample.sample_id, str(error)))
+            there = is_there(sample.image_path)
+            fault(f"{'unreadable' if there else 'missing'} images", error)
+        path = sample.audio_path
         try:
-            facts = check_audio(sample.audio_path)
-            rate = facts.rate
-            sample = replace(sample, audio_length=facts.length)
-            constant = is_constant(sample.audio_path)
-            keys["sounds"] = quick_key(sample.audio_path)
+            facts = check_audio(path)
+            rate, length = facts.rate, facts.length
+            constant = is_constant(path)
+            hashes["sounds"] = file_sha256(path)
+            sample = replace(sample, audio_length=length)
             if rate != SAMPLE_RATE and not self.resample:
-                fault = f"{sample.audio_path}: is at {rate} Hz, not {SAMPLE_RATE}"
-                problems.append(Problem("audio at another rate", sample.sample_id, fault))
-            if facts.length < self.least_samples:
-                fault = (
-                    f"{sample.audio_path}: is {facts.length} samples long at {SAMPLE_RATE} Hz, and"
-                    f" the model's front end needs {self.least_samples}"
-                )
-                problems.append(Problem("too short audio files", sample.sample_id, fault))
+                fault("audio at another rate", f"{path}: is at {rate} Hz, not {SAMPLE_RATE}")
+            if length < self.least_samples:
+                needs = f"the model's front end needs {self.least_samples}"
+                text = f"{path}: is {length} samples long at {SAMPLE_RATE} Hz, and {needs}"
+                fault("too short audio files", text)
         except AudioFileError as error:
-            kind = "unreadable" if is_there(sample.audio_path) else "missing"
-            problems.append(Problem(f"{kind} audio files", sample.sample_id, str(error)))
-        return _Checked(sample, problems, rate, constant, keys)
+            fault(f"{'unreadable' if is_there(path) else 'missing'} audio files", error)
+        return _Checked(sample, faults, rate, constant, hashes)
 
     def _report(
         self, data: CheckedData, other_rates: Counter[int], cause: str, *, stops: bool
     ) -> None:
         """Say what was found, and stop where it has to be mended first."""
-        text = ""
+        more = f"\n{cause}" if cause else ""
+        whole = len(data.samples)
         if data.problems:
             text = f"{self.root} ({self.name}, {data.listed} ids listed): "
-            text += _describe(data.problems) + (f"\n{cause}" if cause else "")
-            if stops and self.missing == "error":
-                raise DataError(f"{text}\n{self._mend(data)}")
+            text += _describe(data.problems) + more
+            if stops:
+                mend = "Mend the folder."
+                if whole:
+                    mend = "Mend the folder, or set data.missing=skip to evaluate the"
+                    mend += f" {whole} samples that are whole."
+                    if any(problem.kind == _EMPTY for problem in data.problems):
+                        mend += " data.empty=keep evaluates empty ground truths too, as the"
+                        mend += " released code does."
+                raise DataError(f"{text}\n{mend}")
             _log.warning("%s", text)
-        if not data.samples:
-            cause = f" {cause}" if cause else ""
+        if not whole:
             raise DataError(
-                f"{self.root}: none of {data.listed} listed samples can be evaluated.{cause}"
+                f"{self.root}: none of {data.listed} listed samples can be evaluated."
+                f"{cause and f' {cause}'}"
             )
         if data.notes:
-            text = _describe(data.notes) + ("" if data.problems or not cause else f"\n{cause}")
+            text = _describe(data.notes) + ("" if data.problems else more)
             _log.warning("%s, evaluated all the same: %s", self.name, text)
         if data.resampled:
             rates = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(other_rates.items()))
-            _log.warning(
-                "%s: %d audio files are resampled to %d Hz (%s)",
-                self.name, data.resampled, SAMPLE_RATE, rates,
-            )  # fmt: skip
-        published = "" if self.expected_count in (None, data.listed) else (
-            f" (the published list has {self.expected_count})"
-        )  # fmt: skip
-        _log.info(
-            "%s: %d of %d listed samples%s, %.1f %% coverage",
-            self.name, len(data.samples), data.listed, published, 100 * data.coverage,
-        )  # fmt: skip
-
-    def _mend(self, data: CheckedData) -> str:
-        """What to do about faults."""
-        if not data.samples:
-            return "Mend the folder."
-        whole = f"to evaluate the {len(data.samples)} samples that are whole."
-        text = f"Mend the folder, or set data.missing=skip {whole}"
-        if any(problem.kind == "empty ground truths" for problem in data.problems):
-            text += " data.empty=keep evaluates empty ground truths too, as the released code does."
-        return text
+            text = f"{data.resampled} audio files are resampled to {SAMPLE_RATE} Hz ({rates})"
+            _log.warning("%s: %s", self.name, text)
+        text = f"{whole} of {data.listed} listed samples"
+        if self.expected_count not in (None, data.listed):
+            text += f" (the published list has {self.expected_count})"
+        _log.info("%s: %s, %.1f %% coverage", self.name, text, 100 * data.coverage)
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """What the check of a sample's files found: faults, and of whole files their facts."""
+class _Checked(NamedTuple):
+    """A sample with the faults of its files, and of whole files rate and hashes."""
 
     sample: Sample
     faults: list[Problem]
     rate: int
     constant: bool
-    keys: dict[str, bytes]
+    hashes: dict[str, str]
 
 
 def _duplicates(checked: Sequence[_Checked]) -> list[Problem]:
     """Files that are the same to the byte; images of one picture are meant to be."""
     notes = []
-    images = {(e.sample.image_group, e.keys["images"]): e for e in reversed(checked)}
-    for kind, files in (
-        ("images", {e.sample.image_path: e for e in reversed(images.values())}),
-        ("sounds", {e.sample.audio_path: e for e in checked}),
-    ):
-        for first, *others in duplicates({path: e.keys[kind] for path, e in files.items()}):
-            for path in others:
+    for kind in ("images", "sounds"):
+        alike: dict[str, dict[object, tuple[Path, Sample]]] = {}
+        for sample, *_, hashes in checked:
+            path = sample.image_path if kind == "images" else sample.audio_path
+            picture = sample.image_group if kind == "images" else path
+            alike.setdefault(hashes[kind], {}).setdefault(picture, (path, sample))
+        for (first, _), *others in (list(files.values()) for files in alike.values()):
+            for path, sample in others:
                 text = f"{path}: is the same file as {first.name}"
-                notes.append(Problem(f"duplicated {kind}", files[path].sample.sample_id, text))
+                notes.append(Problem(f"duplicated {kind}", sample.sample_id, text))
     return notes
 
 
@@ -438,9 +403,7 @@ def text_of(entry: dict[str, Any], field: str) -> str:
     """A text field of an annotation entry.
 
     Raises:
-        KeyError: when the field is missing.
-        TypeError: when it is not a text.
-        ValueError: when no file name or table can hold it.
+        KeyError, TypeError, ValueError: when it is missing, no text, or no file name can hold it.
     """
     value = entry[field]
     if not isinstance(value, str):
@@ -455,7 +418,7 @@ def _describe(problems: Sequence[Problem]) -> str:
     lines = ["; ".join(f"{n} {kind}" for kind, n in counts.items())]
     for kind, n in counts.items():
         details = [p.detail for p in problems if p.kind == kind]
-        lines += [f"  {kind}: {detail}" for detail in details[:_SHOWN]]
-        if n > _SHOWN:
-            lines.append(f"  {kind}: and {n - _SHOWN} more")
+        lines += [f"  {kind}: {detail}" for detail in details[:_SHOWN_PROBLEMS]]
+        if n > _SHOWN_PROBLEMS:
+            lines.append(f"  {kind}: and {n - _SHOWN_PROBLEMS} more")
     return "\n".join(lines)

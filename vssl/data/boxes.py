@@ -21,14 +21,19 @@ Annotated = Sequence[float]
 """`x0, y0, x1, y1` as the annotation has them, as shares of the image's sides, not clipped."""
 
 
-def check_finite(box: Sequence[float]) -> None:
-    """Make sure that a box is of numbers.
+def pixels_of(box: Sequence[float], *, full: float) -> Box:
+    """An annotated box in pixels of the evaluation size, cut at the edges and rounded down.
+
+    `full` is the side of the image in its unit: 1 for shares, 224 for pixels.
 
     Raises:
-        ValueError: when one is NaN or infinite.
+        ValueError: when a number is NaN or infinite.
     """
     if not all(math.isfinite(value) for value in box):
         raise ValueError(f"the box {list(box)} holds NaN or infinity")
+    scale = EVALUATION_SIZE / full
+    x0, y0, x1, y1 = (int(min(max(float(value), 0.0), full) * scale) for value in box)
+    return x0, y0, x1, y1
 
 
 def box_fault(box: Annotated) -> str:
@@ -50,12 +55,7 @@ def is_far(box: Annotated) -> bool:
 
 
 def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
-    """Why the boxes of a sample together mark nothing; empty where they mark something.
-
-    Args:
-        annotated: the boxes as annotated.
-        boxes: the same in pixels of the evaluation size, which are the ground truth.
-    """
+    """Why a sample's boxes, as annotated and in pixels, together mark nothing; empty if not."""
     if not boxes:
         return "has no box"
     if any(
@@ -72,12 +72,7 @@ def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
 def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
     """One sentence on why boxes are impossible, by what all boxes of a test set look like.
 
-    Args:
-        annotated: all boxes.
-        unit: what they should be in, `fractions` or `pixels`.
-
-    Returns:
-        Empty where few are impossible and no cause is likely.
+    Empty where few are and no cause is likely. They should be in `fractions` or `pixels`.
     """
     faulty = [box for box in annotated if box_fault(box)]
     if not faulty:
@@ -113,7 +108,7 @@ def _fits_as_size(box: Annotated) -> bool:
 
 def _pixels(box: Annotated) -> int:
     """Area of a box in pixels of the evaluation size, clipped to the image."""
-    x0, y0, x1, y1 = (int(min(max(value, 0.0), 1.0) * EVALUATION_SIZE) for value in box)
+    x0, y0, x1, y1 = pixels_of(box, full=1.0)
     return max(0, x1 - x0) * max(0, y1 - y0)
 
 

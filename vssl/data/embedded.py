@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vssl.data.base import CheckedData, DataError, text_of
-from vssl.data.is3 import IS3, read_pixels
+from vssl.data.boxes import pixels_of
+from vssl.data.is3 import IS3
 from vssl.data.synthetic import VERSION, Request, empty_scene, ensure
 from vssl.data.synthetic_variant import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.images import Pixels
@@ -72,7 +73,7 @@ class Synthetic(IS3):
         if "classes" not in entry:
             return super().parse(entry)
         image = text_of(entry, "image")
-        boxes = tuple(read_pixels(box) for box in entry["gt_box"])
+        boxes = tuple(pixels_of(box, full=EVALUATION_SIZE) for box in entry["gt_box"])
         return Sample(
             sample_id=Path(image).stem,
             image_path=self.image_folder / image,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vssl.data.base import DataError, DatasetReader, text_of
-from vssl.data.boxes import check_finite
-from vssl.types import EVALUATION_SIZE, Box, Sample
+from vssl.data.boxes import pixels_of
+from vssl.types import EVALUATION_SIZE, Sample
 
 _CLASS_FILES = ("IS3_class_files_dict.json", "class_files_dict.json")
 
@@ -25,7 +25,7 @@ class IS3(DatasetReader):
     picture's number, which may be missing, and the class that sounds, which may be another word
     than either of the two. The two samples of a picture form an image group, named as they are
     without the sounding class. An entry's own `category`, a text, is taken for its class where it
-    is given. Boxes are already in pixels of 224 x 224 (QUIRKS 25).
+    is given. Boxes are already in pixels of 224 x 224.
     """
 
     name = "is3"
@@ -56,7 +56,7 @@ class IS3(DatasetReader):
             category=category if isinstance(category, str) and category else sounding,
             image_categories=tuple(dict.fromkeys((*words, sounding))),
             image_group=group,
-            boxes=(read_pixels(entry["gt_box"]),),
+            boxes=(pixels_of(entry["gt_box"], full=EVALUATION_SIZE),),
             box_weights=(1.0,),
             audio_length=0,
             image_sources=2,
@@ -77,32 +77,25 @@ class IS3(DatasetReader):
             DataError: when the file of classes cannot be read.
         """
         found: dict[str, list[str]] = defaultdict(list)
-        listed: dict[str, int] = defaultdict(int)
         for sample in samples:
             found[sample.image_group].append(sample.category)
-            listed[sample.image_group] += 1
+        listed = {group: len(categories) for group, categories in found.items()}
         for category, names in _class_files(annotation, self.root).items():
             for name in names:
                 found[name.rpartition("_")[0]].append(category)
-        everywhere = {category for categories in found.values() for category in categories}
+        everywhere = sorted({category for categories in found.values() for category in categories})
         completed = []
         for sample in super().complete(samples, annotation):
             classes = [*sample.image_categories, *found[sample.image_group]]
             if listed[sample.image_group] < sample.image_sources:
                 unknown = set(sample.image_categories) - {sample.category}
-                classes += sorted(c for c in everywhere if any(_alike(c, word) for word in unknown))
+                classes += [c for c in everywhere if any(_words_alike(c, word) for word in unknown)]
             completed.append(replace(sample, image_categories=tuple(dict.fromkeys(classes))))
         return completed
 
 
 def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
-    """Split an IS3 file name.
-
-    Args:
-        stem: name without suffix.
-
-    Returns:
-        Name of the picture, the words for what is in it, and the class that sounds.
+    """Split an IS3 file name into picture, the words for what is in it, and the class that sounds.
 
     Raises:
         ValueError: when the name has less than two words and a class.
@@ -123,7 +116,7 @@ def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
     return group, tuple(words), sounding
 
 
-def _alike(one: str, other: str) -> bool:
+def _words_alike(one: str, other: str) -> bool:
     """Whether one of two words holds the other, as `fireworks` holds `firework`."""
     one, other = one.casefold().replace(" ", ""), other.casefold().replace(" ", "")
     return one in other or other in one
@@ -131,27 +124,21 @@ def _alike(one: str, other: str) -> bool:
 
 def _class_files(annotation: Path, root: Path) -> dict[str, list[str]]:
     """Names of samples by class, of the file of classes; empty where there is none."""
-    for folder in (annotation.parent, root, root / "metadata"):
-        for path in (folder / name for name in _CLASS_FILES):
-            if path.is_file():
-                try:
-                    classes = json.loads(path.read_text(encoding="utf-8"))
-                except (OSError, ValueError) as error:
-                    raise DataError(f"{path}: not readable as JSON ({error})") from error
-                if not isinstance(classes, dict) or not all(
-                    isinstance(names, list) and all(isinstance(name, str) for name in names)
-                    for names in classes.values()
-                ):
-                    raise DataError(
-                        f"{path}: expected a list of names for each class. Mend the file, or remove"
-                        " it: it is not needed."
-                    )
-                return classes
-    return {}
-
-
-def read_pixels(box: list[float]) -> Box:
-    """A box in pixels of the evaluation size, rounded down and cut at the picture's edges."""
-    check_finite(box)
-    x0, y0, x1, y1 = (int(min(max(float(v), 0.0), EVALUATION_SIZE)) for v in box)
-    return x0, y0, x1, y1
+    folders = (annotation.parent, root, root / "metadata")
+    paths = [folder / name for folder in folders for name in _CLASS_FILES]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return {}
+    try:
+        classes: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error})") from error
+    lists: Any = classes.values() if isinstance(classes, dict) else [None]
+    if not all(isinstance(names, list) for names in lists) or not all(
+        isinstance(name, str) for names in lists for name in names
+    ):
+        raise DataError(
+            f"{path}: expected a list of names for each class. Mend the file, or remove it: it is"
+            " not needed."
+        )
+    return dict(classes)

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from vssl.data.base import DatasetReader, text_of
-from vssl.data.boxes import check_finite
-from vssl.types import EVALUATION_SIZE, Box, Sample
+from vssl.data.boxes import pixels_of
+from vssl.types import Sample
 
 
 class VGGSS(DatasetReader):
     """`frames/<file>.jpg`, `audio/<file>.wav`, and a JSON list of `file`, `class`, `bbox`.
 
     Boxes are relative, `[x0, y0, x1, y1]` in [0, 1]; they are clipped, multiplied by 224 and
-    truncated, and their union is the ground truth (QUIRKS 25).
+    truncated, and their union is the ground truth.
     """
 
     name = "vggss"
@@ -44,7 +44,7 @@ class VGGSS(DatasetReader):
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry."""
         sample_id, category = text_of(entry, "file"), text_of(entry, "class")
-        boxes = tuple(_pixels(box) for box in entry["bbox"])
+        boxes = tuple(pixels_of(box, full=1.0) for box in entry["bbox"])
         return Sample(
             sample_id=sample_id,
             image_path=self.image_folder / f"{sample_id}{self.image_suffix}",
@@ -60,9 +60,3 @@ class VGGSS(DatasetReader):
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
         """The entry's boxes, which are shares of the image."""
         return [[float(value) for value in box] for box in entry["bbox"]]
-
-
-def _pixels(box: list[float]) -> Box:
-    check_finite(box)
-    x0, y0, x1, y1 = (int(min(max(float(v), 0.0), 1.0) * EVALUATION_SIZE) for v in box)
-    return x0, y0, x1, y1

@@ -12,7 +12,7 @@ import re
 import shlex
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 from vssl.errors import UsageError
 
-_SHOWN = 5
+_SHOWN_KEYS = 5
 # booleans, integers, floats, complex numbers, texts; never objects
 _PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
 
@@ -35,10 +35,7 @@ class WeightsError(UsageError):
 def read_checkpoint(path: Path) -> Any:
     """Read a file of torch (zip format, mapped into memory, or the older stream) or safetensors.
 
-    Tensors saved on a GPU come to the CPU.
-
-    Returns:
-        What was saved; usually a dict.
+    What was saved, usually a dict, with tensors saved on a GPU on the CPU.
 
     Raises:
         WeightsError: when the file is missing, damaged, not torch's, or would import anything that
@@ -49,19 +46,23 @@ def read_checkpoint(path: Path) -> Any:
             f"{path}: no such file. Set model.weights=FILE, or paths.weights=FOLDER for a folder"
             " that holds the checkpoints under their published names."
         )
-    if _is_safetensors(path):
+    with path.open("rb") as file:
+        begin = file.read(9)  # of safetensors: the length of a JSON object, and that object
+    if path.suffix == ".safetensors" or begin[6:] == b"\0\0{":
         try:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise WeightsError(
                 f"{path}: not a safetensors file, or cut off ({_first_line(error)})"
             ) from error
-    zipped = zipfile.is_zipfile(path)
-    if zipped and _is_torchscript(path):
-        raise WeightsError(
-            f"{path}: is a TorchScript program, not weights. Load it with torch.jit.load where you"
-            " trust it and save its state dict with torch.save."
-        )
+    if zipped := zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise WeightsError(
+                f"{path}: is a TorchScript program, not weights. Load it with torch.jit.load where"
+                " you trust it and save its state dict with torch.save."
+            )
     if tarfile.is_tarfile(path):
         raise WeightsError(
             f"{path}: is a tar archive. Unpack it if it is a download that holds the checkpoint."
@@ -119,28 +120,21 @@ def _without_namespaces(path: Path) -> str:
 
 
 def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str, torch.Tensor]:
-    """Take the state dict out of a checkpoint, `module.` prefixes removed.
+    """Take the state dict, key to tensor, out of what `read_checkpoint` gave.
 
-    Args:
-        content: what `read_checkpoint` gave.
-        wrapper: key under which the state dict lies, None for a bare one.
-        path: the file, for messages.
-
-    Returns:
-        Key to tensor.
+    `wrapper` is the key under which it lies, None for a bare one; prefixes `module.` are removed.
 
     Raises:
-        WeightsError: when there is none.
+        WeightsError: when there is none; it names the file.
     """
     state = content
     if wrapper is not None:
-        if not isinstance(content, Mapping) or wrapper not in content:
-            keys = (
-                list(content)[:_SHOWN] if isinstance(content, Mapping) else type(content).__name__
-            )
+        holds = list(content) if isinstance(content, Mapping) else None
+        if holds is None or wrapper not in holds:
+            held = type(content).__name__ if holds is None else holds[:_SHOWN_KEYS]
             raise WeightsError(
                 f"{path}: expected the weights under the key `{wrapper}`, but the file holds"
-                f" {keys}. Is it another model's checkpoint?"
+                f" {held}. Is it another model's checkpoint?"
             )
         state = content[wrapper]
     if not isinstance(state, Mapping) or not all(
@@ -153,28 +147,10 @@ def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str,
     return bare
 
 
-def carries_prefix(content: Any, *, wrapper: str | None) -> bool:
-    """Whether the keys of a checkpoint's state dict begin with `module.` (saved in parallel)."""
-    state = content if wrapper is None else content[wrapper]
-    return all(str(key).startswith("module.") for key in state)
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do: the length of a JSON object, and that object."""
-    with path.open("rb") as file:
-        begin = file.read(9)
-    return path.suffix == ".safetensors" or begin[6:] == b"\0\0{"
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as file:
-        return any(name.endswith("/constants.pkl") for name in file.namelist())
-
-
-def some(items: list[str]) -> str:
+def some(items: Sequence[str]) -> str:
     """The first few of a list, and how many more there are."""
-    more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
+    more = f", and {len(items) - _SHOWN_KEYS} more" if len(items) > _SHOWN_KEYS else ""
+    return ", ".join(items[:_SHOWN_KEYS]) + more
 
 
 def _first_line(error: BaseException) -> str:

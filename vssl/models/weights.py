@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from vssl.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, Pretrained
 from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_dict_of
 
-Network = TypeVar("Network", bound=torch.nn.Module)
-
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What was loaded.
+    """What was loaded: the file and its hash, and how many single values the network took.
 
-    Attributes:
-        path: the file.
-        sha256: its hash, 64 hexadecimal digits.
-        used: number of parameters and buffers (single values) that the network took.
-        ignored: keys in the file that are known to take no part in the map.
+    `ignored` are keys in the file that are known to take no part in the map.
     """
 
     path: Path
@@ -39,13 +30,10 @@ class WeightsReport:
 class Match:
     """How a checkpoint compares with a network.
 
-    Attributes:
-        state: the entries that the network takes, under its own names.
-        ignored: keys in the file that are known to take no part in the map.
-        ignored_values: number of single values under them.
-        missing: the network's entries that the file lacks.
-        unknown: the file's entries that the network lacks.
-        unfit: entries of another shape or type, in words.
+    `state` are the entries that the network takes, under its own names; `ignored` the file's keys
+    that are known to take no part in the map, with their number of single values; `missing` what
+    the file lacks, `unknown` what the network lacks, `unfit` what has another shape or type, in
+    words.
     """
 
     state: dict[str, torch.Tensor]
@@ -64,36 +52,7 @@ class Match:
     def faults(self) -> list[str]:
         """What keeps the file from fitting, in words; empty when it fits."""
         found = {"missing": self.missing, "unknown": self.unknown, "unfit": self.unfit}
-        return [
-            f"{len(items)} {what}: {some(list(items))}" for what, items in found.items() if items
-        ]
-
-
-def made_unfilled(make: Callable[[], Network]) -> Network:
-    """A network that `load_weights` fills next: it gets no initial values, which take time.
-
-    One that holds tensors which no file fills gets them nevertheless.
-
-    Args:
-        make: makes the network.
-    """
-    with _NoInitialValues():
-        network = make()
-    others = {name for name, _ in network.named_buffers()} - network.state_dict().keys()
-    plain = [v for m in network.modules() for v in vars(m).values() if isinstance(v, torch.Tensor)]
-    return make() if others or plain else network
-
-
-class _NoInitialValues(TorchFunctionMode):
-    """The functions of `torch.nn.init` leave tensors as they are."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        named = kwargs or {}
-        if getattr(func, "__module__", "") == torch.nn.init.__name__:
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
+        return [f"{len(items)} {what}: {some(items)}" for what, items in found.items() if items]
 
 
 def load_weights(
@@ -109,9 +68,6 @@ def load_weights(
         path: checkpoint file.
         sha256: expected hash of the file, None to take any.
         key: group of the configuration that the file belongs to, for messages.
-
-    Returns:
-        What was loaded.
 
     Raises:
         WeightsError: for a missing or unreadable file, a blocked global, another hash, missing,
@@ -151,28 +107,18 @@ def load_weights(
 def match_weights(
     network: Pretrained, state: dict[str, torch.Tensor], layout: CheckpointLayout
 ) -> Match:
-    """Compare a state dict with a network.
-
-    Args:
-        network: may be on the meta device.
-        state: entries of a file, without `module.` prefixes.
-        layout: which of them are unused, and which have another name.
-    """
+    """Compare a state dict, without `module.` prefixes, with a network (meta device will do)."""
     own = network.state_dict()
     parts = {key.partition(".")[0] for key in own}
     ignored = [k for k in state if any(fnmatch.fnmatchcase(k, p) for p in layout.unused)]
     if layout.heads:
         ignored += [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
     kept = {k: v for k, v in state.items() if k not in ignored}
-    for prefix, replacement in layout.rename.items():
-        kept = {
-            replacement + k.removeprefix(prefix) if k.startswith(prefix) else k: v
-            for k, v in kept.items()
-        }
+    for old, new in layout.rename.items():
+        kept = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in kept.items()}
     for name, value in own.items():
         if name.endswith(".num_batches_tracked") and name not in kept:
             kept[name] = torch.zeros((), dtype=value.dtype)
-    both = sorted(own.keys() & kept.keys())
     return Match(
         state=kept,
         ignored=tuple(ignored),
@@ -180,12 +126,12 @@ def match_weights(
         missing=tuple(sorted(own.keys() - kept.keys())),
         unknown=tuple(sorted(kept.keys() - own.keys())),
         unfit=tuple(
-            f"{k} is {_kind(kept[k])}, not {_kind(own[k])}"
-            for k in both
+            f"{k} is {_kind_of(kept[k])}, not {_kind_of(own[k])}"
+            for k in sorted(own.keys() & kept.keys())
             if (own[k].shape, own[k].dtype) != (kept[k].shape, kept[k].dtype)
         ),
     )
 
 
-def _kind(tensor: torch.Tensor) -> str:
+def _kind_of(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

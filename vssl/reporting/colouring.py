@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
+
+from vssl.arrays import AnyFloats
 
 COLOURS = "inferno"
 """Name of the colours of maps: perceptually even, and readable without colour vision."""
-_LEAST, _MOST = 0.25, 0.75
-
-Floats = npt.NDArray[np.floating[Any]]
+_LEAST_WEIGHT, _MOST_WEIGHT = 0.25, 0.75
 
 
-def in_range(values: Floats, bounds: tuple[float, float]) -> Floats:
+def in_range(values: AnyFloats, bounds: tuple[float, float]) -> AnyFloats:
     """Map values as shares of the way from the lowest value that can be to the highest.
 
     Where nothing is declared to draw a map in, its own extremes stand in.
@@ -23,23 +20,21 @@ def in_range(values: Floats, bounds: tuple[float, float]) -> Floats:
     low, high = bounds
     if not np.isfinite([low, high]).all():
         low, high = float(np.nanmin(values)), float(np.nanmax(values)) + 1e-12
-    shares: Floats = ((values - low) / (high - low)).clip(0, 1)
+    shares: AnyFloats = ((values - low) / (high - low)).clip(0, 1)
     return np.nan_to_num(shares)
 
 
-def layer(shares: Floats) -> tuple[Floats, Floats]:
-    """What is laid over a picture: colours `[H, W, 3]` in [0, 1], and their weights `[H, W, 1]`.
+def layer(shares: AnyFloats) -> tuple[AnyFloats, AnyFloats]:
+    """Colours `[H, W, 3]` in [0, 1] that are laid over a picture, and their weights `[H, W, 1]`.
 
-    The higher a map, the brighter its colour and the less of the picture shows through.
-
-    Args:
-        shares: `[H, W]` in [0, 1].
+    The higher a map, shares `[H, W]` in [0, 1], the brighter its colour and the less of the picture
+    shows through.
     """
     colours = mpl.colormaps[COLOURS](shares)[..., :3]
-    return colours, _LEAST + (_MOST - _LEAST) * shares[..., None]
+    return colours, _LEAST_WEIGHT + (_MOST_WEIGHT - _LEAST_WEIGHT) * shares[..., None]
 
 
-def laid_over(picture: Floats, shares: Floats) -> Floats:
+def laid_over(picture: AnyFloats, shares: AnyFloats) -> AnyFloats:
     """A picture `[H, W, 3]` in [0, 1] with a map `[H, W]` of shares over it."""
     colours, weight = layer(shares)
     return (1 - weight) * picture + weight * colours

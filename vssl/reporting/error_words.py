@@ -18,11 +18,17 @@ UNKNOWN = (
 
 
 def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dict[str, Chance]:
-    """Say what negatives of each type do by chance, by the calibration run's rates.
+    """What negatives of each type do by chance, by type.
 
-    `largest` is the largest value of the given sound's maps; `frames` is None for an image. Of many
-    frames the best is looked at, so its p value is Bonferroni's: times the number of frames, at
-    most 1. That holds however they depend on each other, unlike what is said of independent frames.
+    Of many frames the best is looked at, so its p value is Bonferroni's: times the number of
+    frames, at most 1. That holds however they depend on each other, unlike what is said of
+    independent frames.
+
+    Args:
+        rates: of the calibration run.
+        largest: largest value of the given sound's map, or of all its maps.
+        frames: number of frames of a video, for how many would be marked by chance, the chance that
+            some frame is, and the p value for all frames; None for an image.
     """
     found = {name: {"p": value} for name, value in rates.p_values(largest).items()}
     if frames is not None:
@@ -37,7 +43,7 @@ def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dic
 def errors_in_words(
     rates: ErrorRates, chance: Mapping[str, Chance], frames: int | None = None
 ) -> tuple[str, ...]:
-    """Say in lines how often a verdict is wrong; `frames` is None for an image."""
+    """Lines that say how often a verdict is wrong, of the given `chances`."""
     lines = [
         f"how often this is wrong, by the calibration run ({rates.dataset}) at this threshold, with"
         " 95 % intervals:"
@@ -46,32 +52,32 @@ def errors_in_words(
         own = chance[name]
         line = f"{name}: something marked in {_share_in_words(share)}"
         if frames is None:
-            line += f"; this map: p = {_short(own['p'])}"
+            line += f"; this map: p = {own['p']:.2g}"
         else:
             line += (
                 f", so by chance in {own['frames_marked']:.1f} of {frames} frames; best frame:"
-                f" p = {_short(own['p'])}, for {frames} frames {_short(own['p_all_frames'])}"
+                f" p = {own['p']:.2g}, for {frames} frames {own['p_all_frames']:.2g}"
             )
         lines.append(line)
     if rates.misses is not None:
         line = f"own sound: nothing marked in {_share_in_words(rates.misses)}"
         if rates.right_places is not None:
-            line += f"; where marked, cIoU of at least 0.5 in {_share_in_words(rates.right_places)}"
+            places = _share_in_words(rates.right_places)
+            line += f"; where marked, cIoU of at least 0.5 in {places}"
         lines.append(line)
     if rates.false_alarms:
         images = max(reach.images for reach in rates.reach.values())
         lines.append(
             "p: how often such a sound in another image reaches as high as the map, if this image"
-            f" and sound are like the run's ({_short(1 / (images + 1))} at least, with {images}"
+            f" and sound are like the run's ({1 / (images + 1):.2g} at least, with {images}"
             " images); it is not the probability that the sound is wrong"
         )
     if frames is not None and frames > 1 and rates.false_alarms:
         name, share = max(rates.false_alarms.items(), key=lambda each: each[1].rate)
-        many = chance[name]["some_frame_if_independent"]
+        many = 100 * chance[name]["some_frame_if_independent"]
         lines.append(
             f"{frames} frames are {frames} tries: {name} marks some frame in about"
-            f" {100 * share.rate:.1f} % (all frames alike) to {100 * many:.1f} % (independent) of"
-            " videos"
+            f" {100 * share.rate:.1f} % (all frames alike) to {many:.1f} % (independent) of videos"
         )
     if not rates.wrong_sounds:
         lines.append("no wrong sound was tested: the calibration run has no negative of other clips"
@@ -93,7 +99,7 @@ def wrong_sound_warnings(
         value = chance[name]["p" if frames is None else "p_all_frames"]
         if value <= rates.level:
             continue
-        share = f"p = {_short(value)} against {name} of the calibration run"
+        share = f"p = {value:.2g} against {name} of the calibration run"
         found.append(f"a wrong sound is not ruled out: {share}")
         needed = math.ceil(round((frames or 1) / rates.level - 1, 6))
         if rates.reach[name].images < needed:
@@ -105,11 +111,5 @@ def wrong_sound_warnings(
 
 
 def _share_in_words(share: Share) -> str:
-    return (
-        f"{100 * share.rate:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f}) of"
-        f" {share.maps} maps of {share.images} images"
-    )
-
-
-def _short(value: float) -> str:
-    return f"{value:.2g}"
+    rate, low, high = (f"{100 * each:.1f}" for each in (share.rate, share.low, share.high))
+    return f"{rate} % ({low} to {high}) of {share.maps} maps of {share.images} images"

@@ -15,7 +15,7 @@ from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.rows import samples_by_size
 from vssl.records.store import read_provenance
 from vssl.reporting.colouring import in_range, laid_over
-from vssl.reporting.scenes import Scene, evaluation_image, read_scenes
+from vssl.reporting.scenes import RunScene, evaluation_image, read_scenes
 
 _BOX_COLOUR = "#00e5ff"
 
@@ -31,41 +31,29 @@ def draw_comparison(
 
     Rows are audio conditions (draw 0), columns are models. Maps are drawn over the image in the
     declared range of the model, not stretched per map, so that a map that is low looks low. What
-    lies above the run's threshold is outlined in white, the ground truth is a cyan box.
-
-    Args:
-        folders: runs on the same test set.
-        path: PNG file to write.
-        thresholds: threshold of each run, None for no outline.
-        sample_id: sample to draw; None takes the one with the ground truth of median size.
+    lies above the run's threshold (None for no outline) is outlined in white, the ground truth is a
+    cyan box. Without `sample_id` it is the sample with the ground truth of median size.
     """
     chosen = sample_id or samples_by_size(folders[0], [0.5])[0]
-    runs = [(read_provenance(f / RECORDS_FILE), read_scenes(f, [chosen])[0]) for f in folders]
-    labels = {
-        condition: scene.label(condition)
-        for _, scene in reversed(runs)
-        for condition in scene.conditions
-    }
-    conditions = list(dict.fromkeys(c for _, scene in runs for c in scene.conditions))
-    image = evaluation_image(runs[0][1].image_path)
-
-    figure = Figure(figsize=(1.9 * len(runs) + 1.4, 1.95 * len(conditions) + 0.9), dpi=110)
-    grid = figure.subplots(len(conditions), len(runs), squeeze=False)
-    for column, (facts, scene) in enumerate(runs):
-        for line, condition in enumerate(conditions):
-            axes = grid[line, column]
+    scenes = [read_scenes(folder, [chosen])[0] for folder in folders]
+    conditions = list(dict.fromkeys(c for scene in scenes for c in scene.conditions))
+    image = evaluation_image(scenes[0].image_path)
+    figure = Figure(figsize=(1.9 * len(folders) + 1.4, 1.95 * len(conditions) + 0.9), dpi=110)
+    grid = figure.subplots(len(conditions), len(folders), squeeze=False)
+    for line, condition in enumerate(conditions):
+        heard = next(scene for scene in scenes if condition in scene.conditions)
+        grid[line, 0].set_ylabel(heard.label(condition), fontsize=9)
+    for column, (folder, scene) in enumerate(zip(folders, scenes, strict=True)):
+        facts = read_provenance(folder / RECORDS_FILE)
+        grid[0, column].set_title(facts["model"], fontsize=10)
+        for axes, condition in zip(grid[:, column], conditions, strict=True):
             axes.set_xticks([])
             axes.set_yticks([])
             if condition in scene.conditions:
                 threshold = thresholds[column] if thresholds else None
                 _draw_map(axes, image, scene, condition, facts, threshold)
-            if line == 0:
-                axes.set_title(facts["model"], fontsize=10)
-            if column == 0:
-                axes.set_ylabel(labels[condition], fontsize=9)
-    category = runs[0][1].category
     inch = 1 / figure.get_figheight()
-    title = f"The image's own sound is a {category} (cyan box)"
+    title = f"The image's own sound is a {scenes[0].category} (cyan box)"
     figure.suptitle(title, fontsize=11, y=1 - 0.1 * inch, va="top")
     figure.tight_layout()
     figure.savefig(path)
@@ -74,18 +62,10 @@ def draw_comparison(
 def draw_gallery(
     folder: Path, output: Path, *, threshold: float | None, shares: Sequence[float]
 ) -> list[tuple[Path, str]]:
-    """Draw a few images under every audio condition, one JPEG file each.
+    """Draw a few images under every audio condition, one JPEG file each, as `draw_comparison`.
 
-    As in `draw_comparison`, but with the audio conditions side by side.
-
-    Args:
-        folder: a run.
-        output: folder for the pictures.
-        threshold: what lies above it is outlined; None for no outline.
-        shares: which samples, as shares of all in ascending size of the ground truth.
-
-    Returns:
-        The pictures with their captions: sample and class.
+    `shares` are places of the samples among all in ascending size of the ground truth. The pictures
+    come with their captions: sample and class.
 
     Raises:
         ImageFileError: when an image is no longer at hand.
@@ -123,7 +103,7 @@ def draw_boxes(
 def _draw_map(
     axes: Any,
     image: torch.Tensor,
-    scene: Scene,
+    scene: RunScene,
     condition: str,
     facts: dict[str, Any],
     threshold: float | None,

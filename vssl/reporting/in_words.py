@@ -22,8 +22,8 @@ def in_words(
 ) -> str:
     """Whether a model finds what sounds, listens, stays silent, and what one threshold leaves.
 
-    Only what the summary has numbers for is said. A difference is called one where its 95 %
-    interval lies above 0.
+    Only what the summary has numbers for is said; a difference is one where its interval lies above
+    0.
 
     Args:
         summary: rows of one run and map variant.
@@ -31,24 +31,34 @@ def in_words(
         marked: policy under which the image's sounds are compared.
         equal: policy for a stated rate of false alarms.
         universal: policy under which F_LOC is said.
-
-    Returns:
-        Sentences; empty where there is nothing to say.
     """
-    found = _numbers(summary)
+    columns = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
+    rows = summary.loc[summary.value.notna(), columns].itertuples(index=False)
+    found = {(metric, of, policy): _Number(*number) for metric, of, policy, *number in rows}
+    usual = found.get(("ciou", POSITIVE, positives))
+    auroc = found.get(("auroc", ALL_NEGATIVES, NO_POLICY))
     sentences = [
-        _finds(found, positives),
+        f"On positives, tested as usual: cIoU {usual}." if usual else "",
         _listens(found, marked),
         _notices(found, marked),
-        _separates(found),
-        _one_threshold(found, positives, equal, universal),
+        f"Its map maxima tell positives from negatives with an AUROC of {auroc}." if auroc else "",
+        _one_threshold(found, usual, equal, universal),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _finds(found: _Numbers, policy: str) -> str:
-    ciou = found.get(("ciou", POSITIVE, policy))
-    return "" if ciou is None else f"On positives, tested as usual: cIoU {ciou}."
+class _Number(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        value, low, high = map(percent, self)
+        return f"{value} ({low} to {high})"
+
+
+_Numbers = Mapping[tuple[str, str, str], _Number]
+"""Defined numbers by metric, condition and policy."""
 
 
 def _listens(found: _Numbers, policy: str) -> str:
@@ -58,10 +68,9 @@ def _listens(found: _Numbers, policy: str) -> str:
     if area is not None and area.value < _NOTHING:
         return ""  # what does not reach the threshold tells nothing about listening
     if swap is not None:
-        follows = swap.low > 0
+        says, moves = ("listens", "moves there") if swap.low > 0 else ("does not listen", "stays")
         return (
-            f"{'It listens' if follows else 'It does not listen'}: with the sound of the image's"
-            f" other object, the map {'moves there' if follows else 'stays'} (swap delta"
+            f"It {says}: with the sound of the image's other object, the map {moves} (swap delta"
             f" {swap})."
         )
     if agreement is None:
@@ -81,15 +90,7 @@ def _notices(found: _Numbers, policy: str) -> str:
     )
 
 
-def _separates(found: _Numbers) -> str:
-    auroc = found.get(("auroc", ALL_NEGATIVES, NO_POLICY))
-    if auroc is None:
-        return ""
-    return f"Its map maxima tell positives from negatives with an AUROC of {auroc}."
-
-
-def _one_threshold(found: _Numbers, positives: str, equal: str, universal: str) -> str:
-    usual = found.get(("ciou", POSITIVE, positives))
+def _one_threshold(found: _Numbers, usual: _Number | None, equal: str, universal: str) -> str:
     there = found.get(("ciou", POSITIVE, equal))
     f_loc = found.get(("f_loc", ALL_NEGATIVES, universal))
     said = []
@@ -99,23 +100,3 @@ def _one_threshold(found: _Numbers, positives: str, equal: str, universal: str) 
     if f_loc is not None:
         said.append(f"{'at' if said else 'At'} `{universal}` F_LOC is {f_loc}")
     return f"{'; '.join(said)}." if said else ""
-
-
-class _Number(NamedTuple):
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        value, low, high = map(percent, self)
-        return f"{value} ({low} to {high})"
-
-
-_Numbers = Mapping[tuple[str, str, str], _Number]
-
-
-def _numbers(summary: pd.DataFrame) -> _Numbers:
-    """Defined numbers by metric, condition and policy."""
-    columns = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
-    rows = summary.loc[summary.value.notna(), columns].itertuples(index=False)
-    return {(metric, of, policy): _Number(*number) for metric, of, policy, *number in rows}

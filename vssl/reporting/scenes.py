@@ -6,33 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from vssl.images import read_image
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
 from vssl.records.rows import categories_of, records_of
-from vssl.records.store import read_provenance
+from vssl.records.store import column_names, read_provenance
 from vssl.types import EVALUATION_SIZE, Box
 
-_COLUMNS = ("audio_source_id", "image_path", "category", "boxes", *MAP_COLUMNS)
+_SCENE_COLUMNS = ("audio_source_id", "image_path", "category", "boxes", *MAP_COLUMNS)
+_CLIPS = "audio_path"  # which records of earlier versions lack
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A sample of a run, first draw of every audio condition.
+class RunScene:
+    """A sample of a run, first draw of each of K audio conditions, in the order of the run.
 
-    Attributes:
-        sample_id: its name.
-        image_path: where its image was.
-        category: its class.
-        boxes: ground truth in pixels of 224.
-        conditions: the K audio conditions, in the order of the run.
-        heard: whose sound is heard, by audio condition: a class, or None for a made waveform.
-        sources: the samples that the sounds are of, by audio condition.
-        maps: `[K, 224, 224]` localization maps by map variant.
-        extremes: `[K, 2]` least and largest value by map variant: of the native similarity map
-            where the model's map is not processed further, else of the localization map.
+    By audio condition: `heard`, a class, or None for a made waveform; `sources`, the sample that
+    the sound is of; `clips`, its file, None where that is not known. By map variant: `maps`
+    `[K, 224, 224]`, and `extremes` `[K, 2]`, least and largest value of the native similarity map
+    where the model's map is not processed further, else of the localization map. `native` is
+    `[K, h, w]`, `object_map` `[s, s]`, None without an object prior; boxes are in pixels of 224.
     """
 
     sample_id: str
@@ -42,6 +39,9 @@ class Scene:
     conditions: tuple[str, ...]
     heard: Mapping[str, str | None]
     sources: Mapping[str, str | None]
+    clips: Mapping[str, str | None]
+    native: npt.NDArray[np.float32]
+    object_map: npt.NDArray[np.float32] | None
     maps: Mapping[str, torch.Tensor]
     extremes: Mapping[str, torch.Tensor]
 
@@ -53,44 +53,49 @@ class Scene:
 
 def read_scenes(
     run: Path, ids: Sequence[str], *, variants: Sequence[str] = (AUDIO_VISUAL,)
-) -> list[Scene]:
-    """Read some samples of a run.
-
-    Args:
-        run: folder of the run.
-        ids: names of the samples.
-        variants: map variants wanted, as far as the run has them.
+) -> list[RunScene]:
+    """Read some samples of a run, with the wanted map variants, as far as the run has them.
 
     Raises:
         RecordsError: when the records cannot be read, or lack a sample.
     """
     localization = Localization.of(read_provenance(run / RECORDS_FILE))
     wanted = [name for name in variants if name in localization.variants]
-    found = records_of(run, ids, _COLUMNS)
+    known = [_CLIPS] if _CLIPS in column_names(run / RECORDS_FILE) else []
+    found = records_of(run, ids, [*_SCENE_COLUMNS, *known])
     sources = {name: rows.column("audio_source_id").to_pylist() for name, rows in found.items()}
     classes = categories_of(run, [s for each in sources.values() for s in each if s is not None])
     scenes = []
-    for name in ids:
-        rows = found[name]
+    for name, rows in ((name, found[name]) for name in ids):
         conditions = rows.column("audio_condition").to_pylist()
+        own = dict(zip(conditions, sources[name], strict=True))
+        files = rows.column(_CLIPS).to_pylist() if known else [None] * len(rows)
         maps = localization.maps(rows, wanted)
-        reached = dict(maps)
-        if localization.transform == "none":
-            reached[AUDIO_VISUAL] = torch.from_numpy(native_maps(rows))
+        native = native_maps(rows)
+        plain = localization.transform == "none"
+        reached = {**maps, AUDIO_VISUAL: torch.from_numpy(native)} if plain else maps
+        seen = None
+        if localization.prior is not None:
+            values = np.array(rows.column("object_map")[0].as_py(), np.float32)
+            seen = values.reshape(round(len(values) ** 0.5), -1)
         scenes.append(
-            Scene(
+            RunScene(
                 sample_id=name,
                 image_path=Path(rows.column("image_path")[0].as_py()),
                 category=rows.column("category")[0].as_py(),
                 boxes=tuple(tuple(box) for box in rows.column("boxes")[0].as_py()),
                 conditions=tuple(conditions),
-                heard={
-                    condition: None if source is None else classes.get(source, source)
-                    for condition, source in zip(conditions, sources[name], strict=True)
-                },
-                sources=dict(zip(conditions, sources[name], strict=True)),
+                heard={c: None if s is None else classes.get(s, s) for c, s in own.items()},
+                sources=own,
+                clips=dict(zip(conditions, files, strict=True)),
+                native=native,
+                object_map=seen,
                 maps={variant: maps[variant] for variant in wanted},
-                extremes={variant: _extremes(reached[variant]) for variant in wanted},
+                extremes={
+                    variant: torch.stack([map_.amin(dim=(1, 2)), map_.amax(dim=(1, 2))], dim=1)
+                    for variant, map_ in reached.items()
+                    if variant in wanted
+                },
             )
         )
     return scenes
@@ -107,8 +112,3 @@ def evaluation_image(path: Path) -> torch.Tensor:
         read_image(path)[None], size=size, mode="bilinear", antialias=True
     )
     return shrunk[0].permute(1, 2, 0).clamp(0, 1)
-
-
-def _extremes(maps: torch.Tensor) -> torch.Tensor:
-    flat = maps.flatten(1)
-    return torch.stack([flat.amin(dim=1), flat.amax(dim=1)], dim=1)

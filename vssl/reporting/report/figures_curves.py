@@ -2,103 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.transforms import offset_copy
 
 from vssl.metrics.auc import AUC_GRID
+from vssl.metrics.ciou import ConsensusIoU
+from vssl.metrics.pia import ImageArea
+from vssl.metrics.sets import MAP_MAXIMUM
+from vssl.records.curves import ThresholdCurves
 from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.schema import NO_POLICY
 from vssl.records.uncertainty import interval
 from vssl.reporting.report.collection import ReportRun
 from vssl.reporting.report.figures_data import (
-    CurveOfRun,
-    RunScores,
+    CURVE_RESAMPLES,
+    FigureData,
+    Gaps,
+    labels_by,
+    mean_shares,
     negative_groups,
-    rejection_shares,
     separation_roc,
-    success_shares,
+    thinned,
+    why_no_curves,
 )
 from vssl.reporting.report.figures_style import (
     GREY,
-    Facets,
+    Drawing,
     facets,
     look_of,
+    name_axes,
     padded,
     policy_look,
     say_gap,
 )
-from vssl.reporting.tables import MISSING, percent
 from vssl.types import POSITIVE, SoundingObject
 
 _BEST = "#d55e00"
 _CURVE = "#0072b2"
-_SMALL = 5.6
+_SMALL_FONT = 5.6
+_IN_PERCENT: Any = {
+    **dict.fromkeys(("xlim", "ylim"), (-2, 102)),
+    **dict.fromkeys(("xticks", "yticks"), (0, 50, 100)),
+}
 _FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
 
 
-def draw_f_loc(
-    runs: Sequence[ReportRun],
-    curves: Sequence[CurveOfRun | str],
-    variant: str,
-    policy: str,
-) -> Facets:
-    """F_LOC over the threshold with its bootstrap band, the policy's threshold and the best one.
-
-    Args:
-        runs: R runs.
-        curves: the curve of each; where there is none, why.
-        variant: map variant.
-        policy: threshold policy that is marked, with the summary's F_LOC and interval.
-    """
-    figure = facets([run.label for run in runs], height=1.45, share_y=True)
+def f_loc(part: FigureData) -> Iterator[Drawing]:
+    """F_LOC over the threshold with its bootstrap band, the policy's threshold and the best one."""
+    panels = facets([run.label for run in part.runs], height=1.45, share_y=True)
     highest = 1.0
-    for axes, run, found in zip(figure.axes, runs, curves, strict=True):
-        if isinstance(found, str):
+    best: list[str] = []
+    in_part: list[tuple[str, str]] = []
+    gaps: Gaps = []
+    for axes, run in zip(panels, part.runs, strict=True):
+        reason = why_no_curves(run, part.scores[run.label])
+        if reason:
+            gaps.append((run.label, reason))
             axes.set_xticks([])
-            say_gap(axes, found)
+            say_gap(axes, reason)
             continue
-        highest = max(highest, _draw_curve(axes, found))
-        _mark_threshold(axes, run, found.curves.condition, variant, policy)
+        curves = part.curves[run.label].by_variant[part.variant]
+        gaps += part.missing_number(run, "f_loc", curves.condition)
+        place = best_place(curves)
+        if place is None:
+            gaps.append((run.label, "F_LOC is 0, or undefined, at every threshold"))
+        else:
+            value, threshold = 100 * curves.f_loc[place], curves.thresholds[place]
+            best.append(f"{run.label} {value:.1f} at {threshold:.4g}")
+        if curves.condition != ALL_NEGATIVES:
+            gaps.append((run.label, f"F_LOC over {curves.condition} alone"))
+        if np.isnan(curves.f_loc_resampled).all():
+            gaps.append((run.label, "one image alone has no interval"))
+        if (samples := part.curves[run.label].part) is not None:
+            whole = run.provenance["evaluated"]
+            in_part.append((run.label, f"{samples} of {whole} samples, evenly spread, first draw of"
+                                       " each negative"))  # fmt: skip
+        highest = max(highest, _draw_curve(axes, curves))
+        _mark_threshold(axes, run, curves.condition, part)
         axes.locator_params(axis="x", nbins=4)
-    figure.label("threshold", "F_LOC (%)")
-    figure.axes[0].set_ylim(0, 1.08 * highest)
-    _legend_of_f_loc(figure, policy)
-    return figure
+    name_axes(panels, "threshold", "F_LOC (%)")
+    panels[0].set_ylim(0, 1.08 * highest)
+    _legend_of_f_loc(panels[0], part.policy)
+    parts = "; ".join(f"{', '.join(k)}: {text}" for text, k in labels_by(in_part).items())
+    yield Drawing(
+        panels[0].figure,
+        "f_loc",
+        "F_LOC over the threshold",
+        part.caption(
+            "F_LOC, the harmonic mean of cIoU and 1 - pIA, if one threshold is used for all maps"
+            f" (line; band: 95 % bootstrap over images, {CURVE_RESAMPLES} resamples). Vertical"
+            f" line: {part.policy}, circle: its F_LOC and interval as in the summary. Triangle: the"
+            " best threshold, which no user could choose.",
+            f"Curves, bands and triangles rest on a part: {parts}."
+            if parts
+            else "Curves rest on all images and draws.",
+            f"Best: {'; '.join(best)}." if best else "",
+            policies=[part.policy],
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"F_LOC over the threshold, one panel per run. Best: {'; '.join(best) or 'none'}.",
+    )
 
 
-def best_place(found: CurveOfRun) -> int | None:
+def best_place(curves: ThresholdCurves) -> int | None:
     """Position of the best threshold on a curve; None where F_LOC is nowhere above 0."""
-    f_loc = np.nan_to_num(found.curves.f_loc, nan=0.0)
-    return int(f_loc.argmax()) if f_loc.max() > 0 else None
+    values = np.nan_to_num(curves.f_loc, nan=0.0)
+    return int(values.argmax()) if values.max() > 0 else None
 
 
-def _draw_curve(axes: Any, found: CurveOfRun) -> float:
+def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
     """Draw curve and band; how high they reach."""
-    at, f_loc = found.curves.thresholds.astype(np.float64), 100 * found.curves.f_loc
-    ends = 100 * np.array([interval(each) for each in found.curves.f_loc_resampled.T])
+    at, values = curves.thresholds.astype(np.float64), 100 * curves.f_loc
+    ends = 100 * np.array([interval(each) for each in curves.f_loc_resampled.T])
     axes.fill_between(at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0)
-    axes.plot(at, f_loc, color=_CURVE, marker="." if len(at) == 1 else "")
+    axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "")
     axes.set_xlim(padded(at[0], at[-1]))
-    best = best_place(found)
+    best = best_place(curves)
     if best is not None:
         axes.plot(
-            [at[best]], [f_loc[best]], marker="v", color=_BEST, markersize=5,
+            [at[best]], [values[best]], marker="v", color=_BEST, markersize=5,
             markeredgecolor="black", markeredgewidth=0.4, linestyle="none", zorder=5,
             clip_on=False, transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
         )  # fmt: skip
-    reached = np.concatenate([f_loc, ends[:, 1]])
+    reached = np.concatenate([values, ends[:, 1]])
     return float(reached[~np.isnan(reached)].max(initial=0.0))
 
 
-def _mark_threshold(axes: Any, run: ReportRun, condition: str, variant: str, policy: str) -> None:
-    value = run.threshold(policy, variant)
+def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData) -> None:
+    value = run.threshold(part.policy, part.variant)
     if value is None:
         return
-    axes.axvline(value, color="black", linestyle=policy_look(policy)[1], linewidth=0.8)
-    number = run.number("f_loc", condition, policy, variant)
+    axes.axvline(value, color="black", linestyle=policy_look(part.policy)[1], linewidth=0.8)
+    number = run.number("f_loc", condition, part.policy, part.variant)
     if number is None or np.isnan(number["value"]):
         return
     percent = [100 * float(number[name]) for name in ("value", "ci_low", "ci_high")]
@@ -110,8 +148,7 @@ def _mark_threshold(axes: Any, run: ReportRun, condition: str, variant: str, pol
     )  # fmt: skip
 
 
-def _legend_of_f_loc(figure: Facets, policy: str) -> None:
-    axes = figure.axes[0]
+def _legend_of_f_loc(axes: Any, policy: str) -> None:
     handles = [
         axes.plot([], [], color=_CURVE)[0],
         axes.fill_between([], [], [], color=_CURVE, alpha=0.22, linewidth=0),
@@ -123,102 +160,123 @@ def _legend_of_f_loc(figure: Facets, policy: str) -> None:
                   markeredgewidth=0.4, linestyle="none")[0],
     ]  # fmt: skip
     texts = ["F_LOC", "95 % band", policy, "best threshold"]
-    wide = figure.canvas.get_figwidth() > 5
-    figure.canvas.legend(
-        handles, texts, loc="outside lower center", ncols=4 if wide else 2, frameon=False
-    )
+    columns = 4 if axes.figure.get_figwidth() > 5 else 2
+    axes.figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def draw_shares(
-    runs: Sequence[ReportRun], scores: Sequence[RunScores], variant: str, policy: str
-) -> Facets:
+def success_pia(part: FigureData) -> Iterator[Drawing]:
     """The curves behind AUC and AUC_N at one threshold.
 
     Where the own object sounds: share with cIoU >= the value on the horizontal axis. Negatives:
     share with pIA <= it. Where another object sounds, there is no curve.
     """
-    figure = facets([run.label for run in runs], height=1.6)
+    panels = facets([run.label for run in part.runs], height=1.6)
     grid = 100 * AUC_GRID.numpy()
-    for axes, run, known in zip(figure.axes, runs, scores, strict=True):
-        _unit_axes(axes)
+    gaps, numbers = part.without_scores(), []
+    for axes, run in zip(panels, part.runs, strict=True):
+        axes.set(**_IN_PERCENT)
         drawn = False
         for condition in run.conditions:
             sounding = run.sounding[condition]
             if sounding == SoundingObject.OTHER:
                 continue
             positive = sounding == SoundingObject.OWN
-            rows = (known.ciou if positive else known.pia).get((variant, condition))
-            if rows is None or not len(rows.defined):
-                continue
-            shares = success_shares(rows) if positive else rejection_shares(rows)
             metric = "auc" if positive else "auc_n"
-            label = f"{condition} {_value(run, metric, condition, policy, variant)}"
+            gaps += part.missing_number(run, metric, condition)
+            column = ConsensusIoU.column if positive else ImageArea.column
+            rows = part.rows(run, column, condition)
+            if rows.isna().all():
+                continue
+            shares = mean_shares(rows, np.greater_equal if positive else np.less_equal)
+            label = f"{condition} {part.number(run, metric, condition)}"
             look = look_of(condition, run.conditions)
             axes.plot(grid, 100 * shares, color=look.colour, linestyle=look.dashes, label=label)
             drawn = True
         if not drawn:
-            say_gap(axes, f"nothing under {policy}")
-    _legends_above(figure, "AUC, AUC_N (%)")
-    figure.label("cIoU ≥ x, pIA ≤ x (%)", "samples (%)")
-    return figure
+            say_gap(axes, f"nothing under {part.policy}")
+        numbers.append(f"{run.label} {part.number(run, 'auc', POSITIVE)}")
+        gaps += [] if run.negatives else [(run.label, "no negatives")]
+    _legends_above(panels, "AUC, AUC_N (%)")
+    name_axes(panels, "cIoU ≥ x, pIA ≤ x (%)", "samples (%)")
+    own = ["Positives", *dict.fromkeys(name for run in part.runs for name in run.altered)]
+    others = dict.fromkeys(name for run in part.runs for name in run.others)
+    no_curve = f" No curve: {', '.join(others)}, where another object of the picture sounds."
+    yield Drawing(
+        panels[0].figure,
+        "success_pia",
+        f"Success and marked area at {part.policy}",
+        part.caption(
+            f"{', '.join(own)}: share of samples with cIoU >= x, the curve behind AUC."
+            " Negatives: share with pIA <= x, mean over draws, the curve behind AUC_N. Both at 21"
+            " points; the areas in the legends are the summary's, in percent. All images and"
+            f" draws.{no_curve if others else ''}",
+            policies=[part.policy],
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"Success and pIA curves, one panel per run. AUC in percent: {'; '.join(numbers)}.",
+    )
 
 
-def draw_roc(runs: Sequence[ReportRun], scores: Sequence[RunScores], variant: str) -> Facets:
+def roc(part: FigureData) -> Iterator[Drawing]:
     """ROC of map maxima: positives against each negative, and against the paper's three."""
-    figure = facets([run.label for run in runs], height=1.75)
-    for axes, run, known in zip(figure.axes, runs, scores, strict=True):
-        _unit_axes(axes)
+    panels = facets([run.label for run in part.runs], height=1.75)
+    gaps, numbers = part.without_scores(), []
+    for axes, run in zip(panels, part.runs, strict=True):
+        axes.set(**_IN_PERCENT)
         axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.5, zorder=1)
-        positives = known.maxima.get((variant, POSITIVE))
+        gaps += [] if run.negatives else [(run.label, "no negatives")]
+        for name in run.negatives:
+            gaps += part.missing_number(run, "auroc", name, NO_POLICY)
+        groups = negative_groups(run.negatives)
+        for name in (ALL_NEGATIVES,) if ALL_NEGATIVES in groups else run.negatives:
+            numbers.append(f"{run.label} {name} {part.number(run, 'auroc', name, NO_POLICY)}")
+        positives = part.rows(run, MAP_MAXIMUM, POSITIVE)
         drawn = False
-        for group, members in negative_groups(run.negatives).items():
-            rows = [known.maxima[variant, n] for n in members if (variant, n) in known.maxima]
-            roc = separation_roc(positives, rows) if positives is not None and rows else None
-            if roc is None:
+        for group, members in groups.items():
+            rows = [part.rows(run, MAP_MAXIMUM, name) for name in members]
+            rows = [each for each in rows if len(each)]
+            curve = separation_roc(positives, rows) if rows else None
+            if curve is None:
                 continue
             look = look_of(group, run.conditions)
-            thin = roc.thinned()
-            area = _value(run, "auroc", group, NO_POLICY, variant)
             axes.plot(
-                100 * thin.false_positive, 100 * thin.true_positive, color=look.colour,
-                linestyle=look.dashes, label=f"{group} {area}",
+                *(100 * thinned(curve)), color=look.colour, linestyle=look.dashes,
+                label=f"{group} {part.number(run, 'auroc', group, NO_POLICY)}",
                 linewidth=0.9 if group == ALL_NEGATIVES else 1.2,
             )  # fmt: skip
             drawn = True
         if not drawn:
             say_gap(axes, "no defined maxima" if run.negatives else "no negatives")
-    _legends_above(figure, "AUROC (%)")
-    figure.label("negatives above (%)", "positives above (%)")
-    return figure
+    _legends_above(panels, "AUROC (%)")
+    name_axes(panels, "negatives above (%)", "positives above (%)")
+    yield Drawing(
+        panels[0].figure,
+        "roc",
+        "Separation of positives from negatives",
+        part.caption(
+            "Do map maxima tell positives from negatives? Share of positives above a threshold over"
+            " the share of negatives above it; no threshold policy is involved. A deaf model lies"
+            " on the diagonal. The areas in the legends are the summary's, in percent; all images"
+            " and draws.",
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"ROC of map maxima, one panel per run. AUROC in percent: {'; '.join(numbers)}.",
+    )
 
 
-def _unit_axes(axes: Any) -> None:
-    axes.set_xlim(-2, 102)
-    axes.set_ylim(-2, 102)
-    axes.set_xticks([0, 50, 100])
-    axes.set_yticks([0, 50, 100])
-
-
-def _legends_above(figure: Facets, title: str) -> None:
+def _legends_above(panels: Sequence[Any], title: str) -> None:
     """The panels' numbers between title and curves, two to a line: nothing is covered."""
-    most = 0
-    for axes in figure.axes:
-        entries = len(axes.get_legend_handles_labels()[1])
-        most = max(most, entries)
+    counts = [len(axes.get_legend_handles_labels()[1]) for axes in panels]
+    for axes, entries in zip(panels, counts, strict=True):
         few = entries <= _FEW
         if entries:
             axes.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=title,
-                fontsize=_SMALL, title_fontsize=_SMALL, handlelength=2.2 if few else 1.6,
+                fontsize=_SMALL_FONT, title_fontsize=_SMALL_FONT, handlelength=2.2 if few else 1.6,
                 handletextpad=0.5, columnspacing=0.9 if few else 0.6, borderpad=0.2,
                 labelspacing=0.15, frameon=False,
             )  # fmt: skip
-    if most:
-        for axes in figure.axes:
-            axes.set_title(axes.get_title(), pad=4 + 1.32 * _SMALL * (1 + -(-most // 2)))
-
-
-def _value(run: ReportRun, metric: str, condition: str, policy: str, variant: str) -> str:
-    """A number of the summary as people read it; n/a where it is not there or undefined."""
-    number = run.number(metric, condition, policy, variant)
-    return MISSING if number is None else percent(float(number["value"]))
+        if any(counts):
+            axes.set_title(
+                axes.get_title(), pad=4 + 1.32 * _SMALL_FONT * (1 + -(-max(counts) // 2))
+            )

@@ -1,17 +1,20 @@
-"""What the report's curves are drawn from: the scores of a run, as few numbers as it takes."""
+"""What the report's figures are drawn from, and the facts and gaps that their captions say."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import pyarrow.compute as pc
+import torch
 
+from vssl.arrays import Array
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
@@ -22,11 +25,16 @@ from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.rows import thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
-from vssl.records.uncertainty import nanmean
-from vssl.reporting.report.collection import ReportRun
-from vssl.types import SoundingObject
+from vssl.reporting.report.collection import Group, ReportRun
+from vssl.reporting.scenes import RunScene
+from vssl.reporting.tables import MISSING, percent
+from vssl.types import POSITIVE
 
-Array = npt.NDArray[np.float64]
+Gaps = list[tuple[str, str]]
+"""What is missing in a figure: label of a run, and the reason."""
+
+ScoreColumns = Mapping[str, Mapping[tuple[str, str], pd.Series]]
+"""Column of the scores, then map variant and audio condition: values by draw, NaN if undefined."""
 
 CURVE_RECORDS = 3000
 """Records up to which a threshold curve looks at all of a run."""
@@ -34,112 +42,118 @@ CURVE_RECORDS = 3000
 CURVE_SAMPLES = 400
 """Samples that it looks at in larger runs, first draw of each negative."""
 
-CURVE_POINTS, CURVE_RESAMPLES = 201, 500
+CURVE_RESAMPLES = 500
 
 
-class Rows(NamedTuple):
-    """A column of the scores under one audio condition.
+class Curves(NamedTuple):
+    """F_LOC over the threshold by map variant; `part`: of how many samples, None for all."""
 
-    Attributes:
-        value: `[R]`, NaN where undefined.
-        draw: `[R]` draw of each row.
-    """
+    by_variant: Mapping[str, ThresholdCurves]
+    part: int | None
 
-    value: Array
-    draw: npt.NDArray[np.int64]
 
-    @property
-    def defined(self) -> Array:
-        """The values that are not NaN."""
-        return self.value[~np.isnan(self.value)]
+class GridSample(NamedTuple):
+    """A sample of the qualitative grid: image `[224, 224, 3]` or why it lacks, scenes by run."""
 
-    @property
-    def undefined(self) -> int:
-        """How many are NaN."""
-        return int(np.isnan(self.value).sum())
+    image: torch.Tensor | None
+    missing: str
+    scenes: Mapping[str, RunScene]
 
 
 @dataclass(frozen=True)
-class RunScores:
-    """Scores of a run by map variant and audio condition.
+class FigureData:
+    """What the figures of one map variant are drawn from.
 
-    Attributes:
-        maxima: largest value of each map.
-        ciou: where the own object sounds, under the policy; nothing where it was not measured.
-        pia: of every condition, under the policy.
+    `runs` are those of the group that have the variant; scores and curves are by their label.
+    `policy` is the threshold policy of the curves and of the new rendering.
     """
 
-    maxima: Mapping[tuple[str, str], Rows]
-    ciou: Mapping[tuple[str, str], Rows]
-    pia: Mapping[tuple[str, str], Rows]
+    group: Group
+    runs: Sequence[ReportRun]
+    variant: str
+    policy: str
+    scores: Mapping[str, ScoreColumns]
+    curves: Mapping[str, Curves]
+    samples: Sequence[GridSample] = ()
+
+    def rows(self, run: ReportRun, column: str, condition: str) -> pd.Series:
+        """A run's scores under an audio condition, indexed by draw; empty where it has none."""
+        found = self.scores[run.label].get(column, {}).get((self.variant, condition))
+        return pd.Series(dtype=np.float64) if found is None else found
+
+    def number(self, run: ReportRun, metric: str, condition: str, policy: str = "") -> str:
+        """A number of the summary in percent; `n/a` where it is not there or undefined."""
+        number = run.number(metric, condition, policy or self.policy, self.variant)
+        return MISSING if number is None else percent(float(number["value"]))
+
+    def missing_number(self, run: ReportRun, metric: str, condition: str, policy: str = "") -> Gaps:
+        """The gap of a number that the summary lacks."""
+        policy = policy or self.policy
+        if run.number(metric, condition, policy, self.variant) is not None:
+            return []
+        of = "" if policy == NO_POLICY else f" under {policy}"
+        return [(run.label, f"no {metric} of {condition}{of} in the summary")]
+
+    def without_scores(self) -> Gaps:
+        """The runs whose file of scores is gone."""
+        none = [run for run in self.runs if MAP_MAXIMUM not in self.scores[run.label]]
+        return [(run.label, f"no {SCORES_FILE}") for run in none]
+
+    def undefined(self) -> Gaps:
+        """The runs with maps that hold NaN."""
+        gaps = []
+        for run in self.runs:
+            rows = [self.rows(run, MAP_MAXIMUM, condition) for condition in run.conditions]
+            count = sum(int(each.isna().sum()) for each in rows)
+            gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
+        return gaps
+
+    def caption(self, *sentences: str, policies: Sequence[str] = (), gaps: Gaps) -> str:
+        """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
+        missing = [f"{', '.join(labels)}: {why}" for why, labels in labels_by(gaps).items()]
+        parts = [
+            *sentences,
+            _common_facts(self.group, self.runs),
+            _threshold_texts(self.runs, policies, self.variant),
+            f"Gaps: {'; '.join(missing)}." if missing else "",
+        ]
+        return " ".join(part for part in parts if part)
 
 
-def read_scores(run: ReportRun, policy: str) -> RunScores:
-    """The maxima of a run's maps, and cIoU and pIA under a policy.
-
-    What a run does not have is missing from the answer: a policy, a metric, or the whole file.
-    """
+def read_scores(run: ReportRun, policy: str) -> ScoreColumns:
+    """The maxima of a run's maps, and cIoU and pIA under a policy, as far as the run has them."""
     path = run.folder / SCORES_FILE
+    found: dict[str, dict[tuple[str, str], pd.Series]] = {}
     if not path.is_file():
-        return RunScores({}, {}, {})
-    maxima = _columns(path, NO_POLICY, [MAP_MAXIMUM])
-    found = _columns(path, policy, [ConsensusIoU.column, ImageArea.column])
-    ciou = found.get(ConsensusIoU.column, {})
-    return RunScores(
-        maxima.get(MAP_MAXIMUM, {}),
-        {key: rows for key, rows in ciou.items() if run.sounding[key[1]] == SoundingObject.OWN},
-        found.get(ImageArea.column, {}),
-    )
-
-
-def _columns(path: Path, policy: str, columns: list[str]) -> dict[str, dict[tuple[str, str], Rows]]:
-    """Columns of a policy's rows by map variant and audio condition."""
-    known = [name for name in columns if name in column_names(path)]
+        return found
     labels = ["map_variant", "audio_condition"]
-    chosen = pc.field("threshold_policy") == policy
-    table = read_columns(path, [*labels, "draw", *known], chosen)
-    if not known or not len(table):
-        return {}
-    codes, names = [], []
-    for label in labels:
-        column = table.column(label).unify_dictionaries().combine_chunks()
-        codes.append(column.indices.to_numpy())
-        names.append(column.dictionary.to_pylist())
-    draws = table.column("draw").to_numpy().astype(np.int64)
-    values = {name: table.column(name).to_numpy().astype(np.float64) for name in known}
-    found: dict[str, dict[tuple[str, str], Rows]] = {name: {} for name in known}
-    for v, variant in enumerate(names[0]):
-        for c, condition in enumerate(names[1]):
-            chosen = np.flatnonzero((codes[0] == v) & (codes[1] == c))
-            if len(chosen):
-                for name in known:
-                    rows = Rows(values[name][chosen], draws[chosen])
-                    found[name][variant, condition] = rows
+    for name, columns in (
+        (NO_POLICY, [MAP_MAXIMUM]),
+        (policy, [ConsensusIoU.column, ImageArea.column]),
+    ):
+        known = [column for column in columns if column in column_names(path)]
+        chosen = pc.field("threshold_policy") == name
+        rows = read_columns(path, [*labels, "draw", *known], chosen).to_pandas()
+        for (variant, condition), part in rows.groupby(labels, observed=True, sort=False):
+            for column in known:
+                values = part.set_index("draw")[column].astype(np.float64)
+                found.setdefault(column, {})[str(variant), str(condition)] = values
     return found
 
 
-def success_shares(ciou: Rows) -> Array:
-    """Share of positives with cIoU >= t at t = 0, .05, ..., 1, `[21]`: the curve behind AUC."""
+def mean_shares(rows: pd.Series, reaches: np.ufunc) -> Array:
+    """Shares of samples that reach 0, .05, ..., 1, mean over draws, `[21]`: a curve behind an AUC.
+
+    `reaches` is `np.greater_equal` for cIoU, `np.less_equal` for pIA.
+    """
     grid = AUC_GRID.numpy()
-    return _mean_over_draws(ciou, lambda value: (value[:, None] >= grid).mean(axis=0))
+    by_draw = rows.dropna().groupby(level=0)
+    shares = [reaches(value.to_numpy()[:, None], grid).mean(axis=0) for _, value in by_draw]
+    mean: Array = np.stack(shares).mean(axis=0)
+    return mean
 
 
-def rejection_shares(pia: Rows) -> Array:
-    """Share of negatives with pIA <= a at a = 0, .05, ..., 1, `[21]`: the curve behind AUC_N."""
-    grid = AUC_GRID.numpy()
-    return _mean_over_draws(pia, lambda value: (value[:, None] <= grid).mean(axis=0))
-
-
-def _mean_over_draws(rows: Rows, share: Callable[[Array], Array]) -> Array:
-    per_draw = [np.full(len(AUC_GRID), np.nan)]
-    for draw in np.unique(rows.draw):
-        value = rows.value[(rows.draw == draw) & ~np.isnan(rows.value)]
-        if len(value):
-            per_draw.append(share(value))
-    return nanmean(np.stack(per_draw), axis=0)
-
-
-def negative_groups(negatives: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def negative_groups(negatives: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """What positives are set against: each negative, and the paper's three together."""
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in negatives}
     if set(NEGATIVE_TYPES) <= set(negatives):
@@ -147,106 +161,113 @@ def negative_groups(negatives: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return groups
 
 
-@dataclass(frozen=True)
-class Roc:
-    """A receiver operating characteristic: positives kept over negatives kept.
-
-    The area below it is the mean over draws of the AUROC within each, as in the summary.
-
-    Attributes:
-        false_positive: `[K]` ascending from 0 to 1.
-        true_positive: `[K]` ascending from 0 to 1.
-    """
-
-    false_positive: Array
-    true_positive: Array
-
-    @property
-    def area(self) -> float:
-        """Area below the curve."""
-        return float(np.trapezoid(self.true_positive, self.false_positive))
-
-    def thinned(self, points: int = 400) -> Roc:
-        """The curve with fewer points, evenly spaced along it."""
-        if len(self.false_positive) <= points:
-            return self
-        length = (self.false_positive + self.true_positive) / 2
-        places = np.searchsorted(length, np.linspace(0, 1, points)).clip(0, len(length) - 1)
-        chosen = np.unique([0, *places, len(length) - 1])
-        return Roc(self.false_positive[chosen], self.true_positive[chosen])
-
-
-def separation_roc(positives: Rows, negatives: list[Rows]) -> Roc | None:
-    """ROC of map maxima: positives against some negatives.
+def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Array | None:
+    """ROC of map maxima: positives against some negatives, by draw.
 
     In each draw all negatives count alike, and all draws count alike; a negative with one draw
-    meets every draw of the others. A value that ties with another is a slope, not a step.
+    meets every draw of the others. A value that ties with another is a slope, not a step. The area
+    below is the mean over draws of the AUROC within each, as in the summary.
 
     Returns:
+        `[2, K]` shares above each value, of negatives and of positives, ascending from 0 to 1;
         None where one side has no defined value.
     """
-    counts = [int(rows.draw.max()) + 1 for rows in negatives if len(rows.draw)]
-    draws = min((count for count in counts if count > 1), default=1)
-    values: list[Array] = []
-    weights: list[Array] = []
+    several = [rows for rows in negatives if rows.index.max() > 0]
+    draws = min((int(rows.index.max()) + 1 for rows in several), default=1)
+    met = []
     for draw in range(draws):
-        drawn = []
-        for rows in negatives:
-            single = not len(rows.draw) or int(rows.draw.max()) == 0
-            value = rows.value[rows.draw == (0 if single else draw)]
-            drawn.append(value[~np.isnan(value)])
-        joined = np.concatenate(drawn)
-        if len(joined):
-            values.append(joined)
-            weights.append(np.full(len(joined), 1 / len(joined)))
-    kept = positives.defined
-    if not values or not len(kept):
+        drawn = [rows[rows.index == (draw if rows.index.max() > 0 else 0)] for rows in negatives]
+        met.append(np.concatenate([rows.dropna() for rows in drawn]))
+    met = [values for values in met if len(values)]
+    kept = positives.dropna().to_numpy()
+    if not met or not len(kept):
         return None
-    value = np.concatenate([kept, *values])
+    value = np.concatenate([kept, *met])
     hit = np.concatenate([np.full(len(kept), 1 / len(kept)), np.zeros(len(value) - len(kept))])
-    alarm = np.concatenate([np.zeros(len(kept)), *weights]) / len(values)
+    alarm = np.concatenate([np.zeros(len(kept)), *(np.full(len(v), 1 / len(v)) for v in met)])
     order = np.argsort(-value, kind="stable")
     last = np.append(np.flatnonzero(np.diff(value[order])), len(value) - 1)
-    true, false = (np.append(0.0, each[order].cumsum()[last]) for each in (hit, alarm))
-    return Roc(false / false[-1], true / true[-1])
+    shares = np.stack([alarm / len(met), hit])[:, order].cumsum(axis=1)[:, last]
+    return np.hstack([np.zeros((2, 1)), shares / shares[:, -1:]])
 
 
-@dataclass(frozen=True)
-class CurveOfRun:
-    """F_LOC over the threshold, and how much of the run it rests on.
-
-    Attributes:
-        curves: the curves.
-        samples: number of samples looked at.
-        whole: whether those are all, with all draws.
-    """
-
-    curves: ThresholdCurves
-    samples: int
-    whole: bool
+def thinned(roc: Array, points: int = 400) -> Array:
+    """A ROC `[2, K]` with fewer points, evenly spaced along it."""
+    count = roc.shape[1]
+    if count <= points:
+        return roc
+    places = np.searchsorted(roc.sum(axis=0) / 2, np.linspace(0, 1, points)).clip(0, count - 1)
+    return roc[:, np.unique([0, *places, count - 1])]
 
 
-def threshold_curve(
-    run: ReportRun, *, records: int = CURVE_RECORDS, part: int = CURVE_SAMPLES
-) -> dict[str, CurveOfRun]:
+def why_no_curves(run: ReportRun, scores: ScoreColumns) -> str:
+    """Why a run has no threshold curves; empty where it has."""
+    maxima = scores.get(MAP_MAXIMUM, {}).values()
+    if not run.negatives:
+        return "no negatives, so no F_LOC"
+    return "every map holds NaN" if maxima and all(rows.isna().all() for rows in maxima) else ""
+
+
+def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
     """F_LOC over the threshold for each map variant of a run with negatives.
 
-    Args:
-        run: the run.
-        records: a run with more records is looked at in part.
-        part: how many samples are looked at then.
+    A run of more than so many `records` is looked at in `part`, about so many samples.
     """
-    settings: Any = {"points": CURVE_POINTS, "resamples": CURVE_RESAMPLES, "seed": 0}
-    samples = int(run.provenance["evaluated"])
-    if samples * sum(run.draws.values()) <= records:
-        return {
-            variant: CurveOfRun(threshold_curves(run.folder, variant, **settings), samples, True)
-            for variant in run.variants
-        }
+    curves = partial(threshold_curves, points=201, resamples=CURVE_RESAMPLES, seed=0)
+    if int(run.provenance["evaluated"]) * sum(run.draws.values()) <= records:
+        return Curves({name: curves(run.folder, name) for name in run.variants}, None)
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        kept = thin_records(run.folder, folder, samples=part)
-        return {
-            variant: CurveOfRun(threshold_curves(folder, variant, **settings), kept, False)
-            for variant in run.variants
-        }
+        kept = thin_records(run.folder, Path(place), samples=part)
+        return Curves({name: curves(Path(place), name) for name in run.variants}, kept)
+
+
+def labels_by(said: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
+    """Labels of runs by what is said of them."""
+    found: dict[Any, dict[str, None]] = {}
+    for label, text in said:
+        found.setdefault(text, {})[label] = None
+    return {text: list(labels) for text, labels in found.items()}
+
+
+def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
+    """Test set, protocol, samples, draws and seed; those that differ are named by run."""
+
+    def common(said: Iterator[str]) -> str:
+        texts = labels_by(zip((run.label for run in runs), said, strict=True))
+        if len(texts) == 1:
+            return str(next(iter(texts)))
+        return " / ".join(f"{text} ({', '.join(labels)})" for text, labels in texts.items())
+
+    facts = [run.provenance for run in runs]
+    samples = common(str(each["evaluated"]) for each in facts)
+    coverage = common(f"{100 * each['coverage']:.4g} %" for each in facts)
+    drawn = [
+        ", ".join(f"{name} x {count}" for name, count in run.draws.items() if name != POSITIVE)
+        for run in runs
+    ]
+    return (
+        f"Test set {group.dataset}, protocol {group.protocol}; N = {samples} samples (coverage"
+        f" {coverage}, list {group.manifest_hash[:8]}); draws:"
+        f" {common(text or 'positives only' for text in drawn)}; seed"
+        f" {common(str(each['seed']) for each in facts)}."
+    )
+
+
+def _threshold_texts(runs: Sequence[ReportRun], policies: Sequence[str], variant: str) -> str:
+    """Values of threshold policies by run, and what they rest on; missing ones are gaps."""
+    values, sources = [], []
+    for run in runs:
+        known = {p: run.threshold(p, variant) for p in policies}
+        texts = [f"{p} {value:.4g}" for p, value in known.items() if value is not None]
+        if texts:
+            values.append(f"{run.label} {', '.join(texts)}")
+            rows = run.summary
+            chosen = rows["threshold_policy"].isin(policies) & (rows["map_variant"] == variant)
+            of_run = rows.loc[chosen, "threshold_source"].unique()
+            sources.append((run.label, ", ".join(str(name) for name in of_run)))
+    if not values:
+        return ""
+    different = labels_by(sources)
+    rest = [f"{', '.join(labels)}: {source}" for source, labels in different.items()]
+    said = next(iter(different)) if len(different) == 1 else "; ".join(rest)
+    return f"Thresholds: {'; '.join(values)}. They rest on: {said}."

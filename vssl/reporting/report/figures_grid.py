@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,59 +16,81 @@ from matplotlib.figure import Figure as Canvas
 from vssl.maps import binarize, stretch
 from vssl.reporting.colouring import laid_over
 from vssl.reporting.figures import draw_boxes
-from vssl.reporting.report.figures_style import GREY, PAGE
-from vssl.reporting.scenes import Scene
+from vssl.reporting.report.collection import ReportRun
+from vssl.reporting.report.figures_data import FigureData, Gaps, GridSample
+from vssl.reporting.report.figures_style import GREY, PAGE, Drawing
+from vssl.reporting.scenes import RunScene
 from vssl.reporting.tables import MISSING
 from vssl.types import EVALUATION_SIZE, Box
 
-Rendering = Literal["old", "new"]
-RENDERINGS: tuple[Rendering, ...] = ("old", "new")
+_RENDERINGS = {
+    "old": "Old rendering: each map scaled by its own minimum and maximum, so that every map seems"
+    " to find something.",
+    "new": "New rendering: what is not above {policy} is not drawn; colours run from the threshold"
+    " to the largest value in the column.",
+}
 """The paper's two: each map min-max scaled, and what lies above the universal threshold only."""
 
 _WIDEST, _NARROWEST = 8, 6  # columns that the width of a page is divided by
-_LEFT, _BELOW, _GAP = 0.5, 0.13, 0.05  # inches around the maps
+_LEFT, _BELOW, _BETWEEN = 0.5, 0.13, 0.05  # inches around the maps
 _DARKEST = 0.35  # where the colours of the new rendering start: black would hide the image
-_PAPER = 0.82  # grey level that stands in for an image that is not at hand
+_BLANK = 0.82  # grey level that stands in for an image that is not at hand
 
 
-@dataclass(frozen=True)
-class GridColumn:
-    """A run's column of a grid.
+def grids(part: FigureData) -> Iterator[Drawing]:
+    """Each sample of the qualitative grid in both renderings."""
+    for number, sample in enumerate(part.samples, start=1):
+        scenes = [sample.scenes[run.label] for run in part.runs]
+        first, first_run = scenes[0], part.runs[0].label
+        labels = [run.label for run in part.runs]
+        largest, others = [], []
+        for label, scene in zip(labels, scenes, strict=True):
+            values = scene.extremes[part.variant][:, 1].tolist()
+            texts = [f"{name} {v:.2f}" for name, v in zip(scene.conditions, values, strict=True)]
+            largest.append(f"{label} {', '.join(texts)}")
+            if any(first.sources.get(name, own) != own for name, own in scene.sources.items()):
+                others.append(label)
+        for rendering, how in _RENDERINGS.items():
+            gaps: Gaps = []
+            for run, scene in zip(part.runs, scenes, strict=True):
+                if rendering == "new" and run.threshold(part.policy, part.variant) is None:
+                    gaps.append((run.label, f"no threshold {part.policy}"))
+                if not torch.isfinite(scene.maps[part.variant]).all():
+                    gaps.append((run.label, "a map holds NaN"))
+            met = f"Rows name the sounds of {first_run}; {', '.join(others)} met others."
+            yield Drawing(
+                draw_grid(part, sample, rendering),
+                f"grid_{number}_{rendering}",
+                f"Maps of a sample with {first.category}, {rendering} rendering",
+                part.caption(
+                    f"Sample {first.sample_id} ({first.category}), first draw of each audio"
+                    " condition; below each map its minimum and maximum; box: ground truth.",
+                    how.format(policy=part.policy),
+                    f"The image is not at hand, maps are drawn on grey ({sample.missing})."
+                    if sample.missing
+                    else "",
+                    met if others else "",
+                    policies=[part.policy] if rendering == "new" else [],
+                    gaps=gaps,
+                ),
+                f"Grid of maps over one image: rows {', '.join(first.conditions)}, columns"
+                f" {', '.join(labels)}. Largest values: {'; '.join(largest)}.",
+                photographs=True,
+            )
 
-    Attributes:
-        label: the run.
-        scene: its maps of the sample.
-        threshold: universal threshold; None where the run has none.
-    """
 
-    label: str
-    scene: Scene
-    threshold: float | None
-
-
-def draw_grid(
-    columns: Sequence[GridColumn],
-    image: torch.Tensor | None,
-    *,
-    variant: str,
-    rendering: Rendering,
-) -> Canvas:
+def draw_grid(part: FigureData, sample: GridSample, rendering: str) -> Canvas:
     """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line.
 
-    Below each map stand its least and largest value.
-
-    Args:
-        columns: the runs, all with this sample.
-        image: `[224, 224, 3]` in [0, 1]; None draws the maps on grey.
-        variant: map variant.
-        rendering: `old`: every map is stretched to [0, 1] by its own extremes (a constant map is
-            drawn as 0). `new`: what does not lie above the column's threshold is not drawn; colours
-            run from the threshold to the largest value in the column.
+    Below each map stand its least and largest value. `old`: every map is stretched to [0, 1] by its
+    own extremes (a constant map is drawn as 0). `new`: what does not lie above the run's threshold
+    is not drawn; colours run from the threshold to the largest value in the column.
     """
-    conditions = list(dict.fromkeys(name for column in columns for name in column.scene.conditions))
-    blocks = [columns[n : n + _WIDEST] for n in range(0, len(columns), _WIDEST)]
+    scenes = [sample.scenes[run.label] for run in part.runs]
+    conditions = list(dict.fromkeys(name for scene in scenes for name in scene.conditions))
+    blocks = [part.runs[n : n + _WIDEST] for n in range(0, len(part.runs), _WIDEST)]
     side = (PAGE - _LEFT) / max(_NARROWEST, *(len(block) for block in blocks))
-    titles = [textwrap.wrap(column.label, round(15 * side)) for column in columns]
+    titles = [textwrap.wrap(run.label, round(15 * side)) for run in part.runs]
     above = 0.13 + 0.11 * max(len(lines) for lines in titles)
     line, block_height = side + _BELOW, above + (side + _BELOW) * len(conditions)
     width, height = _LEFT + side * len(blocks[0]), block_height * len(blocks) + 0.03
@@ -81,16 +103,16 @@ def draw_grid(
         top = number * block_height + above
         for row, condition in enumerate(conditions):
             middle = top + row * line + side / 2
-            text = _label(columns, condition)
+            text = _row_label(scenes, condition)
             axes.text(_LEFT / 2, middle, text, rotation=90, ha="center", va="center", fontsize=6.5)
-        for place, column in enumerate(block):
+        for place, run in enumerate(block):
             left = _LEFT + place * side
             title = "\n".join(titles[number * _WIDEST + place])
             axes.text(left + side / 2, top - 0.05, title, ha="center", va="bottom", fontsize=6.5)
             for row, condition in enumerate(conditions):
-                cell = _Cell(axes, left + _GAP / 2, top + row * line, side - _GAP)
-                if condition in column.scene.conditions:
-                    _draw_cell(cell, column, condition, image, variant, rendering)
+                cell = _Cell(axes, left + _BETWEEN / 2, top + row * line, side - _BETWEEN)
+                if condition in sample.scenes[run.label].conditions:
+                    _draw_cell(cell, part, run, sample, condition, rendering)
                 else:
                     cell.say(f"no {condition}")
     return canvas
@@ -122,37 +144,44 @@ class _Cell:
             color=GREY, style="italic", bbox=box,
         )  # fmt: skip
 
-    def places(self) -> tuple[Any, Any]:
-        """Horizontal and vertical places of the pixels' centres."""
-        steps = (np.arange(EVALUATION_SIZE) + 0.5) / EVALUATION_SIZE * self.side
-        return self.left + steps, self.top + steps
-
     def boxes(self, boxes: Sequence[Box]) -> None:
         scale = self.side / EVALUATION_SIZE
         origin = np.array([self.left, self.top] * 2)
         placed = [tuple((origin + scale * np.array(box)).tolist()) for box in boxes]
         draw_boxes(self.axes, placed, width=0.9)
 
+    def outline(self, localization: torch.Tensor, threshold: float) -> None:
+        if float(localization.min()) < threshold < float(localization.max()):
+            steps = (np.arange(EVALUATION_SIZE) + 0.5) / EVALUATION_SIZE * self.side
+            lines = self.axes.contour(
+                self.left + steps, self.top + steps, localization.numpy(), levels=[threshold],
+                colors="white", linewidths=0.6,
+            )  # fmt: skip
+            lines.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
 
-def _label(columns: Sequence[GridColumn], condition: str) -> str:
+
+def _row_label(scenes: Sequence[RunScene], condition: str) -> str:
     """Name of a row: the condition and what is heard in the first run that has it."""
-    first = next(c.scene for c in columns if condition in c.scene.conditions)
+    first = next(scene for scene in scenes if condition in scene.conditions)
     lines = first.label(condition).split("\n")
     return "\n".join([lines[0], *(part for each in lines[1:] for part in textwrap.wrap(each, 15))])
 
 
 def _draw_cell(
     cell: _Cell,
-    column: GridColumn,
+    part: FigureData,
+    run: ReportRun,
+    sample: GridSample,
     condition: str,
-    image: torch.Tensor | None,
-    variant: str,
-    rendering: Rendering,
+    rendering: str,
 ) -> None:
-    scene = column.scene
+    scene = sample.scenes[run.label]
     place = scene.conditions.index(condition)
-    maps = scene.maps[variant]
-    background = _grey() if image is None else image
+    maps = scene.maps[part.variant]
+    background = sample.image
+    if background is None:
+        background = torch.full((EVALUATION_SIZE, EVALUATION_SIZE, 3), _BLANK)
+    threshold = run.threshold(part.policy, part.variant)
     if not torch.isfinite(maps[place]).all():
         cell.show(background.numpy())
         cell.say("map holds NaN")
@@ -161,27 +190,21 @@ def _draw_cell(
     if rendering == "old":
         stretched = stretch(maps[place : place + 1])[0]
         cell.show(laid_over(background.numpy(), stretched.numpy()))
-    elif column.threshold is None:
+    elif threshold is None:
         cell.show(background.numpy())
         cell.say("no threshold")
     else:
-        cell.show(cut(background, maps, place, column.threshold))
-        _outline(cell, maps[place], column.threshold)
+        cell.show(cut(background, maps, place, threshold))
+        cell.outline(maps[place], threshold)
     cell.boxes(scene.boxes)
-    cell.caption(extremes_text(*scene.extremes[variant][place].tolist()))
+    cell.caption(extremes_text(*scene.extremes[part.variant][place].tolist()))
 
 
 def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -> Any:
-    """A map over an image, nothing drawn where it is not above the threshold.
+    """A map over an image `[H, W, 3]`, nothing drawn where it is not above the threshold.
 
-    Args:
-        image: `[H, W, 3]` in [0, 1].
-        maps: `[K, H, W]` maps that share one scale.
-        place: which of them is drawn.
-        threshold: colours start there, and end at the largest finite value of all maps.
-
-    Returns:
-        `[H, W, 3]` in [0, 1].
+    The colours start at the threshold, and end at the largest finite value of all maps `[K, H, W]`,
+    which share one scale.
     """
     top = float(maps[torch.isfinite(maps)].max())
     span = max(top - threshold, 1e-12)
@@ -194,16 +217,3 @@ def extremes_text(least: float, largest: float) -> str:
     """Least and largest value of a map as it stands below it."""
     digits = 3 if 0 < max(abs(least), abs(largest)) < 0.095 else 2
     return f"{least:.{digits}f} to {largest:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _outline(cell: _Cell, localization: torch.Tensor, threshold: float) -> None:
-    if float(localization.min()) < threshold < float(localization.max()):
-        lines = cell.axes.contour(
-            *cell.places(), localization.numpy(), levels=[threshold], colors="white",
-            linewidths=0.6,
-        )  # fmt: skip
-        lines.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
-
-
-def _grey() -> torch.Tensor:
-    return torch.full((EVALUATION_SIZE, EVALUATION_SIZE, 3), _PAPER)

@@ -2,60 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.colors import to_rgb
 from scipy.ndimage import gaussian_filter1d
 
-from vssl.reporting.report.collection import ReportRun
-from vssl.reporting.report.figures_data import RunScores
+from vssl.arrays import Array
+from vssl.metrics.sets import MAP_MAXIMUM
+from vssl.records.localization import OBJECT_GUIDED
+from vssl.reporting.report.figures_data import FigureData
 from vssl.reporting.report.figures_style import (
     GREY,
-    Facets,
+    UNIVERSAL_POLICIES,
+    Drawing,
     facets,
     look_of,
+    name_axes,
     padded,
     policy_look,
     say_gap,
 )
-
-Array = npt.NDArray[np.float64]
 
 _BINS = 160
 _ABOVE = 17  # points between a panel and its title: the thresholds' names
 _LABEL_GAP = 0.2  # of a panel's width, between threshold labels
 
 
-def draw_maxima(
-    runs: Sequence[ReportRun],
-    scores: Sequence[RunScores],
-    variant: str,
-    thresholds: Sequence[Mapping[str, float]],
-) -> Facets:
-    """One panel per run: for each audio condition a density, quartiles, and 5 to 95 %.
-
-    Args:
-        runs: R runs.
-        scores: their scores.
-        variant: map variant.
-        thresholds: of each run by policy.
-    """
+def maxima(part: FigureData) -> Iterator[Drawing]:
+    """Density, quartiles, and 5 to 95 % of map maxima by audio condition, and the thresholds."""
+    policies = [*dict.fromkeys([*UNIVERSAL_POLICIES, part.policy])]
     # every panel has the rows of all runs, whose names stand on the left alone
-    conditions = list(dict.fromkeys(name for run in runs for name in run.conditions))
-    figure = facets([run.label for run in runs], height=0.75 + 0.28 * len(conditions))
-    for axes, run, known, lines in zip(figure.axes, runs, scores, thresholds, strict=True):
-        found = {
-            name: rows.defined
-            for name in run.conditions
-            if (rows := known.maxima.get((variant, name))) is not None and len(rows.defined)
-        }
+    conditions = list(dict.fromkeys(name for run in part.runs for name in run.conditions))
+    panels = facets([run.label for run in part.runs], height=0.75 + 0.28 * len(conditions))
+    gaps, medians = part.without_scores(), []
+    for axes, run in zip(panels, part.runs, strict=True):
+        rows = {name: part.rows(run, MAP_MAXIMUM, name).dropna() for name in run.conditions}
+        found = {name: values.to_numpy() for name, values in rows.items() if len(values)}
+        every = {policy: run.threshold(policy, part.variant) for policy in policies}
+        lines = {policy: value for policy, value in every.items() if value is not None}
         _draw_panel(axes, conditions, found, lines)
         axes.set_title(axes.get_title(), pad=_ABOVE)
-    figure.label("similarity maximum", "")
-    return figure
+        absent = [policy for policy in policies if policy not in lines]
+        gaps += [(run.label, f"no threshold {', '.join(absent)}")] if absent else []
+        texts = [f"{name} {np.median(values):.3g}" for name, values in found.items()]
+        medians.append(f"{run.label} median {', '.join(texts) or 'undefined'}")
+    name_axes(panels, "similarity maximum", "")
+    guided = part.variant == OBJECT_GUIDED
+    yield Drawing(
+        panels[0].figure,
+        "maxima",
+        "Similarity maxima by audio condition",
+        part.caption(
+            "Largest value of each map, by audio condition, all images and draws; every panel has"
+            " the range of its own model. Areas: density (highest point at one height); box:"
+            " quartiles and median; line: 5 to 95 %; diamond: all the same. Vertical lines:"
+            " universal thresholds.",
+            f"Maxima are of {'upsampled object-guided' if guided else 'native similarity'} maps.",
+            policies=policies,
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"Distributions of map maxima: {'; '.join(medians)}.",
+    )
 
 
 def _draw_panel(
@@ -102,13 +111,10 @@ def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> N
 
 
 def density(values: Array) -> tuple[Array, Array] | None:
-    """Outline of a distribution: kernel density on a grid, highest point 1.
+    """Outline of a distribution, places and heights: kernel density on a grid, highest point 1.
 
     Gaussian kernel, Silverman's bandwidth 0.9 min(s, IQR / 1.34) n^(-1/5), over the values' own
-    range: nothing is drawn where there is no value.
-
-    Returns:
-        Places and heights; None where all values are the same.
+    range: nothing is drawn where there is no value. None where all values are the same.
     """
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * max(abs(low), abs(high)):
@@ -147,20 +153,19 @@ def spread(places: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
         [0.375, 0.625]
     """
     clusters: list[list[float]] = []
+
+    def start(cluster: Sequence[float]) -> float:
+        return sum(cluster) / len(cluster) - gap * (len(cluster) - 1) / 2
+
     for place in places:
         clusters.append([place])
-        while len(clusters) > 1 and _first(clusters[-1], gap) - _last(clusters[-2], gap) < gap:
-            clusters[-2:] = [clusters[-2] + clusters[-1]]
+        while len(clusters) > 1:
+            last, own = clusters[-2:]
+            if start(own) - (start(last) + gap * (len(last) - 1)) >= gap:
+                break
+            clusters[-2:] = [last + own]
     found: list[float] = []
     for cluster in clusters:
-        start = min(max(_first(cluster, gap), 0.0), 1.0 - gap * (len(cluster) - 1))
-        found += [start + gap * n for n in range(len(cluster))]
+        first = min(max(start(cluster), 0.0), 1.0 - gap * (len(cluster) - 1))
+        found += [first + gap * n for n in range(len(cluster))]
     return found
-
-
-def _first(cluster: Sequence[float], gap: float) -> float:
-    return sum(cluster) / len(cluster) - gap * (len(cluster) - 1) / 2
-
-
-def _last(cluster: Sequence[float], gap: float) -> float:
-    return _first(cluster, gap) + gap * (len(cluster) - 1)

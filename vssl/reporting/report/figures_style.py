@@ -6,13 +6,11 @@ import base64
 import io
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -25,7 +23,7 @@ from vssl.types import POSITIVE
 PAGE = 7.0
 """Width of a page in inches; four panels stand side by side, two in a column of 3.4."""
 
-PNG_DPI = 200
+_PNG_DPI = 200
 _JPEG_QUALITY = 90
 _EMBEDDED = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
@@ -35,15 +33,41 @@ GREY = "#555555"
 class Look(NamedTuple):
     """How one kind of line or area is drawn; no two differ in colour alone.
 
-    Attributes:
-        colour: of Okabe and Ito's palette, or Tol's, which the colour-blind can tell apart.
-        dashes: line style.
-        hatch: of areas.
+    Colours are of Okabe and Ito's palette, or Tol's, which the colour-blind can tell apart.
     """
 
     colour: str
     dashes: str | tuple[int, tuple[float, ...]]
     hatch: str
+
+
+class Drawing(NamedTuple):
+    """A figure that is not written yet; `name` is of its kind.
+
+    What a `Figure` says, and whether it holds photographs, which become JPEG in the SVG.
+    """
+
+    canvas: Canvas
+    name: str
+    title: str
+    caption: str
+    alt: str
+    photographs: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report: name of its files, title, caption, and both files (PNG at 200 dpi).
+
+    `alt` is what is to be seen, for those who do not see it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: Path
+    png: Path
+    alt: str = ""
 
 
 _LOOKS = {
@@ -53,7 +77,7 @@ _LOOKS = {
     "offscreen": Look("#cc79a7", (0, (5, 1.5, 1.2, 1.5)), "\\\\\\\\"),
     ALL_NEGATIVES: Look("#000000", (0, (8, 1.5, 1.2, 1.5, 1.2, 1.5)), ""),
 }
-_OTHERS = (
+_OTHER_LOOKS = (
     Look("#56b4e9", (0, (3, 1)), "xx"),
     Look("#d55e00", (0, (2, 2)), "----"),
     Look("#882255", (0, (7, 1)), "...."),
@@ -61,13 +85,14 @@ _OTHERS = (
     Look("#332288", (0, (6, 1, 2, 1)), "\\\\//"),
     Look("#f0e442", (0, (4, 1, 1, 1)), "++"),
 )
-_POLICIES = {
-    "universal_q3": ("q3", "solid"),
+UNIVERSAL_POLICIES: dict[str, tuple[str, Any]] = {
     "universal_max": ("max", (0, (5, 1.5))),
     "universal_max10": ("max10", (0, (1.2, 1.2))),
+    "universal_q3": ("q3", "solid"),
 }
+"""Short name and line style of the universal threshold policies, in the order they are drawn."""
 
-_SETTINGS: Any = {
+HOUSE_STYLE: Any = {
     "font.size": 7.0,
     "font.family": "sans-serif",
     "axes.titlesize": 8.0,
@@ -95,60 +120,18 @@ def look_of(condition: str, conditions: Sequence[str]) -> Look:
     if condition in _LOOKS:
         return _LOOKS[condition]
     others = [name for name in conditions if name not in _LOOKS]
-    return _OTHERS[others.index(condition) % len(_OTHERS)]
+    return _OTHER_LOOKS[others.index(condition) % len(_OTHER_LOOKS)]
 
 
 def policy_look(policy: str) -> tuple[str, Any]:
     """Short name and line style of a threshold policy."""
-    return _POLICIES.get(policy, (policy, (0, (3, 1, 1, 1))))
+    return UNIVERSAL_POLICIES.get(policy, (policy, (0, (3, 1, 1, 1))))
 
 
-def universal_policies() -> tuple[str, ...]:
-    """The universal threshold policies, in the order in which they are drawn."""
-    return ("universal_max", "universal_max10", "universal_q3")
+def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> list[Any]:
+    """Panels of an empty figure, one for each title, at most four side by side.
 
-
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Draw in the report's style."""
-    with mpl.rc_context(_SETTINGS):
-        yield
-
-
-@dataclass(frozen=True)
-class Facets:
-    """A figure with one panel for each run.
-
-    Attributes:
-        canvas: the figure.
-        axes: its panels, in order.
-    """
-
-    canvas: Canvas
-    axes: tuple[Any, ...]
-
-    def label(self, below: str, beside: str) -> None:
-        """Name the axes, below each column of panels and left of each line.
-
-        What stands at the ticks on the left is the same for a line and given once.
-        """
-        columns = {axes.get_subplotspec().colspan.start: axes for axes in self.axes}
-        for axes in columns.values():
-            axes.set_xlabel(below)
-        for axes in self.axes:
-            first = axes.get_subplotspec().is_first_col()
-            axes.tick_params(labelleft=first)
-            if first:
-                axes.set_ylabel(beside)
-
-
-def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> Facets:
-    """An empty figure with one titled panel for each run, at most four side by side.
-
-    Args:
-        titles: names of the panels.
-        height: of a line of panels, in inches.
-        share_y: whether all panels have one vertical axis.
+    `height` is that of a line of panels, in inches.
     """
     lines = -(-len(titles) // 4)
     columns = -(-len(titles) // lines)
@@ -158,10 +141,21 @@ def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> Fa
     grid = canvas.subplots(lines, columns, squeeze=False, sharey=share_y)
     for axes in grid.flat[len(titles) :]:
         axes.remove()
-    panels = tuple(grid.flat[: len(titles)])
+    panels = list(grid.flat[: len(titles)])
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title("\n".join(textwrap.wrap(title, 24)))
-    return Facets(canvas, panels)
+    return panels
+
+
+def name_axes(panels: Sequence[Any], below: str, beside: str) -> None:
+    """Name the axes below each column of panels and left of each line, with ticks on the left."""
+    for axes in {axes.get_subplotspec().colspan.start: axes for axes in panels}.values():
+        axes.set_xlabel(below)
+    for axes in panels:
+        first = axes.get_subplotspec().is_first_col()
+        axes.tick_params(labelleft=first)
+        if first:
+            axes.set_ylabel(beside)
 
 
 def say_gap(axes: Any, text: str) -> None:
@@ -172,43 +166,27 @@ def say_gap(axes: Any, text: str) -> None:
     )  # fmt: skip
 
 
-def write(
-    canvas: Canvas, output: Path, name: str, *, title: str, alt: str, photographs: bool = False
-) -> tuple[Path, Path]:
-    """Write a figure as SVG and PNG, each whole or not at all.
+def write(drawing: Drawing, output: Path, *, name: str, title: str) -> Figure:
+    """Write a figure as SVG and PNG, each whole or not at all, with title and alt inside.
 
     The same data give the same files: no date, no random names.
-
-    Args:
-        canvas: the figure.
-        output: folder; made if it does not exist.
-        name: of the files, without ending.
-        title: kept inside the SVG.
-        alt: what the figure shows, in words; kept inside both.
-        photographs: whether images inside the SVG become JPEG, a sixth of the size.
-
-    Returns:
-        The SVG and the PNG.
     """
     output.mkdir(parents=True, exist_ok=True)
-    described = {"Title": title, "Description": alt}
-    kinds: dict[str, tuple[Any, Any]] = {
-        "svg": ({**described, "Date": None}, {}),
-        # photographs gain little from more
-        "png": (described, {"pil_kwargs": {"compress_level": 3}}),
-    }
+    canvas = drawing.canvas
     if canvas.get_layout_engine() is not None:  # laid out once, not for each file
         canvas.draw_without_rendering()
         canvas.set_layout_engine("none")
-    paths = []
-    for ending, (metadata, options) in kinds.items():
-        path = output / f"{name}.{ending}"
-        with whole_file(path) as partial:
-            canvas.savefig(partial, format=ending, dpi=PNG_DPI, metadata=metadata, **options)
-            if ending == "svg" and photographs:
-                partial.write_text(_with_jpeg(partial.read_text("utf-8")), "utf-8")
-        paths.append(path)
-    return paths[0], paths[1]
+    svg, png = output / f"{name}.svg", output / f"{name}.png"
+    described: Any = {"Title": title, "Description": drawing.alt}
+    with whole_file(svg) as partial:
+        canvas.savefig(partial, format="svg", dpi=_PNG_DPI, metadata={**described, "Date": None})
+        if drawing.photographs:
+            partial.write_text(_with_jpeg(partial.read_text("utf-8")), "utf-8")
+    with whole_file(png) as partial:
+        # photographs gain little from more compression
+        options: Any = {"pil_kwargs": {"compress_level": 3}}
+        canvas.savefig(partial, format="png", dpi=_PNG_DPI, metadata=described, **options)
+    return Figure(name, title, drawing.caption, svg, png, drawing.alt)
 
 
 def _with_jpeg(text: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -20,16 +20,15 @@ from vssl.records.files import RUN_FILE
 IMAGE_SIDE = 320
 """Longer side in pixels of an image on the page."""
 
-CLIP_SECONDS = 5.0
+PLAYED_SECONDS = 5.0
 """How much of a clip the page plays, from its start."""
 
-_JPEG_QUALITY = 78
+_IMAGE_QUALITY = 78
 _LARGE_FIGURE = 150_000  # bytes
 _FIGURE_SIZE = (1_500, 3_000)
 _WEBP_QUALITY = 80
 _PAGE_DPI = 128  # figures are drawn for paper, a page has more room
-_AUDIO_FOLDERS = ("audio", "audio_wav")
-_AUDIO_SUFFIX = ".wav"
+_AUDIO_FOLDERS = ("audio", "audio_wav")  # of the readers of vssl
 _FULL_SCALE = 0.99  # encoders of sounds overshoot what they are given
 
 
@@ -39,14 +38,11 @@ def small_image(path: Path) -> str | None:
     The aspect is the file's; maps and boxes, which are square, are stretched over it.
     """
     try:
-        pixels = decode_image(read_bytes(path), path)
+        image = Image.fromarray(decode_image(read_bytes(path), path))
     except ImageFileError:
         return None
-    image = Image.fromarray(pixels)
     image.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.LANCZOS)
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return data_address("image/jpeg", content.getvalue())
+    return _encoded_image(image, "jpeg", quality=_IMAGE_QUALITY, optimize=True)
 
 
 def small_clip(path: Path) -> str | None:
@@ -58,12 +54,12 @@ def small_clip(path: Path) -> str | None:
         clip = read_clip(path)
     except AudioFileError:
         return None
-    samples = mix_down(clip, "mean")[: round(CLIP_SECONDS * clip.rate)]
+    samples = mix_down(clip, "mean")[: round(PLAYED_SECONDS * clip.rate)]
     samples = samples * min(1.0, _FULL_SCALE / max(float(np.abs(samples).max()), 1e-9))
-    kind, media = ("MP3", "audio/mpeg") if _writes_mp3() else ("OGG", "audio/ogg")
+    new = "MP3" in soundfile.available_formats()
     content = io.BytesIO()
-    soundfile.write(content, samples, clip.rate, format=kind)
-    return data_address(media, content.getvalue())
+    soundfile.write(content, samples, clip.rate, format="MP3" if new else "OGG")
+    return data_address("audio/mpeg" if new else "audio/ogg", content.getvalue())
 
 
 def figure_address(svg: Path, png: Path) -> str:
@@ -75,9 +71,7 @@ def figure_address(svg: Path, png: Path) -> str:
     with Image.open(png) as drawn:
         image = drawn.convert("RGB")
     image.thumbnail(_FIGURE_SIZE, Image.Resampling.LANCZOS)
-    content = io.BytesIO()
-    image.save(content, "WEBP", quality=_WEBP_QUALITY)
-    return data_address("image/webp", content.getvalue())
+    return _encoded_image(image, "webp", quality=_WEBP_QUALITY)
 
 
 def figure_size(png: Path) -> tuple[int, int]:
@@ -88,62 +82,36 @@ def figure_size(png: Path) -> tuple[int, int]:
     return width, height
 
 
-def _writes_mp3() -> bool:
-    return "MP3" in soundfile.available_formats()
-
-
 def data_address(media: str, content: bytes) -> str:
     """Content as an address that needs no network: `data:<media>;base64,...`."""
     return f"data:{media};base64,{base64.b64encode(content).decode()}"
 
 
-@dataclass(frozen=True)
-class Sounds:
-    """Where the clips of a test set are.
+def _encoded_image(image: Image.Image, kind: str, **options: Any) -> str:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return data_address(f"image/{kind}", content.getvalue())
 
-    For clips that are not, or no more, where the records say: they are sought beside the images,
-    in the folder that the run's configuration names, or that the readers of vssl have by default.
 
-    Attributes:
-        image_folder: the configured folder of images below the test set's own; empty if none is.
-        audio_folders: folders to look into, below the test set's.
-        suffix: of the clips' files.
+def configured_data(run: Path) -> Mapping[str, Any]:
+    """The test set of a run's configuration; empty where that cannot be read."""
+    try:
+        data = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))["config"]["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def find_clip(data: Mapping[str, Any], sample_id: str, image_path: Path) -> Path | None:
+    """A sample's clip, sought beside an image of the test set; None where no such file is at hand.
+
+    For clips that are not, or no more, where the records say. The test set's configuration, `data`,
+    may name folders and the clips' suffix.
     """
-
-    image_folder: str = ""
-    audio_folders: tuple[str, ...] = _AUDIO_FOLDERS
-    suffix: str = _AUDIO_SUFFIX
-
-    @classmethod
-    def of(cls, run: Path) -> Sounds:
-        """The clips of a run's test set, from its configuration."""
-        try:
-            data = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))["config"]["data"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return cls()
-        if not isinstance(data, dict):
-            return cls()
-        named = [str(data["audio_folder"])] if data.get("audio_folder") else []
-        return cls(
-            image_folder=str(data.get("image_folder") or ""),
-            audio_folders=tuple(dict.fromkeys((*named, *_AUDIO_FOLDERS))),
-            suffix=str(data.get("audio_suffix") or _AUDIO_SUFFIX),
-        )
-
-    def find(self, sample_id: str, image_path: Path) -> Path | None:
-        """The clip of a sample; None where no such file is at hand.
-
-        Args:
-            sample_id: whose clip.
-            image_path: any image of the test set.
-        """
-        return next((path for path in self._candidates(sample_id, image_path)), None)
-
-    def _candidates(self, sample_id: str, image_path: Path) -> Iterator[Path]:
-        below = max(1, len(PurePath(self.image_folder).parts))
-        if len(image_path.parents) <= below or "/" in sample_id:
-            return
-        for folder in self.audio_folders:
-            path = image_path.parents[below] / folder / f"{sample_id}{self.suffix}"
-            if path.is_file():
-                yield path
+    below = max(1, len(PurePath(str(data.get("image_folder") or "")).parts))
+    if len(image_path.parents) <= below or "/" in sample_id:
+        return None
+    name = f"{sample_id}{data.get('audio_suffix') or '.wav'}"
+    folders = (str(data.get("audio_folder") or _AUDIO_FOLDERS[0]), *_AUDIO_FOLDERS)
+    paths = (image_path.parents[below] / folder / name for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
