@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -355,25 +354,6 @@ def test_where_a_deaf_model_has_no_swap_delta() -> None:
     assert all(swap == 0 for swap in swaps.values())
 
 
-def test_what_is_undefined() -> None:
-    nothing, something = torch.zeros(1, 3, 3), torch.ones(1, 3, 3)
-    empty = nothing.bool()
-    assert consensus_iou(empty, nothing).isnan()
-    assert consensus_iou(~empty, nothing) == 0
-    assert consensus_iou(empty, something) == 0
-    assert image_area(empty) == 0
-    assert points_at_object(something, nothing).isnan()
-    ordered = torch.arange(9.0).view(1, 3, 3)
-    half, own = (policies()[n].threshold(ordered, nothing) for n in ("half_image", "object_area"))
-    assert half == own
-    assert mask_agreement(empty, empty) == 1
-    assert mask_agreement(empty, ~empty) == 0
-    smallest = smallest_by_image(torch.tensor([0.5, torch.nan]), torch.tensor([7, 7]))
-    assert InteractiveIoU.from_column(smallest).isnan()
-    assert InteractiveAUC.from_column(smallest).isnan()
-    assert np.isnan(FLoc.combine(np.array(0.0), {"silence": np.array(1.0)}))
-
-
 def test_the_columns_and_keys_that_are_named() -> None:
     section = PAGE.split("## Where numbers stand")[1].split("\n## ")[0]
     summary = re.search(r"- `summary.parquet`:(.*?)- `subsets.parquet`", section, re.S)
@@ -413,22 +393,4 @@ def test_the_trace_of_a_number(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert number > 0
     assert names["value"] == pytest.approx(number, abs=1e-12)
     assert str(names["record"]["image_path"]) in capsys.readouterr().out
-    check_reported(summary)
     assert pq.read_schema(folder / "subsets.parquet").names == SUBSETS.names
-
-
-def check_reported(summary: pd.DataFrame) -> None:
-    """A run's summary has the conditions and policies that the first table says."""
-    pairs = {f"{one}-{two}" for place, one in enumerate(CONDITIONS)
-             for two in CONDITIONS[place + 1 :]}  # fmt: skip
-    known = {*CONDITIONS, *pairs, "all"}  # of this run, which has the paper's alone
-    names = {**{name: set(group) for name, group in GROUPS.items()}, "pairs": pairs}
-    each = set(policies())
-    own = {name for name, policy in policies().items() if policy.source == EACH_MAP}
-    of_policy = {"each": each, "none": {NO_POLICY}, "one threshold": each - own}
-    for row in table("number", "column in scores.parquet"):
-        rows = summary[summary["metric"] == row["number"]]
-        parts = row["reported for"].split(", ")
-        said = set().union(*(names.get(part, {part}) for part in parts)) & known
-        assert set(rows["condition"]) == said, row
-        assert set(rows["threshold_policy"]) == of_policy[row["policy"]], row
