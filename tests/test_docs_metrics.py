@@ -61,6 +61,7 @@ Grid = list[list[int]]
 """A map in hundredths."""
 
 METRICS: list[AnyMetric] = build_metrics(composed("metrics=all"))
+STANDARD = composed("threshold=standard")
 
 
 # The page
@@ -137,10 +138,11 @@ IMAGES = torch.tensor([1, 1, 2, 2])
 
 
 def policies() -> dict[str, ThresholdPolicy]:
-    found = build_policies(composed("threshold=standard"), model="deaf", negatives=True)
+    found = build_policies(STANDARD, model="deaf", negatives=True)
     return {policy.name: policy for policy in found}
 
 
+@cache
 def fitted(model: str) -> dict[str, ThresholdPolicy]:
     """The policies, learnt from the model's negatives."""
     found = policies()
@@ -158,8 +160,8 @@ def values(model: str, condition: str, column: torch.Tensor, success: Any = None
 def by_functions(model: str, policy: ThresholdPolicy) -> Found:
     """The example's numbers under a policy."""
     own, other = truth(OWN), truth(OTHER)
-    masks = {c: binarize(m, policy.threshold(m, own)) for c in CONDITIONS
-             for m in (maps(model, c),)}  # fmt: skip
+    heard = {c: maps(model, c) for c in CONDITIONS}
+    masks = {c: binarize(each, policy.threshold(each, own)) for c, each in heard.items()}
     ciou = consensus_iou(masks[POSITIVE], own)
     smallest = smallest_by_image(ciou, IMAGES)
     pia = {c: image_area(masks[c]) for c in CONDITIONS}
@@ -187,7 +189,7 @@ def by_functions(model: str, policy: ThresholdPolicy) -> Found:
             negatives = {c: np.array(found[metric.negative, c]) for c in NEGATIVES}
             positive = np.array(found[metric.positive, POSITIVE])
             found[metric.name, "all"] = float(metric.combine(positive, negatives))
-    confidence = {c: map_confidence(maps(model, c)) for c in CONDITIONS}
+    confidence = {c: map_confidence(each) for c, each in heard.items()}
     family = detection(
         values(model, POSITIVE, confidence[POSITIVE], (ciou >= 0.5).numpy()),
         joined([values(model, c, confidence[c]) for c in NEGATIVES]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,16 +45,14 @@ def write_audit(
             table = _effects_table(rows)
             show_table(console, table)
             texts.append(markdown_table(table))
-        reasons: dict[str, list[str]] = {}
+        reasons = defaultdict(list)
         for departure, why in left_out[names].items():  # type: ignore[index]
-            reasons.setdefault(why, []).append(departure)
-        note = "; ".join(
-            [
-                f"N = {of_model['n'].max()} samples; differences from the corrected protocol in"
-                f" points, with 95 % bootstrap intervals over images ({resamples} resamples)",
-                *(f"{', '.join(departures)}: {why}" for why, departures in reasons.items()),
-            ]
+            reasons[why].append(departure)
+        note = (
+            f"N = {of_model['n'].max()} samples; differences from the corrected protocol in points,"
+            f" with 95 % bootstrap intervals over images ({resamples} resamples)"
         )
+        note += "".join(f"; {', '.join(names)}: {why}" for why, names in reasons.items())
         console.print(f"{note}\n", soft_wrap=True, style="dim")
         texts.append(note + "\n")
     output.mkdir(parents=True, exist_ok=True)

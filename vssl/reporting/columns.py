@@ -151,8 +151,9 @@ def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Colum
             for c in others
         ),
         *(
-            _column("agreement", _with_own(c), policy, f"own, {c}", top=f"own sound and {c}")
+            _column("agreement", pair, policy, f"own, {c}", top=f"own sound and {c}")
             for c in dict.fromkeys((*negatives, *others))
+            for pair in [f"{POSITIVE}{PAIR}{c}"]
         ),
     ]  # fmt: skip
 
@@ -181,14 +182,8 @@ def altered_overview(sounding: SoundingObjects) -> list[Column]:
 
 
 def _agreement_with_altered(condition: str, policy: str = "") -> Column:
-    said = f"own, {condition}"
-    return _column(
-        "agreement", _with_own(condition), policy, said, top=condition, higher_is_better=True
-    )
-
-
-def _with_own(condition: str) -> str:
-    return f"{POSITIVE}{PAIR}{condition}"
+    pair, said = f"{POSITIVE}{PAIR}{condition}", f"own, {condition}"
+    return _column("agreement", pair, policy, said, top=condition, higher_is_better=True)
 
 
 def published_columns(metrics: Iterable[str]) -> list[Column]:
