@@ -89,7 +89,7 @@ def linked_elsewhere(root: Path) -> None:
     (root / "audio" / f"{FIRST}.wav").symlink_to(root / "audio" / "clip1_000010.wav")
 
 
-CHANGES = {
+CHANGES: dict[Callable[[Path], None], str] = {
     other_boxes: "vggss.json is changed",
     no_annotation: "vggss.json is gone",
     another_annotation_before_it: "vggss_annotations.json is new",
