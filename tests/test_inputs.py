@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from PIL import Image
 
+from tests.conftest import draw_vggss
 from tests.running import records, run
 from vssl.commands.dry_run import dry_run
 from vssl.commands.inputs import changed_inputs
 from vssl.errors import UsageError
 from vssl.models.baselines import Random
-from vssl.records.files import INPUTS_FILE, RUN_FILE
+from vssl.records.files import INPUTS_FILE, RUN_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
 
 QUICK = ("threshold=fixed", "metrics=pia", "subsets=[]", "bootstrap.resamples=10")
@@ -27,8 +27,25 @@ FIRST = "clip0_000010"
 MODEL = ("model=random", "logger=none", "cache=off")
 
 
-def on(folder: Path, layout: str = "vggss") -> tuple[str, ...]:
-    return (*MODEL, f"data={layout}", f"data.root={folder}", "negatives=silence", *QUICK)
+def on(folder: Path) -> tuple[str, ...]:
+    return (*MODEL, "data=vggss", f"data.root={folder}", "negatives=silence", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a test set, its copy, and a finished run on it."""
+    root = tmp_path_factory.mktemp("inputs")
+    shutil.copytree(draw_vggss(root / "data"), root / "as drawn")
+    run(root / "run", *on(root / "data"))
+    return root
+
+
+@pytest.fixture
+def finished(drawn: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The test set as it was drawn, and the finished run of one's own."""
+    shutil.rmtree(drawn / "data", ignore_errors=True)
+    shutil.copytree(drawn / "as drawn", drawn / "data")
+    return drawn / "data", Path(shutil.copytree(drawn / "run", tmp_path / "run"))
 
 
 def other_boxes(root: Path) -> None:
@@ -37,21 +54,12 @@ def other_boxes(root: Path) -> None:
     (root / "vggss.json").write_text(json.dumps(entries))
 
 
-def other_order(root: Path) -> None:
-    entries = json.loads((root / "vggss.json").read_text())
-    (root / "vggss.json").write_text(json.dumps(entries[::-1]))
-
-
 def no_annotation(root: Path) -> None:
     (root / "vggss.json").unlink()
 
 
 def another_annotation_before_it(root: Path) -> None:
     shutil.copy(root / "vggss.json", root / "vggss_annotations.json")
-
-
-def other_picture(root: Path) -> None:
-    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(root / "frames" / f"{FIRST}.jpg")
 
 
 def same_size_picture(root: Path) -> None:
@@ -77,13 +85,12 @@ def no_sound(root: Path) -> None:
 
 
 def linked_elsewhere(root: Path) -> None:
-    path = root / "audio" / f"{FIRST}.wav"
-    path.unlink()
-    path.symlink_to(root / "audio" / "clip1_000010.wav")
+    no_sound(root)
+    (root / "audio" / f"{FIRST}.wav").symlink_to(root / "audio" / "clip1_000010.wav")
 
 
-CHANGES = {
-    other_order: "vggss.json is changed",
+CHANGES: dict[Callable[[Path], None], str] = {
+    other_boxes: "vggss.json is changed",
     no_annotation: "vggss.json is gone",
     another_annotation_before_it: "vggss_annotations.json is new",
     same_size_picture: f"frames/{FIRST}.jpg is changed",
@@ -96,39 +103,39 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_finished_run_does_not_stand_for_other_input(
     change: Callable[[Path], None],
-    vggss_folder: Path,
-    tmp_path: Path,
+    finished: tuple[Path, Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = tmp_path / "run"
-    run(folder, *on(vggss_folder))
+    data, folder = finished
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    change(vggss_folder)
+    change(data)
     message = rf"(?s){folder}: holds a finished run on other input.*{CHANGES[change]}.*force=true"
     with pytest.raises(UsageError, match=message):
-        run(folder, *on(vggss_folder))
+        run(folder, *on(data))
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    capsys.readouterr()
     with pytest.raises(SystemExit):
-        dry_run([*on(vggss_folder), f"output_dir={folder}"])
+        dry_run([*on(data), f"output_dir={folder}"])
     shown = capsys.readouterr().out
     assert "cannot run" in shown
     assert CHANGES[change] in shown
-    if change not in (no_annotation, no_sound):
-        run(folder, *on(vggss_folder), "force=true")
-        assert changed_inputs(folder) == ""
+
+
+def test_a_replaced_run_rests_on_what_there_is_now(finished: tuple[Path, Path]) -> None:
+    data, folder = finished
+    known = read_provenance(folder / "records.parquet")["inputs_sha256"]
+    touched(data)
+    run(folder, *on(data), "force=true")
+    assert read_provenance(folder / "records.parquet")["inputs_sha256"] == known
+    other_sound(data)
+    assert changed_inputs(folder)
+    run(folder, *on(data), "force=true")
+    assert changed_inputs(folder) == ""
+    assert read_provenance(folder / "records.parquet")["inputs_sha256"] != known
 
 
 def touched(root: Path) -> None:
     for path in root.rglob("*.*"):
         os.utime(path, (1, 1))
-
-
-def copied(root: Path) -> None:
-    copy = root.with_name("copy")
-    shutil.copytree(root, copy)
-    shutil.rmtree(root)
-    copy.rename(root)
 
 
 def moved_away(root: Path) -> None:
@@ -139,61 +146,46 @@ def more_files(root: Path) -> None:
     (root / "README").write_text("about")
 
 
-@pytest.mark.parametrize("change", [touched, copied, moved_away, more_files])
+@pytest.mark.parametrize("change", [touched, moved_away, more_files])
 def test_what_changes_no_content_changes_nothing(
     change: Callable[[Path], None],
-    vggss_folder: Path,
-    tmp_path: Path,
+    finished: tuple[Path, Path],
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    first = run(tmp_path / "run", *on(vggss_folder))
-    change(vggss_folder)
+    data, folder = finished
+    change(data)
     with caplog.at_level("INFO"):
-        again = run(tmp_path / "run", *on(vggss_folder))
+        again = run(folder, *on(data))
     assert "already evaluated" in caplog.text
-    pd.testing.assert_frame_equal(first, again)
-    capsys.readouterr()
-    dry_run([*on(vggss_folder), f"output_dir={tmp_path / 'run'}"])
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / SUMMARY_FILE), again)
+    dry_run([*on(data), f"output_dir={folder}"])
     assert "corrected: finished" in capsys.readouterr().out
 
 
-def test_touched_files_are_the_same_input(vggss_folder: Path, tmp_path: Path) -> None:
-    run(tmp_path / "one", *on(vggss_folder))
-    touched(vggss_folder)
-    run(tmp_path / "two", *on(vggss_folder))
-    one, two = (read_provenance(tmp_path / name / "records.parquet") for name in ("one", "two"))
-    assert one["inputs_sha256"] == two["inputs_sha256"]
-    other_sound(vggss_folder)
-    run(tmp_path / "three", *on(vggss_folder))
-    three = read_provenance(tmp_path / "three" / "records.parquet")
-    assert three["inputs_sha256"] != one["inputs_sha256"]
-
-
 def test_runs_of_earlier_versions_stay(
-    vggss_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    finished: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(tmp_path / "run", *on(vggss_folder))
-    (tmp_path / "run" / INPUTS_FILE).unlink()
-    other_picture(vggss_folder)
+    data, folder = finished
+    (folder / INPUTS_FILE).unlink()
+    other_sound(data)
     with caplog.at_level("INFO"):
-        run(tmp_path / "run", *on(vggss_folder))
+        run(folder, *on(data))
     assert "already evaluated" in caplog.text
-    (vggss_folder / "vggss.json").rename(vggss_folder / "metadata.json")
-    run(tmp_path / "run", *on(vggss_folder))
-    other_boxes_of = vggss_folder / "metadata.json"
-    other_boxes_of.write_text(other_boxes_of.read_text().replace("bell", "dogs", 1))
+    annotation = (data / "vggss.json").rename(data / "metadata.json")
+    run(folder, *on(data))
+    annotation.write_text(annotation.read_text().replace("bell", "dogs", 1))
     with pytest.raises(UsageError, match=r"the annotation file that it rests on.*"):
-        run(tmp_path / "run", *on(vggss_folder))
+        run(folder, *on(data))
 
 
 class StopError(Exception):
     """What stops a run."""
 
 
-@pytest.mark.parametrize("change", [None, touched, other_picture, other_sound, other_boxes])
+@pytest.mark.parametrize("change", [touched, same_size_picture, other_boxes])
 def test_shards_of_other_input_are_not_taken(
-    change: Callable[[Path], None] | None,
+    change: Callable[[Path], None],
     vggss_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,11 +206,10 @@ def test_shards_of_other_input_are_not_taken(
         patch.setattr(Random, "localize", stopping)
         with pytest.raises(StopError):
             run(tmp_path / "run", *options)
-        if change is not None:
-            change(vggss_folder)
+        change(vggss_folder)
         capsys.readouterr()
         dry_run([*options, f"output_dir={tmp_path / 'run'}"])
-        kept = change in (None, touched)
+        kept = change is touched
         assert ("partly recorded: 4 of 6" in capsys.readouterr().out) == kept
         run(tmp_path / "run", *options)
     assert len(calls) == (4 if kept else 6)
@@ -243,10 +234,10 @@ def test_a_calibration_run_counts_by_its_content(
     assert "already evaluated, records are scored anew" in caplog.text
 
 
-def test_a_damaged_run_file_is_said(vggss_folder: Path, tmp_path: Path) -> None:
-    run(tmp_path / "run", *on(vggss_folder))
-    for text in ("", "{", "[]", "null", '{"config_hash": 3}', "\0"):
-        (tmp_path / "run" / RUN_FILE).write_text(text)
+def test_a_damaged_run_file_is_said(finished: tuple[Path, Path]) -> None:
+    data, folder = finished
+    for text in ("", "{", "[]", '{"config_hash": 3}', "\0"):
+        (folder / RUN_FILE).write_text(text)
         with pytest.raises(UsageError, match=r"run\.json: .*force=true"):
-            run(tmp_path / "run", *on(vggss_folder))
-    run(tmp_path / "run", *on(vggss_folder), "force=true")
+            run(folder, *on(data))
+    run(folder, *on(data), "force=true")

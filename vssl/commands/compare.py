@@ -74,11 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    """Compare runs, print the table, and write it where asked.
-
-    Raises:
-        UsageError: with every reason why the runs cannot or should not be compared.
-    """
+    """Compare runs, or refuse with every reason why they cannot or should not be compared."""
     from rich.console import Console
 
     from vssl.commands.learnt import policies_of
@@ -114,11 +110,8 @@ def _compare(options: argparse.Namespace) -> None:
             if each.policy.name in policies and each.variant == variant
         ]
         runs[place] = replace(run, fitted=fitted)
-    settings = {
-        "resamples": options.resamples,
-        "seed": options.seed,
-        "margin": options.margin / 100,
-    }
+    settings = {"resamples": options.resamples, "seed": options.seed}
+    settings["margin"] = options.margin / 100
     rows = compare_runs(
         runs,
         metrics,

@@ -235,12 +235,7 @@ def bundled_weights(name: str) -> str:
 
 
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
-    """A primary configuration of vssl as a command line gives it, `conf/local` included.
-
-    Args:
-        name: `evaluate`, `rescore` or `models`.
-        overrides: as on a command line.
-    """
+    """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
     from hydra import compose, initialize_config_module
 
     register_resolvers()

@@ -46,7 +46,7 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
         for path in (annotation, *sorted(media))
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        facts = list(pool.map(lambda name: _file_facts(root / name), names))
+        facts = list(pool.map(lambda name: _size_time_hash(root / name), names))
     files: dict[str, Any] = dict(zip(names, facts, strict=True))
     for name, fact in files.items():
         if fact is None:
@@ -120,7 +120,7 @@ def _change(path: Path, known: list[Any]) -> str:
         return "new"
     if (state.st_size, state.st_mtime_ns) == (size, modified):
         return ""
-    facts = _file_facts(path) if state.st_size == size else None
+    facts = _size_time_hash(path) if state.st_size == size else None
     return "" if facts is not None and facts[2] == sha256 else "changed"
 
 
@@ -144,7 +144,7 @@ def _changed_annotation(run: Mapping[str, Any]) -> str:
     return f"the annotation file that it rests on is not in {root} any more"
 
 
-def _file_facts(path: Path) -> list[Any] | None:
+def _size_time_hash(path: Path) -> list[Any] | None:
     """Size, nanoseconds and sha256 of a file; None where it cannot be read."""
     try:
         state = path.stat()

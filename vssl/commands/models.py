@@ -183,30 +183,24 @@ def show_models(entries: Sequence[Entry]) -> None:
     Raises:
         UsageError: after the table, when a checkpoint that is there does not fit its model.
     """
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for header in ("model", "paper", "year", "licence", "map", "range", "front end"):
-        table.add_column(header, no_wrap=header in ("model", "map", "range"))
-    for header in ("used", "ignored", "checkpoint"):
-        table.add_column(header, justify="left" if header == "checkpoint" else "right")
+    from vssl.reporting.renderers import show_table
+    from vssl.reporting.tables import Table, text_columns, text_row
+
     checkpoints = [read_state(entry) for entry in entries]
+    rows = []
     for entry, checkpoint in zip(entries, checkpoints, strict=True):
         match = checkpoint.match
-        table.add_row(
-            entry.name,
-            *(str(entry.facts.get(fact) or "") for fact in ("paper", "year", "licence")),
-            *_map(entry.network),
-            _front_end(entry.facts),
-            *(("", "") if match is None else (f"{match.used:,}", f"{match.ignored_values:,}")),
-            checkpoint.state,
-        )
+        facts = [str(entry.facts.get(fact) or "") for fact in ("paper", "year", "licence")]
+        facts += [*_map(entry.network), _front_end(entry.facts)]
+        facts += ["", ""] if match is None else [f"{match.used:,}", f"{match.ignored_values:,}"]
+        rows.append(text_row(entry.name, *facts, checkpoint.state))
+    texts = ("paper", "licence", "front end", "checkpoint")
+    headers = ("paper", "year", "licence", "map", "range", "front end", "used", "ignored")
+    columns = text_columns(*headers, "checkpoint", text=texts)
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 190
-    console.print(table)
+    show_table(console, Table("models", columns, tuple(rows), label="model"))
     for entry, checkpoint in zip(entries, checkpoints, strict=True):
         if checkpoint.details:
             console.print(f"{entry.name}: {checkpoint.details}", soft_wrap=True)

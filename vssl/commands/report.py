@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,10 @@ _LISTED = 20
 
 def main() -> None:
     """Console script."""
-    run_app(_report, "evaluate")
+    run_app(_parse_and_report, "evaluate")
 
 
-def _report() -> None:
+def _parse_and_report() -> None:
     parser = command_parser(
         "vssl-report",
         "The paper's tables (Markdown, csv, LaTeX) and figures (SVG, PNG) over all finished runs"
@@ -71,17 +72,7 @@ def make_report(
 ) -> Collection:
     """Make a report over all finished runs below some folders, and say what it holds.
 
-    Args:
-        folders: folders of runs, or above them.
-        output: the report's folder, made where it is missing.
-        policy: threshold policy of positives and negatives.
-        page: whether to write the page, with up to `gallery` samples.
-        figures: whether to draw figures.
-        intervals: whether LaTeX has intervals.
-        gallery: samples in the page's gallery.
-        samples: ids of the qualitative grids' samples; none takes three by the object's size.
-        keep: folder for copies of the csv files.
-        expected: `paper` for rows of the paper's models that have no run.
+    The options are those of the command.
 
     Raises:
         UsageError: when there is no finished run, none has the policy, or none has a sample.
@@ -92,18 +83,12 @@ def make_report(
     from vssl.reporting.names import PAPER_MODELS
     from vssl.reporting.report.collection import collect
     from vssl.reporting.report.figures import draw_figures
-    from vssl.reporting.report.index import (
-        INDEX_FILE,
-        INDEX_TEXT,
-        describe_left_out,
-        describe_runs,
-        write_index,
-    )
+    from vssl.reporting.report.index import INDEX_FILE, INDEX_TEXT, describe_runs, write_index
     from vssl.reporting.report.page import write_page
     from vssl.reporting.report.paper import check_policy, write_tables
 
     collection = collect(folders, join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
-    lines = describe_left_out(collection)
+    lines = [f"{os.path.relpath(each.folder)}: {each.reason}" for each in collection.left_out]
     left_out = [f"  {line}" for line in lines[:_LISTED]]
     if len(lines) > _LISTED:
         where = ", see report.md" if collection.groups else ""
@@ -148,11 +133,7 @@ def make_report(
 
 
 def _chosen_samples(collection: Collection, samples: Sequence[str]) -> dict[str, list[str]]:
-    """Which of some samples each group has, by its name.
-
-    Raises:
-        UsageError: for a sample that no group has.
-    """
+    """Which of some samples each group has, by its name; a sample that none has is refused."""
     from vssl.records.scores import Samples
 
     if not samples:

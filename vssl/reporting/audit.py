@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,13 +35,9 @@ def write_audit(
     *,
     resamples: int,
 ) -> None:
-    """Print the audit, and write audit.parquet, audit.csv (fractions) and audit.md.
+    """Print the audit (`records.audit.effects`); write audit.parquet, .csv (fractions) and .md.
 
-    Args:
-        effects: from `records.audit.effects`.
-        left_out: for each model and test set, departures without numbers and why.
-        output: folder.
-        resamples: bootstrap resamples behind the intervals.
+    `left_out` says for each model and test set which departures have no numbers, and why.
     """
     console, texts = Console(highlight=False), []
     for names, of_model in effects.groupby(["model", "dataset"], sort=False):
@@ -48,16 +45,14 @@ def write_audit(
             table = _effects_table(rows)
             show_table(console, table)
             texts.append(markdown_table(table))
-        reasons: dict[str, list[str]] = {}
+        reasons = defaultdict(list)
         for departure, why in left_out[names].items():  # type: ignore[index]
-            reasons.setdefault(why, []).append(departure)
-        note = "; ".join(
-            [
-                f"N = {of_model['n'].max()} samples; differences from the corrected protocol in"
-                f" points, with 95 % bootstrap intervals over images ({resamples} resamples)",
-                *(f"{', '.join(departures)}: {why}" for why, departures in reasons.items()),
-            ]
+            reasons[why].append(departure)
+        note = (
+            f"N = {of_model['n'].max()} samples; differences from the corrected protocol in points,"
+            f" with 95 % bootstrap intervals over images ({resamples} resamples)"
         )
+        note += "".join(f"; {', '.join(names)}: {why}" for why, names in reasons.items())
         console.print(f"{note}\n", soft_wrap=True, style="dim")
         texts.append(note + "\n")
     output.mkdir(parents=True, exist_ok=True)

@@ -57,16 +57,7 @@ FALSE_ALARMS = FalseAlarmRate.name
 
 
 def _column(
-    metric: str,
-    condition: str,
-    policy: str = "",
-    said: str = "",
-    *,
-    name: str = "",
-    top: str = "",
-    bottom: str = "",
-    arrow_first: bool = False,
-    higher_is_better: bool | None = None,
+    metric: str, condition: str, policy: str = "", said: str = "", *, name: str = "", **more: Any
 ) -> Column:
     """A column whose header has the metric's name, or `name`, and then `said`.
 
@@ -74,11 +65,8 @@ def _column(
     """
     name = name or HEADERS[metric]
     first, _, second = (name, "", said) if said else name.partition(" ")
-    direction = _HIGHER_IS_BETTER[metric] if higher_is_better is None else higher_is_better
-    return Column(
-        (first, second), metric, condition, policy, direction,
-        arrow_first=arrow_first, top=top, bottom=bottom or name,
-    )  # fmt: skip
+    options = {"higher_is_better": _HIGHER_IS_BETTER[metric], "bottom": name, **more}
+    return Column((first, second), metric, condition, policy, **options)
 
 
 def headline_columns(summary: pd.DataFrame) -> list[Column]:
@@ -104,7 +92,7 @@ def paper_columns(policy: str) -> list[Column]:
         *(
             _column(metric, c, policy, c, top=c, bottom=bottom)
             for c in NEGATIVE_TYPES
-            for metric, bottom in (("pia", ""), ("auc_n", ""), (FALSE_ALARMS, "FA"))
+            for metric, bottom in (("pia", "pIA"), ("auc_n", "AUC_N"), (FALSE_ALARMS, "FA"))
         ),
         *(_column(m, ALL_NEGATIVES, policy, top="both") for m in ("f_loc", "f_auc")),
     ]
@@ -163,8 +151,9 @@ def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Colum
             for c in others
         ),
         *(
-            _column("agreement", _with_own(c), policy, f"own, {c}", top=f"own sound and {c}")
+            _column("agreement", pair, policy, f"own, {c}", top=f"own sound and {c}")
             for c in dict.fromkeys((*negatives, *others))
+            for pair in [f"{POSITIVE}{PAIR}{c}"]
         ),
     ]  # fmt: skip
 
@@ -193,33 +182,23 @@ def altered_overview(sounding: SoundingObjects) -> list[Column]:
 
 
 def _agreement_with_altered(condition: str, policy: str = "") -> Column:
-    said = f"own, {condition}"
-    return _column(
-        "agreement", _with_own(condition), policy, said, top=condition, higher_is_better=True
-    )
-
-
-def _with_own(condition: str) -> str:
-    return f"{POSITIVE}{PAIR}{condition}"
+    pair, said = f"{POSITIVE}{PAIR}{condition}", f"own, {condition}"
+    return _column("agreement", pair, policy, said, top=condition, higher_is_better=True)
 
 
 def published_columns(metrics: Iterable[str]) -> list[Column]:
     """Our numbers for published metrics, each once."""
-    wanted = dict.fromkeys(DEFINITIONS[name] for name in metrics)
     return [
         _column(d.metric, d.condition, d.policy, f"{d.condition}, {d.policy}", top=d.policy)
-        for d in wanted
+        for d in dict.fromkeys(DEFINITIONS[name] for name in metrics)
     ]
 
 
 def overview_columns(*, positives: str, marked: str, equal: str, universal: str) -> list[Column]:
-    """Columns that set four ways of testing side by side.
+    """Four ways of testing side by side, each with its threshold policy.
 
-    Args:
-        positives: policy under which positives are scored, as the field does.
-        marked: policy under which false alarms are counted and sounds are compared.
-        equal: policy for a stated rate of false alarms.
-        universal: policy under which F_LOC is shown.
+    Positives as the field scores them, false alarms and the swap test (`marked`), cIoU at an
+    equal rate of false alarms, and F_LOC.
     """
     return [
         _column("ciou", POSITIVE, positives, positives, arrow_first=True),
@@ -232,7 +211,5 @@ def overview_columns(*, positives: str, marked: str, equal: str, universal: str)
 
 
 def area_columns(marked: str) -> list[Column]:
-    """Columns of how much is marked under every sound, where nothing else was measured."""
-    return [
-        Column((f"pIA {marked}", c), "pia", c, marked) for c in (POSITIVE, *NEGATIVE_TYPES)
-    ]  # fmt: skip
+    """How much is marked under every sound, where nothing else was measured."""
+    return [Column((f"pIA {marked}", c), "pia", c, marked) for c in (POSITIVE, *NEGATIVE_TYPES)]

@@ -30,7 +30,6 @@ from vssl.reporting.columns import HEADERS
 from vssl.reporting.renderers import latex_tables, markdown_table
 from vssl.reporting.tables import (
     MISSING,
-    Row,
     Table,
     by_source,
     coverage_text,
@@ -82,13 +81,8 @@ def comparison_facts(
 ) -> dict[str, Any]:
     """Collect what a comparison rests on; kept in its file, and said below its table.
 
-    Args:
-        runs: the reference, and the others.
-        reasons: for each run, why it is not comparable with the reference.
-        thresholds: threshold policies.
-        variant: map variant.
-        settings: `resamples`, `permutations` that were tried, `seed` of both, and `margin` of ties,
-            a fraction.
+    The first of `runs` is the reference, with which others are not comparable for `reasons`.
+    `settings` are `resamples`, `permutations`, `seed` of both, and `margin` of ties, a fraction.
     """
     common = common_samples(runs)
     images = len({runs[0].samples.image_groups[runs[0].rows[name]] for name in common})
@@ -96,7 +90,6 @@ def comparison_facts(
     known = []
     for run, why in zip(runs, reasons, strict=True):
         model = run.facts["model"]
-        parts = {policy: run.parts[variant, policy] for policy in thresholds}
         known.append({
             "folder": str(run.folder),
             "label": model if models[model] == 1 else f"{model} ({run.folder})",
@@ -105,10 +98,10 @@ def comparison_facts(
             "samples": len(run.rows),
             "thresholds": {
                 policy: {
-                    "value": defined(run.scores.threshold(part)),
-                    "source": part.threshold_source,
+                    "value": defined(run.scores.threshold(run.parts[variant, policy])),
+                    "source": run.parts[variant, policy].threshold_source,
                 }
-                for policy, part in parts.items()
+                for policy in thresholds
             },
             "not_comparable": list(why),
         })  # fmt: skip
@@ -160,7 +153,14 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
         Table(
             f"{labels[run]} against {facts['runs'][0]['label']}",
             text_columns(*_LATEX_HEADERS, text=_WORDS),
-            tuple(_latex_row(row) for row in own.to_dict("records")),
+            tuple(
+                text_row(
+                    *(_difference_texts(row)[name] for name in ("metric", *_LATEX_HEADERS)),
+                    group=row["threshold_policy"],
+                    bold=row["family"] == PRIMARY,
+                )
+                for row in own.replace({"metric": HEADERS}).to_dict("records")
+            ),
             f"{caption[:1].upper()}{caption[1:]}.{left_out}",
             label="metric",
             name=str(number),
@@ -168,16 +168,6 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
         for number, (run, own) in enumerate(shown.groupby("run", sort=False), start=1)
     ]
     return latex_tables(tables, label="comparison", made_by="vssl-compare")
-
-
-def _latex_row(row: Mapping[Any, Any]) -> Row:
-    texts = _difference_texts({**row, "metric": HEADERS.get(row["metric"], row["metric"])})
-    return text_row(
-        texts["metric"],
-        *(texts[name] for name in _LATEX_HEADERS),
-        group=row["threshold_policy"],
-        bold=row["family"] == PRIMARY,
-    )
 
 
 def _difference_texts(row: Mapping[Any, Any]) -> dict[str, str]:
@@ -205,10 +195,7 @@ def _p_text(value: float) -> str:
 
 
 def write_comparison(rows: pd.DataFrame, facts: ComparisonFacts, output: Path) -> None:
-    """Write `comparison.parquet` and `.csv` (fractions), `.md` and `.tex` (percentages).
-
-    The facts are the parquet file's provenance. The folder is made where it is missing.
-    """
+    """Write `comparison.parquet`, with the facts as provenance, and `.csv`, `.md` and `.tex`."""
     output.mkdir(parents=True, exist_ok=True)
     runs = {run["folder"]: run for run in facts["runs"]}
     complete = rows.assign(
@@ -302,7 +289,7 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
 
 
 def _families(rows: pd.DataFrame) -> list[str]:
-    """What is corrected for what."""
+    """Say over which rows each family is corrected."""
     first, second = (rows[rows["family"] == name] for name in (PRIMARY, SECONDARY))
     found = ["no primary row (--primary names one)"]
     if len(first):

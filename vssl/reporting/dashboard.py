@@ -23,11 +23,7 @@ def curve_column(metric: str, condition: str = "") -> str:
 
 
 def build_dashboard(entity: str, project: str) -> Workspace:
-    """A workspace with F_LOC, separation, threshold curves, the gallery and the table by class.
-
-    Args:
-        entity: wandb user or team.
-        project: wandb project.
+    """Build a workspace with F_LOC, separation, threshold curves, gallery and table by class.
 
     Raises:
         UsageError: where wandb-workspaces is not installed.

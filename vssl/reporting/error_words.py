@@ -18,17 +18,11 @@ UNKNOWN = (
 
 
 def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dict[str, Chance]:
-    """What negatives of each type do by chance, by type.
+    """Say what negatives of each type do by chance, by the calibration run's rates.
 
-    Of many frames the best is looked at, so its p value is Bonferroni's: times the number of
-    frames, at most 1. That holds however they depend on each other, unlike what is said of
-    independent frames.
-
-    Args:
-        rates: of the calibration run.
-        largest: largest value of the given sound's map, or of all its maps.
-        frames: number of frames of a video, for how many would be marked by chance, the chance that
-            some frame is, and the p value for all frames; None for an image.
+    `largest` is the largest value of the given sound's maps; `frames` is None for an image. Of many
+    frames the best is looked at, so its p value is Bonferroni's: times the number of frames, at
+    most 1. That holds however they depend on each other, unlike what is said of independent frames.
     """
     found = {name: {"p": value} for name, value in rates.p_values(largest).items()}
     if frames is not None:

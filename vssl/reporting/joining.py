@@ -9,7 +9,7 @@ from typing import Any
 
 from vssl.errors import UsageError
 from vssl.records.join import JoinError, condition_draws, other_settings, without_negatives
-from vssl.reporting.names import negatives_name
+from vssl.reporting.names import mix_name
 
 Join = Callable[[Sequence[Path]], Path]
 """Makes a run of several, and gives its folder."""
@@ -88,4 +88,4 @@ def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> 
 
 def _described(draws: Mapping[str, int]) -> str:
     several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
-    return ", ".join([negatives_name(draws), *several])
+    return ", ".join([mix_name(draws), *several])

@@ -24,21 +24,13 @@ def paper_place(model: str) -> int:
 
 
 def label_runs(summary: pd.DataFrame) -> pd.Series:
-    """Names that tell runs apart: the model, and what differs between runs of it.
+    """Name the run of each row of several summaries.
 
-    That is the negatives and the seed, as far as they differ, and the configuration's hash where
-    that is not enough.
-
-    Args:
-        summary: rows of several summaries.
-
-    Returns:
-        A name for each row.
+    By the model, and where runs of it differ by negatives and seed; where that is not enough, by
+    the configuration's hash.
     """
     hashes = summary["config_hash"]
-    negatives = {
-        of: negatives_name(conditions_of(rows)) for of, rows in summary.groupby(hashes, sort=False)
-    }
+    negatives = {of: mix_name(conditions_of(rows)) for of, rows in summary.groupby(hashes)}
     names = summary["model"].astype(str)
     own = [summary["dataset"], summary["protocol"], names]
     for extra in (hashes.map(negatives), "seed " + summary["seed"].astype(str)):
@@ -48,10 +40,7 @@ def label_runs(summary: pd.DataFrame) -> pd.Series:
     return names.where(~differs, names + " " + hashes.str[:8])
 
 
-def negatives_name(conditions: Iterable[str]) -> str:
-    """Short name of a summary's audio conditions besides the positive.
-
-    `all` for the paper's three, `none`, or their names.
-    """
+def mix_name(conditions: Iterable[str]) -> str:
+    """Name a mix of negatives: `all` for the paper's three, `none`, or their names."""
     names = [c for c in conditions if PAIR not in c and c not in (POSITIVE, ALL_NEGATIVES)]
     return "all" if set(names) == set(NEGATIVE_TYPES) else "+".join(names) or "none"

@@ -8,10 +8,10 @@ was trained on cannot be told from its file, so that all published figures of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,15 +23,7 @@ from vssl.records.files import SUMMARY_FILE, write_text
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
 from vssl.reporting.renderers import markdown_table, show_table
-from vssl.reporting.tables import (
-    Row,
-    Table,
-    caption,
-    one_row,
-    percent,
-    text_columns,
-    text_row,
-)
+from vssl.reporting.tables import Table, caption, one_row, percent, text_columns, text_row
 
 NO_SOURCE = "missing"
 """Source of a cell for which no figure is at hand."""
@@ -114,19 +106,13 @@ _LEGEND = (
 
 
 def read_published(path: Path | None = None) -> pd.DataFrame:
-    """Read published figures.
-
-    Args:
-        path: csv file; None takes the one that is installed.
+    """Read published figures from a csv file, or from the one that is installed.
 
     Returns:
         One row per figure and map variant of ours that it can stand for, which is `map_variant`:
         `published_metric, published_variant, model, training_set, test_set, source, tier, note` as
         published, and fractions `published`, NaN where source is `missing`, and `margin`, half of
         the last digit that was printed.
-
-    Raises:
-        UsageError: when the installed file is not there.
     """
     if path is None:
         try:
@@ -153,9 +139,8 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
 def half_digit(printed: str) -> float:
     """Half of the last digit of a printed number: by how much it may have been rounded.
 
-    Example:
-        >>> half_digit("38.85"), half_digit("39"), half_digit("0.382"), half_digit("")
-        (0.005, 0.5, 0.0005, 0.0)
+    >>> half_digit("38.85"), half_digit("39"), half_digit("0.382"), half_digit("")
+    (0.005, 0.5, 0.0005, 0.0)
     """
     return 0.5 * 10.0 ** -len(printed.partition(".")[2]) if printed else 0.0
 
@@ -163,29 +148,22 @@ def half_digit(printed: str) -> float:
 def map_variants(published: str) -> tuple[str, ...]:
     """Our map variants that a published one can stand for: both, where it does not say which.
 
-    Example:
-        >>> map_variants("AV+OGL"), map_variants("AV"), map_variants("not stated (AV or AV+OGL)")
-        (('ogl',), ('av',), ('av', 'ogl'))
+    >>> map_variants("AV+OGL"), map_variants("AV"), map_variants("not stated (AV or AV+OGL)")
+    (('ogl',), ('av',), ('av', 'ogl'))
     """
     name = published.partition(",")[0].strip()
     return {"AV": ("av",), "AV+OGL": ("ogl",)}.get(name, ("av", "ogl"))
 
 
 def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Set a run's numbers beside published figures of its model and test set.
-
-    Args:
-        summary: rows of one run's summary.
-        published: rows of `read_published`.
+    """Set one run's numbers beside the figures (`read_published`) of its model and test set.
 
     Returns:
-        One row per figure and map variant of the run: `model, dataset, protocol, coverage,
-        manifest_hash` of the run; `metric, condition, map_variant, threshold_policy`; `n`;
-        `published_metric, published_variant, training_set, source, tier, note`; fractions
-        `published, value, difference` (ours minus the published) and `margin`, what a
-        reproduction may differ by; `within`, whether it does, None where either number is not there
-        or not all listed samples were evaluated. Empty for a model or test set of which nothing is
-        known.
+        One row per figure and map variant of the run: facts of the run, the place of its number,
+        the figure and its source. Fractions `published, value, difference` (ours minus the
+        published) and `margin`, what a reproduction may differ by; `within`, whether it does, None
+        where either number is missing or not all listed samples were evaluated. Empty for a model
+        or test set of which nothing is known.
 
     Raises:
         ValueError: when the summary has several numbers for a cell.
@@ -226,14 +204,10 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
 
 
 def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.DataFrame:
-    """Print runs beside published figures, one table each; write them where asked.
+    """Print runs beside published figures, one table each.
 
-    Args:
-        folders: finished runs.
-        output: folder for `published.csv` (fractions) and `published.md`; None writes nothing.
-
-    Returns:
-        The rows of all runs, as `beside_published` gives them, with the `run` in front.
+    With `output` also writes `published.csv` (fractions) and `published.md` there. Returns the rows
+    of `beside_published` of all runs, with the `run` in front.
 
     Raises:
         UsageError: when a summary cannot be read, or nothing is known of a run's model or test set.
@@ -260,7 +234,23 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
         Table(
             f"{names[folder]} beside published figures ({folder})",
             columns,
-            tuple(_published_row(row) for row in found.to_dict("records")),
+            tuple(
+                text_row(
+                    f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
+                    row["condition"],
+                    row["threshold_policy"],
+                    row["map_variant"],
+                    row["published_variant"],
+                    row["training_set"],
+                    NO_SOURCE if pd.isna(row["published"]) else f"{100 * row['published']:.2f}",
+                    short_source(row["source"], row["tier"]),
+                    percent(row["value"]),
+                    "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
+                    "" if pd.isna(row["published"]) else f"{100 * row['margin']:.3g}",
+                    {True: "yes", False: "no"}.get(row["within"], ""),
+                )
+                for row in found.to_dict("records")
+            ),
             caption(summaries[folder]),
             label="metric",
         )
@@ -278,25 +268,6 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
         write_text(output / "published.md", "\n".join([*map(markdown_table, tables), _LEGEND, ""]))
         console.print(f"published.csv and published.md: {output}", soft_wrap=True)
     return joined
-
-
-def _published_row(row: Mapping[Any, Any]) -> Row:
-    """A row of the table as it is read."""
-    known = not pd.isna(row["published"])
-    return text_row(
-        f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
-        row["condition"],
-        row["threshold_policy"],
-        row["map_variant"],
-        row["published_variant"],
-        row["training_set"],
-        f"{100 * row['published']:.2f}" if known else NO_SOURCE,
-        short_source(row["source"], row["tier"]),
-        percent(row["value"]),
-        "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
-        f"{100 * row['margin']:.3g}" if known else "",
-        {True: "yes", False: "no"}.get(row["within"], ""),
-    )
 
 
 def short_source(source: str, tier: str) -> str:

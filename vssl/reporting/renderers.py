@@ -77,17 +77,12 @@ def _terminal_grid(table: Table, first: int, last: int, *, intervals: bool = Tru
         header = Text("\n".join(column.lines))
         grid.add_column(header, justify=justify, no_wrap=not column.text)  # type: ignore[arg-type]
     for row in table.rows:
-        grid.add_row(
-            Text(row.name), *(_terminal_cell(cell, intervals) for cell in row.cells[first:last])
-        )
+        cells = [Text(GAP if cell is None else cell.shown) for cell in row.cells[first:last]]
+        for text, cell in zip(cells, row.cells[first:last], strict=True):
+            if intervals and cell is not None and cell.interval:
+                text.append(f"\n{cell.interval}", style="dim")
+        grid.add_row(Text(row.name), *cells)
     return grid
-
-
-def _terminal_cell(cell: Cell | None, intervals: bool) -> Text:
-    shown = Text(GAP if cell is None else cell.shown)
-    if intervals and cell is not None and cell.interval:
-        shown.append(f"\n{cell.interval}", style="dim")
-    return shown
 
 
 def _width(console: Console, grid: Grid) -> int:
@@ -98,9 +93,7 @@ def _width(console: Console, grid: Grid) -> int:
 def markdown_table(table: Table, *, below: str = " [{}]") -> str:
     """Return a table as Markdown: best bold, second underlined.
 
-    Args:
-        table: the table.
-        below: the form of intervals and published figures behind a number.
+    `below` is the form of intervals and published figures behind a number.
     """
     table = table.with_thresholds()
     headers = [table.label, *(" ".join(column.lines).strip() for column in table.columns)]
@@ -148,13 +141,9 @@ def escape(text: str) -> str:
 def latex_tables(
     tables: Sequence[Table], *, label: str, made_by: str, intervals: bool = False
 ) -> str:
-    """Return some tables as LaTeX, each in a `table*` environment of its own.
+    """Return some tables as LaTeX, each a `table*` environment labelled `tab:<label>_<table>`.
 
-    Args:
-        tables: the tables.
-        label: beginning of the tables' labels: `tab:<label>_<table>`.
-        made_by: command that writes them.
-        intervals: whether 95 % intervals stand below the numbers.
+    95 % intervals stand below the numbers where asked.
     """
     head = (
         f"% Made by {made_by}. Needs \\usepackage{{booktabs}};"

@@ -36,13 +36,7 @@ NOTE = (
 
 
 def write_study(study: ThresholdStudy, output: Path, *, resamples: int) -> None:
-    """Print the study's tables; write curves and thresholds as parquet and csv, the tables as .md.
-
-    Args:
-        study: the study.
-        output: folder.
-        resamples: bootstrap resamples behind the intervals.
-    """
+    """Print the study's tables; write curves and thresholds as parquet and csv, tables as .md."""
     console, tables = Console(), list(_tables(study.thresholds))
     for table in tables:
         show_table(console, table)
@@ -68,7 +62,7 @@ def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
             f" (coverage {100 * first['coverage']:.4g} %), seed {first['seed']} ({run})",
             text_columns("fit on", "threshold", *_STUDY_NUMBERS.values(), text=("fit on",)),
             tuple(
-                _study_row(row, [], names=_STUDY_NUMBERS, intervals=("f_loc", "regret"))
+                _study_row(row, [], _STUDY_NUMBERS, ("f_loc", "regret"))
                 for row in rows.to_dict("records")
             ),
             label="threshold policy",
@@ -82,9 +76,7 @@ def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
         shown = ("ciou", "success_rate", "false_alarm_rate")
         headers = ("run", "fit on", "threshold", *(_STUDY_NUMBERS[name] for name in shown))
         lines = tuple(
-            _study_row(
-                row, [names[row["run"], row["map_variant"]]], names=shown, intervals=shown[:2]
-            )
+            _study_row(row, [names[row["run"], row["map_variant"]]], shown, shown[:2])
             for _, of_policy in equal.groupby("threshold_policy", sort=False)
             for row in of_policy.to_dict("records")
         )
@@ -94,15 +86,16 @@ def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
 
 
 def _study_row(
-    row: Mapping[Any, Any], before: Sequence[str], *, names: Iterable[str], intervals: Sequence[str]
+    row: Mapping[Any, Any], before: Sequence[str], names: Iterable[str], intervals: Sequence[str]
 ) -> Row:
     """A threshold's row: texts, where it was learnt, its value and some numbers."""
     itself = row["in_sample"] and row["threshold_policy"] != BEST  # which says so
     texts = [*before, f"{row['fit_on']}{' (itself)' * itself}", f"{row['threshold']:.4f}"]
     cells = [Cell(text=text) for text in texts]
-    for name in names:
-        cell = Cell(defined(row[name]))
-        if name in intervals:
-            cell = number_cell(row, name, f"{name}_ci_low", f"{name}_ci_high")
-        cells.append(cell)
+    cells += [
+        number_cell(row, name, f"{name}_ci_low", f"{name}_ci_high")
+        if name in intervals
+        else Cell(defined(row[name]))
+        for name in names
+    ]
     return Row(row["threshold_policy"], tuple(cells))

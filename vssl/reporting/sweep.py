@@ -63,17 +63,14 @@ def report_sweep(
 ) -> None:
     """Print an overview of a sweep's runs; write it with one table per threshold policy.
 
-    Writes `sweep.md`, which also counts the jobs and lists those that are not done, `sweep.parquet`
-    and `sweep.csv` (the runs' summaries, fractions, with their folder as `run`) and, for each data
-    set and protocol, `sweep_<data>_<protocol>.png` where the images are at hand. The files are of
-    all sweeps into the folder: runs that stand in its `sweep.parquet` stay, as long as they are
-    there. Without any finished run there is only `sweep.md`.
+    Writes `sweep.md`, which also lists the jobs that are not done, `sweep.parquet` and `sweep.csv`
+    (the runs' summaries, fractions, with their folder as `run`) and, for each data set and
+    protocol, `sweep_<data>_<protocol>.png` where the images are at hand. Runs of earlier sweeps
+    into the folder stay in the tables as long as they are there. Without any finished run there is
+    only `sweep.md`.
 
-    Args:
-        jobs: the sweep's jobs.
-        output: where to write.
-        overview: threshold policies `positives`, `marked`, `equal` and `universal` of the overview.
-        join: makes one run of several that differ in their negatives; None joins nothing.
+    `overview` names its threshold policies `positives`, `marked`, `equal` and `universal`; `join`
+    makes one run of several that differ in their negatives.
     """
     own = dict.fromkeys(Path(job.folder) for job in jobs if job.done)
     output.mkdir(parents=True, exist_ok=True)
@@ -124,8 +121,7 @@ def report_sweep(
                 show_table(console, part)
                 continue
             for run, words in part.items():
-                line = Text(f"\n{run}: ", style="bold") + Text(words, style="not bold")
-                console.print(line)
+                console.print(Text.assemble((f"\n{run}: ", "bold"), words))
         group = everything[~everything["folder"].isin(map(str, shown_once))]
         for part in _overview_parts(group, title, overview):
             if isinstance(part, Table):
@@ -179,8 +175,7 @@ def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
     """The paper's numbers under each policy, and how well map maxima separate."""
     plain = summary["threshold_policy"] == NO_POLICY
     for policy, part in summary[~plain].groupby("threshold_policy", sort=False):
-        named = with_threshold(part, "run")
-        of_policy = f"{title}, threshold {policy}"
+        named, of_policy = with_threshold(part, "run"), f"{title}, threshold {policy}"
         yield summary_table(named, headline_columns(part), label="run", title=of_policy)
     if used_columns(summary[plain], columns := separation_overview(summary[plain])):
         question = f"{title}: do map maxima tell positives from negatives?"

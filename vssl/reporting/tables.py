@@ -16,14 +16,9 @@ import pandas as pd
 from vssl.records.summary import PAIR, conditions_of
 from vssl.types import SoundingObject
 
-MISSING = "n/a"
-"""A number that is undefined."""
-
-GAP = "–"
-"""A number that is not there."""
-
-BASELINES_GROUP = "baselines"
-"""Group of rows that compete with nobody."""
+MISSING = "n/a"  # a number that is undefined
+GAP = "–"  # a number that is not there
+BASELINES_GROUP = "baselines"  # of rows that compete with nobody
 
 _SUMMARY_COLUMNS = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
 _CALIBRATION_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
@@ -173,10 +168,10 @@ class Table:
 
     def with_thresholds(self) -> Table:
         """The table with a first column of the rows' thresholds, if there are any."""
-        values = [row.threshold for row in self.rows]
-        if all(value is None for value in values):
+        texts = ["" if row.threshold is None else f"{row.threshold:.4f}" for row in self.rows]
+        if not any(texts):
             return self
-        cells = [Cell(text="" if value is None else f"{value:.4f}") for value in values]
+        cells = [Cell(text=text) for text in texts]
         rows = [replace(r, cells=(c, *r.cells)) for r, c in zip(self.rows, cells, strict=True)]
         return replace(self, columns=(Column(("threshold",)), *self.columns), rows=tuple(rows))
 
@@ -251,19 +246,20 @@ def one_row(rows: pd.DataFrame) -> Mapping[Any, Any] | None:
 def summary_table(
     summary: pd.DataFrame, columns: Sequence[Column], *, label: str, title: str
 ) -> Table:
-    """Make a table of numbers of one or several summaries.
+    """Make a table of summaries' numbers, one row for each name in the summary column `label`.
 
-    Args:
-        summary: rows of summaries.
-        columns: columns; those without numbers are left out.
-        label: summary column that names the rows.
-        title: the table's.
+    Columns without numbers are left out.
     """
     columns, order = used_columns(summary, columns), list(conditions_of(summary))
-    summary = _behind(summary, columns)
-    shown = summary[
-        list(dict.fromkeys([label, *_SUMMARY_COLUMNS]))
-    ]  # of many columns, picking rows is slow
+    # rows behind the table, for its caption: of its metrics, and of the conditions it names
+    behind = summary["metric"].isin([column.metric for column in columns])
+    named = [column.condition for column in columns]
+    if "" not in named and "all" not in named:  # else all conditions count
+        single = [part for name in named for part in name.split(PAIR)]
+        behind &= summary["condition"].isin([*named, *single])
+    summary = summary[behind]
+    # of many columns, picking rows is slow
+    shown = summary[list(dict.fromkeys([label, *_SUMMARY_COLUMNS]))]
     rows = []
     for name, group in shown.groupby(label, sort=False) if columns else ():
         found = [one_row(group[column.chosen(group)]) for column in columns]
@@ -271,19 +267,6 @@ def summary_table(
         rows.append(Row(str(name), tuple(cells)))
     note = caption(summary, order=order) if columns else ""
     return Table(title, tuple(columns), tuple(rows), note, label=label)
-
-
-def _behind(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Rows of a summary behind a table: of its metrics, and of the conditions that it names.
-
-    All conditions count where a column covers `all`, or has no condition of its own.
-    """
-    chosen = summary["metric"].isin([column.metric for column in columns])
-    named = [column.condition for column in columns]
-    if "" not in named and "all" not in named:
-        single = [part for name in named for part in name.split(PAIR)]
-        chosen &= summary["condition"].isin([*named, *single])
-    return summary[chosen]
 
 
 def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
@@ -311,11 +294,9 @@ def with_variant(summary: pd.DataFrame, label: str) -> pd.DataFrame:
 
 
 def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
-    """Say what a table rests on: data, protocol, N, coverage, draws, seed, thresholds, interval.
+    """Say what the rows of a table rest on: data, N, coverage, draws, seed, thresholds, interval.
 
-    Args:
-        summary: rows behind the table.
-        order: audio conditions in the order of the run; nothing takes that of the rows.
+    `order` is that of the audio conditions; without it they stand as in the rows.
     """
 
     def values(column: str) -> str:
@@ -327,7 +308,13 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     conditions = conditions_of(summary).besides_positive(*SoundingObject)
     conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
-    sources = _fitted_sources(summary)
+    # thresholds that differ only in whose own calibration run they were learnt from are one
+    fitted = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
+    said = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in fitted]
+    alike = Counter(said)
+    sources = dict.fromkeys(
+        one if alike[one] > 1 else own for one, own in zip(said, fitted, strict=True)
+    )
     undefined = int(summary["n_undefined"].max())
     parts = [
         f"data {values('dataset')}",
@@ -345,12 +332,3 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a mean")
     return "; ".join(parts)
-
-
-def _fitted_sources(summary: pd.DataFrame) -> list[str]:
-    """Sources of fitted thresholds; runs that differ only in whose own run that is are one."""
-    sources = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
-    said = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in sources]
-    alike = Counter(said)
-    named = (one if alike[one] > 1 else own for one, own in zip(said, sources, strict=True))
-    return list(dict.fromkeys(named))

@@ -30,21 +30,13 @@ THRESHOLD_MISSING = (
 
 @dataclass(frozen=True)
 class Threshold:
-    """One threshold for all maps.
+    """One threshold for all maps."""
 
-    Attributes:
-        value: in units of the localization map.
-        policy: name of its policy; `given` for a number of the user's.
-        source: what it rests on, in words.
-        calibration: folder of the run that it was learnt from; None for none.
-        calibration_hash: configuration hash of that run.
-    """
-
-    value: float
-    policy: str
-    source: str
-    calibration: str | None = None
-    calibration_hash: str | None = None
+    value: float  # in units of the localization map
+    policy: str  # `given` for a number of the user's
+    source: str  # in words
+    calibration: str | None = None  # folder of the run that it was learnt from
+    calibration_hash: str | None = None  # configuration hash of that run
 
     @property
     def words(self) -> str:
@@ -60,25 +52,15 @@ class Threshold:
 
 @dataclass(frozen=True)
 class MapNumbers:
-    """Numbers of one map.
+    """Numbers of one map."""
 
-    Attributes:
-        condition: audio condition of the sound.
-        draw: which of its random sounds.
-        largest: largest value of the localization map, which is what the threshold meets.
-        smallest: its smallest value.
-        native_largest: largest value of the native similarity map.
-        native_smallest: its smallest value.
-        marked: share of the image above the threshold (pIA); None without a threshold.
-    """
-
-    condition: str
-    draw: int
-    largest: float
+    condition: str  # audio condition
+    draw: int  # which of its random sounds
+    largest: float  # of the localization map, which is what the threshold meets
     smallest: float
-    native_largest: float
+    native_largest: float  # of the native similarity map
     native_smallest: float
-    marked: float | None
+    marked: float | None  # share of the image above the threshold (pIA); None without one
 
     @property
     def points(self) -> bool:
@@ -98,18 +80,10 @@ def measure(
     objects: torch.Tensor | None,
     threshold: Threshold | None,
 ) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Localization maps of one picture under K sounds, and their numbers.
+    """Make the localization maps of one picture under K sounds, and measure them.
 
-    Args:
-        recipe: how localization maps follow from native ones; with an object prior, object-guided
-            maps are taken.
-        native: `[K, h, w]` similarity maps.
-        pairings: the K (audio condition, draw) pairs.
-        objects: `[g, g]` native object map; None without a prior.
-        threshold: threshold of all; None for none.
-
-    Returns:
-        `[K, 224, 224]` maps, and the numbers of each.
+    From `[K, h, w]` native similarity maps, the K (audio condition, draw) pairs, and the `[g, g]`
+    native object map follow `[K, 224, 224]` maps, object-guided ones with a prior.
     """
     conditions = [condition for condition, _ in pairings]
     if objects is not None:
@@ -148,21 +122,13 @@ def pointing(pictures: Sequence[Sequence[MapNumbers]]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for a picture or video and a sound.
-
-    Attributes:
-        words: the answer.
-        localized: whether the sound is localized; None where nothing can be said.
-        warnings: what should keep the user from trusting it.
-        errors: lines that say how often it is wrong.
-        by_chance: numbers of what negatives do by chance, by type, see `chances`.
-    """
+    """The answer for a picture or video and a sound."""
 
     words: str
-    localized: bool | None
-    warnings: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-    by_chance: Mapping[str, Chance] = field(default_factory=dict)
+    localized: bool | None  # None where nothing can be said
+    warnings: tuple[str, ...] = ()  # reasons not to trust it
+    errors: tuple[str, ...] = ()  # lines that say how often it is wrong
+    by_chance: Mapping[str, Chance] = field(default_factory=dict)  # by type, see `chances`
 
 
 def judge(
@@ -174,15 +140,10 @@ def judge(
     rates: ErrorRates | None = None,
     video: bool = False,
 ) -> Verdict:
-    """The verdict on one picture, or on the frames of a video.
+    """Judge one picture, or the frames of a video.
 
-    Args:
-        pictures: of each, the numbers of the given sound's map, then of the negatives'.
-        threshold: threshold; None for none.
-        model: name of the model.
-        transform: its `map_transform`.
-        rates: how often a verdict is wrong in a calibration run; None without one.
-        video: whether the pictures are frames of a video.
+    `pictures` has of each the numbers of the given sound's map, then of the negatives';
+    `transform` is the model's `map_transform`; `rates` are of a calibration run.
     """
     if transform != "none":
         hint = " (--model rcgrad_raw has the map before that)" if model == "rcgrad" else ""

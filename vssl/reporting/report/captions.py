@@ -31,12 +31,16 @@ def caption_of(
 ) -> str:
     """Say what a table rests on, in one paragraph; `absent` columns have no number in any run."""
     cells = [cell for row in rows for cell in row.cells if cell]
-    parts = [
-        caption(_rows_behind(group, columns)),
-        *_threshold_sources(rows),
-        *_disagreements(group),
-    ]
-    if any(column.metric == FALSE_ALARMS for column in columns):
+    parts = [caption(_rows_behind(group, columns))]
+    thresholds = by_source(
+        (row.name, source)
+        for row in rows
+        for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}
+    )
+    if len(thresholds) > 1:
+        parts.append(f"thresholds differ in their source: {', '.join(thresholds)}")
+    parts += _disagreements(group)
+    if FALSE_ALARMS in {column.metric for column in columns}:
         parts.append("FA: false alarms, the share of negatives in which anything is marked")
     if any(cell.rank for cell in cells):
         parts.append(
@@ -44,10 +48,10 @@ def caption_of(
             " what one that knows nothing reaches (0, AUROC 50, FPR95 95, else 100 where lower is"
             " better)"
         )
-    for policy in dict.fromkeys(column.policy for column in columns):
-        if policy != NO_POLICY:
-            parts += _at_the_top(group, policy)
-    for policy in dict.fromkeys(column.policy for column in columns):
+    policies = [name for name in dict.fromkeys(c.policy for c in columns) if name != NO_POLICY]
+    for policy in policies:
+        parts += _at_the_top(group, policy)
+    for policy in policies:
         parts += _without_marks(group, policy)
     published = [cell for cell in cells if cell.published is not None]
     sources = dict.fromkeys(short_source(cell.source, cell.tier) for cell in published)
@@ -70,17 +74,6 @@ def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
     keys = pd.MultiIndex.from_frame(summary[["metric", "condition", "threshold_policy"]])
     chosen = summary[keys.isin(list(places))]
     return chosen if len(chosen) else summary
-
-
-def _threshold_sources(rows: Sequence[Row]) -> Iterator[str]:
-    """Which thresholds rest on which data, where that differs."""
-    sources = by_source(
-        (row.name, source)
-        for row in rows
-        for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}
-    )
-    if len(sources) > 1:
-        yield f"thresholds differ in their source: {', '.join(sources)}"
 
 
 def _disagreements(group: Group) -> Iterator[str]:
@@ -150,8 +143,7 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
             continue
         for column, cell in zip(columns, row.cells, strict=True):
             if cell is None:
-                why = why_missing(runs[row.label], column)
-                reasons[why][row.name] = None
+                reasons[why_missing(runs[row.label], column)][row.name] = None
     for reason, names in reasons.items():
         everyone = 1 < len(names) == sum(not row.reason for row in rows)
         yield f"{'all runs' if everyone else ', '.join(names)}: {reason}"

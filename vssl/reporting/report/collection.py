@@ -159,18 +159,11 @@ class Collection(NamedTuple):
 
 
 def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
-    """Find the finished runs in and below some folders.
+    """Find the finished runs in and below some folders, and group them, in the order of names.
 
     Runs of one configuration count once, the newest. Runs that differ in nothing but their
-    negatives are joined, or only the widest counts. All others are in `left_out`, each with its
-    reason.
-
-    Args:
-        folders: folders of runs, or above them.
-        join: makes one run of several that differ in their negatives; None joins nothing.
-
-    Returns:
-        Groups by test set, protocol, list of ids and ground truth, in the order of their names.
+    negatives are joined, or without `join` only the widest counts. All others are in `left_out`,
+    each with its reason.
 
     Raises:
         UsageError: when a folder does not exist.
@@ -220,11 +213,7 @@ def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _read_finished(folder: Path) -> ReportRun:
-    """A finished run.
-
-    Raises:
-        UsageError: when it is not finished, or its files cannot be used.
-    """
+    """Read a finished run; refuse one that is not, or whose files cannot be used."""
     path = folder / RUN_FILE
     if not path.is_file():
         raise UsageError(_why_unfinished(folder))
@@ -314,13 +303,13 @@ def _group_runs(
         made = rows.sources[run.folder]
         sources = made if len(made) > 1 else ()
         named.append(replace(run, label=labels[str(run.folder)], sources=sources))
-    return tuple(sorted(named, key=_order))
 
+    def order(run: ReportRun) -> tuple[bool, int, str]:
+        """Models as in the paper, each before its kin (`rcgrad_raw`); baselines last."""
+        place = BASELINES.index(run.model) if run.is_baseline else paper_place(run.model)
+        return run.is_baseline, place, run.label
 
-def _order(run: ReportRun) -> tuple[bool, int, str]:
-    """The paper's models in its order, each before its kin (`rcgrad_raw`); baselines last."""
-    place = BASELINES.index(run.model) if run.is_baseline else paper_place(run.model)
-    return run.is_baseline, place, run.label
+    return tuple(sorted(named, key=order))
 
 
 def _group_names(tests: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

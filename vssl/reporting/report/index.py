@@ -31,12 +31,6 @@ def write_index(
     """Write `report.md` and `report.json`, and clear away what an earlier report left.
 
     Only files and joined runs that the earlier `report.json` lists are removed.
-
-    Args:
-        collection: what was found.
-        output: the report's folder.
-        files: the report's files.
-        policy: threshold policy of positives and negatives.
     """
 
     def place(path: Path) -> str:
@@ -120,8 +114,3 @@ def _describe_group(group: Group) -> str:
         f"{group.name}: N = {group.runs[0].provenance['evaluated']}, coverage {coverage}, list"
         f" {group.manifest_hash[:8]}: {labels}"
     )
-
-
-def describe_left_out(collection: Collection) -> list[str]:
-    """A line for each folder that is in no table."""
-    return [f"{os.path.relpath(each.folder)}: {each.reason}" for each in collection.left_out]

@@ -57,11 +57,7 @@ _CSV = (
 
 
 def check_policy(collection: Collection, policy: str) -> None:
-    """Refuse a policy that cannot stand over positives and negatives.
-
-    Raises:
-        UsageError: when no run has it, or every map has a threshold of its own under it.
-    """
+    """Refuse a policy that no run has, or under which every map has a threshold of its own."""
     summaries = [run.summary for group in collection.groups for run in group.runs]
     thresholds = pd.concat(summaries).groupby("threshold_policy")["threshold"].count()
     if thresholds.get(policy, 0):
@@ -87,19 +83,10 @@ def write_tables(
     intervals: bool = False,
     expected: Sequence[str] = (),
 ) -> tuple[Table, ...]:
-    """Write `paper_<group>.md`, `.csv` and `.tex`.
+    """Write a group's tables (`build_tables`) as `paper_<group>.md`, `.csv` and `.tex`.
 
-    The csv has one row for each cell, fractions, with all settings as columns.
-
-    Args:
-        group: runs of one test set, protocol and list of ids.
-        output: folder, made where it is missing; runs are named relative to it.
-        policy: threshold policy of positives and negatives.
-        intervals: whether LaTeX has 95 % intervals below the numbers; the others always have.
-        expected: models that have a row even without a run.
-
-    Returns:
-        The tables that were written.
+    The csv has one row for each cell, fractions, with all settings as columns; runs are named
+    relative to `output`. With `intervals` LaTeX has them too; the others always have.
     """
     tables = build_tables(group, policy=policy, expected=expected)
     output.mkdir(parents=True, exist_ok=True)
@@ -145,16 +132,11 @@ def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFr
 def build_tables(
     group: Group, *, policy: str = "universal_q3", expected: Sequence[str] = ()
 ) -> tuple[Table, ...]:
-    """All tables of a group.
+    """Build all tables of a group; `policy` must have one threshold for all maps.
 
-    Args:
-        group: runs of one test set, protocol and list of ids.
-        policy: threshold policy of the paper's table and of listening, one for all maps.
-        expected: models that have a row without numbers where they have no run.
-
-    Returns:
-        `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of the
-        own object, and `published` where there are figures.
+    These are `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of
+    the own object, and `published` where there are figures. `expected` models without a run have
+    rows without numbers.
     """
     published = read_published().dropna(subset="published")
     figures: dict[Path, list[Published]] = {
@@ -199,12 +181,10 @@ def build_tables(
         if name == "published":
             rows = list(_published_rows(group, used, figures))
         else:
-            rows = [
-                _report_row(
-                    run, variant, [_report_cell(run, c, variant, figures[run.folder]) for c in used]
-                )
-                for run, variant in everything
-            ]
+            rows = []
+            for run, variant in everything:
+                cells = [_report_cell(run, c, variant, figures[run.folder]) for c in used]
+                rows.append(_report_row(run, variant, cells))
             rows = ranked(_with_missing_models(rows, used, expected), used)
         title = f"{group.dataset}, protocol {group.protocol}: {questions[name]}"
         caption = caption_of(group, used, rows, absent)
@@ -245,11 +225,8 @@ def _report_cell(
     number = run.number(*column.place, variant)
     if number is None:
         return None
-    figures = [
-        figure
-        for figure in figures
-        if (*column.place, variant) == tuple(figure[key] for key in _PLACE)
-    ]
+    place = (*column.place, variant)
+    figures = [figure for figure in figures if place == tuple(figure[key] for key in _PLACE)]
     # of several, none is more this checkpoint's than another
     figure = figures[0] if len(figures) == 1 else {}
     cell = number_cell(number)
@@ -281,23 +258,21 @@ def _with_missing_models(
 ) -> list[Row]:
     """The rows, and rows without numbers for expected models that have no run."""
     there = {row.facts["model"] for row in rows}
-    nothing = tuple(None for _ in columns)
     gaps = [
-        Row(name, nothing, reason="no finished run", facts={"model": name})
+        Row(name, (None,) * len(columns), reason="no finished run", facts={"model": name})
         for name in expected
         if name not in there
     ]
-    own = [row for row in rows if not row.baseline]
-    own = sorted([*own, *gaps], key=lambda row: paper_place(str(row.facts["model"])))
-    return [*own, *(row for row in rows if row.baseline)]
+    models = [*(row for row in rows if not row.baseline), *gaps]
+    models.sort(key=lambda row: paper_place(str(row.facts["model"])))
+    return [*models, *(row for row in rows if row.baseline)]
 
 
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """The rows with the best and the second of each column marked, baselines aside.
+    """Mark the best and the second of each column, baselines aside.
 
-    Values that look the same, to a tenth of a percent, share a rank, and no second follows two that
-    are best. Where all are tied, as where there is only one, nothing is marked; nor is what cannot
-    compete (`Cell.competes`).
+    Values that look the same share a rank, and no second follows two that are best. Where all are
+    tied, or there is one, nothing is marked; nor is what cannot compete (`Cell.competes`).
     """
     cells = [list(row.cells) for row in rows]
     for at, column in enumerate(columns):
