@@ -38,10 +38,9 @@ from vssl.records.score import score_records
 from vssl.records.store import RecordsError, read_provenance
 from vssl.reporting.report.collection import Group, ReportRun
 from vssl.reporting.report.figures import FIGURES, draw_figures, parts_of
-from vssl.reporting.report.figures_curves import f_loc, roc, success_pia
+from vssl.reporting.report.figures_curves import density, f_loc, maxima, roc, spread, success_pia
 from vssl.reporting.report.figures_data import FigureData, mean_shares, separation_roc, thinned
 from vssl.reporting.report.figures_grid import cut, draw_grid
-from vssl.reporting.report.figures_maxima import density, maxima, spread
 from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, Figure, look_of
 from vssl.reporting.scenes import read_scenes
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy

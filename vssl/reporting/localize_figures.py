@@ -104,11 +104,10 @@ def draw_pair(
     threshold: Threshold | None,
     captions: Captions,
 ) -> None:
-    """Draw an image, and beside it its map under each sound.
+    """Draw an image, and beside it its map `[224, 224]` under each sound, with title and numbers.
 
-    Maps `[224, 224]`, one a column with its title and numbers, are drawn in the declared range, so
-    that a map that is low looks low. Where the range has no end, the extremes of these maps stand
-    in. Values above the threshold are outlined in white.
+    Maps are drawn in the declared range, so that a map that is low looks low; where it has no end,
+    in the range of these maps. Values above the threshold are outlined in white.
     """
     picture = _shrunk(pixels)
     height, width = picture.shape[:2]
@@ -181,11 +180,10 @@ def draw_timeline(
     threshold: Threshold | None,
     captions: Captions,
 ) -> None:
-    """Draw how high the maps of a video reach over time, under its sound, silence and noise.
+    """Draw the largest values of a video's maps over time, the given sound first in each frame.
 
-    The line is the largest value of the map under the video's sound, which is the first of a
-    frame's numbers. A negative with several draws is a band from its lowest to its highest draw.
-    Below, with a threshold: how much is marked.
+    A negative with several draws is a band from its lowest to its highest draw. Below, with a
+    threshold: how much is marked.
     """
     above, below = captions.room(_TIMELINE_WIDTH)
     above, below = above + 0.3, below + 0.48
@@ -261,17 +259,10 @@ def frame_layer(
     The bar says the verdict in words, and the largest value beside the threshold. A gauge along its
     upper edge shows the range of the map, the largest value and the threshold as a tick.
 
-    Args:
-        localization: `[224, 224]` map; values above the threshold are outlined.
-        numbers: of this map, then of the negatives'.
-        size: height and width of the frames.
-        bounds: finite range that the map is drawn in.
-        threshold: threshold; None for none.
-        judged: whether a verdict is possible.
-        p: p value of the map against wrong sounds of a calibration run; None for none.
-
-    Returns:
-        `[H, W, 1]` and `[H, W, 3]` float32; `pixels * factor + summand` is the drawn frame.
+    The map `[224, 224]` has the first of `numbers`, the negatives the others; it is drawn in finite
+    `bounds` on frames of `size` (height, width). `judged`: whether a verdict is possible; `p`: its
+    p value against wrong sounds of a calibration run. For frames, `[H, W, 1]` and `[H, W, 3]`
+    float32 come back: `pixels * factor + summand` is the drawn frame.
     """
     resized = F.interpolate(localization[None, None], size=size, mode="bilinear")
     colours, weights = layer(in_range(resized[0, 0].numpy(), bounds))
@@ -324,7 +315,11 @@ def _write_bar(image: Image.Image, wordings: Sequence[str], endings: Sequence[st
     room, margin = image.height - gauge, max(2, image.height // 5)
     pairs = [(words, values) for words in wordings for values in endings]
     for words, values in sorted(pairs, key=lambda pair: -len("".join(pair))):
-        font = _fitting(f"{words}   {values}", image.width, room)
+        sizes = range(int(0.68 * room), max(_LEAST_FONT, int(0.45 * room)) - 1, -1)
+        inner = image.width - 2 * max(2, room // 5)
+        fonts = (_font(size) for size in sizes)
+        text = f"{words}   {values}"
+        font = next((each for each in fonts if each.getlength(text) <= inner), None)
         if font is not None:
             line = gauge + room / 2
             draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
@@ -352,16 +347,6 @@ def _wordings(
     if also:
         return [f"{words}, but points under {also} too", f"{words}?", "localized?", "?"], endings
     return [words, "localized"], [*endings, ""]
-
-
-def _fitting(text: str, width: int, height: int) -> Any:
-    """The largest font in which a text fits into a bar; None where it would be unreadable."""
-    margin = 2 * max(2, height // 5)
-    for size in range(int(0.68 * height), max(_LEAST_FONT, int(0.45 * height)) - 1, -1):
-        font = _font(size)
-        if font.getlength(text) + margin <= width:
-            return font
-    return None
 
 
 @lru_cache
