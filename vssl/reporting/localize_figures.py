@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,15 @@ _STYLES_BELOW: tuple[dict[str, Any], ...] = (
 )
 """Of files and verdict; of note, errors and warnings."""
 
-_LONGEST = 480
-"""Longest side in pixels that an image is drawn at."""
+_LONGEST = 480  # side in pixels that an image is drawn at
+# in inches: the most and the least that a picture takes, and the room around pictures
 _MOST_WIDTH, _LEAST_WIDTH = 2.6, 1.7
 _MOST_HEIGHT, _LEAST_HEIGHT = 4.4, 0.9
-"""The most and the least that a picture takes, in inches."""
 _COLUMN_GAP, _SCALE_ROOM, _TITLE_ROOM, _LABEL_ROOM = 0.15, 0.75, 0.45, 0.48
-"""Room between columns, for the scale of colours, above and below the pictures, in inches."""
 
 _TIMELINE_WIDTH = 10.0
-_SOUND = "#0072B2"
-_NEGATIVE_COLOURS = ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
-"""Of Okabe and Ito, which differ for every kind of colour vision, and in grey."""
+# of Okabe and Ito, which differ for every kind of colour vision, and in grey
+_SOUND, _NEGATIVE_COLOURS = "#0072B2", ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
 
 _LEAST_FONT = 9
 _INK, _BAR_COLOUR, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
@@ -67,7 +65,7 @@ class Captions:
     note: str
 
     def room(self, width: float) -> tuple[float, float]:
-        """Heights in inches of the texts above and below a figure of a width in inches."""
+        """Heights of the texts above and below a figure of a width, in inches."""
         above, below = self._lines(width)
         return 0.1 + _LARGE_LINE * sum(map(len, above)), 0.08 + _SMALL_LINE * sum(map(len, below))
 
@@ -276,8 +274,8 @@ def frame_layer(
             edge = (side * near)[0, 0].numpy() > 0
             factor[edge], summand[edge] = 0, colour
     image = Image.new("RGB", (size[1], bar_height(size[0])), _BAR_COLOUR)
-    _draw_gauge(image, numbers[0].largest, bounds, threshold)
-    _write_bar(image, *_wordings(numbers, threshold, judged=judged, p=p))
+    texts = _wordings(numbers, threshold, judged=judged, p=p)
+    _draw_bar(image, numbers, bounds, threshold, texts)
     bar = np.asarray(image)[-size[0] :]
     factor[-len(bar) :], summand[-len(bar) :] = 0, bar
     return factor, summand
@@ -288,38 +286,31 @@ def bar_height(height: int) -> int:
     return max(6, round(0.085 * height))
 
 
-def _draw_gauge(
-    image: Image.Image, largest: float, bounds: tuple[float, float], threshold: Threshold | None
+def _draw_bar(
+    image: Image.Image,
+    numbers: Sequence[MapNumbers],
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    texts: tuple[list[str], list[str]],
 ) -> None:
-    draw, width, (low, high) = ImageDraw.Draw(image), image.width, bounds
-    bottom = _gauge_height(image) - 1
+    """Draw the gauge, and below it the longest words and values that can be read and fit."""
+    draw, gauge, (low, high) = ImageDraw.Draw(image), max(2, image.height // 7), bounds
 
     def place(value: float) -> int:
         share = 0.0 if math.isnan(value) else min(max((value - low) / (high - low), 0.0), 1.0)
-        return round(share * (width - 1))
+        return round(share * (image.width - 1))
 
-    draw.rectangle((0, 0, width, bottom), fill=_DIM)
-    draw.rectangle((0, 0, place(largest), bottom), fill=_VALUE)
+    draw.rectangle((0, 0, image.width, gauge - 1), fill=_DIM)
+    draw.rectangle((0, 0, place(numbers[0].largest), gauge - 1), fill=_VALUE)
     if threshold is not None:
-        middle, half = place(threshold.value), max(1, width // 400)
-        draw.rectangle((middle - half, 0, middle + half, bottom + 2), fill=_LIMIT)
-
-
-def _gauge_height(image: Image.Image) -> int:
-    return max(2, image.height // 7)
-
-
-def _write_bar(image: Image.Image, wordings: Sequence[str], endings: Sequence[str]) -> None:
-    """Write the longest words and values that can be read where they fit."""
-    draw, gauge = ImageDraw.Draw(image), _gauge_height(image)
+        middle, half = place(threshold.value), max(1, image.width // 400)
+        draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
     room, margin = image.height - gauge, max(2, image.height // 5)
-    pairs = [(words, values) for words in wordings for values in endings]
-    for words, values in sorted(pairs, key=lambda pair: -len("".join(pair))):
-        sizes = range(int(0.68 * room), max(_LEAST_FONT, int(0.45 * room)) - 1, -1)
-        inner = image.width - 2 * max(2, room // 5)
+    inner = image.width - 2 * max(2, room // 5)
+    sizes = range(int(0.68 * room), max(_LEAST_FONT, int(0.45 * room)) - 1, -1)
+    for words, values in sorted(product(*texts), key=lambda pair: -len("".join(pair))):
         fonts = (_font(size) for size in sizes)
-        text = f"{words}   {values}"
-        font = next((each for each in fonts if each.getlength(text) <= inner), None)
+        font = next((f for f in fonts if f.getlength(f"{words}   {values}") <= inner), None)
         if font is not None:
             line = gauge + room / 2
             draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")

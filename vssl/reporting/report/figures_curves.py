@@ -314,7 +314,6 @@ def success_pia(part: FigureData) -> Iterator[Drawing]:
     gaps, numbers = part.without_scores(), []
     for axes, run in zip(panels, part.runs, strict=True):
         axes.set(**_IN_PERCENT)
-        drawn = False
         for condition in run.conditions:
             sounding = run.sounding[condition]
             if sounding == SoundingObject.OTHER:
@@ -330,8 +329,7 @@ def success_pia(part: FigureData) -> Iterator[Drawing]:
             label = f"{condition} {part.number(run, metric, condition)}"
             look = look_of(condition, run.conditions)
             axes.plot(grid, 100 * shares, color=look.colour, linestyle=look.dashes, label=label)
-            drawn = True
-        if not drawn:
+        if not axes.get_legend_handles_labels()[1]:
             say_gap(axes, f"nothing under {part.policy}")
         numbers.append(f"{run.label} {part.number(run, 'auc', POSITIVE)}")
         gaps += [] if run.negatives else [(run.label, "no negatives")]
@@ -370,7 +368,6 @@ def roc(part: FigureData) -> Iterator[Drawing]:
         for name in (ALL_NEGATIVES,) if ALL_NEGATIVES in groups else run.negatives:
             numbers.append(f"{run.label} {name} {part.number(run, 'auroc', name, NO_POLICY)}")
         positives = part.rows(run, MAP_MAXIMUM, POSITIVE)
-        drawn = False
         for group, members in groups.items():
             rows = [part.rows(run, MAP_MAXIMUM, name) for name in members]
             rows = [each for each in rows if len(each)]
@@ -383,8 +380,7 @@ def roc(part: FigureData) -> Iterator[Drawing]:
                 label=f"{group} {part.number(run, 'auroc', group, NO_POLICY)}",
                 linewidth=0.9 if group == ALL_NEGATIVES else 1.2,
             )  # fmt: skip
-            drawn = True
-        if not drawn:
+        if not axes.get_legend_handles_labels()[1]:
             say_gap(axes, "no defined maxima" if run.negatives else "no negatives")
     _legends_above(panels, "AUROC (%)")
     name_axes(panels, "negatives above (%)", "positives above (%)")

@@ -33,7 +33,6 @@ _WORST_OF = {
     SoundingObject.NONE: "largest marked area",
 }
 _SPREAD = "spread over classes and object sizes"
-_KEY = ("sample_id", "audio_condition")
 _FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
 
 
@@ -124,9 +123,7 @@ def _samples_by_area(records: Path) -> pd.DataFrame:
     rows["boxes"] = [[tuple(map(int, box)) for box in boxes] for boxes in rows["boxes"]]
     rows["area"] = list(map(object_area, rows["boxes"], rows["box_weights"]))
     order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
-    rows["quarter"] = order * len(QUARTERS) // len(rows)
-    frame: pd.DataFrame = rows
-    return frame
+    return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
 
 
 def _spread_out(facts: pd.DataFrame) -> Iterator[str]:
@@ -167,7 +164,7 @@ def in_turn(lists: Iterable[Iterable[Any]]) -> Iterator[Any]:
 
 def _scores(run: ReportRun, policy: str) -> pd.DataFrame:
     """IoU and area of the first draws under a policy; empty where the run was not scored so."""
-    columns = ["map_variant", *_KEY, "ciou", "pia"]
+    columns = ["map_variant", "sample_id", "audio_condition", "ciou", "pia"]
     path = run.folder / SCORES_FILE
     if not path.is_file() or not {"ciou", "pia"} <= set(column_names(path)):
         return pd.DataFrame(columns=columns)
