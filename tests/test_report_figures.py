@@ -393,7 +393,8 @@ class TestFiles:
         part = replace(parts["av"], samples=parts["av"].samples[:1])
         for drawing in drawn(part):
             first = figures[f"made_corrected_{drawing.name}"]
-            figure = write(drawing, tmp_path, name=first.name, title=first.title)
+            with mpl.rc_context(HOUSE_STYLE):
+                figure = write(drawing, tmp_path, name=first.name, title=first.title)
             assert figure.svg.read_bytes() == first.svg.read_bytes()
             assert figure.png.read_bytes() == first.png.read_bytes()
             assert figure.caption == first.caption
