@@ -24,17 +24,10 @@ _QUIET = (
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
-    """A browser that starts nothing of its own; the test is skipped where there is none.
-
-    Args:
-        profile: folder for its files.
-    """
+    """A browser with its files in `profile`; the test is skipped where there is none."""
     found = [shutil.which(name) for name in _PROGRAMS]
     if None in found:
-        lacking = " and ".join(n for n, path in zip(_PROGRAMS, found, strict=True) if path is None)
-        pytest.skip(
-            f"{lacking} is not installed (Debian: apt-get install chromium chromium-driver)"
-        )
+        pytest.skip("needs chromium and chromedriver (apt-get install chromium chromium-driver)")
     options = Options()
     options.binary_location = str(found[0])
     for argument in (*_QUIET, f"--user-data-dir={profile}"):
@@ -61,9 +54,8 @@ def resize(driver: webdriver.Chrome, width: int, height: int, *, dark: bool = Fa
 
 def requested(driver: webdriver.Chrome) -> list[str]:
     """Addresses that the page asked for since this was last called."""
-    events: list[dict[str, Any]] = [
-        json.loads(entry["message"])["message"] for entry in driver.get_log("performance")
-    ]
+    log = driver.get_log("performance")
+    events: list[dict[str, Any]] = [json.loads(entry["message"])["message"] for entry in log]
     return [
         event["params"]["request"]["url"]
         for event in events

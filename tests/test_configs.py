@@ -37,6 +37,7 @@ def test_models_are_built_under_every_protocol(model: str, protocol: str) -> Non
     assert isinstance(network, LocalizationModel)
     assert network.value_range[0] < network.value_range[1]
     assert network.map_transform in MAP_TRANSFORMS
+    check_facts(model, published=network.checkpoint is not None)
     transform, prior_transform = build.build_transforms(config)
     assert prior_transform is None, "there is no prior"
     if isinstance(transform, ImageTransform):
@@ -56,18 +57,18 @@ def test_models_are_built_under_every_protocol(model: str, protocol: str) -> Non
 BUNDLED = Path(vssl.__file__).parent / "models" / "bundled"
 
 
-@pytest.mark.parametrize("model", names("model"))
-def test_a_checkpoint_has_its_facts(model: str) -> None:
+def check_facts(model: str, *, published: bool) -> None:
+    """What is told of a checkpoint, where a model has one."""
     facts = composed(f"model={model}", "paths.weights=folder").model
-    if make_network(facts).checkpoint is None:
+    if not published:
         assert (facts.weights, facts.paper, facts.year, facts.source) == (None, "", None, "")
-    else:
-        bundled = str(facts.source).startswith("bundled")
-        assert Path(facts.weights).parent == (BUNDLED if bundled else Path("folder"))
-        assert facts.paper
-        assert facts.licence
-        assert 2016 < facts.year < 2100
-        assert bundled or "https://github.com/" in facts.source
+        return
+    bundled = str(facts.source).startswith("bundled")
+    assert Path(facts.weights).parent == (BUNDLED if bundled else Path("folder"))
+    assert facts.paper
+    assert facts.licence
+    assert 2016 < facts.year < 2100
+    assert bundled or "https://github.com/" in facts.source
 
 
 @pytest.mark.parametrize("model", ["ezvsl", "rcgrad", "rcgrad_raw", "center"])
@@ -121,18 +122,13 @@ def test_thresholds(name: str) -> None:
         assert [policy.name for policy in policies] == [name]
 
 
-def test_the_sets_of_thresholds_hold_every_policy() -> None:
+def test_sets_of_thresholds_and_metrics_hold_all() -> None:
     policies = build.build_policies(composed("threshold=all"), model="lvs", negatives=True)
     single = set(names("threshold")) - {"all", "standard", "released"}
     assert {policy.name for policy in policies} == single
-
-
-METRIC_LISTS = {"all", "paper", "separation", "detection"}
-
-
-def test_metrics_are_named_as_their_files_and_all_lists_them() -> None:
     metrics = build.build_metrics(composed("metrics=all"))
-    assert {metric.name for metric in metrics} == set(names("metrics")) - METRIC_LISTS
+    lists = {"all", "paper", "separation", "detection"}
+    assert {metric.name for metric in metrics} == set(names("metrics")) - lists
 
 
 @pytest.mark.parametrize("group", ["trainer", "logger", "paths"])

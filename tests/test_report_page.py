@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.browser import chromium, complaints, requested, resize
@@ -298,68 +297,60 @@ def test_nothing_is_asked_of_a_network(opened: Chrome, page: Path) -> None:
     assert len(text.encode()) < 20_000_000
 
 
-@pytest.mark.parametrize("variant", ["av", "ogl"])
-def test_numbers_below_maps_are_those_of_the_scores(
-    opened: Chrome, collection: Collection, variant: str
-) -> None:
-    choose_option(opened, "variant", variant)
-    for policy in (POLICY, "fixed", "universal_max"):
-        press(opened, policy)
-        assert_numbers(opened, collection.groups[0].runs, policy, variant)
-
-
 def press(driver: Chrome, policy: str) -> None:
     """Set all models to their thresholds under a policy."""
     driver.find_element(By.CSS_SELECTOR, f"[data-policy={policy}]").click()
     settle(driver)
 
 
-def assert_numbers(driver: Chrome, runs: Sequence[ReportRun], policy: str, variant: str) -> None:
-    """The numbers below all maps are those that vssl scored, to the last pixel."""
-    shown = shown_numbers(driver)
-    for place, one in enumerate(runs):
-        own = variant if variant in one.variants else "av"
-        expected = scored(one, policy, own)
-        mine = shown[shown["model"] == place].set_index(["sample_id", "condition"])
-        assert len(mine) == 4 * one.provenance["evaluated"]
-        if expected.empty:  # thresholds in units of the model's own map have no meaning for OGL
-            assert mine["pia"].isna().all()
-            continue
-        expected = expected.loc[mine.index]
-        np.testing.assert_array_equal(mine["pia"], expected["pia"])
-        np.testing.assert_allclose(mine["ciou"], expected["ciou"], rtol=1e-12)
-
-
-def test_the_released_protocols_numbers(opened: Chrome, collection: Collection) -> None:
-    place = [group.protocol for group in collection.groups].index("released")
+@pytest.mark.parametrize(
+    ("protocol", "variant"), [("corrected", "av"), ("corrected", "ogl"), ("released", "av")]
+)
+def test_numbers_below_maps_are_those_of_the_scores(
+    opened: Chrome, collection: Collection, protocol: str, variant: str
+) -> None:
+    place = [group.protocol for group in collection.groups].index(protocol)
+    runs = collection.groups[place].runs
     choose_option(opened, "group", str(place))
-    one = collection.groups[place].runs[0]
-    assert set(one.provenance["upsampling"].values()) == {"align_corners", "opencv"}
-    assert not opened.find_element(By.CSS_SELECTOR, "#variant [value=ogl]").is_enabled()
-    for policy in (POLICY, "fixed"):
+    guided = any("ogl" in one.variants for one in runs)
+    assert opened.find_element(By.CSS_SELECTOR, "#variant [value=ogl]").is_enabled() == guided
+    choose_option(opened, "variant", variant)
+    for policy in (POLICY, "fixed", "universal_max"):
         press(opened, policy)
-        assert_numbers(opened, collection.groups[place].runs, policy, "av")
+        shown = shown_numbers(opened)
+        for model, one in enumerate(runs):
+            own = variant if variant in one.variants else "av"
+            expected = scored(one, policy, own)
+            mine = shown[shown["model"] == model].set_index(["sample_id", "condition"])
+            assert len(mine) == 4 * one.provenance["evaluated"]
+            if expected.empty:  # thresholds in units of the model's own map mean nothing for OGL
+                assert mine["pia"].isna().all()
+                continue
+            expected = expected.loc[mine.index]
+            np.testing.assert_array_equal(mine["pia"], expected["pia"])
+            np.testing.assert_allclose(mine["ciou"], expected["ciou"], rtol=1e-12)
 
 
-def test_what_is_not_marked_is_grey(opened: Chrome, collection: Collection) -> None:
-    group = collection.groups[0]
+def test_renderings(opened: Chrome, collection: Collection) -> None:
+    x0, y0, x1, y1 = 50, 30, 150, 150
+    pixels = canvas_pixels(opened, "clip2_000010", "silence", 0).astype(int)
+    for y, x in ((y0, 100), (y1, 100), (90, x0), (90, x1)):
+        red, green, blue = pixels[y, x]
+        assert blue > 150
+        assert blue > red + 80
+        assert green > red + 60
     opened.find_element(By.ID, "boxes").click()
     press(opened, "fixed")
-    for place, one in enumerate(group.runs):
+    for model, one in enumerate(collection.groups[0].runs):
         threshold = one.threshold("fixed")
         assert threshold is not None
         expected = localization_map(one, "clip1_000010", "positive") > np.float32(threshold)
-        drawn = canvas_pixels(opened, "clip1_000010", "positive", place).astype(int)
+        drawn = canvas_pixels(opened, "clip1_000010", "positive", model).astype(int)
         grey = np.ptp(drawn, axis=2) == 0
         assert grey[~expected].all(), one.label
         assert not grey[expected].any(), one.label
-
-
-def test_heat_maps_and_outlines(opened: Chrome, collection: Collection) -> None:
     one = collection.groups[0].runs[0]
     place = ("clip1_000010", "positive", 0)
-    opened.find_element(By.ID, "boxes").click()
-    press(opened, "fixed")
     choose_option(opened, "rendering", "outline")
     lined = canvas_pixels(opened, *place)
     marked = localization_map(one, *place[:2]) > np.float32(0.5)
@@ -372,16 +363,6 @@ def test_heat_maps_and_outlines(opened: Chrome, collection: Collection) -> None:
     # brightness follows the min-max scaled map
     own = localization_map(one, *place[:2]).ravel()
     assert np.corrcoef(own, hot.reshape(-1, 3).sum(axis=1))[0, 1] > 0.5
-
-
-def test_boxes_are_drawn_where_they_are(opened: Chrome) -> None:
-    pixels = canvas_pixels(opened, "clip2_000010", "silence", 0).astype(int)
-    x0, y0, x1, y1 = 50, 30, 150, 150
-    for y, x in ((y0, 100), (y1, 100), (90, x0), (90, x1)):
-        red, green, blue = pixels[y, x]
-        assert blue > 150
-        assert blue > red + 80
-        assert green > red + 60
 
 
 # -- what hands do -------------------------------------------------------------------------------
@@ -436,25 +417,24 @@ def test_the_slider_moves_one_model_in_units_of_its_map(
         assert row.pia == (own > np.float32(value)).mean()
 
 
-def column_values(table: WebElement, place: int) -> list[str]:
-    cells = table.find_elements(By.CSS_SELECTOR, f"tbody:not(.baselines) tr > :nth-child({place})")
-    return [str(cell.get_attribute("data-value")) for cell in cells]
-
-
 def test_tables_are_sorted_by_their_headers(opened: Chrome) -> None:
     table = opened.find_element(By.CSS_SELECTOR, "table.numbers-table")
     headers = table.find_elements(By.CSS_SELECTOR, "th[aria-sort]")
-    titles = [header.text for header in headers]
-    place = titles.index("cIoU ↑")
+
+    def values_of(column: int) -> list[str]:
+        path = f"tbody:not(.baselines) tr > :nth-child({column})"
+        cells = table.find_elements(By.CSS_SELECTOR, path)
+        return [str(cell.get_attribute("data-value")) for cell in cells]
+
+    place = [header.text for header in headers].index("cIoU ↑")
     headers[place].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert headers[place].get_attribute("aria-sort") == "descending"  # the best first
-    values = column_values(table, place + 1)
-    known = [float(v) for v in values if v and v != "None"]
+    known = [float(v) for v in values_of(place + 1) if v and v != "None"]
     assert known == sorted(known, reverse=True)
     headers[place].find_element(By.TAG_NAME, "button").click()
     assert headers[place].get_attribute("aria-sort") == "ascending"
     headers[0].find_element(By.TAG_NAME, "button").click()
-    names = column_values(table, 1)
+    names = values_of(1)
     assert names == sorted(names)
     assert headers[place].get_attribute("aria-sort") == "none"
 
@@ -499,13 +479,6 @@ def test_a_number_leads_to_its_records(opened: Chrome, page: Path) -> None:
     assert not dialog.is_displayed()
 
 
-def test_intervals_are_shown_on_request(opened: Chrome) -> None:
-    interval = opened.find_element(By.CSS_SELECTOR, ".interval")
-    assert not interval.is_displayed()
-    opened.find_element(By.ID, "show-intervals").send_keys(Keys.SPACE)
-    assert interval.is_displayed()
-
-
 def samples_shown(driver: Chrome) -> list[str]:
     cards = driver.find_elements(By.CSS_SELECTOR, ".card")
     return [str(card.get_attribute("data-sample")) for card in cards]
@@ -529,7 +502,11 @@ def test_the_gallery_is_filtered_and_ordered(opened: Chrome, collection: Collect
             assert (np.diff(values) >= 0).all()
 
 
-def test_models_are_hidden_on_request(opened: Chrome) -> None:
+def test_intervals_and_models_are_shown_on_request(opened: Chrome) -> None:
+    interval = opened.find_element(By.CSS_SELECTOR, ".interval")
+    assert not interval.is_displayed()
+    opened.find_element(By.ID, "show-intervals").send_keys(Keys.SPACE)
+    assert interval.is_displayed()
     opened.find_element(By.CSS_SELECTOR, "details summary").click()
     opened.find_element(By.CSS_SELECTOR, "#models input[value='0']").click()
     settle(opened)

@@ -25,10 +25,9 @@ def in_range(values: AnyFloats, bounds: tuple[float, float]) -> AnyFloats:
 
 
 def layer(shares: AnyFloats) -> tuple[AnyFloats, AnyFloats]:
-    """Colours `[H, W, 3]` in [0, 1] that are laid over a picture, and their weights `[H, W, 1]`.
+    """Colours `[H, W, 3]` in [0, 1] of a map's shares `[H, W]`, and their weights `[H, W, 1]`.
 
-    The higher a map, shares `[H, W]` in [0, 1], the brighter its colour and the less of the picture
-    shows through.
+    The higher the map, the brighter its colour and the less of the picture shows through.
     """
     colours = mpl.colormaps[COLOURS](shares)[..., :3]
     return colours, _LEAST_WEIGHT + (_MOST_WEIGHT - _LEAST_WEIGHT) * shares[..., None]

@@ -29,10 +29,9 @@ def draw_comparison(
 ) -> None:
     """Draw one image under every audio condition, one column per run.
 
-    Rows are audio conditions (draw 0), columns are models. Maps are drawn over the image in the
-    declared range of the model, not stretched per map, so that a map that is low looks low. What
-    lies above the run's threshold (None for no outline) is outlined in white, the ground truth is a
-    cyan box. Without `sample_id` it is the sample with the ground truth of median size.
+    Maps are drawn in the declared range of the model, not stretched per map: a map that is low
+    looks low. What lies above the run's threshold (None for no outline) is outlined in white.
+    Without `sample_id` it is the sample with the ground truth of median size.
     """
     chosen = sample_id or samples_by_size(folders[0], [0.5])[0]
     scenes = [read_scenes(folder, [chosen])[0] for folder in folders]
@@ -65,10 +64,7 @@ def draw_gallery(
     """Draw a few images under every audio condition, one JPEG file each, as `draw_comparison`.
 
     `shares` are places of the samples among all in ascending size of the ground truth. The pictures
-    come with their captions: sample and class.
-
-    Raises:
-        ImageFileError: when an image is no longer at hand.
+    come with their captions.
     """
     facts = read_provenance(folder / RECORDS_FILE)
     drawn = []

@@ -22,15 +22,10 @@ def in_words(
 ) -> str:
     """Whether a model finds what sounds, listens, stays silent, and what one threshold leaves.
 
-    Only what the summary has numbers for is said; a difference is one where its interval lies above
-    0.
-
-    Args:
-        summary: rows of one run and map variant.
-        positives: policy under which positives are scored, as the field does.
-        marked: policy under which the image's sounds are compared.
-        equal: policy for a stated rate of false alarms.
-        universal: policy under which F_LOC is said.
+    Only what the summary (of one run and map variant) has numbers for is said; a difference is one
+    where its interval lies above 0. Policies: `positives` scores positives as the field does,
+    `marked` compares the image's sounds, `equal` has a stated rate of false alarms, `universal` is
+    that of F_LOC.
     """
     columns = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
     rows = summary.loc[summary.value.notna(), columns].itertuples(index=False)

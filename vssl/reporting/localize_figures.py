@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,15 @@ _STYLES_BELOW: tuple[dict[str, Any], ...] = (
 )
 """Of files and verdict; of note, errors and warnings."""
 
-_LONGEST = 480
-"""Longest side in pixels that an image is drawn at."""
+_LONGEST = 480  # side in pixels that an image is drawn at
+# in inches: the most and the least that a picture takes, and the room around pictures
 _MOST_WIDTH, _LEAST_WIDTH = 2.6, 1.7
 _MOST_HEIGHT, _LEAST_HEIGHT = 4.4, 0.9
-"""The most and the least that a picture takes, in inches."""
 _COLUMN_GAP, _SCALE_ROOM, _TITLE_ROOM, _LABEL_ROOM = 0.15, 0.75, 0.45, 0.48
-"""Room between columns, for the scale of colours, above and below the pictures, in inches."""
 
 _TIMELINE_WIDTH = 10.0
-_SOUND = "#0072B2"
-_NEGATIVE_COLOURS = ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
-"""Of Okabe and Ito, which differ for every kind of colour vision, and in grey."""
+# of Okabe and Ito, which differ for every kind of colour vision, and in grey
+_SOUND, _NEGATIVE_COLOURS = "#0072B2", ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
 
 _LEAST_FONT = 9
 _INK, _BAR_COLOUR, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
@@ -67,7 +65,7 @@ class Captions:
     note: str
 
     def room(self, width: float) -> tuple[float, float]:
-        """Heights in inches of the texts above and below a figure of a width in inches."""
+        """Heights of the texts above and below a figure of a width, in inches."""
         above, below = self._lines(width)
         return 0.1 + _LARGE_LINE * sum(map(len, above)), 0.08 + _SMALL_LINE * sum(map(len, below))
 
@@ -104,11 +102,10 @@ def draw_pair(
     threshold: Threshold | None,
     captions: Captions,
 ) -> None:
-    """Draw an image, and beside it its map under each sound.
+    """Draw an image, and beside it its map `[224, 224]` under each sound, with title and numbers.
 
-    Maps `[224, 224]`, one a column with its title and numbers, are drawn in the declared range, so
-    that a map that is low looks low. Where the range has no end, the extremes of these maps stand
-    in. Values above the threshold are outlined in white.
+    Maps are drawn in the declared range, so that a map that is low looks low; where it has no end,
+    in the range of these maps. Values above the threshold are outlined in white.
     """
     picture = _shrunk(pixels)
     height, width = picture.shape[:2]
@@ -182,11 +179,10 @@ def draw_timeline(
     threshold: Threshold | None,
     captions: Captions,
 ) -> None:
-    """Draw how high the maps of a video reach over time, under its sound, silence and noise.
+    """Draw the largest values of a video's maps over time, the given sound first in each frame.
 
-    The line is the largest value of the map under the video's sound, which is the first of a
-    frame's numbers. A negative with several draws is a band from its lowest to its highest draw.
-    Below, with a threshold: how much is marked.
+    A negative with several draws is a band from its lowest to its highest draw. Below, with a
+    threshold: how much is marked.
     """
     above, below = captions.room(_TIMELINE_WIDTH)
     above, below = above + 0.3, below + 0.48
@@ -262,16 +258,10 @@ def frame_layer(
     The bar says the verdict in words, and the largest value beside the threshold. A gauge along its
     upper edge shows the range of the map, the largest value and the threshold as a tick.
 
-    `pixels * factor + summand` is the drawn frame: `[H, W, 1]` and `[H, W, 3]` float32.
-
-    Args:
-        localization: `[224, 224]` map; values above the threshold are outlined.
-        numbers: of this map, then of the negatives'.
-        size: height and width of the frames.
-        bounds: finite range that the map is drawn in.
-        threshold: None for none.
-        judged: whether a verdict is possible.
-        p: p value of the map against wrong sounds of a calibration run; None for none.
+    The map `[224, 224]` has the first of `numbers`, the negatives the others; it is drawn in finite
+    `bounds` on frames of `size` (height, width). `judged`: whether a verdict is possible; `p`: its
+    p value against wrong sounds of a calibration run. For frames, `[H, W, 1]` and `[H, W, 3]`
+    float32 come back: `pixels * factor + summand` is the drawn frame.
     """
     resized = _resized(localization, size)
     colours, weights = layer(in_range(resized.numpy(), bounds))
@@ -285,8 +275,8 @@ def frame_layer(
             edge = (side * near)[0, 0].numpy() > 0
             factor[edge], summand[edge] = 0, colour
     image = Image.new("RGB", (size[1], bar_height(size[0])), _BAR_COLOUR)
-    _draw_gauge(image, numbers[0].largest, bounds, threshold)
-    _write_bar(image, *_wordings(numbers, threshold, judged=judged, p=p))
+    texts = _wordings(numbers, threshold, judged=judged, p=p)
+    _draw_bar(image, numbers, bounds, threshold, texts)
     bar = np.asarray(image)[-size[0] :]
     factor[-len(bar) :], summand[-len(bar) :] = 0, bar
     return factor, summand
@@ -297,33 +287,31 @@ def bar_height(height: int) -> int:
     return max(6, round(0.085 * height))
 
 
-def _draw_gauge(
-    image: Image.Image, largest: float, bounds: tuple[float, float], threshold: Threshold | None
+def _draw_bar(
+    image: Image.Image,
+    numbers: Sequence[MapNumbers],
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    texts: tuple[list[str], list[str]],
 ) -> None:
-    draw, width, bottom = ImageDraw.Draw(image), image.width, _gauge_height(image) - 1
+    """Draw the gauge, and below it the longest words and values that can be read and fit."""
+    draw, gauge, (low, high) = ImageDraw.Draw(image), max(2, image.height // 7), bounds
 
     def place(value: float) -> int:
-        share = float(np.clip((value - bounds[0]) / (bounds[1] - bounds[0]), 0, 1))
-        return 0 if math.isnan(share) else round(share * (width - 1))
+        share = 0.0 if math.isnan(value) else min(max((value - low) / (high - low), 0.0), 1.0)
+        return round(share * (image.width - 1))
 
-    draw.rectangle((0, 0, width, bottom), fill=_DIM)
-    draw.rectangle((0, 0, place(largest), bottom), fill=_VALUE)
+    draw.rectangle((0, 0, image.width, gauge - 1), fill=_DIM)
+    draw.rectangle((0, 0, place(numbers[0].largest), gauge - 1), fill=_VALUE)
     if threshold is not None:
-        middle, half = place(threshold.value), max(1, width // 400)
-        draw.rectangle((middle - half, 0, middle + half, bottom + 2), fill=_LIMIT)
-
-
-def _gauge_height(image: Image.Image) -> int:
-    return max(2, image.height // 7)
-
-
-def _write_bar(image: Image.Image, wordings: Sequence[str], endings: Sequence[str]) -> None:
-    """Write the longest words and values that can be read where they fit."""
-    draw, gauge = ImageDraw.Draw(image), _gauge_height(image)
+        middle, half = place(threshold.value), max(1, image.width // 400)
+        draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
     room, margin = image.height - gauge, max(2, image.height // 5)
-    pairs = [(words, values) for words in wordings for values in endings]
-    for words, values in sorted(pairs, key=lambda pair: -len("".join(pair))):
-        font = _fitting(f"{words}   {values}", image.width, room)
+    inner = image.width - 2 * max(2, room // 5)
+    sizes = range(int(0.68 * room), max(_LEAST_FONT, int(0.45 * room)) - 1, -1)
+    for words, values in sorted(product(*texts), key=lambda pair: -len("".join(pair))):
+        fonts = (_font(size) for size in sizes)
+        font = next((f for f in fonts if f.getlength(f"{words}   {values}") <= inner), None)
         if font is not None:
             line = gauge + room / 2
             draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
@@ -351,13 +339,6 @@ def _wordings(
     if also:
         return [f"{words}, but points under {also} too", f"{words}?", "localized?", "?"], endings
     return [words, "localized"], [*endings, ""]
-
-
-def _fitting(text: str, width: int, height: int) -> Any:
-    """The largest font in which a text fits into a bar; None where it would be unreadable."""
-    margin = 2 * max(2, height // 5)
-    fonts = map(_font, range(int(0.68 * height), max(_LEAST_FONT, int(0.45 * height)) - 1, -1))
-    return next((font for font in fonts if font.getlength(text) + margin <= width), None)
 
 
 @lru_cache

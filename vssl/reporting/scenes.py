@@ -23,26 +23,22 @@ _CLIPS = "audio_path"  # which records of earlier versions lack
 
 @dataclass(frozen=True)
 class RunScene:
-    """A sample of a run, first draw of each of K audio conditions, in the order of the run.
-
-    By audio condition: `heard`, a class, or None for a made waveform; `sources`, the sample that
-    the sound is of; `clips`, its file, None where that is not known. By map variant: `maps`
-    `[K, 224, 224]`, and `extremes` `[K, 2]`, least and largest value of the native similarity map
-    where the model's map is not processed further, else of the localization map. `native` is
-    `[K, h, w]`, `object_map` `[s, s]`, None without an object prior; boxes are in pixels of 224.
-    """
+    """A sample of a run, first draw of each of K audio conditions, in the order of the run."""
 
     sample_id: str
     image_path: Path
     category: str
-    boxes: tuple[Box, ...]
+    boxes: tuple[Box, ...]  # in pixels of 224
     conditions: tuple[str, ...]
+    # by audio condition: class, sample and file of the sound, None where it has none
     heard: Mapping[str, str | None]
     sources: Mapping[str, str | None]
     clips: Mapping[str, str | None]
-    native: npt.NDArray[np.float32]
-    object_map: npt.NDArray[np.float32] | None
-    maps: Mapping[str, torch.Tensor]
+    native: npt.NDArray[np.float32]  # [K, h, w]
+    object_map: npt.NDArray[np.float32] | None  # [s, s]
+    maps: Mapping[str, torch.Tensor]  # by map variant, [K, 224, 224]
+    # by map variant, [K, 2]: least and largest value of the native similarity map where the model's
+    # map is not processed further, else of the localization map
     extremes: Mapping[str, torch.Tensor]
 
     def label(self, condition: str) -> str:
@@ -54,11 +50,7 @@ class RunScene:
 def read_scenes(
     run: Path, ids: Sequence[str], *, variants: Sequence[str] = (AUDIO_VISUAL,)
 ) -> list[RunScene]:
-    """Read some samples of a run, with the wanted map variants, as far as the run has them.
-
-    Raises:
-        RecordsError: when the records cannot be read, or lack a sample.
-    """
+    """Read some samples of a run, with the wanted map variants, as far as the run has them."""
     localization = Localization.of(read_provenance(run / RECORDS_FILE))
     wanted = [name for name in variants if name in localization.variants]
     known = [_CLIPS] if _CLIPS in column_names(run / RECORDS_FILE) else []
@@ -102,11 +94,7 @@ def read_scenes(
 
 
 def evaluation_image(path: Path) -> torch.Tensor:
-    """An image at the evaluation size, `[224, 224, 3]` in [0, 1].
-
-    Raises:
-        ImageFileError: when it is no longer at hand.
-    """
+    """An image at the evaluation size, `[224, 224, 3]` in [0, 1]."""
     size = (EVALUATION_SIZE, EVALUATION_SIZE)
     shrunk = torch.nn.functional.interpolate(
         read_image(path)[None], size=size, mode="bilinear", antialias=True

@@ -11,7 +11,7 @@ from vssl.images import ImageFileError
 from vssl.records.localization import AUDIO_VISUAL, OBJECT_GUIDED
 from vssl.records.rows import samples_by_size
 from vssl.reporting.report.collection import Group
-from vssl.reporting.report.figures_curves import f_loc, roc, success_pia
+from vssl.reporting.report.figures_curves import f_loc, maxima, roc, success_pia
 from vssl.reporting.report.figures_data import (
     CURVE_RECORDS,
     CURVE_SAMPLES,
@@ -22,7 +22,6 @@ from vssl.reporting.report.figures_data import (
     why_no_curves,
 )
 from vssl.reporting.report.figures_grid import grids
-from vssl.reporting.report.figures_maxima import maxima
 from vssl.reporting.report.figures_style import HOUSE_STYLE, Drawing, Figure, write
 from vssl.reporting.scenes import evaluation_image, read_scenes
 
@@ -33,9 +32,7 @@ FIGURES: tuple[Callable[[FigureData], Iterator[Drawing]], ...] = (
     roc,
     grids,
 )
-"""All figures of a report, in order. Each function draws what its docstring says, and gives title,
-caption and alt text with it.
-"""
+"""All figures of a report, in order."""
 
 VARIANTS = (AUDIO_VISUAL, OBJECT_GUIDED)
 
@@ -52,13 +49,9 @@ def draw_figures(
 ) -> list[Figure]:
     """Draw a group's figures, `<group>_<figure>.svg` and `.png`; those of OGL maps apart.
 
-    What a run does not have is said in its panel and in the caption.
-
-    Args:
-        group: runs on one test set.
-        output: folder for the files.
-        policy: threshold policy of the curves and of the new rendering.
-        samples: ids of the qualitative grid's samples; none takes three by the object's size.
+    What a run does not have is said in its panel and in the caption. `policy` is that of the curves
+    and of the new rendering, `samples` are ids for the qualitative grid; none takes three by the
+    object's size.
 
     Raises:
         RecordsError: when records cannot be read, or lack a sample that was asked for.
@@ -86,8 +79,7 @@ def parts_of(
 ) -> list[FigureData]:
     """Read what a group's figures are drawn from, by map variant.
 
-    `policy` and `samples` are those of `draw_figures`; `curve_records` and `curve_samples` say when
-    curves rest on a part of a run, see `read_curves`.
+    `curve_records` and `curve_samples` say when curves rest on a part of a run, see `read_curves`.
     """
     scores = {run.label: read_scores(run, policy) for run in group.runs}
     curves = {
@@ -96,13 +88,12 @@ def parts_of(
         if not why_no_curves(run, scores[run.label])
     }
     grid_samples = list(_grid_samples(group, samples))
-    parts = []
-    for variant in VARIANTS:
-        runs = [run for run in group.runs if variant in run.variants]
-        if runs:
-            own = FigureData(group, runs, variant, policy, scores, curves, grid_samples)
-            parts.append(own)
-    return parts
+    having = {v: [run for run in group.runs if v in run.variants] for v in VARIANTS}
+    return [
+        FigureData(group, runs, variant, policy, scores, curves, grid_samples)
+        for variant, runs in having.items()
+        if runs
+    ]
 
 
 def _grid_samples(group: Group, samples: Sequence[str]) -> Iterator[GridSample]:

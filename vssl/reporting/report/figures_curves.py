@@ -1,18 +1,22 @@
-"""F_LOC over the threshold, success and pIA curves, and separation ROC: one panel per run."""
+"""Map maxima, F_LOC over the threshold, success and pIA curves, separation ROC: a panel per run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.transforms import offset_copy
+from scipy.ndimage import gaussian_filter1d
 
+from vssl.arrays import Array
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.sets import MAP_MAXIMUM
 from vssl.records.curves import ThresholdCurves
+from vssl.records.localization import OBJECT_GUIDED
 from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.schema import NO_POLICY
 from vssl.records.uncertainty import interval
@@ -21,7 +25,7 @@ from vssl.reporting.report.figures_data import (
     CURVE_RESAMPLES,
     FigureData,
     Gaps,
-    labels_by,
+    by_run,
     mean_shares,
     negative_groups,
     separation_roc,
@@ -30,6 +34,7 @@ from vssl.reporting.report.figures_data import (
 )
 from vssl.reporting.report.figures_style import (
     GREY,
+    UNIVERSAL_POLICIES,
     Drawing,
     facets,
     look_of,
@@ -48,6 +53,145 @@ _IN_PERCENT: Any = {
     **dict.fromkeys(("xticks", "yticks"), (0, 50, 100)),
 }
 _FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
+_BINS = 160
+_ABOVE = 17  # points between a panel and its title: the thresholds' names
+_LABEL_GAP = 0.2  # of a panel's width, between threshold labels
+
+
+def maxima(part: FigureData) -> Iterator[Drawing]:
+    """Density, quartiles, and 5 to 95 % of map maxima by audio condition, and the thresholds."""
+    policies = [*dict.fromkeys([*UNIVERSAL_POLICIES, part.policy])]
+    # every panel has the rows of all runs, whose names stand on the left alone
+    conditions = list(dict.fromkeys(name for run in part.runs for name in run.conditions))
+    panels = facets([run.label for run in part.runs], height=0.75 + 0.28 * len(conditions))
+    gaps, medians = part.without_scores(), []
+    for axes, run in zip(panels, part.runs, strict=True):
+        rows = {name: part.rows(run, MAP_MAXIMUM, name).dropna() for name in run.conditions}
+        found = {name: values.to_numpy() for name, values in rows.items() if len(values)}
+        every = {policy: run.threshold(policy, part.variant) for policy in policies}
+        lines = {policy: value for policy, value in every.items() if value is not None}
+        _draw_maxima(axes, conditions, found, lines)
+        axes.set_title(axes.get_title(), pad=_ABOVE)
+        absent = [policy for policy in policies if policy not in lines]
+        gaps += [(run.label, f"no threshold {', '.join(absent)}")] if absent else []
+        texts = [f"{name} {np.median(values):.3g}" for name, values in found.items()]
+        medians.append(f"{run.label} median {', '.join(texts) or 'undefined'}")
+    name_axes(panels, "similarity maximum", "")
+    guided = part.variant == OBJECT_GUIDED
+    yield Drawing(
+        panels[0].figure,
+        "maxima",
+        "Similarity maxima by audio condition",
+        part.caption(
+            "Largest value of each map, by audio condition, all images and draws; every panel has"
+            " the range of its own model. Areas: density (highest point at one height); box:"
+            " quartiles and median; line: 5 to 95 %; diamond: all the same. Vertical lines:"
+            " universal thresholds.",
+            f"Maxima are of {'upsampled object-guided' if guided else 'native similarity'} maps.",
+            policies=policies,
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"Distributions of map maxima: {'; '.join(medians)}.",
+    )
+
+
+def _draw_maxima(
+    axes: Any, conditions: Sequence[str], values: Mapping[str, Array], lines: Mapping[str, float]
+) -> None:
+    axes.set_yticks(range(len(conditions)), conditions)
+    axes.set_ylim(len(conditions) - 0.6, -0.75)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    if not values:
+        axes.set_xticks([])
+        say_gap(axes, "no map has a defined maximum")
+        return
+    ends = [end for each in values.values() for end in (each.min(), each.max())]
+    low, high = padded(min(*ends, *lines.values()), max(*ends, *lines.values()))
+    axes.set_xlim(low, high)
+    axes.locator_params(axis="x", nbins=4)
+    for place, condition in enumerate(conditions):
+        if condition in values:
+            _draw_row(axes, place, values[condition], look_of(condition, conditions), high - low)
+    _draw_thresholds(axes, lines, low, high)
+
+
+def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> None:
+    five, first, median, third, ninety_five = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
+    outline = density(values)
+    if outline is not None and values.max() - values.min() > span / 400:
+        at, height = outline
+        base = place - 0.06
+        # a tint, not transparent: SVG would draw hatches as transparent as the area
+        tint = 0.55 + 0.45 * np.array(to_rgb(look.colour))
+        axes.fill(
+            [at[0], *at, at[-1]], [base, *(base - 0.6 * height), base], linewidth=0.6,
+            hatch=look.hatch, facecolor=tint, edgecolor=look.colour,
+        )  # fmt: skip
+    else:  # all the same: a density would be a needle
+        axes.plot([median], [place - 0.25], marker="D", markersize=3.5, color=look.colour)
+    axes.plot([five, ninety_five], [place + 0.1] * 2, color=look.colour, linewidth=0.8)
+    axes.barh(
+        place + 0.1, max(third - first, span / 400), left=first, height=0.2,
+        facecolor="white", edgecolor=look.colour, linewidth=1.0, zorder=3,
+    )  # fmt: skip
+    axes.plot([median] * 2, [place, place + 0.2], color="black", linewidth=1.2, zorder=4)
+
+
+def density(values: Array) -> tuple[Array, Array] | None:
+    """Places and heights of a kernel density on a grid, highest point 1; None where all are equal.
+
+    Gaussian kernel, Silverman's bandwidth 0.9 min(s, IQR / 1.34) n^(-1/5), over the values' own
+    range: nothing is drawn where there is no value.
+    """
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return None
+    quartiles = np.quantile(values, [0.25, 0.75])
+    spreads = [float(values.std()), float(quartiles[1] - quartiles[0]) / 1.34]
+    narrow = min([s for s in spreads if s > 0], default=high - low)
+    bandwidth = 0.9 * narrow * len(values) ** -0.2
+    counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
+    width = (high - low) / _BINS
+    smooth = gaussian_filter1d(counts.astype(np.float64), bandwidth / width, mode="reflect")
+    return (edges[:-1] + edges[1:]) / 2, smooth / smooth.max()
+
+
+def _draw_thresholds(axes: Any, lines: Mapping[str, float], low: float, high: float) -> None:
+    """Vertical lines, each with its short name above the panel; names never overlap."""
+    named = sorted(lines.items(), key=lambda item: item[1])
+    wanted = [(value - low) / (high - low) for _, value in named]
+    for (policy, value), place, text_at in zip(named, wanted, spread(wanted), strict=True):
+        short, dashes = policy_look(policy)
+        axes.axvline(value, color="black", linestyle=dashes, linewidth=0.8, zorder=5)
+        axes.annotate(
+            short, xy=(place, 1.0), xytext=(text_at, 1.05), xycoords="axes fraction",
+            textcoords="axes fraction", ha="center", va="bottom", fontsize=6,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0.5,
+                        "shrinkB": 0},
+            annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread(places: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
+    """Ascending places in [0, 1], moved as little as needed to stand apart."""
+    clusters: list[list[float]] = []
+
+    def start(cluster: Sequence[float]) -> float:
+        return sum(cluster) / len(cluster) - gap * (len(cluster) - 1) / 2
+
+    for place in places:
+        clusters.append([place])
+        while len(clusters) > 1:
+            last, own = clusters[-2:]
+            if start(own) - (start(last) + gap * (len(last) - 1)) >= gap:
+                break
+            clusters[-2:] = [last + own]
+    found: list[float] = []
+    for cluster in clusters:
+        first = min(max(start(cluster), 0.0), 1.0 - gap * (len(cluster) - 1))
+        found += [first + gap * n for n in range(len(cluster))]
+    return found
 
 
 def f_loc(part: FigureData) -> Iterator[Drawing]:
@@ -86,7 +230,6 @@ def f_loc(part: FigureData) -> Iterator[Drawing]:
     name_axes(panels, "threshold", "F_LOC (%)")
     panels[0].set_ylim(0, 1.08 * highest)
     _legend_of_f_loc(panels[0], part.policy)
-    parts = "; ".join(f"{', '.join(k)}: {text}" for text, k in labels_by(in_part).items())
     yield Drawing(
         panels[0].figure,
         "f_loc",
@@ -96,8 +239,8 @@ def f_loc(part: FigureData) -> Iterator[Drawing]:
             f" (line; band: 95 % bootstrap over images, {CURVE_RESAMPLES} resamples). Vertical"
             f" line: {part.policy}, circle: its F_LOC and interval as in the summary. Triangle: the"
             " best threshold, which no user could choose.",
-            f"Curves, bands and triangles rest on a part: {parts}."
-            if parts
+            f"Curves, bands and triangles rest on a part: {by_run(in_part)}."
+            if in_part
             else "Curves rest on all images and draws.",
             f"Best: {'; '.join(best)}." if best else "",
             policies=[part.policy],
@@ -165,17 +308,12 @@ def _legend_of_f_loc(axes: Any, policy: str) -> None:
 
 
 def success_pia(part: FigureData) -> Iterator[Drawing]:
-    """The curves behind AUC and AUC_N at one threshold.
-
-    Where the own object sounds: share with cIoU >= the value on the horizontal axis. Negatives:
-    share with pIA <= it. Where another object sounds, there is no curve.
-    """
+    """The curves behind AUC and AUC_N at one threshold: shares by cIoU or pIA."""
     panels = facets([run.label for run in part.runs], height=1.6)
     grid = 100 * AUC_GRID.numpy()
     gaps, numbers = part.without_scores(), []
     for axes, run in zip(panels, part.runs, strict=True):
         axes.set(**_IN_PERCENT)
-        drawn = False
         for condition in run.conditions:
             sounding = run.sounding[condition]
             if sounding == SoundingObject.OTHER:
@@ -191,8 +329,7 @@ def success_pia(part: FigureData) -> Iterator[Drawing]:
             label = f"{condition} {part.number(run, metric, condition)}"
             look = look_of(condition, run.conditions)
             axes.plot(grid, 100 * shares, color=look.colour, linestyle=look.dashes, label=label)
-            drawn = True
-        if not drawn:
+        if not axes.get_legend_handles_labels()[1]:
             say_gap(axes, f"nothing under {part.policy}")
         numbers.append(f"{run.label} {part.number(run, 'auc', POSITIVE)}")
         gaps += [] if run.negatives else [(run.label, "no negatives")]
@@ -231,7 +368,6 @@ def roc(part: FigureData) -> Iterator[Drawing]:
         for name in (ALL_NEGATIVES,) if ALL_NEGATIVES in groups else run.negatives:
             numbers.append(f"{run.label} {name} {part.number(run, 'auroc', name, NO_POLICY)}")
         positives = part.rows(run, MAP_MAXIMUM, POSITIVE)
-        drawn = False
         for group, members in groups.items():
             rows = [part.rows(run, MAP_MAXIMUM, name) for name in members]
             rows = [each for each in rows if len(each)]
@@ -244,8 +380,7 @@ def roc(part: FigureData) -> Iterator[Drawing]:
                 label=f"{group} {part.number(run, 'auroc', group, NO_POLICY)}",
                 linewidth=0.9 if group == ALL_NEGATIVES else 1.2,
             )  # fmt: skip
-            drawn = True
-        if not drawn:
+        if not axes.get_legend_handles_labels()[1]:
             say_gap(axes, "no defined maxima" if run.negatives else "no negatives")
     _legends_above(panels, "AUROC (%)")
     name_axes(panels, "negatives above (%)", "positives above (%)")

@@ -31,7 +31,7 @@ from vssl.reporting.tables import MISSING, percent
 from vssl.types import POSITIVE
 
 Gaps = list[tuple[str, str]]
-"""What is missing in a figure: label of a run, and the reason."""
+"""Label of a run, and what it lacks."""
 
 ScoreColumns = Mapping[str, Mapping[tuple[str, str], pd.Series]]
 """Column of the scores, then map variant and audio condition: values by draw, NaN if undefined."""
@@ -62,11 +62,7 @@ class GridSample(NamedTuple):
 
 @dataclass(frozen=True)
 class FigureData:
-    """What the figures of one map variant are drawn from.
-
-    `runs` are those of the group that have the variant; scores and curves are by their label.
-    `policy` is the threshold policy of the curves and of the new rendering.
-    """
+    """What the figures of one map variant are drawn from: scores and curves by a run's label."""
 
     group: Group
     runs: Sequence[ReportRun]
@@ -103,19 +99,17 @@ class FigureData:
         """The runs with maps that hold NaN."""
         gaps = []
         for run in self.runs:
-            rows = [self.rows(run, MAP_MAXIMUM, condition) for condition in run.conditions]
-            count = sum(int(each.isna().sum()) for each in rows)
+            count = sum(int(self.rows(run, MAP_MAXIMUM, c).isna().sum()) for c in run.conditions)
             gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
         return gaps
 
     def caption(self, *sentences: str, policies: Sequence[str] = (), gaps: Gaps) -> str:
         """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
-        missing = [f"{', '.join(labels)}: {why}" for why, labels in labels_by(gaps).items()]
         parts = [
             *sentences,
             _common_facts(self.group, self.runs),
             _threshold_texts(self.runs, policies, self.variant),
-            f"Gaps: {'; '.join(missing)}." if missing else "",
+            f"Gaps: {by_run(gaps)}." if gaps else "",
         ]
         return " ".join(part for part in parts if part)
 
@@ -168,9 +162,8 @@ def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Arra
     meets every draw of the others. A value that ties with another is a slope, not a step. The area
     below is the mean over draws of the AUROC within each, as in the summary.
 
-    Returns:
-        `[2, K]` shares above each value, of negatives and of positives, ascending from 0 to 1;
-        None where one side has no defined value.
+    Returns `[2, K]` shares above each value, of negatives and of positives, ascending from 0 to 1;
+    None where one side has no defined value.
     """
     several = [rows for rows in negatives if rows.index.max() > 0]
     draws = min((int(rows.index.max()) + 1 for rows in several), default=1)
@@ -223,10 +216,15 @@ def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
 
 def labels_by(said: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
     """Labels of runs by what is said of them."""
-    found: dict[Any, dict[str, None]] = {}
-    for label, text in said:
-        found.setdefault(text, {})[label] = None
-    return {text: list(labels) for text, labels in found.items()}
+    found: dict[Any, list[str]] = {}
+    for label, text in dict.fromkeys(said):
+        found.setdefault(text, []).append(label)
+    return found
+
+
+def by_run(said: Iterable[tuple[str, str]]) -> str:
+    """What is said of runs, each text once, after the labels of its runs."""
+    return "; ".join(f"{', '.join(labels)}: {text}" for text, labels in labels_by(said).items())
 
 
 def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
@@ -241,10 +239,7 @@ def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
     facts = [run.provenance for run in runs]
     samples = common(str(each["evaluated"]) for each in facts)
     coverage = common(f"{100 * each['coverage']:.4g} %" for each in facts)
-    drawn = [
-        ", ".join(f"{name} x {count}" for name, count in run.draws.items() if name != POSITIVE)
-        for run in runs
-    ]
+    drawn = [", ".join(f"{c} x {n}" for c, n in run.draws.items() if c != POSITIVE) for run in runs]
     return (
         f"Test set {group.dataset}, protocol {group.protocol}; N = {samples} samples (coverage"
         f" {coverage}, list {group.manifest_hash[:8]}); draws:"
@@ -264,10 +259,9 @@ def _threshold_texts(runs: Sequence[ReportRun], policies: Sequence[str], variant
             rows = run.summary
             chosen = rows["threshold_policy"].isin(policies) & (rows["map_variant"] == variant)
             of_run = rows.loc[chosen, "threshold_source"].unique()
-            sources.append((run.label, ", ".join(str(name) for name in of_run)))
+            sources.append((run.label, ", ".join(map(str, of_run))))
     if not values:
         return ""
     different = labels_by(sources)
-    rest = [f"{', '.join(labels)}: {source}" for source, labels in different.items()]
-    said = next(iter(different)) if len(different) == 1 else "; ".join(rest)
+    said = next(iter(different)) if len(different) == 1 else by_run(sources)
     return f"Thresholds: {'; '.join(values)}. They rest on: {said}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,8 @@ from vssl.reporting.figures import draw_boxes
 from vssl.reporting.report.collection import ReportRun
 from vssl.reporting.report.figures_data import FigureData, Gaps, GridSample
 from vssl.reporting.report.figures_style import GREY, PAGE, Drawing
-from vssl.reporting.scenes import RunScene
 from vssl.reporting.tables import MISSING
-from vssl.types import EVALUATION_SIZE, Box
+from vssl.types import EVALUATION_SIZE
 
 _RENDERINGS = {
     "old": "Old rendering: each map scaled by its own minimum and maximum, so that every map seems"
@@ -80,12 +79,7 @@ def grids(part: FigureData) -> Iterator[Drawing]:
 
 
 def draw_grid(part: FigureData, sample: GridSample, rendering: str) -> Canvas:
-    """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line.
-
-    Below each map stand its least and largest value. `old`: every map is stretched to [0, 1] by its
-    own extremes (a constant map is drawn as 0). `new`: what does not lie above the run's threshold
-    is not drawn; colours run from the threshold to the largest value in the column.
-    """
+    """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line."""
     scenes = [sample.scenes[run.label] for run in part.runs]
     conditions = list(dict.fromkeys(name for scene in scenes for name in scene.conditions))
     blocks = [part.runs[n : n + _WIDEST] for n in range(0, len(part.runs), _WIDEST)]
@@ -103,7 +97,11 @@ def draw_grid(part: FigureData, sample: GridSample, rendering: str) -> Canvas:
         top = number * block_height + above
         for row, condition in enumerate(conditions):
             middle = top + row * line + side / 2
-            text = _row_label(scenes, condition)
+            # what is heard in the first run that has the condition
+            first = next(scene for scene in scenes if condition in scene.conditions)
+            name, *heard = first.label(condition).split("\n")
+            wrapped = (part for each in heard for part in textwrap.wrap(each, 15))
+            text = "\n".join([name, *wrapped])
             axes.text(_LEFT / 2, middle, text, rotation=90, ha="center", va="center", fontsize=6.5)
         for place, run in enumerate(block):
             left = _LEFT + place * side
@@ -144,12 +142,6 @@ class _Cell:
             color=GREY, style="italic", bbox=box,
         )  # fmt: skip
 
-    def boxes(self, boxes: Sequence[Box]) -> None:
-        scale = self.side / EVALUATION_SIZE
-        origin = np.array([self.left, self.top] * 2)
-        placed = [tuple((origin + scale * np.array(box)).tolist()) for box in boxes]
-        draw_boxes(self.axes, placed, width=0.9)
-
     def outline(self, localization: torch.Tensor, threshold: float) -> None:
         if float(localization.min()) < threshold < float(localization.max()):
             steps = (np.arange(EVALUATION_SIZE) + 0.5) / EVALUATION_SIZE * self.side
@@ -158,13 +150,6 @@ class _Cell:
                 colors="white", linewidths=0.6,
             )  # fmt: skip
             lines.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
-
-
-def _row_label(scenes: Sequence[RunScene], condition: str) -> str:
-    """Name of a row: the condition and what is heard in the first run that has it."""
-    first = next(scene for scene in scenes if condition in scene.conditions)
-    lines = first.label(condition).split("\n")
-    return "\n".join([lines[0], *(part for each in lines[1:] for part in textwrap.wrap(each, 15))])
 
 
 def _draw_cell(
@@ -196,15 +181,16 @@ def _draw_cell(
     else:
         cell.show(cut(background, maps, place, threshold))
         cell.outline(maps[place], threshold)
-    cell.boxes(scene.boxes)
+    scale, origin = cell.side / EVALUATION_SIZE, np.array([cell.left, cell.top] * 2)
+    boxes = [tuple((origin + scale * np.array(box)).tolist()) for box in scene.boxes]
+    draw_boxes(cell.axes, boxes, width=0.9)
     cell.caption(extremes_text(*scene.extremes[part.variant][place].tolist()))
 
 
 def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -> Any:
     """A map over an image `[H, W, 3]`, nothing drawn where it is not above the threshold.
 
-    The colours start at the threshold, and end at the largest finite value of all maps `[K, H, W]`,
-    which share one scale.
+    The maps `[K, H, W]` share one scale, from the threshold to their largest finite value.
     """
     top = float(maps[torch.isfinite(maps)].max())
     span = max(top - threshold, 1e-12)

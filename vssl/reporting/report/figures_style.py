@@ -42,10 +42,7 @@ class Look(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """A figure that is not written yet; `name` is of its kind.
-
-    What a `Figure` says, and whether it holds photographs, which become JPEG in the SVG.
-    """
+    """A figure that is not written yet; `name` is of its kind; photographs become JPEG in SVG."""
 
     canvas: Canvas
     name: str
@@ -57,10 +54,7 @@ class Drawing(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report: name of its files, title, caption, and both files (PNG at 200 dpi).
-
-    `alt` is what is to be seen, for those who do not see it.
-    """
+    """A figure of the report; `alt` says what is to be seen, for those who do not see it."""
 
     name: str
     title: str
@@ -129,10 +123,7 @@ def policy_look(policy: str) -> tuple[str, Any]:
 
 
 def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> list[Any]:
-    """Panels of an empty figure, one for each title, at most four side by side.
-
-    `height` is that of a line of panels, in inches.
-    """
+    """Panels of an empty figure, at most four to a line, which is `height` inches high."""
     lines = -(-len(titles) // 4)
     columns = -(-len(titles) // lines)
     width = max(3.4, PAGE * columns / 4)

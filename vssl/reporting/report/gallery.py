@@ -33,7 +33,6 @@ _WORST_OF = {
     SoundingObject.NONE: "largest marked area",
 }
 _SPREAD = "spread over classes and object sizes"
-_KEY = ("sample_id", "audio_condition")
 _FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
 
 
@@ -42,8 +41,7 @@ class RunMaps:
     """The first draw of every audio condition of a run, for the samples shown.
 
     `scenes` are without their localization maps, of which `extremes` has lowest and highest value
-    by map variant. `scores` are cIoU and pIA under the page's policy, by map variant, sample and
-    condition.
+    by map variant; `scores`: cIoU and pIA by map variant, sample and condition.
     """
 
     run: ReportRun
@@ -79,10 +77,8 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
     cIoU where the own object sounds, the highest where another one does, and the largest marked
     area where none does. A test set of no more than `count` samples is taken whole.
 
-    Returns:
-        One row per sample: `sample_id, image_path, category, boxes` (pixels of the evaluation
-        size), `box_weights, area` (share of the image that the ground truth covers), `quarter` (of
-        the test set by area, 0 the smallest), and `why` it was chosen.
+    A row has `_FIELDS`, `area` (share of the image that the ground truth covers), `quarter` (of the
+    test set by area, 0 the smallest), and `why` it was chosen.
     """
     facts = _samples_by_area(group.runs[0].folder / RECORDS_FILE)
     chosen: dict[str, str] = {}
@@ -103,11 +99,7 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
 
 
 def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps:
-    """Read the first draws of some samples, without reading others' maps into memory.
-
-    Raises:
-        RecordsError: when the records cannot be read, or lack a sample.
-    """
+    """Read the first draws of some samples, without reading others' maps into memory."""
     scenes = read_scenes(run.folder, samples, variants=run.variants)
     extremes: dict[str, tuple[float, float]] = {}
     for variant in run.variants:
@@ -131,16 +123,11 @@ def _samples_by_area(records: Path) -> pd.DataFrame:
     rows["boxes"] = [[tuple(map(int, box)) for box in boxes] for boxes in rows["boxes"]]
     rows["area"] = list(map(object_area, rows["boxes"], rows["box_weights"]))
     order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
-    rows["quarter"] = order * len(QUARTERS) // len(rows)
-    frame: pd.DataFrame = rows
-    return frame
+    return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
 
 
 def _spread_out(facts: pd.DataFrame) -> Iterator[str]:
-    """All samples, so that the first few already have every size and many classes.
-
-    One quarter of sizes after the other; in each the classes in turn.
-    """
+    """All samples, the quarters of sizes in turn, and in each the classes."""
     quarters = []
     for quarter in range(len(QUARTERS)):
         rows = facts[facts["quarter"] == quarter]
@@ -162,9 +149,8 @@ def _worst(runs: Sequence[ReportRun], policy: str) -> Iterator[tuple[str, str]]:
             rows = scores[scores["audio_condition"] == condition].dropna(subset=[column])
             lowest = sounding == SoundingObject.OWN
             rows = rows.sort_values([column, "sample_id"], ascending=[lowest, True])
-            what = _WORST_OF[sounding]
-            what += "" if condition == POSITIVE else f" under {condition}"
-            why = f"among the worst of {run.label}: {what} ({policy})"
+            under = "" if condition == POSITIVE else f" under {condition}"
+            why = f"among the worst of {run.label}: {_WORST_OF[sounding]}{under} ({policy})"
             lists.append([(sample_id, why) for sample_id in rows["sample_id"].head(_WORST)])
     return in_turn(lists)
 
@@ -178,7 +164,7 @@ def in_turn(lists: Iterable[Iterable[Any]]) -> Iterator[Any]:
 
 def _scores(run: ReportRun, policy: str) -> pd.DataFrame:
     """IoU and area of the first draws under a policy; empty where the run was not scored so."""
-    columns = ["map_variant", *_KEY, "ciou", "pia"]
+    columns = ["map_variant", "sample_id", "audio_condition", "ciou", "pia"]
     path = run.folder / SCORES_FILE
     if not path.is_file() or not {"ciou", "pia"} <= set(column_names(path)):
         return pd.DataFrame(columns=columns)

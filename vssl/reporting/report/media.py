@@ -33,10 +33,7 @@ _FULL_SCALE = 0.99  # encoders of sounds overshoot what they are given
 
 
 def small_image(path: Path) -> str | None:
-    """An image as the data address of a small JPEG; None where the file is not at hand or broken.
-
-    The aspect is the file's; maps and boxes, which are square, are stretched over it.
-    """
+    """A small JPEG of an image as data address; None where the file is not at hand or broken."""
     try:
         image = Image.fromarray(decode_image(read_bytes(path), path))
     except ImageFileError:
@@ -78,8 +75,7 @@ def figure_size(png: Path) -> tuple[int, int]:
     """Width and height of a figure in pixels of a page, so that room is kept until it is drawn."""
     with Image.open(png) as drawn:
         dots = float(drawn.info.get("dpi", (_PAGE_DPI,))[0])
-        width, height = (round(side * _PAGE_DPI / dots) for side in drawn.size)
-    return width, height
+        return round(drawn.width * _PAGE_DPI / dots), round(drawn.height * _PAGE_DPI / dots)
 
 
 def data_address(media: str, content: bytes) -> str:
@@ -105,8 +101,7 @@ def configured_data(run: Path) -> Mapping[str, Any]:
 def find_clip(data: Mapping[str, Any], sample_id: str, image_path: Path) -> Path | None:
     """A sample's clip, sought beside an image of the test set; None where no such file is at hand.
 
-    For clips that are not, or no more, where the records say. The test set's configuration, `data`,
-    may name folders and the clips' suffix.
+    For clips that are no more where the records say. `data`: the test set's configuration.
     """
     below = max(1, len(PurePath(str(data.get("image_folder") or "")).parts))
     if len(image_path.parents) <= below or "/" in sample_id:

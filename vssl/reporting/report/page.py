@@ -61,30 +61,25 @@ def write_page(
     similarity maps (float32, compressed), from which the script makes every map at the threshold
     that a reader chooses, with the numbers that vssl gives.
 
-    Args:
-        collection: groups of runs.
-        output: folder of the page.
-        figures: of each group, by its name.
-        tables: of each group, by its name.
-        gallery: samples shown of each group, at most.
-        policy: threshold policy that the gallery starts at and chooses the worst samples by.
-        limit: bytes of the page, at most, for tables, then figures (up to a third), then maps and
-            images, then sounds; what does not fit is left out and counted on the page.
+    `figures` and `tables` are by name of the group. The gallery shows at most `gallery` samples of
+    each group; it starts at `policy` and chooses the worst samples by it. `limit` bytes, at most,
+    are for tables, then figures (up to a third), then maps and images, then sounds; what does not
+    fit is left out and counted on the page.
     """
     output.mkdir(parents=True, exist_ok=True)
     render = partial(_template(output).render, policy=policy, left_out=collection.left_out)
-    titles = _titles(collection.groups)
+    titles = [f"{each.dataset}, protocol {each.protocol}" for each in collection.groups]
     pages: list[dict[str, Any]] = [
         {
             "name": group.name,
-            "title": titles[group.name],
+            "title": f"{title} ({group.name})" if titles.count(title) > 1 else title,
             "facts": _group_facts(group),
             "thresholds": _threshold_rows(group),
             "tables": tables.get(group.name, ()),
             "figures": [_figure(each) for each in figures.get(group.name, ())],
             "gallery": [],
         }
-        for group in collection.groups
+        for group, title in zip(collection.groups, titles, strict=True)
     ]
     empty = [{"title": page["title"], "data": ""} for page in pages]
     room = limit - len(render(groups=pages, galleries=empty).encode())
@@ -94,14 +89,18 @@ def write_page(
         figure["source"] = content if budget.take(len(content)) else ""
         room -= len(figure["source"])
     galleries = [_Gallery(group, gallery, policy) for group in collection.groups]
-    _fill(galleries, _Budget(room))
+    samples = list(in_turn([(shown, each) for each in shown.samples] for shown in galleries))
+    budget = _Budget(room)
+    for add in (_Gallery.add_sample, _Gallery.add_clips):
+        for shown, sample in samples:
+            add(shown, sample, budget)
+    with_maps = []
     for page, shown in zip(pages, galleries, strict=True):
         page["gallery"] = shown.notes()
-    with_maps = [
-        {"title": page["title"], "data": _json(shown.data(output))}
-        for page, shown in zip(pages, galleries, strict=True)
-        if shown.maps
-    ]
+        if shown.maps:
+            data = json.dumps(shown.data(output), allow_nan=False, separators=(",", ":"))
+            # a script element would end at a "</"
+            with_maps.append({"title": page["title"], "data": Markup(data.replace("<", "\\u003c"))})
     path = output / PAGE_FILE
     write_text(path, render(groups=pages, galleries=with_maps))
     return path
@@ -145,15 +144,6 @@ def _template(output: Path) -> jinja2.Template:
         "summary_file": SUMMARY_FILE,
     }
     return environment.from_string(texts["template.html.j2"])
-
-
-def _titles(groups: Sequence[Group]) -> dict[str, str]:
-    """Of each group by its name; with what tells groups of one test set and protocol apart."""
-    titles = {each.name: f"{each.dataset}, protocol {each.protocol}" for each in groups}
-    count = Counter(titles.values())
-    return {
-        name: f"{title} ({name})" if count[title] > 1 else title for name, title in titles.items()
-    }
 
 
 def _group_facts(group: Group) -> dict[str, str]:
@@ -210,9 +200,8 @@ class _Gallery:
     def __init__(self, group: Group, count: int, policy: str) -> None:
         self.group = group
         self.policy = policy
-        self.samples: list[Any] = []
-        if count:
-            self.samples = list(choose(group, count, policy=policy).itertuples())
+        rows = choose(group, count, policy=policy).itertuples() if count else ()
+        self.samples: list[Any] = list(rows)
         ids = [each.sample_id for each in self.samples]
         self.runs = [read_maps(run, ids, policy=policy) for run in group.runs] if ids else []
         self.test_set = configured_data(group.runs[0].folder)
@@ -231,14 +220,10 @@ class _Gallery:
                     key = condition, source, scene.heard[condition]
                     found.setdefault(key, []).append(each.run.label)
         shared = Counter(condition for condition, *_ in found)
+        names = ("condition", "id", "category")
         return [
-            {
-                "condition": condition,
-                "id": source,
-                "category": category,
-                "runs": labels if shared[condition] > 1 else [],
-            }
-            for (condition, source, category), labels in found.items()
+            {**dict(zip(names, key, strict=True)), "runs": labels if shared[key[0]] > 1 else []}
+            for key, labels in found.items()
         ]
 
     def add_sample(self, sample: Any, budget: _Budget) -> None:
@@ -320,7 +305,7 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
         "side": 0 if first.object_map is None else len(first.object_map),
     }
     policies = [str(p) for p in pd.unique(run.summary["threshold_policy"])]
-    thresholds = {v: {name: run.threshold(name, v) for name in policies} for v in run.variants}
+    every = {v: {name: run.threshold(name, v) for name in policies} for v in run.variants}
     return {
         "label": run.label,
         "folder": quote(os.path.relpath(run.folder, output).replace(os.sep, "/")),
@@ -335,8 +320,8 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
         "prior": prior,
         "extremes": {v: list(each.extremes.get(v, (0.0, 1.0))) for v in run.variants},
         "thresholds": {
-            variant: {name: value for name, value in values.items() if value is not None}
-            for variant, values in thresholds.items()
+            v: {name: value for name, value in values.items() if value is not None}
+            for v, values in every.items()
         },
     }
 
@@ -344,18 +329,3 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
 def _finite(value: float) -> float | None:
     """A number as JSON can hold it: None for what is not finite."""
     return float(value) if np.isfinite(value) else None
-
-
-def _fill(galleries: Sequence[_Gallery], budget: _Budget) -> None:
-    """Put maps and images into the page, sample by sample of each group in turn; then sounds."""
-    samples = list(in_turn([(shown, each) for each in shown.samples] for shown in galleries))
-    for shown, sample in samples:
-        shown.add_sample(sample, budget)
-    for shown, sample in samples:
-        shown.add_clips(sample, budget)
-
-
-def _json(data: Mapping[str, Any]) -> Markup:
-    """JSON that can stand inside an HTML script element."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))
