@@ -39,7 +39,7 @@ from vssl.records.pooled import POOLED, POOLED_POLICIES
 from vssl.records.schema import NO_POLICY, SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
-from vssl.types import EVALUATION_SIZE, POSITIVE, SoundingObject
+from vssl.types import POSITIVE, SoundingObject
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -325,60 +325,6 @@ def test_every_threshold_policy_is_described() -> None:
     pooled = rows[POOLED]["threshold"]
     assert all(name in pooled for name in POOLED_POLICIES if not name.startswith("released"))
     assert "three released_*" in pooled
-
-
-def test_how_much_size_aware_policies_mark() -> None:
-    side = EVALUATION_SIZE
-    area = 40 * 50
-    distinct = torch.randperm(side**2, generator=torch.Generator().manual_seed(0)).float()
-    ground_truth = consensus_map([(0, 0, 40, 50)], [1.0])[None]
-    for name, marked in (("half_image", 25_087), ("object_area", area - 1)):
-        one_map = distinct.view(1, side, side)
-        mask = binarize(one_map, policies()[name].threshold(one_map, ground_truth))
-        assert mask.sum() == marked
-        flat = torch.full_like(one_map, 0.5)
-        assert not binarize(flat, policies()[name].threshold(flat, ground_truth)).any()
-    assert f"{25_087:,} of {side**2:,} pixels" in re.sub(r"\s+", " ", PAGE)
-
-
-def test_how_close_areas_are_to_means() -> None:
-    share = torch.rand(10_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    share = torch.cat([share, 0.05 * torch.arange(21)])
-    assert (area_of_success(share) - share).abs().max() <= 0.025 + 1e-12
-    assert (area_of_rejection(share) - (1 - share)).abs().max() <= 0.025 + 1e-12
-
-
-def test_where_a_deaf_model_has_no_swap_delta() -> None:
-    small, large = truth("A"), truth("AB").amax(dim=0, keepdim=True)
-    large = large - small
-    large[0, 2] = 1  # five pixels more
-    deaf = maps("deaf", POSITIVE)[:1]
-    swaps = {}
-    for name, policy in fitted("deaf").items():
-        masks = [binarize(deaf, policy.threshold(deaf, own)) for own in (small, large)]
-        pairs = zip(masks, (small, large), (large, small), strict=True)
-        swaps[name] = sum(SwapDelta.measure(*each).item() for each in pairs) / 2
-    assert swaps.pop("object_area") != pytest.approx(0, abs=0.01)
-    assert all(swap == 0 for swap in swaps.values())
-
-
-def test_what_is_undefined() -> None:
-    nothing, something = torch.zeros(1, 3, 3), torch.ones(1, 3, 3)
-    empty = nothing.bool()
-    assert consensus_iou(empty, nothing).isnan()
-    assert consensus_iou(~empty, nothing) == 0
-    assert consensus_iou(empty, something) == 0
-    assert image_area(empty) == 0
-    assert points_at_object(something, nothing).isnan()
-    ordered = torch.arange(9.0).view(1, 3, 3)
-    half, own = (policies()[n].threshold(ordered, nothing) for n in ("half_image", "object_area"))
-    assert half == own
-    assert mask_agreement(empty, empty) == 1
-    assert mask_agreement(empty, ~empty) == 0
-    smallest = smallest_by_image(torch.tensor([0.5, torch.nan]), torch.tensor([7, 7]))
-    assert InteractiveIoU.from_column(smallest).isnan()
-    assert InteractiveAUC.from_column(smallest).isnan()
-    assert np.isnan(FLoc.combine(np.array(0.0), {"silence": np.array(1.0)}))
 
 
 def test_the_columns_and_keys_that_are_named() -> None:

@@ -62,9 +62,7 @@ FORMULAS: dict[type[MeanMetric], Formula] = {
     InteractiveIoU: (formulas.consensus_iou, formulas.interactive_success, {"positive"}, True),
     InteractiveAUC: (formulas.consensus_iou, formulas.interactive_auc, {"positive"}, True),
 }  # fmt: skip
-MEANS = [kind for kind in FORMULAS if not kind.by_image]
 every_metric = pytest.mark.parametrize("kind", FORMULAS, ids=lambda kind: kind.name)
-every_mean = pytest.mark.parametrize("kind", MEANS, ids=lambda kind: kind.name)
 
 
 def inputs_of(kind: type[MeanMetric]) -> tuple[torch.Tensor, ...]:
@@ -122,15 +120,6 @@ def test_copies_go_on_by_themselves_and_a_reset_forgets(kind: type[MeanMetric]) 
     metric.reset()
     metric.update(*(each[:0] for each in given))
     assert metric.compute().isnan(), "an empty batch adds nothing"
-
-
-@every_mean
-def test_forward_gives_the_batch_and_keeps_the_whole(kind: type[MeanMetric]) -> None:
-    given, metric = inputs_of(kind), kind()
-    for batch in (slice(0, 2), slice(2, 5)):
-        found = metric(*(each[batch] for each in given))
-        assert found.item() == pytest.approx(expected_of(kind, batch)[0], abs=1e-6)
-    assert metric.compute().item() == pytest.approx(expected_of(kind, slice(0, 5))[0], abs=1e-6)
 
 
 WRONG: list[

@@ -16,7 +16,7 @@ from tests.reference.inputs import make_maps, reference_column
 from vssl.maps import binarize
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SuccessRate, consensus_iou
-from vssl.metrics.fscore import FAuc, FLoc, harmonic_mean
+from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import image_area
 
 SHAPES = [(1, 1, 1), (4, 3, 5), (6, 14, 14), (3, 224, 224)]
@@ -100,18 +100,6 @@ def test_edge_cases_by_hand(
     assert image_area(mask > 0).item() == pia
 
 
-@given(seed=st.integers(0, 2**20), levels=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-@settings(deadline=None, max_examples=40)
-def test_bounds_and_a_higher_threshold_marks_less(seed: int, levels: tuple[float, float]) -> None:
-    maps, truth = make_maps(3, 12, 12, seed=seed)
-    low, high = (binarize(maps, level) for level in sorted(levels))
-    assert torch.all(image_area(low) >= image_area(high))
-    for masks in (low, high):
-        for values in (consensus_iou(masks, truth), image_area(masks)):
-            kept = values[~values.isnan()]
-            assert torch.all((kept >= 0) & (kept <= 1))
-
-
 @given(values=st.lists(st.one_of(fractions, st.just(math.nan)), min_size=1, max_size=30))
 @settings(deadline=None, max_examples=80)
 def test_areas_are_the_trapezoids_under_the_curves(values: list[float]) -> None:
@@ -142,25 +130,11 @@ def test_values_at_grid_points_count_as_reached(index: int) -> None:
     np.testing.assert_allclose(area_of_rejection(values).numpy(), rejection, atol=1e-12)
 
 
-def test_the_grid_is_made_of_products() -> None:
-    # 3 x 0.05 is a little more than 0.15, so 0.15 does not reach it
-    assert area_of_success(torch.tensor([0.15], dtype=torch.float64)).item() == pytest.approx(0.125)
-    assert area_of_success(torch.tensor([0.2], dtype=torch.float64)).item() == pytest.approx(0.225)
-
-
 def test_success_rate_at_exactly_one_half() -> None:
     below = math.nextafter(0.5, 0)
     found = SuccessRate.from_column(torch.tensor([below, 0.5, math.nan], dtype=torch.float64))
     assert found[:2].tolist() == [0.0, 1.0]
     assert found[2].isnan()
-
-
-@given(first=fractions, second=fractions)
-@settings(deadline=None, max_examples=60)
-def test_harmonic_mean(first: float, second: float) -> None:
-    found = float(harmonic_mean(np.array(first), np.array(second)))
-    expected = formulas.harmonic_mean(first, second)
-    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 @given(
