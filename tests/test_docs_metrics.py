@@ -39,7 +39,7 @@ from vssl.records.pooled import POOLED, POOLED_POLICIES
 from vssl.records.schema import NO_POLICY, SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
-from vssl.types import EVALUATION_SIZE, POSITIVE, SoundingObject
+from vssl.types import POSITIVE, SoundingObject
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -81,23 +81,16 @@ class Run:
             )
             for condition in ("positive", *NEGATIVES)
         }
-        self._thresholds: dict[tuple[str, str], torch.Tensor] = {}
-        self._ciou: dict[tuple[str, str], Array] = {}
 
     def threshold(self, variant: str, policy: str) -> torch.Tensor:
         """The positive's own threshold; for constants that is everybody's."""
-        if (variant, policy) not in self._thresholds:
-            made = POLICIES[policy]()
-            made.check_model(self.model)
-            own = made.threshold(self.maps["positive"][variant], self.ground_truth)
-            self._thresholds[variant, policy] = own
-        return self._thresholds[variant, policy]
+        made = POLICIES[policy]()
+        made.check_model(self.model)
+        return made.threshold(self.maps["positive"][variant], self.ground_truth)
 
     def ciou(self, variant: str, policy: str) -> Array:
-        if (variant, policy) not in self._ciou:
-            masks = binarize(self.maps["positive"][variant], self.threshold(variant, policy))
-            self._ciou[variant, policy] = consensus_iou(masks, self.ground_truth).numpy()
-        return self._ciou[variant, policy]
+        masks = binarize(self.maps["positive"][variant], self.threshold(variant, policy))
+        return consensus_iou(masks, self.ground_truth).numpy()
 
     def pia(self, variant: str, condition: str, policy: str) -> Array:
         masks = binarize(self.maps[condition][variant], self.threshold(variant, policy))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +12,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference import formulas
 from vssl.kernels import kth_largest, mean_of_largest, pack_above
 from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES, object_guided, transform_maps, upsample
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.ranks import detection_statistics, rank_statistics, weighted_quantile
+from vssl.ranks import rank_statistics
 from vssl.records.binarize import Binarized
 
 Array = npt.NDArray[Any]
@@ -87,13 +84,6 @@ class TestMasksAsBits:
         assert torch.equal(packed.unpack(), torch.from_numpy(masks))
         assert packed.area.tolist() == masks.sum(axis=(1, 2)).tolist()
 
-    @pytest.mark.parametrize("side", [1, 4, 7, 8, 9, 13])
-    def test_several_thresholds_at_once_are_each_alone(self, side: int) -> None:
-        maps = torch.from_numpy(rows_with_everything(side * side)).view(-1, side, side)
-        levels = [torch.from_numpy(level) for level in thresholds_for(maps.flatten(1).numpy())]
-        for level, packed in zip(levels, PackedMasks.above(maps, torch.stack(levels)), strict=True):
-            assert torch.equal(packed.unpack(), maps > level.view(-1, 1, 1))
-
     @given(seed=seeds, pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=9))
     @few_examples
     def test_overlaps_of_chosen_masks(self, seed: int, pairs: list[tuple[int, int]]) -> None:
@@ -144,9 +134,9 @@ class TestMasksAsBits:
         exact = truth.astype(np.float64)
         np.testing.assert_allclose(packed.total, exact.sum(axis=(1, 2)), rtol=1e-12)
         expected = (exact * masks).sum(axis=(1, 2))
-        np.testing.assert_allclose(packed.covered(marked), expected, rtol=1e-12)
+        np.testing.assert_allclose(packed.covered_and_inside(marked)[0], expected, rtol=1e-12)
         shared = (exact[1] * masks).sum(axis=(1, 2))
-        np.testing.assert_allclose(packed[1:2].covered(marked), shared, rtol=1e-12)
+        np.testing.assert_allclose(packed[1:2].covered_and_inside(marked)[0], shared, rtol=1e-12)
 
 
 def spread_values(pixels: int, seed: int) -> dict[str, Array]:
@@ -186,17 +176,6 @@ class TestTheLargestPixels:
         rows = np.broadcast_to(row, (len(k), pixels)).copy()
         expected = np.sort(row)[::-1][k - 1]
         assert kth_largest(rows, k).tolist() == expected.tolist()
-
-    @given(
-        kind=st.sampled_from(KINDS), pixels=st.integers(65, 2000), seed=seeds, share=st.floats(0, 1)
-    )
-    @more_examples
-    def test_kth_largest_of_any_distribution(
-        self, kind: str, pixels: int, seed: int, share: float
-    ) -> None:
-        row = spread_values(pixels, seed)[kind].astype(np.float32)
-        k = 1 + round(share * (pixels - 1))
-        assert kth_largest(row[None], np.array([k])).tolist() == [np.sort(row)[pixels - k]]
 
     @pytest.mark.parametrize("pixels", PIXELS)
     @pytest.mark.parametrize("place", [0, -1, slice(None)], ids=["first", "last", "all"])
@@ -321,87 +300,6 @@ def test_masks_of_maps_with_nan_are_empty(transform: str) -> None:
     np.testing.assert_array_equal(joined.maximum, found.maximum)
     np.testing.assert_array_equal(joined.thresholds, found.thresholds)
     assert [m.bits.tolist() for m in joined.masks] == [m.bits.tolist() for m in found.masks]
-
-
-@dataclass(frozen=True)
-class Weighted:
-    """Positives and negatives on a coarse grid, their images, and whole weightings of these."""
-
-    values: Array
-    positive: npt.NDArray[np.bool_]
-    success: npt.NDArray[np.bool_]  # [M, 3] under three threshold policies
-    unit: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.int64]  # [4, U]
-
-    @classmethod
-    def make(cls, *, count: int, levels: int, images: int, seed: int) -> Weighted:
-        generator = np.random.default_rng(seed)
-        return cls(
-            values=generator.integers(levels, size=count) / levels,
-            positive=generator.random(count) < 0.6,
-            success=generator.random((count, 3)) < generator.random(3),
-            unit=generator.integers(images, size=count),
-            weights=generator.integers(4, size=(4, images)),
-        )
-
-    def from_the_largest(self) -> tuple[Array, Array]:
-        """Order from the largest value, and where each run of equal values ends."""
-        order = np.argsort(-self.values, kind="stable")
-        falls = np.diff(self.values[order], append=-1.0) < 0
-        return order, np.flatnonzero(falls) + 1
-
-    def repeated(self) -> Iterator[tuple[Array, Array, Array]]:
-        """For each weighting: positives, their success, negatives; as often as images weigh."""
-        for times in self.weights:
-            rows = np.repeat(np.arange(len(self.values)), times[self.unit])
-            own, other = rows[self.positive[rows]], rows[~self.positive[rows]]
-            yield self.values[own], self.success[own], self.values[other]
-
-
-cases = st.builds(
-    Weighted.make,
-    count=st.integers(1, 40),
-    levels=st.integers(1, 12),
-    images=st.integers(1, 8),
-    seed=seeds,
-)
-
-
-class TestWeightedImages:
-    """Whole weights of images stand for repeated rows."""
-
-    @given(case=cases)
-    @more_examples
-    def test_rank_statistics(self, case: Weighted) -> None:
-        order, ends = case.from_the_largest()
-        weights = case.weights.astype(np.float64)
-        found = rank_statistics(ends, case.positive[order], case.unit[order], weights)
-        for row, (positives, _, negatives) in zip(found, case.repeated(), strict=True):
-            expected = formulas.separation(positives, negatives)
-            np.testing.assert_allclose(row, list(expected.values()), rtol=0, atol=1e-12)
-
-    @given(case=cases)
-    @more_examples
-    def test_detection_statistics(self, case: Weighted) -> None:
-        order, ends = case.from_the_largest()
-        place = np.where(case.positive, np.cumsum(case.positive) - 1, -1)
-        success = case.success[case.positive].astype(np.float64)
-        weights = case.weights.astype(np.float64)
-        found = detection_statistics(ends, place[order], success, case.unit[order], weights)
-        for row, (positives, reached, negatives) in zip(found, case.repeated(), strict=True):
-            for of_policy, each in zip(row, reached.T, strict=True):
-                expected = formulas.detection(positives, each, negatives)
-                np.testing.assert_allclose(of_policy, list(expected.values()), rtol=0, atol=1e-12)
-
-    @given(case=cases, level=st.one_of(st.floats(0, 1), st.sampled_from([0.25, 0.5, 0.75])))
-    @more_examples
-    def test_weighted_quantile(self, case: Weighted, level: float) -> None:
-        order, weights = case.from_the_largest()[0][::-1], case.weights.astype(np.float64)
-        found = weighted_quantile(case.values[order], case.unit[order], weights, level)
-        for quantile, (positives, _, negatives) in zip(found, case.repeated(), strict=True):
-            values = np.concatenate([positives, negatives])
-            expected = np.quantile(values, level) if values.size else np.nan
-            assert quantile == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("positives", [1, 19, 20, 21, 40, 100, 999])

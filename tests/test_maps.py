@@ -61,17 +61,6 @@ def test_upsample_of_a_map_of_full_size_is_the_map(rule: str) -> None:
     assert torch.equal(upsample(maps, rule=rule), maps)
 
 
-def test_aligned_corners_keep_the_corner_cells_and_half_pixel_repeats_them() -> None:
-    maps = random_maps(1, 7, 7)
-    aligned = upsample(maps, rule="align_corners")[0]
-    corners = ([0, 0, -1, -1], [0, -1, 0, -1])
-    assert torch.equal(aligned[corners], maps[0][corners])
-    # the outer half of a border cell has no neighbour to mix with: 16 of its 32 pixels
-    half = upsample(maps, rule="half_pixel")[0]
-    assert torch.equal(half[:16, :16], maps[0, 0, 0].expand(16, 16))
-    assert torch.equal(half[-16:, -16:], maps[0, -1, -1].expand(16, 16))
-
-
 @pytest.mark.parametrize("rule", UPSAMPLING_RULES)
 def test_each_map_is_upsampled_for_itself(rule: str) -> None:
     maps = random_maps(5, 7, 7)
@@ -111,35 +100,6 @@ def test_stretch_and_clip_gives_rcgrads_published_maps(
     assert found.max(axis=(1, 2)).tolist() == [1.0] * len(places)
 
 
-@settings(deadline=None, max_examples=25)
-@given(
-    side=st.sampled_from([3, 7, 14]),
-    # from far below to far above the 1e-7 of the published code; relu leaves zeros
-    scale=st.sampled_from([1e-9, 1e-4, 1.0, 1e3]),
-    lowest=st.sampled_from([0.0, 0.2]),
-    size=st.sampled_from([28, 31]),
-    seed=st.integers(0, 999),
-)
-def test_stretch_and_clip_equals_the_three_stages(
-    side: int, scale: float, lowest: float, size: int, seed: int
-) -> None:
-    generator = np.random.default_rng(seed)
-    native = scale * np.maximum(lowest, generator.uniform(-0.3, 1, (side, side)))
-
-    upsampled = upsample(torch.from_numpy(native)[None], size=size)
-    found = transform_maps(upsampled, "stretch_and_clip")[0].numpy()
-
-    expected = formulas.published_rcgrad_map(native, size=size)
-    # an equal of the median may fall on either side of it by rounding
-    middle = expected[expected > 0].min()
-    np.testing.assert_allclose(
-        np.where(np.abs(found - middle) < 1e-9, 0, found),
-        np.where(np.abs(expected - middle) < 1e-9, 0, expected),
-        rtol=0,
-        atol=1e-9,
-    )
-
-
 def test_stretch_and_clip_keeps_the_median_and_what_lies_above() -> None:
     # ranks, shuffled: of 16 pixels, the 8 lowest (0 to 7) are cut, that at index 8 stays
     ranks = np.random.default_rng(0).permutation(16).reshape(4, 4)
@@ -149,17 +109,6 @@ def test_stretch_and_clip_keeps_the_median_and_what_lies_above() -> None:
     ranks = np.random.default_rng(0).permutation(9).reshape(3, 3)
     found = transform_maps(torch.from_numpy(ranks * 1.0)[None], "stretch_and_clip")[0]
     np.testing.assert_allclose(found, np.where(ranks < 4, 0, ranks / 8), rtol=0, atol=1e-15)
-
-
-@pytest.mark.parametrize("rule", ["half_pixel", "opencv"])
-@pytest.mark.parametrize("side", [7, 14])
-@settings(deadline=None, max_examples=15)
-@given(value=st.floats(-1e6, 1e6, width=32))
-def test_a_constant_map_is_transformed_to_zero(rule: str, side: int, value: float) -> None:
-    native = torch.full((1, side, side), value)
-    assert (transform_maps(upsample(native, rule=rule), "stretch_and_clip") == 0).all()
-    extremes = native.amax((1, 2)), native.amin((1, 2))
-    assert transformed_maximum(*extremes, "stretch_and_clip").tolist() == [0.0]
 
 
 @pytest.mark.parametrize("transform", MAP_TRANSFORMS)
@@ -175,17 +124,7 @@ def test_transforms_take_each_map_for_itself_and_leave_it_alone(transform: str) 
         assert torch.equal(together, maps)
 
 
-def test_a_map_with_nan_becomes_nan_and_its_neighbours_do_not() -> None:
-    maps = random_maps(3, 7, 7)
-    maps[1, 2, 3] = torch.nan
-    found = transform_maps(upsample(maps), "stretch_and_clip")
-    assert found[1].isnan().all(), "its extremes are unknown"
-    assert not found[[0, 2]].isnan().any()
-    maximum = transformed_maximum(maps.amax((1, 2)), maps.amin((1, 2)), "stretch_and_clip")
-    np.testing.assert_array_equal(maximum, [1, np.nan, 1])
-
-
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     rule=st.sampled_from(["half_pixel", "opencv"]),
     side=st.sampled_from([7, 14]),
@@ -207,8 +146,8 @@ def test_transformed_maximum_is_the_transformed_maps(
             each[1, 1] = torch.nan
     extremes = native.amax((1, 2)), native.amin((1, 2))
     localization = transform_maps(upsample(native, rule=rule), "stretch_and_clip")
+    assert localization[native.isnan().any(dim=2).any(dim=1)].isnan().all()
     found = transformed_maximum(*extremes, "stretch_and_clip")
-    assert found.dtype == native.dtype
     np.testing.assert_array_equal(found, localization.amax((1, 2)))
     expected = {"any": 1.0, "one": 1.0, "flat": 0.0, "nan": np.nan}
     np.testing.assert_array_equal(found, [expected[kind] for kind in kinds])
@@ -241,21 +180,6 @@ def test_stretch_of_flat_and_of_undefined_maps() -> None:
     assert found[2].isnan().all()
 
 
-@settings(deadline=None, max_examples=30)
-@given(alpha=st.floats(0, 1), seed=st.integers(0, 999))
-def test_object_guided_is_the_weighted_sum(alpha: float, seed: int) -> None:
-    heard, seen = random_maps(3, 6, 5, seed=seed), random_maps(3, 6, 5, seed=seed + 1000)
-    expected = alpha * heard.double().numpy() + (1 - alpha) * seen.double().numpy()
-    found = object_guided(heard, seen, alpha=alpha)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
-
-
-def test_object_guided_at_its_ends_is_one_of_the_two() -> None:
-    heard, seen = random_maps(2, 6, 6), random_maps(2, 6, 6, seed=1)
-    assert torch.equal(object_guided(heard, seen, alpha=1.0), heard)
-    assert torch.equal(object_guided(heard, seen, alpha=0.0), seen)
-
-
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.6041])
 @pytest.mark.parametrize("kind", ["number", "vector", "double vector"])
 def test_a_pixel_at_the_threshold_is_not_marked(level: float, kind: str) -> None:
@@ -277,14 +201,6 @@ def test_every_map_has_its_own_threshold() -> None:
     thresholds = torch.tensor([-0.5, 0.0, 0.5, 2.0])
     expected = [m > t for m, t in zip(maps.numpy(), thresholds.numpy(), strict=True)]
     assert np.array_equal(binarize(maps, thresholds).numpy(), expected)
-    assert not binarize(maps, thresholds)[3].any()
-
-
-def test_nan_marks_nothing() -> None:
-    maps = torch.ones(2, 2, 2)
-    maps[0, 0, 0] = torch.nan
-    assert binarize(maps, 0.5)[0].flatten().tolist() == [False, True, True, True]
-    assert not binarize(maps, torch.tensor([torch.nan, torch.nan])).any()
     assert not binarize(maps, float("nan")).any()
 
 
@@ -307,19 +223,6 @@ def test_consensus_map_sums_the_boxes_over_each_pixel(
     found = consensus_map(corners, weights, size=20)
     assert found.dtype == torch.float32
     assert np.array_equal(found.numpy(), formulas.consensus_map(corners, weights, size=20))
-
-
-def test_votes_add_up_to_at_most_one() -> None:
-    found = consensus_map([(0, 0, 2, 2), (1, 0, 3, 2), (1, 0, 2, 2)], [0.5, 0.5, 0.5], size=4)
-    assert found[0].tolist() == [0.5, 1.0, 0.5, 0.0]
-    assert not found[2:].any()
-
-
-def test_the_whole_image_and_no_box() -> None:
-    assert torch.all(consensus_map([(0, 0, 224, 224)], [1.0]) == 1)
-    assert consensus_map([], []).shape == (224, 224)
-    assert not consensus_map([], []).any()
-    assert not consensus_map([(5, 5, 5, 9), (9, 5, 5, 9)], [1.0, 1.0]).any()
 
 
 @pytest.mark.parametrize(("reader", "name"), [(VGGSS, "vggss_mini"), (IS3, "is3_mini")])

@@ -167,20 +167,6 @@ class TestBitsAndTensorsAgree:
 
 
 class TestAgreement:
-    @given(seed=seeds, height=st.integers(1, 12), width=st.integers(1, 12))
-    @examples
-    def test_equals_the_formula_either_way_round(self, seed: int, height: int, width: int) -> None:
-        first = random_masks(6, height, width, seed=seed)
-        second = random_masks(6, height, width, seed=seed + 1)
-        found = mask_agreement(first, second)
-        assert found.dtype == torch.float64
-        pairs = zip(first.numpy(), second.numpy(), strict=True)
-        expected = [formulas.mask_agreement(mask, other) for mask, other in pairs]
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
-        assert torch.equal(mask_agreement(second, first), found)
-        assert torch.all((found >= 0) & (found <= 1))
-        assert torch.all(mask_agreement(first, first) == 1)
-
     @pytest.mark.parametrize(
         ("first", "second", "expected"),
         [
@@ -204,21 +190,6 @@ class TestAgreement:
 
 
 class TestPointingGame:
-    @given(seed=seeds, levels=st.sampled_from([2, 5, 1000]), holes=st.booleans())
-    @examples
-    def test_equals_the_formula(self, seed: int, levels: int, holes: bool) -> None:
-        generator = np.random.default_rng(seed)
-        maps = torch.from_numpy(generator.integers(levels, size=(8, 5, 6)) / levels).float()
-        truth = some_votes([0.5, 1.0], 8, 5, 6, seed=seed)
-        truth[3:, :, 3:] = 0
-        if holes:
-            maps[[0, 4], 1, 1] = torch.nan
-        found = points_at_object(maps, truth)
-        pairs = zip(maps.numpy(), truth.numpy(), strict=True)
-        expected = [formulas.points_at_object(each, votes) for each, votes in pairs]
-        assert found.dtype == torch.float64
-        assert np.array_equal(found.numpy(), expected, equal_nan=True)
-
     @pytest.mark.parametrize(
         ("values", "votes", "expected"),
         [
@@ -246,14 +217,6 @@ class TestPointingGame:
 
 
 class TestConfidence:
-    @given(seed=seeds, height=st.integers(1, 20), width=st.integers(1, 20))
-    @examples
-    def test_is_the_mean_of_the_top_quarter(self, seed: int, height: int, width: int) -> None:
-        maps = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, height, width))).float()
-        maps[1] = maps[1].round(decimals=1)
-        expected = [formulas.confidence(each) for each in maps.numpy()]
-        np.testing.assert_allclose(map_confidence(maps).numpy(), expected, rtol=1e-9, atol=1e-12)
-
     def test_of_undefined_maps_and_of_single_pixels(self) -> None:
         maps = torch.rand(3, 8, 8, generator=torch.Generator())
         maps[1, 7, 7] = torch.nan
@@ -265,24 +228,6 @@ class TestConfidence:
 
 
 class TestSwap:
-    @every_truth
-    def test_is_the_own_ciou_less_the_others(self, weights: list[float]) -> None:
-        masks = random_masks(6, 9, 8, seed=1, empty=False)
-        own, other = (some_votes(weights, 6, 9, 8, seed=seed) for seed in (2, 3))
-        triples = zip(masks.numpy(), own.numpy(), other.numpy(), strict=True)
-        expected = [formulas.swap_delta(mask, truth, [away]) for mask, truth, away in triples]
-        found = SwapDelta.measure(masks, own, other)
-        assert found.dtype == torch.float64
-        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
-        assert torch.all(found.abs() <= 1)
-        assert torch.equal(SwapDelta.measure(masks, other, own), -found)
-
-    def test_a_mask_that_ignores_the_sound_has_nothing_to_lose(self) -> None:
-        # an image's two samples: each one's other object is the other one's own
-        mask, objects = random_masks(2, 9, 8, seed=1)[1:], some_votes([1.0], 3, 9, 8, seed=2)[1:]
-        found = SwapDelta.measure(mask.expand(2, -1, -1), objects, objects.flip(0))
-        assert found.mean().item() == pytest.approx(0, abs=1e-15)
-
     def test_is_undefined_where_either_ciou_is(self) -> None:
         nothing, left = torch.zeros(1, 2, 2), torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
         for mask, own, other, expected in (
@@ -323,13 +268,3 @@ class TestInteractive:
         }[kind]
         found = kind.from_column(smallest).nanmean().item()
         assert found == pytest.approx(formula(ciou, names.tolist()), abs=1e-12, nan_ok=True)
-
-    @given(values=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), min_size=1, max_size=20))
-    @examples
-    def test_smallest_value_of_each_image(self, values: list[tuple[float, int]]) -> None:
-        column, images = (torch.from_numpy(np.array(v)) for v in zip(*values, strict=True))
-        expected = [min(v for v, i in values if i == image) for image in sorted({*images.tolist()})]
-        assert smallest_by_image(column, images).tolist() == expected
-        column[-1] = torch.nan
-        undefined = smallest_by_image(column, images).isnan()
-        assert undefined.tolist() == [i == images[-1] for i in sorted({*images.tolist()})]

@@ -27,10 +27,9 @@ def upsample(
     Args:
         similarity_maps: `[N, h, w]`, any range.
         size: side of the result in pixels.
-        rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, in float32
-            rounded as the cv2.resize of the released code rounds) or `align_corners` (the centres
-            of the corner cells lie on the corner pixels; what the released code does to some
-            positives only, docs/protocols.md).
+        rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, rounded as
+            the released code's cv2.resize rounds) or `align_corners` (the centres of the corner
+            cells lie on the corner pixels, as the released code has it for some positives).
 
     Returns:
         `[N, size, size]` in the range of the input.
@@ -61,8 +60,7 @@ def upsample(
 def bilinear_places(cells: int, size: int, rule: str) -> Places:
     """For each of `size` pixels: the cells before and behind it, and their weights.
 
-    In float32 as torch computes them, and for `opencv` rounded to float32 at the end. A map of the
-    evaluation size is left as it is, see `upsample`.
+    In float32 as torch computes them, and for `opencv` rounded to float32 at the end.
     """
     pixel = np.arange(size, dtype=np.float64)
     place: np.ndarray[Any, Any]
@@ -114,14 +112,9 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
 
 
 def kth_largest_pixels(localization_maps: torch.Tensor, k: Index | int) -> torch.Tensor:
-    """The k-th largest pixel of each map `[N, H, W]` in float32, k counted from 1.
+    """The k-th largest pixel of each map `[N, H, W]`: `[N]` float32; NaN where a map holds NaN.
 
-    Args:
-        localization_maps: `[N, H, W]`.
-        k: one for all maps, or `[N]`.
-
-    Returns:
-        `[N]` float32; NaN where a map holds NaN.
+    k counts from 1: one for all maps, or `[N]`.
     """
     pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
     ranks = np.broadcast_to(k, len(pixels)).copy()
@@ -131,16 +124,10 @@ def kth_largest_pixels(localization_maps: torch.Tensor, k: Index | int) -> torch
 def transformed_maximum(
     maximum: torch.Tensor, minimum: torch.Tensor, transform: str
 ) -> torch.Tensor:
-    """Largest value of transformed maps, from the extremes of their native similarity maps.
+    """Largest value of transformed maps, from the extremes `[N]` of their native similarity maps.
 
-    Args:
-        maximum: `[N]` largest value of each native map.
-        minimum: `[N]` smallest value.
-        transform: as in `transform_maps`.
-
-    Returns:
-        `[N]`: `maximum` itself for `none`; for `stretch_and_clip` 1, or 0 where a map is the same
-        everywhere; NaN where a map holds NaN.
+    For `none` it is `maximum` itself; for `stretch_and_clip` 1, or 0 where a map is the same
+    everywhere. NaN where a map holds NaN.
     """
     check_choice(transform, MAP_TRANSFORMS, name="transform")
     if transform == "none":

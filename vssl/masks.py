@@ -21,15 +21,10 @@ _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 @dataclass(frozen=True)
 class PackedMasks:
-    """Binary masks, one bit for each pixel.
+    """Binary masks, one bit for each pixel."""
 
-    Attributes:
-        bits: `[N, W]`, W 64-bit words for each mask; bits behind the last pixel are 0.
-        shape: height and width of a mask.
-    """
-
-    bits: Bits
-    shape: tuple[int, int]
+    bits: Bits  # [N, W], W 64-bit words for each mask; bits behind the last pixel are 0
+    shape: tuple[int, int]  # height and width
 
     @classmethod
     def of(cls, masks: torch.Tensor) -> PackedMasks:
@@ -60,15 +55,12 @@ class PackedMasks:
     def overlap(
         self, other: PackedMasks, rows: Index | None = None, others: Index | None = None
     ) -> Index:
-        """Pixels that two masks both mark.
+        """Pixels that two masks both mark, `[K]`.
 
         Args:
             other: masks of the same shape.
             rows: `[K]` which of these masks; None for all.
             others: `[K]` which of the other masks each meets; None for all, or for the only one.
-
-        Returns:
-            `[K]`.
         """
         rows = np.arange(len(self)) if rows is None else rows
         if others is None:
@@ -86,17 +78,11 @@ class PackedMasks:
 
 @dataclass(frozen=True)
 class PackedTruth:
-    """Ground truths, as one set of masks for each weight that occurs.
+    """N ground truths, as one set of masks for each weight that occurs."""
 
-    Attributes:
-        weights: the distinct weights above 0, in (0, 1]; a single 1 but for Flickr-SoundNet.
-        levels: for each weight, the pixels that have it, `[N]` masks.
-        anywhere: pixels of any weight, `[N]` masks.
-    """
-
-    weights: tuple[float, ...]
-    levels: tuple[PackedMasks, ...]
-    anywhere: PackedMasks
+    weights: tuple[float, ...]  # distinct, in (0, 1]; a single 1 but for Flickr-SoundNet
+    levels: tuple[PackedMasks, ...]  # for each weight, the pixels that have it
+    anywhere: PackedMasks  # pixels of any weight
 
     @classmethod
     def of(cls, ground_truth: torch.Tensor) -> PackedTruth:
@@ -122,12 +108,8 @@ class PackedTruth:
         """Summed weight of each ground truth, `[N]`."""
         return self._weighted([level.area for level in self.levels])
 
-    def covered(self, masks: PackedMasks) -> Array:
-        """Summed weight of the pixels that each mask marks, `[N]`; one truth may meet N masks."""
-        return self.covered_and_inside(masks)[0]
-
     def covered_and_inside(self, masks: PackedMasks) -> tuple[Array, Index]:
-        """The same, and the number of these pixels."""
+        """Summed weight and number of the pixels that each mask marks; one truth may meet N."""
         counts = [masks.overlap(level) for level in self.levels]
         inside = counts[0] if len(counts) == 1 else masks.overlap(self.anywhere)
         return self._weighted(counts), inside

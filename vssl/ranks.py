@@ -13,8 +13,8 @@ def rank_statistics(ends: Index, positive: Mask, unit: Index, weights: Array) ->
     """How far values tell positives from negatives, for many weightings of the images.
 
     Args:
-        ends: `[K]` values sorted from the largest: where each run of equal values ends.
-        positive: `[M]` whether each value is a positive's, in that order.
+        ends: `[K]` end of each run of equal values, which are sorted from the largest.
+        positive: `[M]` whether each value is a positive's.
         unit: `[M]` image of each value.
         weights: `[B, U]` weight of each image.
 
@@ -70,7 +70,7 @@ def detection_statistics(
     """Average precision and best F1 of detections, for many weightings of the images.
 
     Args:
-        ends: `[K]` confidences sorted from the largest: where each run of equal ones ends.
+        ends: `[K]` end of each run of equal confidences, which are sorted from the largest.
         place: `[M]` row in `success` of a visible source; -1 where there is none.
         success: `[N, T]` 1 where a visible source is found, else 0, for T threshold policies.
         unit: `[M]` image of each detection.

@@ -21,8 +21,7 @@ _SHARPNESS = -0.5  # of the cubic, where it antialiases (Keys, 1981); torch has 
 def resize_antialiased(pixels: Bytes, size: int) -> Floats:
     """Resize an image to a square by bicubic interpolation that low-passes when it shrinks.
 
-    The same as torch's `interpolate(mode="bicubic", antialias=True)`, but for its roundings; values
-    are not clamped.
+    As torch's `interpolate(mode="bicubic", antialias=True)` but for its roundings; not clamped.
 
     Args:
         pixels: `[H, W, 3]`, 0 to 255.

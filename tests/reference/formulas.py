@@ -310,18 +310,6 @@ def released_half_pixel(similarity_maps: Array, *, size: int = 224) -> npt.NDArr
     return along_last(wide.transpose(0, 2, 1)).transpose(0, 2, 1)
 
 
-def published_rcgrad_map(similarity_map: Array, *, size: int) -> Float64:
-    """RCGrad's own post-processing of one map, stage by stage: scaled, resized, scaled, cut."""
-    scaled = similarity_map - similarity_map.min()
-    scaled = scaled / (scaled.max() + 1e-7)
-    resized = upsample(scaled, size=size, rule="half_pixel")
-    resized = resized - resized.min()
-    resized = resized / (resized.max() + 1e-7)
-    normalized = (resized - resized.min()) / (resized.max() - resized.min())
-    middle = sorted(normalized.flat)[normalized.size // 2]
-    return np.where(normalized < middle, 0.0, normalized)
-
-
 def consensus_map(
     boxes: Sequence[tuple[int, int, int, int]], weights: Sequence[float], *, size: int
 ) -> Float64:

@@ -40,10 +40,8 @@ class MeanMetric(Metric, ABC):
         column: name of the column that is measured.
         conditions: audio conditions it is reported for: names, or members of `SoundingObject` for
             all under which that object sounds; `negatives` is another name for `none`.
-        by_image: whether the column is first reduced to its smallest value over the samples that
-            show one image, so that the mean is over images.
-        bounds: smallest and largest value that a sample can have, which keep intervals within; None
-            for any.
+        by_image: whether the mean is over images, of the smallest value of an image's samples.
+        bounds: smallest and largest value of a sample, which keep intervals within; None for any.
     """
 
     name: ClassVar[str]
@@ -70,9 +68,7 @@ class MeanMetric(Metric, ABC):
     def applies_to(cls, condition: str, sounding: SoundingObject | None = None) -> bool:
         """Whether the metric is reported for an audio condition.
 
-        Args:
-            condition: its name.
-            sounding: the object that sounds under it; None for what is assumed by the name.
+        `sounding` is the object that sounds under it; None for what is assumed by the name.
         """
         sounding = sounding or SoundingObject.assumed(condition)
         names = {condition, sounding, *(["negatives"] if sounding == SoundingObject.NONE else [])}
@@ -98,7 +94,6 @@ class MeanMetric(Metric, ABC):
         return sums
 
     def _add(self, column: torch.Tensor) -> None:
-        """Add the column of some samples."""
         values = self.from_column(column)
         undefined = values.isnan()
         added = torch.stack([values.nansum(), (~undefined).sum(), undefined.sum()])
@@ -198,12 +193,8 @@ class CombinedMetric(Metric, ABC):
         negatives: types of negatives that `update` gets and `compute` averages over.
 
     Attributes:
-        name: the metric's name.
-        positive: name of the mean metric on positives.
-        negative: name of the mean metric on negatives.
-        of_positives: that metric on positives.
-        of_negatives: that metric on negatives.
-        higher_is_better: direction.
+        positive: name of the mean metric on positives, whose class is `of_positives`.
+        negative: name of the mean metric on negatives, whose class is `of_negatives`.
         bounds: smallest and largest value that it can have; None for any.
     """
 
@@ -254,14 +245,11 @@ class CombinedMetric(Metric, ABC):
     @staticmethod
     @abstractmethod
     def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:
-        """Combine means, elementwise over any shape (values, or bootstrap resamples).
+        """Combine means, fractions, elementwise over any shape (values, or bootstrap resamples).
 
         Args:
-            positive: mean on positives, a fraction.
-            negatives: negative type -> mean on it, a fraction.
-
-        Returns:
-            The combination, a fraction.
+            positive: mean on positives.
+            negatives: negative type -> mean on it.
         """
 
 

@@ -63,11 +63,7 @@ def detection(positives: Values, negatives: Values, weights: Array) -> Family:
     reaches 0.5, else a false one; a negative that fires is a false positive; a positive that does
     not fire is a false negative. SLAVC takes about 200 thresholds for AP and 11 for F1, we take
     all. AP is interpolated: at each recall the best precision at that recall or a higher one.
-
-    Args:
-        positives: confidences of positives, and whether their cIoU reaches 0.5 under K policies.
-        negatives: confidences of negatives.
-        weights: `[B, number of images]` whole numbers: how often each image counts.
+    Arguments as in `SetMetric.family`.
 
     Returns:
         By metric name, `[B, K]`; NaN without positives.

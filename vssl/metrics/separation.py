@@ -15,12 +15,7 @@ from vssl.ranks import rank_statistics
 
 
 def separation(positives: Values, negatives: Values, weights: Array) -> Family:
-    """AUROC, average precision, FPR at 95 % TPR and overlap of positives against negatives.
-
-    Args:
-        positives: map maxima of positives.
-        negatives: map maxima of negatives.
-        weights: `[B, number of images]` whole numbers: how often each image counts.
+    """AUROC, average precision, FPR at 95 % TPR and overlap of map maxima, see `SetMetric.family`.
 
     Returns:
         By metric name, `[B, 1]`; NaN where either side is empty.

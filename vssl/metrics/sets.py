@@ -30,8 +30,8 @@ class Values:
     Attributes:
         value: `[N]` the metric's column, without NaN.
         image: `[N]` number of each sample's image, for resampling.
-        success: `[N, K]` whether the sample's cIoU reaches 0.5 under each of K threshold policies;
-            nothing where no threshold is involved (K = 1).
+        success: `[N, K]` whether cIoU reaches 0.5 under each of K threshold policies; ignored where
+            no threshold is involved (K = 1).
     """
 
     value: Array
@@ -138,9 +138,7 @@ class SetMetric(Metric, ABC):
     def applies_to(cls, condition: str, sounding: SoundingObject | None = None) -> bool:
         """Whether the metric is reported for an audio condition, or for `all`.
 
-        Args:
-            condition: its name.
-            sounding: the object that sounds under it; None for what is assumed by the name.
+        `sounding` is the object that sounds under it; None for what is assumed by the name.
         """
         wanted = SoundingObject.OWN if cls.on_positives else SoundingObject.NONE
         return (sounding or SoundingObject.assumed(condition)) == wanted

@@ -10,25 +10,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from vssl.arrays import Array, Floats
+from vssl.arrays import Floats
 from vssl.masks import PackedMasks
 from vssl.records.chunks import sample_starts
-from vssl.records.localization import OBJECT_GUIDED, Localization
+from vssl.records.localization import Localization
 
 
 @dataclass(frozen=True)
 class Binarized:
-    """Masks of R maps under T thresholds each.
+    """Masks of R maps under T thresholds each; those of a map that holds NaN are empty."""
 
-    Attributes:
-        masks: for each threshold, R masks; those of a map that holds NaN are empty.
-        thresholds: `[T, R]` float32; NaN where a map holds NaN and the threshold is its own.
-        maximum: `[R]` float32 largest pixel of each localization map; NaN where a map holds NaN.
-    """
-
-    masks: list[PackedMasks]
-    thresholds: Floats
-    maximum: Floats
+    masks: list[PackedMasks]  # R for each threshold
+    thresholds: Floats  # [T, R]; NaN where a map holds NaN and the threshold is its own
+    maximum: Floats  # [R] largest pixel of each localization map; NaN where it holds NaN
 
     @classmethod
     def of(cls, maps: torch.Tensor, thresholds: torch.Tensor) -> Binarized:
@@ -71,10 +65,3 @@ def binarize_at(
             for place, maps in maps_by_sample(localization, rows, [variant])
         ]
     )
-
-
-def guided_maxima(localization: Localization, rows: pa.RecordBatch) -> Array:
-    """Largest pixel of each record's object-guided map, `[R]`; NaN where a map holds NaN."""
-    each = maps_by_sample(localization, rows, [OBJECT_GUIDED])
-    maxima = [maps[OBJECT_GUIDED].amax(dim=(1, 2)).double().numpy() for _, maps in each]
-    return np.concatenate(maxima)

@@ -31,9 +31,7 @@ _SAMPLE = "sample_id"
 def sample_chunks(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The records of a file in pieces of about 256 rows that hold all rows of their samples.
 
-    Args:
-        path: records file.
-        columns: columns to read; `sample_id` comes in any case.
+    The column `sample_id` comes in any case.
     """
     left: list[pa.RecordBatch] = []
     for batch in record_batches(path, _ROWS_READ, [*dict.fromkeys((_SAMPLE, *columns))]):
@@ -65,11 +63,7 @@ def in_threads(
 ) -> Iterator[Done]:
     """Do work on a file's chunks in as many threads as torch would use; results come in order.
 
-    Args:
-        work: what to do; kernels and pyarrow release the GIL.
-        path: records file, read a few chunks ahead, never whole.
-        columns: columns to read, see `sample_chunks`.
-        description: what the work is, for the progress bar, which counts records.
+    Kernels and pyarrow release the GIL. The file is read a few chunks ahead, never whole.
     """
     threads = torch.get_num_threads()
     waiting: deque[tuple[int, Future[Done]]] = deque()
@@ -142,23 +136,14 @@ def other_objects(records: Path) -> dict[str, list[Objects]]:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Records of whole samples, with what their rows share.
-
-    Attributes:
-        rows: R records of S samples.
-        starts: `[S]` first row of each sample.
-        sample: `[R]` sample of each row.
-        ground_truth: the samples' ground truths, `[S, 224, 224]`.
-        conditions: `[R]` audio condition of each row.
-        draws: `[R]` draw of each row.
-    """
+    """R records of S whole samples, with what their rows share."""
 
     rows: pa.RecordBatch
-    starts: Index
-    sample: Index
-    ground_truth: torch.Tensor
-    conditions: Names
-    draws: Index
+    starts: Index  # [S] first row of each sample
+    sample: Index  # [R] sample of each row
+    ground_truth: torch.Tensor  # [S, 224, 224]
+    conditions: Names  # [R]
+    draws: Index  # [R]
 
     @classmethod
     def of(cls, rows: pa.RecordBatch) -> Chunk:
@@ -171,9 +156,7 @@ class Chunk:
             rows=rows,
             starts=starts,
             sample=sample.cumsum(),
-            ground_truth=_consensus_maps(
-                [(each["boxes"], each["box_weights"]) for each in objects]
-            ),
+            ground_truth=_consensus_maps([tuple(each.values()) for each in objects]),
             conditions=rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
             draws=rows.column("draw").to_numpy().astype(np.int64),
         )
@@ -216,11 +199,7 @@ class Chunk:
     ) -> tuple[Index, PackedTruth] | None:
         """Rows in which the own object sounds, and another that their image shows: its truth.
 
-        A row with several other objects comes several times.
-
-        Args:
-            others: other objects of a sample's image, by sample.
-            sounding: which object sounds, by audio condition.
+        A row with several other objects comes several times. `others` are by sample.
         """
         own = [sounding[str(name)] == SoundingObject.OWN for name in self.conditions]
         rows = np.flatnonzero(own)

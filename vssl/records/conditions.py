@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vssl.arrays import Index
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 Facts = Mapping[str, Any]
@@ -33,15 +33,11 @@ def sounding_objects(provenance: Facts) -> SoundingObjects:
     return found
 
 
-def image_sources(provenance: Facts, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+def image_sources(provenance: Facts, ids: Sequence[str]) -> Index:
     """Number of sounding objects of each sample's picture, `[N]`.
 
     A picture of which fewer samples were evaluated is incomplete. A run of before that was recorded
     has 0: its pictures count as complete.
-
-    Args:
-        provenance: of the run.
-        ids: its samples.
     """
     said = provenance.get("image_sources") or 0
     known = said if isinstance(said, Mapping) else dict.fromkeys(ids, said)
@@ -62,12 +58,7 @@ def no_negatives(provenance: Facts) -> list[str]:
 def without_conditions(
     rows: pa.RecordBatch | pa.Table, conditions: Sequence[str]
 ) -> pa.RecordBatch | pa.Table:
-    """Records but those of some audio conditions.
-
-    Args:
-        rows: with the column `audio_condition`.
-        conditions: names of those that are left out.
-    """
+    """Leave out the rows of some audio conditions."""
     left_out = pa.array(conditions, pa.string())
     return rows.filter(pc.invert(pc.is_in(rows.column("audio_condition"), value_set=left_out)))
 

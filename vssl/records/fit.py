@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from vssl.arrays import Array, Index, Names
-from vssl.records.binarize import guided_maxima
+from vssl.records.binarize import maps_by_sample
 from vssl.records.chunks import in_threads
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
@@ -37,55 +37,32 @@ _KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
 
 @dataclass(frozen=True)
 class FittedPolicy:
-    """A threshold policy that is ready for use.
-
-    Attributes:
-        policy: the policy.
-        source: what its threshold rests on, in words, e.g. `fit on vggss`.
-        variant: the map variant that it is for.
-        learnt_from: the negatives that it was fitted on; None where nothing is fitted.
-    """
+    """A threshold policy that is ready for use with a map variant."""
 
     policy: ThresholdPolicy
-    source: str
+    source: str  # what its threshold rests on, in words, e.g. `fit on vggss`
     variant: str = AUDIO_VISUAL
-    learnt_from: NegativeMaxima | None = None
+    learnt_from: NegativeMaxima | None = None  # None where nothing is fitted
 
 
 @dataclass(frozen=True)
 class NegativeMaxima:
-    """Largest values of the maps of a run's negatives, with the images and sounds behind them.
+    """Largest values of the maps of a run's R negatives, with the images and sounds behind them."""
 
-    Attributes:
-        value: `[R]`; NaN for a map that holds NaN.
-        condition: `[R]` audio condition.
-        image: `[R]` name of the picture.
-        sounds: audio condition -> rows of it, and names of the sounds that they share; see
-            `records.sounds.shared_sounds`.
-        run: folder of the run.
-        own: whether it is the run that is scored.
-    """
-
-    value: Array
+    value: Array  # NaN for a map that holds NaN
     condition: Names
-    image: Names
-    sounds: Mapping[str, tuple[Index, Names]]
+    image: Names  # name of the picture
+    sounds: Mapping[str, tuple[Index, Names]]  # see `records.sounds.shared_sounds`
     run: Path
-    own: bool
+    own: bool  # whether it is the run that is scored
 
 
 def fit_policies(
     policies: Sequence[ThresholdPolicy], run: Path, *, calibration: Path | None = None
 ) -> list[FittedPolicy]:
-    """Fit threshold policies on a run's negatives, for each map variant that the run has.
+    """Fit threshold policies for each map variant of the run that will be scored.
 
-    Args:
-        policies: what to fit.
-        run: folder of the run that will be scored.
-        calibration: folder of the run to fit on; None fits on the scored run itself.
-
-    Returns:
-        The policies with what they rest on.
+    They are fitted on the negatives of the run `calibration`; None for the scored run itself.
 
     Raises:
         ThresholdError: when one cannot be fitted, does not exist for the model, or the calibration
@@ -97,7 +74,17 @@ def fit_policies(
         policy.check_model(scored["model"])
     fitted = []
     for variant in Localization.of(scored).variants:
-        usable = [copy.deepcopy(p) for p in policies if _has_meaning(p, variant, scored)]
+        usable = [copy.deepcopy(policy) for policy in policies]
+        # maps that were rescaled have other units than the model's own
+        if variant == OBJECT_GUIDED and scored["prior"]["scale"] == "corrected":
+            for policy in usable:
+                if policy.in_map_units:
+                    _log.info(
+                        "threshold %s: left out for object-guided maps, it is in units of the"
+                        " model's own map",
+                        policy.name,
+                    )
+            usable = [policy for policy in usable if not policy.in_map_units]
         learning = [policy for policy in usable if policy.needs_fit]
         source, maxima = "", None
         if learning:
@@ -111,24 +98,13 @@ def fit_policies(
     return fitted
 
 
-def _has_meaning(policy: ThresholdPolicy, variant: str, scored: dict[str, Any]) -> bool:
-    """Whether a policy has a meaning for a map variant; where not, that is said."""
-    if variant == OBJECT_GUIDED and policy.in_map_units and scored["prior"]["scale"] == "corrected":
-        _log.info(
-            "threshold %s: left out for object-guided maps, it is in units of the model's own map",
-            policy.name,
-        )
-        return False
-    return True
-
-
 def check_calibration(calibration: Path, **scored: Any) -> dict[str, Any]:
     """Check that universal thresholds of one run may be applied to another; its provenance.
 
     Args:
         calibration: folder of the run that they are of.
-        scored: of the other run: `model`, `weights_sha256`, `protocol_switches`, `network_hash`
-            and `prior`.
+        scored: `model`, `weights_sha256`, `protocol_switches`, `network_hash` and `prior` of the
+            other run.
 
     Raises:
         RecordsError: when the calibration run's records cannot be read.
@@ -212,14 +188,7 @@ def negative_maxima(
 ) -> NegativeMaxima:
     """Largest values of the maps of a run's negatives.
 
-    Args:
-        run: folder of the run.
-        facts: provenance of its records.
-        variant: `av`, for maxima of native similarity maps, or `ogl`, of upsampled mixes.
-        own: whether it is the run that is scored.
-
-    Raises:
-        RecordsError: when the records cannot be read.
+    For the variant `av` these are maxima of native similarity maps, for `ogl` of upsampled mixes.
     """
     guided, localization = variant == OBJECT_GUIDED, Localization.of(facts)
     others = no_negatives(facts)
@@ -229,8 +198,11 @@ def negative_maxima(
         kept = rows.select(list(_KEPT))
         if not len(rows):
             return np.empty(0), kept
-        maxima = guided_maxima(localization, rows) if guided else localization.native_maxima(rows)
-        return maxima, kept
+        if not guided:
+            return localization.native_maxima(rows), kept
+        each = maps_by_sample(localization, rows, [OBJECT_GUIDED])
+        maxima = [maps[OBJECT_GUIDED].amax(dim=(1, 2)).double().numpy() for _, maps in each]
+        return np.concatenate(maxima), kept
 
     columns = (*_KEPT, *(MAP_COLUMNS if guided else MAP_EXTREMES))
     path = run / RECORDS_FILE

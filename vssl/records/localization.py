@@ -32,31 +32,24 @@ class Localization:
     """How the localization maps of a run follow from its records.
 
     Attributes:
-        upsampling: upsampling rule by audio condition.
-        transform: the model's published post-processing (`vssl.maps.transform_maps`).
-        value_range: bounds of the audio-visual localization map.
         prior: weight of the audio-visual map `alpha`, and `scale`; None without object maps.
             `corrected`: the audio-visual map is brought from its declared range to [0, 1], each
             native object map is stretched to [0, 1]. `released`: both are mixed as they are.
     """
 
-    upsampling: Mapping[str, str]
-    transform: str
-    value_range: tuple[float, float]
+    upsampling: Mapping[str, str]  # rule by audio condition
+    transform: str  # the model's published post-processing, see `vssl.maps.transform_maps`
+    value_range: tuple[float, float]  # bounds of the audio-visual localization map
     prior: Mapping[str, Any] | None
 
     @classmethod
     def of(cls, provenance: Mapping[str, Any]) -> Localization:
         """The localization of a run, from the provenance of its records."""
         low, high = provenance["value_range"]
+        declared = (-np.inf if low is None else low, np.inf if high is None else high)
         transform = provenance["map_transform"]
-        unbounded = (-np.inf if low is None else low, np.inf if high is None else high)
-        return cls(
-            upsampling=provenance["upsampling"],
-            transform=transform,
-            value_range=unbounded if transform == "none" else (0.0, 1.0),
-            prior=provenance["prior"],
-        )
+        value_range = declared if transform == "none" else (0.0, 1.0)
+        return cls(provenance["upsampling"], transform, value_range, provenance["prior"])
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -66,14 +59,9 @@ class Localization:
     def maps(
         self, rows: pa.RecordBatch, variants: Collection[str] | None = None
     ) -> dict[str, torch.Tensor]:
-        """Localization maps of some records.
+        """Localization maps `[R, 224, 224]` of records with `MAP_COLUMNS`, by map variant.
 
-        Args:
-            rows: records with `MAP_COLUMNS`.
-            variants: map variants wanted; None for all that the run has. `av` comes in any case.
-
-        Returns:
-            Map variant to `[R, 224, 224]`.
+        Variants are those wanted, None for all that the run has; `av` comes in any case.
         """
         return self.localize(*self.inputs(rows, variants))
 
@@ -90,25 +78,22 @@ class Localization:
     def localize(
         self, native: torch.Tensor, conditions: Sequence[str], objects: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Localization maps of native maps.
+        """Localization maps `[R, 224, 224]` of native maps, by map variant.
 
         Args:
             native: `[R, h, w]` float32 similarity maps on the CPU.
             conditions: audio condition of each.
             objects: `[R, g, g]` their native object maps; None leaves object-guided maps out.
-
-        Returns:
-            Map variant to `[R, 224, 224]`.
         """
         rules = np.array([self.upsampling[condition] for condition in conditions])
-        different = np.unique(rules)
+        different = np.unique(rules).tolist()
         if len(different) == 1:
-            upsampled = upsample(native, rule=str(different[0]))
+            upsampled = upsample(native, rule=different[0])
         else:
             upsampled = native.new_empty(len(native), EVALUATION_SIZE, EVALUATION_SIZE)
             for rule in different:
                 chosen = torch.from_numpy(rules == rule)
-                upsampled[chosen] = upsample(native[chosen], rule=str(rule))
+                upsampled[chosen] = upsample(native[chosen], rule=rule)
         maps = {AUDIO_VISUAL: transform_maps(upsampled, self.transform)}
         if objects is not None:
             seen, place, (low, high, alpha) = self._mixed_from(objects)
@@ -122,12 +107,7 @@ class Localization:
 
         This is what universal thresholds and separation look at for `av` maps. Object-guided maps
         mix two of different native sizes: there the largest pixel of the upsampled mix counts.
-
-        Args:
-            rows: records with `similarity_max` and `similarity_min`.
-
-        Returns:
-            `[R]`; NaN where a map holds NaN.
+        NaN where a map holds NaN.
         """
         extremes = (rows.column(name).to_numpy() for name in MAP_EXTREMES)
         high, low = (torch.from_numpy(values.copy()) for values in extremes)
@@ -136,14 +116,11 @@ class Localization:
     def objects(
         self, rows: pa.RecordBatch
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
-        """What object-guided maps of some records are mixed from.
+        """What object-guided maps of some records of a run with object maps are mixed from.
 
         Returns:
             `[M, 224, 224]` object maps, `[R]` which of them each record has, and the mix: the range
             of the audio-visual map that is brought to [0, 1], and its weight.
-
-        Raises:
-            ValueError: for a run without object maps.
         """
         return self._mixed_from(_object_maps(rows))
 
@@ -170,7 +147,6 @@ def native_maps(rows: pa.RecordBatch) -> Floats:
 
 
 def _object_maps(rows: pa.RecordBatch) -> torch.Tensor:
-    """Native object maps of some records, `[R, g, g]`."""
     flat = _rows_of_lists(rows, "object_map")
     side = round(flat.shape[1] ** 0.5)
     return torch.from_numpy(flat).view(-1, side, side)

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vssl.arrays import Array, Index
+from vssl.arrays import Array
 from vssl.errors import UsageError
-from vssl.masks import PackedMasks
 from vssl.metrics.agreement import Agreement
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
@@ -59,7 +58,7 @@ def released_metrics(run: Path) -> dict[str, float]:
 
     Args:
         run: folder of a run with silence, noise and offscreen audio; with object maps it gives the
-            names that end in OGL too. Run it under `protocol=released` to get the authors' values.
+            names that end in OGL too. `protocol=released` gives the authors' values.
 
     Returns:
         Name to value: percentages, but for `*_Heatmap*`, which are in units of the map.
@@ -88,9 +87,6 @@ def released_lists(run: Path) -> Lists:
         "iou", condition, condition, threshold)`, `("max" or "min", condition)`, and `("group",)`
         `[N, 1]` number of each sample's group. Conditions with one draw have D = 1: the released
         code repeats them.
-
-    Raises:
-        see `released_metrics`.
     """
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
@@ -159,12 +155,9 @@ def _chunk_lists(
                 yield (variant, "pia", name, threshold), pia[rows[name]]
             for one, other in _PAIRS:
                 first, second = np.broadcast_arrays(rows[one], rows[other])
-                yield (variant, "iou", one, other, threshold), _agreement(marked, first, second)
-
-
-def _agreement(masks: PackedMasks, rows: Index, others: Index) -> Array:
-    found = Agreement.measure_packed(masks, rows.ravel().copy(), others.ravel().copy())
-    return found.reshape(rows.shape)
+                pairs = first.ravel().copy(), second.ravel().copy()
+                iou = Agreement.measure_packed(marked, *pairs).reshape(first.shape)
+                yield (variant, "iou", one, other, threshold), iou
 
 
 def _percentage(values: Array) -> float:
@@ -254,10 +247,9 @@ def _agreements(lists: Lists, variant: str) -> dict[str, float]:
 
 def _f_scores(metrics: Mapping[str, float]) -> dict[str, float]:
     """Harmonic means of positives and negatives at the threshold "maxq3", without object maps."""
-    empty = {"Silence": 100 - metrics["pIA_Silence_MaxQ3"]}
-    empty |= {"Noise": 100 - metrics["pIA_Noise_MaxQ3"]}
-    empty |= {"OffScreen": 100 - metrics["pIA_OffScreen_MaxQ3"]}
-    areas = {name: metrics[f"AOC_{name}_MaxQ3"] for name in empty}
+    titles = ("Silence", "Noise", "OffScreen")
+    empty = {name: 100 - metrics[f"pIA_{name}_MaxQ3"] for name in titles}
+    areas = {name: metrics[f"AOC_{name}_MaxQ3"] for name in titles}
     scores = {}
     for title, positive, negatives in (
         ("F_Pos", metrics["CIoU_maxq3"], empty),

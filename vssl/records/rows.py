@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vssl.arrays import Mask
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
@@ -26,15 +25,7 @@ _THINNED_TOGETHER = 4096
 
 
 def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[str, pa.RecordBatch]:
-    """The first draw of some samples under every audio condition.
-
-    Args:
-        run: folder of the run.
-        ids: names of samples.
-        columns: columns wanted.
-
-    Returns:
-        By sample, one row per audio condition in the order of the run.
+    """The first draw of some samples: by sample, one row per audio condition, in the run's order.
 
     Raises:
         RecordsError: when a sample is not among the records.
@@ -55,13 +46,7 @@ def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[st
 
 
 def first_draws(records: Path, ids: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    """Rows of some samples in draw 0; others are read past, and not held.
-
-    Args:
-        records: records file.
-        ids: names of samples; those that are not there are passed over.
-        columns: columns wanted; `sample_id` and `draw` come in any case.
-    """
+    """Rows of some samples in draw 0, as far as they are there, with `sample_id` and `draw`."""
     chosen = pc.field("sample_id").isin(list(ids)) & (pc.field("draw") == 0)
     return read_columns(records, [*dict.fromkeys(("sample_id", "draw", *columns))], chosen)
 
@@ -86,28 +71,24 @@ def samples_by_size(run: Path, shares: Sequence[float]) -> list[str]:
 
 
 def thin_records(run: Path, folder: Path, *, samples: int) -> int:
-    """Write the first draws of a part of a run's samples, evenly spread, as records of their own.
+    """Write the first draws of about so many of a run's samples, evenly spread, as records.
 
     What needs the maps themselves, as threshold curves do, takes a fraction of the time on them.
     All samples of a picture stay together, so that there may be a few more than were asked for.
 
-    Args:
-        run: folder of the run.
-        folder: where `records.parquet` is written.
-        samples: about how many; all where the run has no more.
-
     Returns:
         The number of samples kept.
-
-    Raises:
-        RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
     facts = read_columns(path, ["image_group", "audio_condition", "draw"])
     first = facts.column("draw").to_numpy() == 0
     positive = first & pc.equal(facts.column("audio_condition"), POSITIVE).to_numpy()
-    keep = first & _evenly_spread(facts.column("image_group").combine_chunks(), positive, samples)
+    groups = facts.column("image_group").combine_chunks().dictionary_encode().indices.to_numpy()
+    pictures = int(groups.max()) + 1
+    share = min(1.0, samples / max(int(positive.sum()), 1))
+    spread = np.linspace(0, pictures - 1, max(1, round(share * pictures))).round().astype(int)
+    keep = first & np.isin(groups, spread)
     start = 0
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         for batch in record_batches(path, _THINNED_TOGETHER):
@@ -116,14 +97,3 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
             if len(rows):
                 writer.write(as_records(pa.Table.from_batches([rows])))
     return int((keep & positive).sum())
-
-
-def _evenly_spread(groups: pa.Array, positive: Mask, samples: int) -> Mask:
-    """Which rows belong to the chosen pictures."""
-    codes = groups.dictionary_encode().indices.to_numpy()
-    pictures = int(codes.max()) + 1
-    share = min(1.0, samples / max(int(positive.sum()), 1))
-    count = max(1, round(share * pictures))
-    chosen = np.zeros(pictures, bool)
-    chosen[np.linspace(0, pictures - 1, count).round().astype(int)] = True
-    return np.asarray(chosen[codes])

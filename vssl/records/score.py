@@ -58,17 +58,10 @@ def score_records(
     output: Path,
     keep: pa.Table | None = None,
 ) -> None:
-    """Score every record under every policy and write the scores file.
+    """Score every record of a run under every policy and write the scores file.
 
     A record has one row for each policy, and for each map variant one row of policy `none` with
-    what needs no threshold.
-
-    Args:
-        run: folder with the records.
-        fitted: policies, each with what it rests on and its map variant.
-        metrics: metrics; those that share a column measure it once.
-        output: file to write.
-        keep: rows of an earlier scores file to carry over.
+    what needs no threshold. `keep` are rows of an earlier scores file to carry over.
 
     Raises:
         RecordsError: when the records cannot be read.
@@ -150,7 +143,6 @@ class _Scorer:
         return pa.concat_tables(blocks)
 
     def _of(self, variant: str) -> list[FittedPolicy]:
-        """The policies of a map variant."""
         return [each for each in self.fitted if each.variant == variant]
 
     def _of_maps(self, chunk: Chunk) -> tuple[dict[str, dict[str, Array]], dict[str, Binarized]]:

@@ -42,14 +42,10 @@ class ThresholdPolicy:
         """
 
     def check_model(self, model: str) -> None:
-        """Check that the policy exists for a model.
-
-        Raises:
-            ThresholdError: when it does not.
-        """
+        """Raise a ThresholdError where the policy does not exist for a model."""
 
     def constant(self) -> float | None:
-        """The one threshold of all maps; None where maps have thresholds of their own.
+        """The one threshold of all maps; None where each has its own.
 
         Raises:
             ThresholdError: when it is not known yet.

@@ -45,11 +45,7 @@ class ReleasedThreshold(ThresholdPolicy):
         self.value: float | None = None
 
     def check_model(self, model: str) -> None:
-        """Look the constant up.
-
-        Raises:
-            ThresholdError: for a model without released constants.
-        """
+        """Look the constant up; a ThresholdError for a model without released constants."""
         if model not in CONSTANTS:
             raise ThresholdError(
                 f"threshold {self.name} exists for {', '.join(CONSTANTS)}, but not for {model}."
@@ -57,11 +53,7 @@ class ReleasedThreshold(ThresholdPolicy):
         self.value = CONSTANTS[model][self.rule]
 
     def constant(self) -> float:
-        """The constant of the model that was named.
-
-        Raises:
-            ThresholdError: when it is not known yet.
-        """
+        """The constant of the model; a ThresholdError when none was named yet."""
         if self.value is None:
             raise ThresholdError(f"threshold {self.name} was used before its model was named.")
         return self.value

@@ -62,11 +62,7 @@ class LearntThreshold(ThresholdPolicy):
         self.value = float(self.from_levels(np.asarray(max(levels))))
 
     def constant(self) -> float:
-        """The fitted value.
-
-        Raises:
-            ThresholdError: when it was not fitted.
-        """
+        """The fitted value; a ThresholdError when it was not fitted."""
         if self.value is None:
             raise ThresholdError(f"threshold {self.name} was used before it was fitted.")
         return self.value
