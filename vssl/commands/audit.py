@@ -291,9 +291,9 @@ def what_changes(config: DictConfig, switch: str, value: Any) -> tuple[str | Non
 
 def _network_facts(config: DictConfig) -> list[Any]:
     """Everything that similarity maps depend on, protocol applied."""
-    from vssl.commands.build import made_length, released_settings, sounding_objects
+    from vssl.commands.build import configured_sounding_objects, made_length, released_settings
 
-    names = sounding_objects(config) if config.model.frontend is not None else ()
+    names = configured_sounding_objects(config) if config.model.frontend is not None else ()
     parts = [config.model, config.prior, *(released_settings(config, name) for name in names)]
     facts: list[Any] = [OmegaConf.to_container(part, resolve=True) for part in parts]
     facts[1].pop("scale", None)  # how maps are mixed, see `_localization_facts`
@@ -302,7 +302,8 @@ def _network_facts(config: DictConfig) -> list[Any]:
 
 def _localization_facts(config: DictConfig) -> dict[str, Any]:
     """What localization maps depend on besides similarity maps, as records have it."""
-    from vssl.commands.build import sounding_objects, upsampling_rules
+    from vssl.commands.build import configured_sounding_objects, upsampling_rules
 
-    facts: dict[str, Any] = {"upsampling": upsampling_rules(config, list(sounding_objects(config)))}
+    names = list(configured_sounding_objects(config))
+    facts: dict[str, Any] = {"upsampling": upsampling_rules(config, names)}
     return facts | ({"prior": {"scale": config.prior.scale}} if config.prior.name != "none" else {})

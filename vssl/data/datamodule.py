@@ -23,18 +23,18 @@ from vssl.types import Sample
 class UnpaddedBatchSampler(Sampler[list[int]]):
     """A contiguous share of the items for each process, in batches; shares differ by at most one.
 
-    torch's own distributed sampler repeats items to give all processes the same number, and
-    repeated samples bias every mean. Batches are the same whatever is wanted of them: what a
-    network makes of an item depends on the size of its batch, in the last digits.
+    torch's own distributed sampler repeats items, which biases every mean. Batches are the same
+    whatever is wanted of them: what a network makes of an item depends on the size of its batch, in
+    the last digits.
 
     Args:
         length: number of items.
         batch_size: items of a batch; the last one may have fewer.
         rank: this process, from 0.
         world_size: number of processes.
-        parts: sizes of parts, one after the other, of which no two share a batch; None for one.
-        wanted: items that are needed; batches without any are left out. None for all. Where
-            nothing of a share is wanted its last batch stays, since Lightning wants one.
+        parts: sizes of consecutive parts, of which no two share a batch; None for one part.
+        wanted: items that are needed, None for all. Batches without any are left out, but for a
+            share's last where nothing is wanted: Lightning wants one.
 
     Raises:
         UsageError: when some process would get no item.
@@ -86,13 +86,9 @@ class LocalizationDataModule(pl.LightningDataModule):
         plan: which waveform each image meets.
         conditions: the negatives.
         frontends: front end by audio condition; empty for a model that takes no audio.
-        transform: as `ImageDataset` takes it.
-        prior_transform: likewise.
-        batch_size: images at once.
-        audio_batch_size: audio inputs at once.
+        transform: as `ImageDataset` takes it, likewise `prior_transform`.
         num_workers: loader processes; with 0, threads of this process read each batch.
-        wanted: samples to do, by their position; None for all. Batches stay as they are for all,
-            and whole batches are left out.
+        wanted: samples to do, by their position; None for all.
         known_sounds: distinct audio inputs whose encodings are known, by their position.
     """
 

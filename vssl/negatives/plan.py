@@ -65,8 +65,8 @@ def make_plan(
 
     Args:
         samples: the images of the run.
-        conditions: the other audio conditions; the positive is added in front.
-        seed: seed of all draws.
+        conditions: the audio conditions besides the positive, which is added in front.
+        seed: of all draws.
         use: what the sounds are for, see `AudioCondition.draw_seed`.
         shared_frontend: audio condition -> condition whose front end serves it; missing ones share
             the positive's.
@@ -120,7 +120,7 @@ _Choices = Mapping[tuple[str, str, int], ManifestRow]
 def _number_of_draws(
     condition: AudioCondition, samples: Sequence[Sample], given: _Choices, path: Path | None
 ) -> int:
-    """Number of draws: the condition's, or fewer where the manifest holds fewer."""
+    """The condition's number of draws, or fewer where the manifest holds fewer."""
     name = condition.name
     held = {draw for _, condition_of, draw in given if condition_of == name}
     if not held:
@@ -150,11 +150,7 @@ def _number_of_draws(
 def _check_choices(
     given: _Choices, path: Path | None, samples: Mapping[str, Sample], sounding: SoundingObjects
 ) -> None:
-    """Check that a manifest's sources are known; warn of choices that contradict their condition.
-
-    Raises:
-        ManifestError: for a source that is not in the test set.
-    """
+    """Check that a manifest's sources are known; warn of choices that their condition excludes."""
     here = {key: row for key, row in given.items() if key[0] in samples}
     unknown = {row.audio_source_id for row in here.values()} - {"", *samples}
     if unknown:
