@@ -18,7 +18,7 @@ import yaml
 
 from tests.running import command, composed
 from tests.running import run as evaluate
-from vssl.commands.build import build_metrics, build_policies, sounding_objects
+from vssl.commands.build import build_metrics, build_policies, configured_sounding_objects
 from vssl.maps import binarize, consensus_map
 from vssl.metrics.agreement import mask_agreement
 from vssl.metrics.alignment import alignment, separability
@@ -45,7 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 NEGATIVES = ("silence", "noise", "offscreen")
 CONDITIONS = (POSITIVE, *NEGATIVES)
-SOUNDING = sounding_objects(
+SOUNDING = configured_sounding_objects(
     composed("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
 )
 GROUPS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,18 @@ def same(found: Path, wanted: Path) -> None:
     pd.testing.assert_frame_equal(records(found), records(wanted))
 
 
-@pytest.mark.parametrize("error", [StopError, KeyboardInterrupt])
-@pytest.mark.parametrize("allowed", [0, 1, 2])
+def stop(folder: Path, options: tuple[str, ...], stopping: Stopping, allowed: int) -> None:
+    """Let a run be stopped; what follows is counted anew and not stopped."""
+    stopping.allowed = allowed
+    with pytest.raises((stopping.error, SystemExit)):
+        run(folder, *options)
+    assert not (folder / RUN_FILE).exists()
+    stopping.allowed = np.inf
+
+
+@pytest.mark.parametrize(
+    ("allowed", "error"), [(0, StopError), (1, KeyboardInterrupt), (2, StopError)]
+)
 def test_a_stopped_run_goes_on(
     test_set: Path,
     whole: Path,
@@ -89,11 +100,8 @@ def test_a_stopped_run_goes_on(
     error: type[BaseException],
 ) -> None:
     options = (*HEARS, *on(test_set))
-    loudness.allowed, loudness.error = allowed, error
-    with pytest.raises((error, SystemExit)):
-        run(tmp_path / "run", *options)
-    assert not (tmp_path / "run" / RUN_FILE).exists()
-    loudness.allowed = np.inf
+    loudness.error = error
+    stop(tmp_path / "run", options, loudness, allowed)
     run(tmp_path / "run", *options)
     assert loudness.images == [2, 2, 2], "an image was encoded twice, or never"
     same(tmp_path / "run", whole)
@@ -103,10 +111,9 @@ def test_a_stopped_run_goes_on(
 def test_a_network_gives_the_same_bits_after_a_stop(
     shared: Path,
     tmp_path: Path,
-    seeded_checkpoint: object,
+    seeded_checkpoint: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert callable(seeded_checkpoint)
     options = (
         *("model=lvs", f"model.weights={seeded_checkpoint('lvs')}"),
         *("data=vggss", f"data.root={shared / 'data' / 'vggss_mini'}", *DRAWS, *QUICK),
@@ -116,10 +123,7 @@ def test_a_network_gives_the_same_bits_after_a_stop(
     run(tmp_path / "whole", *options)
     whole = list(stopping.images)
     stopping.images.clear()
-    stopping.allowed = 2
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options)
-    stopping.allowed = np.inf
+    stop(tmp_path / "run", options, stopping, 2)
     run(tmp_path / "run", *options)
     assert stopping.images == whole
     same(tmp_path / "run", tmp_path / "whole")
@@ -128,66 +132,52 @@ def test_a_network_gives_the_same_bits_after_a_stop(
 def test_only_the_sounds_that_are_needed_are_encoded_again(
     test_set: Path, tmp_path: Path, loudness: Stopping
 ) -> None:
-    options = (*HEARS, *on(test_set), "negatives=none", "~negatives.noise.draws")
-    options = tuple(o for o in options if "draws" not in o)
-    run(tmp_path / "whole", *options, "loader.audio_batch_size=1")
+    options = (*HEARS, *(o for o in on(test_set) if "draws" not in o), "negatives=none")
+    options += ("loader.audio_batch_size=1",)
+    run(tmp_path / "whole", *options)
     sounds = len(loudness.sounds)
-    loudness.allowed = 2 + len(loudness.images)
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options, "loader.audio_batch_size=1")
+    stop(tmp_path / "run", options, loudness, 2 + len(loudness.images))
     loudness.sounds.clear()
-    loudness.allowed = np.inf
-    run(tmp_path / "run", *options, "loader.audio_batch_size=1")
+    run(tmp_path / "run", *options)
     assert len(loudness.sounds) == sounds - 4
     same(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("change", ["seed=1", "loader.batch_size=3"])
+@pytest.mark.parametrize(
+    ("change", "again"), [("seed=1", [2, 2, 2]), ("loader.batch_size=3", [3, 3])]
+)
 def test_shards_of_other_records_are_not_used(
     test_set: Path,
     tmp_path: Path,
     loudness: Stopping,
     change: str,
+    again: list[int],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options = (*HEARS, *on(test_set))
-    run(tmp_path / "whole", *options, change)
+    stop(tmp_path / "run", (*HEARS, *on(test_set)), loudness, 2)
     loudness.images.clear()
-    loudness.allowed = 2
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options)
-    loudness.images.clear()
-    loudness.allowed = np.inf
-    run(tmp_path / "run", *options, change)
-    assert loudness.images == ([2, 2, 2] if change == "seed=1" else [3, 3])
+    run(tmp_path / "run", *HEARS, *on(test_set), change)
+    assert loudness.images == again
     assert "2 shards of a stopped run are not used" in caplog.text
+    run(tmp_path / "whole", *HEARS, *on(test_set), change)
     same(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other"])
-def test_a_damaged_shard_is_done_again(
+def test_damaged_shards_are_done_again(
     test_set: Path,
     whole: Path,
     tmp_path: Path,
     loudness: Stopping,
-    damage: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options = (*HEARS, *on(test_set))
-    loudness.allowed = 2
-    with pytest.raises(StopError):
-        run(tmp_path / "run", *options)
-    shards = sorted((tmp_path / "run" / SHARDS_FOLDER).glob("*.parquet"))
-    assert len(shards) == 2
-    data = shards[0].read_bytes()
-    shards[0].write_bytes(
-        {"cut": data[: len(data) // 2], "empty": b"", "other": b"no parquet at all"}[damage]
-    )
+    stop(tmp_path / "run", (*HEARS, *on(test_set)), loudness, 2)
+    first, second = sorted((tmp_path / "run" / SHARDS_FOLDER).glob("*.parquet"))
+    first.write_bytes(first.read_bytes()[: first.stat().st_size // 2])
+    second.write_bytes(b"no parquet at all")
     loudness.images.clear()
-    loudness.allowed = np.inf
-    run(tmp_path / "run", *options)
-    assert loudness.images == [2, 2]
-    assert "a damaged shard" in caplog.text
+    run(tmp_path / "run", *HEARS, *on(test_set))
+    assert loudness.images == [2, 2, 2]
+    assert caplog.text.count("a damaged shard") == 2
     same(tmp_path / "run", whole)
 
 
@@ -222,10 +212,7 @@ def test_shards_of_other_code_are_not_used(
     similarity = Loudness.similarity
     with monkeypatch.context() as patch:
         patch.setattr(Loudness, "similarity", lambda self, *given: similarity(self, *given) / 2)
-        loudness.allowed = 2
-        with pytest.raises(StopError):
-            run(tmp_path / "run", *options)
-    loudness.allowed = np.inf
+        stop(tmp_path / "run", options, loudness, 2)
     run(tmp_path / "run", *options)
     same(tmp_path / "run", whole)
 

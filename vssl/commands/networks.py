@@ -53,7 +53,7 @@ def on_gpu(config: DictConfig) -> bool:
 
 
 def keep_float32(config: DictConfig) -> None:
-    """Compute in float32 where that is configured: cuDNN's TensorFloat-32 changes third decimals."""
+    """Compute in float32 where that is configured: TensorFloat-32 changes third decimals."""
     if str(config.trainer.precision) in ("32", "32-true"):
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
