@@ -59,11 +59,7 @@ def least_samples(config: DictConfig) -> int:
 
 
 def build_conditions(config: DictConfig) -> list[AudioCondition]:
-    """The audio conditions besides the positive, in the configuration's order.
-
-    Raises:
-        UsageError: when one has no number of draws that records can hold.
-    """
+    """The audio conditions besides the positive, in order; their draws are checked."""
     found = []
     for name in negative_names(config):
         for condition in _made(config.negatives[name]):
@@ -129,11 +125,7 @@ def has_negatives(config: DictConfig) -> bool:
 
 
 def build_metrics(config: DictConfig) -> list[AnyMetric]:
-    """The metrics.
-
-    Raises:
-        UsageError: when there is none, or a combined one lacks what it combines.
-    """
+    """The metrics; UsageError when there is none, or a combined one lacks what it combines."""
     metrics: list[AnyMetric] = [instantiate(config.metrics[name]) for name in config.metrics or ()]
     if not metrics:
         raise UsageError("metrics is empty: choose metrics=all or a list.")
@@ -269,8 +261,8 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
 def released_settings(config: DictConfig, condition: str) -> DictConfig:
     """The model's front end, with what the protocol takes as released for one condition.
 
-    The released code knows the positive, silence, noise and offscreen audio. What else an object of
-    the picture gives is prepared as the positive is.
+    What the released code does not know, and an object of the picture gives, is prepared as the
+    positive is.
     """
     if configured_sounding_objects(config)[condition] != SoundingObject.NONE:
         condition = POSITIVE

@@ -69,8 +69,7 @@ def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | 
     """The model with its weights, as quick as is configured.
 
     Raises:
-        UsageError: when the class cannot be found or made.
-        WeightsError: when weights are missing, unfit or unsafe.
+        UsageError: as `make_network`, or when weights are missing, unfit or unsafe.
     """
     weights = weights_path(config)
     network = make_network(config.model)
@@ -154,8 +153,7 @@ def build_prior(
     """The object prior with its weights; None for `prior=none`.
 
     Raises:
-        UsageError: when the model's map cannot be brought to [0, 1] to be mixed.
-        WeightsError: when weights are missing, unfit or unsafe.
+        UsageError: when the model's map cannot be brought to [0, 1], or as `build_model`.
     """
     weights = prior_weights_path(config)
     if weights is None:
@@ -174,7 +172,7 @@ def build_prior(
 
 
 def find_prior_weights(config: DictConfig) -> Path | None:
-    """The object prior's weights file that is named or found; None where neither is."""
+    """The object prior's weights file that is named or found, if any."""
     if config.prior.weights is not None:
         return Path(config.prior.weights).expanduser()
     return find_weights(Path(config.paths.weights).expanduser())

@@ -128,40 +128,29 @@ class LocalizationDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
         """The audio loader, if any, and the image loader."""
+        trainer, size = self.trainer, self.batch_size
+        rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         images = ImageDataset(self.samples, self.plan, self.transform, self.prior_transform)
-        batches = self._batches(len(images), self.batch_size, wanted=self.wanted)
-        loaders = [self._loader(images, batches)]
+        shares = [
+            UnpaddedBatchSampler(
+                len(images), size, rank=each, world_size=processes, wanted=self.wanted
+            )
+            for each in range(processes)
+        ]
+        loaders = [self._loader(images, shares[rank])]
         if self.hears:
+            done = [number for share in shares for batch in share for number in batch]
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
-            batches = self._batches(
-                len(audio), self.audio_batch_size, parts=self.plan.parts, wanted=self._heard()
+            batches = UnpaddedBatchSampler(
+                len(audio),
+                self.audio_batch_size,
+                rank=rank,
+                world_size=processes,
+                parts=self.plan.parts,
+                wanted=set(np.unique(self.plan.index[done]).tolist()) - self.known_sounds,
             )
             loaders.insert(0, self._loader(audio, batches))
         return loaders
-
-    def _heard(self) -> set[int]:
-        """Audio inputs to encode: those of all images that some process does."""
-        heard = self.plan.index
-        if self.wanted is not None:
-            shares = [
-                self._batches(len(self.samples), self.batch_size, rank=rank, wanted=self.wanted)
-                for rank in range(self._world_size)
-            ]
-            heard = heard[[number for share in shares for batch in share for number in batch]]
-        return set(np.unique(heard).tolist()) - self.known_sounds
-
-    def _batches(
-        self, length: int, batch_size: int, *, rank: int | None = None, **options: Any
-    ) -> UnpaddedBatchSampler:
-        if rank is None:
-            rank = 0 if self.trainer is None else self.trainer.global_rank
-        return UnpaddedBatchSampler(
-            length, batch_size, rank=rank, world_size=self._world_size, **options
-        )
-
-    @property
-    def _world_size(self) -> int:
-        return 1 if self.trainer is None else self.trainer.world_size
 
     def _loader(self, dataset: Dataset[Any], batches: UnpaddedBatchSampler) -> DataLoader[Any]:
         # the data sets give whole batches: to the loader, one is an item

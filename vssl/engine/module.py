@@ -63,7 +63,8 @@ class RecordCollector(Metric):
 
     def compute(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Positions, maps and object maps of all processes, in order of arrival."""
-        return self._held()
+        object_maps = dim_zero_cat(self.object_maps) if self.object_maps else None
+        return dim_zero_cat(self.index), dim_zero_cat(self.maps), object_maps
 
     def held_bytes(self) -> int:
         """Memory of the maps held by this process."""
@@ -71,13 +72,9 @@ class RecordCollector(Metric):
 
     def take(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """What this process holds, without waiting for others; it is empty afterwards."""
-        found = self._held()
+        found = RecordCollector.compute(self)
         self.reset()
         return found
-
-    def _held(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        object_maps = dim_zero_cat(self.object_maps) if self.object_maps else None
-        return dim_zero_cat(self.index), dim_zero_cat(self.maps), object_maps
 
 
 class LocalizationModule(pl.LightningModule):
