@@ -293,12 +293,8 @@ class TestBaselines:
             torch.testing.assert_close(found, maps[n], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
-def test_constant(value: float) -> None:
-    assert (Constant(value=value).localize(make_batch(), no_audio) == value).all()
-
-
-def test_center_is_a_gaussian() -> None:
+def test_constant_is_constant_and_center_a_gaussian() -> None:
+    assert (Constant(value=0.3).localize(make_batch(), no_audio) == 0.3).all()
     maps = Center(sigma=0.2).localize(make_batch(), no_audio)
     rows, columns = np.mgrid[0:14, 0:14]
     square = ((rows + 0.5) / 14 - 0.5) ** 2 + ((columns + 0.5) / 14 - 0.5) ** 2
@@ -343,14 +339,10 @@ def test_oracle_is_perfect_on_positives_and_empty_on_negatives() -> None:
         inside[20 + n : 90, 40 : 130 + n] = True
         assert torch.equal(maps[n, 0] > 0.5, inside)
     assert (maps[:, 1:] == 0).all()
-
-
-def test_deaf_best_is_the_oracle_where_there_is_one_object_and_hears_no_silence() -> None:
-    batch = make_batch()
-    maps = DeafBest().localize(batch, no_audio)
-    told = Oracle().localize(batch, no_audio)[:, :1]
-    torch.testing.assert_close(maps, (told / told.amax((2, 3), keepdim=True)).expand_as(maps))
-    assert (maps.amax((2, 3)) == 1).all()
+    # without listening the same where there is one object, in silence too
+    deaf, told = DeafBest().localize(batch, no_audio), maps[:, :1]
+    torch.testing.assert_close(deaf, (told / told.amax((2, 3), keepdim=True)).expand_as(deaf))
+    assert (deaf.amax((2, 3)) == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -450,12 +442,3 @@ def test_deaf_best_of_few_cells_is_the_mean_over_each() -> None:
 def test_bad_arguments(make: Callable[[], LocalizationModel], message: str) -> None:
     with pytest.raises(ValueError, match=f"Expected {message}"):
         make()
-
-
-def test_contract_without_implementation() -> None:
-    model = LocalizationModel()
-    for call in (model.encode_image, model.encode_audio):
-        with pytest.raises(NotImplementedError):
-            call(torch.zeros(1))
-    with pytest.raises(NotImplementedError):
-        model.similarity(torch.zeros(1), torch.zeros(1))

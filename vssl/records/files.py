@@ -62,9 +62,13 @@ def read_run_file(folder: Path) -> dict[str, Any]:
 
 def recorded_sha256(folder: Path) -> str | None:
     """sha256 of a run's records as its `run.json` has it; None where it has none."""
-    if not (folder / RUN_FILE).is_file():
+    path = folder / RUN_FILE
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")).get("records_sha256")
+    except FileNotFoundError:
         return None
-    known = read_run_file(folder).get("records_sha256")
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error!r}). {ANEW}") from error
     return None if known is None else str(known)
 
 
