@@ -12,12 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_tone
-from tests.reference.configuration import evaluation_config
 from tests.reference.spectrogram import log_spectrogram
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
-from vssl.commands.build import build_transforms
 from vssl.data.datamodule import LocalizationDataModule, UnpaddedBatchSampler
-from vssl.data.dataset import AudioDataset
 from vssl.data.is3 import IS3
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform, PillowTransform, Transform, read_image
@@ -267,47 +264,3 @@ class TestMixedBatches:
             (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
             ("noise", 11_200),
         }  # fmt: skip
-
-    def test_any_items_in_any_order(self, module: LocalizationDataModule) -> None:
-        dataset = AudioDataset(module.samples, module.plan, module.conditions, module.frontends)
-
-        @settings(deadline=None, max_examples=20)
-        @given(chosen=st.lists(st.sampled_from(range(len(dataset))), min_size=1, unique=True))
-        def check(chosen: list[int]) -> None:
-            together = dataset[chosen]
-            self.check(module, together)
-            found = [index for batch in together for index in batch.index.tolist()]
-            assert sorted(found) == sorted(chosen)
-            for batch in together:
-                # in the order they came in
-                places = [chosen.index(n) for n in batch.index.tolist()]
-                assert places == sorted(places)
-
-        check()
-
-
-class TestImagesOfThePrior:
-    @pytest.mark.parametrize(
-        ("model", "prior", "there"),
-        [
-            ("rcgrad", "object_guided", True),
-            ("rcgrad_raw", "object_guided", True),
-            ("ezvsl", "object_guided", False),
-            ("rcgrad", "none", False),
-        ],
-    )
-    def test_are_there_as_configured(
-        self, samples: tuple[Sample, ...], model: str, prior: str, there: bool
-    ) -> None:
-        module = make_module(samples, hears=False)
-        module.transform, module.prior_transform = build_transforms(
-            evaluation_config(f"model={model}", f"prior={prior}")
-        )
-        (loader,) = module.test_dataloader()
-        for batch in loader:
-            assert batch.images.shape == (len(batch.index), 3, 224, 224)
-            assert (batch.prior_images is not None) == there
-            if there:
-                assert batch.prior_images.shape == batch.images.shape
-                # ImageNet's mean is not CLIP's
-                assert not torch.allclose(batch.prior_images, batch.images, atol=0.01)
