@@ -106,7 +106,7 @@ def make_module(
             frontends["silence"] = LogSpectrogram(SECOND, log=False)
     return LocalizationDataModule(
         samples,
-        make_plan(samples, conditions, seed=4, shared_frontend={n: n for n in frontends}),
+        make_plan(samples, conditions, seed=4, own_frontend=frontends),
         conditions,
         frontends=frontends,
         transform=ImageTransform(size=32),

@@ -76,7 +76,7 @@ def test_every_distinct_input_is_encoded_once(
         conditions(draws, per=per),
         seed=0,
         made_length=50 if fixed else None,
-        shared_frontend={name: name for name in apart},
+        own_frontend=apart,
     )
 
     sizes = 1 if fixed else len({s.audio_length for s in samples})
@@ -93,7 +93,7 @@ def test_every_distinct_input_is_encoded_once(
 def test_index_points_at_what_each_image_meets(apart: tuple[str, ...]) -> None:
     samples = make_samples(7, lengths=(100, 101))
     everyone = conditions(3)
-    plan = make_plan(samples, everyone, seed=5, shared_frontend={name: name for name in apart})
+    plan = make_plan(samples, everyone, seed=5, own_frontend=apart)
 
     names = ["silence", *["noise"] * 3, *["offscreen"] * 3]
     draws = [0, 0, 1, 2, 0, 1, 2]
@@ -114,7 +114,7 @@ def test_parts_are_the_same_beside_other_negatives(apart: tuple[str, ...]) -> No
     samples = make_samples(7, lengths=(100, 101))
 
     def parts(chosen: Sequence[AudioCondition]) -> set[tuple[tuple[str, AudioRequest], ...]]:
-        plan = make_plan(samples, chosen, seed=0, shared_frontend={name: name for name in apart})
+        plan = make_plan(samples, chosen, seed=0, own_frontend=apart)
         assert sum(plan.parts) == len(plan.distinct)
         ends = accumulate(plan.parts)
         found = {plan.distinct[e - n : e] for e, n in zip(ends, plan.parts, strict=True)}

@@ -71,7 +71,7 @@ def make_records(
         conditions,
         seed=config.seed,
         use=noise_use(config),
-        shared_frontend={name: name for name in frontends},
+        own_frontend=frontends,
         made_length=build.made_length(config),
         manifest=rows,
         manifest_path=replay,

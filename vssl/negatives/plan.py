@@ -6,7 +6,7 @@ Made once, before anything is read, from ids and seeds alone; so it is the same 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
@@ -56,7 +56,7 @@ def make_plan(
     *,
     seed: int,
     use: str = "",
-    shared_frontend: Mapping[str, str] | None = None,
+    own_frontend: Collection[str] = (),
     made_length: int | None = None,
     manifest: Sequence[ManifestRow] | None = None,
     manifest_path: Path | None = None,
@@ -68,8 +68,7 @@ def make_plan(
         conditions: the audio conditions besides the positive, which is added in front.
         seed: of all draws.
         use: what the sounds are for, see `AudioCondition.draw_seed`.
-        shared_frontend: audio condition -> condition whose front end serves it; missing ones share
-            the positive's.
+        own_frontend: audio conditions with a front end of their own; others share the positive's.
         made_length: length in samples of silence and noise; None takes each image's own clip's.
         manifest: choices to replay instead of drawing.
         manifest_path: where they come from, for messages.
@@ -78,7 +77,6 @@ def make_plan(
         ManifestError: when the manifest lacks a choice or names an unknown source.
         ValueError: when a condition cannot be met.
     """
-    frontend_of = dict(shared_frontend or {})
     everyone: list[AudioCondition] = [Positive(), *conditions]
     by_name = {condition.name: condition for condition in everyone}
     sounding = SoundingObjects((each.name, each.sounding_object) for each in everyone)
@@ -106,7 +104,7 @@ def make_plan(
                 request = AudioRequest(POSITIVE, source_id=row.audio_source_id)
             else:
                 request = by_name[name].request(sample, draw=draw, seed=row_seed, length=length)
-            key = (frontend_of.get(name, POSITIVE), request)
+            key = (name if name in own_frontend else POSITIVE, request)
             index[n, k] = distinct.setdefault(key, len(distinct))
             if name != POSITIVE:
                 source = request.source_id if request.condition == POSITIVE else ""
