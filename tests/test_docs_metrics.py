@@ -18,7 +18,7 @@ import yaml
 
 from tests.running import composed
 from tests.running import run as evaluate
-from vssl.commands.build import build_metrics, build_policies, sounding_objects
+from vssl.commands.build import build_metrics, build_policies, configured_sounding_objects
 from vssl.maps import binarize, consensus_map
 from vssl.metrics.agreement import mask_agreement
 from vssl.metrics.alignment import alignment, separability
@@ -39,13 +39,13 @@ from vssl.records.pooled import POOLED, POOLED_POLICIES
 from vssl.records.schema import NO_POLICY, SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
-from vssl.types import POSITIVE, SoundingObject
+from vssl.types import EVALUATION_SIZE, POSITIVE, SoundingObject
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 NEGATIVES = ("silence", "noise", "offscreen")
 CONDITIONS = (POSITIVE, *NEGATIVES)
-SOUNDING = sounding_objects(
+SOUNDING = configured_sounding_objects(
     composed("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
 )
 GROUPS = {

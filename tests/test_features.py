@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import shutil
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.conftest import draw_vggss
 from tests.running import HEARS, Loudness, maps, records, run
 from vssl.features import FeatureTable, RunTables, table_path
 
@@ -93,44 +93,32 @@ class TestTable:
         assert len({table_path(tmp_path, "images", *each) for each in facts}) == 4
 
 
-def cut(data: bytearray) -> bytearray:
-    return data[:-9]
-
-
-def cut_to_nothing(data: bytearray) -> bytearray:
-    return data[:0]
-
-
-def cut_in_the_header(data: bytearray) -> bytearray:
-    return data[:20]
-
-
-def other_value(data: bytearray) -> bytearray:
-    data[-9] ^= 0x55
-    return data
-
-
-def other_header(data: bytearray) -> bytearray:
-    return bytearray(bytes(data).replace(b"(8, 64)", b"(8, 63)"))
-
-
-def longer(data: bytearray) -> bytearray:
-    return data + b"more"
+def flip(data: bytearray, place: int, bits: int) -> bytes:
+    data[place] ^= bits
+    return bytes(data)
 
 
 class TestFaults:
     @pytest.mark.parametrize(
-        "damage", [cut, cut_to_nothing, cut_in_the_header, other_value, other_header, longer]
+        "damage",
+        [
+            pytest.param(lambda data: data[:-9], id="cut"),
+            pytest.param(lambda data: b"", id="empty"),
+            pytest.param(lambda data: data[:20], id="cut in the header"),
+            pytest.param(lambda data: flip(data, -9, 0x55), id="other value"),
+            pytest.param(lambda data: data.replace(b"(8, 64)", b"(8, 63)"), id="other header"),
+            pytest.param(lambda data: data + b"more", id="longer"),
+        ],
     )
     def test_a_damaged_table_is_replaced(
         self,
-        damage: Callable[[bytearray], bytearray],
+        damage: Callable[[bytearray], bytes],
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         path, rows = tmp_path / "t.npy", values(8, 64)
         fill(path, rows)
-        path.write_bytes(bytes(damage(bytearray(path.read_bytes()))))
+        path.write_bytes(damage(bytearray(path.read_bytes())))
         fill(path, rows)
         assert caplog.text.count("a damaged feature table") == len(caplog.records) == 1
         np.testing.assert_array_equal(table(path).values, rows)
@@ -141,8 +129,7 @@ class TestFaults:
         fill(path, values(8, 16))
         data = bytearray(path.read_bytes())
         random = np.random.default_rng(seed)
-        data[random.integers(0, len(data))] ^= 1 << random.integers(0, 8)
-        path.write_bytes(bytes(data))
+        path.write_bytes(flip(data, random.integers(len(data)), 1 << random.integers(8)))
         found = table(path).values
         assert found is None or np.array_equal(found, values(8, 16))
 
@@ -250,42 +237,51 @@ class Counting:
         return counts
 
 
+@pytest.fixture(scope="module")
+def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_vggss(tmp_path_factory.mktemp("data") / "vggss")
+
+
+def options_of(test_set: Path, cache: Path) -> tuple[str, ...]:
+    return (
+        *HEARS, "data=vggss", f"data.root={test_set}", *QUICK, "negatives.noise.draws=2",
+        "negatives.offscreen.draws=2", "loader.batch_size=4", "loader.audio_batch_size=8",
+        "cache=disk", f"cache.folder={cache}",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def first(test_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run and its tables."""
+    folder = tmp_path_factory.mktemp("first")
+    run(folder / "run", *options_of(test_set, folder / "cache"))
+    return folder
+
+
 class TestRuns:
     """Whole runs: what a table holds is not encoded again, and no number depends on it."""
 
     @pytest.fixture
-    def options(self, vggss_folder: Path, tmp_path: Path) -> tuple[str, ...]:
-        return (
-            *HEARS, "data=vggss", f"data.root={vggss_folder}", *QUICK,
-            "negatives.noise.draws=2", "negatives.offscreen.draws=2", "loader.batch_size=4",
-            "loader.audio_batch_size=8", "cache=disk", f"cache.folder={tmp_path / 'cache'}",
-        )  # fmt: skip
+    def options(self, test_set: Path, first: Path, tmp_path: Path) -> tuple[str, ...]:
+        """Of a run that finds the tables of the first one."""
+        shutil.copytree(first / "cache", tmp_path / "cache")
+        return options_of(test_set, tmp_path / "cache")
 
     @pytest.fixture
-    def counting(self, monkeypatch: pytest.MonkeyPatch) -> Counting:
+    def counting(self, first: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
         return Counting(monkeypatch, Loudness)
 
     def test_a_second_run_encodes_only_what_is_made(
-        self, options: tuple[str, ...], tmp_path: Path, counting: Counting
-    ) -> None:
+        self, options: tuple[str, ...], first: Path, tmp_path: Path, counting: Counting,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
         run(tmp_path / "without", *options, "cache=off")
         assert counting.taken() == (6, 9)  # six sounds, silence, two of noise
-        run(tmp_path / "first", *options)
-        assert counting.taken() == (6, 9)
+        monkeypatch.setattr("vssl.data.dataset.read_bytes", pytest.fail)
         run(tmp_path / "second", *options)
         assert counting.taken() == (0, 3)
-        for name in ("first", "second"):
-            pd.testing.assert_frame_equal(records(tmp_path / name), records(tmp_path / "without"))
-
-    def test_a_sweep_over_negatives_encodes_the_test_set_once(
-        self, options: tuple[str, ...], tmp_path: Path, counting: Counting
-    ) -> None:
-        kept = tuple(o for o in options if not o.startswith("negatives"))
-        counts = []
-        for name in ("silence", "noise", "offscreen", "none", "all"):
-            run(tmp_path / name, *kept, f"negatives={name}")
-            counts.append(counting.taken())
-        assert counts == [(6, 7), (0, 10), (0, 0), (0, 0), (0, 11)]
+        for folder in (first / "run", tmp_path / "second"):
+            pd.testing.assert_frame_equal(records(folder), records(tmp_path / "without"))
 
     @pytest.mark.parametrize(
         ("change", "again"),
@@ -296,76 +292,63 @@ class TestRuns:
             ("negatives.noise.level=0.5", (0, 3)),
             ("model.channels_last=false", (6, 9)),
             ("loader.batch_size=5", (6, 9)),
-            ("prior=none", (0, 3)),
         ],
     )
     def test_what_changes_an_encoding_makes_it_anew(
-        self,
-        options: tuple[str, ...],
-        tmp_path: Path,
-        counting: Counting,
-        change: str,
-        again: tuple[int, int],
-    ) -> None:
-        run(tmp_path / "first", *options)
-        counting.taken()
+        self, options: tuple[str, ...], tmp_path: Path, counting: Counting,
+        change: str, again: tuple[int, int],
+    ) -> None:  # fmt: skip
         run(tmp_path / "second", *options, change)
         assert counting.taken() == again
-        run(tmp_path / "without", *options, change, "cache=off")
-        pd.testing.assert_frame_equal(records(tmp_path / "second"), records(tmp_path / "without"))
+
+    @pytest.mark.parametrize(
+        ("negatives", "again"), [("noise", (0, 10)), ("offscreen", (0, 0)), ("none", (0, 0))]
+    )
+    def test_other_negatives_take_the_same_tables(
+        self, options: tuple[str, ...], tmp_path: Path, counting: Counting,
+        negatives: str, again: tuple[int, int],
+    ) -> None:  # fmt: skip
+        kept = (option for option in options if not option.startswith("negatives"))
+        run(tmp_path / "second", *kept, f"negatives={negatives}")
+        assert counting.taken() == again
 
     def test_changed_code_of_ones_own_model_is_noticed(
-        self, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, options: tuple[str, ...], first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run(tmp_path / "first", *options)
         encode = Loudness.encode_image
         monkeypatch.setattr(Loudness, "encode_image", lambda self, images: encode(self, images) / 2)
         run(tmp_path / "second", *options)
-        first, second = (maps(records(tmp_path / name)) for name in ("first", "second"))
-        np.testing.assert_allclose(second, first / 2)
+        expected = maps(records(first / "run")) / 2
+        np.testing.assert_allclose(maps(records(tmp_path / "second")), expected)
 
     @pytest.mark.parametrize("folder", ["frames", "audio"])
     def test_changed_files_are_noticed(
-        self,
-        options: tuple[str, ...],
-        vggss_folder: Path,
-        tmp_path: Path,
-        counting: Counting,
+        self, options: tuple[str, ...], test_set: Path, tmp_path: Path, counting: Counting,
         folder: str,
-    ) -> None:
-        run(tmp_path / "first", *options)
-        counting.taken()
-        files = sorted((vggss_folder / folder).iterdir())
-        shutil.copy(files[1], files[0])
-        run(tmp_path / "second", *options)
-        assert counting.taken() == (6, 9)
-        run(tmp_path / "without", *options, "cache=off")
-        pd.testing.assert_frame_equal(records(tmp_path / "second"), records(tmp_path / "without"))
+    ) -> None:  # fmt: skip
+        changed = Path(shutil.copytree(test_set, tmp_path / "changed"))
+        files = sorted((changed / folder).iterdir())
+        for name in ("first", "second"):
+            run(tmp_path / name, *options, f"data.root={changed}")
+            assert counting.taken() == (6, 9)
+            shutil.copy(files[1], files[0])
 
     def test_object_maps_are_kept_too(
         self, options: tuple[str, ...], tmp_path: Path, counting: Counting, prior_file: Path
     ) -> None:
         prior = ("prior=object_guided", f"prior.weights={prior_file}")
-        run(tmp_path / "none", *options)
-        assert counting.taken() == (6, 9)
+        run(tmp_path / "without", *options, *prior, "cache=off")
+        counting.taken()
         for name in ("first", "second"):  # in the first, the prior has to look
             run(tmp_path / name, *options, *prior)
             assert counting.taken() == (0, 3)
-        assert len(list((tmp_path / "cache").glob("objects-*"))) == 1
-        run(tmp_path / "without", *options, *prior, "cache=off")
-        for name in ("first", "second"):
             pd.testing.assert_frame_equal(records(tmp_path / name), records(tmp_path / "without"))
-
-    def test_images_are_not_decoded_again(
-        self, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        run(tmp_path / "first", *options)
-        monkeypatch.setattr("vssl.data.dataset.read_bytes", pytest.fail)
-        run(tmp_path / "second", *options)
+        assert len(list((tmp_path / "cache").glob("objects-*"))) == 1
 
     def test_a_stopped_run_keeps_what_is_whole(
-        self, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, test_set: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        options = (*options_of(test_set, tmp_path / "cache"), "shard_seconds=0")
         similarity = Loudness.similarity
 
         def stopping(*given: torch.Tensor) -> torch.Tensor:
@@ -376,23 +359,11 @@ class TestRuns:
         with monkeypatch.context() as patch:
             patch.setattr(Loudness, "similarity", stopping)
             with pytest.raises(KeyError, match="stopped"):
-                run(tmp_path / "run", *options, "shard_seconds=0")
+                run(tmp_path / "run", *options)
         kept = [path.name[:6] for path in (tmp_path / "cache").iterdir()]
         assert sorted(kept) == ["images", "sounds"], "all were encoded"
-        run(tmp_path / "run", *options, "shard_seconds=0")
-        run(tmp_path / "without", *options, "cache=off")
-        pd.testing.assert_frame_equal(records(tmp_path / "run"), records(tmp_path / "without"))
-
-    def test_damaged_tables_cost_time_only(
-        self, options: tuple[str, ...], tmp_path: Path, counting: Counting
-    ) -> None:
-        run(tmp_path / "first", *options)
-        counting.taken()
-        for path in (tmp_path / "cache").iterdir():
-            path.write_bytes(path.read_bytes()[:-1])
-        run(tmp_path / "second", *options)
-        assert counting.taken() == (6, 9)
-        pd.testing.assert_frame_equal(records(tmp_path / "second"), records(tmp_path / "first"))
+        run(tmp_path / "run", *options)
+        pd.testing.assert_frame_equal(records(tmp_path / "run"), records(first / "run"))
 
     @pytest.mark.parametrize("negatives", ["none", "all"])
     def test_a_real_network_gives_the_same_bits(
@@ -410,19 +381,6 @@ class TestRuns:
             run(tmp_path / name, *options, *cache, f"negatives={negatives}")
         pd.testing.assert_frame_equal(records(tmp_path / "with"), records(tmp_path / "without"))
 
-    def test_a_size_that_is_none(self, options: tuple[str, ...], tmp_path: Path) -> None:
+    def test_a_size_that_is_none(self, test_set: Path, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"`cache\.gigabytes` to be a number from 0.*-1"):
-            run(tmp_path / "run", *options, "cache.gigabytes=-1")
-
-    def test_nothing_is_kept_with_cache_off(
-        self,
-        options: tuple[str, ...],
-        tmp_path: Path,
-        caplog: pytest.LogCaptureFixture,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        monkeypatch.setenv("VSSL_CACHE", str(tmp_path / "home"))
-        off = tuple(o for o in options if "cache" not in o)
-        with caplog.at_level(logging.INFO):
-            run(tmp_path / "run", *off, "cache=off")
-        assert not (tmp_path / "home").exists()
+            run(tmp_path / "run", *options_of(test_set, tmp_path), "cache.gigabytes=-1")

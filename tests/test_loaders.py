@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_tone
-from tests.reference.configuration import evaluation_config
 from tests.reference.spectrogram import log_spectrogram
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
-from vssl.commands.build import build_transforms
 from vssl.data.datamodule import LocalizationDataModule, UnpaddedBatchSampler
-from vssl.data.dataset import AudioDataset
 from vssl.data.is3 import IS3
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform, PillowTransform, Transform, read_image
@@ -83,12 +78,9 @@ def test_shares_partition_the_items(
         assert some == ([b for b in share if wanted & set(b)] or share[-1:])
 
 
-def test_sampler_can_be_read_again() -> None:
+def test_sampler_can_be_read_again_but_not_be_of_nothing() -> None:
     sampler = UnpaddedBatchSampler(5, 2)
     assert list(sampler) == list(sampler) == [[0, 1], [2, 3], [4]]
-
-
-def test_sampler_of_nothing() -> None:
     with pytest.raises(ValueError, match="at least one item per process, but got 0 items"):
         UnpaddedBatchSampler(0, 2)
 
@@ -101,7 +93,6 @@ def samples(is3_folder: Path) -> tuple[Sample, ...]:
 def make_module(
     samples: tuple[Sample, ...],
     *,
-    num_workers: int = 0,
     hears: bool = True,
     apart: bool = False,
     prior_transform: Transform | None = None,
@@ -115,14 +106,13 @@ def make_module(
             frontends["silence"] = LogSpectrogram(SECOND, log=False)
     return LocalizationDataModule(
         samples,
-        make_plan(samples, conditions, seed=4, shared_frontend={n: n for n in frontends}),
+        make_plan(samples, conditions, seed=4, own_frontend=frontends),
         conditions,
         frontends=frontends,
         transform=ImageTransform(size=32),
         prior_transform=prior_transform,
         batch_size=4,
         audio_batch_size=5,
-        num_workers=num_workers,
     )
 
 
@@ -159,18 +149,20 @@ def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
 
 
 def test_image_batches(samples: tuple[Sample, ...]) -> None:
-    module = make_module(samples)
+    other = PillowTransform(size=40, mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 3.0))
+    module = make_module(samples, prior_transform=other)
     _, images = read_all(module)
     transform = ImageTransform(size=32)
     for batch in images:
+        assert batch.prior_images is not None
         assert batch.pairings == module.plan.pairings
         assert batch.audio_index.dtype == batch.index.dtype == torch.int64
         for row, n in enumerate(batch.index.tolist()):
             sample = samples[n]
             assert batch.sample_ids[row] == sample.sample_id
-            torch.testing.assert_close(
-                batch.images[row], transform(read_image(sample.image_path)), rtol=0, atol=1e-4
-            )
+            image = read_image(sample.image_path)
+            torch.testing.assert_close(batch.images[row], transform(image), rtol=0, atol=1e-4)
+            assert torch.equal(batch.prior_images[row], other(image))
             np.testing.assert_array_equal(batch.audio_index[row], module.plan.index[n])
             assert batch.sounding[row] == (sample, *[None] * 5)
             pair = {s for s in samples if s.image_group == sample.image_group}
@@ -205,21 +197,6 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
     assert np.abs(first - second).mean() > 0.01
 
 
-def same(one: AudioBatch | ImageBatch, two: AudioBatch | ImageBatch) -> bool:
-    pairs = [(getattr(one, f.name), getattr(two, f.name)) for f in fields(one)]
-    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
-
-
-def test_workers_change_nothing(samples: tuple[Sample, ...]) -> None:
-    audio, images = read_all(make_module(samples))
-    audio_again, images_again = read_all(make_module(samples, num_workers=2))
-    assert [len(batches) for batches in audio] == [len(batches) for batches in audio_again]
-    for one, two in zip(flat(audio), flat(audio_again), strict=True):
-        assert same(one, two)
-    for here, there in zip(images, images_again, strict=True):
-        assert same(here, there)
-
-
 def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None:
     module = make_module(samples, hears=False)
     assert not module.hears
@@ -243,14 +220,6 @@ def test_errors_name_the_file_or_what_is_made(
         list(module.test_dataloader()[0])
 
 
-def test_no_file_stays_open(samples: tuple[Sample, ...]) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        read_all(make_module(samples))
-        gc.collect()
-    assert [str(w.message) for w in caught if w.category is ResourceWarning] == []
-
-
 class TestMixedBatches:
     """Front ends whose windows leave the clips' lengths, and clips of three lengths."""
 
@@ -266,14 +235,8 @@ class TestMixedBatches:
         }
         return make_module(IS3(is3_folder).check().samples, frontends=frontends)
 
-    def expected(self, module: LocalizationDataModule, index: int) -> tuple[str, np.ndarray]:
-        """The front end's name and the waveform of one distinct input."""
-        frontend, request = module.plan.distinct[index]
-        paths = {s.sample_id: s.audio_path for s in module.samples}
-        clip = module.conditions[request.condition].make(request, lambda s: read_clip(paths[s]))
-        return frontend, module.frontends[frontend].window(clip)
-
     def check(self, module: LocalizationDataModule, together: list[AudioBatch]) -> None:
+        paths = {s.sample_id: s.audio_path for s in module.samples}
         groups = [(batch.frontend, batch.waveforms.shape[1]) for batch in together]
         assert len(set(groups)) == len(groups), "one batch for each front end and length"
         for batch in together:
@@ -281,9 +244,11 @@ class TestMixedBatches:
             assert batch.waveforms.dtype == torch.float32
             assert len(batch.index) == len(batch.waveforms) > 0
             for index, waveform in zip(batch.index.tolist(), batch.waveforms, strict=True):
-                frontend, expected = self.expected(module, index)
+                frontend, request = module.plan.distinct[index]
                 assert batch.frontend == frontend
-                np.testing.assert_array_equal(waveform, expected)
+                condition = module.conditions[request.condition]
+                clip = condition.make(request, lambda source: read_clip(paths[source]))
+                np.testing.assert_array_equal(waveform, module.frontends[frontend].window(clip))
 
     def test_every_input_comes_once_in_its_group(self, module: LocalizationDataModule) -> None:
         audio, _ = read_all(module)
@@ -299,59 +264,3 @@ class TestMixedBatches:
             (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
             ("noise", 11_200),
         }  # fmt: skip
-
-    def test_any_items_in_any_order(self, module: LocalizationDataModule) -> None:
-        dataset = AudioDataset(module.samples, module.plan, module.conditions, module.frontends)
-
-        @settings(deadline=None, max_examples=20)
-        @given(chosen=st.lists(st.sampled_from(range(len(dataset))), min_size=1, unique=True))
-        def check(chosen: list[int]) -> None:
-            together = dataset[chosen]
-            self.check(module, together)
-            found = [index for batch in together for index in batch.index.tolist()]
-            assert sorted(found) == sorted(chosen)
-            for batch in together:
-                # in the order they came in
-                places = [chosen.index(n) for n in batch.index.tolist()]
-                assert places == sorted(places)
-
-        check()
-
-
-class TestImagesOfThePrior:
-    def test_stand_beside_the_models_own(self, samples: tuple[Sample, ...]) -> None:
-        other = PillowTransform(size=40, mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 3.0))
-        _, images = read_all(make_module(samples, prior_transform=other))
-        own = ImageTransform(size=32)
-        for batch in images:
-            assert batch.prior_images is not None
-            assert batch.prior_images.shape == (len(batch.index), 3, 40, 40)
-            for row, n in enumerate(batch.index.tolist()):
-                image = read_image(samples[n].image_path)
-                torch.testing.assert_close(batch.images[row], own(image), rtol=0, atol=1e-4)
-                assert torch.equal(batch.prior_images[row], other(image))
-
-    @pytest.mark.parametrize(
-        ("model", "prior", "there"),
-        [
-            ("rcgrad", "object_guided", True),
-            ("rcgrad_raw", "object_guided", True),
-            ("ezvsl", "object_guided", False),
-            ("rcgrad", "none", False),
-        ],
-    )
-    def test_are_there_as_configured(
-        self, samples: tuple[Sample, ...], model: str, prior: str, there: bool
-    ) -> None:
-        module = make_module(samples, hears=False)
-        module.transform, module.prior_transform = build_transforms(
-            evaluation_config(f"model={model}", f"prior={prior}")
-        )
-        (loader,) = module.test_dataloader()
-        for batch in loader:
-            assert batch.images.shape == (len(batch.index), 3, 224, 224)
-            assert (batch.prior_images is not None) == there
-            if there:
-                assert batch.prior_images.shape == batch.images.shape
-                # ImageNet's mean is not CLIP's
-                assert not torch.allclose(batch.prior_images, batch.images, atol=0.01)

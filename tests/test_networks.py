@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,14 @@ from vssl.commands.identity import identity, run_folder
 from vssl.commands.networks import build_model
 from vssl.errors import UsageError
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
-from vssl.models.checkpoints import WeightsError
 from vssl.models.resnet import ResNet18
 from vssl.records.fingerprint import config_hash
 from vssl.records.store import read_provenance
 
-QUICK = ("negatives.noise.draws=1", "negatives.offscreen.draws=1", "threshold=fixed", "metrics=pia")
+QUICK = (
+    *("negatives.noise.draws=1", "negatives.offscreen.draws=1", "threshold=fixed", "metrics=pia"),
+    *("subsets=[]", "bootstrap.resamples=10"),
+)
 
 
 class Encoder(nn.Module):
@@ -74,9 +75,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 @pytest.fixture
 def chosen(
-    small: tuple[str, ...],
-    seeded_checkpoint: Callable[..., Path],
-    model: str,
+    small: tuple[str, ...], seeded_checkpoint: Callable[..., Path], model: str
 ) -> tuple[str, ...]:
     """Overrides for `small`, or for a model of the paper."""
     if model == "small":
@@ -96,10 +95,7 @@ class TestPrecision:
     @pytest.mark.slow
     @pytest.mark.parametrize("model", ["small", "ezvsl", "rcgrad"])
     def test_bf16_differs_a_little_and_goes_to_its_own_folder(
-        self,
-        chosen: tuple[str, ...],
-        vggss_folder: Path,
-        tmp_path: Path,
+        self, chosen: tuple[str, ...], vggss_folder: Path, tmp_path: Path, model: str
     ) -> None:
         both = (*chosen, *of(vggss_folder), f"output_root={tmp_path}")
         bf16 = (*both, "model.precision=bf16-mixed")
@@ -116,16 +112,10 @@ class TestPrecision:
         facts = [read_provenance(folder / "records.parquet") for folder in folders]
         assert [each["precision"] for each in facts] == ["32-true", "bf16-mixed"]
         assert facts[0]["config_hash"] != facts[1]["config_hash"]
-
-    def test_similarities_stay_in_range_and_float32(
-        self, small: tuple[str, ...], vggss_folder: Path, tmp_path: Path
-    ) -> None:
-        """A cosine of vectors that were normalized in bf16 would leave [-1, 1]."""
-        run(tmp_path / "run", *small, *of(vggss_folder), "model.precision=bf16-mixed")
-        values = maps_of(tmp_path / "run")
-        assert np.abs(values).max() <= 1 + 1e-6
-        as_bf16 = torch.from_numpy(values).bfloat16().float().numpy()
-        assert (values != as_bf16).mean() > 0.5, "not rounded to 8 bits"
+        as_bf16 = torch.from_numpy(rounded).bfloat16().float().numpy()
+        assert (rounded != as_bf16).mean() > 0.5, "maps are float32"
+        if model == "small":  # a cosine of vectors that were normalized in bf16 would leave [-1, 1]
+            assert np.abs(rounded).max() <= 1 + 1e-6
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -136,13 +126,9 @@ class TestPrecision:
         ],
     )
     def test_what_this_machine_lacks_is_refused(
-        self,
-        small: tuple[str, ...],
-        tmp_path: Path,
-        change: str,
-        message: str,
+        self, small: tuple[str, ...], tmp_path: Path, change: str, message: str,
         monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    ) -> None:  # fmt: skip
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.delenv("CXX", raising=False)
         with pytest.raises(UsageError, match=message):
@@ -153,10 +139,7 @@ class TestPrecision:
 class TestMemoryFormat:
     @pytest.mark.parametrize("model", ["small", "ezvsl", "lvs"])
     def test_quicker_networks_change_no_map(
-        self,
-        chosen: tuple[str, ...],
-        vggss_folder: Path,
-        tmp_path: Path,
+        self, chosen: tuple[str, ...], vggss_folder: Path, tmp_path: Path
     ) -> None:
         as_defined = ("model.channels_last=false", "model.fold_batch_norms=false")
         run(tmp_path / "plain", *chosen, *of(vggss_folder), *as_defined)
@@ -223,12 +206,9 @@ class TestCompile:
         not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler"
     )
     def test_it_changes_no_map(
-        self,
-        small: tuple[str, ...],
-        vggss_folder: Path,
-        tmp_path: Path,
+        self, small: tuple[str, ...], vggss_folder: Path, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    ) -> None:  # fmt: skip
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
         torch.compiler.reset()
         compiled = (*small, "model.compile=true")
@@ -241,55 +221,33 @@ class TestCompile:
 
 class TestClasses:
     @pytest.mark.parametrize(
-        ("overrides", "texts"),
+        ("overrides", "message"),
         [
-            (["model._target_=nowhere.Model"], ["nowhere.Model cannot be made", "PYTHONPATH"]),
-            (
-                ["model._target_=vssl.models.lvs.LSV"],
-                ["vssl.models.lvs.LSV cannot be made", "PYTHONPATH"],
-            ),
+            (["model._target_=nowhere.Model"], r"nowhere\.Model cannot be made.*PYTHONPATH"),
+            (["model._target_=vssl.models.lvs.LSV"], r"lvs\.LSV cannot be made.*PYTHONPATH"),
             (
                 ["model._target_=torch.nn.Identity", "model.arguments={}"],
-                ["torch.nn.Identity is no vssl.models.base.LocalizationModel"],
+                r"torch\.nn\.Identity is no vssl\.models\.base\.LocalizationModel",
             ),
+            (["model._target_=builtins.dict"], r"builtins\.dict is no vssl.*LocalizationModel"),
+            (["+model.arguments.sgima=1"], r"Center cannot be made.*sgima.*model\.arguments"),
+            (["model.arguments.sigma=-1"], "Expected `sigma` to be greater than 0, but got -1"),
+            (["model.weights=WEIGHTS"], r"center has no weights: leave model\.weights out"),
             (
-                ["model._target_=builtins.dict"],
-                ["builtins.dict is no vssl.models.base.LocalizationModel"],
+                ["model=slavc", "model.weights=null"],
+                r"model\.weights is not set: slavc needs .*github\.com",
             ),
-            (
-                ["+model.arguments.sgima=1"],
-                ["vssl.models.baselines.Center cannot be made", "sgima", "model.arguments"],
-            ),
-            (["model.arguments.sigma=-1"], ["Expected `sigma` to be greater than 0, but got -1"]),
+            (["model=slavc", "paths.weights=none"], r"none/slavc\.pth: no such file\. slavc needs"),
         ],
     )
     def test_faults_get_one_clear_error(
-        self, vggss_folder: Path, tmp_path: Path, overrides: list[str], texts: list[str]
-    ) -> None:
-        with pytest.raises(UsageError) as caught:
-            run(tmp_path / "run", "model=center", *of(vggss_folder), *overrides)
-        message = str(caught.value)
-        for text in texts:
-            assert text in message
-        assert "\n" not in message
+        self, small: tuple[str, ...], vggss_folder: Path, tmp_path: Path,
+        overrides: list[str], message: str,
+    ) -> None:  # fmt: skip
+        given = (override.replace("model.weights=WEIGHTS", small[-1]) for override in overrides)
+        with pytest.raises(UsageError, match=f"^[^\n]*{message}[^\n]*$"):
+            run(tmp_path / "run", "model=center", *of(vggss_folder), *given)
         assert not list((tmp_path / "run").glob("*.parquet"))
-
-    def test_weights_that_are_not_wanted_or_not_given(
-        self, small: tuple[str, ...], vggss_folder: Path, tmp_path: Path
-    ) -> None:
-        weights = small[-1]
-        with pytest.raises(WeightsError, match=r"center has no weights: leave model\.weights out"):
-            run(tmp_path / "run", "model=center", weights, *of(vggss_folder))
-        with pytest.raises(
-            WeightsError, match=r"model\.weights is not set: slavc needs .*github\.com"
-        ):
-            run(tmp_path / "run", "model=slavc", "model.weights=null", *of(vggss_folder))
-        lost = re.escape(str(tmp_path / "weights" / "slavc.pth"))
-        with pytest.raises(WeightsError, match=rf"^{lost}: no such file\. slavc needs"):
-            run(
-                tmp_path / "run", "model=slavc", f"paths.weights={tmp_path / 'weights'}",
-                *of(vggss_folder),
-            )  # fmt: skip
 
 
 @pytest.mark.parametrize("change", ["prior.alpha=2", "prior.alpha=nan", "prior.scale=unit"])
@@ -321,7 +279,7 @@ class TestIdentity:
         hashes = {config_hash(identity(composed(*overrides))) for overrides in versions}
         assert len(hashes) == len(versions)
 
-    def test_what_cannot_change_records_does_not(
+    def test_what_cannot_change_records_does_not_but_other_weights_do(
         self, small: tuple[str, ...], prior_file: Path, tmp_path: Path
     ) -> None:
         guided = (*small, "prior=object_guided", f"prior.weights={prior_file}")
@@ -336,12 +294,7 @@ class TestIdentity:
         ):
             assert identity(composed(*guided, *overrides)) == plain, overrides
 
-    def test_other_weights_are_another_run(
-        self, small: tuple[str, ...], prior_file: Path, tmp_path: Path
-    ) -> None:
-        guided = (*small, "prior=object_guided", f"prior.weights={prior_file}")
         other = tmp_path / "other.pth"
         other.write_bytes(prior_file.read_bytes() + b"\0")
         for key in ("prior.weights", "model.weights"):
-            changed = identity(composed(*guided, f"{key}={other}"))
-            assert changed != identity(composed(*guided)), key
+            assert identity(composed(*guided, f"{key}={other}")) != plain, key

@@ -76,7 +76,7 @@ def test_every_distinct_input_is_encoded_once(
         conditions(draws, per=per),
         seed=0,
         made_length=50 if fixed else None,
-        shared_frontend={name: name for name in apart},
+        own_frontend=apart,
     )
 
     sizes = 1 if fixed else len({s.audio_length for s in samples})
@@ -93,7 +93,7 @@ def test_every_distinct_input_is_encoded_once(
 def test_index_points_at_what_each_image_meets(apart: tuple[str, ...]) -> None:
     samples = make_samples(7, lengths=(100, 101))
     everyone = conditions(3)
-    plan = make_plan(samples, everyone, seed=5, shared_frontend={name: name for name in apart})
+    plan = make_plan(samples, everyone, seed=5, own_frontend=apart)
 
     names = ["silence", *["noise"] * 3, *["offscreen"] * 3]
     draws = [0, 0, 1, 2, 0, 1, 2]
@@ -108,19 +108,13 @@ def test_index_points_at_what_each_image_meets(apart: tuple[str, ...]) -> None:
         assert [plan.distinct[k] for k in plan.index[n]] == expected
 
 
-def test_made_length_holds_for_made_audio_alone() -> None:
-    plan = make_plan(make_samples(3), conditions(2), seed=0, made_length=48_000)
-    lengths = {r.condition: r.length for _, r in plan.distinct}
-    assert lengths == {POSITIVE: 0, "silence": 48_000, "noise": 48_000}
-
-
 @pytest.mark.parametrize("apart", [(), ("offscreen",), ("silence", "noise")])
 def test_parts_are_the_same_beside_other_negatives(apart: tuple[str, ...]) -> None:
     """Batches are made of them, and what a network makes of a sound depends on its batch's size."""
     samples = make_samples(7, lengths=(100, 101))
 
     def parts(chosen: Sequence[AudioCondition]) -> set[tuple[tuple[str, AudioRequest], ...]]:
-        plan = make_plan(samples, chosen, seed=0, shared_frontend={name: name for name in apart})
+        plan = make_plan(samples, chosen, seed=0, own_frontend=apart)
         assert sum(plan.parts) == len(plan.distinct)
         ends = accumulate(plan.parts)
         found = {plan.distinct[e - n : e] for e, n in zip(ends, plan.parts, strict=True)}
@@ -151,13 +145,6 @@ def test_manifest_has_a_row_for_each_negative() -> None:
         assert bool(row.audio_source_id) == (row.condition == "offscreen")
 
 
-def test_positives_alone() -> None:
-    plan = make_plan(make_samples(4), [], seed=0)
-    assert plan.pairings == ((POSITIVE, 0),)
-    assert plan.index.tolist() == [[0], [1], [2], [3]]
-    assert plan.manifest == ()
-
-
 class TestReplay:
     def replay(
         self, rows: Sequence[ManifestRow], samples: list[Sample], draws: int = 4
@@ -166,15 +153,20 @@ class TestReplay:
             samples, conditions(draws), seed=99, manifest=rows, manifest_path=Path("rows.csv")
         )
 
-    def test_gives_the_same_plan(self) -> None:
-        samples = make_samples(8)
-        plan = make_plan(samples, conditions(), seed=3)
-        again = self.replay(plan.manifest, samples)
+    @pytest.mark.parametrize("of_the_picture", [False, True])
+    def test_gives_the_same_plan_without_warning(
+        self, of_the_picture: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        samples = make_pairs(3) if of_the_picture else make_samples(8)
+        chosen = TestSoundsOfThePicture.everyone if of_the_picture else conditions()
+        plan = make_plan(samples, chosen, seed=3)
+        again = make_plan(samples, chosen, seed=99, manifest=plan.manifest)
         assert again.manifest == plan.manifest
         assert again.distinct == plan.distinct
         assert (again.index == plan.index).all()
+        assert caplog.text == ""
         # without the manifest, the other seed gives other choices
-        assert make_plan(samples, conditions(), seed=99).manifest != plan.manifest
+        assert make_plan(samples, chosen, seed=99).manifest != plan.manifest
 
     @pytest.mark.parametrize(
         ("dataset", "reader", "images"),
@@ -199,19 +191,14 @@ class TestReplay:
         # the manifest says nothing about noise: it is drawn under the run's own seed
         assert {r.seed for r in plan.manifest if r.condition == "noise"} == {0}
 
-    def test_fewer_draws(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_fewer_and_more_draws(self, caplog: pytest.LogCaptureFixture) -> None:
         samples = make_samples(4)
-        rows = make_plan(samples, conditions(2), seed=3).manifest
-        plan = self.replay(rows, samples, draws=5)
-        assert plan.manifest == rows
+        two, five = (make_plan(samples, conditions(n), seed=3).manifest for n in (2, 5))
+        assert self.replay(five, samples, draws=2).manifest == two
+        assert caplog.text == ""
+        assert self.replay(two, samples, draws=5).manifest == two
         assert "rows.csv: holds 2 draws of noise, so 2 are evaluated, not 5" in caplog.text
         assert "rows.csv: holds 2 draws of offscreen, so 2 are evaluated" in caplog.text
-
-    def test_more_draws_than_asked(self) -> None:
-        samples = make_samples(4)
-        rows = make_plan(samples, conditions(5), seed=3).manifest
-        plan = self.replay(rows, samples, draws=2)
-        assert plan.manifest == tuple(row for row in rows if row.draw < 2)
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -285,17 +272,6 @@ class TestSoundsOfThePicture:
         lengths = {r.condition: r.length for _, r in plan.distinct}
         assert lengths == {POSITIVE: 0, "silence": 77, "mixed": 0, "reversed": 0, "gain": 0}
 
-    def test_replay_gives_the_same_plan_without_warning(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        samples = make_pairs(3)
-        plan = make_plan(samples, self.everyone, seed=3)
-        again = make_plan(samples, self.everyone, seed=9, manifest=plan.manifest)
-        assert again.manifest == plan.manifest
-        assert again.distinct == plan.distinct
-        assert (again.index == plan.index).all()
-        assert caplog.text == ""
-
     def test_what_is_not_drawn_is_not_said_to_be_drawn_anew(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -353,8 +329,9 @@ def test_what_is_written_can_be_read(
     rows: list[ManifestRow], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("manifest") / "rows.csv"
-    path.write_text(render_manifest(rows), encoding="utf-8", newline="")
-    assert read_manifest(path) == rows
+    for encoding in ("utf-8", "utf-8-sig"):  # spreadsheets write a byte order mark
+        path.write_text(render_manifest(rows), encoding=encoding, newline="")
+        assert read_manifest(path) == rows
 
 
 @pytest.mark.parametrize(
@@ -383,12 +360,6 @@ def test_bad_manifests(tmp_path: Path, text: str | None, message: str) -> None:
     with pytest.raises(ManifestError, match=f"^{re.escape(str(path))}{message}") as caught:
         read_manifest(path)
     assert str(caught.value).endswith("(negatives.manifest)")
-
-
-def test_a_manifest_with_a_byte_order_mark(tmp_path: Path) -> None:
-    path, text = tmp_path / "rows.csv", f"{HEADER}\na,noise,0,,7\n"
-    path.write_text(text, encoding="utf-8-sig")
-    assert read_manifest(path) == [ManifestRow("a", "noise", 0, "", 7)]
 
 
 class TestUses:
@@ -421,12 +392,9 @@ class TestUses:
         for first, other in zip(one.manifest, two.manifest, strict=True):
             assert (first == other) == (first.condition != "noise")
 
-    def test_a_manifest_gives_the_noise_that_was_heard(self, tmp_path: Path) -> None:
+    def test_a_manifest_gives_the_noise_that_was_heard(self) -> None:
         samples = make_samples(4)
         for use in ("", "is3"):
             plan = make_plan(samples, conditions(), seed=3, use=use)
-            path = tmp_path / "rows.csv"
-            path.write_text(render_manifest(plan.manifest))
-            again = make_plan(samples, conditions(), seed=8, use="vggss",
-                              manifest=read_manifest(path))  # fmt: skip
+            again = make_plan(samples, conditions(), seed=8, use="vggss", manifest=plan.manifest)
             assert again.distinct == plan.distinct

@@ -324,7 +324,7 @@ def test_the_released_protocol_prepares_them_as_the_positive() -> None:
         config = composed(f"model={model}", "protocol=released", mix)
         names = [condition.name for condition in build.build_conditions(config)]
         assert names[6:] == ["gain_down20", "gain_down10", "gain_up10", "gain_up20"]
-        assert list(build.sounding_objects(config)) == [POSITIVE, *names]
+        assert list(build.configured_sounding_objects(config)) == [POSITIVE, *names]
         frontends = build.build_frontends(config, names)
         assert set(frontends) <= {POSITIVE, *NEGATIVES}
         positive = build.released_settings(config, POSITIVE)

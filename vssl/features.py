@@ -30,16 +30,10 @@ _CHECK_BYTES = 4  # crc32 of the values, behind them
 
 
 class FeatureTable:
-    """Encodings of a list of inputs: those of an earlier run, or kept for a later one.
+    """Encodings of a list of `length` inputs: those of an earlier run, or kept for a later one.
 
-    Args:
-        path: its file; None for a table that is neither looked up nor kept.
-        length: number of inputs.
-        limit_bytes: most that all tables of the folder may take.
-        keep: whether what is added may become the table.
-
-    Attributes:
-        values: `[length, ...]` float32, mapped into memory; None where they are not known.
+    Without a path nothing is looked up or kept. `values` are `[length, ...]` float32, mapped into
+    memory; None where they are not known.
     """
 
     def __init__(
@@ -72,7 +66,11 @@ class FeatureTable:
         rows = np.ascontiguousarray(values.cpu().numpy())
         try:
             if self._file is None:
-                self._file = self._begin(self._path, rows)
+                _make_room(self._path.parent, self._length * rows[:1].nbytes, self._limit)
+                self._file = self._path.with_name(f"{uuid.uuid4().hex}.partial").open("wb")
+                shape = (self._length, *rows.shape[1:])
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(self._file, header)
             self._file.write(rows.data)
         except OSError as error:
             self._give_up(error)
@@ -93,20 +91,6 @@ class FeatureTable:
             self._give_up(error)
         partial.unlink(missing_ok=True)
 
-    def _begin(self, path: Path, rows: npt.NDArray[np.float32]) -> BinaryIO:
-        """Open the file.
-
-        Raises:
-            OSError: when there is no room for it.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _make_room(path.parent, self._length * rows[:1].nbytes, self._limit)
-        shape = (self._length, *rows.shape[1:])
-        file = path.with_name(f"{uuid.uuid4().hex}.partial").open("wb")
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        return file
-
     def _give_up(self, error: OSError) -> None:
         if self._path is not None:  # said once
             _log.warning(
@@ -118,12 +102,9 @@ class FeatureTable:
 
 @dataclass(frozen=True)
 class RunTables:
-    """The feature tables of a run.
+    """The feature tables of a run: encoded images and object maps by sample, and encoded sounds.
 
-    Attributes:
-        images: outputs of the model's `encode_image`, by sample.
-        objects: maps of the object prior, by sample.
-        sounds: outputs of `encode_audio`, with their places among the distinct audio inputs.
+    Each table of sounds stands with the places of its rows among the distinct audio inputs.
     """
 
     images: FeatureTable = field(default_factory=FeatureTable)
@@ -170,11 +151,8 @@ def _read_table(path: Path, length: int) -> npt.NDArray[np.float32] | None:
 
 
 def _make_room(folder: Path, size: int, limit: float) -> None:
-    """Remove what was not used longest, so that `size` bytes may be written.
-
-    Raises:
-        OSError: when they may not.
-    """
+    """Remove what was not used longest, so that `size` bytes may be written, or raise OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < size + _KEEP_FREE_BYTES:
         raise OSError(f"it would leave less than {_KEEP_FREE_BYTES / 2**30:g} GB of the disk free")
     if size > limit:

@@ -8,11 +8,7 @@ from pathlib import Path
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes.
-
-    Raises:
-        OSError: when it cannot be read.
-    """
+    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes."""
     state = path.stat()
     return _file_sha256(path.resolve(), state.st_size, state.st_mtime_ns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -119,19 +119,15 @@ class AudioRequest:
 
 @dataclass
 class _OnDevice:
-    """Tensors that go to a device together.
-
-    Lightning moves a batch by this method where there is one, and else looks into everything that
-    the batch holds.
-    """
+    """Tensors that go to a device together: Lightning moves a batch by `to` where there is one."""
 
     def to(self, device: torch.device) -> Self:
         """The same with its tensors on a device."""
-        moved: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, torch.Tensor):
-                moved[field.name] = value.to(device, non_blocking=True)
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
+        }
         return replace(self, **moved)
 
 

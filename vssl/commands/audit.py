@@ -272,7 +272,7 @@ def _dependencies(config: DictConfig) -> tuple[list[Any], dict[str, Any]]:
     """Everything that similarity maps depend on, and localization maps besides, as records say."""
     from vssl.commands import build
 
-    names = build.sounding_objects(config)
+    names = build.configured_sounding_objects(config)
     heard = names if config.model.frontend is not None else ()
     parts = [config.model, config.prior, *(build.released_settings(config, n) for n in heard)]
     facts: list[Any] = [OmegaConf.to_container(part, resolve=True) for part in parts]

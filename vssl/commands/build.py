@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 
 import torch
@@ -15,13 +15,15 @@ from pytorch_lightning.loggers import Logger
 
 from vssl.commands.devices import usable_cores
 from vssl.commands.identity import negative_names
-from vssl.commands.networks import keep_float32
+from vssl.commands.networks import build_model, build_prior, keep_float32
 from vssl.commands.options import OPTIONS
 from vssl.data.base import CheckedData, DatasetReader
+from vssl.engine.localizer import Localizer
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Transform
 from vssl.metrics.base import CombinedMetric
+from vssl.models.weights import WeightsReport
 from vssl.negatives.base import AudioCondition
 from vssl.records.score import AnyMetric
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
@@ -32,11 +34,7 @@ _MADE = ("silence", "noise")  # what the released code makes; it knows no other
 
 
 def build_reader(config: DictConfig) -> DatasetReader:
-    """The test set's reader.
-
-    Raises:
-        UsageError: when it does not take its configuration.
-    """
+    """The test set's reader; UsageError when it does not take its configuration."""
     try:
         return cast(DatasetReader, instantiate(config.data))
     except InstantiationException as error:
@@ -46,11 +44,7 @@ def build_reader(config: DictConfig) -> DatasetReader:
 
 
 def check_data(config: DictConfig) -> CheckedData:
-    """Read the test set, and leave out what the model's front ends cannot take.
-
-    Raises:
-        UsageError: as `build_reader` and `DatasetReader.check`.
-    """
+    """Read the test set, and leave out what the model's front ends cannot take."""
     reader = build_reader(config)
     reader.least_samples = least_samples(config)
     return reader.check()
@@ -65,11 +59,7 @@ def least_samples(config: DictConfig) -> int:
 
 
 def build_conditions(config: DictConfig) -> list[AudioCondition]:
-    """The audio conditions besides the positive, in the configuration's order.
-
-    Raises:
-        UsageError: when one of another package has no number of draws that records can hold.
-    """
+    """The audio conditions besides the positive, in order; their draws are checked."""
     found = []
     for name in negative_names(config):
         for condition in _made(config.negatives[name]):
@@ -78,15 +68,38 @@ def build_conditions(config: DictConfig) -> list[AudioCondition]:
     return found
 
 
-def tell_windows(conditions: Sequence[AudioCondition], frontends: Mapping[str, FrontEnd]) -> None:
-    """Tell conditions besides the positive what the model hears, see `AudioCondition.hear`."""
+def build_localizer(
+    config: DictConfig, conditions: Sequence[AudioCondition], *, device: str = "cpu"
+) -> tuple[Localizer, tuple[WeightsReport | None, WeightsReport | None]]:
+    """The networks, not compiled, with what prepares their input; reports of both weights.
+
+    The conditions are told what the model hears, see `AudioCondition.hear`.
+
+    Raises:
+        UsageError: as `build_model`, `build_prior` and `build_frontends`.
+    """
+    frontends = build_frontends(config, [condition.name for condition in conditions])
     if frontends:
         positive = frontends[POSITIVE]
         for each in conditions:
             each.hear(positive.window, frontends.get(each.name, positive).window)
+    transform, prior_transform = build_transforms(config)
+    model, report = build_model(config)
+    prior, prior_report = build_prior(config, model)
+    localizer = Localizer(
+        model,
+        name=str(config.model.name),
+        transform=transform,
+        frontends=frontends,
+        prior=prior,
+        prior_transform=prior_transform,
+        device=device,
+        precision=str(config.trainer.precision),
+    )
+    return localizer, (report, prior_report)
 
 
-def sounding_objects(config: DictConfig) -> SoundingObjects:
+def configured_sounding_objects(config: DictConfig) -> SoundingObjects:
     """Which object of the picture sounds, by audio condition of a configuration.
 
     Classes tell it without an instance, which might read files.
@@ -108,15 +121,11 @@ def _made(node: DictConfig) -> list[AudioCondition]:
 
 def has_negatives(config: DictConfig) -> bool:
     """Whether nothing in the picture sounds under some of the configured audio conditions."""
-    return SoundingObject.NONE in sounding_objects(config).values()
+    return SoundingObject.NONE in configured_sounding_objects(config).values()
 
 
 def build_metrics(config: DictConfig) -> list[AnyMetric]:
-    """The metrics.
-
-    Raises:
-        UsageError: when there is none, or a combined one lacks what it combines.
-    """
+    """The metrics; UsageError when there is none, or a combined one lacks what it combines."""
     metrics: list[AnyMetric] = [instantiate(config.metrics[name]) for name in config.metrics or ()]
     if not metrics:
         raise UsageError("metrics is empty: choose metrics=all or a list.")
@@ -131,11 +140,6 @@ def build_metrics(config: DictConfig) -> list[AnyMetric]:
 
 def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[ThresholdPolicy]:
     """The threshold policies that this run can have; those it cannot are said and left out.
-
-    Args:
-        config: with the group `threshold` and the key `calibration`.
-        model: name of the model under test.
-        negatives: whether the run has conditions under which nothing in the picture sounds.
 
     Raises:
         ThresholdError: when none is left.
@@ -167,11 +171,9 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
 def build_trainer(
     config: DictConfig, *, loggers: list[Logger], callbacks: list[Callback], **options: Any
 ) -> Trainer:
-    """The Lightning trainer, which says nothing but warnings.
+    """The Lightning trainer; `options` stand in place of the configured ones.
 
     `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
-
-    `options` of `pytorch_lightning.Trainer` stand in place of the configured ones.
 
     Raises:
         UsageError: when Lightning does not take them.
@@ -199,7 +201,7 @@ def build_trainer(
 
 
 class LoaderOptions(TypedDict):
-    """Options of the data loaders."""
+    """Options of the data loaders, given to both."""
 
     batch_size: int
     audio_batch_size: int
@@ -259,10 +261,10 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
 def released_settings(config: DictConfig, condition: str) -> DictConfig:
     """The model's front end, with what the protocol takes as released for one condition.
 
-    The released code knows the positive, silence, noise and offscreen audio. What else an object of
-    the picture gives is prepared as the positive is.
+    What the released code does not know, and an object of the picture gives, is prepared as the
+    positive is.
     """
-    if sounding_objects(config)[condition] != SoundingObject.NONE:
+    if configured_sounding_objects(config)[condition] != SoundingObject.NONE:
         condition = POSITIVE
     protocol, released = config.protocol, config.model.released
     settings: DictConfig = config.model.frontend.copy()

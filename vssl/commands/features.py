@@ -34,20 +34,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What makes the maps of a run.
+    """What makes the maps of a run."""
 
-    Attributes:
-        marks: hashes of what is made of a fixed image and a fixed sound: the `image` and the
-            `sound` of each front end, encoded, `objects` and `maps`; empty where there is none.
-        code: hashes of the files in which the model and what prepares its input are written.
-        other_code: the same of the object prior and the negatives.
-        machine: hardware, precision and batch sizes, on which last digits depend.
-    """
-
-    marks: dict[str, str]
-    code: tuple[str, ...]
-    other_code: tuple[str, ...]
-    machine: tuple[object, ...]
+    marks: dict[str, str]  # hashes of what is made of a fixed image and a fixed sound, "" for none
+    code: tuple[str, ...]  # hashes of the files of the model and of what prepares its input
+    other_code: tuple[str, ...]  # the same of the object prior and the negatives
+    machine: tuple[object, ...]  # hardware, precision, batch sizes: last digits depend on them
 
 
 def take_fingerprint(
@@ -58,8 +50,8 @@ def take_fingerprint(
 ) -> Fingerprint:
     """Take the fingerprint of a run's networks, on the CPU and not compiled yet."""
     model, prior = localizer.model, localizer.prior
-    random = generator_for(0, "fingerprint", "image")
-    picture = localizer.prepare(random.integers(0, 256, (272, 360, 3), dtype=np.uint8), "fixed")
+    pixels = generator_for(0, "fingerprint", "image").integers(0, 256, (272, 360, 3), np.uint8)
+    picture = localizer.prepare(pixels, "fixed")
     noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
     clip = AudioClip(0.1 * noise.astype(np.float32)[None])
     image = picture.image[None]
@@ -72,7 +64,14 @@ def take_fingerprint(
 
     def localized() -> torch.Tensor:
         vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
-        return model.localize(_alone(image), vectors)
+        first = torch.zeros(1, dtype=torch.int64)
+        whole = (0, 0, EVALUATION_SIZE, EVALUATION_SIZE)
+        sample = Sample("fixed", Path(), Path(), "", (), "", (whole,), (1.0,), 0)
+        alone = ImageBatch(
+            first, image, first[None], ("fixed",), ((POSITIVE, 0),),
+            sounding=((sample,),), pictured=((sample,),),
+        )  # fmt: skip
+        return model.localize(alone, vectors)
 
     frontends = localizer.frontends
     marks = {
@@ -81,10 +80,20 @@ def take_fingerprint(
         "maps": _mark(localized),
         **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
     }
-    code = _code_of(model, localizer.transform, *frontends.values())
-    other_code = _code_of(prior, localizer.prior_transform, *conditions)
-    machine = *_machine(config), loader["batch_size"], loader["audio_batch_size"]
-    return Fingerprint(marks, code, other_code, machine)
+    device: list[object] = [gpu_name(config)]
+    if device == [None]:  # whose cores the processes share
+        threads, processes = torch.get_num_threads(), str(config.trainer.devices)
+        device = [torch.backends.cpu.get_cpu_capability(), threads, processes]
+    options: list[object] = [quicker(config, n) for n in ("channels_last", "fold_batch_norms")]
+    options += [config.model.compile, str(config.trainer.precision)]
+    return Fingerprint(
+        marks,
+        code=_code_of(model, localizer.transform, *frontends.values()),
+        other_code=_code_of(prior, localizer.prior_transform, *conditions),
+        machine=(
+            torch.__version__, *device, *options, loader["batch_size"], loader["audio_batch_size"],
+        ),
+    )  # fmt: skip
 
 
 def open_tables(
@@ -99,15 +108,8 @@ def open_tables(
     """Open the feature tables of a run: those of its images, and of the clips of its samples.
 
     What negatives make, such as noise, is encoded anew in every run. Empty tables where the
-    networks run on a GPU, which encodes faster than a disk reads.
-
-    Args:
-        config: with the groups `cache`, `model` and `prior`.
-        fingerprint: of the run's networks.
-        samples: the run's samples.
-        plan: the run's audio plan.
-        provenance: with the versions of libraries, and the hash of all files of the test set.
-        keep: whether this process encodes everything, so that tables may be kept.
+    networks run on a GPU, which encodes faster than a disk reads. Tables may be kept where this
+    process encodes everything.
     """
     if config.cache.folder is None or config.cache.gigabytes == 0 or on_gpu(config):
         return RunTables()
@@ -132,37 +134,16 @@ def open_tables(
             facts = _resolved(build.released_settings(config, name)), heard
             sounds.append((places, table("sounds", size, mark, *facts)))
     seen, prior = _resolved(config.model.image), _resolved(config.prior)
+    objects = prior, provenance["prior"], images
     return RunTables(
         images=table("images", len(images), marks["image"], seen, images),
-        objects=table("objects", len(images), marks["objects"], prior, provenance["prior"], images),
+        objects=table("objects", len(images), marks["objects"], *objects),
         sounds=sounds,
     )
 
 
 def _resolved(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
-
-
-def _machine(config: DictConfig) -> tuple[object, ...]:
-    """What changes the last digits of a network's output besides its weights and its batch."""
-    device: list[object] = [gpu_name(config)]
-    if device == [None]:  # whose cores the processes share
-        threads, processes = torch.get_num_threads(), str(config.trainer.devices)
-        device = [torch.backends.cpu.get_cpu_capability(), threads, processes]
-    options = [quicker(config, name) for name in ("channels_last", "fold_batch_norms")]
-    precision = str(config.trainer.precision)
-    return torch.__version__, *device, *options, config.model.compile, precision
-
-
-def _alone(images: torch.Tensor) -> ImageBatch:
-    """An image as a batch that meets its own sound."""
-    first = torch.zeros(1, dtype=torch.int64)
-    whole = (0, 0, EVALUATION_SIZE, EVALUATION_SIZE)
-    sample = Sample("fixed", Path(), Path(), "", (), "", (whole,), (1.0,), 0)
-    return ImageBatch(
-        first, images, first[None], ("fixed",), ((POSITIVE, 0),),
-        sounding=((sample,),), pictured=((sample,),),
-    )  # fmt: skip
 
 
 def _mark(encode: Callable[[], torch.Tensor]) -> str:

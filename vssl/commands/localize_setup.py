@@ -273,35 +273,24 @@ def set_up(options: LocalizeOptions) -> Setup:
     config = composed(options)
     check_options(config)
     networks.check_network_options(config)
-    model, report = networks.build_model(config)
+    conditions = _negatives_without_test_set(build.build_conditions(config))
+    on_gpu = networks.on_gpu(config) and torch.cuda.is_available()
+    localizer, reports = build.build_localizer(
+        config, conditions, device="cuda" if on_gpu else "cpu"
+    )
+    model = localizer.model
     if isinstance(model, Baseline) and model.told:
         raise UsageError(
             f"--model {config.model.name}: it is told {model.told}, and here nobody knows that."
         )
-    prior, prior_report = networks.build_prior(config, model)
-    conditions = _negatives_without_test_set(build.build_conditions(config))
-    names = [condition.name for condition in conditions]
-    frontends = build.build_frontends(config, names)
-    build.tell_windows(conditions, frontends)
-    facts = map_facts(config, model, build.upsampling_rules(config, names), report, prior_report)
+    rules = build.upsampling_rules(config, [condition.name for condition in conditions])
+    facts = map_facts(config, model, rules, *reports)
     recipe = Localization.of(facts)
     threshold, rates = find_threshold(
         config, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
     )
     networks.compile_model(config, model)
     networks.keep_float32(config)
-    on_gpu = networks.on_gpu(config) and torch.cuda.is_available()
-    transform, prior_transform = build.build_transforms(config)
-    localizer = Localizer(
-        model,
-        name=str(config.model.name),
-        transform=transform,
-        frontends=frontends,
-        prior=prior,
-        prior_transform=prior_transform,
-        device="cuda" if on_gpu else "cpu",
-        precision=str(config.trainer.precision),
-    )
     return Setup(
         localizer=localizer,
         recipe=recipe,

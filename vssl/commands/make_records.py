@@ -21,7 +21,6 @@ from vssl.commands.run_folder import discard_results, is_first_process
 from vssl.data.base import Problem
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
-from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
 from vssl.errors import UsageError
 from vssl.negatives.gain import beyond_full_scale
@@ -37,16 +36,13 @@ _log = logging.getLogger(__name__)
 
 
 def make_records(
-    config: DictConfig,
-    folder: Path,
-    identity_hash: str,
-    loggers: list[Logger],
+    config: DictConfig, folder: Path, identity_hash: str, loggers: list[Logger]
 ) -> int | None:
     """Run the networks and write records and manifest.
 
     Returns:
-        Number of samples that were recorded now, not by a run that was stopped before; None in
-        processes but the first.
+        Number of samples recorded now, not by a run that was stopped before; None in processes
+        but the first.
     """
     conditions = build.build_conditions(config)
     names = [condition.name for condition in conditions]
@@ -57,23 +53,11 @@ def make_records(
     for condition in conditions:
         if condition.plays_clips:  # before networks are loaded, what the annotations tell already
             condition.prepare(listed)
-    frontends = build.build_frontends(config, names)
-    build.tell_windows(conditions, frontends)
-    transform, prior_transform = build.build_transforms(config)
-    model, report = networks.build_model(config)
-    prior, prior_report = networks.build_prior(config, model)
+    localizer, reports = build.build_localizer(config, conditions)
+    frontends = dict(localizer.frontends)
     loader = build.loader_options(config, on_gpu=networks.on_gpu(config))
-    localizer = Localizer(
-        model,
-        name=config.model.name,
-        transform=transform,
-        frontends=frontends,
-        prior=prior,
-        prior_transform=prior_transform,
-        precision=str(config.trainer.precision),
-    )
     fingerprint = take_fingerprint(config, loader, localizer, conditions)
-    networks.compile_model(config, model)
+    networks.compile_model(config, localizer.model)
     reader.least_samples = build.least_samples(config)
     data = reader.check()
     inputs = read_inputs(reader, data)
@@ -87,7 +71,7 @@ def make_records(
         conditions,
         seed=config.seed,
         use=noise_use(config),
-        shared_frontend={name: name for name in frontends},
+        own_frontend=frontends,
         made_length=build.made_length(config),
         manifest=rows,
         manifest_path=replay,
@@ -103,29 +87,19 @@ def make_records(
     provenance = {
         **run_facts(config, identity_hash, data, plan, manifest),
         "inputs_sha256": content_hash(inputs),
-        **map_facts(config, model, rules, report, prior_report),
+        **map_facts(config, localizer.model, rules, *reports),
         **({"beyond_full_scale": beyond} if beyond else {}),
     }
-    shards = Shards(
-        folder,
-        data.samples,
-        plan,
-        key=config_hash({**provenance, "networks": vars(fingerprint)}),
-        identity=identity_hash,
-    )
+    key = config_hash({**provenance, "networks": vars(fingerprint)})
+    shards = Shards(folder, data.samples, plan, key=key, identity=identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
     module = LocalizationModule(localizer)
-    callbacks: list[Callback] = [
-        RecordWriter(
-            module.collector,
-            folder / RECORDS_FILE,
-            shards,
-            provenance,
-            recorded=recorded,
-            seconds=config.shard_seconds,
-        )
-    ]
+    path = folder / RECORDS_FILE
+    writer = RecordWriter(
+        module.collector, path, shards, provenance, recorded=recorded, seconds=config.shard_seconds
+    )
+    callbacks: list[Callback] = [writer]
     if config.trainer.enable_progress_bar:
         callbacks.append(LoaderProgress())
     trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
@@ -133,16 +107,16 @@ def make_records(
     tables = open_tables(config, fingerprint, data.samples, plan, provenance, keep=whole)
     module.tables = tables
     model_looks = tables.images.values is None
-    prior_looks = prior is not None and tables.objects.values is None
-    if prior_transform is None:
+    prior_looks = localizer.prior is not None and tables.objects.values is None
+    if localizer.prior_transform is None:
         model_looks |= prior_looks
     datamodule = LocalizationDataModule(
         data.samples,
         plan,
         conditions,
         frontends=frontends,
-        transform=transform if model_looks else None,
-        prior_transform=prior_transform if prior_looks else None,
+        transform=localizer.transform if model_looks else None,
+        prior_transform=localizer.prior_transform if prior_looks else None,
         wanted=wanted,
         known_sounds=tables.known_sounds(),
         **loader,
@@ -156,7 +130,7 @@ def make_records(
     if recorded:
         _log.info("%d of them were recorded before; the run goes on", len(recorded))
     if wanted == [] and trainer.world_size == 1:
-        shards.join(folder / RECORDS_FILE, provenance)
+        shards.join(path, provenance)
     else:
         try:
             trainer.test(module, datamodule, verbose=False)
@@ -164,7 +138,7 @@ def make_records(
             tables.close()
     if not trainer.is_global_zero:
         return None
-    undefined = count_undefined_maps(folder / RECORDS_FILE)
+    undefined = count_undefined_maps(path)
     if undefined:
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     write_text(folder / MANIFEST_FILE, manifest)

@@ -22,12 +22,7 @@ from vssl.models.weights import WeightsReport, load_weights
 
 
 def check_network_options(config: DictConfig) -> None:
-    """Check precision and weights before any work.
-
-    Raises:
-        UsageError: for a precision that the CPU lacks, or where nothing can compile.
-        WeightsError: for a file that does not exist.
-    """
+    """Check precision, compiler and weights files before any work, and raise UsageError."""
     precision = str(config.trainer.precision)
     on_cpu = not on_gpu(config)
     if precision == "16-mixed" and on_cpu:
@@ -58,10 +53,7 @@ def on_gpu(config: DictConfig) -> bool:
 
 
 def keep_float32(config: DictConfig) -> None:
-    """Compute in float32 where that is configured, also on GPUs.
-
-    TensorFloat-32, which cuDNN uses by default, would change maps in the third decimal.
-    """
+    """Compute in float32 where that is configured: TensorFloat-32 changes third decimals."""
     if str(config.trainer.precision) in ("32", "32-true"):
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -69,17 +61,15 @@ def keep_float32(config: DictConfig) -> None:
 
 def gpu_name(config: DictConfig) -> str | None:
     """Name of the GPU that the networks run on; None on a CPU."""
-    if not (on_gpu(config) and torch.cuda.is_available()):
-        return None
-    return torch.cuda.get_device_name()
+    there = on_gpu(config) and torch.cuda.is_available()
+    return torch.cuda.get_device_name() if there else None
 
 
 def build_model(config: DictConfig) -> tuple[LocalizationModel, WeightsReport | None]:
     """The model with its weights, as quick as is configured.
 
     Raises:
-        UsageError: when the class cannot be found or made.
-        WeightsError: when weights are missing, unfit or unsafe.
+        UsageError: as `make_network`, or when weights are missing, unfit or unsafe.
     """
     weights = weights_path(config)
     network = make_network(config.model)
@@ -114,10 +104,7 @@ def compile_model(config: DictConfig, network: LocalizationModel) -> None:
 
 
 def make_network(model: Any) -> LocalizationModel:
-    """An instance of the class that a model's configuration names, without weights.
-
-    Args:
-        model: the group `model`, with `_target_`, `name` and `arguments`.
+    """An instance, without weights, of the class that the configuration's group `model` names.
 
     Raises:
         UsageError: when the class cannot be found or made, or is no `LocalizationModel`.
@@ -147,11 +134,7 @@ def make_network(model: Any) -> LocalizationModel:
 
 
 def weights_path(config: DictConfig) -> Path | None:
-    """The checkpoint file, None where the configuration names none.
-
-    Raises:
-        WeightsError: when it names a file that does not exist.
-    """
+    """The checkpoint file, which must exist; None where the configuration names none."""
     if config.model.weights is None:
         return None
     path = Path(config.model.weights).expanduser()
@@ -170,8 +153,7 @@ def build_prior(
     """The object prior with its weights; None for `prior=none`.
 
     Raises:
-        UsageError: when the model's map cannot be brought to [0, 1] to be mixed.
-        WeightsError: when weights are missing, unfit or unsafe.
+        UsageError: when the model's map cannot be brought to [0, 1], or as `build_model`.
     """
     weights = prior_weights_path(config)
     if weights is None:
@@ -190,18 +172,14 @@ def build_prior(
 
 
 def find_prior_weights(config: DictConfig) -> Path | None:
-    """The object prior's weights file that is named or found; None where neither is."""
+    """The object prior's weights file that is named or found, if any."""
     if config.prior.weights is not None:
         return Path(config.prior.weights).expanduser()
     return find_weights(Path(config.paths.weights).expanduser())
 
 
 def prior_weights_path(config: DictConfig) -> Path | None:
-    """The object prior's weights; None for `prior=none`.
-
-    Raises:
-        WeightsError: when there are no weights.
-    """
+    """The object prior's weights, which must exist; None for `prior=none`."""
     if config.prior.name == "none":
         return None
     path = find_prior_weights(config)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 def run_facts(
     config: DictConfig, identity_hash: str, data: CheckedData, plan: AudioPlan, manifest: str
 ) -> dict[str, Any]:
-    """The run: what was asked for, on which samples, with which negatives, by which code."""
+    """Tell what was asked for, on which samples, with which negatives, by which code."""
+    sources = {sample.sample_id: sample.image_sources for sample in data.samples}
+    different = set(sources.values())
     return {
         "model": config.model.name,
         "dataset": config.data.name,
@@ -42,7 +44,8 @@ def run_facts(
         "coverage": data.coverage,
         "resampled_audio_files": data.resampled,
         "notes": dict(Counter(note.kind for note in data.notes)),
-        "image_sources": _image_sources(data),
+        # of each sample's picture: one number for all, or by sample
+        "image_sources": different.pop() if len(different) == 1 else sources,
         "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
         "negatives_manifest_sha256": text_hash(manifest),
         "negatives_files_sha256": {
@@ -58,13 +61,6 @@ def run_facts(
     }
 
 
-def _image_sources(data: CheckedData) -> int | dict[str, int]:
-    """Number of sounding objects of each sample's picture: one for all, or by sample."""
-    sources = {sample.sample_id: sample.image_sources for sample in data.samples}
-    different = set(sources.values())
-    return different.pop() if len(different) == 1 else sources
-
-
 def map_facts(
     config: DictConfig,
     model: LocalizationModel,
@@ -72,7 +68,7 @@ def map_facts(
     weights: WeightsReport | None,
     prior_weights: WeightsReport | None,
 ) -> dict[str, Any]:
-    """The maps: whose they are, in which range, and how localization maps follow from them."""
+    """Tell whose maps they are, in which range, and how localization maps follow from them."""
     prior = prior_facts(config)
     return {
         "upsampling": upsampling,

@@ -23,18 +23,18 @@ from vssl.types import Sample
 class UnpaddedBatchSampler(Sampler[list[int]]):
     """A contiguous share of the items for each process, in batches; shares differ by at most one.
 
-    torch's own distributed sampler repeats items to give all processes the same number, and
-    repeated samples bias every mean. Batches are the same whatever is wanted of them: what a
-    network makes of an item depends on the size of its batch, in the last digits.
+    torch's own distributed sampler repeats items, which biases every mean. Batches are the same
+    whatever is wanted of them: what a network makes of an item depends on the size of its batch, in
+    the last digits.
 
     Args:
         length: number of items.
         batch_size: items of a batch; the last one may have fewer.
         rank: this process, from 0.
         world_size: number of processes.
-        parts: sizes of parts, one after the other, of which no two share a batch; None for one.
-        wanted: items that are needed; batches without any are left out. None for all. Where
-            nothing of a share is wanted its last batch stays, since Lightning wants one.
+        parts: sizes of consecutive parts, of which no two share a batch; None for one part.
+        wanted: items that are needed, None for all. Batches without any are left out, but for a
+            share's last where nothing is wanted: Lightning wants one.
 
     Raises:
         UsageError: when some process would get no item.
@@ -86,13 +86,9 @@ class LocalizationDataModule(pl.LightningDataModule):
         plan: which waveform each image meets.
         conditions: the negatives.
         frontends: front end by audio condition; empty for a model that takes no audio.
-        transform: as `ImageDataset` takes it.
-        prior_transform: likewise.
-        batch_size: images at once.
-        audio_batch_size: audio inputs at once.
+        transform: as `ImageDataset` takes it, likewise `prior_transform`.
         num_workers: loader processes; with 0, threads of this process read each batch.
-        wanted: samples to do, by their position; None for all. Batches stay as they are for all,
-            and whole batches are left out.
+        wanted: samples to do, by their position; None for all.
         known_sounds: distinct audio inputs whose encodings are known, by their position.
     """
 
@@ -132,40 +128,29 @@ class LocalizationDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
         """The audio loader, if any, and the image loader."""
+        trainer, size = self.trainer, self.batch_size
+        rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         images = ImageDataset(self.samples, self.plan, self.transform, self.prior_transform)
-        batches = self._batches(len(images), self.batch_size, wanted=self.wanted)
-        loaders = [self._loader(images, batches)]
+        shares = [
+            UnpaddedBatchSampler(
+                len(images), size, rank=each, world_size=processes, wanted=self.wanted
+            )
+            for each in range(processes)
+        ]
+        loaders = [self._loader(images, shares[rank])]
         if self.hears:
+            done = [number for share in shares for batch in share for number in batch]
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
-            batches = self._batches(
-                len(audio), self.audio_batch_size, parts=self.plan.parts, wanted=self._heard()
+            batches = UnpaddedBatchSampler(
+                len(audio),
+                self.audio_batch_size,
+                rank=rank,
+                world_size=processes,
+                parts=self.plan.parts,
+                wanted=set(np.unique(self.plan.index[done]).tolist()) - self.known_sounds,
             )
             loaders.insert(0, self._loader(audio, batches))
         return loaders
-
-    def _heard(self) -> set[int]:
-        """Audio inputs to encode: those of all images that some process does."""
-        heard = self.plan.index
-        if self.wanted is not None:
-            shares = [
-                self._batches(len(self.samples), self.batch_size, rank=rank, wanted=self.wanted)
-                for rank in range(self._world_size)
-            ]
-            heard = heard[[number for share in shares for batch in share for number in batch]]
-        return set(np.unique(heard).tolist()) - self.known_sounds
-
-    def _batches(
-        self, length: int, batch_size: int, *, rank: int | None = None, **options: Any
-    ) -> UnpaddedBatchSampler:
-        if rank is None:
-            rank = 0 if self.trainer is None else self.trainer.global_rank
-        return UnpaddedBatchSampler(
-            length, batch_size, rank=rank, world_size=self._world_size, **options
-        )
-
-    @property
-    def _world_size(self) -> int:
-        return 1 if self.trainer is None else self.trainer.world_size
 
     def _loader(self, dataset: Dataset[Any], batches: UnpaddedBatchSampler) -> DataLoader[Any]:
         # the data sets give whole batches: to the loader, one is an item

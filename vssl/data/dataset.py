@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -22,11 +23,10 @@ _Place = TypeVar("_Place")
 
 
 class BatchReader:
-    """Reads the items of a batch by as many threads as torch uses, or by one in a loader.
+    """Reads the items of a batch by as many threads as torch uses, or by one in a loader process.
 
-    Where networks run on the CPU, a loader process beside them only gets in their way: what they
-    have split evenly over the cores waits for the one that reads. So all cores read a batch, then
-    all encode it.
+    Where networks run on the CPU, a loader process beside them only takes their cores: all cores
+    read a batch, then all encode it.
     """
 
     _pool: ThreadPoolExecutor | None = None
@@ -58,29 +58,29 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
         self._plan = plan
         self._transforms = transform, prior_transform
         self._by_id = {sample.sample_id: sample for sample in samples}
-        self._groups: dict[str, tuple[Sample, ...]] = {}
+        self._groups: defaultdict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
-            others = self._groups.get(sample.image_group, ())
-            self._groups[sample.image_group] = (*others, sample)
+            self._groups[sample.image_group].append(sample)
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, indices: list[int]) -> ImageBatch:
         samples = [self._samples[index] for index in indices]
-        images, prior_images = None, None
+        images, prior_images = torch.empty(0), None
         if self._transforms != (None, None):
-            read = self.read_all(self._read, samples)
-            images, prior_images = (_stacked(inputs) for inputs in zip(*read, strict=True))
+            read = zip(*self.read_all(self._read, samples), strict=True)
+            own, other = (None if None in inputs else torch.stack(inputs) for inputs in read)
+            images, prior_images = images if own is None else own, other
         return ImageBatch(
             index=torch.tensor(indices),
-            images=torch.empty(0) if images is None else images,
+            images=images,
             audio_index=torch.from_numpy(self._plan.index[indices]).long(),
             sample_ids=tuple(sample.sample_id for sample in samples),
             pairings=self._plan.pairings,
             prior_images=prior_images,
             sounding=tuple(self._sounding(index) for index in indices),
-            pictured=tuple(self._groups[sample.image_group] for sample in samples),
+            pictured=tuple(tuple(self._groups[sample.image_group]) for sample in samples),
         )
 
     def _read(self, sample: Sample) -> list[torch.Tensor | None]:
@@ -97,11 +97,6 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
             objects = {SoundingObject.OWN: own, SoundingObject.OTHER: other}
             found.append(objects.get(plan.sounding[name]))
         return tuple(found)
-
-
-def _stacked(inputs: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    there = [each for each in inputs if each is not None]
-    return torch.stack(there) if there else None
 
 
 class AudioDataset(BatchReader, Dataset[list[AudioBatch]]):

@@ -12,8 +12,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
+from vssl.engine.module import RecordCollector
 from vssl.progress import progress_bar, show_progress
-from vssl.records.collector import RecordCollector
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20
@@ -23,15 +23,8 @@ class RecordWriter(pl.Callback):
     """Writes the collector's maps to shards as they are made; the first process joins them.
 
     Memory stays flat whatever the number of samples. The records file appears only when complete.
-    What an interrupted run holds is written before it ends.
-
-    Args:
-        collector: holds the maps.
-        path: records file.
-        shards: the run's shards.
-        provenance: kept inside the file.
-        recorded: samples that shards hold already, by position; they are not written again.
-        seconds: a killed run loses at most this much work.
+    A killed run loses at most `seconds` of work, an interrupted one nothing. Samples that shards
+    hold already, by their position in `recorded`, are not written again.
     """
 
     def __init__(

@@ -21,42 +21,31 @@ _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the networks take it.
-
-    Attributes:
-        name: what it is called.
-        image: `[3, H, W]` the model's input.
-        prior_image: `[3, 224, 224]` the object prior's, where it takes another.
-    """
+    """A picture as the networks take it."""
 
     name: str
-    image: torch.Tensor
-    prior_image: torch.Tensor | None
+    image: torch.Tensor  # [3, H, W], the model's input
+    prior_image: torch.Tensor | None  # [3, 224, 224], where the object prior takes another
 
 
 @dataclass(frozen=True)
 class NativeMaps:
-    """Maps of N pictures, each with K sounds.
+    """Maps of N pictures, each with K sounds."""
 
-    Attributes:
-        similarity: `[N, K, h, w]` float32 native similarity maps.
-        objects: `[N, g, g]` native object maps; None without a prior.
-    """
-
-    similarity: torch.Tensor
-    objects: torch.Tensor | None
+    similarity: torch.Tensor  # [N, K, h, w] float32
+    objects: torch.Tensor | None  # [N, g, g], None without a prior
 
 
 class Localizer(nn.Module):
     """Runs a model on pictures with sounds.
 
     Args:
-        model: the model, with its weights.
-        name: its name, for messages.
+        model: with its weights.
+        name: the model's, for messages.
         transform: decoded picture to network input.
         frontends: front end by audio condition; others share the positive's; empty for a model
             that takes no audio.
-        prior: object prior, None for none.
+        prior: object prior.
         prior_transform: decoded picture to the prior's input, where it takes another.
         device: where pictures and sounds at hand are encoded.
         precision: one of `vssl.commands.options.PRECISIONS`.
@@ -77,7 +66,7 @@ class Localizer(nn.Module):
         super().__init__()
         self.model = model
         self.name = name
-        self.frontends = nn.ModuleDict(dict(frontends))
+        self.frontends: Mapping[str, FrontEnd] = nn.ModuleDict(dict(frontends))  # type: ignore[assignment]
         self.prior = prior
         self.transform = transform
         self.prior_transform = prior_transform
@@ -92,9 +81,7 @@ class Localizer(nn.Module):
 
     def frontend(self, condition: str = POSITIVE) -> FrontEnd:
         """The front end of an audio condition."""
-        name = condition if condition in self.frontends else POSITIVE
-        found: FrontEnd = self.frontends[name]  # type: ignore[assignment]
-        return found
+        return self.frontends[condition if condition in self.frontends else POSITIVE]
 
     def prepare(self, pixels: Pixels, name: str) -> Picture:
         """A decoded picture `[H, W, 3]` as the networks take it."""
@@ -132,7 +119,7 @@ class Localizer(nn.Module):
                 maps = model.similarity(features, sounds).float()
             else:
                 maps = model.localize(batch, sounds).float()
-            pairs = batch.audio_index.shape[0], batch.audio_index.shape[1]
+            pairs = len(batch.audio_index), batch.audio_index.shape[1]
             check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=self.name)
             if prior is not None:
                 images = batch.images if batch.prior_images is None else batch.prior_images
@@ -145,10 +132,7 @@ class Localizer(nn.Module):
     ) -> torch.Tensor:
         """Encode M sounds as `[M, ...]`; `[M, 0]` for a model that takes none.
 
-        Args:
-            clips: M sounds.
-            condition: their audio condition, which says what front end they take.
-            batch_size: how many of one length go through the network at once.
+        The condition says what front end they take; `batch_size` of one length are encoded at once.
 
         Raises:
             UsageError: for a clip that is too short.
@@ -172,13 +156,8 @@ class Localizer(nn.Module):
     ) -> NativeMaps:
         """Native maps, on the CPU, of N pictures with K sounds each.
 
-        Args:
-            pictures: N pictures.
-            sounds: `[N, K, ...]` from `encode_sounds`.
-            pairings: the K (audio condition, draw) pairs.
-
-        Raises:
-            UsageError: when the maps are not of the declared size or range.
+        `sounds` are `[N, K, ...]` from `encode_sounds`, pairings their K (audio condition, draw)
+        pairs. Raises as `native_maps`.
         """
         others = [picture.prior_image for picture in pictures if picture.prior_image is not None]
         batch = ImageBatch(

@@ -9,7 +9,6 @@ from torchmetrics.utilities import dim_zero_cat
 
 from vssl.engine.localizer import Localizer
 from vssl.features import RunTables
-from vssl.records.collector import RecordCollector
 from vssl.types import AudioBatch, ImageBatch
 
 
@@ -39,19 +38,51 @@ class AudioTable(Metric):
         return table
 
 
+class RecordCollector(Metric):
+    """Similarity and object maps by sample index, kept on the CPU until somebody takes them."""
+
+    full_state_update = False
+
+    index: list[torch.Tensor]
+    maps: list[torch.Tensor]
+    object_maps: list[torch.Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("index", "maps", "object_maps"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None = None
+    ) -> None:
+        """Add samples by their position: maps `[N, K, h, w]`, object maps `[N, h, w]` if any."""
+        self.index.append(index.cpu())
+        self.maps.append(maps.float().cpu())
+        if object_maps is not None:
+            self.object_maps.append(object_maps.float().cpu())
+
+    def compute(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Positions, maps and object maps of all processes, in order of arrival."""
+        object_maps = dim_zero_cat(self.object_maps) if self.object_maps else None
+        return dim_zero_cat(self.index), dim_zero_cat(self.maps), object_maps
+
+    def held_bytes(self) -> int:
+        """Memory of the maps held by this process."""
+        return sum(maps.nbytes for maps in self.maps)
+
+    def take(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """What this process holds, without waiting for others; it is empty afterwards."""
+        found = RecordCollector.compute(self)
+        self.reset()
+        return found
+
+
 class LocalizationModule(pl.LightningModule):
     """Runs a model in test mode over positives and negatives.
 
     Audio batches come first, pass their front end and the audio network, and fill a table; each
     image batch then meets its K sounds from the table at once. Similarity and object maps go to the
-    collector.
-
-    Args:
-        localizer: the networks.
-
-    Attributes:
-        collector: the maps.
-        tables: encodings that are known, and where new ones are kept.
+    collector; `tables` hold encodings that are known, and keep new ones.
     """
 
     def __init__(self, localizer: Localizer) -> None:

@@ -1,6 +1,6 @@
 """Models without weights, whose right answers are known beforehand.
 
-They give every table its floor and its ceiling. None of them hears anything. `Oracle` is told what
+They give every table its floor and its ceiling. None hears anything, but `Oracle` is told what
 sounds, `DeafBest` what could.
 """
 
@@ -174,14 +174,13 @@ class DeafBest(_Told):
     """Is told the picture's objects, not which of them sounds: the best map without listening.
 
     The smaller object has the higher values, the larger one, where the smaller is not, the lower.
-    `object_area` marks as many pixels as what sounds has, and so tells which of the two it is. With
-    the smaller object of k pixels and the larger one of K, apart from each other, the masks reach a
-    cIoU of 1 and (K - k) / (K + k), where marking both reaches k / (K + k) and K / (K + k): no one
-    ranking of pixels has a higher mean (brute force: tests/test_models.py).
+    `object_area` marks as many pixels as what sounds has. With objects of k < K pixels, apart from
+    each other, the masks reach a cIoU of 1 and (K - k) / (K + k), where marking both reaches
+    k / (K + k) and K / (K + k): no ranking of pixels has a higher mean (brute force:
+    tests/test_models.py).
 
-    An object is what sounds in one of the picture's samples. Where it is the only one, it is marked
-    as by `Oracle`, in silence too. The largest value is 1 in every picture: a universal threshold
-    has nothing to tell them apart by.
+    An only object is marked as by `Oracle`, in silence too. The largest value is 1 in every
+    picture: a universal threshold has nothing to tell them apart by.
 
     Args:
         cells: cells of the map's side, 224 for one a pixel. Of fewer, values are averaged over each

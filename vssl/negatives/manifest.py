@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from vssl.errors import UsageError
-
-COLUMNS = ("sample_id", "condition", "draw", "audio_source_id", "seed")
 
 
 class ManifestError(UsageError):
@@ -36,12 +34,15 @@ class ManifestRow:
     seed: int
 
 
+COLUMNS = tuple(field.name for field in fields(ManifestRow))
+
+
 def render_manifest(rows: Iterable[ManifestRow]) -> str:
     """The manifest as csv text with the header `sample_id,condition,draw,audio_source_id,seed`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([r.sample_id, r.condition, r.draw, r.audio_source_id, r.seed] for r in rows)
+    writer.writerows(vars(row).values() for row in rows)
     return text.getvalue()
 
 
@@ -65,7 +66,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
                 f"{path}: lacks the columns {', '.join(missing)}; a manifest has"
                 f" {','.join(COLUMNS)} (negatives.manifest)"
             )
-        rows = [_manifest_row(path, line, fields) for line, fields in enumerate(reader, start=2)]
+        rows = [_manifest_row(path, line, row) for line, row in enumerate(reader, start=2)]
     except csv.Error as error:
         raise ManifestError(
             f"{path}, line {reader.line_num}: not csv ({error}) (negatives.manifest)"
@@ -79,17 +80,15 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     return rows
 
 
-def _manifest_row(path: Path, line: int, fields: dict[str, str]) -> ManifestRow:
-    missing = [name for name in COLUMNS if fields[name] is None]
+def _manifest_row(path: Path, line: int, row: dict[str, str]) -> ManifestRow:
+    missing = [name for name in COLUMNS if row[name] is None]
     if missing:
         raise ManifestError(f"{path}, line {line}: ends before {missing[0]} (negatives.manifest)")
     try:
-        draw, seed = int(fields["draw"]), int(fields["seed"] or 0)
+        draw, seed = int(row["draw"]), int(row["seed"] or 0)
         for name, value, most in (("draw", draw, 2**15 - 1), ("seed", seed, 2**63 - 1)):
             if not 0 <= value <= most:
                 raise ValueError(f"Expected `{name}` from 0 to {most}, but got {value}")
-        return ManifestRow(
-            fields["sample_id"], fields["condition"], draw, fields["audio_source_id"], seed
-        )
+        return ManifestRow(row["sample_id"], row["condition"], draw, row["audio_source_id"], seed)
     except (TypeError, ValueError) as error:
         raise ManifestError(f"{path}, line {line}: {error} (negatives.manifest)") from error

@@ -6,7 +6,7 @@ Made once, before anything is read, from ids and seeds alone; so it is the same 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
@@ -56,7 +56,7 @@ def make_plan(
     *,
     seed: int,
     use: str = "",
-    shared_frontend: Mapping[str, str] | None = None,
+    own_frontend: Collection[str] = (),
     made_length: int | None = None,
     manifest: Sequence[ManifestRow] | None = None,
     manifest_path: Path | None = None,
@@ -65,11 +65,10 @@ def make_plan(
 
     Args:
         samples: the images of the run.
-        conditions: the other audio conditions; the positive is added in front.
-        seed: seed of all draws.
+        conditions: the audio conditions besides the positive, which is added in front.
+        seed: of all draws.
         use: what the sounds are for, see `AudioCondition.draw_seed`.
-        shared_frontend: audio condition -> condition whose front end serves it; missing ones share
-            the positive's.
+        own_frontend: audio conditions with a front end of their own; others share the positive's.
         made_length: length in samples of silence and noise; None takes each image's own clip's.
         manifest: choices to replay instead of drawing.
         manifest_path: where they come from, for messages.
@@ -78,7 +77,6 @@ def make_plan(
         ManifestError: when the manifest lacks a choice or names an unknown source.
         ValueError: when a condition cannot be met.
     """
-    frontend_of = dict(shared_frontend or {})
     everyone: list[AudioCondition] = [Positive(), *conditions]
     by_name = {condition.name: condition for condition in everyone}
     sounding = SoundingObjects((each.name, each.sounding_object) for each in everyone)
@@ -106,7 +104,7 @@ def make_plan(
                 request = AudioRequest(POSITIVE, source_id=row.audio_source_id)
             else:
                 request = by_name[name].request(sample, draw=draw, seed=row_seed, length=length)
-            key = (frontend_of.get(name, POSITIVE), request)
+            key = (name if name in own_frontend else POSITIVE, request)
             index[n, k] = distinct.setdefault(key, len(distinct))
             if name != POSITIVE:
                 source = request.source_id if request.condition == POSITIVE else ""
@@ -120,7 +118,7 @@ _Choices = Mapping[tuple[str, str, int], ManifestRow]
 def _number_of_draws(
     condition: AudioCondition, samples: Sequence[Sample], given: _Choices, path: Path | None
 ) -> int:
-    """Number of draws: the condition's, or fewer where the manifest holds fewer."""
+    """The condition's number of draws, or fewer where the manifest holds fewer."""
     name = condition.name
     held = {draw for _, condition_of, draw in given if condition_of == name}
     if not held:
@@ -150,11 +148,7 @@ def _number_of_draws(
 def _check_choices(
     given: _Choices, path: Path | None, samples: Mapping[str, Sample], sounding: SoundingObjects
 ) -> None:
-    """Check that a manifest's sources are known; warn of choices that contradict their condition.
-
-    Raises:
-        ManifestError: for a source that is not in the test set.
-    """
+    """Check that a manifest's sources are known; warn of choices that their condition excludes."""
     here = {key: row for key, row in given.items() if key[0] in samples}
     unknown = {row.audio_source_id for row in here.values()} - {"", *samples}
     if unknown:

@@ -45,11 +45,7 @@ RUN_FILE = "run.json"
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
-    """Content of a finished run's `run.json`.
-
-    Raises:
-        UsageError: when it is missing, damaged, or lacks what all have.
-    """
+    """Content of a finished run's `run.json`; UsageError when it is missing or damaged."""
     path = folder / RUN_FILE
     if not path.is_file():
         raise UsageError(f"{path}: no such file. Is {folder} the folder of a finished run?")
@@ -65,11 +61,7 @@ def read_run_file(folder: Path) -> dict[str, Any]:
 
 
 def recorded_sha256(folder: Path) -> str | None:
-    """sha256 of a run's records as its `run.json` has it; None where it has none.
-
-    Raises:
-        UsageError: when the file is damaged.
-    """
+    """sha256 of a run's records as its `run.json` has it; None where it has none."""
     path = folder / RUN_FILE
     try:
         known = json.loads(path.read_text(encoding="utf-8")).get("records_sha256")
@@ -87,13 +79,7 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def written_to(place: Path) -> Iterator[None]:
-    """Give an error of writing the name of the file or folder where it had none.
-
-    As when the disk is full: only what opens a file knows its name.
-
-    Raises:
-        OSError: with the name.
-    """
+    """Give an OSError of writing the name of the place where it has none, as on a full disk."""
     try:
         yield
     except OSError as error:
@@ -105,11 +91,7 @@ def written_to(place: Path) -> Iterator[None]:
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[None]:
-    """Do work whose results go into a folder, which is made when there are some.
-
-    Raises:
-        OSError: before the work, when nothing can be written there; and see `written_to`.
-    """
+    """Do work whose results go into a folder; OSError before it when nothing can be written."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))

@@ -14,22 +14,14 @@ from typing import Any
 import vssl
 
 _PACKAGES = (
-    "torch",
-    "pytorch-lightning",
-    "torchmetrics",
-    "numpy",
-    "librosa",
-    "soundfile",
-    "pillow",
-    "simplejpeg",
-    "numba",
+    *("torch", "pytorch-lightning", "torchmetrics", "numpy", "numba"),
+    *("librosa", "soundfile", "pillow", "simplejpeg"),
 )
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """Hash of a configuration: 64 hexadecimal digits, independent of the order of keys."""
-    canonical = json.dumps(config, sort_keys=True, default=str, separators=(",", ":"))
-    return text_hash(canonical)
+    return text_hash(json.dumps(config, sort_keys=True, default=str, separators=(",", ":")))
 
 
 def ids_hash(sample_ids: Iterable[str]) -> str:

@@ -35,10 +35,7 @@ _OPEN_SHARDS = 4
 
 
 def recorded_samples(folder: Path, identity: str) -> int:
-    """Number of samples that shards of a stopped run hold, by the hash of its identity alone.
-
-    The run itself looks closer: shards of other samples, weights or versions it does not use.
-    """
+    """Number of samples in shards of a stopped run; the run itself looks closer at them."""
     found = 0
     for path in (folder / SHARDS_FOLDER).glob("*.parquet"):
         with contextlib.suppress(pa.ArrowException, OSError, ValueError, KeyError):
@@ -51,14 +48,8 @@ class Shards:
     """The shards of one run, in the folder `shards` beside its records.
 
     A shard holds all rows of some samples and is written whole or not at all, under a name that no
-    other has: processes need not know of each other.
-
-    Args:
-        folder: the run's folder.
-        samples: the run's samples.
-        plan: its audio plan.
-        key: what its records depend on; shards with another key are of no use.
-        identity: hash of the run's identity, for `recorded_samples`.
+    other has: processes need not know of each other. `key` is what records depend on: shards with
+    another are of no use; `identity` is for `recorded_samples`.
     """
 
     def __init__(
@@ -72,11 +63,7 @@ class Shards:
         self._number = {sample.sample_id: n for n, sample in enumerate(samples)}
 
     def recorded(self, *, tidy: bool) -> list[int]:
-        """Positions of the samples that usable shards hold, in order.
-
-        Args:
-            tidy: whether shards of other records, and damaged ones, are deleted, which is said.
-        """
+        """Positions of the samples in usable shards, in order; `tidy` deletes other shards."""
         usable = self._usable(whole=True)
         if tidy and self._folder.is_dir():
             others = set(self._folder.iterdir()) - {path for path, _ in usable}
@@ -103,11 +90,11 @@ class Shards:
     def join(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Join the shards into one records file, in the samples' order.
 
-        Memory stays flat. Every row must be there, or nothing is written. A sample in two shards,
-        left by a process that outlived its run, is taken once.
+        Memory stays flat. A sample in two shards, left by a process that outlived its run, is taken
+        once.
 
         Raises:
-            RecordsError: when a row is missing or unexpected.
+            RecordsError: when a row is missing or unexpected; then nothing is written.
         """
         pairings = self._plan.pairings
         rows = len(pairings)
@@ -116,15 +103,21 @@ class Shards:
         place = np.zeros(len(self._samples), dtype=np.int64)
         for number, (_, numbers) in enumerate(shards):
             owner[numbers], place[numbers] = number, np.arange(len(numbers))
-        if (owner < 0).any():
-            missing = self._samples[int(np.flatnonzero(owner < 0)[0])].sample_id
+        missing = np.flatnonzero(owner < 0)
+        if missing.size:
             raise RecordsError(
-                f"{path}: {(owner < 0).sum()} samples were never recorded, the first is {missing}."
+                f"{path}: {missing.size} samples were never recorded, the first is"
+                f" {self._samples[missing[0]].sample_id}."
             )
         opened = lru_cache(_OPEN_SHARDS)(lambda shard: as_records(read_columns(shards[shard][0])))
         cuts = np.flatnonzero((np.diff(owner) != 0) | (np.diff(place) != 1)) + 1
         with AtomicParquetWriter(path, RECORDS, dict(provenance)) as writer:
             held: list[pa.Table] = []
+
+            def write_held() -> None:
+                writer.write(pa.concat_tables(held).combine_chunks())
+                held.clear()
+
             for numbers in np.split(np.arange(len(self._samples)), cuts):
                 first = int(place[numbers[0]])
                 table = opened(int(owner[numbers[0]])).slice(first * rows, len(numbers) * rows)
@@ -136,10 +129,9 @@ class Shards:
                         raise RecordsError(f"{path}: expected the row {wanted}, but got {found}.")
                 held.append(table)
                 if sum(each.nbytes for each in held) >= _GROUP_BYTES:
-                    writer.write(pa.concat_tables(held).combine_chunks())
-                    held = []
+                    write_held()
             if held:
-                writer.write(pa.concat_tables(held).combine_chunks())
+                write_held()
 
     def _usable(self, *, whole: bool = False) -> list[tuple[Path, npt.NDArray[np.int64]]]:
         """Shards of this run, with the positions of their samples; `whole` reads all of each."""

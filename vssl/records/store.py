@@ -40,10 +40,7 @@ class RecordsError(UsageError):
 
 
 class AtomicParquetWriter:
-    """Streams tables into a parquet file that appears under its name only when complete.
-
-    Its provenance is kept as JSON in the schema's metadata.
-    """
+    """Streams tables into a parquet file that appears only when complete, with its provenance."""
 
     def __init__(self, path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> None:
         self.path = path
@@ -83,11 +80,7 @@ class AtomicParquetWriter:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Give what goes wrong while a parquet file is read its name and the mend.
-
-    Raises:
-        RecordsError: when the file is missing, cannot be read, or was damaged since it was written.
-    """
+    """Turn what goes wrong while a parquet file is read into a RecordsError with its name."""
     try:
         yield
     except FileNotFoundError as error:
@@ -104,11 +97,9 @@ _ARROW_SCHEMA = b"ARROW:schema"
 
 @contextlib.contextmanager
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file of a run; its pages are checked as they are read, see `reading`.
+    """Open a parquet file of a run, see `reading`; its pages are checked as they are read.
 
-    Raises:
-        RecordsError: also when its columns are others than were written: unlike the pages, the
-            footer has no checksum, but it has their names and types twice.
+    Unlike the pages, the footer has no checksum, but it has the columns' names and types twice.
     """
     with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         written = (file.metadata.metadata or {}).get(_ARROW_SCHEMA)
@@ -128,22 +119,19 @@ def record_batches(
 
 
 def read_columns(path: Path, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
-    """Columns of a parquet file of a run; None for all.
-
-    Raises:
-        RecordsError: when it cannot be read, see `reading`, or lacks a column.
-    """
-    names = column_names(path)
-    lacking = [name for name in columns or () if name not in names]
+    """Columns of a parquet file of a run, None for all; RecordsError when it lacks one."""
+    with open_parquet(path) as file:
+        names, rows = file.schema_arrow.names, file.metadata.num_rows
+    wanted = names if columns is None else list(columns)
+    lacking = [name for name in wanted if name not in names]
     if lacking:
         raise RecordsError(f"{path}: lacks the column {lacking[0]}. {ANEW}")
     with reading(path):
-        wanted = None if columns is None else list(columns)
         table = pq.read_table(
             path, columns=wanted, filters=filters, page_checksum_verification=True
         )
         table.validate(full=True)  # a page's header has no checksum, see `check_pages`
-    if filters is None and len(table) != count_rows(path):
+    if filters is None and len(table) != rows:
         raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
     return table
 
@@ -161,11 +149,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Provenance of a records, scores or summary file.
-
-    Raises:
-        RecordsError: when the file is missing, damaged, or not vssl's.
-    """
+    """Provenance of a records, scores or summary file; RecordsError when it has none of vssl's."""
     with open_parquet(path) as file:
         metadata = file.schema_arrow.metadata or {}
     if METADATA_KEY not in metadata:
@@ -187,8 +171,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 def check_records(run: Path) -> dict[str, Any]:
     """Provenance of a run's records, if they are all there, once each, and as they were written.
 
-    Args:
-        run: its folder, whose run.json has the file's sha256; those of earlier versions lack it.
+    The sha256 stands in run.json, but not in those of earlier versions.
 
     Raises:
         RecordsError: when a row is missing, doubled or out of place, or anything was changed.
@@ -223,7 +206,7 @@ def check_records(run: Path) -> dict[str, Any]:
 
 
 def check_pages(path: Path) -> None:
-    """Read a file to its end, and nothing of it: what cannot be read is known before any work.
+    """Read a file to its end: what cannot be read is known before any work.
 
     The header of a page has no checksum: by a damaged one, a column may end early, or codes be
     read that stand for no label.
@@ -250,14 +233,9 @@ def records_table(
     maps: torch.Tensor,
     object_maps: torch.Tensor | None = None,
 ) -> pa.Table:
-    """Record rows of some samples, in the order of `index` and of the plan's pairings.
+    """Record rows of the samples at `index` `[N]`, in its order and that of the plan's pairings.
 
-    Args:
-        samples: all samples of the run.
-        plan: the run's audio plan.
-        index: `[N]` positions in `samples`.
-        maps: `[N, K, h, w]` similarity maps.
-        object_maps: `[N, h, w]`; None without a prior.
+    Similarity maps are `[N, K, h, w]`, object maps `[N, h, w]`.
     """
     pairings = len(plan.pairings)
     chosen = [samples[i] for i in index.tolist()]
