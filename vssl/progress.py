@@ -22,7 +22,6 @@ from rich.progress import (
 from rich.text import Text
 
 _REFRESH_SECONDS = 0.25
-
 _enabled = True
 _open: Progress | None = None
 

@@ -75,7 +75,7 @@ _said: set[str] = set()
 
 
 def _run(config: DictConfig, folder: Path) -> pd.DataFrame | str | None:
-    """Evaluate, or have it done where this is a job of a sweep."""
+    """Evaluate, or have a process do it where this is a job of a sweep."""
     if is_multirun():
         return run_in_sweep(config, folder)
     if not is_first_process():  # the first one says the same
@@ -107,11 +107,11 @@ def evaluate(
     wait: bool = False,
     device: AbstractContextManager[None] | None = None,
 ) -> pd.DataFrame | None:
-    """Evaluate a model, or take the finished run that stands in the folder.
+    """Evaluate a model into a folder, or take the finished run that stands there.
 
     Args:
         config: the composed configuration `evaluate`.
-        folder: the run's folder.
+        folder: where the run goes.
         quiet: whether the run's table is not shown, as in sweeps.
         wait: whether to wait for another run that is writing in the folder.
         device: held while the networks run, and not while their records are scored.
@@ -186,24 +186,17 @@ def _is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool
 
 
 def check_request(config: DictConfig) -> list[ThresholdPolicy]:
-    """Check what can be checked at once; the threshold policies that the run can have.
+    """Check what can be checked at once; return the threshold policies that the run can have.
 
     Raises:
         UsageError: for any fault in what the user gave.
     """
     from vssl.commands.build import build_policies, has_negatives
     from vssl.commands.networks import check_network_options
+    from vssl.records.fit import check_calibration
 
     check_options(config)
     check_network_options(config)
-    _check_calibration(config)
-    return build_policies(config, model=config.model.name, negatives=has_negatives(config))
-
-
-def _check_calibration(config: DictConfig) -> None:
-    """Refuse a calibration run that does not fit before any long work."""
-    from vssl.records.fit import check_calibration
-
     if config.calibration is not None:
         check_calibration(
             run_in(Path(config.calibration).expanduser()),
@@ -213,6 +206,7 @@ def _check_calibration(config: DictConfig) -> None:
             prior=prior_facts(config),
             network_hash=network_hash(config),
         )
+    return build_policies(config, model=config.model.name, negatives=has_negatives(config))
 
 
 if __name__ == "__main__":
