@@ -162,7 +162,7 @@ class _RunFolders(argparse.Action):
 
 
 def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
-    """The type of a command's option: a whole number from `least` to `most`."""
+    """Return an argparse type for a whole number from `least` to `most`."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text[:20]) < least:
@@ -177,7 +177,7 @@ def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
 def finite_number(
     *, above: float = -math.inf, below: float = math.inf, example: str = ""
 ) -> Callable[[str], float]:
-    """The type of a command's option: a finite number between bounds that do not belong to it."""
+    """Return an argparse type for a finite number strictly between bounds."""
     bounds = {"above": above, "below": below}
     limits = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
     words = " ".join(filter(None, ["a number", " and ".join(limits)]))
@@ -196,7 +196,7 @@ def finite_number(
 
 
 def given_path(text: str) -> Path:
-    """The type of a command's option: a path that is not empty, which stood for this folder."""
+    """Convert an option to a path; an empty one is refused, as it would be this folder."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
     return Path(text)

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeviceRequest:
-    """What a job needs: so many of some devices, GPUs or else processor cores, by name."""
+    """What a job needs: a number of GPUs, or else processor cores, of those named."""
 
     kind: Literal["gpu", "core"]
     names: tuple[str, ...]
@@ -34,13 +34,10 @@ class DeviceRequest:
 def request_for(
     trainer: Any, *, gpus: Sequence[str] | None = None, cores: Sequence[str] | None = None
 ) -> DeviceRequest:
-    """Return what a job with a group `trainer` needs of the GPUs and cores.
-
-    Where those are not given, they are what this process may use.
+    """Return what a job with a group `trainer` needs of the GPUs and cores of this process.
 
     Raises:
-        UsageError: when it asks for what is no device, for more GPUs than there are, or for
-            several machines.
+        UsageError: for what is no device, more GPUs than there are, or several machines.
     """
     if trainer.get("num_nodes", 1) != 1:
         raise UsageError(
@@ -105,10 +102,10 @@ def usable_cores() -> list[str]:
 
 
 def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[str]:
-    """Return the GPUs that an environment leaves visible of all that are listed by name.
+    """Return which of the listed GPUs `CUDA_VISIBLE_DEVICES` leaves visible.
 
-    `CUDA_VISIBLE_DEVICES`, where set, has indices, counted as `nvidia-smi` counts, or names; as in
-    CUDA, what follows an index that does not exist is ignored.
+    It has indices, counted as `nvidia-smi` counts, or names. As in CUDA, whatever follows an index
+    that does not exist is ignored.
     """
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is None:
@@ -129,23 +126,17 @@ def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[
 
 
 def devices_for_jobs() -> int:
-    """Return how many jobs run at once: one for each GPU, or one, which then has all cores.
-
-    An OmegaConf resolver, for the launchers' configuration.
-    """
+    """Return how many jobs run at once: one per GPU, else one with all cores. A resolver."""
     return max(1, len(usable_gpus()))
 
 
 @contextlib.contextmanager
 def lend(request: DeviceRequest, *, who: str, folder: Path | None = None) -> Iterator[list[str]]:
-    """Take devices, wait for them if need be, and give them back at the end.
+    """Yield the names of devices taken, after waiting for them if need be; release them after use.
 
-    A device is a lock of a file, which is released with the process that holds it, however it ends.
-    Only who holds the lock `<kind>s` takes devices, so jobs that need several cannot wait for each
-    other. The locks lie in `folder`, or in one of the user's own on this machine.
-
-    Yields:
-        The names of the devices taken.
+    A device is a file lock, which is released with the process that holds it, however it ends.
+    Only the holder of the lock `<kind>s` takes devices, so jobs that need several cannot wait for
+    each other. The locks lie in `folder`, by default one of the user's own on this machine.
     """
     if folder is None:
         user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

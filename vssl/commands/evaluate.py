@@ -186,7 +186,7 @@ def _is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool
 
 
 def check_request(config: DictConfig) -> list[ThresholdPolicy]:
-    """Check what can be checked at once; return the threshold policies that the run can have.
+    """Check what can be checked before any work; return the run's threshold policies.
 
     Raises:
         UsageError: for any fault in what the user gave.

@@ -99,7 +99,7 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
 
 
 def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Models, with the object prior, and test sets that are there; a line for each that is not."""
+    """List models with the object prior, test sets, and a line for each one that is missing."""
     from vssl.commands.build import build_reader
     from vssl.commands.models import read_entries, read_state
 
