@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vssl.commands.app import fail
 from vssl.commands.devices import request_for
-from vssl.commands.identity import identity, leaves_out, scoring
+from vssl.commands.identity import identity, leaves_out
 from vssl.commands.inputs import changed_inputs
 from vssl.commands.options import check_options, drop_absent_members
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
@@ -97,8 +97,7 @@ def _state(config: DictConfig, folder: Path, looks: dict[str, int | UsageError])
     Raises:
         UsageError: when it cannot run.
     """
-    from vssl.commands.evaluate import check_request
-    from vssl.commands.make_records import check_same_samples
+    from vssl.commands.evaluate import check_request, is_finished
 
     check_options(config)
     state = run_state(config, folder)
@@ -130,9 +129,8 @@ def _state(config: DictConfig, folder: Path, looks: dict[str, int | UsageError])
         if recorded and not changed_inputs(folder):  # of other files nothing is taken
             return f"partly recorded: {recorded} of {samples}"
     elif leaves_out(config):
-        done = finished_run(folder, identity_hash) or {}
-        check_same_samples(config, folder, done)
-        if done.get("scoring_hash") == config_hash(scoring(config)):
+        done = finished_run(folder, identity_hash)
+        if done is not None and is_finished(config, folder, done):
             return FINISHED_RUN
     return state
 

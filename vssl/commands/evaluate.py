@@ -138,11 +138,11 @@ def evaluate(
     identity_hash = config_hash(identity(config))
     if not config.force and not os.access(folder, os.W_OK):  # as on a read-only disk
         done = finished_run(folder, identity_hash)
-        if done is not None and _is_finished(config, folder, done):
+        if done is not None and is_finished(config, folder, done):
             return announce(folder, quiet=quiet)
     with alone_in(folder, wait=wait):
         done = None if config.force else finished_run(folder, identity_hash)
-        if done is not None and _is_finished(config, folder, done):
+        if done is not None and is_finished(config, folder, done):
             return announce(folder, quiet=quiet)
         timing = {} if done is None else done.get("timing", {})
         known = {**identity(config), **scoring(config), "run": run_names(config)}
@@ -173,8 +173,12 @@ def evaluate(
     return announce(folder, quiet=quiet)
 
 
-def _is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
-    """Whether a finished run is all that is asked for, which is said."""
+def is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
+    """Whether a finished run needs no new scores; logs it.
+
+    Raises:
+        UsageError: when it left out other samples than it would now.
+    """
     from vssl.commands.make_records import check_same_samples
 
     if leaves_out(config):
