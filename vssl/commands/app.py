@@ -93,9 +93,9 @@ def command_parser(
     Call `parse_intermixed_args`, which takes words and options in any order.
 
     Args:
-        program: name of the command.
+        program: the command's name.
         description: of the command.
-        example: a command line.
+        example: a command line, shown at the end of the help.
         runs: help of `RUN ...`; the words `runs=DIR` and `output_dir=DIR` are taken, too.
         overrides: an example of the words `key=value`.
         thresholds: policies without `--threshold NAME`, which can be repeated.
@@ -120,19 +120,15 @@ def command_parser(
         text = "folder with configuration of your own"
         parser.add_argument("--config-dir", type=given_path, metavar="DIR", help=text)
     if resampling:
-        add_resampling_options(parser)
+        parser.add_argument(
+            "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
+            help="bootstrap resamples of the images (1000)",
+        )  # fmt: skip
+        text = "of the resampling (0)"
+        parser.add_argument(
+            "--seed", type=whole_number(0, INT64), default=0, metavar="N", help=text
+        )
     return parser
-
-
-def add_resampling_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that report bootstrap intervals."""
-    parser.add_argument(
-        "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
-        help="bootstrap resamples of the images (1000)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--seed", type=whole_number(0, INT64), default=0, metavar="N", help="of the resampling (0)"
-    )
 
 
 class _RunFolders(argparse.Action):
