@@ -70,7 +70,8 @@ def blocks(text: str) -> Iterator[list[str]]:
         if language in ("sh", "bash", "shell", "console"):
             yield fenced.splitlines()
         else:
-            assert language in ("", "py", "python", "yaml"), f"a block of {language}: run it, or say why"
+            known = ("", "py", "python", "yaml")
+            assert language in known, f"a block of {language}: run it, or say why"
             assert fenced.split()[0] not in PROGRAMS, f"{fenced}: wants to be an indented block"
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     for indented in re.findall(r"(?<=\n\n)(?: {4}.*\n)+", text):

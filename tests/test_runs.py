@@ -101,30 +101,31 @@ def test_a_finished_run_is_taken_and_another_is_protected(
     vggss_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "run"
-    first = run(folder, "model=random", *on(vggss_folder), "threshold=fixed")
+    few = ("metrics=pia", "subsets=[]")
+    first = run(folder, "model=random", *on(vggss_folder), *few, "threshold=fixed")
     written = (folder / "records.parquet").stat().st_mtime_ns
     with caplog.at_level("INFO"):
-        again = run(folder, "model=random", *on(vggss_folder), "threshold=fixed")
+        again = run(folder, "model=random", *on(vggss_folder), *few, "threshold=fixed")
     assert "already evaluated" in caplog.text
     pd.testing.assert_frame_equal(first, again)
 
-    more = run(folder, "model=random", *on(vggss_folder), "threshold=standard")
+    more = run(folder, "model=random", *on(vggss_folder), *few, "threshold=[fixed,universal_q3]")
     assert (folder / "records.parquet").stat().st_mtime_ns == written
     assert set(more["threshold_policy"]) > set(first["threshold_policy"])
 
     with pytest.raises(UsageError, match=r"another configuration.*force=true"):
         run(folder, "model=center", *on(vggss_folder))
-    run(folder, "model=center", *on(vggss_folder), "force=true")
+    run(folder, "model=center", *on(vggss_folder), *few, "force=true")
     assert read_provenance(folder / "records.parquet")["model"] == "center"
 
 
 def test_a_manifest_is_written_and_replayed(is3_folder: Path, tmp_path: Path) -> None:
-    run(tmp_path / "first", *HEARS, *on(is3_folder), "seed=7")
+    run(tmp_path / "first", *HEARS, *on(is3_folder), *FEW, "seed=7")
     manifest = tmp_path / "first" / MANIFEST_FILE
     rows = pd.read_csv(manifest, keep_default_na=False)
     assert list(rows.columns) == ["sample_id", "condition", "draw", "audio_source_id", "seed"]
     assert len(rows) == 6 * (1 + 2 + 2)
-    run(tmp_path / "again", *HEARS, *on(is3_folder), f"negatives.manifest={manifest}")
+    run(tmp_path / "again", *HEARS, *on(is3_folder), *FEW, f"negatives.manifest={manifest}")
     assert (tmp_path / "again" / MANIFEST_FILE).read_text() == manifest.read_text()
     chosen = [records(tmp_path / name)["audio_source_id"] for name in ("first", "again")]
     pd.testing.assert_series_equal(*chosen)
@@ -134,7 +135,7 @@ def test_a_manifest_is_written_and_replayed(is3_folder: Path, tmp_path: Path) ->
 
 def test_the_csv_logger_has_every_number_of_the_summary(vggss_folder: Path, tmp_path: Path) -> None:
     csv = ("logger=csv", f"logger.csv.save_dir={tmp_path / 'run'}")
-    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), *csv)
+    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), *csv, "subsets=[]")
     (logged,) = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv").to_dict("records")
     rows = summary.dropna(subset="value").to_dict("records")
     values = {summary_key(row): row["value"] for row in rows}

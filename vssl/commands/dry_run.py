@@ -115,7 +115,7 @@ def _state(config: DictConfig, folder: Path, looks: dict[str, int | UsageError])
         ) from error
     identity_hash = config_hash(identity(config))
     if state == NO_RUN:
-        parts = ("model", "prior", "trainer", "data", "negatives", "protocol", "metrics")
+        parts = ("model", "prior", "trainer", "data", "negatives", "protocol")
         key = repr([OmegaConf.to_container(config[part], resolve=True) for part in parts])
         if key not in looks:
             try:
@@ -157,7 +157,6 @@ def _count_samples(config: DictConfig) -> int:
         read_manifest(Path(config.negatives.manifest).expanduser())
     build.build_frontends(config, names)
     build.build_transforms(config)
-    build.build_metrics(config)
     reader = build.build_reader(config)
     reader.least_samples = build.least_samples(config)
     return reader.count()

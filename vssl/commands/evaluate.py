@@ -195,12 +195,13 @@ def check_request(config: DictConfig) -> list[ThresholdPolicy]:
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    from vssl.commands.build import build_policies, has_negatives
+    from vssl.commands.build import build_metrics, build_policies, has_negatives
     from vssl.commands.networks import check_network_options
     from vssl.records.fit import check_calibration
 
     check_options(config)
     check_network_options(config)
+    build_metrics(config)  # which wants those that others combine
     if config.calibration is not None:
         check_calibration(
             run_in(Path(config.calibration).expanduser()),
