@@ -324,6 +324,6 @@ def test_a_device_is_held_only_while_the_networks_run(
 
     monkeypatch.setattr("vssl.commands.score.score_run", scored)
     for options in ("subsets=[]", "subsets=[category]"):  # the second only scores
-        config = composed(*FAST, "model=center", *on(vggss_folder), options)
+        config = composed(*FAST, "model=center", *on(vggss_folder), *FEW[:2], options)
         evaluate(config, tmp_path, quiet=True, device=device())
     assert events == ["taken", "records", "scored", "scored"]
