@@ -33,7 +33,7 @@ _LONGEST = (
     *("test_golden_runs.py", "test_sweeps.py", "test_wandb.py", "test_synthetic.py"),
     *("test_tiny.py", "test_training.py"),
     *("test_report_page.py", "test_commands.py", "test_audit.py", "test_configs.py"),
-    *("test_cache.py", "test_networks.py", "test_scoring.py", "test_frontends.py"),
+    *("test_networks.py", "test_scoring.py", "test_frontends.py"),
 )
 
 

@@ -110,10 +110,12 @@ def script(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
-def start(name: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+def start(
+    name: str, *arguments: str, cwd: Path, start_new_session: bool = False
+) -> subprocess.Popen[str]:
     """Start a console script in a process of its own."""
     return subprocess.Popen(
-        [str(script(name)), *arguments], cwd=cwd, text=True,
+        [str(script(name)), *arguments], cwd=cwd, text=True, start_new_session=start_new_session,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -123,23 +125,14 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a console script: in this process, which has imported the libraries.
 
-    Sweeps, and runs on several devices, start processes, so they are processes of their own.
-
-    Args:
-        name: of the script.
-        arguments: its arguments.
-        cwd: where it runs.
-        timeout: seconds after which a process is ended, and the test fails.
-        new: whether in a process of its own in any case.
+    Sweeps, and runs on several devices, start processes, so they are processes of their own, as
+    are all that are `new`. After `timeout` seconds a process is ended, and the test fails.
     """
     if new or any(each in ("-m", "--multirun") or "ddp" in each for each in arguments):
-        with start(name, *arguments, cwd=cwd) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        return subprocess.run(
+            [str(script(name)), *arguments], cwd=cwd, text=True, timeout=timeout, check=False,
+            capture_output=True,
+        )  # fmt: skip
     main = importlib.import_module(f"vssl.commands.{name.removeprefix('vssl-')}").main
     argv = [str(script(name)), *arguments]
     stdout, stderr = io.StringIO(), io.StringIO()

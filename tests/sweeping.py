@@ -70,9 +70,11 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command("vssl-evaluate", *_arguments(arguments), cwd=folder)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str]:
     """Start a sweep in `folder`."""
-    return start_command("vssl-evaluate", *_arguments(arguments), cwd=folder)
+    return start_command(
+        "vssl-evaluate", *_arguments(arguments), cwd=folder, start_new_session=start_new_session
+    )
 
 
 def _arguments(arguments: Sequence[str]) -> list[str]:

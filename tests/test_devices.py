@@ -22,7 +22,6 @@ CORES = ["0", "1", "2"]
         (None, LISTED),
         ("", []),
         ("-1", []),
-        ("NoDevFiles", []),
         ("2,0", [LISTED[2], LISTED[0]]),
         ("0, 7, 1", [LISTED[0]]),
         ("GPU-cc", [LISTED[2]]),

@@ -70,7 +70,8 @@ def blocks(text: str) -> Iterator[list[str]]:
         if language in ("sh", "bash", "shell", "console"):
             yield fenced.splitlines()
         else:
-            assert language in ("", "python", "yaml"), f"a block of {language}: run it, or say why"
+            known = ("", "py", "python", "yaml")
+            assert language in known, f"a block of {language}: run it, or say why"
             assert fenced.split()[0] not in PROGRAMS, f"{fenced}: wants to be an indented block"
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     for indented in re.findall(r"(?<=\n\n)(?: {4}.*\n)+", text):
@@ -219,54 +220,44 @@ def test_the_embedded_benchmark_s_commands_run(line: str, own: Path, tmp_path: P
     assert not run(tmp_path / "run", *job, *small).empty
 
 
-class TestTraining:
-    lines = tuple(
-        line for line in commands(ROOT / "docs" / "training.md") if line.startswith("python ")
-    )
-    small = ("training.steps=1", "training.batch_size=2", "trainer=cpu")
-
-    def train(self, line: str, own: Path, folder: Path, *overrides: str) -> None:
-        arguments = get_args_parser().parse_args(words(line)[2:])
-        given = [each for each in arguments.overrides if not each.startswith("training.steps=")]
-        given += [*self.small, *overrides, "trainer.enable_progress_bar=false"]
-        config = composed(*given, f"hydra.searchpath=[file://{own}]", name="train")
-        assert train(config, folder).is_file()
-
-    @pytest.mark.parametrize("changed", [(), ("training=mine",)], ids=["shown", "mine"])
-    def test_a_model_of_ones_own(
-        self, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: tuple[str, ...]
-    ) -> None:
-        monkeypatch.syspath_prepend(str(own.parent))
-        line = next(each for each in self.lines if "two_tower" in each)
-        few = ("training.train.scenes=4", "training.validation.scenes=2", "training.empties=1")
-        line = line if not changed else line.replace("training=synthetic", *changed)
-        assert not changed or changed[0] in line
-        self.train(line, own, tmp_path / "weights", *few)
-        for name in [each for each in sys.modules if each.startswith("mynets")]:
-            sys.modules.pop(name)
-
-    def test_another_data_set(self, own: Path, tmp_path: Path) -> None:
-        line = next(each for each in self.lines if "vggss" in each)
+@pytest.mark.parametrize("kind", ["two_tower", "vggss"])
+def test_the_training_commands_run(
+    kind: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of one's own with the page's `training`, and another data set."""
+    monkeypatch.syspath_prepend(str(own.parent))
+    page = commands(ROOT / "docs" / "training.md")
+    line = next(each for each in page if each.startswith("python ") and kind in each)
+    line = line.replace("training=synthetic", "training=mine").replace("/data/", f"{tmp_path}/")
+    overrides = get_args_parser().parse_args(words(line)[2:]).overrides
+    given = [each for each in overrides if not each.startswith("training.steps=")]
+    given += ["training.steps=1", "training.batch_size=2", "trainer=cpu"]
+    given += ["trainer.enable_progress_bar=false", f"hydra.searchpath=[file://{own}]"]
+    if kind == "two_tower":
+        assert "training=mine" in given
+        given += ["training.train.scenes=4", "training.validation.scenes=2", "training.empties=1"]
+    else:
         for name in ("vggsound", "vggss_validation"):
             draw_vggss(tmp_path / name)
-        self.train(line.replace("/data/", f"{tmp_path}/"), own, tmp_path / "weights")
+    assert train(composed(*given, name="train"), tmp_path / "weights").is_file()
+    for name in [each for each in sys.modules if each.startswith("mynets")]:
+        sys.modules.pop(name)
 
 
 def test_the_commands_on_finished_runs_run(tmp_path: Path) -> None:
     """README's, that need neither weights nor the paper's data."""
     few = ("data.scenes=3", "negatives=silence", "bootstrap.resamples=10", "subsets=[]")
     run(tmp_path / "run", "model=tiny_av", *few, *FAST, "threshold=standard")
-    wanted = ("vssl-rescore run=RUN threshold", "vssl-compare RUN RUN", "vssl-thresholds RUN")
-    wanted += ("vssl-report ",)
-    page = commands(ROOT / "README.md")
-    quick = {"vssl-report ": ["--no-page", "--no-figures"]}
-    quick |= {
-        "vssl-thresholds RUN": ["--resamples", "10"],
+    quick = {
+        "vssl-rescore run=RUN threshold": [],
         "vssl-compare RUN RUN": ["--resamples", "10"],
+        "vssl-thresholds RUN": ["--resamples", "10"],
+        "vssl-report ": ["--no-page", "--no-figures"],
     }
-    for begin in wanted:
+    page = commands(ROOT / "README.md")
+    for begin, options in quick.items():
         line = next(each for each in page if each.startswith(begin))
         program, *arguments = [word.replace("RUN", "run") for word in words(line)]
         arguments = ["run" if word == "outputs" else word for word in arguments]
-        done = command(program, *arguments, *quick.get(begin, ()), cwd=tmp_path)
+        done = command(program, *arguments, *options, cwd=tmp_path)
         assert done.returncode == 0, f"{line}: {done.stderr}"

@@ -10,8 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from tests.running import FAST, command, composed
@@ -112,14 +110,14 @@ def refused(key: str, value: Any) -> str:
     return str(e.value)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [(key, value) for key, (_, values) in REFUSED.items() for value in values]
-)
-def test_what_cannot_be(key: str, value: Any) -> None:
-    message = refused(key, value)
-    assert REFUSED[key][0] in message
-    if key in WHOLE:
-        assert str(value).lower() in message.lower()
+@pytest.mark.parametrize("key", REFUSED)
+def test_what_cannot_be(key: str) -> None:
+    words, values = REFUSED[key]
+    for value in values:
+        message = refused(key, value)
+        assert words in message
+        if key in WHOLE:
+            assert str(value).lower() in message.lower()
 
 
 @pytest.mark.parametrize("key", WHOLE)
@@ -133,16 +131,6 @@ def test_bounds_of_whole_numbers(key: str) -> None:
         check_options(alone(key, None))
     else:
         assert "got null" in refused(key, None)
-
-
-@given(value=st.one_of(st.floats(), st.text(), st.booleans(), st.integers(), st.none()))
-def test_a_seed_is_what_the_summary_can_hold(value: Any) -> None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-    if fits:
-        OPTIONS["seed"].check("seed", value)
-    else:
-        with pytest.raises(UsageError, match="Expected `seed` to be a whole number from 0 to 92"):
-            OPTIONS["seed"].check("seed", value)
 
 
 @pytest.mark.parametrize("key", CHOICES)
@@ -224,19 +212,11 @@ def test_nothing_is_begun(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("negatives.noise.draws=2,two",
-         "Expected `negatives.noise.draws` to be a whole number from 1 to 32767, but got `two`."),
-        ("negatives.nois.draws=3", "Did you mean negatives.noise.draws?"),
-        ("negatives.noise.drws=3", "Did you mean negatives.noise.draws?"),
-    ],
-)  # fmt: skip
-def test_a_sweep_is_refused_before_its_first_job(tmp_path: Path, option: str, message: str) -> None:
+def test_a_sweep_is_refused_before_its_first_job(tmp_path: Path) -> None:
     sweep = ("-m", "model=center,oracle", "data.scenes=2", "logger=none", "output_root=out")
-    done = command("vssl-evaluate", *sweep, option, cwd=tmp_path)
+    done = command("vssl-evaluate", *sweep, "negatives.noise.draws=2,two", cwd=tmp_path)
     assert done.returncode == 1
+    message = "Expected `negatives.noise.draws` to be a whole number from 1 to 32767, but got `two`"
     assert message in done.stderr
     assert done.stderr.count("error: ") == 1
     assert not list(tmp_path.glob("out/*/*"))

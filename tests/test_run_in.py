@@ -36,17 +36,14 @@ def make(root: Path, *names: str, file: str = RUN_FILE) -> None:
         (["a/b/run", "c/run"], "a", "a/b/run"),
         (["a", "a/b"], "a", "a"),  # a finished run itself, whatever lies below
         ([], "a", "a"),  # for the reader to refuse
+        ([], "stopped", "stopped"),  # records alone are a run, but are not found from above
+        ([], "", ""),
     ],
 )
 def test_run_in(tmp_path: Path, files: Sequence[str], given: str, expected: str) -> None:
     make(tmp_path, *files)
+    make(tmp_path, "stopped", file=RECORDS_FILE)
     assert run_in(tmp_path / given) == tmp_path / expected
-
-
-def test_records_alone_are_a_run_of_their_own_but_not_found_from_above(tmp_path: Path) -> None:
-    make(tmp_path, "above/stopped", file=RECORDS_FILE)
-    for name in ("above/stopped", "above"):
-        assert run_in(tmp_path / name) == tmp_path / name
 
 
 def test_several_are_listed(tmp_path: Path) -> None:

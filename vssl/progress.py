@@ -22,7 +22,6 @@ from rich.progress import (
 from rich.text import Text
 
 _REFRESH_SECONDS = 0.25
-
 _enabled = True
 _open: Progress | None = None
 
@@ -43,12 +42,10 @@ def close_bars() -> None:
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Draw a bar on stderr with rate, remaining and elapsed time, gone when the step ends.
 
-    Nothing is drawn where stderr is no terminal or bars are switched off. Bars may be nested; log
-    lines appear above them. Use it in the main thread: the bar has no thread of its own, whose
-    locks a forked loader process could inherit while they are held.
-
-    Yields:
-        A function to call with the number of items that were done since the last call.
+    Yields a function to call with the number of items done since its last call. Nothing is drawn
+    where stderr is no terminal or bars are switched off. Bars may be nested; log lines appear above
+    them. The bar has no thread, whose locks a forked loader process could inherit while held: use
+    it in the main thread.
     """
     console = Console(stderr=True)
     terminal = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal

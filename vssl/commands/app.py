@@ -55,22 +55,23 @@ def run_app(
 
 def _message(error: BaseException, config_name: str) -> str | None:
     """What the user can mend; None for an error of ours."""
-    if isinstance(error, UsageError):
-        return str(error)
     if isinstance(error, yaml.YAMLError):
         return f"a configuration file is not valid YAML: {error}"
-    if isinstance(error, OSError):
-        return _os_error(error)
-    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+    if not isinstance(error, (UsageError, OSError, HydraException, OmegaConfBaseException)):
         return None
-    usage, faults = _usage_error(error), _chain(error)
+    usage = None if isinstance(error, OSError) else _usage_error(error)
     if usage is not None:
         return str(usage)
-    for fault in faults:
-        if isinstance(fault, OSError):
-            return _os_error(fault)
+    faults: list[BaseException] = []
+    fault: BaseException | None = error
+    while fault is not None:
+        if isinstance(fault, OSError):  # with its file or folder
+            cause = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
+            return f"{os.fsdecode(fault.filename)}: {cause}" if fault.filename else cause
         if isinstance(fault, OverrideParseException):
             return _grammar(fault)
+        faults.append(fault)
+        fault = fault.__cause__
     message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
     return f"{message}{_what_exists(message, config_name)}"
 
@@ -92,15 +93,15 @@ def command_parser(
     Call `parse_intermixed_args`, which takes words and options in any order.
 
     Args:
-        program: name of the command.
+        program: the command's name.
         description: of the command.
-        example: a command line.
+        example: a command line, shown at the end of the help.
         runs: help of `RUN ...`; the words `runs=DIR` and `output_dir=DIR` are taken, too.
         overrides: an example of the words `key=value`.
-        thresholds: policies that count without `--threshold NAME`, which can be repeated.
+        thresholds: policies without `--threshold NAME`, which can be repeated.
         output: help of `--output DIR`.
-        config_dir: whether there is `--config-dir DIR`.
-        resampling: whether there are `--resamples N` and `--seed N`, of bootstrap intervals.
+        config_dir: adds `--config-dir DIR`.
+        resampling: adds `--resamples N` and `--seed N`, of bootstrap intervals.
     """
     parser = argparse.ArgumentParser(
         prog=program, description=description, epilog=f"example: {example}"
@@ -119,19 +120,15 @@ def command_parser(
         text = "folder with configuration of your own"
         parser.add_argument("--config-dir", type=given_path, metavar="DIR", help=text)
     if resampling:
-        add_resampling_options(parser)
+        parser.add_argument(
+            "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
+            help="bootstrap resamples of the images (1000)",
+        )  # fmt: skip
+        text = "of the resampling (0)"
+        parser.add_argument(
+            "--seed", type=whole_number(0, INT64), default=0, metavar="N", help=text
+        )
     return parser
-
-
-def add_resampling_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that report bootstrap intervals."""
-    parser.add_argument(
-        "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
-        help="bootstrap resamples of the images (1000)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--seed", type=whole_number(0, INT64), default=0, metavar="N", help="of the resampling (0)"
-    )
 
 
 class _RunFolders(argparse.Action):
@@ -161,7 +158,7 @@ class _RunFolders(argparse.Action):
 
 
 def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
-    """The type of a command's option: a whole number from `least` to `most`."""
+    """Return an argparse type for a whole number from `least` to `most`."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text[:20]) < least:
@@ -176,7 +173,7 @@ def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
 def finite_number(
     *, above: float = -math.inf, below: float = math.inf, example: str = ""
 ) -> Callable[[str], float]:
-    """The type of a command's option: a finite number between bounds that do not belong to it."""
+    """Return an argparse type for a finite number strictly between bounds."""
     bounds = {"above": above, "below": below}
     limits = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
     words = " ".join(filter(None, ["a number", " and ".join(limits)]))
@@ -195,7 +192,7 @@ def finite_number(
 
 
 def given_path(text: str) -> Path:
-    """The type of a command's option: a path that is not empty, which stood for this folder."""
+    """Convert an option to a path; an empty one is refused, as it would be this folder."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
     return Path(text)
@@ -216,20 +213,15 @@ def fail(message: str, *, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    """An error and its causes."""
-    return [] if error is None else [error, *_chain(error.__cause__)]
-
-
 def _usage_error(error: BaseException | None) -> UsageError | None:
-    """What the user can mend, behind an error; OmegaConf's have it as their context."""
+    """The `UsageError` behind an error; OmegaConf's errors have it as their context."""
     if error is None or isinstance(error, UsageError):
         return error
     return _usage_error(error.__cause__ or error.__context__)
 
 
 def _grammar(error: OverrideParseException) -> str:
-    """For an argument that Hydra's grammar does not take: which one, and the quotes that help."""
+    """Name an argument that Hydra's grammar does not take, and the quotes that help."""
     key, equals, value = str(error.override).partition("=")
     if not equals:
         return f"{error.override}: Expected key=value, as `vssl-evaluate --help` lists them."
@@ -242,14 +234,8 @@ def _grammar(error: OverrideParseException) -> str:
     )
 
 
-def _os_error(error: OSError) -> str:
-    """File or folder, and cause."""
-    cause = error.strerror or " ".join(str(error).split()) or type(error).__name__
-    return f"{os.fsdecode(error.filename)}: {cause}" if error.filename else cause
-
-
 def _what_exists(message: str, config_name: str) -> str:
-    """For a misspelt key: the near ones, and all keys beside it."""
+    """List the near ones of a misspelt key, and all keys beside it."""
     match = re.search(r"Could not override '([^']+)'", message)
     if match is None:
         return ""
@@ -257,11 +243,18 @@ def _what_exists(message: str, config_name: str) -> str:
     hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
     if hint:
         return hint
-    node: Any = _chosen_groups(config_name, sys.argv[1:])
-    if node is None:
-        return ""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        # the groups that are chosen, and nothing else of the command line
+        pairs = [argument for argument in sys.argv[1:] if "=" in argument]
+        groups = [each for each in pairs if loader.get_group_options(each.split("=")[0])]
+        try:
+            node: Any = compose(config_name, overrides=groups)
+        except HydraException:
+            return ""
     *parents, last = key.split(".")
-    inside = []
+    inside: list[str] = []
     for name in parents:
         if not isinstance(node.get(name), DictConfig):
             last = name
@@ -273,18 +266,6 @@ def _what_exists(message: str, config_name: str) -> str:
     hint = f"\nDid you mean {'.'.join([*inside, near[0]])}?" if near else ""
     place = f" in {'.'.join(inside)}" if inside else ""
     return f"{hint}\nWhat exists{place}: {', '.join(names)}"
-
-
-def _chosen_groups(config_name: str, arguments: Sequence[str]) -> DictConfig | None:
-    """The configuration with the groups that a command line chooses, and nothing else of it."""
-    GlobalHydra.instance().clear()
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        groups = [a for a in arguments if "=" in a and loader.get_group_options(a.split("=")[0])]
-        try:
-            return compose(config_name, overrides=groups)
-        except HydraException:
-            return None
 
 
 def is_multirun() -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeviceRequest:
-    """What a job needs: so many of some devices, GPUs or else processor cores, by name."""
+    """What a job needs: a number of GPUs, or else processor cores, of those named."""
 
     kind: Literal["gpu", "core"]
     names: tuple[str, ...]
@@ -34,13 +34,10 @@ class DeviceRequest:
 def request_for(
     trainer: Any, *, gpus: Sequence[str] | None = None, cores: Sequence[str] | None = None
 ) -> DeviceRequest:
-    """Return what a job with a group `trainer` needs of the GPUs and cores.
-
-    Those are, where they are not given, what this process may use.
+    """Return what a job with a group `trainer` needs of the GPUs and cores of this process.
 
     Raises:
-        UsageError: when it asks for what is no device, for more GPUs than there are, or for
-            several machines.
+        UsageError: for what is no device, more GPUs than there are, or several machines.
     """
     if trainer.get("num_nodes", 1) != 1:
         raise UsageError(
@@ -49,58 +46,51 @@ def request_for(
         )
     gpus = usable_gpus() if gpus is None else gpus
     cores = usable_cores() if cores is None else cores
-    text = str(trainer.devices).strip()
-    chosen, number = number_of_devices(trainer.devices)
+    chosen = chosen_devices(trainer.devices)
     if str(trainer.accelerator) not in ("gpu", "cuda", "auto") or not gpus:
+        number = max(chosen, 1) if isinstance(chosen, int) else 1
         return DeviceRequest("core", tuple(cores), min(number, len(cores)))
-    count = len(gpus) if text in ("auto", "-1") else number
-    if max(chosen or [count - 1]) >= len(gpus):
-        raise UsageError(f"trainer.devices={text}: only {len(gpus)} GPUs are visible.")
-    if chosen is not None:
-        return DeviceRequest("gpu", tuple(gpus[index] for index in chosen), len(chosen))
-    return DeviceRequest("gpu", tuple(gpus), count)
+    if chosen == -1:
+        chosen = len(gpus)
+    if (chosen - 1 if isinstance(chosen, int) else max(chosen)) >= len(gpus):
+        raise UsageError(f"trainer.devices={trainer.devices}: only {len(gpus)} GPUs are visible.")
+    if isinstance(chosen, int):
+        return DeviceRequest("gpu", tuple(gpus), chosen)
+    return DeviceRequest("gpu", tuple(gpus[index] for index in chosen), len(chosen))
 
 
-def number_of_devices(devices: Any) -> tuple[list[int] | None, int]:
-    """Return the devices that are named one by one, None without such names, and their number.
-
-    The number is 1 for `auto` and -1, which stand for whatever is there.
+def chosen_devices(devices: Any) -> list[int] | int:
+    """Return the devices that are named one by one, else their number; -1 stands for all.
 
     Raises:
         UsageError: for what is no number from 1, `auto`, or a list of different devices.
     """
     text = str(devices).strip()
-    chosen: list[int] | None = None
-    try:
-        if isinstance(devices, str) and "," in devices:
-            chosen = [int(index) for index in devices.split(",") if index.strip()]
-        elif isinstance(devices, Sequence) and not isinstance(devices, str):
-            chosen = [int(index) for index in devices]
-        number = 1 if text in ("auto", "-1") or chosen is not None else int(text)
-    except (TypeError, ValueError):
-        number = 0
-    twice = chosen is not None and len(set(chosen)) < len(chosen)
-    if number < 1 or twice or (chosen is not None and min(chosen, default=-1) < 0):
-        raise UsageError(
-            f"Expected `trainer.devices` to be a number from 1, auto, or a list of different GPUs,"
-            f" but got {text}."
-        )
-    return chosen, number
+    if text in ("auto", "-1"):
+        return -1
+    if isinstance(devices, str) and "," in devices:
+        devices = [index for index in devices.split(",") if index.strip()]
+    with contextlib.suppress(TypeError, ValueError):
+        if isinstance(devices, str) or not isinstance(devices, Sequence):
+            if int(text) >= 1:
+                return int(text)
+        else:
+            indices = [int(index) for index in devices]
+            if len(set(indices)) == len(indices) and min(indices) >= 0:
+                return indices
+    raise UsageError(
+        "Expected `trainer.devices` to be a number from 1, auto, or a list of different GPUs,"
+        f" but got {text}."
+    )
 
 
 def usable_gpus() -> list[str]:
     """Return the GPUs that this process may use, found without initialising CUDA."""
-    program = shutil.which("nvidia-smi")
+    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     listed: list[str] = []
-    if program is not None:
-        command = [program, "--query-gpu=uuid", "--format=csv,noheader"]
-        try:
-            asked = subprocess.run(
-                command, capture_output=True, text=True, timeout=60, check=True
-            ).stdout
-            listed = [name for name in asked.split() if name.startswith("GPU-")]
-        except (OSError, subprocess.SubprocessError):
-            pass
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # there is no such program
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        listed = [name for name in asked.stdout.split() if name.startswith("GPU-")]
     return visible_gpus(os.environ, listed)
 
 
@@ -112,10 +102,10 @@ def usable_cores() -> list[str]:
 
 
 def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[str]:
-    """Return the GPUs that an environment leaves visible of all that are listed by name.
+    """Return which of the listed GPUs `CUDA_VISIBLE_DEVICES` leaves visible.
 
-    `CUDA_VISIBLE_DEVICES`, where set, has indices, counted as `nvidia-smi` counts, or names; as in
-    CUDA, what follows an index that does not exist is ignored.
+    It has indices, counted as `nvidia-smi` counts, or names. As in CUDA, whatever follows an index
+    that does not exist is ignored.
     """
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is None:
@@ -136,23 +126,17 @@ def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[
 
 
 def devices_for_jobs() -> int:
-    """Return how many jobs run at once: one for each GPU, or one, which then has all cores.
-
-    An OmegaConf resolver, for the launchers' configuration.
-    """
+    """Return how many jobs run at once: one per GPU, else one with all cores. A resolver."""
     return max(1, len(usable_gpus()))
 
 
-@contextmanager
+@contextlib.contextmanager
 def lend(request: DeviceRequest, *, who: str, folder: Path | None = None) -> Iterator[list[str]]:
-    """Take devices, wait for them if need be, and give them back at the end.
+    """Yield the names of devices taken, after waiting for them if need be; release them after use.
 
-    A device is a lock of a file, which is released with the process that holds it, however it ends.
-    Only who holds the lock `<kind>s` takes devices, so jobs that need several cannot wait for each
-    other. The locks lie in `folder`, or in one of the user's own on this machine.
-
-    Yields:
-        The names of the devices taken.
+    A device is a file lock, which is released with the process that holds it, however it ends.
+    Only the holder of the lock `<kind>s` takes devices, so jobs that need several cannot wait for
+    each other. The locks lie in `folder`, by default one of the user's own on this machine.
     """
     if folder is None:
         user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
@@ -164,32 +148,28 @@ def lend(request: DeviceRequest, *, who: str, folder: Path | None = None) -> Ite
         for name in request.names
     }
     taken: list[str] = []
-    told = False
     try:
-        while True:
-            if turn.is_locked or _is_taken(turn):
-                for name, lock in locks.items():
-                    if len(taken) < request.count and name not in taken and _is_taken(lock):
-                        taken.append(name)
+        for attempt in itertools.count():
+            if _is_taken(turn):
+                free = (name for name in locks if name not in taken and _is_taken(locks[name]))
+                taken += itertools.islice(free, request.count - len(taken))
             if len(taken) == request.count:
                 break
-            if not told:
+            if attempt == 0:
                 kind = "GPU" if request.kind == "gpu" else "core"
-                _log.warning("%s: waits for %d free %s(s) of %d", who, request.count, kind,
-                             len(locks))  # fmt: skip
-                told = True
+                _log.warning(
+                    "%s: waits for %d free %s(s) of %d", who, request.count, kind, len(locks)
+                )
             time.sleep(0.2)
-        turn.release()
+        turn.release(force=True)
         yield taken
     finally:
         for lock in (turn, *locks.values()):
-            lock.release()
+            lock.release(force=True)
 
 
 def _is_taken(lock: FileLock) -> bool:
     """Take a lock if it is free."""
-    try:
+    with contextlib.suppress(Timeout):
         lock.acquire(blocking=False)
-    except Timeout:
-        return False
-    return True
+    return lock.is_locked

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vssl.commands.app import fail
 from vssl.commands.devices import request_for
-from vssl.commands.identity import identity, leaves_out, scoring
+from vssl.commands.identity import identity, leaves_out
 from vssl.commands.inputs import changed_inputs
 from vssl.commands.options import check_options, drop_absent_members
 from vssl.commands.run_folder import FINISHED_RUN, NO_RUN, finished_run, run_state
@@ -28,10 +28,7 @@ from vssl.records.shards import recorded_samples
 
 
 def dry_run(arguments: Sequence[str]) -> None:
-    """Print the state of all jobs that a command line asks for, and write nothing.
-
-    Args:
-        arguments: the command line, without `--dry-run`.
+    """Print the state of all jobs that a command line without `--dry-run` asks for.
 
     Raises:
         SystemExit: with status 1 when a job cannot run.
@@ -49,22 +46,18 @@ def dry_run(arguments: Sequence[str]) -> None:
 
 
 class DryRun(Callback):
-    """Hydra callback in place of `vssl.commands.sweep.Sweep`: prints states and ends the command.
-
-    Args:
-        settings: of the callback that it replaces.
-    """
+    """Hydra callback in place of `vssl.commands.sweep.Sweep`, whose settings it ignores."""
 
     def __init__(self, **settings: Any) -> None:
-        self._found: dict[str, int | UsageError] = {}
+        pass
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> NoReturn:
-        """Print the state of a single run."""
+        """Print the state of a single run, and end the command."""
         HydraConfig.instance().set_config(config)
-        self._show([(config, Path(config.hydra.run.dir).absolute())])
+        _show_states([(config, Path(config.hydra.run.dir).absolute())])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> NoReturn:
-        """Print the states of a sweep's jobs."""
+        """Print the states of a sweep's jobs, and end the command."""
         loader = GlobalHydra.instance().config_loader()
         planned = planned_jobs(config, loader)
         if planned is None:
@@ -78,76 +71,72 @@ class DryRun(Callback):
             HydraConfig.instance().set_config(composed)
             folder = Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir
             jobs.append((composed, folder.expanduser().absolute()))
-        self._show(jobs)
+        _show_states(jobs)
 
-    def _show(self, jobs: Sequence[tuple[DictConfig, Path]]) -> NoReturn:
-        console, refused = Console(soft_wrap=True, highlight=False), 0
-        for number, (config, folder) in enumerate(jobs, 1):
-            with open_dict(config):
-                del config["hydra"]
-            drop_absent_members(config)
-            try:
-                state = self._state(config, folder)
-            except UsageError as error:
-                state = f"cannot run: {error}"
-                refused += 1
-            console.print(f"[{number}/{len(jobs)}] {job_name(config)}: {state}", markup=False)
-        console.print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}, {refused} cannot run")
-        sys.exit(min(refused, 1))
 
-    def _state(self, config: DictConfig, folder: Path) -> str:
-        """What is left to do for a job.
-
-        Raises:
-            UsageError: when it cannot run.
-        """
-        from vssl.commands.evaluate import check_request
-        from vssl.commands.make_records import check_same_samples
-
-        check_options(config)
-        state = run_state(config, folder)
-        if state == FINISHED_RUN:
-            return state
-        check_request(config)
-        request_for(config.trainer)
+def _show_states(jobs: Sequence[tuple[DictConfig, Path]]) -> NoReturn:
+    console, refused = Console(soft_wrap=True, highlight=False), 0
+    looks: dict[str, int | UsageError] = {}
+    for number, (config, folder) in enumerate(jobs, 1):
+        with open_dict(config):
+            del config["hydra"]
+        drop_absent_members(config)
         try:
-            with output_folder(folder):
-                pass
-        except OSError as error:
-            raise UsageError(
-                f"{error.filename}: nothing can be written there ({error.strerror}). Set another"
-                " output_root."
-            ) from error
-        identity_hash = config_hash(identity(config))
-        if state == NO_RUN:
-            samples = self._samples(config)
-            recorded = recorded_samples(folder, identity_hash)
-            if recorded and not changed_inputs(folder):  # of other files nothing is taken
-                return f"partly recorded: {recorded} of {samples}"
-        elif leaves_out(config):
-            done = finished_run(folder, identity_hash) or {}
-            check_same_samples(config, folder, done)
-            if done.get("scoring_hash") == config_hash(scoring(config)):
-                return FINISHED_RUN
+            state = _state(config, folder, looks)
+        except UsageError as error:
+            state = f"cannot run: {error}"
+            refused += 1
+        console.print(f"[{number}/{len(jobs)}] {job_name(config)}: {state}", markup=False)
+    console.print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}, {refused} cannot run")
+    sys.exit(min(refused, 1))
+
+
+def _state(config: DictConfig, folder: Path, looks: dict[str, int | UsageError]) -> str:
+    """What is left to do for a job; `looks` has what was found for jobs that read the same.
+
+    Raises:
+        UsageError: when it cannot run.
+    """
+    from vssl.commands.evaluate import check_request, is_finished
+
+    check_options(config)
+    state = run_state(config, folder)
+    if state == FINISHED_RUN:
         return state
-
-    def _samples(self, config: DictConfig) -> int:
-        """What `_look` finds; jobs that read the same share the look."""
-        parts = ("model", "prior", "trainer", "data", "negatives", "protocol", "metrics")
+    check_request(config)
+    request_for(config.trainer)
+    try:
+        with output_folder(folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename}: nothing can be written there ({error.strerror}). Set another"
+            " output_root."
+        ) from error
+    identity_hash = config_hash(identity(config))
+    if state == NO_RUN:
+        parts = ("model", "prior", "trainer", "data", "negatives", "protocol")
         key = repr([OmegaConf.to_container(config[part], resolve=True) for part in parts])
-        if key not in self._found:
+        if key not in looks:
             try:
-                self._found[key] = _look(config)
+                looks[key] = _count_samples(config)
             except UsageError as error:
-                self._found[key] = error
-        found = self._found[key]
-        if isinstance(found, UsageError):
-            raise found
-        return found
+                looks[key] = error
+        samples = looks[key]
+        if isinstance(samples, UsageError):
+            raise samples
+        recorded = recorded_samples(folder, identity_hash)
+        if recorded and not changed_inputs(folder):  # of other files nothing is taken
+            return f"partly recorded: {recorded} of {samples}"
+    elif leaves_out(config):
+        done = finished_run(folder, identity_hash)
+        if done is not None and is_finished(config, folder, done):
+            return FINISHED_RUN
+    return state
 
 
-def _look(config: DictConfig) -> int:
-    """Read and make what a run does before its long work; its number of samples.
+def _count_samples(config: DictConfig) -> int:
+    """Read and make what a run does before its long work; return its number of samples.
 
     Raises:
         UsageError: for the first fault.
@@ -168,7 +157,6 @@ def _look(config: DictConfig) -> int:
         read_manifest(Path(config.negatives.manifest).expanduser())
     build.build_frontends(config, names)
     build.build_transforms(config)
-    build.build_metrics(config)
     reader = build.build_reader(config)
     reader.least_samples = build.least_samples(config)
     return reader.count()

@@ -75,7 +75,7 @@ _said: set[str] = set()
 
 
 def _run(config: DictConfig, folder: Path) -> pd.DataFrame | str | None:
-    """Evaluate, or have it done where this is a job of a sweep."""
+    """Evaluate, or have a process do it where this is a job of a sweep."""
     if is_multirun():
         return run_in_sweep(config, folder)
     if not is_first_process():  # the first one says the same
@@ -107,11 +107,11 @@ def evaluate(
     wait: bool = False,
     device: AbstractContextManager[None] | None = None,
 ) -> pd.DataFrame | None:
-    """Evaluate a model, or take the finished run that stands in the folder.
+    """Evaluate a model into a folder, or take the finished run that stands there.
 
     Args:
         config: the composed configuration `evaluate`.
-        folder: the run's folder.
+        folder: where the run goes.
         quiet: whether the run's table is not shown, as in sweeps.
         wait: whether to wait for another run that is writing in the folder.
         device: held while the networks run, and not while their records are scored.
@@ -138,11 +138,11 @@ def evaluate(
     identity_hash = config_hash(identity(config))
     if not config.force and not os.access(folder, os.W_OK):  # as on a read-only disk
         done = finished_run(folder, identity_hash)
-        if done is not None and _is_finished(config, folder, done):
+        if done is not None and is_finished(config, folder, done):
             return announce(folder, quiet=quiet)
     with alone_in(folder, wait=wait):
         done = None if config.force else finished_run(folder, identity_hash)
-        if done is not None and _is_finished(config, folder, done):
+        if done is not None and is_finished(config, folder, done):
             return announce(folder, quiet=quiet)
         timing = {} if done is None else done.get("timing", {})
         known = {**identity(config), **scoring(config), "run": run_names(config)}
@@ -173,8 +173,12 @@ def evaluate(
     return announce(folder, quiet=quiet)
 
 
-def _is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
-    """Whether a finished run is all that is asked for, which is said."""
+def is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
+    """Whether a finished run needs no new scores; logs it.
+
+    Raises:
+        UsageError: when it left out other samples than it would now.
+    """
     from vssl.commands.make_records import check_same_samples
 
     if leaves_out(config):
@@ -186,24 +190,18 @@ def _is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool
 
 
 def check_request(config: DictConfig) -> list[ThresholdPolicy]:
-    """Check what can be checked at once; the threshold policies that the run can have.
+    """Check what can be checked before any work; return the run's threshold policies.
 
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    from vssl.commands.build import build_policies, has_negatives
+    from vssl.commands.build import build_metrics, build_policies, has_negatives
     from vssl.commands.networks import check_network_options
+    from vssl.records.fit import check_calibration
 
     check_options(config)
     check_network_options(config)
-    _check_calibration(config)
-    return build_policies(config, model=config.model.name, negatives=has_negatives(config))
-
-
-def _check_calibration(config: DictConfig) -> None:
-    """Refuse a calibration run that does not fit before any long work."""
-    from vssl.records.fit import check_calibration
-
+    build_metrics(config)  # which wants those that others combine
     if config.calibration is not None:
         check_calibration(
             run_in(Path(config.calibration).expanduser()),
@@ -213,6 +211,7 @@ def _check_calibration(config: DictConfig) -> None:
             prior=prior_facts(config),
             network_hash=network_hash(config),
         )
+    return build_policies(config, model=config.model.name, negatives=has_negatives(config))
 
 
 if __name__ == "__main__":

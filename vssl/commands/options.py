@@ -7,7 +7,6 @@ has the member.
 from __future__ import annotations
 
 import difflib
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from vssl.commands.devices import number_of_devices
+from vssl.commands.devices import chosen_devices
 from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
 from vssl.errors import UsageError
 
@@ -42,24 +41,14 @@ _OF_CLASSES = ("data", "negatives", "threshold", "logger", "training")
 
 @dataclass(frozen=True)
 class Option:
-    """What the value of an option may be.
+    """What the value of an option may be."""
 
-    Attributes:
-        words: what is right, as in "Expected `seed` to be ...".
-        fits: whether a value is.
-        choices: the names that exist, for texts that must be among them.
-    """
-
-    words: str
+    words: str  # as in "Expected `seed` to be ..."
     fits: Callable[[Any], bool]
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()  # for texts: the names that exist
 
     def check(self, key: str, value: Any) -> None:
-        """Check a value.
-
-        Raises:
-            UsageError: when it is not right, with the key, the value and what is.
-        """
+        """Raise a `UsageError` with the key, the value and what it may be, unless it fits."""
         if self.fits(value):
             return
         listed = value if isinstance(value, (list, tuple, ListConfig)) else [value]
@@ -73,7 +62,7 @@ class Option:
         raise UsageError(f"Expected `{key}` to be {self.words}, but got {shown}.{hint}")
 
     def or_null(self, meaning: str = "") -> Option:
-        """The same, or null, which stands for a meaning."""
+        """Return an option that may also be null, which has a meaning."""
         words = f"null{f' ({meaning})' if meaning else ''} or {self.words}"
         return Option(words, lambda value: value is None or self.fits(value), self.choices)
 
@@ -92,10 +81,8 @@ def _is_text(value: Any) -> bool:
 
 def whole(low: int, high: int = INT32) -> Option:
     """A whole number within bounds."""
-    return Option(
-        f"a whole number from {low} to {high}",
-        lambda value: _is_whole(value) and low <= value <= high,
-    )
+    words = f"a whole number from {low} to {high}"
+    return Option(words, lambda value: _is_whole(value) and low <= value <= high)
 
 
 def number(low: float, high: float, *, above: bool = False) -> Option:
@@ -133,7 +120,7 @@ def _different_numbers(low: float, high: float) -> Option:
 
 def _is_devices(value: Any) -> bool:
     try:
-        number_of_devices(value)
+        chosen_devices(value)
     except UsageError:
         return False
     return True
@@ -172,39 +159,29 @@ OPTIONS: dict[str, Option] = {
     "loader.audio_batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
     "loader.num_workers": whole(0, 1024).or_null("what suits the machine"),
     "paths.*": PATH,
+    "*.name": NAME,
+    "*.sha256": _SHA256.or_null("any file"),
+    "*.precision": choice(*PRECISIONS),
+    "*.image.size": whole(1, 2**14),
+    "*.image.antialias": FLAG,
     "cache.folder": PATH.or_null("nothing is kept"),
     "cache.gigabytes": number(0, 1e9),
-    "model.name": NAME,
     "model.weights": PATH.or_null("the model has none"),
-    "model.sha256": _SHA256.or_null("any file"),
-    "model.precision": choice(*PRECISIONS),
     "model.compile": FLAG,
     "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
     "model.fold_batch_norms": FLAG.or_null("yes, but under protocol=released"),
-    "model.image.size": whole(1, 2**14),
-    "model.image.antialias": FLAG,
-    "prior.name": NAME,
     "prior.weights": PATH.or_null("looked for in paths.weights"),
-    "prior.sha256": _SHA256.or_null("any file"),
     "prior.alpha": number(0, 1),
     "prior.scale": choice("corrected", "released"),
-    "prior.image.size": whole(1, 2**14),
-    "prior.image.antialias": FLAG,
-    "protocol.name": NAME,
     "protocol.antialias": FLAG,
     **{f"protocol.{name}": choice("corrected", "released") for name in _SWITCHES},
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
     "trainer.devices": Option("a number from 1, auto, or a list of different GPUs", _is_devices),
     "trainer.strategy": NAME,
-    "trainer.precision": choice(*PRECISIONS),
     "trainer.enable_progress_bar": FLAG,
-    "data.name": NAME,
     "data.root": PATH,
     "data.annotation": PATH.or_null("the first usual name that exists"),
-    "data.image_folder": TEXT,
-    "data.audio_folder": TEXT,
-    "data.image_suffix": TEXT,
-    "data.audio_suffix": TEXT,
+    **{f"data.{kind}_{part}": TEXT for kind in ("image", "audio") for part in ("folder", "suffix")},
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
     "data.empty": choice("fault", "keep"),
@@ -256,12 +233,9 @@ OPTIONS: dict[str, Option] = {
 
 
 def check_options(config: DictConfig) -> None:
-    """Check all options of a configuration, `evaluate`, `rescore` or `train`.
+    """Raise a `UsageError` for the first option of a configuration that cannot be.
 
     Keys that are not in the table, and those of classes of other packages, may be anything.
-
-    Raises:
-        UsageError: for the first value that cannot be.
     """
     for pattern, option in OPTIONS.items():
         for key, value in _matching_values(config, pattern.split("."), ()):
@@ -290,19 +264,14 @@ def _matching_values(
             yield from _matching_values(node[name], pattern[1:], (*place, str(name)))
 
 
-@functools.cache
-def _known_policies() -> tuple[str, ...]:
-    files = resources.files("vssl.conf").joinpath("threshold").iterdir()
-    sets = ("all", "standard", "released")
-    names = sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
-    return tuple(name for name in names if name not in sets)
-
-
 def _policy_names(config: DictConfig) -> tuple[str, ...]:
     """Threshold policies that exist: those of vssl, and those that are configured."""
+    files = resources.files("vssl.conf").joinpath("threshold").iterdir()
+    known = {file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")}
     own = config.get("threshold") or {}
     named = [str(n.get("name") or key) for key, n in own.items() if isinstance(n, DictConfig)]
-    return tuple(dict.fromkeys([*_known_policies(), *map(str, own), *named]))
+    sets = {"all", "standard", "released"}
+    return tuple(dict.fromkeys([*sorted(known - sets), *map(str, own), *named]))
 
 
 GROUPS = ("negatives", "threshold", "metrics")
@@ -316,11 +285,11 @@ _GONE = {
 
 
 def allow_absent_members(arguments: Sequence[str]) -> list[str]:
-    """Return a command line whose options of members jobs without the member take, too.
+    """Force the options of members that some jobs of a command line lack.
 
     In a sweep over a group, as `-m negatives=silence,noise negatives.noise.draws=3`, Hydra would
-    refuse the option in the first job. It is forced instead, which adds it where it is not known;
-    there `drop_absent_members` takes it away again. What no member knows Hydra refuses.
+    refuse the option in the first job. Forced, it is added there, and `drop_absent_members` takes
+    it away again. Hydra refuses options that no member has.
     """
     if {"-m", "--multirun"}.isdisjoint(arguments):
         return list(arguments)
@@ -351,9 +320,9 @@ def drop_absent_members(config: DictConfig) -> list[str]:
 
 
 def hint_for(key: str, arguments: Sequence[str]) -> str:
-    """Return what is in place of an option that is gone, or meant by one of a group's member.
+    """Return what replaces a key that is gone, or what a misspelt key of a group's member means.
 
-    A command line has `key`, as `negatives.nois.draws`, among its arguments. For others: empty.
+    Keys are as `negatives.nois.draws`; for all others the hint is empty.
     """
     if key in _GONE:
         return f"\n{key} is an option of earlier versions: {_GONE[key]}"

@@ -22,7 +22,6 @@ _TEST_SETS = {
 """Test sets of the paper, and where each comes from."""
 
 _PRIOR = "prior=object_guided"
-_EVALUATE = "from vssl.commands.evaluate import main; main()"
 
 
 def main() -> None:
@@ -45,17 +44,17 @@ def _run_paper_command() -> None:
 
 
 def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool = False) -> None:
-    """Evaluate what can be evaluated, report on it, and list what is missing.
+    """Evaluate what can be evaluated into `output`, report on it, and list what is missing.
 
-    Args:
-        overrides: as for vssl-evaluate.
-        output: where runs go; None takes `paper/` below `paths.outputs`.
-        only_list: whether nothing is evaluated.
+    Without `output`, runs go into `paper/` below `paths.outputs`. `overrides` are as for
+    vssl-evaluate.
 
     Raises:
         UsageError: at the end, when a sweep failed.
     """
     from rich.console import Console
+
+    from vssl.commands.report import make_report
 
     console = Console(soft_wrap=True, highlight=False)
     models, test_sets, missing = _take_stock(overrides)
@@ -67,7 +66,8 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
     for name in test_sets if evaluated and not only_list else ():
         console.print(f"\n{name}: {', '.join(evaluated)}", markup=False)
         command = [
-            *(sys.executable, "-c", _EVALUATE, "-m", f"experiment=paper_{name}"),
+            *(sys.executable, "-c", "from vssl.commands.evaluate import main; main()"),
+            *("-m", f"experiment=paper_{name}"),
             f'hydra.sweeper.params.model="{",".join(evaluated)}"',
             f"output_root={output}",
             *([] if _PRIOR in models else ["prior=none"]),
@@ -75,8 +75,13 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
         ]
         if subprocess.run(command, check=False).returncode:
             failed.append(name)
-    if not only_list and (hindrance := _report(output)):
-        console.print(f"\n{hindrance}", markup=False)
+    if not only_list and not output.is_dir():
+        console.print(f"\nnothing was evaluated, so there is no report ({output})", markup=False)
+    elif not only_list:  # of what this call evaluated, or an earlier one
+        try:
+            make_report([output], output / "report", expected="paper")
+        except UsageError as error:
+            console.print(f"\nno report: {error}", markup=False)
     found = ", ".join([*models, *(f"data={name}" for name in test_sets)])
     console.print(f"\nfound: {found or 'nothing'}", markup=False)
     console.print(f"missing: {len(missing) or 'nothing'}")
@@ -94,7 +99,8 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
 
 
 def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Models, with the object prior, and test sets that are there; a line for each that is not."""
+    """List models with the object prior, test sets, and a line for each one that is missing."""
+    from vssl.commands.build import build_reader
     from vssl.commands.models import read_entries, read_state
 
     weights = composed_config("evaluate", overrides).paths.weights
@@ -107,37 +113,13 @@ def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[st
         else:
             missing.append(f"{name}: {state.details or state.state}")
     for name, source in _TEST_SETS.items():
-        fault = _fault_of(name, overrides)
-        if fault:
-            missing.append(f"data={name}: {fault} ({source})")
-        else:
+        try:
+            config = composed_config("evaluate", [f"experiment=paper_{name}", *overrides])
+            build_reader(config).count()
             test_sets.append(name)
+        except UsageError as error:
+            missing.append(f"data={name}: {error} ({source})")
     return models, test_sets, missing
-
-
-def _fault_of(name: str, overrides: Sequence[str]) -> str:
-    """Why a test set cannot be read; empty where it can."""
-    from vssl.commands.build import build_reader
-
-    try:
-        config = composed_config("evaluate", [f"experiment=paper_{name}", *overrides])
-        build_reader(config).count()
-    except UsageError as error:
-        return str(error)
-    return ""
-
-
-def _report(output: Path) -> str:
-    """Make the report over what is there, of this call or an earlier one; or say why not."""
-    from vssl.commands.report import make_report
-
-    if not output.is_dir():
-        return f"nothing was evaluated, so there is no report ({output})"
-    try:
-        make_report([output], output / "report", expected="paper")
-    except UsageError as error:
-        return f"no report: {error}"
-    return ""
 
 
 if __name__ == "__main__":

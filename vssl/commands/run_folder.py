@@ -72,9 +72,9 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def run_in(folder: Path) -> Path:
-    """The folder of the run that a user means: this one, or the only finished run below it.
+    """Return a run's folder: the given one, or that of the only finished run below it.
 
-    A folder that holds neither is returned as it is, for its reader to refuse.
+    A folder with neither is returned as it is, for its reader to refuse.
 
     Raises:
         UsageError: when there are several finished runs below it.
@@ -83,21 +83,18 @@ def run_in(folder: Path) -> Path:
         return folder
     below = sorted(path.parent for path in folder.rglob(files.RUN_FILE))
     if len(below) > 1:
-        shown = [str(run) for run in below[:_LISTED_RUNS]]
-        shown += [f"and {len(below) - _LISTED_RUNS} more"] if len(below) > _LISTED_RUNS else []
-        listed = "\n  ".join(
-            [f"{folder}: there are {len(below)} finished runs below it; name one:", *shown]
-        )
-        raise UsageError(listed)
+        lines = [f"{folder}: there are {len(below)} finished runs below it; name one:"]
+        lines += [str(run) for run in below[:_LISTED_RUNS]]
+        lines += [f"and {len(below) - _LISTED_RUNS} more"] if len(below) > _LISTED_RUNS else []
+        raise UsageError("\n  ".join(lines))
     return below[0] if below else folder
 
 
 def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
-    """The finished run that stands in a folder, None when there is none.
+    """Read the finished run in a folder, None when there is none.
 
     Raises:
-        UsageError: when another run stands there, one on other input than there is now, or what is
-            left of one.
+        UsageError: for another run, one on other input than there is now, or what is left of one.
     """
     if not (folder / files.RUN_FILE).is_file():
         return None
@@ -112,26 +109,25 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
 
 
 def run_state(config: DictConfig, folder: Path) -> str:
-    """What is left to do for a run: `FINISHED_RUN`, `UNSCORED_RUN` or `NO_RUN`.
+    """Return what is left to do for a run: `FINISHED_RUN`, `UNSCORED_RUN` or `NO_RUN`.
 
-    Under `data.missing=skip` or `data.silent=skip` nothing is known without a look at the data, so
-    it is never finished.
+    A run with `data.missing=skip` or `data.silent=skip` is never finished here: which samples it
+    leaves out shows only a look at the data.
 
     Raises:
-        UsageError: when another run stands in the folder.
+        UsageError: as `finished_run` does.
     """
     done = None if config.force else finished_run(folder, config_hash(identity(config)))
     if done is None:
         return NO_RUN
-    as_scored = done.get("scoring_hash") == config_hash(scoring(config))
-    whole = not leaves_out(config)
-    return FINISHED_RUN if as_scored and whole else UNSCORED_RUN
+    scored = done.get("scoring_hash") == config_hash(scoring(config))
+    return FINISHED_RUN if scored and not leaves_out(config) else UNSCORED_RUN
 
 
 def write_run_file(
     config: DictConfig, folder: Path, identity_hash: str, *, timing: Mapping[str, Any]
 ) -> None:
-    """Mark the run of a configuration, with the hash of its identity, as finished.
+    """Mark a run as finished.
 
     `timing` has `records_seconds` for `recorded` of `samples`, `scoring_seconds` and `device`.
     """
@@ -154,7 +150,7 @@ def write_run_file(
 
 
 def discard_results(folder: Path) -> None:
-    """The run in this folder is about to be replaced: nothing of it may be taken for the new."""
+    """Remove all results of the run in a folder, which is about to be replaced."""
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
 
@@ -168,10 +164,9 @@ def mark_rescored(folder: Path) -> None:
 
 
 class RunLog(logging.FileHandler):
-    """The log of a run, in its folder; where it cannot be opened, nothing is kept of the log.
+    """The log of a run, in its folder; nothing is kept where it cannot be opened.
 
-    A finished run on a read-only disk is taken as it is; any other says itself, with the folder's
-    name, that nothing can be written there.
+    A finished run on a read-only disk is taken as it is; any other names the folder in its error.
     """
 
     def _open(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import itertools
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
@@ -54,92 +55,66 @@ _PRELOADED = (
 _THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
 
 
-@dataclass(frozen=True)
-class _SweepFolder:
-    """Where the jobs of a sweep say how they stand, whatever process or machine they run on.
+def _sweep_folder() -> Path:
+    """The folder with a file for each job of this sweep, until it was reported: how it stands."""
+    hydra: Any = HydraConfig.get()
+    output = Path(hydra.sweep.dir).expanduser().absolute()
+    return output / f".sweep-{hydra.callbacks.sweep.sweep_id}"
 
-    In `path`, below the sweep's folder `output`, each has a file, until the sweep was reported.
-    """
 
-    output: Path
-    path: Path
+def _read_plan(sweep: Path) -> tuple[list[str] | None, dict[str, str]]:
+    """What the jobs evaluate, where that is known, and the configuration `overview`."""
+    plan = json.loads((sweep / "plan.json").read_text(encoding="utf-8"))
+    return plan["names"], plan["overview"]
 
-    @classmethod
-    def of(cls, hydra: Any) -> _SweepFolder:
-        output = Path(hydra.sweep.dir).expanduser().absolute()
-        return cls(output, output / f".sweep-{hydra.callbacks.sweep.sweep_id}")
 
-    def create(self, names: Sequence[str] | None, overview: Mapping[str, str]) -> FileLock:
-        """Clear away what killed sweeps left, and begin; returns a lock to hold meanwhile."""
-        for left in self.output.glob(".sweep-*"):
-            with contextlib.suppress(Timeout), FileLock(left / "lock", blocking=False):
-                shutil.rmtree(left, ignore_errors=True)
-        self.path.mkdir(parents=True)
-        lock = FileLock(self.path / "lock")
-        lock.acquire()
-        plan = {"names": names, "overview": dict(overview)}
-        write_text(self.path / "plan.json", json.dumps(plan))
-        return lock
+def _write_job(sweep: Path, job: Job) -> None:
+    try:
+        write_text(sweep / f"{job.number:05d}.json", json.dumps(asdict(job)))
+    except OSError as error:  # the other jobs may still find room
+        _log.error("%s: %s", sweep, error.strerror or error)
 
-    def plan(self) -> dict[str, Any]:
-        plan: dict[str, Any] = json.loads((self.path / "plan.json").read_text(encoding="utf-8"))
-        return plan
 
-    def write(self, job: Job) -> None:
-        try:
-            write_text(self.path / f"{job.number:05d}.json", json.dumps(asdict(job)))
-        except OSError as error:  # the other jobs may still find room
-            _log.error("%s: %s", self.path, error.strerror or error)
-
-    def reported(self) -> dict[int, Job]:
-        """What jobs have said, by their number."""
-        files = sorted(self.path.glob("[0-9]*.json"))
-        jobs = [Job(**json.loads(path.read_text(encoding="utf-8"))) for path in files]
-        return {job.number: job for job in jobs}
-
-    def jobs(self) -> list[Job]:
-        """All jobs in order, also those that left no last word."""
-        jobs = self.reported()
-        for number, name in enumerate(self.plan()["names"] or ()):
-            reason = "it never started, or could not say how it ended"
-            jobs.setdefault(number, Job(number, name, states.NOT_DONE, reason))
-        reason = "its process was killed, or could not say how it ended"
-        return [
-            replace(job, state=states.KILLED, reason=reason) if job.state == states.BEGUN else job
-            for _, job in sorted(jobs.items())
-        ]
+def _reported_jobs(sweep: Path) -> dict[int, Job]:
+    """What jobs have said, by their number."""
+    files = sorted(sweep.glob("[0-9]*.json"))
+    jobs = [Job(**json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    return {job.number: job for job in jobs}
 
 
 def run_in_sweep(config: DictConfig, folder: Path) -> str:
-    """Run a job of a sweep in a process of its own, whatever launcher starts it; its state.
+    """Run a job of a sweep in a process of its own, whatever launcher starts it; return its state.
 
-    However it ends, the sweep goes on: how is written down for the report at its end.
+    However it ends, the sweep goes on. The report at its end reads how from the sweep's folder.
 
     Raises:
         KeyboardInterrupt: when the user stops the sweep.
     """
     hydra: Any = HydraConfig.get()
-    sweep = _SweepFolder.of(hydra)
-    names = sweep.plan()["names"]
+    sweep = _sweep_folder()
+    names, _ = _read_plan(sweep)
     if config.sweep_id is None:  # the same when a sweep that was stopped goes on
         config.sweep_id = hydra.callbacks.sweep.sweep_id
         if names is not None:
-            config.sweep_id = f"{sweep.output.name}-{config_hash({'jobs': names})[:8]}"
+            config.sweep_id = f"{sweep.parent.name}-{config_hash({'jobs': names})[:8]}"
     job = Job(hydra.job.num, job_name(config), states.INTERRUPTED, folder=str(folder))
     which = f"[{job.number + 1}/{len(names) if names is not None else '?'}]"
-    stopped = config.fail_fast and any(
-        other.state in (states.FAILED, states.KILLED) for other in sweep.reported().values()
-    )
+    ended = {other.state for other in _reported_jobs(sweep).values()}
     try:
-        if stopped:
+        if config.fail_fast and ended & {states.FAILED, states.KILLED}:
             reason = "fail_fast=true, and a job before it was not done"
             job = replace(job, state=states.NOT_DONE, reason=reason)
         elif run_state(config, folder) == FINISHED_RUN:
             job = replace(job, state=states.ALREADY)
         else:
-            sweep.write(replace(job, state=states.BEGUN))
-            status = _run_apart(_run_job, *_job_facts(config, job, sweep, which))
-            said = sweep.reported().get(job.number, job)
+            _write_job(sweep, replace(job, state=states.BEGUN))
+            request = request_for(config.trainer)
+            at_once = _jobs_at_once(hydra, request, names)
+            arguments = _single_run(hydra, folder, request)
+            status = _run_apart(
+                _run_job, arguments, str(config.sweep_id), job, sweep, request, at_once, which
+            )
+            said = _reported_jobs(sweep).get(job.number, job)
             lost = replace(job, state=states.KILLED, reason=_how_killed(status))
             job = lost if said.state in (states.BEGUN, states.INTERRUPTED) else said
     except Exception as error:
@@ -148,7 +123,7 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
         job = replace(job, state=states.FAILED, reason=_reason_of(error))
     finally:  # also when interrupted
         _log.log(logging.INFO if job.done else logging.ERROR, "%s %s", which, job)
-        sweep.write(job)
+        _write_job(sweep, job)
     return job.state
 
 
@@ -173,36 +148,37 @@ def _how_killed(status: int | None) -> str:
     return f"killed by {name}" + ", as happens when memory runs out" * (name == "SIGKILL")
 
 
-def _job_facts(config: DictConfig, job: Job, sweep: _SweepFolder, which: str) -> tuple[Any, ...]:
-    """What a job's process is told: the arguments of `_run_job`."""
-    hydra: Any = HydraConfig.get()
-    launcher = str(hydra.runtime.choices["hydra/launcher"])
-    request = request_for(config.trainer)
-    at_once = 1  # on this machine
+def _jobs_at_once(hydra: Any, request: DeviceRequest, names: Sequence[str] | None) -> int:
+    """How many jobs run side by side on this machine."""
+    launcher = hydra.runtime.choices["hydra/launcher"]
+    at_once = 1
     if launcher == "joblib":
         n_jobs = int(hydra.launcher.n_jobs)
         at_once = n_jobs if n_jobs > 0 else len(usable_cores()) + 1 + n_jobs
     elif launcher == "submitit_local":
         at_once = len(request.names) // request.count
-    names = sweep.plan()["names"]
-    at_once = max(1, min(at_once, at_once if names is None else len(names)))
-    arguments = [
-        *(f"--config-dir={each.path}" for each in hydra.runtime.config_sources
-          if each.provider == "command-line"),
+    return max(1, at_once if names is None else min(at_once, len(names)))
+
+
+def _single_run(hydra: Any, folder: Path, request: DeviceRequest) -> list[str]:
+    """The command line of a job as a run of its own."""
+    return [
+        *(
+            f"--config-dir={each.path}"
+            for each in hydra.runtime.config_sources
+            if each.provider == "command-line"
+        ),
         *(each for each in hydra.overrides.hydra if not each.startswith("hydra.mode=")),
         *hydra.overrides.task,
-        f"hydra.run.dir={QuotedString(job.folder, Quote.single).with_quotes()}",
+        f"hydra.run.dir={QuotedString(str(folder), Quote.single).with_quotes()}",
         # counted among those that it sees
         *([f"trainer.devices={request.count}"] if request.kind == "gpu" else []),
-    ]  # fmt: skip
-    progress = launcher == "basic" and sys.stderr.isatty()
-    who = f"{which} {job.name}"
-    return arguments, str(config.sweep_id), job, sweep, request, at_once, progress, who
+    ]
 
 
 def _run_job(
-    arguments: list[str], sweep_id: str, job: Job, sweep: _SweepFolder, request: DeviceRequest,
-    at_once: int, progress: bool, who: str,
+    arguments: list[str], sweep_id: str, job: Job, sweep: Path, request: DeviceRequest,
+    at_once: int, which: str,
 ) -> None:  # fmt: skip
     """Evaluate in this process as a single run would, and say how that ended."""
     from vssl.commands.evaluate import evaluate, with_hydra
@@ -233,10 +209,11 @@ def _run_job(
             if not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.WARNING)
         config.sweep_id = sweep_id
-        config.trainer.enable_progress_bar &= progress
+        launcher = HydraConfig.get().runtime.choices["hydra/launcher"]
+        config.trainer.enable_progress_bar &= launcher == "basic" and sys.stderr.isatty()
         if at_once > 1 and request.kind == "gpu" and config.loader.num_workers is None:
             config.loader.num_workers = min(8, cores - 1)
-        device = _device(request, who)
+        device = _device(request, f"{which} {job.name}")
         outcomes.append(
             _outcome(lambda: evaluate(config, folder, quiet=True, wait=True, device=device))
         )
@@ -244,7 +221,7 @@ def _run_job(
     outcomes.append(_outcome(lambda: with_hydra(run)))
     state, reason = outcomes[0]
     seconds = time.monotonic() - began
-    sweep.write(replace(job, state=state, reason=reason, seconds=seconds))
+    _write_job(sweep, replace(job, state=state, reason=reason, seconds=seconds))
 
 
 def _outcome(work: Callable[[], object]) -> tuple[str, str]:
@@ -279,9 +256,7 @@ def _run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
     Raises:
         KeyboardInterrupt: after the process was interrupted too and has ended.
     """
-    process: Any = start_process_server().Process(
-        target=_work_apart, args=(str(Path.cwd()), work, *arguments)
-    )
+    process: Any = start_process_server().Process(target=_work_apart, args=(work, *arguments))
     try:
         process.start()
         process.join()
@@ -318,19 +293,17 @@ def start_process_server(*, wandb: bool = False) -> Any:
     return context
 
 
-def _work_apart(directory: str, work: Callable[..., None], *arguments: Any) -> None:
+def _work_apart(work: Callable[..., None], *arguments: Any) -> None:
     """Call a function in a process that ends with its parent, which passes Ctrl-C on to it."""
+    parent: Any = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        parent.join()
+        os.killpg(os.getpid(), signal.SIGKILL)
+
     os.setsid()
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def end() -> None:
-            parent.join()
-            os.killpg(os.getpid(), signal.SIGKILL)
-
-        threading.Thread(target=end, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    os.chdir(directory)
     work(*arguments)
 
 
@@ -350,22 +323,9 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
     return [list(job) for job in itertools.product(*values.values())]
 
 
-def _check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]], loader: ConfigLoader) -> None:
-    """Check each value in one job that has it: of a thousand jobs a few have them all."""
-    seen: set[str] = set()
-    for job in jobs:
-        if not set(job) <= seen:
-            # what only this job has at fault it says when its turn comes
-            with contextlib.suppress(HydraException, OmegaConfBaseException):
-                check_options(loader.load_sweep_config(config, list(job)))
-                seen |= set(job)
-
-
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give a launcher settings that suit sweeps, where nobody has set another.
-
-    A file `conf/hydra/launcher/<name>.yaml` would clash with the plugin's of the same name.
-    """
+    """Give a launcher settings that suit sweeps, where nobody has set another."""
+    # a file conf/hydra/launcher/<name>.yaml would clash with the plugin's of the same name
     name = hydra.runtime.choices["hydra/launcher"]
     default = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
     with open_dict(hydra.launcher), read_write(hydra):
@@ -378,17 +338,12 @@ class Sweep(Callback):
     """Hydra callback: after a multirun, tables with one row per run, and how all jobs ended.
 
     Args:
-        sweep_id: one for all jobs of the sweep.
+        sweep_id: one for all jobs of the sweep, which read it in the configuration.
         launchers: settings by the launcher's name, for what is left at the plugin's own default.
     """
 
     def __init__(self, sweep_id: str, launchers: Mapping[str, Mapping[str, Any]]) -> None:
-        self._settings = (sweep_id, launchers)
-        self._lock: FileLock | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Launchers send it to other processes, where it has nothing to do."""
-        return Sweep, self._settings
+        self._launchers = launchers
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the options of all jobs, and write down what is to be done.
@@ -397,28 +352,43 @@ class Sweep(Callback):
             SystemExit: when either fails; Hydra turns other exceptions of callbacks into warnings.
         """
         HydraConfig.instance().set_config(config.copy())  # a copy, as it becomes read-only
-        set_up_launcher(config.hydra, self._settings[1])
+        set_up_launcher(config.hydra, self._launchers)
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
         loader = GlobalHydra.instance().config_loader()
         jobs = planned_jobs(config, loader)
-        try:
-            _check_jobs(config, jobs or (), loader)
-        except UsageError as error:
-            fail(str(error))
+        checked: set[str] = set()
+        for job in jobs or ():  # each value in one job: of a thousand jobs a few have them all
+            if set(job) <= checked:
+                continue
+            try:
+                check_options(loader.load_sweep_config(config, list(job)))
+                checked |= set(job)
+            except UsageError as error:
+                fail(str(error))
+            except (HydraException, OmegaConfBaseException):
+                pass  # the job says so when its turn comes
         if launcher.startswith("submitit") and "%" in str(config.hydra.sweep.dir):
             fail(
                 f"output_root={config.hydra.sweep.dir}: {launcher} puts numbers of jobs in place of"
                 " %j and its like. Set an output_root without %."
             )
-        sweep = _SweepFolder.of(config.hydra)
         names = None
         if jobs is not None:  # by what differs
             shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
             names = [" ".join(each for each in job if each not in shared) for job in jobs]
+        sweep = _sweep_folder()
         try:
-            self._lock = sweep.create(names, config.overview)
+            for left in sweep.parent.glob(".sweep-*"):  # by sweeps that were killed
+                with contextlib.suppress(Timeout), FileLock(left / "lock", blocking=False):
+                    shutil.rmtree(left, ignore_errors=True)
+            sweep.mkdir(parents=True)
+            lock = FileLock(sweep / "lock")
+            lock.acquire()
+            atexit.register(lock.release)
+            plan = {"names": names, "overview": dict(config.overview)}
+            write_text(sweep / "plan.json", json.dumps(plan))
         except OSError as error:
-            fail(f"{error.filename or sweep.output}: {error.strerror or error} (output_root)")
+            fail(f"{error.filename or sweep.parent}: {error.strerror or error} (output_root)")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Report, and let the command fail unless everything was done.
@@ -436,35 +406,49 @@ def finish_sweep() -> bool:
     Commands call it when they fail: Hydra does not call `Sweep.on_multirun_end` then. Returns
     whether everything in it was done.
     """
-    sweep = _SweepFolder.of(HydraConfig.get()) if is_multirun() else None
-    if sweep is None or not sweep.path.is_dir():  # there is none, or it was reported
+    sweep = _sweep_folder() if is_multirun() else None
+    if sweep is None or not sweep.is_dir():  # there is none, or it was reported
         return True
-    jobs = sweep.jobs() if sweep.reported() else []
+    jobs, reported = [], _reported_jobs(sweep)
     # not by the log: what it writes to depends on the launcher
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     shown = False
     try:
-        if jobs:
-            overview = sweep.plan()["overview"]
-            shown = _run_apart(_show_sweep, jobs, sweep.output, overview) == 0
+        if reported:
+            names, overview = _read_plan(sweep)
+            jobs = _all_jobs(reported, names or ())
+            shown = _run_apart(_show_sweep, jobs, sweep.parent, overview) == 0
     finally:
         for job in jobs:
             if not job.done:
                 console.print(str(job), markup=False)
         if jobs:
             console.print(count_jobs(jobs), markup=False)
-        shutil.rmtree(sweep.path, ignore_errors=True)
+        shutil.rmtree(sweep, ignore_errors=True)
     return shown and all(job.done for job in jobs)
+
+
+def _all_jobs(reported: Mapping[int, Job], names: Sequence[str]) -> list[Job]:
+    """All jobs in order, also those that left no last word."""
+    reason = "it never started, or could not say how it ended"
+    jobs = {number: Job(number, name, states.NOT_DONE, reason) for number, name in enumerate(names)}
+    reason = "its process was killed, or could not say how it ended"
+    return [
+        replace(job, state=states.KILLED, reason=reason) if job.state == states.BEGUN else job
+        for _, job in sorted({**jobs, **reported}.items())
+    ]
 
 
 def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
     from vssl.commands.joined import JOINED_FOLDER, join_runs
     from vssl.reporting.sweep import report_sweep
 
-    def join(runs: Sequence[Path]) -> Path:
-        return join_runs(runs, output / JOINED_FOLDER)
-
     try:
-        report_sweep(jobs, output, overview=overview, join=join)
+        report_sweep(
+            jobs,
+            output,
+            overview=overview,
+            join=lambda runs: join_runs(runs, output / JOINED_FOLDER),
+        )
     except Exception as error:
         fail(f"the sweep's tables could not be made: {_reason_of(error)}")
