@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tests.conftest import draw_vggss
 from tests.running import FAST, command, composed, run
 from vssl.commands.app import run_app
-from vssl.commands.audit import _Given
+from vssl.commands.audit import audit
 from vssl.commands.localize import split_inputs
 from vssl.commands.run_folder import RunLog
 from vssl.commands.score import score_run
@@ -144,7 +144,7 @@ def test_damaged_records_are_noticed_by_all_that_read_them(folder: Path, change:
         lambda: check_records(folder),
         lambda: ComparedRun.of(folder),
         lambda: study_thresholds([folder], []),
-        lambda: _Given.of(folder),
+        lambda: audit([folder], folder / "audit", policies=[]),
         lambda: check_calibration(folder, **chosen),
     ]
     for read in readers:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from vssl.reporting.in_words import in_words
-from vssl.reporting.tables import _fitted_sources
+from vssl.reporting.tables import fitted_sources
 
 POLICIES = {
     "positives": "object_area",
@@ -92,8 +92,8 @@ def test_what_is_not_known_is_not_said() -> None:
 def test_a_caption_names_thresholds_of_one_kind_once() -> None:
     sources = [f"fit on other (silence, run {run})" for run in ("0123abcd", "4567cdef")]
     several = pd.DataFrame({"threshold_source": [*sources, "constant", "fit on own (noise)"]})
-    assert _fitted_sources(several) == [
+    assert fitted_sources(several) == [
         "fit on other (silence, another run for each model)",
         "fit on own (noise)",
     ]
-    assert _fitted_sources(several.iloc[:1]) == sources[:1]
+    assert fitted_sources(several.iloc[:1]) == sources[:1]

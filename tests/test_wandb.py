@@ -229,6 +229,8 @@ def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as absent:
+        for name in [n for n in sys.modules if n.startswith("wandb_workspaces.")]:
+            absent.delitem(sys.modules, name)
         absent.setitem(sys.modules, "wandb_workspaces", None)
         with pytest.raises(UsageError, match=r"pip install 'vssl\[dashboard\]'"):
             build_dashboard("me", "mine")

@@ -37,7 +37,10 @@ def dry_run(arguments: Sequence[str]) -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     callback = f"hydra.callbacks.sweep._target_={__name__}.DryRun"
-    sys.argv[1:] = [*arguments, callback]
+    # beside the other overrides: options of Hydra may stand before or behind them, not between
+    overrides = [n for n, each in enumerate(arguments) if "=" in each and not each.startswith("-")]
+    place = overrides[0] if overrides else len(arguments)
+    sys.argv[1:] = [*arguments[:place], callback, *arguments[place:]]
     try:
         with_hydra(lambda config, folder: None)
     except SystemExit as end:

@@ -293,6 +293,15 @@ def with_variant(summary: pd.DataFrame, label: str) -> pd.DataFrame:
     return summary.assign(**{label: texts.mask(summary["map_variant"] == "ogl", texts + " + OGL")})
 
 
+def fitted_sources(summary: pd.DataFrame) -> list[str]:
+    """Where learnt thresholds come from; of those that differ in the calibration run alone, one."""
+    fitted = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
+    said = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in fitted]
+    alike = Counter(said)
+    pairs = zip(said, fitted, strict=True)
+    return list(dict.fromkeys(one if alike[one] > 1 else own for one, own in pairs))
+
+
 def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     """Say what the rows of a table rest on: data, N, coverage, draws, seed, thresholds, interval.
 
@@ -308,13 +317,7 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     conditions = conditions_of(summary).besides_positive(*SoundingObject)
     conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
-    # thresholds that differ only in whose own calibration run they were learnt from are one
-    fitted = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
-    said = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in fitted]
-    alike = Counter(said)
-    sources = dict.fromkeys(
-        one if alike[one] > 1 else own for one, own in zip(said, fitted, strict=True)
-    )
+    sources = fitted_sources(summary)
     undefined = int(summary["n_undefined"].max())
     parts = [
         f"data {values('dataset')}",
