@@ -36,6 +36,7 @@ from vssl.commands.run_folder import (
     write_run_file,
 )
 from vssl.commands.sweep import finish_sweep, run_in_sweep, start_process_server
+from vssl.memory import keep_freed_memory
 from vssl.progress import show_progress
 from vssl.records.fingerprint import config_hash
 
@@ -132,6 +133,7 @@ def evaluate(
     from vssl.records.files import RECORDS_FILE
     from vssl.records.store import check_records, read_provenance
 
+    keep_freed_memory()
     # of several processes the first; a sweep switches them off where jobs run beside each other
     show_progress(bool(config.trainer.enable_progress_bar) and is_first_process())
     policies = check_request(config)

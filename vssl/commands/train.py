@@ -25,6 +25,7 @@ from vssl.engine.training import ContrastiveTraining, TrainingLog
 from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.hashing import file_sha256
+from vssl.memory import keep_freed_memory
 from vssl.models.weights import load_weights
 from vssl.progress import show_progress
 from vssl.records.files import whole_file, write_text
@@ -54,6 +55,7 @@ def train(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(int(config.seed), workers=True, verbose=False)
     show_progress(bool(config.trainer.enable_progress_bar))
     begin = time.monotonic()
+    keep_freed_memory()
     model = make_network(config.model)
     if settings.weights is not None:
         load_weights(model, Path(str(settings.weights)).expanduser(), key="training")
