@@ -32,7 +32,7 @@ paper: $(STAMP)  ## the paper's tables and figures with the files found, and wha
 	$(if $(WEIGHTS),VSSL_WEIGHTS="$(WEIGHTS)") $(if $(DATA),VSSL_DATA="$(DATA)") $(BIN)/vssl-paper
 
 test: $(STAMP)  ## all tests, a process for each core (at most 4)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(STAMP)  ## style, formatting and import layers
 	$(BIN)/ruff check .

@@ -11,8 +11,8 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
-from vssl.commands.identity import composed_config
-from vssl.commands.networks import make_network
+from vssl.config.compose import composed_config
+from vssl.config.networks import make_network
 from vssl.data.embedded import Synthetic
 
 WIDTH, HEIGHT, SECONDS, RATE = 1280, 720, 10, 16_000

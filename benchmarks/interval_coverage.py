@@ -40,7 +40,7 @@ from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.separation import AUROC
-from vssl.metrics.sets import MAP_MAXIMUM
+from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.refit import ResampledRun, near_part
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD

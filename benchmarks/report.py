@@ -22,17 +22,18 @@ import pyarrow.parquet as pq
 from inputs import composed, make_test_set
 from scoring import write_random_maps
 
-from vssl.commands import build
-from vssl.commands.paper import EVALUATED_MODELS as MODELS
-from vssl.commands.score import score_run
+from vssl.cli.paper import EVALUATED_MODELS as MODELS
+from vssl.config import build
+from vssl.core.environment import environment
+from vssl.core.hashing import ids_hash, text_hash
 from vssl.data.vggss import VGGSS
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
-from vssl.records.fingerprint import environment, ids_hash, text_hash
 from vssl.records.schema import METADATA_KEY
+from vssl.runs.score import score_run
 from vssl.types import Sample
 
 TEST_SETS = ("vggss", "is3")
@@ -124,7 +125,7 @@ def main() -> None:
                     give(run, folder / "runs" / model / dataset, model=model, dataset=dataset)
         words = [str(folder / "runs"), "--output", str(folder / "report"), *more]
         # a child's peak begins at its parent's, so a small process stands between
-        command = [sys.executable, "-c", _MEASURE, "-m", "vssl.commands.report", *words]
+        command = [sys.executable, "-c", _MEASURE, "-m", "vssl.cli.report", *words]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     *said, last = done.stdout.splitlines()
     print("\n".join(said))

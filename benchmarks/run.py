@@ -51,11 +51,11 @@ from scoring import make_records, score_by_numpy
 from scoring import score as score_made
 
 from vssl.audio import read_clip
-from vssl.commands import build, networks
-from vssl.commands.evaluate import evaluate
+from vssl.config import build, networks
 from vssl.images import read_image
 from vssl.negatives.base import Positive
 from vssl.negatives.plan import make_plan
+from vssl.runs.evaluate import evaluate
 from vssl.types import POSITIVE
 
 MODELS = ("rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")

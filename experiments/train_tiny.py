@@ -12,15 +12,16 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from vssl.commands.app import quieten_libraries, run_app
-from vssl.commands.identity import register_resolvers
+from vssl.cli.app import run_app
+from vssl.config.compose import register_resolvers
+from vssl.core.console import quieten_libraries
 
 register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="train")
 def _hydra_main(config: DictConfig) -> None:
-    from vssl.commands.train import train  # torch: only where it is needed
+    from vssl.runs.train import train  # torch: only where it is needed
 
     train(config, Path(config.output_dir).expanduser().absolute())
 

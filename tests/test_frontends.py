@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from tests.reference.configuration import evaluation_config
 from tests.reference.spectrogram import log_spectrogram, mel_filter, mel_spectrogram
 from vssl.audio import WholeClip, read_clip
-from vssl.commands.build import build_frontends, made_length
+from vssl.config.build import build_frontends, made_length
+from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
-from vssl.errors import UsageError
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform
 from vssl.models.base import LocalizationModel

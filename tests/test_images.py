@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.reference.configuration import evaluation_config
-from vssl.commands.build import build_transforms
+from vssl.config.build import build_transforms
 from vssl.images import (
     ImageFileError,
     ImageTransform,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vssl.kernels import kth_largest, mean_of_largest, pack_above
 from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES, object_guided, transform_maps, upsample
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.ranks import rank_statistics
+from vssl.metrics.ranking import rank_statistics
 from vssl.records.binarize import Binarized
 
 Array = npt.NDArray[Any]

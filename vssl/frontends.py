@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from vssl.audio import Window
-from vssl.checks import check_positive
-from vssl.errors import UsageError
+from vssl.core.checks import check_positive
+from vssl.core.errors import UsageError
 from vssl.types import SAMPLE_RATE, AudioClip
 
 _LONGEST_TRIED = 60 * SAMPLE_RATE

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 
-from vssl.errors import UsageError
-from vssl.media import decoding, require_file
+from vssl.core.errors import UsageError
+from vssl.core.media import decoding, require_file
 from vssl.resize import resize_antialiased
 
 Transform = Callable[[torch.Tensor], torch.Tensor]

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.arrays import Array, Bits, Floats, Index
-from vssl.compiling import compiled
+from vssl.core.arrays import Array, Bits, Floats, Index
+from vssl.core.compiling import compiled
 
 Places = tuple[Index, Index, Floats, Floats]
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vssl.arrays import Index
-from vssl.checks import check_choice, check_maps, check_same_shape
+from vssl.core.arrays import Index
+from vssl.core.checks import check_choice, check_maps, check_same_shape
 from vssl.kernels import Places, bilinear, kth_largest
 from vssl.types import EVALUATION_SIZE, Box
 

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from vssl.arrays import Array, Bits, Index
-from vssl.checks import check_maps
+from vssl.core.arrays import Array, Bits, Index
+from vssl.core.checks import check_maps
 from vssl.kernels import count_pairs, pack_above
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))

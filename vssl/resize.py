@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from vssl.arrays import Array, Bytes, Floats, Index
-from vssl.compiling import compiled
+from vssl.core.arrays import Array, Bytes, Floats, Index
+from vssl.core.compiling import compiled
 
 _ROWS = 16
 _SHARPNESS = -0.5  # of the cubic, where it antialiases (Keys, 1981); torch has -0.75 elsewhere

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vssl.data.synthetic import SceneSet
-from vssl.data.synthetic_backgrounds import BACKGROUNDS, paint_background
-from vssl.data.synthetic_variant import DIFFICULTIES
+from vssl.data.synthetic.backgrounds import BACKGROUNDS, paint_background
+from vssl.data.synthetic.generate import SceneSet
+from vssl.data.synthetic.variants import DIFFICULTIES
 
 SIDE, COLUMNS, GAP, TITLE = 168, 6, 6, 26
 SOUNDS, SILENT = (0, 235, 255), (255, 255, 255)

@@ -7,7 +7,7 @@ import functools
 
 from omegaconf import DictConfig
 
-from vssl.commands.identity import composed_config
+from vssl.config.compose import composed_config
 
 
 def evaluation_config(*overrides: str) -> DictConfig:

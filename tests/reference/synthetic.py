@@ -1,7 +1,7 @@
 """Facts of the embedded benchmark, kept in a file: the generator must not change unnoticed.
 
 Numbers of two versions of the benchmark cannot be compared, so a change of what the generator draws
-or synthesizes needs another `vssl.data.synthetic.VERSION`. After it has one,
+or synthesizes needs another `vssl.data.synthetic.generate.VERSION`. After it has one,
 
     python -m tests.reference.synthetic
 
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vssl.data.synthetic import VERSION, SceneSet
-from vssl.data.synthetic_backgrounds import BACKGROUNDS, paint_background
-from vssl.data.synthetic_variant import DIFFICULTIES, SPLITS
+from vssl.data.synthetic.backgrounds import BACKGROUNDS, paint_background
+from vssl.data.synthetic.generate import VERSION, SceneSet
+from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
 
 FILE = Path(__file__).with_suffix(".json")
 TOLERANCES = {"colour": 0.5, "inside": 0.5, "decibels": 0.05, "centroid": 5.0}

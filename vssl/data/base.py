@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from vssl.audio import AudioFileError, check_audio, is_constant
-from vssl.checks import check_choice
+from vssl.core.checks import check_choice
+from vssl.core.errors import UsageError
+from vssl.core.hashing import file_sha256
+from vssl.core.media import is_there
+from vssl.core.progress import progress_bar
 from vssl.data.boxes import box_fault, guess_cause, is_far, truth_fault
-from vssl.errors import UsageError
-from vssl.hashing import file_sha256
 from vssl.images import ImageFileError, check_image
-from vssl.media import is_there
-from vssl.progress import progress_bar
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 _log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vssl.core.errors import UsageError
 from vssl.data.dataset import AudioDataset, ImageDataset
-from vssl.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Transform
 from vssl.negatives.base import AudioCondition, Positive

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from vssl.audio import read_clip
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import Transform, decode_image, prepare, read_bytes
 from vssl.negatives.base import AudioCondition

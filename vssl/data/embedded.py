@@ -8,8 +8,8 @@ from typing import Any
 from vssl.data.base import CheckedData, DataError, text_of
 from vssl.data.boxes import pixels_of
 from vssl.data.is3 import IS3
-from vssl.data.synthetic import VERSION, SceneSet, empty_scene, ensure
-from vssl.data.synthetic_variant import variant_name
+from vssl.data.synthetic.generate import VERSION, SceneSet, empty_scene, ensure
+from vssl.data.synthetic.variants import variant_name
 from vssl.images import Pixels
 from vssl.types import EVALUATION_SIZE, Sample
 
@@ -21,7 +21,7 @@ class Synthetic(IS3):
         cache: folder in which the files are made and kept.
         name: what to call it; None names it after split, difficulty and noise.
         version: version of the generator that the configuration was written for.
-        options: fields of `vssl.data.synthetic.SceneSet`: `scenes`, `seed`, `split`,
+        options: fields of `vssl.data.synthetic.generate.SceneSet`: `scenes`, `seed`, `split`,
             `difficulty`, `snr`.
 
     Raises:

@@ -12,8 +12,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
+from vssl.core.progress import progress_bar, show_progress
 from vssl.engine.module import RecordCollector
-from vssl.progress import progress_bar, show_progress
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from vssl.checks import check_similarity_maps
-from vssl.features import RunTables
+from vssl.core.checks import check_similarity_maps
+from vssl.engine.feature_table import RunTables
 from vssl.frontends import FrontEnd
 from vssl.images import Pixels, Transform, prepare
 from vssl.models.base import LocalizationModel
@@ -48,7 +48,7 @@ class Localizer(nn.Module):
         prior: object prior.
         prior_transform: decoded picture to the prior's input, where it takes another.
         device: where pictures and sounds at hand are encoded.
-        precision: one of `vssl.commands.options.PRECISIONS`.
+        precision: one of `vssl.config.options.PRECISIONS`.
     """
 
     def __init__(

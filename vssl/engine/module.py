@@ -7,8 +7,8 @@ import torch
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from vssl.engine.feature_table import RunTables
 from vssl.engine.localizer import Localizer
-from vssl.features import RunTables
 from vssl.types import AudioBatch, ImageBatch
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vssl.arrays import Array, Index
-from vssl.checks import check_same_shape
+from vssl.core.arrays import Array, Index
+from vssl.core.checks import check_same_shape
 from vssl.masks import PackedMasks
 from vssl.metrics.base import FRACTION, PairMetric
 from vssl.types import SoundingObject

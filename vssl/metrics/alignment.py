@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.arrays import Array
-from vssl.metrics.sets import Family, SetMetric, Values
-from vssl.ranks import weighted_quantile
+from vssl.core.arrays import Array
+from vssl.metrics.ranking import weighted_quantile
+from vssl.metrics.set_metric import Family, SetMetric, Values
 
 
 def _quantile(values: Values, weights: Array, level: float) -> Array:

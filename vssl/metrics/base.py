@@ -4,7 +4,7 @@
   `SampleMetric` (a mask and its ground truth), `MapMetric` (a localization map), `PairMetric` (two
   masks of one image), `SwapMetric` (a mask, its own object and the image's other object).
 - `CombinedMetric`: computed from means on positives and on negatives, e.g. a harmonic mean.
-- `vssl.metrics.sets.SetMetric`: a number of a whole set that is no mean, e.g. an AUROC.
+- `vssl.metrics.set_metric.SetMetric`: a number of a whole set that is no mean, e.g. an AUROC.
 
 All are torchmetrics for any validation loop: `update` with the samples of a batch, `compute` at the
 end. Scoring of records calls what is measured on bits (`measure_packed`), columns and sets instead.
@@ -19,8 +19,8 @@ from typing import ClassVar
 import torch
 from torchmetrics import Metric
 
-from vssl.arrays import Array, Index
-from vssl.checks import check_choice, check_maps, check_same_shape
+from vssl.core.arrays import Array, Index
+from vssl.core.checks import check_choice, check_maps, check_same_shape
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.types import POSITIVE, SoundingObject
 

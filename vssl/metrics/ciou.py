@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from vssl.arrays import Array
+from vssl.core.arrays import Array
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import FRACTION, SampleMetric, check_masks
 from vssl.types import SoundingObject

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vssl.arrays import Array
-from vssl.checks import check_maps
+from vssl.core.arrays import Array
+from vssl.core.checks import check_maps
 from vssl.kernels import mean_of_largest
 from vssl.metrics.base import FRACTION, MapMetric
-from vssl.metrics.sets import Family, SetMetric, Values, ordered
-from vssl.ranks import detection_statistics
+from vssl.metrics.ranking import detection_statistics
+from vssl.metrics.set_metric import Family, SetMetric, Values, ordered
 from vssl.types import SoundingObject
 
 

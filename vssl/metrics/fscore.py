@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vssl.arrays import Array
+from vssl.core.arrays import Array
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.base import FRACTION, CombinedMetric
 from vssl.metrics.ciou import ConsensusIoU

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vssl.arrays import Array
+from vssl.core.arrays import Array
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import FRACTION, SampleMetric, check_masks
 from vssl.types import SoundingObject

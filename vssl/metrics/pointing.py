@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vssl.checks import check_maps, check_same_shape
+from vssl.core.checks import check_maps, check_same_shape
 from vssl.metrics.base import FRACTION, MapMetric
 from vssl.types import SoundingObject
 

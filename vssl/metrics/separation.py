@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.arrays import Array
+from vssl.core.arrays import Array
 from vssl.metrics.base import FRACTION
-from vssl.metrics.sets import Family, SetMetric, Values, ordered
-from vssl.ranks import rank_statistics
+from vssl.metrics.ranking import rank_statistics
+from vssl.metrics.set_metric import Family, SetMetric, Values, ordered
 
 
 def separation(positives: Values, negatives: Values, weights: Array) -> Family:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vssl.arrays import Array
+from vssl.core.arrays import Array
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import SwapMetric
 from vssl.metrics.ciou import consensus_iou, packed_consensus_iou

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vssl.checks import check_positive
+from vssl.core.checks import check_positive
+from vssl.core.randomness import generator_for
 from vssl.maps import consensus_map, upsample
 from vssl.models.base import LocalizationModel
-from vssl.randomness import generator_for
 from vssl.types import EVALUATION_SIZE, ImageBatch, Sample
 
 
@@ -177,7 +177,7 @@ class DeafBest(_Told):
     `object_area` marks as many pixels as what sounds has. With objects of k < K pixels, apart from
     each other, the masks reach a cIoU of 1 and (K - k) / (K + k), where marking both reaches
     k / (K + k) and K / (K + k): no ranking of pixels has a higher mean (brute force:
-    tests/test_models.py).
+    tests/models/test_models.py).
 
     An only object is marked as by `Oracle`, in silence too. The largest value is 1 in every
     picture: a universal threshold has nothing to tell them apart by.

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
 
 _SHOWN_KEYS = 5
 # booleans, integers, floats, complex numbers, texts; never objects

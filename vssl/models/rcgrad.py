@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from vssl.checks import check_choice
+from vssl.core.checks import check_choice
 from vssl.frontends import power_spectrogram
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vssl.hashing import file_sha256
+from vssl.core.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, Pretrained
 from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_dict_of
 

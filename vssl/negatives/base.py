@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from vssl.audio import Window
-from vssl.errors import UsageError
-from vssl.randomness import seed_for
+from vssl.core.errors import UsageError
+from vssl.core.randomness import seed_for
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
 
 ReadClip = Callable[[str], AudioClip]

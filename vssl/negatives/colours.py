@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.signal
 
 from vssl.audio import Window, amplitude, rms
-from vssl.checks import check_choice, check_finite
+from vssl.core.checks import check_choice, check_finite
 from vssl.types import SAMPLE_RATE, AudioClip
 
 Colour = Literal["white", "pink", "brown"]

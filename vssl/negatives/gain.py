@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from vssl.audio import amplitude, read_clip
-from vssl.checks import check_finite
-from vssl.errors import UsageError
+from vssl.core.checks import check_finite
+from vssl.core.errors import UsageError
+from vssl.core.progress import progress_bar
 from vssl.negatives.base import AudioCondition, ReadClip
-from vssl.progress import progress_bar
 from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 

@@ -8,7 +8,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
 
 _COLUMNS = ("video_id", "label", "modality")
 _MODALITIES = {"A": (True, False), "V": (False, True), "AV": (True, True)}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
 
 
 class ManifestError(UsageError):

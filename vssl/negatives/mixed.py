@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from vssl.audio import Window
-from vssl.checks import check_choice
+from vssl.core.checks import check_choice
+from vssl.core.randomness import generator_for
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
 from vssl.negatives.colours import COLOURS, BesideClip, Colour, Over, coloured_noise
-from vssl.randomness import generator_for
 from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 

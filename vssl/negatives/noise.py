@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vssl.audio import Window, amplitude, mix_down, read_clip, rms, tile
-from vssl.checks import check_choice, check_finite, check_positive
-from vssl.errors import UsageError
+from vssl.core.checks import check_choice, check_finite, check_positive
+from vssl.core.errors import UsageError
+from vssl.core.randomness import generator_for
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
 from vssl.negatives.colours import COLOURS, BesideClip, Colour, Over, coloured_noise
-from vssl.randomness import generator_for
 from vssl.types import AudioClip, AudioRequest, Sample
 
 

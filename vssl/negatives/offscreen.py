@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
+from vssl.core.randomness import generator_for
 from vssl.negatives.base import ClipCondition, check_draws
 from vssl.negatives.labels import LabelTable, read_labels
-from vssl.randomness import generator_for
 from vssl.types import POSITIVE, AudioRequest, Sample
 
 _log = logging.getLogger(__name__)

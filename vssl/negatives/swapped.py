@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
+from vssl.core.randomness import generator_for
 from vssl.negatives.base import ClipCondition, check_draws
-from vssl.randomness import generator_for
 from vssl.types import POSITIVE, AudioRequest, Sample, SoundingObject
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vssl.arrays import Index
+from vssl.core.arrays import Index
+from vssl.core.progress import progress_bar
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.pointing import PointingGame
-from vssl.progress import progress_bar
+from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
 from vssl.records.numbers import Number
@@ -26,7 +27,6 @@ from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples, Scores
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.records.uncertainty import ImageBootstrap
 
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """What every row of a summary repeats of the run's provenance."""

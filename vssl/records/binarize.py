@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from vssl.arrays import Floats
+from vssl.core.arrays import Floats
 from vssl.masks import PackedMasks
 from vssl.records.chunks import sample_starts
 from vssl.records.localization import Localization

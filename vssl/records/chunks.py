@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vssl.arrays import Index, Names
+from vssl.core.arrays import Index, Names
+from vssl.core.progress import progress_bar
 from vssl.maps import consensus_map
 from vssl.masks import PackedTruth
-from vssl.progress import progress_bar
 from vssl.records.store import count_rows, read_columns, record_batches
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 

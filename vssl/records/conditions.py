@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vssl.arrays import Index
+from vssl.core.arrays import Index
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 Facts = Mapping[str, Any]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
 
 SCHEMA_VERSION = "4"
 """Of records, scores and summary, kept in their metadata; bumped when a column changes."""
@@ -72,50 +68,23 @@ def recorded_sha256(folder: Path) -> str | None:
     return None if known is None else str(known)
 
 
-def partial_path(path: Path) -> Path:
-    """Where this process writes a file until it is complete; cleared by a later run if left."""
-    return path.with_name(f"{path.name}.{os.getpid()}.partial")
+_LISTED_RUNS = 20  # runs that an error lists
 
 
-@contextmanager
-def written_to(place: Path) -> Iterator[None]:
-    """Give an OSError of writing the name of the place where it has none, as on a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            text = error.strerror or str(error)
-            raise OSError(error.errno or errno.EIO, text, str(place)) from error
-        raise
+def run_in(folder: Path) -> Path:
+    """Return a run's folder: the given one, or that of the only finished run below it.
 
+    A folder with neither is returned as it is, for its reader to refuse.
 
-@contextmanager
-def output_folder(folder: Path) -> Iterator[None]:
-    """Do work whose results go into a folder; OSError before it when nothing can be written."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK):
-        read_only = hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY
-        number = errno.EROFS if read_only else errno.EACCES
-        raise OSError(number, os.strerror(number), str(there))
-    with written_to(folder):
-        yield
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A place to write a file to, which then stands under its own name whole or not at all."""
-    partial = partial_path(path)
-    try:
-        with written_to(path):
-            yield partial
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    Raises:
+        UsageError: when there are several finished runs below it.
+    """
+    if (folder / RECORDS_FILE).is_file() or (folder / RUN_FILE).is_file():
+        return folder
+    below = sorted(path.parent for path in folder.rglob(RUN_FILE))
+    if len(below) > 1:
+        lines = [f"{folder}: there are {len(below)} finished runs below it; name one:"]
+        lines += [str(run) for run in below[:_LISTED_RUNS]]
+        lines += [f"and {len(below) - _LISTED_RUNS} more"] if len(below) > _LISTED_RUNS else []
+        raise UsageError("\n  ".join(lines))
+    return below[0] if below else folder

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vssl.arrays import Array, Index, Names
+from vssl.core.arrays import Array, Index, Names
 from vssl.records.binarize import maps_by_sample
 from vssl.records.chunks import in_threads
 from vssl.records.conditions import no_negatives, without_conditions

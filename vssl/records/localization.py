@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from vssl.arrays import Array, Floats
+from vssl.core.arrays import Array, Floats
 from vssl.maps import object_guided, stretch, transform_maps, transformed_maximum, upsample
 from vssl.types import EVALUATION_SIZE, POSITIVE
 

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from vssl.arrays import Array, Index, Mask
+from vssl.core.arrays import Array, Index, Mask
 from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric, SwapMetric
 from vssl.metrics.ciou import SUCCESS, ConsensusIoU
-from vssl.metrics.sets import Family, SetMetric, Values, joined
-from vssl.records.chunks import condition_pairs
-from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
-from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, Scores
-from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
-from vssl.records.summary import PAIR
-from vssl.records.uncertainty import (
+from vssl.metrics.set_metric import Family, SetMetric, Values, joined
+from vssl.records.bootstrap import (
     ImageBootstrap,
     interval_around,
     nanmean,
     smallest_in_group,
     variance,
 )
+from vssl.records.chunks import condition_pairs
+from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
+from vssl.records.score import AnyMetric
+from vssl.records.scores import Part, Scores
+from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
+from vssl.records.summary import PAIR
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import POSITIVE, SoundingObject
 

@@ -7,9 +7,9 @@ import torch
 
 from vssl.metrics.auc import AUC
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
+from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.numbers import Number, mean_of_values
 from vssl.records.scores import Scores
-from vssl.records.uncertainty import ImageBootstrap
 from vssl.types import POSITIVE, SoundingObject
 
 POOLED_POLICIES = ("half_image", "fixed", "released_max", "released_max10", "released_q3")

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from vssl.arrays import Array, Index
+from vssl.core.arrays import Array, Index
+from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.numbers import Number, numbers_of, set_numbers
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
 from vssl.records.sounds import SharedSounds, crossed, sound_weights
-from vssl.records.uncertainty import ImageBootstrap
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.universal import LearntThreshold
 

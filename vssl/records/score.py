@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from vssl.arrays import Array, Floats, Index, Mask
+from vssl.core.arrays import Array, Floats, Index, Mask
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import (
     CombinedMetric,
@@ -20,7 +20,7 @@ from vssl.metrics.base import (
     SampleMetric,
     SwapMetric,
 )
-from vssl.metrics.sets import MAP_MAXIMUM, SetMetric
+from vssl.metrics.set_metric import MAP_MAXIMUM, SetMetric
 from vssl.records.binarize import Binarized, maps_by_sample
 from vssl.records.chunks import (
     Chunk,

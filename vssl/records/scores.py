@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vssl.arrays import Array, Index, Mask
+from vssl.core.arrays import Array, Index, Mask
 from vssl.maps import consensus_map
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import RECORDS_FILE

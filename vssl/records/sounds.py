@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vssl.arrays import Array, Index, Names
+from vssl.core.arrays import Array, Index, Names
+from vssl.records.bootstrap import ImageBootstrap, variance
 from vssl.records.conditions import Facts, condition_settings
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_columns, read_provenance
-from vssl.records.uncertainty import ImageBootstrap, variance
 
 _DRAWN = ("noise", "mixed")
 """Conditions of which a draw is one waveform that all images hear, unless it is per sample."""

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from vssl.errors import UsageError
-from vssl.hashing import file_sha256
+from vssl.core.errors import UsageError
+from vssl.core.files import partial_path
+from vssl.core.hashing import file_sha256
 from vssl.negatives.plan import AudioPlan
 from vssl.records.files import (
     ANEW,
@@ -24,7 +25,6 @@ from vssl.records.files import (
     RECORDS_FILE,
     RUN_FILE,
     SCHEMA_VERSION,
-    partial_path,
     recorded_sha256,
 )
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS

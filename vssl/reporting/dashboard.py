@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
 from vssl.records.numbers import NEGATIVE_TYPES
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vssl.errors import UsageError
+from vssl.core.errors import UsageError
 from vssl.records.join import JoinError, condition_draws, other_settings, without_negatives
-from vssl.reporting.names import mix_name
+from vssl.reporting.run_labels import mix_name
 
 Join = Callable[[Sequence[Path]], Path]
 """Makes a run of several, and gives its folder."""

@@ -18,12 +18,13 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from vssl.errors import UsageError
-from vssl.records.files import SUMMARY_FILE, write_text
+from vssl.core.errors import UsageError
+from vssl.core.files import write_text
+from vssl.records.files import SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
-from vssl.reporting.renderers import markdown_table, show_table
-from vssl.reporting.tables import Table, caption, one_row, percent, text_columns, text_row
+from vssl.reporting.tables.model import Table, caption, one_row, percent, text_columns, text_row
+from vssl.reporting.tables.render import markdown_table, show_table
 
 NO_SOURCE = "missing"
 """Source of a cell for which no figure is at hand."""

@@ -11,24 +11,24 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from vssl.core.files import whole_file, write_text
 from vssl.images import ImageFileError
-from vssl.records.files import RUN_FILE, SUMMARY_FILE, read_run_file, whole_file, write_text
+from vssl.records.files import RUN_FILE, SUMMARY_FILE, read_run_file
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import conditions_of, read_summaries, read_summary
-from vssl.reporting.columns import (
+from vssl.reporting.figures.gallery import draw_comparison
+from vssl.reporting.interpret import in_words
+from vssl.reporting.jobs import Job, list_jobs
+from vssl.reporting.joining import Join, JoinedRows, rows_of_runs
+from vssl.reporting.run_labels import BASELINES, label_runs
+from vssl.reporting.tables.columns import (
     altered_overview,
     area_columns,
     headline_columns,
     overview_columns,
     separation_overview,
 )
-from vssl.reporting.figures import draw_comparison
-from vssl.reporting.in_words import in_words
-from vssl.reporting.jobs import Job, list_jobs
-from vssl.reporting.joining import Join, JoinedRows, rows_of_runs
-from vssl.reporting.names import BASELINES, label_runs
-from vssl.reporting.renderers import markdown_table, show_table
-from vssl.reporting.tables import (
+from vssl.reporting.tables.model import (
     Table,
     shared_threshold,
     summary_table,
@@ -36,6 +36,7 @@ from vssl.reporting.tables import (
     with_threshold,
     with_variant,
 )
+from vssl.reporting.tables.render import markdown_table, show_table
 
 _log = logging.getLogger(__name__)
 

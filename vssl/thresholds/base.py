@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vssl.arrays import Array, Names
-from vssl.errors import UsageError
+from vssl.core.arrays import Array, Names
+from vssl.core.errors import UsageError
 
 EACH_MAP = "each map"
 """Source of a policy under which every map has a threshold of its own."""

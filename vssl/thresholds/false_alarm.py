@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vssl.arrays import Array
-from vssl.checks import check_finite
+from vssl.core.arrays import Array
+from vssl.core.checks import check_finite
 from vssl.thresholds.universal import LearntThreshold
 
 

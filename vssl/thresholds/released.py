@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vssl.checks import check_choice
+from vssl.core.checks import check_choice
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 CONSTANTS = {

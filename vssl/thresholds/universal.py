@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from vssl.arrays import Array, Names
-from vssl.checks import check_choice, check_positive
+from vssl.core.arrays import Array, Names
+from vssl.core.checks import check_choice, check_positive
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 
 STATISTICS = ("mean", "third_quartile")

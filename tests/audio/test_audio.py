@@ -1,0 +1,455 @@
+"""Audio files to waveforms, and waveforms to windows."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference.configuration import evaluation_config
+from tests.reference.windows import center_window, middle_window, span_window
+from vssl import audio
+from vssl.audio import (
+    AudioFacts,
+    AudioFileError,
+    CenterWindow,
+    MiddleWindow,
+    SpanWindow,
+    WholeClip,
+    check_audio,
+    mix_down,
+    read_clip,
+    tile,
+)
+from vssl.config.build import build_frontends
+from vssl.types import POSITIVE, AudioClip
+
+few = settings(deadline=None, max_examples=60)
+
+
+def tone(hertz: float, rate: int, count: int) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(count) / rate)
+
+
+def noise(count: int) -> np.ndarray:
+    """Quiet noise, which no coding makes small."""
+    return np.random.default_rng(0).uniform(-0.3, 0.3, count)
+
+
+def written_by_ffmpeg(
+    path: Path,
+    samples: np.ndarray,
+    *,
+    rate: int = 16_000,
+    quality: int | None = None,
+    streamed: bool = False,
+) -> Path:
+    """Write one channel with PyAV: `quality` is that of an MP3 with a bit rate that changes.
+
+    `streamed` leaves out how long it is.
+    """
+    codec = {".mp3": "libmp3lame", ".flac": "flac"}[path.suffix]
+    options = {} if quality is None else {"global_quality": str(118 * quality), "flags": "+qscale"}
+    streams = {"write_xing": "0", "id3v2_version": "0"} if path.suffix == ".mp3" else {}
+    with av.open(str(path), "w", container_options=streams if streamed else {}) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono", options=options)
+        numbers = np.round(samples * 32768).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(numbers, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    if streamed and path.suffix == ".flac":  # number of samples and size of frames in its header
+        content = bytearray(path.read_bytes())
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+        path.write_bytes(content)
+    return path
+
+
+def wave_bytes(folder: Path, count: int = 4000) -> bytes:
+    soundfile.write(folder / "whole.wav", tone(440, 16_000, count), 16_000)
+    return (folder / "whole.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("w64", "PCM_16"), ("wav", "PCM_24")],
+)
+@pytest.mark.parametrize("channels", [1, 2, 32])
+def test_read_gives_what_was_written(
+    tmp_path: Path, suffix: str, subtype: str, channels: int
+) -> None:
+    # multiples of 1/32768 survive every one of these formats without rounding
+    written = np.random.default_rng(0).integers(-32768, 32768, (700, channels)) / 32768
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, written, 16_000, subtype=subtype)
+
+    clip = read_clip(path)
+
+    assert clip.rate == 16_000
+    assert clip.samples.dtype == np.float32
+    assert clip.samples.flags.c_contiguous
+    np.testing.assert_array_equal(clip.samples, written.T)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_resampled_tone_is_the_same_tone(tmp_path: Path, rate: int) -> None:
+    written = tone(1000, rate, 2 * rate)
+    soundfile.write(tmp_path / "clip.wav", written, rate, subtype="FLOAT")
+
+    clip = read_clip(tmp_path / "clip.wav")
+
+    assert clip.samples.shape == (1, 32_000)
+    inner = slice(4_000, -4_000)  # filters ring at the ends
+    np.testing.assert_allclose(clip.samples[0, inner], tone(1000, 16_000, 32_000)[inner], atol=1e-4)
+    gcd = np.gcd(rate, 16_000)
+    other = scipy.signal.resample_poly(written, 16_000 // gcd, rate // gcd)
+    # scipy's short default filter lets a tone through with a ripple of up to 0.3 %
+    np.testing.assert_allclose(clip.samples[0, inner], other[inner], atol=2e-3)
+
+
+@few
+@given(
+    rate=st.sampled_from([8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000]),
+    count=st.integers(300, 5_000),
+)
+def test_facts_are_those_of_the_clip(
+    tmp_path_factory: pytest.TempPathFactory, rate: int, count: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "facts.wav"
+    soundfile.write(path, tone(300, rate, count), rate)
+    assert check_audio(path) == AudioFacts(rate, read_clip(path).samples.shape[1])
+
+
+def refuse(path: Path, message: str) -> None:
+    for read in (read_clip, check_audio):
+        with pytest.raises(AudioFileError, match=f"^{re.escape(str(path))}: {message}"):
+            read(path)
+
+
+CUT_OFF = "is cut off, its header promises more samples than there are$"
+
+
+def float_wave(*samples: float) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.array(samples), 16_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def wave_at(rate: int) -> bytes:
+    content = bytearray(float_wave(0.1))
+    content[24:28] = rate.to_bytes(4, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.wav", None, "no such file$"),
+        ("folder", None, "no such file, there is a folder of that name$"),
+        ("pipe.wav", None, "no such file, there is a pipe or a device of that name$"),
+        ("clip.raw", bytes(32_000), "holds samples without a header, .*ffmpeg -f s16"),
+        ("clip.wav", b"", "not readable as audio "),
+        ("clip.wav", b"not a sound", "not readable as audio "),
+        ("clip.wav", bytes(range(256)) * 20, "not readable as audio "),
+        ("clip.wav", wave_at(1), "says that it is at 1 Hz$"),
+        ("clip.wav", wave_at(2_000_000_000), "says that it is at 2000000000 Hz$"),
+        ("clip.wav", float_wave(), "holds no samples$"),
+        ("clip.wav", float_wave(0, math.nan), "holds NaN or infinite samples$"),
+        ("clip.wav", float_wave(0, -math.inf), "holds NaN or infinite samples$"),
+    ],
+)
+def test_unusable_sounds(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe.wav")  # to open it would wait for ever
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    refuse(tmp_path / name, message)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.66, 0.99, "but one byte"])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        ("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("wav", "ULAW"),
+        ("wav", "MS_ADPCM"), ("wav", "GSM610"), ("rf64", "PCM_16"), ("w64", "PCM_16"),
+        ("aiff", "PCM_16"), ("au", "PCM_16"), ("au", "G721_32"), ("flac", "PCM_16"),
+        ("ogg", "VORBIS"), ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"), ("nist", "PCM_16"),
+        ("svx", "PCM_16"),
+    ],
+)  # fmt: skip
+def test_cut_off_in_any_container(
+    tmp_path: Path, suffix: str, subtype: str, kept: float | str
+) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, noise(30_000), 16_000, format=suffix, subtype=subtype)
+    assert check_audio(path).length == read_clip(path).samples.shape[1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -1 if isinstance(kept, str) else int(kept * len(whole))])
+    refuse(path, "(is cut off|not readable as audio|holds no samples|cannot be dec)")
+
+
+@pytest.mark.parametrize("bytes_lost", [1, 50, 5_000])
+@pytest.mark.parametrize("suffix", ["mp3", "flac"])
+def test_cut_off_without_a_length(tmp_path: Path, suffix: str, bytes_lost: int) -> None:
+    path = written_by_ffmpeg(tmp_path / f"clip.{suffix}", noise(30_000), streamed=True)
+    assert check_audio(path).length == read_clip(path).samples.shape[1]
+    path.write_bytes(path.read_bytes()[:-bytes_lost])
+    refuse(path, "(is cut off|cannot be decoded to its end)")
+
+
+@pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000, 0])
+def test_wav_from_a_pipe_is_whole(tmp_path: Path, size: int) -> None:
+    # a program that writes into a pipe cannot know the sizes and leaves what none is
+    whole = wave_bytes(tmp_path)
+    said = [min(each, 0xFFFF_FFFF).to_bytes(4, "little") for each in (size + 36, size)]
+    (tmp_path / "pipe.wav").write_bytes(whole[:4] + said[0] + whole[8:40] + said[1] + whole[44:])
+    if size == 0:
+        with pytest.raises(AudioFileError, match="holds no samples"):
+            read_clip(tmp_path / "pipe.wav")
+        return
+    np.testing.assert_array_equal(
+        read_clip(tmp_path / "pipe.wav").samples, read_clip(tmp_path / "whole.wav").samples
+    )
+
+
+def decoded_by_ffmpeg(path: Path) -> np.ndarray:
+    """What FFmpeg makes of a file, without a look at times, `[length]`."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate([frame.reshape(-1) for frame in frames])
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["with a length", "without"])
+@pytest.mark.parametrize("quality", [None, 2, 9], ids=["constant", "good", "small"])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_mp3_is_as_long_as_what_is_in_it(
+    tmp_path: Path, rate: int, quality: int | None, streamed: bool
+) -> None:
+    # quiet first, so that the first frame says little of the others
+    quiet_first = noise(3 * rate) * np.repeat([0.0001, 1, 0.0001], rate)
+    path = written_by_ffmpeg(
+        tmp_path / "clip.mp3", quiet_first, rate=rate, quality=quality, streamed=streamed
+    )
+    expected = decoded_by_ffmpeg(path)
+    if not streamed:
+        assert len(expected) == 3 * rate, "without what the encoder added at both ends"
+    clip = read_clip(path)
+    assert clip.samples.shape == (1, math.ceil(len(expected) * 16_000 / rate))
+    assert check_audio(path) == AudioFacts(rate, clip.samples.shape[1])
+    if rate == 16_000:
+        np.testing.assert_allclose(clip.samples[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"APETAGEX" + bytes(range(200))])
+@pytest.mark.parametrize("before", [b"", b"ID3\4\0\0\0\0\2\0" + bytes(256)])
+def test_mp3_with_tags_is_whole(tmp_path: Path, before: bytes, behind: bytes) -> None:
+    path = written_by_ffmpeg(tmp_path / "clip.mp3", noise(32_000))
+    whole = read_clip(path).samples
+    path.write_bytes(before + path.read_bytes() + behind)
+    np.testing.assert_array_equal(read_clip(path).samples, whole)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        ("wav", "GSM610"), ("wav", "G721_32"), ("au", "G721_32"), ("au", "G723_24"),
+        ("au", "G723_40"), ("wav", "IMA_ADPCM"), ("wav", "MS_ADPCM"), ("wav", "ALAW"),
+        ("ogg", "VORBIS"), ("flac", "PCM_24"), ("w64", "PCM_16"), ("caf", "PCM_16"),
+    ],
+)  # fmt: skip
+def test_codings_are_as_long_as_ffmpeg_has_them(tmp_path: Path, suffix: str, subtype: str) -> None:
+    # 20480 are whole blocks of none of them; those of Vorbis are cut at the end by its container
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, noise(20_480), 16_000, format=suffix, subtype=subtype)
+    found, expected = read_clip(path).samples[0], decoded_by_ffmpeg(path)
+    assert check_audio(path).length == len(found)
+    if subtype == "VORBIS":
+        assert len(found) == 20_480
+    else:
+        assert abs(len(found) - len(expected)) < 16
+    assert np.abs(found[: len(expected)]).std() > 0.05
+
+
+def test_flac_from_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    written = np.round(noise(30_000) * 32768) / 32768
+    path = written_by_ffmpeg(tmp_path / "clip.flac", written, streamed=True)
+    assert soundfile.info(path).frames > 2**48
+    np.testing.assert_array_equal(read_clip(path).samples[0], written)
+    assert check_audio(path).length == 30_000
+
+
+@pytest.mark.parametrize("raised", [ValueError("odd"), TypeError("odd"), MemoryError(), KeyError()])
+@pytest.mark.parametrize("read", [read_clip, check_audio])
+def test_whatever_a_decoder_raises_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Any, raised: Exception
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise raised
+
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, noise(100), 16_000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    reason = str(raised) or type(raised).__name__
+    with pytest.raises(AudioFileError, match=rf"clip\.flac: not readable as audio \({reason}\)$"):
+        read(path)
+
+
+def test_mix_down() -> None:
+    samples = np.array([[0.0, 1.0, -0.5], [1.0, 0.0, -0.5]], dtype=np.float32)
+    clip = AudioClip(samples)
+    np.testing.assert_array_equal(mix_down(clip, "mean"), [0.5, 0.5, -0.5])
+    np.testing.assert_array_equal(mix_down(clip, "first"), samples[0])
+    for channels in ("mean", "first"):
+        np.testing.assert_array_equal(mix_down(AudioClip(samples[1:]), channels), samples[1])
+
+
+@few
+@given(count=st.integers(1, 30), length=st.integers(1, 100))
+def test_tile_repeats_and_cuts(count: int, length: int) -> None:
+    samples = np.arange(count, dtype=np.float32)
+    expected = [position % count for position in range(length)]
+    np.testing.assert_array_equal(tile(samples, length), expected)
+
+
+clips = st.builds(
+    lambda channels, count, seed: np.random.default_rng(seed).uniform(-1.5, 1.5, (channels, count)),
+    st.integers(1, 2),
+    # around the window of 40 samples: much shorter, equal, longer, more than twice as long
+    st.one_of(st.integers(1, 100), st.sampled_from([39, 40, 41, 79, 80, 81])),
+    st.integers(0, 99),
+)
+
+
+@few
+@given(
+    samples=clips,
+    # 40 and 39 samples: windows of even and odd length
+    seconds=st.sampled_from([4.0, 3.9]),
+    full_scale=st.sampled_from([32767, 32768]),
+    roll=st.booleans(),
+    repeats=st.sampled_from([None, 1, 2, 3]),
+    first=st.booleans(),
+    start=st.sampled_from([0.0, 0.5, 1.0, 1.5]),
+    length=st.integers(1, 2),
+)
+def test_windows_are_those_of_plain_loops(
+    samples: np.ndarray,
+    seconds: float,
+    full_scale: int,
+    roll: bool,
+    repeats: int | None,
+    first: bool,
+    start: float,
+    length: int,
+) -> None:
+    mono: dict[str, Any] = {"seconds": seconds, "full_scale": full_scale}
+    rolled: dict[str, Any] = {"roll": roll, "repeats": repeats, **mono}
+    span: dict[str, Any] = {"seconds": 4.5, "start": start, "stop": start + length}
+    channels: Any = "first" if first else "mean"
+    taken = samples[:1] if first else samples
+    for window, expected in (
+        (MiddleWindow(**rolled, channels=channels), middle_window(taken, 10, **rolled)),
+        (CenterWindow(**mono, channels=channels), center_window(taken, 10, **mono)),
+        (SpanWindow(**span, channels=channels), span_window(samples, 10, **span, first=first)),
+        (WholeClip(), samples.mean(axis=0)),
+    ):
+        found = window(AudioClip(samples.astype(np.float32), 10))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
+
+
+@pytest.mark.parametrize("count", [31, 48_000, 159_801, 160_000, 160_125])
+def test_middle_of_the_file_is_the_middle_of_the_window(count: int) -> None:
+    samples = np.zeros((1, count), dtype=np.float32)
+    samples[0, count // 2] = 1
+    assert MiddleWindow()(AudioClip(samples))[80_000] == 1
+
+
+def test_span_window_of_ssltie_does_not_clip() -> None:
+    samples = np.linspace(-3, 3, 20, dtype=np.float32)[None]
+    found = SpanWindow(seconds=4.0, start=0.0, stop=4.0, clip=False)(AudioClip(samples, 10))
+    np.testing.assert_array_equal(found, np.tile(samples[0], 2))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        MiddleWindow(seconds=2.0, roll=False, repeats=2),
+        CenterWindow(seconds=2.0, channels="first", full_scale=32767),
+        SpanWindow(seconds=2.0, start=0.5, stop=2.0, channels="mean"),
+        WholeClip(),
+    ],
+    ids=lambda window: type(window).__name__,
+)
+def test_every_window_is_its_settings_and_leaves_the_clip_alone(window: Any) -> None:
+    samples = np.full((1, 50), 1.5, dtype=np.float32)
+    window(AudioClip(samples, 10))
+    assert (samples == 1.5).all()
+    # an evaluated repr makes an equal window: runs are told apart by it
+    assert eval(repr(window), vars(audio)) == window == pickle.loads(pickle.dumps(window))
+    if dataclasses.fields(window):
+        others = [dataclasses.replace(window, channels=each) for each in ("first", "mean")]
+        assert others[0] != others[1]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        window.seconds = 1
+    with pytest.raises(TypeError, match="positional argument"):
+        type(window)(3.0)
+
+
+@pytest.mark.parametrize("count", [7_000, 20_000, 23_999, 24_000, 48_000, 160_000])
+def test_fnacs_released_windows(count: int) -> None:
+    """`positive_window` and `offscreen_window` of docs/protocols.md, in place of FNAC's own."""
+    config = evaluation_config("model=fnac", "protocol=released")
+    frontends = build_frontends(config, ("offscreen",))
+    offscreen, positive = (frontends[name].window for name in ("offscreen", POSITIVE))
+    assert offscreen == MiddleWindow(seconds=3, full_scale=32767, roll=False, repeats=2)
+    assert positive == MiddleWindow(seconds=3, full_scale=32767)
+    samples = np.random.default_rng(count).uniform(-1.2, 1.2, (2, count)).astype(np.float32)
+    mono = np.clip(samples.mean(axis=0, dtype=np.float64) * 32768 / 32767, -1, 1)
+    # offscreen clips are doubled and begin where the file begins; the first 3 s of positives are
+    # later by 1.5 s minus half the file: by -3.5 s for 10 s, which is half a second around
+    doubled = np.concatenate([mono, mono])[:48_000]
+    turned = np.roll(np.resize(mono, 48_000), 24_000 - count // 2)
+    for window, expected in ((offscreen, doubled), (positive, turned)):
+        np.testing.assert_allclose(window(AudioClip(samples)), expected, rtol=0, atol=3e-7)
+
+
+def test_fnacs_own_window_is_the_middle_3_s() -> None:
+    config = evaluation_config("model=fnac", "protocol=corrected")
+    (frontend,) = build_frontends(config, ("silence", "noise", "offscreen")).values()
+    assert frontend.window == CenterWindow(seconds=3, full_scale=32767)
+
+
+CHANNELS = "Expected `channels` to be one of mean, first"
+SPAN = "Expected `0 <= start < stop <= seconds`, but got"
+
+
+@pytest.mark.parametrize(
+    ("window", "options", "message"),
+    [
+        (MiddleWindow, {"seconds": 0}, "Expected `seconds` to be greater than 0, but got 0"),
+        (CenterWindow, {"seconds": 0}, "Expected `seconds` to be greater than 0, but got 0"),
+        *(
+            (each, {"channels": "men"}, CHANNELS)
+            for each in (MiddleWindow, CenterWindow, SpanWindow)
+        ),
+        *((SpanWindow, {"start": a, "stop": b}, SPAN) for a, b in ((2, 2), (-1, 3), (3, 11))),
+    ],
+)
+def test_bad_windows(window: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        window(**options)

@@ -1,0 +1,126 @@
+"""The console scripts, as commands in processes of their own."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.running import KEY, command, maps, records, start
+from tests.helpers.sweeping import wait_for
+
+QUICK = (
+    *("logger=none", "loader.num_workers=0", "bootstrap.resamples=20", "subsets=[]"),
+    *("negatives.noise.draws=1", "negatives.offscreen.draws=1"),
+)
+
+
+def of(folder: Path) -> tuple[str, ...]:
+    return (f"data={folder.name}", f"data.root={folder}", *QUICK)
+
+
+def test_help_names_groups_and_options(tmp_path: Path) -> None:
+    shown = command("vssl-evaluate", "--help", cwd=tmp_path, new=True)
+    assert shown.returncode == 0
+    for text in ("model: audio_blind, center", "protocol: corrected, released", "seed=0"):
+        assert text in shown.stdout
+    assert "vssl-evaluate -m model=lvs,ezvsl data=vggss,is3" in shown.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("modle=lvs", ["modle", "Did you mean model?", "What exists: bootstrap"]),
+        ("data=is3 data.rooot=x", ["Did you mean data.root?", "What exists in data"]),
+        ("model=ezvls", ["model/ezvls", "ezvsl"]),
+        ("negatives.noise.file=none.npy", ["none.npy: no such file (negatives.noise.file)"]),
+        ("negatives.manifest=none.csv", ["none.csv: no such file (negatives.manifest)"]),
+        ("model=ezvsl", ["weights/ezvsl.pth: no such file", "model.weights=FILE", "github.com"]),
+        ("data=vggss data.root=x", ["x: no such folder", "data.root=<vggss folder>"]),
+        ("data=is3 data.root=.", ["holds no annotation file (IS3_annotation.json"]),
+        ("model=random threshold=released_q3", ["released_q3 exists for ezvsl", "not for random"]),
+        ("data=is3 data.missing=maybe", ["`data.missing` to be one of error, skip"]),
+    ],
+)
+def test_mistakes_get_one_clear_error(arguments: str, expected: list[str], tmp_path: Path) -> None:
+    given = (*arguments.split(), "logger=none", "output_dir=run")
+    failed = command("vssl-evaluate", *given, cwd=tmp_path)
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    for text in expected:
+        assert text in failed.stderr
+    assert failed.stderr.count("error: ") == 1
+
+
+def test_rescore_makes_new_numbers_without_data(vggss_folder: Path, tmp_path: Path) -> None:
+    done = command(
+        "vssl-evaluate", "model=random", *of(vggss_folder), "threshold=fixed", "output_dir=run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(vggss_folder)
+    again = command("vssl-rescore", "run=run", "threshold=universal_q3", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "universal_q3" in again.stdout
+    summary = pd.read_parquet(tmp_path / "run" / "summary.parquet")
+    assert set(summary["threshold_policy"]) == {"none", "fixed", "universal_q3"}
+    scores = pd.read_parquet(tmp_path / "run" / "scores.parquet")
+    assert not scores.duplicated([*KEY, "threshold_policy"]).any()
+
+    other = command("vssl-rescore", "run=run", "threshold=fixed", "metrics=pia", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "Rescore all of them: threshold=all" in other.stderr
+    assert "Traceback" not in other.stderr
+
+    missing = command("vssl-rescore", "run=elsewhere", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "elsewhere/records.parquet: no such file" in missing.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+def test_two_processes_give_the_records_of_one(
+    shared: Path, seeded_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """13 samples: an odd number, which padding samplers get wrong."""
+    options = (
+        *("model=ezvsl", f"model.weights={seeded_checkpoint('ezvsl')}", "prior=object_guided"),
+        *(f"prior.weights={seeded_checkpoint('object_saliency')}", "data=vggss"),
+        *(f"data.root={shared / 'data' / 'vggss_mini'}", *QUICK),
+    )
+    for trainer in ("cpu", "ddp_sim"):
+        done = command(
+            "vssl-evaluate", *options, f"trainer={trainer}", f"output_dir={trainer}", cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (records(tmp_path / trainer) for trainer in ("cpu", "ddp_sim"))
+    pd.testing.assert_frame_equal(one[KEY], two[KEY])
+    # another composition of batches may round differently
+    np.testing.assert_allclose(maps(one), maps(two), atol=5e-6)
+    seen = [np.stack(found["object_map"].to_list()) for found in (one, two)]
+    np.testing.assert_allclose(*seen, atol=5e-6)
+    assert not list((tmp_path / "ddp_sim").glob("shards"))
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_no_half_file(is3_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ("negatives.noise.draws=3000", "loader.batch_size=1", "shard_seconds=0")
+    process = start(
+        "vssl-evaluate", "model=random", *of(is3_folder), *options, f"output_dir={folder}",
+        cwd=tmp_path,
+    )  # fmt: skip
+    wait_for(lambda: list(folder.glob("shards/*.parquet")))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0, errors
+    assert not list(folder.glob("*.parquet"))
+    assert not list(folder.rglob("*.partial"))
+    assert not (folder / "run.json").exists()

@@ -1,0 +1,174 @@
+"""Every yaml composes, and what it names can be built: a new file is tested by being there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import vssl
+from tests.helpers.running import composed
+from vssl.config import build
+from vssl.config.identity import identity, protocol_name
+from vssl.config.networks import make_network
+from vssl.config.options import check_options
+from vssl.images import ImageTransform
+from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES
+from vssl.models.base import LocalizationModel
+from vssl.negatives.base import AudioCondition
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+NEGATIVES = ["silence", "noise", "offscreen"]
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("model", names("model"))
+@pytest.mark.parametrize("protocol", names("protocol"))
+def test_models_are_built_under_every_protocol(model: str, protocol: str) -> None:
+    config = composed(f"model={model}", f"protocol={protocol}", "model.weights=null")
+    assert config.model.name == model
+    assert protocol_name(config) == protocol
+    check_options(config)
+    network = make_network(config.model)
+    assert isinstance(network, LocalizationModel)
+    assert network.value_range[0] < network.value_range[1]
+    assert network.map_transform in MAP_TRANSFORMS
+    check_facts(model, published=network.checkpoint is not None)
+    transform, prior_transform = build.build_transforms(config)
+    assert prior_transform is None, "there is no prior"
+    if isinstance(transform, ImageTransform):
+        assert transform.antialias is (protocol == "corrected")
+    frontends = build.build_frontends(config, NEGATIVES)
+    if config.model.frontend is None:
+        assert frontends == {}
+    elif protocol == "corrected":
+        assert list(frontends) == ["positive"], "one front end for every condition"
+    rules = build.upsampling_rules(config, NEGATIVES)
+    assert set(rules) == {"positive", *NEGATIVES}
+    assert set(rules.values()) <= set(UPSAMPLING_RULES)
+    if protocol == "corrected":
+        assert set(rules.values()) == {"half_pixel"}
+
+
+BUNDLED = Path(vssl.__file__).parent / "models" / "bundled"
+
+
+def check_facts(model: str, *, published: bool) -> None:
+    """What is told of a checkpoint, where a model has one."""
+    facts = composed(f"model={model}", "paths.weights=folder").model
+    if not published:
+        assert (facts.weights, facts.paper, facts.year, facts.source) == (None, "", None, "")
+        return
+    bundled = str(facts.source).startswith("bundled")
+    assert Path(facts.weights).parent == (BUNDLED if bundled else Path("folder"))
+    assert facts.paper
+    assert facts.licence
+    assert 2016 < facts.year < 2100
+    assert bundled or "https://github.com/" in facts.source
+
+
+@pytest.mark.parametrize("model", ["ezvsl", "rcgrad", "rcgrad_raw", "center"])
+@pytest.mark.parametrize("prior", names("prior"))
+@pytest.mark.parametrize("protocol", names("protocol"))
+def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
+    model: str, prior: str, protocol: str
+) -> None:
+    config = composed(f"model={model}", f"prior={prior}", f"protocol={protocol}")
+    assert config.prior.name == prior
+    transform, own = build.build_transforms(config)
+    if prior == "none" or isinstance(transform, ImageTransform):
+        assert own is None
+    else:
+        assert isinstance(own, ImageTransform)
+        assert own.antialias is (protocol == "corrected")
+        assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    if prior != "none":
+        assert config.prior.scale == protocol
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [*((name, "vggss") for name in names("model")), *(("center", name) for name in names("data"))],
+)
+def test_every_model_meets_every_test_set(model: str, data: str) -> None:
+    config = composed(f"model={model}", f"data={data}")
+    assert config.data.name == data
+    resolved = OmegaConf.to_container(config.model, resolve=True)
+    assert isinstance(resolved, dict)
+    assert identity(config)["data"]["name"] == data
+
+
+@pytest.mark.parametrize("name", names("negatives"))
+def test_negatives(name: str) -> None:
+    conditions = build.build_conditions(composed(f"negatives={name}"))
+    assert all(isinstance(condition, AudioCondition) for condition in conditions)
+    if name in NEGATIVES:
+        assert [condition.name for condition in conditions] == [name]
+
+
+def test_negatives_can_be_mixed_on_the_command_line() -> None:
+    conditions = build.build_conditions(composed("negatives=[noise,silence]"))
+    assert [condition.name for condition in conditions] == ["noise", "silence"]
+
+
+@pytest.mark.parametrize("name", names("threshold"))
+def test_thresholds(name: str) -> None:
+    policies = build.build_policies(composed(f"threshold={name}"), model="lvs", negatives=True)
+    if name not in ("all", "standard", "released"):
+        assert [policy.name for policy in policies] == [name]
+
+
+def test_sets_of_thresholds_and_metrics_hold_all() -> None:
+    policies = build.build_policies(composed("threshold=all"), model="lvs", negatives=True)
+    single = set(names("threshold")) - {"all", "standard", "released"}
+    assert {policy.name for policy in policies} == single
+    metrics = build.build_metrics(composed("metrics=all"))
+    lists = {"all", "paper", "separation", "detection"}
+    assert {metric.name for metric in metrics} == set(names("metrics")) - lists
+
+
+@pytest.mark.parametrize("group", ["trainer", "logger", "paths"])
+def test_other_groups_compose(group: str) -> None:
+    for name in names(group):
+        composed(f"{group}={name}")
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_experiments_compose_and_name_their_command(name: str) -> None:
+    composed(f"experiment={name}")
+    first = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[:2]
+    assert any(f"experiment={name}" in line for line in first)
+
+
+def test_what_cannot_change_records_is_not_in_the_identity() -> None:
+    plain = identity(composed("model=center"))
+    other = composed(
+        "model=center", "loader.batch_size=3", "trainer=ddp_sim", "logger=none", "force=true",
+        "threshold=fixed", "metrics=pia", "output_root=elsewhere", "data.cache=elsewhere",
+    )  # fmt: skip
+    assert identity(other) == plain
+    changes = (
+        "seed=1",
+        "negatives.noise.level=0.5",
+        "model.arguments.sigma=0.1",
+        "data.scenes=7",
+        "trainer.precision=bf16-mixed",
+        "protocol.antialias=false",
+    )
+    for change in changes:
+        assert identity(composed("model=center", change)) != plain, change
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_loaders_follow_the_machine_unless_told(on_gpu: bool) -> None:
+    found = build.loader_options(composed(), on_gpu=on_gpu)
+    assert found["batch_size"] == found["audio_batch_size"] == (64 if on_gpu else 16)
+    assert 0 <= found["num_workers"] <= (8 if on_gpu else 0)
+    told = ("loader.batch_size=3", "loader.audio_batch_size=5", "loader.num_workers=1")
+    assert build.loader_options(composed(*told), on_gpu=on_gpu) == {
+        "batch_size": 3, "audio_batch_size": 5, "num_workers": 1,
+    }  # fmt: skip

@@ -1,0 +1,105 @@
+"""The wording of checks: what was expected, what was given, the likely cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from vssl.core.checks import (
+    check_choice,
+    check_maps,
+    check_positive,
+    check_same_shape,
+    check_similarity_maps,
+)
+from vssl.core.errors import UsageError
+
+NAN, INF = float("nan"), float("inf")
+
+
+def check_values(values: list[float]) -> None:
+    maps = torch.tensor(values).reshape(1, 1, 1, -1)
+    check_similarity_maps(maps, (1, 1), (1, len(values)), (-1.0, 1.0), model="lvs")
+
+
+def is_no_map(got: str) -> tuple[type[Exception], str]:
+    return TypeError, f"Expected `maps` to be a floating-point tensor, but got {got}."
+
+
+def is_misshapen(got: str) -> tuple[type[Exception], str]:
+    cause = "Is a batch or channel dimension missing or left over?"
+    return ValueError, f"Expected `maps` to have shape [N, H, W], but got [{got}]. {cause}"
+
+
+def is_outside(low: str, high: str) -> tuple[type[Exception], str]:
+    return UsageError, (
+        "Expected similarity maps of model `lvs` in its declared value_range [-1.0, 1.0], but got"
+        f" values from {low} to {high}. Does the yaml declare the range of the raw map (a cosine"
+        " lies in [-1, 1])?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "given", "error"),
+    [
+        (check_maps, (torch.zeros(2, 3, 4, dtype=torch.int64),), is_no_map("torch.int64")),
+        (check_maps, (torch.zeros(2, 3, 4, dtype=torch.bool),), is_no_map("torch.bool")),
+        (check_maps, ([[[0.0]]],), is_no_map("list")),
+        (check_maps, (None,), is_no_map("NoneType")),
+        (check_maps, (torch.zeros(4),), is_misshapen("4")),
+        (check_maps, (torch.zeros(3, 4),), is_misshapen("3, 4")),
+        (check_maps, (torch.zeros(1, 2, 3, 4),), is_misshapen("1, 2, 3, 4")),
+        (check_values, ([0.0, 1.2],), is_outside("0", "1.2")),
+        (check_values, ([-1.5, NAN],), is_outside("-1.5", "-1.5")),
+        # only NaN is let through, as undefined
+        (check_values, ([0.5, INF],), is_outside("0.5", "inf")),
+        (check_values, ([0.5, -INF],), is_outside("-inf", "0.5")),
+    ],
+)
+def test_maps_that_are_refused(
+    check: Callable[..., None], given: tuple[Any, ...], error: tuple[type[Exception], str]
+) -> None:
+    kind, message = error
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        check(*given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_maps_of_any_float_pass(dtype: torch.dtype) -> None:
+    check_maps(torch.zeros(2, 3, 4, dtype=dtype))
+    check_maps(torch.zeros(0, 3, 4, dtype=dtype))
+
+
+@pytest.mark.parametrize("values", [[-1.0, 1.0], [-1.00009, 1.00009], [NAN, 0.5], [NAN, NAN], []])
+def test_values_in_range_pass(values: list[float]) -> None:
+    check_values(values)
+
+
+def test_same_shape() -> None:
+    check_same_shape(torch.zeros(2, 3), torch.ones(2, 3), names="maps and masks")
+    message = (
+        r"^Expected maps and masks to have the same shape, but got \[2, 3\] and \[3, 2\]\."
+        r" Was one of them upsampled and the other not\?$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_same_shape(torch.zeros(2, 3), torch.ones(3, 2), names="maps and masks")
+
+
+@pytest.mark.parametrize("value", [0, -1, -0.5, NAN])
+def test_positive(value: float) -> None:
+    check_positive(1e-9, name="level")
+    message = rf"^Expected `level` to be greater than 0, but got {value}\.$"
+    with pytest.raises(UsageError, match=message):
+        check_positive(value, name="level")
+
+
+@pytest.mark.parametrize(("given", "hint"), [("firts", r" Did you mean `first`\?"), ("xyz", "")])
+def test_choice(given: str, hint: str) -> None:
+    check_choice("mean", (name for name in ("first", "mean")), name="channels")
+    message = rf"^Expected `channels` to be one of mean, first, but got `{given}`\.{hint}$"
+    with pytest.raises(UsageError, match=message):
+        check_choice(given, ("mean", "first"), name="channels")

@@ -1,0 +1,208 @@
+"""Ground truth that cannot be: found by the check, counted, listed, explained."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.running import run
+from vssl.data.base import DataError
+from vssl.data.boxes import LEAST_PIXELS, box_fault, guess_cause
+from vssl.data.is3 import IS3
+from vssl.data.vggss import VGGSS
+
+Box = list[float]
+GOOD: Box = [0.2, 0.2, 0.7, 0.8]
+
+FAULTS: dict[str, tuple[list[Box], str]] = {
+    # the boxes of a sample in fractions, and what is said of them
+    "no box": ([], "has no box"),
+    "pixels": ([[50, 60, 150, 200]], "reaches far outside of the image"),
+    "pixels from the corner": ([[0, 0, 150, 200]], "reaches far outside of the image"),
+    "pixels beside a good box": ([GOOD, [0, 0, 150, 200]], "reaches far outside of the image"),
+    "x y w h": ([[0.6, 0.6, 0.3, 0.3]], "has its second corner before its first"),
+    "reversed": ([[0.8, 0.8, 0.2, 0.2]], "has its second corner before its first"),
+    "left of the image": ([[-0.9, 0.1, -0.1, 0.5]], "lies outside of the image"),
+    "below the image": ([[0.1, 1.0, 0.5, 1.5]], "lies outside of the image"),
+    "a point": ([[0.5, 0.5, 0.5, 0.5]], "covers 0 pixels of 224 x 224, less than 16"),
+    "all zero": ([[0, 0, 0, 0]], "lies outside of the image"),
+    "near-empty": ([[0.5, 0.5, 0.5 + 3.5 / 224, 0.5 + 5.5 / 224]], "covers 15 pixels"),
+    "two empty ones": ([[0.8, 0.8, 0.2, 0.2], [0.5, 0.5, 0.5, 0.5]], "before its first, covers 0"),
+}
+KEPT = [name for name in FAULTS if "pixels" not in name]
+
+
+def rewrite(folder: Path, *boxes: list[Box]) -> None:
+    """Give the samples of a VGG-SS folder other boxes; those left over a good one."""
+    path = folder / "vggss.json"
+    entries = json.loads(path.read_text())
+    for number, entry in enumerate(entries):
+        entry["bbox"] = boxes[number] if number < len(boxes) else [GOOD]
+    path.write_text(json.dumps(entries))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_sample_whose_boxes_mark_nothing(
+    vggss_folder: Path, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    boxes, message = FAULTS[fault]
+    rewrite(vggss_folder, boxes)
+    kind = "empty ground truths" if fault in KEPT else "impossible boxes"
+    with pytest.raises(DataError) as caught:
+        VGGSS(vggss_folder).check()
+    text = str(caught.value)
+    assert f"1 {kind}\n  {kind}: clip0_000010: " in text
+    assert message in text
+    assert "data.missing=skip to evaluate the 5 samples that are whole." in text
+    assert ("data.empty=keep" in text) == (fault in KEPT)
+
+    left = VGGSS(vggss_folder, missing="skip").check()
+    assert len(left.samples) == 5
+    assert [(p.kind, p.sample_id) for p in left.problems] == [(kind, "clip0_000010")]
+
+    if fault in KEPT:
+        kept = VGGSS(vggss_folder, empty="keep").check()
+        assert len(kept.samples) == 6
+        assert kept.problems == ()
+        assert [(p.kind, p.sample_id) for p in kept.notes] == [(kind, "clip0_000010")]
+        assert f"evaluated all the same: 1 {kind}" in caplog.text
+    else:
+        with pytest.raises(DataError, match="1 impossible boxes"):
+            VGGSS(vggss_folder, empty="keep").check()
+
+
+def test_an_empty_box_beside_a_good_one_is_noted(vggss_folder: Path) -> None:
+    rewrite(vggss_folder, [GOOD, [0.8, 0.8, 0.2, 0.2]])
+    data = VGGSS(vggss_folder).check()
+    assert (len(data.samples), data.problems) == (6, ())
+    (note,) = data.notes
+    assert note.sample_id == "clip0_000010"
+    assert "of 2 boxes, [0.8, 0.8, 0.2, 0.2] has its second corner before its first" in note.detail
+
+
+@pytest.mark.parametrize("beyond", [[-0.2, -0.01, 0.5, 0.5], [0.5, 0.5, 1.3, 1.001]])
+def test_a_box_over_the_edge_is_clipped_without_a_word(vggss_folder: Path, beyond: Box) -> None:
+    rewrite(vggss_folder, [beyond])
+    data = VGGSS(vggss_folder).check()
+    assert (len(data.samples), data.problems, data.notes) == (6, (), ())
+
+
+@st.composite
+def honest_boxes(draw: st.DrawFn) -> Box:
+    x0, y0 = (draw(st.floats(0, 0.9)) for _ in range(2))
+    return [x0, y0, draw(st.floats(x0 + 0.05, 1)), draw(st.floats(y0 + 0.05, 1))]
+
+
+@given(box=honest_boxes())
+def test_an_honest_box_is_none(box: Box) -> None:
+    assert box_fault(box) == ""
+
+
+@given(box=st.lists(st.floats(-3, 300), min_size=4, max_size=4))
+def test_what_is_no_fault_marks_something(box: Box) -> None:
+    x0, y0, x1, y1 = (int(224 * min(max(value, 0), 1)) for value in box)
+    if box_fault(box) == "":
+        assert (x1 - x0) * (y1 - y0) >= LEAST_PIXELS
+
+
+def in_pixels(box: Box) -> Box:
+    return [value * side for value, side in zip(box, (640, 480, 640, 480), strict=True)]
+
+
+def as_size(box: Box) -> Box:
+    x0, y0, x1, y1 = box
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+TRUE: list[Box] = [
+    [0.1, 0.2, 0.4, 0.5], [0.6, 0.5, 0.9, 0.95], [0.0, 0.0, 0.3, 0.9],
+    [0.5, 0.1, 0.6, 0.2], [0.4, 0.4, 0.7, 0.6], [0.7, 0.02, 1.0, 0.3],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (in_pixels, "6 of 6 boxes are empty after clipping to the image or reach far outside of it;"
+         " are they in pixels rather than fractions?"),
+        (as_size, "4 of 6 boxes are empty after clipping to the image; are they x,"
+         " y, width and height rather than two corners?"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("missing", ["error", "skip"])
+def test_the_cause_is_guessed(
+    vggss_folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[Box], Box],
+    message: str,
+    missing: Any,
+) -> None:
+    rewrite(vggss_folder, *([change(box)] for box in TRUE))
+    reader = VGGSS(vggss_folder, missing=missing)
+    if missing == "error" or change is in_pixels:
+        with pytest.raises(DataError, match=re.escape(message)):
+            reader.check()
+    else:
+        assert len(reader.check().samples) == 2
+        assert message in caplog.text
+        caplog.clear()
+        assert len(VGGSS(vggss_folder, empty="keep").check().samples) == 6
+        assert caplog.text.count(message) == 1
+
+
+def test_a_cause_is_guessed_of_many_but_not_of_a_few() -> None:
+    assert guess_cause([[50, 60, 150, 200], [1, 2, 30, 40]], "fractions") == (
+        "2 of 2 boxes are empty after clipping to the image; are they in pixels rather than"
+        " fractions?"
+    )
+    assert guess_cause([*TRUE, [0.8, 0.8, 0.2, 0.2]], "fractions") == ""
+    assert guess_cause(TRUE, "fractions") == ""
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (1 / 224, "6 of 6 boxes are empty after clipping to the image; are they in"
+         " fractions rather than pixels of 224 x 224?"),
+        (1024 / 224, "are they in pixels of the image files rather than of 224 x 224?"),
+    ],
+)  # fmt: skip
+def test_is3_in_another_unit(is3_folder: Path, scale: float, message: str) -> None:
+    path = is3_folder / "IS3_annotation.json"
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        entry["gt_box"] = [value * scale for value in entry["gt_box"]]
+    path.write_text(json.dumps(entries))
+    with pytest.raises(DataError, match=re.escape(message)):
+        IS3(is3_folder).check()
+
+
+@pytest.mark.parametrize(
+    ("option", "evaluated", "undefined"), [("missing=skip", 5, 0), ("empty=keep", 6, 1)]
+)
+def test_a_run_on_what_is_left(
+    vggss_folder: Path, tmp_path: Path, option: str, evaluated: int, undefined: int
+) -> None:
+    """A listed fault, and the same sample kept: its cIoU is 0/0 where nothing is marked."""
+    rewrite(vggss_folder, [])
+    folder = tmp_path / "run"
+    summary = run(
+        folder, "model=oracle", "data=vggss", f"data.root={vggss_folder}", f"data.{option}",
+        "negatives=none", "threshold=fixed", "metrics=[ciou,pia]", "bootstrap.resamples=10",
+    )  # fmt: skip
+    row = summary[(summary["metric"] == "ciou") & (summary["condition"] == "positive")].iloc[0]
+    assert (row["n"], row["n_undefined"]) == (evaluated - undefined, undefined)
+    assert row["value"] == pytest.approx(1)
+    written, other = "left_out.csv", "data_notes.csv"
+    if option == "empty=keep":
+        written, other = other, written
+    text = (folder / written).read_text()
+    assert "empty ground truths,clip0_000010,clip0_000010: has no box" in text
+    assert not (folder / other).exists()

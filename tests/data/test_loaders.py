@@ -1,0 +1,266 @@
+"""From samples to batches: the sampler, the two data sets of a run, and the datamodule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers.drawn import write_tone
+from tests.reference.spectrogram import log_spectrogram
+from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
+from vssl.data.datamodule import LocalizationDataModule, UnpaddedBatchSampler
+from vssl.data.is3 import IS3
+from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
+from vssl.images import ImageTransform, PillowTransform, Transform, read_image
+from vssl.negatives.base import AudioCondition
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.plan import make_plan
+from vssl.negatives.silence import Silence
+from vssl.types import POSITIVE, AudioBatch, ImageBatch, Sample
+
+SECOND = SpanWindow(seconds=1.0, start=0.0, stop=1.0)
+
+
+@settings(deadline=None)
+@given(
+    length=st.integers(1, 300),
+    world_size=st.integers(1, 9),
+    batch_size=st.integers(1, 40),
+    cuts=st.sets(st.integers(1, 299)),
+    data=st.data(),
+)
+def test_shares_partition_the_items(
+    length: int, world_size: int, batch_size: int, cuts: set[int], data: st.DataObject
+) -> None:
+    ends = sorted({cut for cut in cuts if cut < length} | {length})
+    parts = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    part_of = [n for n, size in enumerate(parts) for _ in range(size)]
+
+    if length < world_size:
+        with pytest.raises(
+            ValueError,
+            match=f"at least one item per process, but got {length} items for {world_size} proc"
+            f".*trainer.devices={length} or fewer",
+        ):
+            UnpaddedBatchSampler(length, batch_size, rank=0, world_size=world_size)
+        return
+
+    def batches(**options: object) -> list[list[list[int]]]:
+        samplers = [
+            UnpaddedBatchSampler(
+                length, batch_size, rank=r, world_size=world_size, parts=parts, **options
+            )
+            for r in range(world_size)
+        ]
+        found = [list(sampler) for sampler in samplers]
+        assert [len(sampler) for sampler in samplers] == [len(each) for each in found]
+        return found
+
+    everything = batches()
+    shares = [[item for batch in share for item in batch] for share in everything]
+    assert [item for share in shares for item in share] == list(range(length))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    for share in everything:
+        for batch, following in zip(share, [*share[1:], None], strict=True):
+            assert 1 <= len(batch) <= batch_size
+            assert len({part_of[item] for item in batch}) == 1
+            if following is not None and part_of[following[0]] == part_of[batch[0]]:
+                assert len(batch) == batch_size
+    wanted = data.draw(st.sets(st.integers(0, length - 1)))
+    for share, some in zip(everything, batches(wanted=wanted), strict=True):
+        assert some == ([b for b in share if wanted & set(b)] or share[-1:])
+
+
+def test_sampler_can_be_read_again_but_not_be_of_nothing() -> None:
+    sampler = UnpaddedBatchSampler(5, 2)
+    assert list(sampler) == list(sampler) == [[0, 1], [2, 3], [4]]
+    with pytest.raises(ValueError, match="at least one item per process, but got 0 items"):
+        UnpaddedBatchSampler(0, 2)
+
+
+@pytest.fixture
+def samples(is3_folder: Path) -> tuple[Sample, ...]:
+    return IS3(is3_folder).check().samples
+
+
+def make_module(
+    samples: tuple[Sample, ...],
+    *,
+    hears: bool = True,
+    apart: bool = False,
+    prior_transform: Transform | None = None,
+    frontends: dict[str, FrontEnd] | None = None,
+) -> LocalizationDataModule:
+    conditions: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
+    frontends = dict(frontends or {})
+    if hears and not frontends:
+        frontends[POSITIVE] = LogSpectrogram(SECOND)
+        if apart:
+            frontends["silence"] = LogSpectrogram(SECOND, log=False)
+    return LocalizationDataModule(
+        samples,
+        make_plan(samples, conditions, seed=4, own_frontend=frontends),
+        conditions,
+        frontends=frontends,
+        transform=ImageTransform(size=32),
+        prior_transform=prior_transform,
+        batch_size=4,
+        audio_batch_size=5,
+    )
+
+
+def read_all(module: LocalizationDataModule) -> tuple[list[list[AudioBatch]], list[ImageBatch]]:
+    audio, images = module.test_dataloader()
+    return list(audio), list(images)
+
+
+def flat(audio: list[list[AudioBatch]]) -> list[AudioBatch]:
+    return [batch for together in audio for batch in together]
+
+
+def network_inputs(
+    module: LocalizationDataModule, audio: list[list[AudioBatch]]
+) -> dict[int, np.ndarray]:
+    """What each distinct input has become, by its index."""
+    found: dict[int, np.ndarray] = {}
+    for batch in flat(audio):
+        inputs = module.frontends[batch.frontend](batch.waveforms).numpy()
+        found |= dict(zip(batch.index.tolist(), inputs, strict=True))
+    return found
+
+
+def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
+    module = make_module(samples)
+    audio, images = read_all(module)
+    distinct = len(module.plan.distinct)
+    # six positives, one silence, two noises; offscreen clips are positives
+    assert distinct == 9
+    assert torch.cat([batch.index for batch in flat(audio)]).tolist() == list(range(distinct))
+    assert [[len(batch.index) for batch in together] for together in audio] == [[5], [1], [1], [2]]
+    assert torch.cat([batch.index for batch in images]).tolist() == list(range(6))
+    assert [len(batch.index) for batch in images] == [4, 2]
+
+
+def test_image_batches(samples: tuple[Sample, ...]) -> None:
+    other = PillowTransform(size=40, mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 3.0))
+    module = make_module(samples, prior_transform=other)
+    _, images = read_all(module)
+    transform = ImageTransform(size=32)
+    for batch in images:
+        assert batch.prior_images is not None
+        assert batch.pairings == module.plan.pairings
+        assert batch.audio_index.dtype == batch.index.dtype == torch.int64
+        for row, n in enumerate(batch.index.tolist()):
+            sample = samples[n]
+            assert batch.sample_ids[row] == sample.sample_id
+            image = read_image(sample.image_path)
+            torch.testing.assert_close(batch.images[row], transform(image), rtol=0, atol=1e-4)
+            assert torch.equal(batch.prior_images[row], other(image))
+            np.testing.assert_array_equal(batch.audio_index[row], module.plan.index[n])
+            assert batch.sounding[row] == (sample, *[None] * 5)
+            pair = {s for s in samples if s.image_group == sample.image_group}
+            assert set(batch.pictured[row]) == pair
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool) -> None:
+    module = make_module(samples, apart=apart)
+    audio, images = read_all(module)
+    table = network_inputs(module, audio)
+    offscreen = {
+        (row.sample_id, row.draw): row.audio_source_id
+        for row in module.plan.manifest
+        if row.condition == "offscreen"
+    }
+    path_of = {s.sample_id: s.audio_path for s in samples}
+    for batch in images:
+        for row, sample_id in enumerate(batch.sample_ids):
+            for k, (condition, draw) in enumerate(batch.pairings):
+                found = table[int(batch.audio_index[row, k])][0]
+                if condition == "silence":
+                    assert (found == found[0, 0]).all()
+                    assert (found[0, 0] == 0) == apart
+                elif condition != "noise":
+                    source = offscreen.get((sample_id, draw)) if condition != POSITIVE else None
+                    clip = read_clip(path_of[source or sample_id]).samples[0, :16_000]
+                    expected = log_spectrogram(clip, 16_000)
+                    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    noises = [k for k, (condition, _) in enumerate(module.plan.pairings) if condition == "noise"]
+    first, second = (table[int(module.plan.index[0, k])] for k in noises)
+    assert np.abs(first - second).mean() > 0.01
+
+
+def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None:
+    module = make_module(samples, hears=False)
+    assert not module.hears
+    (images,) = module.test_dataloader()
+    assert sum(len(batch.index) for batch in images) == 6
+
+
+@pytest.mark.parametrize(
+    ("frontend", "place"),
+    [
+        (LogSpectrogram(MiddleWindow(seconds=0.01)), r"\.wav"),
+        (LogSpectrogram(WholeClip(), noverlap=0, frames=2), "^silence"),
+    ],
+)
+def test_errors_name_the_file_or_what_is_made(
+    samples: tuple[Sample, ...], frontend: FrontEnd, place: str
+) -> None:
+    module = make_module(tuple(replace(sample, audio_length=100) for sample in samples))
+    module.frontends = {POSITIVE: frontend}
+    with pytest.raises(ValueError, match=f"{place}: Expected a window of at least 512 samples"):
+        list(module.test_dataloader()[0])
+
+
+class TestMixedBatches:
+    """Front ends whose windows leave the clips' lengths, and clips of three lengths."""
+
+    @pytest.fixture
+    def module(self, is3_folder: Path) -> LocalizationDataModule:
+        for n, path in enumerate(sorted((is3_folder / "audio_wav").glob("*.wav"))):
+            write_tone(path, hertz=300.0 * (1 + n), seconds=(0.5, 0.7, 1.5)[n % 3])
+        frontends: dict[str, FrontEnd] = {
+            POSITIVE: RawWaveform(WholeClip()),
+            "silence": LogSpectrogram(CenterWindow(seconds=0.6)),
+            # of one length with some positives, but of another front end
+            "noise": MelSpectrogram(SpanWindow(seconds=0.7, start=0.0, stop=0.7)),
+        }
+        return make_module(IS3(is3_folder).check().samples, frontends=frontends)
+
+    def check(self, module: LocalizationDataModule, together: list[AudioBatch]) -> None:
+        paths = {s.sample_id: s.audio_path for s in module.samples}
+        groups = [(batch.frontend, batch.waveforms.shape[1]) for batch in together]
+        assert len(set(groups)) == len(groups), "one batch for each front end and length"
+        for batch in together:
+            assert batch.index.dtype == torch.int64
+            assert batch.waveforms.dtype == torch.float32
+            assert len(batch.index) == len(batch.waveforms) > 0
+            for index, waveform in zip(batch.index.tolist(), batch.waveforms, strict=True):
+                frontend, request = module.plan.distinct[index]
+                assert batch.frontend == frontend
+                condition = module.conditions[request.condition]
+                clip = condition.make(request, lambda source: read_clip(paths[source]))
+                np.testing.assert_array_equal(waveform, module.frontends[frontend].window(clip))
+
+    def test_every_input_comes_once_in_its_group(self, module: LocalizationDataModule) -> None:
+        audio, _ = read_all(module)
+        distinct = len(module.plan.distinct)
+        # six positives; silence and noise for each of three lengths, noise twice
+        assert distinct == 6 + 3 + 6
+        taken = [sorted(i for b in together for i in b.index.tolist()) for together in audio]
+        assert taken == [[*range(5)], [5], [6, 7, 8], [*range(9, 14)], [14]]
+        for together in audio:
+            self.check(module, together)
+        groups = {(batch.frontend, batch.waveforms.shape[1]) for batch in flat(audio)}
+        assert groups == {
+            (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
+            ("noise", 11_200),
+        }  # fmt: skip

@@ -1,0 +1,287 @@
+"""Training: the loss against NumPy, batches, determinism, models of one's own, and bad requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig
+from PIL import Image
+from scipy.special import logsumexp
+
+from tests.helpers.drawn import draw_vggss
+from tests.helpers.running import composed, run
+from vssl.core.errors import UsageError
+from vssl.core.randomness import seed_for
+from vssl.data.embedded import Synthetic
+from vssl.engine.training.data import TrainingSet, training_loaders
+from vssl.engine.training.module import contrastive_loss, pooled, recoloured
+from vssl.frontends import RawWaveform
+from vssl.images import ImageTransform
+from vssl.negatives.gain import Gain
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.silence import Silence
+from vssl.runs.train import train
+from vssl.types import AudioClip
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = (
+    "trainer=cpu", "trainer.enable_progress_bar=false", "training.train.scenes=12",
+    "training.validation.scenes=4", "training.batch_size=8", "training.empties=3",
+)  # fmt: skip
+
+
+class TestLoss:
+    @settings(deadline=None)
+    @given(
+        sizes=st.tuples(st.integers(2, 6), st.integers(0, 3), st.integers(0, 3)),
+        temperature=st.sampled_from([0.03, 0.07, 1.0]),
+        weights=st.tuples(st.sampled_from([0.0, 1.0, 2.5]), st.sampled_from([0.0, 0.5])),
+        seed=st.integers(0, 100),
+    )
+    def test_it_is_the_formula(
+        self, sizes: tuple[int, ...], temperature: float, weights: tuple[float, ...], seed: int
+    ) -> None:
+        (pairs, empty, negatives), (weight, mismatch) = sizes, weights
+        generator = np.random.default_rng(seed)
+        scores = generator.uniform(-1, 1, (pairs + empty, pairs))
+        others = generator.uniform(-1, 1, (pairs, negatives))
+        own = np.diagonal(scores) / temperature
+        sounds = logsumexp(np.concatenate([scores[:pairs], others], axis=1) / temperature, axis=1)
+        images = logsumexp(scores / temperature, axis=0)
+        expected = (np.mean(sounds - own) + np.mean(images - own)) / 2
+        mixed = [scores[i, j] for i in range(pairs + empty) for j in range(pairs) if i != j]
+        expected += mismatch * np.mean(np.maximum(mixed, 0) ** 2)
+        if negatives:
+            expected += weight * np.mean(np.maximum(others, 0) ** 2)
+        found = contrastive_loss(
+            torch.from_numpy(scores),
+            torch.from_numpy(others),
+            temperature=temperature,
+            mismatch_weight=mismatch,
+            negative_weight=weight,
+        )
+        assert float(found) == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize("share", [1e-9, 0.05, 0.1, 1.0])
+    def test_similarity_is_the_mean_of_the_highest(self, share: float) -> None:
+        values = np.random.default_rng(0).normal(size=(3, 2, 14, 14))
+        highest = np.sort(values.reshape(3, 2, -1))[..., ::-1][..., : max(1, round(share * 196))]
+        found = pooled(torch.from_numpy(values), share).numpy()
+        np.testing.assert_allclose(found, highest.mean(axis=-1), rtol=1e-12)
+
+    def test_images_are_flipped_and_recoloured_within_bounds(self) -> None:
+        images = torch.rand(64, 3, 4, 6)
+        changed = recoloured(images, 0.3, torch.Generator().manual_seed(0))
+        same = recoloured(images, 0.0, torch.Generator().manual_seed(0))
+        straight = (same == images).flatten(1).all(dim=1)
+        turned = (same == images.flip(3)).flatten(1).all(dim=1)
+        assert (straight | turned).all()
+        assert 16 < int(turned.sum()) < 48
+        for image, again in zip(changed, same, strict=True):
+            for channel, plain in zip(image, again, strict=True):
+                gain, offset = np.polyfit(plain.flatten(), channel.flatten(), 1)
+                assert 0.7 - 1e-5 <= gain <= 1.3 + 1e-5
+                assert abs(offset) <= 0.3 + 1e-5
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return Synthetic(cache=tmp_path_factory.mktemp("cache"), scenes=8, split="train")
+
+
+def whole(clip: AudioClip) -> np.ndarray:
+    return clip.samples[0]
+
+
+def training_set(reader: Synthetic, *conditions: Any, **options: Any) -> TrainingSet:
+    inputs = {"frontend": RawWaveform(whole), "transform": ImageTransform(size=16)}
+    return TrainingSet(reader.check().samples, conditions, **inputs, **options)
+
+
+class TestBatches:
+    def test_sounds_are_the_files_begun_elsewhere(self, reader: Synthetic) -> None:
+        samples = reader.check().samples
+        batch = training_set(reader).__getitems__([(3, 5), (3, 2), (9, 5)])
+        assert batch.images.shape == (3, 3, 16, 16)
+        assert batch.negatives.numel() == 0
+        offsets = []
+        for waveform, position in zip(batch.waveforms.numpy(), (5, 2, 5), strict=True):
+            own = soundfile.read(samples[position].audio_path, dtype="float32")[0]
+            match = np.fft.irfft(np.fft.rfft(waveform) * np.conj(np.fft.rfft(own)))
+            offsets.append(int(match.argmax()))
+            np.testing.assert_array_equal(np.roll(own, offsets[-1]), waveform)
+        assert len(set(offsets)) == 3, "another moment for every sample and step"
+
+    def test_a_sample_is_the_same_in_any_batch(self, reader: Synthetic) -> None:
+        split = training_set(reader, Noise(draws=5))
+        alone = split[4, 7]
+        together = split.__getitems__([(4, 1), (4, 7)])
+        assert torch.equal(alone.waveforms[0], together.waveforms[1])
+        assert torch.equal(alone.images[0], together.images[1])
+        heard = together.negatives[together.negative_index[1, 0]]
+        assert torch.equal(alone.negatives[alone.negative_index[0, 0]], heard)
+        other = training_set(reader, seed=1)[4, 7]
+        assert not torch.equal(alone.waveforms, other.waveforms)
+
+    def test_negatives_are_those_of_an_evaluation(self, reader: Synthetic) -> None:
+        samples = reader.check().samples
+        offscreen = Offscreen(draws=2)
+        split = training_set(reader, Silence(), Noise(draws=3), offscreen)
+        batch = split.__getitems__([(7, position) for position in range(6)])
+        silence, noise, clips = (batch.negatives[index] for index in batch.negative_index.T)
+        assert not silence.any()
+        length = samples[0].audio_length
+        seed = seed_for(0, "training on train")
+        request = Noise().request(samples[0], draw=7 % 3, seed=seed, length=length)
+        made = Noise().make(request, lambda source: AudioClip(np.empty((1, 0)))).samples
+        assert torch.equal(noise, torch.from_numpy(made).expand(6, -1))
+        paths = {sample.sample_id: sample.audio_path for sample in samples}
+        for sample, clip in zip(samples, clips.numpy(), strict=False):
+            source = offscreen.request(sample, draw=7 % 2, seed=0, length=length).source_id
+            np.testing.assert_array_equal(soundfile.read(paths[source], dtype="float32")[0], clip)
+        assert len(batch.negatives) == 2 + len({clip.tobytes() for clip in clips.numpy()})
+
+    def test_pictures_without_objects_follow(self, reader: Synthetic) -> None:
+        samples = reader.check().samples
+        split = training_set(reader, empty=reader.empty_scene, empties=2)
+        batch = split.__getitems__([(0, position) for position in (8, 3, 0)])
+        assert batch.images.shape == (5, 3, 16, 16)
+        transform = ImageTransform(size=16)
+        for picture, position in zip(batch.images[3:], (8, 3), strict=True):
+            expected = transform.of_pixels(reader.empty_scene(samples[position]))
+            assert torch.equal(picture, expected)
+            x0, y0, x1, y1 = (v // 14 for v in samples[position].boxes[0])
+            with_object = transform.of_pixels(np.array(Image.open(samples[position].image_path)))
+            inside = (picture - with_object)[:, y0 : y1 + 1, x0 : x1 + 1]
+            assert inside.abs().max() > 0.2
+
+    def test_every_pass_shows_each_sample_once_in_another_order(self, reader: Synthetic) -> None:
+        split = training_set(reader)
+        loader, _ = training_loaders(split, split, batch_size=4)
+        assert loader.batch_sampler is not None
+        passes = np.array([list(loader.batch_sampler) for _ in range(3)])  # pass, batch, sample
+        steps = np.arange(12).reshape(3, 4, 1)
+        np.testing.assert_array_equal(passes[..., 0], np.broadcast_to(steps, (3, 4, 4)))
+        orders = [order.ravel().tolist() for order in passes[..., 1]]
+        assert all(sorted(order) == list(range(16)) for order in orders)
+        assert orders[0] != orders[1] != orders[2]
+
+    def test_loader_processes_change_nothing(self, reader: Synthetic) -> None:
+        split = training_set(reader, Noise(draws=5))
+        found = []
+        for workers in (0, 2):
+            loader, _ = training_loaders(split, split, batch_size=8, num_workers=workers)
+            found.append(list(loader))
+        for mine, other in zip(*found, strict=True):
+            assert all(torch.equal(value, vars(other)[key]) for key, value in vars(mine).items())
+
+    def test_what_cannot_be_learnt_from_is_refused(self, reader: Synthetic) -> None:
+        with pytest.raises(UsageError, match=r"training\.negatives\.gain.*no negative"):
+            training_set(reader, Gain())
+        split = training_set(reader)
+        with pytest.raises(UsageError, match=r"training\.batch_size.*\[2, 16\].*train.*got 17"):
+            training_loaders(split, split, batch_size=17)
+
+
+def settings(*overrides: str) -> DictConfig:
+    return composed(*SMALL, *overrides, name="train")
+
+
+@pytest.mark.slow
+class TestTraining:
+    def test_a_seed_gives_one_set_of_weights(self, tmp_path: Path) -> None:
+        hashes = {}
+        cases = {
+            "first": ("tiny_san", 0), "again": ("tiny_san", 0), "other": ("tiny_san", 1),
+            "without": ("tiny_av", 0), "deaf": ("tiny_deaf", 0),
+        }  # fmt: skip
+        for name, (model, seed) in cases.items():
+            config = settings(f"model={model}", "training.steps=2", f"seed={seed}")
+            weights = train(config, tmp_path / name)
+            hashes[name] = hashlib.sha256(weights.read_bytes()).hexdigest()
+            facts = json.loads(weights.with_suffix(".json").read_text())
+            assert facts["sha256"] == hashes[name]
+            assert facts["config"]["seed"] == seed
+            assert str(tmp_path) not in json.dumps(facts["config"])
+        assert hashes["first"] == hashes["again"]
+        assert len(set(hashes.values())) == 4, "seed and negatives change the weights"
+
+    def test_it_learns_and_says_so(self, tmp_path: Path) -> None:
+        config = settings("model=tiny_av", "training.steps=24", "training.validate_every=2")
+        weights = train(config, tmp_path)
+        rows = pd.read_csv(weights.with_suffix(".csv"))
+        assert rows["step"].to_list() == [6, 12, 18, 24]
+        assert rows["train_loss"].iat[-1] < rows["train_loss"].iat[0]
+        assert rows["learning_rate"].iat[-1] == pytest.approx(0, abs=1e-9)
+        assert np.isfinite(rows).all(axis=None)
+        # and what is written can be evaluated
+        overrides = ("model=tiny_av", f"model.weights={weights}", "model.sha256=null")
+        summary = run(tmp_path / "run", *overrides, "data.scenes=3", "negatives=silence")
+        assert (summary["model"] == "tiny_av").all()
+
+    def test_it_goes_on_from_weights(self, tmp_path: Path) -> None:
+        first = train(settings("model=tiny_av", "training.steps=2"), tmp_path / "first")
+        # a step too small to change anything but the statistics of batch norms
+        config = settings(
+            "model=tiny_av", "training.steps=1", f"training.weights={first}",
+            "training.learning_rate=1e-12", "training.weight_decay=0",
+        )  # fmt: skip
+        second = train(config, tmp_path / "second")
+        mine, other = (safetensors.torch.load_file(path)["tell.weight"] for path in (first, second))
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-6)
+
+    def test_a_model_of_ones_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.syspath_prepend(str(ROOT / "docs" / "own_model"))
+        overrides = [
+            "training=synthetic", "training.steps=2", "model=ezvsl", "model.name=two_tower",
+            "model._target_=mynets.two_tower.TwoTower", "model.weights=null",
+            "model.frontend.window.seconds=3", "model.frontend.frames=null",
+        ]  # fmt: skip
+        weights = train(settings(*overrides), tmp_path)
+        sys.modules.pop("mynets.two_tower", None)
+        assert "look.0.weight" in safetensors.torch.load_file(weights)
+
+    @pytest.mark.parametrize(
+        ("overrides", "message"),
+        [
+            (["model=audio_blind"], "takes no audio"),
+            (["model=ezvsl", "model._target_=mynets.modulated.Modulated"], "overrides `localize`"),
+            (["training.batch_size=100"], r"training\.batch_size.*train split"),
+            (["training.pooled_area=0"], r"training\.pooled_area"),
+            (["training.temperature=0"], r"training\.temperature"),
+            (["training.weights=nowhere.pth"], r"nowhere\.pth: no such file"),
+            (["training.validation.split=train", "training.validation.scenes=12"], "same data"),
+        ],
+    )
+    def test_what_cannot_be_trained_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], message: str
+    ) -> None:
+        monkeypatch.syspath_prepend(str(ROOT / "docs" / "own_model"))
+        with pytest.raises(UsageError, match=message):
+            train(settings("training=synthetic", "training.steps=1", *overrides), tmp_path)
+
+    def test_only_the_embedded_benchmark_has_pictures_without_objects(self, tmp_path: Path) -> None:
+        for split in ("train", "validation"):
+            draw_vggss(tmp_path / split)
+        overrides = ["data=vggss", "training=default", "training.empties=1"]
+        overrides += [f"+training.{s}.root={tmp_path / s}" for s in ("train", "validation")]
+        overrides += ["training.steps=1", "training.batch_size=2", "trainer=cpu"]
+        config = composed(*overrides, "trainer.enable_progress_bar=false", name="train")
+        with pytest.raises(UsageError, match=r"training\.empties: vggss .*training\.empties=0"):
+            train(config, tmp_path)
+        config.training.empties = 0
+        train(config, tmp_path)
+        assert (tmp_path / "tiny_av.safetensors").is_file()

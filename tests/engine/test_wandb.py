@@ -1,0 +1,478 @@
+"""What wandb keeps of a run, read back from its own files; and that it can harm no run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from google.protobuf import text_format
+from omegaconf import OmegaConf
+from PIL import Image
+
+from tests.helpers.running import command, composed, records
+from vssl.core.errors import UsageError
+from vssl.engine.loggers import open_loggers
+from vssl.engine.wandb_run import WandbRun
+from vssl.records.aggregate import summary_key
+from vssl.reporting.dashboard import build_dashboard
+from vssl.runs.wandb_extras import mirror_run
+
+SMALL = (
+    "model=audio_blind", "data=synthetic", "data.scenes=6", "loader.num_workers=0",
+    "negatives.noise.draws=2", "negatives.offscreen.draws=2",
+)  # fmt: skip
+KEY = "0123456789abcdef" * 2 + "01234567"
+
+
+class Logged:
+    """The content of a .wandb file, as `wandb leet inspect` prints it."""
+
+    def __init__(self, file: Path) -> None:
+        from wandb.proto.wandb_internal_pb2 import Record
+
+        shown = subprocess.run(
+            [sys.executable, "-m", "wandb", "leet", "inspect", str(file)],
+            capture_output=True, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+        texts = re.split(r"^# record .*$", shown, flags=re.MULTILINE)
+        self.records = [text_format.Parse(text, Record()) for text in texts if text.strip()]
+        self.folder = file.parent
+
+    def of(self, kind: str) -> list[Any]:
+        return [getattr(r, kind) for r in self.records if r.WhichOneof("record_type") == kind]
+
+    @property
+    def run(self) -> Any:
+        return self.of("run")[0]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        updates = [u for r in self.of("run") for u in r.config.update]
+        updates += [u for c in self.of("config") for u in c.update]
+        return {u.key: json.loads(u.value_json) for u in updates}
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The last value of everything that was logged."""
+        found: dict[str, Any] = {}
+        for item in (item for history in self.of("history") for item in history.item):
+            *parents, last = item.nested_key or [item.key]
+            place = found
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = json.loads(item.value_json)
+        return found
+
+    @property
+    def exit_codes(self) -> list[int]:
+        return [int(record.exit_code) for record in self.of("exit")]
+
+    def table(self, key: str) -> pd.DataFrame:
+        content = json.loads((self.folder / "files" / self.values[key]["path"]).read_text())
+        return pd.DataFrame(content["data"], columns=content["columns"])
+
+
+def logged(folder: Path) -> Logged:
+    """The only run that wandb keeps below a folder."""
+    (file,) = (folder / "wandb").glob("offline-run-*/run-*.wandb")
+    return Logged(file)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with the default loggers, in a process of its own."""
+    place = tmp_path_factory.mktemp("finished")
+    done = command("vssl-evaluate", *SMALL, "sweep_id=nightly", "output_dir=run", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return place / "run"
+
+
+@pytest.fixture(scope="module")
+def mirror(finished: Path) -> Logged:
+    return logged(finished)
+
+
+def unbegun(folder: Path) -> WandbRun:
+    return WandbRun(project="p", name="n", group="g", job_type="j", tags=[], save_dir=str(folder))
+
+
+@pytest.mark.slow
+def test_runs_can_be_grouped_and_filtered(finished: Path, mirror: Logged) -> None:
+    assert mirror.folder.name.startswith("offline-run-")
+    assert mirror.run.project == "vssl"
+    assert mirror.run.display_name == "audio_blind-synthetic-corrected"
+    assert mirror.run.run_group == "nightly"
+    assert mirror.run.job_type == "evaluate"
+    assert list(mirror.run.tags) == ["audio_blind", "synthetic", "all", "corrected"]
+    config = mirror.config
+    known = json.loads((finished / "run.json").read_text())
+    assert {key: config[key] for key in known["identity"]} == known["identity"]
+    assert config["run"] == {
+        "model": "audio_blind", "data": "synthetic", "negatives": "all", "protocol": "corrected",
+        "prior": "none",
+    }  # fmt: skip
+    assert set(config["metrics"]) >= {"ciou", "f_loc"}
+    assert config["bootstrap"]["resamples"] == 1000
+    assert mirror.exit_codes == [0]
+
+
+@pytest.mark.slow
+def test_every_number_of_the_summary_is_there(finished: Path, mirror: Logged) -> None:
+    summary = pd.read_parquet(finished / "summary.parquet")
+    expected = {summary_key(row): row["value"] for row in summary.to_dict("records")}
+    assert len(expected) == len(summary)
+    values = mirror.values
+    defined = {key: value for key, value in expected.items() if not pd.isna(value)}
+    plain = {key: value for key, value in values.items() if isinstance(value, int | float)}
+    plain = {k: v for k, v in plain.items() if not k.startswith("_") and k != "epoch"}
+    assert plain == pytest.approx(defined, rel=0, abs=1e-12)
+    sizes = [path.stat().st_size for path in mirror.folder.rglob("*") if path.is_file()]
+    assert sum(sizes) < 2**20
+
+
+@pytest.mark.slow
+def test_the_table_by_class_is_that_of_the_subsets(finished: Path, mirror: Logged) -> None:
+    keys = ["class", "threshold_policy", "map_variant"]
+    table = mirror.table("per_class").set_index(keys)
+    subsets = pd.read_parquet(finished / "subsets.parquet").query("subset_kind == 'category'")
+    shown = ["fixed", "object_area", "universal_q3", "false_alarm_10"]
+    assert set(table.index.get_level_values(1)) == set(shown)
+    kept = subsets[subsets["threshold_policy"].isin(shown)].rename(columns={"subset": "class"})
+    assert len(kept) > 100
+    kept["name"] = kept["condition"] + "/" + kept["metric"]
+    expected = kept.pivot(index=keys, columns="name", values="value")
+    found = table[expected.columns].astype(float)
+    pd.testing.assert_frame_equal(
+        found.sort_index(), expected, check_names=False, rtol=0, atol=1e-6
+    )
+    counts = kept[kept["name"] == "positive/ciou"].set_index(keys)["n"]
+    assert table["n"].to_dict() == counts.to_dict()
+
+
+@pytest.mark.slow
+def test_distributions_curves_and_pictures(finished: Path, mirror: Logged) -> None:
+    found, values = records(finished), mirror.values
+    for condition, rows in found.groupby("audio_condition"):
+        histogram = values[f"map_maximum/{condition}"]
+        edges = np.array(histogram["bins"])
+        expected, _ = np.histogram(rows["similarity_max"].astype(float), bins=edges)
+        np.testing.assert_array_equal(histogram["values"], expected)
+        assert sum(histogram["values"]) == len(rows)
+
+    curves = mirror.table("threshold_curves")
+    summary = pd.read_parquet(finished / "summary.parquet")
+    named = ["1-pia/silence", "1-pia/noise", "1-pia/offscreen"]
+    assert list(curves.columns) == ["threshold", "ciou", "f_loc", *named]
+    # audio_blind's maps are the same in every draw, so the first draw's curve is everybody's
+    row = summary[(summary["metric"] == "ciou") & (summary["threshold_policy"] == "fixed")].iloc[0]
+    at = np.interp(0.5, curves["threshold"], curves["ciou"])
+    assert at == pytest.approx(row["value"], abs=0.02)
+    assert (curves["1-pia/silence"].diff().dropna() >= 0).all()
+
+    gallery = values["gallery"]
+    assert gallery["count"] == 3
+    for name, caption in zip(gallery["filenames"], gallery["captions"], strict=True):
+        with Image.open(mirror.folder / "files" / name) as picture:
+            assert picture.format == "JPEG"
+            assert picture.width > 3 * picture.height  # four sounds side by side
+        sample, category = caption.split(": ")
+        assert set(found.loc[found["sample_id"] == sample, "category"]) == {category}
+
+
+@pytest.mark.slow
+def test_every_panel_of_the_dashboard_shows_what_runs_log(tmp_path: Path, mirror: Logged) -> None:
+    written = command(
+        "vssl-dashboard", "--entity", "me", "--project", "mine", "--output", "made/board.json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    board = json.loads((tmp_path / "made" / "board.json").read_text())
+    assert (board["entity"], board["project"]) == ("me", "mine")
+    sections = board["spec"]["section"]["panelBankConfig"]["sections"]
+    assert [section["name"] for section in sections] == [
+        "F_LOC by model", "Do map maxima tell positives from negatives?", "Threshold curves",
+        "Gallery", "By class",
+    ]  # fmt: skip
+    values, kinds = set(mirror.values), set()
+    for panel in (panel for section in sections for panel in section["panels"]):
+        config, kind = panel["config"], panel["viewType"]
+        kinds.add(kind)
+        if kind == "Bar Chart":
+            assert config["metrics"]
+            assert set(config["metrics"]) <= values
+            assert config["groupBy"] == "run.value.model"
+        elif kind == "Vega2":
+            columns = set(mirror.table("threshold_curves").columns)
+            assert set(config["fieldSettings"].values()) <= columns
+        else:
+            key = {"Media Browser": "gallery", "Weave": "per_class"}[kind]
+            assert key in values
+            assert f'"{key}"' in json.dumps(config)
+    assert kinds == {"Bar Chart", "Vega2", "Media Browser", "Weave"}
+
+
+def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as absent:
+        for name in [n for n in sys.modules if n.startswith("wandb_workspaces.")]:
+            absent.delitem(sys.modules, name)
+        absent.setitem(sys.modules, "wandb_workspaces", None)
+        with pytest.raises(UsageError, match=r"pip install 'vssl\[dashboard\]'"):
+            build_dashboard("me", "mine")
+    for name in [n for n in os.environ if n.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    refused = command("vssl-dashboard", "--entity", "me", "--save", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "error: --save: there is no API key" in refused.stderr
+    assert not list(tmp_path.glob("*.json"))
+
+
+PRELUDE = """
+import json, logging, os, pathlib, subprocess, sys, time
+logging.basicConfig(stream=sys.stderr, level="INFO", format="%(levelname)s %(message)s")
+from vssl.engine import wandb_run
+from vssl.engine.loggers import open_loggers
+from vssl.engine.wandb_run import WandbRun
+def made(folder, **more):
+    return WandbRun(project="vssl", name="n", group="g", job_type="j", tags=["t" * 70],
+                    save_dir=folder, **more)
+"""
+
+
+def python(code: str, *arguments: str, cwd: Path, **environment: str) -> Any:
+    """Run code that uses `WandbRun`; without the tests' own WANDB_MODE."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "NETRC"))}
+    own = {"HOME": str(cwd), "NETRC": str(cwd / "netrc"), "WANDB_SILENT": "true"}
+    return subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *arguments],
+        cwd=cwd, env={**kept, **own, **environment}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_without_a_key_or_a_server_a_run_is_kept_offline(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # takes connections and never answers
+        cases = {
+            "keyless": ("", "http://127.0.0.1:9"),
+            "silent": (KEY, f"http://127.0.0.1:{silent.getsockname()[1]}"),
+        }
+        done = python(
+            """
+            import wandb
+            for name, (key, url) in json.loads(sys.argv[1]).items():
+                wandb.teardown()
+                os.environ.update(WANDB_API_KEY=key, WANDB_BASE_URL=url)
+                if not key:
+                    del os.environ["WANDB_API_KEY"]
+                start = time.monotonic()
+                run = made(name, offline=False)
+                with open_loggers([run], config={"a": 1}):
+                    run.log_metrics({"m": 0.5})
+                print(name, time.monotonic() - start)
+            """,
+            json.dumps(cases), cwd=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seconds = dict(line.split() for line in done.stdout.splitlines())
+    assert set(seconds) == set(cases)
+    for name in cases:
+        assert float(seconds[name]) < 25, seconds  # 12 on an idle machine
+        (kept,) = (tmp_path / name / "wandb").glob("offline-run-*")
+        assert f"`wandb sync {name}/wandb/{kept.name}` sends it later" in done.stderr
+        found = logged(tmp_path / name)
+        assert (found.values["m"], found.exit_codes) == (0.5, [0])
+    reasons = re.findall(r"WARNING wandb: kept offline, (.*?);", done.stderr)
+    assert "no API key" in reasons[0]
+    assert "CommError" in reasons[1]
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    """Takes a run as wandb's server would, and nothing after that."""
+
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            project = {"id": "cA==", "name": "vssl", "entity": {"id": "ZQ==", "name": "e"}}
+            bucket = {"id": "cg==", "name": "r", "displayName": "n", "config": "{}"}
+            bucket |= {"description": "", "sweepName": None, "historyLineCount": 0}
+            answer = {
+                "data": {
+                    "upsertBucket": {"bucket": {**bucket, "project": project}, "inserted": True},
+                    "createRunFiles": {"runID": "r", "uploadHeaders": [], "files": []},
+                }
+            }
+            content = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            if self.path == "/vanish":
+                threading.Thread(target=self.server.shutdown).start()
+                self.server.socket.close()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as serving:
+        serving.daemon_threads = True
+        thread = threading.Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        yield serving
+        serving.shutdown()
+
+
+@pytest.mark.slow
+def test_a_server_that_vanishes_neither_holds_nor_fails_a_run(
+    tmp_path: Path, server: ThreadingHTTPServer
+) -> None:
+    url = f"http://127.0.0.1:{server.server_port}"
+    done = python(
+        """
+        import urllib.request
+        wandb_run._PATIENCE = 2
+        run = made("run", offline=False)
+        with open_loggers([run], config={"a": 1}):
+            run.log_metrics({"before": 1.0})
+            urllib.request.urlopen(sys.argv[1] + "/vanish").read()
+            start = time.monotonic()
+            run.log_metrics({"after": 2.0})
+            run.log_table("table", ["x"], [[1]])
+        print(time.monotonic() - start)
+        """,
+        url, cwd=tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=url,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 20
+    assert "wandb: nothing more is logged" in done.stderr
+    assert re.search(
+        r"the end of the run may be missing, .* `wandb sync run/wandb/run-", done.stderr
+    )
+    (file,) = tmp_path.glob("run/wandb/run-*/run-*.wandb")
+    values = Logged(file).values
+    assert (values["before"], values["after"]) == (1.0, 2.0)
+
+
+@pytest.mark.slow
+def test_each_run_of_a_process_is_a_run_of_its_own(tmp_path: Path) -> None:
+    """And a folder that cannot be written, or a service that dies, costs a warning."""
+    (tmp_path / "file").touch()
+    done = python(
+        """
+        unwritable = made("file/run")
+        with open_loggers([unwritable], config={}):
+            unwritable.log_metrics({"m": 1.0})
+        for name in ("first", "second"):
+            run = made(name)
+            try:
+                with open_loggers([run], config={"own": name}):
+                    run.log_metrics({name: 1.0})
+                    run.log_table("table", ["x", "y"], [[1.0, "text"], [None, None]])
+                    if name == "first":
+                        raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                print("interrupted")
+        run = made("third")
+        with open_loggers([run], config={}):
+            run.log_metrics({"m": 1.0})
+            for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+                pid, rest = path.parent.name, path.read_text().rsplit(")", 1)[1].split()
+                if int(rest[1]) == os.getpid():
+                    os.kill(int(pid), 9)
+            time.sleep(0.5)
+            run.log_metrics({"n": 1.0})
+            run.log_table("table", ["x"], [[1]])
+        print("went on")
+        """,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "interrupted\nwent on\n"
+    assert "wandb: nothing more is logged (NotADirectoryError" in done.stderr
+    runs = {name: logged(tmp_path / name) for name in ("first", "second")}
+    assert runs["first"].run.run_id != runs["second"].run.run_id
+    assert (runs["first"].exit_codes, runs["second"].exit_codes) == ([1], [0])
+    for name, found in runs.items():
+        assert found.config["own"] == name
+        assert found.values[name] == 1
+        assert len({"first", "second"} & found.values.keys()) == 1
+        table = found.table("table")
+        assert table.loc[0].tolist() == [1.0, "text"]
+        assert table.loc[1].isna().all()
+        assert len(found.run.tags[0]) == 64
+
+
+def test_what_cannot_be_mirrored_is_said_and_costs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose files are gone: every part fails, none raises."""
+    monkeypatch.setattr(WandbRun, "is_open", True)
+    with caplog.at_level("WARNING"):
+        mirror_run(composed(), tmp_path, [unbegun(tmp_path / "wandb")])
+    for part in ("map_maximum", "gallery", "threshold_curves"):
+        assert f"wandb: no {part} (" in caplog.text
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_a_run_that_never_begins_leaves_nothing(tmp_path: Path) -> None:
+    """A fault in the data is found before the networks start."""
+    run = unbegun(tmp_path / "wandb")
+    with pytest.raises(UsageError), open_loggers([run], config={"a": 1}):
+        raise UsageError("no such folder")
+    run.log_metrics({"late": 1.0})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "group", "tags"),
+    [
+        ((), "", "synthetic-corrected", ["audio_blind", "synthetic", "all", "corrected"]),
+        (
+            ("sweep_id=mine", "prior=object_guided", "negatives=[noise,silence]", "seed=2"),
+            "-noise+silence-object_guided-seed2",
+            "mine",
+            ["audio_blind", "synthetic", "noise+silence", "corrected", "object_guided"],
+        ),
+        (
+            ("protocol=released", "protocol.antialias=true", "negatives=none"),
+            "-none",
+            "synthetic-released",
+            ["audio_blind", "synthetic", "none", "released+antialias=True"],
+        ),
+    ],
+)
+def test_name_group_and_tags_follow_from_the_configuration(
+    overrides: tuple[str, ...], name: str, group: str, tags: list[str]
+) -> None:
+    config = composed("logger=wandb", *overrides)
+    OmegaConf.update(config, "logger.wandb.save_dir", "elsewhere")  # Hydra's, outside of Hydra
+    wandb = OmegaConf.to_container(config.logger.wandb, resolve=True)
+    OmegaConf.resolve(config.logger)  # as --cfg job --resolve does
+    assert wandb["group"] == group
+    assert wandb["name"] == f"audio_blind-synthetic-{tags[3]}{name}"
+    assert wandb["tags"] == tags

@@ -1,0 +1,88 @@
+"""Small real runs to report on: two networks that hear, under the paper's names, and baselines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.helpers.drawn import draw_vggss
+from tests.helpers.running import HEARS, run
+from vssl.core.hashing import file_sha256
+from vssl.records.files import RECORDS_FILE, RUN_FILE
+from vssl.records.schema import METADATA_KEY
+
+SMALL = (
+    "negatives.noise.draws=2",
+    "negatives.offscreen.draws=3",
+    "bootstrap.resamples=50",
+    "subsets=[]",
+)
+NETWORK = tuple(option for option in HEARS if option != "model.name=loudness")
+
+
+def make_runs(folder: Path, prior: Path) -> Path:
+    """Finished runs of one test set below a folder, which is returned.
+
+    `ezvsl` with object-guided maps, `lvs` without, `random`, `oracle`, and `center` twice: on all
+    negatives and on silence alone.
+    """
+    data = ("data=vggss", f"data.root={draw_vggss(folder / 'data')}")
+    guided = ("prior=object_guided", f"prior.weights={prior}")
+    runs = folder / "runs"
+    for name, options in {
+        "ezvsl": (*NETWORK, "model.name=ezvsl", *guided, *SMALL),
+        # the noise's level, so that it is another model's
+        "lvs": (*NETWORK, "model.name=lvs", "model.frontend.scale=9", *SMALL),
+        "random": ("model=random", *SMALL),
+        "oracle": ("model=oracle", *SMALL),
+        "center": ("model=center", *SMALL),
+        "silence": ("model=center", "negatives=silence", *SMALL[2:]),
+    }.items():
+        run(runs / name, *data, *options)
+    return runs
+
+
+def copy_run(run: Path, to: Path) -> Path:
+    """A copy of a run's folder."""
+    return Path(shutil.copytree(run, to))
+
+
+def change_provenance(run: Path, **facts: object) -> None:
+    """Write facts into the provenance of a run's parquet files, and its hash into run.json."""
+    for path in run.glob("*.parquet"):
+        table = pq.read_table(path)
+        metadata = dict(table.schema.metadata)
+        provenance = {**json.loads(metadata[METADATA_KEY]), **facts}
+        metadata[METADATA_KEY] = json.dumps(provenance).encode()
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+    path = run / RUN_FILE
+    known = json.loads(path.read_text()) | {"records_sha256": file_sha256(run / RECORDS_FILE)}
+    path.write_text(json.dumps(known))
+    if "config_hash" in facts:
+        known["config_hash"] = facts["config_hash"]
+        known["identity"]["seed"] = facts["config_hash"]  # so that it is no repetition
+        path.write_text(json.dumps(known))
+
+
+def compile_latex(folder: Path, body: str) -> str:
+    """Compile a document with this body in a folder; returns the last log."""
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("pdflatex is absent (Debian: texlive-latex-base, texlive-latex-recommended)")
+    (folder / "all.tex").write_text(
+        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
+        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    )
+    for _ in range(2):  # for references
+        done = subprocess.run(
+            [compiler, "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
+            cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "all.pdf").stat().st_size > 10_000
+    return done.stdout

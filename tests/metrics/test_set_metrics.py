@@ -1,0 +1,194 @@
+"""Metrics of a whole set: against scikit-learn, scipy, numpy and SLAVC's definition."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference import formulas
+from vssl.metrics.alignment import Alignment, Separability
+from vssl.metrics.detection import DetectionAP, MaxF1
+from vssl.metrics.separation import AUROC, FPR95, AveragePrecision, Overlap
+from vssl.metrics.set_metric import SetMetric, Values
+
+Array = npt.NDArray[np.float64]
+KINDS: tuple[type[SetMetric], ...] = (
+    *(AUROC, AveragePrecision, FPR95, Overlap),
+    *(Alignment, Separability),
+    *(DetectionAP, MaxF1),
+)
+every_metric = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+examples = settings(deadline=None, max_examples=25)
+
+
+@dataclass
+class Set:
+    """Positives, whether each is found, and negatives; values repeat, and some are NaN."""
+
+    positives: Array
+    found: npt.NDArray[np.bool_]
+    negatives: Array
+
+    @classmethod
+    def make(
+        cls, *, positives: int, negatives: int, levels: int, seed: int, holes: float = 0.0
+    ) -> Set:
+        generator = np.random.default_rng(seed)
+
+        def values(count: int, shift: float) -> Array:
+            drawn = generator.integers(levels, size=count) / 16 + shift
+            return np.where(generator.random(count) < holes, np.nan, drawn)
+
+        return cls(
+            values(positives, generator.choice([0, 0.25, 1.5])),
+            generator.random(positives) < 0.6,
+            values(negatives, 0),
+        )
+
+    def metric(self, kind: type[SetMetric]) -> SetMetric:
+        """A metric that has seen the set."""
+        metric = kind()
+        metric.update(
+            torch.from_numpy(self.positives), positive=True, success=torch.from_numpy(self.found)
+        )
+        metric.update(torch.from_numpy(self.negatives), positive=False)
+        return metric
+
+    def expected(self, name: str) -> float:
+        """What the formulas say of the defined values."""
+        own, other = ~np.isnan(self.positives), ~np.isnan(self.negatives)
+        found = formulas.of_a_set(self.positives[own], self.found[own], self.negatives[other])
+        return found[name]
+
+
+sets = st.builds(
+    Set.make,
+    positives=st.integers(1, 30),
+    negatives=st.integers(1, 30),
+    levels=st.integers(1, 12),
+    seed=st.integers(0, 2**20),
+)
+sets_with_holes = st.builds(
+    Set.make,
+    positives=st.integers(4, 20),
+    negatives=st.integers(4, 20),
+    levels=st.just(5),
+    seed=st.integers(0, 2**20),
+    holes=st.just(0.3),
+).filter(lambda each: not any(np.isnan(v).all() for v in (each.positives, each.negatives)))
+
+
+@every_metric
+@given(each=st.one_of(sets, sets_with_holes))
+@examples
+def test_classes_equal_the_formulas_of_what_is_defined(kind: type[SetMetric], each: Set) -> None:
+    found = each.metric(kind).compute()
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(each.expected(kind.name), abs=1e-12)
+
+
+@every_metric
+@given(each=sets_with_holes, seed=st.integers(0, 999))
+@examples
+def test_batches_order_and_processes_do_not_matter(
+    kind: type[SetMetric], each: Set, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    values = np.concatenate([each.positives, each.negatives])
+    positive = np.arange(len(values)) < len(each.positives)
+    success = np.concatenate([each.found, np.zeros(len(each.negatives), bool)])
+    metrics = kind(), kind()
+    # positives and negatives mixed, in a random order
+    pieces = np.array_split(generator.permutation(len(values)), generator.integers(2, 6))
+    for place, rows in enumerate(pieces):
+        batch = (torch.from_numpy(column[rows]) for column in (values, positive, success))
+        metrics[place % 2].update(*batch)
+    metrics[0].merge_state(metrics[1])
+    assert metrics[0].compute().item() == pytest.approx(each.expected(kind.name), abs=1e-12)
+
+
+@every_metric
+def test_copies_go_on_by_themselves(kind: type[SetMetric]) -> None:
+    each = Set.make(positives=9, negatives=8, levels=5, seed=1)
+    metric = each.metric(kind)
+    before = metric.compute().item()
+    for copy in (pickle.loads(pickle.dumps(metric)), metric.clone()):
+        assert copy.compute().item() == before
+        copy.update(torch.full((50,), -9.0), positive=True)
+        assert copy.compute().item() != before
+    assert metric.compute().item() == before
+    metric.reset()
+    metric.update(torch.empty(0), positive=True)
+    assert metric.compute().isnan(), "nothing is left of what was there before"
+
+
+@every_metric
+def test_a_side_without_values_is_undefined(kind: type[SetMetric]) -> None:
+    some, none, holes = np.array([0.2, 0.7, 0.7]), np.empty(0), np.full(3, np.nan)
+    found = np.array([True, False, True])
+    with pytest.warns(UserWarning, match="before the ``update``"):
+        assert kind().compute().isnan()
+    for empty in (none, holes):
+        for negatives in (some, empty):
+            lost = Set(empty, found[: len(empty)], negatives)
+            assert lost.metric(kind).compute().isnan()
+    # that there are no negatives is no reason for detection to be undefined
+    expected = formulas.of_a_set(some, found, none)[kind.name]
+    for empty in (none, holes):
+        value = Set(some, found, empty).metric(kind).compute().item()
+        assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@every_metric
+@pytest.mark.parametrize("seed", range(6))
+def test_images_that_weigh_more_stand_for_repeated_rows(kind: type[SetMetric], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    each = Set.make(positives=25, negatives=40, levels=2 * seed + 1, seed=seed)
+    image = generator.integers(6, size=25), generator.integers(6, size=40)
+    weights = np.concatenate([generator.integers(4, size=(5, 6)), np.zeros((1, 6), np.int64)])
+    # detection is found under several threshold policies at once, the others under none
+    success = np.stack([each.found, ~each.found, each.found & (image[0] < 3)], axis=1)
+    family = kind.family(
+        Values(each.positives, image[0], success),
+        Values(each.negatives, image[1], np.zeros((40, 3), np.bool_)),
+        weights.astype(np.float64),
+    )
+    found = family[kind.name]
+    assert found.shape == (6, 3 if kind.by_threshold else 1)
+    for row, times in zip(found, weights, strict=True):
+        first, second = (times[i] for i in image)
+        own, other = np.repeat(each.positives, first), np.repeat(each.negatives, second)
+        for value, reached in zip(row, success.T, strict=False):
+            expected = formulas.of_a_set(own, np.repeat(reached, first), other)[kind.name]
+            assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_a_model_that_gives_everything_one_value() -> None:
+    each = Set(np.full(20, 0.3), np.arange(20) < 10, np.full(60, 0.3))
+    expected = {
+        "auroc": 0.5,
+        "ap": 0.25,
+        "fpr95": 1.0,
+        "overlap": 1.0,
+        "alignment": 0.3,
+        "separability": 0.0,
+        "detection_ap": 0.125,
+        "max_f1": 2 / 9,
+    }
+    found = {kind.name: each.metric(kind).compute().item() for kind in KINDS}
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@every_metric
+def test_where_metrics_apply_and_which_way_is_up(kind: type[SetMetric]) -> None:
+    names = ("positive", "silence", "noise", "offscreen", "all")
+    applied = [name for name in names if kind.applies_to(name)]
+    assert applied == (["positive"] if kind is Alignment else list(names[1:]))
+    assert kind.higher_is_better == (kind not in (FPR95, Overlap))

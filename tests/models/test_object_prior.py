@@ -1,0 +1,174 @@
+"""The object prior: its map, where its weights are looked for, and which image it gets."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.helpers.running import composed, records, run
+from vssl.config.networks import find_prior_weights
+from vssl.core.hashing import file_sha256
+from vssl.models.checkpoints import WeightsError
+from vssl.models.object_prior import ObjectPrior, find_weights
+from vssl.models.weights import load_weights
+from vssl.records.files import RECORDS_FILE
+from vssl.records.store import read_provenance
+
+QUICK = ("negatives=silence", "threshold=fixed", "metrics=pia")
+NEWER, OLDER = "resnet18-f37072fd.pth", "resnet18-5c106cde.pth"
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of torch.hub: no test sees the machine's own."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    checkpoints = tmp_path / "torch" / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    return checkpoints
+
+
+def object_maps(folder: Path) -> np.ndarray:
+    """Object maps of the positives of a run, `[N, 49]`."""
+    found = records(folder)
+    return np.stack(found[found["audio_condition"] == "positive"]["object_map"].to_list())
+
+
+def resnet18_map(state: dict[str, torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """ResNet-18 written out with plain calls (He et al., table 1), then mean |channel|."""
+
+    def normalized(x: torch.Tensor, name: str) -> torch.Tensor:
+        mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        scale = state[f"{name}.weight"] / (variance + 1e-5).sqrt()
+        shift = state[f"{name}.bias"] - mean * scale
+        return x * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+
+    x = F.conv2d(images, state["conv1.weight"], stride=2, padding=3)
+    x = F.max_pool2d(normalized(x, "bn1").clamp(min=0), 3, stride=2, padding=1)
+    for layer in (1, 2, 3, 4):
+        for block in (0, 1):
+            name = f"layer{layer}.{block}"
+            stride = 2 if layer > 1 and block == 0 else 1
+            y = F.conv2d(x, state[f"{name}.conv1.weight"], stride=stride, padding=1)
+            y = normalized(y, f"{name}.bn1").clamp(min=0)
+            y = F.conv2d(y, state[f"{name}.conv2.weight"], padding=1)
+            y = normalized(y, f"{name}.bn2")
+            if stride == 2:
+                x = F.conv2d(x, state[f"{name}.downsample.0.weight"], stride=2)
+                x = normalized(x, f"{name}.downsample.1")
+            x = (x + y).clamp(min=0)
+    return x.abs().sum(dim=1) / 512
+
+
+def test_map_equals_plain_calls(shared: Path, seeded_checkpoint: Callable[..., Path]) -> None:
+    path = seeded_checkpoint("object_saliency")
+    prior = ObjectPrior()
+    load_weights(prior, path)
+    with np.load(shared / "golden" / "dev" / "vggss_mini" / "images.npz") as golden:
+        real = torch.stack([torch.from_numpy(golden[name]) for name in golden.files])
+    images = torch.cat([real, torch.randn(2, 3, 224, 224, generator=torch.Generator())])
+    with torch.inference_mode():
+        found = prior.eval()(images)
+        expected = resnet18_map(torch.load(path), images)
+    assert found.shape == (len(images), 7, 7)
+    assert found.dtype == torch.float32
+    assert found.min() >= 0
+    assert expected.amax() - expected.amin() > 0.5
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+class TestWhereWeightsAreLookedFor:
+    @pytest.mark.parametrize(
+        ("there", "expected"),
+        [
+            ([], None),
+            ([("hub", OLDER)], ("hub", OLDER)),
+            ([("hub", OLDER), ("hub", NEWER)], ("hub", NEWER)),
+            ([("second", OLDER), ("hub", NEWER)], ("second", OLDER)),
+            ([("second", NEWER), ("first", OLDER), ("hub", NEWER)], ("first", OLDER)),
+            ([("first", "resnet18.pth"), ("hub", "resnet50-0676ba61.pth")], None),
+        ],
+    )
+    def test_folders_come_before_the_cache(
+        self, hub: Path, tmp_path: Path, there: list[tuple[str, str]], expected: Any
+    ) -> None:
+        folders = {"first": tmp_path / "first", "second": tmp_path / "second", "hub": hub}
+        for folder, name in there:
+            folders[folder].mkdir(exist_ok=True)
+            (folders[folder] / name).touch()
+        found = find_weights(folders["first"], folders["second"])
+        assert found == (expected and folders[expected[0]] / expected[1])
+
+    def test_a_named_file_comes_first(self, hub: Path, tmp_path: Path) -> None:
+        (hub / NEWER).touch()
+        weights = tmp_path / "weights"
+        guided = ("prior=object_guided", f"paths.weights={weights}")
+        assert find_prior_weights(composed(*guided)) == hub / NEWER
+        weights.mkdir()
+        (weights / OLDER).touch()
+        assert find_prior_weights(composed(*guided)) == weights / OLDER
+        named = composed(*guided, "prior.weights='~/own.pth'")
+        assert find_prior_weights(named) == Path("~/own.pth").expanduser()
+
+    def test_none_is_an_error_that_says_where_to_get_them(
+        self, hub: Path, vggss_folder: Path, tmp_path: Path
+    ) -> None:
+        data = ("data=vggss", f"data.root={vggss_folder}", *QUICK)
+        guided = ("model=center", *data, "prior=object_guided")
+        with pytest.raises(WeightsError) as caught:
+            run(tmp_path / "run", *guided, f"paths.weights={tmp_path / 'weights'}")
+        for text in (
+            f"{NEWER} or {OLDER}: no such file",
+            "prior=object_guided needs torchvision's ImageNet ResNet-18",
+            f"https://download.pytorch.org/models/{NEWER}",
+            f"paths.weights ({tmp_path / 'weights'})",
+            f"torch.hub's cache ({hub})",
+            "prior.weights=FILE",
+        ):
+            assert text in str(caught.value)
+        lost = tmp_path / "lost.pth"
+        with pytest.raises(WeightsError, match=f"^{re.escape(str(lost))}: no such file"):
+            run(tmp_path / "run", *guided, f"prior.weights={lost}")
+        assert not list((tmp_path / "run").glob("*.parquet"))
+
+    def test_the_cache_is_used_and_named_in_the_provenance(
+        self, hub: Path, prior_file: Path, vggss_folder: Path, tmp_path: Path
+    ) -> None:
+        shutil.copy(prior_file, hub / OLDER)
+        data = ("data=vggss", f"data.root={vggss_folder}", *QUICK)
+        none_there = f"paths.weights={tmp_path / 'weights'}"
+        run(tmp_path / "run", "model=center", *data, "prior=object_guided", none_there)
+        facts = read_provenance(tmp_path / "run" / RECORDS_FILE)["prior"]
+        assert facts["file"] == OLDER
+        assert facts["sha256"] == file_sha256(prior_file)
+        assert (facts["alpha"], facts["scale"]) == (0.4, "corrected")
+
+    def test_a_wrong_hash_is_refused(
+        self, prior_file: Path, vggss_folder: Path, tmp_path: Path
+    ) -> None:
+        data = ("data=vggss", f"data.root={vggss_folder}", *QUICK)
+        guided = ("prior=object_guided", f"prior.weights={prior_file}")
+        with pytest.raises(WeightsError, match=r"prior\.sha256 says 0+\. .*prior\.sha256=null"):
+            run(tmp_path / "run", "model=center", *data, *guided, f"prior.sha256='{'0' * 64}'")
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+def test_it_gets_imagenets_image_whatever_the_model_takes(
+    seeded_checkpoint: Callable[..., Path], vggss_folder: Path, tmp_path: Path, protocol: str
+) -> None:
+    """RCGrad takes images as CLIP does, Center as ImageNet networks do."""
+    data = ("data=vggss", f"data.root={vggss_folder}", *QUICK, f"protocol={protocol}")
+    guided = ("prior=object_guided", f"prior.weights={seeded_checkpoint('object_saliency')}")
+    run(tmp_path / "center", "model=center", *data, *guided)
+    weights = f"model.weights={seeded_checkpoint('rcgrad')}"
+    run(tmp_path / "rcgrad", "model=rcgrad", weights, *data, *guided)
+    one, two = (object_maps(tmp_path / model) for model in ("center", "rcgrad"))
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-6)
+    assert np.ptp(one) > 0.1

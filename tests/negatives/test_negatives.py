@@ -1,0 +1,323 @@
+"""Audio conditions one by one: what they draw, and what they make."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers.running import composed
+from tests.reference.samples import make_sample, unheard
+from vssl.config.identity import identity
+from vssl.core.errors import UsageError
+from vssl.core.randomness import generator_for
+from vssl.negatives.base import Positive
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.silence import Silence
+from vssl.types import AudioClip, AudioRequest, Sample
+
+few = settings(deadline=None, max_examples=50)
+keys = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["a", "b", "1"])), max_size=4)
+
+# five classes of very different size
+SAMPLES = [
+    make_sample(f"{category}{number}", category)
+    for category, count in (("dog", 1), ("bell", 2), ("train", 12), ("rain", 4), ("cat", 1))
+    for number in range(count)
+]
+
+
+def requests(condition: Noise | Offscreen, samples: list[Sample], seed: int = 0) -> dict:
+    return {
+        (sample.sample_id, draw): condition.request(sample, draw=draw, seed=seed, length=100)
+        for sample in samples
+        for draw in range(condition.draws)
+    }
+
+
+class TestGenerator:
+    @few
+    @given(first=keys, second=keys)
+    def test_equal_keys_and_only_they_give_equal_draws(self, first: list, second: list) -> None:
+        draws = [generator_for(*k).integers(2**62, size=2).tolist() for k in (first, second)]
+        assert (draws[0] == draws[1]) == (first == second)
+
+    def test_draws_are_the_same_on_every_machine(self) -> None:
+        # fixed numbers: a change of the generator changes every recorded run
+        digest = hashlib.sha256(b"(0, 'dog', 'offscreen', 3)").digest()
+        words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
+        expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+        found = generator_for(0, "dog", "offscreen", 3)
+        assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
+
+
+class TestOffscreen:
+    @few
+    @given(
+        order=st.permutations(SAMPLES),
+        asked=st.sets(st.sampled_from(SAMPLES), min_size=1),
+        seed=st.integers(0, 3),
+    )
+    def test_order_and_subset_do_not_matter(
+        self, order: list[Sample], asked: set[Sample], seed: int
+    ) -> None:
+        usual, shuffled = Offscreen(draws=3), Offscreen(draws=3)
+        usual.prepare(SAMPLES)
+        shuffled.prepare(order)
+        everything = requests(usual, SAMPLES, seed)
+        for key, request in requests(shuffled, list(asked), seed).items():
+            assert request == everything[key]
+
+    def test_other_seeds_and_draws_differ(self) -> None:
+        condition = Offscreen(draws=2)
+        condition.prepare(SAMPLES)
+        first, other = requests(condition, SAMPLES, 0), requests(condition, SAMPLES, 1)
+        assert sum(first[key] != other[key] for key in first) > len(first) / 2
+        changed = [first[s.sample_id, 0] != first[s.sample_id, 1] for s in SAMPLES]
+        assert sum(changed) > len(SAMPLES) / 2
+
+    @few
+    @given(seed=st.integers(0, 1000))
+    def test_never_a_class_in_the_picture(self, seed: int) -> None:
+        pairs = [("dog", "bell"), ("bell", "train"), ("rain", "dog"), ("cat", "train")]
+        samples = [
+            make_sample(f"{a}_{b}_{n}_{sounding}", sounding, (a, b))
+            for n, (a, b) in enumerate(pairs)
+            for sounding in (a, b)
+        ]
+        condition = Offscreen(draws=5)
+        condition.prepare(samples)
+        category = {s.sample_id: s.category for s in samples}
+        seen = {s.sample_id: s.image_categories for s in samples}
+        positives = {Positive().request(s, draw=0, seed=0, length=0) for s in samples}
+        for (sample_id, _), request in requests(condition, samples, seed).items():
+            assert category[request.source_id] not in seen[sample_id]
+            assert request in positives, "so that nothing new is encoded"
+
+    def test_classes_are_uniform_and_clips_within_them(self) -> None:
+        condition = Offscreen(draws=4000)
+        condition.prepare(SAMPLES)
+        dog = SAMPLES[0]
+        chosen = Counter(r.source_id for r in requests(condition, [dog]).values())
+        classes = Counter[str]()
+        for source, count in chosen.items():
+            classes[source.rstrip("0123456789")] += count
+        assert set(classes) == {"bell", "train", "rain", "cat"}
+        assert scipy.stats.chisquare(list(classes.values())).pvalue > 0.01
+        trains = [chosen[f"train{n}"] for n in range(12)]
+        assert scipy.stats.chisquare(trains).pvalue > 0.01
+
+    def test_impossible(self) -> None:
+        samples = [make_sample("a", "dog", ("dog", "bell")), make_sample("b", "bell", ("bell",))]
+        message = r"negatives.offscreen: 1 images hold every class .* \(bell, dog\), .* e\.g\. a\."
+        with pytest.raises(UsageError, match=message):
+            Offscreen().prepare(samples)
+
+
+LABELS = "video_id,label,modality"
+
+
+class TestLabels:
+    """Offscreen audio under a table of what is audible and visible."""
+
+    def condition(self, folder: Path, *rows: str, draws: int = 3) -> Offscreen:
+        path = folder / "labels.csv"
+        path.write_text("\n".join([LABELS, *rows]) + "\n", encoding="utf-8")
+        return Offscreen(draws=draws, exclude=str(path))
+
+    def test_counts_on_vggss(self, shared: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Against pandas: which choices the table contests, and that it changes no other."""
+        folder = shared / "data" / "vggss_flags"
+        flags = pd.read_csv(folder / "vggss_flags.csv")
+        table = pd.read_csv(folder / "vggsounder_labels.csv")
+        samples = [make_sample(r.file, r["class"]) for _, r in flags.iterrows()]
+        heard = table[table["modality"].isin(["A", "AV"])][["video_id", "label"]]
+        seen = table[table["modality"].isin(["V", "AV"])][["video_id", "label"]]
+
+        def choices(condition: Offscreen) -> pd.DataFrame:
+            condition.prepare(samples)
+            return pd.DataFrame(
+                [(s, d, r.source_id) for (s, d), r in requests(condition, samples).items()],
+                columns=["image", "draw", "clip"],
+            )
+
+        def contested(found: pd.DataFrame) -> set[tuple[str, int]]:
+            rows = found.merge(heard, left_on="clip", right_on="video_id")
+            rows = rows.merge(seen, left_on=["image", "label"], right_on=["video_id", "label"])
+            return set(zip(rows["image"], rows["draw"], strict=True))
+
+        plain = choices(Offscreen(draws=2))
+        exclude = str(folder / "vggsounder_labels.csv")
+        found = choices(Offscreen(draws=2, exclude=exclude))
+        before = contested(plain)
+        assert 0.02 < len(before) / len(plain) < 0.05
+        assert contested(found) == set()
+        changed = plain[plain["clip"] != found["clip"]]
+        assert set(zip(changed["image"], changed["draw"], strict=True)) == before
+        category = dict(zip(flags["file"], flags["class"], strict=True))
+        assert (found["clip"].map(category) != found["image"].map(category)).all()
+        missing = len(samples) - table["video_id"].nunique()
+        assert missing > 0
+        assert f"lacks {missing} of {len(samples)} samples, for which the classes" in caplog.text
+
+    def test_by_hand(self, tmp_path: Path) -> None:
+        # heard in train1: dog; only seen in rain0: dog; a sample that the table lacks: cat0
+        rows = ["dog0,dog,AV", "train1,dog,A", "train1,train,AV", "rain0,dog,V", "bell0,bell,AV"]
+        condition = self.condition(tmp_path, *rows, draws=300)
+        condition.prepare(SAMPLES)
+        chosen = {
+            name: {r.source_id for r in requests(condition, [make_sample(name, kind)]).values()}
+            for name, kind in (("dog0", "dog"), ("rain0", "rain"), ("cat0", "cat"))
+        }
+        everything = {s.sample_id for s in SAMPLES}
+        assert chosen["dog0"] == everything - {"dog0", "train1"}
+        assert chosen["rain0"] == {n for n in everything - {"dog0", "train1"} if n[:4] != "rain"}
+        assert chosen["cat0"] == everything - {"cat0"}
+
+    def test_an_image_for_which_nothing_is_left(self, tmp_path: Path) -> None:
+        samples = [make_sample(name, name) for name in ("dog", "bell", "train")]
+        condition = self.condition(tmp_path, "dog,speech,V", "bell,speech,A", "train,speech,AV")
+        with pytest.raises(UsageError, match=r"labels\.csv: leaves no clip .* for 1 images.*dog"):
+            condition.prepare(samples)
+
+    def test_of_another_test_set(self, tmp_path: Path) -> None:
+        condition = self.condition(tmp_path, "elsewhere,dog,AV")
+        message = r"labels\.csv: knows none of the 20 samples, e\.g\. not dog0.*offscreen\.exclude"
+        with pytest.raises(UsageError, match=message):
+            condition.prepare(SAMPLES)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"video_id,label\na,dog\n", "lacks the columns modality; a table of labels has"),
+            (b"", "lacks the columns video_id, label, modality"),
+            (f"{LABELS}\n".encode(), "holds no rows"),
+            (f"{LABELS}\na,dog,AV\nb,cat,AVX\n".encode(), "line 3: expected .*A, V, AV.*'AVX'"),
+            (f"{LABELS}\na,dog\n".encode(), "line 2: expected .* None"),
+            (f"{LABELS}\n,dog,A\n".encode(), "line 2: expected an id"),
+            (f'{LABELS}\na,"dog,A\n'.encode(), "not readable as a csv table"),
+            (b"\xff\xfe\x00", "not readable as a csv table"),
+            (None, "no such file"),
+        ],
+    )
+    def test_bad_tables(self, tmp_path: Path, content: bytes | None, message: str) -> None:
+        path = tmp_path / "labels.csv"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(UsageError, match=message) as caught:
+            Offscreen(exclude=str(path))
+        assert str(caught.value).startswith(str(path))
+        assert "negatives.offscreen.exclude" in str(caught.value)
+
+    def test_the_file_is_part_of_what_a_run_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "labels.csv"
+        found = []
+        for text in ("a,dog,A", "a,dog,V"):
+            path.write_text(f"{LABELS}\n{text}\n")
+            found.append(identity(composed(f"negatives.offscreen.exclude={path}")))
+        assert found[0]["files_sha256"] != found[1]["files_sha256"]
+        assert set(found[0]["files_sha256"]) == {"negatives.offscreen.exclude"}
+        # without a table, a run is what it was before there were any
+        assert "exclude" not in identity(composed())["negatives"]["offscreen"]
+
+
+def make_noise(condition: Noise, *, draw: int = 0, length: int) -> AudioClip:
+    request = condition.request(SAMPLES[0], draw=draw, seed=0, length=length)
+    return condition.make(request, unheard)
+
+
+class TestNoise:
+    def test_is_standard_normal_and_white(self) -> None:
+        clip = make_noise(Noise(), length=160_000)
+        assert clip.samples.shape == (1, 160_000)
+        assert clip.samples.dtype == np.float32
+        assert clip.rate == 16_000
+        noise = clip.samples[0].astype(float)
+        assert scipy.stats.kstest(noise, "norm").pvalue > 0.01
+        assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 4 / np.sqrt(noise.size)
+
+    @pytest.mark.parametrize("per", ["draw", "sample"])
+    def test_waveforms_are_shared_by_samples_or_not(self, per: Literal["draw", "sample"]) -> None:
+        condition = Noise(draws=3, per=per)
+        made = set(requests(condition, SAMPLES).values())
+        assert len(made) == (3 if per == "draw" else 3 * len(SAMPLES))
+        assert len({condition.make(each, unheard).samples.tobytes() for each in made}) == len(made)
+
+    @pytest.mark.parametrize("shape", [(70,), (1, 70), (4, 70)])
+    def test_from_npy(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        bank = np.random.default_rng(0).standard_normal(shape)
+        np.save(tmp_path / "bank.npy", bank)
+        condition = Noise(draws=9, file=str(tmp_path / "bank.npy"))
+        rows = np.atleast_2d(bank)
+        assert condition.draws == len(rows)
+        for draw, row in enumerate(rows):
+            for length in (10, 70, 200):
+                found = make_noise(condition, draw=draw, length=length).samples
+                expected = [row[i % 70] for i in range(length)]
+                np.testing.assert_allclose(found, [expected], rtol=1e-6)
+        every = {r for seed in (0, 1) for r in requests(condition, SAMPLES, seed).values()}
+        assert len(every) == len(rows), "one waveform for all samples and seeds"
+
+    def test_from_wav(self, tmp_path: Path) -> None:
+        both = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+        soundfile.write(tmp_path / "bank.wav", both, 16_000, subtype="FLOAT")
+        condition = Noise(file=str(tmp_path / "bank.wav"))
+        assert condition.draws == 1
+        found = make_noise(condition, length=120).samples
+        np.testing.assert_allclose(found, [np.resize(both.mean(axis=1), 120)], atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (np.zeros((2, 3, 4)), r"expected noise as \[T\] or \[draws, T\] numbers.*\[2, 3, 4\]"),
+            (np.zeros(0), r"expected noise as \[T\] or \[draws, T\] numbers"),
+            (np.array(["a", "b"]), r"expected noise as \[T\] or \[draws, T\] numbers, but got <U1"),
+            (np.array([1j, 2]), r"expected noise as \[T\] or \[draws, T\] numbers"),
+            (np.array([1.0, np.nan]), "holds NaN or infinite values"),
+            (np.array([1, None], dtype=object), r"not a \.npy array"),
+            (b"", r"not a \.npy array"),
+            (b"text, not numbers", r"not a \.npy array"),
+            (None, r"no such file \(negatives.noise.file\)"),
+        ],
+    )
+    def test_bad_files(
+        self, tmp_path: Path, content: np.ndarray | bytes | None, message: str
+    ) -> None:
+        path = tmp_path / "bank.npy"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is not None:
+            np.save(path, content, allow_pickle=True)
+        with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: {message}"):
+            Noise(file=str(path))
+
+
+def test_silence_is_zeros_of_the_clips_length() -> None:
+    condition = Silence()
+    assert condition.draws == 1
+    made = {condition.request(s, draw=0, seed=7, length=33) for s in SAMPLES}
+    assert made == {AudioRequest("silence", length=33)}
+    clip = condition.make(made.pop(), unheard)
+    assert clip.samples.dtype == np.float32
+    np.testing.assert_array_equal(clip.samples, np.zeros((1, 33)))
+
+
+@pytest.mark.parametrize("condition", [Positive(), Offscreen()])
+def test_files_are_heard_as_they_are(condition: Positive | Offscreen) -> None:
+    clips = {s.sample_id: AudioClip(np.full((1, 5), n, np.float32)) for n, s in enumerate(SAMPLES)}
+    condition.prepare(SAMPLES)
+    request = condition.request(SAMPLES[3], draw=0, seed=0, length=99)
+    assert condition.make(request, clips.__getitem__) is clips[request.source_id]
+    if isinstance(condition, Positive):
+        assert request.source_id == SAMPLES[3].sample_id

@@ -1,0 +1,400 @@
+"""The audio plan of a run and the manifest that replays it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers.running import composed
+from tests.reference.samples import make_sample
+from vssl.audio import WholeClip
+from vssl.config.identity import noise_use
+from vssl.core.randomness import seed_for
+from vssl.data.is3 import IS3
+from vssl.data.vggss import VGGSS
+from vssl.engine.training.data import TrainingSet
+from vssl.frontends import RawWaveform
+from vssl.images import ImageTransform
+from vssl.negatives.base import AudioCondition
+from vssl.negatives.gain import Gain
+from vssl.negatives.manifest import (
+    COLUMNS,
+    ManifestError,
+    ManifestRow,
+    read_manifest,
+    render_manifest,
+)
+from vssl.negatives.mixed import Mixed
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.plan import AudioPlan, make_plan
+from vssl.negatives.reversed import Reversed
+from vssl.negatives.silence import Silence
+from vssl.negatives.swapped import Swapped
+from vssl.types import POSITIVE, AudioRequest, Sample
+
+few = settings(deadline=None, max_examples=40)
+HEADER = ",".join(COLUMNS)
+
+
+def make_samples(count: int, *, lengths: Sequence[int] = (160,)) -> list[Sample]:
+    names = ("dog", "bell", "train")
+    return [
+        make_sample(f"s{n}", names[n % 3], length=lengths[n % len(lengths)]) for n in range(count)
+    ]
+
+
+def conditions(draws: int = 4, *, per: str = "draw") -> list[AudioCondition]:
+    return [Silence(), Noise(draws=draws, per=per), Offscreen(draws=draws)]  # type: ignore[arg-type]
+
+
+@few
+@given(
+    count=st.integers(2, 15),
+    draws=st.integers(1, 6),
+    per=st.sampled_from(["draw", "sample"]),
+    lengths=st.lists(st.integers(100, 103), min_size=1, max_size=3, unique=True),
+    fixed=st.booleans(),
+    apart=st.sets(st.sampled_from(["silence", "noise", "offscreen"])),
+)
+def test_every_distinct_input_is_encoded_once(
+    count: int, draws: int, per: str, lengths: list[int], fixed: bool, apart: set[str]
+) -> None:
+    samples = make_samples(count, lengths=lengths)
+    plan = make_plan(
+        samples,
+        conditions(draws, per=per),
+        seed=0,
+        made_length=50 if fixed else None,
+        own_frontend=apart,
+    )
+
+    sizes = 1 if fixed else len({s.audio_length for s in samples})
+    noises = draws * (count if per == "sample" else sizes)
+    chosen = {row.audio_source_id for row in plan.manifest if row.condition == "offscreen"}
+    # an offscreen clip is another sample's positive, unless it is prepared in another way
+    offscreen = len(chosen) if "offscreen" in apart else 0
+    assert len(plan.distinct) == count + sizes + noises + offscreen
+    assert len(set(plan.distinct)) == len(plan.distinct)
+    assert set(plan.index.ravel()) == set(range(len(plan.distinct)))
+
+
+@pytest.mark.parametrize("apart", [(), ("offscreen",), ("silence", "noise")])
+def test_index_points_at_what_each_image_meets(apart: tuple[str, ...]) -> None:
+    samples = make_samples(7, lengths=(100, 101))
+    everyone = conditions(3)
+    plan = make_plan(samples, everyone, seed=5, own_frontend=apart)
+
+    names = ["silence", *["noise"] * 3, *["offscreen"] * 3]
+    draws = [0, 0, 1, 2, 0, 1, 2]
+    assert plan.pairings == ((POSITIVE, 0), *zip(names, draws, strict=True))
+    assert plan.index.shape == (7, 8)
+    by_name = {condition.name: condition for condition in everyone}
+    for n, sample in enumerate(samples):
+        expected = [(POSITIVE, AudioRequest(POSITIVE, sample.sample_id))]
+        for name, draw in zip(names, draws, strict=True):
+            request = by_name[name].request(sample, draw=draw, seed=5, length=sample.audio_length)
+            expected.append((name if name in apart else POSITIVE, request))
+        assert [plan.distinct[k] for k in plan.index[n]] == expected
+
+
+@pytest.mark.parametrize("apart", [(), ("offscreen",), ("silence", "noise")])
+def test_parts_are_the_same_beside_other_negatives(apart: tuple[str, ...]) -> None:
+    """Batches are made of them, and what a network makes of a sound depends on its batch's size."""
+    samples = make_samples(7, lengths=(100, 101))
+
+    def parts(chosen: Sequence[AudioCondition]) -> set[tuple[tuple[str, AudioRequest], ...]]:
+        plan = make_plan(samples, chosen, seed=0, own_frontend=apart)
+        assert sum(plan.parts) == len(plan.distinct)
+        ends = accumulate(plan.parts)
+        found = {plan.distinct[e - n : e] for e, n in zip(ends, plan.parts, strict=True)}
+        assert all(len({(f, r.condition) for f, r in part}) == 1 for part in found)
+        return found
+
+    together = parts(conditions(3))
+    assert len(together) == (4 if "offscreen" in apart else 3)
+    assert together == set().union(*(parts([each]) for each in conditions(3)))
+
+
+@few
+@given(order=st.permutations(range(9)), seed=st.integers(0, 3))
+def test_order_of_samples_does_not_matter(order: list[int], seed: int) -> None:
+    samples = make_samples(9)
+    usual = make_plan(samples, conditions(), seed=seed)
+    shuffled = make_plan([samples[n] for n in order], conditions(), seed=seed)
+    assert set(usual.manifest) == set(shuffled.manifest)
+
+
+def test_manifest_has_a_row_for_each_negative() -> None:
+    samples = make_samples(5)
+    plan = make_plan(samples, conditions(2), seed=3)
+    keys = [(row.sample_id, row.condition, row.draw) for row in plan.manifest]
+    assert keys == [(s.sample_id, *pair) for s in samples for pair in plan.pairings[1:]]
+    for row in plan.manifest:
+        assert row.seed == (0 if row.condition == "silence" else 3)  # where nothing is drawn
+        assert bool(row.audio_source_id) == (row.condition == "offscreen")
+
+
+class TestReplay:
+    def replay(
+        self, rows: Sequence[ManifestRow], samples: list[Sample], draws: int = 4
+    ) -> AudioPlan:
+        return make_plan(
+            samples, conditions(draws), seed=99, manifest=rows, manifest_path=Path("rows.csv")
+        )
+
+    @pytest.mark.parametrize("of_the_picture", [False, True])
+    def test_gives_the_same_plan_without_warning(
+        self, of_the_picture: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        samples = make_pairs(3) if of_the_picture else make_samples(8)
+        chosen = TestSoundsOfThePicture.everyone if of_the_picture else conditions()
+        plan = make_plan(samples, chosen, seed=3)
+        again = make_plan(samples, chosen, seed=99, manifest=plan.manifest)
+        assert again.manifest == plan.manifest
+        assert again.distinct == plan.distinct
+        assert (again.index == plan.index).all()
+        assert caplog.text == ""
+        # without the manifest, the other seed gives other choices
+        assert make_plan(samples, chosen, seed=99).manifest != plan.manifest
+
+    @pytest.mark.parametrize(
+        ("dataset", "reader", "images"),
+        [("vggss_mini", VGGSS, 13), ("is3_mini", IS3, 24)],
+    )
+    def test_golden_choices(
+        self, shared: Path, dataset: str, reader: type[VGGSS | IS3], images: int
+    ) -> None:
+        path = shared / "golden" / "dev" / dataset / "negatives_manifest.csv"
+        samples = reader(shared / "data" / dataset).check().samples
+        plan = make_plan(
+            samples, conditions(10), seed=0, manifest=read_manifest(path), manifest_path=path
+        )
+        with path.open(newline="") as file:
+            expected = {tuple(row[name] for name in COLUMNS) for row in csv.DictReader(file)}
+        offscreen = [row for row in plan.manifest if row.condition == "offscreen"]
+        assert len(offscreen) == len(expected) == 10 * images
+        assert {
+            (r.sample_id, r.condition, str(r.draw), r.audio_source_id, str(r.seed))
+            for r in offscreen
+        } == expected
+        # the manifest says nothing about noise: it is drawn under the run's own seed
+        assert {r.seed for r in plan.manifest if r.condition == "noise"} == {0}
+
+    def test_fewer_and_more_draws(self, caplog: pytest.LogCaptureFixture) -> None:
+        samples = make_samples(4)
+        two, five = (make_plan(samples, conditions(n), seed=3).manifest for n in (2, 5))
+        assert self.replay(five, samples, draws=2).manifest == two
+        assert caplog.text == ""
+        assert self.replay(two, samples, draws=5).manifest == two
+        assert "rows.csv: holds 2 draws of noise, so 2 are evaluated, not 5" in caplog.text
+        assert "rows.csv: holds 2 draws of offscreen, so 2 are evaluated" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (
+                lambda r: r if (r.sample_id, r.condition, r.draw) != ("s2", "offscreen", 1) else "",
+                r"lacks 1 choices for offscreen, e\.g\. sample s2, draw 1\.",
+            ),
+            (
+                lambda r: replace(r, audio_source_id="elsewhere") if r.audio_source_id else r,
+                r"1 audio sources are not in the test set, e\.g\. elsewhere",
+            ),
+            # drawing one instead would evaluate something that the manifest does not say
+            (
+                lambda r: replace(r, audio_source_id="") if r.condition == "offscreen" else r,
+                r".*names no audio source",
+            ),
+            (lambda r: replace(r, audio_source_id="s1"), r".*silence.* names an audio source"),
+        ],
+    )
+    def test_rows_that_cannot_be_replayed(
+        self, change: Callable[[ManifestRow], Any], message: str
+    ) -> None:
+        samples = make_samples(4)
+        rows = filter(None, map(change, make_plan(samples, conditions(3), seed=3).manifest))
+        with pytest.raises(ManifestError, match=rf"^rows\.csv: {message}"):
+            self.replay(list(rows), samples, draws=3)
+
+    def test_other_samples_are_left_out(self, caplog: pytest.LogCaptureFixture) -> None:
+        samples = make_samples(9)
+        # the kept ones are each other's sources
+        kept = samples[:6]
+        rows = make_plan(kept, conditions(), seed=3).manifest
+        others = tuple(replace(row, sample_id=f"other-{row.sample_id}") for row in rows)
+        assert self.replay(rows + others, kept).manifest == rows
+        assert "rows.csv: left out 6 samples that are not in this test set" in caplog.text
+
+
+def make_pairs(count: int) -> list[Sample]:
+    """Pictures of two objects each, every one with its sound."""
+    names = ("dog", "bell", "train")
+    pairs = [(names[n % 3], names[(n + 1) % 3]) for n in range(count)]
+    return [
+        replace(make_sample(f"p{n}{k}", category, pair), image_group=f"p{n}")
+        for n, pair in enumerate(pairs)
+        for k, category in enumerate(pair)
+    ]
+
+
+class TestSoundsOfThePicture:
+    everyone = (Silence(), Mixed(draws=2), Swapped(), Reversed(), Gain(decibels=[-10, 10]))
+
+    def test_equal_sounds_are_one_input(self) -> None:
+        samples = make_pairs(4)
+        plan = make_plan(samples, self.everyone, seed=0)
+        count = len(samples)
+        assert len(plan.distinct) == count + 1 + count * (2 + 0 + 1 + 2)
+        swapped = plan.index[:, plan.pairings.index(("swapped", 0))]
+        assert swapped.tolist() == [plan.index[n ^ 1, 0] for n in range(count)]
+        assert plan.sounding == {
+            POSITIVE: "own", "silence": "none", "mixed": "own", "swapped": "other",
+            "reversed": "own", "gain": "own",
+        }  # fmt: skip
+
+    def test_manifest_names_clips_that_are_played_and_seeds_that_count(self) -> None:
+        samples = make_pairs(2)
+        plan = make_plan(samples, self.everyone, seed=3, made_length=77)
+        for row in plan.manifest:
+            assert bool(row.audio_source_id) == (row.condition == "swapped")
+            assert row.seed == (3 if row.condition in ("mixed", "swapped") else 0)
+        lengths = {r.condition: r.length for _, r in plan.distinct}
+        assert lengths == {POSITIVE: 0, "silence": 77, "mixed": 0, "reversed": 0, "gain": 0}
+
+    def test_what_is_not_drawn_is_not_said_to_be_drawn_anew(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        samples = make_pairs(3)
+        rows = make_plan(samples, [Offscreen(draws=1)], seed=3).manifest
+        make_plan(samples, [*self.everyone, Offscreen(draws=1)], seed=3, manifest=rows)
+        said = {record.getMessage() for record in caplog.records}
+        assert said == {
+            f"None: holds no {name}, which is drawn anew" for name in ("mixed", "swapped")
+        }
+
+    @pytest.mark.parametrize(
+        ("condition", "source", "message"),
+        [
+            (Swapped(), -2, "4 choices play no other object of the picture"),
+            (Offscreen(draws=1), 0, "4 choices play a class that is in the picture"),
+        ],
+    )
+    def test_odd_choices_are_said(
+        self,
+        condition: AudioCondition,
+        source: int,
+        message: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        samples = make_pairs(2)
+        ids = [s.sample_id for s in samples]
+        rows = [
+            ManifestRow(name, condition.name, 0, ids[n + source], 0) for n, name in enumerate(ids)
+        ]
+        make_plan(samples, [condition], seed=0, manifest=rows, manifest_path=Path("rows.csv"))
+        assert f"rows.csv: {message}" in caplog.text
+
+
+# file names: no control characters and nothing that UTF-8 cannot hold
+names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=8)
+
+
+@few
+@given(
+    rows=st.lists(
+        st.builds(
+            ManifestRow,
+            names,
+            st.sampled_from(["noise", "offscreen"]),
+            st.integers(0, 9),
+            st.one_of(st.just(""), names),
+            st.integers(0, 2**40),
+        ),
+        unique_by=lambda row: (row.sample_id, row.condition, row.draw),
+        max_size=6,
+    )
+)
+def test_what_is_written_can_be_read(
+    rows: list[ManifestRow], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("manifest") / "rows.csv"
+    for encoding in ("utf-8", "utf-8-sig"):  # spreadsheets write a byte order mark
+        path.write_text(render_manifest(rows), encoding=encoding, newline="")
+        assert read_manifest(path) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{HEADER}\na,offscreen,0,b,1\na,offscreen,0,c,1\n", r": \('a', 'offscreen', 0\) stands"),
+        (f"{HEADER}\na,offscreen,0,b,1\na,offscreen,one,c,1\n", ", line 3: invalid literal"),
+        (f"{HEADER}\na,offscreen,0,b,x\n", ", line 2: invalid literal"),
+        (f"{HEADER}\na,offscreen\n", ", line 2: "),
+        (f"{HEADER}\na,offscreen,0\n", ", line 2: "),
+        (f'{HEADER}\n"a', r", line \d: not csv"),
+        (f"{HEADER}\na,noise,32768,,0", ", line 2: Expected `draw` from 0 to 32767, but got 32768"),
+        (f"{HEADER}\na,noise,-1,,0", ", line 2: Expected `draw` from 0 to 32767, but got -1"),
+        (f"{HEADER}\na,noise,0,,{2**63}", ", line 2: Expected `seed` from 0 to"),
+        ("sample_id,draw,seed\na,0,1\n", ": lacks the columns condition, audio_source_id; a man"),
+        ("", f": lacks the columns {', '.join(COLUMNS)}"),
+        ("a,offscreen,0,b,1\n", ": lacks the columns"),
+        ("\udcff\udcfe", ": not a text file"),
+        (None, ": no such file"),
+    ],
+)
+def test_bad_manifests(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "rows.csv"
+    if text is not None:
+        path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ManifestError, match=f"^{re.escape(str(path))}{message}") as caught:
+        read_manifest(path)
+    assert str(caught.value).endswith("(negatives.manifest)")
+
+
+class TestUses:
+    """Training, calibration and test never hear one waveform, whatever the seed."""
+
+    data = ("data=synthetic", "data=is3", "data=vggss", "data.split=validation", "data.split=train",
+            "data.difficulty=overlap", "data.seed=1", "data.snr=3", "data.name=mine")  # fmt: skip
+
+    def test_no_two_draw_under_one_seed(self) -> None:
+        seeds = [seed_for(0, noise_use(composed(override))) for override in self.data]
+        for split in ("train", "validation"):
+            training = TrainingSet(
+                make_samples(3), [Noise()], frontend=RawWaveform(WholeClip()),
+                transform=ImageTransform(size=8), split=split,
+            )  # fmt: skip
+            seeds += training._seeds
+        assert len(set(seeds)) == len(self.data) + 2
+
+    def test_the_test_split_keeps_its_noise_and_others_are_the_same_everywhere(self) -> None:
+        assert noise_use(composed("data=synthetic", "data.scenes=9")) == ""
+        assert seed_for(7, "") == 7
+        digest = hashlib.sha256(b"(7, 'is3')").digest()
+        assert seed_for(7, noise_use(composed("data=is3"))) == (
+            int.from_bytes(digest[:8], "big") // 2
+        )
+
+    def test_choices_of_clips_are_the_same_for_every_use(self) -> None:
+        samples = make_samples(6)
+        one, two = (make_plan(samples, conditions(), seed=3, use=use) for use in ("", "is3"))
+        for first, other in zip(one.manifest, two.manifest, strict=True):
+            assert (first == other) == (first.condition != "noise")
+
+    def test_a_manifest_gives_the_noise_that_was_heard(self) -> None:
+        samples = make_samples(4)
+        for use in ("", "is3"):
+            plan = make_plan(samples, conditions(), seed=3, use=use)
+            again = make_plan(samples, conditions(), seed=8, use="vggss", manifest=plan.manifest)
+            assert again.distinct == plan.distinct

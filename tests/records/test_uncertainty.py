@@ -1,0 +1,99 @@
+"""Bootstrap over images: against a plain resampling loop, scipy, and what is known in theory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vssl.core.arrays import Array
+from vssl.records.bootstrap import ImageBootstrap, interval
+
+GROUPS = ["b", "a", "b", "c", "d", "a", "b", "e"]
+
+
+def plain_loop(values: Array, groups: list[str], counts: npt.NDArray[np.int64]) -> Array:
+    """Write the rows of the drawn pictures one below the other and average them."""
+    names = sorted(set(groups))
+    result = np.full((len(counts), values.shape[1]), np.nan)
+    for b, times in enumerate(counts):
+        rows = [
+            values[i]
+            for name, repeat in zip(names, times, strict=True)
+            for _ in range(repeat)
+            for i, group in enumerate(groups)
+            if group == name
+        ]
+        for d in range(values.shape[1]):
+            kept = [row[d] for row in rows if not math.isnan(row[d])]
+            if kept:
+                result[b, d] = sum(kept) / len(kept)
+    return result
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+@pytest.mark.parametrize("holes", [0.0, 0.3, 0.9])
+def test_means_equal_a_plain_loop(draws: int, holes: float) -> None:
+    generator = np.random.default_rng(5)
+    values = generator.random((len(GROUPS), draws))
+    values[generator.random(values.shape) < holes] = np.nan
+    bootstrap = ImageBootstrap(GROUPS, resamples=60, seed=2)
+    assert bootstrap.weights.shape == (60, 5)
+    assert np.all(bootstrap.weights.sum(axis=1) == 5)
+    expected = plain_loop(values, GROUPS, bootstrap.weights.astype(int))
+    np.testing.assert_allclose(bootstrap.means(values), expected, rtol=1e-12, equal_nan=True)
+
+
+def test_pairs_are_drawn_together() -> None:
+    values = np.array([[1.0], [-1.0]] * 30)
+    pairs = [f"picture{i // 2}" for i in range(60)]
+    together = ImageBootstrap(pairs, resamples=200).means(values)
+    apart = ImageBootstrap([str(i) for i in range(60)], resamples=200).means(values)
+    assert np.all(together == 0)
+    assert np.std(apart) == pytest.approx(1 / math.sqrt(60), rel=0.2)
+
+
+@given(order=st.permutations(range(len(GROUPS))))
+@settings(deadline=None, max_examples=15)
+def test_the_order_of_samples_does_not_matter(order: list[int]) -> None:
+    values = np.random.default_rng(0).random((len(GROUPS), 2))
+    found = ImageBootstrap([GROUPS[i] for i in order], resamples=20).means(values[order])
+    expected = ImageBootstrap(GROUPS, resamples=20).means(values)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_undefined_values() -> None:
+    values = np.random.default_rng(0).random((30, 2))
+    values[:, 1] = np.nan
+    values[1:, 0] = np.nan
+    values[0, 0] = 0.25
+    means = ImageBootstrap([str(i) for i in range(30)], resamples=100).means(values)
+    # one defined picture of thirty: about a third of the resamples lack it
+    assert 0 < np.isnan(means[:, 0]).sum() < 100
+    assert interval(means[:, 0]) == (0.25, 0.25)
+    assert np.isnan(means[:, 1]).all()
+    assert np.isnan(interval(means[:, 1])).all()
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+def test_interval_cuts_equal_tails(level: float) -> None:
+    values = np.random.default_rng(0).permutation(np.arange(1001) / 1000)
+    tail = (1 - level) / 2
+    assert interval(values, level=level) == pytest.approx((tail, 1 - tail), abs=1e-12)
+    with_holes = np.concatenate([values, [np.nan, np.inf]])
+    assert interval(with_holes, level=level) == interval(values, level=level)
+
+
+@pytest.mark.parametrize("images", [1, 7])
+@pytest.mark.parametrize("resamples", [1, 127, 300])
+def test_resamples_are_drawn_one_after_the_other(images: int, resamples: int) -> None:
+    # so that more resamples begin with the same ones
+    generator = np.random.default_rng(3)
+    drawn = [generator.integers(images, size=images) for _ in range(resamples)]
+    expected = [np.bincount(each, minlength=images) for each in drawn]
+    bootstrap = ImageBootstrap([f"{n}" for n in range(images)], resamples=resamples, seed=3)
+    assert np.array_equal(bootstrap.weights, expected)

@@ -1,0 +1,99 @@
+"""What a sweep says in words: only what the numbers say."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from vssl.reporting.interpret import in_words
+from vssl.reporting.tables.model import fitted_sources
+
+POLICIES = {
+    "positives": "object_area",
+    "marked": "fixed",
+    "equal": "false_alarm_10",
+    "universal": "universal_q3",
+}
+NUMBERS = {
+    ("ciou", "positive", "object_area"): (0.5, 0.48, 0.52),
+    ("ciou", "positive", "false_alarm_10"): (0.4, 0.38, 0.42),
+    ("f_loc", "all", "universal_q3"): (0.57, 0.55, 0.59),
+    ("auroc", "all", "none"): (0.985, 0.98, 0.99),
+    ("swap_delta", "positive", "fixed"): (0.42, 0.4, 0.44),
+    ("pia", "positive", "fixed"): (0.1, 0.09, 0.11),
+    ("pia", "silence", "fixed"): (0.001, 0.0, 0.002),
+    ("false_alarm_rate", "silence", "fixed"): (0.12, 0.1, 0.14),
+    ("false_alarm_rate", "offscreen", "fixed"): (0.3, 0.28, 0.32),
+    ("agreement", "positive-silence", "fixed"): (0.027, 0.01, 0.04),
+}
+
+
+def summary(**changes: tuple[float, float, float] | None) -> pd.DataFrame:
+    """Numbers as a summary has them, some changed by their metric's name, or left out (None)."""
+    numbers = {k: changes.get(k[0], v) if k[0] in changes else v for k, v in NUMBERS.items()}
+    rows = [(*key, *number) for key, number in numbers.items() if number is not None]
+    names = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def said(**changes: tuple[float, float, float] | None) -> str:
+    return in_words(summary(**changes), **POLICIES)
+
+
+def test_a_model_that_listens() -> None:
+    assert said() == (
+        "On positives, tested as usual: cIoU 50.0 (48.0 to 52.0). It listens: with the sound of the"
+        " image's other object, the map moves there (swap delta 42.0 (40.0 to 44.0)). At `fixed` it"
+        " marks 10.0 % of the image under its own sound, and something in 12.0 % of silence and"
+        " 30.0 % of offscreen. Its map maxima tell positives from negatives with an AUROC of 98.5"
+        " (98.0 to 99.0). At `false_alarm_10` it keeps 80 % of that cIoU; at `universal_q3` F_LOC"
+        " is 57.0 (55.0 to 59.0)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("swap", "expected"),
+    [
+        ((0.004, -0.001, 0.009), "It does not listen: with the sound of the image's other object,"),
+        ((-0.2, -0.3, -0.1), "It does not listen"),
+        ((0.02, 0.001, 0.03), "It listens"),
+    ],
+)
+def test_listening_is_a_matter_of_the_interval(
+    swap: tuple[float, float, float], expected: str
+) -> None:
+    assert expected in said(swap_delta=swap)
+
+
+def test_where_listening_cannot_be_told_nothing_is_said_about_it() -> None:
+    assert "listen" not in said(pia=(0.0004, 0.0, 0.001), swap_delta=(0.0, 0.0, 0.0))
+    without_pairs = said(swap_delta=None)
+    assert "listen" not in without_pairs
+    assert "Its masks under the own sound and in silence agree by 2.7 %." in without_pairs
+
+
+WORDS = {
+    "f_loc": "F_LOC",
+    "auroc": "AUROC",
+    "ciou": "cIoU",
+    "pia": "marks",
+    "false_alarm_rate": "something in",
+}
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    for missing, words in WORDS.items():
+        text = said(**{missing: None})
+        assert words not in text
+        assert said(**{missing: (float("nan"),) * 3}) == text
+    assert in_words(summary().iloc[:0], **POLICIES) == ""
+
+
+def test_a_caption_names_thresholds_of_one_kind_once() -> None:
+    sources = [f"fit on other (silence, run {run})" for run in ("0123abcd", "4567cdef")]
+    several = pd.DataFrame({"threshold_source": [*sources, "constant", "fit on own (noise)"]})
+    assert fitted_sources(several) == [
+        "fit on other (silence, another run for each model)",
+        "fit on own (noise)",
+    ]
+    assert fitted_sources(several.iloc[:1]) == sources[:1]

@@ -1,0 +1,463 @@
+"""The report's figures: what is drawn against references, gaps, and files that do not change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure as Canvas
+from PIL import Image
+from scipy.stats import gaussian_kde
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from tests.analysis.test_threshold_study import GROUPS, OBJECTS, make_sample, upsampled, write_made
+from tests.helpers.drawn import write_picture
+from vssl.analysis.threshold_curves import threshold_curves
+from vssl.metrics.auc import AUC, AUCN
+from vssl.metrics.ciou import ConsensusIoU
+from vssl.metrics.fscore import FAuc, FLoc
+from vssl.metrics.pia import ImageArea
+from vssl.metrics.separation import AUROC
+from vssl.negatives.noise import Noise
+from vssl.negatives.offscreen import Offscreen
+from vssl.negatives.silence import Silence
+from vssl.records.aggregate import summarize
+from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.fit import fit_policies
+from vssl.records.rows import records_of, thin_records
+from vssl.records.score import score_records
+from vssl.records.store import RecordsError, read_provenance
+from vssl.reporting.collection import Group, ReportRun
+from vssl.reporting.figures.curves import density, f_loc, maxima, roc, spread, success_pia
+from vssl.reporting.figures.data import FigureData, mean_shares, separation_roc, thinned
+from vssl.reporting.figures.grid import cut, draw_grid
+from vssl.reporting.figures.report import FIGURES, draw_figures, parts_of
+from vssl.reporting.figures.samples import read_scenes
+from vssl.reporting.figures.style import HOUSE_STYLE, Drawing, Figure, look_of, write
+from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
+from vssl.thresholds.universal import UniversalThreshold
+
+METRICS = [ConsensusIoU(), AUC(), ImageArea(), AUCN(), FLoc(), FAuc(), AUROC()]
+POLICY = "universal_q3"
+DRAWS = 3
+NEGATIVES = [Silence(), Noise(draws=DRAWS), Offscreen(draws=DRAWS)]
+NAMES = ("silence", "noise", "offscreen")
+POLICIES: list[ThresholdPolicy] = [
+    UniversalThreshold(statistic="mean", name="universal_max"),
+    UniversalThreshold(statistic="mean", name="universal_max10", factor=1.1),
+    UniversalThreshold(statistic="third_quartile", name=POLICY),
+]
+EVERYWHERE = [("positive", 1), ("silence", 1), ("noise", DRAWS), ("offscreen", DRAWS)]
+
+
+def report_run(
+    folder: Path,
+    label: str = "ezvsl",
+    *,
+    using: Sequence[ThresholdPolicy] = POLICIES,
+    **made: Any,
+) -> ReportRun:
+    """A run of random maps, scored."""
+    write_made(folder, negatives=made.pop("negatives", NEGATIVES), **made)
+    fitted = fit_policies(using, folder)
+    score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
+    summary = summarize(
+        folder, folder / SCORES_FILE, METRICS, output=folder / SUMMARY_FILE, resamples=20
+    )
+    facts = read_provenance(folder / RECORDS_FILE)
+    return ReportRun(folder, label, facts["model"], "made", "corrected", facts, summary)
+
+
+def group_of(*runs: ReportRun) -> Group:
+    return Group("made", "corrected", "m" * 64, "made_corrected", runs)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
+    """All negatives, several draws, object maps, one image at hand, a NaN in a map of noise."""
+    folder = tmp_path_factory.mktemp("made")
+    samples = [
+        make_sample(f"s{n}", group, *objects)
+        for n, (group, objects) in enumerate(zip(GROUPS, OBJECTS, strict=True))
+    ]
+    write_picture(folder / "picture.jpg", (20, 30, 150, 160), seed=0)
+    samples[1] = replace(samples[1], image_path=folder / "picture.jpg")
+    return report_run(folder / "whole", samples=samples, objects=True, holes=[("noise", 1, 2)])
+
+
+@pytest.fixture(scope="module")
+def parts(whole: ReportRun) -> dict[str, FigureData]:
+    """What the run's figures are drawn from, by map variant."""
+    return {part.variant: part for part in parts_of(group_of(whole))}
+
+
+@pytest.fixture(scope="module")
+def figures(whole: ReportRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figure]:
+    found = draw_figures(group_of(whole), tmp_path_factory.mktemp("figures"))
+    return {figure.name: figure for figure in found}
+
+
+def drawn(part: FigureData) -> list[Drawing]:
+    """All figures, not yet written."""
+    with mpl.rc_context(HOUSE_STYLE):
+        return [drawing for draw in FIGURES for drawing in draw(part)]
+
+
+def axes_of(draw: Callable[[FigureData], Iterator[Drawing]], part: FigureData) -> list[Any]:
+    """The panels of a figure."""
+    with mpl.rc_context(HOUSE_STYLE):
+        (drawing,) = draw(part)
+    return drawing.canvas.axes
+
+
+def by_draw(values: np.ndarray) -> pd.Series:
+    return pd.Series(values, index=np.zeros(len(values), int))
+
+
+def value_of(run: ReportRun, *key: str) -> float:
+    """A number of the run's summary."""
+    number = run.number(*key)
+    assert number is not None
+    return float(number["value"])
+
+
+def bars_of(axes: Any) -> list[Any]:
+    return [patch for patch in axes.patches if hasattr(patch, "get_width")]
+
+
+class TestData:
+    @pytest.mark.parametrize("variant", ["av", "ogl"])
+    def test_areas_are_the_summary_s(
+        self, whole: ReportRun, parts: dict[str, FigureData], variant: str
+    ) -> None:
+        part = parts[variant]
+        areas = {}
+        positives = part.rows(whole, "map_maximum", "positive")
+        for name, members in {**{n: [n] for n in NAMES}, "all": NAMES}.items():
+            negatives = [part.rows(whole, "map_maximum", member) for member in members]
+            curve = separation_roc(positives, negatives)
+            assert curve is not None
+            areas["auroc", name, "none"] = np.trapezoid(curve[1], curve[0])
+        for name in NAMES:
+            shares = mean_shares(part.rows(whole, "pia", name), np.less_equal)
+            areas["auc_n", name, POLICY] = np.trapezoid(shares, dx=0.05)
+        shares = mean_shares(part.rows(whole, "ciou", "positive"), np.greater_equal)
+        areas["auc", "positive", POLICY] = np.trapezoid(shares, dx=0.05)
+        for key, area in areas.items():
+            assert area == pytest.approx(value_of(whole, *key, variant), abs=1e-12), key
+
+    def test_the_roc_is_scikit_learn_s(self) -> None:
+        generator = np.random.default_rng(0)
+        # many ties
+        positive, negative = (generator.integers(0, 9, size=n).astype(float) for n in (40, 90))
+        curve = separation_roc(by_draw(positive), [by_draw(negative)])
+        assert curve is not None
+        truth, score = np.repeat([1, 0], [40, 90]), np.concatenate([positive, negative])
+        false, true, _ = roc_curve(truth, score, drop_intermediate=False)
+        np.testing.assert_allclose(curve, [false, true])
+        assert np.trapezoid(curve[1], curve[0]) == pytest.approx(roc_auc_score(truth, score))
+        nothing, ones = by_draw(np.array([np.nan])), by_draw(np.ones(2))
+        assert separation_roc(nothing, [ones]) is None
+        assert separation_roc(ones, [nothing]) is None
+
+    def test_a_thin_curve_keeps_its_ends_and_its_shape(self) -> None:
+        steps = np.linspace(0, 1, 5001)
+        thin = thinned(np.stack([steps, np.sqrt(steps)]), 400)
+        assert thin.shape[1] <= 402
+        assert thin[:, [0, -1]].tolist() == [[0, 1], [0, 1]]
+        assert np.trapezoid(thin[1], thin[0]) == pytest.approx(2 / 3, abs=1e-3)
+
+
+class TestThin:
+    def test_keeps_pictures_whole_and_first_draws(self, whole: ReportRun, tmp_path: Path) -> None:
+        kept = thin_records(whole.folder, tmp_path, samples=2)
+        part = pd.read_parquet(tmp_path / RECORDS_FILE)
+        assert part["sample_id"].nunique() == kept
+        assert set(part["draw"]) == {0}
+        assert part.groupby("sample_id")["audio_condition"].nunique().eq(4).all()
+        every = pd.read_parquet(whole.folder / RECORDS_FILE)
+        together = every[every["image_group"].isin(part["image_group"])]
+        assert set(together["sample_id"]) == set(part["sample_id"])
+
+    def test_all_of_a_small_run(self, whole: ReportRun, tmp_path: Path) -> None:
+        assert thin_records(whole.folder, tmp_path, samples=99) == len(OBJECTS)
+        expected = threshold_curves(whole.folder, "av", points=9, resamples=5, draws=1)
+        found = threshold_curves(tmp_path, "av", points=9, resamples=5)
+        np.testing.assert_allclose(found.ciou, expected.ciou)
+
+    def test_records_of_a_sample(self, whole: ReportRun) -> None:
+        columns = ["audio_condition", "similarity_max"]
+        found = records_of(whole.folder, ["s2", "s0"], columns)
+        every = pd.read_parquet(whole.folder / RECORDS_FILE)
+        for name, part in found.items():
+            expected = every[(every["sample_id"] == name) & (every["draw"] == 0)][columns]
+            pd.testing.assert_frame_equal(
+                part.to_pandas(), expected.reset_index(drop=True), check_dtype=False
+            )
+        with pytest.raises(RecordsError, match="no sample nobody"):
+            records_of(whole.folder, ["nobody"], ["draw"])
+
+
+class TestDrawn:
+    def test_maxima_have_their_thresholds_and_quartiles(
+        self, whole: ReportRun, parts: dict[str, FigureData]
+    ) -> None:
+        (axes,) = axes_of(maxima, parts["av"])
+        vertical = {
+            float(line.get_xdata()[0])
+            for line in axes.lines
+            if list(line.get_ydata()) == [0, 1] and len(set(line.get_xdata())) == 1
+        }
+        assert vertical == {whole.threshold(policy.name) for policy in POLICIES}
+        assert {text.get_text() for text in axes.texts} == {"max", "max10", "q3"}
+        low, high = axes.get_xlim()
+        assert all(low < value < high for value in vertical)
+        bars = bars_of(axes)
+        for bar, condition in zip(bars, whole.conditions, strict=True):
+            values = parts["av"].rows(whole, "map_maximum", condition)
+            assert bar.get_x() == pytest.approx(values.quantile(0.25))
+            assert bar.get_x() + bar.get_width() == pytest.approx(values.quantile(0.75))
+
+    def test_rows_stand_beside_their_names_in_every_panel(
+        self, whole: ReportRun, tmp_path: Path
+    ) -> None:
+        """Names stand left of the first panel alone, also where runs have other negatives."""
+        fewer = report_run(tmp_path / "run", "fewer", negatives=[Offscreen(draws=1)])
+        part = parts_of(group_of(fewer, whole))[0]
+        panels = axes_of(maxima, part)
+        names = [label.get_text() for label in panels[0].get_yticklabels()]
+        assert set(names) == set(whole.conditions)
+        assert not panels[1].get_yticklabels()
+        assert panels[0].get_ylim() == panels[1].get_ylim()
+        # quartiles of the other run's noise lie in the row that is named so
+        first = part.rows(whole, "map_maximum", "noise").quantile(0.25)
+        (noise,) = (bar for bar in bars_of(panels[1]) if bar.get_x() == pytest.approx(first))
+        assert round(noise.get_y()) == names.index("noise")
+        assert round(bars_of(panels[0])[1].get_y()) == names.index("offscreen")
+
+    def test_the_f_loc_curve_band_and_marks(
+        self, whole: ReportRun, parts: dict[str, FigureData]
+    ) -> None:
+        found = parts["av"].curves["ezvsl"]
+        curves = found.by_variant["av"]
+        assert found.part is None
+        (axes,) = axes_of(f_loc, parts["av"])
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * curves.f_loc)
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), curves.thresholds)
+        marks = {each.get_marker(): each for each in axes.lines if len(each.get_xdata()) == 1}
+        assert marks["v"].get_ydata()[0] == pytest.approx(100 * np.nanmax(curves.f_loc))
+        assert marks["o"].get_xdata()[0] == pytest.approx(whole.threshold(POLICY))
+        assert marks["o"].get_ydata()[0] == pytest.approx(
+            100 * value_of(whole, "f_loc", "all", POLICY)
+        )
+
+    @pytest.mark.parametrize(
+        ("draw", "numbers"),
+        [
+            (roc, [("auroc", name, "none") for name in (*NAMES, "all")]),
+            (
+                success_pia,
+                [("auc", "positive", POLICY), *(("auc_n", name, POLICY) for name in NAMES)],
+            ),
+        ],
+    )
+    def test_legends_hold_the_summary_s_numbers(
+        self, whole: ReportRun, parts: dict[str, FigureData], draw: Any, numbers: list[Any]
+    ) -> None:
+        (axes,) = axes_of(draw, parts["av"])
+        texts = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert texts == [f"{key[1]} {100 * value_of(whole, *key):.1f}" for key in numbers]
+        handles = axes.get_legend().get_lines()  # which differ in more than colour
+        assert len({str(handle._unscaled_dash_pattern) for handle in handles}) == 4
+
+    def test_conditions_of_ones_own_differ_in_more_than_colour(self) -> None:
+        names = ["positive", *NAMES, "mixed", "swapped", "reversed", "gain", "mine", "other"]
+        looks = [look_of(name, names) for name in names]
+        for part in ("colour", "dashes", "hatch"):
+            assert len({str(getattr(look, part)) for look in looks}) == len(names)
+
+    def test_a_density_is_that_of_scipy(self) -> None:
+        values = np.random.default_rng(0).normal(size=4000)
+        outline = density(values)
+        assert outline is not None
+        at, height = outline
+        reference = gaussian_kde(values, bw_method="silverman")(at)
+        middle = np.abs(at) < 2
+        assert np.abs(height - reference / reference.max())[middle].max() < 0.08
+        assert density(np.full(5, 0.3)) is None
+
+    @pytest.mark.parametrize("places", [[0.0, 0.0, 0.0], [0.9, 0.95, 1.0], [0.1, 0.5, 0.52]])
+    def test_labels_stand_apart_in_order(self, places: list[float]) -> None:
+        found = spread(places, gap=0.2)
+        assert (np.diff(found) >= 0.2 - 1e-9).all()
+        assert min(found) >= 0
+        assert max(found) <= 1 + 1e-9
+
+
+def grid_of(part: FigureData, rendering: str) -> Canvas:
+    """The first sample of the part, drawn."""
+    with mpl.rc_context(HOUSE_STYLE):
+        return draw_grid(part, part.samples[0], rendering)
+
+
+class TestGrid:
+    def test_maps_are_the_run_s(self, tmp_path: Path) -> None:
+        made = write_made(tmp_path / "run", negatives=NEGATIVES)
+        scene = read_scenes(made.folder, ["s1"])[0]
+        assert scene.conditions == ("positive", *NAMES)
+        for place, name in enumerate(scene.conditions):
+            native = made.native[name][1, 0]
+            expected = upsampled(native[None])[0]
+            np.testing.assert_allclose(scene.maps["av"][place], expected, atol=1e-6)
+            assert scene.extremes["av"][place].tolist() == pytest.approx(
+                [native.min(), native.max()]
+            )
+
+    def test_nothing_is_drawn_at_or_below_the_threshold(self) -> None:
+        maps = torch.linspace(-1, 1, 224 * 224).view(1, 224, 224)
+        image = torch.rand(224, 224, 3, generator=torch.Generator().manual_seed(0))
+        threshold = float(maps[0, 100, 100])
+        drawn = cut(image, maps, 0, threshold)
+        same = (drawn == image.numpy()).all(axis=2)
+        np.testing.assert_array_equal(same, (maps[0] <= threshold).numpy())
+
+    def test_old_stretches_each_map(self, parts: dict[str, FigureData]) -> None:
+        """The old rendering of a map and of the same map on a small scale are equal."""
+        part, sample = parts["av"], parts["av"].samples[0]
+        scene = sample.scenes["ezvsl"]
+        low = replace(scene, maps={"av": scene.maps["av"] / 64 + 0.25})
+        scaled = replace(part, samples=[sample._replace(scenes={"ezvsl": low})])
+        images = [grid_of(each, "old").axes[0].images for each in (part, scaled)]
+        drawn = [np.stack([np.asarray(image.get_array()) for image in each]) for each in images]
+        assert np.abs(drawn[0].astype(int) - drawn[1]).max() <= 4
+
+    def test_least_and_largest_values_are_printed(self, parts: dict[str, FigureData]) -> None:
+        (axes,) = grid_of(parts["av"], "new").axes
+        texts = [text.get_text() for text in axes.texts]
+        for least, largest in parts["av"].samples[0].scenes["ezvsl"].extremes["av"].tolist():
+            assert f"{least:.2f} to {largest:.2f}".replace("-", "\N{MINUS SIGN}") in texts
+        assert len(axes.images) == 4
+
+    def test_more_than_eight_runs_take_a_second_block(self, parts: dict[str, FigureData]) -> None:
+        part, sizes = parts["av"], []
+        for count in (8, 9):
+            canvas = grid_of(replace(part, runs=count * [*part.runs]), "old")
+            sizes.append(canvas.get_size_inches())
+            assert len(canvas.axes[0].images) == 4 * count
+        assert sizes[0][0] == pytest.approx(sizes[1][0])
+        assert sizes[1][1] == pytest.approx(2 * sizes[0][1], abs=0.1)
+
+    def test_the_image_is_drawn_where_it_is_at_hand(self, figures: dict[str, Figure]) -> None:
+        grids = [figure for name, figure in figures.items() if "grid" in name]
+        for figure in grids:
+            assert ("drawn on grey" in figure.caption) == ("Sample s1 " not in figure.caption)
+            assert "data:image/jpeg" in figure.svg.read_text()
+            assert "data:image/png" not in figure.svg.read_text()
+        assert len({"drawn on grey" in figure.caption for figure in grids}) == 2
+
+
+class TestFiles:
+    def test_every_figure_is_there_for_both_variants(self, figures: dict[str, Figure]) -> None:
+        kinds = ["maxima", "f_loc", "success_pia", "roc"]
+        kinds += [f"grid_{n}_{how}" for n in (1, 2, 3) for how in ("old", "new")]
+        assert set(figures) == {f"made_corrected_{k}{v}" for k in kinds for v in ("", "_ogl")}
+        for figure in figures.values():
+            assert figure.svg.name == f"{figure.name}.svg"
+            with Image.open(figure.png) as image:
+                assert image.width <= 7.0 * 200 + 1
+                assert round(image.info["dpi"][0]) == 200
+
+    def test_svgs_have_text_no_date_and_no_network(self, figures: dict[str, Figure]) -> None:
+        for figure in figures.values():
+            text = figure.svg.read_text()
+            assert "<dc:date>" not in text
+            assert not re.findall(r'(?:href|src)="(?!#|data:)[^"]*"', text)
+        words = ("positive", *NAMES, "q3", "max10")
+        for name, expected in {"f_loc": [POLICY], "roc": ["AUROC"], "maxima": words}.items():
+            root = ElementTree.parse(figures[f"made_corrected_{name}"].svg).getroot()
+            text = " ".join(root.itertext())
+            assert all(word in text for word in expected)
+
+    def test_the_same_data_give_the_same_files(
+        self, parts: dict[str, FigureData], figures: dict[str, Figure], tmp_path: Path
+    ) -> None:
+        part = replace(parts["av"], samples=parts["av"].samples[:1])
+        for drawing in drawn(part):
+            first = figures[f"made_corrected_{drawing.name}"]
+            with mpl.rc_context(HOUSE_STYLE):
+                figure = write(drawing, tmp_path, name=first.name, title=first.title)
+            assert figure.svg.read_bytes() == first.svg.read_bytes()
+            assert figure.png.read_bytes() == first.png.read_bytes()
+            assert figure.caption == first.caption
+        assert not list(tmp_path.glob("*.partial"))
+
+    def test_captions_say_what_a_figure_rests_on(self, figures: dict[str, Figure]) -> None:
+        for figure in figures.values():
+            for fact in ("protocol corrected", "N = 4 samples", "coverage 100 %", "seed 5"):
+                assert fact in figure.caption
+            assert f"silence x 1, noise x {DRAWS}, offscreen x {DRAWS}" in figure.caption
+            assert figure.alt
+        for name in ("maxima", "f_loc", "success_pia", "grid_1_new"):
+            caption = figures[f"made_corrected_{name}"].caption
+            assert f"{POLICY} " in caption
+            assert "fit on made (silence+noise+offscreen)" in caption
+
+
+def captions(*runs: ReportRun, **options: Any) -> dict[str, str]:
+    """Captions of the audio-visual maps' figures, which need not be written for that."""
+    part = parts_of(group_of(*runs), **{"samples": ["s0"], **options})[0]
+    return {drawing.name: drawing.caption for drawing in drawn(part)}
+
+
+class TestGaps:
+    def test_a_run_without_negatives(self, whole: ReportRun, tmp_path: Path) -> None:
+        alone = report_run(tmp_path / "run", "alone", negatives=[], using=[FixedThreshold()])
+        said = captions(whole, alone)
+        assert "alone: no negatives, so no F_LOC" in said["f_loc"]
+        assert "alone: no negatives" in said["roc"]
+        assert f"alone: no threshold {POLICY}" in said["grid_1_new"]
+        assert f"no threshold universal_max, universal_max10, {POLICY}" in said["maxima"]
+        assert "1 maps hold NaN and are left out" in said["maxima"]
+
+    def test_what_a_run_lacks(self, tmp_path: Path) -> None:
+        run = report_run(tmp_path / "run", using=POLICIES[:1], holes=[("positive", 1, 0)])
+        said = captions(run, samples=["s1"])
+        assert f"no auc of positive under {POLICY}" in said["success_pia"]
+        assert f"no f_loc of all under {POLICY}" in said["f_loc"]
+        assert f"no threshold universal_max10, {POLICY}" in said["maxima"]
+        assert "a map holds NaN" in said["grid_1_old"]
+        (run.folder / SCORES_FILE).unlink()
+        said = captions(run)
+        for name in ("maxima", "success_pia", "roc"):
+            assert f"ezvsl: no {SCORES_FILE}" in said[name]
+
+    def test_only_nan(self, tmp_path: Path) -> None:
+        holes = [(c, s, d) for c, draws in EVERYWHERE for s in range(4) for d in range(draws)]
+        run = report_run(tmp_path / "run", holes=holes, using=[])
+        assert "every map holds NaN" in captions(run)["f_loc"]
+
+    @pytest.mark.parametrize("value", [0.0, -1.0])
+    def test_constant_maps(self, tmp_path: Path, value: float) -> None:
+        said = captions(report_run(tmp_path / "run", maps=np.full((7, 7), value)))
+        assert "F_LOC is 0, or undefined, at every threshold" in said["f_loc"]
+
+    def test_one_sample(self, tmp_path: Path) -> None:
+        sample = make_sample("s0", "one", *OBJECTS[0])
+        negatives = [Silence(), Noise(draws=1)]
+        run = report_run(tmp_path / "run", samples=[sample], negatives=negatives)
+        said = captions(run)
+        assert "one image alone has no interval" in said["f_loc"]
+        assert "F_LOC over silence+noise alone" in said["f_loc"]
+
+    def test_a_part_of_a_large_run_is_said(self, whole: ReportRun) -> None:
+        said = captions(whole, curve_records=10, curve_samples=2)
+        assert re.search(r"ezvsl: \d of 4 samples, evenly spread", said["f_loc"])

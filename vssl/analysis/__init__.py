@@ -1,0 +1,1 @@
+"""Questions asked of finished runs: comparisons, threshold studies, the released export."""

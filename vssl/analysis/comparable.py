@@ -1,0 +1,143 @@
+"""Whether runs can, and should, be compared with each other."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vssl.analysis.compare import ComparedRun, common_samples
+from vssl.metrics.base import CombinedMetric, PairMetric
+from vssl.negatives.manifest import read_manifest
+from vssl.negatives.silence import Silence
+from vssl.records.conditions import condition_settings
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
+from vssl.records.numbers import needed_columns
+from vssl.records.schema import NO_POLICY, pair_column
+from vssl.records.score import AnyMetric
+from vssl.records.store import read_columns
+from vssl.types import POSITIVE
+
+
+def lacks(
+    run: ComparedRun, metrics: Sequence[AnyMetric], thresholds: Sequence[str], variant: str
+) -> Iterator[str]:
+    """Reasons why a run cannot be compared, with the command that helps."""
+    variants = list(dict.fromkeys(variant for variant, _ in run.parts))
+    if variant not in variants:
+        yield (
+            f"has no map variant {variant}, but {', '.join(variants)}; ogl is there after"
+            " vssl-evaluate with prior=object_guided"
+        )
+        return
+    there = [policy for of, policy in run.parts if of == variant and policy != NO_POLICY]
+    for policy in thresholds:
+        if (variant, policy) not in run.parts:
+            yield (
+                f"has no scores under threshold {policy}, but under {', '.join(there)};"
+                f" vssl-rescore run={run.folder} threshold={policy} adds them"
+            )
+    columns = run.scores.columns
+    absent = []
+    for metric in metrics:
+        if isinstance(metric, PairMetric):  # one column for each other condition
+            measured = any(name.startswith(pair_column(metric.column, "")) for name in columns)
+        else:
+            measured = isinstance(metric, CombinedMetric) or needed_columns(metric) <= set(columns)
+        if not measured:
+            absent.append(metric.name)
+    if absent:
+        yield (
+            f"has no scores for {', '.join(absent)}; vssl-rescore run={run.folder} threshold=all"
+            " metrics=all adds them"
+        )
+
+
+def departures(
+    reference: ComparedRun, run: ComparedRun, thresholds: Sequence[str], variant: str
+) -> Iterator[str]:
+    """Reasons why a run should not be compared with the reference; another model is none."""
+    first, own = reference.facts, run.facts
+    common = common_samples([reference, run])
+    if first["dataset"] != own["dataset"]:
+        yield f"other data set: {own['dataset']} (reference: {first['dataset']})"
+    if first["annotation_sha256"] != own["annotation_sha256"]:
+        boxes, others = _objects(reference), _objects(run)
+        count = sum(boxes[name] != others[name] for name in common)
+        if count:
+            yield f"other ground truth: of {count} of the {len(common)} common samples"
+    yield from _other_negatives(reference, run, common)
+    changed = _changed(first["protocol_switches"], own["protocol_switches"])
+    if changed:
+        yield f"other protocol: {changed}"
+    for policy in thresholds:
+        one, two = (r.parts.get((variant, policy)) for r in (reference, run))
+        if one is None or two is None:
+            continue
+        # the runs behind two models' thresholds differ, if only by the model
+        sources = {
+            re.sub(r", run \w+\)$", ", another run)", p.threshold_source) for p in (one, two)
+        }
+        values = [r.scores.threshold(p) for r, p in ((run, two), (reference, one))]
+        if len(sources) > 1:
+            yield (
+                f"other calibration of threshold {policy}: {two.threshold_source}"
+                f" (reference: {one.threshold_source})"
+            )
+        elif sources == {"constant"} and values[0] != values[1]:
+            yield f"other threshold {policy}: {values[0]:g} (reference: {values[1]:g})"
+
+
+def _other_negatives(
+    reference: ComparedRun, run: ComparedRun, common: Sequence[str]
+) -> Iterator[str]:
+    """Differences of the negatives of two runs on their common samples."""
+    first, own = reference.facts, run.facts
+    one, two = (
+        Counter(name for name, _ in facts["pairings"] if name != POSITIVE) for facts in (first, own)
+    )
+    if one != two:
+        texts = [", ".join(f"{name} x {n}" for name, n in c.items()) or "none" for c in (two, one)]
+        yield f"other negatives: {texts[0]} (reference: {texts[1]})"
+    both = one.keys() & two.keys()
+    changed = _changed(*(
+        {f"{name}.{key}": value for name, options in condition_settings(facts).items()
+         if name in both for key, value in options.items() if key != "draws"}
+        for facts in (first, own)
+    ))  # fmt: skip
+    if changed:
+        yield f"other negatives: {changed}"
+    if first["negatives_manifest_sha256"] != own["negatives_manifest_sha256"]:
+        choices = [_choices(each, set(common)) for each in (reference, run)]
+        rows = choices[0].keys() & choices[1].keys()
+        samples = {row[0] for row in rows if choices[0][row] != choices[1][row]}
+        if samples:
+            yield (
+                f"other negatives: drawn otherwise for {len(samples)} of the {len(common)} common"
+                f" samples; vssl-evaluate negatives.manifest={reference.folder / MANIFEST_FILE}"
+                " replays the reference's"
+            )
+
+
+def _choices(run: ComparedRun, names: set[str]) -> dict[tuple[str, str, int], str]:
+    """Clip, or seed of a synthesized sound, of every sample among `names`, condition and draw."""
+    return {
+        (row.sample_id, row.condition, row.draw): row.audio_source_id or f"seed {row.seed}"
+        for row in read_manifest(run.folder / MANIFEST_FILE)
+        if row.sample_id in names and row.condition != Silence.name
+    }
+
+
+def _changed(first: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """The entries that differ, the reference's behind them."""
+    names = [name for name in {**first, **own} if first.get(name) != own.get(name)]
+    return ", ".join(f"{n}={own.get(n)} (reference: {first.get(n)})" for n in names)
+
+
+def _objects(run: ComparedRun) -> dict[str, Any]:
+    """Boxes and their weights by sample."""
+    columns = ["sample_id", "boxes", "box_weights"]
+    positive = [("audio_condition", "=", POSITIVE)]
+    rows = read_columns(run.folder / RECORDS_FILE, columns, positive).to_pylist()
+    return {row["sample_id"]: (row["boxes"], row["box_weights"]) for row in rows}

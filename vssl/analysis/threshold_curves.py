@@ -1,0 +1,250 @@
+"""Metrics as functions of one threshold for all maps, and how high maps reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from vssl.core.arrays import Array, Floats, Index, Names
+from vssl.kernels import exceedance
+from vssl.metrics.auc import area_of_rejection, area_of_success
+from vssl.metrics.ciou import SUCCESS
+from vssl.metrics.fscore import FAuc, FLoc
+from vssl.records.bootstrap import ImageBootstrap, nanmean
+from vssl.records.chunks import Chunk, in_threads, sample_chunks
+from vssl.records.conditions import no_negatives, without_conditions
+from vssl.records.files import RECORDS_FILE
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.records.scores import Samples
+from vssl.records.store import count_undefined_maps, read_columns, read_provenance
+from vssl.types import POSITIVE
+
+_MAP_ENDS = ("similarity_max", "similarity_min")
+_CURVE_COLUMNS = ("draw", "boxes", "box_weights", *_MAP_ENDS, *MAP_COLUMNS)
+_CELLS = 4096
+_ON_POSITIVES = ("ciou", "success_rate", "auc")
+_ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
+
+
+@dataclass(frozen=True)
+class ThresholdCurves:
+    """Means over samples and draws at each of T thresholds.
+
+    Attributes:
+        thresholds: `[T]` ascending, float32.
+        values: metric and condition -> `[T]`: `ciou, success_rate, auc` of positives, `pia,
+            false_alarm_rate, auc_n` of each negative type, `f_loc, f_auc` of `condition`.
+        resampled: `f_loc, ciou, success_rate` -> `[B, T]` of bootstrap resamples over images.
+        together: negative types behind F_LOC and F_AUC: the paper's three, or all of the run's.
+        condition: `all` for the paper's three, else the types' names.
+    """
+
+    thresholds: Floats
+    values: dict[tuple[str, str], Array]
+    resampled: dict[str, Array]
+    together: tuple[str, ...]
+    condition: str
+
+    @property
+    def ciou(self) -> Array:
+        """`[T]` mean cIoU of positives."""
+        return self.values["ciou", POSITIVE]
+
+    @property
+    def f_loc(self) -> Array:
+        """`[T]` F_LOC."""
+        return self.values["f_loc", self.condition]
+
+    @property
+    def f_loc_resampled(self) -> Array:
+        """`[B, T]` F_LOC of bootstrap resamples."""
+        return self.resampled["f_loc"]
+
+    @property
+    def pia(self) -> dict[str, Array]:
+        """`[T]` mean pIA by negative type."""
+        return {name: values for (metric, name), values in self.values.items() if metric == "pia"}
+
+    def at(self, threshold: float) -> int:
+        """Position of a threshold; ValueError if it is not one of the curve's."""
+        place = int(np.searchsorted(self.thresholds, np.float32(threshold)))
+        if place == len(self.thresholds) or self.thresholds[place] != np.float32(threshold):
+            raise ValueError(f"Expected one of the curve's thresholds, but got {threshold}.")
+        return place
+
+
+def threshold_curves(
+    run: Path,
+    variant: str,
+    *,
+    include: Sequence[float] = (),
+    points: int = 501,
+    resamples: int = 1000,
+    seed: int = 0,
+    draws: int | None = None,
+) -> ThresholdCurves:
+    """Find metrics of a run at many thresholds, in one pass over its maps.
+
+    Args:
+        run: folder with records; conditions other than positives and negatives are left out.
+        variant: `av` or `ogl`.
+        include: thresholds that must be among the curve's.
+        points: number of evenly spaced thresholds over the range of the maps.
+        resamples: number of bootstrap resamples over images.
+        seed: seed of the bootstrap.
+        draws: number of draws of each negative; None for all.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    path = run / RECORDS_FILE
+    facts = read_provenance(path)
+    localization = Localization.of(facts)
+    others = [name for name in no_negatives(facts) if name != POSITIVE]
+    low, high = _range(path, localization, variant, others)
+    grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
+    edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
+    cells = np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
+    # where no map holds NaN, draws may be averaged sample by sample, which saves memory
+    holes = count_undefined_maps(path) > 0
+
+    def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
+        rows = without_conditions(rows, others)
+        if draws is not None:
+            rows = rows.filter(pc.less(rows.column("draw"), draws))
+        return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
+
+    found = list(in_threads(work, path, _CURVE_COLUMNS, description="threshold curves"))
+    means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
+    # [N, D, T]: within a draw over samples, then over draws
+    values = {
+        key: nanmean(nanmean(means[key], axis=0), axis=0)
+        for metric in (*_ON_POSITIVES, *_ON_NEGATIVES)
+        for key in means
+        if key[0] == metric
+    }
+    types = tuple(name for metric, name in values if metric == "pia")
+    together, condition = types, "+".join(types)
+    if set(NEGATIVE_TYPES) <= set(types):
+        together, condition = NEGATIVE_TYPES, ALL_NEGATIVES
+    for metric in (FLoc, FAuc):
+        negatives = {name: values[metric.negative, name] for name in together}
+        positive = values[metric.positive, POSITIVE]
+        values[metric.name, condition] = metric.combine(positive, negatives)
+    bootstrap = ImageBootstrap(Samples.of(run).image_groups, resamples=resamples, seed=seed)
+    resampled = {
+        metric: _resampled(means[metric, POSITIVE], bootstrap)
+        for metric in ("ciou", "success_rate")
+    }
+    areas = {name: _resampled(means["pia", name], bootstrap) for name in together}
+    resampled["f_loc"] = FLoc.combine(resampled["ciou"], areas)
+    return ThresholdCurves(grid, values, resampled, together, condition)
+
+
+def _resampled(column: Array, bootstrap: ImageBootstrap) -> Array:
+    """Means of resamples, `[N, D, T]` to `[B, T]`."""
+    found = bootstrap.means(column.reshape(len(column), -1))
+    return nanmean(found.reshape(len(found), *column.shape[1:]), axis=1)
+
+
+def _chunk_means(
+    chunk: Chunk,
+    localization: Localization,
+    variant: str,
+    grid: Floats,
+    cells: Index,
+    *,
+    by_draw: bool,
+) -> dict[tuple[str, str], Array]:
+    """Values `[S, D, T]`, or means over draws `[S, 1, T]`, by (metric, audio condition)."""
+    found = {}
+    for condition in dict.fromkeys(chunk.conditions.tolist()):
+        rows = chunk.rows_of(condition)
+        records = chunk.rows.take(pa.array(rows.ravel()))
+        undefined = np.isnan(localization.native_maxima(records))
+        maps = localization.maps(records, (variant,))[variant]
+        if undefined.any():
+            maps[torch.from_numpy(undefined)] = 0.0
+        pixels = maps.flatten(1).contiguous().numpy()
+        positive = condition == POSITIVE
+        weights = chunk.truths.unpack().flatten(1).numpy() if positive else pixels[:0]
+        marked, covered, inside = exceedance(pixels, grid, cells, weights)
+        if positive:
+            total = chunk.truths.total[:, None]
+            with np.errstate(invalid="ignore"):
+                value = covered / (total + marked - inside)
+            area = area_of_success(torch.from_numpy(value))
+            # as `SuccessRate`: undefined where cIoU is
+            share = np.where(np.isnan(value), np.nan, value >= SUCCESS)
+        else:
+            value = marked / pixels.shape[1]
+            area = area_of_rejection(torch.from_numpy(value))
+            share = marked > 0
+        names = _ON_POSITIVES if positive else _ON_NEGATIVES
+        for name, column in zip(names, (value, share, area.numpy()), strict=True):
+            column = np.where(undefined[:, None], np.nan, column)
+            shaped = column.reshape(*rows.shape, -1)
+            found[name, condition] = shaped if by_draw else shaped.mean(axis=1, keepdims=True)
+    return found
+
+
+def _range(
+    path: Path, localization: Localization, variant: str, others: Sequence[str]
+) -> tuple[float, float]:
+    """Bounds of all localization maps of positives and negatives, those of native maps."""
+    low, high = 0.0, 1.0
+    if localization.transform == "none":
+        columns = ["audio_condition", *_MAP_ENDS]
+        table = without_conditions(read_columns(path, columns), others)
+        highs, lows = (table.column(name).to_numpy() for name in _MAP_ENDS)
+        low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
+    if variant == AUDIO_VISUAL:
+        return low, high
+    lows, highs = [], []
+    for chunk in sample_chunks(path, MAP_COLUMNS):
+        seen, _, (bottom, top, alpha) = localization.objects(chunk)
+        lows.append(float(seen.min()))
+        highs.append(float(seen.max()))
+    low, high = ((end - bottom) / (top - bottom) for end in (low, high))
+    return alpha * low + (1 - alpha) * min(lows), alpha * high + (1 - alpha) * max(highs)
+
+
+@dataclass(frozen=True)
+class MaximaHistograms:
+    """Distributions of the largest value of a map, by audio condition."""
+
+    edges: Array  # `[B + 1]` bounds of the bins, the same for all conditions
+    counts: dict[str, Index]  # audio condition -> `[B]` number of records
+
+
+def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
+    """Count the maxima of a run's native maps in B bins between the smallest and the largest.
+
+    Maps are post-processed as the model's; those with NaN are left out.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    path = run / RECORDS_FILE
+    localization = Localization.of(read_provenance(path))
+
+    def work(rows: pa.RecordBatch) -> tuple[Names, Array]:
+        names = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
+        return names, localization.native_maxima(rows)
+
+    found = in_threads(work, path, ("audio_condition", *_MAP_ENDS), description="map maxima")
+    condition, maxima = map(np.concatenate, zip(*found, strict=True))
+    finite = np.isfinite(maxima)
+    edges = np.histogram_bin_edges(maxima[finite], bins=bins)
+    counts = {
+        str(name): np.histogram(maxima[finite & (condition == name)], bins=edges)[0]
+        for name in dict.fromkeys(condition.tolist())
+    }
+    return MaximaHistograms(edges, counts)

@@ -1,0 +1,244 @@
+"""Sound and video files as FFmpeg reads them: opened, decoded, and their sound in time.
+
+FFmpeg reads what there is of a file, and takes the place where it was cut for its end. So what a
+container says of sizes is looked at before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+import numpy.typing as npt
+import soxr
+from av.container import InputContainer
+
+from vssl.core.arrays import Floats
+from vssl.core.errors import UsageError
+from vssl.core.media import STREAMED, reason_of, require_file
+from vssl.types import SAMPLE_RATE
+
+_ATOMS = frozenset(
+    (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"styp")
+)
+"""Parts of an mp4 or mov; others behind them are no part of it."""
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_TRANSPORT_PACKET = 188
+
+_JITTER = 0.01
+"""Seconds by which times of a sound may be off, which files round to a millisecond or so."""
+_LONGEST_OVERLAP = 1.0
+"""Seconds of a sound that may be there twice; a longer step back is a clock that starts anew."""
+_MOST_PLANES = 8
+"""Planes of a frame of sound from which on PyAV reads memory that is none of the frame's."""
+
+
+class VideoFileError(UsageError):
+    """A file that FFmpeg cannot use; the message names the file and what would help."""
+
+
+@contextmanager
+def opened_media(path: Path) -> Iterator[InputContainer]:
+    """Open a sound or video file for reading, unless it is cut off."""
+    require_file(path, VideoFileError)
+    if is_cut_off(path):
+        raise VideoFileError(
+            f"{path}: is cut off, it says that it is longer. Keep what can be read: ffmpeg -i FILE"
+            " whole.mkv"
+        )
+    try:
+        container = av.open(str(path))
+    except Exception as error:  # PyAV's own errors, and others on odd files
+        raise _unreadable(path, error) from error
+    with container:
+        yield container
+
+
+def decoded_frames(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+    """Frames of a stream of an open file."""
+    frame = None
+    try:
+        for frame in container.decode(stream):
+            yield frame
+    except Exception as error:  # PyAV's own errors, and others on odd files
+        if frame is None:
+            raise _unreadable(path, error) from error
+        raise VideoFileError(
+            f"{path}: cannot be decoded to its end ({reason_of(error)}). Is it cut off? Keep"
+            " what can be read: ffmpeg -i FILE whole.mkv"
+        ) from error
+
+
+def _unreadable(path: Path, error: Exception) -> VideoFileError:
+    return VideoFileError(
+        f"{path}: not readable as image, video or sound ({reason_of(error)}). Is it whole? Else"
+        " write it anew: ffmpeg -i FILE new.mp4"
+    )
+
+
+@dataclass(frozen=True)
+class SoundStream:
+    """The sound of an open file."""
+
+    begin: float  # of its first sample on the clock of the file, in seconds
+    seconds: float  # about how long it is; 0 where the file does not say
+    rate: int
+    layout: str  # FFmpeg's name of its channels
+    channels: int
+    pieces: Iterator[Floats]  # `[channels, n]`, each where its time says; to be read once
+
+    def resampled(self) -> Floats:
+        """All samples at `SAMPLE_RATE`, `[channels, length]`, by `soxr_hq` as in `read_clip`."""
+        if self.rate == SAMPLE_RATE:
+            return np.concatenate(list(self.pieces), axis=1)
+        stream = soxr.ResampleStream(
+            self.rate, SAMPLE_RATE, self.channels, dtype="float32", quality="HQ"
+        )
+        parts = [stream.resample_chunk(np.ascontiguousarray(piece.T)) for piece in self.pieces]
+        parts.append(stream.resample_chunk(np.empty((0, self.channels), np.float32), last=True))
+        return np.concatenate(parts).T
+
+
+def ends_inside_a_frame(path: Path) -> bool:
+    """Whether the last frame of an MPEG sound is shorter than its header says."""
+    with opened_media(path) as container:
+        stream = container.streams.audio[0]
+        last = b""
+        for packet in container.demux(stream):
+            last = bytes(packet) or last
+        # FFmpeg's parser keeps a frame until it is whole
+        return not av.CodecContext.create(stream.codec_context.name, "r").parse(last)
+
+
+@contextmanager
+def opened_sound(path: Path) -> Iterator[SoundStream]:
+    """Open the sound of a sound or video file."""
+    with opened_media(path) as container:
+        if not container.streams.audio:
+            raise no_sound(path)
+        frames = decoded_frames(container, container.streams.audio[0], path)
+        first = next(frames, None)
+        if first is None:
+            raise VideoFileError(f"{path}: its sound holds no samples.")
+        begin = 0.0 if first.pts is None else float(first.pts * first.time_base)
+        yield SoundStream(
+            begin,
+            (container.duration or 0) / av.time_base,
+            first.sample_rate,
+            first.layout.name,
+            first.layout.nb_channels,
+            _in_time(chain([first], frames), begin, path),
+        )
+
+
+def no_sound(path: Path) -> VideoFileError:
+    """The error for a video without sound."""
+    return VideoFileError(
+        f"{path}: has no sound. Give one behind it: vssl-localize {path.name} sound.wav"
+    )
+
+
+def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Floats]:
+    """Floats of frames, each where its time says: silent in gaps, and once where there twice."""
+    shapes, count = set(), 0
+    for frame in frames:
+        rate, channels = shape = (frame.sample_rate, frame.layout.nb_channels)
+        shapes.add(shape)
+        if len(shapes) > 1:
+            raise VideoFileError(
+                f"{path}: its sound changes its rate or its channels. Give it one of each first:"
+                " ffmpeg -i FILE -ar 16000 -ac 1 sound.wav"
+            )
+        samples = _frame_samples(frame, path)
+        seconds = begin + count / rate
+        late = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - seconds
+        if late < -_LONGEST_OVERLAP:
+            raise VideoFileError(
+                f"{path}: the times of its sound step back by {-late:.1f} s at {seconds:.1f} s."
+                " Give it new ones first: ffmpeg -fflags +igndts -i FILE sound.wav"
+            )
+        if late < -_JITTER:
+            samples = samples[:, round(-late * rate) :]
+        missing = round(late * rate) if late > _JITTER else 0
+        count += missing + samples.shape[1]
+        for left in range(missing, 0, -rate):  # a damaged file may say that days are missing
+            yield np.zeros((channels, min(left, rate)), np.float32)
+        yield samples
+
+
+def _frame_samples(frame: Any, path: Path) -> Floats:
+    """Floats `[channels, n]` in [-1, 1] of a decoded frame; whole numbers as libsndfile has it."""
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= _MOST_PLANES:
+        (frame,) = av.AudioResampler(format="flt").resample(frame)
+    values: npt.NDArray[Any] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, channels).T
+    if values.dtype == np.uint8:
+        return ((values.astype(np.float32) - 128) / 128).astype(np.float32)
+    if np.issubdtype(values.dtype, np.integer):
+        return (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise VideoFileError(f"{path}: its sound holds NaN or infinite samples.")
+    return values.astype(np.float32)
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a file is shorter than its container says, as far as that is known.
+
+    It is of AVI and wav, Matroska and WebM, mp4 and mov, FLV, transport streams.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(2 * _TRANSPORT_PACKET + 1)
+        if head[:4] == b"RIFF":
+            said = int.from_bytes(head[4:8], "little")
+            return size < said + 8 and said < STREAMED
+        if head[:4] == _EBML:
+            segment = _end_of_element(head, len(_EBML))
+            if head[segment : segment + 4] != _SEGMENT:
+                return False
+            return size < _end_of_element(head, segment + len(_SEGMENT))
+        if head[4:8] in _ATOMS:
+            return size < _end_of_atoms(file, size)
+        if head[::_TRANSPORT_PACKET] == b"\x47" * 3:
+            return size % _TRANSPORT_PACKET != 0
+        if head[:3] != b"FLV":
+            return False
+        # an FLV ends with a whole tag, whose length follows it
+        file.seek(size - 4)
+        length = int.from_bytes(file.read(), "big")
+        file.seek(max(0, size - 4 - length))
+        return int.from_bytes(file.read(4)[1:], "big") + 11 != length
+
+
+def _end_of_element(head: bytes, place: int) -> int:
+    """Where an element of Matroska ends whose size stands at a place; 0 where it does not say.
+
+    The first byte says how long the size is, by its leading zeros. All ones are an unknown size.
+    """
+    length = 9 - head[place].bit_length() if place < len(head) else 9
+    value = int.from_bytes(head[place : place + length], "big") & ((1 << 7 * length) - 1)
+    unknown = length > 8 or value == (1 << 7 * length) - 1
+    return 0 if unknown else place + length + value
+
+
+def _end_of_atoms(file: BinaryIO, size: int) -> int:
+    """Where the last known part of an mp4 says that it ends."""
+    place = 0
+    while place + 8 <= size:
+        file.seek(place)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if head[4:8] not in _ATOMS or length < 8:  # 0 goes on to the end of the file
+            break
+        place += length
+    return place

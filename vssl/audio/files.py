@@ -1,0 +1,199 @@
+"""Audio files: read to waveforms, and checked to their end.
+
+All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths in samples.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import librosa
+import numpy as np
+import soundfile
+
+from vssl.audio.windows import Waveform
+from vssl.core.errors import UsageError
+from vssl.core.media import STREAMED, decoding, require_file
+from vssl.types import SAMPLE_RATE, AudioClip
+
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
+_MOST_FRAMES = 2**48
+"""libsndfile says more of a FLAC that does not say its length."""
+
+_CLAIMS = re.compile(r"(\d+) \(?should be (\d+)")
+_TRUNCATED = re.compile("truncated file|File seems to be truncated")
+"""What libsndfile notes of sizes that are not what a header says, and of files cut off."""
+_LONGEST_PAGE = 65_307
+"""Bytes of a page of an Ogg."""
+
+
+class AudioFileError(UsageError):
+    """An audio file that cannot be used; the message names the file and what is wrong with it."""
+
+
+def read_clip(path: Path) -> AudioClip:
+    """Read an audio file and bring it to `SAMPLE_RATE`.
+
+    Integer formats are scaled to [-1, 1) (16 bit: divided by 32768). Other rates are resampled by
+    librosa's default resampler (`soxr_hq`).
+
+    Returns:
+        The clip, `[channels, length]`.
+
+    Raises:
+        AudioFileError: for a missing, unreadable, cut-off, empty or non-finite file.
+    """
+    with _opened(path) as file:
+        samples, rate = _samples(file, path), file.samplerate
+    if rate != SAMPLE_RATE:
+        samples = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
+    return AudioClip(np.ascontiguousarray(samples, dtype=np.float32), SAMPLE_RATE)
+
+
+class AudioFacts(NamedTuple):
+    """What the check of an audio file told: its rate in Hz and its length at `SAMPLE_RATE`."""
+
+    rate: int
+    length: int
+
+
+def check_audio(path: Path) -> AudioFacts:
+    """Make sure that a file can be read to its end, and return its facts.
+
+    The size of a wav of whole numbers says that; other files are read. Errors are those of
+    `read_clip`.
+    """
+    with _opened(path) as file:
+        length, rate = file.frames, file.samplerate
+        if length and file.format in ("WAV", "WAVEX") and _is_whole_numbers(file):
+            _check_whole(file, path)
+        else:
+            length = _samples(file, path).shape[1]
+    return AudioFacts(rate, math.ceil(length * SAMPLE_RATE / rate))
+
+
+def is_constant(path: Path) -> bool:
+    """Whether every channel of a file has one value throughout, as digital silence has.
+
+    Reads no further than to the first sample that differs.
+    """
+    with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
+        pieces = _sound_pieces(file, path)
+        begin = next(pieces, np.empty((1, 0), np.float32))
+        return all((piece == begin[:, :1]).all() for piece in chain([begin], pieces))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    require_file(path, AudioFileError)
+    if path.suffix.lower() == ".raw":
+        raise AudioFileError(
+            f"{path}: holds samples without a header, so their rate and type are not known. Write"
+            " them as wav: ffmpeg -f s16le -ar 16000 -ac 1 -i FILE sound.wav"
+        )
+    with decoding(path, AudioFileError, "not readable as audio"):
+        file = soundfile.SoundFile(path)
+    with file:
+        if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
+            raise AudioFileError(f"{path}: says that it is at {file.samplerate} Hz")
+        yield file
+
+
+def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
+    """All samples of a file, `[channels, length]`, which are made sure to be all."""
+    promised = file.frames
+    with decoding(path, AudioFileError, "not readable as audio"):
+        if _is_unsure(file):
+            mpeg = file.format == "MP3"
+            promised = file.frames if mpeg and _mpeg_says_length(path) else 0
+            if mpeg:
+                from vssl.audio.containers import ends_inside_a_frame  # late as in `_sound_pieces`
+
+                if ends_inside_a_frame(path):
+                    raise _cut_off(path)
+        pieces = _sound_pieces(file, path, file.frames or 1)
+        samples = np.concatenate([np.empty((file.channels, 0), np.float32), *pieces], axis=1)
+    if samples.shape[1] == 0:
+        raise AudioFileError(f"{path}: holds no samples")
+    if samples.shape[1] < promised:
+        raise _cut_off(path)
+    if not (_is_whole_numbers(file) or np.isfinite(samples).all()):
+        raise AudioFileError(f"{path}: holds NaN or infinite samples")
+    _check_whole(file, path)
+    return samples
+
+
+def _sound_pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> Iterator[Waveform]:
+    """A file's samples, `[channels, n]`, piece by piece; by FFmpeg where libsndfile is not sure."""
+    if _is_unsure(file):
+        # FFmpeg's libraries take a tenth of a second to load, and few files need them
+        from vssl.audio.containers import opened_sound
+
+        with opened_sound(path) as sound:
+            yield from sound.pieces
+        return
+    while len(piece := file.read(block, dtype="float32", always_2d=True)):
+        yield piece.T
+
+
+def _is_unsure(file: soundfile.SoundFile) -> bool:
+    """Whether libsndfile may be wrong about a file's length, or cannot read on.
+
+    It guesses the length of an MP3 by the first frame, and stops there. A FLAC that was written
+    into a pipe has none. A block of GSM may be too many.
+    """
+    return file.format == "MP3" or file.subtype == "GSM610" or bool(file.frames > _MOST_FRAMES)
+
+
+def _mpeg_says_length(path: Path) -> bool:
+    """Whether the first frame of an MP3 says how many there are."""
+    with path.open("rb") as file:
+        tag = file.read(10)
+        if tag[:3] == b"ID3":  # its length has seven bits a byte
+            file.seek(10 + sum(byte << 7 * (3 - n) for n, byte in enumerate(tag[6:10])))
+        else:
+            file.seek(0)
+        head = file.read(192)
+    return any(name in head for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _is_whole_numbers(file: soundfile.SoundFile) -> bool:
+    """Whether samples are stored as integers, none of which is NaN."""
+    return str(file.subtype).startswith("PCM")
+
+
+def _cut_off(path: Path) -> AudioFileError:
+    return AudioFileError(f"{path}: is cut off, its header promises more samples than there are")
+
+
+def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
+    """Refuse a file that was cut off, which libsndfile silently shortens.
+
+    It notes what is not so of the sizes in headers. An Ogg says where it ends, a NIST file how many
+    samples it has.
+    """
+    notes = str(file.extra_info)
+    lost = any(int(there) < int(said) < STREAMED for said, there in _CLAIMS.findall(notes))
+    with path.open("rb") as content:
+        if file.format == "OGG":
+            content.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
+            lost = not _ogg_ends(content.read())
+        if file.format == "NIST":
+            found = re.search(rb"sample_count -i (\d+)", content.read(1024))
+            lost = found is not None and int(found[1]) > file.frames
+    if lost or _TRUNCATED.search(notes):
+        raise _cut_off(path)
+
+
+def _ogg_ends(end: bytes) -> bool:
+    """Whether the last page of an Ogg is whole and says that it is the last."""
+    page = end[max(0, end.rfind(b"OggS")) :]
+    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    whole = bool(segments) and len(page) >= 27 + len(segments) + sum(segments)
+    return whole and bool(page[5] & 4)

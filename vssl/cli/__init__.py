@@ -1,0 +1,1 @@
+"""Console scripts: each parses its words, calls one function below, and prints."""

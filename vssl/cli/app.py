@@ -1,0 +1,247 @@
+"""What all console scripts share: clear errors instead of tracebacks."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from vssl.config.options import INT32, INT64, RESAMPLES, hint_for
+from vssl.core.console import fail
+from vssl.core.errors import UsageError, was_interrupted
+
+
+def run_app(
+    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] = lambda: None
+) -> None:
+    """Run a command and turn what the user can mend into one message and exit status 1.
+
+    Hints are of the primary configuration `config_name`; `before_error` is called before a message.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
+    try:
+        try:
+            main()
+        except (Exception, KeyboardInterrupt):
+            before_error()
+            raise
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if was_interrupted(error):
+            fail("interrupted", status=130)
+        message = _message(error, config_name)
+        if message is None:
+            raise
+        fail(message)
+
+
+def _message(error: BaseException, config_name: str) -> str | None:
+    """What the user can mend; None for an error of ours."""
+    if isinstance(error, yaml.YAMLError):
+        return f"a configuration file is not valid YAML: {error}"
+    if not isinstance(error, (UsageError, OSError, HydraException, OmegaConfBaseException)):
+        return None
+    usage = None if isinstance(error, OSError) else _usage_error(error)
+    if usage is not None:
+        return str(usage)
+    faults: list[BaseException] = []
+    fault: BaseException | None = error
+    while fault is not None:
+        if isinstance(fault, OSError):  # with its file or folder
+            cause = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
+            return f"{os.fsdecode(fault.filename)}: {cause}" if fault.filename else cause
+        if isinstance(fault, OverrideParseException):
+            return _grammar(fault)
+        faults.append(fault)
+        fault = fault.__cause__
+    message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
+    return f"{message}{_what_exists(message, config_name)}"
+
+
+def command_parser(
+    program: str,
+    description: str,
+    *,
+    example: str,
+    runs: str | None = None,
+    overrides: str | None = None,
+    thresholds: Sequence[str] = (),
+    output: str | None = None,
+    config_dir: bool = False,
+    resampling: bool = False,
+) -> argparse.ArgumentParser:
+    """Return a parser with the options that commands share; each adds its own.
+
+    Call `parse_intermixed_args`, which takes words and options in any order.
+
+    Args:
+        program: the command's name.
+        description: of the command.
+        example: a command line, shown at the end of the help.
+        runs: help of `RUN ...`; the words `runs=DIR` and `output_dir=DIR` are taken, too.
+        overrides: an example of the words `key=value`.
+        thresholds: policies without `--threshold NAME`, which can be repeated.
+        output: help of `--output DIR`.
+        config_dir: adds `--config-dir DIR`.
+        resampling: adds `--resamples N` and `--seed N`, of bootstrap intervals.
+    """
+    parser = argparse.ArgumentParser(
+        prog=program, description=description, epilog=f"example: {example}"
+    )
+    if runs is not None:
+        parser.add_argument("runs", nargs="+", metavar="RUN", action=_RunFolders, help=runs)
+    if overrides is not None:
+        text = f"as for vssl-evaluate, e.g. {overrides}"
+        parser.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+    if thresholds:
+        text = f"threshold policy, can be repeated (default: {', '.join(thresholds)})"
+        parser.add_argument("--threshold", action="append", metavar="NAME", help=text)
+    if output is not None:
+        parser.add_argument("--output", type=given_path, metavar="DIR", help=output)
+    if config_dir:
+        text = "folder with configuration of your own"
+        parser.add_argument("--config-dir", type=given_path, metavar="DIR", help=text)
+    if resampling:
+        parser.add_argument(
+            "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
+            help="bootstrap resamples of the images (1000)",
+        )  # fmt: skip
+        text = "of the resampling (0)"
+        parser.add_argument(
+            "--seed", type=whole_number(0, INT64), default=0, metavar="N", help=text
+        )
+    return parser
+
+
+class _RunFolders(argparse.Action):
+    """Folders of runs; vssl-evaluate's way to write them, `runs=DIR output_dir=DIR`, will do."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        folders = []
+        for word in values:
+            key, equals, value = word.partition("=")
+            named = bool(equals) and key in ("runs", "output_dir")
+            text = value if named else word
+            if not text.strip() or "\0" in text:
+                raise UsageError(f"Expected `{word or 'RUN'}` to name a folder, but it is empty.")
+            if named and key == "output_dir":
+                namespace.output = Path(text)
+            else:
+                folders.append(Path(text).expanduser())
+        if not folders:
+            raise UsageError(f"no folder is given. Name the folders of runs: {parser.epilog}")
+        setattr(namespace, self.dest, folders)
+
+
+def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
+    """Return an argparse type for a whole number from `least` to `most`."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text[:20]) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text}")
+        if int(text[:20]) > most:
+            raise argparse.ArgumentTypeError(f"expected a whole number up to {most}, got {text}")
+        return int(text)
+
+    return number
+
+
+def finite_number(
+    *, above: float = -math.inf, below: float = math.inf, example: str = ""
+) -> Callable[[str], float]:
+    """Return an argparse type for a finite number strictly between bounds."""
+    bounds = {"above": above, "below": below}
+    limits = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
+    words = " ".join(filter(None, ["a number", " and ".join(limits)]))
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and above < value < below):
+            hint = f", as {example}" if example else ""
+            raise argparse.ArgumentTypeError(f"expected {words}{hint}, got {text}")
+        return value
+
+    return number
+
+
+def given_path(text: str) -> Path:
+    """Convert an option to a path; an empty one is refused, as it would be this folder."""
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
+    return Path(text)
+
+
+def _usage_error(error: BaseException | None) -> UsageError | None:
+    """The `UsageError` behind an error; OmegaConf's errors have it as their context."""
+    if error is None or isinstance(error, UsageError):
+        return error
+    return _usage_error(error.__cause__ or error.__context__)
+
+
+def _grammar(error: OverrideParseException) -> str:
+    """Name an argument that Hydra's grammar does not take, and the quotes that help."""
+    key, equals, value = str(error.override).partition("=")
+    if not equals:
+        return f"{error.override}: Expected key=value, as `vssl-evaluate --help` lists them."
+    reason = " ".join(str(error.message).partition("See https")[0].split())
+    mark, outer = ("'", '"') if '"' in value else ('"', "'")
+    return (
+        f"{error.override}: cannot be read as key=value ({reason}). A value with any of = ( ) [ ]"
+        f" {{ }} , : or blanks wants quotes of its own within those of the shell:"
+        f" {outer}{key}={mark}{value.strip(mark)}{mark}{outer}"
+    )
+
+
+def _what_exists(message: str, config_name: str) -> str:
+    """List the near ones of a misspelt key, and all keys beside it."""
+    match = re.search(r"Could not override '([^']+)'", message)
+    if match is None:
+        return ""
+    key = match[1]
+    hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
+    if hint:
+        return hint
+    GlobalHydra.instance().clear()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        # the groups that are chosen, and nothing else of the command line
+        pairs = [argument for argument in sys.argv[1:] if "=" in argument]
+        groups = [each for each in pairs if loader.get_group_options(each.split("=")[0])]
+        try:
+            node: Any = compose(config_name, overrides=groups)
+        except HydraException:
+            return ""
+    *parents, last = key.split(".")
+    inside: list[str] = []
+    for name in parents:
+        if not isinstance(node.get(name), DictConfig):
+            last = name
+            break
+        node = node[name]
+        inside.append(name)
+    names = sorted(str(name) for name in node if str(name) != "hydra")
+    near = difflib.get_close_matches(last, names, n=1)
+    hint = f"\nDid you mean {'.'.join([*inside, near[0]])}?" if near else ""
+    place = f" in {'.'.join(inside)}" if inside else ""
+    return f"{hint}\nWhat exists{place}: {', '.join(names)}"

@@ -1,0 +1,140 @@
+"""vssl-localize: does anything in this image or video make this sound, and where?"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import mimetypes
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from vssl.cli.app import command_parser, finite_number, given_path, run_app, whole_number
+from vssl.config.options import OPTIONS
+from vssl.core.console import quieten_libraries
+from vssl.core.errors import UsageError
+from vssl.core.files import output_folder
+
+
+def main() -> None:
+    """Console script."""
+    quieten_libraries()
+    run_app(_localize, "evaluate")
+
+
+def _localize() -> None:
+    options = _command_line()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    picture, sound, options.overrides = split_inputs(options.inputs)
+    choices = ("threshold", "policy", "false_alarms")
+    given = [f"--{name.replace('_', '-')}" for name in choices if vars(options)[name] is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)}: each chooses the threshold, so give one of them.")
+    for path in filter(None, (picture, sound)):
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file")
+    # torch and what stands on it, once the command line is known to be right
+    from vssl.images import is_image
+    from vssl.localize.output import localize_image, localize_video
+    from vssl.localize.setup import LocalizeOptions
+
+    wanted = LocalizeOptions(**{f.name: vars(options)[f.name] for f in fields(LocalizeOptions)})
+    output = (options.output or Path("localize")).absolute()
+    video = not is_image(picture)
+    if sound is None and not video:
+        raise UsageError(
+            f"{picture}: is an image, which has no sound of its own. Give one behind it:"
+            f" vssl-localize {picture.name} sound.wav"
+        )
+    with output_folder(output):
+        if video or sound is None:
+            draw = not options.no_video
+            localize_video(picture, sound, wanted, output, fps=options.fps, draw_video=draw)
+        else:
+            localize_image(picture, sound, wanted, output)
+
+
+def _command_line() -> argparse.Namespace:
+    parser = command_parser(
+        "vssl-localize",
+        "Says whether something in an image, or a video, makes a sound, and where: similarity maps"
+        " for the sound, for silence and for noise, and a verdict at one threshold.",
+        example="vssl-localize dog.jpg bark.wav --model ezvsl --weights ezvsl.pth"
+        " --calibration outputs/ezvsl/vggss/all/corrected/1f6336d0",
+        output="(localize)",
+        config_dir=True,
+    )
+    parser.usage = (
+        "vssl-localize IMAGE SOUND --model NAME [options] [key=value ...]\n"
+        "       vssl-localize VIDEO [SOUND] --model NAME [options] [key=value ...]"
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="FILE",
+        help="an image and a sound; or a video, and another sound if not its own; then key=value"
+        " as for vssl-evaluate, e.g. protocol=released prior=object_guided seed=1",
+    )  # fmt: skip
+    parser.add_argument("--model", required=True, metavar="NAME", help="as for vssl-evaluate")
+    parser.add_argument(
+        "--weights", type=given_path, metavar="FILE", help="checkpoint of its authors"
+    )
+    parser.add_argument(
+        "--calibration", type=given_path, metavar="RUN",
+        help="finished run of this model and these weights: to learn the threshold from, and to"
+        " say how often a verdict is wrong",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", type=finite_number(), metavar="X", help="threshold of your own"
+    )
+    parser.add_argument(
+        "--policy", metavar="NAME",
+        help="threshold policy (universal_q3); fixed and released_* need no run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--false-alarms", metavar="RATE",
+        type=finite_number(above=0, below=1, example="0.05 for 5 %"),
+        help="threshold that this share of the calibration run's negatives exceeds at most, 0.05"
+        " for 5 %%",
+    )  # fmt: skip
+    parser.add_argument(
+        "--noise-draws", type=whole_number(1), metavar="N", help="how many noises (10)"
+    )
+    parser.add_argument(
+        "--fps", type=_frame_rate, default=5.0, metavar="N",
+        help="frames of a video to look at in a second (5), or all",
+    )  # fmt: skip
+    parser.add_argument("--no-video", action="store_true", help="draw no video, only figures")
+    return parser.parse_intermixed_args()
+
+
+def _frame_rate(text: str) -> float:
+    return math.inf if text == "all" else finite_number(above=0, example="5, or all")(text)
+
+
+def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
+    """Files and overrides of a command line: picture, sound if any, `key=value`."""
+    overrides = [each for each in inputs if "=" in each and not _is_file(each)]
+    files = [Path(each) for each in inputs if each not in overrides]
+    if not 1 <= len(files) <= 2:
+        raise UsageError(
+            f"Expected an image or video, and a sound, but got {len(files)} files"
+            f"{': ' if files else ''}{', '.join(map(str, files))}."
+        )
+    return files[0], files[1] if len(files) == 2 else None, overrides
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word with `=` names a file: one that is there, or of a picture, sound or video."""
+    if Path(word).exists():
+        return True
+    kind = (mimetypes.guess_type(word)[0] or "").partition("/")[0]
+    key = re.split(r"[=.@]", word.lstrip("+~"))[0]
+    return kind in ("image", "audio", "video") and key not in _GROUPS and word[0] not in "+~"
+
+
+_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics"}
+
+
+if __name__ == "__main__":
+    main()

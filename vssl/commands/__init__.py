@@ -1,1 +1,0 @@
-"""Console scripts: the only code that knows Hydra."""

@@ -1,0 +1,309 @@
+"""Configuration to objects: the parts of a run, with the protocol's choices applied."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, TypedDict, cast
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+
+from vssl.config.compose import composed_config
+from vssl.config.identity import negative_names
+from vssl.config.networks import build_model, build_prior, keep_float32
+from vssl.config.options import OPTIONS
+from vssl.core.devices import usable_cores
+from vssl.core.errors import UsageError
+from vssl.data.base import CheckedData, DatasetReader
+from vssl.engine.localizer import Localizer
+from vssl.frontends import FrontEnd
+from vssl.images import Transform
+from vssl.metrics.base import CombinedMetric
+from vssl.models.weights import WeightsReport
+from vssl.negatives.base import AudioCondition
+from vssl.records.score import AnyMetric
+from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.types import POSITIVE, SAMPLE_RATE, SoundingObject, SoundingObjects
+
+_log = logging.getLogger(__name__)
+_MADE = ("silence", "noise")  # what the released code makes; it knows no other
+
+
+def build_reader(config: DictConfig) -> DatasetReader:
+    """The test set's reader; UsageError when it does not take its configuration."""
+    try:
+        return cast("DatasetReader", instantiate(config.data))
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UsageError):
+            raise error.__cause__ from error
+        raise
+
+
+def check_data(config: DictConfig) -> CheckedData:
+    """Read the test set, and leave out what the model's front ends cannot take."""
+    reader = build_reader(config)
+    reader.least_samples = least_samples(config)
+    return reader.check()
+
+
+def least_samples(config: DictConfig) -> int:
+    """Length in samples that a clip needs, whatever condition it is played under."""
+    frontends = build_frontends(config, negative_names(config))
+    # what is made at a length of its own says nothing of clips
+    own = () if made_length(config) is None else _MADE
+    return max((each.least_samples() for n, each in frontends.items() if n not in own), default=1)
+
+
+def build_conditions(config: DictConfig) -> list[AudioCondition]:
+    """The audio conditions besides the positive, in order; their draws are checked."""
+    found = []
+    for name in negative_names(config):
+        for condition in _made(config.negatives[name]):
+            OPTIONS["negatives.*.draws"].check(f"negatives.{name}: draws", condition.draws)
+            found.append(condition)
+    return found
+
+
+def build_localizer(
+    config: DictConfig, conditions: Sequence[AudioCondition], *, device: str = "cpu"
+) -> tuple[Localizer, tuple[WeightsReport | None, WeightsReport | None]]:
+    """The networks, not compiled, with what prepares their input; reports of both weights.
+
+    The conditions are told what the model hears, see `AudioCondition.hear`.
+
+    Raises:
+        UsageError: as `build_model`, `build_prior` and `build_frontends`.
+    """
+    frontends = build_frontends(config, [condition.name for condition in conditions])
+    if frontends:
+        positive = frontends[POSITIVE]
+        for each in conditions:
+            each.hear(positive.window, frontends.get(each.name, positive).window)
+    transform, prior_transform = build_transforms(config)
+    model, report = build_model(config)
+    prior, prior_report = build_prior(config, model)
+    localizer = Localizer(
+        model,
+        name=str(config.model.name),
+        transform=transform,
+        frontends=frontends,
+        prior=prior,
+        prior_transform=prior_transform,
+        device=device,
+        precision=str(config.trainer.precision),
+    )
+    return localizer, (report, prior_report)
+
+
+def configured_sounding_objects(config: DictConfig) -> SoundingObjects:
+    """Which object of the picture sounds, by audio condition of a configuration.
+
+    Classes tell it without an instance, which might read files.
+    """
+    found = SoundingObjects({POSITIVE: SoundingObject.OWN})
+    for name in negative_names(config):
+        kind: Any = get_object(config.negatives[name]._target_)
+        if isinstance(kind, type):
+            found[name] = cast("Any", kind).sounding_object
+        else:  # a function that makes one or several
+            found.update({c.name: c.sounding_object for c in _made(config.negatives[name])})
+    return found
+
+
+def _made(node: DictConfig) -> list[AudioCondition]:
+    made = instantiate(node)
+    return made if isinstance(made, list) else [made]
+
+
+def has_negatives(config: DictConfig) -> bool:
+    """Whether nothing in the picture sounds under some of the configured audio conditions."""
+    return SoundingObject.NONE in configured_sounding_objects(config).values()
+
+
+def build_metrics(config: DictConfig) -> list[AnyMetric]:
+    """The metrics; UsageError when there is none, or a combined one lacks what it combines."""
+    metrics: list[AnyMetric] = [instantiate(config.metrics[name]) for name in config.metrics or ()]
+    if not metrics:
+        raise UsageError("metrics is empty: choose metrics=all or a list.")
+    there = {metric.name for metric in metrics}
+    for each in metrics:
+        if isinstance(each, CombinedMetric) and not {each.positive, each.negative} <= there:
+            raise UsageError(
+                f"metrics: {each.name} combines {each.positive} and {each.negative}; add both."
+            )
+    return metrics
+
+
+def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[ThresholdPolicy]:
+    """The threshold policies that this run can have; those it cannot are said and left out.
+
+    Raises:
+        ThresholdError: when none is left.
+    """
+    usable, reasons = [], {}
+    for name in config.threshold or ():
+        policy: ThresholdPolicy = instantiate(config.threshold[name])
+        try:
+            policy.check_model(model)
+            if policy.needs_fit and not negatives and config.calibration is None:
+                raise ThresholdError(
+                    f"threshold {name} is learnt from negatives, but there are none. Use"
+                    " negatives=all, or calibration=FOLDER of another run."
+                )
+        except ThresholdError as error:
+            reasons[str(name)] = str(error)
+        else:
+            usable.append(policy)
+    if not usable:
+        raise ThresholdError("; ".join(reasons.values()) or "threshold is empty: choose a policy.")
+    if reasons:
+        _log.info(
+            "left out, not possible for this run (negatives: %s, model: %s): %s",
+            "yes" if negatives else "none", model, ", ".join(reasons),
+        )  # fmt: skip
+    return usable
+
+
+def build_trainer(
+    config: DictConfig, *, loggers: list[Logger], callbacks: list[Callback], **options: Any
+) -> Trainer:
+    """The Lightning trainer; `options` stand in place of the configured ones.
+
+    `accelerator=auto` means CUDA or the CPU: Apple's GPUs lack the float64 that the metrics need.
+
+    Raises:
+        UsageError: when Lightning does not take them.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    accelerator = config.trainer.accelerator
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    keep_float32(config)
+    try:
+        trainer: Trainer = instantiate(
+            config.trainer,
+            accelerator=accelerator,
+            logger=loggers,
+            callbacks=callbacks,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            **options,
+        )
+    except InstantiationException as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UsageError(f"trainer: Lightning does not take these options ({reason}).") from error
+    return trainer
+
+
+class LoaderOptions(TypedDict):
+    """Options of the data loaders, given to both."""
+
+    batch_size: int
+    audio_batch_size: int
+    num_workers: int
+
+
+def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
+    """Batch sizes and workers; what is not set follows from the machine.
+
+    16 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
+    and processes that read for it meanwhile.
+    """
+    size, workers = 16, 0
+    if on_gpu:
+        size, workers = 64, max(0, min(8, len(usable_cores()) - 1))
+    defaults = LoaderOptions(batch_size=size, audio_batch_size=size, num_workers=workers)
+    given = {str(key): value for key, value in config.loader.items() if value is not None}
+    return cast("LoaderOptions", {**defaults, **given})
+
+
+def build_transforms(config: DictConfig) -> tuple[Transform, Transform | None]:
+    """The image transforms of the model and, where it takes another, of the object prior."""
+    transform: Transform = instantiate(config.model.image)
+    own = config.prior.get("image")
+    same = own is None or own == config.model.image
+    return transform, None if same else instantiate(own)
+
+
+def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, FrontEnd]:
+    """Front end by audio condition: one for all, but for what the protocol takes as released.
+
+    A sound of an object in the picture always passes through the positive's. Conditions that are
+    not in the result share the positive's. Empty for a model that takes no audio.
+
+    Raises:
+        UsageError: for a front end at another rate than every clip is brought to.
+    """
+    if config.model.frontend is None:
+        return {}
+    positive = released_settings(config, POSITIVE)
+    frontends: dict[str, FrontEnd] = {POSITIVE: instantiate(positive)}
+    for condition in conditions:
+        settings = released_settings(config, condition)
+        if settings != positive:
+            frontends[condition] = instantiate(settings)
+    for frontend in frontends.values():
+        if frontend.rate != SAMPLE_RATE:
+            raise UsageError(
+                f"model.frontend.rate={frontend.rate}: every clip is brought to {SAMPLE_RATE} Hz"
+                f" before the front end, so that {type(frontend).__name__} would take its"
+                f" frequencies for others. Leave rate out, and set lengths (n_fft, hop, nperseg)"
+                f" in samples at {SAMPLE_RATE} Hz."
+            )
+    return frontends
+
+
+def released_settings(config: DictConfig, condition: str) -> DictConfig:
+    """The model's front end, with what the protocol takes as released for one condition.
+
+    What the released code does not know, and an object of the picture gives, is prepared as the
+    positive is.
+    """
+    if configured_sounding_objects(config)[condition] != SoundingObject.NONE:
+        condition = POSITIVE
+    protocol, released = config.protocol, config.model.released
+    settings: DictConfig = config.model.frontend.copy()
+    OmegaConf.set_struct(settings, False)  # another window may have other arguments
+    if protocol.log_missing == "released" and condition in released.get("log_missing", ()):
+        settings.log = False
+    if protocol.made_audio == "released" and condition in _MADE and "made_audio" in released:
+        settings.window = released.made_audio.window
+    for name, role in (("positive_window", POSITIVE), ("offscreen_window", "offscreen")):
+        if protocol[name] == "released" and condition == role:
+            settings.window = OmegaConf.merge(settings.window, released.get(name, {}))
+    return settings
+
+
+def made_length(config: DictConfig) -> int | None:
+    """Length in samples of silence and noise under the protocol; None for the clip's own."""
+    made = config.model.released.get("made_audio")
+    if config.protocol.made_audio != "released" or made is None:
+        return None
+    length: int = round(made.seconds * SAMPLE_RATE)
+    return length
+
+
+def upsampling_rules(config: DictConfig, conditions: Sequence[str]) -> dict[str, str]:
+    """Upsampling rule by audio condition under the protocol, the positive included.
+
+    The released code has a rule of its own for positives, and one for all else.
+    """
+    names = [POSITIVE, *conditions]
+    released = config.model.released.get("upsampling")
+    if config.protocol.upsampling != "released" or not released:
+        return dict.fromkeys(names, "half_pixel")
+    positive = released.get(config.data.name) or released.other
+    return {**dict.fromkeys(names, "opencv"), POSITIVE: positive}
+
+
+def policies_named(names: Sequence[str]) -> list[ThresholdPolicy]:
+    """Threshold policies by the names of their files in `conf/threshold/`, once each."""
+    wanted = ",".join(dict.fromkeys(names))
+    config = composed_config("rescore", [f"threshold=[{wanted}]"])
+    return [instantiate(each) for each in config.threshold.values()]

@@ -1,0 +1,123 @@
+"""Configurations composed as a command line does it, and the resolvers that they use."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+import vssl
+from vssl.config.identity import identity, run_names
+from vssl.config.options import OPTIONS, drop_absent_members
+from vssl.core.devices import devices_for_jobs
+from vssl.core.hashing import config_hash
+from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
+
+
+def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
+    """Folder of a run: `output_dir`, or a folder of its own below `output_root`. A resolver.
+
+    The latter is `<model>/<data>/<negatives>/<protocol>/<first 8 digits of the config hash>`; the
+    mode `relative` leaves `output_root` out, for sweeps.
+
+    Raises:
+        UsageError: when one of the two is no path.
+    """
+    for key in ("output_dir", "output_root"):  # an empty one would stand for the current folder
+        OPTIONS[key].check(key, _root_[key])
+    if _root_.output_dir is not None:
+        return str(Path(_root_.output_dir).expanduser().absolute())
+    names = run_names(_root_)
+    parts = (names[part] for part in ("model", "data", "negatives", "protocol"))
+    relative = Path(*parts, config_hash(identity(_root_))[:8])
+    return str(relative if mode == "relative" else Path(_root_.output_root).expanduser() / relative)
+
+
+def run_name(*, _root_: DictConfig) -> str:
+    """Name of a run in wandb: `<model>-<data>-<protocol>`, and what is not the default. A resolver.
+
+    That is other negatives than all, a prior, and a seed.
+    """
+    names = run_names(_root_)
+    parts = [names["model"], names["data"], names["protocol"]]
+    defaults = {"negatives": "all", "prior": "none"}
+    parts += [names[part] for part, default in defaults.items() if names[part] != default]
+    return "-".join([*parts, *([f"seed{_root_.seed}"] if _root_.seed else [])])
+
+
+def run_group(*, _root_: DictConfig) -> str:
+    """Group of a run in wandb: its sweep, or else its data and protocol. A resolver."""
+    return str(_root_.sweep_id or f"{_root_.data.name}-{_root_.protocol.name}")
+
+
+def run_tags(*, _root_: DictConfig) -> ListConfig:
+    """Tags of a run in wandb: its parts, but for a prior that is not there. A resolver."""
+    names = run_names(_root_).items()
+    return ListConfig([name for part, name in names if (part, name) != ("prior", "none")])
+
+
+def synthetic_name(*, _parent_: DictConfig) -> str:
+    """Name of a data set of the embedded benchmark, from its other keys. A resolver."""
+    split = _parent_.get("split", DEFAULT_SPLIT)
+    return variant_name(split, _parent_.get("difficulty", DEFAULT_DIFFICULTY), _parent_.get("snr"))
+
+
+def bundled_weights(name: str) -> str:
+    """Weights that come with vssl: `vssl/models/bundled/<name>.safetensors`. A resolver."""
+    return str(Path(vssl.__file__).parent / "models" / "bundled" / f"{name}.safetensors")
+
+
+def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
+    register_resolvers()
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        return compose(name, overrides=list(overrides))
+
+
+def new_sweep_id() -> str:
+    """A name for a sweep that no other has. A resolver."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def register_resolvers() -> None:
+    """Make vssl's resolvers known to OmegaConf."""
+    runs = (run_folder, run_name, run_group, run_tags)
+    for resolver in (*runs, synthetic_name, bundled_weights, devices_for_jobs):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+    # Hydra hands what the sweep's process has cached to all jobs
+    OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)
+
+
+_log = logging.getLogger(__name__)
+
+_said: set[str] = set()
+"""Options that were said to be ignored; a sweep says it once."""
+
+
+def with_hydra(work: Callable[[DictConfig, Path], Any]) -> None:
+    """Let Hydra compose the command line's jobs; call a function with each and its folder."""
+
+    @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="evaluate")
+    def main(config: DictConfig) -> Any:
+        for option in drop_absent_members(config):
+            if option not in _said and is_multirun():
+                _said.add(option)
+                member = option.rpartition(".")[0]
+                _log.warning("%s is ignored where %s is not part of the run", option, member)
+        return work(config, Path(HydraConfig.get().runtime.output_dir).absolute())
+
+    main()
+
+
+def is_multirun() -> bool:
+    """Whether this is a job of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

@@ -1,0 +1,377 @@
+"""What every option may be: one table, by which all are checked before any work.
+
+Below it: options of a group's member, as `negatives.noise.draws`, where not every job of a sweep
+has the member.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+from vssl.core.devices import chosen_devices
+from vssl.core.errors import UsageError
+from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""What the networks compute in; front ends, similarities and records are float32 under all."""
+
+INT16, INT32, INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
+"""The largest numbers that the files of a run can hold: a draw, a count, a seed."""
+
+RESAMPLES = 100_000
+"""Most resamples of a bootstrap: they take 8 bytes for each image, 4 GB for VGG-SS."""
+
+_YAML = {"None": "null", "True": "true", "False": "false"}
+_OF_CLASSES = ("data", "negatives", "threshold", "logger", "training")
+"""Groups whose keys are arguments of a class; one of another package has its own."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the value of an option may be."""
+
+    words: str  # as in "Expected `seed` to be ..."
+    fits: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()  # for texts: the names that exist
+
+    def check(self, key: str, value: Any) -> None:
+        """Raise a `UsageError` with the key, the value and what it may be, unless it fits."""
+        if self.fits(value):
+            return
+        listed = value if isinstance(value, (list, tuple, ListConfig)) else [value]
+        wrong = next((each for each in listed if each not in self.choices), value)
+        near = difflib.get_close_matches(str(wrong), self.choices, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        shown = _YAML.get(
+            repr(plain), f"`{plain}`" if plain and isinstance(plain, str) else repr(plain)
+        )
+        raise UsageError(f"Expected `{key}` to be {self.words}, but got {shown}.{hint}")
+
+    def or_null(self, meaning: str = "") -> Option:
+        """Return an option that may also be null, which has a meaning."""
+        words = f"null{f' ({meaning})' if meaning else ''} or {self.words}"
+        return Option(words, lambda value: value is None or self.fits(value), self.choices)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def whole(low: int, high: int = INT32) -> Option:
+    """A whole number within bounds."""
+    words = f"a whole number from {low} to {high}"
+    return Option(words, lambda value: _is_whole(value) and low <= value <= high)
+
+
+def number(low: float, high: float, *, above: bool = False) -> Option:
+    """A finite number from the lower bound, or only above it, to the higher one."""
+    bounds = f"above {low:g}, at most" if above else f"from {low:g} to"
+    return Option(
+        f"a number {bounds} {high:g}",
+        lambda value: _is_number(value) and low <= value <= high and not (above and value == low),
+    )
+
+
+def choice(*names: str) -> Option:
+    """One of some names."""
+    return Option(f"one of {', '.join(names)}", lambda value: value in names, names)
+
+
+def choices(names: Sequence[str]) -> Option:
+    """A list of some names, each at most once."""
+
+    def fits(value: Any) -> bool:
+        listed = isinstance(value, (list, tuple, ListConfig))
+        return listed and set(value) <= set(names) and len(set(value)) == len(value)
+
+    return Option(f"a list, each at most once, of {', '.join(names)}", fits, tuple(names))
+
+
+def _different_numbers(low: float, high: float) -> Option:
+    def fits(value: Any) -> bool:
+        listed = isinstance(value, (list, tuple, ListConfig)) and 0 < len(value) <= INT16
+        inside = listed and all(_is_number(each) and low <= each <= high for each in value)
+        return inside and len(set(value)) == len(value)
+
+    return Option(f"a list of different numbers from {low:g} to {high:g}, as in [-10,10]", fits)
+
+
+def _is_devices(value: Any) -> bool:
+    try:
+        chosen_devices(value)
+    except UsageError:
+        return False
+    return True
+
+
+FLAG = Option("true or false", lambda value: isinstance(value, bool))
+TEXT = Option("a text", _is_text)
+NAME = Option("a name, not empty", lambda value: _is_text(value) and bool(value.strip()))
+PATH = Option("a path, not empty", NAME.fits)
+_SHA256 = Option(
+    "the 64 hexadecimal digits of a sha256",
+    lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - set(_HEX),
+)
+_HEX = "0123456789abcdefABCDEF"
+_DECIBELS = number(-300, 300)
+_SWITCHES = (
+    *("log_missing", "made_audio", "positive_window", "offscreen_window", "standardization"),
+    *("upsampling", "object_map", "pooled_ciou"),
+)
+
+OPTIONS: dict[str, Option] = {
+    "seed": whole(0, INT64),
+    "force": FLAG,
+    "fail_fast": FLAG,
+    "run": PATH,
+    "export": choice("released").or_null(),
+    "output_root": PATH,
+    "output_dir": PATH.or_null("a folder of its own below output_root"),
+    "sweep_id": NAME.or_null(),
+    "calibration": PATH.or_null("this run"),
+    "shard_seconds": number(0, 1e9),
+    "subsets": choices(("category", "object_size")).or_null("none"),
+    "bootstrap.resamples": whole(1, RESAMPLES),
+    "bootstrap.seed": whole(0, INT64),
+    "loader.batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
+    "loader.audio_batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
+    "loader.num_workers": whole(0, 1024).or_null("what suits the machine"),
+    "paths.*": PATH,
+    "*.name": NAME,
+    "*.sha256": _SHA256.or_null("any file"),
+    "*.precision": choice(*PRECISIONS),
+    "*.image.size": whole(1, 2**14),
+    "*.image.antialias": FLAG,
+    "cache.folder": PATH.or_null("nothing is kept"),
+    "cache.gigabytes": number(0, 1e9),
+    "model.weights": PATH.or_null("the model has none"),
+    "model.compile": FLAG,
+    "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
+    "model.fold_batch_norms": FLAG.or_null("yes, but under protocol=released"),
+    "prior.weights": PATH.or_null("looked for in paths.weights"),
+    "prior.alpha": number(0, 1),
+    "prior.scale": choice("corrected", "released"),
+    "protocol.antialias": FLAG,
+    **{f"protocol.{name}": choice("corrected", "released") for name in _SWITCHES},
+    "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
+    "trainer.devices": Option("a number from 1, auto, or a list of different GPUs", _is_devices),
+    "trainer.strategy": NAME,
+    "trainer.enable_progress_bar": FLAG,
+    "data.root": PATH,
+    "data.annotation": PATH.or_null("the first usual name that exists"),
+    **{f"data.{kind}_{part}": TEXT for kind in ("image", "audio") for part in ("folder", "suffix")},
+    "data.missing": choice("error", "skip"),
+    "data.resample": FLAG,
+    "data.empty": choice("fault", "keep"),
+    "data.silent": choice("keep", "skip"),
+    "data.cache": PATH,
+    "data.version": Option("a version", lambda value: _is_whole(value) or NAME.fits(value)),
+    "data.scenes": whole(1, 2**32 - 1),
+    "data.seed": whole(0, 2**32 - 1),
+    "data.split": choice(*SPLITS),
+    "data.difficulty": choice(*DIFFICULTIES),
+    "data.snr": number(-40, 60).or_null("no noise"),
+    "negatives.manifest": PATH.or_null("drawn anew"),
+    "negatives.*.draws": whole(1, INT16),
+    "negatives.*.snr": _DECIBELS.or_null(),
+    "negatives.*.dbfs": _DECIBELS.or_null(),
+    "negatives.*.level": number(0, 1e15, above=True).or_null(),
+    "negatives.*.colour": choice("white", "pink", "brown"),
+    "negatives.*.per": choice("draw", "sample"),
+    "negatives.*.file": PATH.or_null(),
+    "negatives.*.exclude": PATH.or_null(),
+    "negatives.*.over": choice("window", "clip"),
+    "negatives.*.decibels": _different_numbers(-300, 300),
+    "threshold.*.name": NAME,
+    "threshold.*.value": number(-1e30, 1e30),
+    "threshold.*.rate": Option(
+        "a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1
+    ),
+    "threshold.*.factor": number(0, 1e30, above=True),
+    "threshold.*.statistic": choice("mean", "third_quartile"),
+    "threshold.*.rule": choice("max", "max10", "q3"),
+    "logger.*.offline": FLAG,
+    "training.steps": whole(1),
+    "training.batch_size": whole(1),
+    "training.num_workers": whole(0, 1024),
+    "training.validate_every": whole(1),
+    "training.empties": whole(0),
+    "training.negative_weight": number(0, 1e9),
+    "training.mismatch_weight": number(0, 1e9),
+    "training.learning_rate": number(0, 1e3, above=True),
+    "training.weight_decay": number(0, 1e3),
+    "training.temperature": number(0, 1e6, above=True),
+    "training.pooled_area": number(0, 1, above=True),
+    "training.jitter": number(0, 1e3),
+    "training.shuffle_sounds": FLAG,
+    "training.weights": PATH.or_null("random weights"),
+    "training.negatives.*.draws": whole(1),
+}
+"""By key, `*` for any name within a group. The files in `conf/` say what each is for."""
+
+
+def check_options(config: DictConfig) -> None:
+    """Raise a `UsageError` for the first option of a configuration that cannot be.
+
+    Keys that are not in the table, and those of classes of other packages, may be anything.
+    """
+    for pattern, option in OPTIONS.items():
+        for key, value in _matching_values(config, pattern.split("."), ()):
+            option.check(key, value)
+    policy = choice(*_policy_names(config))
+    for column in ("positives", "marked", "equal", "universal"):
+        for name, value in _matching_values(config, ["overview", column], ()):
+            policy.check(name, value)
+
+
+def _matching_values(
+    node: Any, pattern: Sequence[str], place: tuple[str, ...]
+) -> Iterator[tuple[str, Any]]:
+    """Keys that a pattern matches, and their values."""
+    if not pattern:
+        yield ".".join(place), node
+        return
+    if not isinstance(node, DictConfig):
+        return
+    target = "" if OmegaConf.is_missing(node, "_target_") else str(node.get("_target_") or "")
+    if target and place[:1] and place[0] in _OF_CLASSES and not target.startswith("vssl."):
+        return
+    names = list(node) if pattern[0] == "*" else [pattern[0]]
+    for name in names:
+        if name in node and not OmegaConf.is_missing(node, name):
+            yield from _matching_values(node[name], pattern[1:], (*place, str(name)))
+
+
+def _policy_names(config: DictConfig) -> tuple[str, ...]:
+    """Threshold policies that exist: those of vssl, and those that are configured."""
+    files = resources.files("vssl.conf").joinpath("threshold").iterdir()
+    known = {file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")}
+    own = config.get("threshold") or {}
+    named = [str(n.get("name") or key) for key, n in own.items() if isinstance(n, DictConfig)]
+    sets = {"all", "standard", "released"}
+    return tuple(dict.fromkeys([*sorted(known - sets), *map(str, own), *named]))
+
+
+GROUPS = ("negatives", "threshold", "metrics")
+"""Groups that hold several members, each with options of its own."""
+
+_GONE = {
+    "live": "metrics are logged once, with the summary, under the names without `live/`. Leave it"
+    " out; threshold= says under which policies.",
+}
+"""Options of earlier versions: what there is in their place."""
+
+
+def allow_absent_members(arguments: Sequence[str]) -> list[str]:
+    """Force the options of members that some jobs of a command line lack.
+
+    In a sweep over a group, as `-m negatives=silence,noise negatives.noise.draws=3`, Hydra would
+    refuse the option in the first job. Forced, it is added there, and `drop_absent_members` takes
+    it away again. Hydra refuses options that no member has.
+    """
+    if {"-m", "--multirun"}.isdisjoint(arguments):
+        return list(arguments)
+    parsed = [_parsed(argument) for argument in arguments]
+    swept = {each.key_or_group for each in parsed if each is not None and each.is_sweep_override()}
+    changed = []
+    for argument, override in zip(arguments, parsed, strict=True):
+        if override is not None and not argument.startswith(("+", "~")):
+            group, *rest = override.key_or_group.split(".")
+            known = group in GROUPS and group in swept and len(rest) == 2
+            if known and rest[1] in _members(group, arguments).get(rest[0], ()):
+                argument = f"++{argument}"
+        changed.append(argument)
+    return changed
+
+
+def drop_absent_members(config: DictConfig) -> list[str]:
+    """Take options away whose member a configuration lacks; returns their names."""
+    dropped = []
+    with open_dict(config):
+        for group in GROUPS:
+            members = config.get(group)
+            for name in list(members or ()):
+                if isinstance(members[name], DictConfig) and "_target_" not in members[name]:
+                    dropped += [f"{group}.{name}.{option}" for option in members[name]]
+                    del members[name]
+    return dropped
+
+
+def hint_for(key: str, arguments: Sequence[str]) -> str:
+    """Return what replaces a key that is gone, or what a misspelt key of a group's member means.
+
+    Keys are as `negatives.nois.draws`; for all others the hint is empty.
+    """
+    if key in _GONE:
+        return f"\n{key} is an option of earlier versions: {_GONE[key]}"
+    group, member, option = [*key.split(".", 2), "", ""][:3]
+    if group not in GROUPS or not option:
+        return ""
+    members = _members(group, arguments)
+    if option in members.get(member, ()):
+        return (
+            f"\n{group}.{member} is not part of this run. Add {member} to {group}=, or leave"
+            " its option out."
+        )
+    if member in members:
+        parent, name, behind = f"{group}.{member}", option, ""
+        known = sorted(members[member] - {"_target_"})
+    else:
+        parent, name, behind, known = group, member, f".{option}", sorted(members)
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"\nDid you mean {parent}.{near[0]}{behind}?" if near else ""
+    return f"{meant}\nWhat exists in {parent}: {', '.join(known)}"
+
+
+def _parsed(argument: str) -> Override | None:
+    """An override; None for what is none, of which Hydra says what is wrong."""
+    if "=" not in argument or argument.startswith("-"):
+        return None
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None
+
+
+def _members(group: str, arguments: Sequence[str]) -> dict[str, set[str]]:
+    """Options of all members of a group, vssl's and those of `--config-dir`."""
+    folders = [resources.files("vssl.conf") / group]
+    for number, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(Path(value or "".join(arguments[number + 1 : number + 2])) / group)
+    files = [file for folder in folders if folder.is_dir() for file in folder.iterdir()]
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if not file.name.endswith(".yaml"):
+            continue
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.YAMLError:  # Hydra says so
+            continue
+        for name, options in content.items() if isinstance(content, dict) else ():
+            if isinstance(options, dict) and "_target_" in options:
+                found[str(name)] |= {str(option) for option in options}
+    return found

@@ -1,0 +1,90 @@
+"""What the records say about where they come from."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.config.identity import (
+    identity,
+    network_hash,
+    prior_facts,
+    protocol_name,
+    protocol_switches,
+)
+from vssl.core.environment import environment
+from vssl.core.hashing import ids_hash, text_hash
+from vssl.data.base import CheckedData
+from vssl.models.base import LocalizationModel
+from vssl.models.weights import WeightsReport
+from vssl.negatives.plan import AudioPlan
+
+
+def run_facts(
+    config: DictConfig, identity_hash: str, data: CheckedData, plan: AudioPlan, manifest: str
+) -> dict[str, Any]:
+    """Tell what was asked for, on which samples, with which negatives, by which code."""
+    sources = {sample.sample_id: sample.image_sources for sample in data.samples}
+    different = set(sources.values())
+    return {
+        "model": config.model.name,
+        "dataset": config.data.name,
+        "protocol": protocol_name(config),
+        "protocol_switches": protocol_switches(config),
+        "negatives": OmegaConf.to_container(config.negatives, resolve=True),
+        "seed": config.seed,
+        "config_hash": identity_hash,
+        "annotation_sha256": text_hash(data.annotation.read_text(encoding="utf-8")),
+        "listed": data.listed,
+        "evaluated": len(data.samples),
+        "coverage": data.coverage,
+        "resampled_audio_files": data.resampled,
+        "notes": dict(Counter(note.kind for note in data.notes)),
+        # of each sample's picture: one number for all, or by sample
+        "image_sources": different.pop() if len(different) == 1 else sources,
+        "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
+        "negatives_manifest_sha256": text_hash(manifest),
+        "negatives_files_sha256": {
+            key.removeprefix("negatives."): sha256
+            for key, sha256 in identity(config)["files_sha256"].items()
+            if key.startswith("negatives.")
+        },
+        "pairings": [list(pairing) for pairing in plan.pairings],
+        "sounding_objects": {name: each.value for name, each in plan.sounding.items()},
+        "precision": str(config.trainer.precision),
+        "network_hash": network_hash(config),
+        "environment": environment(),
+    }
+
+
+def map_facts(
+    config: DictConfig,
+    model: LocalizationModel,
+    upsampling: dict[str, str],
+    weights: WeightsReport | None,
+    prior_weights: WeightsReport | None,
+) -> dict[str, Any]:
+    """Tell whose maps they are, in which range, and how localization maps follow from them."""
+    prior = prior_facts(config)
+    return {
+        "upsampling": upsampling,
+        # JSON has no infinity: null stands for a bound that is not there
+        "value_range": [b if math.isfinite(b) else None for b in model.value_range],
+        "map_transform": model.map_transform,
+        "weights": _weights_facts(weights),
+        "prior": prior and {**prior, **(_weights_facts(prior_weights) or {})},
+    }
+
+
+def _weights_facts(report: WeightsReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    return {
+        "file": report.path.name,
+        "sha256": report.sha256,
+        "values_used": report.used,
+        "keys_ignored": list(report.ignored),
+    }

@@ -1,0 +1,1 @@
+"""Helpers that know nothing of the field: errors, checks, files, hashes, devices, progress."""

@@ -1,0 +1,40 @@
+"""The hash by which files are known: in records, run identities and checks of weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes."""
+    state = path.stat()
+    return _file_sha256(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@cache  # all files of a test set, hashed again as inputs of the run
+def _file_sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Hash of a configuration: 64 hexadecimal digits, independent of the order of keys."""
+    return text_hash(json.dumps(config, sort_keys=True, default=str, separators=(",", ":")))
+
+
+def ids_hash(sample_ids: Iterable[str]) -> str:
+    """Hash of the set of evaluated ids: 64 hexadecimal digits, independent of their order.
+
+    "VGG-SS" circulates as lists of 5158, 4911, 4692, 4670 and 4655 ids; the hash tells them apart.
+    """
+    return text_hash("\n".join(sorted(sample_ids)))
+
+
+def text_hash(text: str) -> str:
+    """Hash of a text: 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()

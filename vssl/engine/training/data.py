@@ -1,0 +1,214 @@
+"""Images, sounds and negatives for training a model that vssl evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from vssl.audio import read_clip
+from vssl.core.errors import UsageError
+from vssl.core.randomness import generator_for
+from vssl.data.dataset import BatchReader
+from vssl.frontends import FrontEnd
+from vssl.images import Pixels, Transform, decode_image, prepare, read_bytes
+from vssl.negatives.base import AudioCondition, Positive
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject, _OnDevice
+
+Place = tuple[int, int]
+"""The number of a training step, and the position of a sample in the training set."""
+
+
+@dataclass
+class TrainingBatch(_OnDevice):
+    """Images, each with its sound and its negatives.
+
+    Attributes:
+        images: `[N + E, 3, H, W]` normalized; the last E show nothing that sounds.
+        waveforms: `[N, T]` float32, cut by the front end's window.
+        negatives: `[M, T]` distinct waveforms of the negatives; M may be 0.
+        negative_index: `[N, K]` int64: which of them each image meets under each of K conditions.
+    """
+
+    images: torch.Tensor
+    waveforms: torch.Tensor
+    negatives: torch.Tensor
+    negative_index: torch.Tensor
+
+
+class TrainingSet(BatchReader, Dataset[TrainingBatch]):
+    """The samples of a test set's train split, a batch at a time.
+
+    A clip is rolled by a random offset in every step before the window cuts it. Draws depend on
+    (seed, sample, step) alone, so that workers cannot change them. Images are kept in memory as the
+    network takes them.
+
+    Args:
+        samples: of the split.
+        conditions: negatives, as for an evaluation; each step takes the next of their draws, and
+            after the last one the first.
+        frontend: the model's front end; its window cuts the clips.
+        transform: decoded image to network input.
+        empty: the picture of a sample without any object `[H, W, 3]`; None trains without.
+        empties: how many of a batch's pictures are also shown without objects.
+        seed: of all draws.
+        split: name of the split; each has noise of its own.
+
+    Raises:
+        UsageError: when a condition is no negative, or cannot be met with these samples.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        conditions: Sequence[AudioCondition],
+        *,
+        frontend: FrontEnd,
+        transform: Transform,
+        empty: Callable[[Sample], Pixels] | None = None,
+        empties: int = 0,
+        seed: int = 0,
+        split: str = "train",
+    ) -> None:
+        self._samples = samples
+        self._conditions = conditions
+        # a clip as it is may be asked for by any condition, see `vssl.types.AudioRequest`
+        self._makers = {POSITIVE: Positive(), **{each.name: each for each in conditions}}
+        self._frontend = frontend
+        self._transform = transform
+        self._empty = empty
+        self._empties = empties if empty is not None else 0
+        self._seed = seed
+        self._seeds = [each.draw_seed(seed, f"training on {split}") for each in conditions]
+        self._paths = {sample.sample_id: sample.audio_path for sample in samples}
+        self._prepared_images: dict[tuple[str, bool], torch.Tensor] = {}
+        for condition in conditions:
+            if condition.sounding_object is not SoundingObject.NONE:
+                raise UsageError(
+                    f"training.negatives.{condition.name}: an object of the picture sounds in it,"
+                    " so it is no negative. Leave it out."
+                )
+            condition.prepare(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, place: Place) -> TrainingBatch:
+        """A batch of one."""
+        return self.__getitems__([place])
+
+    def __getitems__(self, places: Sequence[Place]) -> TrainingBatch:
+        """The batch of some samples, each as it is in a step."""
+        samples = [self._samples[position] for _, position in places]
+        images = self.read_all(lambda s: self._picture(s, empty=False), samples)
+        images += self.read_all(lambda s: self._picture(s, empty=True), samples[: self._empties])
+        waveforms = self.read_all(self._own, places)
+        seeded = list(zip(self._conditions, self._seeds, strict=True))
+        requests = [
+            [
+                each.request(sample, draw=step % each.draws, seed=seed, length=sample.audio_length)
+                for each, seed in seeded
+            ]
+            for (step, _), sample in zip(places, samples, strict=True)
+        ]
+        distinct = {r: n for n, r in enumerate(dict.fromkeys(chain.from_iterable(requests)))}
+        negatives = self.read_all(self._made, list(distinct))
+        return TrainingBatch(
+            images=torch.stack(images),
+            waveforms=torch.stack(waveforms),
+            negatives=torch.stack(negatives) if negatives else torch.empty(0, 1),
+            negative_index=torch.tensor(
+                [[distinct[request] for request in row] for row in requests], dtype=torch.long
+            ),
+        )
+
+    def _picture(self, sample: Sample, *, empty: bool) -> torch.Tensor:
+        """The network's input for a sample's picture, made once for all samples that show it."""
+        key = (sample.image_group, empty)
+        if key not in self._prepared_images:
+            if empty and self._empty is not None:
+                pixels = self._empty(sample)
+            else:
+                pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
+            self._prepared_images[key] = prepare(self._transform, pixels)
+        return self._prepared_images[key]
+
+    def _own(self, place: Place) -> torch.Tensor:
+        step, position = place
+        sample = self._samples[position]
+        clip = read_clip(sample.audio_path)
+        generator = generator_for(self._seed, sample.sample_id, "training", step)
+        offset = int(generator.integers(clip.samples.shape[1]))
+        return self._frontend.waveform(AudioClip(np.roll(clip.samples, offset, axis=1), clip.rate))
+
+    def _made(self, request: AudioRequest) -> torch.Tensor:
+        maker = self._makers[request.condition]
+        clip = maker.make(request, lambda source: read_clip(self._paths[source]))
+        return self._frontend.waveform(clip)
+
+
+class _ShuffledBatches(Sampler[list[Place]]):
+    """Batches of one pass over the training set after another, each in an order of its own.
+
+    What does not fill a batch is left for another pass.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, seed: int) -> None:
+        self._length, self._batch_size, self._seed = length, batch_size, seed
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return self._length // self._batch_size
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        order = generator_for(self._seed, "", "order", self._passes).permutation(self._length)
+        first = self._passes * len(self)
+        self._passes += 1
+        for number in range(len(self)):
+            batch = order[number * self._batch_size : (number + 1) * self._batch_size]
+            yield [(first + number, int(position)) for position in batch]
+
+
+def training_loaders(
+    train: TrainingSet,
+    validation: TrainingSet,
+    *,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    seed: int = 0,
+) -> tuple[DataLoader[TrainingBatch], DataLoader[TrainingBatch]]:
+    """Loaders of a train split, shuffled anew in every pass, and of a validation split.
+
+    Raises:
+        UsageError: when a split does not fill a batch.
+    """
+    for name, split in (("train", train), ("validation", validation)):
+        if not 2 <= batch_size <= len(split):
+            raise UsageError(
+                f"Expected `training.batch_size` to be in [2, {len(split)}], the samples of the"
+                f" {name} split, but got {batch_size}."
+            )
+    order = _ShuffledBatches(len(train), batch_size, seed=seed)
+    firsts = range(0, len(validation) // batch_size * batch_size, batch_size)
+    fixed = [[(0, first + n) for n in range(batch_size)] for first in firsts]
+
+    def loader(split: TrainingSet, batches: Iterable[list[Place]]) -> DataLoader[TrainingBatch]:
+        return DataLoader(
+            split,
+            batch_sampler=batches,
+            num_workers=num_workers,
+            collate_fn=_unchanged,
+            persistent_workers=num_workers > 0,  # they keep images
+        )
+
+    return loader(train, order), loader(validation, fixed)
+
+
+def _unchanged(batch: Any) -> Any:
+    """The batch as the training set made it."""
+    return batch

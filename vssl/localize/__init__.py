@@ -1,0 +1,1 @@
+"""Any image, sound or video: where does it sound, if anywhere?"""

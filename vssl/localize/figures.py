@@ -1,0 +1,346 @@
+"""Pictures of `vssl-localize`: an image under its sounds, a video over time, and drawn frames."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
+
+from vssl.core.arrays import Floats
+from vssl.images import Pixels, as_tensor
+from vssl.localize.verdict import MapNumbers, Threshold, Verdict, apart, in_percent
+from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
+from vssl.types import POSITIVE
+
+_LARGE_LINE, _SMALL_LINE = 0.23, 0.16
+"""Heights of a line of text in inches."""
+_LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5
+"""How many stand on an inch."""
+_STYLES_ABOVE: tuple[dict[str, Any], ...] = ({"fontsize": 10, "color": "#444444"}, {"fontsize": 11})
+_STYLES_BELOW: tuple[dict[str, Any], ...] = (
+    {"fontsize": 7.5, "color": "#444444"},
+    {"fontsize": 8, "linespacing": 1.4},
+    {"fontsize": 8, "color": "#B2182B"},
+)
+"""Of files and verdict; of note, errors and warnings."""
+
+_LONGEST = 480  # side in pixels that an image is drawn at
+# in inches: the most and the least that a picture takes, and the room around pictures
+_MOST_WIDTH, _LEAST_WIDTH = 2.6, 1.7
+_MOST_HEIGHT, _LEAST_HEIGHT = 4.4, 0.9
+_COLUMN_GAP, _SCALE_ROOM, _TITLE_ROOM, _LABEL_ROOM = 0.15, 0.75, 0.45, 0.48
+
+_TIMELINE_WIDTH = 10.0
+# of Okabe and Ito, which differ for every kind of colour vision, and in grey
+_SOUND, _NEGATIVE_COLOURS = "#0072B2", ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
+
+_LEAST_FONT = 9
+_INK, _BAR_COLOUR, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
+_VALUE, _LIMIT = (86, 180, 233), (255, 255, 255)
+
+Rectangle = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Texts around a figure: which files, the verdict, and where the numbers come from."""
+
+    files: str
+    verdict: Verdict
+    note: str
+
+    def room(self, width: float) -> tuple[float, float]:
+        """Heights of the texts above and below a figure of a width, in inches."""
+        above, below = self._lines(width)
+        return 0.1 + _LARGE_LINE * sum(map(len, above)), 0.08 + _SMALL_LINE * sum(map(len, below))
+
+    def draw(self, figure: Figure) -> None:
+        """Write them on a figure."""
+        width, height = figure.get_size_inches()
+        above, below = self._lines(width)
+        place = height - 0.08
+        for lines, style in zip(above, _STYLES_ABOVE, strict=True):
+            text = "\n".join(lines)
+            figure.text(0.5, place / height, text, ha="center", va="top", **style)
+            place -= _LARGE_LINE * len(lines)
+        place = 0.06
+        for lines, style in zip(below, _STYLES_BELOW, strict=True):
+            figure.text(0.1 / width, place / height, "\n".join(lines), **style)
+            place += _SMALL_LINE * len(lines)
+
+    def _lines(self, width: float) -> tuple[list[list[str]], list[list[str]]]:
+        """Lines above, from the top on, and below, from the lower edge on."""
+        wide, narrow = int(width * _LARGE_CHARACTERS), int(width * _SMALL_CHARACTERS)
+        warnings = [f"warning: {each}" for each in self.verdict.warnings]
+        texts = ([self.note], self.verdict.errors, warnings)
+        below = [[line for each in part for line in textwrap.wrap(each, narrow)] for part in texts]
+        files = textwrap.wrap(self.files, int(1.1 * wide))
+        return [files, textwrap.wrap(self.verdict.words, wide)], below
+
+
+def draw_pair(
+    path: Path,
+    pixels: Pixels,
+    columns: Sequence[tuple[str, torch.Tensor, MapNumbers]],
+    *,
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    captions: Captions,
+) -> None:
+    """Draw an image, and beside it its map `[224, 224]` under each sound, with title and numbers.
+
+    Maps are drawn in the declared range, so that a map that is low looks low; where it has no end,
+    in the range of these maps. Values above the threshold are outlined in white.
+    """
+    picture = _shrunk(pixels)
+    height, width = picture.shape[:2]
+    if not np.isfinite(bounds).all():
+        every = torch.stack([each for _, each, _ in columns])
+        bounds = (float(every.min()), float(every.max()) + 1e-12)
+    tall = min(max(_MOST_WIDTH * height / width, _LEAST_HEIGHT), _MOST_HEIGHT)
+    wide = min(max(tall * width / height, _LEAST_WIDTH), _MOST_WIDTH)
+    step, count = wide + _COLUMN_GAP, 1 + len(columns)
+    total = max(count * step + _SCALE_ROOM, 7.5)
+    above, below = captions.room(total)
+    below += _LABEL_ROOM
+    figure = Figure(figsize=(total, tall + above + _TITLE_ROOM + below), dpi=110)
+    left = (total - count * step - _SCALE_ROOM + 0.2) / 2
+
+    def box(place: int, size: float) -> Rectangle:
+        high = figure.get_figheight()
+        return (left + place * step) / total, below / high, size / total, tall / high
+
+    _panel(figure, box(0, wide), picture, "image")
+    for place, (name, localization, numbers) in enumerate(columns, start=1):
+        resized = _resized(localization, (height, width)).numpy()
+        shown = laid_over(picture, in_range(resized, bounds))
+        axes = _panel(figure, box(place, wide), shown, name)
+        if threshold is not None and resized.min() < threshold.value < resized.max():
+            for colour, line in (("black", 2.4), ("white", 1.2)):
+                axes.contour(resized, levels=[threshold.value], colors=colour, linewidths=line)
+        text = f"{numbers.smallest:.3f} to {numbers.largest:.3f}"
+        if numbers.marked is not None:
+            text += f"\nmarks {in_percent(numbers.marked)}"
+        axes.set_xlabel(text, fontsize=9)
+    scale = figure.add_axes(box(count, 0.12))
+    figure.colorbar(ScalarMappable(Normalize(*bounds), mpl.colormaps[COLOURS]), cax=scale)
+    scale.tick_params(labelsize=8)
+    if threshold is not None:
+        scale.set_title(f"threshold\n{threshold.value:.3f}", fontsize=7.5)
+        if bounds[0] <= threshold.value <= bounds[1]:
+            scale.axhline(threshold.value, color="black", linewidth=3)
+            scale.axhline(threshold.value, color="white", linewidth=1.4)
+    captions.draw(figure)
+    figure.savefig(path)
+
+
+def _resized(localization: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A map `[h, w]` at another size."""
+    return F.interpolate(localization[None, None], size=size, mode="bilinear")[0, 0]
+
+
+def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
+    """An image `[H, W, 3]` in [0, 1], not larger than is drawn."""
+    image = as_tensor(pixels)
+    scale = _LONGEST / max(image.shape[1:])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in image.shape[1:]]
+        image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    return image.permute(1, 2, 0).clamp(0, 1).numpy()
+
+
+def _panel(figure: Figure, box: Rectangle, picture: np.ndarray[Any, Any], name: str) -> Any:
+    axes = figure.add_axes(box, anchor="S", xticks=[], yticks=[])
+    axes.imshow(picture)
+    axes.set_title(name, fontsize=9.5)
+    return axes
+
+
+def draw_timeline(
+    path: Path,
+    seconds: Sequence[float],
+    frames: Sequence[Sequence[MapNumbers]],
+    *,
+    threshold: Threshold | None,
+    captions: Captions,
+) -> None:
+    """Draw the largest values of a video's maps over time, the given sound first in each frame.
+
+    A negative with several draws is a band from its lowest to its highest draw. Below, with a
+    threshold: how much is marked.
+    """
+    above, below = captions.room(_TIMELINE_WIDTH)
+    above, below = above + 0.3, below + 0.48
+    height = (3.0 if threshold is None else 4.1) + above + below
+    figure = Figure(figsize=(_TIMELINE_WIDTH, height), dpi=110)
+    count = 1 if threshold is None else 2
+    grid = figure.subplots(
+        count, 1, sharex=True, squeeze=False,
+        gridspec_kw={
+            "height_ratios": [3, 1][:count], "hspace": 0.12, "left": 0.075, "right": 0.985,
+            "top": 1 - above / height, "bottom": below / height,
+        },
+    )  # fmt: skip
+    values = grid[0, 0]
+    marker = "o" if len(seconds) == 1 else None
+    reach = np.array([[each.largest for each in numbers] for numbers in frames])
+    conditions = np.array([each.condition for each in frames[0]])
+    values.plot(
+        seconds, reach[:, 0], color=_SOUND, linewidth=2.2, label="given sound", marker=marker
+    )
+    # negatives on top and thinner: where they are the same, both are seen
+    negatives = [name for name in dict.fromkeys(conditions.tolist()) if name != POSITIVE]
+    for name, colour in zip(negatives, _NEGATIVE_COLOURS * len(negatives), strict=False):
+        draws = reach[:, conditions == name]
+        if draws.shape[1] > 1:
+            values.fill_between(
+                seconds, draws.min(axis=1), draws.max(axis=1), color=colour, alpha=0.45,
+                linewidth=0.8, label=f"{name}, {draws.shape[1]} draws",
+            )  # fmt: skip
+        else:
+            values.plot(
+                seconds, draws, color=colour, linewidth=1.3, linestyle=(0, (5, 1.5)), label=name,
+                marker=marker,
+            )  # fmt: skip
+    if threshold is not None:
+        values.axhline(
+            threshold.value, color="black", linewidth=1.1, linestyle=":",
+            label=f"threshold {threshold.value:.3f}",
+        )  # fmt: skip
+        marked = grid[1, 0]
+        share = 100 * np.array([numbers[0].marked for numbers in frames], dtype=float)
+        marked.fill_between(seconds, 0, share, color=_SOUND, alpha=0.35, linewidth=0, step="post")
+        marked.plot(seconds, share, color=_SOUND, linewidth=1.0, drawstyle="steps-post",
+                    marker=marker)  # fmt: skip
+        marked.set_ylim(bottom=0, top=max(1.0, 1.1 * float(np.nanmax([*share, 0.0]))))
+        marked.set_ylabel("pIA (%)", fontsize=9)
+    if len(seconds) > 1:
+        values.set_xlim(seconds[0], seconds[-1])
+    values.set_ylabel("largest value of the map", fontsize=9)
+    grid[-1, 0].set_xlabel("time (s)", fontsize=9)
+    for axes in grid[:, 0]:
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+    values.legend(fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False,
+                  borderaxespad=0.2)  # fmt: skip
+    captions.draw(figure)
+    figure.savefig(path)
+
+
+def frame_layer(
+    localization: torch.Tensor,
+    numbers: Sequence[MapNumbers],
+    *,
+    size: tuple[int, int],
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    judged: bool,
+    p: float | None = None,
+) -> tuple[Floats, Floats]:
+    """A map to lay over frames of a video, with a bar below, as a factor and a summand of pixels.
+
+    The bar says the verdict in words, and the largest value beside the threshold. A gauge along its
+    upper edge shows the range of the map, the largest value and the threshold as a tick.
+
+    The map `[224, 224]` has the first of `numbers`, the negatives the others; it is drawn in finite
+    `bounds` on frames of `size` (height, width). `judged`: whether a verdict is possible; `p`: its
+    p value against wrong sounds of a calibration run. For frames, `[H, W, 1]` and `[H, W, 3]`
+    float32 come back: `pixels * factor + summand` is the drawn frame.
+    """
+    resized = _resized(localization, size)
+    colours, weights = layer(in_range(resized.numpy(), bounds))
+    factor, summand = (1 - weights).astype(np.float32), (255 * colours * weights).astype(np.float32)
+    if threshold is not None:
+        mask = (resized > threshold.value).float()[None, None]
+        line = max(1, round(min(size) / 240))
+        for side, colour in ((mask, 255), (1 - mask, 0)):
+            # pixels near the other side, but not those at the border of the frame
+            near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
+            edge = (side * near)[0, 0].numpy() > 0
+            factor[edge], summand[edge] = 0, colour
+    image = Image.new("RGB", (size[1], bar_height(size[0])), _BAR_COLOUR)
+    texts = _wordings(numbers, threshold, judged=judged, p=p)
+    _draw_bar(image, numbers, bounds, threshold, texts)
+    bar = np.asarray(image)[-size[0] :]
+    factor[-len(bar) :], summand[-len(bar) :] = 0, bar
+    return factor, summand
+
+
+def bar_height(height: int) -> int:
+    """Height in pixels of the bar on frames of a height."""
+    return max(6, round(0.085 * height))
+
+
+def _draw_bar(
+    image: Image.Image,
+    numbers: Sequence[MapNumbers],
+    bounds: tuple[float, float],
+    threshold: Threshold | None,
+    texts: tuple[list[str], list[str]],
+) -> None:
+    """Draw the gauge, and below it the longest words and values that can be read and fit."""
+    draw, gauge, (low, high) = ImageDraw.Draw(image), max(2, image.height // 7), bounds
+
+    def place(value: float) -> int:
+        share = 0.0 if math.isnan(value) else min(max((value - low) / (high - low), 0.0), 1.0)
+        return round(share * (image.width - 1))
+
+    draw.rectangle((0, 0, image.width, gauge - 1), fill=_DIM)
+    draw.rectangle((0, 0, place(numbers[0].largest), gauge - 1), fill=_VALUE)
+    if threshold is not None:
+        middle, half = place(threshold.value), max(1, image.width // 400)
+        draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
+    room, margin = image.height - gauge, max(2, image.height // 5)
+    inner = image.width - 2 * max(2, room // 5)
+    sizes = range(int(0.68 * room), max(_LEAST_FONT, int(0.45 * room)) - 1, -1)
+    for words, values in sorted(product(*texts), key=lambda pair: -len("".join(pair))):
+        fonts = (_font(size) for size in sizes)
+        font = next((f for f in fonts if f.getlength(f"{words}   {values}") <= inner), None)
+        if font is not None:
+            line = gauge + room / 2
+            draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
+            draw.text((image.width - margin, line), values, fill=_INK, font=font, anchor="rm")
+            break
+
+
+def _wordings(
+    numbers: Sequence[MapNumbers], threshold: Threshold | None, *, judged: bool, p: float | None
+) -> tuple[list[str], list[str]]:
+    """Words on the left and values on the right of a bar, each from long to short."""
+    given = numbers[0]
+    if threshold is None:
+        return ["no threshold, no verdict"], [f"largest value {given.largest:.2f}"]
+    largest, limit = apart(given.largest, threshold.value)
+    values = f"{largest} {'>' if given.largest > threshold.value else '≤'} {limit}"
+    if not judged:
+        return ["no verdict possible", "no verdict"], [values]
+    chance = "" if p is None else f", p = {p:.2g}"
+    endings = [f"{values} ({threshold.policy}){chance}", values + chance, values]
+    if not given.points:
+        return ["nothing here makes this sound", "nothing"], [*endings, ""]
+    words = f"localized: marks {in_percent(given.marked)}"
+    also = " and ".join(dict.fromkeys(each.condition for each in numbers[1:] if each.points))
+    if also:
+        return [f"{words}, but points under {also} too", f"{words}?", "localized?", "?"], endings
+    return [words, "localized"], [*endings, ""]
+
+
+@lru_cache
+def _font(size: int) -> Any:
+    return ImageFont.truetype(findfont("DejaVu Sans"), size)

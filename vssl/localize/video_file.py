@@ -1,0 +1,239 @@
+"""Video files: their frames as a stream, and videos that are drawn anew.
+
+Frames are turned upright where the file says that they are stored turned. Times are in seconds from
+the first frame.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+from vssl.audio.containers import (
+    SoundStream,
+    VideoFileError,
+    decoded_frames,
+    opened_media,
+    opened_sound,
+)
+from vssl.core.errors import UsageError
+from vssl.core.media import decoding, reason_of
+from vssl.images import Pixels
+
+ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
+"""H.264 encoders that FFmpeg may have, best first."""
+
+_QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
+_BT709 = 1
+_MOST_CHANNELS = 8
+"""Of a sound that FFmpeg mixes down; it knows no mix for some of the layouts above."""
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """A video before it is read through; sizes are those of an upright frame."""
+
+    path: Path
+    width: int
+    height: int
+    turned: int  # quarter turns, counter-clockwise, that bring stored frames upright
+    rate: Fraction  # average frames per second
+    frames: int  # about how many there are; 0 where the file does not say
+    time_base: Fraction  # unit of the times of frames, in seconds
+    first: int  # time of the first frame in that unit
+    pixel_aspect: Fraction  # width of a pixel over its height
+    has_sound: bool
+
+    @property
+    def begin(self) -> float:
+        """Time of the first frame on the clock of the file, in seconds."""
+        return float(self.first * self.time_base)
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """A frame of a video, and its time since the first in the video's time base and in seconds."""
+
+    ticks: int
+    seconds: float
+    _frame: av.VideoFrame
+    _facts: VideoFacts
+
+    def pixels(self) -> Pixels:
+        """Convert the upright frame to `[H, W, 3]` RGB."""
+        with decoding(self._facts.path, VideoFileError, "holds a frame that cannot be shown"):
+            stored = self._frame.to_ndarray(format="rgb24")
+        return np.ascontiguousarray(np.rot90(stored, self._facts.turned))
+
+
+def video_facts(path: Path) -> VideoFacts:
+    """Look at a video's first frame and at what its file says of the others."""
+    with opened_media(path) as container:
+        if not container.streams.video:
+            raise VideoFileError(
+                f"{path}: holds no pictures, only sound. Are picture and sound swapped?"
+            )
+        stream = container.streams.video[0]
+        frame = next(decoded_frames(container, stream, path), None)
+        if frame is None or stream.time_base is None:
+            raise VideoFileError(f"{path}: holds no frame that can be decoded.")
+        turned = round(frame.rotation / 90)
+        if abs(frame.rotation - 90 * turned) > 1:  # PyAV cuts FFmpeg's angle to whole degrees
+            raise VideoFileError(
+                f"{path}: is to be shown turned by about {frame.rotation:g} degrees, and only"
+                " quarter turns are known. Write it upright: ffmpeg -i VIDEO upright.mp4"
+            )
+        width, height = frame.width, frame.height
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        if turned % 2:
+            width, height, aspect = height, width, 1 / aspect
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        seconds = (container.duration or 0) / av.time_base
+        return VideoFacts(
+            path=path,
+            width=width,
+            height=height,
+            turned=turned % 4,
+            rate=rate,
+            frames=stream.frames or round(seconds * rate),
+            time_base=stream.time_base,
+            first=frame.pts or 0,
+            pixel_aspect=Fraction(aspect),
+            has_sound=bool(container.streams.audio),
+        )
+
+
+def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
+    """All frames of a video in the order in which they are shown."""
+    with opened_media(facts.path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        stored = (facts.width, facts.height)[:: -1 if facts.turned % 2 else 1]
+        last = -1
+        for frame in decoded_frames(container, stream, facts.path):
+            if (frame.width, frame.height) != stored:
+                raise VideoFileError(
+                    f"{facts.path}: changes its size from {stored[0]} x {stored[1]} to"
+                    f" {frame.width} x {frame.height}. Give it one size first: ffmpeg -i VIDEO"
+                    f" -vf scale={facts.width}:{facts.height} one-size.mp4"
+                )
+            # frames without a time, or with one that was there before, follow one tick later
+            last = last + 1 if frame.pts is None else max(frame.pts - facts.first, last + 1)
+            yield VideoFrame(last, float(last * facts.time_base), frame, facts)
+
+
+def find_encoder() -> str:
+    """Name of an H.264 encoder of this build of PyAV."""
+    for name in ENCODERS:
+        with suppress(ValueError):  # PyAV's UnknownCodecError is one
+            return av.Codec(name, "w").name
+    raise UsageError(
+        f"This build of PyAV has no H.264 encoder ({', '.join(ENCODERS)}): install PyAV's own"
+        " wheel (pip install --force-reinstall --only-binary av av), or use --no-video for maps,"
+        " numbers and figures without the drawn video."
+    )
+
+
+def write_video(
+    path: Path, like: VideoFacts, frames: Iterable[tuple[VideoFrame, Pixels]], sound: Path | None
+) -> None:
+    """Write frames at the times of another video's, as H.264, with a sound as AAC beside them.
+
+    Size, times and the shape of pixels are those of `like`, upright. H.264 wants even sides: an odd
+    one gets its last row or column twice. The file appears under its name only when it is whole.
+
+    The sound of another file than `like` begins with the first frame and is cut at the end of the
+    last. Pixels `[H, W, 3]` are upright RGB.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with ExitStack() as stack:
+            container = stack.enter_context(av.open(str(partial), "w", format="mp4"))
+            encoder = find_encoder()
+            options = _QUALITY.get(encoder, {})
+            stream: Any = container.add_stream(encoder, rate=like.rate, options=options)
+            stream.width, stream.height = (side + side % 2 for side in (like.width, like.height))
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = like.time_base
+            stream.codec_context.sample_aspect_ratio = like.pixel_aspect
+            for name in ("colorspace", "color_primaries", "color_trc"):
+                setattr(stream.codec_context, name, _BT709)
+            packets: Iterator[Any] = iter(())
+            if sound is not None:
+                heard = stack.enter_context(opened_sound(sound))
+                begin = heard.begin - like.begin if sound == like.path else 0.0
+                packets = _sound_packets(container, heard, begin)
+            waiting, end = next(packets, None), math.inf
+
+            def write_sound(seconds: float) -> None:
+                nonlocal waiting
+                while waiting is not None and waiting.pts * waiting.time_base <= seconds:
+                    container.mux(waiting)
+                    waiting = next(packets, None)
+
+            for frame, pixels in frames:
+                rows, columns = (side % 2 for side in pixels.shape[:2])
+                even = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+                drawn = av.VideoFrame.from_ndarray(even, format="rgb24")
+                drawn = drawn.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+                drawn.pts, drawn.time_base = frame.ticks, like.time_base
+                container.mux(stream.encode(drawn))
+                write_sound(frame.seconds)
+                if sound != like.path:
+                    end = frame.seconds + float(1 / like.rate)
+            container.mux(stream.encode(None))
+            write_sound(end)
+        partial.replace(path)
+    except av.FFmpegError as error:
+        if error.errno in errno.errorcode and not isinstance(error, ValueError):
+            raise  # of the disk, not of what is written
+        files = " with ".join(map(str, dict.fromkeys(filter(None, (like.path, sound)))))
+        raise VideoFileError(
+            f"{files}: cannot be written as mp4 ({reason_of(error)}). Write it anew"
+            " first: ffmpeg -i FILE -c:a aac new.mp4; or draw no video: --no-video"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sound_packets(container: Any, heard: SoundStream, begin: float) -> Iterator[Any]:
+    """A sound as packets of AAC of a new stream; more than two channels become two or one.
+
+    Which of many channels is left and right is not known of every layout: their mean is heard then.
+    """
+    rates = av.Codec("aac", "w").audio_rates or []
+    rate = heard.rate if heard.rate in rates else 48_000
+    unknown = heard.channels > _MOST_CHANNELS or heard.layout.endswith("channels")
+    given = "mono" if unknown else heard.layout
+    layout = "mono" if unknown or heard.channels == 1 else "stereo"
+    stream: Any = container.add_stream("aac", rate=rate, layout=layout)
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+
+    def packets() -> Iterator[Any]:
+        place = round(begin * heard.rate)
+        for piece in heard.pieces:
+            samples = piece.mean(axis=0, keepdims=True) if unknown else piece
+            if not samples.shape[1]:
+                continue
+            packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=given)
+            frame.sample_rate, frame.time_base = heard.rate, Fraction(1, heard.rate)
+            frame.pts = place
+            place += samples.shape[1]
+            for resampled in resampler.resample(frame):
+                yield from stream.encode(resampled)
+        for resampled in resampler.resample(None):
+            yield from stream.encode(resampled)
+        yield from stream.encode(None)
+
+    return packets()

@@ -1,0 +1,185 @@
+"""Bootstrap over images, and intervals.
+
+An interval is symmetric on the logit scale between a number's bounds, or on the number's own scale
+if it has none. Its width rests on the spread of the resamples. At N = 50, percentiles of resamples
+cover too seldom near a bound, and never on it, where all resamples are equal. There the interval is
+the exact one of Clopper and Pearson ("The use of confidence or fiducial limits illustrated in the
+case of the binomial", 1934), which holds for any values between the bounds.
+`benchmarks/interval_coverage.py` measures the coverage. Tests of ties, curves of the threshold
+study and the audit use percentiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from vssl.core.arrays import Array, Index
+
+_DRAWN_AT_ONCE = 128  # resamples that are drawn at once
+
+
+class ImageBootstrap:
+    """Means over samples, with resamples of the *images* drawn with replacement.
+
+    Rows are not independent, images are: samples that show one picture (an IS3 pair) are drawn
+    together, with all their draws. The same resamples serve every mean, so that combinations of
+    means (F_LOC) and differences have honest intervals.
+
+    Args:
+        image_groups: `[N]` name of each sample's picture.
+        resamples: number of resamples B.
+        seed: seed of the resampling, or several numbers that make it up.
+
+    Attributes:
+        image: `[N]` number of each sample's picture.
+        images: number of pictures G.
+        weights: `[B, G]` how often each picture is drawn.
+    """
+
+    def __init__(
+        self, image_groups: Sequence[str], *, resamples: int = 1000, seed: int | Sequence[int] = 0
+    ) -> None:
+        names, self.image = np.unique(np.asarray(image_groups, dtype=str), return_inverse=True)
+        self.images = len(names)
+        generator = np.random.default_rng(seed)
+        self.weights = np.empty((resamples, self.images))
+        for first in range(0, resamples, _DRAWN_AT_ONCE):  # so that memory does not grow with B
+            count = min(_DRAWN_AT_ONCE, resamples - first)
+            drawn = generator.integers(self.images, size=(count, self.images))
+            drawn += self.images * np.arange(count)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=drawn.size)
+            self.weights[first : first + count] = times.reshape(drawn.shape)
+
+    def means(self, values: Array) -> Array:
+        """Means over samples within each draw: values `[N, D]`, NaN where undefined, to `[B, D]`.
+
+        NaN where a resample holds no defined value, and everywhere for a single image, which says
+        nothing about the spread over images.
+        """
+        return self._means_of_totals(self.totals(values))
+
+    def totals(self, values: Array, *, by_image: bool = False) -> Array:
+        """Sum and number `[G, 2, D]` of the defined values by image: of `[N, D]`, or `[G, D]`."""
+        defined = ~np.isnan(values)
+        both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
+        if by_image:
+            return both
+        totals = np.zeros((self.images, *both.shape[1:]))
+        np.add.at(totals, self.image, both)
+        return totals
+
+    def _means_of_totals(self, totals: Array) -> Array:
+        sums, counts = totals[:, 0], totals[:, 1]
+        if self.images < 2:
+            return np.full((len(self.weights), sums.shape[1]), np.nan)
+        same = counts.shape[1] > 0 and bool((counts == counts[:, :1]).all())
+        total = self.weights @ (counts[:, :1] if same else counts)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((self.weights @ sums) / total)
+
+    def means_over_draws(self, totals: Array) -> Array:
+        """The means of every resample, over draws too, `[B]`, from totals `[G, 2, D]`."""
+        counts = totals[:, 1]
+        if counts.shape[1] and (counts == counts[:, :1]).all():
+            # every draw has the same divisor, so that one product does for all
+            together = np.stack([totals[:, 0].mean(axis=1), counts[:, 0]], axis=1)
+            return self._means_of_totals(together[:, :, None])[:, 0]
+        return nanmean(self._means_of_totals(totals), axis=1)
+
+    def dof(self, resampled: Array) -> float:
+        """Degrees of freedom of the spread of resamples `[B]`, by the images that it rests on.
+
+        Few images decide an AUROC near 1: those whose positive some negative exceeds. The variance
+        of G values of kurtosis k is known as well as that of 2 G / (k - 1) normal ones. The values
+        are the images' influences: the resamples regressed on how often each image was drawn.
+        """
+        defined = np.isfinite(resampled)
+        if self.images < 3 or defined.sum() < 2:
+            return max(self.images - 1.0, 1.0)
+        centred = resampled[defined] - resampled[defined].mean()
+        influence = (self.weights[defined] - 1).T @ centred
+        influence -= influence.mean()
+        second = (influence**2).mean()
+        if second == 0:
+            return self.images - 1.0
+        kurtosis = (influence**4).mean() / second**2
+        return float(np.clip(2 * self.images / (kurtosis - 1 + 1e-9), 2, self.images - 1))
+
+
+def smallest_in_group(values: Array, group: Index) -> Array:
+    """Smallest value of each group, `[N, D]` and `[N]` to `[G, D]`; NaN where one is NaN."""
+    smallest = np.full((int(group.max()) + 1, values.shape[1]), np.inf)
+    with np.errstate(invalid="ignore"):
+        np.minimum.at(smallest, group, values)
+    return smallest
+
+
+def nanmean(values: Array, axis: int | None = None) -> Array:
+    """Mean without NaN; NaN, without a warning, where nothing is left."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(defined, values, 0.0).sum(axis=axis) / defined.sum(axis=axis))
+
+
+def variance(resampled: Array) -> float:
+    """Variance of the defined ones of some resamples `[B]`; 0 where there are none."""
+    defined = resampled[np.isfinite(resampled)]
+    return float(np.var(defined)) if len(defined) else 0.0
+
+
+def interval_around(
+    value: float,
+    resampled: Array,
+    *,
+    images: int,
+    bounds: tuple[float, float] | None = None,
+    dof: float | None = None,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of a number; NaN for a single image, and where nothing is defined.
+
+    Args:
+        value: the number.
+        resampled: `[B]` its bootstrap resamples; those that are not finite are left out.
+        images: number G of images behind it.
+        bounds: smallest and largest value that the number can have; None for any.
+        dof: degrees of freedom of the spread; None for G - 1.
+        level: probability with which the interval is to hold the number of the population.
+    """
+    resampled = resampled[np.isfinite(resampled)]
+    if images < 2 or not len(resampled) or not math.isfinite(value):
+        return math.nan, math.nan
+    # of G images, the bootstrap's variance is too small by a factor of (G - 1) / G
+    spread = float(np.std(resampled)) * math.sqrt(images / (images - 1))
+    times = stats.t.ppf((1 + level) / 2, max(images - 1 if dof is None else dof, 1))
+    if bounds is None:
+        return value - times * spread, value + times * spread
+    low, high = bounds
+    share = (value - low) / (high - low)
+    if 1e-12 < share < 1 - 1e-12:
+        if spread <= 1e-12 * (high - low):  # alike whatever is drawn: rounding alone
+            return value, value
+        middle = math.log(share / (1 - share))
+        half = times * spread / (high - low) / (share * (1 - share))
+        ends = (1 / (1 + math.exp(min(-middle - sign * half, 700.0))) for sign in (-1, 1))
+        found = tuple(low + (high - low) * end for end in ends)
+        return found[0], found[1]
+    # all values lie on the bound: exact, unless another threshold would move them further
+    tail = (1 - level) / 2
+    exact = 1 - tail ** (1 / images)
+    if share < 0.5:
+        return low, max(low + (high - low) * exact, float(np.quantile(resampled, 1 - tail)))
+    return min(high - (high - low) * exact, float(np.quantile(resampled, tail))), high
+
+
+def interval(resampled: Array, *, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of resampled values `[B]`; NaN when none is defined."""
+    finite = resampled[np.isfinite(resampled)]
+    if not len(finite):
+        return math.nan, math.nan
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return low, high

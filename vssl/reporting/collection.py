@@ -1,0 +1,332 @@
+"""The finished runs below some folders, in groups that may stand in one table."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from vssl.core.errors import UsageError
+from vssl.records.conditions import sounding_objects
+from vssl.records.files import (
+    LOCK_FILE,
+    RECORDS_FILE,
+    RUN_FILE,
+    SCORES_FILE,
+    SHARDS_FOLDER,
+    SUMMARY_FILE,
+    read_run_file,
+)
+from vssl.records.join import JOINED_FROM
+from vssl.records.localization import AUDIO_VISUAL
+from vssl.records.schema import SUMMARY
+from vssl.records.store import RecordsError, check_pages, check_records, read_provenance
+from vssl.records.summary import read_summary
+from vssl.reporting.joining import Join, rows_of_runs
+from vssl.reporting.run_labels import BASELINES, label_runs, paper_place
+from vssl.reporting.tables.model import shared_threshold
+from vssl.types import SoundingObject, SoundingObjects
+
+_LOG_FILE = "vssl-evaluate.log"
+_OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
+"""Folders of runs, in which there are no other runs."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReportRun:
+    """A finished run."""
+
+    folder: Path  # absolute
+    label: str  # unique within its group: the model, and what else tells runs apart
+    model: str
+    dataset: str
+    protocol: str
+    provenance: dict[str, Any]  # of `records.parquet`
+    summary: pd.DataFrame  # of `summary.parquet` (`records.schema.SUMMARY`), fractions
+    sources: tuple[Path, ...] = ()  # folders of the runs that it was joined from
+    run_file: Mapping[str, Any] = field(default_factory=dict)  # content of its `run.json`
+    written: float = 0.0  # when that was written
+
+    @cached_property
+    def variants(self) -> tuple[str, ...]:
+        """Map variants: `("av",)` or `("av", "ogl")`."""
+        return tuple(str(name) for name in pd.unique(self.summary["map_variant"]))
+
+    @cached_property
+    def draws(self) -> dict[str, int]:
+        """Number of draws of each audio condition, in the order of the run."""
+        return dict(Counter(str(name) for name, _ in self.provenance["pairings"]))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Audio conditions in the order of the run: positive first."""
+        return tuple(self.draws)
+
+    @cached_property
+    def sounding(self) -> SoundingObjects:
+        """Which object of the picture sounds, by audio condition."""
+        return sounding_objects(self.provenance)
+
+    @property
+    def negatives(self) -> tuple[str, ...]:
+        """Audio conditions under which nothing in the picture sounds."""
+        return tuple(self.sounding.besides_positive(SoundingObject.NONE))
+
+    @property
+    def altered(self) -> tuple[str, ...]:
+        """Audio conditions besides the positive under which the own object sounds."""
+        return tuple(self.sounding.besides_positive(SoundingObject.OWN))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Audio conditions under which another object of the picture sounds."""
+        return tuple(self.sounding.besides_positive(SoundingObject.OTHER))
+
+    @property
+    def test(self) -> tuple[str, ...]:
+        """What must be the same for runs to stand in one table."""
+        keys = ("dataset", "protocol", "manifest_hash", "annotation_sha256")
+        return tuple(str(self.provenance[key]) for key in keys)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether its numbers are known beforehand, so that it competes with no model."""
+        return self.model in BASELINES
+
+    def name(self, variant: str) -> str:
+        """The label, with `+ OGL` behind it for object-guided maps."""
+        return self.label if variant == AUDIO_VISUAL else f"{self.label} + OGL"
+
+    def threshold(self, policy: str, variant: str = "av") -> float | None:
+        """The threshold of a policy; None where every map has its own, or the policy is missing."""
+        return shared_threshold(self.summary[self.summary["map_variant"] == variant], policy)
+
+    def number(
+        self, metric: str, condition: str, policy: str, variant: str = "av"
+    ) -> pd.Series | None:
+        """The row of the summary that holds a number; None where it is not there.
+
+        Raises:
+            RecordsError: when there are several.
+        """
+        place = self._places.get((metric, condition, policy, variant))
+        return None if place is None else self.summary.iloc[place]
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str, str, str], int]:
+        columns = ("metric", "condition", "threshold_policy", "map_variant")
+        keys = list(zip(*(self.summary[name] for name in columns), strict=True))
+        places = {key: place for place, key in enumerate(keys)}
+        if len(places) < len(keys):
+            twice = next(key for key, count in Counter(keys).items() if count > 1)
+            raise RecordsError(
+                f"{self.folder / SUMMARY_FILE}: has {' '.join(twice)} more than once. Score the run"
+                " again with vssl-rescore."
+            )
+        return places
+
+
+class Group(NamedTuple):
+    """Runs that may stand in one table: one test set, protocol, list of ids and ground truth."""
+
+    dataset: str
+    protocol: str
+    manifest_hash: str  # of the list of evaluated ids
+    name: str  # unique, and safe in a file's name, e.g. `vggss_corrected`
+    runs: tuple[ReportRun, ...]  # the paper's models first, baselines last
+
+
+class LeftOut(NamedTuple):
+    """A folder whose run is in no table, and the reason, with the mend."""
+
+    folder: Path
+    reason: str
+
+
+class Collection(NamedTuple):
+    """Runs below some folders: groups that may stand in one table, and those in none."""
+
+    groups: tuple[Group, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
+    """Find the finished runs in and below some folders, and group them, in the order of names.
+
+    Runs of one configuration count once, the newest. Runs that differ in nothing but their
+    negatives are joined, or without `join` only the widest counts. All others are in `left_out`,
+    each with its reason.
+
+    Raises:
+        UsageError: when a folder does not exist.
+    """
+    left_out: list[LeftOut] = []
+    by_test: dict[tuple[str, ...], list[ReportRun]] = {}
+    found = list(_finished(folders, left_out))
+    for run in _without_repetitions(_without_joined(found), left_out):
+        by_test.setdefault(run.test, []).append(run)
+    names = _group_names(list(by_test))
+    groups = [
+        Group(test[0], test[1], test[2], names[test], _group_runs(runs, left_out, join))
+        for test, runs in by_test.items()
+    ]
+    groups.sort(key=lambda group: group.name)
+    return Collection(tuple(groups), tuple(sorted(left_out)))
+
+
+def _finished(folders: Iterable[Path], left_out: list[LeftOut]) -> Iterator[ReportRun]:
+    for folder in _run_folders(folders):
+        try:
+            run = _read_finished(folder)
+            hash(run.test)  # whose parts an edited provenance may lack
+            yield run
+        except UsageError as error:
+            reason = str(error).removeprefix(f"{folder}: ").replace(f"{folder}{os.sep}", "")
+            left_out.append(LeftOut(folder, reason))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # of edited files
+            left_out.append(LeftOut(folder, f"its files are not as vssl wrote them ({error!r})."))
+
+
+def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
+    """Every folder that holds a run, or what is left of one, once; links are followed."""
+    seen: set[Path] = set()
+    for given in folders:
+        if not given.is_dir():
+            raise UsageError(f"{given}: no such folder. Give folders of finished runs.")
+        for place, below, files in os.walk(given.resolve(), followlinks=True):
+            folder = Path(place).resolve()
+            if folder in seen:
+                below.clear()
+                continue
+            seen.add(folder)
+            if {RUN_FILE, RECORDS_FILE, _LOG_FILE} & set(files) or SHARDS_FOLDER in below:
+                yield folder
+            below[:] = sorted(set(below) - set(_OF_RUNS))
+
+
+def _read_finished(folder: Path) -> ReportRun:
+    """Read a finished run; refuse one that is not, or whose files cannot be used."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise UsageError(_why_unfinished(folder))
+    run, written = read_run_file(folder), path.stat().st_mtime
+    own_hash = run["config_hash"]
+    provenance = check_records(folder)
+    if (folder / SCORES_FILE).is_file():
+        if read_provenance(folder / SCORES_FILE) != provenance:
+            raise UsageError(f"{SCORES_FILE} is not of the records beside it. Evaluate again.")
+        check_pages(folder / SCORES_FILE)
+    for name in (RECORDS_FILE, SUMMARY_FILE):
+        of_file = str(read_provenance(folder / name).get("config_hash"))
+        if of_file != own_hash:
+            raise UsageError(
+                f"{name} is of another run ({of_file[:8]}) than {RUN_FILE} ({own_hash[:8]})."
+                " Evaluate again with force=true."
+            )
+    summary = read_summary(folder / SUMMARY_FILE)
+    lacking = [name for name in SUMMARY.names if name not in summary]
+    if lacking or summary.empty:
+        what = f"lacks {', '.join(lacking)}" if lacking else "holds no number"
+        raise UsageError(f"{SUMMARY_FILE} {what}. Score the run again with vssl-rescore.")
+    model, dataset, protocol = (str(provenance[key]) for key in ("model", "dataset", "protocol"))
+    return ReportRun(folder, "", model, dataset, protocol, provenance, summary, (), run, written)
+
+
+def _why_unfinished(folder: Path) -> str:
+    try:
+        if (folder / LOCK_FILE).is_file():
+            with FileLock(folder / LOCK_FILE, blocking=False):
+                pass
+    except Timeout:
+        return "is being evaluated now."
+    except OSError:  # taken for not locked
+        pass
+    go_on = "The same vssl-evaluate command goes on from there."
+    if (folder / RECORDS_FILE).is_file():
+        return f"has records, but no {RUN_FILE}: it was stopped before it was scored. {go_on}"
+    if (folder / SHARDS_FOLDER).is_dir():
+        return f"was stopped while its records were written. {go_on}"
+    return f"failed before its first record; {_LOG_FILE} says why."
+
+
+def _without_repetitions(runs: Sequence[ReportRun], left_out: list[LeftOut]) -> Iterator[ReportRun]:
+    """Of runs of one configuration and test the newest; the others are left out."""
+    newest = {
+        (run.test, run.run_file["config_hash"]): run
+        for run in sorted(runs, key=lambda each: (each.written, each.folder))
+    }
+    for run in runs:
+        chosen = newest[run.test, run.run_file["config_hash"]]
+        if run is chosen:
+            yield run
+            continue
+        same = run.run_file.get("scoring_hash") == chosen.run_file.get("scoring_hash")
+        scored = "" if same else ", which was also scored otherwise (thresholds or metrics)"
+        reason = f"the same configuration was evaluated again in {chosen.folder}{scored}; the newer"
+        left_out.append(LeftOut(run.folder, f"{reason} one is shown."))
+
+
+def _without_joined(runs: Sequence[ReportRun]) -> list[ReportRun]:
+    """The runs but those that were joined from others that are here too: these are joined anew."""
+    there = {str(run.folder) for run in runs}
+    made = {
+        run.folder: {each["run"] for each in run.provenance.get(JOINED_FROM) or ()} for run in runs
+    }
+    return [run for run in runs if not made[run.folder] or not made[run.folder] <= there]
+
+
+def _group_runs(
+    runs: Sequence[ReportRun], left_out: list[LeftOut], join: Join | None
+) -> tuple[ReportRun, ...]:
+    """The runs of a group, named; those that differ only in their negatives are joined."""
+    by_folder = {run.folder: run for run in runs}
+    rows = rows_of_runs(
+        {run.folder: run.run_file["identity"] for run in runs},
+        {run.folder: run.provenance for run in runs},
+        join,
+    )
+    left_out += [LeftOut(folder, reason) for folder, reason in rows.left_out.items()]
+    kept = [by_folder.get(folder) or _read_finished(folder) for folder in rows.sources]
+    summaries = [run.summary.assign(run=str(run.folder)) for run in kept]
+    joined = pd.concat(summaries, ignore_index=True)
+    labels = dict(zip(joined["run"], label_runs(joined), strict=True))
+    named = []
+    for run in kept:
+        made = rows.sources[run.folder]
+        sources = made if len(made) > 1 else ()
+        named.append(replace(run, label=labels[str(run.folder)], sources=sources))
+
+    def order(run: ReportRun) -> tuple[bool, int, str]:
+        """Models as in the paper, each before its kin (`rcgrad_raw`); baselines last."""
+        place = BASELINES.index(run.model) if run.is_baseline else paper_place(run.model)
+        return run.is_baseline, place, run.label
+
+    return tuple(sorted(named, key=order))
+
+
+def _group_names(tests: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Names that are safe in a file's name: as short as tells the groups apart."""
+
+    def safe(*parts: str) -> str:
+        return "_".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts)
+
+    names = {test: safe(*test[:2]) for test in tests}
+    for place in (2, 3):
+        count = Counter(names.values())
+        for test in tests:
+            if count[names[test]] > 1:
+                names[test] = safe(names[test].replace("_", "-"), test[place][:8])
+    count = Counter()
+    for test in tests:  # names that differ only in what is not safe
+        count[names[test]] += 1
+        if count[names[test]] > 1:
+            names[test] = f"{names[test]}_{count[names[test]]}"
+    return names

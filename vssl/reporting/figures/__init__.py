@@ -1,0 +1,1 @@
+"""Figures: one function for each, and the pictures of samples."""

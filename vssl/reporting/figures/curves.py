@@ -1,0 +1,417 @@
+"""Map maxima, F_LOC over the threshold, success and pIA curves, separation ROC: a panel per run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.transforms import offset_copy
+from scipy.ndimage import gaussian_filter1d
+
+from vssl.analysis.threshold_curves import ThresholdCurves
+from vssl.core.arrays import Array
+from vssl.metrics.auc import AUC_GRID
+from vssl.metrics.ciou import ConsensusIoU
+from vssl.metrics.pia import ImageArea
+from vssl.metrics.set_metric import MAP_MAXIMUM
+from vssl.records.bootstrap import interval
+from vssl.records.localization import OBJECT_GUIDED
+from vssl.records.numbers import ALL_NEGATIVES
+from vssl.records.schema import NO_POLICY
+from vssl.reporting.collection import ReportRun
+from vssl.reporting.figures.data import (
+    CURVE_RESAMPLES,
+    FigureData,
+    Gaps,
+    by_run,
+    mean_shares,
+    negative_groups,
+    separation_roc,
+    thinned,
+    why_no_curves,
+)
+from vssl.reporting.figures.style import (
+    GREY,
+    UNIVERSAL_POLICIES,
+    Drawing,
+    facets,
+    look_of,
+    name_axes,
+    padded,
+    policy_look,
+    say_gap,
+)
+from vssl.types import POSITIVE, SoundingObject
+
+_BEST = "#d55e00"
+_CURVE = "#0072b2"
+_SMALL_FONT = 5.6
+_IN_PERCENT: Any = {
+    **dict.fromkeys(("xlim", "ylim"), (-2, 102)),
+    **dict.fromkeys(("xticks", "yticks"), (0, 50, 100)),
+}
+_FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
+_BINS = 160
+_ABOVE = 17  # points between a panel and its title: the thresholds' names
+_LABEL_GAP = 0.2  # of a panel's width, between threshold labels
+
+
+def maxima(part: FigureData) -> Iterator[Drawing]:
+    """Density, quartiles, and 5 to 95 % of map maxima by audio condition, and the thresholds."""
+    policies = [*dict.fromkeys([*UNIVERSAL_POLICIES, part.policy])]
+    # every panel has the rows of all runs, whose names stand on the left alone
+    conditions = list(dict.fromkeys(name for run in part.runs for name in run.conditions))
+    panels = facets([run.label for run in part.runs], height=0.75 + 0.28 * len(conditions))
+    gaps, medians = part.without_scores(), []
+    for axes, run in zip(panels, part.runs, strict=True):
+        rows = {name: part.rows(run, MAP_MAXIMUM, name).dropna() for name in run.conditions}
+        found = {name: values.to_numpy() for name, values in rows.items() if len(values)}
+        every = {policy: run.threshold(policy, part.variant) for policy in policies}
+        lines = {policy: value for policy, value in every.items() if value is not None}
+        _draw_maxima(axes, conditions, found, lines)
+        axes.set_title(axes.get_title(), pad=_ABOVE)
+        absent = [policy for policy in policies if policy not in lines]
+        gaps += [(run.label, f"no threshold {', '.join(absent)}")] if absent else []
+        texts = [f"{name} {np.median(values):.3g}" for name, values in found.items()]
+        medians.append(f"{run.label} median {', '.join(texts) or 'undefined'}")
+    name_axes(panels, "similarity maximum", "")
+    guided = part.variant == OBJECT_GUIDED
+    yield Drawing(
+        panels[0].figure,
+        "maxima",
+        "Similarity maxima by audio condition",
+        part.caption(
+            "Largest value of each map, by audio condition, all images and draws; every panel has"
+            " the range of its own model. Areas: density (highest point at one height); box:"
+            " quartiles and median; line: 5 to 95 %; diamond: all the same. Vertical lines:"
+            " universal thresholds.",
+            f"Maxima are of {'upsampled object-guided' if guided else 'native similarity'} maps.",
+            policies=policies,
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"Distributions of map maxima: {'; '.join(medians)}.",
+    )
+
+
+def _draw_maxima(
+    axes: Any, conditions: Sequence[str], values: Mapping[str, Array], lines: Mapping[str, float]
+) -> None:
+    axes.set_yticks(range(len(conditions)), conditions)
+    axes.set_ylim(len(conditions) - 0.6, -0.75)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    if not values:
+        axes.set_xticks([])
+        say_gap(axes, "no map has a defined maximum")
+        return
+    ends = [end for each in values.values() for end in (each.min(), each.max())]
+    low, high = padded(min(*ends, *lines.values()), max(*ends, *lines.values()))
+    axes.set_xlim(low, high)
+    axes.locator_params(axis="x", nbins=4)
+    for place, condition in enumerate(conditions):
+        if condition in values:
+            _draw_row(axes, place, values[condition], look_of(condition, conditions), high - low)
+    _draw_thresholds(axes, lines, low, high)
+
+
+def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> None:
+    five, first, median, third, ninety_five = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
+    outline = density(values)
+    if outline is not None and values.max() - values.min() > span / 400:
+        at, height = outline
+        base = place - 0.06
+        # a tint, not transparent: SVG would draw hatches as transparent as the area
+        tint = 0.55 + 0.45 * np.array(to_rgb(look.colour))
+        axes.fill(
+            [at[0], *at, at[-1]], [base, *(base - 0.6 * height), base], linewidth=0.6,
+            hatch=look.hatch, facecolor=tint, edgecolor=look.colour,
+        )  # fmt: skip
+    else:  # all the same: a density would be a needle
+        axes.plot([median], [place - 0.25], marker="D", markersize=3.5, color=look.colour)
+    axes.plot([five, ninety_five], [place + 0.1] * 2, color=look.colour, linewidth=0.8)
+    axes.barh(
+        place + 0.1, max(third - first, span / 400), left=first, height=0.2,
+        facecolor="white", edgecolor=look.colour, linewidth=1.0, zorder=3,
+    )  # fmt: skip
+    axes.plot([median] * 2, [place, place + 0.2], color="black", linewidth=1.2, zorder=4)
+
+
+def density(values: Array) -> tuple[Array, Array] | None:
+    """Places and heights of a kernel density on a grid, highest point 1; None where all are equal.
+
+    Gaussian kernel, Silverman's bandwidth 0.9 min(s, IQR / 1.34) n^(-1/5), over the values' own
+    range: nothing is drawn where there is no value.
+    """
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return None
+    quartiles = np.quantile(values, [0.25, 0.75])
+    spreads = [float(values.std()), float(quartiles[1] - quartiles[0]) / 1.34]
+    narrow = min([s for s in spreads if s > 0], default=high - low)
+    bandwidth = 0.9 * narrow * len(values) ** -0.2
+    counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
+    width = (high - low) / _BINS
+    smooth = gaussian_filter1d(counts.astype(np.float64), bandwidth / width, mode="reflect")
+    return (edges[:-1] + edges[1:]) / 2, smooth / smooth.max()
+
+
+def _draw_thresholds(axes: Any, lines: Mapping[str, float], low: float, high: float) -> None:
+    """Vertical lines, each with its short name above the panel; names never overlap."""
+    named = sorted(lines.items(), key=lambda item: item[1])
+    wanted = [(value - low) / (high - low) for _, value in named]
+    for (policy, value), place, text_at in zip(named, wanted, spread(wanted), strict=True):
+        short, dashes = policy_look(policy)
+        axes.axvline(value, color="black", linestyle=dashes, linewidth=0.8, zorder=5)
+        axes.annotate(
+            short, xy=(place, 1.0), xytext=(text_at, 1.05), xycoords="axes fraction",
+            textcoords="axes fraction", ha="center", va="bottom", fontsize=6,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0.5,
+                        "shrinkB": 0},
+            annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread(places: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
+    """Ascending places in [0, 1], moved as little as needed to stand apart."""
+    clusters: list[list[float]] = []
+
+    def start(cluster: Sequence[float]) -> float:
+        return sum(cluster) / len(cluster) - gap * (len(cluster) - 1) / 2
+
+    for place in places:
+        clusters.append([place])
+        while len(clusters) > 1:
+            last, own = clusters[-2:]
+            if start(own) - (start(last) + gap * (len(last) - 1)) >= gap:
+                break
+            clusters[-2:] = [last + own]
+    found: list[float] = []
+    for cluster in clusters:
+        first = min(max(start(cluster), 0.0), 1.0 - gap * (len(cluster) - 1))
+        found += [first + gap * n for n in range(len(cluster))]
+    return found
+
+
+def f_loc(part: FigureData) -> Iterator[Drawing]:
+    """F_LOC over the threshold with its bootstrap band, the policy's threshold and the best one."""
+    panels = facets([run.label for run in part.runs], height=1.45, share_y=True)
+    highest = 1.0
+    best: list[str] = []
+    in_part: list[tuple[str, str]] = []
+    gaps: Gaps = []
+    for axes, run in zip(panels, part.runs, strict=True):
+        reason = why_no_curves(run, part.scores[run.label])
+        if reason:
+            gaps.append((run.label, reason))
+            axes.set_xticks([])
+            say_gap(axes, reason)
+            continue
+        curves = part.curves[run.label].by_variant[part.variant]
+        gaps += part.missing_number(run, "f_loc", curves.condition)
+        place = best_place(curves)
+        if place is None:
+            gaps.append((run.label, "F_LOC is 0, or undefined, at every threshold"))
+        else:
+            value, threshold = 100 * curves.f_loc[place], curves.thresholds[place]
+            best.append(f"{run.label} {value:.1f} at {threshold:.4g}")
+        if curves.condition != ALL_NEGATIVES:
+            gaps.append((run.label, f"F_LOC over {curves.condition} alone"))
+        if np.isnan(curves.f_loc_resampled).all():
+            gaps.append((run.label, "one image alone has no interval"))
+        if (samples := part.curves[run.label].part) is not None:
+            whole = run.provenance["evaluated"]
+            in_part.append((run.label, f"{samples} of {whole} samples, evenly spread, first draw of"
+                                       " each negative"))  # fmt: skip
+        highest = max(highest, _draw_curve(axes, curves))
+        _mark_threshold(axes, run, curves.condition, part)
+        axes.locator_params(axis="x", nbins=4)
+    name_axes(panels, "threshold", "F_LOC (%)")
+    panels[0].set_ylim(0, 1.08 * highest)
+    _legend_of_f_loc(panels[0], part.policy)
+    yield Drawing(
+        panels[0].figure,
+        "f_loc",
+        "F_LOC over the threshold",
+        part.caption(
+            "F_LOC, the harmonic mean of cIoU and 1 - pIA, if one threshold is used for all maps"
+            f" (line; band: 95 % bootstrap over images, {CURVE_RESAMPLES} resamples). Vertical"
+            f" line: {part.policy}, circle: its F_LOC and interval as in the summary. Triangle: the"
+            " best threshold, which no user could choose.",
+            f"Curves, bands and triangles rest on a part: {by_run(in_part)}."
+            if in_part
+            else "Curves rest on all images and draws.",
+            f"Best: {'; '.join(best)}." if best else "",
+            policies=[part.policy],
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"F_LOC over the threshold, one panel per run. Best: {'; '.join(best) or 'none'}.",
+    )
+
+
+def best_place(curves: ThresholdCurves) -> int | None:
+    """Position of the best threshold on a curve; None where F_LOC is nowhere above 0."""
+    values = np.nan_to_num(curves.f_loc, nan=0.0)
+    return int(values.argmax()) if values.max() > 0 else None
+
+
+def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
+    """Draw curve and band; how high they reach."""
+    at, values = curves.thresholds.astype(np.float64), 100 * curves.f_loc
+    ends = 100 * np.array([interval(each) for each in curves.f_loc_resampled.T])
+    axes.fill_between(at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0)
+    axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "")
+    axes.set_xlim(padded(at[0], at[-1]))
+    best = best_place(curves)
+    if best is not None:
+        axes.plot(
+            [at[best]], [values[best]], marker="v", color=_BEST, markersize=5,
+            markeredgecolor="black", markeredgewidth=0.4, linestyle="none", zorder=5,
+            clip_on=False, transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
+        )  # fmt: skip
+    reached = np.concatenate([values, ends[:, 1]])
+    return float(reached[~np.isnan(reached)].max(initial=0.0))
+
+
+def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData) -> None:
+    value = run.threshold(part.policy, part.variant)
+    if value is None:
+        return
+    axes.axvline(value, color="black", linestyle=policy_look(part.policy)[1], linewidth=0.8)
+    number = run.number("f_loc", condition, part.policy, part.variant)
+    if number is None or np.isnan(number["value"]):
+        return
+    percent = [100 * float(number[name]) for name in ("value", "ci_low", "ci_high")]
+    if not np.isnan(percent).any():
+        axes.plot([value] * 2, percent[1:], color="black", linewidth=1.6, zorder=4)
+    axes.plot(
+        [value], percent[:1], marker="o", color="white", markeredgecolor="black", markersize=4,
+        markeredgewidth=1.0, linestyle="none", zorder=6, clip_on=False,
+    )  # fmt: skip
+
+
+def _legend_of_f_loc(axes: Any, policy: str) -> None:
+    handles = [
+        axes.plot([], [], color=_CURVE)[0],
+        axes.fill_between([], [], [], color=_CURVE, alpha=0.22, linewidth=0),
+        axes.plot(
+            [], [], color="black", linestyle=policy_look(policy)[1], linewidth=0.8, marker="o",
+            markerfacecolor="white", markersize=4,
+        )[0],
+        axes.plot([], [], marker="v", color=_BEST, markeredgecolor="black", markersize=5,
+                  markeredgewidth=0.4, linestyle="none")[0],
+    ]  # fmt: skip
+    texts = ["F_LOC", "95 % band", policy, "best threshold"]
+    columns = 4 if axes.figure.get_figwidth() > 5 else 2
+    axes.figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def success_pia(part: FigureData) -> Iterator[Drawing]:
+    """The curves behind AUC and AUC_N at one threshold: shares by cIoU or pIA."""
+    panels = facets([run.label for run in part.runs], height=1.6)
+    grid = 100 * AUC_GRID.numpy()
+    gaps, numbers = part.without_scores(), []
+    for axes, run in zip(panels, part.runs, strict=True):
+        axes.set(**_IN_PERCENT)
+        for condition in run.conditions:
+            sounding = run.sounding[condition]
+            if sounding == SoundingObject.OTHER:
+                continue
+            positive = sounding == SoundingObject.OWN
+            metric = "auc" if positive else "auc_n"
+            gaps += part.missing_number(run, metric, condition)
+            column = ConsensusIoU.column if positive else ImageArea.column
+            rows = part.rows(run, column, condition)
+            if rows.isna().all():
+                continue
+            shares = mean_shares(rows, np.greater_equal if positive else np.less_equal)
+            label = f"{condition} {part.number(run, metric, condition)}"
+            look = look_of(condition, run.conditions)
+            axes.plot(grid, 100 * shares, color=look.colour, linestyle=look.dashes, label=label)
+        if not axes.get_legend_handles_labels()[1]:
+            say_gap(axes, f"nothing under {part.policy}")
+        numbers.append(f"{run.label} {part.number(run, 'auc', POSITIVE)}")
+        gaps += [] if run.negatives else [(run.label, "no negatives")]
+    _legends_above(panels, "AUC, AUC_N (%)")
+    name_axes(panels, "cIoU ≥ x, pIA ≤ x (%)", "samples (%)")
+    own = ["Positives", *dict.fromkeys(name for run in part.runs for name in run.altered)]
+    others = dict.fromkeys(name for run in part.runs for name in run.others)
+    no_curve = f" No curve: {', '.join(others)}, where another object of the picture sounds."
+    yield Drawing(
+        panels[0].figure,
+        "success_pia",
+        f"Success and marked area at {part.policy}",
+        part.caption(
+            f"{', '.join(own)}: share of samples with cIoU >= x, the curve behind AUC."
+            " Negatives: share with pIA <= x, mean over draws, the curve behind AUC_N. Both at 21"
+            " points; the areas in the legends are the summary's, in percent. All images and"
+            f" draws.{no_curve if others else ''}",
+            policies=[part.policy],
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"Success and pIA curves, one panel per run. AUC in percent: {'; '.join(numbers)}.",
+    )
+
+
+def roc(part: FigureData) -> Iterator[Drawing]:
+    """ROC of map maxima: positives against each negative, and against the paper's three."""
+    panels = facets([run.label for run in part.runs], height=1.75)
+    gaps, numbers = part.without_scores(), []
+    for axes, run in zip(panels, part.runs, strict=True):
+        axes.set(**_IN_PERCENT)
+        axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.5, zorder=1)
+        gaps += [] if run.negatives else [(run.label, "no negatives")]
+        for name in run.negatives:
+            gaps += part.missing_number(run, "auroc", name, NO_POLICY)
+        groups = negative_groups(run.negatives)
+        for name in (ALL_NEGATIVES,) if ALL_NEGATIVES in groups else run.negatives:
+            numbers.append(f"{run.label} {name} {part.number(run, 'auroc', name, NO_POLICY)}")
+        positives = part.rows(run, MAP_MAXIMUM, POSITIVE)
+        for group, members in groups.items():
+            rows = [part.rows(run, MAP_MAXIMUM, name) for name in members]
+            rows = [each for each in rows if len(each)]
+            curve = separation_roc(positives, rows) if rows else None
+            if curve is None:
+                continue
+            look = look_of(group, run.conditions)
+            axes.plot(
+                *(100 * thinned(curve)), color=look.colour, linestyle=look.dashes,
+                label=f"{group} {part.number(run, 'auroc', group, NO_POLICY)}",
+                linewidth=0.9 if group == ALL_NEGATIVES else 1.2,
+            )  # fmt: skip
+        if not axes.get_legend_handles_labels()[1]:
+            say_gap(axes, "no defined maxima" if run.negatives else "no negatives")
+    _legends_above(panels, "AUROC (%)")
+    name_axes(panels, "negatives above (%)", "positives above (%)")
+    yield Drawing(
+        panels[0].figure,
+        "roc",
+        "Separation of positives from negatives",
+        part.caption(
+            "Do map maxima tell positives from negatives? Share of positives above a threshold over"
+            " the share of negatives above it; no threshold policy is involved. A deaf model lies"
+            " on the diagonal. The areas in the legends are the summary's, in percent; all images"
+            " and draws.",
+            gaps=[*gaps, *part.undefined()],
+        ),
+        f"ROC of map maxima, one panel per run. AUROC in percent: {'; '.join(numbers)}.",
+    )
+
+
+def _legends_above(panels: Sequence[Any], title: str) -> None:
+    """The panels' numbers between title and curves, two to a line: nothing is covered."""
+    counts = [len(axes.get_legend_handles_labels()[1]) for axes in panels]
+    for axes, entries in zip(panels, counts, strict=True):
+        few = entries <= _FEW
+        if entries:
+            axes.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=title,
+                fontsize=_SMALL_FONT, title_fontsize=_SMALL_FONT, handlelength=2.2 if few else 1.6,
+                handletextpad=0.5, columnspacing=0.9 if few else 0.6, borderpad=0.2,
+                labelspacing=0.15, frameon=False,
+            )  # fmt: skip
+        if any(counts):
+            axes.set_title(
+                axes.get_title(), pad=4 + 1.32 * _SMALL_FONT * (1 + -(-max(counts) // 2))
+            )

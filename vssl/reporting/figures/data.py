@@ -1,0 +1,267 @@
+"""What the report's figures are drawn from, and the facts and gaps that their captions say."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import torch
+
+from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
+from vssl.core.arrays import Array
+from vssl.metrics.auc import AUC_GRID
+from vssl.metrics.ciou import ConsensusIoU
+from vssl.metrics.pia import ImageArea
+from vssl.metrics.set_metric import MAP_MAXIMUM
+from vssl.records.files import SCORES_FILE
+from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.records.rows import thin_records
+from vssl.records.schema import NO_POLICY
+from vssl.records.store import column_names, read_columns
+from vssl.reporting.collection import Group, ReportRun
+from vssl.reporting.figures.samples import RunScene
+from vssl.reporting.tables.model import MISSING, percent
+from vssl.types import POSITIVE
+
+Gaps = list[tuple[str, str]]
+"""Label of a run, and what it lacks."""
+
+ScoreColumns = Mapping[str, Mapping[tuple[str, str], pd.Series]]
+"""Column of the scores, then map variant and audio condition: values by draw, NaN if undefined."""
+
+CURVE_RECORDS = 3000
+"""Records up to which a threshold curve looks at all of a run."""
+
+CURVE_SAMPLES = 400
+"""Samples that it looks at in larger runs, first draw of each negative."""
+
+CURVE_RESAMPLES = 500
+
+
+class Curves(NamedTuple):
+    """F_LOC over the threshold by map variant; `part`: of how many samples, None for all."""
+
+    by_variant: Mapping[str, ThresholdCurves]
+    part: int | None
+
+
+class GridSample(NamedTuple):
+    """A sample of the qualitative grid: image `[224, 224, 3]` or why it lacks, scenes by run."""
+
+    image: torch.Tensor | None
+    missing: str
+    scenes: Mapping[str, RunScene]
+
+
+@dataclass(frozen=True)
+class FigureData:
+    """What the figures of one map variant are drawn from: scores and curves by a run's label."""
+
+    group: Group
+    runs: Sequence[ReportRun]
+    variant: str
+    policy: str
+    scores: Mapping[str, ScoreColumns]
+    curves: Mapping[str, Curves]
+    samples: Sequence[GridSample] = ()
+
+    def rows(self, run: ReportRun, column: str, condition: str) -> pd.Series:
+        """A run's scores under an audio condition, indexed by draw; empty where it has none."""
+        found = self.scores[run.label].get(column, {}).get((self.variant, condition))
+        return pd.Series(dtype=np.float64) if found is None else found
+
+    def number(self, run: ReportRun, metric: str, condition: str, policy: str = "") -> str:
+        """A number of the summary in percent; `n/a` where it is not there or undefined."""
+        number = run.number(metric, condition, policy or self.policy, self.variant)
+        return MISSING if number is None else percent(float(number["value"]))
+
+    def missing_number(self, run: ReportRun, metric: str, condition: str, policy: str = "") -> Gaps:
+        """The gap of a number that the summary lacks."""
+        policy = policy or self.policy
+        if run.number(metric, condition, policy, self.variant) is not None:
+            return []
+        of = "" if policy == NO_POLICY else f" under {policy}"
+        return [(run.label, f"no {metric} of {condition}{of} in the summary")]
+
+    def without_scores(self) -> Gaps:
+        """The runs whose file of scores is gone."""
+        none = [run for run in self.runs if MAP_MAXIMUM not in self.scores[run.label]]
+        return [(run.label, f"no {SCORES_FILE}") for run in none]
+
+    def undefined(self) -> Gaps:
+        """The runs with maps that hold NaN."""
+        gaps = []
+        for run in self.runs:
+            count = sum(int(self.rows(run, MAP_MAXIMUM, c).isna().sum()) for c in run.conditions)
+            gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
+        return gaps
+
+    def caption(self, *sentences: str, policies: Sequence[str] = (), gaps: Gaps) -> str:
+        """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
+        parts = [
+            *sentences,
+            _common_facts(self.group, self.runs),
+            _threshold_texts(self.runs, policies, self.variant),
+            f"Gaps: {by_run(gaps)}." if gaps else "",
+        ]
+        return " ".join(part for part in parts if part)
+
+
+def read_scores(run: ReportRun, policy: str) -> ScoreColumns:
+    """The maxima of a run's maps, and cIoU and pIA under a policy, as far as the run has them."""
+    path = run.folder / SCORES_FILE
+    found: dict[str, dict[tuple[str, str], pd.Series]] = {}
+    if not path.is_file():
+        return found
+    labels = ["map_variant", "audio_condition"]
+    for name, columns in (
+        (NO_POLICY, [MAP_MAXIMUM]),
+        (policy, [ConsensusIoU.column, ImageArea.column]),
+    ):
+        known = [column for column in columns if column in column_names(path)]
+        chosen = pc.field("threshold_policy") == name
+        rows = read_columns(path, [*labels, "draw", *known], chosen).to_pandas()
+        for (variant, condition), part in rows.groupby(labels, observed=True, sort=False):
+            for column in known:
+                values = part.set_index("draw")[column].astype(np.float64)
+                found.setdefault(column, {})[str(variant), str(condition)] = values
+    return found
+
+
+def mean_shares(rows: pd.Series, reaches: np.ufunc) -> Array:
+    """Shares of samples that reach 0, .05, ..., 1, mean over draws, `[21]`: a curve behind an AUC.
+
+    `reaches` is `np.greater_equal` for cIoU, `np.less_equal` for pIA.
+    """
+    grid = AUC_GRID.numpy()
+    by_draw = rows.dropna().groupby(level=0)
+    shares = [reaches(value.to_numpy()[:, None], grid).mean(axis=0) for _, value in by_draw]
+    mean: Array = np.stack(shares).mean(axis=0)
+    return mean
+
+
+def negative_groups(negatives: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What positives are set against: each negative, and the paper's three together."""
+    groups: dict[str, tuple[str, ...]] = {name: (name,) for name in negatives}
+    if set(NEGATIVE_TYPES) <= set(negatives):
+        groups[ALL_NEGATIVES] = NEGATIVE_TYPES
+    return groups
+
+
+def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Array | None:
+    """ROC of map maxima: positives against some negatives, by draw.
+
+    In each draw all negatives count alike, and all draws count alike; a negative with one draw
+    meets every draw of the others. A value that ties with another is a slope, not a step. The area
+    below is the mean over draws of the AUROC within each, as in the summary.
+
+    Returns `[2, K]` shares above each value, of negatives and of positives, ascending from 0 to 1;
+    None where one side has no defined value.
+    """
+    several = [rows for rows in negatives if rows.index.max() > 0]
+    draws = min((int(rows.index.max()) + 1 for rows in several), default=1)
+    met = []
+    for draw in range(draws):
+        drawn = [rows[rows.index == (draw if rows.index.max() > 0 else 0)] for rows in negatives]
+        met.append(np.concatenate([rows.dropna() for rows in drawn]))
+    met = [values for values in met if len(values)]
+    kept = positives.dropna().to_numpy()
+    if not met or not len(kept):
+        return None
+    value = np.concatenate([kept, *met])
+    hit = np.concatenate([np.full(len(kept), 1 / len(kept)), np.zeros(len(value) - len(kept))])
+    alarm = np.concatenate([np.zeros(len(kept)), *(np.full(len(v), 1 / len(v)) for v in met)])
+    order = np.argsort(-value, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(value[order])), len(value) - 1)
+    shares = np.stack([alarm / len(met), hit])[:, order].cumsum(axis=1)[:, last]
+    return np.hstack([np.zeros((2, 1)), shares / shares[:, -1:]])
+
+
+def thinned(roc: Array, points: int = 400) -> Array:
+    """A ROC `[2, K]` with fewer points, evenly spaced along it."""
+    count = roc.shape[1]
+    if count <= points:
+        return roc
+    places = np.searchsorted(roc.sum(axis=0) / 2, np.linspace(0, 1, points)).clip(0, count - 1)
+    return roc[:, np.unique([0, *places, count - 1])]
+
+
+def why_no_curves(run: ReportRun, scores: ScoreColumns) -> str:
+    """Why a run has no threshold curves; empty where it has."""
+    maxima = scores.get(MAP_MAXIMUM, {}).values()
+    if not run.negatives:
+        return "no negatives, so no F_LOC"
+    return "every map holds NaN" if maxima and all(rows.isna().all() for rows in maxima) else ""
+
+
+def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
+    """F_LOC over the threshold for each map variant of a run with negatives.
+
+    A run of more than so many `records` is looked at in `part`, about so many samples.
+    """
+    curves = partial(threshold_curves, points=201, resamples=CURVE_RESAMPLES, seed=0)
+    if int(run.provenance["evaluated"]) * sum(run.draws.values()) <= records:
+        return Curves({name: curves(run.folder, name) for name in run.variants}, None)
+    with tempfile.TemporaryDirectory() as place:
+        kept = thin_records(run.folder, Path(place), samples=part)
+        return Curves({name: curves(Path(place), name) for name in run.variants}, kept)
+
+
+def labels_by(said: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
+    """Labels of runs by what is said of them."""
+    found: dict[Any, list[str]] = {}
+    for label, text in dict.fromkeys(said):
+        found.setdefault(text, []).append(label)
+    return found
+
+
+def by_run(said: Iterable[tuple[str, str]]) -> str:
+    """What is said of runs, each text once, after the labels of its runs."""
+    return "; ".join(f"{', '.join(labels)}: {text}" for text, labels in labels_by(said).items())
+
+
+def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
+    """Test set, protocol, samples, draws and seed; those that differ are named by run."""
+
+    def common(said: Iterator[str]) -> str:
+        texts = labels_by(zip((run.label for run in runs), said, strict=True))
+        if len(texts) == 1:
+            return str(next(iter(texts)))
+        return " / ".join(f"{text} ({', '.join(labels)})" for text, labels in texts.items())
+
+    facts = [run.provenance for run in runs]
+    samples = common(str(each["evaluated"]) for each in facts)
+    coverage = common(f"{100 * each['coverage']:.4g} %" for each in facts)
+    drawn = [", ".join(f"{c} x {n}" for c, n in run.draws.items() if c != POSITIVE) for run in runs]
+    return (
+        f"Test set {group.dataset}, protocol {group.protocol}; N = {samples} samples (coverage"
+        f" {coverage}, list {group.manifest_hash[:8]}); draws:"
+        f" {common(text or 'positives only' for text in drawn)}; seed"
+        f" {common(str(each['seed']) for each in facts)}."
+    )
+
+
+def _threshold_texts(runs: Sequence[ReportRun], policies: Sequence[str], variant: str) -> str:
+    """Values of threshold policies by run, and what they rest on; missing ones are gaps."""
+    values, sources = [], []
+    for run in runs:
+        known = {p: run.threshold(p, variant) for p in policies}
+        texts = [f"{p} {value:.4g}" for p, value in known.items() if value is not None]
+        if texts:
+            values.append(f"{run.label} {', '.join(texts)}")
+            rows = run.summary
+            chosen = rows["threshold_policy"].isin(policies) & (rows["map_variant"] == variant)
+            of_run = rows.loc[chosen, "threshold_source"].unique()
+            sources.append((run.label, ", ".join(map(str, of_run))))
+    if not values:
+        return ""
+    different = labels_by(sources)
+    said = next(iter(different)) if len(different) == 1 else by_run(sources)
+    return f"Thresholds: {'; '.join(values)}. They rest on: {said}."

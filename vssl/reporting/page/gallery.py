@@ -1,0 +1,173 @@
+"""The samples of a report's gallery: which are shown, and their native similarity maps."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, islice, repeat, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vssl.records.files import RECORDS_FILE, SCORES_FILE
+from vssl.records.localization import AUDIO_VISUAL
+from vssl.records.scores import object_area
+from vssl.records.store import column_names, read_columns
+from vssl.reporting.collection import Group, ReportRun
+from vssl.reporting.figures.samples import RunScene, read_scenes
+from vssl.types import POSITIVE, SoundingObject
+
+QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
+"""Of the samples of a test set, by the area of their ground truth."""
+
+_WORST = 200  # of each run and condition that may have to be looked at
+_WORST_OF = {
+    SoundingObject.OWN: "lowest cIoU",
+    SoundingObject.OTHER: "highest cIoU with the silent object",
+    SoundingObject.NONE: "largest marked area",
+}
+_SPREAD = "spread over classes and object sizes"
+_FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
+
+
+@dataclass(frozen=True)
+class RunMaps:
+    """The first draw of every audio condition of a run, for the samples shown.
+
+    `scenes` are without their localization maps, of which `extremes` has lowest and highest value
+    by map variant; `scores`: cIoU and pIA by map variant, sample and condition.
+    """
+
+    run: ReportRun
+    scenes: Mapping[str, RunScene]
+    extremes: Mapping[str, tuple[float, float]]
+    scores: Mapping[tuple[str, str, str], tuple[float, float]]
+
+    @cached_property
+    def clips(self) -> dict[str, Path]:
+        """Files of clips, by the sample that they are of; of earlier versions none are known."""
+        return {
+            source: Path(clip)
+            for scene in self.scenes.values()
+            for source, clip in zip(scene.sources.values(), scene.clips.values(), strict=True)
+            if source and clip
+        }
+
+    def packed(self, sample_id: str) -> str:
+        """A sample's maps as text: base64 of zlib of float32, little endian.
+
+        The native map of each condition in the order of the run, then the object map.
+        """
+        scene = self.scenes[sample_id]
+        seen = [] if scene.object_map is None else [scene.object_map.ravel()]
+        values = np.concatenate([scene.native.ravel(), *seen]).astype("<f4")
+        return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
+
+
+def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
+    """Samples spread over classes and object sizes, and those on which each run does worst.
+
+    Half of them are the worst, in the first draw under `policy`: of every run in turn the lowest
+    cIoU where the own object sounds, the highest where another one does, and the largest marked
+    area where none does. A test set of no more than `count` samples is taken whole.
+
+    A row has `_FIELDS`, `area` (share of the image that the ground truth covers), `quarter` (of the
+    test set by area, 0 the smallest), and `why` it was chosen.
+    """
+    facts = _samples_by_area(group.runs[0].folder / RECORDS_FILE)
+    chosen: dict[str, str] = {}
+    if len(facts) <= count:
+        chosen = dict.fromkeys(facts["sample_id"], "the whole test set is shown")
+    else:
+        spread = _spread_out(facts)
+        worst = _worst(group.runs, policy)
+        for sample_id in islice(spread, (count + 1) // 2):
+            chosen[sample_id] = _SPREAD
+        for sample_id, why in chain(worst, zip(spread, repeat(_SPREAD), strict=False)):
+            if len(chosen) >= count:
+                break
+            chosen.setdefault(sample_id, why)
+    return (
+        facts.set_index("sample_id", drop=False).loc[list(chosen)].assign(why=list(chosen.values()))
+    )
+
+
+def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps:
+    """Read the first draws of some samples, without reading others' maps into memory."""
+    scenes = read_scenes(run.folder, samples, variants=run.variants)
+    extremes: dict[str, tuple[float, float]] = {}
+    for variant in run.variants:
+        maps = torch.cat([scene.maps[variant] for scene in scenes])
+        bottom, top = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
+        whole = bottom.isfinite() & top.isfinite()
+        if whole.any():
+            extremes[variant] = float(bottom[whole].min()), float(top[whole].max())
+    scores = _scores(run, policy)
+    scores = scores[scores["sample_id"].isin(samples)]
+    by_key = {tuple(key): (ciou, pia) for *key, ciou, pia in scores.itertuples(index=False)}
+    kept = {scene.sample_id: replace(scene, maps={}) for scene in scenes}
+    return RunMaps(run, kept, extremes, by_key)
+
+
+def _samples_by_area(records: Path) -> pd.DataFrame:
+    """One row per sample, with `area` and `quarter`."""
+    filters = [("audio_condition", "=", POSITIVE), ("draw", "=", 0)]
+    rows: Any = read_columns(records, list(_FIELDS), filters).to_pandas()
+    rows = rows.astype(dict.fromkeys(("sample_id", "image_path", "category"), str))
+    rows["boxes"] = [[tuple(map(int, box)) for box in boxes] for boxes in rows["boxes"]]
+    rows["area"] = list(map(object_area, rows["boxes"], rows["box_weights"]))
+    order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
+    return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
+
+
+def _spread_out(facts: pd.DataFrame) -> Iterator[str]:
+    """All samples, the quarters of sizes in turn, and in each the classes."""
+    quarters = []
+    for quarter in range(len(QUARTERS)):
+        rows = facts[facts["quarter"] == quarter]
+        classes = [list(ids) for _, ids in rows.groupby("category")["sample_id"]]
+        start = quarter * len(classes) // len(QUARTERS)  # every quarter starts at another class
+        quarters.append(in_turn(classes[start:] + classes[:start]))
+    return in_turn(quarters)
+
+
+def _worst(runs: Sequence[ReportRun], policy: str) -> Iterator[tuple[str, str]]:
+    """Samples on which a run does worst, with the reason; runs and conditions in turn."""
+    lists = []
+    for run in runs:
+        scores = _scores(run, policy)
+        scores = scores[scores["map_variant"] == AUDIO_VISUAL]
+        for condition in run.conditions:
+            sounding = run.sounding[condition]
+            column = "pia" if sounding == SoundingObject.NONE else "ciou"
+            rows = scores[scores["audio_condition"] == condition].dropna(subset=[column])
+            lowest = sounding == SoundingObject.OWN
+            rows = rows.sort_values([column, "sample_id"], ascending=[lowest, True])
+            under = "" if condition == POSITIVE else f" under {condition}"
+            why = f"among the worst of {run.label}: {_WORST_OF[sounding]}{under} ({policy})"
+            lists.append([(sample_id, why) for sample_id in rows["sample_id"].head(_WORST)])
+    return in_turn(lists)
+
+
+def in_turn(lists: Iterable[Iterable[Any]]) -> Iterator[Any]:
+    """One of each, then the next of each."""
+    nothing = object()
+    for layer in zip_longest(*lists, fillvalue=nothing):
+        yield from (each for each in layer if each is not nothing)
+
+
+def _scores(run: ReportRun, policy: str) -> pd.DataFrame:
+    """IoU and area of the first draws under a policy; empty where the run was not scored so."""
+    columns = ["map_variant", "sample_id", "audio_condition", "ciou", "pia"]
+    path = run.folder / SCORES_FILE
+    if not path.is_file() or not {"ciou", "pia"} <= set(column_names(path)):
+        return pd.DataFrame(columns=columns)
+    filters = [("threshold_policy", "=", policy), ("draw", "=", 0)]
+    rows: pd.DataFrame = read_columns(path, columns, filters).to_pandas()
+    return rows.astype(dict.fromkeys(columns[:3], str))

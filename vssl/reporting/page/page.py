@@ -1,0 +1,332 @@
+"""The report as one HTML page that needs no network: tables, figures, and a gallery of maps."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from vssl.core.files import write_text
+from vssl.records.files import SUMMARY_FILE
+from vssl.records.localization import AUDIO_VISUAL, Localization
+from vssl.reporting.collection import Collection, Group
+from vssl.reporting.figures.style import Figure
+from vssl.reporting.page.gallery import QUARTERS, RunMaps, choose, in_turn, read_maps
+from vssl.reporting.page.media import (
+    PLAYED_SECONDS,
+    configured_data,
+    figure_address,
+    figure_size,
+    find_clip,
+    small_clip,
+    small_image,
+)
+from vssl.reporting.tables.model import GAP, Table, percent
+from vssl.types import EVALUATION_SIZE, POSITIVE
+
+PAGE_FILE = "index.html"
+PAGE_LIMIT = 20_000_000
+"""Bytes of a page, at most; what does not fit is counted and said on the page."""
+
+_FIGURES = 1 / 3  # of the page, at most: they are in files of their own too
+_PER_CARD = 1_500  # bytes of a sample's text on the page, beside what is counted
+
+
+def write_page(
+    collection: Collection,
+    output: Path,
+    *,
+    figures: Mapping[str, Sequence[Figure]],
+    tables: Mapping[str, Sequence[Table]],
+    gallery: int = 60,
+    policy: str = "universal_q3",
+    limit: int = PAGE_LIMIT,
+) -> Path:
+    """Write the page of a report, `output/index.html`.
+
+    Everything is inside: style, script, figures, images, sounds (the first 5 s, mono) and native
+    similarity maps (float32, compressed), from which the script makes every map at the threshold
+    that a reader chooses, with the numbers that vssl gives.
+
+    `figures` and `tables` are by name of the group. The gallery shows at most `gallery` samples of
+    each group; it starts at `policy` and chooses the worst samples by it. `limit` bytes, at most,
+    are for tables, then figures (up to a third), then maps and images, then sounds; what does not
+    fit is left out and counted on the page.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    render = partial(_template(output).render, policy=policy, left_out=collection.left_out)
+    titles = [f"{each.dataset}, protocol {each.protocol}" for each in collection.groups]
+    pages: list[dict[str, Any]] = [
+        {
+            "name": group.name,
+            "title": f"{title} ({group.name})" if titles.count(title) > 1 else title,
+            "facts": _group_facts(group),
+            "thresholds": _threshold_rows(group),
+            "tables": tables.get(group.name, ()),
+            "figures": [_figure(each) for each in figures.get(group.name, ())],
+            "gallery": [],
+        }
+        for group, title in zip(collection.groups, titles, strict=True)
+    ]
+    empty = [{"title": page["title"], "data": ""} for page in pages]
+    room = limit - len(render(groups=pages, galleries=empty).encode())
+    budget = _Budget(min(room, round(_FIGURES * limit)))
+    for figure in in_turn(page["figures"] for page in pages):
+        content = figure_address(figure["svg"], figure["png"])
+        figure["source"] = content if budget.take(len(content)) else ""
+        room -= len(figure["source"])
+    galleries = [_Gallery(group, gallery, policy) for group in collection.groups]
+    samples = list(in_turn([(shown, each) for each in shown.samples] for shown in galleries))
+    budget = _Budget(room)
+    for add in (_Gallery.add_sample, _Gallery.add_clips):
+        for shown, sample in samples:
+            add(shown, sample, budget)
+    with_maps = []
+    for page, shown in zip(pages, galleries, strict=True):
+        page["gallery"] = shown.notes()
+        if shown.maps:
+            data = json.dumps(shown.data(output), allow_nan=False, separators=(",", ":"))
+            # a script element would end at a "</"
+            with_maps.append({"title": page["title"], "data": Markup(data.replace("<", "\\u003c"))})
+    path = output / PAGE_FILE
+    write_text(path, render(groups=pages, galleries=with_maps))
+    return path
+
+
+class _Budget:
+    """Bytes that a page may still grow by."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self, size: int) -> bool:
+        """Use bytes if there are so many."""
+        fits = size <= self._left
+        self._left -= size if fits else 0
+        return fits
+
+
+def _template(output: Path) -> jinja2.Template:
+    """The page's template, with what it needs besides the groups."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": percent,
+        "sha256": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+        "relative": lambda path: Path(os.path.relpath(path, output)).as_posix(),
+        "quoted": quote,
+    }
+    texts = {path.name: path.read_text("utf-8") for path in (files(__package__) / "web").iterdir()}
+    environment.globals |= {
+        "style": Markup(texts["page.css"]),
+        "maths": Markup(texts["maps.js"]),
+        "script": Markup(texts["page.js"]),
+        "tops_of": lambda table: [
+            (top, len(list(same))) for top, same in groupby(column.top for column in table.columns)
+        ],
+        "seconds": PLAYED_SECONDS,
+        "quarters": QUARTERS,
+        "gap": GAP,
+        "summary_file": SUMMARY_FILE,
+    }
+    return environment.from_string(texts["template.html.j2"])
+
+
+def _group_facts(group: Group) -> dict[str, str]:
+    """What every number of a group rests on."""
+    summary = pd.concat([run.summary for run in group.runs])
+    covered = ", ".join(f"{100 * c:.4g} %" for c in sorted(summary["coverage"].unique()))
+    draws = summary.groupby("condition")["draws"].max()
+    negatives = dict.fromkeys(c for run in group.runs for c in run.conditions if c != POSITIVE)
+    seeds = ", ".join(str(int(s)) for s in sorted(summary["seed"].dropna().unique()))
+    return {
+        "test set": group.dataset,
+        "protocol": group.protocol,
+        "samples": f"{summary['n'].max()} (coverage {covered}, list {group.manifest_hash[:8]})",
+        "audio conditions": ", ".join(
+            [POSITIVE, *(f"{name} × {draws.get(name, 1)}" for name in negatives)]
+        ),
+        "seed": seeds or "none",
+        "intervals": "95 %: images, shared sounds, learnt thresholds",
+    }
+
+
+def _threshold_rows(group: Group) -> dict[str, Any]:
+    """Thresholds of each run under each policy that has one for all maps, with their sources."""
+    rows: list[dict[str, Any]] = []
+    for run in group.runs:
+        for variant in run.variants:
+            chosen = run.summary[run.summary["map_variant"] == variant]
+            chosen = chosen.dropna(subset=["threshold"]).drop_duplicates("threshold_policy")
+            sources = chosen["threshold_source"].astype(str)
+            rows.append(
+                {
+                    "label": run.label if variant == AUDIO_VISUAL else f"{run.label} + OGL",
+                    "values": chosen.set_index("threshold_policy")["threshold"].to_dict(),
+                    "sources": list(dict.fromkeys(sources[sources.str.startswith("fit on")])),
+                }
+            )
+    policies = dict.fromkeys(name for row in rows for name in row["values"])
+    return {"policies": list(policies), "rows": rows}
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    """A figure for the template, so far without its content."""
+    width, height = figure_size(figure.png)
+    guided = figure.name.endswith("_ogl")
+    return {**vars(figure), "width": width, "height": height, "guided": guided, "source": ""}
+
+
+class _Gallery:
+    """The gallery of a group, as far as it fits into the page.
+
+    `maps` has one packed text for each run, `clips` None where one is not at hand or does not fit.
+    """
+
+    def __init__(self, group: Group, count: int, policy: str) -> None:
+        self.group = group
+        self.policy = policy
+        rows = choose(group, count, policy=policy).itertuples() if count else ()
+        self.samples: list[Any] = list(rows)
+        ids = [each.sample_id for each in self.samples]
+        self.runs = [read_maps(run, ids, policy=policy) for run in group.runs] if ids else []
+        self.test_set = configured_data(group.runs[0].folder)
+        self.maps: dict[str, list[str]] = {}
+        self.images: dict[str, str] = {}
+        self.clips: dict[str, str | None] = {}
+        self.counts: Counter[str] = Counter()
+
+    def heard(self, sample_id: str) -> list[dict[str, Any]]:
+        """Whose clips are heard with an image, and by which runs where they differ."""
+        found: dict[tuple[str, str, str | None], list[str]] = {}
+        for each in self.runs:
+            scene = each.scenes[sample_id]
+            for condition, source in scene.sources.items():
+                if source is not None:
+                    key = condition, source, scene.heard[condition]
+                    found.setdefault(key, []).append(each.run.label)
+        shared = Counter(condition for condition, *_ in found)
+        names = ("condition", "id", "category")
+        return [
+            {**dict(zip(names, key, strict=True)), "runs": labels if shared[key[0]] > 1 else []}
+            for key, labels in found.items()
+        ]
+
+    def add_sample(self, sample: Any, budget: _Budget) -> None:
+        """Put maps and image of a sample into the page."""
+        maps = [each.packed(sample.sample_id) for each in self.runs]
+        image = small_image(Path(sample.image_path))
+        if image is None:
+            self.counts["images whose file is not at hand"] += 1
+        if not budget.take(sum(map(len, maps)) + len(image or "") + _PER_CARD * len(maps)):
+            self.counts["samples left out so that the page stays below its size"] += 1
+            return
+        self.maps[sample.sample_id] = maps
+        if image is not None:
+            self.images[sample.sample_id] = image
+
+    def add_clips(self, sample: Any, budget: _Budget) -> None:
+        """Put the sounds of a sample into the page, from where the records say or beside images."""
+        for name in (heard["id"] for heard in self.heard(sample.sample_id)):
+            if name in self.clips or sample.sample_id not in self.maps:
+                continue
+            known = (each.clips[name] for each in self.runs if name in each.clips)
+            path = next((path for path in known if path.is_file()), None)
+            path = path or find_clip(self.test_set, name, Path(sample.image_path))
+            clip = self.clips[name] = None if path is None else small_clip(path)
+            if clip is None:
+                self.counts["sounds whose file is not at hand"] += 1
+            elif not budget.take(len(clip) + len(name)):
+                self.counts["sounds left out so that the page stays below its size"] += 1
+                self.clips[name] = None
+
+    def notes(self) -> list[str]:
+        """What is shown, and what is not and why."""
+        listed = int(max(run.provenance["evaluated"] for run in self.group.runs))
+        shown = f"{len(self.maps)} of {listed} samples are shown"
+        if 0 < len(self.maps) < listed:
+            shown += ", chosen as each card says; they are no random sample"
+        return [shown, *(f"{what}: {n}" for what, n in self.counts.items())]
+
+    def data(self, output: Path) -> dict[str, Any]:
+        """What the script draws from."""
+        return {
+            "name": self.group.name,
+            "policy": self.policy,
+            "size": EVALUATION_SIZE,
+            "conditions": list(dict.fromkeys(c for r in self.group.runs for c in r.conditions)),
+            "models": [_model(each, output) for each in self.runs],
+            "samples": [self._sample(s) for s in self.samples if s.sample_id in self.maps],
+            "clips": {name: clip for name, clip in self.clips.items() if clip is not None},
+        }
+
+    def _sample(self, sample: Any) -> dict[str, Any]:
+        scores: list[dict[str, dict[str, list[float | None]]]] = [{} for _ in self.runs]
+        for own, each in zip(scores, self.runs, strict=True):
+            for (variant, sample_id, condition), values in each.scores.items():
+                if sample_id == sample.sample_id:
+                    own.setdefault(variant, {})[condition] = [_finite(v) for v in values]
+        return {
+            "id": sample.sample_id,
+            "category": sample.category,
+            "area": sample.area,
+            "quarter": sample.quarter,
+            "boxes": sample.boxes,
+            "weights": [float(weight) for weight in sample.box_weights],
+            "why": sample.why,
+            "image": self.images.get(sample.sample_id),
+            "heard": self.heard(sample.sample_id),
+            "maps": self.maps[sample.sample_id],
+            "scores": scores,
+        }
+
+
+def _model(each: RunMaps, output: Path) -> dict[str, Any]:
+    run = each.run
+    recipe = Localization.of(run.provenance)
+    first = next(iter(each.scenes.values()))
+    prior = recipe.prior and {
+        "alpha": float(recipe.prior["alpha"]),
+        "corrected": recipe.prior["scale"] == "corrected",
+        "side": 0 if first.object_map is None else len(first.object_map),
+    }
+    policies = [str(p) for p in pd.unique(run.summary["threshold_policy"])]
+    every = {v: {name: run.threshold(name, v) for name in policies} for v in run.variants}
+    return {
+        "label": run.label,
+        "folder": quote(os.path.relpath(run.folder, output).replace(os.sep, "/")),
+        "variants": run.variants,
+        "conditions": run.conditions,
+        "sounding": {name: run.sounding[name].value for name in run.conditions},
+        "height": first.native.shape[1],
+        "width": first.native.shape[2],
+        "upsampling": dict(recipe.upsampling),
+        "transform": recipe.transform,
+        "range": [_finite(bound) for bound in recipe.value_range],
+        "prior": prior,
+        "extremes": {v: list(each.extremes.get(v, (0.0, 1.0))) for v in run.variants},
+        "thresholds": {
+            v: {name: value for name, value in values.items() if value is not None}
+            for v, values in every.items()
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON can hold it: None for what is not finite."""
+    return float(value) if np.isfinite(value) else None

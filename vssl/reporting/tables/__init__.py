@@ -1,0 +1,1 @@
+"""Tables: one model, one list of columns, one renderer for each output."""

@@ -1,0 +1,292 @@
+"""The tables of a group: the paper's, the field's, separation, listening, altered, published."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vssl.core.errors import UsageError
+from vssl.core.files import write_text
+from vssl.reporting.collection import Collection, Group, ReportRun
+from vssl.reporting.published import beside_published, read_published
+from vssl.reporting.run_labels import paper_place
+from vssl.reporting.tables.captions import caption_of, marks_nothing, why_missing
+from vssl.reporting.tables.columns import (
+    FALSE_ALARMS,
+    altered_columns,
+    field_columns,
+    listening_columns,
+    paper_columns,
+    published_columns,
+    separation_columns,
+)
+from vssl.reporting.tables.model import (
+    BASELINES_GROUP,
+    Cell,
+    Column,
+    Row,
+    Table,
+    as_shown,
+    defined,
+    number_cell,
+)
+from vssl.reporting.tables.render import latex_tables, markdown_table
+from vssl.types import SoundingObjects
+
+Published = dict[Any, Any]  # a row of `published.beside_published`
+
+_KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
+"""What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
+_OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
+_PLACE = ("metric", "condition", "threshold_policy", "map_variant")
+_WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
+_OF_CELL = {"ci_low": "low", "ci_high": "high", "std_over_draws": "std"}
+_CSV = (
+    *("table", "run_label", "model", "map_variant", "baseline", "dataset", "protocol"),
+    *("threshold_policy", "threshold", "threshold_source", "condition", "metric"),
+    *("higher_is_better", "value", "ci_low", "ci_high", "std_over_draws", "n", "n_undefined"),
+    *("draws", "rank", "seed", "coverage", "manifest_hash", "config_hash", "weights_sha256", "run"),
+    *("published", "training_set", "source", "tier", "difference", "margin", "within", "gap"),
+)
+
+
+def check_policy(collection: Collection, policy: str) -> None:
+    """Refuse a policy that no run has, or under which every map has a threshold of its own."""
+    summaries = [run.summary for group in collection.groups for run in group.runs]
+    thresholds = pd.concat(summaries).groupby("threshold_policy")["threshold"].count()
+    if thresholds.get(policy, 0):
+        return
+    shared = ", ".join(sorted(map(str, thresholds[thresholds > 0].index)))
+    if policy in thresholds:
+        raise UsageError(
+            f"--policy {policy}: gives every map a threshold of its own, so that it says nothing"
+            f" of negatives. One threshold for all maps have: {shared}."
+        )
+    raise UsageError(
+        f"--policy {policy}: no run was scored with it. There are"
+        f" {shared or 'none with one threshold for all maps'};"
+        f" vssl-rescore run=RUN threshold={policy} adds it."
+    )
+
+
+def write_tables(
+    group: Group,
+    output: Path,
+    *,
+    policy: str = "universal_q3",
+    intervals: bool = False,
+    expected: Sequence[str] = (),
+) -> tuple[Table, ...]:
+    """Write a group's tables (`build_tables`) as `paper_<group>.md`, `.csv` and `.tex`.
+
+    The csv has one row for each cell, fractions, with all settings as columns; runs are named
+    relative to `output`. With `intervals` LaTeX has them too; the others always have.
+    """
+    tables = build_tables(group, policy=policy, expected=expected)
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / f"paper_{group.name}.md"
+    texts = (markdown_table(table, below="<br><sub>{}</sub>") for table in tables)
+    write_text(path, "\n".join(texts))
+    frame = _long_form(group, tables, output)
+    write_text(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
+    where = "" if intervals else f" The intervals are in paper_{group.name}.csv."
+    printed = [replace(table, caption=f"{table.caption}{where}") for table in tables]
+    latex = latex_tables(printed, label=group.name, made_by="vssl-report", intervals=intervals)
+    write_text(path.with_suffix(".tex"), latex)
+    return tables
+
+
+def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFrame:
+    """One row for each cell; a gap has no value, but its reason under `gap`."""
+    runs = {run.label: run for run in group.runs}
+    lines: list[dict[str, Any]] = []
+    for table in tables:
+        for row in table.rows:
+            facts = dict(row.facts)
+            if "run" in facts:
+                facts["run"] = Path(os.path.relpath(facts["run"], output)).as_posix()
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                if cell is None and row.note:
+                    continue
+                known = {} if cell is None else vars(cell) | {"difference": cell.difference}
+                gap = row.reason
+                if cell is None and not gap:
+                    gap = why_missing(runs[row.label], column)
+                line = {name: known.get(_OF_CELL.get(name, name)) for name in _CSV}
+                lines.append(line | facts | {
+                    "table": table.name, "run_label": row.label, "map_variant": row.variant,
+                    "baseline": row.baseline, "dataset": group.dataset, "protocol": group.protocol,
+                    "threshold_policy": column.policy, "condition": column.condition,
+                    "metric": column.metric, "higher_is_better": column.higher_is_better,
+                    "manifest_hash": group.manifest_hash, "gap": gap,
+                })  # fmt: skip
+    return pd.DataFrame(lines, columns=list(_CSV)).astype(dict.fromkeys(_WHOLE, "Int64"))
+
+
+def build_tables(
+    group: Group, *, policy: str = "universal_q3", expected: Sequence[str] = ()
+) -> tuple[Table, ...]:
+    """Build all tables of a group; `policy` must have one threshold for all maps.
+
+    These are `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of
+    the own object, and `published` where there are figures. `expected` models without a run have
+    rows without numbers.
+    """
+    published = read_published().dropna(subset="published")
+    figures: dict[Path, list[Published]] = {
+        run.folder: [
+            figure
+            for figure in beside_published(run.summary, published).to_dict("records")
+            if not pd.isna(figure["published"])
+        ]
+        for run in group.runs
+    }
+    sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
+    everything = [(run, variant) for run in group.runs for variant in run.variants]
+    questions = {
+        "paper": f"positives and negatives at one threshold ({policy})",
+        "field": "as the field tests, positives only",
+        "separation": "do map maxima tell positives from negatives?",
+        "listening": f"does the map follow the sound? ({policy})",
+        "altered": f"does the map withstand altered sound? ({policy})",
+        "published": "beside published figures",
+    }
+    columns = {
+        "paper": paper_columns(policy),
+        "field": field_columns(),
+        "separation": separation_columns(),
+        "listening": listening_columns(sounding, policy),
+        "altered": altered_columns(sounding, policy),
+        "published": published_columns(
+            f["published_metric"] for own in figures.values() for f in own
+        ),
+    }
+    tables = []
+    for name, wanted in columns.items():
+        absent = [
+            column
+            for column in wanted
+            if name == "listening" or (name == "paper" and column.metric == FALSE_ALARMS)
+            if all(run.number(*column.place, variant) is None for run, variant in everything)
+        ]
+        used = [column for column in wanted if column not in absent]
+        if not used:
+            continue
+        if name == "published":
+            rows = list(_published_rows(group, used, figures))
+        else:
+            rows = []
+            for run, variant in everything:
+                cells = [_report_cell(run, c, variant, figures[run.folder]) for c in used]
+                rows.append(_report_row(run, variant, cells))
+            rows = ranked(_with_missing_models(rows, used, expected), used)
+        title = f"{group.dataset}, protocol {group.protocol}: {questions[name]}"
+        caption = caption_of(group, used, rows, absent)
+        caption = f"{caption[:1].upper()}{caption[1:]}"
+        tables.append(Table(title, tuple(used), tuple(rows), caption, name=name))
+    return tuple(tables)
+
+
+def _published_rows(
+    group: Group, columns: Sequence[Column], figures: Mapping[Path, Sequence[Published]]
+) -> Iterator[Row]:
+    """A row for each run, map variant, and training set of published figures."""
+    for run in group.runs:
+        notes: dict[tuple[str, str], list[Published]] = defaultdict(list)
+        for figure in figures[run.folder]:
+            note = f"published as {figure['published_variant']}, {figure['training_set']}"
+            notes[figure["map_variant"], note].append(figure)
+        for (variant, note), own in notes.items():
+            cells = [_report_cell(run, column, variant, own) for column in columns]
+            known = [cell if cell and cell.source else None for cell in cells]
+            yield replace(_report_row(run, variant, known), note=note, group="")
+
+
+def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> Row:
+    facts = {
+        "model": run.model,
+        "run": str(run.folder),
+        "weights_sha256": str((run.provenance.get("weights") or {}).get("sha256") or ""),
+        **{key: run.provenance[key] for key in ("seed", "coverage", "config_hash")},
+    }
+    group = BASELINES_GROUP if run.is_baseline else ""
+    return Row(run.label, tuple(cells), variant, group=group, facts=facts)
+
+
+def _report_cell(
+    run: ReportRun, column: Column, variant: str, figures: Sequence[Published]
+) -> Cell | None:
+    number = run.number(*column.place, variant)
+    if number is None:
+        return None
+    place = (*column.place, variant)
+    figures = [figure for figure in figures if place == tuple(figure[key] for key in _PLACE)]
+    # of several, none is more this checkpoint's than another
+    figure = figures[0] if len(figures) == 1 else {}
+    cell = number_cell(number)
+    return replace(
+        cell,
+        competes=_competes(run, column, variant, cell.value),
+        n=int(number["n"]),
+        n_undefined=int(number["n_undefined"]),
+        std=defined(number["std_over_draws"]),
+        draws=int(number["draws"]),
+        threshold=defined(number["threshold"]),
+        threshold_source=str(number["threshold_source"]),
+        run=str(run.folder),
+        **{key: figure[key] for key in _OF_FIGURE if figure},
+    )
+
+
+def _competes(run: ReportRun, column: Column, variant: str, value: float | None) -> bool:
+    """Whether a number can be the best of its column."""
+    if value is None or marks_nothing(run, column.policy, variant):
+        return False
+    sign = 1 if column.higher_is_better else -1
+    without = _KNOWS_NOTHING.get(column.metric, 0.0 if column.higher_is_better else 1.0)
+    return sign * as_shown(value) > sign * as_shown(without)
+
+
+def _with_missing_models(
+    rows: Sequence[Row], columns: Sequence[Column], expected: Sequence[str]
+) -> list[Row]:
+    """The rows, and rows without numbers for expected models that have no run."""
+    there = {row.facts["model"] for row in rows}
+    gaps = [
+        Row(name, (None,) * len(columns), reason="no finished run", facts={"model": name})
+        for name in expected
+        if name not in there
+    ]
+    models = [*(row for row in rows if not row.baseline), *gaps]
+    models.sort(key=lambda row: paper_place(str(row.facts["model"])))
+    return [*models, *(row for row in rows if row.baseline)]
+
+
+def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """Mark the best and the second of each column, baselines aside.
+
+    Values that look the same share a rank, and no second follows two that are best. Where all are
+    tied, or there is one, nothing is marked; nor is what cannot compete (`Cell.competes`).
+    """
+    cells = [list(row.cells) for row in rows]
+    for at, column in enumerate(columns):
+        sign = 1 if column.higher_is_better else -1
+        shown = {
+            number: (sign * as_shown(cell.value), cell)
+            for number, row in enumerate(rows)
+            if not row.baseline and (cell := row.cells[at]) and cell.value is not None
+        }
+        if len({value for value, _ in shown.values()}) < 2:
+            continue
+        able = [value for value, cell in shown.values() if cell.competes]
+        for number, (value, cell) in shown.items():
+            rank = 1 + sum(other > value for other in able)
+            if cell.competes and rank <= 2:
+                cells[number][at] = replace(cell, rank=rank)
+    return [replace(row, cells=tuple(own)) for row, own in zip(rows, cells, strict=True)]

@@ -1,0 +1,107 @@
+"""The audit as tables: corrected values, and what each departure changes, in points."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from vssl.analysis.protocol_audit import CORRECTED, HEADLINE
+from vssl.core.files import write_text
+from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.reporting.tables.model import MISSING, Cell, Column, Row, Table, percent
+from vssl.reporting.tables.render import markdown_table, show_table
+
+_POLICY_COLUMNS = (
+    Column(("F_LOC",), "f_loc", "all", higher_is_better=True),
+    Column(("F_AUC",), "f_auc", "all", higher_is_better=True),
+    Column(("cIoU",), "ciou", "positive", higher_is_better=True),
+    *(Column(("pIA", name), "pia", name, higher_is_better=False) for name in NEGATIVE_TYPES),
+    *(Column(("AUC_N", name), "auc_n", name, higher_is_better=True) for name in NEGATIVE_TYPES),
+)
+_HEADLINE_COLUMNS = (
+    Column(("CIoU",), "success_rate", "positive", higher_is_better=True),
+    Column(("AUC",), "auc", "positive", higher_is_better=True),
+)
+
+
+def write_audit(
+    effects: pd.DataFrame,
+    left_out: Mapping[tuple[str, str], Mapping[str, str]],
+    output: Path,
+    *,
+    resamples: int,
+) -> None:
+    """Print the audit (`records.audit.effects`); write audit.parquet, .csv (fractions) and .md.
+
+    `left_out` says for each model and test set which departures have no numbers, and why.
+    """
+    console, texts = Console(highlight=False), []
+    for names, of_model in effects.groupby(["model", "dataset"], sort=False):
+        for _, rows in of_model.groupby(["map_variant", "threshold_policy"], sort=False):
+            table = _effects_table(rows)
+            show_table(console, table)
+            texts.append(markdown_table(table))
+        reasons = defaultdict(list)
+        for departure, why in left_out[names].items():  # type: ignore[index]
+            reasons[why].append(departure)
+        note = (
+            f"N = {of_model['n'].max()} samples; differences from the corrected protocol in points,"
+            f" with 95 % bootstrap intervals over images ({resamples} resamples)"
+        )
+        note += "".join(f"; {', '.join(names)}: {why}" for why, names in reasons.items())
+        console.print(f"{note}\n", soft_wrap=True, style="dim")
+        texts.append(note + "\n")
+    output.mkdir(parents=True, exist_ok=True)
+    effects.to_parquet(output / "audit.parquet")
+    write_text(output / "audit.csv", effects.to_csv(index=False))
+    write_text(output / "audit.md", "\n".join(texts))
+    console.print(f"tables: {output / 'audit.md'}, audit.csv and audit.parquet beside it",
+                  soft_wrap=True)  # fmt: skip
+
+
+def _effects_table(effects: pd.DataFrame) -> Table:
+    """The effects under one policy."""
+    first = effects.iloc[0]
+    policy = first["threshold_policy"]
+    columns = _HEADLINE_COLUMNS if policy == HEADLINE else _POLICY_COLUMNS
+    rows = tuple(
+        Row(str(departure), tuple(_effect_cell(group, column) for column in columns))
+        for departure, group in effects.groupby("departure", sort=False)
+    )
+    guided = ", object-guided maps" if first["map_variant"] == "ogl" else ""
+    thresholds = effects.groupby("departure", sort=False)["threshold"].first().dropna()
+    if policy == HEADLINE:
+        rule = "headline CIoU (share of cIoU >= 0.5) and AUC at half_image"
+    elif thresholds.empty:
+        rule = f"threshold {policy} (of each map)"
+    else:
+        low, high = thresholds.min(), thresholds.max()
+        several = f"{low:.4f} to {high:.4f}, learnt from each run"
+        rule = f"threshold {policy} ({f'{low:.4f}' if low == high else several})"
+    title = f"{first['model']} on {first['dataset']}{guided}, {rule}"
+    return Table(title, columns, rows, label="departure")
+
+
+def _effect_cell(effects: pd.DataFrame, column: Column) -> Cell:
+    """A departure's difference with its interval; the corrected protocol's value."""
+    chosen = effects[column.chosen(effects)]
+    if chosen.empty:
+        return Cell(text="")
+    row = chosen.iloc[0]
+    if row["departure"] == CORRECTED:
+        return Cell(text=percent(row["value"]))
+    low, high = row["ci_low"], row["ci_high"]
+    interval = "" if low == high == 0 else f"{_effect_points(low)} to {_effect_points(high)}"
+    return Cell(text=_effect_points(row["difference"]), below=interval)
+
+
+def _effect_points(value: float) -> str:
+    """A difference in points: `0` where nothing changes at all."""
+    if pd.isna(value):
+        return MISSING
+    shown = f"{100 * value:+.1f}"
+    return "0" if value == 0 else "0.0" if shown in ("-0.0", "+0.0") else shown

@@ -1,0 +1,101 @@
+"""The threshold study as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from vssl.analysis.threshold_study import BEST, ThresholdStudy
+from vssl.core.files import write_text
+from vssl.reporting.tables.model import Cell, Row, Table, defined, number_cell, text_columns
+from vssl.reporting.tables.render import markdown_table, show_table
+
+_STUDY_NUMBERS = {
+    "f_loc": "F_LOC ↑",
+    "regret": "regret ↓",
+    "ciou": "cIoU ↑",
+    "success_rate": "success rate ↑",
+    "false_alarm_rate": "false alarms ↓",
+    "pia": "pIA ↓",
+    "f_auc": "F_AUC ↑",
+}
+_EQUAL_RATES = "false_alarm_"  # names of policies that keep false alarms to a stated rate
+NOTE = (
+    "best: the threshold with the highest F_LOC on the run that is scored, which no user could"
+    " choose; regret: best F_LOC minus this one, in points, the best chosen anew in every resample;"
+    " false alarms: share of negatives in which anything is marked, the largest over their types;"
+    " pIA: mean over the types; (itself): learnt from the very negatives that it is then judged on"
+    " (in-sample), so that its false alarms and F_LOC are better than on new sounds; percentages"
+    " with 95 % bootstrap intervals over images, thresholds learnt anew in every resample"
+)
+
+
+def write_study(study: ThresholdStudy, output: Path, *, resamples: int) -> None:
+    """Print the study's tables; write curves and thresholds as parquet and csv, tables as .md."""
+    console, tables = Console(), list(_tables(study.thresholds))
+    for table in tables:
+        show_table(console, table)
+    note = f"{NOTE} ({resamples} resamples)"
+    console.print(Text(note, style="dim"), soft_wrap=True)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, frame in (("curves", study.curves), ("thresholds", study.thresholds)):
+        frame.to_parquet(output / f"{name}.parquet")
+        write_text(output / f"{name}.csv", frame.to_csv(index=False))
+    write_text(output / "thresholds.md", "\n".join([*map(markdown_table, tables), note, ""]))
+    console.print(f"curves and tables: {output}", soft_wrap=True)
+
+
+def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
+    """A table for every run and map variant, then one for all together."""
+    names = {}
+    for (run, variant), rows in thresholds.groupby(["run", "map_variant"], sort=False):
+        first = rows.iloc[0]
+        guided = ", object-guided maps" if variant == "ogl" else ""
+        names[run, variant] = f"{first['model']} on {first['dataset']}{guided}"
+        yield Table(
+            f"{names[run, variant]}, protocol {first['protocol']}, N = {first['n']}"
+            f" (coverage {100 * first['coverage']:.4g} %), seed {first['seed']} ({run})",
+            text_columns("fit on", "threshold", *_STUDY_NUMBERS.values(), text=("fit on",)),
+            tuple(
+                _study_row(row, [], _STUDY_NUMBERS, ("f_loc", "regret"))
+                for row in rows.to_dict("records")
+            ),
+            label="threshold policy",
+        )
+    alike = [*names.values()]
+    names = {
+        key: name if alike.count(name) == 1 else f"{name} ({key[0]})" for key, name in names.items()
+    }
+    equal = thresholds[thresholds["threshold_policy"].str.startswith(_EQUAL_RATES)]
+    if len(equal):
+        shown = ("ciou", "success_rate", "false_alarm_rate")
+        headers = ("run", "fit on", "threshold", *(_STUDY_NUMBERS[name] for name in shown))
+        lines = tuple(
+            _study_row(row, [names[row["run"], row["map_variant"]]], shown, shown[:2])
+            for _, of_policy in equal.groupby("threshold_policy", sort=False)
+            for row in of_policy.to_dict("records")
+        )
+        columns = text_columns(*headers, text=("run", "fit on"))
+        title = "at equal rates of false alarms"
+        yield Table(title, columns, lines, label="threshold policy")
+
+
+def _study_row(
+    row: Mapping[Any, Any], before: Sequence[str], names: Iterable[str], intervals: Sequence[str]
+) -> Row:
+    """A threshold's row: texts, where it was learnt, its value and some numbers."""
+    itself = row["in_sample"] and row["threshold_policy"] != BEST  # which says so
+    texts = [*before, f"{row['fit_on']}{' (itself)' * itself}", f"{row['threshold']:.4f}"]
+    cells = [Cell(text=text) for text in texts]
+    cells += [
+        number_cell(row, name, f"{name}_ci_low", f"{name}_ci_high")
+        if name in intervals
+        else Cell(defined(row[name]))
+        for name in names
+    ]
+    return Row(row["threshold_policy"], tuple(cells))

@@ -1,0 +1,168 @@
+"""The feature tables of a run, and the fingerprint of what makes its maps."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from vssl.audio import read_clip
+from vssl.config import build
+from vssl.config.networks import gpu_name, on_gpu, quicker
+from vssl.core.hashing import file_sha256
+from vssl.core.randomness import generator_for
+from vssl.engine.feature_table import FeatureTable, RunTables, table_path
+from vssl.engine.localizer import Localizer
+from vssl.images import decode_image
+from vssl.negatives.base import AudioCondition
+from vssl.negatives.plan import AudioPlan
+from vssl.types import EVALUATION_SIZE, POSITIVE, SAMPLE_RATE, AudioClip, ImageBatch, Sample
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What makes the maps of a run."""
+
+    marks: dict[str, str]  # hashes of what is made of a fixed image and a fixed sound, "" for none
+    code: tuple[str, ...]  # hashes of the files of the model and of what prepares its input
+    other_code: tuple[str, ...]  # the same of the object prior and the negatives
+    machine: tuple[object, ...]  # hardware, precision, batch sizes: last digits depend on them
+
+
+def take_fingerprint(
+    config: DictConfig,
+    loader: build.LoaderOptions,
+    localizer: Localizer,
+    conditions: Sequence[AudioCondition],
+) -> Fingerprint:
+    """Take the fingerprint of a run's networks, on the CPU and not compiled yet."""
+    model, prior = localizer.model, localizer.prior
+    pixels = generator_for(0, "fingerprint", "image").integers(0, 256, (272, 360, 3), np.uint8)
+    picture = localizer.prepare(pixels, "fixed")
+    noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
+    clip = AudioClip(0.1 * noise.astype(np.float32)[None])
+    image = picture.image[None]
+    other = image if picture.prior_image is None else picture.prior_image[None]
+
+    @functools.cache
+    def encoded(name: str) -> torch.Tensor:
+        frontend = localizer.frontend(name)
+        return model.encode_audio(frontend(frontend.waveform(clip)[None]))
+
+    def localized() -> torch.Tensor:
+        vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
+        first = torch.zeros(1, dtype=torch.int64)
+        whole = (0, 0, EVALUATION_SIZE, EVALUATION_SIZE)
+        sample = Sample("fixed", Path(), Path(), "", (), "", (whole,), (1.0,), 0)
+        alone = ImageBatch(
+            first, image, first[None], ("fixed",), ((POSITIVE, 0),),
+            sounding=((sample,),), pictured=((sample,),),
+        )  # fmt: skip
+        return model.localize(alone, vectors)
+
+    frontends = localizer.frontends
+    marks = {
+        "image": _mark(lambda: model.encode_image(image)) if model.compares else "",
+        "objects": "" if prior is None else _mark(lambda: prior(other)),
+        "maps": _mark(localized),
+        **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
+    }
+    device: list[object] = [gpu_name(config)]
+    if device == [None]:  # whose cores the processes share
+        threads, processes = torch.get_num_threads(), str(config.trainer.devices)
+        device = [torch.backends.cpu.get_cpu_capability(), threads, processes]
+    options: list[object] = [quicker(config, n) for n in ("channels_last", "fold_batch_norms")]
+    options += [config.model.compile, str(config.trainer.precision)]
+    return Fingerprint(
+        marks,
+        code=_code_of(model, localizer.transform, *frontends.values()),
+        other_code=_code_of(prior, localizer.prior_transform, *conditions),
+        machine=(
+            torch.__version__, *device, *options, loader["batch_size"], loader["audio_batch_size"],
+        ),
+    )  # fmt: skip
+
+
+def open_tables(
+    config: DictConfig,
+    fingerprint: Fingerprint,
+    samples: Sequence[Sample],
+    plan: AudioPlan,
+    provenance: Mapping[str, Any],
+    *,
+    keep: bool,
+) -> RunTables:
+    """Open the feature tables of a run: those of its images, and of the clips of its samples.
+
+    What negatives make, such as noise, is encoded anew in every run. Empty tables where the
+    networks run on a GPU, which encodes faster than a disk reads. Tables may be kept where this
+    process encodes everything.
+    """
+    if config.cache.folder is None or config.cache.gigabytes == 0 or on_gpu(config):
+        return RunTables()
+    folder = Path(config.cache.folder).expanduser().absolute()
+    known = [provenance[name] for name in ("environment", "inputs_sha256", "weights")]
+    common = known, fingerprint.code, fingerprint.machine
+
+    def table(kind: str, length: int, mark: str, *facts: object) -> FeatureTable:
+        path = table_path(folder, kind, mark, common, *facts) if mark else None
+        return FeatureTable(path, length, limit_bytes=config.cache.gigabytes * 1e9, keep=keep)
+
+    marks = fingerprint.marks
+    images = [str(sample.image_path) for sample in samples]
+    clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
+    sounds = []
+    for size, end in zip(plan.parts, accumulate(plan.parts), strict=True):
+        name, first = plan.distinct[end - size]
+        mark = marks.get(f"sound {name}", "")
+        if mark and first.condition == POSITIVE:
+            places = range(end - size, end)
+            heard = [clips[plan.distinct[place][1].source_id] for place in places]
+            facts = _resolved(build.released_settings(config, name)), heard
+            sounds.append((places, table("sounds", size, mark, *facts)))
+    seen, prior = _resolved(config.model.image), _resolved(config.prior)
+    objects = prior, provenance["prior"], images
+    return RunTables(
+        images=table("images", len(images), marks["image"], seen, images),
+        objects=table("objects", len(images), marks["objects"], *objects),
+        sounds=sounds,
+    )
+
+
+def _resolved(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _mark(encode: Callable[[], torch.Tensor]) -> str:
+    """Hash of an encoding; empty where it cannot be made or is no tensor, and cannot be kept."""
+    try:
+        with torch.inference_mode():
+            values = encode().float().contiguous().numpy()
+    except Exception as error:  # of any model; if it fails on real inputs, it will say so there
+        _log.info("no fingerprint, so nothing is kept: the model takes no test input (%s)", error)
+        return ""
+    return hashlib.sha256(values.data).hexdigest()
+
+
+def _code_of(*objects: object) -> tuple[str, ...]:
+    """Hashes of the files in which some objects' classes are written, and what reads files."""
+    files = {Path(inspect.getfile(read)) for read in (read_clip, decode_image)}
+    for each in objects:
+        for kind in type(each).__mro__:
+            if kind.__module__.partition(".")[0] not in ("builtins", "torch", "abc"):
+                with contextlib.suppress(TypeError, OSError):  # typed in, or compiled
+                    files.add(Path(inspect.getfile(kind)))
+    return tuple(sorted(file_sha256(path) for path in files if path.is_file()))

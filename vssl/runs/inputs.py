@@ -1,0 +1,153 @@
+"""What a run's result rests on: annotation, images and sounds, and whether they are still the same.
+
+A run keeps name, size, time of change and sha256 of each file that it read. A file whose size and
+time are as they were is taken for the same; else its content decides. So a data set may be copied
+or touched, and a finished run is compared without reading it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vssl.core.errors import UsageError
+from vssl.core.files import write_text
+from vssl.core.hashing import config_hash, file_sha256, text_hash
+from vssl.records.files import INPUTS_FILE
+
+if TYPE_CHECKING:
+    from vssl.data.base import CheckedData, DatasetReader
+
+_ABSENT = ""  # instead of a hash: an annotation file of this name would be taken instead
+_SHOWN_FILES = 3
+_OLD_ANNOTATIONS = ("*.json", "metadata/*.json")
+
+Inputs = dict[str, Any]
+"""`root`, and under `files` by name below it (or absolute): size, nanoseconds, sha256."""
+
+
+def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
+    """Read all files that a run rests on: those that the reader's check found.
+
+    Raises:
+        UsageError: for a file that was there when it was checked, and is no more.
+    """
+    root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
+    annotation = data.annotation.resolve()
+    media = {path for s in data.samples for path in (s.image_path, s.audio_path)}
+    names = [
+        str(path.relative_to(root) if path.is_relative_to(root) else path)
+        for path in (annotation, *sorted(media))
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        facts = list(pool.map(lambda name: _size_time_hash(root / name), names))
+    files: dict[str, Any] = dict(zip(names, facts, strict=True))
+    for name, fact in files.items():
+        if fact is None:
+            raise UsageError(f"{root / name}: no such file any more. Was the test set changed?")
+    usual = getattr(reader, "annotation_names", ())
+    if annotation in [(root / name).resolve() for name in usual]:
+        # names under which another file would be found before the one that was
+        for name in takewhile(lambda name: not (root / name).exists(), usual):
+            files[name] = [0, 0, _ABSENT]
+    return {"root": str(root), "files": files}
+
+
+def content_hash(inputs: Inputs) -> str:
+    """Hash of names and contents, whatever the times."""
+    files: Mapping[str, Any] = inputs["files"]
+    return config_hash({name: sha256 for name, (_, _, sha256) in files.items()})
+
+
+def keep_inputs(folder: Path, inputs: Inputs) -> None:
+    """Write down what a run rests on, in its folder."""
+    write_text(folder / INPUTS_FILE, json.dumps(inputs))
+
+
+def check_inputs(folder: Path, run: Mapping[str, Any]) -> None:
+    """Check that a finished run's inputs are what they were, by its folder and its run.json.
+
+    A run whose test set is not on this machine any more stands as it is. Of a run of an earlier
+    vssl only the annotation file is known.
+
+    Raises:
+        UsageError: when they are not, with what changed and the mend.
+    """
+    what = changed_inputs(folder)
+    if what is None:
+        what = _changed_annotation(run)
+    if what:
+        raise UsageError(
+            f"{folder}: holds a finished run on other input than there is now: {what}. Set another"
+            " output_dir, or force=true to replace it."
+        )
+
+
+def changed_inputs(folder: Path) -> str | None:
+    """What of a run's inputs has changed, in words; empty for nothing, None where not known."""
+    try:
+        inputs: Inputs = json.loads((folder / INPUTS_FILE).read_text(encoding="utf-8"))
+        root, files = Path(inputs["root"]), dict(inputs["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not root.is_dir():
+        return ""
+    with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+        kinds = list(pool.map(lambda name: _change(root / name, files[name]), files))
+    parts = []
+    for kind in ("changed", "gone", "new"):
+        names = [str(root / name) for name, own in zip(files, kinds, strict=True) if own == kind]
+        more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+        if names:
+            are = "is" if len(names) == 1 else "are"
+            parts.append(f"{', '.join(names[:_SHOWN_FILES])}{more} {are} {kind}")
+    return "; ".join(parts)
+
+
+def _change(path: Path, known: list[Any]) -> str:
+    size, modified, sha256 = known
+    try:
+        state = path.stat()
+    except OSError:
+        return "" if sha256 == _ABSENT else "gone"
+    if sha256 == _ABSENT:
+        return "new"
+    if (state.st_size, state.st_mtime_ns) == (size, modified):
+        return ""
+    facts = _size_time_hash(path) if state.st_size == size else None
+    return "" if facts is not None and facts[2] == sha256 else "changed"
+
+
+def _changed_annotation(run: Mapping[str, Any]) -> str:
+    """Whether the annotation file of a run of an earlier vssl is still there, in words."""
+    data = run.get("identity", {}).get("data", {})
+    known, root = run.get("provenance", {}).get("annotation_sha256"), data.get("root")
+    ours = str(data.get("_target_", "")).startswith("vssl.")
+    if not ours or not known or root is None or not Path(root).is_dir():
+        return ""
+    given = data.get("annotation")
+    if given and Path(given).is_absolute():
+        there = [Path(given)]
+    else:
+        patterns = _OLD_ANNOTATIONS if given is None else (str(given),)
+        there = [path for pattern in patterns for path in Path(root).glob(pattern)]
+    for path in there:
+        with suppress(OSError, ValueError):
+            if text_hash(path.read_text(encoding="utf-8")) == known:
+                return ""
+    return f"the annotation file that it rests on is not in {root} any more"
+
+
+def _size_time_hash(path: Path) -> list[Any] | None:
+    """Size, nanoseconds and sha256 of a file; None where it cannot be read."""
+    try:
+        state = path.stat()
+        return [state.st_size, state.st_mtime_ns, file_sha256(path)]
+    except OSError:
+        return None

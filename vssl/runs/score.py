@@ -1,0 +1,95 @@
+"""Scoring as both commands do it: policies fitted, scores and summary written, a table shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.compute as pc
+from omegaconf import DictConfig
+
+from vssl.config.build import build_metrics, build_policies
+from vssl.core.errors import UsageError
+from vssl.records.aggregate import summarize, summarize_subsets
+from vssl.records.conditions import true_negatives
+from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE, run_in
+from vssl.records.fit import fit_policies
+from vssl.records.refit import ResampledRun
+from vssl.records.schema import NO_POLICY, SCORE_KEY
+from vssl.records.score import score_columns, score_records
+from vssl.records.scores import Samples, Scores
+from vssl.records.store import column_names, read_columns, read_provenance
+from vssl.runs.learnt import note_learnt, policies_of
+from vssl.thresholds.base import ThresholdPolicy
+
+_log = logging.getLogger(__name__)
+
+
+def score_run(
+    config: DictConfig,
+    folder: Path,
+    policies: Sequence[ThresholdPolicy] | None = None,
+    *,
+    keep: bool = False,
+) -> pd.DataFrame:
+    """Score a run's records; write and return the summary.
+
+    Args:
+        config: with `threshold`, `metrics`, `calibration`, `bootstrap` and `subsets`.
+        folder: the run's folder.
+        policies: threshold policies; None builds those of the configuration.
+        keep: whether scores of other policies in the folder stay.
+
+    Raises:
+        UsageError: when the records, the calibration run or a policy cannot be used.
+    """
+    provenance = read_provenance(folder / RECORDS_FILE)
+    if policies is None:
+        negatives = bool(true_negatives(provenance))
+        policies = build_policies(config, model=provenance["model"], negatives=negatives)
+    calibration = run_in(Path(config.calibration).expanduser()) if config.calibration else None
+    fitted = fit_policies(policies, folder, calibration=calibration)
+    metrics = build_metrics(config)
+    scores = folder / SCORES_FILE
+    columns = score_columns(folder / RECORDS_FILE, metrics)
+    replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
+    kept = _other_rows(folder, replaced, columns) if keep else None
+    score_records(folder, fitted, metrics, output=scores, keep=kept)
+    note_learnt(folder, config, fitted, calibration)
+    samples = Samples.of(folder)
+    opened = Scores(scores, samples.ids)
+    if keep:
+        fitted = [*fitted, *policies_of(folder, opened, known=fitted)]
+    (folder / SUBSETS_FILE).unlink(missing_ok=True)
+    resampled = ResampledRun.of(folder, samples, opened, metrics, fitted, **config.bootstrap)
+    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, resampled=resampled)
+    if config.subsets:
+        kinds, output = list(config.subsets), folder / SUBSETS_FILE
+        summarize_subsets(folder, resampled, metrics, kinds, output=output, **config.bootstrap)
+    return summary
+
+
+def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
+    """Rows of an earlier scores file whose policy is not scored anew; None without a file.
+
+    Raises:
+        UsageError: when they are of other records, or hold other metric columns.
+    """
+    scores = folder / SCORES_FILE
+    if not scores.is_file():
+        return None
+    if read_provenance(scores) != read_provenance(folder / RECORDS_FILE):
+        raise UsageError(
+            f"{scores}: is not of the records beside it. Evaluate again with vssl-evaluate."
+        )
+    there = column_names(scores)[len(SCORE_KEY) :]
+    kept = read_columns(scores, filters=~pc.field("threshold_policy").isin(sorted(replaced)))
+    if len(kept) and set(there) != set(columns):
+        raise UsageError(
+            f"{scores}: other policies were scored with the columns {', '.join(there)}, but"
+            f" {', '.join(columns)} are asked for. Rescore all of them: threshold=all."
+        )
+    return kept
