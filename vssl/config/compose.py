@@ -78,7 +78,6 @@ def bundled_weights(name: str) -> str:
 
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
-    register_resolvers()
     with initialize_config_module("vssl.conf", version_base="1.3"):
         return compose(name, overrides=list(overrides))
 
@@ -121,3 +120,6 @@ def with_hydra(work: Callable[[DictConfig, Path], Any]) -> None:
 def is_multirun() -> bool:
     """Whether this is a job of a sweep."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+register_resolvers()  # also in processes that get their work pickled

@@ -14,7 +14,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from vssl.config.build import build_metrics, build_policies, has_negatives
-from vssl.config.compose import register_resolvers
 from vssl.config.identity import (
     identity,
     leaves_out,
@@ -41,8 +40,6 @@ from vssl.runs.wandb_extras import mirror_run
 from vssl.thresholds.base import ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-
-register_resolvers()
 
 
 def evaluate(
