@@ -173,7 +173,9 @@ def test_a_damaged_shard_is_done_again(
     same(tmp_path, whole)
 
 
-@pytest.mark.parametrize("stage", ["vssl.records.shards.Shards.join", "vssl.runs.score.score_run"])
+@pytest.mark.parametrize(
+    "stage", ["vssl.records.shards.Shards.join", "vssl.runs.evaluate.score_run"]
+)
 def test_a_run_stopped_after_its_last_shard_keeps_its_records(
     test_set: Path, whole: Path, tmp_path: Path, loudness: Stopping,
     monkeypatch: pytest.MonkeyPatch, stage: str,
