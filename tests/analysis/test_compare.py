@@ -21,9 +21,9 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.analysis.test_threshold_study import make_sample
-from tests.analysis.test_threshold_study import write_made as write_run
 from tests.helpers.drawn import draw_vggss
+from tests.helpers.records import make_sample
+from tests.helpers.records import write_made as write_run
 from tests.helpers.reporting_runs import compile_latex
 from tests.helpers.running import command, composed, run
 from tests.reference import formulas, study

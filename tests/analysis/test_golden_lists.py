@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from tests.helpers.goldens import UNIT_FILE, UNIT_RUNS, read_arrays, unit_maps
 from vssl.maps import binarize
 from vssl.metrics.ciou import consensus_iou
 from vssl.metrics.pia import image_area
@@ -40,18 +41,6 @@ POOLED = ("median", *CONSTANTS)
 """Order of the five entries that a sample adds to the evaluator's one list."""
 
 MODELS = ("ezvsl", "slavc", "fnac", "lvs", "sslalign", "ssltie")
-UNIT_RUNS = {
-    "eval_ezvsl": ("ezvsl", True),
-    "eval_slavc": ("slavc", True),
-    "eval_fnac": ("fnac", True),
-    "eval_lvs_vggss_lvs": ("lvs", False),
-    "eval_lvs_vggss_sslalign": ("sslalign", False),
-    "eval_lvs_is3_lvs": ("lvs", True),
-    "eval_lvs_is3_sslalign": ("sslalign", True),
-    "eval_ssltie": ("ssltie", False),
-}
-"""Evaluation path of the released code -> model, and whether its positives get aligned corners."""
-
 Array = npt.NDArray[Any]
 
 
@@ -101,16 +90,13 @@ Golden = tuple[Run, Callable[[str], Array]]
 """A run, and the released code's list by name."""
 
 
-def read(path: Path, start: str = "") -> dict[str, Array]:
-    """The arrays of a file whose names begin so, by the rest of their names."""
-    with np.load(path) as file:
-        return {name[len(start) :]: file[name] for name in file.files if name.startswith(start)}
-
-
 def dev_run(shared: Path, test_set: str, model: str) -> Golden:
     folder = shared / "golden" / "dev" / test_set
-    truth, maps = read(folder / "gt_maps.npz"), read(folder / model / "similarity_maps.npz")
-    lists = read(folder / model / "per_sample_lists.npz")
+    truth, maps = (
+        read_arrays(folder / "gt_maps.npz"),
+        read_arrays(folder / model / "similarity_maps.npz"),
+    )
+    lists = read_arrays(folder / model / "per_sample_lists.npz")
     assert truth["ids"].tolist() == maps["ids"].tolist()
     maps["object"] = maps["object_saliency"]
     aligned = model in ("ezvsl", "slavc", "fnac") or (test_set == "is3_mini" and model != "ssltie")
@@ -124,17 +110,14 @@ def dev_run(shared: Path, test_set: str, model: str) -> Golden:
 
 
 def unit_run(shared: Path, kind: str, path: str) -> Golden:
-    file = shared / "golden" / "dev" / "metrics_unit.npz"
     model, aligned = UNIT_RUNS[path]
-    side = 7 if path in ("eval_ezvsl", "eval_slavc", "eval_fnac") else 14
-    maps = {name: read(file, f"{kind}/{name}_{side}")[""] for name in ("positive", *NEGATIVES)}
-    maps["object"] = read(file, f"{kind}/object_7")[""]
-    lists = read(file, f"{kind}/{path}/")
+    maps, truth, _ = unit_maps(shared, kind, path)
+    lists = read_arrays(shared / UNIT_FILE, f"{kind}/{path}/")
 
     def expected(name: str) -> Array:
         return lists[name.replace("evaluator_ciou", "evaluator_av_ciou")]
 
-    return Run(model, maps, read(file, f"{kind}/gt")[""], aligned=aligned), expected
+    return Run(model, maps, truth, aligned=aligned), expected
 
 
 RUNS = [(group, model) for group in ("vggss_mini", "is3_mini") for model in MODELS]

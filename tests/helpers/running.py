@@ -58,6 +58,25 @@ class Loudness(LocalizationModel):
         return image_features[:, None] * audio_features[..., None]
 
 
+class Tilted(LocalizationModel):
+    """A small model that hears: a loud sound tilts the map of the image's brightness."""
+
+    map_size = (7, 7)
+    value_range = (-1.0, 1.0)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(images.mean(1), 4).tanh()
+
+    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+        return (inputs.amax((1, 2, 3)) + 1).sigmoid()[:, None, None]
+
+    def similarity(
+        self, image_features: torch.Tensor, audio_features: torch.Tensor
+    ) -> torch.Tensor:
+        ramp = torch.linspace(-1, 1, 7)
+        return (1 - audio_features) * image_features[:, None] + audio_features * ramp
+
+
 class Halved(AudioCondition):
     """An audio condition of a user's own: the image's clip at half of its amplitude."""
 
@@ -80,6 +99,20 @@ HEARS = (
     "model.image.size=32",
 )
 """Overrides for `Loudness` behind EZ-VSL's front end."""
+
+
+def small(model: type[LocalizationModel], name: str = "lvs") -> tuple[str, ...]:
+    """Overrides for a small model under a name that has released constants."""
+    target = f"model._target_={model.__module__}.{model.__name__}"
+    return (*HEARS, f"model.name={name}", target, "model.image.size=28")
+
+
+PRIOR_ALPHA = 0.3
+
+
+def guided_by(prior_file: Path, alpha: float = PRIOR_ALPHA) -> tuple[str, ...]:
+    """Overrides for object-guided maps beside a model's own."""
+    return ("prior=object_guided", f"prior.weights={prior_file}", f"prior.alpha={alpha}")
 
 
 def composed(*overrides: str, name: str = "evaluate") -> DictConfig:

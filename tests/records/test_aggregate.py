@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.analysis.test_threshold_study import make_sample, write_made
+from tests.helpers.records import FACTS, MAPS, make_samples, write_made
 from tests.reference import formulas, study
 from vssl.maps import upsample
 from vssl.metrics.auc import AUC, AUCN
@@ -43,32 +43,8 @@ from vssl.thresholds.universal import UniversalThreshold
 from vssl.types import POSITIVE, Sample
 
 Array = npt.NDArray[np.float64]
-BOXES = [(0, 0, 112, 224), (60, 60, 150, 160), (5, 100, 220, 130), (3, 3, 3, 9)]
-FACTS = {
-    "model": "ezvsl",
-    "dataset": "made",
-    "protocol": "corrected",
-    "seed": 5,
-    "coverage": 0.75,
-    "manifest_hash": "m",
-    "config_hash": "c" * 64,
-}
-MAPS = {"value_range": [0.0, 1.0], "map_transform": "none", "prior": None}
 UNIVERSAL = "universal_max"
 SETTINGS = {"resamples": 80, "seed": 4}
-
-
-def make_samples() -> list[Sample]:
-    """Eight samples, two to a picture; the last two have an empty ground truth."""
-    return [
-        make_sample(
-            f"picture{i // 2}_{'ab'[i % 2]}",
-            f"picture{i // 2}",
-            (BOXES[i // 2],),
-            category=f"class{i % 3}",
-        )
-        for i in range(8)
-    ]
 
 
 @dataclass

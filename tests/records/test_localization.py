@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import HEARS, KEY, records, run
+from tests.helpers.running import KEY, PRIOR_ALPHA, Tilted, guided_by, records, run, small
 from tests.reference import formulas
 from vssl.core.errors import UsageError
 from vssl.models.base import LocalizationModel
@@ -36,7 +36,6 @@ Float64 = npt.NDArray[np.float64]
 
 # 78 rows: more than are scored at once
 DRAWS = ("negatives.noise.draws=5", "negatives.offscreen.draws=6")
-ALPHA = 0.3
 UNIVERSAL = {
     "universal_max": ("mean", 1.0),
     "universal_max10": ("mean", 1.1),
@@ -45,25 +44,6 @@ UNIVERSAL = {
 FALSE_ALARMS = {"false_alarm_1": 0.01, "false_alarm_5": 0.05, "false_alarm_10": 0.1}
 OWN_THRESHOLDS = {"fixed", "half_image", "object_area", *UNIVERSAL, *FALSE_ALARMS}
 CONSTANTS = {"released_max", "released_max10", "released_q3"}
-
-
-class Tilted(LocalizationModel):
-    """A small model that hears: a loud sound tilts the map of the image's brightness."""
-
-    map_size = (7, 7)
-    value_range = (-1.0, 1.0)
-
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.avg_pool2d(images.mean(1), 4).tanh()
-
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
-        return (inputs.amax((1, 2, 3)) + 1).sigmoid()[:, None, None]
-
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
-        ramp = torch.linspace(-1, 1, 7)
-        return (1 - audio_features) * image_features[:, None] + audio_features * ramp
 
 
 class Unbounded(Tilted):
@@ -81,16 +61,6 @@ class Stretched(Unbounded):
     """Maps that are stretched to [0, 1] and cut when they are upsampled."""
 
     map_transform = "stretch_and_clip"
-
-
-def of(model: type[LocalizationModel], name: str = "lvs") -> tuple[str, ...]:
-    """A small model under a name that has released constants."""
-    target = f"model._target_={model.__module__}.{model.__name__}"
-    return (*HEARS, f"model.name={name}", target, "model.image.size=28")
-
-
-def guided_by(prior_file: Path, alpha: float = ALPHA) -> tuple[str, ...]:
-    return ("prior=object_guided", f"prior.weights={prior_file}", f"prior.alpha={alpha}")
 
 
 @dataclass
@@ -129,7 +99,7 @@ def guided(
     root = tmp_path_factory.mktemp("guided")
     data = ("data=vggss", f"data.root={draw_vggss(root / 'vggss')}", *DRAWS)
     folder = root / "run"
-    summary = run(folder, *of(model), f"protocol={protocol}", *data, *guided_by(prior_file))
+    summary = run(folder, *small(model), f"protocol={protocol}", *data, *guided_by(prior_file))
     found = records(folder)
     return Run(protocol, model, folder, summary, found, *by_numpy(found, protocol, model))
 
@@ -160,11 +130,11 @@ def by_numpy(
     seen = square(found["object_map"])
     if released:
         # the object maps take the positive's rule for every condition (QUIRKS 27)
-        mixed = ALPHA * maps + (1 - ALPHA) * stretched_out(seen, aligned=True)
+        mixed = PRIOR_ALPHA * maps + (1 - PRIOR_ALPHA) * stretched_out(seen, aligned=True)
     else:
         own = (maps - low) / (high - low)
         units = np.stack([to_unit(m) for m in seen])
-        mixed = ALPHA * own + (1 - ALPHA) * stretched_out(units, aligned=False)
+        mixed = PRIOR_ALPHA * own + (1 - PRIOR_ALPHA) * stretched_out(units, aligned=False)
     return {"av": maps, "ogl": mixed}, unsure
 
 
@@ -287,8 +257,8 @@ def test_the_prior_changes_no_map_of_the_model(
     vggss_folder: Path, prior_file: Path, tmp_path: Path
 ) -> None:
     data = ("data=vggss", f"data.root={vggss_folder}", *DRAWS)
-    plain = run(tmp_path / "plain", *of(Tilted), *data)
-    both = run(tmp_path / "both", *of(Tilted), *data, *guided_by(prior_file))
+    plain = run(tmp_path / "plain", *small(Tilted), *data)
+    both = run(tmp_path / "both", *small(Tilted), *data, *guided_by(prior_file))
     one, two = (records(tmp_path / name) for name in ("plain", "both"))
     pd.testing.assert_frame_equal(one.drop(columns="object_map"), two.drop(columns="object_map"))
     own = both[both["map_variant"] == "av"].reset_index(drop=True)
@@ -301,7 +271,7 @@ def test_a_map_without_bounds_cannot_be_mixed(
     vggss_folder: Path, prior_file: Path, tmp_path: Path
 ) -> None:
     data = ("data=vggss", f"data.root={vggss_folder}", "negatives=none")
-    mixed = (*of(Unbounded), *data, *guided_by(prior_file))
+    mixed = (*small(Unbounded), *data, *guided_by(prior_file))
     with pytest.raises(UsageError, match="value_range"):
         run(tmp_path / "corrected", *mixed)
     summary = run(tmp_path / "released", *mixed, "prior.scale=released")
@@ -339,7 +309,7 @@ class TestCalibration:
         self, vggss_folder: Path, is3_folder: Path, prior_file: Path, tmp_path: Path
     ) -> None:
         data = ("data=vggss", f"data.root={vggss_folder}")
-        both = (*of(Tilted), *DRAWS, *guided_by(prior_file), "threshold=universal_q3")
+        both = (*small(Tilted), *DRAWS, *guided_by(prior_file), "threshold=universal_q3")
         fitted = run(tmp_path / "fitted", *both, "data=is3", f"data.root={is3_folder}")
         scored = run(tmp_path / "scored", *both, *data, f"calibration={tmp_path / 'fitted'}")
         own = run(tmp_path / "own", *both, *data)

@@ -17,7 +17,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.analysis.test_threshold_study import make_sample, write_made
+from tests.helpers.records import make_sample, write_made
 from tests.helpers.running import composed
 from tests.reference import formulas
 from vssl.metrics.ciou import ConsensusIoU

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tests.helpers.records import FACTS, MAPS, make_samples
 from tests.helpers.running import composed
-from tests.records.test_aggregate import FACTS, MAPS, make_samples
 from tests.reference import formulas
 from vssl.config.build import build_metrics
 from vssl.maps import upsample

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.analysis.test_threshold_study import make_sample, write_made
 from tests.helpers.drawn import CATEGORIES, draw_vggss
+from tests.helpers.records import make_sample, write_made
 from tests.helpers.running import composed, run
 from tests.reference import formulas, study
 from vssl.config.build import build_metrics

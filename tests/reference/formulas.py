@@ -5,7 +5,6 @@ Nothing here is imported from vssl, and speed does not matter.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -56,9 +55,7 @@ def points_at_object(localization_map: Array, ground_truth: Array) -> float:
     """1 where a highest pixel has a vote, else 0; NaN where none has one, or a pixel is NaN."""
     if np.isnan(localization_map).any() or not ground_truth.any():
         return math.nan
-    highest = max(localization_map.flat)
-    pixels = zip(localization_map.flat, ground_truth.flat, strict=True)
-    return float(any(value == highest and vote > 0 for value, vote in pixels))
+    return float((ground_truth[localization_map == localization_map.max()] > 0).any())
 
 
 def confidence(localization_map: Array) -> float:
@@ -187,7 +184,7 @@ def f_auc(area: float, rejection: Mapping[str, float]) -> float:
 
 def half_image_threshold(localization_map: Array) -> float:
     """Value at index P / 2 of the sorted pixels."""
-    return float(sorted(localization_map.flat)[localization_map.size // 2])
+    return float(np.sort(localization_map, axis=None)[localization_map.size // 2])
 
 
 def object_area_threshold(localization_map: Array, ground_truth: Array) -> float:
@@ -195,7 +192,7 @@ def object_area_threshold(localization_map: Array, ground_truth: Array) -> float
     area = np.count_nonzero(ground_truth)
     if area == 0:
         return half_image_threshold(localization_map)
-    return float(sorted(localization_map.flat, reverse=True)[area - 1])
+    return float(np.sort(localization_map, axis=None)[-area])
 
 
 def third_quartile(values: Array) -> float:
@@ -268,24 +265,24 @@ def false_alarm_threshold(similarity_max: Array, condition: Sequence[str], *, ra
 
 def upsample(similarity_map: Array, *, size: int, rule: str) -> Float64:
     """Bilinear upsampling of one map: each pixel from its place between four cells."""
-    height, width = similarity_map.shape
-    result = np.empty((size, size))
-    for y, x in itertools.product(range(size), repeat=2):
-        if rule == "align_corners":
-            v, u = y * (height - 1) / (size - 1), x * (width - 1) / (size - 1)
-        else:
-            v, u = (y + 0.5) * height / size - 0.5, (x + 0.5) * width / size - 0.5
-        v, u = min(max(v, 0.0), height - 1), min(max(u, 0.0), width - 1)
-        top, left = math.floor(v), math.floor(u)
-        bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
-        dv, du = v - top, u - left
-        result[y, x] = (
-            (1 - dv) * (1 - du) * similarity_map[top, left]
-            + (1 - dv) * du * similarity_map[top, right]
-            + dv * (1 - du) * similarity_map[bottom, left]
-            + dv * du * similarity_map[bottom, right]
-        )
-    return result
+
+    def places(cells: int) -> tuple[Array, Array, Array]:
+        pixel = np.arange(size)
+        aligned = pixel * (cells - 1) / (size - 1)
+        place = aligned if rule == "align_corners" else (pixel + 0.5) * cells / size - 0.5
+        place = np.clip(place, 0, cells - 1)
+        first = np.floor(place).astype(int)
+        return first, np.minimum(first + 1, cells - 1), place - first
+
+    cells = similarity_map.astype(np.float64)
+    top, bottom, dv = (each[:, None] for each in places(cells.shape[0]))
+    left, right, du = places(cells.shape[1])
+    return np.asarray(
+        (1 - dv) * (1 - du) * cells[top, left]
+        + (1 - dv) * du * cells[top, right]
+        + dv * (1 - du) * cells[bottom, left]
+        + dv * du * cells[bottom, right]
+    )
 
 
 def released_half_pixel(similarity_maps: Array, *, size: int = 224) -> npt.NDArray[np.float32]:
@@ -315,11 +312,7 @@ def consensus_map(
 ) -> Float64:
     """Summed weights of the boxes over each pixel, at most 1."""
     result = np.zeros((size, size))
-    for y, x in itertools.product(range(size), repeat=2):
-        covering = [
-            weight
-            for (x0, y0, x1, y1), weight in zip(boxes, weights, strict=True)
-            if x0 <= x < x1 and y0 <= y < y1
-        ]
-        result[y, x] = min(sum(covering), 1.0)
-    return result
+    y, x = np.mgrid[:size, :size]
+    for (x0, y0, x1, y1), weight in zip(boxes, weights, strict=True):
+        result += weight * ((x0 <= x) & (x < x1) & (y0 <= y) & (y < y1))
+    return np.minimum(result, 1.0)

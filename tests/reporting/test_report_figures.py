@@ -19,8 +19,8 @@ from PIL import Image
 from scipy.stats import gaussian_kde
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from tests.analysis.test_threshold_study import GROUPS, OBJECTS, make_sample, upsampled, write_made
 from tests.helpers.drawn import write_picture
+from tests.helpers.records import GROUPS, OBJECTS, make_sample, upsampled, write_made
 from vssl.analysis.threshold_curves import threshold_curves
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU

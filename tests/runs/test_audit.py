@@ -22,8 +22,7 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.helpers.drawn import draw_is3, write_tone
-from tests.helpers.running import HEARS, command, composed, run
-from tests.records.test_localization import guided_by
+from tests.helpers.running import HEARS, command, composed, guided_by, run
 from tests.reference import formulas
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, TOGETHER
 from vssl.cli.audit import audit, saved_config, what_changes

@@ -5,29 +5,21 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
 
-from tests.analysis.test_golden_lists import UNIT_RUNS, read
+from tests.helpers.goldens import UNIT_RUNS, unit_maps
+from tests.helpers.records import Array, make_sample, write_made
 from vssl.analysis.released import released_metrics
 from vssl.core.errors import UsageError
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import Gain
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
-from vssl.records.files import RECORDS_FILE
 from vssl.records.numbers import NEGATIVE_TYPES
-from vssl.records.schema import RECORDS
-from vssl.records.store import AtomicParquetWriter, records_table
-from vssl.types import Box, Sample
-
-Array = npt.NDArray[Any]
+from vssl.types import Box
 
 
 def boxes_of(ground_truth: Array) -> tuple[Box, ...]:
@@ -50,48 +42,24 @@ def write_records(
     negatives: list[AudioCondition] | None = None,
 ) -> Path:
     """A run whose similarity maps and ground truths are given."""
+    boxes = [boxes_of(truth) for truth in ground_truth]
     samples = [
-        Sample(
-            sample_id=name,
-            image_path=Path("none.jpg"),
-            audio_path=Path("none.wav"),
-            category=f"class{n}",
-            image_categories=(f"class{n}",),
-            image_group=name,
-            boxes=boxes_of(truth),
-            box_weights=(1.0,) * len(boxes_of(truth)),
-            audio_length=16000,
-        )
-        for n, (name, truth) in enumerate(zip(names, ground_truth, strict=True))
+        make_sample(name, name, own, (1.0,) * len(own))
+        for name, own in zip(names, boxes, strict=True)
     ]
-    conditions = negatives or [Silence(), Noise(draws=1), Offscreen(draws=1)]
-    plan = make_plan(samples, conditions, seed=0)
-    stacked = np.stack([maps[condition] for condition, _ in plan.pairings], axis=1)
-    objects = torch.from_numpy(maps["object"]) if "object" in maps else None
-    provenance = {
-        "model": model,
-        "value_range": [0.0, 1.0],
-        "map_transform": "none",
-        "prior": None if objects is None else {"alpha": 0.4, "scale": "released"},
-        "upsampling": {
-            **dict.fromkeys((*NEGATIVE_TYPES, "gain"), "opencv"),
-            "positive": "align_corners" if aligned else "opencv",
-        },
-    }
-    folder.mkdir(exist_ok=True)
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        index = torch.arange(len(samples))
-        writer.write(records_table(samples, plan, index, torch.from_numpy(stacked), objects))
-    return folder
-
-
-def unit_maps(shared: Path, kind: str, path: str) -> tuple[dict[str, Array], Array, list[str]]:
-    """Maps, ground truths and names of the fixed maps behind the authors' unit numbers."""
-    file = shared / "golden" / "dev" / "metrics_unit.npz"
-    side = 7 if path in ("eval_ezvsl", "eval_slavc", "eval_fnac") else 14
-    maps = {c: read(file, f"{kind}/{c}_{side}")[""] for c in ("positive", *NEGATIVE_TYPES)}
-    maps["object"] = read(file, f"{kind}/object_7")[""]
-    return maps, read(file, f"{kind}/gt")[""], read(file, f"{kind}/names")[""].tolist()
+    objects = maps.get("object")
+    upsampling = dict.fromkeys((*NEGATIVE_TYPES, "gain"), "opencv")
+    return write_made(
+        folder,
+        samples,
+        maps=maps,
+        negatives=negatives or [Silence(), Noise(draws=1), Offscreen(draws=1)],
+        objects=False if objects is None else objects,
+        model=model,
+        value_range=[0.0, 1.0],
+        prior=None if objects is None else {"alpha": 0.4, "scale": "released"},
+        upsampling={**upsampling, "positive": "align_corners" if aligned else "opencv"},
+    ).folder
 
 
 @pytest.mark.parametrize("kind", ["regular", "edge"])
