@@ -17,6 +17,7 @@ os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tests.helpers.drawn import draw_is3, draw_vggss
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
@@ -25,9 +26,16 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test session have in common."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if "PYTEST_XDIST_WORKER" not in os.environ else folder.parent
+
+
+@pytest.fixture(scope="session")
+def _cache(common_folder: Path) -> Path:
     """A cache folder of the tests' own."""
-    return tmp_path_factory.mktemp("cache")
+    return common_folder / "cache"
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +60,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def seeded_checkpoint(
-    shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Path]:
+def seeded_checkpoint(shared: Path, common_folder: Path) -> Callable[..., Path]:
     """Writes a model's checkpoint in its published layout, with the values behind the goldens."""
     spec = importlib.util.spec_from_file_location(
         "seeded_weights", shared / "golden" / "seeded_weights.py"
@@ -65,15 +71,16 @@ def seeded_checkpoint(
     sys.modules["seeded_weights"] = kit
     spec.loader.exec_module(kit)
     layouts = json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())
-    folder = tmp_path_factory.mktemp("weights")
-    written: dict[tuple[str, int], Path] = {}
 
     def write(model: str, seed: int = 0) -> Path:
-        if (model, seed) not in written:
-            stats = kit.load_stats(str(shared / "golden" / "bn_stats"), model, seed)
-            path = kit.write_checkpoint(layouts, model, seed, str(folder / str(seed)), stats)
-            written[model, seed] = Path(path)
-        return written[model, seed]
+        folder = common_folder / "weights" / f"{model}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not any(folder.iterdir()):
+                stats = kit.load_stats(str(shared / "golden" / "bn_stats"), model, seed)
+                kit.write_checkpoint(layouts, model, seed, str(folder), stats)
+        (path,) = folder.iterdir()
+        return path
 
     return write
 

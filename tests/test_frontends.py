@@ -17,8 +17,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import DictConfig
 
-from tests.reference.configuration import evaluation_config
+from tests.helpers.running import composed
 from tests.reference.spectrogram import log_spectrogram, mel_filter, mel_spectrogram
 from vssl.audio import WholeClip, read_clip
 from vssl.config.build import build_frontends, made_length
@@ -47,11 +48,9 @@ KINDS = {
 
 
 def models(*, hear: bool) -> list[str]:
-    """Names in conf/model, by whether they declare a front end."""
-    names = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-    return [
-        n for n in names if (evaluation_config(f"model={n}").model.frontend is not None) == hear
-    ]
+    """Names in conf/model, by whether they are networks; baselines hear nothing."""
+    files = sorted((CONF / "model").glob("*.yaml"))
+    return [p.stem for p in files if ("vssl.models.baselines" in p.read_text()) != hear]
 
 
 def noise_clip(
@@ -188,7 +187,7 @@ def test_a_clip_at_another_rate_is_refused(kind: type[FrontEnd], rate: int) -> N
 
 @pytest.mark.parametrize("model", ["ezvsl", "ssltie"])
 def test_a_front_end_at_another_rate_is_refused_before_any_clip(model: str) -> None:
-    config = evaluation_config(f"model={model}", "+model.frontend.rate=22050")
+    config = composed(f"model={model}", "+model.frontend.rate=22050")
     message = r"model\.frontend\.rate=22050: every clip is brought to 16000 Hz"
     with pytest.raises(UsageError, match=message):
         build_frontends(config, [POSITIVE])
@@ -310,7 +309,7 @@ def golden_inputs(
 class TestReleased:
     @pytest.mark.parametrize("model", ["ezvsl", "slavc", "fnac", "lvs", "sslalign", "ssltie"])
     def test_gives_the_authors_tensors(self, shared: Path, model: str, dataset: str) -> None:
-        config = evaluation_config(f"model={model}", "protocol=released")
+        config = composed(f"model={model}", "protocol=released")
         length = made_length(config)
         assert length is not None
         made = golden_inputs(shared, dataset, model, build_frontends(config, CONDITIONS), length)
@@ -338,7 +337,7 @@ class TestReleased:
                 if row["condition"] == "offscreen" and row["draw"] == "0"
             }
         bank = np.load(shared / "golden" / "noise_bank.npy")[None].astype(np.float32)
-        config = evaluation_config("model=rcgrad", "protocol=released")
+        config = composed("model=rcgrad", "protocol=released")
         (frontend,) = build_frontends(config, CONDITIONS).values()
         model = RCGrad(standardization="released").eval()
         load_weights(model, seeded_checkpoint("rcgrad"))
@@ -362,12 +361,20 @@ class TestReleased:
                     )  # fmt: skip
 
 
+def switched(model: str, switch: str | None = None) -> DictConfig:
+    """The configuration of a model under the corrected protocol, with one switch as released."""
+    config = composed(f"model={model}", "protocol=corrected")
+    if switch is not None:
+        config.protocol[switch] = "released"
+    return config
+
+
 @functools.cache
-def effective(*overrides: str) -> dict[str, torch.Tensor]:
+def effective(model: str, switch: str | None = None) -> dict[str, torch.Tensor]:
     """What each condition's network input becomes for a clip on which all choices show."""
     # stereo, clipped, longer than every window and not in its middle
     clip = noise_clip(170_001, channels=2, level=2.0)
-    frontends = build_frontends(evaluation_config(*overrides), CONDITIONS)
+    frontends = build_frontends(switched(model, switch), CONDITIONS)
     inputs = {name: applied(frontend, clip) for name, frontend in frontends.items()}
     return {condition: inputs.get(condition, inputs[POSITIVE]) for condition in EVERYONE}
 
@@ -392,8 +399,7 @@ MADE_LENGTH = {
 class TestProtocols:
     def test_released_has_a_frontend_for_what_it_does_otherwise(self, model: str) -> None:
         corrected, released = (
-            evaluation_config(f"model={model}", f"protocol={name}")
-            for name in ("corrected", "released")
+            composed(f"model={model}", f"protocol={name}") for name in ("corrected", "released")
         )
         assert list(build_frontends(corrected, CONDITIONS)) == [POSITIVE]
         # so silence and noise are as long as the image's own clip
@@ -403,12 +409,10 @@ class TestProtocols:
 
     @pytest.mark.parametrize("switch", RELEASED)
     def test_each_switch_changes_its_own_conditions_alone(self, model: str, switch: str) -> None:
-        usual = effective(f"model={model}", "protocol=corrected")
-        overrides = (f"model={model}", "protocol=corrected", f"protocol.{switch}=released")
-        switched = effective(*overrides)
-        changed = {c for c in EVERYONE if not torch.equal(usual[c], switched[c])}
+        usual, other = effective(model), effective(model, switch)
+        changed = {c for c in EVERYONE if not torch.equal(usual[c], other[c])}
         assert changed == RELEASED[switch].get(model, set())
-        length = made_length(evaluation_config(*overrides))
+        length = made_length(switched(model, switch))
         assert length == (MADE_LENGTH.get(model) if switch == "made_audio" else None)
 
 
@@ -418,13 +422,13 @@ WIDTHS = {"ezvsl": 200, "slavc": 200, "fnac": 200, "lvs": 299, "sslalign": 299, 
 @pytest.mark.parametrize(("model", "width"), WIDTHS.items())
 @pytest.mark.parametrize("count", [12_000, 19_286, 160_000, 200_001])
 def test_every_clip_length_gives_one_shape(model: str, width: int, count: int) -> None:
-    frontend = build_frontends(evaluation_config(f"model={model}"), ())[POSITIVE]
+    frontend = build_frontends(composed(f"model={model}"), ())[POSITIVE]
     assert applied(frontend, noise_clip(count)).shape == (1, 257, width)
 
 
 @pytest.mark.parametrize("model", models(hear=False))
 def test_models_without_audio_have_no_frontend(model: str) -> None:
-    config = evaluation_config(f"model={model}", "protocol=released")
+    config = composed(f"model={model}", "protocol=released")
     assert build_frontends(config, CONDITIONS) == {}
     assert made_length(config) is None
 
@@ -432,7 +436,7 @@ def test_models_without_audio_have_no_frontend(model: str) -> None:
 @pytest.mark.parametrize("model", [*WIDTHS, "rcgrad"])
 @pytest.mark.parametrize("protocol", ["corrected", "released"])
 def test_the_least_length_of_a_clip_is_what_the_window_needs(model: str, protocol: str) -> None:
-    config = evaluation_config(f"model={model}", f"protocol={protocol}")
+    config = composed(f"model={model}", f"protocol={protocol}")
     for frontend in build_frontends(config, CONDITIONS).values():
         least = frontend.least_samples()
         assert applied(frontend, silent_clip(least)).isfinite().all()

@@ -516,17 +516,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real runs on a small test set, and others that differ from them in one way each."""
     root = tmp_path_factory.mktemp("runs")
     data = draw_vggss(root / "vggss")
-    quick = ("bootstrap.resamples=10", "subsets=[]")  # of summaries, which nobody compares
-    on = ("data=vggss", f"data.root={data}", "threshold=standard", *quick)
+    data_of = ("data=vggss", f"data.root={data}")
+    on = (*data_of, "threshold=standard")
     for model in ("random", "center"):
         run(root / model, f"model={model}", *on, *DRAWS)
-    run(root / "draws", "model=center", *on, "negatives.noise.draws=1", DRAWS[1])
-    run(root / "seed", "model=center", *on, *DRAWS, "seed=1")
-    run(root / "level", "model=center", *on, *DRAWS, "negatives.noise.level=0.1")
-    run(root / "switch", "model=center", *on, *DRAWS, "protocol.antialias=false")
-    run(root / "calibrated", "model=center", *on, *DRAWS, f"calibration={root / 'seed'}")
-    run(root / "fixed", "model=center", *on, *DRAWS, "threshold.fixed.value=0.4")
-    run(root / "few", "model=center", *on, *DRAWS, "threshold=fixed", "metrics=[ciou]")
+    center = ("model=center", *data_of, "threshold=[universal_q3,fixed]")
+    run(root / "draws", *center, "negatives.noise.draws=1", DRAWS[1])
+    for name, change in {
+        "seed": "seed=1",
+        "level": "negatives.noise.level=0.1",
+        "switch": "protocol.antialias=false",
+        "calibrated": f"calibration={root / 'seed'}",
+        "fixed": "threshold.fixed.value=0.4",
+    }.items():
+        run(root / name, *center, *DRAWS, change)
+    run(root / "few", "model=center", *data_of, *DRAWS, "threshold=fixed", "metrics=[ciou]")
     run(root / "noise_all", "model=random", *on, "negatives=noise", DRAWS[0])
     other = shutil.copytree(data, root / "other" / "vggss")
     (other / "frames" / "clip2_000010.jpg").unlink()
@@ -535,7 +539,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (data / "vggss.json").read_text()
     moved = shutil.copytree(data, root / "moved" / "vggss")
     (moved / "vggss.json").write_text(text.replace("0.5357142857142857", "0.55", 1))
-    run(root / "boxes", "model=center", *on, *DRAWS, f"data.root={moved}")
+    run(root / "boxes", *center, *DRAWS, f"data.root={moved}")
     return root
 
 

@@ -101,7 +101,7 @@ def test_a_run_lists_both(vggss_folder: Path, tmp_path: Path) -> None:
     shutil.copy(clip(vggss_folder, 0), clip(vggss_folder, 5))
     options = (
         "model=audio_blind", "data=vggss", f"data.root={vggss_folder}", "negatives=none",
-        "threshold=fixed", "metrics=ciou", "bootstrap.resamples=10",
+        "threshold=fixed", "metrics=ciou",
     )  # fmt: skip
     run(tmp_path / "kept", *options)
     assert len(records(tmp_path / "kept")) == 6

@@ -278,6 +278,7 @@ def test_without_a_key_or_a_server_a_run_is_kept_offline(tmp_path: Path) -> None
         done = python(
             """
             import wandb
+            wandb_run._PATIENCE = 3
             for name, (key, url) in json.loads(sys.argv[1]).items():
                 wandb.teardown()
                 os.environ.update(WANDB_API_KEY=key, WANDB_BASE_URL=url)
@@ -295,7 +296,7 @@ def test_without_a_key_or_a_server_a_run_is_kept_offline(tmp_path: Path) -> None
     seconds = dict(line.split() for line in done.stdout.splitlines())
     assert set(seconds) == set(cases)
     for name in cases:
-        assert float(seconds[name]) < 25, seconds  # 12 on an idle machine
+        assert float(seconds[name]) < 20, seconds
         (kept,) = (tmp_path / name / "wandb").glob("offline-run-*")
         assert f"`wandb sync {name}/wandb/{kept.name}` sends it later" in done.stderr
         found = logged(tmp_path / name)

@@ -34,7 +34,7 @@ from vssl.reporting.figures.overlay import in_range
 from vssl.types import POSITIVE, AudioClip
 
 NEGATIVES = ("negatives=[silence,noise]", "negatives.noise.draws=2")
-QUICK = ("threshold=universal_q3", "metrics=pia", "bootstrap.resamples=10", "subsets=[]")
+QUICK = ("threshold=universal_q3", "metrics=pia")
 TESTED = ("silence", "noise", "offscreen")
 
 

@@ -372,10 +372,10 @@ def test_no_ranking_without_listening_beats_smaller_first(objects: list[str]) ->
 def test_deaf_best_on_the_embedded_benchmark(difficulty: str, tmp_path: Path) -> None:
     """Against masks from the boxes of the annotation, pixel by pixel."""
     data = (f"data.difficulty={difficulty}", "data.scenes=4", f"paths.cache={tmp_path}")
-    few = ("negatives=[silence,offscreen]", "negatives.offscreen.draws=1", "bootstrap.resamples=10")
+    few = ("negatives=[silence,offscreen]", "negatives.offscreen.draws=1")
     policies = "threshold=[object_area,fixed,universal_q3,universal_max]"
     fixed = "threshold.fixed.value=0.25"
-    options = ("model=deaf_best", *data, *few, policies, fixed, "subsets=[]")
+    options = ("model=deaf_best", *data, *few, policies, fixed)
     summary = run(tmp_path / "run", *options).set_index(["metric", "condition", "threshold_policy"])
 
     (listed,) = tmp_path.rglob("IS3_annotation.json")

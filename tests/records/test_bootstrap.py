@@ -48,15 +48,6 @@ def test_means_equal_a_plain_loop(draws: int, holes: float) -> None:
     np.testing.assert_allclose(bootstrap.means(values), expected, rtol=1e-12, equal_nan=True)
 
 
-def test_pairs_are_drawn_together() -> None:
-    values = np.array([[1.0], [-1.0]] * 30)
-    pairs = [f"picture{i // 2}" for i in range(60)]
-    together = ImageBootstrap(pairs, resamples=200).means(values)
-    apart = ImageBootstrap([str(i) for i in range(60)], resamples=200).means(values)
-    assert np.all(together == 0)
-    assert np.std(apart) == pytest.approx(1 / math.sqrt(60), rel=0.2)
-
-
 @given(order=st.permutations(range(len(GROUPS))))
 @settings(deadline=None, max_examples=15)
 def test_the_order_of_samples_does_not_matter(order: list[int]) -> None:

@@ -256,7 +256,7 @@ class TestScores:
 def test_the_prior_changes_no_map_of_the_model(
     vggss_folder: Path, prior_file: Path, tmp_path: Path
 ) -> None:
-    data = ("data=vggss", f"data.root={vggss_folder}", *DRAWS)
+    data = ("data=vggss", f"data.root={vggss_folder}", "threshold=[half_image,universal_q3]")
     plain = run(tmp_path / "plain", *small(Tilted), *data)
     both = run(tmp_path / "both", *small(Tilted), *data, *guided_by(prior_file))
     one, two = (records(tmp_path / name) for name in ("plain", "both"))
@@ -270,7 +270,7 @@ def test_the_prior_changes_no_map_of_the_model(
 def test_a_map_without_bounds_cannot_be_mixed(
     vggss_folder: Path, prior_file: Path, tmp_path: Path
 ) -> None:
-    data = ("data=vggss", f"data.root={vggss_folder}", "negatives=none")
+    data = ("data=vggss", f"data.root={vggss_folder}", "negatives=none", "threshold=fixed")
     mixed = (*small(Unbounded), *data, *guided_by(prior_file))
     with pytest.raises(UsageError, match="value_range"):
         run(tmp_path / "corrected", *mixed)
@@ -289,8 +289,8 @@ def test_no_universal_threshold_can_work_for_rcgrad(
         f"model.weights={seeded_checkpoint('rcgrad')}",
         "data=vggss",
         f"data.root={vggss_folder}",
-        "negatives.noise.draws=1",
-        "negatives.offscreen.draws=1",
+        *("negatives.noise.draws=1", "negatives.offscreen.draws=1"),
+        f"threshold=[{','.join(UNIVERSAL)}]",
         *guided_by(prior_file),
     )
     own = summary[summary["map_variant"] == "av"].set_index(["threshold_policy", "condition"])
@@ -309,7 +309,8 @@ class TestCalibration:
         self, vggss_folder: Path, is3_folder: Path, prior_file: Path, tmp_path: Path
     ) -> None:
         data = ("data=vggss", f"data.root={vggss_folder}")
-        both = (*small(Tilted), *DRAWS, *guided_by(prior_file), "threshold=universal_q3")
+        few = (*DRAWS, "threshold=universal_q3", "metrics=pia")
+        both = (*small(Tilted), *few, *guided_by(prior_file))
         fitted = run(tmp_path / "fitted", *both, "data=is3", f"data.root={is3_folder}")
         scored = run(tmp_path / "scored", *both, *data, f"calibration={tmp_path / 'fitted'}")
         own = run(tmp_path / "own", *both, *data)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers.records import FACTS, MAPS, make_samples
+from tests.helpers.records import FACTS, MAPS, make_samples, write_made
 from tests.helpers.running import composed
 from tests.reference import formulas
 from vssl.config.build import build_metrics
@@ -32,17 +32,14 @@ from vssl.metrics.set_metric import SetMetric
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize
 from vssl.records.bootstrap import ImageBootstrap
-from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.numbers import numbers_of
-from vssl.records.schema import RECORDS
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Scores
-from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.thresholds.base import EACH_MAP, FixedThreshold, ThresholdPolicy
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
 from vssl.types import POSITIVE, Sample
@@ -129,29 +126,28 @@ class Made:
         cls, folder: Path, setting: Setting, samples: list[Sample], *, holes: Sequence[Any] = ()
     ) -> Made:
         """Write records: positives see the object half of the time, negatives see anything."""
-        plan = make_plan(samples, setting.negatives, seed=5)
+        count = 1 + sum(condition.draws for condition in setting.negatives)
         generator = np.random.default_rng(2)
-        drawn = generator.random((len(samples), len(plan.pairings), 7, 7))
+        drawn = generator.random((len(samples), count, 7, 7))
         for sample, row in zip(samples, drawn, strict=True):
             seen = truth_of(sample).reshape(7, 32, 7, 32).mean(axis=(1, 3))
             row[0] = 0.4 * row[0] + 0.55 * seen
         low, high = setting.value_range
-        maps = torch.from_numpy(low + (high - low) * drawn).float()
+        maps = (low + (high - low) * drawn).astype(np.float32)
         for hole in holes:
-            maps[hole] = torch.nan
-        objects = torch.from_numpy(4 * generator.random((len(samples), 5, 5))).float()
-        rules = {name: setting.upsampling.get(name, "half_pixel") for name, _ in plan.pairings}
-        provenance = {
-            **FACTS, **MAPS, "upsampling": rules, "value_range": list(setting.value_range),
-            "prior": setting.prior,
+            maps[hole] = np.nan
+        objects = (4 * generator.random((len(samples), 5, 5))).astype(np.float32)
+        names = [POSITIVE, *(condition.name for condition in setting.negatives)]
+        facts = {
+            **FACTS, **MAPS, "value_range": list(setting.value_range), "prior": setting.prior,
+            "upsampling": {name: setting.upsampling.get(name, "half_pixel") for name in names},
         }  # fmt: skip
-        every = torch.arange(len(samples))
-        table = records_table(
-            samples, plan, every, maps, None if setting.prior is None else objects
-        )
-        with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-            writer.write(table)
-        return cls(folder, setting, samples, plan.pairings, maps, objects)
+        made = write_made(
+            folder, samples, negatives=setting.negatives, maps=maps,
+            objects=False if setting.prior is None else objects, **facts,
+        )  # fmt: skip
+        tensors = torch.from_numpy(maps), torch.from_numpy(objects)
+        return cls(folder, setting, samples, tuple(made.pairings), *tensors)
 
     @property
     def variants(self) -> list[str]:

@@ -292,13 +292,14 @@ def test_the_file_holds_the_same(scored: Scored) -> None:
 
 
 QUICK = ("threshold=fixed", "metrics=[ciou,pia,iiou]", "bootstrap.resamples=10")
+BOTH = "subsets=[category,object_size]"
 MODEL = ("model=center", "negatives=silence")
 
 
 def evaluated(folder: Path, *overrides: str) -> Path:
     """A run of a model that needs no weights, and the folder of its results."""
     data = draw_vggss(folder / "data")
-    run(folder / "run", *MODEL, *QUICK, "data=vggss", f"data.root={data}", *overrides)
+    run(folder / "run", *MODEL, *QUICK, BOTH, "data=vggss", f"data.root={data}", *overrides)
     return folder / "run"
 
 

@@ -195,7 +195,7 @@ def test_a_run_on_what_is_left(
     folder = tmp_path / "run"
     summary = run(
         folder, "model=oracle", "data=vggss", f"data.root={vggss_folder}", f"data.{option}",
-        "negatives=none", "threshold=fixed", "metrics=[ciou,pia]", "bootstrap.resamples=10",
+        "negatives=none", "threshold=fixed", "metrics=[ciou,pia]",
     )  # fmt: skip
     row = summary[(summary["metric"] == "ciou") & (summary["condition"] == "positive")].iloc[0]
     assert (row["n"], row["n_undefined"]) == (evaluated - undefined, undefined)
