@@ -53,7 +53,7 @@ class Runs:
         self.root = draw_is3(folder / "is3")
         self.data = ("data=is3", f"data.root={self.root}")
         self.paper, self.more = folder / "paper", folder / "more"
-        options = (*HEARS, *self.data, *QUICK, *DRAWS)
+        options = (*HEARS, *self.data, *QUICK, *DRAWS, "subsets=[category]")
         run(self.paper, *options)
         run(self.more, *options, *MORE)
 
