@@ -17,12 +17,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig
 
-from tests.helpers.running import composed
+from tests.helpers.running import composed, run_settings
 from tests.reference.spectrogram import log_spectrogram, mel_filter, mel_spectrogram
 from vssl.audio import WholeClip, read_clip
 from vssl.config.build import build_frontends, made_length
+from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
@@ -187,7 +187,7 @@ def test_a_clip_at_another_rate_is_refused(kind: type[FrontEnd], rate: int) -> N
 
 @pytest.mark.parametrize("model", ["ezvsl", "ssltie"])
 def test_a_front_end_at_another_rate_is_refused_before_any_clip(model: str) -> None:
-    config = composed(f"model={model}", "+model.frontend.rate=22050")
+    config = run_settings(f"model={model}", "+model.frontend.rate=22050")
     message = r"model\.frontend\.rate=22050: every clip is brought to 16000 Hz"
     with pytest.raises(UsageError, match=message):
         build_frontends(config, [POSITIVE])
@@ -309,7 +309,7 @@ def golden_inputs(
 class TestReleased:
     @pytest.mark.parametrize("model", ["ezvsl", "slavc", "fnac", "lvs", "sslalign", "ssltie"])
     def test_gives_the_authors_tensors(self, shared: Path, model: str, dataset: str) -> None:
-        config = composed(f"model={model}", "protocol=released")
+        config = run_settings(f"model={model}", "protocol=released")
         length = made_length(config)
         assert length is not None
         made = golden_inputs(shared, dataset, model, build_frontends(config, CONDITIONS), length)
@@ -337,7 +337,7 @@ class TestReleased:
                 if row["condition"] == "offscreen" and row["draw"] == "0"
             }
         bank = np.load(shared / "golden" / "noise_bank.npy")[None].astype(np.float32)
-        config = composed("model=rcgrad", "protocol=released")
+        config = run_settings("model=rcgrad", "protocol=released")
         (frontend,) = build_frontends(config, CONDITIONS).values()
         model = RCGrad(standardization="released").eval()
         load_weights(model, seeded_checkpoint("rcgrad"))
@@ -361,12 +361,12 @@ class TestReleased:
                     )  # fmt: skip
 
 
-def switched(model: str, switch: str | None = None) -> DictConfig:
-    """The configuration of a model under the corrected protocol, with one switch as released."""
+def switched(model: str, switch: str | None = None) -> RunSettings:
+    """The settings of a model under the corrected protocol, with one switch as released."""
     config = composed(f"model={model}", "protocol=corrected")
     if switch is not None:
         config.protocol[switch] = "released"
-    return config
+    return RunSettings.of(config)
 
 
 @functools.cache
@@ -399,7 +399,7 @@ MADE_LENGTH = {
 class TestProtocols:
     def test_released_has_a_frontend_for_what_it_does_otherwise(self, model: str) -> None:
         corrected, released = (
-            composed(f"model={model}", f"protocol={name}") for name in ("corrected", "released")
+            run_settings(f"model={model}", f"protocol={name}") for name in ("corrected", "released")
         )
         assert list(build_frontends(corrected, CONDITIONS)) == [POSITIVE]
         # so silence and noise are as long as the image's own clip
@@ -422,13 +422,13 @@ WIDTHS = {"ezvsl": 200, "slavc": 200, "fnac": 200, "lvs": 299, "sslalign": 299, 
 @pytest.mark.parametrize(("model", "width"), WIDTHS.items())
 @pytest.mark.parametrize("count", [12_000, 19_286, 160_000, 200_001])
 def test_every_clip_length_gives_one_shape(model: str, width: int, count: int) -> None:
-    frontend = build_frontends(composed(f"model={model}"), ())[POSITIVE]
+    frontend = build_frontends(run_settings(f"model={model}"), ())[POSITIVE]
     assert applied(frontend, noise_clip(count)).shape == (1, 257, width)
 
 
 @pytest.mark.parametrize("model", models(hear=False))
 def test_models_without_audio_have_no_frontend(model: str) -> None:
-    config = composed(f"model={model}", "protocol=released")
+    config = run_settings(f"model={model}", "protocol=released")
     assert build_frontends(config, CONDITIONS) == {}
     assert made_length(config) is None
 
@@ -436,7 +436,7 @@ def test_models_without_audio_have_no_frontend(model: str) -> None:
 @pytest.mark.parametrize("model", [*WIDTHS, "rcgrad"])
 @pytest.mark.parametrize("protocol", ["corrected", "released"])
 def test_the_least_length_of_a_clip_is_what_the_window_needs(model: str, protocol: str) -> None:
-    config = composed(f"model={model}", f"protocol={protocol}")
+    config = run_settings(f"model={model}", f"protocol={protocol}")
     for frontend in build_frontends(config, CONDITIONS).values():
         least = frontend.least_samples()
         assert applied(frontend, silent_clip(least)).isfinite().all()

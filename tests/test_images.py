@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.helpers.running import composed
+from tests.helpers.running import run_settings
 from vssl.config.build import build_transforms
 from vssl.images import (
     ImageFileError,
@@ -327,7 +327,7 @@ def test_rcgrads_images_are_the_authors_tensors(
     shared: Path, dataset: str, model: str, protocol: str
 ) -> None:
     folder = shared / "data" / dataset / ("frames" if dataset == "vggss_mini" else "images")
-    transform, _ = build_transforms(composed(f"model={model}", f"protocol={protocol}"))
+    transform, _ = build_transforms(run_settings(f"model={model}", f"protocol={protocol}"))
     with np.load(shared / "golden" / "dev" / dataset / "rcgrad" / "preprocessing.npz") as golden:
         assert golden["images"].shape == (3, 3, 224, 224)
         for sample_id, expected in zip(golden["ids"], golden["images"], strict=True):

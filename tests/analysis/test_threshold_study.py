@@ -29,7 +29,7 @@ from tests.helpers.records import (
     upsampled,
     write_made,
 )  # fmt: skip
-from tests.helpers.running import Tilted, command, composed, guided_by, run, small
+from tests.helpers.running import Tilted, command, guided_by, run, scoring_settings, small
 from tests.reference import formulas, study
 from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
 from vssl.analysis.threshold_study import BEST, ThresholdStudy, study_thresholds
@@ -545,13 +545,11 @@ def test_transfer_equals_rescoring_with_a_calibration_run(evaluated: dict[str, P
     for source, calibration in evaluated.items():
         for folder in runs:
             summary = score_run(
-                composed(
-                    f"run={folder}",
+                scoring_settings(
                     f"calibration={calibration}",
                     f"threshold=[{','.join(RULES)}]",
                     *("metrics=paper", "subsets=[]"),
                     *(f"bootstrap.{key}={value}" for key, value in SETTINGS.items()),
-                    name="rescore",
                 ),
                 folder,
             )

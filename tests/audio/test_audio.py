@@ -19,7 +19,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.running import composed
+from tests.helpers.running import run_settings
 from tests.reference.windows import center_window, middle_window, span_window
 from vssl import audio
 from vssl.audio import (
@@ -413,7 +413,7 @@ def test_every_window_is_its_settings_and_leaves_the_clip_alone(window: Any) -> 
 @pytest.mark.parametrize("count", [7_000, 20_000, 23_999, 24_000, 48_000, 160_000])
 def test_fnacs_released_windows(count: int) -> None:
     """`positive_window` and `offscreen_window` of docs/protocols.md, in place of FNAC's own."""
-    config = composed("model=fnac", "protocol=released")
+    config = run_settings("model=fnac", "protocol=released")
     frontends = build_frontends(config, ("offscreen",))
     offscreen, positive = (frontends[name].window for name in ("offscreen", POSITIVE))
     assert offscreen == MiddleWindow(seconds=3, full_scale=32767, roll=False, repeats=2)
@@ -429,7 +429,7 @@ def test_fnacs_released_windows(count: int) -> None:
 
 
 def test_fnacs_own_window_is_the_middle_3_s() -> None:
-    config = composed("model=fnac", "protocol=corrected")
+    config = run_settings("model=fnac", "protocol=corrected")
     (frontend,) = build_frontends(config, ("silence", "noise", "offscreen")).values()
     assert frontend.window == CenterWindow(seconds=3, full_scale=32767)
 

@@ -25,6 +25,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vssl.config.compose import composed_config
+from vssl.config.settings import RunSettings, ScoringSettings
 from vssl.core.progress import show_progress
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition, ReadClip
@@ -128,6 +129,16 @@ def _composed(name: str, overrides: tuple[str, ...]) -> DictConfig:
     return composed_config(name, overrides)
 
 
+def run_settings(*overrides: str) -> RunSettings:
+    """The settings that a command line gives `vssl-evaluate`."""
+    return RunSettings.of(composed(*overrides))
+
+
+def scoring_settings(*overrides: str) -> ScoringSettings:
+    """The settings that a command line gives `vssl-rescore`, but for the run."""
+    return ScoringSettings.of(composed(*overrides, name="rescore"))
+
+
 def run(folder: Path, *overrides: str, show: bool = False) -> pd.DataFrame:
     """Evaluate in this process; the summary. To `show` its tables takes a quarter of the time.
 
@@ -136,7 +147,7 @@ def run(folder: Path, *overrides: str, show: bool = False) -> pd.DataFrame:
     """
     folder.mkdir(parents=True, exist_ok=True)
     few = ("bootstrap.resamples=20", "subsets=[]")
-    summary = evaluate(composed(*FAST, *few, *overrides), folder, quiet=not show)
+    summary = evaluate(run_settings(*FAST, *few, *overrides), folder, quiet=not show)
     assert summary is not None
     return summary
 

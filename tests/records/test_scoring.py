@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from tests.helpers.records import FACTS, MAPS, make_samples, write_made
-from tests.helpers.running import composed
+from tests.helpers.running import scoring_settings
 from tests.reference import formulas
 from vssl.config.build import build_metrics
 from vssl.maps import upsample
@@ -47,7 +47,7 @@ from vssl.types import POSITIVE, Sample
 Array = npt.NDArray[Any]
 Cells = npt.NDArray[np.float64]
 Pairings = tuple[tuple[str, int], ...]
-EVERY = build_metrics(composed("metrics=all"))
+EVERY = build_metrics(scoring_settings("metrics=all"))
 SETTINGS = {"resamples": 40, "seed": 4}
 NEGATIVES = ("silence", "noise", "offscreen")
 
