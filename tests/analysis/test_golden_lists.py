@@ -53,7 +53,7 @@ class Run:
     ) -> None:
         self.model = model
         self.ground_truth = torch.from_numpy(ground_truth).float()
-        # the released code upsamples negatives in another way than some positives (QUIRKS 27)
+        # negatives are upsampled in another way than some positives (docs/protocols.md, R7)
         localization = Localization(
             upsampling={
                 **dict.fromkeys(NEGATIVES, "opencv"),
@@ -142,8 +142,8 @@ def test_ciou(golden: Golden, variant: str) -> None:
     run, expected = golden
     for policy in CONSTANTS:
         name, found = f"ciou_{policy}_{SUFFIXES[variant]}", run.ciou(variant, policy)
-        # for av maps the released code turns 0/0 into 0 in these lists (QUIRKS 38); vssl keeps it
-        # undefined, as both do for object-guided maps
+        # for av maps the released code turns 0/0 into 0 in these lists (docs/protocols.md, R20);
+        # vssl keeps it undefined, as both do for object-guided maps
         check(np.nan_to_num(found) if variant == "av" else found, expected(name), name)
     evaluator = "evaluator" if variant == "av" else "evaluator_ogl"
     check(run.ciou(variant, "adaptive"), expected(f"{evaluator}_ciou_adap"), "adaptive")
