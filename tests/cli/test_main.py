@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import vssl
-from tests.helpers.running import command
+from tests.helpers.running import command, run
 from vssl.cli.app import command_parser
 from vssl.cli.main import COMMANDS, main
 from vssl.core.errors import UsageError
@@ -67,11 +67,19 @@ def test_a_misspelt_command_gets_the_near_one(
 
 
 def test_a_command_runs_by_its_name(tmp_path: Path) -> None:
-    for words in (("evaluate", "--help"), ("train", "--help"), ("compare", "--help")):
-        shown = command("vssl", *words, cwd=tmp_path, new=True)
-        assert shown.returncode == 0, shown.stderr
-        assert f"vssl-{words[0]}" in shown.stdout
+    shown = command("vssl", "train", "--help", cwd=tmp_path, new=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "vssl-train model=tiny_san" in shown.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_has_everything(tmp_path: Path) -> None:
+    """`vssl evaluate -m experiment=debug`: all sounds, thresholds and metrics."""
+    summary = run(tmp_path / "run", "experiment=debug", "model=tiny_san")
+    policies = {path.stem for path in (ROOT / "conf" / "threshold").glob("[!ars]*.yaml")}
+    assert policies | {"none"} == set(summary["threshold_policy"])
+    sounds = {"silence", "noise", "offscreen", "mixed", "swapped", "reversed", "gain_up20"}
+    assert sounds | {"positive", "all"} <= set(summary["condition"])
 
 
 PARSER = command_parser(

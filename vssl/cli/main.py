@@ -27,7 +27,7 @@ COMMANDS = {
 
 _BEGIN = """
 begin:  vssl evaluate model=tiny_san          a small trained model on the embedded benchmark
-        vssl evaluate -m experiment=debug     every part of vssl on three samples
+        vssl evaluate -m experiment=debug     every part of vssl on four samples
         vssl COMMAND --help                   options and examples of a command
 read:   README.md, docs/; help(vssl) in Python is a tour of the Python interface
 """
