@@ -59,7 +59,7 @@ ELSEWHERE = {"git", "pip", "wandb", "pre-commit", "export", "."}
 
 PROGRAMS = {*HYDRA, *ARGPARSE, *ELSEWHERE, "vssl", "make", "python", "cd"}
 
-TEXT = re.compile(r"[\w_]+ = |\d |\[\d|A A |how often this is wrong", re.ASCII)
+TEXT = re.compile(r"[\w_]+ = |\d |\[\d|A A |how often this is wrong|cli +parses", re.ASCII)
 """How a block begins that is a formula, a list, an output or a picture."""
 
 NAMES = {"threshold=NAME": "threshold=universal_q3", "model=a,b": "model=center,random"}
