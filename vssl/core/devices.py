@@ -131,7 +131,9 @@ def devices_for_jobs() -> int:
 
 
 @contextlib.contextmanager
-def lend(request: DeviceRequest, *, who: str, folder: Path | None = None) -> Iterator[list[str]]:
+def acquire_devices(
+    request: DeviceRequest, *, who: str, folder: Path | None = None
+) -> Iterator[list[str]]:
     """Wait for devices, yield their names, and release them.
 
     A device is a file lock, which ends with the process that holds it. Only the holder of the lock
