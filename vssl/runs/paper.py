@@ -12,6 +12,7 @@ from rich.console import Console
 from vssl.config.build import build_reader
 from vssl.config.catalog import read_entries, read_state
 from vssl.config.compose import composed_config
+from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.runs.report import make_report
 
@@ -93,7 +94,7 @@ def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[st
     for name, source in _TEST_SETS.items():
         try:
             config = composed_config("evaluate", [f"experiment=paper_{name}", *overrides])
-            build_reader(config).count()
+            build_reader(RunSettings.unchecked(config).data).count()
             test_sets.append(name)
         except UsageError as error:
             missing.append(f"data={name}: {error} ({source})")
