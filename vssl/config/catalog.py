@@ -61,17 +61,17 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
         for name in loader.get_group_options("model", config_name="models", overrides=search):
             model = compose("models", overrides=[*given, f"model={name}"]).model
             facts: Any = OmegaConf.to_container(model, resolve=True)
+            settings = ModelSettings.of({"image": None, **facts})
             try:
                 with torch.device("meta"):
-                    network = make_network(ModelSettings.of(facts))
+                    network = make_network(settings)
             except UsageError:  # its class computes with values
-                network = make_network(ModelSettings.of(facts))
-            path = facts["weights"] and Path(facts["weights"]).expanduser()
-            entries.append(Entry(name, facts, network, path))
+                network = make_network(settings)
+            entries.append(Entry(name, facts, network, settings.weights))
         config = compose("models", overrides=given)
         prior: Any = OmegaConf.to_container(config.prior, resolve=True)
-        settings = PriorSettings.of(prior, weights_folder=str(config.paths.weights))
-        path = settings.find_weights() or settings.weights_folder / PUBLISHED_FILES[0]
+        files = PriorSettings.of(prior, weights_folder=str(config.paths.weights))
+        path = files.find_weights() or files.weights_folder / PUBLISHED_FILES[0]
         with torch.device("meta"):
             entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
     return entries
