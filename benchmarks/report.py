@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from inputs import make_test_set, settings
 from scoring import write_random_maps
 
-from vssl.cli.paper import EVALUATED_MODELS as MODELS
 from vssl.config import build
 from vssl.core.environment import environment
 from vssl.core.hashing import ids_hash, text_hash
@@ -33,6 +32,7 @@ from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.schema import METADATA_KEY
+from vssl.runs.paper import EVALUATED_MODELS as MODELS
 from vssl.runs.score import score_run
 from vssl.types import Sample
 

@@ -20,7 +20,6 @@ from PIL import Image
 
 from tests.helpers.running import composed
 from tests.reference.synthetic import FILE, differences, measure
-from vssl.cli.audit import saved_config
 from vssl.config.build import build_reader
 from vssl.config.compose import run_folder
 from vssl.config.settings import RunSettings
@@ -34,6 +33,7 @@ from vssl.data.synthetic.generate import SceneSet
 from vssl.data.synthetic.scenes import CLASSES, KINDS, generator_of
 from vssl.data.synthetic.sounds import VOICES, synthesize
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
+from vssl.runs.audit import saved_config
 from vssl.runs.dry_run import dry_run
 
 SCENES = 6

@@ -25,12 +25,12 @@ from tests.helpers.drawn import draw_is3, write_tone
 from tests.helpers.running import HEARS, command, composed, guided_by, run, run_settings
 from tests.reference import formulas
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, TOGETHER
-from vssl.cli.audit import audit, saved_config, what_changes
 from vssl.core.errors import UsageError
 from vssl.models.base import LocalizationModel
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.scores import Samples
+from vssl.runs.audit import audit, saved_config, what_changes
 from vssl.types import POSITIVE
 
 Array = npt.NDArray[Any]

@@ -46,7 +46,7 @@ def _run(config: DictConfig, folder: Path) -> object:
     if not is_first_process():  # the first one says the same
         logging.getLogger("vssl").setLevel(logging.WARNING)
     settings = RunSettings.of(config)
-    # torch and what stands on it, once the command line is known to be right
+    # torch, once the command line is known to be right
     from vssl.runs.evaluate import evaluate
 
     return evaluate(settings, folder)

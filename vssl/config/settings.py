@@ -210,7 +210,7 @@ class PriorSettings:
         """The weights file that is named or found, if any; None for `prior=none`."""
         if self.name == "none" or self.weights is not None:
             return self.weights
-        from vssl.models.object_prior import find_weights  # torch: only where it is needed
+        from vssl.models.object_prior import find_weights  # noqa: PLC0415 torch, --help
 
         return find_weights(self.weights_folder)
 

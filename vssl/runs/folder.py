@@ -108,7 +108,7 @@ def write_run_file(settings: RunSettings, folder: Path, *, timing: Mapping[str, 
 
     `timing` has `records_seconds` for `recorded` of `samples`, `scoring_seconds` and `device`.
     """
-    from vssl.records.store import read_provenance
+    from vssl.records.store import read_provenance  # noqa: PLC0415 pandas, --help
 
     run = {
         "config_hash": settings.identity_hash,
