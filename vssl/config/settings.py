@@ -40,7 +40,7 @@ class ModelSettings:
     name: str
     network: Recipe
     frontend: Recipe | None  # None: takes no audio
-    image: Recipe
+    image: Recipe | None  # None: only where no run is made, as in vssl-models
     weights: Path | None
     sha256: str | None  # of the weights; None takes any
     source: str  # where the weights come from
@@ -62,13 +62,13 @@ class ModelSettings:
             chosen = group.get(option)
             return protocol != "released" if chosen is None else bool(chosen)
 
-        name, target, image = _required(group, "model", "name", "_target_", "image")
+        name, target = _required(group, "model", "name", "_target_")
         is_recipe = isinstance(target, str)
         return cls(
             name=str(name),
             network={"_target_": target, **(group.get("arguments") or {})} if is_recipe else target,
             frontend=group.get("frontend"),
-            image=image,
+            image=group.get("image"),
             weights=_path(group.get("weights")),
             sha256=group.get("sha256"),
             source=str(group.get("source", "")).strip(),
@@ -337,7 +337,9 @@ class RunSettings:
             UsageError: for an option that cannot be.
         """
         check_options(config)
-        return replace(cls.unchecked(config), loggers=_loggers(config))
+        settings = replace(cls.unchecked(config), loggers=_loggers(config))
+        _required(settings.model.group, "model", "image")
+        return settings
 
     @classmethod
     def unchecked(cls, config: DictConfig) -> Self:
@@ -376,6 +378,17 @@ class RunSettings:
     def network_hash(self) -> str:
         """Hash of what makes a model's maps besides its weights: front end, images, precision."""
         return config_hash({key: self.identity[key] for key in ("model", "precision")})
+
+    @property
+    def map_unit(self) -> dict[str, Any]:
+        """What the unit of maps depends on, as `vssl.records.fit.check_calibration` takes it."""
+        return {
+            "model": self.model.name,
+            "weights_sha256": self.identity["files_sha256"].get("model.weights"),
+            "protocol_switches": self.protocol.switches,
+            "prior": self.prior.facts(),
+            "network_hash": self.network_hash,
+        }
 
     @property
     def names(self) -> dict[str, str]:
