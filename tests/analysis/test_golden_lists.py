@@ -137,33 +137,8 @@ def check(found: Array, expected: Array, name: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-<<<<<<< HEAD
 def test_ciou(golden: Golden, variant: str) -> None:
     """At each constant, at each object's area, and pooled over five thresholds by sample."""
-=======
-@pytest.mark.parametrize("policy", CONSTANTS)
-def test_ciou_at_one_constant(golden: Golden, policy: str, variant: str) -> None:
-    run, expected = golden
-    found = run.ciou(variant, policy)
-    # for av maps the released code turns 0/0 into 0 in these lists (docs/protocols.md, R20);
-    # vssl keeps it undefined, as both do for object-guided maps
-    check(
-        np.nan_to_num(found) if variant == "av" else found,
-        expected(f"ciou_{policy}_{SUFFIXES[variant]}"),
-    )
-
-
-@pytest.mark.parametrize(("variant", "name"), [("av", "evaluator"), ("ogl", "evaluator_ogl")])
-def test_adaptive_ciou(golden: Golden, variant: str, name: str) -> None:
-    run, expected = golden
-    check(run.ciou(variant, "adaptive"), expected(f"{name}_ciou_adap"))
-
-
-@pytest.mark.parametrize(("variant", "name"), [("av", "evaluator"), ("ogl", "evaluator_ogl")])
-def test_the_evaluator_pools_five_thresholds_sample_by_sample(
-    golden: Golden, variant: str, name: str
-) -> None:
->>>>>>> h-D
     run, expected = golden
     for policy in CONSTANTS:
         name, found = f"ciou_{policy}_{SUFFIXES[variant]}", run.ciou(variant, policy)

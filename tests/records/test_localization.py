@@ -130,11 +130,7 @@ def by_numpy(
     seen = square(found["object_map"])
     if released:
         # the object maps take the positive's rule for every condition (docs/protocols.md, R7)
-<<<<<<< HEAD
         mixed = PRIOR_ALPHA * maps + (1 - PRIOR_ALPHA) * stretched_out(seen, aligned=True)
-=======
-        mixed = ALPHA * maps + (1 - ALPHA) * stretched_out(seen, aligned=True)
->>>>>>> h-D
     else:
         own = (maps - low) / (high - low)
         units = np.stack([to_unit(m) for m in seen])
