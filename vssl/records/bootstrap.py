@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from vssl.core.arrays import Array, Index
 
@@ -155,7 +155,8 @@ def interval_around(
         return math.nan, math.nan
     # of G images, the bootstrap's variance is too small by a factor of (G - 1) / G
     spread = float(np.std(resampled)) * math.sqrt(images / (images - 1))
-    times = stats.t.ppf((1 + level) / 2, max(images - 1 if dof is None else dof, 1))
+    # Student's quantile; `scipy.stats` gives the same, a hundred times as slowly
+    times = float(special.stdtrit(max(images - 1 if dof is None else dof, 1), (1 + level) / 2))
     if bounds is None:
         return value - times * spread, value + times * spread
     low, high = bounds

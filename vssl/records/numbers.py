@@ -130,8 +130,9 @@ class Number:
     def row(self) -> dict[str, Any]:
         """The summary columns of the number (`records.schema.SUMMARY`)."""
         several = len(self.per_draw) > 1
-        low, high = self.interval()
-        low_there, high_there = self.interval_at_threshold()
+        low_there, high_there = low, high = self.interval_at_threshold()
+        if self.sounds is not None or self.of_threshold is not None:
+            low, high = self.interval()
         return {
             "condition": self.condition,
             "sounding_object": self.sounding[0].value if len(self.sounding) == 1 else None,
@@ -479,15 +480,17 @@ def _combine(
     values = {c: np.asarray(m.value) for c, m in negatives.items()}
     drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}
     resampled = {c: m.at_threshold for c, m in negatives.items()}
-    # resamples in which only the sounds of one negative change
-    unmoved = np.full_like(positive.at_threshold, positive.value)
-    still = {c: np.full_like(unmoved, m.value) for c, m in negatives.items()}
-    base = metric.combine(unmoved, still)
-    of_sounds = total_spread(
-        Spread(metric.combine(unmoved, {**still, c: still[c] + s.deviations}) - base, s.dof)
-        for c, m in negatives.items()
-        if (s := m.sounds) is not None
-    )
+    of_sounds = None
+    if any(m.sounds is not None for m in negatives.values()):
+        # resamples in which only the sounds of one negative change
+        unmoved = np.full_like(positive.at_threshold, positive.value)
+        still = {c: np.full_like(unmoved, m.value) for c, m in negatives.items()}
+        base = metric.combine(unmoved, still)
+        of_sounds = total_spread(
+            Spread(metric.combine(unmoved, {**still, c: still[c] + s.deviations}) - base, s.dof)
+            for c, m in negatives.items()
+            if (s := m.sounds) is not None
+        )
     return Number(
         metric=metric,
         condition=condition,

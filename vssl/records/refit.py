@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from vssl.core.arrays import Array, Index
+from vssl.metrics.base import MapMetric
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.numbers import Number, numbers_of, set_numbers
@@ -40,60 +41,96 @@ def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[
     calibration run are widened for its few images (Student's t for their number). A policy that is
     not fitted gives None.
     """
-    return [
-        None
-        if each.learnt_from is None
-        else _anew(each.policy, each.learnt_from, resamples=resamples, seed=seed)
-        for each in fitted
-    ]
+    anew: list[Array | None] = [None] * len(fitted)
+    by_maxima: dict[int, list[int]] = {}
+    for place, each in enumerate(fitted):
+        if each.learnt_from is not None:
+            by_maxima.setdefault(id(each.learnt_from), []).append(place)
+    for places in by_maxima.values():
+        maxima = fitted[places[0]].learnt_from
+        assert maxima is not None
+        policies = [fitted[place].policy for place in places]
+        thresholds = _anew(policies, maxima, resamples=resamples, seed=seed)
+        for place, of_policy in zip(places, thresholds, strict=True):
+            anew[place] = of_policy
+    return anew
 
 
-def _anew(policy: ThresholdPolicy, maxima: NegativeMaxima, *, resamples: int, seed: int) -> Array:
-    """Thresholds `[B]` of a policy, fitted anew."""
+def _anew(
+    policies: Sequence[ThresholdPolicy], maxima: NegativeMaxima, *, resamples: int, seed: int
+) -> list[Array]:
+    """Thresholds `[B]` of policies that rest on the same maxima, fitted anew."""
     seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
     images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
-    if not isinstance(policy, LearntThreshold):  # by its own `fit`, over images alone
-        policy, found = copy.deepcopy(policy), np.empty(resamples)
-        for b, times in enumerate(images.weights.astype(np.int64)):
-            rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
-            policy.fit(maxima.value[rows], maxima.condition[rows])
-            value = policy.constant()
-            found[b] = np.nan if value is None else value
-        return found
-    levels: list[Array] = []
-    for name in np.unique(maxima.condition).tolist():
+    learnt = [policy for policy in policies if isinstance(policy, LearntThreshold)]
+    of_learnt = iter(_learnt_anew(learnt, maxima, images, seeds))
+    count = images.images
+    anew = []
+    for policy in policies:
+        if not isinstance(policy, LearntThreshold):
+            anew.append(_fitted_anew(policy, maxima, images))
+            continue
+        thresholds = policy.from_levels(next(of_learnt))
+        if not maxima.own and count > 1:
+            # the interval of a number knows the number of its own images alone
+            wider = np.sqrt(count / (count - 1)) * special.stdtrit(count - 1, 0.975)
+            wider /= special.ndtri(0.975)
+            thresholds = policy.constant() + wider * (thresholds - policy.constant())
+        anew.append(np.asarray(thresholds))
+    return anew
+
+
+def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:
+    """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
+    policy, thresholds = copy.deepcopy(policy), []
+    for times in images.weights.astype(np.int64):
+        rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
+        policy.fit(maxima.value[rows], maxima.condition[rows])
+        value = policy.constant()
+        thresholds.append(np.nan if value is None else value)
+    return np.array(thresholds)
+
+
+def _learnt_anew(
+    policies: Sequence[LearntThreshold],
+    maxima: NegativeMaxima,
+    images: ImageBootstrap,
+    seeds: Sequence[int],
+) -> Array:
+    """Largest levels over negative types, `[P, B]`, in resamples of images and of shared sounds."""
+    levels = [np.full((len(policies), len(images.weights)), -np.inf)]
+    for name in np.unique(maxima.condition).tolist() if policies else ():
         rows = np.flatnonzero((maxima.condition == name) & np.isfinite(maxima.value))
         if not len(rows):
             continue
         rows = rows[np.argsort(maxima.value[rows], kind="stable")]
         values = maxima.value[rows]
-        levels.append(_levels(policy, values, images.weights, images.image[rows]))
+        levels.append(_levels(policies, values, images.weights, images.image[rows]))
         if name in maxima.sounds:
             of_condition, sound = maxima.sounds[name]
             names, codes = np.unique(sound, return_inverse=True)
+            resamples = len(images.weights)
             weights = sound_weights(name, names.tolist(), resamples=resamples, seed=seeds)
             heard = codes[np.searchsorted(of_condition, rows)]
-            # the sounds' own share is that in the mean of what exceeds the threshold
-            share, _, _ = crossed((values > policy.constant()).astype(float), heard, weights)
-            if share > 0:
-                found = _levels(policy, values, weights, heard)
-                moved = np.where(np.isfinite(found), found - policy.level(values), 0.0)
-                levels[-1] += share * moved
-    found, count = policy.from_levels(np.max(levels, axis=0)), images.images
-    if maxima.own or count < 2:
-        return found
-    # the interval of a number knows the number of its own images, not of those of a calibration run
-    wider = np.sqrt(count / (count - 1)) * stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
-    return np.asarray(policy.constant() + wider * (found - policy.constant()))
+            by_sound = _levels(policies, values, weights, heard)
+            for policy, level, moved in zip(policies, levels[-1], by_sound, strict=True):
+                # the sounds' own share is that in the mean of what exceeds the threshold
+                share, _, _ = crossed((values > policy.constant()).astype(float), heard, weights)
+                shift = np.where(np.isfinite(moved), moved - policy.level(values), 0.0)
+                level += share * shift
+    return np.asarray(np.max(levels, axis=0))
 
 
-def _levels(policy: LearntThreshold, values: Array, weights: Array, group: Index) -> Array:
-    """Levels `[B]` of values `[R]` that are repeated as often as their groups are drawn."""
-    found = np.empty(len(weights))
+def _levels(
+    policies: Sequence[LearntThreshold], values: Array, weights: Array, group: Index
+) -> Array:
+    """Levels `[P, B]` of values `[R]` that are repeated as often as their groups are drawn."""
+    levels = np.full((len(policies), len(weights)), -np.inf)
     for b, times in enumerate(weights.astype(np.int64)):
         repeated = np.repeat(values, times[group])
-        found[b] = policy.level(repeated) if len(repeated) else -np.inf
-    return found
+        if len(repeated):
+            levels[:, b] = [policy.level(repeated) for policy in policies]
+    return levels
 
 
 class ResampledRun:
@@ -163,9 +200,10 @@ class ResampledRun:
                 _, name, source = near_part(variant, value)
                 policy = FixedThreshold(value=value, name=name)
                 policies.append(FittedPolicy(policy, source, variant))
+            by_threshold = [each for each in metrics if not isinstance(each, MapMetric)]
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "near.parquet"
-                score_records(run, policies, metrics, output=path)
+                score_records(run, policies, by_threshold, output=path)
                 return Scores(path, samples.ids).read_all()
 
         sounds = SharedSounds.of(run, samples.ids, resamples=resamples, seed=seed)
