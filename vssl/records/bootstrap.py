@@ -172,9 +172,11 @@ def interval_around(
     # all values lie on the bound: exact, unless another threshold would move them further
     tail = (1 - level) / 2
     exact = 1 - tail ** (1 / images)
+    level = 1 - tail if share < 0.5 else tail
+    further = float(np.quantile(resampled, level) if spread > 0 else resampled[0])
     if share < 0.5:
-        return low, max(low + (high - low) * exact, float(np.quantile(resampled, 1 - tail)))
-    return min(high - (high - low) * exact, float(np.quantile(resampled, tail))), high
+        return low, max(low + (high - low) * exact, further)
+    return min(high - (high - low) * exact, further), high
 
 
 def interval(resampled: Array, *, level: float = 0.95) -> tuple[float, float]:

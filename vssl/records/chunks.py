@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import torch
 
 from vssl.core.arrays import Index, Names
+from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import progress_bar
 from vssl.maps import consensus_map
 from vssl.masks import PackedTruth
@@ -65,6 +66,7 @@ def in_threads(
 
     Kernels and pyarrow release the GIL. The file is read a few chunks ahead, never whole.
     """
+    keep_freed_memory()  # maps and masks of a chunk are tens of megabytes
     threads = torch.get_num_threads()
     waiting: deque[tuple[int, Future[Done]]] = deque()
     torch.set_num_threads(1)  # each thread is one already
