@@ -18,10 +18,10 @@ import pyarrow as pa
 from vssl.core.arrays import Array, Index, Mask
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
 from vssl.records.binarize import binarize_at
-from vssl.records.chunks import Chunk, in_threads
-from vssl.records.conditions import no_negatives, without_conditions
+from vssl.records.conditions import no_negatives
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import MAP_COLUMNS, Localization
+from vssl.records.read import Chunk, in_threads
 from vssl.records.store import read_provenance
 from vssl.types import POSITIVE
 
@@ -169,7 +169,6 @@ def error_rates(
     left_out = [name for name in no_negatives(facts) if name != POSITIVE]
 
     def work(rows: pa.RecordBatch) -> tuple[Any, ...]:
-        rows = without_conditions(rows, left_out)
         levels = np.full((1, len(rows)), threshold, np.float32)
         found = binarize_at(localization, rows, variant, levels)
         ciou = packed_consensus_iou(found.masks[0], Chunk.of(rows).truth)
@@ -180,10 +179,8 @@ def error_rates(
         )
         return condition, image, found.maximum, ciou >= SUCCESS, played
 
-    columns = zip(
-        *in_threads(work, records, _JUDGED_COLUMNS, description="error rates"), strict=True
-    )
-    condition, group, maximum, right, played = map(np.concatenate, columns)
+    chunks = in_threads(work, records, _JUDGED_COLUMNS, description="error rates", without=left_out)
+    condition, group, maximum, right, played = map(np.concatenate, zip(*chunks, strict=True))
     defined, marked = np.isfinite(maximum), maximum > np.float32(threshold)
     image, clip = (
         np.unique(names.astype(str), return_inverse=True)[1] for names in (group, played)

@@ -17,11 +17,11 @@ from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.bootstrap import ImageBootstrap, nanmean
-from vssl.records.chunks import Chunk, in_threads, sample_chunks
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.records.read import Chunk, in_threads, sample_chunks
 from vssl.records.scores import Samples
 from vssl.records.store import count_undefined_maps, read_columns, read_provenance
 from vssl.types import POSITIVE
@@ -116,12 +116,13 @@ def threshold_curves(
     holes = count_undefined_maps(path) > 0
 
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
-        rows = without_conditions(rows, others)
         if draws is not None:
             rows = rows.filter(pc.less(rows.column("draw"), draws))
         return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
 
-    found = list(in_threads(work, path, _CURVE_COLUMNS, description="threshold curves"))
+    found = list(
+        in_threads(work, path, _CURVE_COLUMNS, description="threshold curves", without=others)
+    )
     means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
     # [N, D, T]: within a draw over samples, then over draws
     values = {

@@ -12,8 +12,8 @@ import torch
 
 from vssl.core.arrays import Floats
 from vssl.masks import PackedMasks
-from vssl.records.chunks import sample_starts
 from vssl.records.localization import Localization
+from vssl.records.read import sample_starts
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ import pyarrow as pa
 
 from vssl.core.arrays import Array, Index, Names
 from vssl.records.binarize import maps_by_sample
-from vssl.records.chunks import in_threads
-from vssl.records.conditions import no_negatives, without_conditions
+from vssl.records.conditions import no_negatives
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import (
     AUDIO_VISUAL,
@@ -27,6 +26,7 @@ from vssl.records.localization import (
     OBJECT_GUIDED,
     Localization,
 )
+from vssl.records.read import in_threads
 from vssl.records.sounds import shared_sounds
 from vssl.records.store import check_records, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
@@ -191,10 +191,8 @@ def negative_maxima(
     For the variant `av` these are maxima of native similarity maps, for `ogl` of upsampled mixes.
     """
     guided, localization = variant == OBJECT_GUIDED, Localization.of(facts)
-    others = no_negatives(facts)
 
-    def of_negatives(chunk: pa.RecordBatch) -> tuple[Array, pa.RecordBatch]:
-        rows = without_conditions(chunk, others)
+    def of_negatives(rows: pa.RecordBatch) -> tuple[Array, pa.RecordBatch]:
         kept = rows.select(list(_KEPT))
         if not len(rows):
             return np.empty(0), kept
@@ -206,7 +204,10 @@ def negative_maxima(
 
     columns = (*_KEPT, *(MAP_COLUMNS if guided else MAP_EXTREMES))
     path = run / RECORDS_FILE
-    found = list(in_threads(of_negatives, path, columns, description="fitting thresholds"))
+    chunks = in_threads(
+        of_negatives, path, columns, description="fitting thresholds", without=no_negatives(facts)
+    )
+    found = list(chunks)
     table = pa.Table.from_batches([rows for _, rows in found]).to_pandas()
     condition, image = (table[n].to_numpy(dtype=str) for n in ("audio_condition", "image_group"))
     draw = table["draw"].to_numpy()

@@ -21,7 +21,7 @@ from vssl.records.bootstrap import (
     smallest_in_group,
     variance,
 )
-from vssl.records.chunks import condition_pairs
+from vssl.records.read import condition_pairs
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores

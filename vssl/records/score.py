@@ -22,7 +22,11 @@ from vssl.metrics.base import (
 )
 from vssl.metrics.set_metric import MAP_MAXIMUM, SetMetric
 from vssl.records.binarize import Binarized, maps_by_sample
-from vssl.records.chunks import (
+from vssl.records.conditions import sounding_objects
+from vssl.records.files import RECORDS_FILE
+from vssl.records.fit import FittedPolicy
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.read import (
     Chunk,
     Objects,
     condition_pairs,
@@ -30,10 +34,6 @@ from vssl.records.chunks import (
     other_objects,
     run_pairings,
 )
-from vssl.records.conditions import sounding_objects
-from vssl.records.files import RECORDS_FILE
-from vssl.records.fit import FittedPolicy
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.types import SoundingObjects
