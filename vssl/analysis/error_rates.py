@@ -27,7 +27,7 @@ from vssl.types import POSITIVE
 
 _JUDGED_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
 WRONG_SOUND_LEVEL = 0.05
-"""P value above which a wrong sound is not ruled out, where no rate is stated."""
+"""Default p value above which a wrong sound is not ruled out."""
 
 _NORMAL = 1.959964
 """0.975 quantile of the standard normal distribution."""
@@ -45,7 +45,7 @@ class Share:
 
 
 def share_of(found: Mask, image: Index, clip: Index | None = None) -> Share | None:
-    """The share of some maps in which something was found; None of no maps.
+    """Share of maps in which something was found; None without maps.
 
     Wilson's interval (1927) for as many independent maps as would have the variance that the
     images show, as Korn and Graubard (Survey Methodology 24, 1998) take for exact intervals: at
@@ -89,14 +89,14 @@ def _variance(found: Mask, group: Index) -> float:
 
 @dataclass(frozen=True)
 class Reach:
-    """How high the maps of one type of negatives reach."""
+    """Distribution of the maxima of one type of negatives."""
 
     maxima: Array  # `[R]` largest values of localization maps, finite
     weights: Array  # `[R]` of each map; those of an image add up to 1
 
     @classmethod
     def of(cls, maxima: Array, image: Index) -> Reach:
-        """Weight maps by the number of each one's image."""
+        """Weight maps so that every image counts once."""
         _, place, each = np.unique(image, return_inverse=True, return_counts=True)
         return cls(maxima, 1 / each[place])
 
@@ -106,7 +106,7 @@ class Reach:
         return round(float(self.weights.sum()))
 
     def p_value(self, largest: float) -> float:
-        """Conformal p value of a map: how seldom a negative's map of another image reaches it.
+        """Conformal p value of a map: the share of negatives, one per image, that reach it.
 
         `(1 + s) / (K + 1)`; s sums, over images, the share of their maps that reach the value. If
         map and calibration images are exchangeable, a negative gets a p of at most a with a
@@ -155,9 +155,9 @@ class ErrorRates:
 def error_rates(
     run: Path, *, variant: str, threshold: float, in_sample: bool, level: float = WRONG_SOUND_LEVEL
 ) -> ErrorRates:
-    """Find the error rates of a threshold on a run's negatives and own sounds.
+    """Measure the error rates of a threshold on a run's negatives and positives.
 
-    Other audio conditions, under which an object of the picture sounds, are left out. The threshold
+    Other audio conditions, under which an object of the picture sounds, are ignored. The threshold
     is in units of the localization map of the variant (`av` or `ogl`).
 
     Raises:

@@ -1,7 +1,7 @@
 """The metrics file of the authors' released evaluation, from records.
 
-Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py (docs/protocols.md). Its
-numbers are computed as its code computes them, faults included: a name is not always what it says.
+Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py (docs/protocols.md).
+Numbers are computed as in that code, faults included; some names do not describe their content.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def released_metrics(run: Path) -> dict[str, float]:
 
 
 def released_lists(run: Path) -> Lists:
-    """The per-sample lists behind the released metrics, `[N, D]` each.
+    """Compute the per-sample lists behind the released metrics, `[N, D]` each.
 
     Returns:
         By `(variant, "ciou", threshold)`, `(variant, "pia", condition, threshold)`, `(variant,

@@ -1,4 +1,4 @@
-"""Metrics as functions of one threshold for all maps, and how high maps reach."""
+"""Metrics as functions of one threshold for all maps, and histograms of map maxima."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def threshold_curves(
     seed: int = 0,
     draws: int | None = None,
 ) -> ThresholdCurves:
-    """Find metrics of a run at many thresholds, in one pass over its maps.
+    """Compute metrics of a run at many thresholds, in one pass over its maps.
 
     Args:
-        run: folder with records; conditions other than positives and negatives are left out.
+        run: folder with records; conditions other than positives and negatives are ignored.
         variant: `av` or `ogl`.
         include: thresholds that must be among the curve's.
         points: number of evenly spaced thresholds over the range of the maps.
@@ -112,7 +112,7 @@ def threshold_curves(
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
     edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
     cells = np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
-    # where no map holds NaN, draws may be averaged sample by sample, which saves memory
+    # without NaN, draws can be averaged sample by sample, which saves memory
     holes = count_undefined_maps(path) > 0
 
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:

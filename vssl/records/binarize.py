@@ -1,4 +1,4 @@
-"""Records to masks as bits, sample by sample: so many maps stay in the processor's cache."""
+"""Records to masks as bits, sample by sample, so that maps stay in the processor's cache."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Numbers at thresholds that are fitted anew in every resample.
 
 A threshold learnt from negatives is an estimate: each resample of images (and shared sounds) gives
-another one, and other numbers. Numbers are found at a few thresholds and interpolated linearly.
+another threshold, and so other numbers. Numbers are computed at a few thresholds and interpolated
+linearly.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.universal import LearntThreshold
 
 _SHARES = (0.0, 0.1, 0.5, 0.9, 1.0)
-"""Where, among the resamples of a threshold, numbers are found."""
+"""Quantiles of a resampled threshold at which numbers are computed."""
 
 _CALIBRATION_SEED = 1
-"""Added to the seed for the images of a calibration run, which are not those of the test."""
+"""Added to the seed for the images of a calibration run, which are others than the scored run's."""
 
 
 def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[Array | None]:
@@ -134,7 +135,7 @@ def _levels(
 
 
 class ResampledRun:
-    """A run's numbers with everything that they rest on resampled.
+    """A run's numbers, with images, shared sounds and fitted thresholds resampled.
 
     Args:
         scores: the run's scores.
@@ -259,7 +260,7 @@ class ResampledRun:
 
 
 def _places(thresholds: Array) -> list[float]:
-    """Thresholds, ascending, at which numbers are found; none if all resamples have the same."""
+    """Ascending thresholds at which numbers are computed; none if all resamples are equal."""
     finite = thresholds[np.isfinite(thresholds)]
     if not len(finite):
         return []
