@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vssl.core.arrays import Array, Floats, Index, Names
+from vssl.core.arrays import Array, Floats, Index
 from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
@@ -234,14 +234,9 @@ def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
         RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
-    localization = Localization.of(read_provenance(path))
-
-    def work(rows: pa.RecordBatch) -> tuple[Names, Array]:
-        names = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
-        return names, localization.native_maxima(rows)
-
-    found = in_threads(work, path, ("audio_condition", *_MAP_ENDS), description="map maxima")
-    condition, maxima = map(np.concatenate, zip(*found, strict=True))
+    rows = read_columns(path, ["audio_condition", *_MAP_ENDS])
+    condition = rows.column("audio_condition").to_numpy().astype(str)
+    maxima = Localization.of(read_provenance(path)).native_maxima(rows)
     finite = np.isfinite(maxima)
     edges = np.histogram_bin_edges(maxima[finite], bins=bins)
     counts = {

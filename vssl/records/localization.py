@@ -102,7 +102,7 @@ class Localization:
             )
         return maps
 
-    def native_maxima(self, rows: pa.RecordBatch) -> Array:
+    def native_maxima(self, rows: pa.RecordBatch | pa.Table) -> Array:
         """Largest value of each record's native similarity map, after the model's post-processing.
 
         Universal thresholds and separation use it for `av` maps. Object-guided maps mix two of

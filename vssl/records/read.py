@@ -46,18 +46,14 @@ def sample_chunks(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch
 
     The column `sample_id` is always included.
     """
-    pending: list[pa.RecordBatch] = []
+    rest: list[pa.RecordBatch] = []
     for batch in record_batches(path, _ROWS_READ, [*dict.fromkeys((_SAMPLE, *columns))]):
-        last = int(sample_starts(batch)[-1])  # the last sample may go on in the next batch
-        continued = bool(pending) and pending[-1].column(_SAMPLE)[0] == batch.column(_SAMPLE)[0]
-        if last > 0 or not continued:
-            whole = [*pending, batch.slice(0, last)] if last > 0 else pending
-            if whole:
-                yield pa.concat_batches(whole)
-            pending = []
-        pending.append(batch.slice(last))
-    if pending:
-        yield pa.concat_batches(pending)
+        rows = pa.concat_batches([*rest, batch])
+        last = int(sample_starts(rows)[-1])  # the last sample may go on in the next batch
+        if last > 0:
+            yield rows.slice(0, last)
+        rest = [rows.slice(last)]
+    yield from rest
 
 
 def sample_starts(rows: pa.RecordBatch) -> Index:
