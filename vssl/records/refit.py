@@ -43,41 +43,25 @@ def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[
     not fitted gives None.
     """
     anew: list[Array | None] = [None] * len(fitted)
-    by_maxima: dict[int, list[int]] = {}
-    for place, each in enumerate(fitted):
-        if each.learnt_from is not None:
-            by_maxima.setdefault(id(each.learnt_from), []).append(place)
-    for places in by_maxima.values():
-        maxima = fitted[places[0]].learnt_from
-        assert maxima is not None
-        policies = [fitted[place].policy for place in places]
-        thresholds = _anew(policies, maxima, resamples=resamples, seed=seed)
-        for place, of_policy in zip(places, thresholds, strict=True):
-            anew[place] = of_policy
-    return anew
-
-
-def _anew(
-    policies: Sequence[ThresholdPolicy], maxima: NegativeMaxima, *, resamples: int, seed: int
-) -> list[Array]:
-    """Thresholds `[B]` of policies that rest on the same maxima, fitted anew."""
-    seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
-    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
-    learnt = [policy for policy in policies if isinstance(policy, LearntThreshold)]
-    of_learnt = iter(_learnt_anew(learnt, maxima, images, seeds))
-    count = images.images
-    anew = []
-    for policy in policies:
-        if not isinstance(policy, LearntThreshold):
-            anew.append(_fitted_anew(policy, maxima, images))
-            continue
-        thresholds = policy.from_levels(next(of_learnt))
+    for maxima in {id(m): m for each in fitted if (m := each.learnt_from) is not None}.values():
+        seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
+        images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
+        count, wider = images.images, 1.0
         if not maxima.own and count > 1:
             # the interval of a number knows the number of its own images alone
             wider = np.sqrt(count / (count - 1)) * special.stdtrit(count - 1, 0.975)
             wider /= special.ndtri(0.975)
-            thresholds = policy.constant() + wider * (thresholds - policy.constant())
-        anew.append(np.asarray(thresholds))
+        learnt: dict[int, LearntThreshold] = {}
+        for place, each in enumerate(fitted):
+            if each.learnt_from is maxima and isinstance(each.policy, LearntThreshold):
+                learnt[place] = each.policy
+            elif each.learnt_from is maxima:
+                anew[place] = _fitted_anew(each.policy, maxima, images)
+        levels = _levels_anew(list(learnt.values()), maxima, images, seeds)
+        for (place, policy), level in zip(learnt.items(), levels, strict=True):
+            anew[place] = thresholds = policy.from_levels(level)
+            if wider != 1:
+                anew[place] = policy.constant() + wider * (thresholds - policy.constant())
     return anew
 
 
@@ -92,7 +76,7 @@ def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageB
     return np.array(thresholds)
 
 
-def _learnt_anew(
+def _levels_anew(
     policies: Sequence[LearntThreshold],
     maxima: NegativeMaxima,
     images: ImageBootstrap,
