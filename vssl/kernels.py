@@ -1,4 +1,4 @@
-"""Compiled loops over the pixels of maps: what scoring spends its time in.
+"""Compiled loops over the pixels of maps, which take most of the time of scoring.
 
 Plain loops, written so that the compiler makes vectors of them. Against LLVM intrinsics for the
 same (maps of 224 x 224 pixels, AVX-512): upsampling takes 1.0 times as long, counting 1.0, the k-th

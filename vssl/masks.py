@@ -1,4 +1,4 @@
-"""Binary masks and ground truths as bits: what scoring counts in.
+"""Binary masks and ground truths as bits, for scoring.
 
 A mask of 224 x 224 pixels takes 6 kB; areas and overlaps are counts of bits, exact and fast.
 """

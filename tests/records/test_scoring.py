@@ -531,7 +531,7 @@ def test_threads_and_chunks_do_not_matter(
     scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, threads: int
 ) -> None:
     # 5 rows hold no sample, 64 end within one; 256, as usual, are more than there are
-    monkeypatch.setattr("vssl.records.chunks._ROWS_READ", rows)
+    monkeypatch.setattr("vssl.records.read._ROWS_READ", rows)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

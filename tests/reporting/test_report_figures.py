@@ -33,7 +33,7 @@ from vssl.negatives.silence import Silence
 from vssl.records.aggregate import summarize
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.rows import records_of, thin_records
+from vssl.records.read import records_of, thin_records
 from vssl.records.score import score_records
 from vssl.records.store import RecordsError, read_provenance
 from vssl.reporting.collection import Group, ReportRun

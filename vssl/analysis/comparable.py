@@ -1,4 +1,4 @@
-"""Whether runs can, and should, be compared with each other."""
+"""Reasons why runs cannot, or should not, be compared with each other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vssl.types import POSITIVE
 def lacks(
     run: ComparedRun, metrics: Sequence[AnyMetric], thresholds: Sequence[str], variant: str
 ) -> Iterator[str]:
-    """Reasons why a run cannot be compared, with the command that helps."""
+    """List why a run cannot be compared, with the command that helps."""
     variants = list(dict.fromkeys(variant for variant, _ in run.parts))
     if variant not in variants:
         yield (
@@ -57,7 +57,7 @@ def lacks(
 def departures(
     reference: ComparedRun, run: ComparedRun, thresholds: Sequence[str], variant: str
 ) -> Iterator[str]:
-    """Reasons why a run should not be compared with the reference; another model is none."""
+    """List why a run should not be compared with the reference; another model is no reason."""
     first, own = reference.facts, run.facts
     common = common_samples([reference, run])
     if first["dataset"] != own["dataset"]:
@@ -130,7 +130,7 @@ def _choices(run: ComparedRun, names: set[str]) -> dict[tuple[str, str, int], st
 
 
 def _changed(first: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """The entries that differ, the reference's behind them."""
+    """Describe the entries that differ."""
     names = [name for name in {**first, **own} if first.get(name) != own.get(name)]
     return ", ".join(f"{n}={own.get(n)} (reference: {first.get(n)})" for n in names)
 

@@ -6,10 +6,10 @@ shows ties on its percentiles.
 p: two-sided permutation test that exchanges the runs' values image by image. When b of m random
 exchanges differ at least as much as the runs do, p = (b + 1) / (m + 1) (Phipson and Smyth,
 "Permutation P-values should never be zero", 2010); if all exchanges are tried, p is their share.
-Chance beside that of images, which the interval includes, is added to every exchanged difference,
-so that p and interval agree.
+The interval also includes chance from other sources than images; it is added to every exchanged
+difference, so that p and interval agree.
 Families: the primary row of each compared run is corrected for the number of runs alone. Other rows
-are secondary, without those that nearly repeat another: F_LOC by type moves with F_LOC at `all`.
+are secondary, except rows that nearly repeat another one: F_LOC by type follows F_LOC at `all`.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def holm(p: Array) -> Array:
 def enough_exchanges(tests: int) -> int:
     """Number of random exchanges with which Holm's correction of some tests can still reject.
 
-    With N exchanges no p is below 1 / (N + 1), times the number of tests: a fifth of the level at
-    most, unless N is out of bounds.
+    With N exchanges the smallest p is 1 / (N + 1). Times the number of tests it is a fifth of the
+    level at most, unless that needs more than `MOST` exchanges.
     """
     return min(max(FEWEST, round(tests / (_ROOM * LEVEL)) - 1), MOST)
 
@@ -231,7 +231,7 @@ def compare_runs(
     permutations: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare runs with the first of them; `records.comparable` says whether they should be.
+    """Compare runs with the first of them; `analysis.comparable` checks whether they should be.
 
     Args:
         runs: the reference, and others that share samples, map variant and policies with it.
@@ -307,9 +307,9 @@ def compare_runs(
     for each in members:
         corrected[each] = holm(p[each])
     rows = zip(table["difference"], corrected, table["tied"], strict=True)
-    said = [verdict(d, each, tied=tied, margin=margin) for d, each, tied in rows]
+    verdicts = [verdict(d, each, tied=tied, margin=margin) for d, each, tied in rows]
     tried = min(permutations, 2**images.images)
-    table = table.assign(p=p, p_holm=corrected, family=family, verdict=said, exchanges=tried)
+    table = table.assign(p=p, p_holm=corrected, family=family, verdict=verdicts, exchanges=tried)
     return table.drop(columns=["testable", "tied"])
 
 
@@ -445,9 +445,8 @@ def _difference_row(
 def besides(first: Number, second: Number) -> float:
     """Standard deviation of a difference from other sources of chance than images.
 
-    Exchanges of images know chance over images only. The rest of the interval's (shared sounds, an
-    estimated threshold) is added to the exchanged differences. Stretching them instead would
-    stretch the difference itself too, and cost power.
+    Exchanges of images model chance over images only. Shared sounds and an estimated threshold are
+    added to the exchanged differences. Stretching the differences instead would cost power.
     """
     whole = variance(second.resampled - first.resampled)
     return math.sqrt(max(0.0, whole - variance(second.at_threshold - first.at_threshold)))

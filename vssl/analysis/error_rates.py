@@ -18,16 +18,16 @@ import pyarrow as pa
 from vssl.core.arrays import Array, Index, Mask
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
 from vssl.records.binarize import binarize_at
-from vssl.records.chunks import Chunk, in_threads
-from vssl.records.conditions import no_negatives, without_conditions
+from vssl.records.conditions import no_negatives
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import MAP_COLUMNS, Localization
+from vssl.records.read import Chunk, in_threads
 from vssl.records.store import read_provenance
 from vssl.types import POSITIVE
 
 _JUDGED_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
 WRONG_SOUND_LEVEL = 0.05
-"""P value above which a wrong sound is not ruled out, where no rate is stated."""
+"""Default p value above which a wrong sound is not ruled out."""
 
 _NORMAL = 1.959964
 """0.975 quantile of the standard normal distribution."""
@@ -45,7 +45,7 @@ class Share:
 
 
 def share_of(found: Mask, image: Index, clip: Index | None = None) -> Share | None:
-    """The share of some maps in which something was found; None of no maps.
+    """Share of maps in which something was found; None without maps.
 
     Wilson's interval (1927) for as many independent maps as would have the variance that the
     images show, as Korn and Graubard (Survey Methodology 24, 1998) take for exact intervals: at
@@ -89,14 +89,14 @@ def _variance(found: Mask, group: Index) -> float:
 
 @dataclass(frozen=True)
 class Reach:
-    """How high the maps of one type of negatives reach."""
+    """Distribution of the maxima of one type of negatives."""
 
     maxima: Array  # `[R]` largest values of localization maps, finite
     weights: Array  # `[R]` of each map; those of an image add up to 1
 
     @classmethod
     def of(cls, maxima: Array, image: Index) -> Reach:
-        """Weight maps by the number of each one's image."""
+        """Weight maps so that every image counts once."""
         _, place, each = np.unique(image, return_inverse=True, return_counts=True)
         return cls(maxima, 1 / each[place])
 
@@ -106,7 +106,7 @@ class Reach:
         return round(float(self.weights.sum()))
 
     def p_value(self, largest: float) -> float:
-        """Conformal p value of a map: how seldom a negative's map of another image reaches it.
+        """Conformal p value of a map: the share of negatives, one per image, that reach it.
 
         `(1 + s) / (K + 1)`; s sums, over images, the share of their maps that reach the value. If
         map and calibration images are exchangeable, a negative gets a p of at most a with a
@@ -155,9 +155,9 @@ class ErrorRates:
 def error_rates(
     run: Path, *, variant: str, threshold: float, in_sample: bool, level: float = WRONG_SOUND_LEVEL
 ) -> ErrorRates:
-    """Find the error rates of a threshold on a run's negatives and own sounds.
+    """Measure the error rates of a threshold on a run's negatives and positives.
 
-    Other audio conditions, under which an object of the picture sounds, are left out. The threshold
+    Other audio conditions, under which an object of the picture sounds, are ignored. The threshold
     is in units of the localization map of the variant (`av` or `ogl`).
 
     Raises:
@@ -169,7 +169,6 @@ def error_rates(
     left_out = [name for name in no_negatives(facts) if name != POSITIVE]
 
     def work(rows: pa.RecordBatch) -> tuple[Any, ...]:
-        rows = without_conditions(rows, left_out)
         levels = np.full((1, len(rows)), threshold, np.float32)
         found = binarize_at(localization, rows, variant, levels)
         ciou = packed_consensus_iou(found.masks[0], Chunk.of(rows).truth)
@@ -180,10 +179,8 @@ def error_rates(
         )
         return condition, image, found.maximum, ciou >= SUCCESS, played
 
-    columns = zip(
-        *in_threads(work, records, _JUDGED_COLUMNS, description="error rates"), strict=True
-    )
-    condition, group, maximum, right, played = map(np.concatenate, columns)
+    chunks = in_threads(work, records, _JUDGED_COLUMNS, description="error rates", without=left_out)
+    condition, group, maximum, right, played = map(np.concatenate, zip(*chunks, strict=True))
     defined, marked = np.isfinite(maximum), maximum > np.float32(threshold)
     image, clip = (
         np.unique(names.astype(str), return_inverse=True)[1] for names in (group, played)

@@ -1,4 +1,4 @@
-"""What each departure of the released protocol does to a model's numbers."""
+"""Effect of each departure of the released protocol on a model's numbers."""
 
 from __future__ import annotations
 

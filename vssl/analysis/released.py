@@ -22,10 +22,10 @@ from vssl.metrics.fscore import harmonic_mean
 from vssl.metrics.pia import ImageArea
 from vssl.records.binarize import binarize_at
 from vssl.records.bootstrap import smallest_in_group
-from vssl.records.chunks import Chunk, in_threads, run_pairings
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
 from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.records.read import Chunk, in_threads, run_pairings
 from vssl.records.store import read_provenance
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.released import RULES, ReleasedThreshold
@@ -81,7 +81,7 @@ def released_metrics(run: Path) -> dict[str, float]:
 
 
 def released_lists(run: Path) -> Lists:
-    """The per-sample lists behind the released metrics, `[N, D]` each.
+    """Compute the per-sample lists behind the released metrics, `[N, D]` each.
 
     Returns:
         By `(variant, "ciou", threshold)`, `(variant, "pia", condition, threshold)`, `(variant,

@@ -1,4 +1,4 @@
-"""Metrics as functions of one threshold for all maps, and how high maps reach."""
+"""Metrics as functions of one threshold for all maps, and histograms of map maxima."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vssl.core.arrays import Array, Floats, Index, Names
+from vssl.core.arrays import Array, Floats, Index
 from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.bootstrap import ImageBootstrap, nanmean
-from vssl.records.chunks import Chunk, in_threads, sample_chunks
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.records.read import Chunk, in_threads, sample_chunks
 from vssl.records.scores import Samples
 from vssl.records.store import count_undefined_maps, read_columns, read_provenance
 from vssl.types import POSITIVE
@@ -90,10 +90,10 @@ def threshold_curves(
     seed: int = 0,
     draws: int | None = None,
 ) -> ThresholdCurves:
-    """Find metrics of a run at many thresholds, in one pass over its maps.
+    """Compute metrics of a run at many thresholds, in one pass over its maps.
 
     Args:
-        run: folder with records; conditions other than positives and negatives are left out.
+        run: folder with records; conditions other than positives and negatives are ignored.
         variant: `av` or `ogl`.
         include: thresholds that must be among the curve's.
         points: number of evenly spaced thresholds over the range of the maps.
@@ -112,16 +112,17 @@ def threshold_curves(
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
     edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
     cells = np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
-    # where no map holds NaN, draws may be averaged sample by sample, which saves memory
+    # without NaN, draws can be averaged sample by sample, which saves memory
     holes = count_undefined_maps(path) > 0
 
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
-        rows = without_conditions(rows, others)
         if draws is not None:
             rows = rows.filter(pc.less(rows.column("draw"), draws))
         return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
 
-    found = list(in_threads(work, path, _CURVE_COLUMNS, description="threshold curves"))
+    found = list(
+        in_threads(work, path, _CURVE_COLUMNS, description="threshold curves", without=others)
+    )
     means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
     # [N, D, T]: within a draw over samples, then over draws
     values = {
@@ -233,14 +234,9 @@ def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
         RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
-    localization = Localization.of(read_provenance(path))
-
-    def work(rows: pa.RecordBatch) -> tuple[Names, Array]:
-        names = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
-        return names, localization.native_maxima(rows)
-
-    found = in_threads(work, path, ("audio_condition", *_MAP_ENDS), description="map maxima")
-    condition, maxima = map(np.concatenate, zip(*found, strict=True))
+    rows = read_columns(path, ["audio_condition", *_MAP_ENDS])
+    condition = rows.column("audio_condition").to_numpy().astype(str)
+    maxima = Localization.of(read_provenance(path)).native_maxima(rows)
     finite = np.isfinite(maxima)
     edges = np.histogram_bin_edges(maxima[finite], bins=bins)
     counts = {

@@ -1,4 +1,4 @@
-"""Lightning callbacks: records on disk, and progress that says what it counts."""
+"""Lightning callbacks: records on disk, and progress bars."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _FLUSH_BYTES = 32 * 2**20
 class RecordWriter(pl.Callback):
     """Writes the collector's maps to shards as they are made; the first process joins them.
 
-    Memory stays flat whatever the number of samples. The records file appears only when complete.
-    A killed run loses at most `seconds` of work, an interrupted one nothing. Samples that shards
-    hold already, by their position in `recorded`, are not written again.
+    Memory stays flat for any number of samples. The records file appears only when complete. A
+    killed run loses at most `seconds` of work, an interrupted one nothing. Samples in earlier
+    shards, at the positions `recorded`, are not written again.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RecordWriter(pl.Callback):
         self._written = time.monotonic()
 
     def on_test_batch_end(self, *_: Any, **__: Any) -> None:
-        """Write when enough has come together, or long enough ago."""
+        """Write when the maps are large enough, or the last write is long ago."""
         late = time.monotonic() - self._written >= self._seconds
         if late or self._collector.held_bytes() >= _FLUSH_BYTES:
             self._flush()
@@ -60,7 +60,7 @@ class RecordWriter(pl.Callback):
         trainer.strategy.barrier("records joined")
 
     def on_exception(self, *_: Any, **__: Any) -> None:
-        """Lose nothing that is whole."""
+        """Write what is complete."""
         with contextlib.suppress(OSError):  # which may be what the exception is about
             self._flush()
 
@@ -76,7 +76,7 @@ class RecordWriter(pl.Callback):
 
 
 class OpenBar(pl.Callback):
-    """A progress bar that is open while something is counted; closed where that fails."""
+    """A progress bar that closes when the run fails."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,12 +93,12 @@ class OpenBar(pl.Callback):
         self._bar.close()
 
     def on_exception(self, *_: Any, **__: Any) -> None:
-        """Close the bar of what fails or is interrupted."""
+        """Close the bar when the run fails or is interrupted."""
         self.close_bar()
 
 
 class LoaderProgress(OpenBar, ProgressBar):
-    """A bar for each loader in turn, which counts sounds or images and not batches."""
+    """A bar for each loader in turn; it counts sounds or images, not batches."""
 
     def disable(self) -> None:
         """Draw nothing: in processes but the first."""

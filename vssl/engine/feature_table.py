@@ -1,4 +1,4 @@
-"""Feature tables: what networks made of all inputs of a run, kept on disk for the next one.
+"""Feature tables: encodings of all inputs of a run, kept on disk for the next one.
 
 A table is all or nothing: its file gets its name when the last row is written. A lost or damaged
 file costs time, never a number.
@@ -30,10 +30,10 @@ _CHECK_BYTES = 4  # crc32 of the values, behind them
 
 
 class FeatureTable:
-    """Encodings of a list of `length` inputs: those of an earlier run, or kept for a later one.
+    """Encodings of a list of `length` inputs, read from an earlier run or kept for a later one.
 
-    Without a path nothing is looked up or kept. `values` are `[length, ...]` float32, mapped into
-    memory; None where they are not known.
+    Without a path nothing is read or kept. `values` are `[length, ...]` float32, memory-mapped;
+    None if they are not known.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FeatureTable:
         self._added = self._check = 0
 
     def rows(self, index: torch.Tensor, encode: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Encodings `[B, ...]` of the inputs at `index` `[B]`: known ones, or made and added."""
+        """Look up the encodings `[B, ...]` of the inputs at `index` `[B]`, or make and add them."""
         if self.values is not None:
             return torch.from_numpy(self.values[index.numpy()])
         encoded = encode()
@@ -60,7 +60,7 @@ class FeatureTable:
         return encoded
 
     def add(self, index: torch.Tensor, values: torch.Tensor) -> None:
-        """Add the rows that follow on those before; a table with gaps is not kept."""
+        """Append rows, which must continue the rows before; a table with gaps is not kept."""
         if self._path is None or int(index[0]) != self._added or values.dtype != torch.float32:
             return
         rows = np.ascontiguousarray(values.cpu().numpy())
@@ -92,7 +92,7 @@ class FeatureTable:
         partial.unlink(missing_ok=True)
 
     def _give_up(self, error: OSError) -> None:
-        if self._path is not None:  # said once
+        if self._path is not None:  # warn once
             _log.warning(
                 "the feature table %s is not kept (%s); results do not depend on it",
                 self._path, error.strerror or error,
@@ -104,7 +104,7 @@ class FeatureTable:
 class RunTables:
     """The feature tables of a run: encoded images and object maps by sample, and encoded sounds.
 
-    Each table of sounds stands with the places of its rows among the distinct audio inputs.
+    Each table of sounds comes with the places of its rows among the distinct audio inputs.
     """
 
     images: FeatureTable = field(default_factory=FeatureTable)
@@ -117,18 +117,18 @@ class RunTables:
         return {place for places in known for place in places}
 
     def close(self) -> None:
-        """Keep those that are complete."""
+        """Keep the complete tables."""
         for table in (self.images, self.objects, *(table for _, table in self.sounds)):
             table.close()
 
 
 def table_path(folder: Path, kind: str, *facts: object) -> Path:
-    """File of a table of a kind; `facts` are everything that its values depend on."""
+    """File of a table; `facts` are everything that its values depend on."""
     return folder / f"{kind}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:24]}.npy"
 
 
 def _read_table(path: Path, length: int) -> npt.NDArray[np.float32] | None:
-    """The values of a table; None where there is none, or a damaged one, which is removed."""
+    """Read the values of a table; None if it is missing or damaged (then it is removed)."""
     try:
         values: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
         with path.open("rb") as file:
@@ -151,7 +151,7 @@ def _read_table(path: Path, length: int) -> npt.NDArray[np.float32] | None:
 
 
 def _make_room(folder: Path, size: int, limit: float) -> None:
-    """Remove what was not used longest, so that `size` bytes may be written, or raise OSError."""
+    """Remove the least recently used tables to fit `size` bytes; OSError if they cannot fit."""
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < size + _KEEP_FREE_BYTES:
         raise OSError(f"it would leave less than {_KEEP_FREE_BYTES / 2**30:g} GB of the disk free")

@@ -1,4 +1,4 @@
-"""A model with its front ends and its object prior: the one road to native maps."""
+"""A model with its front ends and its object prior: all native maps come from here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the networks take it."""
+    """A picture as network input."""
 
     name: str
     image: torch.Tensor  # [3, H, W], the model's input
@@ -84,7 +84,7 @@ class Localizer(nn.Module):
         return self.frontends[condition if condition in self.frontends else POSITIVE]
 
     def prepare(self, pixels: Pixels, name: str) -> Picture:
-        """A decoded picture `[H, W, 3]` as the networks take it."""
+        """Turn a decoded picture `[H, W, 3]` into network input."""
         other = self.prior_transform
         prior_image = None if other is None else prepare(other, pixels)
         return Picture(name, prepare(self.transform, pixels), prior_image)
@@ -102,9 +102,9 @@ class Localizer(nn.Module):
         """Similarity maps of a batch of images, each encoded once, with K sounds each.
 
         Args:
-            batch: N images; without those of which the tables know all.
+            batch: N images; without pixels if the tables hold all encodings.
             sounds: `[N, K, ...]` encoded sounds; `[N, K, 0]` for a model that takes none.
-            tables: encodings that are known, and where new ones are added.
+            tables: known encodings; new ones are added.
 
         Raises:
             UsageError: when the maps are not of the declared size or range.
@@ -132,7 +132,7 @@ class Localizer(nn.Module):
     ) -> torch.Tensor:
         """Encode M sounds as `[M, ...]`; `[M, 0]` for a model that takes none.
 
-        The condition says what front end they take; `batch_size` of one length are encoded at once.
+        The condition selects the front end; `batch_size` sounds of one length are encoded at once.
 
         Raises:
             UsageError: for a clip that is too short.
@@ -178,5 +178,5 @@ class Localizer(nn.Module):
 
 
 def _contiguous(encoded: torch.Tensor) -> torch.Tensor:
-    """One memory order: what is computed from encodings depends on it in its last digits."""
+    """Use one memory order, since last digits of later results depend on it."""
     return encoded.contiguous() if isinstance(encoded, torch.Tensor) else encoded

@@ -31,7 +31,7 @@ class AudioTable(Metric):
         self.vectors.append(vectors)
 
     def compute(self) -> torch.Tensor:
-        """The encodings by index `[number of distinct inputs, ...]`; NaN for those not needed."""
+        """The encodings by index `[number of distinct inputs, ...]`; NaN for inputs not encoded."""
         index, vectors = dim_zero_cat(self.index), dim_zero_cat(self.vectors)
         table = vectors.new_full((int(index.max()) + 1, *vectors.shape[1:]), torch.nan)
         table[index] = vectors
@@ -39,7 +39,7 @@ class AudioTable(Metric):
 
 
 class RecordCollector(Metric):
-    """Similarity and object maps by sample index, kept on the CPU until somebody takes them."""
+    """Similarity and object maps by sample index, kept on the CPU until `take`."""
 
     full_state_update = False
 
@@ -71,18 +71,18 @@ class RecordCollector(Metric):
         return sum(maps.nbytes for maps in self.maps)
 
     def take(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """What this process holds, without waiting for others; it is empty afterwards."""
-        found = RecordCollector.compute(self)
+        """Return and forget the maps of this process, without waiting for others."""
+        held = RecordCollector.compute(self)
         self.reset()
-        return found
+        return held
 
 
 class LocalizationModule(pl.LightningModule):
     """Runs a model in test mode over positives and negatives.
 
-    Audio batches come first, pass their front end and the audio network, and fill a table; each
-    image batch then meets its K sounds from the table at once. Similarity and object maps go to the
-    collector; `tables` hold encodings that are known, and keep new ones.
+    Audio batches come first: the front end and the audio network encode them into a table. Each
+    image batch is then compared with its K sounds from the table at once. Similarity and object
+    maps go to the collector; `tables` hold known encodings and keep new ones.
     """
 
     def __init__(self, localizer: Localizer) -> None:
@@ -94,7 +94,7 @@ class LocalizationModule(pl.LightningModule):
         self._encoded_audio: torch.Tensor | None = None
 
     def on_test_start(self) -> None:
-        """Forget an earlier test, and take the vectors that are known."""
+        """Reset, and take the known vectors."""
         self.collector.reset()
         self.audio_table.reset()
         self._encoded_audio = None

@@ -6,6 +6,9 @@ or pIA alone.
 
 from __future__ import annotations
 
+from typing import Literal
+
+import numpy as np
 import torch
 
 from vssl.metrics.ciou import ConsensusIoU
@@ -14,7 +17,6 @@ from vssl.types import SoundingObject
 
 AUC_GRID = 0.05 * torch.arange(21, dtype=torch.float64)
 """The points 0, .05, ..., 1 of AUC and AUC_N, floating-point products (docs/protocols.md, R21)."""
-
 
 # trapezoid weight of the first 0 ... 21 points: the ends weigh 1/40, the others 2/40
 _CUMULATIVE = torch.tensor([0, *range(1, 40, 2), 40], dtype=torch.float64) / 40
@@ -33,9 +35,7 @@ def area_of_success(column: torch.Tensor) -> torch.Tensor:
         >>> area_of_success(torch.tensor([0.0, 0.5, 1.0]))
         tensor([0.0250, 0.5250, 1.0000], dtype=torch.float64)
     """
-    grid, weights = AUC_GRID.to(column.device), _CUMULATIVE.to(column.device)
-    reached = torch.searchsorted(grid, column.double().contiguous(), right=True)
-    return torch.where(column.isnan(), torch.nan, weights[reached])
+    return torch.where(column.isnan(), torch.nan, _area_below(column, side="right"))
 
 
 def area_of_rejection(column: torch.Tensor) -> torch.Tensor:
@@ -51,9 +51,14 @@ def area_of_rejection(column: torch.Tensor) -> torch.Tensor:
         >>> area_of_rejection(torch.tensor([0.0, 0.5, 1.0]))
         tensor([1.0000, 0.5250, 0.0250], dtype=torch.float64)
     """
-    grid, weights = AUC_GRID.to(column.device), _CUMULATIVE.to(column.device)
-    exceeded = torch.searchsorted(grid, column.double().contiguous())
-    return torch.where(column.isnan(), torch.nan, 1 - weights[exceeded])
+    return torch.where(column.isnan(), torch.nan, 1 - _area_below(column, side="left"))
+
+
+def _area_below(column: torch.Tensor, *, side: Literal["left", "right"]) -> torch.Tensor:
+    """Summed weight of the points below each value; those equal to it count on the `right`."""
+    # torch's own search wakes all threads for a few hundred values
+    points = np.searchsorted(AUC_GRID.numpy(), column.double().numpy(force=True), side=side)
+    return _CUMULATIVE[torch.as_tensor(points)].to(column.device)
 
 
 class AUC(ConsensusIoU):

@@ -29,7 +29,7 @@ from vssl.records.scores import Part, Samples, Scores
 from vssl.records.store import AtomicParquetWriter, read_provenance
 
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
-"""What every row of a summary repeats of the run's provenance."""
+"""Provenance that every row of a summary repeats."""
 
 _OF_SUBSETS = (ConsensusIoU, SuccessRate, AUC, ImageArea, AUCN, FLoc, FAuc, PointingGame)
 
@@ -97,7 +97,7 @@ def summarize_subsets(
     """Summarize parts of a run's samples and write the numbers (columns: `records.schema.SUBSETS`).
 
     By `category`: the class that sounds. By `object_size`: quarters of the samples by the area of
-    their ground truth (a size that `object_area` is told, which is what makes it an oracle).
+    their ground truth.
     Reported are cIoU, success rate, AUC, pIA, AUC_N, F_LOC, F_AUC and the pointing game, as far as
     they are among `metrics`. A subset of a single image has no interval. Fitted thresholds are
     those of resamples of the whole run; the bootstrap is over the images of each subset.
@@ -124,9 +124,9 @@ def summarize_subsets(
 def _part_rows(
     resampled: ResampledRun, part: Part, numbers: Sequence[Number]
 ) -> Iterator[dict[str, Any]]:
-    """Summary columns of a part's numbers, but for those of the run.
+    """Summary columns of a part's numbers, without those of the run.
 
-    Without the policy that a threshold was fitted by, only the interval at the threshold is known.
+    If the policy of a fitted threshold is not known, there is only the interval at the threshold.
     """
     facts = {**part._asdict(), "threshold": resampled.scores.threshold(part)}
     unknown: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Records to masks as bits, sample by sample: so many maps stay in the processor's cache."""
+"""Records to masks as bits, sample by sample, so that maps stay in the processor's cache."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 
 from vssl.core.arrays import Floats
 from vssl.masks import PackedMasks
-from vssl.records.chunks import sample_starts
 from vssl.records.localization import Localization
+from vssl.records.read import sample_starts
 
 
 @dataclass(frozen=True)

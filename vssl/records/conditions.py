@@ -1,4 +1,4 @@
-"""What the audio conditions of a run count as, from the provenance of its records."""
+"""The audio conditions of a run: which object sounds, and their settings, from its provenance."""
 
 from __future__ import annotations
 
@@ -14,65 +14,63 @@ from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 Facts = Mapping[str, Any]
 
-_BEFORE: dict[str, dict[str, Any]] = {
+_DEFAULTS: dict[str, dict[str, Any]] = {
     "noise": {"level": 1.0, "colour": "white", "over": "clip"},
     "mixed": {"over": "clip"},
 }
-"""Options that earlier runs do not name, or name by their value, and what they stand for."""
+"""Defaults of options that earlier runs do not record."""
 
 
 def sounding_objects(provenance: Facts) -> SoundingObjects:
-    """Which object sounds, by audio condition of a run in its order.
+    """Map the audio conditions of a run, in its order, to the object that sounds.
 
-    A run of before that was recorded, or of a condition that says nothing, has what is assumed.
+    Runs written before schema 3 do not record this; the default by name is used.
     """
-    said = provenance.get("sounding_objects") or {}
     names = dict.fromkeys(str(name) for name, _ in provenance.get("pairings") or ())
-    found = SoundingObjects((name, SoundingObject.assumed(name)) for name in names)
-    found.update((name, SoundingObject(value)) for name, value in said.items())
-    return found
+    sounding = SoundingObjects((name, SoundingObject.assumed(name)) for name in names)
+    recorded = provenance.get("sounding_objects") or {}
+    sounding.update((name, SoundingObject(value)) for name, value in recorded.items())
+    return sounding
 
 
 def image_sources(provenance: Facts, ids: Sequence[str]) -> Index:
-    """Number of sounding objects of each sample's picture, `[N]`.
+    """Read the number of sounding objects of each sample's picture, `[N]`.
 
-    A picture of which fewer samples were evaluated is incomplete. A run of before that was recorded
-    has 0: its pictures count as complete.
+    A picture with fewer evaluated samples is incomplete. Earlier runs do not record this: they give
+    0, and their pictures count as complete.
     """
-    said = provenance.get("image_sources") or 0
-    known = said if isinstance(said, Mapping) else dict.fromkeys(ids, said)
-    return np.array([known.get(name, 0) for name in ids], np.int64)
+    recorded = provenance.get("image_sources") or 0
+    by_id = recorded if isinstance(recorded, Mapping) else dict.fromkeys(ids, recorded)
+    return np.array([by_id.get(name, 0) for name in ids], np.int64)
 
 
 def true_negatives(provenance: Facts) -> list[str]:
-    """Audio conditions of a run under which nothing in the picture sounds, in its order."""
+    """List the audio conditions under which nothing in the picture sounds, in the run's order."""
     return sounding_objects(provenance).besides_positive(SoundingObject.NONE)
 
 
 def no_negatives(provenance: Facts) -> list[str]:
-    """Audio conditions of a run that are no negatives: an object of the picture sounds."""
-    found = {POSITIVE: SoundingObject.OWN, **sounding_objects(provenance)}
-    return [name for name, sounding in found.items() if sounding != SoundingObject.NONE]
+    """List the audio conditions that are no negatives: an object of the picture sounds."""
+    sounding = {POSITIVE: SoundingObject.OWN, **sounding_objects(provenance)}
+    return [name for name, which in sounding.items() if which != SoundingObject.NONE]
 
 
 def without_conditions(
     rows: pa.RecordBatch | pa.Table, conditions: Sequence[str]
 ) -> pa.RecordBatch | pa.Table:
-    """Leave out the rows of some audio conditions."""
+    """Drop the rows of some audio conditions."""
     left_out = pa.array(conditions, pa.string())
     return rows.filter(pc.invert(pc.is_in(rows.column("audio_condition"), value_set=left_out)))
 
 
 def condition_settings(provenance: Facts) -> dict[str, dict[str, Any]]:
-    """Options of a run's audio conditions, by condition; those of earlier runs in today's words."""
-    known = provenance.get("negatives") or {}
-    found = {}
-    for name, options in known.items():
+    """Options of a run's audio conditions, by condition; earlier runs get today's option names."""
+    settings = {}
+    for name, options in (provenance.get("negatives") or {}).items():
         if name == POSITIVE or not isinstance(options, Mapping):
             continue
-        before = _BEFORE.get(name, {})
-        named = {**before, **{k: v for k, v in options.items() if v is not None}}
-        found[name] = {**dict.fromkeys(options), **named}
-        if named.get("snr") is None:  # without which it says nothing
-            found[name].pop("over", None)
-    return found
+        given = {key: value for key, value in options.items() if value is not None}
+        settings[name] = {**dict.fromkeys(options), **_DEFAULTS.get(name, {}), **given}
+        if given.get("snr") is None:  # `over` is the span that an SNR is measured over
+            settings[name].pop("over", None)
+    return settings

@@ -1,4 +1,4 @@
-"""Names of the files of a run, and text files that are written whole or not at all."""
+"""Names of the files of a run, and reading its `run.json`."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ SCORES_FILE = "scores.parquet"
 SUMMARY_FILE = "summary.parquet"
 SUBSETS_FILE = "subsets.parquet"
 THRESHOLDS_FILE = "thresholds.json"
-"""What fitted thresholds rest on."""
+"""The data behind fitted thresholds."""
 MANIFEST_FILE = "negatives_manifest.csv"
 LEFT_OUT_FILE = "left_out.csv"
 NOTES_FILE = "data_notes.csv"
 INPUTS_FILE = "inputs.json"
-"""What a run's records rest on: every file of the test set, as it was."""
+"""Every input file of the test set, with its hash."""
 RELEASED_FILE = "released_metrics.json"
 SHARDS_FOLDER = "shards"
 """Records of a run that is not finished."""
 LOCK_FILE = ".lock"
 """Locked while a run writes in the folder."""
 ANEW = "Evaluate again with force=true."
-"""What mends the files of a run that are damaged."""
+"""Advice of messages about damaged files of a run."""
 RUN_FILE = "run.json"
 """Written last: a folder that has it holds a finished run."""
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
-    """Content of a finished run's `run.json`; UsageError when it is missing or damaged."""
+    """Read a finished run's `run.json`; UsageError when it is missing or damaged."""
     path = folder / RUN_FILE
     if not path.is_file():
         raise UsageError(f"{path}: no such file. Is {folder} the folder of a finished run?")
@@ -57,7 +57,7 @@ def read_run_file(folder: Path) -> dict[str, Any]:
 
 
 def recorded_sha256(folder: Path) -> str | None:
-    """sha256 of a run's records as its `run.json` has it; None where it has none."""
+    """Read the sha256 of a run's records from its `run.json`; None if it is not recorded."""
     path = folder / RUN_FILE
     try:
         known = json.loads(path.read_text(encoding="utf-8")).get("records_sha256")
@@ -74,7 +74,7 @@ _LISTED_RUNS = 20  # runs that an error lists
 def run_in(folder: Path) -> Path:
     """Return a run's folder: the given one, or that of the only finished run below it.
 
-    A folder with neither is returned as it is, for its reader to refuse.
+    A folder without any is returned unchanged; reading from it then raises.
 
     Raises:
         UsageError: when there are several finished runs below it.

@@ -17,8 +17,7 @@ import pyarrow as pa
 
 from vssl.core.arrays import Array, Index, Names
 from vssl.records.binarize import maps_by_sample
-from vssl.records.chunks import in_threads
-from vssl.records.conditions import no_negatives, without_conditions
+from vssl.records.conditions import no_negatives
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import (
     AUDIO_VISUAL,
@@ -27,6 +26,7 @@ from vssl.records.localization import (
     OBJECT_GUIDED,
     Localization,
 )
+from vssl.records.read import in_threads
 from vssl.records.sounds import shared_sounds
 from vssl.records.store import check_records, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
@@ -37,12 +37,12 @@ _KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
 
 @dataclass(frozen=True)
 class FittedPolicy:
-    """A threshold policy that is ready for use with a map variant."""
+    """A fitted threshold policy of one map variant."""
 
     policy: ThresholdPolicy
-    source: str  # what its threshold rests on, in words, e.g. `fit on vggss`
+    source: str  # origin of its threshold, in words, e.g. `fit on vggss`
     variant: str = AUDIO_VISUAL
-    learnt_from: NegativeMaxima | None = None  # None where nothing is fitted
+    learnt_from: NegativeMaxima | None = None  # None if it needs no fit
 
 
 @dataclass(frozen=True)
@@ -99,17 +99,17 @@ def fit_policies(
 
 
 def check_calibration(calibration: Path, **scored: Any) -> dict[str, Any]:
-    """Check that universal thresholds of one run may be applied to another; its provenance.
+    """Check that universal thresholds of a run may be applied to another; return its provenance.
 
     Args:
-        calibration: folder of the run that they are of.
+        calibration: folder of the run with the thresholds.
         scored: `model`, `weights_sha256`, `protocol_switches`, `network_hash` and `prior` of the
             other run.
 
     Raises:
         RecordsError: when the calibration run's records cannot be read.
-        ThresholdError: when it is a run of another model, other weights, another protocol, object
-            prior, front end, image size or precision than the scored one.
+        ThresholdError: when model, weights, protocol, object prior, front end, image size or
+            precision differ from those of the scored run.
     """
     facts = check_records(calibration)
     if reason := _other_scale(facts, scored):
@@ -118,19 +118,19 @@ def check_calibration(calibration: Path, **scored: Any) -> dict[str, Any]:
 
 
 def same_scale(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a threshold of either run has a meaning for the other, from their provenance."""
+    """Whether thresholds of two runs have the same unit, from their provenance."""
     return not _other_scale(one, _scale_facts(other)) and not _other_scale(other, _scale_facts(one))
 
 
 def _scale_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the unit of a run's maps depends on, see `check_calibration`."""
+    """Facts that set the unit of a run's maps, see `check_calibration`."""
     keys = ("model", "protocol_switches", "network_hash", "prior")
     sha256 = (facts["weights"] or {}).get("sha256")
     return {**{key: facts[key] for key in keys}, "weights_sha256": sha256}
 
 
 def _other_scale(source: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
-    """Why a threshold of one run has no meaning for another; empty where it has."""
+    """Reason why a threshold of one run has no meaning for another; empty if it has."""
     own, model = _scale_facts(source), scored["model"]
     if own["model"] != model:
         return (
@@ -167,7 +167,7 @@ def _fit(
     calibration: Path | None,
     variant: str,
 ) -> tuple[str, NegativeMaxima]:
-    """Fit policies on one run's negatives; what they rest on, in words and numbers."""
+    """Fit policies on one run's negatives; return their source in words, and the maxima."""
     facts = scored
     if calibration is not None:
         facts = check_calibration(calibration, **_scale_facts(scored))
@@ -186,15 +186,13 @@ def _fit(
 def negative_maxima(
     run: Path, facts: dict[str, Any], variant: str, *, own: bool = True
 ) -> NegativeMaxima:
-    """Largest values of the maps of a run's negatives.
+    """Read the largest values of the maps of a run's negatives.
 
     For the variant `av` these are maxima of native similarity maps, for `ogl` of upsampled mixes.
     """
     guided, localization = variant == OBJECT_GUIDED, Localization.of(facts)
-    others = no_negatives(facts)
 
-    def of_negatives(chunk: pa.RecordBatch) -> tuple[Array, pa.RecordBatch]:
-        rows = without_conditions(chunk, others)
+    def of_negatives(rows: pa.RecordBatch) -> tuple[Array, pa.RecordBatch]:
         kept = rows.select(list(_KEPT))
         if not len(rows):
             return np.empty(0), kept
@@ -206,7 +204,10 @@ def negative_maxima(
 
     columns = (*_KEPT, *(MAP_COLUMNS if guided else MAP_EXTREMES))
     path = run / RECORDS_FILE
-    found = list(in_threads(of_negatives, path, columns, description="fitting thresholds"))
+    chunks = in_threads(
+        of_negatives, path, columns, description="fitting thresholds", without=no_negatives(facts)
+    )
+    found = list(chunks)
     table = pa.Table.from_batches([rows for _, rows in found]).to_pandas()
     condition, image = (table[n].to_numpy(dtype=str) for n in ("audio_condition", "image_group"))
     draw = table["draw"].to_numpy()

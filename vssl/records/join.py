@@ -1,4 +1,4 @@
-"""Records of runs that differ in nothing but their negatives, joined into those of one run."""
+"""Join the records of runs that differ only in their negatives into those of one run."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from vssl.records.store import (
 from vssl.types import POSITIVE
 
 JOINED_FROM = "joined_from"
-"""Key of a joined run's provenance and of its `run.json`: the runs that it was made of."""
+"""Key of a joined run's provenance and of its `run.json`: its source runs."""
 
 _ROUNDED = 1e-5
-"""By which positives may differ, as a share of the largest similarity: batches round otherwise."""
+"""Tolerance for positives, as a share of the largest similarity: batch sizes change roundings."""
 
 _SAMPLES_READ = 64
 _NOTED = ("negatives_files_sha256", "beyond_full_scale")  # of the negatives' files and loudness
@@ -58,7 +58,7 @@ class JoinError(RecordsError):
 
 
 def without_negatives(identity: Mapping[str, Any]) -> str:
-    """Hash of a run's identity (in `run.json`) without its negatives: equal for runs to join."""
+    """Hash a run's identity (in `run.json`) without its negatives: equal for runs to join."""
     negatives = identity.get("negatives") or {}
     files = identity.get("files_sha256") or {}
     kept = {key: value for key, value in files.items() if key not in _FILES_OF_NEGATIVES}
@@ -68,19 +68,19 @@ def without_negatives(identity: Mapping[str, Any]) -> str:
 
 
 def joined_identity(identities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Identity of one run on all negatives of some runs."""
+    """Merge the identities of runs into that of one run on all their negatives."""
     merged = {key: value for each in identities for key, value in each["negatives"].items()}
     files = {key: value for each in identities for key, value in each["files_sha256"].items()}
     return {**identities[0], "negatives": merged, "files_sha256": files}
 
 
 def condition_draws(provenance: Mapping[str, Any]) -> dict[str, int]:
-    """Number of draws of every audio condition of a run."""
+    """Count the draws of each audio condition of a run."""
     return dict(Counter(str(name) for name, _ in provenance["pairings"]))
 
 
 def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Settings in which shared conditions of two runs differ, in words, by their provenance."""
+    """Describe the settings in which shared conditions of two runs differ."""
     one, two = (
         {
             name: {**condition_settings(each).get(name, {}), "draws": count}
@@ -150,7 +150,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
 
 
 def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) -> None:
-    """Refuse runs whose records rest on something else besides the negatives."""
+    """Refuse runs that differ in more than their negatives."""
     # earlier runs do not state the hashes of their inputs
     left_out = {*_OF_NEGATIVES, *({"inputs_sha256"} - (known.keys() & own.keys()))}
     one, two = (
@@ -164,7 +164,7 @@ def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) ->
 
 
 def _manifest(runs: Sequence[Path], owner: Mapping[str, int], pairings: Sequence[Pairing]) -> str:
-    """The manifest of the joined run: sample by sample, in the order of its pairings."""
+    """Manifest of the joined run: sample by sample, in the order of its pairings."""
     by_sample: dict[str, dict[Pairing, ManifestRow]] = {}
     for number, run in enumerate(runs):
         for row in read_manifest(run / MANIFEST_FILE):

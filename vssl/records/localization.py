@@ -21,7 +21,7 @@ OBJECT_GUIDED = "ogl"
 """Map variant: the model's map mixed with the object prior's."""
 
 MAP_COLUMNS = ("audio_condition", "map_height", "map_width", "similarity_map", "object_map")
-"""Columns of the records that localization maps are made of."""
+"""Columns of the records from which localization maps are made."""
 
 MAP_EXTREMES = ("similarity_max", "similarity_min")
 """Columns of the records with the extremes of the native maps."""
@@ -44,7 +44,7 @@ class Localization:
 
     @classmethod
     def of(cls, provenance: Mapping[str, Any]) -> Localization:
-        """The localization of a run, from the provenance of its records."""
+        """Read the localization of a run from the provenance of its records."""
         low, high = provenance["value_range"]
         declared = (-np.inf if low is None else low, np.inf if high is None else high)
         transform = provenance["map_transform"]
@@ -59,16 +59,16 @@ class Localization:
     def maps(
         self, rows: pa.RecordBatch, variants: Collection[str] | None = None
     ) -> dict[str, torch.Tensor]:
-        """Localization maps `[R, 224, 224]` of records with `MAP_COLUMNS`, by map variant.
+        """Make localization maps `[R, 224, 224]` of records with `MAP_COLUMNS`, by map variant.
 
-        Variants are those wanted, None for all that the run has; `av` comes in any case.
+        `variants` None makes all that the run has; `av` is always made.
         """
         return self.localize(*self.inputs(rows, variants))
 
     def inputs(
         self, rows: pa.RecordBatch, variants: Collection[str] | None = None
     ) -> tuple[torch.Tensor, list[str], torch.Tensor | None]:
-        """What `localize` takes, of some records; see `maps`."""
+        """Read the arguments of `localize` from some records; see `maps`."""
         objects = None
         if self.prior is not None and (variants is None or OBJECT_GUIDED in variants):
             objects = _object_maps(rows)
@@ -102,12 +102,12 @@ class Localization:
             )
         return maps
 
-    def native_maxima(self, rows: pa.RecordBatch) -> Array:
+    def native_maxima(self, rows: pa.RecordBatch | pa.Table) -> Array:
         """Largest value of each record's native similarity map, after the model's post-processing.
 
-        This is what universal thresholds and separation look at for `av` maps. Object-guided maps
-        mix two of different native sizes: there the largest pixel of the upsampled mix counts.
-        NaN where a map holds NaN.
+        Universal thresholds and separation use it for `av` maps. Object-guided maps mix two of
+        different native sizes, so theirs is the largest pixel of the upsampled mix. NaN where a map
+        holds NaN.
         """
         extremes = (rows.column(name).to_numpy() for name in MAP_EXTREMES)
         high, low = (torch.from_numpy(values.copy()) for values in extremes)
@@ -116,7 +116,7 @@ class Localization:
     def objects(
         self, rows: pa.RecordBatch
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
-        """What object-guided maps of some records of a run with object maps are mixed from.
+        """Read the parts of the object-guided maps of some records.
 
         Returns:
             `[M, 224, 224]` object maps, `[R]` which of them each record has, and the mix: the range
@@ -129,7 +129,7 @@ class Localization:
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
         if self.prior is None:
             raise ValueError("Expected a run with object maps, but this one has none.")
-        # an image's rows stand together and share one object map
+        # an image's rows are consecutive and share one object map
         different, place = torch.unique_consecutive(native, dim=0, return_inverse=True)
         corrected = self.prior["scale"] == "corrected"
         # the positive's rule for every condition, as in the released code (docs/protocols.md, R7)

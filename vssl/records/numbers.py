@@ -21,7 +21,7 @@ from vssl.records.bootstrap import (
     smallest_in_group,
     variance,
 )
-from vssl.records.chunks import condition_pairs
+from vssl.records.read import condition_pairs
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
@@ -34,10 +34,10 @@ NEGATIVE_TYPES = ("silence", "noise", "offscreen")
 """The three negatives of the paper, over which F_LOC and F_AUC average."""
 
 ALL_NEGATIVES = "all"
-"""Condition under which numbers over all three negative types are reported."""
+"""Condition of numbers over all three negative types."""
 
 _CLIP_RESAMPLES = 200
-"""Resamples of clips that set metrics, which cost more than means, are found for."""
+"""Resamples of clips for set metrics, which cost more than means."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Number:
         )
         if self.parts is None or bounds is None or self.value > bounds[0]:
             return low, high
-        # nothing is found in any image: the most that could be found, combined with the negatives
+        # no image has a success: combine the upper end of the positives with the negatives
         assert isinstance(self.metric, CombinedMetric)
         positive, negatives = self.parts
         most = np.asarray(positive.interval(level=level)[1])
@@ -110,7 +110,7 @@ class Number:
     def shares(self) -> dict[str, float]:
         """Shares of images, shared sounds and fitted threshold in the variance; NaN without one.
 
-        The threshold's is what it adds to the others, so it is negative where it evens theirs out.
+        The threshold's share is the rest, which is negative if it reduces the variance.
         """
         total = variance(self.resampled)
         if total == 0:
@@ -130,8 +130,9 @@ class Number:
     def row(self) -> dict[str, Any]:
         """The summary columns of the number (`records.schema.SUMMARY`)."""
         several = len(self.per_draw) > 1
-        low, high = self.interval()
-        low_there, high_there = self.interval_at_threshold()
+        low_there, high_there = low, high = self.interval_at_threshold()
+        if self.sounds is not None or self.of_threshold is not None:
+            low, high = self.interval()
         return {
             "condition": self.condition,
             "sounding_object": self.sounding[0].value if len(self.sounding) == 1 else None,
@@ -162,9 +163,9 @@ def numbers_of(
 ) -> list[Number]:
     """All numbers of one map variant and threshold policy, in the order of the metrics.
 
-    Metrics that need no threshold belong to policy `none`, the others to every other policy;
-    metrics that were not measured are passed over. Combined metrics want one threshold for
-    positives and negatives, so they are not reported where every map has its own.
+    Metrics that need no threshold belong to policy `none`, the others to every other policy.
+    Metrics that were not measured are skipped. Combined metrics need one threshold for positives
+    and negatives, so they are not reported for policies with a threshold per map.
 
     Args:
         scores: the run's scores.
@@ -172,8 +173,8 @@ def numbers_of(
         metrics: metrics to report.
         bootstrap: over the images of the samples.
         rows: samples to report on; None for all.
-        sounds: the sounds of the run's records; None leaves their spread out.
-        sets: numbers of set metrics, if `set_numbers` found them for several parts already.
+        sounds: the sounds of the run's records; None ignores their spread.
+        sets: numbers of set metrics, if `set_numbers` computed them for several parts already.
     """
     if rows is not None:
         scores, sounds = scores.of_samples(rows), sounds and sounds.of_samples(rows)
@@ -187,12 +188,12 @@ def numbers_of(
         if isinstance(metric, MeanMetric)
         for number in _means(scores, part, metric, bootstrap, sounds)
     }
-    found = [*sets, *means.values()]
+    numbers = [*sets, *means.values()]
     for metric in metrics:
         if isinstance(metric, CombinedMetric) and part.threshold_source != EACH_MAP:
-            found += combined_numbers(metric, means)
+            numbers += combined_numbers(metric, means)
     order = {id(metric): place for place, metric in enumerate(metrics)}
-    return sorted(found, key=lambda number: order[id(number.metric)])
+    return sorted(numbers, key=lambda number: order[id(number.metric)])
 
 
 def mean_of_values(
@@ -203,7 +204,7 @@ def mean_of_values(
     sounding: tuple[SoundingObject, ...],
     sounds: Spread | None = None,
 ) -> Number:
-    """The mean of a metric's values `[N, D]` (`[G, D]` for metrics by image), NaN left out."""
+    """Average a metric's values `[N, D]` (`[G, D]` for metrics by image), without NaN."""
     totals = bootstrap.totals(values, by_image=metric.by_image)
     defined = ~np.isnan(values)
     per_draw = nanmean(values, axis=0)
@@ -265,7 +266,7 @@ def _means(
 def _mean_columns(
     scores: Scores, part: Part, metric: MeanMetric
 ) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Columns that a metric is the mean of: condition of the rows, all conditions, and name."""
+    """Columns that a metric averages: condition of the rows, all conditions, and name."""
     names = scores.conditions(part)
     if isinstance(metric, PairMetric):
         pairings = [(name, draw) for name in names for draw in range(scores.draws(part, name))]
@@ -287,9 +288,9 @@ def set_numbers(
     bootstrap: ImageBootstrap,
     sounds: SharedSounds | None = None,
 ) -> dict[Part, list[Number]]:
-    """Set metrics of parts of one map variant, all with a threshold or all without.
+    """Compute set metrics of parts of one map variant, all with a threshold or all without.
 
-    Metrics of one family, and all parts, cost little more together than one alone.
+    All parts and all metrics of a family together cost little more than one alone.
     """
     by_threshold = parts[0].threshold_policy != NO_POLICY
     families: dict[Callable[..., Family], list[SetMetric]] = {}
@@ -300,17 +301,17 @@ def set_numbers(
             and needed_columns(metric) <= set(scores.columns)
         ):
             families.setdefault(metric.family, []).append(metric)
-    found: dict[Part, list[Number]] = {part: [] for part in parts}
+    by_part: dict[Part, list[Number]] = {part: [] for part in parts}
     for members in families.values():
         for condition, group in _set_groups(members[0], scores, parts[0]).items():
-            of = _family_numbers(scores, parts, members, condition, group, bootstrap, sounds)
-            for part, number in of:
-                found[part].append(number)
-    return found
+            numbers = _family_numbers(scores, parts, members, condition, group, bootstrap, sounds)
+            for part, number in numbers:
+                by_part[part].append(number)
+    return by_part
 
 
 def needed_columns(metric: MeanMetric | SetMetric) -> set[str]:
-    """Columns of the scores that a metric, unless of pairs, is found from."""
+    """Columns of the scores that a metric needs; not for metrics of pairs."""
     by_threshold = isinstance(metric, SetMetric) and metric.by_threshold
     return {metric.column, ConsensusIoU.column} if by_threshold else {metric.column}
 
@@ -357,16 +358,16 @@ def _family_numbers(
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             families = list(pool.map(in_draw, range(draws)))
-        return {each.name: np.stack([found[each.name] for found in families]) for each in members}
+        return {each.name: np.stack([of[each.name] for of in families]) for each in members}
 
     weights = np.ones((1, bootstrap.images))
     if bootstrap.images > 1:  # a single image says nothing about the spread over images
         weights = np.concatenate([weights, bootstrap.weights])
-    found = in_draws(weights, dict.fromkeys(group, bootstrap.image[:, None]))
-    spreads = {} if sounds is None else _set_spreads(columns, found, sounds, in_draws)
+    values = in_draws(weights, dict.fromkeys(group, bootstrap.image[:, None]))
+    spreads = {} if sounds is None else _set_spreads(columns, values, sounds, in_draws)
     for member in members:
         for place, part in enumerate(parts):
-            drawn = np.ascontiguousarray(found[member.name][:, :, place].T)
+            drawn = np.ascontiguousarray(values[member.name][:, :, place].T)
             at_threshold = nanmean(drawn[1:], axis=1)
             spread = spreads.get(member.name)
             number = Number(
@@ -393,8 +394,8 @@ def _set_spreads(
 ) -> dict[str, tuple[Array, float]]:
     """Deviations `[B, K]` of a family's metrics by shared sounds, and their degrees of freedom.
 
-    The sounds' share in the spread is that in the share of positives which each negative exceeds.
-    The mean of that is 1 - AUROC.
+    The share of sounds in the spread is taken from a mean with the same sounds: the share of
+    positives that each negative exceeds, whose mean is 1 - AUROC.
     """
     own, *others = columns
     positives = np.sort(columns[own][~np.isnan(columns[own])])
@@ -449,7 +450,7 @@ def _by_draw(values: Array, drawn: Array) -> Array:
 def combined_numbers(
     metric: CombinedMetric, means: Mapping[tuple[str, str], Number]
 ) -> list[Number]:
-    """A combined metric for each negative type, and over the paper's three where all are there.
+    """Combine means for each negative type, and over the paper's three if the run has all.
 
     Negatives are conditions under which nothing in the picture sounds. `means` are mean metrics by
     name and condition.
@@ -479,15 +480,17 @@ def _combine(
     values = {c: np.asarray(m.value) for c, m in negatives.items()}
     drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}
     resampled = {c: m.at_threshold for c, m in negatives.items()}
-    # resamples in which only the sounds of one negative change
-    unmoved = np.full_like(positive.at_threshold, positive.value)
-    still = {c: np.full_like(unmoved, m.value) for c, m in negatives.items()}
-    base = metric.combine(unmoved, still)
-    of_sounds = total_spread(
-        Spread(metric.combine(unmoved, {**still, c: still[c] + s.deviations}) - base, s.dof)
-        for c, m in negatives.items()
-        if (s := m.sounds) is not None
-    )
+    of_sounds = None
+    if any(m.sounds is not None for m in negatives.values()):
+        # resamples in which only the sounds of one negative change
+        unmoved = np.full_like(positive.at_threshold, positive.value)
+        still = {c: np.full_like(unmoved, m.value) for c, m in negatives.items()}
+        base = metric.combine(unmoved, still)
+        of_sounds = total_spread(
+            Spread(metric.combine(unmoved, {**still, c: still[c] + s.deviations}) - base, s.dof)
+            for c, m in negatives.items()
+            if (s := m.sounds) is not None
+        )
     return Number(
         metric=metric,
         condition=condition,

@@ -1,7 +1,8 @@
 """Numbers at thresholds that are fitted anew in every resample.
 
 A threshold learnt from negatives is an estimate: each resample of images (and shared sounds) gives
-another one, and other numbers. Numbers are found at a few thresholds and interpolated linearly.
+another threshold, and so other numbers. Numbers are computed at a few thresholds and interpolated
+linearly.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from vssl.core.arrays import Array, Index
+from vssl.metrics.base import MapMetric
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.numbers import Number, numbers_of, set_numbers
@@ -27,10 +29,10 @@ from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.universal import LearntThreshold
 
 _SHARES = (0.0, 0.1, 0.5, 0.9, 1.0)
-"""Where, among the resamples of a threshold, numbers are found."""
+"""Quantiles of a resampled threshold at which numbers are computed."""
 
 _CALIBRATION_SEED = 1
-"""Added to the seed for the images of a calibration run, which are not those of the test."""
+"""Added to the seed for the images of a calibration run, which are others than the scored run's."""
 
 
 def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[Array | None]:
@@ -40,64 +42,84 @@ def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[
     calibration run are widened for its few images (Student's t for their number). A policy that is
     not fitted gives None.
     """
-    return [
-        None
-        if each.learnt_from is None
-        else _anew(each.policy, each.learnt_from, resamples=resamples, seed=seed)
-        for each in fitted
-    ]
+    anew: list[Array | None] = [None] * len(fitted)
+    for maxima in {id(m): m for each in fitted if (m := each.learnt_from) is not None}.values():
+        seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
+        images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
+        count, wider = images.images, 1.0
+        if not maxima.own and count > 1:
+            # the interval of a number knows the number of its own images alone
+            wider = np.sqrt(count / (count - 1)) * special.stdtrit(count - 1, 0.975)
+            wider /= special.ndtri(0.975)
+        learnt: dict[int, LearntThreshold] = {}
+        for place, each in enumerate(fitted):
+            if each.learnt_from is maxima and isinstance(each.policy, LearntThreshold):
+                learnt[place] = each.policy
+            elif each.learnt_from is maxima:
+                anew[place] = _fitted_anew(each.policy, maxima, images)
+        levels = _levels_anew(list(learnt.values()), maxima, images, seeds)
+        for (place, policy), level in zip(learnt.items(), levels, strict=True):
+            anew[place] = thresholds = policy.from_levels(level)
+            if wider != 1:
+                anew[place] = policy.constant() + wider * (thresholds - policy.constant())
+    return anew
 
 
-def _anew(policy: ThresholdPolicy, maxima: NegativeMaxima, *, resamples: int, seed: int) -> Array:
-    """Thresholds `[B]` of a policy, fitted anew."""
-    seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
-    images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
-    if not isinstance(policy, LearntThreshold):  # by its own `fit`, over images alone
-        policy, found = copy.deepcopy(policy), np.empty(resamples)
-        for b, times in enumerate(images.weights.astype(np.int64)):
-            rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
-            policy.fit(maxima.value[rows], maxima.condition[rows])
-            value = policy.constant()
-            found[b] = np.nan if value is None else value
-        return found
-    levels: list[Array] = []
-    for name in np.unique(maxima.condition).tolist():
+def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:
+    """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
+    policy, thresholds = copy.deepcopy(policy), []
+    for times in images.weights.astype(np.int64):
+        rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
+        policy.fit(maxima.value[rows], maxima.condition[rows])
+        value = policy.constant()
+        thresholds.append(np.nan if value is None else value)
+    return np.array(thresholds)
+
+
+def _levels_anew(
+    policies: Sequence[LearntThreshold],
+    maxima: NegativeMaxima,
+    images: ImageBootstrap,
+    seeds: Sequence[int],
+) -> Array:
+    """Largest levels over negative types, `[P, B]`, in resamples of images and of shared sounds."""
+    levels = [np.full((len(policies), len(images.weights)), -np.inf)]
+    for name in np.unique(maxima.condition).tolist() if policies else ():
         rows = np.flatnonzero((maxima.condition == name) & np.isfinite(maxima.value))
         if not len(rows):
             continue
         rows = rows[np.argsort(maxima.value[rows], kind="stable")]
         values = maxima.value[rows]
-        levels.append(_levels(policy, values, images.weights, images.image[rows]))
+        levels.append(_levels(policies, values, images.weights, images.image[rows]))
         if name in maxima.sounds:
             of_condition, sound = maxima.sounds[name]
             names, codes = np.unique(sound, return_inverse=True)
+            resamples = len(images.weights)
             weights = sound_weights(name, names.tolist(), resamples=resamples, seed=seeds)
             heard = codes[np.searchsorted(of_condition, rows)]
-            # the sounds' own share is that in the mean of what exceeds the threshold
-            share, _, _ = crossed((values > policy.constant()).astype(float), heard, weights)
-            if share > 0:
-                found = _levels(policy, values, weights, heard)
-                moved = np.where(np.isfinite(found), found - policy.level(values), 0.0)
-                levels[-1] += share * moved
-    found, count = policy.from_levels(np.max(levels, axis=0)), images.images
-    if maxima.own or count < 2:
-        return found
-    # the interval of a number knows the number of its own images, not of those of a calibration run
-    wider = np.sqrt(count / (count - 1)) * stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
-    return np.asarray(policy.constant() + wider * (found - policy.constant()))
+            by_sound = _levels(policies, values, weights, heard)
+            for policy, level, moved in zip(policies, levels[-1], by_sound, strict=True):
+                # the sounds' own share is that in the mean of what exceeds the threshold
+                share, _, _ = crossed((values > policy.constant()).astype(float), heard, weights)
+                shift = np.where(np.isfinite(moved), moved - policy.level(values), 0.0)
+                level += share * shift
+    return np.asarray(np.max(levels, axis=0))
 
 
-def _levels(policy: LearntThreshold, values: Array, weights: Array, group: Index) -> Array:
-    """Levels `[B]` of values `[R]` that are repeated as often as their groups are drawn."""
-    found = np.empty(len(weights))
+def _levels(
+    policies: Sequence[LearntThreshold], values: Array, weights: Array, group: Index
+) -> Array:
+    """Levels `[P, B]` of values `[R]` that are repeated as often as their groups are drawn."""
+    levels = np.full((len(policies), len(weights)), -np.inf)
     for b, times in enumerate(weights.astype(np.int64)):
         repeated = np.repeat(values, times[group])
-        found[b] = policy.level(repeated) if len(repeated) else -np.inf
-    return found
+        if len(repeated):
+            levels[:, b] = [policy.level(repeated) for policy in policies]
+    return levels
 
 
 class ResampledRun:
-    """A run's numbers with everything that they rest on resampled.
+    """A run's numbers, with images, shared sounds and fitted thresholds resampled.
 
     Args:
         scores: the run's scores.
@@ -163,9 +185,10 @@ class ResampledRun:
                 _, name, source = near_part(variant, value)
                 policy = FixedThreshold(value=value, name=name)
                 policies.append(FittedPolicy(policy, source, variant))
+            by_threshold = [each for each in metrics if not isinstance(each, MapMetric)]
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "near.parquet"
-                score_records(run, policies, metrics, output=path)
+                score_records(run, policies, by_threshold, output=path)
                 return Scores(path, samples.ids).read_all()
 
         sounds = SharedSounds.of(run, samples.ids, resamples=resamples, seed=seed)
@@ -221,7 +244,7 @@ class ResampledRun:
 
 
 def _places(thresholds: Array) -> list[float]:
-    """Thresholds, ascending, at which numbers are found; none if all resamples have the same."""
+    """Ascending thresholds at which numbers are computed; none if all resamples are equal."""
     finite = thresholds[np.isfinite(thresholds)]
     if not len(finite):
         return []

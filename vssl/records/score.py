@@ -22,7 +22,11 @@ from vssl.metrics.base import (
 )
 from vssl.metrics.set_metric import MAP_MAXIMUM, SetMetric
 from vssl.records.binarize import Binarized, maps_by_sample
-from vssl.records.chunks import (
+from vssl.records.conditions import sounding_objects
+from vssl.records.files import RECORDS_FILE
+from vssl.records.fit import FittedPolicy
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.read import (
     Chunk,
     Objects,
     condition_pairs,
@@ -30,10 +34,6 @@ from vssl.records.chunks import (
     other_objects,
     run_pairings,
 )
-from vssl.records.conditions import sounding_objects
-from vssl.records.files import RECORDS_FILE
-from vssl.records.fit import FittedPolicy
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.types import SoundingObjects
@@ -60,8 +60,8 @@ def score_records(
 ) -> None:
     """Score every record of a run under every policy and write the scores file.
 
-    A record has one row for each policy, and for each map variant one row of policy `none` with
-    what needs no threshold. `keep` are rows of an earlier scores file to carry over.
+    A record has one row per policy, and per map variant one row of policy `none` for the columns
+    that need no threshold. `keep` are rows of an earlier scores file to carry over.
 
     Raises:
         RecordsError: when the records cannot be read.
@@ -87,7 +87,7 @@ def score_records(
 
 
 def score_columns(records: Path, metrics: Sequence[AnyMetric]) -> list[str]:
-    """Names of the columns that metrics measure on a run."""
+    """List the columns that metrics measure on a run."""
     measured = _measured(metrics)
     of_pairs = [m for m in measured if issubclass(m, PairMetric)]
     pairs = condition_pairs(run_pairings(records)) if of_pairs else []
@@ -99,15 +99,14 @@ def score_columns(records: Path, metrics: Sequence[AnyMetric]) -> list[str]:
 
 
 def _measured(metrics: Sequence[AnyMetric]) -> list[type[MeanMetric]]:
-    """Classes that measure a column, one for each column."""
-    found: dict[str, type[MeanMetric]] = {}
+    """One metric class for each column."""
+    classes = [type(metric) for metric in metrics if isinstance(metric, MeanMetric)]
     for metric in metrics:
-        if isinstance(metric, MeanMetric):
-            found.setdefault(metric.column, type(metric))
-    for metric in metrics:
-        for needed in metric.map_metrics if isinstance(metric, SetMetric) else ():
-            found.setdefault(needed.column, needed)
-    return list(found.values())
+        classes += metric.map_metrics if isinstance(metric, SetMetric) else ()
+    by_column: dict[str, type[MeanMetric]] = {}
+    for each in classes:
+        by_column.setdefault(each.column, each)
+    return list(by_column.values())
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class _Scorer:
     schema: pa.Schema
 
     def __call__(self, rows: pa.RecordBatch) -> pa.Table:
-        """The rows of the scores file that some records give."""
+        """Score some records: the rows of the scores file."""
         chunk = Chunk.of(rows)
         swaps = chunk.swaps(self.others, self.sounding)
         columns, masks_of = self._of_maps(chunk)
@@ -137,9 +136,9 @@ class _Scorer:
             binarized = masks_of[variant]
             pairs = zip(self._of(variant), binarized.masks, binarized.thresholds, strict=True)
             for each, masks, thresholds in pairs:
-                found = self._of_masks(chunk, masks, swaps, undefined)
+                measured = self._of_masks(chunk, masks, swaps, undefined)
                 labels = (variant, each.policy.name, each.source)
-                blocks.append(self._block(of_row, labels, found, undefined, thresholds))
+                blocks.append(self._block(of_row, labels, measured, undefined, thresholds))
         return pa.concat_tables(blocks)
 
     def _of(self, variant: str) -> list[FittedPolicy]:
@@ -164,8 +163,8 @@ class _Scorer:
                 for metric, rows in applies.items():
                     if (chosen := np.flatnonzero(rows[place])).size:
                         some = each if len(chosen) == len(each) else each[chosen]
-                        found = metric.measure(some, truth[: len(chosen)]).numpy()
-                        columns[variant][metric.column][place.start + chosen] = found
+                        values = metric.measure(some, truth[: len(chosen)]).numpy()
+                        columns[variant][metric.column][place.start + chosen] = values
         masks = {variant: Binarized.joined(each) for variant, each in parts.items()}
         for variant in variants:
             columns[variant][MAP_MAXIMUM] = masks[variant].maximum.astype(np.float64)
@@ -185,13 +184,13 @@ class _Scorer:
             if issubclass(metric, SampleMetric):
                 columns[metric.column] = metric.measure_packed(masks, chunk.truth)
             elif issubclass(metric, SwapMetric):
-                # null, and so neither counted nor undefined, where an image shows no other object
+                # null (neither counted nor undefined) where an image shows no other object
                 columns[metric.column] = np.ma.array(np.zeros(len(masks)), mask=True)
                 if swaps is not None:
                     rows, other = swaps
-                    found = metric.measure_packed(masks[rows], chunk.truth[rows], other)
+                    values = metric.measure_packed(masks[rows], chunk.truth[rows], other)
                     times = np.bincount(rows, minlength=len(masks))
-                    total = np.bincount(rows, found, minlength=len(masks))
+                    total = np.bincount(rows, values, minlength=len(masks))
                     mean = total / np.maximum(times, 1)
                     columns[metric.column] = np.ma.array(mean, mask=times == 0)
             elif issubclass(metric, PairMetric):
@@ -210,7 +209,7 @@ class _Scorer:
         undefined: Mask,
         thresholds: Floats | None = None,
     ) -> pa.Table:
-        """Rows of one map variant and policy: NaN where a map holds NaN, null where not asked."""
+        """Rows of one map variant and policy: NaN for a map with NaN, null where not measured."""
         count = len(undefined)
         arrays = {**dict.fromkeys(self.schema.names, pa.nulls(count, pa.float64())), **keys}
         for name, label in zip(_ROW_LABELS, labels, strict=True):
@@ -225,7 +224,7 @@ class _Scorer:
 
 
 def _in_large_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Tables joined to pieces of many rows, as row groups should be."""
+    """Join tables until they have the rows of a row group."""
     held: list[pa.Table] = []
     for table in tables:
         held.append(table)

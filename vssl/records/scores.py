@@ -33,7 +33,7 @@ _SCORE_LABELS = (
 
 
 class Part(NamedTuple):
-    """Map variant, threshold policy (or `none`) and what its threshold rests on."""
+    """Map variant, threshold policy (or `none`) and the source of its threshold."""
 
     map_variant: str
     threshold_policy: str
@@ -56,7 +56,7 @@ class Samples:
 
     @classmethod
     def of(cls, run: Path) -> Samples:
-        """Read the samples of a run's records."""
+        """Read them from a run's records."""
         columns = ["sample_id", "image_group", "category", "boxes", "box_weights"]
         positive = pc.field("audio_condition") == POSITIVE
         table = read_columns(run / RECORDS_FILE, columns, positive)
@@ -67,7 +67,7 @@ class Samples:
 
 
 def object_area(boxes: Sequence[Box], weights: Sequence[float]) -> float:
-    """Area of the union of boxes (in pixels of the evaluation size) as a fraction of the image."""
+    """Area of the union of boxes (in pixels of the evaluation size), a fraction of the image."""
     if len(boxes) == 1:  # most samples have one, whose area needs no drawing
         x0, y0, x1, y1 = (min(int(end), EVALUATION_SIZE) for end in boxes[0])
         pixels = np.float32(max(x1 - x0, 0) * max(y1 - y0, 0))
@@ -140,7 +140,7 @@ class Scores:
         return self._read[name]
 
     def read_all(self) -> Scores:
-        """The same scores with every column in memory: the file may go."""
+        """Load every column into memory, so that the file may be deleted."""
         for name in (*self.columns, "threshold"):
             self._column(name)
         return self
@@ -165,7 +165,7 @@ class Scores:
         return self._blocks[part][condition][1]
 
     def threshold(self, part: Part) -> float:
-        """The part's one threshold; NaN where every map has its own or none is involved."""
+        """The part's one threshold; NaN if every map has its own, or none is used."""
         rows, _ = next(iter(self._blocks[part].values()))
         value = self._column("threshold")[0][rows.start]
         return float("nan") if part.threshold_source == EACH_MAP else float(value)
@@ -175,7 +175,7 @@ class Scores:
         return self._block(part, condition, self._column(column)[0])
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
-        """Which samples a column is about, `[N]`; the others have null in the file."""
+        """Which samples a column was measured on, `[N]`; the others have null in the file."""
         return self._block(part, condition, self._column(column)[1])[:, 0]
 
     def _block(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:

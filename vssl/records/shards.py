@@ -1,4 +1,4 @@
-"""Records on their way: shards of whole samples, from which a killed run goes on."""
+"""Shards: records of a running evaluation, from which a killed run continues."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OPEN_SHARDS = 4
 
 
 def recorded_samples(folder: Path, identity: str) -> int:
-    """Number of samples in shards of a stopped run; the run itself looks closer at them."""
+    """Count the samples in shards of a stopped run, without checking their content."""
     found = 0
     for path in (folder / SHARDS_FOLDER).glob("*.parquet"):
         with contextlib.suppress(pa.ArrowException, OSError, ValueError, KeyError):
@@ -47,9 +47,9 @@ def recorded_samples(folder: Path, identity: str) -> int:
 class Shards:
     """The shards of one run, in the folder `shards` beside its records.
 
-    A shard holds all rows of some samples and is written whole or not at all, under a name that no
-    other has: processes need not know of each other. `key` is what records depend on: shards with
-    another are of no use; `identity` is for `recorded_samples`.
+    A shard holds all rows of some samples. It is written whole or not at all, under a unique name,
+    so that processes need not know of each other. `key` is the hash of all that records depend on;
+    shards with another key are ignored. `identity` is for `recorded_samples`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Shards:
         self._number = {sample.sample_id: n for n, sample in enumerate(samples)}
 
     def recorded(self, *, tidy: bool) -> list[int]:
-        """Positions of the samples in usable shards, in order; `tidy` deletes other shards."""
+        """List the positions of the samples in usable shards; `tidy` deletes other shards."""
         usable = self._usable(whole=True)
         if tidy and self._folder.is_dir():
             others = set(self._folder.iterdir()) - {path for path, _ in usable}
@@ -90,8 +90,8 @@ class Shards:
     def join(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Join the shards into one records file, in the samples' order.
 
-        Memory stays flat. A sample in two shards, left by a process that outlived its run, is taken
-        once.
+        Memory stays flat. A sample in two shards, written by a process that outlived its run, is
+        taken once.
 
         Raises:
             RecordsError: when a row is missing or unexpected; then nothing is written.
@@ -134,7 +134,7 @@ class Shards:
                 write_held()
 
     def _usable(self, *, whole: bool = False) -> list[tuple[Path, npt.NDArray[np.int64]]]:
-        """Shards of this run, with the positions of their samples; `whole` reads all of each."""
+        """Shards of this run with the positions of their samples; `whole` reads all columns."""
         found = []
         for path in sorted(self._folder.glob("*.parquet")):
             try:

@@ -1,9 +1,9 @@
-"""Sounds that several images share: they are a sample too, and add to the variance of numbers.
+"""Sounds that several images share are a random sample too, and add to the variance of numbers.
 
 An offscreen clip is heard with about ten images, a noise draw with all of them. Resampling images
-alone misses the effect of such a sound. Images and sounds cross, so that the variance of a mean is
-that of resampled images, plus that of resampled sounds, minus that of resampled records, which both
-include (Cameron, Gelbach and Miller, "Robust Inference With Multiway Clustering", 2011).
+alone misses the effect of such a sound. Images and sounds cross: the variance of a mean is that of
+resampled images, plus that of resampled sounds, minus that of resampled records, which both include
+(Cameron, Gelbach and Miller, "Robust Inference With Multiway Clustering", 2011).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vssl.records.files import RECORDS_FILE
 from vssl.records.store import read_columns, read_provenance
 
 _DRAWN = ("noise", "mixed")
-"""Conditions of which a draw is one waveform that all images hear, unless it is per sample."""
+"""Conditions whose draw is one waveform for all images, unless it is per sample."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Spread:
     dof: float = np.inf  # degrees of freedom of their variance
 
     def __add__(self, other: Spread) -> Spread:
-        """Two independent spreads together; Satterthwaite's degrees of freedom (1946)."""
+        """Sum two independent spreads; Satterthwaite's degrees of freedom (1946)."""
         both = (self, other)
         variances = np.array([variance(each.deviations) for each in both])
         total = (variances**2 / np.array([max(each.dof, 1) for each in both])).sum()
@@ -45,9 +45,9 @@ class Spread:
 
 
 def total_spread(spreads: Iterable[Spread]) -> Spread | None:
-    """Independent spreads together; None of none."""
-    known = list(spreads)
-    return reduce(add, known) if known else None
+    """Sum independent spreads; None without any."""
+    terms = list(spreads)
+    return reduce(add, terms) if terms else None
 
 
 def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, float]:
@@ -114,7 +114,7 @@ class SharedSounds:
         return cls(index, names, resamples, seed)
 
     def of_samples(self, rows: Index) -> SharedSounds:
-        """The same for some samples, by their places `[n]`."""
+        """Select some samples, by their places `[n]`."""
         return replace(self, _rows=rows)
 
     def weights(self, condition: str) -> Array:
@@ -145,7 +145,7 @@ class SharedSounds:
 def sound_weights(
     condition: str, names: Sequence[str], *, resamples: int, seed: Sequence[int]
 ) -> Array:
-    """How often each sound of a condition is drawn, `[B, C]`: by name, for all runs alike."""
+    """How often each sound of a condition is drawn, `[B, C]`; it depends on the names alone."""
     own = [*seed, zlib.crc32(condition.encode())]
     return ImageBootstrap(names, resamples=resamples, seed=own).weights
 
@@ -157,7 +157,7 @@ def shared_sounds(
     source: Sequence[str | None],
     image: Names,
 ) -> dict[str, tuple[Index, Names]]:
-    """The sounds that records of different images share, by audio condition.
+    """Find the sounds that records of different images share, by audio condition.
 
     Args:
         facts: provenance of the records.
@@ -170,7 +170,7 @@ def shared_sounds(
         Audio condition -> its rows `[r]` and the names `[r]` of their sounds.
     """
     settings = condition_settings(facts)
-    found = {}
+    shared = {}
     for name in np.unique(condition):
         rows = np.flatnonzero(condition == name)
         if name in _DRAWN:
@@ -181,5 +181,5 @@ def shared_sounds(
             sound = np.array([source[row] or "" for row in rows.tolist()], dtype=np.str_)
         pairs = np.unique(np.stack([sound, image[rows]]), axis=1)
         if len(np.unique(sound)) > 1 and pairs.shape[1] > len(np.unique(sound)):
-            found[str(name)] = rows, sound
-    return found
+            shared[str(name)] = rows, sound
+    return shared

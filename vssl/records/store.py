@@ -36,7 +36,7 @@ _DICTIONARY_COLUMNS = [
 
 
 class RecordsError(UsageError):
-    """A records file that cannot be used; the message names the file and the fault."""
+    """Raised for a file of a run that cannot be used; the message names the file and the fault."""
 
 
 class AtomicParquetWriter:
@@ -80,7 +80,7 @@ class AtomicParquetWriter:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a parquet file is read into a RecordsError with its name."""
+    """Turn errors while a parquet file is read into a RecordsError with its name."""
     try:
         yield
     except FileNotFoundError as error:
@@ -169,9 +169,9 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def check_records(run: Path) -> dict[str, Any]:
-    """Provenance of a run's records, if they are all there, once each, and as they were written.
+    """Check that a run's records are complete and unchanged; return their provenance.
 
-    The sha256 stands in run.json, but not in those of earlier versions.
+    Their sha256 is in run.json, except in runs of earlier versions.
 
     Raises:
         RecordsError: when a row is missing, doubled or out of place, or anything was changed.
@@ -206,10 +206,10 @@ def check_records(run: Path) -> dict[str, Any]:
 
 
 def check_pages(path: Path) -> None:
-    """Read a file to its end: what cannot be read is known before any work.
+    """Read a file to its end, so that damage is found before any work.
 
-    The header of a page has no checksum: by a damaged one, a column may end early, or codes be
-    read that stand for no label.
+    The header of a page has no checksum: if it is damaged, a column may end early, or hold codes
+    without a label.
     """
     rows = 0
     with open_parquet(path) as file:
@@ -233,7 +233,7 @@ def records_table(
     maps: torch.Tensor,
     object_maps: torch.Tensor | None = None,
 ) -> pa.Table:
-    """Record rows of the samples at `index` `[N]`, in its order and that of the plan's pairings.
+    """Make the record rows of the samples at `index` `[N]`, in its order and the plan's pairings'.
 
     Similarity maps are `[N, K, h, w]`, object maps `[N, h, w]`.
     """
@@ -274,7 +274,7 @@ def records_table(
 
 
 def as_records(table: pa.Table) -> pa.Table:
-    """Records with today's columns: null in those that an earlier version did not write."""
+    """Give records of an earlier version today's columns, filled with null."""
     for field in RECORDS:
         if field.nullable and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(len(table), field.type))

@@ -1,4 +1,4 @@
-"""Summaries of runs; those of earlier versions get today's columns."""
+"""Reading summaries; those of earlier versions get today's columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_summary(path: Path) -> pd.DataFrame:
 
 
 def read_summaries(folders: Iterable[Path]) -> tuple[dict[Path, pd.DataFrame], dict[Path, str]]:
-    """The summaries of some runs, and why those of others cannot be read."""
+    """Read the summaries of some runs; also return why others cannot be read."""
     summaries, faults = {}, {}
     for folder in folders:
         try:
@@ -36,10 +36,10 @@ def read_summaries(folders: Iterable[Path]) -> tuple[dict[Path, pd.DataFrame], d
 
 
 def completed(summary: pd.DataFrame) -> pd.DataFrame:
-    """A summary with the columns that those of schema versions 2 and 3 lack.
+    """Add the columns that summaries of schema versions 2 and 3 lack.
 
-    Version 2 knows the paper's conditions alone: the positive's own object sounds, or none.
-    Intervals of both versions are over images alone, at the thresholds as they are.
+    Version 2 has only the paper's conditions: the positive's own object sounds, or none. Intervals
+    of both versions are over images alone, at fixed thresholds.
     """
     found = summary.copy()
     if "ci_low_at_threshold" not in summary:

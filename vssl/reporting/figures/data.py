@@ -22,7 +22,7 @@ from vssl.metrics.pia import ImageArea
 from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.files import SCORES_FILE
 from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
-from vssl.records.rows import thin_records
+from vssl.records.read import thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.collection import Group, ReportRun

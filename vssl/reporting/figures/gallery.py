@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization
-from vssl.records.rows import samples_by_size
+from vssl.records.read import samples_by_size
 from vssl.records.store import read_provenance
 from vssl.reporting.figures.overlay import in_range, laid_over
 from vssl.reporting.figures.samples import RunScene, evaluation_image, read_scenes

@@ -9,7 +9,7 @@ import matplotlib as mpl
 
 from vssl.images import ImageFileError
 from vssl.records.localization import AUDIO_VISUAL, OBJECT_GUIDED
-from vssl.records.rows import samples_by_size
+from vssl.records.read import samples_by_size
 from vssl.reporting.collection import Group
 from vssl.reporting.figures.curves import f_loc, maxima, roc, success_pia
 from vssl.reporting.figures.data import (

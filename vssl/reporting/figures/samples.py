@@ -13,7 +13,7 @@ import torch
 from vssl.images import read_image
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
-from vssl.records.rows import categories_of, records_of
+from vssl.records.read import categories_of, records_of
 from vssl.records.store import column_names, read_provenance
 from vssl.types import EVALUATION_SIZE, Box
 
