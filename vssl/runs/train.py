@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -26,17 +28,16 @@ from vssl.core.hashing import file_sha256
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
 from vssl.data.base import DatasetReader
-from vssl.engine.training.data import TrainingSet, training_loaders
+from vssl.engine.training.data import TrainingSet, hold_out, training_loaders
 from vssl.engine.training.module import ContrastiveTraining, TrainingLog
 from vssl.frontends import FrontEnd
 from vssl.models.weights import load_weights
+from vssl.types import Sample
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_LOSS = (
-    "steps", "learning_rate", "weight_decay", "temperature", "mismatch_weight",
-    "negative_weight", "pooled_area", "jitter", "shuffle_sounds",
-)  # fmt: skip
+_OPTIMIZATION = ("steps", "learning_rate", "weight_decay", "jitter", "shuffle_sounds")
+_LOSS = ("temperature", "mismatch_weight", "negative_weight", "pooled_area")
 
 
 def train(config: DictConfig, folder: Path) -> Path:
@@ -66,19 +67,14 @@ def train(config: DictConfig, folder: Path) -> Path:
     module = ContrastiveTraining(
         model,
         frontend,
+        _make_loss(settings),
         seed=int(config.seed),
-        **{key: settings[key] for key in _OF_THE_LOSS},
+        **{key: settings[key] for key in _OPTIMIZATION},
     )
-    train, validation = (_split_reader(config, name) for name in ("train", "validation"))
-    if train.root == validation.root:
-        raise UsageError(
-            f"training.train and training.validation are the same data ({train.root}). Set"
-            " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
-            " for the embedded benchmark's own splits."
-        )
+    train, validation = _splits(config, frontend)
     loaders = training_loaders(
-        _split(config, train, frontend, split="train"),
-        _split(config, validation, frontend, split="validation"),
+        train,
+        validation,
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,
         seed=int(config.seed),
@@ -102,37 +98,80 @@ def train(config: DictConfig, folder: Path) -> Path:
     return _write_weights(config, folder, model, log, seconds=time.monotonic() - begin)
 
 
-def _split_reader(config: DictConfig, split: str) -> DatasetReader:
+def _make_loss(settings: DictConfig) -> torch.nn.Module:
+    for key in _LOSS:
+        if key in settings:
+            raise UsageError(f"training.{key} is an option of the loss. Set training.loss.{key}.")
+    name = settings.loss._target_
+    try:
+        loss = instantiate(settings.loss)
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        given = ", ".join(str(key) for key in settings.loss if key != "_target_") or "none"
+        raise UsageError(
+            f"training.loss: {name} does not take the arguments {given} ({error.__cause__}). A loss"
+            " with arguments of its own is a file conf/training/loss/NAME.yaml in the folder of"
+            " --config-dir, chosen by training/loss=NAME."
+        ) from error
+    if not isinstance(loss, torch.nn.Module):
+        kind = type(loss).__name__
+        raise UsageError(f"training.loss: {name} makes no torch.nn.Module, but a {kind}.")
+    return loss
+
+
+def _splits(config: DictConfig, frontend: FrontEnd) -> tuple[TrainingSet, TrainingSet]:
+    """The data to learn from and to validate on, each with the negatives of the training."""
+    settings = config.training
+    train, validation = (_reader(config, frontend, split) for split in ("train", "validation"))
+    if train.root != validation.root:
+        samples = train.check().samples, validation.check().samples
+    elif settings.train or settings.validation:
+        raise UsageError(
+            f"training.train and training.validation are the same data ({train.root}). Set"
+            " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
+            " for the embedded benchmark's own splits."
+        )
+    else:
+        share = settings.validation_share
+        samples = hold_out(train.check().samples, share, seed=int(config.seed))
+        _log.info(
+            "%s: %d samples to learn from, %d for validation (training.validation_share=%g)",
+            train.root, len(samples[0]), len(samples[1]), share,
+        )  # fmt: skip
+
+    def training_set(reader: DatasetReader, samples: Sequence[Sample], split: str) -> TrainingSet:
+        return TrainingSet(
+            samples,
+            [instantiate(condition) for condition in settings.negatives.values()],
+            frontend=frontend,
+            transform=instantiate(config.model.image),
+            empty=getattr(reader, "empty_scene", None),
+            empties=settings.empties,
+            seed=int(config.seed),
+            split=split,
+        )
+
+    return (
+        training_set(train, samples[0], "train"),
+        training_set(validation, samples[1], "validation"),
+    )
+
+
+def _reader(config: DictConfig, frontend: FrontEnd, split: str) -> DatasetReader:
     """The reader of the data, with a split's own options."""
     changed = config.copy()
     with open_dict(changed):
         changed.data = OmegaConf.merge(changed.data, config.training[split])
     check_options(changed)
-    return build_reader(changed)
-
-
-def _split(
-    config: DictConfig, reader: DatasetReader, frontend: FrontEnd, *, split: str
-) -> TrainingSet:
-    """A split of the data, with the negatives of the training."""
-    settings = config.training
-    empty = getattr(reader, "empty_scene", None)
-    if settings.empties and empty is None:
+    reader = build_reader(changed)
+    if config.training.empties and not hasattr(reader, "empty_scene"):
         raise UsageError(
             f"training.empties: {reader.name} has no pictures without objects, only the embedded"
             " benchmark has. Set training.empties=0."
         )
     reader.least_samples = frontend.least_samples()
-    return TrainingSet(
-        reader.check().samples,
-        [instantiate(each) for each in settings.negatives.values()],
-        frontend=frontend,
-        transform=instantiate(config.model.image),
-        empty=empty,
-        empties=settings.empties,
-        seed=int(config.seed),
-        split=split,
-    )
+    return reader
 
 
 def _write_weights(
