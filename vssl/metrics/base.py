@@ -13,7 +13,7 @@ end. Scoring of records calls what is measured on bits (`measure_packed`), colum
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -214,20 +214,31 @@ class CombinedMetric(Metric, ABC):
         self.means: Mapping[str, SampleMetric] = torch.nn.ModuleDict(means)  # type: ignore[assignment]
 
     def update(
-        self, masks: torch.Tensor, ground_truth: torch.Tensor, condition: str = POSITIVE
+        self,
+        masks: torch.Tensor,
+        ground_truth: torch.Tensor,
+        condition: str | Sequence[str] = POSITIVE,
     ) -> None:
-        """Add samples of one audio condition.
+        """Add samples.
 
         Args:
             masks: `[N, H, W]` bool.
-            ground_truth: `[N, H, W]` in [0, 1].
-            condition: `positive`, or a type of negatives.
+            ground_truth: `[N, H, W]` in [0, 1]; of negatives only the shape counts.
+            condition: `positive` or a type of negatives, one for all or the N of the samples.
 
         Raises:
             UsageError: for another condition.
+            ValueError: for another number of conditions than masks.
         """
-        check_choice(condition, self.means, name="condition")
-        self.means[condition].update(masks, ground_truth)
+        if isinstance(condition, str):
+            check_choice(condition, self.means, name="condition")
+            self.means[condition].update(masks, ground_truth)
+            return
+        for name in condition:
+            check_choice(name, self.means, name="condition")
+        for name, mean in self.means.items():  # all, so that none lacks an update in a process
+            rows = rows_under(condition, [name], masks)
+            mean.update(masks[rows], ground_truth[rows])
 
     def compute(self) -> torch.Tensor:
         """The combination; NaN where positives or a type of negatives are missing."""
@@ -251,6 +262,27 @@ class CombinedMetric(Metric, ABC):
             positive: mean on positives.
             negatives: negative type -> mean on it.
         """
+
+
+def rows_under(
+    condition: str | Sequence[str], chosen: Collection[str], batch: torch.Tensor
+) -> torch.Tensor:
+    """Rows `[N]` bool of a batch `[N, ...]` under some audio conditions.
+
+    Args:
+        condition: audio condition of the batch, or of each of its N rows.
+        chosen: the conditions that count.
+        batch: any tensor of the batch.
+
+    Raises:
+        ValueError: for another number of conditions than rows.
+    """
+    names = [condition] * len(batch) if isinstance(condition, str) else condition
+    if len(names) != len(batch):
+        raise ValueError(
+            f"Expected a condition for each of {len(batch)} samples, but got {len(names)}."
+        )
+    return torch.tensor([name in chosen for name in names], dtype=torch.bool, device=batch.device)
 
 
 def check_masks(masks: torch.Tensor, ground_truth: torch.Tensor) -> None:

@@ -81,6 +81,25 @@ class AudioCondition(ABC):
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
         """Make the waveform `[channels, length]` of a request of this condition's."""
 
+    def clip(
+        self, sample: Sample, read: ReadClip, *, draw: int = 0, seed: int = 0, use: str = ""
+    ) -> AudioClip:
+        """The waveform `[channels, length]` that a sample meets, as a run plays it.
+
+        For a data loader of one's own, after `prepare`. It depends on nothing but the arguments.
+
+        Args:
+            sample: the image's sample.
+            read: reads the clip of a sample id.
+            draw: index of the draw.
+            seed: seed of the run.
+            use: what the sounds are for, see `draw_seed`; a run has the name of its data set.
+        """
+        seed = self.draw_seed(seed, use)
+        return self.make(
+            self.request(sample, draw=draw, seed=seed, length=sample.audio_length), read
+        )
+
 
 class ClipCondition(AudioCondition):
     """A condition that plays a sample's clip, as it is in its file."""

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
+import scipy  # loads scipy.signal when it is first used, which takes half a second
 
 from vssl.audio import Window, amplitude, rms
 from vssl.core.checks import check_choice, check_finite
