@@ -12,13 +12,13 @@ from scipy.ndimage import gaussian_filter1d
 
 from vssl.analysis.threshold_curves import ThresholdCurves
 from vssl.core.arrays import Array
+from vssl.core.negatives import ALL_NEGATIVES
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.bootstrap import interval
 from vssl.records.localization import OBJECT_GUIDED
-from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import (

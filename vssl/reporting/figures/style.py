@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from vssl.core.files import whole_file
-from vssl.records.numbers import ALL_NEGATIVES
+from vssl.core.negatives import ALL_NEGATIVES
 from vssl.types import POSITIVE
 
 PAGE = 7.0
