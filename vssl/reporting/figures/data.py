@@ -103,7 +103,9 @@ class FigureData:
             gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
         return gaps
 
-    def caption(self, *sentences: str, policies: Sequence[str] = (), gaps: Gaps) -> str:
+    def caption(
+        self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
+    ) -> str:
         """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
         parts = [
             *sentences,
