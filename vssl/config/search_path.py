@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -34,12 +35,27 @@ def forget_config_folders() -> None:
     _given.clear()
 
 
+def _folders_of(entry: EntryPoint) -> list[str]:
+    """The folder of a package with configuration."""
+    try:
+        spec = find_spec(entry.value)
+    except ImportError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError(
+            f"entry point {ENTRY_POINTS} {entry.name} = {entry.value}: there is no such package."
+            f" Install {entry.dist.name if entry.dist else entry.name} again, or remove it."
+        )
+    return list(spec.submodule_search_locations)
+
+
 class _OwnConfigurations(SearchPathPlugin):
     """Adds packages and folders to every configuration that Hydra composes."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for entry in entry_points(group=ENTRY_POINTS):
-            search_path.append(entry.name, f"pkg://{entry.value}")
+            for folder in _folders_of(entry):
+                search_path.append(entry.name, f"file://{folder}")
         places = [f"file://{folder}" for folder in _given]
         if HydraConfig.initialized():
             sources = HydraConfig.get().runtime.config_sources
