@@ -15,6 +15,7 @@ import torch
 from tests.analysis.test_golden_lists import UNIT_RUNS, read
 from vssl.analysis.released import released_metrics
 from vssl.core.errors import UsageError
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import Gain
 from vssl.negatives.noise import Noise
@@ -22,7 +23,6 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE
-from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.records.schema import RECORDS
 from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.types import Box, Sample

@@ -249,11 +249,11 @@ def test_samples_of_the_grids_can_be_chosen(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def draw(group: Group, output: Path, **options: Any) -> list[Any]:
+    def draw(group: Group, output: Path, figures: object, **options: Any) -> list[Any]:
         asked[group.name] = options["samples"]
         return []
 
-    monkeypatch.setattr("vssl.reporting.figures.report.draw_figures", draw)
+    monkeypatch.setattr("vssl.runs.report.draw_figures", draw)
     ids = pd.read_parquet(runs / "random" / RECORDS_FILE)["sample_id"].unique()
     words = [f"runs={runs}", f"output_dir={tmp_path}", "--no-page"]
     words += [word for name in (ids[2], ids[0], ids[2]) for word in ("--sample", name)]

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         runs="folder of a run, or one above the only finished run below it",
         thresholds=THRESHOLDS,
         output="write the table there too",
+        config_dir=True,
         resampling=True,
     )
     option = parser.add_argument
@@ -147,11 +148,11 @@ def _compare(options: argparse.Namespace) -> None:
 def _metrics(asked: Sequence[str]) -> list[AnyMetric]:
     """The metrics of some names, and those that combined ones rest on."""
     from vssl.config.build import build_metrics
-    from vssl.config.compose import composed_config
+    from vssl.config.compose import composed_config, whole_group
     from vssl.core.checks import check_choice
     from vssl.metrics.base import CombinedMetric
 
-    metrics = build_metrics(composed_config("rescore", ["metrics=all"]))
+    metrics = build_metrics(composed_config("rescore", [whole_group("metrics")]))
     for name in asked:
         check_choice(name, [metric.name for metric in metrics], name="--metric")
     needed = set(asked)

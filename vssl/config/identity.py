@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.core.hashing import config_hash, file_sha256
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.records.files import RECORDS_VERSION, recorded_sha256
 
@@ -158,7 +159,7 @@ def negative_names(config: DictConfig) -> list[str]:
 def negatives_name(config: DictConfig) -> str:
     """Short name of a mix of negatives: `all`, `none`, or the names joined by `+`."""
     names = negative_names(config)
-    if names == ["silence", "noise", "offscreen"]:
+    if tuple(names) == NEGATIVE_TYPES:
         return "all"
     return "+".join(names) or "none"
 

@@ -53,7 +53,8 @@ class Agreement(PairMetric):
     higher_is_better = False
     bounds = FRACTION
 
-    def is_higher_better(self, *sounding: SoundingObject) -> bool:
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
         """Where the own object sounds under both conditions."""
         return set(sounding) == {SoundingObject.OWN}
 

@@ -36,6 +36,7 @@ class Alignment(SetMetric):
     """Median of the positives' map maxima: how much image and sound are brought together."""
 
     name = "alignment"
+    unit = "units of the map"
     on_positives = True
     higher_is_better = True
 
@@ -46,6 +47,7 @@ class Separability(SetMetric):
     """Q1(positive) - Q3(negative) of map maxima: above 0, a threshold keeps three quarters each."""
 
     name = "separability"
+    unit = "units of the map"
     higher_is_better = True
 
     family = staticmethod(separability)

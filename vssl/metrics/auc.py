@@ -60,6 +60,7 @@ class AUC(ConsensusIoU):
     """Area under the success rate over cIoU thresholds 0, .05, ..., 1, on positives."""
 
     name = "auc"
+    label = "AUC"
     bounds = (1 / 40, 1.0)
     conditions = (SoundingObject.OWN,)
 
@@ -73,6 +74,7 @@ class AUCN(ImageArea):
     """
 
     name = "auc_n"
+    label = "AUC_N"
     bounds = (1 / 40, 1.0)
     conditions = (SoundingObject.NONE,)
     higher_is_better = True

@@ -1,5 +1,6 @@
 """The contracts of metrics.
 
+- `ReportedMetric`: what every metric says of itself; tables take header, arrow and unit from it.
 - `MeanMetric`: the mean over samples of a per-sample value. By what the value is measured on:
   `SampleMetric` (a mask and its ground truth), `MapMetric` (a localization map), `PairMetric` (two
   masks of one image), `SwapMetric` (a mask, its own object and the image's other object).
@@ -14,13 +15,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torchmetrics import Metric
 
 from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_choice, check_maps, check_same_shape
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.types import POSITIVE, SoundingObject
 
@@ -28,7 +30,44 @@ FRACTION = (0.0, 1.0)
 """Bounds of a number that is a share."""
 
 
-class MeanMetric(Metric, ABC):
+class ReportedMetric(Metric, ABC):
+    """What a metric says of itself: the one place that decides how it appears.
+
+    Attributes:
+        name: the metric's name in summaries, tables and wandb.
+        label: header in tables; the name with blanks unless given.
+        unit: `%` for fractions, which tables show in percent; else the unit in words.
+        higher_is_better: direction, and so the arrow in tables.
+        chance: what knowing nothing reaches; None for 0, or for 1 where lower is better. Tables do
+            not mark what is no better.
+        bounds: smallest and largest value, which keep intervals within; None for any.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str] = ""
+    unit: ClassVar[str] = "%"
+    chance: ClassVar[float | None] = None
+    bounds: ClassVar[tuple[float, float] | None] = None
+    higher_is_better: bool
+    is_differentiable = False
+    full_state_update = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in vars(cls) and "label" not in vars(cls):
+            cls.label = cls.name.replace("_", " ")
+
+
+def metric_classes() -> dict[str, type[ReportedMetric]]:
+    """The metric classes of all imported modules, by name."""
+    kinds: list[Any] = [ReportedMetric]
+    for kind in kinds:  # grows meanwhile
+        kinds += kind.__subclasses__()
+    named = [kind for kind in kinds if "name" in vars(kind)]
+    return {kind.name: kind for kind in reversed(named)}
+
+
+class MeanMetric(ReportedMetric):
     """The mean over samples of a value of each sample.
 
     The value is found in two steps. What is measured is a column of the scores file; `from_column`
@@ -36,22 +75,15 @@ class MeanMetric(Metric, ABC):
     metrics share one column. Undefined values (NaN) are left out of the mean and counted.
 
     Attributes:
-        name: the metric's name in summaries, tables and wandb.
         column: name of the column that is measured.
         conditions: audio conditions it is reported for: names, or members of `SoundingObject` for
             all under which that object sounds; `negatives` is another name for `none`.
         by_image: whether the mean is over images, of the smallest value of an image's samples.
-        bounds: smallest and largest value of a sample, which keep intervals within; None for any.
     """
 
-    name: ClassVar[str]
     column: ClassVar[str]
     conditions: ClassVar[tuple[str, ...]]  # a member of SoundingObject is a str
     by_image: ClassVar[bool] = False
-    bounds: ClassVar[tuple[float, float] | None] = None
-    higher_is_better: bool
-    is_differentiable = False
-    full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,9 +106,10 @@ class MeanMetric(Metric, ABC):
         names = {condition, sounding, *(["negatives"] if sounding == SoundingObject.NONE else [])}
         return not names.isdisjoint(cls.conditions)
 
-    def is_higher_better(self, *sounding: SoundingObject) -> bool:
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
         """Direction where these objects sound: one, or those of both conditions of a pair."""
-        return bool(self.higher_is_better)
+        return bool(cls.higher_is_better)
 
     def compute(self) -> torch.Tensor:
         """The mean over defined samples, a fraction; NaN when there are none."""
@@ -186,7 +219,7 @@ class SwapMetric(MeanMetric):
         self._add(self.measure(masks, ground_truth, other))
 
 
-class CombinedMetric(Metric, ABC):
+class CombinedMetric(ReportedMetric):
     """A number computed from means over positives and over negatives, e.g. a harmonic mean.
 
     Args:
@@ -195,20 +228,14 @@ class CombinedMetric(Metric, ABC):
     Attributes:
         positive: name of the mean metric on positives, whose class is `of_positives`.
         negative: name of the mean metric on negatives, whose class is `of_negatives`.
-        bounds: smallest and largest value that it can have; None for any.
     """
 
-    name: ClassVar[str]
     positive: ClassVar[str]
     negative: ClassVar[str]
     of_positives: ClassVar[type[SampleMetric]]
     of_negatives: ClassVar[type[SampleMetric]]
-    bounds: ClassVar[tuple[float, float] | None] = None
-    higher_is_better: bool
-    is_differentiable = False
-    full_state_update = False
 
-    def __init__(self, *, negatives: Sequence[str] = ("silence", "noise", "offscreen")) -> None:
+    def __init__(self, *, negatives: Sequence[str] = NEGATIVE_TYPES) -> None:
         super().__init__()
         means = {POSITIVE: self.of_positives(), **{name: self.of_negatives() for name in negatives}}
         self.means: Mapping[str, SampleMetric] = torch.nn.ModuleDict(means)  # type: ignore[assignment]

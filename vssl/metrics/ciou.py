@@ -75,6 +75,7 @@ class ConsensusIoU(SampleMetric):
     """
 
     name = "ciou"
+    label = "cIoU"
     column = "ciou"
     conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN, SoundingObject.OTHER, "offscreen")
     higher_is_better = True
@@ -84,7 +85,8 @@ class ConsensusIoU(SampleMetric):
 
     measure_packed = staticmethod(packed_consensus_iou)
 
-    def is_higher_better(self, *sounding: SoundingObject) -> bool:
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
         """Where the own object sounds, and only there."""
         return set(sounding) == {SoundingObject.OWN}
 

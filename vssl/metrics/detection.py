@@ -90,9 +90,11 @@ class DetectionAP(_Detection):
     """Interpolated average precision of detections (SLAVC's AP)."""
 
     name = "detection_ap"
+    label = "detection AP"
 
 
 class MaxF1(_Detection):
     """Largest F1 of detections over all confidence thresholds (SLAVC's max-F1)."""
 
     name = "max_f1"
+    label = "max-F1"

@@ -16,6 +16,7 @@ class FalseAlarmRate(ImageArea):
     """
 
     name = "false_alarm_rate"
+    label = "false alarms"
     conditions = (SoundingObject.NONE,)
     higher_is_better = False
 

@@ -39,6 +39,7 @@ class FLoc(CombinedMetric):
     """F_LOC: harmonic mean of mean cIoU and 1 - mean pIA, averaged over the negative types."""
 
     name = "f_loc"
+    label = "F_LOC"
     positive, of_positives = ConsensusIoU.name, ConsensusIoU
     negative, of_negatives = ImageArea.name, ImageArea
     higher_is_better = True
@@ -54,6 +55,7 @@ class FAuc(CombinedMetric):
     """F_AUC: harmonic mean of AUC and the mean AUC_N over the negative types."""
 
     name = "f_auc"
+    label = "F_AUC"
     positive, of_positives = AUC.name, AUC
     negative, of_negatives = AUCN.name, AUCN
     higher_is_better = True

@@ -69,6 +69,7 @@ class InteractiveIoU(_Interactive):
     """IIoU: share of images of which every source reaches a cIoU of 0.5."""
 
     name = "iiou"
+    label = "IIoU"
 
     from_column = staticmethod(SuccessRate.from_column)
 
@@ -77,6 +78,7 @@ class InteractiveAUC(_Interactive):
     """IAUC: area under the share of images of which every source reaches 0, .05, ..., 1."""
 
     name = "iauc"
+    label = "IAUC"
     bounds = AUC.bounds
 
     from_column = staticmethod(AUC.from_column)

@@ -34,6 +34,7 @@ class ImageArea(SampleMetric):
     """Mean pIA. Lower is better on negatives; elsewhere it tells the size of what is marked."""
 
     name = "pia"
+    label = "pIA"
     column = "pia"
     conditions = tuple(SoundingObject)
     higher_is_better = False

@@ -39,6 +39,8 @@ class AUROC(_Separation):
     """
 
     name = "auroc"
+    label = "AUROC"
+    chance = 0.5
     higher_is_better = True
     bounds = FRACTION
 
@@ -51,6 +53,7 @@ class AveragePrecision(_Separation):
     """
 
     name = "ap"
+    label = "AP"
     higher_is_better = True
     bounds = FRACTION
 
@@ -59,6 +62,8 @@ class FPR95(_Separation):
     """Share of negatives that reach the highest value which 95 % of the positives reach."""
 
     name = "fpr95"
+    label = "FPR95"
+    chance = 0.95
     higher_is_better = False
     bounds = FRACTION
 

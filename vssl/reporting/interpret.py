@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.tables.model import percent

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.files import SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
@@ -66,7 +67,7 @@ DEFINITIONS = {
     **{
         f"{published} {condition}{_SUFFIX}": Definition(metric, condition, _UNIVERSAL_POLICY)
         for published, metric in (("pIA", "pia"), ("AUC_N", "auc_n"))
-        for condition in ("silence", "noise", "offscreen")
+        for condition in NEGATIVE_TYPES
     },
     "F_LOC": Definition("f_loc", "all", _UNIVERSAL_POLICY),
     "F_AUC": Definition("f_auc", "all", _UNIVERSAL_POLICY),

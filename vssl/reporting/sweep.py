@@ -25,6 +25,7 @@ from vssl.reporting.tables.columns import (
     altered_overview,
     area_columns,
     headline_columns,
+    other_columns,
     overview_columns,
     separation_overview,
 )
@@ -177,9 +178,13 @@ def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
     plain = summary["threshold_policy"] == NO_POLICY
     for policy, part in summary[~plain].groupby("threshold_policy", sort=False):
         named, of_policy = with_threshold(part, "run"), f"{title}, threshold {policy}"
-        yield summary_table(named, headline_columns(part), label="run", title=of_policy)
+        columns = [*headline_columns(part), *other_columns(part)]
+        yield summary_table(named, columns, label="run", title=of_policy)
     if used_columns(summary[plain], columns := separation_overview(summary[plain])):
         question = f"{title}: do map maxima tell positives from negatives?"
+        yield summary_table(summary[plain], columns, label="run", title=question)
+    if columns := other_columns(summary[plain]):
+        question = f"{title}: other metrics, without threshold"
         yield summary_table(summary[plain], columns, label="run", title=question)
 
 

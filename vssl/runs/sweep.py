@@ -442,10 +442,12 @@ def _all_jobs(reported: Mapping[int, Job], names: Sequence[str]) -> list[Job]:
 
 
 def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
+    from vssl.config.report import import_metrics
     from vssl.reporting.sweep import report_sweep
     from vssl.runs.join import JOINED_FOLDER, join_runs
 
     try:
+        import_metrics()
         report_sweep(
             jobs,
             output,

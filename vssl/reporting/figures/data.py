@@ -16,12 +16,12 @@ import torch
 
 from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
 from vssl.core.arrays import Array
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.files import SCORES_FILE
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.rows import thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
@@ -103,7 +103,9 @@ class FigureData:
             gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
         return gaps
 
-    def caption(self, *sentences: str, policies: Sequence[str] = (), gaps: Gaps) -> str:
+    def caption(
+        self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
+    ) -> str:
         """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
         parts = [
             *sentences,

@@ -57,23 +57,25 @@ def grids(part: FigureData) -> Iterator[Drawing]:
                 if not torch.isfinite(scene.maps[part.variant]).all():
                     gaps.append((run.label, "a map holds NaN"))
             met = f"Rows name the sounds of {first_run}; {', '.join(others)} met others."
+            no_image = f"The image is not at hand, maps are drawn on grey ({sample.missing})."
             yield Drawing(
                 draw_grid(part, sample, rendering),
-                f"grid_{number}_{rendering}",
-                f"Maps of a sample with {first.category}, {rendering} rendering",
-                part.caption(
-                    f"Sample {first.sample_id} ({first.category}), first draw of each audio"
-                    " condition; below each map its minimum and maximum; box: ground truth.",
+                name=f"grid_{number}_{rendering}",
+                words={
+                    "sample": first.sample_id,
+                    "category": first.category,
+                    "rendering": rendering,
+                    "rows": ", ".join(first.conditions),
+                    "columns": ", ".join(labels),
+                    "largest": "; ".join(largest),
+                },
+                notes=[
                     how.format(policy=part.policy),
-                    f"The image is not at hand, maps are drawn on grey ({sample.missing})."
-                    if sample.missing
-                    else "",
+                    no_image if sample.missing else "",
                     met if others else "",
-                    policies=[part.policy] if rendering == "new" else [],
-                    gaps=gaps,
-                ),
-                f"Grid of maps over one image: rows {', '.join(first.conditions)}, columns"
-                f" {', '.join(labels)}. Largest values: {'; '.join(largest)}.",
+                ],
+                policies=[part.policy] if rendering == "new" else [],
+                gaps=gaps,
                 photographs=True,
             )
 

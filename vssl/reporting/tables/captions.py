@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.conditions import condition_settings
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.collection import Group, ReportRun

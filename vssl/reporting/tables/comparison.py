@@ -25,9 +25,9 @@ from vssl.analysis.compare import (
 from vssl.core.environment import environment
 from vssl.core.files import write_text
 from vssl.core.hashing import ids_hash
+from vssl.metrics.base import metric_classes
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import AtomicParquetWriter
-from vssl.reporting.tables.columns import HEADERS
 from vssl.reporting.tables.model import (
     MISSING,
     Table,
@@ -145,6 +145,7 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     the table.
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
+    names = {name: kind.label for name, kind in metric_classes().items()}
     shown = rows[rows["family"] != NO_FAMILY]
     left_out = " Rows that stand in no family are in comparison.csv."
     if shown.empty:
@@ -160,7 +161,7 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
                     group=row["threshold_policy"],
                     bold=row["family"] == PRIMARY,
                 )
-                for row in own.replace({"metric": HEADERS}).to_dict("records")
+                for row in own.replace({"metric": names}).to_dict("records")
             ),
             f"{caption[:1].upper()}{caption[1:]}.{left_out}",
             label="metric",

@@ -37,6 +37,8 @@ class Column:
     top: str = ""  # shared by neighbouring columns, for a header of two lines
     bottom: str = ""  # the rest of such a header
     text: bool = False  # whether it holds words, which stand on the left and may be broken
+    unit: str = "%"  # of its numbers; fractions are shown in percent, all else as it is
+    chance: float | None = None  # what knowing nothing reaches; None for the worst that can be
 
     @property
     def header(self) -> str:
@@ -95,6 +97,7 @@ class Cell:
     tier: str = ""  # of its source: A an official README or code, B a maintainer's reply
     margin: float | None = None  # how far a reproduction of it may be off
     within: bool | None = None  # whether this one is; None where that is not judged
+    unit: str = "%"  # the column's
 
     @property
     def difference(self) -> float | None:
@@ -105,15 +108,21 @@ class Cell:
 
     @property
     def shown(self) -> str:
-        """The text, or the percentage."""
-        return percent(self.value) if self.text is None else self.text
+        """The text, or the number."""
+        return self.number(self.value) if self.text is None else self.text
+
+    def number(self, value: float | None) -> str:
+        """A value in the cell's unit: a fraction in percent, another with four digits."""
+        if self.unit == "%" or value is None:
+            return percent(value)
+        return f"{value:.4g}"
 
     @property
     def interval(self) -> str:
-        """The 95 % interval in percent, or the text below; empty where there is none."""
+        """The 95 % interval, or the text below; empty where there is none."""
         if self.low is None or self.high is None:
             return self.below
-        return f"{percent(self.low)}–{percent(self.high)}"
+        return f"{self.number(self.low)}–{self.number(self.high)}"
 
     @property
     def beside_published(self) -> str:
@@ -224,9 +233,10 @@ def number_cell(
     value: str = "value",
     low: str = "ci_low",
     high: str = "ci_high",
+    unit: str = "%",
 ) -> Cell:
     """A number and its interval, from the columns of these names."""
-    return Cell(defined(row[value]), defined(row[low]), defined(row[high]))
+    return Cell(defined(row[value]), defined(row[low]), defined(row[high]), unit=unit)
 
 
 def one_row(rows: pd.DataFrame) -> Mapping[Any, Any] | None:
@@ -262,8 +272,11 @@ def summary_table(
     shown = summary[list(dict.fromkeys([label, *_SUMMARY_COLUMNS]))]
     rows = []
     for name, group in shown.groupby(label, sort=False) if columns else ():
-        found = [one_row(group[column.chosen(group)]) for column in columns]
-        cells = (Cell(text="") if each is None else number_cell(each) for each in found)
+        found = {column: one_row(group[column.chosen(group)]) for column in columns}
+        cells = (
+            Cell(text="") if number is None else number_cell(number, unit=column.unit)
+            for column, number in found.items()
+        )
         rows.append(Row(str(name), tuple(cells)))
     note = caption(summary, order=order) if columns else ""
     return Table(title, tuple(columns), tuple(rows), note, label=label)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
+from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.published import beside_published, read_published
 from vssl.reporting.run_labels import paper_place
@@ -22,6 +23,7 @@ from vssl.reporting.tables.columns import (
     altered_columns,
     field_columns,
     listening_columns,
+    other_columns,
     paper_columns,
     published_columns,
     separation_columns,
@@ -41,8 +43,6 @@ from vssl.types import SoundingObjects
 
 Published = dict[Any, Any]  # a row of `published.beside_published`
 
-_KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
-"""What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
 _OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
 _PLACE = ("metric", "condition", "threshold_policy", "map_variant")
 _WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
@@ -135,8 +135,8 @@ def build_tables(
     """Build all tables of a group; `policy` must have one threshold for all maps.
 
     These are `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of
-    the own object, and `published` where there are figures. `expected` models without a run have
-    rows without numbers.
+    the own object, `published` where there are figures, and `other` where runs have metrics that no
+    layout names. `expected` models without a run have rows without numbers.
     """
     published = read_published().dropna(subset="published")
     figures: dict[Path, list[Published]] = {
@@ -156,6 +156,7 @@ def build_tables(
         "listening": f"does the map follow the sound? ({policy})",
         "altered": f"does the map withstand altered sound? ({policy})",
         "published": "beside published figures",
+        "other": f"other metrics ({policy})",
     }
     columns = {
         "paper": paper_columns(policy),
@@ -165,6 +166,9 @@ def build_tables(
         "altered": altered_columns(sounding, policy),
         "published": published_columns(
             f["published_metric"] for own in figures.values() for f in own
+        ),
+        "other": other_columns(
+            pd.concat([run.summary for run in group.runs]), policies=[policy, NO_POLICY]
         ),
     }
     tables = []
@@ -229,7 +233,7 @@ def _report_cell(
     figures = [figure for figure in figures if place == tuple(figure[key] for key in _PLACE)]
     # of several, none is more this checkpoint's than another
     figure = figures[0] if len(figures) == 1 else {}
-    cell = number_cell(number)
+    cell = number_cell(number, unit=column.unit)
     return replace(
         cell,
         competes=_competes(run, column, variant, cell.value),
@@ -249,7 +253,11 @@ def _competes(run: ReportRun, column: Column, variant: str, value: float | None)
     if value is None or marks_nothing(run, column.policy, variant):
         return False
     sign = 1 if column.higher_is_better else -1
-    without = _KNOWS_NOTHING.get(column.metric, 0.0 if column.higher_is_better else 1.0)
+    without = column.chance
+    if without is None:
+        if column.unit != "%":
+            return True
+        without = 0.0 if column.higher_is_better else 1.0
     return sign * as_shown(value) > sign * as_shown(without)
 
 
