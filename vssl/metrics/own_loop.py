@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vssl.core.arrays import Array, Names
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.metrics.base import rows_under
 
 
@@ -106,7 +107,7 @@ class EpochThreshold(Metric):
         self,
         policy: LearnablePolicy,
         *,
-        negatives: Sequence[str] = ("silence", "noise", "offscreen"),
+        negatives: Sequence[str] = NEGATIVE_TYPES,
     ) -> None:
         super().__init__()
         self.policy = policy
