@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,28 @@ import pytorch_lightning as pl
 import safetensors.torch
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vssl.config.build import build_reader, build_trainer
-from vssl.config.networks import make_network, on_gpu, quicker
-from vssl.config.options import check_options
+from vssl.config.networks import make, make_network, on_gpu
+from vssl.config.settings import TrainingSettings
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.core.files import whole_file, write_text
 from vssl.core.hashing import file_sha256
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
-from vssl.data.base import DatasetReader
 from vssl.engine.training.data import TrainingSet, hold_out, training_loaders
 from vssl.engine.training.module import ContrastiveTraining, TrainingLog
 from vssl.frontends import FrontEnd
 from vssl.models.weights import load_weights
-from vssl.types import Sample
 
 _log = logging.getLogger(__name__)
 
 _OPTIMIZATION = ("steps", "learning_rate", "weight_decay", "jitter", "shuffle_sounds")
-_LOSS = ("temperature", "mismatch_weight", "negative_weight", "pooled_area")
+_OF_THE_LOSS = ("temperature", "mismatch_weight", "negative_weight", "pooled_area")
 
 
-def train(config: DictConfig, folder: Path) -> Path:
+def train(settings: TrainingSettings, folder: Path) -> Path:
     """Train a model and write its weights.
 
     Writes `<model>.safetensors`, which is returned, `<model>.csv` (the losses) and `<model>.json`
@@ -49,66 +45,63 @@ def train(config: DictConfig, folder: Path) -> Path:
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    check_options(config)
-    settings = config.training
-    if config.model.frontend is None:
-        raise UsageError(f"{config.model.name} takes no audio, so there is nothing to train.")
-    pl.seed_everything(int(config.seed), workers=True, verbose=False)
-    show_progress(bool(config.trainer.enable_progress_bar))
+    options = settings.options
+    if settings.model.frontend is None:
+        raise UsageError(f"{settings.model.name} takes no audio, so there is nothing to train.")
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    show_progress(settings.trainer.progress_bar)
     begin = time.monotonic()
     keep_freed_memory()
-    model = make_network(config.model)
-    if settings.weights is not None:
-        load_weights(model, Path(str(settings.weights)).expanduser(), key="training")
+    model = make_network(settings.model)
+    if options["weights"] is not None:
+        load_weights(model, Path(options["weights"]).expanduser(), key="training")
         model.requires_grad_(True)
-    if quicker(config, "channels_last"):  # convolutions are faster so
+    if settings.model.channels_last:  # convolutions are faster so
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    frontend: FrontEnd = instantiate(config.model.frontend)
+    frontend: FrontEnd = make(settings.model.frontend)
     module = ContrastiveTraining(
         model,
         frontend,
-        _make_loss(settings),
-        seed=int(config.seed),
-        **{key: settings[key] for key in _OPTIMIZATION},
+        _make_loss(options),
+        seed=settings.seed,
+        **{key: options[key] for key in _OPTIMIZATION},
     )
-    train, validation = _splits(config, frontend)
     loaders = training_loaders(
-        train,
-        validation,
-        batch_size=settings.batch_size,
-        num_workers=settings.num_workers,
-        seed=int(config.seed),
+        *_splits(settings, frontend),
+        batch_size=options["batch_size"],
+        num_workers=options["num_workers"],
+        seed=settings.seed,
     )
     log = TrainingLog()
     trainer = build_trainer(
-        config,
+        settings.trainer,
         loggers=[],
         callbacks=[log],
         max_epochs=-1,
-        max_steps=settings.steps,
+        max_steps=options["steps"],
         # some operations have no deterministic form on a GPU
-        deterministic="warn" if on_gpu(config) else True,
+        deterministic="warn" if on_gpu(settings.trainer) else True,
         enable_progress_bar=False,  # the log draws one
         num_sanity_val_steps=0,
-        check_val_every_n_epoch=settings.validate_every,
+        check_val_every_n_epoch=options["validate_every"],
     )
     trainer.fit(module, *loaders)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return _write_weights(config, folder, model, log, seconds=time.monotonic() - begin)
+    return _write_weights(settings, folder, model, log, seconds=time.monotonic() - begin)
 
 
-def _make_loss(settings: DictConfig) -> torch.nn.Module:
-    for key in _LOSS:
-        if key in settings:
+def _make_loss(options: Mapping[str, Any]) -> torch.nn.Module:
+    for key in _OF_THE_LOSS:
+        if key in options:
             raise UsageError(f"training.{key} is an option of the loss. Set training.loss.{key}.")
-    name = settings.loss._target_
+    name = options["loss"]["_target_"]
     try:
-        loss = instantiate(settings.loss)
+        loss = make(options["loss"])
     except InstantiationException as error:
         if not isinstance(error.__cause__, TypeError):
             raise
-        given = ", ".join(str(key) for key in settings.loss if key != "_target_") or "none"
+        given = ", ".join(key for key in options["loss"] if key != "_target_") or "none"
         raise UsageError(
             f"training.loss: {name} does not take the arguments {given} ({error.__cause__}). A loss"
             " with arguments of its own is a file conf/training/loss/NAME.yaml in the folder of"
@@ -120,73 +113,71 @@ def _make_loss(settings: DictConfig) -> torch.nn.Module:
     return loss
 
 
-def _splits(config: DictConfig, frontend: FrontEnd) -> tuple[TrainingSet, TrainingSet]:
+def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet, TrainingSet]:
     """The data to learn from and to validate on, each with the negatives of the training."""
-    settings = config.training
-    train, validation = (_reader(config, frontend, split) for split in ("train", "validation"))
-    if train.root != validation.root:
-        samples = train.check().samples, validation.check().samples
-    elif settings.train or settings.validation:
+    options = settings.options
+    readers = {"train": build_reader(settings.train)}
+    readers["validation"] = build_reader(settings.validation)
+    for reader in readers.values():
+        reader.least_samples = frontend.least_samples()
+        if options["empties"] and not hasattr(reader, "empty_scene"):
+            raise UsageError(
+                f"training.empties: {reader.name} has no pictures without objects, only the"
+                " embedded benchmark has. Set training.empties=0."
+            )
+    roots = {reader.root for reader in readers.values()}
+    if len(roots) == 2:
+        samples = {split: reader.check().samples for split, reader in readers.items()}
+    elif options["train"] or options["validation"]:
         raise UsageError(
-            f"training.train and training.validation are the same data ({train.root}). Set"
+            f"training.train and training.validation are the same data ({roots.pop()}). Set"
             " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
             " for the embedded benchmark's own splits."
         )
     else:
-        share = settings.validation_share
-        samples = hold_out(train.check().samples, share, seed=int(config.seed))
+        share, everything = options["validation_share"], readers["train"].check().samples
+        parts = hold_out(everything, share, seed=settings.seed)
+        samples = dict(zip(readers, parts, strict=True))
         _log.info(
             "%s: %d samples to learn from, %d for validation (training.validation_share=%g)",
-            train.root, len(samples[0]), len(samples[1]), share,
+            roots.pop(), *map(len, parts), share,
         )  # fmt: skip
-
-    def training_set(reader: DatasetReader, samples: Sequence[Sample], split: str) -> TrainingSet:
-        return TrainingSet(
-            samples,
-            [instantiate(condition) for condition in settings.negatives.values()],
+    train, validation = (
+        TrainingSet(
+            samples[split],
+            [make(recipe) for recipe in options["negatives"].values()],
             frontend=frontend,
-            transform=instantiate(config.model.image),
+            transform=make(settings.model.image),
             empty=getattr(reader, "empty_scene", None),
-            empties=settings.empties,
-            seed=int(config.seed),
+            empties=options["empties"],
+            seed=settings.seed,
             split=split,
         )
-
-    return (
-        training_set(train, samples[0], "train"),
-        training_set(validation, samples[1], "validation"),
+        for split, reader in readers.items()
     )
-
-
-def _reader(config: DictConfig, frontend: FrontEnd, split: str) -> DatasetReader:
-    """The reader of the data, with a split's own options."""
-    changed = config.copy()
-    with open_dict(changed):
-        changed.data = OmegaConf.merge(changed.data, config.training[split])
-    check_options(changed)
-    reader = build_reader(changed)
-    if config.training.empties and not hasattr(reader, "empty_scene"):
-        raise UsageError(
-            f"training.empties: {reader.name} has no pictures without objects, only the embedded"
-            " benchmark has. Set training.empties=0."
-        )
-    reader.least_samples = frontend.least_samples()
-    return reader
+    return train, validation
 
 
 def _write_weights(
-    config: DictConfig, folder: Path, model: torch.nn.Module, log: TrainingLog, *, seconds: float
+    settings: TrainingSettings,
+    folder: Path,
+    model: torch.nn.Module,
+    log: TrainingLog,
+    *,
+    seconds: float,
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f"{config.model.name}.safetensors"
+    weights = folder / f"{settings.model.name}.safetensors"
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with whole_file(weights) as partial:
         partial.write_bytes(safetensors.torch.save(state))
     table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(weights.with_suffix(".csv"), table)
-    resolved: Any = OmegaConf.to_container(config, resolve=True)
-    for part, key in (("model", "weights"), ("data", "cache"), ("data", "root")):
-        resolved[part].pop(key, None)  # paths of this machine
+    paths = {"model": ("weights",), "data": ("cache", "root")}  # of this machine
+    config = {
+        part: {key: v for key, v in settings.config[part].items() if key not in paths.get(part, ())}
+        for part in ("model", "data", "protocol", "training")
+    }
     facts: dict[str, Any] = {
         "weights": weights.name,
         "sha256": file_sha256(weights),
@@ -194,15 +185,14 @@ def _write_weights(
         "command": " ".join(["python experiments/train_tiny.py", *sys.argv[1:]]),
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
-        "config": {
-            name: resolved[name] for name in ("model", "data", "protocol", "training", "seed")
-        },
+        "config": {**config, "seed": settings.seed},
         "environment": environment(),
     }
     write_text(weights.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
     _log.info(
         "%s after %d steps in %.0f s (sha256 %s); evaluate it with\n"
         "vssl-evaluate model=%s model.weights=%s model.sha256=null",
-        weights, config.training.steps, seconds, facts["sha256"][:8], config.model.name, weights,
+        weights, settings.options["steps"], seconds, facts["sha256"][:8], settings.model.name,
+        weights,
     )  # fmt: skip
     return weights
