@@ -74,7 +74,7 @@ class AveragePrecision(_Separation):
 class FPR95(_Separation):
     """False positive rate at 95 % true positive rate.
 
-    The share of negatives above the highest threshold that 95 % of the positives reach.
+    The share of negatives that reach the highest threshold which 95 % of the positives reach.
 
     Example:
         >>> metric = FPR95()

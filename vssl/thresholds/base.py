@@ -81,6 +81,11 @@ class FixedThreshold(ThresholdPolicy):
     Args:
         value: the threshold, in units of the localization map.
         name: the policy's name.
+
+    Example:
+        >>> maps = torch.tensor([[[0.2, 0.9]], [[0.5, 0.6]]])
+        >>> FixedThreshold(value=0.5).threshold(maps, torch.zeros_like(maps))
+        tensor([0.5000, 0.5000])
     """
 
     def __init__(self, *, value: float = 0.5, name: str = "fixed") -> None:

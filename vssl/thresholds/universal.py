@@ -80,6 +80,12 @@ class UniversalThreshold(LearntThreshold):
 
     Raises:
         ValueError: for an unknown statistic or a factor that is not positive.
+
+    Example:
+        >>> policy = UniversalThreshold(statistic="mean", name="universal_max")
+        >>> policy.fit(np.array([0.1, 0.3, 0.5]), np.array(["silence", "noise", "noise"]))
+        >>> policy.constant()
+        0.4
     """
 
     def __init__(
