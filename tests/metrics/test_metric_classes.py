@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +27,6 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.pointing import PointingGame
-from vssl.metrics.separation import AUROC
 from vssl.metrics.swap import SwapDelta
 from vssl.types import SoundingObject
 
@@ -202,65 +200,3 @@ def test_combined_metrics_follow_from_their_means(kind: type[CombinedMetric]) ->
         metric.update(masks, truth, "bird")
     metric.reset()
     assert all(mean.n_undefined == 0 and mean._sums[1] == 0 for mean in metric.means.values())
-
-
-CONDITIONS = ("positive", "silence", "noise")
-
-
-class OwnLoop(pl.LightningModule):
-    """A user's module that measures its own maps while it validates."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.positives = MetricCollection([ConsensusIoU(), SuccessRate()])
-        self.negatives = MetricCollection([ImageArea(), FalseAlarmRate()])
-        self.f_loc = FLoc(negatives=CONDITIONS[1:])
-        self.auroc = AUROC()
-
-    def validation_step(self, batch: tuple[torch.Tensor, ...], batch_idx: int) -> None:
-        maps, truth, condition = batch
-        masks, own = maps > 0.6, condition == 0
-        self.positives.update(masks[own], truth[own])
-        self.negatives.update(masks[~own], truth[~own])
-        for number, name in enumerate(CONDITIONS):
-            chosen = condition == number
-            self.f_loc.update(masks[chosen], truth[chosen], name)
-        self.auroc.update(maps.amax(dim=(1, 2)), own)
-        self.log_dict({**self.positives, **self.negatives}, on_epoch=True)  # type: ignore[dict-item]
-        self.log("f_loc", self.f_loc, on_epoch=True)
-        self.log("auroc", self.auroc, on_epoch=True)
-
-    def configure_optimizers(self) -> None:
-        return None
-
-
-def test_a_validation_loop_of_ones_own_has_the_numbers_of_the_formulas() -> None:
-    maps, truths = make_maps(30, 8, 8, seed=3)
-    maps *= torch.linspace(0.3, 1, 30)[:, None, None]
-    conditions = torch.arange(30) % 3
-    data = torch.utils.data.TensorDataset(maps, truths, conditions)
-    module = OwnLoop()
-    trainer = pl.Trainer(
-        accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
-    loader = torch.utils.data.DataLoader(data, batch_size=7)
-    masks, truth = (maps > 0.6).numpy(), truths.numpy()
-    kind = conditions.numpy()
-    ciou = np.array([formulas.consensus_iou(m, g) for m, g in zip(masks, truth, strict=True)])
-    area = np.array([formulas.image_area(m) for m in masks])
-    largest = maps.amax(dim=(1, 2)).double().numpy()
-    expected = {
-        "ConsensusIoU": formulas.mean(ciou[kind == 0]),
-        "SuccessRate": formulas.success_rate(ciou[kind == 0]),
-        "ImageArea": area[kind > 0].mean(),
-        "FalseAlarmRate": (area[kind > 0] > 0).mean(),
-        "f_loc": formulas.f_loc(
-            formulas.mean(ciou[kind == 0]),
-            {name: area[kind == number].mean() for number, name in enumerate(CONDITIONS) if number},
-        ),
-        "auroc": formulas.separation(largest[kind == 0], largest[kind > 0])["auroc"],
-    }
-    for _ in range(2):  # an epoch begins anew
-        (found,) = trainer.validate(module, loader, verbose=False)
-        assert found == pytest.approx(expected, abs=1e-12)
