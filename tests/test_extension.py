@@ -85,7 +85,7 @@ def test_an_installed_package_needs_no_option(work: Path) -> None:
     facts = work / "mypkg-1.dist-info"
     facts.mkdir(exist_ok=True)
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: mypkg\nVersion: 1\n")
-    (entry,) = re.findall(r"\n    \[project.*\n    (mypkg = )\"(mypkg.conf)\"", PAGE)
+    (entry,) = re.findall(r"\n\[project.*\n(mypkg = )\"(mypkg.conf)\"", PAGE)
     (facts / "entry_points.txt").write_text(f"[vssl.conf]\n{''.join(entry)}\n")
     try:
         done = command("vssl-evaluate", "--help", cwd=work)
