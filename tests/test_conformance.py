@@ -33,6 +33,21 @@ POLICIES = build_policies(composed(whole_group("threshold")), model="lvs", negat
 CONDITIONS = build_conditions(composed(whole_group("negatives")))
 
 
+@pytest.mark.parametrize("group", ["metrics", "threshold", "negatives"])
+def test_a_part_has_the_name_of_its_file(group: str) -> None:
+    for name in group_names(group):
+        chosen = composed(f"{group}={name}")[group]
+        alone = [key for key in chosen if "_target_" in (chosen[key] or ())]
+        assert alone == [name] or len(alone) > 1 or name == "none", name
+
+
+def test_all_holds_all() -> None:
+    for group in ("metrics", "threshold", "figure"):
+        primary = "report" if group == "figure" else "evaluate"
+        everything = composed(whole_group(group), name=primary)[group]
+        assert list(composed(f"{group}=all", name=primary)[group]) == list(everything)
+
+
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_metrics(metric: Any) -> None:
     check_metric(metric)
