@@ -107,6 +107,8 @@ def test_summary_keys_and_terminal(work: Path, shown: str) -> None:
     assert "hum" in set(summary["condition"])
     assert set(summary["model"]) == {"bright"}
     assert set(summary["dataset"]) == {"boxes"}
+    subsets = pd.read_parquet(work / "run" / "subsets.parquet")
+    assert "outside" in set(subsets["metric"])
     (logged,) = (work / "run" / "csv").rglob("metrics.csv")
     keys = logged.read_text().splitlines()[0].split(",")
     assert {"positive/outside/median", "hum/pia/median"} <= set(keys)

@@ -41,6 +41,7 @@ class ReportedMetric(Metric, ABC):
         chance: what knowing nothing reaches; None for 0, or for 1 where lower is better. Tables do
             not mark what is no better.
         bounds: smallest and largest value, which keep intervals within; None for any.
+        by_subset: whether it is also reported by class and by object size.
     """
 
     name: ClassVar[str]
@@ -48,6 +49,7 @@ class ReportedMetric(Metric, ABC):
     unit: ClassVar[str] = "%"
     chance: ClassVar[float | None] = None
     bounds: ClassVar[tuple[float, float] | None] = None
+    by_subset: ClassVar[bool] = True
     higher_is_better: bool
     is_differentiable = False
     full_state_update = False
@@ -175,6 +177,7 @@ class PairMetric(MeanMetric):
     """
 
     conditions = ()
+    by_subset = False
 
     @staticmethod
     @abstractmethod
@@ -199,6 +202,7 @@ class SwapMetric(MeanMetric):
     """
 
     conditions = (SoundingObject.OWN,)
+    by_subset = False
 
     @staticmethod
     @abstractmethod

@@ -38,6 +38,7 @@ class _Interactive(ConsensusIoU):
     """Keeps every sample's cIoU: which samples share an image is known at the end."""
 
     by_image = True
+    by_subset = False
     conditions = (SoundingObject.OWN,)
 
     columns: list[torch.Tensor]

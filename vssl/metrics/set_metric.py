@@ -70,6 +70,7 @@ class SetMetric(ReportedMetric):
     map_metrics: ClassVar[tuple[type[MapMetric], ...]] = ()
     by_threshold: ClassVar[bool] = False
     on_positives: ClassVar[bool] = False
+    by_subset = False
 
     values: list[torch.Tensor]
     positives: list[torch.Tensor]
