@@ -70,8 +70,8 @@ def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 class ConsensusIoU(SampleMetric):
     """Mean cIoU with the sample's own object: on positives the cIoU in F_LOC.
 
-    Where the own object sounds in another way, it says what the map withstands. Where another one
-    sounds, or under offscreen audio, it is a control: how much of the map ignores the sound.
+    Under changed sounds of the own object it tells how robust the map is. Under another object's
+    sound, or offscreen audio, it is a control: how much of the map ignores the sound.
     """
 
     name = "ciou"
@@ -87,7 +87,7 @@ class ConsensusIoU(SampleMetric):
 
     @classmethod
     def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Where the own object sounds, and only there."""
+        """Higher is better where the own object sounds, and nowhere else."""
         return set(sounding) == {SoundingObject.OWN}
 
 

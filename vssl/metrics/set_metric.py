@@ -24,7 +24,7 @@ Of the native similarity map; of the upsampled mix for object-guided maps.
 
 @dataclass(frozen=True)
 class Values:
-    """What a set metric looks at in one draw of one audio condition.
+    """The values of one draw of one audio condition, for a set metric.
 
     Attributes:
         value: `[N]` the metric's column, without NaN.

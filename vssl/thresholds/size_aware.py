@@ -1,4 +1,4 @@
-"""Thresholds that fix the size of what is marked: half the image, or the object's own area.
+"""Thresholds that fix the marked area: half of the image, or the area of the object.
 
 Both use knowledge that a real system lacks: that something sounds, and how large it is. Neither
 can say "nothing here".
@@ -39,7 +39,7 @@ class HalfImage(ThresholdPolicy):
 class ObjectArea(ThresholdPolicy):
     """The k-th largest pixel, k being the number of ground-truth pixels ("adaptive").
 
-    Where the ground truth is empty, half the image. An oracle: it is told the object's size.
+    Half of the image where the ground truth is empty. An oracle, since it knows the object's size.
     Masks are strict, so one pixel fewer than the object has is marked, as in the released code.
     """
 
