@@ -85,7 +85,7 @@ def test_an_installed_package_needs_no_option(work: Path) -> None:
     facts = work / "mypkg-1.dist-info"
     facts.mkdir(exist_ok=True)
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: mypkg\nVersion: 1\n")
-    (entry,) = re.findall(r"\n    \[project.*\n    (mypkg = )\"(mypkg.conf)\"", PAGE)
+    (entry,) = re.findall(r"\n\[project.*\n(mypkg = )\"(mypkg.conf)\"", PAGE)
     (facts / "entry_points.txt").write_text(f"[vssl.conf]\n{''.join(entry)}\n")
     try:
         done = command("vssl-evaluate", "--help", cwd=work)
@@ -107,6 +107,8 @@ def test_summary_keys_and_terminal(work: Path, shown: str) -> None:
     assert "hum" in set(summary["condition"])
     assert set(summary["model"]) == {"bright"}
     assert set(summary["dataset"]) == {"boxes"}
+    subsets = pd.read_parquet(work / "run" / "subsets.parquet")
+    assert "outside" in set(subsets["metric"])
     (logged,) = (work / "run" / "csv").rglob("metrics.csv")
     keys = logged.read_text().splitlines()[0].split(",")
     assert {"positive/outside/median", "hum/pia/median"} <= set(keys)

@@ -104,9 +104,10 @@ COMMANDS = {" ".join(words(line)): line for page in PAGES for line in commands(p
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`conf/` of a user who has followed docs/own-model.md and docs/training.md."""
+    """`conf/` of a user who has followed the pages on own models, other parts, and training."""
     folder = tmp_path_factory.mktemp("own")
     shutil.copytree(ROOT / "docs" / "own_model", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "docs/extending/mypkg/conf", folder / "conf", dirs_exist_ok=True)
     (folder / "conf" / "model" / "mine.yaml").write_text("defaults:\n  - tiny_av\n")
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     shown, _ = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
@@ -202,6 +203,7 @@ def test_its_options_and_values_exist(
     line: str, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VSSL_CACHE", str(own / "cache"))
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extending"))
     check(line, own)
 
 

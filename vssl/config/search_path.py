@@ -20,14 +20,8 @@ _given: list[Path] = []  # `--config-dir` of commands that Hydra does not run
 
 
 def add_config_folder(folder: Path) -> None:
-    """Look for configurations in a folder too, until `forget_config_folders`.
-
-    Raises:
-        UsageError: when there is no such folder.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder (--config-dir)")
-    _given.append(folder.absolute())
+    """Look for configurations in a folder too, until `forget_config_folders`."""
+    _given.append(folder)
 
 
 def forget_config_folders() -> None:
@@ -56,7 +50,10 @@ class _OwnConfigurations(SearchPathPlugin):
         for entry in entry_points(group=ENTRY_POINTS):
             for folder in _folders_of(entry):
                 search_path.append(entry.name, f"file://{folder}")
-        places = [f"file://{folder}" for folder in _given]
+        missing = [folder for folder in _given if not folder.is_dir()]
+        if missing:
+            raise UsageError(f"{missing[0]}: no such folder (--config-dir)")
+        places = [f"file://{folder.absolute()}" for folder in _given]
         if HydraConfig.initialized():
             sources = HydraConfig.get().runtime.config_sources
             places += [f"{s.schema}://{s.path}" for s in sources if s.provider == "command-line"]

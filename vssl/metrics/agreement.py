@@ -61,7 +61,7 @@ class Agreement(PairMetric):
 
     @classmethod
     def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Where the own object sounds under both conditions."""
+        """Higher is better where the own object sounds under both conditions."""
         return set(sounding) == {SoundingObject.OWN}
 
     measure = staticmethod(mask_agreement)

@@ -1,6 +1,6 @@
 """The contracts of metrics.
 
-- `ReportedMetric`: what every metric says of itself; tables take header, arrow and unit from it.
+- `ReportedMetric`: the base of all; tables take header, arrow and unit from its attributes.
 - `MeanMetric`: the mean over samples of a per-sample value. By what the value is measured on:
   `SampleMetric` (a mask and its ground truth), `MapMetric` (a localization map), `PairMetric` (two
   masks of one image), `SwapMetric` (a mask, its own object and the image's other object).
@@ -8,7 +8,7 @@
 - `vssl.metrics.set_metric.SetMetric`: a number of a whole set that is no mean, e.g. an AUROC.
 
 All are torchmetrics for any validation loop: `update` with the samples of a batch, `compute` at the
-end. Scoring of records calls what is measured on bits (`measure_packed`), columns and sets instead.
+end. Scoring of records calls `measure_packed` (masks as bits), `from_column` and `family` instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FRACTION = (0.0, 1.0)
 
 
 class ReportedMetric(Metric, ABC):
-    """What a metric says of itself: the one place that decides how it appears.
+    """The base of all metrics. Its attributes alone decide how a metric appears.
 
     Attributes:
         name: the metric's name in summaries, tables and wandb.
@@ -41,6 +41,7 @@ class ReportedMetric(Metric, ABC):
         chance: what knowing nothing reaches; None for 0, or for 1 where lower is better. Tables do
             not mark what is no better.
         bounds: smallest and largest value, which keep intervals within; None for any.
+        by_subset: whether it is also reported by class and by object size.
     """
 
     name: ClassVar[str]
@@ -48,6 +49,7 @@ class ReportedMetric(Metric, ABC):
     unit: ClassVar[str] = "%"
     chance: ClassVar[float | None] = None
     bounds: ClassVar[tuple[float, float] | None] = None
+    by_subset: ClassVar[bool] = True
     higher_is_better: bool
     is_differentiable = False
     full_state_update = False
@@ -70,9 +72,9 @@ def metric_classes() -> dict[str, type[ReportedMetric]]:
 class MeanMetric(ReportedMetric):
     """The mean over samples of a value of each sample.
 
-    The value is found in two steps. What is measured is a column of the scores file; `from_column`
-    turns that column into the metric's own value (the identity unless overridden), so that several
-    metrics share one column. Undefined values (NaN) are left out of the mean and counted.
+    A value takes two steps. `measure` gives a column of the scores file. `from_column` turns it
+    into the metric's value (unchanged unless overridden), so that several metrics share a column.
+    Undefined values (NaN) are left out of the mean and counted.
 
     Attributes:
         column: name of the column that is measured.
@@ -87,7 +89,7 @@ class MeanMetric(ReportedMetric):
 
     def __init__(self) -> None:
         super().__init__()
-        # a name of its own: collections let metrics share states that are equal after one batch
+        # named by the metric: collections let metrics share states that are equal after one batch
         self._state = f"sums_of_{self.name}"
         self.add_state(self._state, torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -112,7 +114,7 @@ class MeanMetric(ReportedMetric):
         return bool(cls.higher_is_better)
 
     def compute(self) -> torch.Tensor:
-        """The mean over defined samples, a fraction; NaN when there are none."""
+        """The mean over defined samples, a fraction; NaN without any."""
         return self._sums[0] / self._sums[1]
 
     @property
@@ -175,6 +177,7 @@ class PairMetric(MeanMetric):
     """
 
     conditions = ()
+    by_subset = False
 
     @staticmethod
     @abstractmethod
@@ -199,6 +202,7 @@ class SwapMetric(MeanMetric):
     """
 
     conditions = (SoundingObject.OWN,)
+    by_subset = False
 
     @staticmethod
     @abstractmethod

@@ -95,7 +95,7 @@ class ConsensusIoU(SampleMetric):
 
     @classmethod
     def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Where the own object sounds, and only there."""
+        """Higher is better where the own object sounds, and nowhere else."""
         return set(sounding) == {SoundingObject.OWN}
 
 

@@ -25,6 +25,7 @@ class FalseAlarmRate(ImageArea):
     label = "false alarms"
     conditions = (SoundingObject.NONE,)
     higher_is_better = False
+    by_subset = False
 
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:

@@ -38,6 +38,7 @@ class _Interactive(ConsensusIoU):
     """Keeps every sample's cIoU, since an image's samples may come in different batches."""
 
     by_image = True
+    by_subset = False
     conditions = (SoundingObject.OWN,)
 
     columns: list[torch.Tensor]
@@ -58,7 +59,7 @@ class _Interactive(ConsensusIoU):
         self.images.append(images.to(found))
 
     def compute(self) -> torch.Tensor:
-        """The mean over images whose samples are all defined; NaN when there are none."""
+        """The mean over images whose samples are all defined; NaN without any."""
         if not len(self.columns):
             return torch.tensor(torch.nan, dtype=torch.float64)
         column, images = dim_zero_cat(self.columns), dim_zero_cat(self.images)

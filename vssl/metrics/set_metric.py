@@ -24,7 +24,7 @@ Of the native similarity map; of the upsampled mix for object-guided maps.
 
 @dataclass(frozen=True)
 class Values:
-    """What a set metric looks at in one draw of one audio condition.
+    """The values of one draw of one audio condition, for a set metric.
 
     Attributes:
         value: `[N]` the metric's column, without NaN.
@@ -70,6 +70,7 @@ class SetMetric(ReportedMetric):
     map_metrics: ClassVar[tuple[type[MapMetric], ...]] = ()
     by_threshold: ClassVar[bool] = False
     on_positives: ClassVar[bool] = False
+    by_subset = False
 
     values: list[torch.Tensor]
     positives: list[torch.Tensor]

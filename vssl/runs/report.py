@@ -41,7 +41,7 @@ def make_report(
     The options are those of the command.
 
     Raises:
-        UsageError: when there is no finished run, none has the policy, or none has a sample.
+        UsageError: without a finished run, or if no run has the policy or a sample.
     """
     collection = collect(folders, join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
     lines = [f"{os.path.relpath(each.folder)}: {each.reason}" for each in collection.left_out]

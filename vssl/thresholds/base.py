@@ -8,7 +8,7 @@ from vssl.core.arrays import Array, Names
 from vssl.core.errors import UsageError
 
 EACH_MAP = "each map"
-"""Source of a policy under which every map has a threshold of its own."""
+"""Source of a policy under which each map has another threshold."""
 
 
 class ThresholdError(UsageError):
@@ -21,8 +21,8 @@ class ThresholdPolicy:
     Attributes:
         name: the policy's name in configuration, scores and tables.
         needs_fit: whether `fit` must be called with the maxima of negatives first.
-        source: what the threshold rests on, in words, where it is not fitted: `constant`,
-            `released code`, or `EACH_MAP` where every map has its own threshold.
+        source: origin of a threshold that is not fitted: `constant`, `released code`, or `EACH_MAP`
+            where every map has its own threshold.
         in_map_units: whether the threshold was given in units of one model's own similarity map,
             so that it means nothing on a map that was rescaled.
     """

@@ -1,4 +1,4 @@
-"""Thresholds that fix the size of what is marked: half the image, or the object's own area.
+"""Thresholds that fix the marked area: half of the image, or the area of the object.
 
 Both use knowledge that a real system lacks: that something sounds, and how large it is. Neither
 can say "nothing here".

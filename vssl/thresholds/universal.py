@@ -46,7 +46,7 @@ class LearntThreshold(ThresholdPolicy):
         """Set the threshold from the maxima of negatives; those that are not finite are left out.
 
         Raises:
-            ThresholdError: when there is no negative with a finite maximum.
+            ThresholdError: without a negative that has a finite maximum.
         """
         finite = np.isfinite(similarity_max)
         levels = [

@@ -61,7 +61,7 @@ _LABEL_GAP = 0.2  # of a panel's width, between threshold labels
 def maxima(part: FigureData) -> Drawing:
     """Density, quartiles, and 5 to 95 % of map maxima by audio condition, and the thresholds."""
     policies = [*dict.fromkeys([*UNIVERSAL_POLICIES, part.policy])]
-    # every panel has the rows of all runs, whose names stand on the left alone
+    # every panel has the rows of all runs, since only the left panel names them
     conditions = list(dict.fromkeys(name for run in part.runs for name in run.conditions))
     panels = facets([run.label for run in part.runs], height=0.75 + 0.28 * len(conditions))
     gaps, medians = part.without_scores(), []
@@ -135,7 +135,7 @@ def density(values: Array) -> tuple[Array, Array] | None:
     """Places and heights of a kernel density on a grid, highest point 1; None where all are equal.
 
     Gaussian kernel, Silverman's bandwidth 0.9 min(s, IQR / 1.34) n^(-1/5), over the values' own
-    range: nothing is drawn where there is no value.
+    range: no area beyond the values.
     """
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * max(abs(low), abs(high)):
@@ -167,7 +167,7 @@ def _draw_thresholds(axes: Any, lines: Mapping[str, float], low: float, high: fl
 
 
 def spread(places: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
-    """Ascending places in [0, 1], moved as little as needed to stand apart."""
+    """Ascending places in [0, 1], moved as little as needed to lie apart."""
     clusters: list[list[float]] = []
 
     def start(cluster: Sequence[float]) -> float:

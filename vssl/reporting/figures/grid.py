@@ -33,7 +33,7 @@ _RENDERINGS = {
 _WIDEST, _NARROWEST = 8, 6  # columns that the width of a page is divided by
 _LEFT, _BELOW, _BETWEEN = 0.5, 0.13, 0.05  # inches around the maps
 _DARKEST = 0.35  # where the colours of the new rendering start: black would hide the image
-_BLANK = 0.82  # grey level that stands in for an image that is not at hand
+_BLANK = 0.82  # grey level in place of an image that is not at hand
 
 
 def grids(part: FigureData) -> Iterator[Drawing]:
@@ -202,6 +202,6 @@ def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -
 
 
 def extremes_text(least: float, largest: float) -> str:
-    """Least and largest value of a map as it stands below it."""
+    """Least and largest value of a map, as shown below it."""
     digits = 3 if 0 < max(abs(least), abs(largest)) < 0.095 else 2
     return f"{least:.{digits}f} to {largest:.{digits}f}".replace("-", "\N{MINUS SIGN}")

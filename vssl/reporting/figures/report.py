@@ -1,4 +1,4 @@
-"""The report's figures: SVG and PNG of each, with a caption that says what they rest on."""
+"""The report's figures: SVG and PNG of each, with title, caption and alt text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ReportFigure:
     Attributes:
         name: in the files `<group>_<name>.svg` and `.png`.
         draw: takes a `FigureData`; gives a matplotlib figure, a `Drawing`, or several of these.
-        title: stands above the figure.
+        title: shown above the figure.
         caption: says what is drawn.
         alt: says what is to be seen, for those who do not see it.
     """
@@ -94,9 +94,8 @@ def draw_figures(
 ) -> list[Figure]:
     """Draw a group's figures, `<group>_<figure>.svg` and `.png`; those of OGL maps apart.
 
-    What a run does not have is said in its panel and in the caption. `policy` is that of the curves
-    and of the new rendering, `samples` are ids for the qualitative grid; none takes three by the
-    object's size.
+    Panel and caption say what a run lacks. `policy` is that of the curves and of the new rendering.
+    `samples` are ids for the qualitative grid; none takes three by the object's size.
 
     Raises:
         RecordsError: when records cannot be read, or lack a sample that was asked for.
@@ -122,7 +121,7 @@ def parts_of(
     curve_records: int = CURVE_RECORDS,
     curve_samples: int = CURVE_SAMPLES,
 ) -> list[FigureData]:
-    """Read what a group's figures are drawn from, by map variant.
+    """Read the data of a group's figures, by map variant.
 
     `curve_records` and `curve_samples` say when curves rest on a part of a run, see `read_curves`.
     """

@@ -22,7 +22,7 @@ from vssl.core.negatives import ALL_NEGATIVES
 from vssl.types import POSITIVE
 
 PAGE = 7.0
-"""Width of a page in inches; four panels stand side by side, two in a column of 3.4."""
+"""Width of a page in inches; four panels fit side by side, two in a column of 3.4."""
 
 _PNG_DPI = 200
 _JPEG_QUALITY = 90
@@ -51,7 +51,7 @@ class Drawing(NamedTuple):
     Attributes:
         canvas: the matplotlib figure.
         name: in the file's name, where a function draws several; else the figure's.
-        words: what stands in the braces of the texts, besides `{policy}`.
+        words: texts for the braces of title, caption and alt text, besides `{policy}`.
         notes: further sentences of the caption.
         policies: threshold policies whose values the caption lists.
         gaps: labels of runs, and what each lacks.

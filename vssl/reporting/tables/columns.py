@@ -101,7 +101,7 @@ def other_columns(summary: pd.DataFrame, policies: Sequence[str] = ()) -> list[C
 def headline_columns(summary: pd.DataFrame) -> list[Column]:
     """The paper's numbers for the negatives that a summary has, and false alarms.
 
-    F_LOC and F_AUC stand for all three negatives together, or where some are absent for each.
+    F_LOC and F_AUC are of all three negatives together, or of each where one is missing.
     """
     negatives = conditions_of(summary).besides_positive(SoundingObject.NONE)
     has_all = (summary["condition"] == ALL_NEGATIVES).any()
@@ -132,7 +132,7 @@ def paper_columns(policy: str) -> list[Column]:
 
 
 def field_columns() -> list[Column]:
-    """How the field tests: positives only, the threshold told half of the image or the size."""
+    """The field's numbers: positives only, thresholds by half of the image or the object's size."""
     return [
         metric_column(metric, POSITIVE, policy, policy, top=policy)
         for policy in ("half_image", "object_area")
@@ -199,7 +199,7 @@ DETECTION_COLUMNS = (
 
 
 def altered_columns(sounding: SoundingObjects, policy: str) -> list[Column]:
-    """Whether the map withstands changes of the own object's sound; empty where there are none."""
+    """Whether the map withstands changes of the own object's sound; empty without any."""
     altered = sounding.besides_positive(SoundingObject.OWN)
     found = [metric_column(m, POSITIVE, policy, top="own sound") for m in (ConsensusIoU, AUC)]
     for c in altered:
@@ -209,7 +209,7 @@ def altered_columns(sounding: SoundingObjects, policy: str) -> list[Column]:
 
 
 def altered_overview(sounding: SoundingObjects) -> list[Column]:
-    """How cIoU and agreement stand under each changed sound of the own object; empty without."""
+    """CIoU and agreement under each changed sound of the own object; empty without any."""
     altered = sounding.besides_positive(SoundingObject.OWN)
     ciou = [
         metric_column(ConsensusIoU, c, detail=c, arrow_first=True) for c in (POSITIVE, *altered)
@@ -250,7 +250,7 @@ def overview_columns(*, positives: str, marked: str, equal: str, universal: str)
 
 
 def area_columns(marked: str) -> list[Column]:
-    """How much is marked under every sound, where nothing else was measured."""
+    """Marked area under every sound, for runs with no other number."""
     return [
         Column((f"pIA {marked}", c), ImageArea.name, c, marked) for c in (POSITIVE, *NEGATIVE_TYPES)
     ]

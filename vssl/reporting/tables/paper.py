@@ -57,7 +57,7 @@ _CSV = (
 
 
 def check_policy(collection: Collection, policy: str) -> None:
-    """Refuse a policy that no run has, or under which every map has a threshold of its own."""
+    """Refuse a policy that no run has, or under which each map has another threshold."""
     summaries = [run.summary for group in collection.groups for run in group.runs]
     thresholds = pd.concat(summaries).groupby("threshold_policy")["threshold"].count()
     if thresholds.get(policy, 0):
@@ -103,7 +103,7 @@ def write_tables(
 
 
 def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFrame:
-    """One row for each cell; a gap has no value, but its reason under `gap`."""
+    """One row for each cell; a gap has its reason in the column `gap`."""
     runs = {run.label: run for run in group.runs}
     lines: list[dict[str, Any]] = []
     for table in tables:
@@ -265,11 +265,11 @@ def _with_missing_models(
     rows: Sequence[Row], columns: Sequence[Column], expected: Sequence[str]
 ) -> list[Row]:
     """The rows, and rows without numbers for expected models that have no run."""
-    there = {row.facts["model"] for row in rows}
+    present = {row.facts["model"] for row in rows}
     gaps = [
         Row(name, (None,) * len(columns), reason="no finished run", facts={"model": name})
         for name in expected
-        if name not in there
+        if name not in present
     ]
     models = [*(row for row in rows if not row.baseline), *gaps]
     models.sort(key=lambda row: paper_place(str(row.facts["model"])))
@@ -279,8 +279,9 @@ def _with_missing_models(
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """Mark the best and the second of each column, baselines aside.
 
-    Values that look the same share a rank, and no second follows two that are best. Where all are
-    tied, or there is one, nothing is marked; nor is what cannot compete (`Cell.competes`).
+    Values that look the same share a rank, and no second follows two that are best. Nothing is
+    marked where all are tied, for a single value, and for cells that cannot compete
+    (`Cell.competes`).
     """
     cells = [list(row.cells) for row in rows]
     for at, column in enumerate(columns):
