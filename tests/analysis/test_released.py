@@ -13,12 +13,12 @@ from tests.helpers.goldens import UNIT_RUNS, unit_maps
 from tests.helpers.records import Array, make_sample, write_made
 from vssl.analysis.released import released_metrics
 from vssl.core.errors import UsageError
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import Gain
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.types import Box
 
 

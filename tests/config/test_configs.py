@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 import vssl
-from tests.helpers.running import composed, run_settings, scoring_settings
+from tests.helpers.running import composed, run_settings
 from vssl.config import build
 from vssl.config.networks import make_network
 from vssl.images import ImageTransform
 from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.models.base import LocalizationModel
-from vssl.negatives.base import AudioCondition
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NEGATIVES = ["silence", "noise", "offscreen"]
@@ -96,35 +95,9 @@ def test_every_model_meets_every_test_set(model: str, data: str) -> None:
     assert settings.identity["data"]["name"] == data
 
 
-@pytest.mark.parametrize("name", names("negatives"))
-def test_negatives(name: str) -> None:
-    conditions = build.build_conditions(run_settings(f"negatives={name}"))
-    assert all(isinstance(condition, AudioCondition) for condition in conditions)
-    if name in NEGATIVES:
-        assert [condition.name for condition in conditions] == [name]
-
-
 def test_negatives_can_be_mixed_on_the_command_line() -> None:
     conditions = build.build_conditions(run_settings("negatives=[noise,silence]"))
     assert [condition.name for condition in conditions] == ["noise", "silence"]
-
-
-@pytest.mark.parametrize("name", names("threshold"))
-def test_thresholds(name: str) -> None:
-    policies = build.build_policies(
-        scoring_settings(f"threshold={name}"), model="lvs", negatives=True
-    )
-    if name not in ("all", "standard", "released"):
-        assert [policy.name for policy in policies] == [name]
-
-
-def test_sets_of_thresholds_and_metrics_hold_all() -> None:
-    policies = build.build_policies(scoring_settings("threshold=all"), model="lvs", negatives=True)
-    single = set(names("threshold")) - {"all", "standard", "released"}
-    assert {policy.name for policy in policies} == single
-    metrics = build.build_metrics(scoring_settings("metrics=all"))
-    lists = {"all", "paper", "separation", "detection"}
-    assert {metric.name for metric in metrics} == set(names("metrics")) - lists
 
 
 @pytest.mark.parametrize("group", ["trainer", "logger", "paths"])

@@ -82,9 +82,9 @@ REFUSED: dict[str, tuple[str, tuple[Any, ...]]] = {
     "negatives.noise.snr": ("", (math.nan,)), "threshold.universal_q3.factor": ("", (0,)),
     "threshold.universal_q3.statistic": ("", ("median",)),
     "threshold.false_alarm_5.rate": ("", (1,)), "training.learning_rate": ("", (0,)),
-    "training.temperature": ("", (0,)), "training.pooled_area": ("", (1.1,)),
-    "training.jitter": ("", (-1,)), "training.negative_weight": ("", ("x",)),
-    "training.weight_decay": ("", (math.nan,)),
+    "training.loss.temperature": ("", (0,)), "training.loss.pooled_area": ("", (1.1,)),
+    "training.jitter": ("", (-1,)), "training.loss.negative_weight": ("", ("x",)),
+    "training.weight_decay": ("", (math.nan,)), "training.validation_share": ("", (0, 0.6)),
 }  # fmt: skip
 """By option, what its message says is right, and values that are not."""
 

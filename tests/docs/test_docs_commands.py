@@ -109,13 +109,13 @@ COMMANDS = {" ".join(words(line)): line for page in PAGES for line in commands(p
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`conf/` of a user who has followed docs/own-model.md and docs/training.md."""
+    """`conf/` of a user who has followed the pages on own models, other parts, and training."""
     folder = tmp_path_factory.mktemp("own")
     shutil.copytree(ROOT / "docs" / "own_model", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "docs/extending/mypkg/conf", folder / "conf", dirs_exist_ok=True)
     (folder / "conf" / "model" / "mine.yaml").write_text("defaults:\n  - tiny_av\n")
-    (folder / "conf" / "training").mkdir()
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shown, _ = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (folder / "conf" / "training" / "mine.yaml").write_text(shown)
     return folder / "conf"
 
@@ -208,6 +208,7 @@ def test_its_options_and_values_exist(
     line: str, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VSSL_CACHE", str(own / "cache"))
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extending"))
     check(line, own)
 
 
@@ -227,11 +228,11 @@ def test_the_embedded_benchmark_s_commands_run(line: str, own: Path, tmp_path: P
     assert not run(tmp_path / "run", *job, *small).empty
 
 
-@pytest.mark.parametrize("kind", ["two_tower", "vggss"])
+@pytest.mark.parametrize("kind", ["training/loss=margin", "vggss"])
 def test_the_training_commands_run(
     kind: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model of one's own with the page's `training`, and another data set."""
+    """A model and a loss of one's own with the page's negatives, and another data set."""
     monkeypatch.syspath_prepend(str(own.parent))
     page = commands(ROOT / "docs" / "training.md")
     training = re.compile(rf"(python experiments/train_tiny\.py|vssl.train) .*{kind}")
@@ -242,12 +243,11 @@ def test_the_training_commands_run(
     given = [each for each in overrides if not each.startswith("training.steps=")]
     given += ["training.steps=1", "training.batch_size=2", "trainer=cpu"]
     given += ["trainer.enable_progress_bar=false", f"hydra.searchpath=[file://{own}]"]
-    if kind == "two_tower":
-        assert "training=mine" in given
+    if kind == "training/loss=margin":
+        assert {"training=mine", "model=two_tower", kind} <= {*given}
         given += ["training.train.scenes=4", "training.validation.scenes=2", "training.empties=1"]
     else:
-        for name in ("vggsound", "vggss_validation"):
-            draw_vggss(tmp_path / name)
+        draw_vggss(tmp_path / "vggsound")
     assert train(
         TrainingSettings.of(composed(*given, name="train")), tmp_path / "weights"
     ).is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
@@ -18,28 +19,18 @@ import yaml
 
 from tests.helpers.running import composed, run_settings, scoring_settings
 from tests.helpers.running import run as evaluate
-from vssl.config.build import build_metrics, build_policies, configured_sounding_objects
+from vssl.config.build import build_policies, configured_sounding_objects
 from vssl.maps import binarize, consensus_map
-from vssl.metrics.agreement import mask_agreement
-from vssl.metrics.alignment import alignment, separability
 from vssl.metrics.auc import area_of_rejection, area_of_success
-from vssl.metrics.base import CombinedMetric, MapMetric, PairMetric
-from vssl.metrics.ciou import SuccessRate, consensus_iou
-from vssl.metrics.detection import detection, map_confidence
-from vssl.metrics.false_alarm import FalseAlarmRate
+from vssl.metrics.ciou import consensus_iou
 from vssl.metrics.fscore import FAuc, FLoc
-from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU, smallest_by_image
 from vssl.metrics.pia import image_area
-from vssl.metrics.pointing import points_at_object
-from vssl.metrics.separation import separation
-from vssl.metrics.set_metric import SetMetric, Values, joined
 from vssl.metrics.swap import SwapDelta
 from vssl.records.aggregate import summary_key
 from vssl.records.pooled import POOLED, POOLED_POLICIES
 from vssl.records.schema import NO_POLICY, SUBSETS, SUMMARY
-from vssl.records.score import AnyMetric
 from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
-from vssl.types import EVALUATION_SIZE, POSITIVE, SoundingObject
+from vssl.types import EVALUATION_SIZE, POSITIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -48,11 +39,6 @@ CONDITIONS = (POSITIVE, *NEGATIVES)
 SOUNDING = configured_sounding_objects(
     run_settings("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
 )
-GROUPS = {
-    "own sound": [n for n, each in SOUNDING.items() if each == SoundingObject.OWN],
-    "negatives": [n for n, each in SOUNDING.items() if each == SoundingObject.NONE],
-    "each": list(SOUNDING),
-}
 MODELS = ("deaf", "listening")
 POLICIES = ("half_image", "object_area", "universal_max", "universal_q3")
 SAMPLES = ("1A", "1B", "2A", "2B")
@@ -60,7 +46,6 @@ SIDE, ABSENT = 5, "–"
 Grid = list[list[int]]
 """A map in hundredths."""
 
-METRICS: list[AnyMetric] = build_metrics(scoring_settings("metrics=all"))
 STANDARD = scoring_settings("threshold=standard")
 
 
@@ -133,8 +118,7 @@ def truth(names: Iterable[str]) -> torch.Tensor:
     return torch.stack(found)
 
 
-OWN, OTHER = "ABAB", "BABA"
-IMAGES = torch.tensor([1, 1, 2, 2])
+OWN = "ABAB"
 
 
 def policies() -> dict[str, ThresholdPolicy]:
@@ -152,34 +136,19 @@ def fitted(model: str) -> dict[str, ThresholdPolicy]:
     return found
 
 
-def values(model: str, condition: str, column: torch.Tensor, success: Any = None) -> Values:
-    reached = np.zeros((len(SAMPLES), 1), bool) if success is None else success[:, None]
-    return Values(column.double().numpy(), IMAGES.numpy(), reached)
-
-
 def by_functions(model: str, policy: ThresholdPolicy) -> Found:
     """The example's numbers under a policy."""
-    own, other = truth(OWN), truth(OTHER)
+    own = truth(OWN)
     heard = {c: maps(model, c) for c in CONDITIONS}
     masks = {c: binarize(each, policy.threshold(each, own)) for c, each in heard.items()}
     ciou = consensus_iou(masks[POSITIVE], own)
-    smallest = smallest_by_image(ciou, IMAGES)
     pia = {c: image_area(masks[c]) for c in CONDITIONS}
     columns: dict[Key, torch.Tensor] = {
         ("ciou", POSITIVE): ciou,
         ("ciou", "offscreen"): consensus_iou(masks["offscreen"], own),
-        ("success_rate", POSITIVE): SuccessRate.from_column(ciou),
         ("auc", POSITIVE): area_of_success(ciou),
-        ("iiou", POSITIVE): InteractiveIoU.from_column(smallest),
-        ("iauc", POSITIVE): InteractiveAUC.from_column(smallest),
-        ("swap_delta", POSITIVE): SwapDelta.measure(masks[POSITIVE], own, other),
         **{("pia", c): pia[c] for c in CONDITIONS},
         **{("auc_n", c): area_of_rejection(pia[c]) for c in NEGATIVES},
-        **{("false_alarm_rate", c): FalseAlarmRate.from_column(pia[c]) for c in NEGATIVES},
-        **{
-            ("agreement", f"{one}-{two}"): mask_agreement(masks[one], masks[two])
-            for one, two in [*product([POSITIVE], NEGATIVES), ("silence", "noise")]
-        },
     }
     found = {key: column.mean().item() for key, column in columns.items()}
     constant = policy.constant()
@@ -189,26 +158,6 @@ def by_functions(model: str, policy: ThresholdPolicy) -> Found:
             negatives = {c: np.array(found[metric.negative, c]) for c in NEGATIVES}
             positive = np.array(found[metric.positive, POSITIVE])
             found[metric.name, "all"] = float(metric.combine(positive, negatives))
-    confidence = {c: map_confidence(each) for c, each in heard.items()}
-    family = detection(
-        values(model, POSITIVE, confidence[POSITIVE], (ciou >= 0.5).numpy()),
-        joined([values(model, c, confidence[c]) for c in NEGATIVES]),
-        np.ones((1, 3)),
-    )
-    return found | {(name, "all"): float(value[0, 0]) for name, value in family.items()}
-
-
-def without_threshold(model: str) -> Found:
-    """The example's numbers of policy `none`."""
-    maxima = {c: values(model, c, maps(model, c).amax(dim=(1, 2))) for c in CONDITIONS}
-    hits = points_at_object(maps(model, POSITIVE), truth(OWN))
-    found: Found = {("pointing_game", POSITIVE): hits.mean().item()}
-    for condition, names in (*((c, [c]) for c in NEGATIVES), ("all", NEGATIVES)):
-        negatives = joined([maxima[name] for name in names])
-        for family in (separation, separability, alignment):
-            for name, value in family(maxima[POSITIVE], negatives, np.ones((1, 3))).items():
-                where = POSITIVE if name == "alignment" else condition
-                found[name, where] = float(value[0, 0])
     return found
 
 
@@ -230,34 +179,11 @@ def test_the_numbers_under_policies(model: str, policy: str) -> None:
             assert cell == ("own" if key[0] == "threshold" else ABSENT)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_the_numbers_without_threshold(model: str) -> None:
-    numbers = without_threshold(model)
-    for row in table("number", "condition", "deaf"):
-        assert agree(row[model], numbers[row["number"], row["condition"]]), row
-
-
-def test_the_example_shows_every_number() -> None:
-    shown = {row["number"] for head in ("half_image deaf", "deaf")
-             for row in table("number", "condition", head)}  # fmt: skip
-    assert shown - {"threshold"} == {metric.name for metric in METRICS}
-
-
 def test_what_the_example_says_of_the_deaf_model() -> None:
-    for row in table("number", "condition", "half_image deaf"):
-        same = row["half_image deaf"] == row["half_image listening"]
-        assert same == (row["number"] not in ("detection_ap", "max_f1"))
-        if row["number"] == "agreement":
-            assert all(row[f"{policy} deaf"] == "1.000" for policy in POLICIES)
     deaf, ground_truth = maps("deaf", POSITIVE)[:1], truth("A")
     for policy, marked in (("half_image", 12), ("object_area", 5), ("universal_q3", 0)):
         mask = binarize(deaf, fitted("deaf")[policy].threshold(deaf, ground_truth))
         assert mask.sum() == marked
-    chances = {"auroc": 0.5, "overlap": 1.0, "fpr95": 1.0}
-    found = without_threshold("deaf")
-    for condition in (*NEGATIVES, "all"):
-        assert all(found[name, condition] == chance for name, chance in chances.items())
-        assert found["ap", condition] == (0.25 if condition == "all" else 0.5)
 
 
 # The rest of the page
@@ -274,37 +200,15 @@ def leaves(group: str) -> set[str]:
     return found
 
 
+def test_the_first_table_is_made_from_the_classes() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "metrics_table.py"))
+    assert script["page"](PAGE) == PAGE, "run docs/metrics_table.py"
+
+
 def test_every_metric_is_described() -> None:
     names = {row["number"] for row in table("number", "column in scores.parquet")}
-    assert names == leaves("metrics") == {metric.name for metric in METRICS}
-    paragraph = r"^(?:- )?\*\*`(\w+)`\*\*: (.*?)(?=\n(?:\n\*\*|- \*\*|\n#)|\Z)"
-    paragraphs = dict(re.findall(paragraph, PAGE, re.MULTILINE | re.DOTALL))
-    assert names <= paragraphs.keys()
-    silent = {name for name in names if " hide" not in paragraphs[name]}
-    # of map maxima, or in units of the map: said once for all of them
-    assert silent <= {"auroc", "ap", "overlap", "alignment", "separability"}
-
-
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_what_the_first_table_says_of_a_number(metric: AnyMetric) -> None:
-    (row,) = (r for r in table("number", "column in scores.parquet") if r["number"] == metric.name)
-    assert row["better"] == ("higher" if metric.higher_is_better else "lower")
-    if isinstance(metric, CombinedMetric):
-        assert (row["reported for"], row["policy"]) == ("negatives, all", "one threshold")
-        assert row["column in scores.parquet"] == "ciou and pia"
-        return
-    thresholded = metric.by_threshold if isinstance(metric, SetMetric) else True
-    assert row["policy"] == ("none" if isinstance(metric, MapMetric) or not thresholded else "each")
-    column = row["column in scores.parquet"]
-    if isinstance(metric, PairMetric):
-        assert (row["reported for"], column) == ("pairs", "agreement_<other condition>")
-        return
-    assert column == metric.column + (
-        " and ciou" if isinstance(metric, SetMetric) and metric.by_threshold else ""
-    )
-    said = {name for part in row["reported for"].split(", ") for name in GROUPS.get(part, (part,))}
-    sounding = {**SOUNDING, **({"all": SoundingObject.NONE} if "all" in said else {})}
-    assert said == {name for name, each in sounding.items() if metric.applies_to(name, each)}
+    assert names == leaves("metrics")
+    assert names <= set(re.findall(r"^(?:- )?\*\*`(\w+)`\*\*: ", PAGE, re.MULTILINE))
 
 
 def test_every_audio_condition_is_described() -> None:

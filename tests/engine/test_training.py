@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from vssl.config.settings import TrainingSettings
 from vssl.core.errors import UsageError
 from vssl.core.randomness import seed_for
 from vssl.data.embedded import Synthetic
-from vssl.engine.training.data import TrainingSet, training_loaders
-from vssl.engine.training.module import contrastive_loss, pooled, recoloured
+from vssl.engine.training.data import TrainingSet, hold_out, training_loaders
+from vssl.engine.training.loss import InfoNCE, pooled
+from vssl.engine.training.module import recoloured
 from vssl.frontends import RawWaveform
 from vssl.images import ImageTransform
 from vssl.negatives.gain import Gain
@@ -66,13 +68,10 @@ class TestLoss:
         expected += mismatch * np.mean(np.maximum(mixed, 0) ** 2)
         if negatives:
             expected += weight * np.mean(np.maximum(others, 0) ** 2)
-        found = contrastive_loss(
-            torch.from_numpy(scores),
-            torch.from_numpy(others),
-            temperature=temperature,
-            mismatch_weight=mismatch,
-            negative_weight=weight,
+        loss = InfoNCE(
+            temperature=temperature, mismatch_weight=mismatch, negative_weight=weight, pooled_area=1
         )
+        found = loss(*(torch.from_numpy(s)[..., None, None] for s in (scores, others)))
         assert float(found) == pytest.approx(expected, rel=1e-9)
 
     @pytest.mark.parametrize("share", [1e-9, 0.05, 0.1, 1.0])
@@ -188,6 +187,23 @@ class TestBatches:
         for mine, other in zip(*found, strict=True):
             assert all(torch.equal(value, vars(other)[key]) for key, value in vars(mine).items())
 
+    def test_a_validation_split_may_be_smaller_than_a_batch(self, reader: Synthetic) -> None:
+        few = TrainingSet(
+            reader.check().samples[:3], [], frontend=RawWaveform(whole),
+            transform=ImageTransform(size=16),
+        )  # fmt: skip
+        _, loader = training_loaders(training_set(reader), few, batch_size=8)
+        assert [len(batch.waveforms) for batch in loader] == [3]
+
+    def test_pictures_are_held_out_whole(self, reader: Synthetic) -> None:
+        samples = reader.check().samples  # two of each of 8 pictures
+        halves = hold_out(samples, 0.25, seed=0)
+        assert [len(half) for half in halves] == [12, 4]
+        pictures = [{sample.image_group for sample in half} for half in halves]
+        assert pictures[0].isdisjoint(pictures[1])
+        again, other = (hold_out(samples[::-1], 0.25, seed=seed)[1] for seed in (0, 1))
+        assert again[::-1] == halves[1] != other[::-1]
+
     def test_what_cannot_be_learnt_from_is_refused(self, reader: Synthetic) -> None:
         with pytest.raises(UsageError, match=r"training\.negatives\.gain.*no negative"):
             training_set(reader, Gain())
@@ -260,8 +276,10 @@ class TestTraining:
             (["model=audio_blind"], "takes no audio"),
             (["model=ezvsl", "model._target_=mynets.modulated.Modulated"], "overrides `localize`"),
             (["training.batch_size=100"], r"training\.batch_size.*train split"),
-            (["training.pooled_area=0"], r"training\.pooled_area"),
-            (["training.temperature=0"], r"training\.temperature"),
+            (["training.loss.pooled_area=0"], r"training\.loss\.pooled_area"),
+            (["+training.temperature=1"], r"training\.temperature.* training\.loss\.temperature"),
+            (["+training.loss.slope=1"], r"training\.loss: .*InfoNCE does not take .*slope"),
+            (["training.loss._target_=builtins.dict"], r"training\.loss: .*no torch\.nn\.Module"),
             (["training.weights=nowhere.pth"], r"nowhere\.pth: no such file"),
             (["training.validation.split=train", "training.validation.scenes=12"], "same data"),
         ],
@@ -273,15 +291,16 @@ class TestTraining:
         with pytest.raises(UsageError, match=message):
             train(settings("training=synthetic", "training.steps=1", *overrides), tmp_path)
 
-    def test_only_the_embedded_benchmark_has_pictures_without_objects(self, tmp_path: Path) -> None:
-        for split in ("train", "validation"):
-            draw_vggss(tmp_path / split)
-        overrides = ["data=vggss", "training=default", "training.empties=1"]
-        overrides += [f"+training.{s}.root={tmp_path / s}" for s in ("train", "validation")]
+    def test_one_data_set_serves_both_splits(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        draw_vggss(tmp_path / "data")
+        overrides = ["data=vggss", f"data.root={tmp_path / 'data'}", "training=default"]
         overrides += ["training.steps=1", "training.batch_size=2", "trainer=cpu"]
         config = composed(*overrides, "trainer.enable_progress_bar=false", name="train")
+        with caplog.at_level("INFO"):
+            train(TrainingSettings.of(config), tmp_path)
+        assert re.search(r"data: \d+ samples to learn from, 2 for validation", caplog.text)
+        config.training.empties = 1
         with pytest.raises(UsageError, match=r"training\.empties: vggss .*training\.empties=0"):
             train(TrainingSettings.of(config), tmp_path)
-        config.training.empties = 0
-        train(TrainingSettings.of(config), tmp_path)
-        assert (tmp_path / "tiny_av.safetensors").is_file()

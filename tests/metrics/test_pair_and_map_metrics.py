@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from tests.helpers.running import scoring_settings
 from tests.reference import formulas
-from tests.reference.inputs import COLUMN_REFERENCE, reference_column
+from tests.reference.inputs import reference_column
 from vssl.config.build import build_metrics
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.agreement import Agreement, mask_agreement
 from vssl.metrics.base import PairMetric, SampleMetric, SwapMetric
 from vssl.metrics.detection import map_confidence
 from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU, smallest_by_image
-from vssl.metrics.pointing import PointingGame, points_at_object
+from vssl.metrics.pointing import points_at_object
 from vssl.metrics.swap import SwapDelta
 
 CONFIGURED = [type(m) for m in build_metrics(scoring_settings("metrics=all"))]
@@ -55,16 +55,6 @@ def some_votes(weights: list[float], *shape: int, seed: int) -> torch.Tensor:
     drawn = np.random.default_rng(seed).choice([0.0] * len(weights) + weights, size=shape)
     drawn[0] = 0
     return torch.from_numpy(drawn).float()
-
-
-def test_the_configuration_lists_every_kind() -> None:
-    assert {kind.column for kind in SAMPLE} == set(COLUMN_REFERENCE)
-    assert set(PAIR) == {Agreement}
-    assert set(SWAP) == {SwapDelta}
-    assert set(BY_IMAGE) <= set(SAMPLE)
-    assert PointingGame in CONFIGURED
-    assert {kind.by_image for kind in BY_IMAGE} == {True}
-    assert not any(kind.by_image for kind in SAMPLE if kind not in BY_IMAGE)
 
 
 # Flickr-SoundNet's votes are 1/2 and 1; other weights are summed in another order

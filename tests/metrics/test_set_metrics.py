@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,41 +94,6 @@ def test_classes_equal_the_formulas_of_what_is_defined(kind: type[SetMetric], ea
 
 
 @every_metric
-@given(each=sets_with_holes, seed=st.integers(0, 999))
-@examples
-def test_batches_order_and_processes_do_not_matter(
-    kind: type[SetMetric], each: Set, seed: int
-) -> None:
-    generator = np.random.default_rng(seed)
-    values = np.concatenate([each.positives, each.negatives])
-    positive = np.arange(len(values)) < len(each.positives)
-    success = np.concatenate([each.found, np.zeros(len(each.negatives), bool)])
-    metrics = kind(), kind()
-    # positives and negatives mixed, in a random order
-    pieces = np.array_split(generator.permutation(len(values)), generator.integers(2, 6))
-    for place, rows in enumerate(pieces):
-        batch = (torch.from_numpy(column[rows]) for column in (values, positive, success))
-        metrics[place % 2].update(*batch)
-    metrics[0].merge_state(metrics[1])
-    assert metrics[0].compute().item() == pytest.approx(each.expected(kind.name), abs=1e-12)
-
-
-@every_metric
-def test_copies_go_on_by_themselves(kind: type[SetMetric]) -> None:
-    each = Set.make(positives=9, negatives=8, levels=5, seed=1)
-    metric = each.metric(kind)
-    before = metric.compute().item()
-    for copy in (pickle.loads(pickle.dumps(metric)), metric.clone()):
-        assert copy.compute().item() == before
-        copy.update(torch.full((50,), -9.0), positive=True)
-        assert copy.compute().item() != before
-    assert metric.compute().item() == before
-    metric.reset()
-    metric.update(torch.empty(0), positive=True)
-    assert metric.compute().isnan(), "nothing is left of what was there before"
-
-
-@every_metric
 def test_a_side_without_values_is_undefined(kind: type[SetMetric]) -> None:
     some, none, holes = np.array([0.2, 0.7, 0.7]), np.empty(0), np.full(3, np.nan)
     found = np.array([True, False, True])
@@ -184,11 +148,3 @@ def test_a_model_that_gives_everything_one_value() -> None:
     }
     found = {kind.name: each.metric(kind).compute().item() for kind in KINDS}
     assert found == pytest.approx(expected, abs=1e-12)
-
-
-@every_metric
-def test_where_metrics_apply_and_which_way_is_up(kind: type[SetMetric]) -> None:
-    names = ("positive", "silence", "noise", "offscreen", "all")
-    applied = [name for name in names if kind.applies_to(name)]
-    assert applied == (["positive"] if kind is Alignment else list(names[1:]))
-    assert kind.higher_is_better == (kind not in (FPR95, Overlap))

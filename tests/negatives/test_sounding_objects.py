@@ -274,7 +274,7 @@ class TestReports:
         (group,) = collect([runs.more]).groups
         (found,) = group.runs
         (part,) = parts_of(group)
-        (drawing,) = success_pia(part)
+        drawing = success_pia(part)
         curves = {line.get_label().split()[0] for line in drawing.canvas.axes[0].lines}
         assert curves == set(found.conditions) - set(found.others) >= {POSITIVE, *OWN}
         reasons = " ".join(choose(group, 5, policy="universal_q3")["why"])

@@ -249,7 +249,7 @@ def test_samples_of_the_grids_can_be_chosen(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def draw(group: Group, output: Path, **options: Any) -> list[Any]:
+    def draw(group: Group, output: Path, figures: object, **options: Any) -> list[Any]:
         asked[group.name] = options["samples"]
         return []
 

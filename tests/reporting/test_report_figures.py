@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from tests.helpers.drawn import write_picture
 from tests.helpers.records import GROUPS, OBJECTS, make_sample, upsampled, write_made
 from vssl.analysis.threshold_curves import threshold_curves
+from vssl.config.report import report_figures
+from vssl.core.errors import UsageError
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.fscore import FAuc, FLoc
@@ -40,12 +42,13 @@ from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.curves import density, f_loc, maxima, roc, spread, success_pia
 from vssl.reporting.figures.data import FigureData, mean_shares, separation_roc, thinned
 from vssl.reporting.figures.grid import cut, draw_grid
-from vssl.reporting.figures.report import FIGURES, draw_figures, parts_of
+from vssl.reporting.figures.report import ReportFigure, draw_figures, parts_of
 from vssl.reporting.figures.samples import read_scenes
 from vssl.reporting.figures.style import HOUSE_STYLE, Drawing, Figure, look_of, write
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.universal import UniversalThreshold
 
+FIGURES = report_figures()
 METRICS = [ConsensusIoU(), AUC(), ImageArea(), AUCN(), FLoc(), FAuc(), AUROC()]
 POLICY = "universal_q3"
 DRAWS = 3
@@ -102,21 +105,20 @@ def parts(whole: ReportRun) -> dict[str, FigureData]:
 
 @pytest.fixture(scope="module")
 def figures(whole: ReportRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figure]:
-    found = draw_figures(group_of(whole), tmp_path_factory.mktemp("figures"))
+    found = draw_figures(group_of(whole), tmp_path_factory.mktemp("figures"), FIGURES)
     return {figure.name: figure for figure in found}
 
 
 def drawn(part: FigureData) -> list[Drawing]:
     """All figures, not yet written."""
     with mpl.rc_context(HOUSE_STYLE):
-        return [drawing for draw in FIGURES for drawing in draw(part)]
+        return [drawing for figure in FIGURES for drawing in figure.drawings(part)]
 
 
-def axes_of(draw: Callable[[FigureData], Iterator[Drawing]], part: FigureData) -> list[Any]:
+def axes_of(draw: Callable[[FigureData], Drawing], part: FigureData) -> list[Any]:
     """The panels of a figure."""
     with mpl.rc_context(HOUSE_STYLE):
-        (drawing,) = draw(part)
-    return drawing.canvas.axes
+        return draw(part).canvas.axes
 
 
 def by_draw(values: np.ndarray) -> pd.Series:
@@ -410,6 +412,13 @@ class TestFiles:
             caption = figures[f"made_corrected_{name}"].caption
             assert f"{POLICY} " in caption
             assert "fit on made (silence+noise+offscreen)" in caption
+
+    def test_texts_whose_braces_nothing_fills_are_refused(
+        self, parts: dict[str, FigureData]
+    ) -> None:
+        figure = ReportFigure("mine", lambda data: Canvas(), "at {policy}", "{{}}", "{typo}")
+        with pytest.raises(UsageError, match=r"figure mine: alt: nothing fills .*'typo'.* policy"):
+            list(figure.drawings(parts["av"]))
 
 
 def captions(*runs: ReportRun, **options: Any) -> dict[str, str]:

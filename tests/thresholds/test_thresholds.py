@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.reference import formulas
 from vssl.core.errors import UsageError
-from vssl.thresholds.base import FixedThreshold, ThresholdError, ThresholdPolicy
+from vssl.thresholds.base import FixedThreshold, ThresholdError
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.released import ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
@@ -62,27 +62,6 @@ def test_size_aware_thresholds_equal_full_sorting(
     assert half.tolist() == [formulas.half_image_threshold(m) for m, _ in pairs]
     assert area.tolist() == [formulas.object_area_threshold(m, g) for m, g in pairs]
     assert half.dtype == area.dtype == torch.float32
-
-
-@pytest.mark.parametrize("policy", [HalfImage(), ObjectArea()], ids=lambda policy: policy.name)
-@pytest.mark.parametrize("holes", [1, 200, 256])
-def test_nan_makes_a_row_undefined_and_no_other(policy: ThresholdPolicy, holes: int) -> None:
-    maps, truth = make_maps(5, 16, 16), make_truth(5, 16, 16)
-    whole = policy.threshold(maps, truth)
-    maps[3].view(-1)[:holes] = torch.nan
-    found = policy.threshold(maps, truth)
-    assert found.isnan().tolist() == [False, False, False, True, False]
-    assert torch.equal(found[[0, 1, 2, 4]], whole[[0, 1, 2, 4]])
-
-
-@pytest.mark.parametrize("policy", [HalfImage(), ObjectArea()], ids=lambda policy: policy.name)
-def test_views_and_batches_do_not_matter(policy: ThresholdPolicy) -> None:
-    maps, truth = make_maps(6, 12, 12), make_truth(6, 12, 12)
-    one_by_one = [policy.threshold(maps[[i]], truth[[i]]).item() for i in range(6)]
-    assert policy.threshold(maps, truth).tolist() == one_by_one
-    turned = policy.threshold(maps.transpose(1, 2), truth.transpose(1, 2))
-    assert turned.tolist() == one_by_one
-    assert policy.threshold(maps[:0], truth[:0]).shape == (0,)
 
 
 def test_only_the_oracle_looks_at_the_ground_truth() -> None:

@@ -26,13 +26,14 @@ import pandas as pd
 from vssl.core.arrays import Array, Names
 from vssl.core.checks import check_choice
 from vssl.core.errors import UsageError
+from vssl.core.negatives import ALL_NEGATIVES
 from vssl.core.progress import progress_bar
 from vssl.metrics.base import CombinedMetric
 from vssl.metrics.set_metric import SetMetric
 from vssl.records.bootstrap import ImageBootstrap, interval, interval_around, nanmean, variance
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy
-from vssl.records.numbers import ALL_NEGATIVES, Number, combined_numbers
+from vssl.records.numbers import Number, combined_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from vssl.core.arrays import Array
 from vssl.core.errors import UsageError
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.metrics.agreement import Agreement
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
@@ -24,7 +25,6 @@ from vssl.records.binarize import binarize_at
 from vssl.records.bootstrap import smallest_in_group
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
-from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.records.read import Chunk, in_threads, run_pairings
 from vssl.records.store import read_provenance
 from vssl.thresholds.base import FixedThreshold

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import torch
 
 from vssl.core.arrays import Array, Floats, Index
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
@@ -20,7 +21,6 @@ from vssl.records.bootstrap import ImageBootstrap, nanmean
 from vssl.records.conditions import no_negatives, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.read import Chunk, in_threads, sample_chunks
 from vssl.records.scores import Samples
 from vssl.records.store import count_undefined_maps, read_columns, read_provenance

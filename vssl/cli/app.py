@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from vssl.config.options import INT32, INT64, RESAMPLES, hint_for
+from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.core.console import fail
 from vssl.core.errors import UsageError, was_interrupted
 
@@ -45,6 +46,8 @@ def run_app(
         if message is None:
             raise
         fail(message)
+    finally:
+        forget_config_folders()
 
 
 def _message(error: BaseException, config_name: str) -> str | None:
@@ -161,7 +164,9 @@ def command_parser(
         parser.add_argument("--output", type=given_path, metavar="DIR", help=output)
     if config_dir:
         text = "folder with configuration of your own"
-        parser.add_argument("--config-dir", type=given_path, metavar="DIR", help=text)
+        parser.add_argument(
+            "--config-dir", type=given_path, metavar="DIR", action=_ConfigFolder, help=text
+        )
     if resampling:
         parser.add_argument(
             "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
@@ -172,6 +177,20 @@ def command_parser(
             "--seed", type=whole_number(0, INT64), default=0, metavar="N", help=text
         )
     return parser
+
+
+class _ConfigFolder(argparse.Action):
+    """A folder in which configurations are looked for too."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        add_config_folder(values)
+        setattr(namespace, self.dest, values)
 
 
 def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:

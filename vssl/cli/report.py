@@ -23,6 +23,7 @@ def _parse_and_report() -> None:
         example="vssl-report outputs --output report",
         runs="folders of runs, or above them (runs=FOLDER means the same)",
         output="where the report goes (default: report; output_dir=DIR means the same)",
+        config_dir=True,
     )
     option = parser.add_argument
     option("--policy", default="universal_q3", metavar="NAME",
@@ -41,7 +42,7 @@ def _parse_and_report() -> None:
     option("--expected", choices=("paper",), default=None,
            help="also a row for each of the paper's models that has no finished run")  # fmt: skip
     options = vars(parser.parse_intermixed_args())
-    folders = options.pop("runs")
+    folders, _ = options.pop("runs"), options.pop("config_dir")
     output = (options.pop("output") or Path("report")).expanduser().absolute()
     # torch and matplotlib, once the command line is known to be right
     from vssl.runs.report import make_report

@@ -31,6 +31,7 @@ def _study() -> None:
         runs="finished runs, or folders above a single one",
         thresholds=POLICIES,
         output="where curves.parquet, thresholds.parquet, .csv and .md go (default: thresholds)",
+        config_dir=True,
         resampling=True,
     )
     parser.add_argument(

@@ -11,11 +11,13 @@ from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import vssl
+from vssl.config import search_path  # noqa: F401, registers where Hydra looks for configurations
 from vssl.config.options import OPTIONS, drop_absent_members
 from vssl.config.settings import RunSettings
 from vssl.core.devices import devices_for_jobs
@@ -80,6 +82,19 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
     with initialize_config_module("vssl.conf", version_base="1.3"):
         return compose(name, overrides=list(overrides))
+
+
+def group_names(group: str) -> list[str]:
+    """Names of the configurations of a group, in alphabetical order."""
+    with initialize_config_module("vssl.conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        return [str(name) for name in loader.get_group_options(group)]
+
+
+def whole_group(group: str) -> str:
+    """An override that chooses all of a group: first what `all.yaml` lists, in its order."""
+    names = [name for name in group_names(group) if name != "all"]
+    return f"{group}=[{','.join(['all', *names])}]"
 
 
 def new_sweep_id() -> str:

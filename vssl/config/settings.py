@@ -19,6 +19,7 @@ from vssl.config import identity
 from vssl.config.options import check_options
 from vssl.core.errors import UsageError
 from vssl.core.hashing import config_hash, file_sha256
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.records.files import recorded_sha256, run_in
 
@@ -28,7 +29,6 @@ Recipe = Any
 FOLDER = "<the run's folder>"
 """Stands in loggers' recipes for the folder that only the run knows."""
 
-_PAPER = ["silence", "noise", "offscreen"]
 _SWITCHES_OF = {"corrected": {"antialias": True}, "released": {"antialias": False}}
 """What tells the two protocols apart besides switches that are set to the protocol's own name."""
 
@@ -139,7 +139,7 @@ class NegativesSettings:
     def name(self) -> str:
         """`all` for the paper's three, `none`, or the names joined by `+`."""
         names = list(self.conditions)
-        return "all" if names == _PAPER else "+".join(names) or "none"
+        return "all" if names == list(NEGATIVE_TYPES) else "+".join(names) or "none"
 
 
 @dataclass(frozen=True)

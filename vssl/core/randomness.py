@@ -36,4 +36,5 @@ def seed_for(seed: int, use: str) -> int:
 
 
 def _digest(*keys: str | int) -> bytes:
-    return hashlib.sha256(repr(keys).encode()).digest()
+    plain = tuple(str(key) if isinstance(key, str) else int(key) for key in keys)  # of NumPy too
+    return hashlib.sha256(repr(plain).encode()).digest()

@@ -1,4 +1,4 @@
-"""The loggers of a run: opened once, told the summary, closed whatever happens."""
+"""The loggers of a run: open them, log the summary, close them whatever happens."""
 
 from __future__ import annotations
 

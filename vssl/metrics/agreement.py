@@ -46,6 +46,12 @@ class Agreement(PairMetric):
     Between the positive and a negative, low is good: the mask changes with the sound. Between two
     sounds of the own object, high is good: the mask stays. Read it with pIA: a model that marks
     nothing under either sound agrees with itself. A deaf model has 1.
+
+    Example:
+        >>> agreement = Agreement()
+        >>> agreement.update(torch.tensor([[[True, True]]]), torch.tensor([[[True, False]]]))
+        >>> agreement.compute()
+        tensor(0.5000, dtype=torch.float64)
     """
 
     name = "agreement"
@@ -53,8 +59,9 @@ class Agreement(PairMetric):
     higher_is_better = False
     bounds = FRACTION
 
-    def is_higher_better(self, *sounding: SoundingObject) -> bool:
-        """Where the own object sounds under both conditions."""
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
+        """Higher is better where the own object sounds under both conditions."""
         return set(sounding) == {SoundingObject.OWN}
 
     measure = staticmethod(mask_agreement)

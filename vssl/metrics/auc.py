@@ -62,9 +62,17 @@ def _area_below(column: torch.Tensor, *, side: Literal["left", "right"]) -> torc
 
 
 class AUC(ConsensusIoU):
-    """Area under the success rate over cIoU thresholds 0, .05, ..., 1, on positives."""
+    """Area under the success rate over cIoU thresholds 0, .05, ..., 1, on positives.
+
+    Example:
+        >>> auc = AUC()
+        >>> auc.update(torch.tensor([[[True, True]]]), torch.tensor([[[1.0, 0.0]]]))  # cIoU 0.5
+        >>> auc.compute()
+        tensor(0.5250, dtype=torch.float64)
+    """
 
     name = "auc"
+    label = "AUC"
     bounds = (1 / 40, 1.0)
     conditions = (SoundingObject.OWN,)
 
@@ -75,9 +83,16 @@ class AUCN(ImageArea):
     """AUC_N: area under the share of negatives with pIA <= a, a = 0, .05, ..., 1.
 
     Called `AOC_*` in the released code.
+
+    Example:
+        >>> auc_n = AUCN()
+        >>> auc_n.update(torch.tensor([[[True, False]]]), torch.zeros(1, 1, 2))  # pIA 0.5
+        >>> auc_n.compute()
+        tensor(0.5250, dtype=torch.float64)
     """
 
     name = "auc_n"
+    label = "AUC_N"
     bounds = (1 / 40, 1.0)
     conditions = (SoundingObject.NONE,)
     higher_is_better = True

@@ -1,5 +1,6 @@
 """The contracts of metrics.
 
+- `ReportedMetric`: the base of all; tables take header, arrow and unit from its attributes.
 - `MeanMetric`: the mean over samples of a per-sample value. By what the value is measured on:
   `SampleMetric` (a mask and its ground truth), `MapMetric` (a localization map), `PairMetric` (two
   masks of one image), `SwapMetric` (a mask, its own object and the image's other object).
@@ -7,20 +8,21 @@
 - `vssl.metrics.set_metric.SetMetric`: a number of a whole set that is no mean, e.g. an AUROC.
 
 All are torchmetrics for any validation loop: `update` with the samples of a batch, `compute` at the
-end. Scoring of records calls what is measured on bits (`measure_packed`), columns and sets instead.
+end. Scoring of records calls `measure_packed` (masks as bits), `from_column` and `family` instead.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torchmetrics import Metric
 
 from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_choice, check_maps, check_same_shape
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.types import POSITIVE, SoundingObject
 
@@ -28,34 +30,66 @@ FRACTION = (0.0, 1.0)
 """Bounds of a number that is a share."""
 
 
-class MeanMetric(Metric, ABC):
-    """The mean over samples of a value of each sample.
-
-    The value is found in two steps. What is measured is a column of the scores file; `from_column`
-    turns that column into the metric's own value (the identity unless overridden), so that several
-    metrics share one column. Undefined values (NaN) are left out of the mean and counted.
+class ReportedMetric(Metric, ABC):
+    """The base of all metrics. Its attributes alone decide how a metric appears.
 
     Attributes:
         name: the metric's name in summaries, tables and wandb.
-        column: name of the column that is measured.
-        conditions: audio conditions it is reported for: names, or members of `SoundingObject` for
-            all under which that object sounds; `negatives` is another name for `none`.
-        by_image: whether the mean is over images, of the smallest value of an image's samples.
-        bounds: smallest and largest value of a sample, which keep intervals within; None for any.
+        label: header in tables; the name with blanks unless given.
+        unit: `%` for fractions, which tables show in percent; else the unit in words.
+        higher_is_better: direction, and so the arrow in tables.
+        chance: what knowing nothing reaches; None for 0, or for 1 where lower is better. Tables do
+            not mark what is no better.
+        bounds: smallest and largest value, which keep intervals within; None for any.
+        by_subset: whether it is also reported by class and by object size.
     """
 
     name: ClassVar[str]
-    column: ClassVar[str]
-    conditions: ClassVar[tuple[str, ...]]  # a member of SoundingObject is a str
-    by_image: ClassVar[bool] = False
+    label: ClassVar[str] = ""
+    unit: ClassVar[str] = "%"
+    chance: ClassVar[float | None] = None
     bounds: ClassVar[tuple[float, float] | None] = None
+    by_subset: ClassVar[bool] = True
     higher_is_better: bool
     is_differentiable = False
     full_state_update = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in vars(cls) and "label" not in vars(cls):
+            cls.label = cls.name.replace("_", " ")
+
+
+def metric_classes() -> dict[str, type[ReportedMetric]]:
+    """The metric classes of all imported modules, by name."""
+    kinds: list[Any] = [ReportedMetric]
+    for kind in kinds:  # grows meanwhile
+        kinds += kind.__subclasses__()
+    named = [kind for kind in kinds if "name" in vars(kind)]
+    return {kind.name: kind for kind in reversed(named)}
+
+
+class MeanMetric(ReportedMetric):
+    """The mean over samples of a value of each sample.
+
+    A value takes two steps. `measure` gives a column of the scores file. `from_column` turns it
+    into the metric's value (unchanged unless overridden), so that several metrics share a column.
+    Undefined values (NaN) are left out of the mean and counted.
+
+    Attributes:
+        column: name of the column that is measured.
+        conditions: audio conditions it is reported for: names, or members of `SoundingObject` for
+            all under which that object sounds; `negatives` is another name for `none`.
+        by_image: whether the mean is over images, of the smallest value of an image's samples.
+    """
+
+    column: ClassVar[str]
+    conditions: ClassVar[tuple[str, ...]]  # a member of SoundingObject is a str
+    by_image: ClassVar[bool] = False
+
     def __init__(self) -> None:
         super().__init__()
-        # a name of its own: collections let metrics share states that are equal after one batch
+        # named by the metric: collections let metrics share states that are equal after one batch
         self._state = f"sums_of_{self.name}"
         self.add_state(self._state, torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -74,12 +108,13 @@ class MeanMetric(Metric, ABC):
         names = {condition, sounding, *(["negatives"] if sounding == SoundingObject.NONE else [])}
         return not names.isdisjoint(cls.conditions)
 
-    def is_higher_better(self, *sounding: SoundingObject) -> bool:
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
         """Direction where these objects sound: one, or those of both conditions of a pair."""
-        return bool(self.higher_is_better)
+        return bool(cls.higher_is_better)
 
     def compute(self) -> torch.Tensor:
-        """The mean over defined samples, a fraction; NaN when there are none."""
+        """The mean over defined samples, a fraction; NaN without any."""
         return self._sums[0] / self._sums[1]
 
     @property
@@ -142,6 +177,7 @@ class PairMetric(MeanMetric):
     """
 
     conditions = ()
+    by_subset = False
 
     @staticmethod
     @abstractmethod
@@ -166,6 +202,7 @@ class SwapMetric(MeanMetric):
     """
 
     conditions = (SoundingObject.OWN,)
+    by_subset = False
 
     @staticmethod
     @abstractmethod
@@ -186,7 +223,7 @@ class SwapMetric(MeanMetric):
         self._add(self.measure(masks, ground_truth, other))
 
 
-class CombinedMetric(Metric, ABC):
+class CombinedMetric(ReportedMetric):
     """A number computed from means over positives and over negatives, e.g. a harmonic mean.
 
     Args:
@@ -195,39 +232,44 @@ class CombinedMetric(Metric, ABC):
     Attributes:
         positive: name of the mean metric on positives, whose class is `of_positives`.
         negative: name of the mean metric on negatives, whose class is `of_negatives`.
-        bounds: smallest and largest value that it can have; None for any.
     """
 
-    name: ClassVar[str]
     positive: ClassVar[str]
     negative: ClassVar[str]
     of_positives: ClassVar[type[SampleMetric]]
     of_negatives: ClassVar[type[SampleMetric]]
-    bounds: ClassVar[tuple[float, float] | None] = None
-    higher_is_better: bool
-    is_differentiable = False
-    full_state_update = False
 
-    def __init__(self, *, negatives: Sequence[str] = ("silence", "noise", "offscreen")) -> None:
+    def __init__(self, *, negatives: Sequence[str] = NEGATIVE_TYPES) -> None:
         super().__init__()
         means = {POSITIVE: self.of_positives(), **{name: self.of_negatives() for name in negatives}}
         self.means: Mapping[str, SampleMetric] = torch.nn.ModuleDict(means)  # type: ignore[assignment]
 
     def update(
-        self, masks: torch.Tensor, ground_truth: torch.Tensor, condition: str = POSITIVE
+        self,
+        masks: torch.Tensor,
+        ground_truth: torch.Tensor,
+        condition: str | Sequence[str] = POSITIVE,
     ) -> None:
-        """Add samples of one audio condition.
+        """Add samples.
 
         Args:
             masks: `[N, H, W]` bool.
-            ground_truth: `[N, H, W]` in [0, 1].
-            condition: `positive`, or a type of negatives.
+            ground_truth: `[N, H, W]` in [0, 1]; of negatives only the shape counts.
+            condition: `positive` or a type of negatives, one for all or the N of the samples.
 
         Raises:
             UsageError: for another condition.
+            ValueError: for another number of conditions than masks.
         """
-        check_choice(condition, self.means, name="condition")
-        self.means[condition].update(masks, ground_truth)
+        if isinstance(condition, str):
+            check_choice(condition, self.means, name="condition")
+            self.means[condition].update(masks, ground_truth)
+            return
+        for name in condition:
+            check_choice(name, self.means, name="condition")
+        for name, mean in self.means.items():  # all, so that none lacks an update in a process
+            rows = rows_under(condition, [name], masks)
+            mean.update(masks[rows], ground_truth[rows])
 
     def compute(self) -> torch.Tensor:
         """The combination; NaN where positives or a type of negatives are missing."""
@@ -251,6 +293,27 @@ class CombinedMetric(Metric, ABC):
             positive: mean on positives.
             negatives: negative type -> mean on it.
         """
+
+
+def rows_under(
+    condition: str | Sequence[str], chosen: Collection[str], batch: torch.Tensor
+) -> torch.Tensor:
+    """Rows `[N]` bool of a batch `[N, ...]` under some audio conditions.
+
+    Args:
+        condition: audio condition of the batch, or of each of its N rows.
+        chosen: the conditions that count.
+        batch: any tensor of the batch.
+
+    Raises:
+        ValueError: for another number of conditions than rows.
+    """
+    names = [condition] * len(batch) if isinstance(condition, str) else condition
+    if len(names) != len(batch):
+        raise ValueError(
+            f"Expected a condition for each of {len(batch)} samples, but got {len(names)}."
+        )
+    return torch.tensor([name in chosen for name in names], dtype=torch.bool, device=batch.device)
 
 
 def check_masks(masks: torch.Tensor, ground_truth: torch.Tensor) -> None:

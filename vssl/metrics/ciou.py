@@ -68,13 +68,22 @@ def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 class ConsensusIoU(SampleMetric):
-    """Mean cIoU with the sample's own object: on positives the cIoU in F_LOC.
+    """Mean cIoU with the sample's own object.
 
-    Where the own object sounds in another way, it says what the map withstands. Where another one
-    sounds, or under offscreen audio, it is a control: how much of the map ignores the sound.
+    On positives it is the cIoU in F_LOC. Where the own object sounds in another way, it shows how
+    much change of sound the map withstands. Where another object sounds, or under offscreen audio,
+    it is a control: it shows how much of the map ignores the sound.
+
+    Example:
+        >>> ciou = ConsensusIoU()
+        >>> ciou.update(torch.tensor([[[True, True]]]), torch.tensor([[[1.0, 0.0]]]))
+        >>> ciou.update(torch.tensor([[[True, False]]]), torch.tensor([[[1.0, 0.0]]]))
+        >>> ciou.compute()
+        tensor(0.7500, dtype=torch.float64)
     """
 
     name = "ciou"
+    label = "cIoU"
     column = "ciou"
     conditions: ClassVar[tuple[str, ...]] = (SoundingObject.OWN, SoundingObject.OTHER, "offscreen")
     higher_is_better = True
@@ -84,13 +93,21 @@ class ConsensusIoU(SampleMetric):
 
     measure_packed = staticmethod(packed_consensus_iou)
 
-    def is_higher_better(self, *sounding: SoundingObject) -> bool:
-        """Where the own object sounds, and only there."""
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
+        """Higher is better where the own object sounds, and nowhere else."""
         return set(sounding) == {SoundingObject.OWN}
 
 
 class SuccessRate(ConsensusIoU):
-    """Share of samples with cIoU >= 0.5. Older papers print this as "cIoU" or "AP50"."""
+    """Share of samples with cIoU >= 0.5. Older papers print this as "cIoU" or "AP50".
+
+    Example:
+        >>> success = SuccessRate()
+        >>> success.update(torch.tensor([[[True, True]]]), torch.tensor([[[1.0, 0.0]]]))
+        >>> success.compute()
+        tensor(1., dtype=torch.float64)
+    """
 
     name = "success_rate"
     conditions = (SoundingObject.OWN,)

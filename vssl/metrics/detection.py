@@ -42,7 +42,14 @@ def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:
 
 
 class Confidence(MapMetric):
-    """Mean confidence; measured for the detection metrics."""
+    """Mean confidence, see `map_confidence`; measured for the detection metrics.
+
+    Example:
+        >>> confidence = Confidence()
+        >>> confidence.update(torch.tensor([[[0.1, 0.2], [0.9, 0.3]]]), torch.ones(1, 2, 2))
+        >>> confidence.compute()
+        tensor(0.9000, dtype=torch.float64)
+    """
 
     name = "confidence"
     column = "confidence"
@@ -87,12 +94,30 @@ class _Detection(SetMetric):
 
 
 class DetectionAP(_Detection):
-    """Interpolated average precision of detections (SLAVC's AP)."""
+    """Interpolated average precision of detections (SLAVC's AP), from map confidences.
+
+    Example:
+        >>> ap = DetectionAP()
+        >>> confidence, positive = torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1, 0, 1])
+        >>> ap.update(confidence, positive, success=torch.tensor([True, False, True]))
+        >>> ap.compute()
+        tensor(0.8333, dtype=torch.float64)
+    """
 
     name = "detection_ap"
+    label = "detection AP"
 
 
 class MaxF1(_Detection):
-    """Largest F1 of detections over all confidence thresholds (SLAVC's max-F1)."""
+    """Largest F1 of detections over all confidence thresholds (SLAVC's max-F1).
+
+    Example:
+        >>> f1 = MaxF1()
+        >>> confidence, positive = torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1, 0, 1])
+        >>> f1.update(confidence, positive, success=torch.tensor([True, False, True]))
+        >>> f1.compute()
+        tensor(0.8000, dtype=torch.float64)
+    """
 
     name = "max_f1"
+    label = "max-F1"

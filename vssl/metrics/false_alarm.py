@@ -11,13 +11,21 @@ from vssl.types import SoundingObject
 class FalseAlarmRate(ImageArea):
     """Share of negatives whose mask is not empty.
 
-    Its complement is TN of AVATAR and FAn of AVIS; DSOL's NSA is an elder relative of pIA. See
-    docs/metrics.md.
+    Its complement is TN of AVATAR and FAn of AVIS (docs/metrics.md).
+
+    Example:
+        >>> rate = FalseAlarmRate()
+        >>> masks = torch.tensor([[[True, False]], [[False, False]]])
+        >>> rate.update(masks, torch.zeros(2, 1, 2))
+        >>> rate.compute()
+        tensor(0.5000, dtype=torch.float64)
     """
 
     name = "false_alarm_rate"
+    label = "false alarms"
     conditions = (SoundingObject.NONE,)
     higher_is_better = False
+    by_subset = False
 
     @staticmethod
     def from_column(column: torch.Tensor) -> torch.Tensor:

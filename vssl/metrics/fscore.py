@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch  # noqa: F401, for the examples
 
 from vssl.core.arrays import Array
 from vssl.metrics.auc import AUC, AUCN
@@ -36,9 +37,24 @@ def harmonic_mean(first: Array, second: Array) -> Array:
 
 
 class FLoc(CombinedMetric):
-    """F_LOC: harmonic mean of mean cIoU and 1 - mean pIA, averaged over the negative types."""
+    r"""F_LOC: harmonic mean of mean cIoU and 1 - mean pIA, averaged over the negative types.
+
+    .. math:: \frac{2 a b}{a + b}, \quad a = \overline{\mathrm{cIoU}}, \quad
+        b = 1 - \frac{1}{T} \sum_t \overline{\mathrm{pIA}}_t
+
+    `update` takes the audio condition of a batch, or of each of its samples.
+
+    Example:
+        >>> f_loc = FLoc(negatives=["silence", "noise"])
+        >>> masks = torch.tensor([[[True, True]], [[False, False]], [[True, False]]])
+        >>> truth = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]])
+        >>> f_loc.update(masks, truth, ["positive", "silence", "noise"])
+        >>> f_loc.compute()  # of cIoU 0.5 and 1 - (0 + 0.5) / 2
+        tensor(0.6000, dtype=torch.float64)
+    """
 
     name = "f_loc"
+    label = "F_LOC"
     positive, of_positives = ConsensusIoU.name, ConsensusIoU
     negative, of_negatives = ImageArea.name, ImageArea
     higher_is_better = True
@@ -51,9 +67,19 @@ class FLoc(CombinedMetric):
 
 
 class FAuc(CombinedMetric):
-    """F_AUC: harmonic mean of AUC and the mean AUC_N over the negative types."""
+    """F_AUC: harmonic mean of AUC and the mean AUC_N over the negative types.
+
+    Example:
+        >>> f_auc = FAuc(negatives=["silence"])
+        >>> truth = torch.tensor([[[1.0, 0.0]]])
+        >>> f_auc.update(torch.tensor([[[True, True]]]), truth, "positive")
+        >>> f_auc.update(torch.tensor([[[True, False]]]), truth, "silence")
+        >>> f_auc.compute()
+        tensor(0.5250, dtype=torch.float64)
+    """
 
     name = "f_auc"
+    label = "F_AUC"
     positive, of_positives = AUC.name, AUC
     negative, of_negatives = AUCN.name, AUCN
     higher_is_better = True

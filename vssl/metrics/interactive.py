@@ -35,9 +35,10 @@ def smallest_by_image(column: torch.Tensor, images: torch.Tensor) -> torch.Tenso
 
 
 class _Interactive(ConsensusIoU):
-    """Keeps every sample's cIoU: which samples share an image is known at the end."""
+    """Keeps every sample's cIoU, since an image's samples may come in different batches."""
 
     by_image = True
+    by_subset = False
     conditions = (SoundingObject.OWN,)
 
     columns: list[torch.Tensor]
@@ -58,7 +59,7 @@ class _Interactive(ConsensusIoU):
         self.images.append(images.to(found))
 
     def compute(self) -> torch.Tensor:
-        """The mean over images whose samples are all defined; NaN when there are none."""
+        """The mean over images whose samples are all defined; NaN without any."""
         if not len(self.columns):
             return torch.tensor(torch.nan, dtype=torch.float64)
         column, images = dim_zero_cat(self.columns), dim_zero_cat(self.images)
@@ -66,17 +67,36 @@ class _Interactive(ConsensusIoU):
 
 
 class InteractiveIoU(_Interactive):
-    """IIoU: share of images of which every source reaches a cIoU of 0.5."""
+    """IIoU: share of images of which every source reaches a cIoU of 0.5.
+
+    Example:
+        >>> iiou = InteractiveIoU()
+        >>> masks, truth = torch.tensor([[[True, True]]]), torch.tensor([[[1.0, 0.0]]])
+        >>> iiou.update(masks, truth, images=torch.tensor([7]))
+        >>> iiou.update(~masks, truth, images=torch.tensor([7]))  # another source of that image
+        >>> iiou.compute()
+        tensor(0., dtype=torch.float64)
+    """
 
     name = "iiou"
+    label = "IIoU"
 
     from_column = staticmethod(SuccessRate.from_column)
 
 
 class InteractiveAUC(_Interactive):
-    """IAUC: area under the share of images of which every source reaches 0, .05, ..., 1."""
+    """IAUC: area under the share of images of which every source reaches 0, .05, ..., 1.
+
+    Example:
+        >>> iauc = InteractiveAUC()
+        >>> masks, truth = torch.tensor([[[True, True]]]), torch.tensor([[[1.0, 0.0]]])
+        >>> iauc.update(masks, truth, images=torch.tensor([7]))
+        >>> iauc.compute()
+        tensor(0.5250, dtype=torch.float64)
+    """
 
     name = "iauc"
+    label = "IAUC"
     bounds = AUC.bounds
 
     from_column = staticmethod(AUC.from_column)

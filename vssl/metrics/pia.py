@@ -31,9 +31,17 @@ def image_area(masks: torch.Tensor) -> torch.Tensor:
 
 
 class ImageArea(SampleMetric):
-    """Mean pIA. Lower is better on negatives; elsewhere it tells the size of what is marked."""
+    """Mean pIA. Lower is better on negatives; elsewhere it is the size of the marked area.
+
+    Example:
+        >>> pia = ImageArea()
+        >>> pia.update(torch.tensor([[[True, False]]]), torch.zeros(1, 1, 2))
+        >>> pia.compute()
+        tensor(0.5000, dtype=torch.float64)
+    """
 
     name = "pia"
+    label = "pIA"
     column = "pia"
     conditions = tuple(SoundingObject)
     higher_is_better = False

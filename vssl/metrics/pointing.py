@@ -40,7 +40,15 @@ def points_at_object(localization_maps: torch.Tensor, ground_truth: torch.Tensor
 
 
 class PointingGame(MapMetric):
-    """Share of positives whose highest point lies on the object. Needs no threshold."""
+    """Share of positives whose highest point lies on the object. Needs no threshold.
+
+    Example:
+        >>> pointing = PointingGame()
+        >>> maps = torch.tensor([[[0.2, 0.9]], [[0.9, 0.2]]])
+        >>> pointing.update(maps, torch.tensor([[[0.0, 1.0]], [[0.0, 1.0]]]))
+        >>> pointing.compute()
+        tensor(0.5000, dtype=torch.float64)
+    """
 
     name = "pointing_game"
     column = "pointing_game"

@@ -71,7 +71,7 @@ def detection_statistics(
 
     Args:
         ends: `[K]` end of each run of equal confidences, which are sorted from the largest.
-        place: `[M]` row in `success` of a visible source; -1 where there is none.
+        place: `[M]` row in `success` of a visible source; -1 for none.
         success: `[N, T]` 1 where a visible source is found, else 0, for T threshold policies.
         unit: `[M]` image of each detection.
         weights: `[B, U]` weight of each image.

@@ -1,12 +1,13 @@
-"""Separation: how well the largest value of a map tells "it sounds here" from a negative.
+"""Separation: how well the largest value of a map tells a positive from a negative.
 
-No threshold is involved: these say what any universal threshold could reach. A deaf model has
-AUROC 0.5 and overlap 1.
+No threshold is involved: these numbers bound what any universal threshold can reach. A deaf model
+has AUROC 0.5 and overlap 1.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch  # noqa: F401, for the examples
 
 from vssl.core.arrays import Array
 from vssl.metrics.base import FRACTION
@@ -36,9 +37,17 @@ class AUROC(_Separation):
     """Area under the ROC curve: probability that a positive's maximum exceeds a negative's.
 
     Ties count half.
+
+    Example:
+        >>> metric = AUROC()
+        >>> metric.update(torch.tensor([0.9, 0.6, 0.7, 0.1]), torch.tensor([1, 1, 0, 0]))
+        >>> metric.compute()
+        tensor(0.7500, dtype=torch.float64)
     """
 
     name = "auroc"
+    label = "AUROC"
+    chance = 0.5
     higher_is_better = True
     bounds = FRACTION
 
@@ -46,19 +55,37 @@ class AUROC(_Separation):
 class AveragePrecision(_Separation):
     """Average precision of the positives: sum of precision times gain in recall, no interpolation.
 
-    Its value for a model that tells nothing apart is the share of positives, which differs between
-    one type of negatives (1/2) and the three together (1/4).
+    A model that tells nothing apart has the share of positives: 1/2 with one type of negatives, 1/4
+    with the three together.
+
+    Example:
+        >>> metric = AveragePrecision()
+        >>> metric.update(torch.tensor([0.9, 0.6, 0.7, 0.1]), torch.tensor([1, 1, 0, 0]))
+        >>> metric.compute()
+        tensor(0.8333, dtype=torch.float64)
     """
 
     name = "ap"
+    label = "AP"
     higher_is_better = True
     bounds = FRACTION
 
 
 class FPR95(_Separation):
-    """Share of negatives that reach the highest value which 95 % of the positives reach."""
+    """False positive rate at 95 % true positive rate.
+
+    The share of negatives that reach the highest threshold which 95 % of the positives reach.
+
+    Example:
+        >>> metric = FPR95()
+        >>> metric.update(torch.tensor([0.9, 0.6, 0.7, 0.1]), torch.tensor([1, 1, 0, 0]))
+        >>> metric.compute()
+        tensor(0.5000, dtype=torch.float64)
+    """
 
     name = "fpr95"
+    label = "FPR95"
+    chance = 0.95
     higher_is_better = False
     bounds = FRACTION
 
@@ -66,9 +93,14 @@ class FPR95(_Separation):
 class Overlap(_Separation):
     """Overlap of the two distributions: 1 - the largest difference TPR - FPR of any threshold.
 
-    It is the least sum of missed positives and accepted negatives, as shares: 1 minus the (one-
-    sided) Kolmogorov-Smirnov distance. Equals the shared area of the two densities where they cross
-    once, and needs no bins.
+    The least sum of missed positives and accepted negatives, as shares: 1 minus the one-sided
+    Kolmogorov-Smirnov distance. Where the two densities cross once, it is the area that they share.
+
+    Example:
+        >>> metric = Overlap()
+        >>> metric.update(torch.tensor([0.9, 0.6, 0.7, 0.1]), torch.tensor([1, 1, 0, 0]))
+        >>> metric.compute()
+        tensor(0.5000, dtype=torch.float64)
     """
 
     name = "overlap"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vssl.core.arrays import Array, Index, Mask
-from vssl.metrics.base import MapMetric
+from vssl.metrics.base import MapMetric, ReportedMetric
 from vssl.types import SoundingObject
 
 MAP_MAXIMUM = "map_maximum"
@@ -25,7 +24,7 @@ Of the native similarity map; of the upsampled mix for object-guided maps.
 
 @dataclass(frozen=True)
 class Values:
-    """What a set metric looks at in one draw of one audio condition.
+    """The values of one draw of one audio condition, for a set metric.
 
     Attributes:
         value: `[N]` the metric's column, without NaN.
@@ -52,31 +51,26 @@ Family = Mapping[str, Array]
 """Name of a metric -> its value `[B, K]` under each weighting of the images and each policy."""
 
 
-class SetMetric(Metric, ABC):
+class SetMetric(ReportedMetric):
     """A number of all positives and all negatives of a type together.
 
     Several metrics may come from one `family`, which finds all of them in one pass.
 
     Attributes:
-        name: the metric's name, and its key in the family.
+        name: also its key in the family.
         column: column of the scores that it looks at.
         map_metrics: map metrics that must be measured for it.
         by_threshold: whether cIoU under a threshold policy is involved.
         on_positives: whether it is of the positives alone, and of each other condition under which
             the own object sounds, rather than of positives against each type of negatives, and
             against the paper's three together.
-        bounds: smallest and largest value that it can have; None for any.
     """
 
-    name: ClassVar[str]
     column: ClassVar[str] = MAP_MAXIMUM
     map_metrics: ClassVar[tuple[type[MapMetric], ...]] = ()
     by_threshold: ClassVar[bool] = False
     on_positives: ClassVar[bool] = False
-    bounds: ClassVar[tuple[float, float] | None] = None
-    higher_is_better: bool
-    is_differentiable = False
-    full_state_update = False
+    by_subset = False
 
     values: list[torch.Tensor]
     positives: list[torch.Tensor]

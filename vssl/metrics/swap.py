@@ -14,10 +14,16 @@ class SwapDelta(SwapMetric):
     """Mean of cIoU with the own object minus cIoU with the image's other object.
 
     For images that show two objects, each with its own sound (IS3, the embedded benchmark). Over an
-    image's two samples the mean is also what the cIoU of each object loses when the other object's
-    sound plays. A model that does not listen has 0, since it gives both sounds one map; but not
-    under `object_area`, where the threshold knows which object sounds by its size. Ours; related
-    to IIoU, but not tied to a level of IoU.
+    image's two samples the mean is also the cIoU that an object loses when the other one sounds. A
+    model that does not listen has 0, except under `object_area`, whose threshold depends on the
+    sounding object's size. Ours; related to IIoU, but without a level of IoU.
+
+    Example:
+        >>> delta = SwapDelta()
+        >>> own, other = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])
+        >>> delta.update(torch.tensor([[[True, False]]]), own, other)
+        >>> delta.compute()
+        tensor(1., dtype=torch.float64)
     """
 
     name = "swap_delta"

@@ -16,22 +16,20 @@ ReadClip = Callable[[str], AudioClip]
 
 
 class AudioCondition(ABC):
-    """What an image hears: its own sound, silence, noise, another sample's sound ...
+    """The sound that an image meets: its own, silence, noise, another sample's ...
 
-    A condition works in two steps. `request` says, without touching a file, which waveform a
-    sample meets in a draw; requests that are equal are made and encoded once in a run. `make`
-    turns a request into a waveform. Waveforms, not spectrograms: every condition then goes
-    through the model's front end.
+    A condition works in two steps. `request` names the waveform that a sample meets in a draw,
+    without touching a file; equal requests are made and encoded once in a run. `make` turns a
+    request into a waveform. Every waveform then goes through the model's front end.
 
     Attributes:
         name: the condition's name in configuration, records and tables.
         draws: number of random repetitions; 1 for a condition that draws nothing.
         plays_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
-        sounding_object: which object of the picture is heard. It decides what a condition counts
-            as: only where nothing in the picture sounds is it a true negative, from which
-            thresholds are learnt and with which positives are compared; only where the own object
-            sounds is its place what a model should mark.
-        random: whether chance plays a part, so that a seed says what is heard.
+        sounding_object: which object of the picture is heard. Under `NONE` the condition is a true
+            negative: thresholds are learnt from it, and positives are compared with it. Under `OWN`
+            a model should mark the sample's own object.
+        random: whether draws depend on a seed.
     """
 
     name: str
@@ -41,18 +39,18 @@ class AudioCondition(ABC):
     draws: int = 1
 
     def prepare(self, samples: Sequence[Sample]) -> None:
-        """See all samples of the run once, before the first request.
+        """Look at all samples of the run once, before the first request.
 
         Raises:
             ValueError: when the condition cannot be met with these samples.
         """
 
     def draw_seed(self, seed: int, use: str) -> int:
-        """The seed that it draws under; 0 where nothing is drawn.
+        """Return the seed of its draws; 0 where nothing is drawn.
 
-        A waveform that is made is another one in each use of a run's seed (a data set's name, or a
-        split of a training), so that no training and no threshold hears what a test plays. A choice
-        among the clips of a data set is kept apart by its clips.
+        Made waveforms differ between uses of one seed (a data set's name, a split of a training),
+        so that no training and no threshold hears the noise of a test. A choice among clips depends
+        on `seed` alone, since each data set has other clips.
         """
         if not self.random:
             return 0
@@ -60,30 +58,49 @@ class AudioCondition(ABC):
 
     @abstractmethod
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
-        """Say which waveform a sample meets.
+        """Name the waveform that a sample meets.
 
-        The request's `condition` names who makes it.
+        The request's `condition` is the one that makes it.
 
         Args:
             sample: the image's sample.
             draw: index of the draw, below `draws`.
-            seed: seed of the run, or of the manifest's row.
-            length: length in samples at 16 kHz for a waveform that is made rather than read.
+            seed: a `draw_seed`, or the seed of the manifest's row.
+            length: length in samples at 16 kHz of a waveform that is made rather than read.
         """
 
     def hear(self, own: Window, made: Window) -> None:
-        """Know the windows that the own clip and this condition's sounds pass through.
+        """Take the windows of the own clip and of this condition's sounds.
 
-        For a condition whose loudness depends on what the front end hears.
+        For a condition whose loudness depends on the part that the front end hears.
         """
 
     @abstractmethod
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Make the waveform `[channels, length]` of a request of this condition's."""
+        """Make the waveform `[channels, length]` of a request of this condition."""
+
+    def clip(
+        self, sample: Sample, read: ReadClip, *, draw: int = 0, seed: int = 0, use: str = ""
+    ) -> AudioClip:
+        """Make the waveform `[channels, length]` that a sample meets, as in a run.
+
+        For any data loader, after `prepare`. It depends on the arguments alone.
+
+        Args:
+            sample: the image's sample.
+            read: reads the clip of a sample id.
+            draw: index of the draw.
+            seed: seed of the run.
+            use: use of the seed, see `draw_seed`; a run has the name of its data set.
+        """
+        seed = self.draw_seed(seed, use)
+        return self.make(
+            self.request(sample, draw=draw, seed=seed, length=sample.audio_length), read
+        )
 
 
 class ClipCondition(AudioCondition):
-    """A condition that plays a sample's clip, as it is in its file."""
+    """A condition that plays a sample's clip unchanged."""
 
     plays_clips = True
 
@@ -93,7 +110,7 @@ class ClipCondition(AudioCondition):
 
 
 class Positive(ClipCondition):
-    """The image's own sound, as it is in its file."""
+    """The image's own sound, unchanged."""
 
     name = POSITIVE
     sounding_object = SoundingObject.OWN

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
+import scipy  # loads scipy.signal when it is first used, which takes half a second
 
 from vssl.audio import Window, amplitude, rms
 from vssl.core.checks import check_choice, check_finite
@@ -35,22 +35,22 @@ def coloured_noise(generator: np.random.Generator, length: int, colour: Colour) 
     """Gaussian noise of unit variance.
 
     White noise is the generator's own stream. The others are that stream through a recursive
-    filter, with a burn-in in front; so of two lengths the shorter begins the longer.
+    filter, after a burn-in. A shorter noise is the beginning of a longer one.
 
     Args:
-        generator: where the white stream comes from.
-        length: in samples at 16 kHz.
+        generator: source of the white stream.
+        length: length in samples at 16 kHz.
         colour: `white`, `pink` (power falls by 3.01 dB per octave) or `brown` (6.02 dB per octave),
             both from 60 Hz to 4 kHz; below 10 Hz all are flat.
 
     Returns:
-        `[length]`; the variance is that of the endless noise, not of the piece.
+        `[length]`, with the variance of the endless noise rather than of this piece.
     """
     if colour == "white":
         return generator.standard_normal(length)
     filtered = _filtered(generator.standard_normal(_BURN_IN + length), colour)
-    found: Array = filtered[_BURN_IN:] / _gain(colour)
-    return found
+    scaled: Array = filtered[_BURN_IN:] / _gain(colour)
+    return scaled
 
 
 def _filtered(white: Array, colour: Colour) -> Array:
@@ -61,17 +61,14 @@ def _filtered(white: Array, colour: Colour) -> Array:
 
 @cache
 def _sections(colour: Colour) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
-    """Filters of first order, one after the other: numerator and denominator of each.
-
-    Brown noise is a sum of white noise that leaks below 10 Hz. Pink noise comes from poles an
-    octave apart with a zero half an octave above each: between a pole and a zero the power falls by
-    6 dB per octave, between a zero and a pole not at all. The spectrum of such filters flattens
-    towards half of the sample rate; a zero at -1/8, or at -1/14, makes up for that.
-    """
+    """Numerator and denominator of each filter of first order, in series."""
+    # brown: a leaky sum, flat below 10 Hz. Pink: poles an octave apart, each with a zero half an
+    # octave above; power falls by 6 dB per octave from a pole to its zero, and not from there to
+    # the next pole. A zero at -1/8 or -1/14 makes up for the flat end near half the sample rate.
     if colour == "brown":
         return (((1.0, 1 / 8), (1.0, -_corner(_LOWEST))),)
     corners = [_LOWEST * 2.0**octave for octave in range(10)]
-    pairs = [((1.0, -_corner(2**0.5 * each)), (1.0, -_corner(each))) for each in corners]
+    pairs = [((1.0, -_corner(2**0.5 * pole)), (1.0, -_corner(pole))) for pole in corners]
     return (*pairs, ((1.0, 1 / 14), (1.0, 0.0)))
 
 
@@ -89,16 +86,16 @@ def _gain(colour: Colour) -> float:
 
 
 class BesideClip:
-    """Noise at a signal-to-noise ratio: as loud as a clip asks.
+    """Scales noise to a signal-to-noise ratio with a clip.
 
-    Beside a clip of digital silence, which has no such ratio, it is silence; that is logged once
-    for each clip.
+    A clip of digital silence has no such ratio: the noise is silence too, which is logged once for
+    each clip.
 
     Args:
-        snr: ratio in dB of the RMS of the clip and that of the noise.
-        over: of which the ratio holds: `window`, what the front end hears of both, or `clip`, the
-            mono mix of the whole clip and all of the noise. Until `hear` was called it is the
-            latter.
+        snr: RMS of the clip over that of the noise, in dB.
+        over: part that the ratio is measured on: `window`, the part of both that the front end
+            hears, or `clip`, the mono mix of the whole clip and all of the noise. Before `hear` is
+            called, `window` is measured as `clip`.
         key: configuration key of the condition, for messages.
 
     Raises:
@@ -116,12 +113,12 @@ class BesideClip:
         self._silent: set[str] = set()
 
     def hear(self, own: Window, made: Window) -> None:
-        """Know the windows that the clip and the noise pass through."""
+        """Take the windows of the clip and of the noise."""
         if self.over == "window":
             self._own, self._made = own, made
 
     def scaled(self, noise: Array, clip: AudioClip, source_id: str) -> Array:
-        """Noise `[T]` at the ratio to a clip."""
+        """Scale noise `[T]` to the ratio with a clip."""
         loudness, own = _heard_rms(self._own, clip.samples), _heard_rms(self._made, noise[None])
         if loudness == 0 and source_id not in self._silent:
             self._silent.add(source_id)
@@ -134,7 +131,7 @@ class BesideClip:
 
 
 def _heard_rms(window: Window | None, samples: npt.NDArray[np.floating]) -> float:
-    """RMS of what a window lets through of `[channels, T]`, if it did not clip; None: of all."""
+    """RMS of the part of `[channels, T]` inside a window, before it clips; of all for None."""
     if window is None:
         return rms(samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float32))
     peak = float(np.abs(samples).max())

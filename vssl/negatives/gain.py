@@ -19,17 +19,22 @@ from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 class Gain(AudioCondition):
     """The image's own clip at another level: its object still sounds.
 
-    Nothing is clipped here. A front end that clips to [-1, 1] clips what exceeds it: with a loud
-    recording and a positive level, that is part of what is tested (`beyond_full_scale` counts it).
+    Nothing is clipped here. A front end that clips to [-1, 1] may clip a loud recording at a
+    positive level, which is part of the test (`beyond_full_scale` counts it).
 
     Args:
-        decibels: level of each draw in dB relative to the clip; 0 is the clip itself. Levels are
-            no chance, so each has a condition of its own (`levels`); runs of before had one of
-            several draws.
-        name: of the condition.
+        decibels: level of each draw in dB relative to the clip; 0 is the clip itself. `levels`
+            makes a condition for each level; early runs have one condition with several draws.
+        name: name of the condition.
 
     Raises:
-        UsageError: for an empty list, a level that is not finite, or one that stands there twice.
+        UsageError: for an empty list, a level that is not finite, or a repeated one.
+
+    Example:
+        >>> louder = Gain(decibels=[20])
+        >>> request = AudioRequest("gain", source_id="dog")
+        >>> louder.make(request, lambda name: AudioClip(np.full((1, 2), 0.25, np.float32))).samples
+        array([[2.5, 2.5]], dtype=float32)
     """
 
     name = "gain"
@@ -66,12 +71,12 @@ class Gain(AudioCondition):
 
 
 def levels(*, decibels: Sequence[float] = (-20, -10, 10, 20)) -> list[Gain]:
-    """A condition for each level, called e.g. `gain_down20`, `gain_0` and `gain_up10`.
+    """Make a condition for each level, named e.g. `gain_down20`, `gain_0` and `gain_up10`.
 
     Levels are in dB relative to the clip. Errors are those of `Gain`.
     """
     known = Gain(decibels=decibels).decibels
-    # without a sign: "-" and "+" stand between names of conditions
+    # without a sign, since "-" and "+" join names of conditions
     words = ["down" if level < 0 else "up" if level > 0 else "" for level in known]
     return [
         Gain(decibels=[level], name=f"gain_{word}{abs(level):g}")
@@ -82,15 +87,16 @@ def levels(*, decibels: Sequence[float] = (-20, -10, 10, 20)) -> list[Gain]:
 def beyond_full_scale(
     conditions: Sequence[AudioCondition], samples: Sequence[Sample]
 ) -> dict[str, dict[str, float]]:
-    """How much of the clips exceeds [-1, 1] at each level, before any front end clips it.
+    """Measure how much of the clips exceeds [-1, 1] at each level, before any front end clips.
 
-    By condition `samples`, the share of all samples of all clips, and `clips`, the share of clips
-    with any. Conditions that are no `Gain` of one level are passed over.
+    Returns:
+        By name of each `Gain` of one level: `samples`, the share of all samples of all clips, and
+        `clips`, the share of clips with any.
     """
-    gains = [each for each in conditions if isinstance(each, Gain) and each.draws == 1]
+    gains = [c for c in conditions if isinstance(c, Gain) and c.draws == 1]
     if not gains:
         return {}
-    limits = np.array([1 / amplitude(each.decibels[0]) for each in gains])
+    limits = np.array([1 / amplitude(gain.decibels[0]) for gain in gains])
 
     def count(sample: Sample) -> list[int]:
         heights = np.abs(read_clip(sample.audio_path).samples)

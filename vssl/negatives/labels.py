@@ -1,4 +1,4 @@
-"""A table of what is audible and visible in each sample, beyond its class."""
+"""A table of the labels that are audible and visible in each sample, beyond its class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MODALITIES = {"A": (True, False), "V": (False, True), "AV": (True, True)}
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Labels that are heard in a sample's clip, and seen in its picture, by sample id."""
+    """Labels that are audible in a sample's clip, and visible in its picture, by sample id."""
 
     path: Path
     audible: dict[str, set[str]]
@@ -24,7 +24,7 @@ class LabelTable:
 
     @property
     def ids(self) -> Set[str]:
-        """The samples that the table knows."""
+        """Samples that the table lists."""
         return self.audible.keys() | self.visible.keys()
 
     def is_seen(self, clip: str, image: str) -> bool:
@@ -35,7 +35,7 @@ class LabelTable:
 def read_labels(path: Path, *, key: str) -> LabelTable:
     """Read a csv table with the columns `video_id`, `label` and `modality` (VGGSounder's layout).
 
-    Other columns are not looked at. `key` is the configuration key, for messages.
+    Other columns are ignored. `key` is the configuration key, for messages.
 
     Raises:
         UsageError: for a missing or unreadable file, missing columns, no rows, or a modality that

@@ -1,4 +1,4 @@
-"""The negatives manifest: which negative every image met, written by a run, replayed by another."""
+"""The negatives manifest: the negative that every image met, to be replayed by another run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vssl.core.errors import UsageError
 
 
 class ManifestError(UsageError):
-    """A manifest that cannot be used; the message names the file, the line and the mend."""
+    """A manifest that cannot be used; the message names the file, the line and what would help."""
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One negative: the image, the condition, and what was drawn for it.
+    """A negative of an image.
 
     Attributes:
         sample_id: the image's sample.
-        condition: a negative audio condition.
+        condition: audio condition.
         draw: index of the draw.
         audio_source_id: sample whose clip is heard; empty for a waveform that is made.
-        seed: seed under which a waveform was made.
+        seed: seed of the draw, see `AudioCondition.draw_seed`.
     """
 
     sample_id: str
@@ -38,7 +38,7 @@ COLUMNS = tuple(field.name for field in fields(ManifestRow))
 
 
 def render_manifest(rows: Iterable[ManifestRow]) -> str:
-    """The manifest as csv text with the header `sample_id,condition,draw,audio_source_id,seed`."""
+    """Write a manifest as csv text, headed `sample_id,condition,draw,audio_source_id,seed`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -13,21 +13,28 @@ from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 
 class Mixed(AudioCondition):
-    """The image's own clip with noise on top of it: its object still sounds, so it is no negative.
+    """The image's own clip in noise: its object still sounds, so it is no negative.
 
-    The noise of a draw is one waveform for all images, cut to each clip's length and as loud as the
-    clip asks. The sum is not clipped here; a front end that clips to [-1, 1] clips it. Beside a
-    clip of digital silence there is no noise.
+    The noise of a draw is one waveform for all images, cut to each clip's length and scaled to the
+    ratio with the clip. The sum is not clipped here, but by a front end that clips to [-1, 1].
+    Digital silence gets no noise.
 
     Args:
         draws: number of noise waveforms.
         snr: signal-to-noise ratio in dB: RMS of the clip over that of the noise.
-        over: of which the ratio holds: `window`, what the front end hears, or `clip`, the mono mix
-            of the whole clip.
+        over: part that the ratio is measured on: `window`, the part that the front end hears, or
+            `clip`, the mono mix of the whole clip.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
 
     Raises:
         UsageError: for a bad option.
+
+    Example:
+        >>> mixed = Mixed(draws=1, snr=20)
+        >>> tone = AudioClip(np.sin(np.arange(16_000, dtype=np.float32))[None])
+        >>> noise = mixed.make(AudioRequest("mixed", "dog"), lambda _: tone).samples - tone.samples
+        >>> round(tone.samples.std() / noise.std())  # 20 dB
+        10
     """
 
     name = "mixed"
@@ -47,7 +54,7 @@ class Mixed(AudioCondition):
         self._beside = BesideClip(snr, over, key="negatives.mixed")
 
     def hear(self, own: Window, made: Window) -> None:
-        """The clip and its noise pass through one window."""
+        """Take the window of the clip, which its noise passes through too."""
         self._beside.hear(own, made)
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:

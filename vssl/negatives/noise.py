@@ -1,4 +1,4 @@
-"""Gaussian noise, white or coloured, or noise from a file of one's own."""
+"""Gaussian noise, white or coloured, or noise from a file."""
 
 from __future__ import annotations
 
@@ -20,28 +20,33 @@ from vssl.types import AudioClip, AudioRequest, Sample
 class Noise(AudioCondition):
     """Noise as long as the image's own clip.
 
-    White by default, with the paper's unit variance (much louder than any recording; a front end
-    that clips to [-1, 1] clips it too). By default one waveform per draw is shared by all images,
+    White by default, with the paper's unit variance, which is much louder than any recording and
+    clipped by a front end that clips to [-1, 1]. By default all images of a draw share a waveform,
     cut to each clip's length: the spread over draws then shows the noise's own effect. Its loudness
     is one of `level`, `dbfs` and `snr`.
 
     Args:
         draws: number of noise waveforms.
-        level: standard deviation, 1 is full scale; None is 1 where neither of the others is given.
+        level: standard deviation, 1 is full scale; None is 1 unless another loudness is given.
         dbfs: root mean square in dB relative to full scale, so that 0 is level 1.
-        snr: dB by which the image's own clip is louder (its RMS over that of the noise); then the
-            noise of each image is scaled. Beside a clip of digital silence the noise is silence.
-        over: of which `snr` holds: `window`, what the front end hears of the clip and of the noise,
-            or `clip`, the mono mix of the whole clip and all of the noise.
+        snr: RMS of the image's own clip over that of the noise, in dB; the noise of each image is
+            scaled. Beside a clip of digital silence the noise is silence.
+        over: part that `snr` is measured on: `window`, the part of clip and noise that the front
+            end hears, or `clip`, the mono mix of the whole clip and all of the noise.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
         per: `draw` shares a waveform among all samples of a draw, `sample` draws for each sample.
-        file: take the noise from this .npy (one waveform `[T]`, or `[draws, T]`) or audio file
-            instead, from its first sample on, repeated when too short. With `dbfs` (of the whole
-            file) or `snr` it is scaled, else it has the level that it has there, whatever `level`
-            says. The number of draws is then the number of waveforms in the file.
+        file: .npy (one waveform `[T]`, or `[draws, T]`) or audio file to take the noise from, from
+            its first sample on, repeated when too short. `dbfs` (of the whole file) and `snr` scale
+            it, `level` does not. Each waveform of the file is a draw.
 
     Raises:
         UsageError: for a bad option or a file that holds no noise.
+
+    Example:
+        >>> quiet = Noise(draws=1, dbfs=-20)
+        >>> made = quiet.make(AudioRequest("noise", length=16_000), {}.__getitem__)
+        >>> made.samples.shape, round(float(made.samples.std()), 2)
+        ((1, 16000), 0.1)
     """
 
     name = "noise"
@@ -90,7 +95,7 @@ class Noise(AudioCondition):
         self.draws = check_draws(draws) if self.bank is None else len(self.bank)
 
     def hear(self, own: Window, made: Window) -> None:
-        """Only a ratio to the clip depends on it."""
+        """Take the windows, which only `snr` depends on."""
         if self.beside is not None:
             self.beside.hear(own, made)
 
@@ -103,9 +108,9 @@ class Noise(AudioCondition):
         return AudioRequest(self.name, source_id=source, length=length, seed=seed, draw=draw)
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Noise `[1, length]`; of two lengths of one draw, the shorter begins the longer.
+        """Make noise `[1, length]`.
 
-        But for a factor, where the loudness is that of a clip (`snr`).
+        A shorter noise of a draw is the beginning of a longer one, up to a factor with `snr`.
         """
         if self.bank is not None:
             waveform = tile(self.bank[request.draw], request.length)

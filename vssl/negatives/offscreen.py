@@ -25,13 +25,20 @@ class Offscreen(ClipCondition):
 
     Args:
         draws: number of choices per image.
-        exclude: csv table of what is audible and visible in each sample, see
-            `vssl.negatives.labels`. A clip in which something is heard that is seen in the picture
-            is then drawn anew, so that all other choices stay as they are without a table. Samples
-            that it lacks are counted; for them the classes alone decide.
+        exclude: csv table of audible and visible labels, see `vssl.negatives.labels`. A clip with
+            an audible label that is visible in the picture is drawn anew; all other choices are
+            those without a table. For samples that it lacks the classes alone decide.
 
     Raises:
         UsageError: when `draws` is below 1, or the table cannot be used.
+
+    Example:
+        >>> def sample(name):
+        ...     return Sample(name, Path(), Path(), name, (name,), name, (), (), 16_000)
+        >>> offscreen = Offscreen(draws=1)
+        >>> offscreen.prepare([sample("dog"), sample("bell")])
+        >>> offscreen.request(sample("dog"), draw=0, seed=0, length=0).source_id
+        'bell'
     """
 
     name = "offscreen"
@@ -45,7 +52,7 @@ class Offscreen(ClipCondition):
             self._labels = read_labels(path, key="negatives.offscreen.exclude")
 
     def prepare(self, samples: Sequence[Sample]) -> None:
-        """Sort the samples by class; each image needs a clip that is offscreen for it."""
+        """Group the samples by class, and check that each image has an offscreen clip."""
         pool: dict[str, list[str]] = defaultdict(list)
         for sample in samples:
             pool[sample.category].append(sample.sample_id)
@@ -79,7 +86,7 @@ class Offscreen(ClipCondition):
                 heard[label].add(sample.sample_id)
         stuck = []
         for sample in samples:
-            out = {name for each in sample.image_categories for name in self._pool.get(each, ())}
+            out = {clip for kind in sample.image_categories for clip in self._pool.get(kind, ())}
             for label in table.visible.get(sample.sample_id, ()):
                 out |= heard[label]
             stuck += [sample.sample_id] if len(out) == len(samples) else []
@@ -90,7 +97,7 @@ class Offscreen(ClipCondition):
             )
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
-        """Another sample's own file, which may be that sample's positive too."""
+        """Another sample's own file, which is that sample's positive too."""
         generator = generator_for(seed, sample.sample_id, self.name, draw)
         classes = [c for c in self._pool if c not in sample.image_categories]
         while True:

@@ -1,6 +1,6 @@
-"""The audio plan of a run: which waveform each image meets, and the distinct ones among them.
+"""The audio plan of a run: the waveforms that each image meets, and the distinct ones among them.
 
-Made once, before anything is read, from ids and seeds alone; so it is the same in every process.
+It is made from ids and seeds alone, before any file is read, so every process has the same plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """Which waveform each image meets.
+    """The waveforms that each image meets.
 
     Attributes:
         pairings: the K (audio condition, draw) pairs; positive first.
@@ -42,9 +42,9 @@ class AudioPlan:
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """How many of `distinct` belong together, by front end and the condition that makes them.
+        """Lengths of the runs in `distinct` with one front end and one making condition.
 
-        Runs with other negatives have the same parts, and so find what was kept of them.
+        A run with other negatives has the same parts, so that it finds their kept encodings.
         """
         kinds = ((frontend, request.condition) for frontend, request in self.distinct)
         return tuple(len(list(together)) for _, together in groupby(kinds))
@@ -66,12 +66,12 @@ def make_plan(
     Args:
         samples: the images of the run.
         conditions: the audio conditions besides the positive, which is added in front.
-        seed: of all draws.
-        use: what the sounds are for, see `AudioCondition.draw_seed`.
-        own_frontend: audio conditions with a front end of their own; others share the positive's.
-        made_length: length in samples of silence and noise; None takes each image's own clip's.
+        seed: seed of all draws.
+        use: use of the seed, see `AudioCondition.draw_seed`.
+        own_frontend: audio conditions with their own front end; others share the positive's.
+        made_length: length in samples of silence and noise; None for that of each image's own clip.
         manifest: choices to replay instead of drawing.
-        manifest_path: where they come from, for messages.
+        manifest_path: file of the manifest, for messages.
 
     Raises:
         ManifestError: when the manifest lacks a choice or names an unknown source.
@@ -93,7 +93,7 @@ def make_plan(
     distinct: dict[tuple[str, AudioRequest], int] = {}
     index = np.empty((len(samples), len(pairings)), dtype=np.int32)
     rows: list[list[ManifestRow]] = [[] for _ in samples]
-    # one pairing after the other, so that what stands together does not depend on the others
+    # pairing by pairing, so that the order within a part does not depend on other negatives
     for k, (name, draw) in enumerate(pairings):
         own_seed = by_name[name].draw_seed(seed, use)
         for n, sample in enumerate(samples):
@@ -118,7 +118,7 @@ _Choices = Mapping[tuple[str, str, int], ManifestRow]
 def _number_of_draws(
     condition: AudioCondition, samples: Sequence[Sample], given: _Choices, path: Path | None
 ) -> int:
-    """The condition's number of draws, or fewer where the manifest holds fewer."""
+    """The condition's number of draws, limited by those of the manifest."""
     name = condition.name
     held = {draw for _, condition_of, draw in given if condition_of == name}
     if not held:
@@ -148,7 +148,7 @@ def _number_of_draws(
 def _check_choices(
     given: _Choices, path: Path | None, samples: Mapping[str, Sample], sounding: SoundingObjects
 ) -> None:
-    """Check that a manifest's sources are known; warn of choices that their condition excludes."""
+    """Check that a manifest's sources exist; warn of choices that their condition excludes."""
     here = {key: row for key, row in given.items() if key[0] in samples}
     unknown = {row.audio_source_id for row in here.values()} - {"", *samples}
     if unknown:

@@ -9,10 +9,14 @@ from vssl.types import AudioClip, AudioRequest, Sample, SoundingObject
 
 
 class Reversed(AudioCondition):
-    """The image's own clip from its end to its start: its object still sounds.
+    """The image's own clip played backwards: its object still sounds. There is one draw.
 
-    It has the same spectrum and loudness, but attacks become swells. Nothing is drawn, so there is
-    one draw.
+    Spectrum and loudness stay, but attacks become swells.
+
+    Example:
+        >>> clip = AudioClip(np.array([[0.1, 0.2]], np.float32))
+        >>> Reversed().make(AudioRequest("reversed", "dog"), lambda _: clip).samples
+        array([[0.2, 0.1]], dtype=float32)
     """
 
     name = "reversed"

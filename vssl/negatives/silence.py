@@ -9,7 +9,12 @@ from vssl.types import AudioClip, AudioRequest, Sample
 
 
 class Silence(AudioCondition):
-    """Zeros, as long as the image's own clip. Nothing is drawn, so there is one draw."""
+    """Zeros, as long as the image's own clip. There is one draw.
+
+    Example:
+        >>> Silence().make(AudioRequest("silence", length=3), {}.__getitem__).samples
+        array([[0., 0., 0.]], dtype=float32)
+    """
 
     name = "silence"
     random = False

@@ -14,15 +14,23 @@ from vssl.types import POSITIVE, AudioRequest, Sample, SoundingObject
 class Swapped(ClipCondition):
     """Another sample's clip, of another class in the same picture (IS3, the embedded benchmark).
 
-    What sounds is in the picture, but is not the sample's own object: the map should move. Where a
-    picture has several other objects, each choice is keyed by (seed, sample, draw).
+    Another object of the picture sounds than the sample's own, so the map should move. Each choice
+    among several other objects is keyed by (seed, sample, draw).
 
     Args:
-        draws: number of choices per image; more than one is of use only where pictures have three
-            objects or more.
+        draws: number of choices per image; more than one helps only with three objects or more.
 
     Raises:
         UsageError: when `draws` is below 1.
+
+    Example:
+        >>> from pathlib import Path
+        >>> def sample(name):
+        ...     return Sample(name, Path(), Path(name), name, ("dog", "bell"), "pair", (), (), 9)
+        >>> swapped = Swapped()
+        >>> swapped.prepare([sample("dog"), sample("bell")])
+        >>> swapped.request(sample("dog"), draw=0, seed=0, length=0).source_id
+        'bell'
     """
 
     name = "swapped"

@@ -12,11 +12,6 @@ import pyarrow as pa
 
 from vssl.core.arrays import Index
 from vssl.core.progress import progress_bar
-from vssl.metrics.auc import AUC, AUCN
-from vssl.metrics.ciou import ConsensusIoU, SuccessRate
-from vssl.metrics.fscore import FAuc, FLoc
-from vssl.metrics.pia import ImageArea
-from vssl.metrics.pointing import PointingGame
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
@@ -30,8 +25,6 @@ from vssl.records.store import AtomicParquetWriter, read_provenance
 
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """Provenance that every row of a summary repeats."""
-
-_OF_SUBSETS = (ConsensusIoU, SuccessRate, AUC, ImageArea, AUCN, FLoc, FAuc, PointingGame)
 
 
 def summarize(
@@ -97,16 +90,15 @@ def summarize_subsets(
     """Summarize parts of a run's samples and write the numbers (columns: `records.schema.SUBSETS`).
 
     By `category`: the class that sounds. By `object_size`: quarters of the samples by the area of
-    their ground truth.
-    Reported are cIoU, success rate, AUC, pIA, AUC_N, F_LOC, F_AUC and the pointing game, as far as
-    they are among `metrics`. A subset of a single image has no interval. Fitted thresholds are
-    those of resamples of the whole run; the bootstrap is over the images of each subset.
+    their ground truth. Reported are the metrics whose class says `by_subset`. A subset of a
+    single image has no interval. Fitted thresholds are those of resamples of the whole run; the
+    bootstrap is over the images of each subset.
 
     Raises:
         RecordsError: when a file cannot be read.
     """
     samples = Samples.of(run)
-    reported = [metric for metric in metrics if type(metric) in _OF_SUBSETS]
+    reported = [metric for metric in metrics if metric.by_subset]
     subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
     rows: list[dict[str, Any]] = []
     with progress_bar("subsets and intervals", len(subsets)) as advance:

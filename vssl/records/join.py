@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, text_hash
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.negatives.manifest import ManifestRow, read_manifest, render_manifest
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
-from vssl.records.numbers import NEGATIVE_TYPES
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
     AtomicParquetWriter,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from vssl.core.arrays import Array, Index, Mask
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric, SwapMetric
 from vssl.metrics.ciou import SUCCESS, ConsensusIoU
 from vssl.metrics.set_metric import Family, SetMetric, Values, joined
@@ -29,12 +30,6 @@ from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
 from vssl.records.summary import PAIR
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import POSITIVE, SoundingObject
-
-NEGATIVE_TYPES = ("silence", "noise", "offscreen")
-"""The three negatives of the paper, over which F_LOC and F_AUC average."""
-
-ALL_NEGATIVES = "all"
-"""Condition of numbers over all three negative types."""
 
 _CLIP_RESAMPLES = 200
 """Resamples of clips for set metrics, which cost more than means."""

@@ -136,6 +136,8 @@ class SharedSounds:
         spreads = []
         for name in (name for name in conditions if name in self.index):
             index = self.index[name] if self._rows is None else self.index[name][self._rows]
+            if index.shape[1] == 1:  # one draw of a pair, met by every draw of the other
+                index = np.broadcast_to(index, values.shape)
             sound = index[:, : values.shape[1]][defined]
             share, deviations, dof = crossed(values[defined], sound, self.weights(name))
             spreads.append(Spread(share * deviations, dof))

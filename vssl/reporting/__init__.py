@@ -1,1 +1,1 @@
-"""What people read: tables and figures. Fractions become percentages here only."""
+"""Tables, figures and the page. Fractions become percentages here and nowhere else."""

@@ -1,4 +1,4 @@
-"""The finished runs below some folders, in groups that may stand in one table."""
+"""The finished runs below some folders, in groups that may share a table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from vssl.types import SoundingObject, SoundingObjects
 
 _LOG_FILE = "vssl-evaluate.log"
 _OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
-"""Folders of runs, in which there are no other runs."""
+"""Folders inside a run that hold no other run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +92,13 @@ class ReportRun:
 
     @property
     def test(self) -> tuple[str, ...]:
-        """What must be the same for runs to stand in one table."""
+        """Facts that runs of one table share."""
         keys = ("dataset", "protocol", "manifest_hash", "annotation_sha256")
         return tuple(str(self.provenance[key]) for key in keys)
 
     @property
     def is_baseline(self) -> bool:
-        """Whether its numbers are known beforehand, so that it competes with no model."""
+        """Whether it is a baseline, which competes with no model."""
         return self.model in BASELINES
 
     def name(self, variant: str) -> str:
@@ -112,10 +112,10 @@ class ReportRun:
     def number(
         self, metric: str, condition: str, policy: str, variant: str = "av"
     ) -> pd.Series | None:
-        """The row of the summary that holds a number; None where it is not there.
+        """The row of the summary that holds a number; None if the summary lacks it.
 
         Raises:
-            RecordsError: when there are several.
+            RecordsError: for several rows.
         """
         place = self._places.get((metric, condition, policy, variant))
         return None if place is None else self.summary.iloc[place]
@@ -135,7 +135,7 @@ class ReportRun:
 
 
 class Group(NamedTuple):
-    """Runs that may stand in one table: one test set, protocol, list of ids and ground truth."""
+    """Runs that may share a table: one test set, protocol, list of ids and ground truth."""
 
     dataset: str
     protocol: str
@@ -145,14 +145,14 @@ class Group(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A folder whose run is in no table, and the reason, with the mend."""
+    """A folder whose run is in no table, the reason, and what helps."""
 
     folder: Path
     reason: str
 
 
 class Collection(NamedTuple):
-    """Runs below some folders: groups that may stand in one table, and those in none."""
+    """Runs below some folders: groups that may share a table, and runs in none."""
 
     groups: tuple[Group, ...]
     left_out: tuple[LeftOut, ...]
@@ -275,12 +275,12 @@ def _without_repetitions(runs: Sequence[ReportRun], left_out: list[LeftOut]) -> 
 
 
 def _without_joined(runs: Sequence[ReportRun]) -> list[ReportRun]:
-    """The runs but those that were joined from others that are here too: these are joined anew."""
-    there = {str(run.folder) for run in runs}
+    """The runs without those that were joined from others found here: these are joined anew."""
+    found = {str(run.folder) for run in runs}
     made = {
         run.folder: {each["run"] for each in run.provenance.get(JOINED_FROM) or ()} for run in runs
     }
-    return [run for run in runs if not made[run.folder] or not made[run.folder] <= there]
+    return [run for run in runs if not made[run.folder] or not made[run.folder] <= found]
 
 
 def _group_runs(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vssl.core.errors import UsageError
-from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.metrics.separation import AUROC, FPR95, AveragePrecision, Overlap
+from vssl.records.schema import NO_POLICY
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -48,12 +50,12 @@ def build_dashboard(entity: str, project: str) -> Workspace:
         ("cIoU of positives", curve_column("ciou")),
         *((f"1 - pIA, {name}", curve_column("pia", name)) for name in NEGATIVE_TYPES),
     ]
-    separation = [
-        ("AUROC (higher is better)", "auroc"),
-        ("average precision (higher is better)", "ap"),
-        ("FPR at 95 % TPR (lower is better)", "fpr95"),
-        ("overlap (lower is better)", "overlap"),
-    ]
+    separation = {
+        "AUROC": AUROC,
+        "average precision": AveragePrecision,
+        "FPR at 95 % TPR": FPR95,
+        "overlap": Overlap,
+    }
     sections = {
         "F_LOC by model": [
             *(_bars(f"F_LOC, {name}", [f"all/f_loc/{name}"]) for name in universal),
@@ -62,8 +64,11 @@ def build_dashboard(entity: str, project: str) -> Workspace:
             _bars(f"pIA (lower is better), {main}", [f"{n}/pia/{main}" for n in NEGATIVE_TYPES]),
         ],
         "Do map maxima tell positives from negatives?": [
-            _bars(title, [f"{name}/{metric}/none" for name in (*NEGATIVE_TYPES, "all")])
-            for title, metric in separation
+            _bars(
+                f"{title} ({'higher' if metric.higher_is_better else 'lower'} is better)",
+                [f"{name}/{metric.name}/{NO_POLICY}" for name in (*NEGATIVE_TYPES, ALL_NEGATIVES)],
+            )
+            for title, metric in separation.items()
         ],
         "Threshold curves": [_curve(title, column) for title, column in curves],
         "Gallery": [MediaBrowser(title="from small objects to large", media_keys=[GALLERY])],

@@ -1,4 +1,4 @@
-"""What a report holds: its runs, what was left out and why, its files."""
+"""The index of a report: its runs, folders left out with reasons, its files."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def write_index(
 
 
 def _earlier_names(output: Path, key: str) -> list[str]:
-    """Files, or joined runs, of the report that stands there, none outside its folder."""
+    """Files, or joined runs, of an earlier report in the folder, none outside of it."""
     try:
         names = json.loads((output / INDEX_FILE).read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError):
@@ -90,7 +90,7 @@ def _earlier_names(output: Path, key: str) -> list[str]:
 
 
 def describe_runs(collection: Collection) -> list[str]:
-    """Say in lines how many runs there are, which stand in one table, and which were joined."""
+    """Lines that count the runs, and name those of each table and those that were joined."""
     runs = [run for group in collection.groups for run in group.runs]
     count, tests = sum(len(run.sources) or 1 for run in runs), len(collection.groups)
     return [

@@ -1,4 +1,4 @@
-"""What a run's numbers say, in words."""
+"""A run's numbers in sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.tables.model import percent
@@ -22,10 +22,10 @@ def in_words(
 ) -> str:
     """Whether a model finds what sounds, listens, stays silent, and what one threshold leaves.
 
-    Only what the summary (of one run and map variant) has numbers for is said; a difference is one
-    where its interval lies above 0. Policies: `positives` scores positives as the field does,
-    `marked` compares the image's sounds, `equal` has a stated rate of false alarms, `universal` is
-    that of F_LOC.
+    Sentences whose number the summary (of one run and map variant) lacks are left out. A difference
+    counts where its interval lies above 0. Policies: `positives` scores positives as the field
+    does, `marked` compares the image's sounds, `equal` has a stated rate of false alarms,
+    `universal` is that of F_LOC.
     """
     columns = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
     rows = summary.loc[summary.value.notna(), columns].itertuples(index=False)
@@ -76,22 +76,22 @@ def _listens(found: _Numbers, policy: str) -> str:
 def _notices(found: _Numbers, policy: str) -> str:
     own = found.get(("pia", POSITIVE, policy))
     rates = {c: found.get(("false_alarm_rate", c, policy)) for c in NEGATIVE_TYPES}
-    said = [f"{percent(rate.value)} % of {c}" for c, rate in rates.items() if rate is not None]
-    if own is None or not said:
+    alarms = [f"{percent(rate.value)} % of {c}" for c, rate in rates.items() if rate is not None]
+    if own is None or not alarms:
         return ""
     return (
         f"At `{policy}` it marks {percent(own.value)} % of the image under its own sound, and"
-        f" something in {', '.join(said[:-1])}{' and ' if said[:-1] else ''}{said[-1]}."
+        f" something in {', '.join(alarms[:-1])}{' and ' if alarms[:-1] else ''}{alarms[-1]}."
     )
 
 
 def _one_threshold(found: _Numbers, usual: _Number | None, equal: str, universal: str) -> str:
-    there = found.get(("ciou", POSITIVE, equal))
+    at_equal = found.get(("ciou", POSITIVE, equal))
     f_loc = found.get(("f_loc", ALL_NEGATIVES, universal))
-    said = []
-    if usual is not None and there is not None and usual.value:
-        kept = 100 * there.value / usual.value
-        said.append(f"At `{equal}` it keeps {kept:.0f} % of that cIoU")
+    parts = []
+    if usual is not None and at_equal is not None and usual.value:
+        kept = 100 * at_equal.value / usual.value
+        parts.append(f"At `{equal}` it keeps {kept:.0f} % of that cIoU")
     if f_loc is not None:
-        said.append(f"{'at' if said else 'At'} `{universal}` F_LOC is {f_loc}")
-    return f"{'; '.join(said)}." if said else ""
+        parts.append(f"{'at' if parts else 'At'} `{universal}` F_LOC is {f_loc}")
+    return f"{'; '.join(parts)}." if parts else ""

@@ -13,7 +13,7 @@ BEGUN, NOT_DONE = "begun", "not done"
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a sweep, and how it stands."""
+    """A job of a sweep and its state."""
 
     number: int  # from 0
     name: str  # what it evaluates

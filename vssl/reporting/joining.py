@@ -48,14 +48,14 @@ def rows_of_runs(
         first, *others = alike
         members = [first]
         for folder in others:
-            there = {name for each in members for name in draws[each]}
+            known = {name for each in members for name in draws[each]}
             own = provenances[folder]
             clashes = [c for each in members for c in other_settings(provenances[each], own)]
             alone = (
                 f"differs from {first} in its negatives alone ({_described(draws[folder])};"
                 f" the other has {_described(draws[first])})"
             )
-            if join is None or not set(draws[folder]) - there:
+            if join is None or not set(draws[folder]) - known:
                 rows.left_out[folder] = f"{alone}, which is shown."
             elif clashes:
                 rows.left_out[folder] = (
@@ -69,7 +69,7 @@ def rows_of_runs(
 
 
 def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> Path | None:
-    """The folder of the joined run, if there is one; runs that do not fit leave the members."""
+    """The folder of the joined run or None; runs that do not fit leave the members."""
     while join is not None and len(members) > 1:
         try:
             return join(members)

@@ -1,8 +1,8 @@
 """A run's numbers beside the figures that were published for the same model and test set.
 
 The figures are in `experiments/reference_values.csv`, installed as `vssl.experiments`, each with
-its source and its tier: A is an official README or code, B a maintainer's reply. What a checkpoint
-was trained on cannot be told from its file, so that all published figures of a cell are shown.
+its source and its tier: A is an official README or code, B a maintainer's reply. The file of a
+checkpoint does not say on which data it was trained, so that all published figures are shown.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.files import SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
@@ -45,7 +46,7 @@ TEST_SETS = {"VGG-SS": "vggss", "IS3": "is3"}
 
 
 class Definition(NamedTuple):
-    """What a published metric is here: metric, audio condition, threshold policy."""
+    """Our metric, audio condition and threshold policy for a published metric."""
 
     metric: str
     condition: str
@@ -66,7 +67,7 @@ DEFINITIONS = {
     **{
         f"{published} {condition}{_SUFFIX}": Definition(metric, condition, _UNIVERSAL_POLICY)
         for published, metric in (("pIA", "pia"), ("AUC_N", "auc_n"))
-        for condition in ("silence", "noise", "offscreen")
+        for condition in NEGATIVE_TYPES
     },
     "F_LOC": Definition("f_loc", "all", _UNIVERSAL_POLICY),
     "F_AUC": Definition("f_auc", "all", _UNIVERSAL_POLICY),
@@ -82,7 +83,7 @@ ALWAYS = ("cIoU@0.5", "AUC")
 """Metrics that are shown for every model and test set, as missing where nothing was published."""
 
 REPRODUCTION_MARGIN = 0.003
-"""By which a faithful reproduction may differ, a fraction: 15 of VGG-SS's 5158 images.
+"""Difference that a faithful reproduction may have, a fraction: 15 of VGG-SS's 5158 images.
 
 A judgement, not a measurement: other decoders of images and sounds, resamplers and versions of
 libraries carry a few images over a threshold.
@@ -110,7 +111,7 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
     """Read published figures from a csv file, or from the one that is installed.
 
     Returns:
-        One row per figure and map variant of ours that it can stand for, which is `map_variant`:
+        One row per figure and map variant of ours (`map_variant`) that it may mean:
         `published_metric, published_variant, model, training_set, test_set, source, tier, note` as
         published, and fractions `published`, NaN where source is `missing`, and `margin`, half of
         the last digit that was printed.
@@ -147,7 +148,7 @@ def half_digit(printed: str) -> float:
 
 
 def map_variants(published: str) -> tuple[str, ...]:
-    """Our map variants that a published one can stand for: both, where it does not say which.
+    """Our map variants that a published one may mean: both if it does not say which.
 
     >>> map_variants("AV+OGL"), map_variants("AV"), map_variants("not stated (AV or AV+OGL)")
     (('ogl',), ('av',), ('av', 'ogl'))
@@ -272,7 +273,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
 
 
 def short_source(source: str, tier: str) -> str:
-    """A source without host and commit, with its tier; empty where there is none.
+    """A source without host and commit, with its tier; empty without a source.
 
     >>> short_source("https://github.com/stoneMo/EZ-VSL README.md (commit 95ff5bf)", "A")
     'stoneMo/EZ-VSL README.md (A)'

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE
 

@@ -25,6 +25,7 @@ from vssl.reporting.tables.columns import (
     altered_overview,
     area_columns,
     headline_columns,
+    other_columns,
     overview_columns,
     separation_overview,
 )
@@ -67,8 +68,8 @@ def report_sweep(
     Writes `sweep.md`, which also lists the jobs that are not done, `sweep.parquet` and `sweep.csv`
     (the runs' summaries, fractions, with their folder as `run`) and, for each data set and
     protocol, `sweep_<data>_<protocol>.png` where the images are at hand. Runs of earlier sweeps
-    into the folder stay in the tables as long as they are there. Without any finished run there is
-    only `sweep.md`.
+    into the folder stay in the tables as long as their folders exist. Without any finished run,
+    only `sweep.md` is written.
 
     `overview` names its threshold policies `positives`, `marked`, `equal` and `universal`; `join`
     makes one run of several that differ in their negatives.
@@ -130,8 +131,8 @@ def report_sweep(
             else:
                 texts += [f"- **{run}**: {words}" for run, words in part.items()] + [""]
         texts += map(markdown_table, _policy_tables(group, title))
-        there = set(group["folder"])
-        same = {f: summaries[f] for f in rows.sources if str(f) in there}
+        shown = set(group["folder"])
+        same = {f: summaries[f] for f in rows.sources if str(f) in shown}
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
             thresholds = [shared_threshold(s, overview["marked"]) for s in same.values()]
@@ -151,8 +152,8 @@ def _overview_parts(
 ) -> Iterator[Table | dict[str, str]]:
     """The overview, its runs in words, and whether maps withstand altered sound.
 
-    Where the overview has no numbers, the marked areas stand in its place. Baselines are not put
-    into words where there are others beside them.
+    Without numbers for the overview, the marked areas take its place. Baselines are put into words
+    only if no other model is beside them.
     """
     policy = summary["threshold_policy"]
     shown = summary[policy.isin([*overview.values(), NO_POLICY])]
@@ -164,8 +165,8 @@ def _overview_parts(
     yield summary_table(shown, columns, label="run", title=title)
     models = summary[~summary["model"].isin(BASELINES)]
     runs = (summary if models.empty else models).groupby("run", sort=False)
-    said = {str(run): in_words(rows, **overview) for run, rows in runs}
-    yield {run: words for run, words in said.items() if words}
+    sentences = {str(run): in_words(rows, **overview) for run, rows in runs}
+    yield {run: words for run, words in sentences.items() if words}
     universal = summary[policy == overview["universal"]]
     if used_columns(universal, columns := altered_overview(conditions_of(summary))):
         question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
@@ -177,14 +178,18 @@ def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
     plain = summary["threshold_policy"] == NO_POLICY
     for policy, part in summary[~plain].groupby("threshold_policy", sort=False):
         named, of_policy = with_threshold(part, "run"), f"{title}, threshold {policy}"
-        yield summary_table(named, headline_columns(part), label="run", title=of_policy)
+        columns = [*headline_columns(part), *other_columns(part)]
+        yield summary_table(named, columns, label="run", title=of_policy)
     if used_columns(summary[plain], columns := separation_overview(summary[plain])):
         question = f"{title}: do map maxima tell positives from negatives?"
+        yield summary_table(summary[plain], columns, label="run", title=question)
+    if columns := other_columns(summary[plain]):
+        question = f"{title}: other metrics, without threshold"
         yield summary_table(summary[plain], columns, label="run", title=question)
 
 
 def _earlier_runs(output: Path) -> list[Path]:
-    """Folders of the runs in the `sweep.parquet` that stands there."""
+    """Folders of the runs in the folder's `sweep.parquet`."""
     try:
         places = pd.read_parquet(output / SWEEP_TABLE, columns=["run"])["run"].unique()
     except (OSError, ValueError, KeyError):  # of no sweep, or of one before runs were named in it
@@ -197,7 +202,7 @@ def _relative_place(folder: Path, output: Path) -> str:
 
 
 def _about_rows(rows: JoinedRows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
-    """Which runs the tables hold: those of earlier sweeps too, joined ones, and none of some."""
+    """Lines on the runs of the tables: earlier sweeps, joined runs, and runs left out."""
 
     def place(folder: Path) -> str:
         return _relative_place(folder, output)

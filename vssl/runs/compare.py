@@ -12,7 +12,7 @@ from rich.console import Console
 from vssl.analysis.comparable import departures, lacks
 from vssl.analysis.compare import ComparedRun, Endpoint, common_samples, compare_runs
 from vssl.config.build import build_metrics
-from vssl.config.compose import composed_config
+from vssl.config.compose import composed_config, whole_group
 from vssl.config.settings import ScoringSettings
 from vssl.core.checks import check_choice
 from vssl.core.errors import UsageError
@@ -111,7 +111,8 @@ def _fitted(run: ComparedRun, policies: Sequence[str], variant: str) -> list[Fit
 
 def _metrics(asked: Sequence[str]) -> list[AnyMetric]:
     """The metrics of some names, and those that combined ones rest on."""
-    metrics = build_metrics(ScoringSettings.of(composed_config("rescore", ["metrics=all"])))
+    config = composed_config("rescore", [whole_group("metrics")])
+    metrics = build_metrics(ScoringSettings.of(config))
     for name in asked:
         check_choice(name, [metric.name for metric in metrics], name="--metric")
     needed = set(asked)

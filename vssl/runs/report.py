@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vssl.config.report import import_metrics, report_figures
 from vssl.core.errors import UsageError
 from vssl.records.scores import Samples
 from vssl.reporting.collection import Collection, collect
@@ -40,7 +41,7 @@ def make_report(
     The options are those of the command.
 
     Raises:
-        UsageError: when there is no finished run, none has the policy, or none has a sample.
+        UsageError: without a finished run, or if no run has the policy or a sample.
     """
     collection = collect(folders, join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
     lines = [f"{os.path.relpath(each.folder)}: {each.reason}" for each in collection.left_out]
@@ -53,6 +54,8 @@ def make_report(
         hint = " vssl-evaluate makes runs, e.g. vssl-evaluate -m experiment=demo"
         raise UsageError("\n".join([f"{text} There are:", *left_out]) if lines else text + hint)
     check_policy(collection, policy)
+    import_metrics()
+    drawn_figures = report_figures() if figures else []
     chosen = _chosen_samples(collection, samples)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print("\n".join(describe_runs(collection)))
@@ -69,8 +72,10 @@ def make_report(
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(files[-2], keep / f"{group.name}.csv")
-        if figures:
-            own = draw_figures(group, output, policy=policy, samples=chosen[group.name])
+        if drawn_figures:
+            own = draw_figures(
+                group, output, drawn_figures, policy=policy, samples=chosen[group.name]
+            )
             files += [path for figure in own for path in (figure.svg, figure.png)]
             drawn[group.name] = own
     first = output / INDEX_TEXT

@@ -445,10 +445,12 @@ def _all_jobs(reported: Mapping[int, Job], names: Sequence[str]) -> list[Job]:
 
 
 def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
-    from vssl.reporting.sweep import report_sweep  # noqa: PLC0415 start time
+    from vssl.config.report import import_metrics  # noqa: PLC0415 start time
+    from vssl.reporting.sweep import report_sweep  # noqa: PLC0415
     from vssl.runs.join import JOINED_FOLDER, join_runs  # noqa: PLC0415
 
     try:
+        import_metrics()
         report_sweep(
             jobs,
             output,

@@ -7,6 +7,7 @@ import logging
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
+from hydra.errors import InstantiationException
 
 from vssl.config.build import build_reader, build_trainer
 from vssl.config.networks import make, make_network, on_gpu
@@ -24,18 +26,15 @@ from vssl.core.files import whole_file, write_text
 from vssl.core.hashing import file_sha256
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
-from vssl.data.base import DatasetReader
-from vssl.engine.training.data import TrainingSet, training_loaders
+from vssl.engine.training.data import TrainingSet, hold_out, training_loaders
 from vssl.engine.training.module import ContrastiveTraining, TrainingLog
 from vssl.frontends import FrontEnd
 from vssl.models.weights import load_weights
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_LOSS = (
-    "steps", "learning_rate", "weight_decay", "temperature", "mismatch_weight",
-    "negative_weight", "pooled_area", "jitter", "shuffle_sounds",
-)  # fmt: skip
+_OPTIMIZATION = ("steps", "learning_rate", "weight_decay", "jitter", "shuffle_sounds")
+_OF_THE_LOSS = ("temperature", "mismatch_weight", "negative_weight", "pooled_area")
 
 
 def train(settings: TrainingSettings, folder: Path) -> Path:
@@ -64,19 +63,12 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
     module = ContrastiveTraining(
         model,
         frontend,
+        _make_loss(options),
         seed=settings.seed,
-        **{key: options[key] for key in _OF_THE_LOSS},
+        **{key: options[key] for key in _OPTIMIZATION},
     )
-    train, validation = build_reader(settings.train), build_reader(settings.validation)
-    if train.root == validation.root:
-        raise UsageError(
-            f"training.train and training.validation are the same data ({train.root}). Set"
-            " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
-            " for the embedded benchmark's own splits."
-        )
     loaders = training_loaders(
-        _split(settings, train, frontend, split="train"),
-        _split(settings, validation, frontend, split="validation"),
+        *_splits(settings, frontend),
         batch_size=options["batch_size"],
         num_workers=options["num_workers"],
         seed=settings.seed,
@@ -100,28 +92,71 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
     return _write_weights(settings, folder, model, log, seconds=time.monotonic() - begin)
 
 
-def _split(
-    settings: TrainingSettings, reader: DatasetReader, frontend: FrontEnd, *, split: str
-) -> TrainingSet:
-    """A split of the data, with the negatives of the training."""
-    options = settings.options
-    empty = getattr(reader, "empty_scene", None)
-    if options["empties"] and empty is None:
+def _make_loss(options: Mapping[str, Any]) -> torch.nn.Module:
+    for key in _OF_THE_LOSS:
+        if key in options:
+            raise UsageError(f"training.{key} is an option of the loss. Set training.loss.{key}.")
+    name = options["loss"]["_target_"]
+    try:
+        loss = make(options["loss"])
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        given = ", ".join(key for key in options["loss"] if key != "_target_") or "none"
         raise UsageError(
-            f"training.empties: {reader.name} has no pictures without objects, only the embedded"
-            " benchmark has. Set training.empties=0."
+            f"training.loss: {name} does not take the arguments {given} ({error.__cause__}). A loss"
+            " with arguments of its own is a file conf/training/loss/NAME.yaml in the folder of"
+            " --config-dir, chosen by training/loss=NAME."
+        ) from error
+    if not isinstance(loss, torch.nn.Module):
+        kind = type(loss).__name__
+        raise UsageError(f"training.loss: {name} makes no torch.nn.Module, but a {kind}.")
+    return loss
+
+
+def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet, TrainingSet]:
+    """The data to learn from and to validate on, each with the negatives of the training."""
+    options = settings.options
+    readers = {"train": build_reader(settings.train)}
+    readers["validation"] = build_reader(settings.validation)
+    for reader in readers.values():
+        reader.least_samples = frontend.least_samples()
+        if options["empties"] and not hasattr(reader, "empty_scene"):
+            raise UsageError(
+                f"training.empties: {reader.name} has no pictures without objects, only the"
+                " embedded benchmark has. Set training.empties=0."
+            )
+    roots = {reader.root for reader in readers.values()}
+    if len(roots) == 2:
+        samples = {split: reader.check().samples for split, reader in readers.items()}
+    elif options["train"] or options["validation"]:
+        raise UsageError(
+            f"training.train and training.validation are the same data ({roots.pop()}). Set"
+            " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
+            " for the embedded benchmark's own splits."
         )
-    reader.least_samples = frontend.least_samples()
-    return TrainingSet(
-        reader.check().samples,
-        [make(recipe) for recipe in options["negatives"].values()],
-        frontend=frontend,
-        transform=make(settings.model.image),
-        empty=empty,
-        empties=options["empties"],
-        seed=settings.seed,
-        split=split,
+    else:
+        share, everything = options["validation_share"], readers["train"].check().samples
+        parts = hold_out(everything, share, seed=settings.seed)
+        samples = dict(zip(readers, parts, strict=True))
+        _log.info(
+            "%s: %d samples to learn from, %d for validation (training.validation_share=%g)",
+            roots.pop(), *map(len, parts), share,
+        )  # fmt: skip
+    train, validation = (
+        TrainingSet(
+            samples[split],
+            [make(recipe) for recipe in options["negatives"].values()],
+            frontend=frontend,
+            transform=make(settings.model.image),
+            empty=getattr(reader, "empty_scene", None),
+            empties=options["empties"],
+            seed=settings.seed,
+            split=split,
+        )
+        for split, reader in readers.items()
     )
+    return train, validation
 
 
 def _write_weights(

@@ -1,4 +1,4 @@
-"""What wandb shows of a finished run besides its numbers: distributions, pictures and tables."""
+"""Distributions, pictures and tables of a finished run for wandb."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _log_gallery(settings: RunSettings, folder: Path, run: WandbRun) -> None:
 
 def _log_curves(settings: RunSettings, folder: Path, run: WandbRun) -> None:
     facts = read_provenance(folder / RECORDS_FILE)
-    if not true_negatives(facts):  # without negatives there is no F_LOC
+    if not true_negatives(facts):  # F_LOC needs negatives
         return
     for variant in Localization.of(facts).variants:
         # one draw of each negative: a pass over all would take as long as scoring

@@ -1,1 +1,32 @@
-"""Threshold policies: how a localization map becomes a binary mask."""
+"""Threshold policies: how a localization map becomes a binary mask.
+
+A policy gives `threshold(localization_maps, ground_truth)`, one for each map; the mask is
+`map > threshold`. `UniversalThreshold` and `FalseAlarmThreshold` are learnt from negatives first.
+
+Example:
+    >>> import numpy as np, torch
+    >>> policy = UniversalThreshold(statistic="third_quartile", name="universal_q3")
+    >>> policy.fit(np.array([0.1, 0.2, 0.3]), np.array(["silence", "noise", "noise"]))
+    >>> maps = torch.tensor([[[0.1, 0.4], [0.2, 0.9]]])
+    >>> maps > policy.threshold(maps, torch.zeros_like(maps)).view(-1, 1, 1)
+    tensor([[[False,  True],
+             [False,  True]]])
+"""
+
+from vssl.thresholds.base import FixedThreshold, ThresholdError, ThresholdPolicy
+from vssl.thresholds.false_alarm import FalseAlarmThreshold
+from vssl.thresholds.released import ReleasedThreshold
+from vssl.thresholds.size_aware import HalfImage, ObjectArea
+from vssl.thresholds.universal import LearntThreshold, UniversalThreshold
+
+__all__ = [
+    "FalseAlarmThreshold",
+    "FixedThreshold",
+    "HalfImage",
+    "LearntThreshold",
+    "ObjectArea",
+    "ReleasedThreshold",
+    "ThresholdError",
+    "ThresholdPolicy",
+    "UniversalThreshold",
+]

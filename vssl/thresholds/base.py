@@ -8,7 +8,7 @@ from vssl.core.arrays import Array, Names
 from vssl.core.errors import UsageError
 
 EACH_MAP = "each map"
-"""Source of a policy under which every map has a threshold of its own."""
+"""Source of a policy under which each map has another threshold."""
 
 
 class ThresholdError(UsageError):
@@ -21,8 +21,8 @@ class ThresholdPolicy:
     Attributes:
         name: the policy's name in configuration, scores and tables.
         needs_fit: whether `fit` must be called with the maxima of negatives first.
-        source: what the threshold rests on, in words, where it is not fitted: `constant`,
-            `released code`, or `EACH_MAP` where every map has its own threshold.
+        source: origin of a threshold that is not fitted: `constant`, `released code`, or `EACH_MAP`
+            where every map has its own threshold.
         in_map_units: whether the threshold was given in units of one model's own similarity map,
             so that it means nothing on a map that was rescaled.
     """
@@ -81,6 +81,11 @@ class FixedThreshold(ThresholdPolicy):
     Args:
         value: the threshold, in units of the localization map.
         name: the policy's name.
+
+    Example:
+        >>> maps = torch.tensor([[[0.2, 0.9]], [[0.5, 0.6]]])
+        >>> FixedThreshold(value=0.5).threshold(maps, torch.zeros_like(maps))
+        tensor([0.5000, 0.5000])
     """
 
     def __init__(self, *, value: float = 0.5, name: str = "fixed") -> None:

@@ -43,6 +43,12 @@ class FalseAlarmThreshold(LearntThreshold):
 
     Raises:
         ValueError: for a rate outside of (0, 1).
+
+    Example:
+        >>> policy = FalseAlarmThreshold(rate=0.1, name="false_alarm_10")
+        >>> policy.fit(np.arange(1.0, 20.0), np.repeat("noise", 19))
+        >>> policy.constant()
+        18.0
     """
 
     def __init__(self, *, rate: float, name: str) -> None:

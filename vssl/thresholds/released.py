@@ -33,6 +33,12 @@ class ReleasedThreshold(ThresholdPolicy):
 
     Raises:
         ValueError: for an unknown rule.
+
+    Example:
+        >>> policy = ReleasedThreshold(rule="q3")
+        >>> policy.check_model("ezvsl")
+        >>> policy.constant()
+        0.6382
     """
 
     source = "released code"

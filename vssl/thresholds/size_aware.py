@@ -1,4 +1,4 @@
-"""Thresholds that fix the size of what is marked: half the image, or the object's own area.
+"""Thresholds that fix the marked area: half of the image, or the area of the object.
 
 Both use knowledge that a real system lacks: that something sounds, and how large it is. Neither
 can say "nothing here".
@@ -24,6 +24,11 @@ class HalfImage(ThresholdPolicy):
 
     The "median" threshold of LVS, EZ-VSL and most later papers. A map with ties at that value
     marks less than half, a constant map nothing, since masks are strict.
+
+    Example:
+        >>> maps = torch.tensor([[[0.1, 0.2], [0.3, 0.4]]])
+        >>> HalfImage().threshold(maps, torch.zeros_like(maps))
+        tensor([0.3000])
     """
 
     name = "half_image"
@@ -39,8 +44,13 @@ class HalfImage(ThresholdPolicy):
 class ObjectArea(ThresholdPolicy):
     """The k-th largest pixel, k being the number of ground-truth pixels ("adaptive").
 
-    Where the ground truth is empty, half the image. An oracle: it is told the object's size.
-    Masks are strict, so one pixel fewer than the object has is marked, as in the released code.
+    An oracle, since it knows the object's size. An empty ground truth gives half the image. Masks
+    are strict, so one pixel fewer than the object has is marked, as in the released code.
+
+    Example:
+        >>> maps = torch.tensor([[[0.1, 0.2], [0.3, 0.4]]])
+        >>> ObjectArea().threshold(maps, torch.tensor([[[1.0, 1.0], [1.0, 0.0]]]))
+        tensor([0.2000])
     """
 
     name = "object_area"

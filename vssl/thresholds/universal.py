@@ -46,7 +46,7 @@ class LearntThreshold(ThresholdPolicy):
         """Set the threshold from the maxima of negatives; those that are not finite are left out.
 
         Raises:
-            ThresholdError: when there is no negative with a finite maximum.
+            ThresholdError: without a negative that has a finite maximum.
         """
         finite = np.isfinite(similarity_max)
         levels = [
@@ -80,6 +80,12 @@ class UniversalThreshold(LearntThreshold):
 
     Raises:
         ValueError: for an unknown statistic or a factor that is not positive.
+
+    Example:
+        >>> policy = UniversalThreshold(statistic="mean", name="universal_max")
+        >>> policy.fit(np.array([0.1, 0.3, 0.5]), np.array(["silence", "noise", "noise"]))
+        >>> policy.constant()
+        0.4
     """
 
     def __init__(

@@ -26,13 +26,13 @@ Place = tuple[int, int]
 
 @dataclass
 class TrainingBatch(_OnDevice):
-    """Images, each with its sound and its negatives.
+    """Images with their sounds and their negatives.
 
     Attributes:
         images: `[N + E, 3, H, W]` normalized; the last E show nothing that sounds.
         waveforms: `[N, T]` float32, cut by the front end's window.
         negatives: `[M, T]` distinct waveforms of the negatives; M may be 0.
-        negative_index: `[N, K]` int64: which of them each image meets under each of K conditions.
+        negative_index: `[N, K]` int64 row in `negatives` for each image and each of K conditions.
     """
 
     images: torch.Tensor
@@ -42,22 +42,22 @@ class TrainingBatch(_OnDevice):
 
 
 class TrainingSet(BatchReader, Dataset[TrainingBatch]):
-    """The samples of a test set's train split, a batch at a time.
+    """The samples of a split, a batch at a time.
 
     A clip is rolled by a random offset in every step before the window cuts it. Draws depend on
-    (seed, sample, step) alone, so that workers cannot change them. Images are kept in memory as the
-    network takes them.
+    (seed, sample, step) alone, so that workers cannot change them. Prepared images are kept in
+    memory.
 
     Args:
-        samples: of the split.
-        conditions: negatives, as for an evaluation; each step takes the next of their draws, and
+        samples: samples of the split.
+        conditions: negatives, as for an evaluation. Each step takes the next of their draws, and
             after the last one the first.
         frontend: the model's front end; its window cuts the clips.
         transform: decoded image to network input.
-        empty: the picture of a sample without any object `[H, W, 3]`; None trains without.
-        empties: how many of a batch's pictures are also shown without objects.
-        seed: of all draws.
-        split: name of the split; each has noise of its own.
+        empty: gives the picture of a sample without any object, `[H, W, 3]`; None trains without.
+        empties: number of a batch's pictures that are also shown without objects.
+        seed: seed of all draws.
+        split: name of the split, which noise is keyed by.
 
     Raises:
         UsageError: when a condition is no negative, or cannot be met with these samples.
@@ -103,7 +103,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         return self.__getitems__([place])
 
     def __getitems__(self, places: Sequence[Place]) -> TrainingBatch:
-        """The batch of some samples, each as it is in a step."""
+        """A batch of samples, each given with its training step."""
         samples = [self._samples[position] for _, position in places]
         images = self.read_all(lambda s: self._picture(s, empty=False), samples)
         images += self.read_all(lambda s: self._picture(s, empty=True), samples[: self._empties])
@@ -128,7 +128,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
         )
 
     def _picture(self, sample: Sample, *, empty: bool) -> torch.Tensor:
-        """The network's input for a sample's picture, made once for all samples that show it."""
+        """The network's input for a picture, prepared once for all samples that show it."""
         key = (sample.image_group, empty)
         if key not in self._prepared_images:
             if empty and self._empty is not None:
@@ -153,10 +153,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
 
 
 class _ShuffledBatches(Sampler[list[Place]]):
-    """Batches of one pass over the training set after another, each in an order of its own.
-
-    What does not fill a batch is left for another pass.
-    """
+    """Batches of one pass after another, shuffled anew in each; an incomplete batch is dropped."""
 
     def __init__(self, length: int, batch_size: int, *, seed: int) -> None:
         self._length, self._batch_size, self._seed = length, batch_size, seed
@@ -174,6 +171,21 @@ class _ShuffledBatches(Sampler[list[Place]]):
             yield [(first + number, int(position)) for position in batch]
 
 
+def hold_out(
+    samples: Sequence[Sample], share: float, *, seed: int
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Divide samples into those to learn from and those for validation.
+
+    A share of the pictures is kept for validation, at least two, drawn under the seed. Samples of
+    one picture stay together.
+    """
+    pictures = sorted({sample.image_group for sample in samples})
+    order = generator_for(seed, "", "hold out").permutation(len(pictures))
+    kept = {pictures[n] for n in order[: max(2, round(share * len(pictures)))]}
+    train = tuple(sample for sample in samples if sample.image_group not in kept)
+    return train, tuple(sample for sample in samples if sample.image_group in kept)
+
+
 def training_loaders(
     train: TrainingSet,
     validation: TrainingSet,
@@ -184,18 +196,22 @@ def training_loaders(
 ) -> tuple[DataLoader[TrainingBatch], DataLoader[TrainingBatch]]:
     """Loaders of a train split, shuffled anew in every pass, and of a validation split.
 
+    A validation split that does not fill a batch is one smaller batch.
+
     Raises:
-        UsageError: when a split does not fill a batch.
+        UsageError: when the train split does not fill a batch, or validation is one sample.
     """
-    for name, split in (("train", train), ("validation", validation)):
-        if not 2 <= batch_size <= len(split):
-            raise UsageError(
-                f"Expected `training.batch_size` to be in [2, {len(split)}], the samples of the"
-                f" {name} split, but got {batch_size}."
-            )
+    if len(validation) < 2:
+        raise UsageError("Expected 2 samples or more for validation. Raise their number.")
+    if not 2 <= batch_size <= len(train):
+        raise UsageError(
+            f"Expected `training.batch_size` to be in [2, {len(train)}], the samples of the train"
+            f" split, but got {batch_size}."
+        )
     order = _ShuffledBatches(len(train), batch_size, seed=seed)
-    firsts = range(0, len(validation) // batch_size * batch_size, batch_size)
-    fixed = [[(0, first + n) for n in range(batch_size)] for first in firsts]
+    size = min(batch_size, len(validation))
+    firsts = range(0, len(validation) // size * size, size)
+    fixed = [[(0, first + n) for n in range(size)] for first in firsts]
 
     def loader(split: TrainingSet, batches: Iterable[list[Place]]) -> DataLoader[TrainingBatch]:
         return DataLoader(

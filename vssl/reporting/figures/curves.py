@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from scipy.ndimage import gaussian_filter1d
 
 from vssl.analysis.threshold_curves import ThresholdCurves
 from vssl.core.arrays import Array
+from vssl.core.negatives import ALL_NEGATIVES
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.bootstrap import interval
 from vssl.records.localization import OBJECT_GUIDED
-from vssl.records.numbers import ALL_NEGATIVES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import (
@@ -58,10 +58,10 @@ _ABOVE = 17  # points between a panel and its title: the thresholds' names
 _LABEL_GAP = 0.2  # of a panel's width, between threshold labels
 
 
-def maxima(part: FigureData) -> Iterator[Drawing]:
+def maxima(part: FigureData) -> Drawing:
     """Density, quartiles, and 5 to 95 % of map maxima by audio condition, and the thresholds."""
     policies = [*dict.fromkeys([*UNIVERSAL_POLICIES, part.policy])]
-    # every panel has the rows of all runs, whose names stand on the left alone
+    # every panel has the rows of all runs, since only the left panel names them
     conditions = list(dict.fromkeys(name for run in part.runs for name in run.conditions))
     panels = facets([run.label for run in part.runs], height=0.75 + 0.28 * len(conditions))
     gaps, medians = part.without_scores(), []
@@ -78,20 +78,13 @@ def maxima(part: FigureData) -> Iterator[Drawing]:
         medians.append(f"{run.label} median {', '.join(texts) or 'undefined'}")
     name_axes(panels, "similarity maximum", "")
     guided = part.variant == OBJECT_GUIDED
-    yield Drawing(
+    kind = "upsampled object-guided" if guided else "native similarity"
+    return Drawing(
         panels[0].figure,
-        "maxima",
-        "Similarity maxima by audio condition",
-        part.caption(
-            "Largest value of each map, by audio condition, all images and draws; every panel has"
-            " the range of its own model. Areas: density (highest point at one height); box:"
-            " quartiles and median; line: 5 to 95 %; diamond: all the same. Vertical lines:"
-            " universal thresholds.",
-            f"Maxima are of {'upsampled object-guided' if guided else 'native similarity'} maps.",
-            policies=policies,
-            gaps=[*gaps, *part.undefined()],
-        ),
-        f"Distributions of map maxima: {'; '.join(medians)}.",
+        words={"medians": "; ".join(medians)},
+        notes=[f"Maxima are of {kind} maps."],
+        policies=policies,
+        gaps=[*gaps, *part.undefined()],
     )
 
 
@@ -142,7 +135,7 @@ def density(values: Array) -> tuple[Array, Array] | None:
     """Places and heights of a kernel density on a grid, highest point 1; None where all are equal.
 
     Gaussian kernel, Silverman's bandwidth 0.9 min(s, IQR / 1.34) n^(-1/5), over the values' own
-    range: nothing is drawn where there is no value.
+    range: no area beyond the values.
     """
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * max(abs(low), abs(high)):
@@ -174,7 +167,7 @@ def _draw_thresholds(axes: Any, lines: Mapping[str, float], low: float, high: fl
 
 
 def spread(places: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
-    """Ascending places in [0, 1], moved as little as needed to stand apart."""
+    """Ascending places in [0, 1], moved as little as needed to lie apart."""
     clusters: list[list[float]] = []
 
     def start(cluster: Sequence[float]) -> float:
@@ -194,7 +187,7 @@ def spread(places: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
     return found
 
 
-def f_loc(part: FigureData) -> Iterator[Drawing]:
+def f_loc(part: FigureData) -> Drawing:
     """F_LOC over the threshold with its bootstrap band, the policy's threshold and the best one."""
     panels = facets([run.label for run in part.runs], height=1.45, share_y=True)
     highest = 1.0
@@ -230,23 +223,15 @@ def f_loc(part: FigureData) -> Iterator[Drawing]:
     name_axes(panels, "threshold", "F_LOC (%)")
     panels[0].set_ylim(0, 1.08 * highest)
     _legend_of_f_loc(panels[0], part.policy)
-    yield Drawing(
+    seen = "Curves rest on all images and draws."
+    if in_part:
+        seen = f"Curves, bands and triangles rest on a part: {by_run(in_part)}."
+    return Drawing(
         panels[0].figure,
-        "f_loc",
-        "F_LOC over the threshold",
-        part.caption(
-            "F_LOC, the harmonic mean of cIoU and 1 - pIA, if one threshold is used for all maps"
-            f" (line; band: 95 % bootstrap over images, {CURVE_RESAMPLES} resamples). Vertical"
-            f" line: {part.policy}, circle: its F_LOC and interval as in the summary. Triangle: the"
-            " best threshold, which no user could choose.",
-            f"Curves, bands and triangles rest on a part: {by_run(in_part)}."
-            if in_part
-            else "Curves rest on all images and draws.",
-            f"Best: {'; '.join(best)}." if best else "",
-            policies=[part.policy],
-            gaps=[*gaps, *part.undefined()],
-        ),
-        f"F_LOC over the threshold, one panel per run. Best: {'; '.join(best) or 'none'}.",
+        words={"resamples": str(CURVE_RESAMPLES), "best": "; ".join(best) or "none"},
+        notes=[seen, f"Best: {'; '.join(best)}." if best else ""],
+        policies=[part.policy],
+        gaps=[*gaps, *part.undefined()],
     )
 
 
@@ -307,7 +292,7 @@ def _legend_of_f_loc(axes: Any, policy: str) -> None:
     axes.figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def success_pia(part: FigureData) -> Iterator[Drawing]:
+def success_pia(part: FigureData) -> Drawing:
     """The curves behind AUC and AUC_N at one threshold: shares by cIoU or pIA."""
     panels = facets([run.label for run in part.runs], height=1.6)
     grid = 100 * AUC_GRID.numpy()
@@ -337,24 +322,17 @@ def success_pia(part: FigureData) -> Iterator[Drawing]:
     name_axes(panels, "cIoU ≥ x, pIA ≤ x (%)", "samples (%)")
     own = ["Positives", *dict.fromkeys(name for run in part.runs for name in run.altered)]
     others = dict.fromkeys(name for run in part.runs for name in run.others)
-    no_curve = f" No curve: {', '.join(others)}, where another object of the picture sounds."
-    yield Drawing(
+    no_curve = f"No curve: {', '.join(others)}, where another object of the picture sounds."
+    return Drawing(
         panels[0].figure,
-        "success_pia",
-        f"Success and marked area at {part.policy}",
-        part.caption(
-            f"{', '.join(own)}: share of samples with cIoU >= x, the curve behind AUC."
-            " Negatives: share with pIA <= x, mean over draws, the curve behind AUC_N. Both at 21"
-            " points; the areas in the legends are the summary's, in percent. All images and"
-            f" draws.{no_curve if others else ''}",
-            policies=[part.policy],
-            gaps=[*gaps, *part.undefined()],
-        ),
-        f"Success and pIA curves, one panel per run. AUC in percent: {'; '.join(numbers)}.",
+        words={"positives": ", ".join(own), "areas": "; ".join(numbers)},
+        notes=[no_curve] if others else [],
+        policies=[part.policy],
+        gaps=[*gaps, *part.undefined()],
     )
 
 
-def roc(part: FigureData) -> Iterator[Drawing]:
+def roc(part: FigureData) -> Drawing:
     """ROC of map maxima: positives against each negative, and against the paper's three."""
     panels = facets([run.label for run in part.runs], height=1.75)
     gaps, numbers = part.without_scores(), []
@@ -384,18 +362,10 @@ def roc(part: FigureData) -> Iterator[Drawing]:
             say_gap(axes, "no defined maxima" if run.negatives else "no negatives")
     _legends_above(panels, "AUROC (%)")
     name_axes(panels, "negatives above (%)", "positives above (%)")
-    yield Drawing(
+    return Drawing(
         panels[0].figure,
-        "roc",
-        "Separation of positives from negatives",
-        part.caption(
-            "Do map maxima tell positives from negatives? Share of positives above a threshold over"
-            " the share of negatives above it; no threshold policy is involved. A deaf model lies"
-            " on the diagonal. The areas in the legends are the summary's, in percent; all images"
-            " and draws.",
-            gaps=[*gaps, *part.undefined()],
-        ),
-        f"ROC of map maxima, one panel per run. AUROC in percent: {'; '.join(numbers)}.",
+        words={"areas": "; ".join(numbers)},
+        gaps=[*gaps, *part.undefined()],
     )
 
 

@@ -1,4 +1,4 @@
-"""What the report's figures are drawn from, and the facts and gaps that their captions say."""
+"""The data of the report's figures, and the facts and gaps in their captions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import torch
 
 from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
 from vssl.core.arrays import Array
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.pia import ImageArea
 from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.files import SCORES_FILE
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.read import thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
@@ -62,7 +62,7 @@ class GridSample(NamedTuple):
 
 @dataclass(frozen=True)
 class FigureData:
-    """What the figures of one map variant are drawn from: scores and curves by a run's label."""
+    """The data of one map variant's figures: scores and curves by a run's label."""
 
     group: Group
     runs: Sequence[ReportRun]
@@ -78,12 +78,12 @@ class FigureData:
         return pd.Series(dtype=np.float64) if found is None else found
 
     def number(self, run: ReportRun, metric: str, condition: str, policy: str = "") -> str:
-        """A number of the summary in percent; `n/a` where it is not there or undefined."""
+        """A number of the summary in percent; `n/a` where it is missing or undefined."""
         number = run.number(metric, condition, policy or self.policy, self.variant)
         return MISSING if number is None else percent(float(number["value"]))
 
     def missing_number(self, run: ReportRun, metric: str, condition: str, policy: str = "") -> Gaps:
-        """The gap of a number that the summary lacks."""
+        """A gap, if the summary lacks a number."""
         policy = policy or self.policy
         if run.number(metric, condition, policy, self.variant) is not None:
             return []
@@ -103,7 +103,9 @@ class FigureData:
             gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
         return gaps
 
-    def caption(self, *sentences: str, policies: Sequence[str] = (), gaps: Gaps) -> str:
+    def caption(
+        self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
+    ) -> str:
         """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
         parts = [
             *sentences,
@@ -148,7 +150,7 @@ def mean_shares(rows: pd.Series, reaches: np.ufunc) -> Array:
 
 
 def negative_groups(negatives: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What positives are set against: each negative, and the paper's three together."""
+    """Negatives to compare positives with: each one, and the paper's three together."""
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in negatives}
     if set(NEGATIVE_TYPES) <= set(negatives):
         groups[ALL_NEGATIVES] = NEGATIVE_TYPES
@@ -214,24 +216,24 @@ def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
         return Curves({name: curves(Path(place), name) for name in run.variants}, kept)
 
 
-def labels_by(said: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
-    """Labels of runs by what is said of them."""
+def labels_by(texts: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
+    """Labels of runs by their text."""
     found: dict[Any, list[str]] = {}
-    for label, text in dict.fromkeys(said):
+    for label, text in dict.fromkeys(texts):
         found.setdefault(text, []).append(label)
     return found
 
 
-def by_run(said: Iterable[tuple[str, str]]) -> str:
-    """What is said of runs, each text once, after the labels of its runs."""
-    return "; ".join(f"{', '.join(labels)}: {text}" for text, labels in labels_by(said).items())
+def by_run(texts: Iterable[tuple[str, str]]) -> str:
+    """Texts of runs, each once, after the labels of its runs."""
+    return "; ".join(f"{', '.join(labels)}: {text}" for text, labels in labels_by(texts).items())
 
 
 def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
     """Test set, protocol, samples, draws and seed; those that differ are named by run."""
 
-    def common(said: Iterator[str]) -> str:
-        texts = labels_by(zip((run.label for run in runs), said, strict=True))
+    def common(facts: Iterator[str]) -> str:
+        texts = labels_by(zip((run.label for run in runs), facts, strict=True))
         if len(texts) == 1:
             return str(next(iter(texts)))
         return " / ".join(f"{text} ({', '.join(labels)})" for text, labels in texts.items())
@@ -263,5 +265,5 @@ def _threshold_texts(runs: Sequence[ReportRun], policies: Sequence[str], variant
     if not values:
         return ""
     different = labels_by(sources)
-    said = next(iter(different)) if len(different) == 1 else by_run(sources)
-    return f"Thresholds: {'; '.join(values)}. They rest on: {said}."
+    origin = next(iter(different)) if len(different) == 1 else by_run(sources)
+    return f"Thresholds: {'; '.join(values)}. They rest on: {origin}."

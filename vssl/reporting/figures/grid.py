@@ -33,7 +33,7 @@ _RENDERINGS = {
 _WIDEST, _NARROWEST = 8, 6  # columns that the width of a page is divided by
 _LEFT, _BELOW, _BETWEEN = 0.5, 0.13, 0.05  # inches around the maps
 _DARKEST = 0.35  # where the colours of the new rendering start: black would hide the image
-_BLANK = 0.82  # grey level that stands in for an image that is not at hand
+_BLANK = 0.82  # grey level in place of an image that is not at hand
 
 
 def grids(part: FigureData) -> Iterator[Drawing]:
@@ -57,23 +57,25 @@ def grids(part: FigureData) -> Iterator[Drawing]:
                 if not torch.isfinite(scene.maps[part.variant]).all():
                     gaps.append((run.label, "a map holds NaN"))
             met = f"Rows name the sounds of {first_run}; {', '.join(others)} met others."
+            no_image = f"The image is not at hand, maps are drawn on grey ({sample.missing})."
             yield Drawing(
                 draw_grid(part, sample, rendering),
-                f"grid_{number}_{rendering}",
-                f"Maps of a sample with {first.category}, {rendering} rendering",
-                part.caption(
-                    f"Sample {first.sample_id} ({first.category}), first draw of each audio"
-                    " condition; below each map its minimum and maximum; box: ground truth.",
+                name=f"grid_{number}_{rendering}",
+                words={
+                    "sample": first.sample_id,
+                    "category": first.category,
+                    "rendering": rendering,
+                    "rows": ", ".join(first.conditions),
+                    "columns": ", ".join(labels),
+                    "largest": "; ".join(largest),
+                },
+                notes=[
                     how.format(policy=part.policy),
-                    f"The image is not at hand, maps are drawn on grey ({sample.missing})."
-                    if sample.missing
-                    else "",
+                    no_image if sample.missing else "",
                     met if others else "",
-                    policies=[part.policy] if rendering == "new" else [],
-                    gaps=gaps,
-                ),
-                f"Grid of maps over one image: rows {', '.join(first.conditions)}, columns"
-                f" {', '.join(labels)}. Largest values: {'; '.join(largest)}.",
+                ],
+                policies=[part.policy] if rendering == "new" else [],
+                gaps=gaps,
                 photographs=True,
             )
 
@@ -200,6 +202,6 @@ def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -
 
 
 def extremes_text(least: float, largest: float) -> str:
-    """Least and largest value of a map as it stands below it."""
+    """Least and largest value of a map, as shown below it."""
     digits = 3 if 0 < max(abs(least), abs(largest)) < 0.095 else 2
     return f"{least:.{digits}f} to {largest:.{digits}f}".replace("-", "\N{MINUS SIGN}")

@@ -15,7 +15,7 @@ _LEAST_WEIGHT, _MOST_WEIGHT = 0.25, 0.75
 def in_range(values: AnyFloats, bounds: tuple[float, float]) -> AnyFloats:
     """Map values as shares of the way from the lowest value that can be to the highest.
 
-    Where nothing is declared to draw a map in, its own extremes stand in.
+    A map without a declared range is drawn in its own extremes.
     """
     low, high = bounds
     if not np.isfinite([low, high]).all():

@@ -1,17 +1,20 @@
-"""The report's figures: SVG and PNG of each, with a caption that says what they rest on."""
+"""The report's figures: SVG and PNG of each, with title, caption and alt text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure as Canvas
 
+from vssl.core.errors import UsageError
 from vssl.images import ImageFileError
 from vssl.records.localization import AUDIO_VISUAL, OBJECT_GUIDED
 from vssl.records.read import samples_by_size
 from vssl.reporting.collection import Group
-from vssl.reporting.figures.curves import f_loc, maxima, roc, success_pia
 from vssl.reporting.figures.data import (
     CURVE_RECORDS,
     CURVE_SAMPLES,
@@ -21,18 +24,8 @@ from vssl.reporting.figures.data import (
     read_scores,
     why_no_curves,
 )
-from vssl.reporting.figures.grid import grids
 from vssl.reporting.figures.samples import evaluation_image, read_scenes
 from vssl.reporting.figures.style import HOUSE_STYLE, Drawing, Figure, write
-
-FIGURES: tuple[Callable[[FigureData], Iterator[Drawing]], ...] = (
-    maxima,
-    f_loc,
-    success_pia,
-    roc,
-    grids,
-)
-"""All figures of a report, in order."""
 
 VARIANTS = (AUDIO_VISUAL, OBJECT_GUIDED)
 
@@ -40,33 +33,84 @@ GRID_SHARES = (0.1, 0.5, 0.9)
 """Samples of the qualitative grid, as shares of all in ascending size of the ground truth."""
 
 
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the report, as `conf/figure/<name>.yaml` describes it.
+
+    In `title`, `caption` and `alt`, `{policy}` is the report's threshold policy, and other braces
+    are filled with the `words` of the drawing. The caption goes on with what the runs rest on.
+
+    Attributes:
+        name: in the files `<group>_<name>.svg` and `.png`.
+        draw: takes a `FigureData`; gives a matplotlib figure, a `Drawing`, or several of these.
+        title: shown above the figure.
+        caption: says what is drawn.
+        alt: says what is to be seen, for those who do not see it.
+    """
+
+    name: str
+    draw: Callable[[FigureData], Any]
+    title: str
+    caption: str
+    alt: str
+
+    def drawings(self, data: FigureData) -> Iterator[Drawing]:
+        """Draw, and give each drawing its texts.
+
+        Raises:
+            UsageError: for a text with braces that nothing fills.
+        """
+        drawn = self.draw(data)
+        for each in [drawn] if isinstance(drawn, (Canvas, Drawing)) else drawn:
+            drawing = Drawing(each) if isinstance(each, Canvas) else each
+            words = {"policy": data.policy, **drawing.words}
+            title, caption, alt = (self._filled(key, words) for key in ("title", "caption", "alt"))
+            yield drawing._replace(
+                name=drawing.name or self.name,
+                title=title,
+                caption=data.caption(
+                    caption, *drawing.notes, policies=drawing.policies, gaps=drawing.gaps
+                ),
+                alt=alt,
+            )
+
+    def _filled(self, key: str, words: Mapping[str, str]) -> str:
+        try:
+            return str(getattr(self, key)).format(**words)
+        except (LookupError, ValueError) as error:
+            raise UsageError(
+                f"figure {self.name}: {key}: nothing fills the braces ({error}). Known are"
+                f" {', '.join(words)}; a brace that is shown is written twice."
+            ) from error
+
+
 def draw_figures(
     group: Group,
     output: Path,
+    figures: Sequence[ReportFigure],
     *,
     policy: str = "universal_q3",
     samples: Sequence[str] = (),
 ) -> list[Figure]:
     """Draw a group's figures, `<group>_<figure>.svg` and `.png`; those of OGL maps apart.
 
-    What a run does not have is said in its panel and in the caption. `policy` is that of the curves
-    and of the new rendering, `samples` are ids for the qualitative grid; none takes three by the
-    object's size.
+    Panel and caption say what a run lacks. `policy` is that of the curves and of the new rendering.
+    `samples` are ids for the qualitative grid; none takes three by the object's size.
 
     Raises:
         RecordsError: when records cannot be read, or lack a sample that was asked for.
     """
-    figures = []
+    written = []
     with mpl.rc_context(HOUSE_STYLE):
         for part in parts_of(group, policy=policy, samples=samples):
             guided = part.variant != AUDIO_VISUAL
             suffix = f"_{part.variant}" if guided else ""
             behind = ", object-guided maps (OGL)" if guided else ""
-            for drawing in (drawing for draw in FIGURES for drawing in draw(part)):
+            for drawing in (drawing for each in figures for drawing in each.drawings(part)):
                 name = f"{group.name}_{drawing.name}{suffix}"
                 title = f"{drawing.title}{behind}: {group.dataset}"
-                figures.append(write(drawing, output, name=name, title=title))
-    return figures
+                written.append(write(drawing, output, name=name, title=title))
+    return written
 
 
 def parts_of(
@@ -77,7 +121,7 @@ def parts_of(
     curve_records: int = CURVE_RECORDS,
     curve_samples: int = CURVE_SAMPLES,
 ) -> list[FigureData]:
-    """Read what a group's figures are drawn from, by map variant.
+    """Read the data of a group's figures, by map variant.
 
     `curve_records` and `curve_samples` say when curves rest on a part of a run, see `read_curves`.
     """

@@ -6,9 +6,10 @@ import base64
 import io
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from vssl.core.files import whole_file
-from vssl.records.numbers import ALL_NEGATIVES
+from vssl.core.negatives import ALL_NEGATIVES
 from vssl.types import POSITIVE
 
 PAGE = 7.0
-"""Width of a page in inches; four panels stand side by side, two in a column of 3.4."""
+"""Width of a page in inches; four panels fit side by side, two in a column of 3.4."""
 
 _PNG_DPI = 200
 _JPEG_QUALITY = 90
@@ -42,14 +43,31 @@ class Look(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """A figure that is not written yet; `name` is of its kind; photographs become JPEG in SVG."""
+    """A figure that is not written yet.
+
+    The function that draws gives the canvas and what texts need of the runs; `ReportFigure` gives
+    title, caption and alt text.
+
+    Attributes:
+        canvas: the matplotlib figure.
+        name: in the file's name, where a function draws several; else the figure's.
+        words: texts for the braces of title, caption and alt text, besides `{policy}`.
+        notes: further sentences of the caption.
+        policies: threshold policies whose values the caption lists.
+        gaps: labels of runs, and what each lacks.
+        photographs: whether images inside the SVG become JPEG.
+    """
 
     canvas: Canvas
-    name: str
-    title: str
-    caption: str
-    alt: str
+    name: str = ""
+    words: Mapping[str, str] = MappingProxyType({})
+    notes: Sequence[str] = ()
+    policies: Sequence[str] = ()
+    gaps: Sequence[tuple[str, str]] = ()
     photographs: bool = False
+    title: str = ""
+    caption: str = ""
+    alt: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Figures, images and sounds, small enough to stand inside a page."""
+"""Figures, images and sounds, made small enough for a page."""
 
 from __future__ import annotations
 

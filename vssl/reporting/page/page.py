@@ -40,7 +40,7 @@ from vssl.types import EVALUATION_SIZE, POSITIVE
 
 PAGE_FILE = "index.html"
 PAGE_LIMIT = 20_000_000
-"""Bytes of a page, at most; what does not fit is counted and said on the page."""
+"""Largest size of a page in bytes; the page counts what does not fit."""
 
 _FIGURES = 1 / 3  # of the page, at most: they are in files of their own too
 _PER_CARD = 1_500  # bytes of a sample's text on the page, beside what is counted
@@ -58,9 +58,9 @@ def write_page(
 ) -> Path:
     """Write the page of a report, `output/index.html`.
 
-    Everything is inside: style, script, figures, images, sounds (the first 5 s, mono) and native
-    similarity maps (float32, compressed), from which the script makes every map at the threshold
-    that a reader chooses, with the numbers that vssl gives.
+    The page holds style, script, figures, images, sounds (the first 5 s, mono) and native
+    similarity maps (float32, compressed). The script makes every mask from them, at the threshold
+    that a reader chooses, with the numbers of vssl.
 
     `figures` and `tables` are by name of the group. The gallery shows at most `gallery` samples of
     each group; it starts at `policy` and chooses the worst samples by it. `limit` bytes, at most,
@@ -114,7 +114,7 @@ class _Budget:
         self._left = left
 
     def take(self, size: int) -> bool:
-        """Use bytes if there are so many."""
+        """Use bytes if enough are left."""
         fits = size <= self._left
         self._left -= size if fits else 0
         return fits
@@ -148,7 +148,7 @@ def _template(output: Path) -> jinja2.Template:
 
 
 def _group_facts(group: Group) -> dict[str, str]:
-    """What every number of a group rests on."""
+    """Settings that all numbers of a group share."""
     summary = pd.concat([run.summary for run in group.runs])
     covered = ", ".join(f"{100 * c:.4g} %" for c in sorted(summary["coverage"].unique()))
     draws = summary.groupby("condition")["draws"].max()
@@ -193,7 +193,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 class _Gallery:
-    """The gallery of a group, as far as it fits into the page.
+    """The part of a group's gallery that fits into the page.
 
     `maps` has one packed text for each run, `clips` None where one is not at hand or does not fit.
     """
@@ -212,7 +212,7 @@ class _Gallery:
         self.counts: Counter[str] = Counter()
 
     def heard(self, sample_id: str) -> list[dict[str, Any]]:
-        """Whose clips are heard with an image, and by which runs where they differ."""
+        """The clips that play with an image, and the runs of each where runs differ."""
         found: dict[tuple[str, str, str | None], list[str]] = {}
         for each in self.runs:
             scene = each.scenes[sample_id]
@@ -256,7 +256,7 @@ class _Gallery:
                 self.clips[name] = None
 
     def notes(self) -> list[str]:
-        """What is shown, and what is not and why."""
+        """Counts of what the gallery shows and leaves out, with reasons."""
         listed = int(max(run.provenance["evaluated"] for run in self.group.runs))
         shown = f"{len(self.maps)} of {listed} samples are shown"
         if 0 < len(self.maps) < listed:
@@ -264,7 +264,7 @@ class _Gallery:
         return [shown, *(f"{what}: {n}" for what, n in self.counts.items())]
 
     def data(self, output: Path) -> dict[str, Any]:
-        """What the script draws from."""
+        """Data of the page's script."""
         return {
             "name": self.group.name,
             "policy": self.policy,

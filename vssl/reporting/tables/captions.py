@@ -1,4 +1,4 @@
-"""What a table rests on, why some of its cells are gaps, and where its runs differ."""
+"""Captions of tables: settings, reasons of gaps, differences of the runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.conditions import condition_settings
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.collection import Group, ReportRun
@@ -29,7 +29,7 @@ _PUBLISHED = (
 def caption_of(
     group: Group, columns: Sequence[Column], rows: Sequence[Row], absent: Sequence[Column]
 ) -> str:
-    """Say what a table rests on, in one paragraph; `absent` columns have no number in any run."""
+    """Describe a table's settings and gaps; `absent` columns have no number in any run."""
     cells = [cell for row in rows for cell in row.cells if cell]
     parts = [caption(_rows_behind(group, columns))]
     thresholds = by_source(
@@ -66,7 +66,7 @@ def caption_of(
 
 
 def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
-    """The summary rows behind a table; where it has none, all that its runs have."""
+    """The summary rows behind a table; all rows of its runs where it has no number."""
     summary = pd.concat([run.summary for run in group.runs], ignore_index=True)
     places = {column.place for column in columns}
     if any(c.condition != POSITIVE for c in columns):  # pIA: the draws of every negative
@@ -77,7 +77,7 @@ def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def _disagreements(group: Group) -> Iterator[str]:
-    """In which settings of their negatives the runs of a table differ."""
+    """Settings of the negatives in which the runs of a table differ."""
     settings: dict[str, dict[str, str]] = defaultdict(dict)
     choices: dict[tuple[tuple[str, int], ...], dict[str, str]] = defaultdict(dict)
     for run in group.runs:
@@ -97,13 +97,13 @@ def _disagreements(group: Group) -> Iterator[str]:
 
 
 def marks_nothing(run: ReportRun, policy: str, variant: str) -> bool:
-    """Whether a run marks nothing of the images under their own sound, as far as people see."""
+    """Whether a run marks 0.0 % of the images under their own sound."""
     area = run.number("pia", POSITIVE, policy, variant) if policy != NO_POLICY else None
     return area is not None and as_shown(area["value"]) == 0
 
 
 def _without_marks(group: Group, policy: str) -> Iterator[str]:
-    """Runs that mark nothing, whose numbers on negatives say nothing."""
+    """Runs that mark nothing, so that their numbers on negatives mean nothing."""
     found = [
         run.name(variant)
         for run in group.runs
@@ -118,7 +118,7 @@ def _without_marks(group: Group, policy: str) -> Iterator[str]:
 
 
 def _at_the_top(group: Group, policy: str) -> Iterator[str]:
-    """Runs whose threshold is the top of their maps' range, so that nothing can lie above it."""
+    """Runs whose threshold is the top of their maps' range, so that no pixel lies above it."""
     found = []
     for run in group.runs:
         top = (run.provenance.get("value_range") or (None, None))[1]
@@ -135,7 +135,7 @@ def _at_the_top(group: Group, policy: str) -> Iterator[str]:
 
 
 def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[str]:
-    """Why cells of rows that have a run are empty: each reason with the rows that it holds for."""
+    """Reasons of empty cells, each with its rows."""
     runs = {run.label: run for run in group.runs}
     reasons: dict[str, dict[str, None]] = defaultdict(dict)
     for row in rows:
@@ -150,7 +150,7 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
 
 
 def why_missing(run: ReportRun, column: Column) -> str:
-    """Say why a run has no number for a column."""
+    """The reason why a run has no number for a column."""
     policy, condition = column.policy, column.condition
     unscored = f"{column.bottom} was not scored (vssl-rescore adds it)"
     if policy not in set(run.summary["threshold_policy"]):

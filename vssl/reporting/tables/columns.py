@@ -1,117 +1,150 @@
 """The columns of all tables of runs' numbers.
 
-`sounding` says which object sounds, by audio condition of the runs; `policy` is a threshold policy,
-empty for rows that have one each.
+A layout chooses metrics, audio conditions and threshold policies. Header, arrow and unit are the
+metric class's. A metric that no layout names gets columns by `other_columns`. `sounding` says
+which object sounds, by audio condition; `policy` is a threshold policy, empty for rows that have
+one each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.agreement import Agreement
+from vssl.metrics.alignment import Alignment, Separability
 from vssl.metrics.auc import AUC, AUCN
+from vssl.metrics.base import MeanMetric, ReportedMetric, metric_classes
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.detection import DetectionAP, MaxF1
 from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU
 from vssl.metrics.pia import ImageArea
+from vssl.metrics.pointing import PointingGame
 from vssl.metrics.separation import AUROC, FPR95, AveragePrecision, Overlap
 from vssl.metrics.swap import SwapDelta
-from vssl.records.numbers import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
 from vssl.reporting.published import DEFINITIONS
 from vssl.reporting.tables.model import Column
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
-_METRIC_NAMES: dict[Any, str] = {
-    ConsensusIoU: "cIoU",
-    SuccessRate: "success rate",
-    AUC: "AUC",
-    ImageArea: "pIA",
-    AUCN: "AUC_N",
-    FalseAlarmRate: "false alarms",
-    FLoc: "F_LOC",
-    FAuc: "F_AUC",
-    AUROC: "AUROC",
-    AveragePrecision: "AP",
-    FPR95: "FPR95",
-    Overlap: "overlap",
-    SwapDelta: "swap delta",
-    InteractiveIoU: "IIoU",
-    InteractiveAUC: "IAUC",
-    Agreement: "agreement",
-    DetectionAP: "detection AP",
-    MaxF1: "max-F1",
-}
-HEADERS = {metric.name: words for metric, words in _METRIC_NAMES.items()}
-"""What a metric is called in headers."""
-
-_HIGHER_IS_BETTER = {metric.name: bool(metric.higher_is_better) for metric in _METRIC_NAMES}
-
 FALSE_ALARMS = FalseAlarmRate.name
+_OWN, _OTHER = SoundingObject.OWN, SoundingObject.OTHER
+_PLACED: tuple[type[ReportedMetric], ...] = (
+    *(ConsensusIoU, SuccessRate, AUC, ImageArea, AUCN, FalseAlarmRate, FLoc, FAuc),
+    *(AUROC, AveragePrecision, FPR95, Overlap, DetectionAP, MaxF1),
+    *(SwapDelta, InteractiveIoU, InteractiveAUC, Agreement),
+    *(PointingGame, Alignment, Separability),  # in summary.parquet alone
+)
+"""Metrics whose place in tables is decided here; the others get columns by themselves."""
 
 
-def _column(
-    metric: str, condition: str, policy: str = "", said: str = "", *, name: str = "", **more: Any
+def metric_column(
+    metric: type[ReportedMetric],
+    condition: str = "",
+    policy: str = "",
+    detail: str = "",
+    *,
+    name: str = "",
+    sounding: Sequence[SoundingObject] = (),
+    **more: Any,
 ) -> Column:
-    """A column whose header has the metric's name, or `name`, and then `said`.
+    """A column whose header is the metric's label, or `name`, and then `detail`.
 
-    Its direction is the metric's, unless an audio condition turns it round.
+    `sounding` are the objects that sound under the condition, or under both of a pair, where the
+    direction depends on them.
     """
-    name = name or HEADERS[metric]
-    first, _, second = (name, "", said) if said else name.partition(" ")
-    options = {"higher_is_better": _HIGHER_IS_BETTER[metric], "bottom": name, **more}
-    return Column((first, second), metric, condition, policy, **options)
+    name = name or metric.label
+    first, _, second = (name, "", detail) if detail else name.partition(" ")
+    higher = bool(metric.higher_is_better)
+    if sounding and issubclass(metric, MeanMetric):
+        higher = metric.is_higher_better(*sounding)
+    options = {"higher_is_better": higher, "bottom": name, **more}
+    return Column(
+        (first, second), metric.name, condition, policy, unit=metric.unit, chance=metric.chance,
+        **options,
+    )  # fmt: skip
+
+
+def other_columns(summary: pd.DataFrame, policies: Sequence[str] = ()) -> list[Column]:
+    """A column for each number of a metric that no layout names, in the summary's order.
+
+    With `policies`, only numbers of these, and each column is of one. Directions are those of the
+    summary; label and unit those of the class if it is imported, else the metric's name.
+    """
+    placed = [metric.name for metric in _PLACED]
+    rows = summary[~summary["metric"].isin(placed)]
+    if policies:
+        rows = rows[rows["threshold_policy"].isin(policies)]
+    known = metric_classes()
+    keys = ["metric", "condition", *(["threshold_policy"] if policies else [])]
+    found = []
+    for row in rows.drop_duplicates(keys).to_dict("records"):
+        kind = known.get(row["metric"])
+        label = kind.label if kind else row["metric"].replace("_", " ")
+        found.append(
+            Column(
+                (label, row["condition"]), row["metric"], row["condition"],
+                row["threshold_policy"] if policies else "", bool(row["higher_is_better"]),
+                top=label, bottom=row["condition"], unit=kind.unit if kind else "%",
+                chance=kind.chance if kind else None,
+            )
+        )  # fmt: skip
+    return found
 
 
 def headline_columns(summary: pd.DataFrame) -> list[Column]:
     """The paper's numbers for the negatives that a summary has, and false alarms.
 
-    F_LOC and F_AUC stand for all three negatives together, or where some are absent for each.
+    F_LOC and F_AUC are of all three negatives together, or of each where one is missing.
     """
     negatives = conditions_of(summary).besides_positive(SoundingObject.NONE)
     has_all = (summary["condition"] == ALL_NEGATIVES).any()
     together = {ALL_NEGATIVES: ""} if has_all else {c: c for c in negatives}
     return [
-        *(_column(metric, POSITIVE) for metric in ("ciou", "success_rate", "auc")),
-        *(_column("pia", c, said=c) for c in negatives),
-        *(_column(m, c, said=said) for m in ("f_loc", "f_auc") for c, said in together.items()),
-        *(_column(FALSE_ALARMS, c, said=c) for c in negatives),
+        *(metric_column(metric, POSITIVE) for metric in (ConsensusIoU, SuccessRate, AUC)),
+        *(metric_column(ImageArea, c, detail=c) for c in negatives),
+        *(
+            metric_column(m, c, detail=detail)
+            for m in (FLoc, FAuc)
+            for c, detail in together.items()
+        ),
+        *(metric_column(FalseAlarmRate, c, detail=c) for c in negatives),
     ]
 
 
 def paper_columns(policy: str) -> list[Column]:
     """The paper's numbers: positives, each type of negatives (and false alarms), both in one."""
     return [
-        *(_column(m, POSITIVE, policy, top="positives") for m in ("ciou", "auc")),
+        *(metric_column(m, POSITIVE, policy, top="positives") for m in (ConsensusIoU, AUC)),
         *(
-            _column(metric, c, policy, c, top=c, bottom=bottom)
+            metric_column(metric, c, policy, c, top=c, bottom=bottom)
             for c in NEGATIVE_TYPES
-            for metric, bottom in (("pia", "pIA"), ("auc_n", "AUC_N"), (FALSE_ALARMS, "FA"))
+            for metric, bottom in ((ImageArea, "pIA"), (AUCN, "AUC_N"), (FalseAlarmRate, "FA"))
         ),
-        *(_column(m, ALL_NEGATIVES, policy, top="both") for m in ("f_loc", "f_auc")),
+        *(metric_column(m, ALL_NEGATIVES, policy, top="both") for m in (FLoc, FAuc)),
     ]
 
 
 def field_columns() -> list[Column]:
-    """How the field tests: positives only, the threshold told half of the image or the size."""
+    """The field's numbers: positives only, thresholds by half of the image or the object's size."""
     return [
-        _column(metric, POSITIVE, policy, policy, top=policy)
+        metric_column(metric, POSITIVE, policy, policy, top=policy)
         for policy in ("half_image", "object_area")
-        for metric in ("success_rate", "auc")
+        for metric in (SuccessRate, AUC)
     ]
 
 
 SEPARATION_COLUMNS = (
-    _column("auroc", ""),
-    _column("ap", ""),
-    _column("fpr95", "", said="95 % TPR", name="FPR at"),
-    _column("overlap", ""),
+    metric_column(AUROC),
+    metric_column(AveragePrecision),
+    metric_column(FPR95, detail="95 % TPR", name="FPR at"),
+    metric_column(Overlap),
 )
 """How well map maxima tell positives from negatives; one row for each type of negatives."""
 
@@ -119,10 +152,10 @@ SEPARATION_COLUMNS = (
 def separation_columns() -> list[Column]:
     """Whether the largest value of a map tells a positive from a negative."""
     return [
-        _column(metric, condition, NO_POLICY, said, top=said)
+        metric_column(metric, condition, NO_POLICY, detail, top=detail)
         for condition in (*NEGATIVE_TYPES, ALL_NEGATIVES)
-        for said in ["all three" if condition == ALL_NEGATIVES else condition]
-        for metric in ("auroc", "fpr95", "overlap")
+        for detail in ["all three" if condition == ALL_NEGATIVES else condition]
+        for metric in (AUROC, FPR95, Overlap)
     ]
 
 
@@ -130,8 +163,8 @@ def separation_overview(summary: pd.DataFrame) -> list[Column]:
     """AUROC and FPR at 95 % TPR for every type of negatives, and for all together."""
     negatives = conditions_of(summary).besides_positive(SoundingObject.NONE)
     return [
-        _column(metric, c, said=c, arrow_first=True)
-        for metric in ("auroc", "fpr95")
+        metric_column(metric, c, detail=c, arrow_first=True)
+        for metric in (AUROC, FPR95)
         for c in (*negatives, ALL_NEGATIVES)
     ]
 
@@ -144,14 +177,15 @@ def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Colum
     others = sounding.besides_positive(SoundingObject.OTHER)
     negatives = (*NEGATIVE_TYPES, *sounding.besides_positive(SoundingObject.NONE))
     objects = "between an image's objects"
+    by_object = (SwapDelta, InteractiveIoU, InteractiveAUC)
     return [
-        *(_column(m, POSITIVE, policy, top=objects) for m in ("swap_delta", "iiou", "iauc")),
+        *(metric_column(m, POSITIVE, policy, top=objects) for m in by_object),
         *(
-            _column("ciou", c, policy, c, top=f"{c} sound", higher_is_better=False)
+            metric_column(ConsensusIoU, c, policy, c, top=f"{c} sound", sounding=[_OTHER])
             for c in others
         ),
         *(
-            _column("agreement", pair, policy, f"own, {c}", top=f"own sound and {c}")
+            metric_column(Agreement, pair, policy, f"own, {c}", top=f"own sound and {c}")
             for c in dict.fromkeys((*negatives, *others))
             for pair in [f"{POSITIVE}{PAIR}{c}"]
         ),
@@ -159,37 +193,42 @@ def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Colum
 
 
 DETECTION_COLUMNS = (
-    _column("detection_ap", ALL_NEGATIVES, name="detection", said="AP, all"),
-    _column("max_f1", ALL_NEGATIVES, said="all"),
+    metric_column(DetectionAP, ALL_NEGATIVES, name="detection", detail="AP, all"),
+    metric_column(MaxF1, ALL_NEGATIVES, detail="all"),
 )
 
 
 def altered_columns(sounding: SoundingObjects, policy: str) -> list[Column]:
-    """Whether the map withstands changes of the own object's sound; empty where there are none."""
+    """Whether the map withstands changes of the own object's sound; empty without any."""
     altered = sounding.besides_positive(SoundingObject.OWN)
-    found = [_column(m, POSITIVE, policy, top="own sound") for m in ("ciou", "auc")]
+    found = [metric_column(m, POSITIVE, policy, top="own sound") for m in (ConsensusIoU, AUC)]
     for c in altered:
-        found += [_column(m, c, policy, c, top=c) for m in ("ciou", "auc")]
+        found += [metric_column(m, c, policy, c, top=c) for m in (ConsensusIoU, AUC)]
         found.append(_agreement_with_altered(c, policy))
     return found if altered else []
 
 
 def altered_overview(sounding: SoundingObjects) -> list[Column]:
-    """How cIoU and agreement stand under each changed sound of the own object; empty without."""
+    """CIoU and agreement under each changed sound of the own object; empty without any."""
     altered = sounding.besides_positive(SoundingObject.OWN)
-    ciou = [_column("ciou", c, said=c, arrow_first=True) for c in (POSITIVE, *altered)]
+    ciou = [
+        metric_column(ConsensusIoU, c, detail=c, arrow_first=True) for c in (POSITIVE, *altered)
+    ]
     return [*ciou, *(_agreement_with_altered(c) for c in altered)] if altered else []
 
 
 def _agreement_with_altered(condition: str, policy: str = "") -> Column:
-    pair, said = f"{POSITIVE}{PAIR}{condition}", f"own, {condition}"
-    return _column("agreement", pair, policy, said, top=condition, higher_is_better=True)
+    pair, detail = f"{POSITIVE}{PAIR}{condition}", f"own, {condition}"
+    return metric_column(Agreement, pair, policy, detail, top=condition, sounding=[_OWN])
 
 
 def published_columns(metrics: Iterable[str]) -> list[Column]:
     """Our numbers for published metrics, each once."""
+    kinds = metric_classes()
     return [
-        _column(d.metric, d.condition, d.policy, f"{d.condition}, {d.policy}", top=d.policy)
+        metric_column(
+            kinds[d.metric], d.condition, d.policy, f"{d.condition}, {d.policy}", top=d.policy
+        )
         for d in dict.fromkeys(DEFINITIONS[name] for name in metrics)
     ]
 
@@ -201,15 +240,17 @@ def overview_columns(*, positives: str, marked: str, equal: str, universal: str)
     equal rate of false alarms, and F_LOC.
     """
     return [
-        _column("ciou", POSITIVE, positives, positives, arrow_first=True),
-        *(_column(FALSE_ALARMS, c, marked, c, name=f"FA {marked}") for c in NEGATIVE_TYPES),
-        _column("swap_delta", POSITIVE, marked, marked, name="swap", arrow_first=True),
-        _column("auroc", ALL_NEGATIVES, NO_POLICY),
-        _column("ciou", POSITIVE, equal, equal, arrow_first=True),
-        _column("f_loc", ALL_NEGATIVES, universal, universal, arrow_first=True),
+        metric_column(ConsensusIoU, POSITIVE, positives, positives, arrow_first=True),
+        *(metric_column(FalseAlarmRate, c, marked, c, name=f"FA {marked}") for c in NEGATIVE_TYPES),
+        metric_column(SwapDelta, POSITIVE, marked, marked, name="swap", arrow_first=True),
+        metric_column(AUROC, ALL_NEGATIVES, NO_POLICY),
+        metric_column(ConsensusIoU, POSITIVE, equal, equal, arrow_first=True),
+        metric_column(FLoc, ALL_NEGATIVES, universal, universal, arrow_first=True),
     ]
 
 
 def area_columns(marked: str) -> list[Column]:
-    """How much is marked under every sound, where nothing else was measured."""
-    return [Column((f"pIA {marked}", c), "pia", c, marked) for c in (POSITIVE, *NEGATIVE_TYPES)]
+    """Marked area under every sound, for runs with no other number."""
+    return [
+        Column((f"pIA {marked}", c), ImageArea.name, c, marked) for c in (POSITIVE, *NEGATIVE_TYPES)
+    ]

@@ -25,9 +25,9 @@ from vssl.analysis.compare import (
 from vssl.core.environment import environment
 from vssl.core.files import write_text
 from vssl.core.hashing import ids_hash
+from vssl.metrics.base import metric_classes
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import AtomicParquetWriter
-from vssl.reporting.tables.columns import HEADERS
 from vssl.reporting.tables.model import (
     MISSING,
     Table,
@@ -49,7 +49,7 @@ _COMPARED_FIELDS = (
     # fractions; null where undefined
     ("double", True, "reference_value value difference ci_low ci_high ci90_low ci90_high"),
     ("double", True, "ci_low_at_threshold ci_high_at_threshold"),
-    ("double", True, "p p_holm sd_besides_images"),  # null where there is no test
+    ("double", True, "p p_holm sd_besides_images"),  # null without a test
     ("string", False, "family verdict"),
     ("int64", False, "exchanges n_images n_undefined"),
     ("bool", False, "higher_is_better"),
@@ -80,7 +80,7 @@ def comparison_facts(
     variant: str,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Collect what a comparison rests on; kept in its file, and said below its table.
+    """Collect the settings of a comparison, for its file and the caption of its table.
 
     The first of `runs` is the reference, with which others are not comparable for `reasons`.
     `settings` are `resamples`, `permutations`, `seed` of both, and `margin` of ties, a fraction.
@@ -120,7 +120,7 @@ def comparison_facts(
 
 
 def comparison_table(rows: pd.DataFrame, facts: ComparisonFacts) -> Table:
-    """Set out differences, what they rest on, and why runs are not comparable."""
+    """Make a table of differences, with their settings and why runs are not comparable."""
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
     first, *others = (run["label"] for run in facts["runs"])
     maps = {"av": "", "ogl": ", object-guided maps"}[facts["map_variant"]]
@@ -141,10 +141,10 @@ def comparison_table(rows: pd.DataFrame, facts: ComparisonFacts) -> Table:
 def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     """One LaTeX table for each compared run: its primary row in bold, and its secondary rows.
 
-    Rows in no family are left out, and the caption says so; where there are no others, they are
-    the table.
+    Rows in no family are left out, and the caption says so. Without any other row they are shown.
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
+    names = {name: kind.label for name, kind in metric_classes().items()}
     shown = rows[rows["family"] != NO_FAMILY]
     left_out = " Rows that stand in no family are in comparison.csv."
     if shown.empty:
@@ -160,7 +160,7 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
                     group=row["threshold_policy"],
                     bold=row["family"] == PRIMARY,
                 )
-                for row in own.replace({"metric": HEADERS}).to_dict("records")
+                for row in own.replace({"metric": names}).to_dict("records")
             ),
             f"{caption[:1].upper()}{caption[1:]}.{left_out}",
             label="metric",
@@ -172,7 +172,7 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
 
 
 def _difference_texts(row: Mapping[Any, Any]) -> dict[str, str]:
-    """A difference as it is read, by header."""
+    """Texts of a difference, by header."""
     low, high = points(row["ci_low"]), points(row["ci_high"])
     return {
         "metric": f"{row['metric']} {'↑' if row['higher_is_better'] else '↓'}",
@@ -191,7 +191,7 @@ def _difference_texts(row: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _p_text(value: float) -> str:
-    """A p value to four decimals, or where it is smaller its size; `n/a` where there is none."""
+    """A p value with four decimals, or in scientific notation below 1e-4; `n/a` without one."""
     return MISSING if pd.isna(value) else f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}"
 
 
@@ -228,7 +228,7 @@ def _warnings(rows: pd.DataFrame, facts: ComparisonFacts) -> list[str]:
     for family in (PRIMARY, SECONDARY):
         tests = int((rows["family"] == family).sum())
         if tests * smallest > LEVEL:
-            mend = (
+            advice = (
                 "It takes more images, or fewer rows (--metric, --condition, --threshold)."
                 if exact
                 else f"Give --permutations {enough_exchanges(tests)}, or leave it out."
@@ -236,13 +236,13 @@ def _warnings(rows: pd.DataFrame, facts: ComparisonFacts) -> list[str]:
             lines.append(
                 f"NO {family.upper()} ROW CAN DIFFER SIGNIFICANTLY, whatever the difference: the"
                 f" smallest p that {tried} exchanges can give, {_p_text(smallest)}, times {tests}"
-                f" rows is above {LEVEL}. {mend}"
+                f" rows is above {LEVEL}. {advice}"
             )
     return lines
 
 
 def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
-    """What a comparison rests on, in one paragraph."""
+    """Describe the settings of a comparison in one paragraph."""
     runs = facts["runs"]
     coverage = coverage_text(run["coverage"] for run in runs)
     left = [

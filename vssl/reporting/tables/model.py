@@ -17,7 +17,7 @@ from vssl.records.summary import PAIR, conditions_of
 from vssl.types import SoundingObject
 
 MISSING = "n/a"  # a number that is undefined
-GAP = "–"  # a number that is not there
+GAP = "–"  # a missing number
 BASELINES_GROUP = "baselines"  # of rows that compete with nobody
 
 _SUMMARY_COLUMNS = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
@@ -28,15 +28,17 @@ _CALIBRATION_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source 
 class Column:
     """A column of a table: its header, and where its numbers are in a summary."""
 
-    words: tuple[str, ...]  # of the header; each has a line of its own in the terminal
+    words: tuple[str, ...]  # of the header; one line each in the terminal
     metric: str = ""  # empty for texts
     condition: str = ""  # audio condition, pair of them, or `all`; empty: the row's
     policy: str = ""  # threshold policy; empty: the row's
     higher_is_better: bool | None = None  # None where no way is better
-    arrow_first: bool = False  # whether the arrow for that stands behind the first word
+    arrow_first: bool = False  # whether the arrow follows the first word
     top: str = ""  # shared by neighbouring columns, for a header of two lines
     bottom: str = ""  # the rest of such a header
-    text: bool = False  # whether it holds words, which stand on the left and may be broken
+    text: bool = False  # whether it holds words: aligned left, and may be wrapped
+    unit: str = "%"  # of its numbers; fractions are shown in percent, all else as it is
+    chance: float | None = None  # what knowing nothing reaches; None for the worst that can be
 
     @property
     def header(self) -> str:
@@ -89,12 +91,13 @@ class Cell:
     threshold: float | None = None  # None where every map has its own, or none is involved
     threshold_source: str = ""  # data that it was learnt from
     run: str = ""  # folder of the run, absolute
-    published: float | None = None  # the published figure, where there is one and only one
+    published: float | None = None  # the published figure; None for none or several
     source: str = ""  # of the published figure
     training_set: str = ""  # of its model
     tier: str = ""  # of its source: A an official README or code, B a maintainer's reply
     margin: float | None = None  # how far a reproduction of it may be off
     within: bool | None = None  # whether this one is; None where that is not judged
+    unit: str = "%"  # the column's
 
     @property
     def difference(self) -> float | None:
@@ -105,19 +108,25 @@ class Cell:
 
     @property
     def shown(self) -> str:
-        """The text, or the percentage."""
-        return percent(self.value) if self.text is None else self.text
+        """The text, or the number."""
+        return self.number(self.value) if self.text is None else self.text
+
+    def number(self, value: float | None) -> str:
+        """A value in the cell's unit: a fraction in percent, another with four digits."""
+        if self.unit == "%" or value is None:
+            return percent(value)
+        return f"{value:.4g}"
 
     @property
     def interval(self) -> str:
-        """The 95 % interval in percent, or the text below; empty where there is none."""
+        """The 95 % interval, or the text below; empty without either."""
         if self.low is None or self.high is None:
             return self.below
-        return f"{percent(self.low)}–{percent(self.high)}"
+        return f"{self.number(self.low)}–{self.number(self.high)}"
 
     @property
     def beside_published(self) -> str:
-        """The published figure and the difference in points; empty where there is none."""
+        """The published figure and the difference in points; empty without a figure."""
         if self.published is None or self.difference is None:
             return ""
         return f"{100 * self.published:.2f}, {points(self.difference)}"
@@ -127,18 +136,18 @@ class Cell:
 class Row:
     """A row of a table."""
 
-    label: str  # stands in the first column
+    label: str  # in the first column
     cells: tuple[Cell | None, ...]  # by column; None is a gap, whose reason is in the caption
     variant: str = "av"  # map variant
     note: str = ""  # tells rows of one run apart: the training set of a published figure's model
-    group: str = ""  # a rule stands where it changes
+    group: str = ""  # rows of another group follow a rule
     bold: bool = False
     reason: str = ""  # why the whole row is a gap
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the run, for the csv
 
     @property
     def baseline(self) -> bool:
-        """Whether it stands below a rule, and competes with nobody."""
+        """Whether it is a baseline, whose numbers are never marked as best."""
         return self.group == BASELINES_GROUP
 
     @property
@@ -149,7 +158,7 @@ class Row:
 
     @property
     def threshold(self) -> float | None:
-        """The threshold that the row's cells share; None where there is none, or several."""
+        """The threshold that the row's cells share; None for none or several."""
         found = {cell.threshold for cell in self.cells if cell and cell.threshold is not None}
         return found.pop() if len(found) == 1 else None
 
@@ -159,15 +168,15 @@ class Table:
     """A table, and what it rests on."""
 
     title: str
-    columns: tuple[Column, ...]  # but the first, which holds the rows' names
+    columns: tuple[Column, ...]  # without the first, which holds the rows' names
     rows: tuple[Row, ...]
     caption: str = ""  # data, protocol, N, coverage, draws, seed, thresholds, reasons of gaps
     label: str = "model"  # header of the first column
     name: str = ""  # in files and labels
-    warnings: tuple[str, ...] = ()  # stand above
+    warnings: tuple[str, ...] = ()  # shown above
 
     def with_thresholds(self) -> Table:
-        """The table with a first column of the rows' thresholds, if there are any."""
+        """The table with a first column of the rows' thresholds, if any row has one."""
         texts = ["" if row.threshold is None else f"{row.threshold:.4f}" for row in self.rows]
         if not any(texts):
             return self
@@ -224,16 +233,17 @@ def number_cell(
     value: str = "value",
     low: str = "ci_low",
     high: str = "ci_high",
+    unit: str = "%",
 ) -> Cell:
     """A number and its interval, from the columns of these names."""
-    return Cell(defined(row[value]), defined(row[low]), defined(row[high]))
+    return Cell(defined(row[value]), defined(row[low]), defined(row[high]), unit=unit)
 
 
 def one_row(rows: pd.DataFrame) -> Mapping[Any, Any] | None:
-    """The one row of a summary that belongs in a cell; None where there is none.
+    """The one row of a summary that belongs in a cell; None for no row.
 
     Raises:
-        ValueError: when there are several rows: the table would have to choose.
+        ValueError: for several rows, of which the table would have to choose.
     """
     if len(rows) > 1:
         raise ValueError(
@@ -262,8 +272,11 @@ def summary_table(
     shown = summary[list(dict.fromkeys([label, *_SUMMARY_COLUMNS]))]
     rows = []
     for name, group in shown.groupby(label, sort=False) if columns else ():
-        found = [one_row(group[column.chosen(group)]) for column in columns]
-        cells = (Cell(text="") if each is None else number_cell(each) for each in found)
+        found = {column: one_row(group[column.chosen(group)]) for column in columns}
+        cells = (
+            Cell(text="") if number is None else number_cell(number, unit=column.unit)
+            for column, number in found.items()
+        )
         rows.append(Row(str(name), tuple(cells)))
     note = caption(summary, order=order) if columns else ""
     return Table(title, tuple(columns), tuple(rows), note, label=label)
@@ -275,7 +288,7 @@ def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Colum
 
 
 def shared_threshold(summary: pd.DataFrame, policy: str) -> float | None:
-    """A run's threshold under a policy; None where every map has its own, or none is there."""
+    """A run's threshold under a policy; None where maps have their own, or it was not scored."""
     values = summary.loc[summary["threshold_policy"] == policy, "threshold"].dropna()
     return None if values.empty else float(values.iloc[0])
 
@@ -296,16 +309,16 @@ def with_variant(summary: pd.DataFrame, label: str) -> pd.DataFrame:
 def fitted_sources(summary: pd.DataFrame) -> list[str]:
     """Where learnt thresholds come from; of those that differ in the calibration run alone, one."""
     fitted = [s for s in pd.unique(summary["threshold_source"]) if s.startswith("fit on")]
-    said = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in fitted]
-    alike = Counter(said)
-    pairs = zip(said, fitted, strict=True)
+    named = [re.sub(_CALIBRATION_RUN, ", another run for each model", source) for source in fitted]
+    alike = Counter(named)
+    pairs = zip(named, fitted, strict=True)
     return list(dict.fromkeys(one if alike[one] > 1 else own for one, own in pairs))
 
 
 def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     """Say what the rows of a table rest on: data, N, coverage, draws, seed, thresholds, interval.
 
-    `order` is that of the audio conditions; without it they stand as in the rows.
+    `order` is that of the audio conditions; the default is their order in the rows.
     """
 
     def values(column: str) -> str:

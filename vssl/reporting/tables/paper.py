@@ -13,6 +13,7 @@ import pandas as pd
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
+from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.published import beside_published, read_published
 from vssl.reporting.run_labels import paper_place
@@ -22,6 +23,7 @@ from vssl.reporting.tables.columns import (
     altered_columns,
     field_columns,
     listening_columns,
+    other_columns,
     paper_columns,
     published_columns,
     separation_columns,
@@ -41,8 +43,6 @@ from vssl.types import SoundingObjects
 
 Published = dict[Any, Any]  # a row of `published.beside_published`
 
-_KNOWS_NOTHING = {"auroc": 0.5, "fpr95": 0.95, "swap_delta": 0.0}
-"""What a model without knowledge reaches, where that is neither 0 nor, if low is good, 1."""
 _OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
 _PLACE = ("metric", "condition", "threshold_policy", "map_variant")
 _WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
@@ -57,7 +57,7 @@ _CSV = (
 
 
 def check_policy(collection: Collection, policy: str) -> None:
-    """Refuse a policy that no run has, or under which every map has a threshold of its own."""
+    """Refuse a policy that no run has, or under which each map has another threshold."""
     summaries = [run.summary for group in collection.groups for run in group.runs]
     thresholds = pd.concat(summaries).groupby("threshold_policy")["threshold"].count()
     if thresholds.get(policy, 0):
@@ -103,7 +103,7 @@ def write_tables(
 
 
 def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFrame:
-    """One row for each cell; a gap has no value, but its reason under `gap`."""
+    """One row for each cell; a gap has its reason in the column `gap`."""
     runs = {run.label: run for run in group.runs}
     lines: list[dict[str, Any]] = []
     for table in tables:
@@ -135,8 +135,8 @@ def build_tables(
     """Build all tables of a group; `policy` must have one threshold for all maps.
 
     These are `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of
-    the own object, and `published` where there are figures. `expected` models without a run have
-    rows without numbers.
+    the own object, `published` where there are figures, and `other` where runs have metrics that no
+    layout names. `expected` models without a run have rows without numbers.
     """
     published = read_published().dropna(subset="published")
     figures: dict[Path, list[Published]] = {
@@ -156,6 +156,7 @@ def build_tables(
         "listening": f"does the map follow the sound? ({policy})",
         "altered": f"does the map withstand altered sound? ({policy})",
         "published": "beside published figures",
+        "other": f"other metrics ({policy})",
     }
     columns = {
         "paper": paper_columns(policy),
@@ -165,6 +166,9 @@ def build_tables(
         "altered": altered_columns(sounding, policy),
         "published": published_columns(
             f["published_metric"] for own in figures.values() for f in own
+        ),
+        "other": other_columns(
+            pd.concat([run.summary for run in group.runs]), policies=[policy, NO_POLICY]
         ),
     }
     tables = []
@@ -229,7 +233,7 @@ def _report_cell(
     figures = [figure for figure in figures if place == tuple(figure[key] for key in _PLACE)]
     # of several, none is more this checkpoint's than another
     figure = figures[0] if len(figures) == 1 else {}
-    cell = number_cell(number)
+    cell = number_cell(number, unit=column.unit)
     return replace(
         cell,
         competes=_competes(run, column, variant, cell.value),
@@ -249,7 +253,11 @@ def _competes(run: ReportRun, column: Column, variant: str, value: float | None)
     if value is None or marks_nothing(run, column.policy, variant):
         return False
     sign = 1 if column.higher_is_better else -1
-    without = _KNOWS_NOTHING.get(column.metric, 0.0 if column.higher_is_better else 1.0)
+    without = column.chance
+    if without is None:
+        if column.unit != "%":
+            return True
+        without = 0.0 if column.higher_is_better else 1.0
     return sign * as_shown(value) > sign * as_shown(without)
 
 
@@ -257,11 +265,11 @@ def _with_missing_models(
     rows: Sequence[Row], columns: Sequence[Column], expected: Sequence[str]
 ) -> list[Row]:
     """The rows, and rows without numbers for expected models that have no run."""
-    there = {row.facts["model"] for row in rows}
+    present = {row.facts["model"] for row in rows}
     gaps = [
         Row(name, (None,) * len(columns), reason="no finished run", facts={"model": name})
         for name in expected
-        if name not in there
+        if name not in present
     ]
     models = [*(row for row in rows if not row.baseline), *gaps]
     models.sort(key=lambda row: paper_place(str(row.facts["model"])))
@@ -271,8 +279,9 @@ def _with_missing_models(
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """Mark the best and the second of each column, baselines aside.
 
-    Values that look the same share a rank, and no second follows two that are best. Where all are
-    tied, or there is one, nothing is marked; nor is what cannot compete (`Cell.competes`).
+    Values that look the same share a rank, and no second follows two that are best. Nothing is
+    marked where all are tied, for a single value, and for cells that cannot compete
+    (`Cell.competes`).
     """
     cells = [list(row.cells) for row in rows]
     for at, column in enumerate(columns):

@@ -11,20 +11,25 @@ from rich.console import Console
 
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE
 from vssl.core.files import write_text
-from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.metrics.auc import AUC, AUCN
+from vssl.metrics.ciou import ConsensusIoU, SuccessRate
+from vssl.metrics.fscore import FAuc, FLoc
+from vssl.metrics.pia import ImageArea
+from vssl.reporting.tables.columns import metric_column
 from vssl.reporting.tables.model import MISSING, Cell, Column, Row, Table, percent
 from vssl.reporting.tables.render import markdown_table, show_table
+from vssl.types import POSITIVE
 
 _POLICY_COLUMNS = (
-    Column(("F_LOC",), "f_loc", "all", higher_is_better=True),
-    Column(("F_AUC",), "f_auc", "all", higher_is_better=True),
-    Column(("cIoU",), "ciou", "positive", higher_is_better=True),
-    *(Column(("pIA", name), "pia", name, higher_is_better=False) for name in NEGATIVE_TYPES),
-    *(Column(("AUC_N", name), "auc_n", name, higher_is_better=True) for name in NEGATIVE_TYPES),
+    metric_column(FLoc, ALL_NEGATIVES),
+    metric_column(FAuc, ALL_NEGATIVES),
+    metric_column(ConsensusIoU, POSITIVE),
+    *(metric_column(metric, c, detail=c) for metric in (ImageArea, AUCN) for c in NEGATIVE_TYPES),
 )
 _HEADLINE_COLUMNS = (
-    Column(("CIoU",), "success_rate", "positive", higher_is_better=True),
-    Column(("AUC",), "auc", "positive", higher_is_better=True),
+    metric_column(SuccessRate, POSITIVE, name="CIoU"),
+    metric_column(AUC, POSITIVE),
 )
 
 

@@ -38,9 +38,9 @@ _SUBSCRIPT = re.compile("(AUC_N|F_LOC|F_AUC)")
 def show_table(console: Console, table: Table) -> None:
     """Print a table: each number with its interval below it, where the terminal is wide enough.
 
-    A narrow terminal gets numbers only, and the caption says so. Columns of numbers for which there
-    is no room stand below, in lines of their own; texts are broken. Output that goes to no terminal
-    is never cut. A table without columns is not shown.
+    A narrow terminal gets numbers without intervals, and the caption says so. Columns of numbers
+    that do not fit follow below; texts are wrapped. Output to a file is never cut. A table without
+    columns is not shown.
     """
     if not table.columns:
         return
@@ -62,9 +62,9 @@ def show_table(console: Console, table: Table) -> None:
         first = last
     intervals = any(cell and cell.interval for row in table.rows for cell in row.cells)
     note = "" if wide or not intervals else f"intervals are shown from {_TERMINAL_WIDTH} columns on"
-    said = "; ".join(part for part in (table.caption, note) if part)
-    if said:
-        console.print(Text(said, style="dim"))
+    below = "; ".join(part for part in (table.caption, note) if part)
+    if below:
+        console.print(Text(below, style="dim"))
 
 
 def _terminal_grid(table: Table, first: int, last: int, *, intervals: bool = True) -> Grid:
@@ -86,7 +86,7 @@ def _terminal_grid(table: Table, first: int, last: int, *, intervals: bool = Tru
 
 
 def _width(console: Console, grid: Grid) -> int:
-    """Characters that a table takes where there is room."""
+    """Width of a table in characters, without a limit."""
     return Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
 
 
@@ -119,7 +119,7 @@ def _markdown_cell(cell: Cell | None, below: str) -> str:
 
 
 def _grouped(rows: Sequence[Row]) -> Iterator[tuple[str | None, Row]]:
-    """The rows; with the first of every group but the first one the group's name."""
+    """The rows; each first row of a later group with the group's name, others with None."""
     before = rows[0].group if rows else ""
     for row in rows:
         yield None if row.group == before else row.group, row
@@ -143,7 +143,7 @@ def latex_tables(
 ) -> str:
     """Return some tables as LaTeX, each a `table*` environment labelled `tab:<label>_<table>`.
 
-    95 % intervals stand below the numbers where asked.
+    With `intervals`, 95 % intervals follow below the numbers.
     """
     head = (
         f"% Made by {made_by}. Needs \\usepackage{{booktabs}};"

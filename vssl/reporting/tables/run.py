@@ -42,6 +42,9 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
         (": does the map withstand altered sound?", columns.altered_overview(sounding)),
     ):
         show_table(console, summary_table(rows, shown, label=label, title=f"{title}{question}"))
+    others = columns.other_columns(summary)
+    rows = with_threshold(named, label)
+    show_table(console, summary_table(rows, others, label=label, title=f"{title}: other metrics"))
     rows = with_variant(summary.assign(negatives=summary["condition"]), "negatives")
     rows = rows[rows["condition"] != "positive"]
     question = f"{title}: do map maxima tell positives from negatives?"

@@ -12,18 +12,17 @@ from rich.text import Text
 
 from vssl.analysis.threshold_study import BEST, ThresholdStudy
 from vssl.core.files import write_text
+from vssl.metrics.ciou import ConsensusIoU, SuccessRate
+from vssl.metrics.false_alarm import FalseAlarmRate
+from vssl.metrics.fscore import FAuc, FLoc
+from vssl.metrics.pia import ImageArea
+from vssl.reporting.tables.columns import metric_column
 from vssl.reporting.tables.model import Cell, Row, Table, defined, number_cell, text_columns
 from vssl.reporting.tables.render import markdown_table, show_table
 
-_STUDY_NUMBERS = {
-    "f_loc": "F_LOC ↑",
-    "regret": "regret ↓",
-    "ciou": "cIoU ↑",
-    "success_rate": "success rate ↑",
-    "false_alarm_rate": "false alarms ↓",
-    "pia": "pIA ↓",
-    "f_auc": "F_AUC ↑",
-}
+_METRICS = (FLoc, ConsensusIoU, SuccessRate, FalseAlarmRate, ImageArea, FAuc)
+_HEADERS = {m.name: " ".join(metric_column(m).lines).replace("  ", " ") for m in _METRICS}
+_STUDY_NUMBERS = {"f_loc": _HEADERS["f_loc"], "regret": "regret ↓", **_HEADERS}
 _EQUAL_RATES = "false_alarm_"  # names of policies that keep false alarms to a stated rate
 NOTE = (
     "best: the threshold with the highest F_LOC on the run that is scored, which no user could"

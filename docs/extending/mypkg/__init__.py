@@ -1,0 +1,1 @@
+"""Parts that vssl finds without knowing them."""

@@ -1,0 +1,151 @@
+"""Everything that lies in conf/ keeps its contract: a new file is tested by being there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.running import composed, run_settings, scoring_settings
+from vssl.config.build import (
+    build_conditions,
+    build_frontends,
+    build_metrics,
+    build_policies,
+    build_reader,
+    build_transforms,
+)
+from vssl.config.compose import group_names, whole_group
+from vssl.config.networks import make_network
+from vssl.metrics.base import SampleMetric
+from vssl.metrics.ciou import ConsensusIoU
+from vssl.negatives.base import AudioCondition
+from vssl.negatives.noise import Noise
+from vssl.testing import check_metric, check_model, check_negative, check_reader, check_threshold
+from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
+from vssl.types import POSITIVE, AudioClip
+
+METRICS = build_metrics(scoring_settings(whole_group("metrics")))
+POLICIES = build_policies(scoring_settings(whole_group("threshold")), model="lvs", negatives=True)
+CONDITIONS = build_conditions(run_settings(whole_group("negatives")))
+
+
+@pytest.mark.parametrize("group", ["metrics", "threshold", "negatives"])
+def test_a_part_has_the_name_of_its_file(group: str) -> None:
+    for name in group_names(group):
+        chosen = composed(f"{group}={name}")[group]
+        alone = [key for key in chosen if "_target_" in (chosen[key] or ())]
+        assert alone == [name] or len(alone) > 1 or name == "none", name
+
+
+def test_all_holds_all() -> None:
+    for group in ("metrics", "threshold", "figure"):
+        primary = "report" if group == "figure" else "evaluate"
+        everything = composed(whole_group(group), name=primary)[group]
+        assert list(composed(f"{group}=all", name=primary)[group]) == list(everything)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_metrics(metric: Any) -> None:
+    check_metric(metric)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
+def test_thresholds(policy: ThresholdPolicy) -> None:
+    check_threshold(policy, model="lvs")
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
+def test_negatives(condition: AudioCondition) -> None:
+    check_negative(condition)
+
+
+@pytest.mark.parametrize("name", group_names("model"))
+def test_models(name: str) -> None:
+    settings = run_settings(f"model={name}")
+    transform, _ = build_transforms(settings)
+    size = transform(torch.rand(3, 90, 120)).shape[-1]
+    frontend = build_frontends(settings, ()).get(POSITIVE)
+    check_model(make_network(settings.model), frontend, image_size=size)
+
+
+@pytest.mark.parametrize("name", group_names("data"))
+def test_readers(name: str, vggss_folder: Path, is3_folder: Path) -> None:
+    roots = {"vggss": vggss_folder, "is3": is3_folder}
+    option = f"data.root={roots[name]}" if name in roots else "data.scenes=3"
+    check_reader(build_reader(run_settings(f"data={name}", option).data))
+
+
+class Mean(ConsensusIoU):
+    """Averages the means of batches."""
+
+    def _add(self, column: torch.Tensor) -> None:
+        super()._add(column.nanmean()[None])
+
+
+class NoHole(ConsensusIoU):
+    """Takes what is undefined for 0."""
+
+    @staticmethod
+    def from_column(column: torch.Tensor) -> torch.Tensor:
+        return column.nan_to_num()
+
+
+class Percent(SampleMetric):
+    """Is no fraction."""
+
+    name = column = "percent"
+    conditions = (POSITIVE,)
+    bounds = (0.0, 1.0)
+    higher_is_better = True
+
+    @staticmethod
+    def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
+        return 100 * masks.double().mean(dim=(1, 2))
+
+
+class Largest(ThresholdPolicy):
+    """Looks at the whole batch."""
+
+    name = "largest"
+
+    def threshold(
+        self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
+    ) -> torch.Tensor:
+        top = localization_maps.max() if len(localization_maps) else 0.0
+        return torch.full((len(localization_maps),), float(top))
+
+
+class Unseeded(Noise):
+    """Draws from no seed."""
+
+    def make(self, request: Any, read: Any) -> AudioClip:
+        drawn = np.random.default_rng().standard_normal((1, request.length))
+        return AudioClip(drawn.astype(np.float32))
+
+
+class Same(Noise):
+    """Draws one waveform for all seeds."""
+
+    def make(self, request: Any, read: Any) -> AudioClip:
+        return AudioClip(np.ones((1, request.length), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("check", "part", "message"),
+    [
+        (check_metric, Mean, "metric ciou: batches change it"),
+        (check_metric, NoHole, "NaN must stay NaN"),
+        (check_metric, Percent, "outside of its bounds"),
+        (check_threshold, Largest, "depends on the other maps of a batch"),
+        (check_threshold, lambda: FixedThreshold(name=""), "`name` is not set"),
+        (check_negative, Unseeded, "one request gives two waveforms"),
+        (check_negative, Same, "other seeds or draws give one waveform"),
+    ],
+)
+def test_what_breaks_a_contract_is_named(check: Any, part: Any, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check(part())

@@ -1,0 +1,570 @@
+"""Conformance checks for parts of one's own: models, test sets, negatives, thresholds, metrics.
+
+Each function takes an object, tries it on inputs that are made on the spot, and raises an
+AssertionError that says what the part does against its contract. In a test:
+
+    def test_my_metric() -> None:
+        check_metric(MyMetric())
+
+vssl's own parts pass the same checks (tests/test_conformance.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchmetrics import Metric
+
+from vssl.audio import CenterWindow
+from vssl.data.base import DatasetReader
+from vssl.frontends import FrontEnd
+from vssl.maps import binarize
+from vssl.masks import PackedMasks, PackedTruth
+from vssl.metrics.base import (
+    CombinedMetric,
+    MapMetric,
+    MeanMetric,
+    PairMetric,
+    ReportedMetric,
+    SampleMetric,
+    SwapMetric,
+)
+from vssl.metrics.set_metric import SetMetric
+from vssl.models.base import LocalizationModel
+from vssl.negatives.base import AudioCondition
+from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.types import (
+    EVALUATION_SIZE,
+    POSITIVE,
+    SAMPLE_RATE,
+    AudioClip,
+    AudioRequest,
+    ImageBatch,
+    Sample,
+    SoundingObject,
+)
+
+_COUNT = 12  # samples of a metric's and a threshold's inputs
+_LENGTH = SAMPLE_RATE // 2
+_NEAR = 1e-6
+
+Update = tuple[torch.Tensor, ...]
+"""Arguments of a metric's `update`, one row for each sample."""
+
+
+def check_metric(metric: ReportedMetric) -> None:
+    """Check a metric: declarations, bounds, NaN, batches, order, processes, bits and reset.
+
+    Raises:
+        AssertionError: with what is against the contract of `vssl.metrics.base`.
+    """
+    name = _declared_name(metric, "metric")
+    _expect(metric.higher_is_better in (True, False), f"metric {name}: higher_is_better is not set")
+    inputs = _metric_inputs(metric)
+    rows = list(range(_COUNT))
+    whole = _measured(metric, inputs, [rows])
+    for how, batches in {
+        "batches": [rows[:1], rows[1:8], [], rows[8:]],
+        "the order of samples": [rows[::-1]],
+    }.items():
+        value = _measured(metric, inputs, batches)
+        _expect(_same(whole, value), f"metric {name}: {how} change it ({whole:g}, {value:g})")
+    value = _measured(metric, inputs, [rows[:5]], [rows[5:]])
+    _expect(
+        _same(whole, value),
+        f"metric {name}: merged from two processes it is {value:g}, and {whole:g} in one. Keep sums"
+        " or lists as states (add_state), and no means.",
+    )
+    used = copy.deepcopy(metric)
+    _update(used, inputs, rows)
+    used.reset()
+    _update(used, inputs, rows[:5])
+    value = float(used.compute())
+    fresh = _measured(metric, inputs, [rows[:5]])
+    _expect(_same(fresh, value), f"metric {name}: after reset() it remembers earlier samples")
+    if metric.bounds is not None:
+        low, high = metric.bounds
+        for row in rows:
+            value = _measured(metric, inputs, [rows[: row + 1]])
+            _expect(
+                math.isnan(value) or low - _NEAR <= value <= high + _NEAR,
+                f"metric {name}: {value:g} is outside of its bounds {metric.bounds}",
+            )
+    if isinstance(metric, MeanMetric):
+        _check_undefined(metric, name)
+        _check_packed(metric, name, inputs)
+    if isinstance(metric, SetMetric):
+        hole = (torch.tensor([math.nan]), torch.tensor([True]), torch.tensor([True]))
+        with_hole = tuple(torch.cat([own, one]) for own, one in zip(inputs, hole, strict=True))
+        value = _measured(metric, with_hole, [[*rows, _COUNT]])
+        _expect(_same(whole, value), f"metric {name}: a NaN among its values changes it")
+
+
+def _check_undefined(metric: MeanMetric, name: str) -> None:
+    """NaN stays NaN, is left out of the mean, and is counted."""
+    column = torch.tensor([math.nan, 0.5], dtype=torch.float64)
+    values = metric.from_column(column)
+    _expect(values.shape == column.shape, f"metric {name}: from_column changes the shape")
+    _expect(
+        bool(values[0].isnan()) and not bool(values[1].isnan()),
+        f"metric {name}: from_column gives {values.tolist()} for [nan, 0.5]. NaN must stay NaN, so"
+        " that undefined samples are counted and not taken for a number.",
+    )
+    if not isinstance(metric, MapMetric):
+        return
+    maps, truth = _metric_inputs(metric)
+    holed = maps.clone()
+    holed[3, 0, 0] = math.nan
+    plain, measured = metric.measure(maps, truth), metric.measure(holed, truth)
+    others = [row for row in range(_COUNT) if row != 3]
+    _expect(bool(measured[3].isnan()), f"metric {name}: a map that holds NaN has a defined value")
+    _expect(
+        torch.equal(measured[others].nan_to_num(-1), plain[others].nan_to_num(-1)),
+        f"metric {name}: a map that holds NaN changes the values of others",
+    )
+    used = copy.deepcopy(metric)
+    used.reset()
+    used.update(holed, truth)
+    counted = used.n_undefined - int(plain[others].isnan().sum())
+    _expect(counted == 1, f"metric {name}: n_undefined does not count a map that holds NaN")
+
+
+def _check_packed(metric: MeanMetric, name: str, inputs: Update) -> None:
+    """Masks as bits give what tensors give; a column is `[N]` float64."""
+    masks, *others = inputs
+    if isinstance(metric, MapMetric):
+        column = metric.measure(masks, others[0])
+    else:
+        packed = PackedMasks.of(masks)
+        if isinstance(metric, PairMetric):
+            both = PackedMasks.of(torch.cat([masks, others[0]]))
+            rows = np.arange(_COUNT)
+            column = metric.measure(masks, others[0])
+            bits = metric.measure_packed(both, rows, rows + _COUNT)
+        elif isinstance(metric, SwapMetric):
+            own, other = others
+            column = metric.measure(masks, own, other)
+            bits = metric.measure_packed(packed, PackedTruth.of(own), PackedTruth.of(other))
+        else:
+            assert isinstance(metric, SampleMetric)
+            column = metric.measure(masks, others[0])
+            bits = metric.measure_packed(packed, PackedTruth.of(others[0]))
+        _expect(
+            np.allclose(column.numpy(), bits, rtol=0, atol=1e-5, equal_nan=True),
+            f"metric {name}: measure_packed differs from measure",
+        )
+    _expect(
+        column.shape == (_COUNT,) and column.dtype == torch.float64,
+        f"metric {name}: measure gives {list(column.shape)} {column.dtype}, not [N] float64",
+    )
+
+
+def _metric_inputs(metric: ReportedMetric) -> Update:
+    """Samples for a metric, the last ones with empty masks or ground truths."""
+    generator = np.random.default_rng(0)
+    shape = (_COUNT, 16, 18)
+    maps = torch.from_numpy(generator.random(shape, dtype=np.float32))
+    maps *= torch.linspace(0.5, 1, _COUNT)[:, None, None]
+    votes = generator.choice([0.0, 0.0, 0.5, 1.0], size=(2, *shape)).astype(np.float32)
+    votes[0, -2:] = 0
+    masks, others = maps > 0.45, torch.from_numpy(generator.random(shape)) > 0.6
+    masks[-1] = False
+    own, other = torch.from_numpy(votes)
+    if isinstance(metric, SetMetric):
+        positive = torch.arange(_COUNT) % 3 != 1
+        return maps.amax(dim=(1, 2)).double(), positive, torch.arange(_COUNT) % 2 == 0
+    if isinstance(metric, MapMetric):
+        return maps, own
+    if isinstance(metric, PairMetric):
+        return masks, others
+    if isinstance(metric, SwapMetric):
+        return masks, own, other
+    if isinstance(metric, SampleMetric) and metric.by_image:
+        return masks, own, torch.arange(_COUNT) // 2
+    return masks, own
+
+
+def _update(metric: ReportedMetric, inputs: Update, rows: Sequence[int]) -> None:
+    """Add some samples; a combined metric gets them under its conditions in turn."""
+    update: Callable[..., None] = metric.update
+    if not isinstance(metric, CombinedMetric):
+        update(*(each[list(rows)] for each in inputs))
+        return
+    conditions = list(metric.means)
+    for number, condition in enumerate(conditions):
+        chosen = [row for row in rows if row % len(conditions) == number]
+        update(*(each[chosen] for each in inputs), condition)
+
+
+def _measured(metric: ReportedMetric, inputs: Update, *processes: Sequence[Sequence[int]]) -> float:
+    """The number of samples that come in batches, in one process or several."""
+    metrics = []
+    for batches in processes:
+        own = copy.deepcopy(metric)
+        own.reset()
+        for rows in batches:
+            _update(own, inputs, rows)
+        metrics.append(own)
+    first, *rest = metrics
+    for each in rest:
+        for one, other in zip(_parts(first), _parts(each), strict=True):
+            if one._defaults:
+                one.merge_state(other)
+    return float(first.compute())
+
+
+def _parts(metric: Metric) -> Iterator[Metric]:
+    return (each for each in metric.modules() if isinstance(each, Metric))
+
+
+def check_threshold(policy: ThresholdPolicy, *, model: str = "") -> None:
+    """Check a threshold policy: shape, NaN, batches, fit, determinism, and that masks are strict.
+
+    Args:
+        policy: not fitted yet.
+        model: a model that it exists for, where it is of some models alone.
+
+    Raises:
+        AssertionError: with what is against the contract of `ThresholdPolicy`.
+    """
+    name = _declared_name(policy, "threshold")
+    policy.check_model(model)
+    maxima, conditions = _maxima()
+    if policy.needs_fit:
+        for before in (policy.constant, lambda: policy.fit(maxima[:0], conditions[:0])):
+            _expect_error(before, f"threshold {name} is fitted, but works without negatives")
+        values = []
+        for order in (slice(None), slice(None, None, -1)):
+            policy.fit(maxima[order], conditions[order])
+            values.append(policy.constant())
+        _expect(values[0] == values[1], f"threshold {name}: the order of negatives changes it")
+        policy.fit(np.append(maxima, np.nan), np.append(conditions, conditions[:1]))
+        _expect(values[0] == policy.constant(), f"threshold {name}: a NaN maximum changes it")
+    maps, truth = _threshold_inputs()
+    found = policy.threshold(maps, truth)
+    _expect(
+        found.shape == (_COUNT,) and found.dtype == maps.dtype,
+        f"threshold {name}: gives {list(found.shape)} {found.dtype} for {_COUNT} maps of"
+        f" {maps.dtype}",
+    )
+    _expect(bool(found.isfinite().all()), f"threshold {name}: is not finite for finite maps")
+    _expect(
+        torch.equal(found, policy.threshold(maps, truth)),
+        f"threshold {name}: is another one when it is asked again",
+    )
+    single = torch.cat([policy.threshold(maps[n : n + 1], truth[n : n + 1]) for n in range(_COUNT)])
+    _expect(torch.equal(found, single), f"threshold {name}: depends on the other maps of a batch")
+    _expect(
+        policy.threshold(maps[:0], truth[:0]).shape == (0,),
+        f"threshold {name}: gives no [0] for no maps",
+    )
+    value = policy.constant()
+    if value is not None:
+        _expect(
+            torch.equal(found, torch.full_like(found, value)),
+            f"threshold {name}: `threshold` differs from `constant`",
+        )
+    else:
+        holed = maps.clone()
+        holed[3, 0, 0] = math.nan
+        again = policy.threshold(holed, truth)
+        others = [row for row in range(_COUNT) if row != 3]
+        _expect(
+            bool(again[3].isnan()) and torch.equal(again[others], found[others]),
+            f"threshold {name}: a map that holds NaN must have the threshold NaN, and change no"
+            " other",
+        )
+    marked = binarize(maps, found)
+    _expect(
+        bool((maps > found[:, None, None])[marked].all()),
+        f"threshold {name}: a pixel at the threshold is marked",
+    )
+
+
+def _maxima() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    conditions = np.array(["silence", "noise", "offscreen"] * 10)
+    return generator.random(30), conditions
+
+
+def _threshold_inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = np.random.default_rng(1)
+    maps = torch.from_numpy(generator.random((_COUNT, 16, 18), dtype=np.float32))
+    maps[:3] = maps[:3].round(decimals=1)  # ties
+    truth = torch.from_numpy(generator.choice([0.0, 0.5, 1.0], size=maps.shape)).float()
+    truth[-1] = 0
+    return maps, truth
+
+
+def check_negative(condition: AudioCondition) -> None:
+    """Check an audio condition: length, dtype, and the seed rule.
+
+    A waveform depends on its request alone: equal requests give equal waveforms, and where chance
+    plays a part, another seed or draw gives another one.
+
+    Raises:
+        AssertionError: with what is against the contract of `AudioCondition`.
+    """
+    name = _declared_name(condition, "negative")
+    _expect(
+        isinstance(condition.sounding_object, SoundingObject),
+        f"negative {name}: sounding_object is no SoundingObject",
+    )
+    _expect(condition.draws >= 1, f"negative {name}: draws is {condition.draws}, not 1 or more")
+    samples = _samples()
+    window = CenterWindow(seconds=0.25)
+    condition.prepare(samples)
+    condition.hear(window, window)
+    waveforms: dict[AudioRequest, np.ndarray] = {}
+    for sample, seed, draw in itertools.product(samples, (1, 2), range(condition.draws)):
+        key = {"draw": draw, "seed": condition.draw_seed(seed, "test"), "length": _LENGTH}
+        request = condition.request(sample, **key)
+        _expect(
+            request == condition.request(sample, **key),
+            f"negative {name}: asked again for one sample, draw and seed, it is another request",
+        )
+        if request in waveforms or (request.condition == POSITIVE and condition.plays_clips):
+            continue
+        _expect(
+            request.condition == name,
+            f"negative {name}: its request names {request.condition} as who makes it",
+        )
+        clip = condition.make(request, _read)
+        again = condition.make(request, _read)
+        _expect(
+            np.array_equal(clip.samples, again.samples),
+            f"negative {name}: one request gives two waveforms. Draw from"
+            " vssl.core.randomness.generator_for(request.seed, ...), and from no other source.",
+        )
+        _check_clip(clip, request, name)
+        waveforms[request] = clip.samples
+    seeded: dict[AudioRequest, list[np.ndarray]] = {}
+    for request, waveform in waveforms.items():
+        seeded.setdefault(replace(request, seed=0, draw=0), []).append(waveform)
+    for alike in seeded.values() if condition.random and not condition.plays_clips else ():
+        distinct = {waveform.tobytes() for waveform in alike}
+        _expect(
+            len(distinct) == len(alike) or not any(waveform.any() for waveform in alike),
+            f"negative {name}: requests with other seeds or draws give one waveform. Set"
+            " random = False if nothing is drawn.",
+        )
+    seed = condition.draw_seed(5, "test")
+    _expect(condition.random or seed == 0, f"negative {name}: draws nothing, but has a seed")
+
+
+def _check_clip(clip: AudioClip, request: AudioRequest, name: str) -> None:
+    samples = clip.samples
+    _expect(
+        samples.ndim == 2 and samples.dtype == np.float32,
+        f"negative {name}: gives {list(samples.shape)} {samples.dtype}, not [channels, length]"
+        " float32",
+    )
+    _expect(bool(np.isfinite(samples).all()), f"negative {name}: holds NaN or infinite values")
+    length = request.length or _read(request.source_id).samples.shape[1]
+    _expect(
+        samples.shape[1] == length,
+        f"negative {name}: is {samples.shape[1]} samples long, not {length}",
+    )
+    _expect(clip.rate == SAMPLE_RATE, f"negative {name}: has {clip.rate} Hz, not {SAMPLE_RATE}")
+
+
+def _samples() -> list[Sample]:
+    """Three pictures of two objects of different classes each."""
+    pairs = (("dog", "bell"), ("bell", "train"), ("train", "dog"))
+    return [
+        Sample(
+            sample_id=f"{number}_{category}",
+            image_path=Path(f"{number}.jpg"),
+            audio_path=Path(f"{number}_{category}.wav"),
+            category=category,
+            image_categories=pair,
+            image_group=str(number),
+            boxes=((20 + 100 * side, 40, 100 + 100 * side, 160),),
+            box_weights=(1.0,),
+            audio_length=_LENGTH,
+            image_sources=2,
+        )
+        for number, pair in enumerate(pairs)
+        for side, category in enumerate(pair)
+    ]
+
+
+def _read(source_id: str) -> AudioClip:
+    generator = np.random.default_rng(sum(source_id.encode()))
+    return AudioClip(0.1 * generator.standard_normal((1, _LENGTH)).astype(np.float32))
+
+
+def check_model(
+    model: LocalizationModel,
+    frontend: FrontEnd | None = None,
+    *,
+    image_size: int = EVALUATION_SIZE,
+    hears: bool = True,
+) -> None:
+    """Check a model: shape and range of its maps, batches, determinism, and that it hears.
+
+    Args:
+        model: with its weights, or without.
+        frontend: what turns sounds into its inputs; None for a model that takes no audio.
+        image_size: side of the images that it takes.
+        hears: whether another sound must change the map; False for a model that is known not to.
+
+    Raises:
+        AssertionError: with what is against the contract of `LocalizationModel`.
+    """
+    name = type(model).__name__
+    model = copy.deepcopy(model).eval()
+    batch, samples = _image_batch(image_size), _samples()[:2]
+    pairs = len(samples), len(batch.pairings)
+    with torch.inference_mode():
+        sounds = _encoded(model, frontend)
+        maps = _maps(model, batch, sounds)
+        _expect(
+            maps.shape == (*pairs, *model.map_size),
+            f"model {name}: maps are {list(maps.shape)}, not [N, K, *map_size] ="
+            f" {[*pairs, *model.map_size]}",
+        )
+        _expect(bool(maps.isfinite().all()), f"model {name}: maps hold NaN or infinite values")
+        low, high = model.value_range
+        least, largest = float(maps.min()), float(maps.max())
+        _expect(
+            low - 1e-4 <= least and largest <= high + 1e-4,
+            f"model {name}: values from {least:g} to {largest:g} are outside of its value_range"
+            f" {model.value_range}",
+        )
+        again = _maps(model, batch, sounds)
+        _expect(torch.equal(maps, again), f"model {name}: the same inputs give another map")
+        for row in range(pairs[0]):
+            alone = _maps(model, _row(batch, row), sounds)
+            _expect(
+                torch.allclose(alone[0], maps[row], atol=1e-4),
+                f"model {name}: an image's map depends on the other images of its batch",
+            )
+        if frontend is None:
+            return
+        waveforms = _waveforms(frontend)
+        single = torch.cat([model.encode_audio(frontend(each[None])) for each in waveforms])
+        _expect(
+            torch.allclose(single, sounds, atol=1e-4),
+            f"model {name}: what it makes of a sound depends on the other sounds of its batch",
+        )
+        changes = float((maps[:, 0] - maps[:, 1]).abs().max())
+        _expect(
+            changes > 0 or not hears,
+            f"model {name}: two sounds give one map. A model that takes no audio has no front end.",
+        )
+
+
+def _encoded(model: LocalizationModel, frontend: FrontEnd | None) -> torch.Tensor:
+    if frontend is None:
+        return torch.empty(2, 0)
+    return model.encode_audio(frontend(_waveforms(frontend)))
+
+
+def _waveforms(frontend: FrontEnd) -> torch.Tensor:
+    """Two sounds of ten seconds as the front end's window cuts them, `[2, T]`."""
+    time = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = 0.3 * np.sin(2 * np.pi * 440 * time)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(len(time))
+    clips = [AudioClip(each.astype(np.float32)[None]) for each in (tone, noise)]
+    return torch.stack([frontend.waveform(clip) for clip in clips])
+
+
+def _maps(model: LocalizationModel, batch: ImageBatch, sounds: torch.Tensor) -> torch.Tensor:
+    count = len(batch.sample_ids)
+    return model.localize(batch, sounds[None].expand(count, *sounds.shape)).float()
+
+
+def _image_batch(size: int) -> ImageBatch:
+    samples = _samples()[:2]
+    generator = torch.Generator().manual_seed(0)
+    return ImageBatch(
+        index=torch.arange(2),
+        images=torch.rand(2, 3, size, size, generator=generator),
+        audio_index=torch.zeros(2, 2, dtype=torch.int64),
+        sample_ids=tuple(sample.sample_id for sample in samples),
+        pairings=((POSITIVE, 0), ("noise", 0)),
+        sounding=tuple((sample, None) for sample in samples),
+        pictured=(tuple(samples), tuple(samples)),
+    )
+
+
+def _row(batch: ImageBatch, row: int) -> ImageBatch:
+    kept = slice(row, row + 1)
+    return replace(
+        batch,
+        index=batch.index[kept],
+        images=batch.images[kept],
+        audio_index=batch.audio_index[kept],
+        sample_ids=batch.sample_ids[kept],
+        sounding=batch.sounding[kept],
+        pictured=batch.pictured[kept],
+    )
+
+
+def check_reader(reader: DatasetReader) -> None:
+    """Check a test set's reader on its data: unique ids, boxes inside the image, files that exist.
+
+    Raises:
+        AssertionError: with what is against the contract of `Sample`.
+        DataError: when the reader refuses the data.
+    """
+    name = _declared_name(reader, "data")
+    checked = reader.check()
+    _expect(bool(checked.samples), f"data {name}: has no sample")
+    _expect(checked.coverage <= 1, f"data {name}: has more samples than it lists")
+    ids = [sample.sample_id for sample in checked.samples]
+    twice = [one for one in dict.fromkeys(ids) if ids.count(one) > 1]
+    _expect(not twice, f"data {name}: sample_id {twice[:1]} is there more than once")
+    for sample in checked.samples:
+        place = f"data {name}: sample {sample.sample_id}"
+        for path in (sample.image_path, sample.audio_path):
+            _expect(path.is_file(), f"{place}: {path} is no file")
+        _expect(len(sample.boxes) == len(sample.box_weights), f"{place}: a box has no weight")
+        for x0, y0, x1, y1 in sample.boxes:
+            inside = 0 <= x0 < x1 <= EVALUATION_SIZE and 0 <= y0 < y1 <= EVALUATION_SIZE
+            _expect(
+                inside,
+                f"{place}: box {(x0, y0, x1, y1)} is empty or outside of {EVALUATION_SIZE} x"
+                f" {EVALUATION_SIZE} pixels",
+            )
+        _expect(all(0 < w <= 1 for w in sample.box_weights), f"{place}: weights are not in (0, 1]")
+        _expect(
+            sample.category in sample.image_categories,
+            f"{place}: image_categories lacks its own class {sample.category}",
+        )
+        _expect(sample.audio_length > 0, f"{place}: its sound is empty")
+        _expect(sample.image_sources >= 1, f"{place}: image_sources is {sample.image_sources}")
+
+
+def _declared_name(part: object, kind: str) -> str:
+    name = getattr(part, "name", None)
+    _expect(
+        isinstance(name, str) and bool(name),
+        f"{kind} {type(part).__name__}: `name` is not set; files and tables need it",
+    )
+    return str(name)
+
+
+def _same(first: float, second: float) -> bool:
+    return math.isclose(first, second, abs_tol=_NEAR) or (math.isnan(first) and math.isnan(second))
+
+
+def _expect_error(call: Callable[[], object], message: str) -> None:
+    try:
+        call()
+    except ThresholdError:
+        return
+    raise AssertionError(message)
+
+
+def _expect(fact: bool, message: str) -> None:
+    if not fact:
+        raise AssertionError(message)
