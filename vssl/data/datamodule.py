@@ -122,7 +122,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         self.known_sounds = set(known_sounds)
 
     @property
-    def hears(self) -> bool:
+    def uses_audio(self) -> bool:
         """Whether there is an audio loader in front of the image loader."""
         return bool(self.frontends) and len(self.known_sounds) < len(self.plan.distinct)
 
@@ -138,7 +138,7 @@ class LocalizationDataModule(pl.LightningDataModule):
             for each in range(processes)
         ]
         loaders = [self._loader(images, shares[rank])]
-        if self.hears:
+        if self.uses_audio:
             done = [number for share in shares for batch in share for number in batch]
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
             batches = UnpaddedBatchSampler(

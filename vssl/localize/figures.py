@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vssl.core.arrays import Floats
 from vssl.images import Pixels, as_tensor
-from vssl.localize.verdict import MapNumbers, Threshold, Verdict, apart, in_percent
+from vssl.localize.verdict import MapNumbers, Threshold, Verdict, distinguishable, in_percent
 from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
 from vssl.types import POSITIVE
 
@@ -326,7 +326,7 @@ def _wordings(
     given = numbers[0]
     if threshold is None:
         return ["no threshold, no verdict"], [f"largest value {given.largest:.2f}"]
-    largest, limit = apart(given.largest, threshold.value)
+    largest, limit = distinguishable(given.largest, threshold.value)
     values = f"{largest} {'>' if given.largest > threshold.value else '≤'} {limit}"
     if not judged:
         return ["no verdict possible", "no verdict"], [values]

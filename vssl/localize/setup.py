@@ -31,7 +31,7 @@ from vssl.core.checks import check_choice
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
-from vssl.localize.verdict import Threshold
+from vssl.localize.verdict import MapNumbers, Threshold, Verdict, judge
 from vssl.models.baselines import Baseline
 from vssl.negatives.base import AudioCondition
 from vssl.records.files import RUN_FILE, run_in
@@ -122,6 +122,14 @@ class Setup:
             pairings += [(condition, draw) for draw in range(len(clips))]
             vectors += self.encode(clips, path, condition)
         return pairings, vectors
+
+    def judge(self, pictures: Sequence[Sequence[MapNumbers]], *, video: bool) -> Verdict:
+        """Judge a picture, or the frames of a video, see `vssl.localize.verdict.judge`."""
+        model, transform = self.localizer.name, self.recipe.transform
+        return judge(
+            pictures, self.threshold, model=model, transform=transform, rates=self.rates,
+            video=video,
+        )  # fmt: skip
 
 
 def composed(options: LocalizeOptions) -> DictConfig:
@@ -255,7 +263,7 @@ def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[Au
     kept = [
         condition
         for condition in conditions
-        if condition.sounding_object == SoundingObject.NONE and not condition.plays_clips
+        if condition.sounding_object == SoundingObject.NONE and not condition.reuses_clips
     ]
     left_out = [condition.name for condition in conditions if condition not in kept]
     if left_out:

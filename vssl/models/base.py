@@ -60,7 +60,7 @@ class LocalizationModel(Pretrained):
     map_transform: ClassVar[str] = "none"
 
     @property
-    def compares(self) -> bool:
+    def encodes_separately(self) -> bool:
         """Whether the model compares encodings, so that these can be kept; else it localizes."""
         return type(self).localize is LocalizationModel.localize
 

@@ -26,7 +26,7 @@ class AudioCondition(ABC):
     Attributes:
         name: the condition's name in configuration, records and tables.
         draws: number of random repetitions; 1 for a condition that draws nothing.
-        plays_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
+        reuses_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
         sounding_object: which object of the picture is heard. It decides what a condition counts
             as: only where nothing in the picture sounds is it a true negative, from which
             thresholds are learnt and with which positives are compared; only where the own object
@@ -35,7 +35,7 @@ class AudioCondition(ABC):
     """
 
     name: str
-    plays_clips: ClassVar[bool] = False
+    reuses_clips: ClassVar[bool] = False
     sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE
     random: ClassVar[bool] = True
     draws: int = 1
@@ -56,7 +56,7 @@ class AudioCondition(ABC):
         """
         if not self.random:
             return 0
-        return seed if self.plays_clips else seed_for(seed, use)
+        return seed if self.reuses_clips else seed_for(seed, use)
 
     @abstractmethod
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
@@ -85,7 +85,7 @@ class AudioCondition(ABC):
 class ClipCondition(AudioCondition):
     """A condition that plays a sample's clip, as it is in its file."""
 
-    plays_clips = True
+    reuses_clips = True
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
         """Read the file."""

@@ -50,9 +50,9 @@ def make_records(
     replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
     rows = read_manifest(replay) if replay else None
     reader = build.build_reader(config)
-    listed = reader.listed() if any(each.plays_clips for each in conditions) else []
+    listed = reader.listed() if any(each.reuses_clips for each in conditions) else []
     for condition in conditions:
-        if condition.plays_clips:  # before networks are loaded, what the annotations tell already
+        if condition.reuses_clips:  # before networks are loaded, what the annotations tell already
             condition.prepare(listed)
     localizer, reports = build.build_localizer(config, conditions)
     frontends = dict(localizer.frontends)
