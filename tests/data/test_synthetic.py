@@ -59,9 +59,9 @@ def contents(place: Path) -> dict[str, bytes]:
 
 
 def test_every_class_is_drawn_and_heard() -> None:
-    assert set(synthetic.CLASSES) == set(KINDS) == set(VOICES)
-    assert len(synthetic.CLASSES) >= 12
-    assert all(name.isalpha() and name.islower() for name in synthetic.CLASSES)
+    assert set(synthetic_scenes.CLASSES) == set(KINDS) == set(VOICES)
+    assert len(synthetic_scenes.CLASSES) >= 12
+    assert all(name.isalpha() and name.islower() for name in synthetic_scenes.CLASSES)
 
 
 def test_layout_and_names(folder: Path) -> None:
@@ -206,7 +206,7 @@ def test_no_two_parts_share_random_numbers(
 
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_classes_are_balanced_at_every_difficulty(difficulty: str) -> None:
-    counts, pairs = (Counter(dict.fromkeys(synthetic.CLASSES, 0)) for _ in range(2))
+    counts, pairs = (Counter(dict.fromkeys(synthetic_scenes.CLASSES, 0)) for _ in range(2))
     partners, depths = set(), Counter()
     request = SceneSet(seed=4, split="train", difficulty=difficulty)
     for number in range(96):

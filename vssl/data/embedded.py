@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vssl.data.base import CheckedData, DataError, text_of
+from vssl.data.base import DataError, text_of
 from vssl.data.boxes import pixels_of
 from vssl.data.is3 import IS3
 from vssl.data.synthetic.generate import VERSION, SceneSet, empty_scene, ensure
@@ -53,14 +53,14 @@ class Synthetic(IS3):
             name=name or variant_name(wanted.split, wanted.difficulty, wanted.snr),
         )
 
-    def check(self) -> CheckedData:
-        """Make the files if they are not there yet, and check them."""
+    def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
+        """Generate the files on first use, and return the annotation file and its entries."""
         ensure(self._cache, **vars(self._request))
-        return super().check()
+        return super().read_entries()
 
     def count(self) -> int:
-        """Number of samples, also before the files are made."""
-        return len(super().check().samples) if self.root.is_dir() else self._request.samples
+        """Number of samples, known before the files are generated."""
+        return super().count() if self.root.is_dir() else self._request.samples
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry; those that say their classes do not have names as IS3 has them."""
@@ -85,11 +85,6 @@ class Synthetic(IS3):
         if "classes" not in entry:
             return super().annotated_boxes(entry)
         return [[float(value) / EVALUATION_SIZE for value in box] for box in entry["gt_box"]]
-
-    def listed(self) -> list[Sample]:
-        """The samples, whose files are made where they are not there yet."""
-        ensure(self._cache, **vars(self._request))
-        return super().listed()
 
     def empty_scene(self, sample: Sample) -> Pixels:
         """The picture of a sample without its objects, `[224, 224, 3]`: nothing in it sounds."""
