@@ -1,31 +1,11 @@
-"""Train a model that vssl evaluates, with or without negative audio.
+"""The earlier name of `vssl-train`.
 
     python experiments/train_tiny.py model=tiny_san
 
-The bundled models were made so. `--help` lists the options; docs/training.md describes the loop.
+is `vssl-train model=tiny_san`, which made the bundled models (docs/training.md).
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
-import hydra
-from omegaconf import DictConfig
-
-from vssl.cli.app import run_app
-from vssl.config.compose import register_resolvers
-from vssl.core.console import quieten_libraries
-
-register_resolvers()
-
-
-@hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="train")
-def _hydra_main(config: DictConfig) -> None:
-    from vssl.runs.train import train  # torch: only where it is needed
-
-    train(config, Path(config.output_dir).expanduser().absolute())
-
+from vssl.cli.train import main
 
 if __name__ == "__main__":
-    quieten_libraries()
-    run_app(_hydra_main, "train")
+    main()

@@ -205,8 +205,8 @@ class ImageTransform(_Normalized):
     Bicubic on the float tensor, values not clamped afterwards. The paper's torchvision (0.14) does
     not antialias tensors; the models were trained on Pillow-resized, that is antialiased, images:
     so `antialias`, whether downscaling low-passes first, is a protocol's choice
-    (docs/protocols.md). `size` is the side of the output in pixels, `mean` and `std` are those of
-    each channel.
+    (docs/protocols.md, R1). `size` is the side of the output in pixels, `mean` and `std` are those
+    of each channel.
     """
 
     def __init__(

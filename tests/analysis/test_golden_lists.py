@@ -63,7 +63,7 @@ class Run:
     ) -> None:
         self.model = model
         self.ground_truth = torch.from_numpy(ground_truth).float()
-        # the released code upsamples negatives in another way than some positives (QUIRKS 27)
+        # negatives are upsampled in another way than some positives (docs/protocols.md, R7)
         localization = Localization(
             upsampling={
                 **dict.fromkeys(NEGATIVES, "opencv"),
@@ -157,8 +157,8 @@ def check(found: Array, expected: Array) -> None:
 def test_ciou_at_one_constant(golden: Golden, policy: str, variant: str) -> None:
     run, expected = golden
     found = run.ciou(variant, policy)
-    # for av maps the released code turns 0/0 into 0 in these lists (QUIRKS 38); vssl keeps it
-    # undefined, as both do for object-guided maps
+    # for av maps the released code turns 0/0 into 0 in these lists (docs/protocols.md, R20);
+    # vssl keeps it undefined, as both do for object-guided maps
     check(
         np.nan_to_num(found) if variant == "av" else found,
         expected(f"ciou_{policy}_{SUFFIXES[variant]}"),

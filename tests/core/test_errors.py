@@ -1,17 +1,18 @@
-"""Ctrl-C, whatever libraries make of it."""
+"""Ctrl-C, whatever libraries make of it; and references to what the released code does."""
 
 from __future__ import annotations
 
-import ast
+import re
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-import vssl
 from vssl.cli.app import run_app
 from vssl.core.errors import was_interrupted
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def raised(error: BaseException, *, within: BaseException | None) -> BaseException:
@@ -57,12 +58,17 @@ def test_a_command_ends_as_interrupted(
     assert capsys.readouterr().err == "error: interrupted\n"
 
 
-def test_no_message_refers_to_what_users_do_not_have() -> None:
-    """QUIRKS, notes of this project's making, are for comments and docstrings alone."""
-    root = Path(vssl.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and id(node) not in documented:
-                assert "QUIRKS" not in str(node.value), f"{path}: {node.lineno}"
+def test_every_number_that_is_cited_is_explained() -> None:
+    """docs/protocols.md explains what the released code does, by numbers R1, R2, ..."""
+    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    numbers = [int(number) for number in re.findall(r'^\| <a id="r(\d+)"></a>R\1 \|', page, re.M)]
+    assert numbers == [*range(1, len(numbers) + 1)]
+    cited = set()
+    for folder, kind in (("vssl", "py"), ("tests", "py"), ("conf", "yaml"), ("docs", "md")):
+        for path in sorted((ROOT / folder).rglob(f"*.{kind}")):
+            text = " ".join(path.read_text(encoding="utf-8").split())
+            for listed in re.findall(r"protocols\.md, (R\d+(?:(?:,| and| to|, and) R\d+)*)", text):
+                found = {int(number) for number in re.findall(r"\d+", listed)}
+                assert found <= set(numbers), f"{path}: {listed}"
+                cited |= found
+    assert len(cited) > 10

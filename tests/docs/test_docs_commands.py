@@ -27,6 +27,7 @@ from hydra.types import RunMode
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import FAST, command, composed, run
+from vssl.cli.main import COMMANDS as COMMANDS_OF_VSSL
 from vssl.config.build import build_policies
 from vssl.config.compose import register_resolvers
 from vssl.models.checkpoints import WeightsError
@@ -42,6 +43,7 @@ PAGES = (
 HYDRA = {
     "vssl-evaluate": "evaluate",
     "vssl-rescore": "rescore",
+    "vssl-train": "train",
     "experiments/train_tiny.py": "train",
 }
 """Programs that Hydra configures, and their primary configuration."""
@@ -55,7 +57,7 @@ ARGPARSE = {
 ELSEWHERE = {"git", "pip", "wandb", "pre-commit", "export", "."}
 """Programs that are not vssl's, and need a network or change the shell."""
 
-PROGRAMS = {*HYDRA, *ARGPARSE, *ELSEWHERE, "make", "python", "cd"}
+PROGRAMS = {*HYDRA, *ARGPARSE, *ELSEWHERE, "vssl", "make", "python", "cd"}
 
 TEXT = re.compile(r"[\w_]+ = |\d |\[\d|A A |how often this is wrong", re.ASCII)
 """How a block begins that is a formula, a list, an output or a picture."""
@@ -83,7 +85,10 @@ def words(line: str) -> list[str]:
     """A command's words, its placeholders filled: any number of `RUN`s is one."""
     line = re.sub(r"(?<= )\[([^\]]+)\](?= |$)", r"\1", line)  # what may be left out is there
     line = re.sub(r"<[^<>]+>", "RUN", line).replace(" ...", "")
-    return [NAMES.get(word, word) for word in shlex.split(line, comments=True)]
+    program, *rest = [NAMES.get(word, word) for word in shlex.split(line, comments=True)]
+    if program == "vssl" and rest and rest[0] in COMMANDS_OF_VSSL:
+        program, *rest = f"vssl-{rest[0]}", *rest[1:]
+    return [program, *rest]
 
 
 def commands(page: Path) -> list[str]:
@@ -94,7 +99,7 @@ def commands(page: Path) -> list[str]:
         for block in blocks(text)
         for line in "\n".join(block).replace("\\\n", " ").splitlines()
     ]
-    inline = re.findall(r"(?<!`)`((?:vssl-[a-z]+|python|make)\s[^`]+)`", text)
+    inline = re.findall(r"(?<!`)`((?:vssl(?:-[a-z]+)?|python|make)\s[^`]+)`", text)
     return [*found, *(" ".join(line.split()) for line in inline)]
 
 
@@ -227,9 +232,11 @@ def test_the_training_commands_run(
     """A model of one's own with the page's `training`, and another data set."""
     monkeypatch.syspath_prepend(str(own.parent))
     page = commands(ROOT / "docs" / "training.md")
-    line = next(each for each in page if each.startswith("python ") and kind in each)
+    training = re.compile(rf"(python experiments/train_tiny\.py|vssl.train) .*{kind}")
+    line = next(each for each in page if training.match(each))
     line = line.replace("training=synthetic", "training=mine").replace("/data/", f"{tmp_path}/")
-    overrides = get_args_parser().parse_args(words(line)[2:]).overrides
+    arguments = [word for word in words(line)[1:] if not word.endswith(".py")]
+    overrides = get_args_parser().parse_args(arguments).overrides
     given = [each for each in overrides if not each.startswith("training.steps=")]
     given += ["training.steps=1", "training.batch_size=2", "trainer=cpu"]
     given += ["trainer.enable_progress_bar=false", f"hydra.searchpath=[file://{own}]"]

@@ -159,7 +159,7 @@ def by_numpy(
         low, high = 0.0, 1.0
     seen = square(found["object_map"])
     if released:
-        # the object maps take the positive's rule for every condition (QUIRKS 27)
+        # the object maps take the positive's rule for every condition (docs/protocols.md, R7)
         mixed = ALPHA * maps + (1 - ALPHA) * stretched_out(seen, aligned=True)
     else:
         own = (maps - low) / (high - low)

@@ -1,4 +1,4 @@
-"""Audio windows sample by sample, written from QUIRKS 12, 13, 15 and 17."""
+"""Audio windows sample by sample, written from docs/protocols.md, R4, R5, R10 and R11."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ SILENCE_FROM_NOISE = {
 """How far the maps of silence and noise lie apart at least, anywhere in each image, in map units.
 
 About half of the smallest distance over the 13 images with the seeded weights; with the released
-negatives it is at most 0.0005 for EZ-VSL, SLAVC and FNAC (docs/protocols.md).
+negatives it is at most 0.0005 for EZ-VSL, SLAVC and FNAC (docs/protocols.md, R2).
 """
 
 

@@ -1,7 +1,8 @@
 """The metrics file of the authors' released evaluation, from records.
 
-Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py (docs/protocols.md). Its
-numbers are computed as its code computes them, faults included: a name is not always what it says.
+Source: xavijuanola/vssl_eval e8ebbc9, eval.py and utils_dir/eval_utils.py. Its numbers are computed
+as its code computes them, faults included (docs/protocols.md, R9 and R18 to R25): a name is not
+always what it says.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def released_lists(run: Path) -> Lists:
         *in_threads(work, path, _RELEASED_COLUMNS, description="released metrics"), strict=True
     )
     lists = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
-    # a group is a name without what stands behind its last underscore (docs/protocols.md)
+    # a group is a name without what stands behind its last underscore (docs/protocols.md, R24)
     groups = [name.rsplit("_", 1)[0] for chunk in names for name in chunk]
     lists["group",] = np.unique(groups, return_inverse=True)[1].astype(np.float64)[:, None]
     return lists
@@ -198,7 +199,7 @@ def _numbers_on_positives(lists: Lists, variant: str, suffix: str) -> dict[str, 
     }
     for threshold in SHARED_THRESHOLDS:
         values = lists[variant, "ciou", threshold]
-        # 0/0 counts as 0 here, but not in the lists of object-guided maps (docs/protocols.md)
+        # 0/0 counts as 0 here, but not in the lists of object-guided maps (docs/protocols.md, R20)
         values = np.nan_to_num(values) if variant == AUDIO_VISUAL else values
         metrics[f"CIoU_{threshold}{suffix}"] = _percentage(values)
         metrics[f"AUC_{threshold}{suffix}"] = _area(values)
@@ -265,6 +266,6 @@ def _interactive(lists: Lists) -> dict[str, float]:
     """Share of groups all of whose samples succeed, at the positive's own adaptive threshold."""
     group = lists["group",][:, 0].astype(np.int64)
     smallest = smallest_in_group(lists[AUDIO_VISUAL, "ciou", "adap"], group)
-    if np.isnan(smallest).any():  # an undefined value makes both undefined (docs/protocols.md)
+    if np.isnan(smallest).any():  # an undefined value makes both undefined (docs/protocols.md, R20)
         return {"iiou_adap": float("nan"), "IAUC_adap": float("nan")}
     return {"iiou_adap": _success_share(smallest), "IAUC_adap": _area(smallest)}

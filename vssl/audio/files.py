@@ -113,7 +113,7 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
             mpeg = file.format == "MP3"
             promised = file.frames if mpeg and _mpeg_says_length(path) else 0
             if mpeg:
-                from vssl.audio.containers import ends_inside_a_frame  # late as in `_sound_pieces`
+                from vssl.audio.containers import ends_inside_a_frame  # noqa: PLC0415 PyAV, as below
 
                 if ends_inside_a_frame(path):
                     raise _cut_off(path)
@@ -133,7 +133,7 @@ def _sound_pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> I
     """A file's samples, `[channels, n]`, piece by piece; by FFmpeg where libsndfile is not sure."""
     if _is_unsure(file):
         # FFmpeg's libraries take a tenth of a second to load, and few files need them
-        from vssl.audio.containers import opened_sound
+        from vssl.audio.containers import opened_sound  # noqa: PLC0415
 
         with opened_sound(path) as sound:
             yield from sound.pieces

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,54 @@ def _message(error: BaseException, config_name: str) -> str | None:
     return f"{message}{_what_exists(message, config_name)}"
 
 
+class _Words(argparse.ArgumentParser):
+    """A parser of `RUN ...` that takes `key=value`, as vssl-evaluate does, for every option.
+
+    `output_dir=DIR` is `--output DIR`, `threshold=[a,b]` is `--threshold a --threshold b`, and
+    `runs=DIR` a folder. Only commands that take runs use it: elsewhere such words are overrides.
+    """
+
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        options = {name: action for action in self._actions for name in action.option_strings}
+        folders: list[str] = []
+        rest: list[str] = []
+        for before, word in zip(["", *words], words, strict=False):
+            key, equals, value = word.partition("=")
+            values = value[1:-1].split(",") if value[:1] + value[-1:] == "[]" else [value]
+            option = options.get("--" + {"output_dir": "output"}.get(key, key).replace("_", "-"))
+            if word.startswith("-") or (before in options and options[before].nargs is None):
+                rest.append(word)  # an option, or its value
+            elif equals and key in ("run", "runs"):
+                folders += values
+            elif not equals or (option is None and Path(word).exists()):
+                folders.append(word)
+            elif option is None:
+                raise UsageError(f"{word}: neither a folder nor an option{_near(key, options)}")
+            elif option.nargs == 0:
+                if value.lower() not in ("true", "false"):
+                    raise UsageError(f"{word}: expected {key}=true or {key}=false")
+                rest += [option.option_strings[0]] * (value.lower() == "true")
+            else:
+                rest += [f"{option.option_strings[0]}={each}" for each in values]
+        if any(not folder.strip() or "\0" in folder for folder in folders):
+            raise UsageError("Expected `runs` to name folders, but one of them is empty.")
+        if not folders and {"-h", "--help"}.isdisjoint(rest):
+            raise UsageError(f"no folder is given. Name the folders of runs: {self.epilog}")
+        return super().parse_known_intermixed_args([*rest, *folders], namespace)
+
+
+def _near(key: str, options: Iterable[str]) -> str:
+    """Name the option that a misspelt key may mean."""
+    keys = ["runs", "output_dir", *(name[2:] for name in options if name.startswith("--"))]
+    near = difflib.get_close_matches(key, keys, n=1)
+    return f". Did you mean {near[0]}=?" if near else f". There are: {', '.join(sorted(keys))}"
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
+
+
 def command_parser(
     program: str,
     description: str,
@@ -90,18 +138,19 @@ def command_parser(
         program: the command's name.
         description: of the command.
         example: a command line, shown at the end of the help.
-        runs: help of `RUN ...`; the words `runs=DIR` and `output_dir=DIR` are taken, too.
+        runs: help of `RUN ...`; options may then be written `key=value` too.
         overrides: an example of the words `key=value`.
         thresholds: policies without `--threshold NAME`, which can be repeated.
         output: help of `--output DIR`.
         config_dir: adds `--config-dir DIR`.
         resampling: adds `--resamples N` and `--seed N`, of bootstrap intervals.
     """
-    parser = argparse.ArgumentParser(
-        prog=program, description=description, epilog=f"example: {example}"
-    )
+    kind = argparse.ArgumentParser if runs is None else _Words
     if runs is not None:
-        parser.add_argument("runs", nargs="+", metavar="RUN", action=_RunFolders, help=runs)
+        description += " Options may also be words: runs=DIR output_dir=DIR threshold=[a,b]."
+    parser = kind(prog=program, description=description, epilog=f"example: {example}")
+    if runs is not None:
+        parser.add_argument("runs", nargs="+", metavar="RUN", type=_folder, help=runs)
     if overrides is not None:
         text = f"as for vssl-evaluate, e.g. {overrides}"
         parser.add_argument("overrides", nargs="*", metavar="key=value", help=text)
@@ -123,32 +172,6 @@ def command_parser(
             "--seed", type=whole_number(0, INT64), default=0, metavar="N", help=text
         )
     return parser
-
-
-class _RunFolders(argparse.Action):
-    """Folders of runs; vssl-evaluate's way to write them, `runs=DIR output_dir=DIR`, will do."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        folders = []
-        for word in values:
-            key, equals, value = word.partition("=")
-            named = bool(equals) and key in ("runs", "output_dir")
-            text = value if named else word
-            if not text.strip() or "\0" in text:
-                raise UsageError(f"Expected `{word or 'RUN'}` to name a folder, but it is empty.")
-            if named and key == "output_dir":
-                namespace.output = Path(text)
-            else:
-                folders.append(Path(text).expanduser())
-        if not folders:
-            raise UsageError(f"no folder is given. Name the folders of runs: {parser.epilog}")
-        setattr(namespace, self.dest, folders)
 
 
 def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:

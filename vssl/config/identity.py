@@ -99,7 +99,7 @@ def network_hash(config: DictConfig) -> str:
 def _prior_weights(config: DictConfig) -> Path | None:
     if config.prior.name == "none":
         return None
-    from vssl.config.networks import find_prior_weights  # torch: only where it is needed
+    from vssl.config.networks import find_prior_weights  # noqa: PLC0415 torch, --help
 
     return find_prior_weights(config)
 

@@ -77,7 +77,7 @@ class WandbRun(WandbLogger):
         self, key: str, counts: npt.NDArray[np.int64], edges: npt.NDArray[np.float64]
     ) -> None:
         """Log a distribution: `[B]` counts between `[B + 1]` edges."""
-        from wandb import Histogram
+        from wandb import Histogram  # noqa: PLC0415 start time
 
         self.log_metrics({key: Histogram(np_histogram=(counts.tolist(), edges.tolist()))})
 
@@ -140,7 +140,7 @@ class WandbRun(WandbLogger):
         )  # fmt: skip
 
     def _init(self, mode: Literal["online", "offline", "disabled"]) -> Any:
-        import wandb
+        import wandb  # noqa: PLC0415 start time
 
         Path(self._wandb_init["dir"]).mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(
@@ -163,7 +163,7 @@ class WandbRun(WandbLogger):
 
 def has_key() -> bool:
     """Whether wandb has an API key, which nobody is asked for."""
-    import wandb
+    import wandb  # noqa: PLC0415 start time
 
     return bool(wandb.login(prompt=False, verify=False))
 

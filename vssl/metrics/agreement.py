@@ -17,7 +17,7 @@ def mask_agreement(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
     .. math:: \frac{|A \cap B|}{|A \cup B|}, \quad 1 \text{ where both are empty}
 
-    Source: vssl_eval utils_dir/eval_utils.py:compute_IOU_maps (docs/protocols.md).
+    Source: vssl_eval utils_dir/eval_utils.py:compute_IOU_maps (docs/protocols.md, R23).
 
     Args:
         masks: `[N, H, W]` bool, under one sound.

@@ -13,7 +13,7 @@ from vssl.metrics.pia import ImageArea
 from vssl.types import SoundingObject
 
 AUC_GRID = 0.05 * torch.arange(21, dtype=torch.float64)
-"""The 21 points 0, .05, ..., 1 of AUC and AUC_N, as floating-point products (docs/protocols.md)."""
+"""The points 0, .05, ..., 1 of AUC and AUC_N, floating-point products (docs/protocols.md, R21)."""
 
 
 # trapezoid weight of the first 0 ... 21 points: the ends weigh 1/40, the others 2/40

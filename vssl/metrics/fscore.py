@@ -1,7 +1,7 @@
 """F_LOC and F_AUC: one number for finding what sounds and ignoring what does not.
 
 Source: Juanola et al., ICASSP 2025; vssl_eval utils_dir/eval_utils.py, end of compute_metrics
-(QUIRKS 41). Both want one universal threshold for positives and negatives.
+(docs/protocols.md, R22). Both want one universal threshold for positives and negatives.
 """
 
 from __future__ import annotations

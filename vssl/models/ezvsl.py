@@ -12,7 +12,7 @@ from vssl.models.resnet import ResNet18
 class EZVSL(LocalizationModel):
     """Two ResNet-18s with a projection each; max-pooled audio against a 7 x 7 image grid.
 
-    The map is `(cosine + 1) / 2`, as in the released evaluation (QUIRKS 26).
+    The map is `(cosine + 1) / 2`, as in the released evaluation (docs/protocols.md, R13).
     """
 
     map_size = (7, 7)

@@ -15,8 +15,8 @@ from vssl.models.resnet import ResNet18
 class SLAVC(LocalizationModel):
     """EZ-VSL's encoders with two projections each, one trained to localize, one to tell apart.
 
-    The map is the mean of the two cosines `s`, as `(s + 1) / 2` (QUIRKS 26). The momentum twins of
-    all parts, which the checkpoint holds too, serve the training only.
+    The map is the mean of the two cosines `s`, as `(s + 1) / 2` (docs/protocols.md, R13). The
+    momentum twins of all parts, also in the checkpoint, serve the training only.
     """
 
     map_size = (7, 7)

@@ -14,7 +14,7 @@ class SSLTIE(LVS):
     """LVS's network, trained under geometric transformations of the image; the map is the cosine.
 
     `encode_audio` takes mel spectrograms in dB, `[M, 1, 257, 670]`. The checkpoint also holds three
-    layers of the training that do not reach the map (QUIRKS 4).
+    layers of the training that do not reach the map (docs/protocols.md, R14).
     """
 
     checkpoint = replace(

@@ -12,7 +12,7 @@ class Tiny(LocalizationModel):
     """Two convolutional encoders and a cosine, 0.23 M parameters together. Ours.
 
     Three trainings of it are bundled (`conf/model/tiny_*.yaml`): on positives, on shuffled sounds,
-    and with silence and noise as negatives. How they were made: `experiments/train_tiny.py`.
+    and with silence and noise as negatives. How they were made: `vssl-train model=tiny_san`.
 
     Args:
         channels: length of the vectors that are compared.

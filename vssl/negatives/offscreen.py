@@ -19,8 +19,9 @@ _log = logging.getLogger(__name__)
 class Offscreen(ClipCondition):
     """Another sample's clip: a class uniform among those absent from the image, then a clip.
 
-    Classes, not clips, are uniform, as in the released code (QUIRKS 22). For an IS3 pair neither
-    of the two classes in the picture is chosen. Each choice is keyed by (seed, sample, draw).
+    Classes, not clips, are uniform, as in the released code (docs/protocols.md, R15). For an IS3
+    pair neither of the two classes in the picture is chosen. Each choice is keyed by (seed, sample,
+    draw).
 
     Args:
         draws: number of choices per image.

@@ -132,7 +132,7 @@ class Localization:
         # an image's rows stand together and share one object map
         different, place = torch.unique_consecutive(native, dim=0, return_inverse=True)
         corrected = self.prior["scale"] == "corrected"
-        # by the positive's rule for every condition, as in the released code (docs/protocols.md)
+        # the positive's rule for every condition, as in the released code (docs/protocols.md, R7)
         seen = upsample(
             stretch(different) if corrected else different, rule=self.upsampling[POSITIVE]
         )

@@ -1,4 +1,4 @@
-"""The headline CIoU and AUC of the released code: five thresholds in one list."""
+"""The released code's headline CIoU and AUC: five thresholds in one (docs/protocols.md, R9)."""
 
 from __future__ import annotations
 

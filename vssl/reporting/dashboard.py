@@ -29,8 +29,12 @@ def build_dashboard(entity: str, project: str) -> Workspace:
         UsageError: where wandb-workspaces is not installed.
     """
     try:
-        from wandb_workspaces.reports.v2 import MediaBrowser, WeavePanelSummaryTable
-        from wandb_workspaces.workspaces import Section, Workspace
+        # an optional dependency
+        from wandb_workspaces.reports.v2 import (  # noqa: PLC0415
+            MediaBrowser,
+            WeavePanelSummaryTable,
+        )
+        from wandb_workspaces.workspaces import Section, Workspace  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
             "vssl-dashboard needs wandb-workspaces: pip install 'vssl[dashboard]' (or"
@@ -76,13 +80,13 @@ def build_dashboard(entity: str, project: str) -> Workspace:
 
 
 def _bars(title: str, metrics: list[str]) -> Any:
-    from wandb_workspaces.reports.v2 import BarPlot, Config
+    from wandb_workspaces.reports.v2 import BarPlot, Config  # noqa: PLC0415 optional
 
     return BarPlot(title=title, metrics=list(metrics), groupby=Config("run.model"))
 
 
 def _curve(title: str, column: str) -> Any:
-    from wandb_workspaces.reports.v2 import CustomChart
+    from wandb_workspaces.reports.v2 import CustomChart  # noqa: PLC0415 optional
 
     return CustomChart(
         query={"summaryTable": {"tableKey": CURVES}},

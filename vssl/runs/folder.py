@@ -111,7 +111,7 @@ def write_run_file(
 
     `timing` has `records_seconds` for `recorded` of `samples`, `scoring_seconds` and `device`.
     """
-    from vssl.records.store import read_provenance
+    from vssl.records.store import read_provenance  # noqa: PLC0415 pandas, --help
 
     run = {
         "config_hash": identity_hash,

@@ -34,7 +34,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from vssl.config.compose import is_multirun
+from vssl.config.compose import is_multirun, with_hydra
 from vssl.config.identity import negatives_name, protocol_name
 from vssl.config.options import check_options
 from vssl.core.console import fail, quieten_libraries
@@ -182,8 +182,7 @@ def _run_job(
     at_once: int, which: str,
 ) -> None:  # fmt: skip
     """Evaluate in this process as a single run would, and say how that ended."""
-    from vssl.config.compose import with_hydra
-    from vssl.runs.evaluate import evaluate
+    from vssl.runs.evaluate import evaluate  # noqa: PLC0415 torch
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a look for GPUs does not initialise CUDA
@@ -199,7 +198,7 @@ def _run_job(
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("vssl.cli.evaluate")
     cores = max(1, len(usable_cores()) // at_once)
     if at_once > 1 and not _THREAD_SETTINGS & os.environ.keys():
-        import torch
+        import torch  # noqa: PLC0415 start time
 
         torch.set_num_threads(cores)
         os.environ["OMP_NUM_THREADS"] = str(cores)  # of further processes
@@ -247,7 +246,7 @@ def _device(request: DeviceRequest, who: str) -> Iterator[None]:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
         yield
         if request.kind == "gpu":
-            import torch
+            import torch  # noqa: PLC0415 start time
 
             torch.cuda.empty_cache()
 
@@ -442,8 +441,8 @@ def _all_jobs(reported: Mapping[int, Job], names: Sequence[str]) -> list[Job]:
 
 
 def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) -> None:
-    from vssl.reporting.sweep import report_sweep
-    from vssl.runs.join import JOINED_FOLDER, join_runs
+    from vssl.reporting.sweep import report_sweep  # noqa: PLC0415 start time
+    from vssl.runs.join import JOINED_FOLDER, join_runs  # noqa: PLC0415
 
     try:
         report_sweep(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -152,7 +153,7 @@ def _write_weights(
         "weights": weights.name,
         "sha256": file_sha256(weights),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "command": " ".join(["python experiments/train_tiny.py", *sys.argv[1:]]),
+        "command": shlex.join(["vssl-train", *sys.argv[1:]]),
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "config": {

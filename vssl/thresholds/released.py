@@ -1,7 +1,7 @@
 """The universal thresholds that the paper's authors pasted into their released code.
 
 Source: xavijuanola/vssl_eval e8ebbc9, eval.py:main. One set for both test sets; what
-they were learnt from is not stated.
+they were learnt from is not stated (docs/protocols.md, R17).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 2025): above what negatives reach, something sounds here. They are fitted on the maxima of native
 similarity maps (of upsampled mixes for object-guided maps) and applied to localization maps, whose
 maxima are slightly lower. That the rule "max" averages the maxima within a negative type is our
-reading; the code that derived the released constants is not public (docs/protocols.md).
+reading; the code that derived the released constants is not public (docs/protocols.md, R17).
 """
 
 from __future__ import annotations

@@ -1,0 +1,61 @@
+"""vssl: one program with all commands; `vssl evaluate ...` is `vssl-evaluate ...`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from pathlib import Path
+
+import vssl
+from vssl.core.console import fail
+
+COMMANDS = {
+    "evaluate": "a model over a test set, on positives and negatives; with -m many of them",
+    "rescore": "new thresholds and metrics from a finished run, in seconds",
+    "report": "tables, figures and one page over finished runs",
+    "compare": "paired differences of runs, with intervals and tests; or beside published figures",
+    "thresholds": "how good universal thresholds are, and how they transfer",
+    "audit": "what each switch of protocol=released does to the numbers",
+    "localize": "does something in this image or video make this sound, and where?",
+    "train": "train a model that vssl evaluates, with or without negative audio",
+    "models": "all models, and which of them a checkpoint belongs to",
+    "paper": "everything behind the paper's tables that runs with the files found",
+    "dashboard": "the wandb dashboard of a project",
+}
+"""Commands with a line each. `vssl.cli.<command>` has the command's `main`."""
+
+_BEGIN = """
+begin:  vssl evaluate model=tiny_san          a small trained model on the embedded benchmark
+        vssl evaluate -m experiment=debug     every part of vssl on four samples
+        vssl COMMAND --help                   options and examples of a command
+read:   README.md, docs/; help(vssl) in Python is a tour of the Python interface
+"""
+
+
+def main() -> None:
+    """Console script."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help", "help") and not rest:
+        sys.stdout.write(_overview())
+    elif name == "--version":
+        sys.stdout.write(f"vssl {vssl.__version__}\n")
+    elif name in COMMANDS:
+        # Lightning starts the further processes of a run with the script that `sys.argv` names
+        sys.argv = [str(Path(sys.argv[0]).with_name(f"vssl-{name}")), *rest]
+        importlib.import_module(f"vssl.cli.{name}").main()
+    else:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"Did you mean `vssl {near[0]}`? " if near else ""
+        fail(f"vssl {name}: no such command. {hint}There are: {', '.join(COMMANDS)}", status=2)
+
+
+def _overview() -> str:
+    lines = [f"  {name:<11} {line}" for name, line in COMMANDS.items()]
+    title = f"vssl {vssl.__version__}: evaluation of visual sound source localization"
+    usage = "usage: vssl COMMAND ...  (vssl-COMMAND is the same)"
+    return "\n".join([title, "", usage, "", *lines, _BEGIN])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""vssl-train: contrastive training of a model that vssl evaluates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from vssl.cli.app import run_app
+from vssl.config.compose import register_resolvers
+from vssl.core.console import quieten_libraries
+
+
+def main() -> None:
+    """Console script."""
+    quieten_libraries()
+    register_resolvers()
+    run_app(_hydra_main, "train")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="train")
+def _hydra_main(config: DictConfig) -> None:
+    from vssl.runs.train import train  # torch
+
+    train(config, Path(config.output_dir).expanduser().absolute())
+
+
+if __name__ == "__main__":
+    main()
