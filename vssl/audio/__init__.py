@@ -1,4 +1,4 @@
-"""Audio files and waveforms: read, resample, tile, cut. Knows no model and no negative.
+"""Audio files and waveforms: read, resample, tile and cut.
 
 All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths in samples.
 """
