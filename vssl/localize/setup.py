@@ -286,9 +286,9 @@ def set_up(options: LocalizeOptions) -> Setup:
         config, conditions, device="cuda" if on_gpu else "cpu"
     )
     model = localizer.model
-    if isinstance(model, Baseline) and model.told:
+    if isinstance(model, Baseline) and model.knows:
         raise UsageError(
-            f"--model {config.model.name}: it is told {model.told}, and here nobody knows that."
+            f"--model {config.model.name}: it is told {model.knows}, and here nobody knows that."
         )
     rules = build.upsampling_rules(config, [condition.name for condition in conditions])
     facts = map_facts(config, model, rules, *reports)

@@ -1,4 +1,4 @@
-"""ResNet-18 (He et al., CVPR 2016), the one encoder that the models of the paper share."""
+"""ResNet-18 (He et al., CVPR 2016), the encoder of every model of the paper."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
 
     def fold_batch_norms(self) -> None:
-        """Fold as `ResNet18.fold_batch_norms`."""
+        """Fold batch norms, see `ResNet18.fold_batch_norms`."""
         self.bn1 = _folded(self.conv1, self.bn1)
         self.bn2 = _folded(self.conv2, self.bn2)
         if isinstance(self.downsample, nn.Sequential):
@@ -64,10 +64,10 @@ class ResNet18(nn.Module):
         return x
 
     def fold_batch_norms(self) -> None:
-        """Let each convolution do the work of the batch norm behind it, which is linear too.
+        """Fold each batch norm into the convolution in front of it.
 
-        For evaluation only: the running statistics become part of the weights. Features stay the
-        same but for roundings. Twice does no harm.
+        For evaluation only: the running statistics become part of the weights. Features change by
+        roundings. A second call does nothing.
         """
         self.bn1 = _folded(self.conv1, self.bn1)
         for module in self.modules():
@@ -82,7 +82,7 @@ def _layer(channels_in: int, channels: int, stride: int) -> nn.Sequential:
 
 
 def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Module:
-    """Fold a batch norm into the convolution in front of it; what is left of the norm."""
+    """Fold a batch norm into its convolution, and return the identity in its place."""
     if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
         return norm
     mean, variance = norm.running_mean, norm.running_var

@@ -1,4 +1,4 @@
-"""A small network that learns to hear and see on the embedded benchmark in minutes, on a CPU."""
+"""A small network that is trained on the embedded benchmark in minutes, on a CPU."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Tiny(LocalizationModel):
 
     def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map mel spectrograms in dB `[M, 1, F, T]` to unit vectors `[M, C]`."""
-        heard = self.listen(inputs)
-        pooled = torch.cat([heard.mean(dim=(2, 3)), heard.amax(dim=(2, 3))], dim=1)
+        features = self.listen(inputs)
+        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         return unit(self.tell(pooled))
 
     def similarity(
@@ -73,7 +73,7 @@ class _Convolution(nn.Sequential):
 
 
 class _Residual(nn.Module):
-    """Two convolutions, the second one dilated to see whole objects, beside the identity."""
+    """Two convolutions, the second dilated to cover whole objects, with a shortcut."""
 
     def __init__(self, channels: int, *, dilation: int) -> None:
         super().__init__()
