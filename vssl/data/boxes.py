@@ -55,7 +55,7 @@ def is_far(box: Annotated) -> bool:
 
 
 def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
-    """Explain why a sample's boxes, as annotated and in pixels, mark nothing; empty if they do."""
+    """Explain why a sample's boxes, as annotated and in pixels, mark nothing, else empty."""
     if not boxes:
         return "has no box"
     if any(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vssl.types import ImageBatch
 
@@ -61,7 +61,7 @@ class LocalizationModel(Pretrained):
         """Whether images are encoded without sounds; False if `localize` is overridden."""
         return type(self).localize is LocalizationModel.localize
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Encode normalized images `[N, 3, H, W]`.
 
         Returns:
@@ -69,7 +69,7 @@ class LocalizationModel(Pretrained):
         """
         raise NotImplementedError
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+    def encode_audio(self, inputs: Tensor) -> Tensor:
         """Encode the front end's output `[M, ...]`.
 
         Returns:
@@ -77,9 +77,7 @@ class LocalizationModel(Pretrained):
         """
         raise NotImplementedError
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Compare encoded images `[N, ...]` with K encoded sounds `[N, K, ...]` each.
 
         Returns:
@@ -87,7 +85,7 @@ class LocalizationModel(Pretrained):
         """
         raise NotImplementedError
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
+    def localize(self, batch: ImageBatch, audio_features: Tensor) -> Tensor:
         """Make the similarity maps of a batch.
 
         Args:
@@ -100,12 +98,12 @@ class LocalizationModel(Pretrained):
         return self.similarity(self.encode_image(batch.images), audio_features)
 
 
-def unit(vectors: torch.Tensor, *, dim: int = 1) -> torch.Tensor:
+def unit(vectors: Tensor, *, dim: int = 1) -> Tensor:
     """Normalize vectors, e.g. `[N, C, ...]`, to unit length over `dim`, in float32."""
     return nn.functional.normalize(vectors.float(), dim=dim)
 
 
-def dot_maps(image_features: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+def dot_maps(image_features: Tensor, audio_features: Tensor) -> Tensor:
     """Dot products `[N, K, h, w]` of image vectors `[N, C, h, w]` and audio vectors `[N, K, C]`.
 
     Computed in float32. Of unit vectors they are cosines, in [-1, 1].

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vssl.core.checks import check_choice
 from vssl.frontends import power_spectrogram
@@ -25,20 +25,20 @@ class AudioEncoder(ResNet18):
         self.spectrogram.register_buffer("window", torch.hann_window(512))
         self.standardization = standardization
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map waveforms `[M, T]` to vectors `[M, 512]`."""
         return super().forward(self._spectrograms(x)[:, None]).mean(dim=(2, 3))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _spectrograms(self, waveforms: torch.Tensor) -> torch.Tensor:
+    def _spectrograms(self, waveforms: Tensor) -> Tensor:
         """Log power spectrograms `[M, 257, T / 353 + 1]`, each with mean 0 and deviation 1."""
-        window: torch.Tensor = self.spectrogram.window  # type: ignore[assignment]
+        window: Tensor = self.spectrogram.window  # type: ignore[assignment]
         with torch.autocast(waveforms.device.type, enabled=False):
             logs = torch.log(power_spectrogram(waveforms.float(), window, _HOP) + 1e-7)
             # one by one, as the authors' batches hold one clip
             return torch.stack([self._standardized(each) for each in logs])
 
-    def _standardized(self, logs: torch.Tensor) -> torch.Tensor:
+    def _standardized(self, logs: Tensor) -> Tensor:
         if self.standardization == "corrected":
             exact = logs.double()
             return ((exact - exact.mean()) / (exact.std() + 1e-9)).float()
@@ -86,19 +86,17 @@ class RCGrad(LocalizationModel):
         self.image_encoder = ResNet18(last_stride=1)
         self.audio_encoder = AudioEncoder(standardization)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Map `[N, 3, 224, 224]` to features `[N, 512, 14, 14]`, not normalized."""
-        features: torch.Tensor = self.image_encoder(images)
+        features: Tensor = self.image_encoder(images)
         return features
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+    def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map waveforms `[M, T]` at 16 kHz to vectors `[M, 512]`, not normalized."""
-        vectors: torch.Tensor = self.audio_encoder(inputs)
+        vectors: Tensor = self.audio_encoder(inputs)
         return vectors
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Maps `relu(dot product) / (h w)`, `[N, K, 14, 14]`."""
         positions = image_features.shape[2] * image_features.shape[3]
         return dot_maps(image_features, audio_features).relu() / positions
@@ -110,8 +108,6 @@ class RCGradRaw(RCGrad):
     value_range = (-1.0, 1.0)
     map_transform = "none"
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Cosine maps `[N, K, 14, 14]`."""
         return dot_maps(unit(image_features), unit(audio_features, dim=2))
