@@ -119,13 +119,11 @@ def check_image(path: Path) -> None:
 
 
 def _is_plain_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
-    """Whether a file is a JPEG for simplejpeg; `whole` also checks that it can be decoded.
-
-    simplejpeg is faster than Pillow and refuses damage that Pillow paints gray. So it also checks
-    a JPEG in CMYK, whose colours only Pillow converts.
-    """
+    """Whether a file is a JPEG for simplejpeg; `whole` also checks that it can be decoded."""
     if not data.startswith(_JPEG_BEGIN):
         return False
+    # faster than Pillow, and refuses damage that Pillow paints gray, also in CMYK, whose colours
+    # only Pillow converts
     with decoding(path, ImageFileError, _UNDECODABLE):
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if height * width > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow's own limit

@@ -219,10 +219,8 @@ def is_cut_off(path: Path) -> bool:
 
 
 def _end_of_element(head: bytes, place: int) -> int:
-    """End of the Matroska element whose size is stored at a place; 0 for an unknown size.
-
-    Leading zeros of the first byte give the length of the size. All ones mean unknown.
-    """
+    """End of the Matroska element whose size is stored at a place; 0 for an unknown size."""
+    # leading zeros of the first byte give the length of the size; all ones mean unknown
     length = 9 - head[place].bit_length() if place < len(head) else 9
     value = int.from_bytes(head[place : place + length], "big") & ((1 << 7 * length) - 1)
     unknown = length > 8 or value == (1 << 7 * length) - 1

@@ -138,11 +138,9 @@ def _sound_pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> I
 
 
 def _is_unsure(file: soundfile.SoundFile) -> bool:
-    """Whether libsndfile may be wrong about a file's length.
-
-    It guesses the length of an MP3 by the first frame. A FLAC that was written into a pipe has no
-    length. The last block of a GSM may be padding.
-    """
+    """Whether libsndfile may be wrong about a file's length."""
+    # it guesses that of an MP3 by the first frame; a FLAC that was written into a pipe has none;
+    # the last block of a GSM may be padding
     return file.format == "MP3" or file.subtype == "GSM610" or bool(file.frames > _MOST_FRAMES)
 
 
@@ -166,10 +164,8 @@ def _cut_off(path: Path) -> AudioFileError:
 
 
 def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
-    """Refuse a file that was cut off, which libsndfile silently shortens.
-
-    It notes wrong sizes in headers. An Ogg marks its last page; a NIST file states its samples.
-    """
+    """Refuse a file that was cut off, which libsndfile silently shortens."""
+    # it notes wrong sizes in headers; an Ogg marks its last page; a NIST file states its samples
     notes = str(file.extra_info)
     claims = _CLAIMS.findall(notes)
     lost = any(int(actual) < int(stated) < STREAMED for stated, actual in claims)

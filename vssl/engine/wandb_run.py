@@ -168,10 +168,8 @@ def has_key() -> bool:
 
 
 def _within(seconds: float, action: Callable[[], object]) -> None:
-    """Call in a thread, which is abandoned when it takes too long.
-
-    wandb's own limits leave out look-ups of names and checks of permissions.
-    """
+    """Call in a thread, which is abandoned when it takes too long."""
+    # wandb's own limits leave out look-ups of names and checks of permissions
     future: Future[object] = Future()
 
     def work() -> None:

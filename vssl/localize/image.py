@@ -13,15 +13,7 @@ from rich.console import Console
 from vssl.audio import read_clip
 from vssl.images import decode_image, read_bytes
 from vssl.localize.figures import Captions, draw_pair
-from vssl.localize.output import (
-    describe,
-    file_facts,
-    prepare_folder,
-    save_maps,
-    say,
-    show_verdict,
-    write_json,
-)
+from vssl.localize.output import Output, file_facts, say
 from vssl.localize.setup import LocalizeOptions, Setup, set_up
 from vssl.localize.verdict import MapNumbers, highest, in_percent, measure
 from vssl.reporting.tables.model import Table, text_columns, text_row
@@ -48,8 +40,8 @@ def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output:
     maps, numbers = measure(setup.recipe, similarity, pairings, objects, setup.threshold)
     verdict = setup.judge([numbers], video=False)
 
-    prepare_folder(output)
-    save_maps(output, pairings, similarity, objects)
+    results = Output(output, setup)
+    results.save_maps(pairings, similarity, objects)
     title = f"{sound.name} in {picture.name}"
     draw_pair(
         output / PICTURE_FILE,
@@ -60,14 +52,13 @@ def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output:
         ],
         bounds=setup.bounds,
         threshold=setup.threshold,
-        captions=Captions(title, verdict, describe(setup)),
+        captions=Captions(title, verdict, setup.sources),
     )
-    write_json(output, setup, verdict, {
-        "image": file_facts(picture), "sound": file_facts(sound),
-        "maps": [each.as_json() for each in numbers],
-    })  # fmt: skip
+    maps_json = [each.as_json() for each in numbers]
+    files = {"image": file_facts(picture), "sound": file_facts(sound)}
+    results.finish(verdict, {**files, "maps": maps_json})
     show_table(Console(highlight=False), _numbers_table(title, numbers, setup))
-    show_verdict(verdict, setup)
+    results.show(verdict)
     say(f"picture, numbers and native maps: {output}")
 
 

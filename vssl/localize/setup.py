@@ -1,4 +1,4 @@
-"""Command line of vssl-localize to what it needs: a localizer, its negatives, a threshold."""
+"""Set-up of vssl-localize by its command line: model, negatives and threshold."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ LOCALIZE_POLICY = "universal_q3"
 
 @dataclass(frozen=True)
 class LocalizeOptions:
-    """The command line, besides files; what is None is as the configuration has it.
+    """Options of the command line; None leaves the configuration as it is.
 
-    At most one of `threshold`, `policy` and `false_alarms` is given; it chooses the threshold.
+    At most one of `threshold`, `policy` and `false_alarms` is given, to choose the threshold.
     """
 
     model: str
@@ -66,45 +66,73 @@ class LocalizeOptions:
 
 @dataclass(frozen=True)
 class Setup:
-    """A model with all that pictures and sounds are localized with.
-
-    `rates` says how often a verdict is wrong, `facts` where the numbers come from.
-    """
+    """A model with its negatives and threshold."""
 
     localizer: Localizer
     recipe: Localization
     conditions: tuple[AudioCondition, ...]
-    made_length: int | None  # of the negatives, in samples; None for that of the given sound
+    made_length: int | None  # of the negatives, in samples; None for the given sound's
     batch_size: int
     threshold: Threshold | None
-    rates: ErrorRates | None
-    facts: dict[str, Any]
+    rates: ErrorRates | None  # of verdicts, from the calibration run
+    facts: dict[str, Any]  # sources of the numbers
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The range that maps are drawn in; infinite where none is declared."""
+        """Range of drawn values; infinite if none is declared."""
         prior = self.recipe.prior
         if prior is None:
             return self.recipe.value_range
         return (0.0, 1.0) if prior["scale"] == "corrected" else (-math.inf, math.inf)
 
+    @property
+    def sources(self) -> str:
+        """Sources of the numbers in a line: model, weights, threshold, draws, seed."""
+        facts, threshold = self.facts, self.threshold
+        weights = (facts["weights"] or {}).get("sha256")
+        parts = [
+            f"model {facts['model']}",
+            f"weights {weights[:8]}" if weights else "no weights",
+            f"protocol {facts['protocol']}",
+        ]
+        if facts["prior"]:
+            parts.append(f"object-guided maps, alpha {facts['prior']['alpha']:g}")
+        if threshold is None:
+            parts.append("no threshold")
+        else:
+            learnt = f", run {threshold.calibration_hash[:8]}" if threshold.calibration_hash else ""
+            parts.append(f"threshold {threshold.value:.4f} ({threshold.words}{learnt})")
+        parts += [f"{name} x {draws}" for name, draws in facts["draws"].items()]
+        low, high = self.bounds
+        finite = math.isfinite(low + high)
+        drawn = f"in the range [{low:g}, {high:g}]" if finite else "between their own extremes"
+        return "; ".join([*parts, f"seed {facts['seed']}", f"maps drawn {drawn}"])
+
+    def judge(self, pictures: Sequence[Sequence[MapNumbers]], *, video: bool) -> Verdict:
+        """Judge a picture, or the frames of a video, see `vssl.localize.verdict.judge`."""
+        model, transform = self.localizer.name, self.recipe.transform
+        return judge(
+            pictures, self.threshold, model=model, transform=transform, rates=self.rates,
+            video=video,
+        )  # fmt: skip
+
     def negatives(self, clip: AudioClip) -> dict[str, list[AudioClip]]:
-        """The negatives of a sound by audio condition, one for each draw."""
-        length = self.made_length or clip.samples.shape[1]
-        nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
-
-        def made(condition: AudioCondition, draw: int) -> AudioClip:
-            request = condition.request(nobody, draw=draw, seed=self.facts["seed"], length=length)
-            return condition.make(request, lambda source: clip)
-
-        return {
-            each.name: [made(each, draw) for draw in range(each.draws)] for each in self.conditions
-        }
+        """Make the negatives of a sound by audio condition, one for each draw."""
+        length, seed = self.made_length or clip.samples.shape[1], self.facts["seed"]
+        sample = Sample("", Path(), Path(), "", (), "", (), (), length)
+        clips: dict[str, list[AudioClip]] = {}
+        for condition in self.conditions:
+            requests = (
+                condition.request(sample, draw=draw, seed=seed, length=length)
+                for draw in range(condition.draws)
+            )
+            clips[condition.name] = [condition.make(each, lambda _: clip) for each in requests]
+        return clips
 
     def encode(
         self, clips: Sequence[AudioClip], path: Path, condition: str = POSITIVE
     ) -> list[torch.Tensor]:
-        """Encodings `[...]` of clips of a sound, or of negatives as long as it."""
+        """Encode clips of a sound, or negatives of its length, as `[...]` each."""
         if not clips:
             return []
         try:
@@ -116,20 +144,12 @@ class Setup:
     def encode_negatives(
         self, clip: AudioClip, path: Path
     ) -> tuple[list[tuple[str, int]], list[torch.Tensor]]:
-        """(Audio condition, draw) pairs, the positive's first, and the negatives encoded."""
+        """Encode the negatives, and list (audio condition, draw) pairs, the positive's first."""
         pairings, vectors = [(POSITIVE, 0)], []
         for condition, clips in self.negatives(clip).items():
             pairings += [(condition, draw) for draw in range(len(clips))]
             vectors += self.encode(clips, path, condition)
         return pairings, vectors
-
-    def judge(self, pictures: Sequence[Sequence[MapNumbers]], *, video: bool) -> Verdict:
-        """Judge a picture, or the frames of a video, see `vssl.localize.verdict.judge`."""
-        model, transform = self.localizer.name, self.recipe.transform
-        return judge(
-            pictures, self.threshold, model=model, transform=transform, rates=self.rates,
-            video=video,
-        )  # fmt: skip
 
 
 def composed(options: LocalizeOptions) -> DictConfig:
@@ -259,7 +279,7 @@ def _checked_hash(config: DictConfig, run: Path) -> str:
 
 
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
-    """The negatives that need no test set; others are left out, which is said."""
+    """Keep synthesized negatives, and warn of the others."""
     kept = [
         condition
         for condition in conditions
@@ -268,8 +288,8 @@ def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[Au
     left_out = [condition.name for condition in conditions if condition not in kept]
     if left_out:
         _log.warning(
-            "negatives: left out %s: only sounds that are made, of nothing in the picture, say"
-            " here whether to trust a map",
+            "negatives: left out %s: vssl-localize plays synthesized negatives only (silence,"
+            " noise); others need a test set",
             ", ".join(left_out),
         )
     return kept

@@ -21,15 +21,7 @@ from vssl.core.progress import progress_bar
 from vssl.engine.localizer import Picture
 from vssl.images import Pixels
 from vssl.localize.figures import Captions, draw_timeline, frame_layer
-from vssl.localize.output import (
-    describe,
-    file_facts,
-    prepare_folder,
-    save_maps,
-    say,
-    show_verdict,
-    write_json,
-)
+from vssl.localize.output import Output, file_facts, say
 from vssl.localize.setup import LocalizeOptions, Setup, set_up
 from vssl.localize.verdict import MapNumbers, measure, pointing
 from vssl.localize.video_file import (
@@ -88,22 +80,22 @@ def localize_video(
     title = video.name if sound is None else f"{sound.name} in {video.name}"
     rate = "all" if math.isinf(fps) or fps >= facts.rate else f"{fps:g} frames a second"
     sampled = f"{count} frames looked at ({rate})"
-    prepare_folder(output)
+    results = Output(output, setup)
     draw_timeline(
         output / TIMELINE_FILE,
         maps.seconds,
         maps.numbers,
         threshold=setup.threshold,
-        captions=Captions(title, verdict, f"{sampled}; {describe(setup)}"),
+        captions=Captions(title, verdict, f"{sampled}; {setup.sources}"),
     )
-    save_maps(output, maps.pairings, maps.native, maps.objects, seconds=np.array(maps.seconds))
+    results.save_maps(maps.pairings, maps.native, maps.objects, seconds=np.array(maps.seconds))
     _write_numbers(output / NUMBERS_FILE, maps, setup)
     if draw_video:
         _draw(setup, maps, output / VIDEO_FILE)
     given = [numbers[0] for numbers in maps.numbers]
     marked = [each.marked for each in given if each.marked]
     largest = [each.largest for each in given if math.isfinite(each.largest)]
-    write_json(output, setup, verdict, {
+    results.finish(verdict, {
         "video": file_facts(video),
         "sound": file_facts(maps.sound),
         "frames": count,
@@ -118,7 +110,7 @@ def localize_video(
         "versions": {name: version(name) for name in ("av", "soxr")},
     })  # fmt: skip
     say(f"{title}, {sampled}")
-    show_verdict(verdict, setup)
+    results.show(verdict)
     if draw_video and (facts.width % 2 or facts.height % 2):
         say(f"{VIDEO_FILE} is one pixel larger than {video.name} where its side is odd (H.264)")
     say(f"{'drawn video, ' if draw_video else ''}timeline, numbers and native maps: {output}")

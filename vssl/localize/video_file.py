@@ -210,12 +210,10 @@ def write_video(
 
 
 def _sound_packets(container: Any, sound: SoundStream, begin: float) -> Iterator[Any]:
-    """Encode a sound as packets of a new AAC stream in mono or stereo.
-
-    Many channels of unknown order become their mean.
-    """
+    """Encode a sound as packets of a new AAC stream in mono or stereo."""
     rates = av.Codec("aac", "w").audio_rates or []
     rate = sound.rate if sound.rate in rates else 48_000
+    # channels of unknown order become their mean
     unknown = sound.channels > _MOST_CHANNELS or sound.layout.endswith("channels")
     given = "mono" if unknown else sound.layout
     layout = "mono" if unknown or sound.channels == 1 else "stereo"

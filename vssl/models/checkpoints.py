@@ -89,14 +89,14 @@ def read_checkpoint(path: Path) -> Any:
             reason = reason.splitlines()[0] if reason else "no reason given"
             raise WeightsError(f"{path}: not a torch checkpoint ({reason})") from error
         name = next(group for group in blocked.groups() if group)
-        mend = (
+        remedy = (
             " If you trust the file, save its state dict alone with torch.save and use that."
             if name != "argparse.Namespace"
             else f" That is what a training was told; without it:\n{_without_namespaces(path)}"
         )
         raise WeightsError(
             f"{path}: refused, because it would import `{name}`, which weights do not need."
-            f" Nothing of it was run.{mend}"
+            f" Nothing of it was run.{remedy}"
         ) from error
     except Exception as error:  # torch and pickle raise many things on a damaged file
         raise WeightsError(

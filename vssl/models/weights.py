@@ -68,10 +68,10 @@ def load_weights(
     if network.checkpoint is None:
         raise WeightsError(f"{name} has no weights, but {key}.weights={path} is set.")
     content = read_checkpoint(path)
-    found = file_sha256(path)
-    if sha256 is not None and found != sha256.lower():
+    file_hash = file_sha256(path)
+    if sha256 is not None and file_hash != sha256.lower():
         raise WeightsError(
-            f"{path}: sha256 is {found}, but {key}.sha256 says {sha256}."
+            f"{path}: sha256 is {file_hash}, but {key}.sha256 says {sha256}."
             f" Is it another release or a broken download? Set {key}.sha256=null to take any file."
         )
     state = state_dict_of(content, wrapper=network.checkpoint.wrapper, path=path)
@@ -92,7 +92,7 @@ def load_weights(
     # assign: the network takes the mapped tensors themselves
     network.load_state_dict(match.state, strict=True, assign=True)
     network.requires_grad_(False)
-    return WeightsReport(path, found, match.used, match.ignored)
+    return WeightsReport(path, file_hash, match.used, match.ignored)
 
 
 def match_weights(

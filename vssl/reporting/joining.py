@@ -48,14 +48,14 @@ def rows_of_runs(
         first, *others = alike
         members = [first]
         for folder in others:
-            there = {name for each in members for name in draws[each]}
-            own = provenances[folder]
-            clashes = [c for each in members for c in other_settings(provenances[each], own)]
+            shown = {condition for member in members for condition in draws[member]}
+            provenance = provenances[folder]
+            clashes = [c for m in members for c in other_settings(provenances[m], provenance)]
             alone = (
                 f"differs from {first} in its negatives alone ({_describe(draws[folder])};"
                 f" the other has {_describe(draws[first])})"
             )
-            if join is None or not set(draws[folder]) - there:
+            if join is None or not set(draws[folder]) - shown:
                 rows.left_out[folder] = f"{alone}, which is shown."
             elif clashes:
                 rows.left_out[folder] = (

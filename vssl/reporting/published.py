@@ -188,10 +188,10 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     texts = dict.fromkeys(("published_variant", "training_set", "tier", "note"), "")
     rows = rows.fillna({**texts, "source": NO_SOURCE, "margin": 0.0})
     place = ["metric", "condition", "threshold_policy", "map_variant"]
-    own = summary.merge(rows[place].drop_duplicates())[[*place, "n", "value"]]
-    for _, cell in own.groupby(place):
+    values = summary.merge(rows[place].drop_duplicates())[[*place, "n", "value"]]
+    for _, cell in values.groupby(place):
         one_row(cell)  # refuses several
-    rows = rows.merge(own, how="left", on=place).fillna({"n": 0}).astype({"n": int})
+    rows = rows.merge(values, how="left", on=place).fillna({"n": 0}).astype({"n": int})
     rows["difference"] = rows["value"] - rows["published"]
     rows["margin"] += REPRODUCTION_MARGIN
     rows["within"] = [
@@ -218,10 +218,10 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
         read_provenance(folder / SUMMARY_FILE)
     summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     published = read_published()
-    rows = {folder: beside_published(each, published) for folder, each in summaries.items()}
+    compared = {folder: beside_published(each, published) for folder, each in summaries.items()}
     first = {folder: each.iloc[0] for folder, each in summaries.items()}
     names = {folder: f"{each['model']} on {each['dataset']}" for folder, each in first.items()}
-    unknown = [f"{folder}: {names[folder]}" for folder, found in rows.items() if found.empty]
+    unknown = [f"{folder}: {names[folder]}" for folder, rows in compared.items() if rows.empty]
     if unknown:
         raise UsageError(
             f"no published figures for {'; '.join(unknown)}. There are some for the models"
@@ -251,19 +251,21 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
                     "" if pd.isna(row["published"]) else f"{100 * row['margin']:.3g}",
                     {True: "yes", False: "no"}.get(row["within"], ""),
                 )
-                for row in found.to_dict("records")
+                for row in rows.to_dict("records")
             ),
             caption(summaries[folder]),
             label="metric",
         )
-        for folder, found in rows.items()
+        for folder, rows in compared.items()
     ]
     console = Console(highlight=False)
     for table in tables:
         show_table(console, table)
     console.print(Text(_LEGEND, style="dim"))
-    joined = pd.concat([found.assign(run=str(f)) for f, found in rows.items()], ignore_index=True)
-    joined = joined[["run", *joined.columns.drop("run")]]
+    joined = pd.concat(
+        [rows.assign(run=str(folder)) for folder, rows in compared.items()], ignore_index=True
+    )
+    joined.insert(0, "run", joined.pop("run"))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         write_text(output / "published.csv", joined.to_csv(index=False))

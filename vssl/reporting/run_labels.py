@@ -32,11 +32,12 @@ def label_runs(summary: pd.DataFrame) -> pd.Series:
     hashes = summary["config_hash"]
     negatives = {of: mix_name(conditions_of(rows)) for of, rows in summary.groupby(hashes)}
     names = summary["model"].astype(str)
-    own = [summary["dataset"], summary["protocol"], names]
+    test = [summary["dataset"], summary["protocol"]]
+    of_model = [*test, names]
     for extra in (hashes.map(negatives), "seed " + summary["seed"].astype(str)):
-        differs = extra.groupby(own).transform("nunique") > 1
+        differs = extra.groupby(of_model).transform("nunique") > 1
         names = names.where(~differs, names + " " + extra)
-    differs = hashes.groupby([*own[:2], names]).transform("nunique") > 1
+    differs = hashes.groupby([*test, names]).transform("nunique") > 1
     return names.where(~differs, names + " " + hashes.str[:8])
 
 
