@@ -264,7 +264,7 @@ def power_spectrogram(
 
 def _mel_filters(*, rate: int, bins: int, bands: int) -> torch.Tensor:
     """Triangles `[bands, bins]` from 0 to half the rate on the HTK mel scale, in float32."""
-    # in the order of torchaudio's `melscale_fbanks`, equal to the last bit; librosa's differ by 3e-5
+    # equal to torchaudio's `melscale_fbanks` to the last bit; librosa's differ by 3e-5
     last = 2595.0 * math.log10(1.0 + rate / 2 / 700.0)
     edges = 700.0 * (10.0 ** (torch.linspace(0.0, last, bands + 2) / 2595.0) - 1.0)
     above = edges[:, None] - torch.linspace(0.0, rate // 2, bins)
