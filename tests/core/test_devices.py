@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from vssl.core.devices import DeviceRequest, lend, request_for, visible_gpus
+from vssl.core.devices import DeviceRequest, acquire_devices, request_for, visible_gpus
 from vssl.core.errors import UsageError
 
 LISTED = ["GPU-aaaa-1", "GPU-aabb-2", "GPU-cccc-3"]
@@ -79,7 +79,7 @@ def test_a_device_is_lent_to_one_at_a_time_and_several_without_deadlock(tmp_path
     most, guard, done = [0], threading.Lock(), []
 
     def job(count: int) -> None:
-        with lend(
+        with acquire_devices(
             DeviceRequest("gpu", ("a", "b", "c"), count), who="job", folder=tmp_path
         ) as taken:
             with guard:

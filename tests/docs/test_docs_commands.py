@@ -30,6 +30,7 @@ from tests.helpers.running import FAST, command, composed, run
 from vssl.cli.main import COMMANDS as COMMANDS_OF_VSSL
 from vssl.config.build import build_policies
 from vssl.config.compose import register_resolvers
+from vssl.config.settings import RunSettings, TrainingSettings
 from vssl.models.checkpoints import WeightsError
 from vssl.runs.evaluate import check_request
 from vssl.runs.sweep import planned_jobs
@@ -59,7 +60,7 @@ ELSEWHERE = {"git", "pip", "wandb", "pre-commit", "export", "."}
 
 PROGRAMS = {*HYDRA, *ARGPARSE, *ELSEWHERE, "vssl", "make", "python", "cd"}
 
-TEXT = re.compile(r"[\w_]+ = |\d |\[\d|A A |how often this is wrong", re.ASCII)
+TEXT = re.compile(r"[\w_]+ = |\d |\[\d|A A |how often this is wrong|cli +parses", re.ASCII)
 """How a block begins that is a formula, a list, an output or a picture."""
 
 NAMES = {"threshold=NAME": "threshold=universal_q3", "model=a,b": "model=center,random"}
@@ -173,9 +174,10 @@ def check(line: str, own: Path) -> None:
             config = composed(*overrides, name=HYDRA[program])
             if program == "vssl-evaluate":
                 config.calibration = None  # a finished run
+                settings = RunSettings.of(config)
                 with contextlib.suppress(WeightsError):  # the last thing that it looks for
-                    check_request(config)
-                assert build_policies(config, model=config.model.name, negatives=True)
+                    check_request(settings)
+                assert build_policies(settings.scoring, model=settings.model.name, negatives=True)
     elif program in ARGPARSE:
         main = importlib.import_module(ARGPARSE[program]).main
         options = options_of(main, arguments)
@@ -246,7 +248,9 @@ def test_the_training_commands_run(
     else:
         for name in ("vggsound", "vggss_validation"):
             draw_vggss(tmp_path / name)
-    assert train(composed(*given, name="train"), tmp_path / "weights").is_file()
+    assert train(
+        TrainingSettings.of(composed(*given, name="train")), tmp_path / "weights"
+    ).is_file()
     for name in [each for each in sys.modules if each.startswith("mynets")]:
         sys.modules.pop(name)
 

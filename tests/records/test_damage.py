@@ -20,11 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import FAST, command, composed, run
+from tests.helpers.running import FAST, command, run, scoring_settings
 from vssl.analysis.compare import ComparedRun
 from vssl.analysis.threshold_study import study_thresholds
 from vssl.cli.app import run_app
-from vssl.cli.audit import audit
 from vssl.cli.localize import split_inputs
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text, written_to
@@ -35,6 +34,7 @@ from vssl.records.schema import METADATA_KEY
 from vssl.records.scores import Samples, Scores
 from vssl.records.store import check_pages, check_records, read_columns, read_provenance
 from vssl.reporting.collection import collect
+from vssl.runs.audit import audit
 from vssl.runs.folder import RunLog
 from vssl.runs.score import score_run
 
@@ -222,7 +222,7 @@ def _read_scores(folder: Path) -> None:
 
 
 def test_rescoring_leaves_records_as_they_are_known(folder: Path) -> None:
-    score_run(composed(f"run={folder}", "bootstrap.resamples=10", name="rescore"), folder)
+    score_run(scoring_settings("bootstrap.resamples=10"), folder)
     check_records(folder)
 
 

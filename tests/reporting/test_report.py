@@ -20,7 +20,6 @@ from tests.helpers.reporting_runs import change_provenance, copy_run, make_runs
 from tests.helpers.running import FAST, composed, run
 from vssl.cli.evaluate import DRY_RUN
 from vssl.cli.evaluate import main as evaluate_main
-from vssl.cli.paper import EVALUATED_MODELS, run_paper
 from vssl.cli.report import main
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
@@ -28,6 +27,7 @@ from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FI
 from vssl.reporting.collection import Collection, Group, collect
 from vssl.reporting.index import INDEX_FILE, INDEX_TEXT
 from vssl.reporting.run_labels import PAPER_MODELS
+from vssl.runs.paper import EVALUATED_MODELS, run_paper
 from vssl.runs.report import make_report
 
 NAME = "vggss_corrected"
@@ -253,7 +253,7 @@ def test_samples_of_the_grids_can_be_chosen(
         asked[group.name] = options["samples"]
         return []
 
-    monkeypatch.setattr("vssl.reporting.figures.report.draw_figures", draw)
+    monkeypatch.setattr("vssl.runs.report.draw_figures", draw)
     ids = pd.read_parquet(runs / "random" / RECORDS_FILE)["sample_id"].unique()
     words = [f"runs={runs}", f"output_dir={tmp_path}", "--no-page"]
     words += [word for name in (ids[2], ids[0], ids[2]) for word in ("--sample", name)]
@@ -295,13 +295,14 @@ def test_the_paper_runs_with_what_is_found_and_reports(
     def sweep(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         """In this process, what the command would do in others."""
         assert {"experiment=paper_vggss", 'hydra.sweeper.params.model="ezvsl"'} <= set(command)
+        exec(command[2].partition(";")[0])  # what it imports exists
         assert "prior=none" in command, "the object prior's weights are missing"
         if done:
             words = [word for word in command[4:] if not word.startswith("hydra.")]
             run(output / "one", "model=ezvsl", *words)
         return subprocess.CompletedProcess(command, 0 if done else 1)
 
-    monkeypatch.setattr("vssl.cli.paper.subprocess", SimpleNamespace(run=sweep))
+    monkeypatch.setattr("vssl.runs.paper.subprocess", SimpleNamespace(run=sweep))
     parts = "vssl.runs.report"  # figures and page have tests of their own
     monkeypatch.setattr(f"{parts}.draw_figures", lambda *_, **__: [])
     monkeypatch.setattr(f"{parts}.write_page", lambda _, output, **__: output / "index.html")

@@ -1,4 +1,4 @@
-"""What all console scripts share: clear errors instead of tracebacks."""
+"""Parts of all console scripts: clear errors, and one parser."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from vssl.core.errors import UsageError, was_interrupted
 def run_app(
     main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] = lambda: None
 ) -> None:
-    """Run a command and turn what the user can mend into one message and exit status 1.
+    """Run a command; print the user's errors as one message, and end with status 1.
 
-    Hints are of the primary configuration `config_name`; `before_error` is called before a message.
+    Hints are from the configuration `config_name`; `before_error` is called before a message.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
@@ -48,7 +48,7 @@ def run_app(
 
 
 def _message(error: BaseException, config_name: str) -> str | None:
-    """What the user can mend; None for an error of ours."""
+    """Return the message of an error that the user can correct; None for a bug."""
     if isinstance(error, yaml.YAMLError):
         return f"a configuration file is not valid YAML: {error}"
     if not isinstance(error, (UsageError, OSError, HydraException, OmegaConfBaseException)):
@@ -223,7 +223,7 @@ def _usage_error(error: BaseException | None) -> UsageError | None:
 
 
 def _grammar(error: OverrideParseException) -> str:
-    """Name an argument that Hydra's grammar does not take, and the quotes that help."""
+    """Name an argument that Hydra cannot read, and the quotes that help."""
     key, equals, value = str(error.override).partition("=")
     if not equals:
         return f"{error.override}: Expected key=value, as `vssl-evaluate --help` lists them."
@@ -237,7 +237,7 @@ def _grammar(error: OverrideParseException) -> str:
 
 
 def _what_exists(message: str, config_name: str) -> str:
-    """List the near ones of a misspelt key, and all keys beside it."""
+    """Return the keys near a misspelt one, and all keys beside it."""
     match = re.search(r"Could not override '([^']+)'", message)
     if match is None:
         return ""

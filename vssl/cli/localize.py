@@ -35,7 +35,7 @@ def _localize() -> None:
     for path in filter(None, (picture, sound)):
         if not path.is_file():
             raise UsageError(f"{path}: no such file")
-    # torch and what stands on it, once the command line is known to be right
+    # torch, once the command line is known to be right
     from vssl.images import is_image
     from vssl.localize.image import localize_image
     from vssl.localize.setup import LocalizeOptions
@@ -114,7 +114,7 @@ def _frame_rate(text: str) -> float:
 
 
 def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
-    """Files and overrides of a command line: picture, sound if any, `key=value`."""
+    """Split a command line into picture, sound if any, and `key=value` words."""
     overrides = [each for each in inputs if "=" in each and not _is_file(each)]
     files = [Path(each) for each in inputs if each not in overrides]
     if not 1 <= len(files) <= 2:
@@ -126,7 +126,7 @@ def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
 
 
 def _is_file(word: str) -> bool:
-    """Whether a word with `=` names a file: one that is there, or of a picture, sound or video."""
+    """Whether a word with `=` is a file: it exists, or ends as pictures, sounds and videos do."""
     if Path(word).exists():
         return True
     kind = (mimetypes.guess_type(word)[0] or "").partition("/")[0]

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from vssl.config.compose import register_resolvers
-from vssl.config.networks import find_prior_weights, make_network
+from vssl.config.networks import make_network
+from vssl.config.settings import ModelSettings, PriorSettings
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
-from vssl.models.base import Pretrained
+from vssl.models.base import CheckpointLayout, LocalizationModel, Pretrained
 from vssl.models.checkpoints import WeightsError, read_checkpoint, state_dict_of
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 from vssl.models.weights import Match, match_weights
+from vssl.reporting.tables.model import Table, text_columns, text_row
 
 _OBJECT_PRIOR = "prior=object_guided"
 _SHOWN_PARTS = 8
@@ -58,17 +61,17 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
         for name in loader.get_group_options("model", config_name="models", overrides=search):
             model = compose("models", overrides=[*given, f"model={name}"]).model
             facts: Any = OmegaConf.to_container(model, resolve=True)
+            settings = ModelSettings.of({"image": None, **facts})
             try:
                 with torch.device("meta"):
-                    network = make_network(facts)
+                    network = make_network(settings)
             except UsageError:  # its class computes with values
-                network = make_network(facts)
-            path = facts["weights"] and Path(facts["weights"]).expanduser()
-            entries.append(Entry(name, facts, network, path))
+                network = make_network(settings)
+            entries.append(Entry(name, facts, network, settings.weights))
         config = compose("models", overrides=given)
         prior: Any = OmegaConf.to_container(config.prior, resolve=True)
-        published = Path(config.paths.weights).expanduser() / PUBLISHED_FILES[0]
-        path = find_prior_weights(config) or published
+        files = PriorSettings.of(prior, weights_folder=str(config.paths.weights))
+        path = files.find_weights() or files.weights_folder / PUBLISHED_FILES[0]
         with torch.device("meta"):
             entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
     return entries
@@ -138,3 +141,93 @@ def what_counts(match: Match) -> str:
         names = [key.split(".") for key in match.ignored]
         parts = dict.fromkeys(".".join(each[: 2 if each[0] in used else 1]) for each in names)
     return f"{text} ({len(match.ignored)} entries: {', '.join(parts)})"
+
+
+def model_table(entries: Sequence[Entry], states: Mapping[str, CheckpointState]) -> Table:
+    """Return a row for each model: paper, map, front end, and the state of its checkpoint."""
+    rows = []
+    for entry in entries:
+        state = states[entry.name]
+        facts = [str(entry.facts.get(fact) or "") for fact in ("paper", "year", "licence")]
+        facts += [*_map(entry.network), _front_end(entry.facts)]
+        match = state.match
+        facts += ["", ""] if match is None else [f"{match.used:,}", f"{match.ignored_values:,}"]
+        rows.append(text_row(entry.name, *facts, state.state))
+    texts = ("paper", "licence", "front end", "checkpoint")
+    headers = ("paper", "year", "licence", "map", "range", "front end", "used", "ignored")
+    columns = text_columns(*headers, "checkpoint", text=texts)
+    return Table("models", columns, tuple(rows), label="model")
+
+
+def _map(network: Pretrained) -> tuple[str, str]:
+    """Size and range of the native map."""
+    if not isinstance(network, LocalizationModel):
+        return "7 x 7", "[0, ∞)"
+    height, width = network.map_size
+    low, high = network.value_range
+    bounds = f"[{low:g}, {high:g}]" if high < float("inf") else f"[{low:g}, ∞)"
+    return f"{height} x {width}", bounds
+
+
+def _front_end(facts: Mapping[str, Any]) -> str:
+    """The front end in words: window, class and settings."""
+    if facts.get("frontend") is None:
+        return "takes no audio"
+    frontend = instantiate(facts["frontend"])
+    window, settings = getattr(frontend, "window", None), getattr(frontend, "extra_repr", str)()
+    parts = [type(window).__name__ if window is not None else "", type(frontend).__name__, settings]
+    return ", ".join(part for part in parts if part)
+
+
+class Fit(NamedTuple):
+    """How a checkpoint file compares with all models."""
+
+    sha256: str
+    fits: dict[str, str]  # how much of it a model uses, those first that declare its sha256
+    others: dict[str, str]  # what a model lacks or does not know
+    declared: bool  # whether a model declares its sha256
+
+
+def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
+    """Compare a checkpoint file with all models.
+
+    Raises:
+        WeightsError: when the file cannot be read safely.
+        UsageError: when there is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file (--check)")
+    content = read_checkpoint(path)
+    sha256 = file_sha256(path)
+    fits: dict[str, str] = {}
+    others: dict[str, str] = {}
+    declared = {entry.name for entry in entries if entry.facts.get("sha256") == sha256}
+    for entry in entries:
+        layout = entry.network.checkpoint
+        if layout is None:
+            continue
+        try:
+            match = match_file(entry, content, path)
+        except WeightsError as error:
+            others[entry.name] = str(error).removeprefix(f"{path}: ").partition(". ")[0]
+            continue
+        if match.faults:
+            others[entry.name] = "; ".join(match.faults)
+        else:
+            known = "has the sha256 that it declares" if entry.name in declared else ""
+            hints = [what_counts(match), known, _prefix(content, layout)]
+            fits[entry.name] = "; ".join(hint for hint in hints if hint)
+    order = sorted(fits, key=lambda name: name not in declared)
+    return Fit(sha256, {n: fits[n] for n in order}, others, bool(declared & fits.keys()))
+
+
+def _prefix(content: Any, layout: CheckpointLayout) -> str:
+    """Whether the file's keys begin as those of the published file, where that is known."""
+    if layout.prefixed is None:
+        return ""
+    state = content if layout.wrapper is None else content[layout.wrapper]
+    prefixed = all(str(key).startswith("module.") for key in state)
+    carry = "carry" if prefixed else "lack"
+    if prefixed == layout.prefixed:
+        return f"its keys {carry} `module.`, as in the published file"
+    return f"but its keys {carry} `module.`, unlike the published file"

@@ -1,4 +1,4 @@
-"""What commands and jobs of sweeps say on the terminal, and how they end."""
+"""Terminal output of commands and jobs, and their end with an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vssl.core.progress import close_bars
 
 
 def quieten_libraries() -> None:
-    """Keep libraries from printing what the user can do nothing about."""
+    """Silence warnings of libraries about which users can do nothing."""
     os.environ.setdefault("WANDB_SILENT", "true")
     logging.raiseExceptions = False  # a full disk has one error, not one for each line of the log
     # of Lightning 2.6 with torch 2.13, about its own code

@@ -1,4 +1,4 @@
-"""Devices for jobs that run beside each other on one machine: each is lent to one job at a time."""
+"""GPUs and cores for jobs side by side on one machine; one job has a device at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeviceRequest:
-    """What a job needs: a number of GPUs, or else processor cores, of those named."""
+    """A number of GPUs or of processor cores, out of those named."""
 
     kind: Literal["gpu", "core"]
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ def request_for(
     """Return what a job with a group `trainer` needs of the GPUs and cores of this process.
 
     Raises:
-        UsageError: for what is no device, more GPUs than there are, or several machines.
+        UsageError: for an invalid device, more GPUs than there are, or several machines.
     """
     if trainer.get("num_nodes", 1) != 1:
         raise UsageError(
@@ -46,24 +46,26 @@ def request_for(
         )
     gpus = usable_gpus() if gpus is None else gpus
     cores = usable_cores() if cores is None else cores
-    chosen = chosen_devices(trainer.devices)
-    if str(trainer.accelerator) not in ("gpu", "cuda", "auto") or not gpus:
+    chosen = chosen_devices(trainer["devices"])
+    if str(trainer["accelerator"]) not in ("gpu", "cuda", "auto") or not gpus:
         number = max(chosen, 1) if isinstance(chosen, int) else 1
         return DeviceRequest("core", tuple(cores), min(number, len(cores)))
     if chosen == -1:
         chosen = len(gpus)
     if (chosen - 1 if isinstance(chosen, int) else max(chosen)) >= len(gpus):
-        raise UsageError(f"trainer.devices={trainer.devices}: only {len(gpus)} GPUs are visible.")
+        raise UsageError(
+            f"trainer.devices={trainer['devices']}: only {len(gpus)} GPUs are visible."
+        )
     if isinstance(chosen, int):
         return DeviceRequest("gpu", tuple(gpus), chosen)
     return DeviceRequest("gpu", tuple(gpus[index] for index in chosen), len(chosen))
 
 
 def chosen_devices(devices: Any) -> list[int] | int:
-    """Return the devices that are named one by one, else their number; -1 stands for all.
+    """Return the indices of devices, or their number; -1 is all.
 
     Raises:
-        UsageError: for what is no number from 1, `auto`, or a list of different devices.
+        UsageError: unless it is a number from 1, `auto`, or a list of different devices.
     """
     text = str(devices).strip()
     if text in ("auto", "-1"):
@@ -102,9 +104,9 @@ def usable_cores() -> list[str]:
 
 
 def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[str]:
-    """Return which of the listed GPUs `CUDA_VISIBLE_DEVICES` leaves visible.
+    """Return the listed GPUs that `CUDA_VISIBLE_DEVICES` leaves visible.
 
-    It has indices, counted as `nvidia-smi` counts, or names. As in CUDA, whatever follows an index
+    It holds indices, counted as by `nvidia-smi`, or names. As in CUDA, everything after an index
     that does not exist is ignored.
     """
     given = environment.get("CUDA_VISIBLE_DEVICES")
@@ -131,12 +133,14 @@ def devices_for_jobs() -> int:
 
 
 @contextlib.contextmanager
-def lend(request: DeviceRequest, *, who: str, folder: Path | None = None) -> Iterator[list[str]]:
-    """Yield the names of devices taken, after waiting for them if need be; release them after use.
+def acquire_devices(
+    request: DeviceRequest, *, who: str, folder: Path | None = None
+) -> Iterator[list[str]]:
+    """Wait for devices, yield their names, and release them.
 
-    A device is a file lock, which is released with the process that holds it, however it ends.
-    Only the holder of the lock `<kind>s` takes devices, so jobs that need several cannot wait for
-    each other. The locks lie in `folder`, by default one of the user's own on this machine.
+    A device is a file lock, which ends with the process that holds it. Only the holder of the lock
+    `<kind>s` takes devices, so that jobs that need several do not wait for each other. The locks
+    are in `folder`, by default one for each user of the machine.
     """
     if folder is None:
         user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -1,4 +1,4 @@
-"""Where a number comes from: hashes, versions, the state of the code."""
+"""Versions of the packages and of the code behind a number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error that users can mend, and the one that they cause themselves."""
+"""Errors that users cause: a fault in what they gave, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from __future__ import annotations
 class UsageError(ValueError):
     """A fault in what the user gave: a file, a folder, an option.
 
-    Its message names the file, the key and the mend; commands print it without a traceback.
+    Its message names the file, the key and what to do; commands print it without a traceback.
     """
 
 
 def was_interrupted(error: BaseException | None) -> bool:
     """Whether an error came up while Ctrl-C was being handled.
 
-    Lightning raises SystemExit instead, and OmegaConf, which mends its own state meanwhile, fails
-    with one of its errors.
+    Lightning raises SystemExit in place of KeyboardInterrupt, OmegaConf may raise its own error.
     """
     return error is not None and (
         isinstance(error, KeyboardInterrupt)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 
 def partial_path(path: Path) -> Path:
-    """Where this process writes a file until it is complete; cleared by a later run if left."""
+    """Return where this process writes a file until it is complete."""
     return path.with_name(f"{path.name}.{os.getpid()}.partial")
 
 
 @contextmanager
 def written_to(place: Path) -> Iterator[None]:
-    """Give an OSError of writing the name of the place where it has none, as on a full disk."""
+    """Add the place to an OSError without a file name, as a full disk raises."""
     try:
         yield
     except OSError as error:
@@ -28,7 +28,7 @@ def written_to(place: Path) -> Iterator[None]:
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[None]:
-    """Do work whose results go into a folder; OSError before it when nothing can be written."""
+    """Check that a folder can be written, before the work whose results go there."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
@@ -42,7 +42,7 @@ def output_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A place to write a file to, which then stands under its own name whole or not at all."""
+    """Yield a path to write to. It is renamed to `path` in the end, or removed after an error."""
     partial = partial_path(path)
     try:
         with written_to(path):
@@ -53,6 +53,6 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file, atomically."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")

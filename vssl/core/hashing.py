@@ -1,4 +1,4 @@
-"""The hash by which files are known: in records, run identities and checks of weights."""
+"""sha256 of files, configurations and texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pictures, sounds and videos share as files: how they are opened, and how they fail."""
+"""Checks and errors that pictures, sounds and videos share as files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from vssl.core.errors import UsageError
 
 STREAMED = 0x7FFF_F000
-"""Sizes from here on are what programs write that stream into a pipe and cannot know them."""
+"""Sizes from here on are placeholders, by programs that stream into a pipe."""
 
 
 def require_file(path: Path, error: type[UsageError]) -> None:
-    """Refuse whatever is no regular file; to open a pipe would wait for another end."""
+    """Check that a path is a regular file; to open a pipe would block."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as fault:
@@ -27,7 +27,7 @@ def require_file(path: Path, error: type[UsageError]) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file is there; one whose name is longer than can be is not."""
+    """Whether a file exists; a name that is too long does not."""
     try:
         return path.is_file()
     except OSError:
@@ -36,10 +36,10 @@ def is_there(path: Path) -> bool:
 
 @contextmanager
 def decoding(path: Path, error: type[UsageError], fault: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into one error that names the file.
+    """Turn any exception of a decoder into `error`, with the file, `fault` and the reason.
 
-    Decoders raise what they like on odd files, from ValueError to MemoryError. Nothing but their
-    calls belongs inside. `fault` is said of the file; the decoder's reason follows.
+    Decoders raise anything on odd files, from ValueError to MemoryError: only their calls belong
+    inside.
     """
     try:
         yield
@@ -52,5 +52,5 @@ def decoding(path: Path, error: type[UsageError], fault: str) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The words of an error, without the numbers and names of files that some add."""
+    """Return an error's message, without error numbers and file names."""
     return str(getattr(error, "strerror", None) or error) or type(error).__name__

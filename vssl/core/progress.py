@@ -1,4 +1,4 @@
-"""Progress of long steps: bars on a terminal, nothing anywhere else."""
+"""Progress bars of long steps, on terminals only."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _open: Progress | None = None
 
 
 def show_progress(enabled: bool) -> None:
-    """Switch the bars of this process on or off; on is what it starts with."""
+    """Switch the bars of this process on (the default) or off."""
     global _enabled
     _enabled = enabled
 
 
 def close_bars() -> None:
-    """Take the open bars off the terminal, before a message that must stand alone."""
+    """Remove open bars from the terminal, before an error message."""
     if _open is not None:
         _open.stop()
 
@@ -42,10 +42,9 @@ def close_bars() -> None:
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Draw a bar on stderr with rate, remaining and elapsed time, gone when the step ends.
 
-    Yields a function to call with the number of items done since its last call. Nothing is drawn
-    where stderr is no terminal or bars are switched off. Bars may be nested; log lines appear above
-    them. The bar has no thread, whose locks a forked loader process could inherit while held: use
-    it in the main thread.
+    Yields a function to call with the number of items done since its last call. Bars may be nested;
+    log lines appear above them. There is no thread, whose locks a forked loader process could
+    inherit while held, so use bars in the main thread.
     """
     console = Console(stderr=True)
     terminal = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
@@ -73,7 +72,7 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
 
 
 class _RateColumn(ProgressColumn):
-    """Items per second, or seconds per item where that is slow."""
+    """Items per second, or seconds per item."""
 
     def render(self, task: Task) -> Text:
         rate = task.speed or task.completed / (task.elapsed or 1.0)

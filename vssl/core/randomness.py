@@ -1,4 +1,4 @@
-"""Random generators keyed by what they are for, not by when they are asked.
+"""Random generators keyed by their use.
 
 A draw depends on its keys alone, so the order of samples, the number of worker processes and the
 number of devices cannot matter.
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def generator_for(*keys: str | int) -> np.random.Generator:
-    """A NumPy generator seeded by `keys`, the same on every machine and in every process.
+    """Return a NumPy generator seeded by `keys`, the same on every machine and in every process.
 
     Keys say what the draw is for, e.g. `(seed, sample_id, condition, draw)`. Order matters, and the
     integer 1 and the string "1" are different keys.
@@ -26,9 +26,7 @@ def generator_for(*keys: str | int) -> np.random.Generator:
 
 
 def seed_for(seed: int, use: str) -> int:
-    """The seed, below 2 ** 63, of one of several uses that must not share a draw under one seed.
-
-    The empty use has `seed` itself.
+    """Return a seed below 2 ** 63 for a use, so that uses share no draw; the empty use has `seed`.
 
     Example:
         >>> seed_for(3, ""), seed_for(3, "validation") == seed_for(3, "train")

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from vssl.config.compose import composed_config, register_resolvers
-from vssl.config.identity import scoring
+from vssl.config.settings import ScoringSettings
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
@@ -45,6 +45,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
     register_resolvers()
     known = [read_run_file(run) for run in runs]
     config = _shared_config(runs, known)
+    scoring = ScoringSettings.of(config)
     identity = joined_identity([each["identity"] for each in known])
     own_hash = config_hash(identity)
     sources: dict[str, Any] = {"runs": [], "environment": environment()}
@@ -62,14 +63,14 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
         discard_results(folder)
         try:
             provenance = join_records(runs, folder, identity_hash=own_hash)
-            score_run(config, folder)
+            score_run(scoring, folder)
         except BaseException:  # also when interrupted: half a run must not stay
             discard_results(folder)
             raise
         facts = {
             **known[0],
             "config_hash": own_hash,
-            "scoring_hash": config_hash(scoring(config)),
+            "scoring_hash": scoring.hash,
             "command": [],
             "config": OmegaConf.to_container(config, resolve=False),
             "identity": identity,
@@ -107,7 +108,7 @@ def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> 
             place = Path(each["working_directory"]) / Path(own.calibration).expanduser()
             own.calibration = str(place)
         configs.append(own)
-        way, first = scoring(own), scoring(configs[0])
+        way, first = (ScoringSettings.of(each).identity for each in (own, configs[0]))
         differ = [name for name in way if way[name] != first[name]]
         if differ:
             raise JoinError(

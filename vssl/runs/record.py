@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from vssl.config import build, networks
-from vssl.config.identity import noise_use
 from vssl.config.provenance import map_facts, run_facts
+from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, ids_hash
@@ -36,30 +35,28 @@ from vssl.types import POSITIVE
 _log = logging.getLogger(__name__)
 
 
-def make_records(
-    config: DictConfig, folder: Path, identity_hash: str, loggers: list[Logger]
-) -> int | None:
+def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | None:
     """Run the networks and write records and manifest.
 
     Returns:
         Number of samples recorded now, not by a run that was stopped before; None in processes
         but the first.
     """
-    conditions = build.build_conditions(config)
+    conditions = build.build_conditions(settings)
     names = [condition.name for condition in conditions]
-    replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
-    rows = read_manifest(replay) if replay else None
-    reader = build.build_reader(config)
+    replay = settings.negatives.manifest
+    rows = None if replay is None else read_manifest(replay)
+    reader = build.build_reader(settings.data)
     listed = reader.listed() if any(each.reuses_clips for each in conditions) else []
     for condition in conditions:
         if condition.reuses_clips:  # before networks are loaded, what the annotations tell already
             condition.prepare(listed)
-    localizer, reports = build.build_localizer(config, conditions)
+    localizer, reports = build.build_localizer(settings, conditions)
     frontends = dict(localizer.frontends)
-    loader = build.loader_options(config, on_gpu=networks.on_gpu(config))
-    fingerprint = take_fingerprint(config, loader, localizer, conditions)
-    networks.compile_model(config, localizer.model)
-    reader.least_samples = build.least_samples(config)
+    loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
+    fingerprint = take_fingerprint(settings, loader, localizer, conditions)
+    networks.compile_model(settings.model, localizer.model)
+    reader.least_samples = build.least_samples(settings)
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():
@@ -70,10 +67,10 @@ def make_records(
     plan = make_plan(
         data.samples,
         conditions,
-        seed=config.seed,
-        use=noise_use(config),
+        seed=settings.seed,
+        use=settings.data.noise_use,
         own_frontend=frontends,
-        made_length=build.made_length(config),
+        made_length=build.made_length(settings),
         manifest=rows,
         manifest_path=replay,
     )
@@ -83,29 +80,34 @@ def make_records(
             "%s: %.1f %% of the samples are beyond full scale, in %.1f %% of the clips",
             name, 100 * shares["samples"], 100 * shares["clips"],
         )  # fmt: skip
-    rules = build.upsampling_rules(config, names)
+    rules = build.upsampling_rules(settings, names)
     manifest = render_manifest(plan.manifest)
     provenance = {
-        **run_facts(config, identity_hash, data, plan, manifest),
+        **run_facts(settings, data, plan, manifest),
         "inputs_sha256": content_hash(inputs),
-        **map_facts(config, localizer.model, rules, *reports),
+        **map_facts(settings, localizer.model, rules, *reports),
         **({"beyond_full_scale": beyond} if beyond else {}),
     }
     key = config_hash({**provenance, "networks": vars(fingerprint)})
-    shards = Shards(folder, data.samples, plan, key=key, identity=identity_hash)
+    shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
     module = LocalizationModule(localizer)
     path = folder / RECORDS_FILE
     writer = RecordWriter(
-        module.collector, path, shards, provenance, recorded=recorded, seconds=config.shard_seconds
+        module.collector,
+        path,
+        shards,
+        provenance,
+        recorded=recorded,
+        seconds=settings.shard_seconds,
     )
     callbacks: list[Callback] = [writer]
-    if config.trainer.enable_progress_bar:
+    if settings.trainer.progress_bar:
         callbacks.append(LoaderProgress())
-    trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
+    trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=callbacks)
     whole = not recorded and trainer.world_size == 1
-    tables = open_tables(config, fingerprint, data.samples, plan, provenance, keep=whole)
+    tables = open_tables(settings, fingerprint, data.samples, plan, provenance, keep=whole)
     module.tables = tables
     model_looks = tables.images.values is None
     prior_looks = localizer.prior is not None and tables.objects.values is None
@@ -124,7 +126,7 @@ def make_records(
     )
     _log.info(
         "%s on %s: %d images, %d distinct sounds, %s",
-        config.model.name, config.data.name, len(data.samples),
+        settings.model.name, settings.data.name, len(data.samples),
         len(plan.distinct) if frontends else 0,
         ", ".join(f"{c} x {sum(p[0] == c for p in plan.pairings)}" for c in (POSITIVE, *names)),
     )  # fmt: skip
@@ -155,11 +157,11 @@ def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
         _log.warning("%d problems are listed in %s", len(problems), path)
 
 
-def check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) -> None:
+def check_same_samples(settings: RunSettings, folder: Path, done: Mapping[str, Any]) -> None:
     """A finished run without faulty or silent samples stands for others then: is it still so?"""
-    data = build.check_data(config)
+    data = build.check_data(settings)
     if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
         raise UsageError(
             f"{folder}: holds a finished run on other samples than are whole in"
-            f" {config.data.root} now. Set another output_dir, or force=true to replace it."
+            f" {settings.data.root} now. Set another output_dir, or force=true to replace it."
         )

@@ -1,4 +1,4 @@
-"""Sweeps: every job in a process of its own, and a report over all of them at the end."""
+"""Sweeps: a process for each job, and a report over all jobs at the end."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from vssl.config.compose import is_multirun, with_hydra
-from vssl.config.identity import negatives_name, protocol_name
 from vssl.config.options import check_options
+from vssl.config.settings import RunSettings
 from vssl.core.console import fail, quieten_libraries
-from vssl.core.devices import DeviceRequest, lend, request_for, usable_cores
+from vssl.core.devices import DeviceRequest, acquire_devices, request_for, usable_cores
 from vssl.core.errors import UsageError, was_interrupted
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash
@@ -47,7 +47,7 @@ from vssl.reporting.jobs import Job, count_jobs
 from vssl.runs.folder import FINISHED_RUN, run_state
 
 _log = logging.getLogger(__name__)
-_PATIENCE = 60.0  # seconds that an interrupted job has to close its files and loggers
+_PATIENCE = 60.0  # seconds for an interrupted job to close its files and loggers
 _PRELOADED = (
     *("vssl.runs.evaluate", "vssl.runs.record", "vssl.runs.wandb_extras"),
     *("vssl.engine.loggers", "vssl.records.aggregate", "vssl.records.fit", "vssl.records.score"),
@@ -57,14 +57,14 @@ _THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 def _sweep_folder() -> Path:
-    """The folder with a file for each job of this sweep, until it was reported: how it stands."""
+    """The folder with the state of each job of this sweep, until the sweep is reported."""
     hydra: Any = HydraConfig.get()
     output = Path(hydra.sweep.dir).expanduser().absolute()
     return output / f".sweep-{hydra.callbacks.sweep.sweep_id}"
 
 
 def _read_plan(sweep: Path) -> tuple[list[str] | None, dict[str, str]]:
-    """What the jobs evaluate, where that is known, and the configuration `overview`."""
+    """Names of the jobs, if they are known, and the configuration `overview`."""
     plan = json.loads((sweep / "plan.json").read_text(encoding="utf-8"))
     return plan["names"], plan["overview"]
 
@@ -77,16 +77,16 @@ def _write_job(sweep: Path, job: Job) -> None:
 
 
 def _reported_jobs(sweep: Path) -> dict[int, Job]:
-    """What jobs have said, by their number."""
+    """Written states of jobs, by number."""
     files = sorted(sweep.glob("[0-9]*.json"))
     jobs = [Job(**json.loads(path.read_text(encoding="utf-8"))) for path in files]
     return {job.number: job for job in jobs}
 
 
 def run_in_sweep(config: DictConfig, folder: Path) -> str:
-    """Run a job of a sweep in a process of its own, whatever launcher starts it; return its state.
+    """Run a job of a sweep in another process, under any launcher; return its state.
 
-    However it ends, the sweep goes on. The report at its end reads how from the sweep's folder.
+    The sweep goes on however the job ends. Its report reads the state from the sweep's folder.
 
     Raises:
         KeyboardInterrupt: when the user stops the sweep.
@@ -94,7 +94,7 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
     hydra: Any = HydraConfig.get()
     sweep = _sweep_folder()
     names, _ = _read_plan(sweep)
-    if config.sweep_id is None:  # the same when a sweep that was stopped goes on
+    if config.sweep_id is None:  # the same for a sweep that goes on
         config.sweep_id = hydra.callbacks.sweep.sweep_id
         if names is not None:
             config.sweep_id = f"{sweep.parent.name}-{config_hash({'jobs': names})[:8]}"
@@ -105,19 +105,20 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
         if config.fail_fast and ended & {states.FAILED, states.KILLED}:
             reason = "fail_fast=true, and a job before it was not done"
             job = replace(job, state=states.NOT_DONE, reason=reason)
-        elif run_state(config, folder) == FINISHED_RUN:
+        elif run_state(RunSettings.of(config), folder) == FINISHED_RUN:
             job = replace(job, state=states.ALREADY)
         else:
             _write_job(sweep, replace(job, state=states.BEGUN))
             request = request_for(config.trainer)
             at_once = _jobs_at_once(hydra, request, names)
             arguments = _single_run(hydra, folder, request)
-            status = _run_apart(
+            status = _run_in_process(
                 _run_job, arguments, str(config.sweep_id), job, sweep, request, at_once, which
             )
-            said = _reported_jobs(sweep).get(job.number, job)
-            lost = replace(job, state=states.KILLED, reason=_how_killed(status))
-            job = lost if said.state in (states.BEGUN, states.INTERRUPTED) else said
+            killed = replace(job, state=states.KILLED, reason=_how_killed(status))
+            job = _reported_jobs(sweep).get(job.number, job)
+            if job.state in (states.BEGUN, states.INTERRUPTED):
+                job = killed
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
@@ -130,14 +131,14 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
 
 def job_name(config: DictConfig) -> str:
     """Return what a job evaluates, in a few words."""
-    parts = [config.model.name, config.data.name, negatives_name(config), protocol_name(config)]
-    prior = [] if config.prior.name == "none" else [config.prior.name]
-    seed = [f"seed {config.seed}"] if config.seed else []
-    return " ".join(str(part) for part in (*parts, *prior, *seed))
+    names = RunSettings.unchecked(config).names
+    if names["prior"] == "none":
+        del names["prior"]
+    return " ".join([*names.values(), *([f"seed {config.seed}"] if config.seed else [])])
 
 
 def _reason_of(error: BaseException) -> str:
-    """Why a job failed: the message of an error that users can mend, the kind of all others."""
+    """Why a job failed; the type of an error that is not the user's."""
     text = str(error) or "no further word"
     return text if isinstance(error, UsageError) else f"{type(error).__name__}: {text}"
 
@@ -162,7 +163,7 @@ def _jobs_at_once(hydra: Any, request: DeviceRequest, names: Sequence[str] | Non
 
 
 def _single_run(hydra: Any, folder: Path, request: DeviceRequest) -> list[str]:
-    """The command line of a job as a run of its own."""
+    """The command line of a job as a single run."""
     return [
         *(
             f"--config-dir={each.path}"
@@ -181,7 +182,7 @@ def _run_job(
     arguments: list[str], sweep_id: str, job: Job, sweep: Path, request: DeviceRequest,
     at_once: int, which: str,
 ) -> None:  # fmt: skip
-    """Evaluate in this process as a single run would, and say how that ended."""
+    """Evaluate in this process as a single run does, and write the job's state."""
     from vssl.runs.evaluate import evaluate  # noqa: PLC0415 torch
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -193,7 +194,7 @@ def _run_job(
     for name in ("pytorch_lightning", "lightning_fabric"):  # they print where no log is set up yet
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # of which Lightning makes the command lines of a job's further processes
+    # Lightning makes command lines of a job's further processes from these
     sys.argv[1:] = arguments
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("vssl.cli.evaluate")
     cores = max(1, len(usable_cores()) // at_once)
@@ -215,9 +216,12 @@ def _run_job(
         if at_once > 1 and request.kind == "gpu" and config.loader.num_workers is None:
             config.loader.num_workers = min(8, cores - 1)
         device = _device(request, f"{which} {job.name}")
-        outcomes.append(
-            _outcome(lambda: evaluate(config, folder, quiet=True, wait=True, device=device))
-        )
+
+        def work() -> object:
+            settings = RunSettings.of(config)
+            return evaluate(settings, folder, quiet=True, wait=True, device=device)
+
+        outcomes.append(_outcome(work))
 
     outcomes.append(_outcome(lambda: with_hydra(run)))
     state, reason = outcomes[0]
@@ -226,11 +230,11 @@ def _run_job(
 
 
 def _outcome(work: Callable[[], object]) -> tuple[str, str]:
-    """Call a function; the state in which that leaves a job, and why."""
+    """Call a function; return the state of its job, and the reason."""
     try:
         work()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        # Lightning makes the latter of Ctrl-C
+        # Lightning raises SystemExit after Ctrl-C
         if isinstance(error, SystemExit) or was_interrupted(error):
             return states.INTERRUPTED, ""
         _log.info("failed", exc_info=True)  # to the run's log only
@@ -240,10 +244,10 @@ def _outcome(work: Callable[[], object]) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _device(request: DeviceRequest, who: str) -> Iterator[None]:
-    """Have the devices that a job records on."""
-    with lend(request, who=who) as taken:
+    """Hold the devices that a job records on."""
+    with acquire_devices(request, who=who) as names:
         if request.kind == "gpu":  # before CUDA is initialised
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
         yield
         if request.kind == "gpu":
             import torch  # noqa: PLC0415 start time
@@ -251,13 +255,13 @@ def _device(request: DeviceRequest, who: str) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def _run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
-    """Run a function in a process that has the libraries; its exit status, negative for a signal.
+def _run_in_process(work: Callable[..., None], *arguments: Any) -> int | None:
+    """Run a function in a forked process; return its exit status, negative for a signal.
 
     Raises:
-        KeyboardInterrupt: after the process was interrupted too and has ended.
+        KeyboardInterrupt: after the process has been interrupted and has ended.
     """
-    process: Any = start_process_server().Process(target=_work_apart, args=(work, *arguments))
+    process: Any = start_process_server().Process(target=_in_process, args=(work, *arguments))
     try:
         process.start()
         process.join()
@@ -277,15 +281,15 @@ def _run_apart(work: Callable[..., None], *arguments: Any) -> int | None:
 
 
 def start_process_server(*, wandb: bool = False) -> Any:
-    """Have the libraries imported in the process to fork from, which does not get Ctrl-C.
+    """Start the process to fork from, which imports the libraries and ignores Ctrl-C.
 
-    Returns the context in which processes are made; this one goes on meanwhile.
+    Returns the context that makes processes. This process does not wait for the imports.
     """
-    # joblib's workers have a default of their own, which a new process would not know
+    # joblib's workers set another start method, which a new process does not know
     multiprocessing.set_start_method(None, force=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_PRELOADED, *(["wandb"] if wandb else [])])
-    resource_tracker.ensure_running()  # its start would let the signal through again
+    resource_tracker.ensure_running()  # its start unblocks the signal
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
@@ -294,8 +298,8 @@ def start_process_server(*, wandb: bool = False) -> Any:
     return context
 
 
-def _work_apart(work: Callable[..., None], *arguments: Any) -> None:
-    """Call a function in a process that ends with its parent, which passes Ctrl-C on to it."""
+def _in_process(work: Callable[..., None], *arguments: Any) -> None:
+    """Call a function in a process that ends with its parent and gets Ctrl-C from it."""
     parent: Any = multiprocessing.parent_process()
 
     def end_with_parent() -> None:
@@ -309,7 +313,7 @@ def _work_apart(work: Callable[..., None], *arguments: Any) -> None:
 
 
 def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | None:
-    """Return the overrides of each job of a sweep; None for sweepers that decide as they go."""
+    """Return the overrides of each job; None for sweepers that choose jobs one after another."""
     sweeper = config.hydra.sweeper
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return None
@@ -325,8 +329,8 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
 
 
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give a launcher settings that suit sweeps, where nobody has set another."""
-    # a file conf/hydra/launcher/<name>.yaml would clash with the plugin's of the same name
+    """Give a launcher settings for sweeps, where the plugin's own default was left."""
+    # a file conf/hydra/launcher/<name>.yaml would clash with the plugin's
     name = hydra.runtime.choices["hydra/launcher"]
     default = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
     with open_dict(hydra.launcher), read_write(hydra):
@@ -336,18 +340,18 @@ def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> N
 
 
 class Sweep(Callback):
-    """Hydra callback: after a multirun, tables with one row per run, and how all jobs ended.
+    """Hydra callback: checks all jobs before a multirun, and reports after it.
 
     Args:
         sweep_id: one for all jobs of the sweep, which read it in the configuration.
-        launchers: settings by the launcher's name, for what is left at the plugin's own default.
+        launchers: settings by launcher, in place of the plugins' defaults.
     """
 
     def __init__(self, sweep_id: str, launchers: Mapping[str, Mapping[str, Any]]) -> None:
         self._launchers = launchers
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the options of all jobs, and write down what is to be done.
+        """Check the options of all jobs, and write the plan.
 
         Raises:
             SystemExit: when either fails; Hydra turns other exceptions of callbacks into warnings.
@@ -404,21 +408,21 @@ class Sweep(Callback):
 def finish_sweep() -> bool:
     """Show and write tables over the finished jobs of the sweep, and list the others.
 
-    Commands call it when they fail: Hydra does not call `Sweep.on_multirun_end` then. Returns
-    whether everything in it was done.
+    Commands also call it when they fail, as Hydra then does not call `Sweep.on_multirun_end`.
+    Returns whether all jobs are done.
     """
     sweep = _sweep_folder() if is_multirun() else None
     if sweep is None or not sweep.is_dir():  # there is none, or it was reported
         return True
     jobs, reported = [], _reported_jobs(sweep)
-    # not by the log: what it writes to depends on the launcher
+    # not the log, whose output depends on the launcher
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     shown = False
     try:
         if reported:
             names, overview = _read_plan(sweep)
             jobs = _all_jobs(reported, names or ())
-            shown = _run_apart(_show_sweep, jobs, sweep.parent, overview) == 0
+            shown = _run_in_process(_show_sweep, jobs, sweep.parent, overview) == 0
     finally:
         for job in jobs:
             if not job.done:
@@ -430,7 +434,7 @@ def finish_sweep() -> bool:
 
 
 def _all_jobs(reported: Mapping[int, Job], names: Sequence[str]) -> list[Job]:
-    """All jobs in order, also those that left no last word."""
+    """All jobs in order, also those without a final state."""
     reason = "it never started, or could not say how it ended"
     jobs = {number: Job(number, name, states.NOT_DONE, reason) for number, name in enumerate(names)}
     reason = "its process was killed, or could not say how it ended"
