@@ -14,7 +14,7 @@ import torch
 import yaml
 from omegaconf import open_dict
 
-from vssl.analysis.error_rates import WRONG_SOUND_LEVEL, ErrorRates, error_rates
+from vssl.analysis.error_rates import ErrorRates
 from vssl.config import build, networks
 from vssl.config.compose import composed_config
 from vssl.config.provenance import map_facts
@@ -23,14 +23,11 @@ from vssl.core.checks import check_choice
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
+from vssl.localize.threshold import find_threshold
 from vssl.localize.verdict import MapNumbers, Threshold, Verdict, judge
 from vssl.models.baselines import Baseline
 from vssl.negatives.base import AudioCondition
-from vssl.records.files import RUN_FILE, run_in
-from vssl.records.fit import check_calibration, fit_policies
 from vssl.records.localization import Localization
-from vssl.thresholds.base import ThresholdError, ThresholdPolicy
-from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.types import POSITIVE, AudioClip, Sample, SoundingObject
 
 _log = logging.getLogger(__name__)
@@ -145,7 +142,7 @@ class Setup:
 
 
 def read_settings(options: LocalizeOptions) -> RunSettings:
-    """The settings of a run as the command line asks for it."""
+    """Read the settings of a run by the options of the command line."""
     overrides = [*_FIXED, f"model={options.model}", *options.overrides]
     folders = [Path(str(files("vssl.conf")))]
     if options.config_dir is not None:
@@ -166,110 +163,6 @@ def read_settings(options: LocalizeOptions) -> RunSettings:
     return RunSettings.of(config)
 
 
-def find_threshold(
-    settings: RunSettings, options: LocalizeOptions, *, variant: str, judged: bool = True
-) -> tuple[Threshold | None, ErrorRates | None]:
-    """Find the threshold that the command line asks for, and how often a verdict at it is wrong.
-
-    A calibration run is checked, whether or not the threshold is learnt from it. Error rates are
-    left out with `judged=False`, for a model on whose maps no verdict is possible.
-
-    Raises:
-        UsageError: for a run or policy that cannot be used with this model, or a run of too few
-            images for the stated rate of false alarms.
-    """
-    run = None if options.calibration is None else run_in(options.calibration)
-    config_hash = None if run is None else _checked_hash(settings, run)
-    stated, rate = None, options.false_alarms
-    threshold: Threshold | None
-    if options.threshold is not None:
-        threshold = Threshold(options.threshold, "given", "given")
-    else:
-        if rate is None:
-            policy: ThresholdPolicy = networks.make(next(iter(settings.scoring.threshold.values())))
-        elif run is None:
-            raise ThresholdError(
-                "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
-            )
-        else:
-            policy = FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
-        stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
-        threshold = _of_policy(settings, policy, run, config_hash, variant)
-    if run is None or threshold is None or not judged:
-        return threshold, None
-    rates = error_rates(
-        run,
-        variant=variant,
-        threshold=threshold.value,
-        in_sample=threshold.calibration is not None,
-        level=stated or WRONG_SOUND_LEVEL,
-    )
-    # images count, not maps: with fewer than 1 / rate - 1 not even their largest value is exceeded
-    # as rarely as that
-    needed = 0 if stated is None else math.ceil(round(1 / stated - 1, 6))
-    for name, reach in rates.reach.items():
-        if stated and reach.images < needed:
-            possible = math.ceil(round(1e4 / (reach.images + 1), 6)) / 1e4
-            raise ThresholdError(
-                f"--calibration {options.calibration}: {100 * stated:g} % of false alarms needs at"
-                f" least {needed} images, and its {name} has {reach.images}. State a rate of at"
-                f" least {possible:g}, or calibrate on a larger test set."
-            )
-    return threshold, rates
-
-
-def _of_policy(
-    settings: RunSettings,
-    policy: ThresholdPolicy,
-    run: Path | None,
-    config_hash: str | None,
-    variant: str,
-) -> Threshold | None:
-    """The threshold of a policy; None for one that is learnt, without a run."""
-    policy.check_model(settings.model.name)
-    if policy.needs_fit:
-        if run is None:
-            return None
-        for fitted in fit_policies([policy], run):
-            value = fitted.policy.constant()
-            if fitted.variant == variant and value is not None:
-                return Threshold(value, policy.name, fitted.source, str(run), config_hash)
-        raise ThresholdError(
-            f"--calibration {run}: gives no threshold {policy.name} for {variant} maps."
-        )
-    value = policy.constant()
-    if value is None:
-        raise ThresholdError(
-            f"--policy {policy.name} gives every map a threshold of its own, which always marks"
-            " something: it cannot say that nothing sounds here. Choose universal_q3,"
-            " universal_max, universal_max10, fixed or a released constant."
-        )
-    if policy.in_map_units and variant != "av" and settings.prior.scale == "corrected":
-        raise ThresholdError(
-            f"--policy {policy.name} is in units of the model's own map, which prior=object_guided"
-            " rescales. Use --calibration RUN with a run that has this prior."
-        )
-    return Threshold(value, policy.name, policy.source)
-
-
-def _checked_hash(settings: RunSettings, run: Path) -> str:
-    """Configuration hash of a finished run, which must be of this network."""
-    if not (run / RUN_FILE).is_file():
-        raise ThresholdError(
-            f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
-            f" model={settings.model.name} data=vggss data.root=FOLDER output_dir={run}"
-        )
-    facts = check_calibration(
-        run,
-        model=settings.model.name,
-        weights_sha256=settings.identity["files_sha256"].get("model.weights"),
-        protocol_switches=settings.protocol.switches,
-        prior=settings.prior.facts(),
-        network_hash=settings.network_hash,
-    )
-    return str(facts["config_hash"])
-
-
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
     """Keep synthesized negatives, and warn of the others."""
     kept = [
@@ -288,7 +181,7 @@ def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[Au
 
 
 def set_up(options: LocalizeOptions) -> Setup:
-    """Build what the command line asks for."""
+    """Build the model, its negatives and its threshold by the options of the command line."""
     settings = read_settings(options)
     networks.check_network_options(settings)
     conditions = _negatives_without_test_set(build.build_conditions(settings))
