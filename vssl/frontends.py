@@ -1,8 +1,7 @@
-"""Audio front ends: a clip becomes the tensor that an audio network takes.
+"""Audio front ends, which turn a clip into the input of an audio network.
 
-The only place with a logarithm. A front end belongs to a model's weights and is declared beside
-them in `conf/model/`; under `protocol=corrected` one and the same front end serves every audio
-condition.
+A front end belongs to a model's weights and is declared beside them in `conf/model/`. Under
+`protocol=corrected` one front end serves every audio condition.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class FrontEnd(nn.Module):
     shortest: int = 1
     """Least number of samples that `forward` can take."""
     rate: int = SAMPLE_RATE
-    """Sample rate in Hz that `forward` takes its waveforms for."""
+    """Sample rate of the waveforms in Hz."""
 
     def __init__(self, window: Window) -> None:
         super().__init__()
@@ -42,8 +41,8 @@ class FrontEnd(nn.Module):
         """Cut the window out of a clip `[channels, length]`: `[T]` float32.
 
         Raises:
-            UsageError: when that is shorter than `shortest`, or no mono waveform, or where the clip
-                is at another rate than the front end's.
+            UsageError: when the window gives less than `shortest` samples or no mono waveform, or
+                the clip is at another rate than the front end's.
         """
         if clip.rate != self.rate:
             raise UsageError(
@@ -63,24 +62,25 @@ class FrontEnd(nn.Module):
         return waveform
 
     def least_samples(self) -> int:
-        """Least length of a clip at `SAMPLE_RATE` of which the window leaves enough.
+        """Find the least length of a clip at `SAMPLE_RATE` that the front end takes.
 
-        Found by trying, for any window of which more of a clip gives no less. 1 where no length
-        will do: using the front end then says what is wrong.
+        By bisection, as a longer clip gives no shorter window. 1 if no length will do: the first
+        use of the front end then raises the reason.
         """
+
+        def takes(length: int) -> bool:
+            try:
+                self.waveform(AudioClip(np.zeros((1, length), np.float32)))
+            except Exception:  # a user's window may raise anything
+                return False
+            return True
+
         lengths = range(1, _LONGEST_TRIED)
-        place = bisect_left(lengths, True, key=self._takes)
+        place = bisect_left(lengths, True, key=takes)
         return lengths[place] if place < len(lengths) else 1
 
-    def _takes(self, length: int) -> bool:
-        try:
-            self.waveform(AudioClip(np.zeros((1, length), np.float32)))
-        except Exception:  # windows of users raise what they like
-            return False
-        return True
-
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Turn waveforms `[M, T]` into the audio network's input `[M, ...]`, both float32."""
+        """Transform waveforms `[M, T]` to the audio network's input `[M, ...]`, both float32."""
         raise NotImplementedError
 
 
@@ -109,11 +109,11 @@ class LogSpectrogram(FrontEnd):
         nperseg: segment length in samples.
         noverlap: samples shared by neighbouring segments.
         frames: number of central frames to keep, None for all; a shorter spectrogram is padded with
-            zeros on both sides, as torchvision's centre crop does.
+            zeros on both sides, as by torchvision's centre crop.
         floor: added before the logarithm.
         scale: divisor after the logarithm.
-        log: False leaves linear power (still divided by `scale`): what the released code does to
-            silence and noise for EZ-VSL, SLAVC and FNAC (`log_missing` in docs/protocols.md).
+        log: False leaves linear power, divided by `scale`, as the released code does with silence
+            and noise for EZ-VSL, SLAVC and FNAC (`log_missing` in docs/protocols.md).
         rate: sample rate in Hz.
 
     Raises:
@@ -187,16 +187,16 @@ class MelSpectrogram(FrontEnd):
     """Mel spectrogram in decibels (SSL-TIE), equal to torchaudio's with `normalized="window"`.
 
     Centred frames with reflected edges and a periodic Hann window, divided by the window's norm
-    before squaring; HTK mel bands without area norm, of which those narrower than a bin are empty
-    (28 of 257 at 16 kHz); `10 log10(max(x, floor))`, not scaled. Source: vssl_eval
-    datasets/datasets_ssltie.py, whose filters are float32 too: 0.01 dB near the floor.
+    before squaring; HTK mel bands without area norm; `10 log10(max(x, floor))`, not scaled. Bands
+    narrower than a bin are empty, 28 of 257 at 16 kHz. Source: vssl_eval
+    datasets/datasets_ssltie.py, also with float32 filters, which matter by 0.01 dB near the floor.
 
     Args:
         n_fft: frame length in samples.
         hop: samples between frames.
         bands: number of mel bands.
         floor: least power.
-        log: False leaves linear power, as for `LogSpectrogram`.
+        log: False leaves linear power.
         rate: sample rate in Hz.
 
     Raises:
@@ -246,8 +246,14 @@ def power_spectrogram(
 ) -> torch.Tensor:
     """Squared magnitude of the short-time Fourier transform, centred, with reflected edges.
 
-    Waveforms `[M, T]` longer than half a window `[n_fft]` give `[M, n_fft // 2 + 1, T // hop + 1]`.
-    The divisor divides the spectrum before it is squared.
+    Args:
+        waveforms: `[M, T]`, longer than half a window.
+        window: `[n_fft]`.
+        hop: samples between frames.
+        divisor: of the spectrum, before it is squared.
+
+    Returns:
+        `[M, n_fft // 2 + 1, T // hop + 1]`.
     """
     spectrum = torch.stft(
         waveforms, len(window), hop, window=window, center=True, pad_mode="reflect",
@@ -257,10 +263,8 @@ def power_spectrogram(
 
 
 def _mel_filters(*, rate: int, bins: int, bands: int) -> torch.Tensor:
-    """Triangles `[bands, bins]` from 0 to half the rate on the HTK mel scale, in float32.
-
-    In the order of torchaudio's `melscale_fbanks`, to the last bit; librosa's differ by 3e-5.
-    """
+    """Triangles `[bands, bins]` from 0 to half the rate on the HTK mel scale, in float32."""
+    # equal to torchaudio's `melscale_fbanks` to the last bit; librosa's differ by 3e-5
     last = 2595.0 * math.log10(1.0 + rate / 2 / 700.0)
     edges = 700.0 * (10.0 ** (torch.linspace(0.0, last, bands + 2) / 2595.0) - 1.0)
     above = edges[:, None] - torch.linspace(0.0, rate // 2, bins)

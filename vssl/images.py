@@ -1,4 +1,4 @@
-"""Image files to normalized tensors."""
+"""Image files: decoded, checked, and transformed to network inputs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _ORDINARY_COLOURS = ("YCbCr", "RGB", "Gray")
 _PLAIN_MODES = frozenset(
     ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV")
 )
-"""Modes of Pillow in 8 bits that it turns into RGB as they are meant."""
+"""8-bit modes that Pillow converts to RGB correctly."""
 
 _DEEP_FORMATS = {"PNG": "I;16", "JPEG2000": "I;16", "TIFF": "I;16", "PPM": "I"}
-"""Formats whose gray of more than 8 bits Pillow gives as 0 to 65535, and the mode's first letters.
+"""Formats whose deep gray Pillow decodes to 0 to 65535, and the begin of that mode's name.
 
-Pillow itself would cut these values off at 255.
+Pillow's own conversion to RGB would cut these values off at 255.
 """
 
 _UNDECODABLE = "not decodable as an image"
@@ -56,10 +56,10 @@ def read_image(path: Path) -> torch.Tensor:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an image file.
+    """Read the content of an image file.
 
     Raises:
-        ImageFileError: for a missing or unreadable file, or what is none.
+        ImageFileError: for a missing or unreadable file, a folder or a pipe.
     """
     require_file(path, ImageFileError)
     with decoding(path, ImageFileError, "not readable"):
@@ -70,11 +70,11 @@ def decode_image(data: bytes, path: Path) -> Pixels:
     """Decode the content of an image file at its full size: `[H, W, 3]` RGB, 0 to 255.
 
     Orientation tags are not applied: the annotations of VGG-SS and IS3 refer to the stored pixels.
-    Gray of 16 bits becomes 8 by leaving out the lower ones. Alpha is dropped.
+    Of 16-bit gray the upper 8 bits are kept. Alpha is dropped.
 
     Raises:
         ImageFileError: for content that is cut off, damaged, too large or no image, and for pixels
-            that are no colours or gray values of a known scale.
+            of unknown scale.
     """
     if _is_plain_jpeg(data, path, whole=False):
         with decoding(path, ImageFileError, _UNDECODABLE):
@@ -88,30 +88,27 @@ def decode_image(data: bytes, path: Path) -> Pixels:
 
 
 def as_tensor(pixels: Pixels) -> torch.Tensor:
-    """Pixels `[H, W, 3]` as a float32 tensor `[3, H, W]` in [0, 1]."""
+    """Convert pixels `[H, W, 3]` to a float32 tensor `[3, H, W]` in [0, 1]."""
     return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
 
 
 def prepare(transform: Transform, pixels: Pixels) -> torch.Tensor:
-    """Transform a decoded image `[H, W, 3]`; a transform with `of_pixels` takes it as it is."""
+    """Transform a decoded image `[H, W, 3]`, by the transform's `of_pixels` if it has one."""
     of_pixels: Callable[[Pixels], torch.Tensor] | None = getattr(transform, "of_pixels", None)
     return transform(as_tensor(pixels)) if of_pixels is None else of_pixels(pixels)
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file begins as an image; videos that Pillow knows by name only are none.
-
-    A damaged image is one: as a video it would be shown to a decoder that guesses.
-    """
+    """Whether a file is an image, damaged or not; MPEG videos, which Pillow opens, are none."""
     try:
         with Image.open(path) as image:
             return image.format != "MPEG"
-    except Exception:  # whatever Pillow's readers raise on what they do not know
+    except Exception:  # Pillow's readers raise many things on other files
         return read_bytes(path).startswith(_IMAGES)
 
 
 def check_image(path: Path) -> None:
-    """Read a file and make sure that it can be decoded: a JPEG at 1/8 of its size.
+    """Check that a file can be decoded, a JPEG at 1/8 of its size.
 
     Raises:
         ImageFileError: as `read_image`.
@@ -122,16 +119,14 @@ def check_image(path: Path) -> None:
 
 
 def _is_plain_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
-    """Whether a file is a JPEG that simplejpeg turns into RGB; with `whole`, it can be decoded.
-
-    simplejpeg is faster than Pillow, and it refuses what is damaged inside, which Pillow paints
-    gray: of a JPEG in CMYK, whose colours are left to Pillow, too.
-    """
+    """Whether a file is a JPEG for simplejpeg; `whole` also checks that it can be decoded."""
     if not data.startswith(_JPEG_BEGIN):
         return False
+    # faster than Pillow, and refuses damage that Pillow paints gray, also in CMYK, whose colours
+    # only Pillow converts
     with decoding(path, ImageFileError, _UNDECODABLE):
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if height * width > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):  # where Pillow refuses, too
+        if height * width > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow's own limit
             raise Image.DecompressionBombError(f"{width} x {height} pixels are too many")
         ordinary = colours in _ORDINARY_COLOURS
         if whole or not ordinary:
@@ -141,14 +136,14 @@ def _is_plain_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:
 
 
 def _loaded(data: bytes, path: Path) -> Image.Image:
-    """An image as Pillow decodes it, in a mode with known meaning."""
+    """Decode an image by Pillow; refuse modes whose scale is unknown."""
     image = _open_image(data, path)
     with decoding(path, ImageFileError, _UNDECODABLE):
         if image.format == "PNG":
-            _open_image(data, path).verify()  # the check sums, which decoding does not look at
+            _open_image(data, path).verify()  # check sums, which decoding ignores
         image.load()
     tags = getattr(image, "tag_v2", {_BITS: (16,)})  # of TIFF alone
-    deep = (  # gray from 0, black, to 65535, white
+    deep = (  # gray from 0 (black) to 65535 (white)
         image.mode.startswith(_DEEP_FORMATS.get(str(image.format), "none"))
         and tags.get(_BITS) == (16,)
         and tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO) == _BLACK_IS_ZERO
@@ -170,7 +165,7 @@ def _open_image(data: bytes, path: Path) -> Image.Image:
 
 
 class _Normalized:
-    """What transforms share: the side of the output, and mean and deviation of each channel."""
+    """A transform with the side of its output in pixels, and each channel's mean and deviation."""
 
     def __init__(self, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
         self.size = size
@@ -179,10 +174,10 @@ class _Normalized:
 
 
 class PillowTransform(_Normalized):
-    """Resize as an 8-bit Pillow image, bicubic, aspect ratio not kept, and normalize (RCGrad).
+    """Resize by Pillow and normalize (RCGrad).
 
-    Pillow antialiases and rounds to 8 bits. `size` is the side of the output in pixels, `mean` and
-    `std` are those of each channel.
+    Bicubic and antialiased, aspect ratio not kept, rounded to 8 bits. `size` is the side of the
+    output in pixels; `mean` and `std` are of each channel.
     """
 
     def __init__(self, *, size: int = 224, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -200,13 +195,12 @@ class PillowTransform(_Normalized):
 
 
 class ImageTransform(_Normalized):
-    """Resize to a square, aspect ratio not kept, and normalize; as every model of the paper.
+    """Resize and normalize, as every other model of the paper.
 
-    Bicubic on the float tensor, values not clamped afterwards. The paper's torchvision (0.14) does
-    not antialias tensors; the models were trained on Pillow-resized, that is antialiased, images:
-    so `antialias`, whether downscaling low-passes first, is a protocol's choice
-    (docs/protocols.md, R1). `size` is the side of the output in pixels, `mean` and `std` are those
-    of each channel.
+    Bicubic on the float tensor, aspect ratio not kept, values not clamped. The paper's torchvision
+    (0.14) does not antialias tensors, but the models were trained on images that Pillow resized
+    with antialiasing. So `antialias` is a protocol's choice (docs/protocols.md, R1). `size` is the
+    side of the output in pixels; `mean` and `std` are of each channel.
     """
 
     def __init__(

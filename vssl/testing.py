@@ -330,7 +330,7 @@ def check_negative(condition: AudioCondition) -> None:
             request == condition.request(sample, **key),
             f"negative {name}: asked again for one sample, draw and seed, it is another request",
         )
-        if request in waveforms or (request.condition == POSITIVE and condition.plays_clips):
+        if request in waveforms or (request.condition == POSITIVE and condition.reuses_clips):
             continue
         _expect(
             request.condition == name,
@@ -348,7 +348,7 @@ def check_negative(condition: AudioCondition) -> None:
     seeded: dict[AudioRequest, list[np.ndarray]] = {}
     for request, waveform in waveforms.items():
         seeded.setdefault(replace(request, seed=0, draw=0), []).append(waveform)
-    for alike in seeded.values() if condition.random and not condition.plays_clips else ():
+    for alike in seeded.values() if condition.random and not condition.reuses_clips else ():
         distinct = {waveform.tobytes() for waveform in alike}
         _expect(
             len(distinct) == len(alike) or not any(waveform.any() for waveform in alike),

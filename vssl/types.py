@@ -1,4 +1,4 @@
-"""Plain values that travel between the parts of vssl."""
+"""Values that the parts of vssl exchange: samples, clips, requests and batches."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy.typing as npt
 import torch
 
 SAMPLE_RATE = 16_000
-"""Sample rate in Hz that every model of the paper was trained at; all audio is brought to it."""
+"""Sample rate in Hz of every model of the paper, to which all audio is resampled."""
 
 EVALUATION_SIZE = 224
 """Side in pixels of localization maps, ground-truth maps and boxes."""
 
 POSITIVE = "positive"
-"""Name of the audio condition in which the image's own sound plays."""
+"""Name of the audio condition that plays the image's own sound."""
 
 
 class SoundingObject(StrEnum):
-    """Which object of the picture sounds under an audio condition."""
+    """Object of the picture that sounds under an audio condition."""
 
     OWN = "own"
     """The sample's own object, whose boxes are its ground truth."""
@@ -35,18 +35,18 @@ class SoundingObject(StrEnum):
 
     @classmethod
     def assumed(cls, condition: str) -> SoundingObject:
-        """What holds where nothing is said: `own` for the positive, `none` for all else."""
+        """Return the default of an undeclared condition: `own` for the positive, else `none`."""
         return cls.OWN if condition == POSITIVE else cls.NONE
 
 
 class SoundingObjects(dict[str, SoundingObject]):
-    """Which object sounds by audio condition; of a condition that is not there, what is assumed."""
+    """Sounding object by audio condition, with `SoundingObject.assumed` for others."""
 
     def __missing__(self, condition: str) -> SoundingObject:
         return SoundingObject.assumed(condition)
 
     def besides_positive(self, *sounding: SoundingObject) -> list[str]:
-        """The conditions but the positive under which one of some objects sounds, in order."""
+        """List the conditions, except the positive, under which one of these objects sounds."""
         return [name for name, each in self.items() if each in sounding and name != POSITIVE]
 
 
@@ -99,13 +99,13 @@ class AudioClip:
 
 @dataclass(frozen=True)
 class AudioRequest:
-    """What identifies one waveform: equal requests give equal waveforms, which are encoded once.
+    """Key of a waveform: equal requests give equal waveforms, which are encoded once.
 
     Attributes:
-        condition: name of the audio condition that makes the waveform (`positive` for any file as
-            it is, so that an offscreen clip is recognised as another sample's positive).
-        source_id: the file it is made from, empty when there is none.
-        length: length in samples at `SAMPLE_RATE`; 0 for a file as it is.
+        condition: name of the audio condition that makes the waveform; `positive` for any
+            unchanged file, so that an offscreen clip equals another sample's positive.
+        source_id: sample whose file it is made from; empty without one.
+        length: length in samples at `SAMPLE_RATE`; 0 for an unchanged file.
         seed: seed of the draw; 0 where nothing is drawn.
         draw: index of the draw; 0 where nothing is drawn.
     """
@@ -119,10 +119,10 @@ class AudioRequest:
 
 @dataclass
 class _OnDevice:
-    """Tensors that go to a device together: Lightning moves a batch by `to` where there is one."""
+    """A batch that Lightning moves by its `to`."""
 
     def to(self, device: torch.device) -> Self:
-        """The same with its tensors on a device."""
+        """Copy the batch with its tensors on a device."""
         moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
@@ -133,12 +133,12 @@ class _OnDevice:
 
 @dataclass
 class AudioBatch(_OnDevice):
-    """Distinct waveforms of one front end and one length, on their way to the audio network.
+    """Distinct waveforms of one front end and one length.
 
     Attributes:
         index: `[M]` int64 position in the run's list of distinct audio inputs.
         waveforms: `[M, T]` float32, cut by the front end's window.
-        frontend: the audio condition that declares their front end.
+        frontend: audio condition whose front end they take.
     """
 
     index: torch.Tensor
@@ -148,20 +148,19 @@ class AudioBatch(_OnDevice):
 
 @dataclass
 class ImageBatch(_OnDevice):
-    """Images with the audio inputs that meet them.
+    """Images and the audio inputs paired with them.
 
     Attributes:
         index: `[N]` int64 position of each sample in the run.
-        images: `[N, 3, H, W]` float32 normalized images; `[0]` where their features are known.
+        images: `[N, 3, H, W]` float32 normalized images; `[0]` if their features are known.
         audio_index: `[N, K]` int64 position of each pairing's audio among the distinct inputs.
         sample_ids: the N sample names.
         pairings: the K (audio condition, draw) pairs, the same for every sample.
-        prior_images: `[N, 3, 224, 224]` images as the object prior takes them; None where there is
-            no prior, where it takes the same, or where its maps are known.
-        sounding: for each sample the sample whose object sounds, in each of the K pairings: itself,
-            another one of the same picture, or None. Answers: for oracles alone, as `pictured`.
-        pictured: for each sample all of the run's samples of its picture, itself included, whose
-            boxes are the objects there that are known.
+        prior_images: `[N, 3, 224, 224]` images for the object prior; None without a prior, if it
+            takes `images`, or if its maps are known.
+        sounding: for each sample and pairing, the sample whose object sounds: itself, another one
+            of the same picture, or None. For oracles only, as `pictured`.
+        pictured: for each sample, all of the run's samples of its picture, itself included.
     """
 
     index: torch.Tensor

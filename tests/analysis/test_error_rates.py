@@ -14,8 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vssl.analysis.error_rates import ErrorRates, Reach, Share, share_of
-from vssl.localize.error_words import chances, errors_in_words, wrong_sound_warnings
-from vssl.localize.verdict import MapNumbers, Threshold, judge
+from vssl.localize.verdict import (
+    MapNumbers,
+    Threshold,
+    chances,
+    errors_in_words,
+    judge,
+    wrong_sound_warnings,
+)
 from vssl.types import POSITIVE
 
 Index = npt.NDArray[np.int64]

@@ -199,7 +199,7 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
 
 def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None:
     module = make_module(samples, hears=False)
-    assert not module.hears
+    assert not module.uses_audio
     (images,) = module.test_dataloader()
     assert sum(len(batch.index) for batch in images) == 6
 

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.helpers.running import HEARS
-from vssl.localize.output import localize_image, localize_video
+from vssl.localize.image import localize_image
 from vssl.localize.setup import LocalizeOptions
+from vssl.localize.video import localize_video
 
 HEARD = (*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu")
 RATE = 10

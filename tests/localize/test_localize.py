@@ -22,11 +22,10 @@ from vssl.analysis.error_rates import error_rates
 from vssl.cli.localize import main
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
-from vssl.localize import output as localize_output
-from vssl.localize.error_words import UNKNOWN
+from vssl.localize import video as localize_video
 from vssl.localize.figures import bar_height, frame_layer
 from vssl.localize.setup import set_up
-from vssl.localize.verdict import MapNumbers, Threshold, apart, in_percent, judge
+from vssl.localize.verdict import UNKNOWN, MapNumbers, Threshold, distinguishable, in_percent, judge
 from vssl.metrics.ciou import consensus_iou
 from vssl.negatives.manifest import read_manifest
 from vssl.records.files import MANIFEST_FILE
@@ -185,9 +184,9 @@ def test_verdicts_on_videos_in_words() -> None:
 
 
 def test_small_differences_and_small_shares_stay_visible() -> None:
-    assert apart(0.5, 0.61) == ("0.50", "0.61")
-    assert apart(0.61749, 0.61752) == ("0.617", "0.618")
-    assert apart(0.5, 0.5) == ("0.500000", "0.500000")
+    assert distinguishable(0.5, 0.61) == ("0.50", "0.61")
+    assert distinguishable(0.61749, 0.61752) == ("0.617", "0.618")
+    assert distinguishable(0.5, 0.5) == ("0.500000", "0.500000")
     shares = {0.0: "nothing", 1e-5: "less than 0.1 %", 0.0456: "4.6 %", 1.0: "100 %"}
     assert {share: in_percent(share) for share in shares} == shares
 
@@ -519,7 +518,7 @@ def test_unusual_videos(
 def test_a_video_that_takes_too_much_memory_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(localize_output, "_MOST_MEMORY", 1e5)
+    monkeypatch.setattr(localize_video, "_MOST_MEMORY", 1e5)
     video = make_video(tmp_path / "video.mp4")
     with pytest.raises(UsageError, match=r"10 frames with 4 maps of 32 x 32.*--fps 1.*ffmpeg -ss"):
         localized(video, None, tmp_path / "out")

@@ -13,7 +13,8 @@ from tests.helpers.running import FAST, run, run_settings, scoring_settings
 from vssl.cli.audit import _audit_command as audit_main
 from vssl.cli.rescore import main as rescore
 from vssl.core.errors import UsageError
-from vssl.localize.setup import LocalizeOptions, find_threshold, read_settings
+from vssl.localize.setup import LocalizeOptions, read_settings
+from vssl.localize.threshold import find_threshold
 from vssl.records.files import RECORDS_FILE, RUN_FILE, run_in
 from vssl.runs.evaluate import check_request
 from vssl.runs.score import score_run

@@ -1,40 +1,22 @@
-"""Audio files and waveforms: read, resample, tile, cut. Knows no model and no negative.
+"""Audio files and waveforms: read, resample, tile and cut.
 
 All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths in samples.
 """
 
-from vssl.audio.files import AudioFacts, AudioFileError, check_audio, is_constant, read_clip
-from vssl.audio.windows import (
-    CenterWindow,
-    Channels,
-    MiddleWindow,
-    SpanWindow,
-    Waveform,
-    WholeClip,
-    Window,
-    amplitude,
-    clip_at,
-    mix_down,
-    rms,
-    tile,
-)
-
-__all__ = [
-    "AudioFacts",
-    "AudioFileError",
-    "CenterWindow",
-    "Channels",
-    "MiddleWindow",
-    "SpanWindow",
-    "Waveform",
-    "WholeClip",
-    "Window",
-    "amplitude",
-    "check_audio",
-    "clip_at",
-    "is_constant",
-    "mix_down",
-    "read_clip",
-    "rms",
-    "tile",
-]
+from vssl.audio.files import AudioFacts as AudioFacts
+from vssl.audio.files import AudioFileError as AudioFileError
+from vssl.audio.files import check_audio as check_audio
+from vssl.audio.files import is_constant as is_constant
+from vssl.audio.files import read_clip as read_clip
+from vssl.audio.windows import CenterWindow as CenterWindow
+from vssl.audio.windows import Channels as Channels
+from vssl.audio.windows import MiddleWindow as MiddleWindow
+from vssl.audio.windows import SpanWindow as SpanWindow
+from vssl.audio.windows import Waveform as Waveform
+from vssl.audio.windows import WholeClip as WholeClip
+from vssl.audio.windows import Window as Window
+from vssl.audio.windows import amplitude as amplitude
+from vssl.audio.windows import clip_at as clip_at
+from vssl.audio.windows import mix_down as mix_down
+from vssl.audio.windows import rms as rms
+from vssl.audio.windows import tile as tile

@@ -1,7 +1,7 @@
-"""Sound and video files as FFmpeg reads them: opened, decoded, and their sound in time.
+"""Sound and video files read by FFmpeg: opened, decoded, and their sound placed in time.
 
-FFmpeg reads what there is of a file, and takes the place where it was cut for its end. So what a
-container says of sizes is looked at before.
+FFmpeg takes the place where a file was cut off for its end. So the sizes that its container states
+are compared with the file's first.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from vssl.types import SAMPLE_RATE
 _ATOMS = frozenset(
     (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"styp")
 )
-"""Parts of an mp4 or mov; others behind them are no part of it."""
+"""Known parts of an mp4 or mov; anything behind them is ignored."""
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _TRANSPORT_PACKET = 188
 
 _JITTER = 0.01
-"""Seconds by which times of a sound may be off, which files round to a millisecond or so."""
+"""Seconds by which times of a sound may be off, since containers round them."""
 _LONGEST_OVERLAP = 1.0
-"""Seconds of a sound that may be there twice; a longer step back is a clock that starts anew."""
+"""Seconds of a sound that may be stored twice; a longer step back is a clock that restarts."""
 _MOST_PLANES = 8
-"""Planes of a frame of sound from which on PyAV reads memory that is none of the frame's."""
+"""Planes of a frame of sound from which on PyAV reads beyond the frame's memory."""
 
 
 class VideoFileError(UsageError):
-    """A file that FFmpeg cannot use; the message names the file and what would help."""
+    """A file that FFmpeg cannot use; the message names the file and a remedy."""
 
 
 @contextmanager
 def opened_media(path: Path) -> Iterator[InputContainer]:
-    """Open a sound or video file for reading, unless it is cut off."""
+    """Open a sound or video file for reading; refuse one that is cut off."""
     require_file(path, VideoFileError)
     if is_cut_off(path):
         raise VideoFileError(
@@ -61,7 +61,7 @@ def opened_media(path: Path) -> Iterator[InputContainer]:
 
 
 def decoded_frames(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
-    """Frames of a stream of an open file."""
+    """Decode the frames of a stream of an open file."""
     frame = None
     try:
         for frame in container.decode(stream):
@@ -84,17 +84,17 @@ def _unreadable(path: Path, error: Exception) -> VideoFileError:
 
 @dataclass(frozen=True)
 class SoundStream:
-    """The sound of an open file."""
+    """Sound of an open file."""
 
     begin: float  # of its first sample on the clock of the file, in seconds
-    seconds: float  # about how long it is; 0 where the file does not say
+    seconds: float  # approximate length; 0 if unknown
     rate: int
     layout: str  # FFmpeg's name of its channels
     channels: int
-    pieces: Iterator[Floats]  # `[channels, n]`, each where its time says; to be read once
+    pieces: Iterator[Floats]  # `[channels, n]`, without gaps in time; to be read once
 
     def resampled(self) -> Floats:
-        """All samples at `SAMPLE_RATE`, `[channels, length]`, by `soxr_hq` as in `read_clip`."""
+        """Read all samples at `SAMPLE_RATE`, `[channels, length]`, by `soxr_hq` as `read_clip`."""
         if self.rate == SAMPLE_RATE:
             return np.concatenate(list(self.pieces), axis=1)
         stream = soxr.ResampleStream(
@@ -106,7 +106,7 @@ class SoundStream:
 
 
 def ends_inside_a_frame(path: Path) -> bool:
-    """Whether the last frame of an MPEG sound is shorter than its header says."""
+    """Whether the last frame of an MPEG sound is incomplete."""
     with opened_media(path) as container:
         stream = container.streams.audio[0]
         last = b""
@@ -138,14 +138,14 @@ def opened_sound(path: Path) -> Iterator[SoundStream]:
 
 
 def no_sound(path: Path) -> VideoFileError:
-    """The error for a video without sound."""
+    """Make the error for a video without sound."""
     return VideoFileError(
         f"{path}: has no sound. Give one behind it: vssl-localize {path.name} sound.wav"
     )
 
 
 def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Floats]:
-    """Floats of frames, each where its time says: silent in gaps, and once where there twice."""
+    """Place the samples of frames by their times: fill gaps with silence, drop overlaps."""
     shapes, count = set(), 0
     for frame in frames:
         rate, channels = shape = (frame.sample_rate, frame.layout.nb_channels)
@@ -167,13 +167,13 @@ def _in_time(frames: Iterator[Any], begin: float, path: Path) -> Iterator[Floats
             samples = samples[:, round(-late * rate) :]
         missing = round(late * rate) if late > _JITTER else 0
         count += missing + samples.shape[1]
-        for left in range(missing, 0, -rate):  # a damaged file may say that days are missing
-            yield np.zeros((channels, min(left, rate)), np.float32)
+        for remaining in range(missing, 0, -rate):  # by the second: a damaged file may lack days
+            yield np.zeros((channels, min(remaining, rate)), np.float32)
         yield samples
 
 
 def _frame_samples(frame: Any, path: Path) -> Floats:
-    """Floats `[channels, n]` in [-1, 1] of a decoded frame; whole numbers as libsndfile has it."""
+    """Convert a decoded frame to floats `[channels, n]`; integers scaled as by libsndfile."""
     channels = frame.layout.nb_channels
     if frame.format.is_planar and channels >= _MOST_PLANES:
         (frame,) = av.AudioResampler(format="flt").resample(frame)
@@ -190,16 +190,16 @@ def _frame_samples(frame: Any, path: Path) -> Floats:
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a file is shorter than its container says, as far as that is known.
+    """Whether a file is shorter than its container states.
 
-    It is of AVI and wav, Matroska and WebM, mp4 and mov, FLV, transport streams.
+    Known for AVI and wav, Matroska and WebM, mp4 and mov, FLV, and transport streams; else False.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(2 * _TRANSPORT_PACKET + 1)
         if head[:4] == b"RIFF":
-            said = int.from_bytes(head[4:8], "little")
-            return size < said + 8 and said < STREAMED
+            stated = int.from_bytes(head[4:8], "little")
+            return size < stated + 8 and stated < STREAMED
         if head[:4] == _EBML:
             segment = _end_of_element(head, len(_EBML))
             if head[segment : segment + 4] != _SEGMENT:
@@ -219,10 +219,8 @@ def is_cut_off(path: Path) -> bool:
 
 
 def _end_of_element(head: bytes, place: int) -> int:
-    """Where an element of Matroska ends whose size stands at a place; 0 where it does not say.
-
-    The first byte says how long the size is, by its leading zeros. All ones are an unknown size.
-    """
+    """End of the Matroska element whose size is stored at a place; 0 for an unknown size."""
+    # leading zeros of the first byte give the length of the size; all ones mean unknown
     length = 9 - head[place].bit_length() if place < len(head) else 9
     value = int.from_bytes(head[place : place + length], "big") & ((1 << 7 * length) - 1)
     unknown = length > 8 or value == (1 << 7 * length) - 1
@@ -230,7 +228,7 @@ def _end_of_element(head: bytes, place: int) -> int:
 
 
 def _end_of_atoms(file: BinaryIO, size: int) -> int:
-    """Where the last known part of an mp4 says that it ends."""
+    """End of the last known part of an mp4, as stated."""
     place = 0
     while place + 8 <= size:
         file.seek(place)
@@ -238,7 +236,7 @@ def _end_of_atoms(file: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if head[4:8] not in _ATOMS or length < 8:  # 0 goes on to the end of the file
+        if head[4:8] not in _ATOMS or length < 8:  # 0 means up to the end of the file
             break
         place += length
     return place

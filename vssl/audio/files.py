@@ -1,7 +1,4 @@
-"""Audio files: read to waveforms, and checked to their end.
-
-All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths in samples.
-"""
+"""Audio files: read to waveforms, and checked to their end."""
 
 from __future__ import annotations
 
@@ -24,13 +21,12 @@ from vssl.types import SAMPLE_RATE, AudioClip
 
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
 _MOST_FRAMES = 2**48
-"""libsndfile says more of a FLAC that does not say its length."""
+"""libsndfile reports more for a FLAC without a length."""
 
 _CLAIMS = re.compile(r"(\d+) \(?should be (\d+)")
 _TRUNCATED = re.compile("truncated file|File seems to be truncated")
-"""What libsndfile notes of sizes that are not what a header says, and of files cut off."""
-_LONGEST_PAGE = 65_307
-"""Bytes of a page of an Ogg."""
+"""libsndfile's notes on sizes that a header gives wrongly, and on files cut off."""
+_LONGEST_OGG_PAGE = 65_307  # bytes
 
 
 class AudioFileError(UsageError):
@@ -57,17 +53,19 @@ def read_clip(path: Path) -> AudioClip:
 
 
 class AudioFacts(NamedTuple):
-    """What the check of an audio file told: its rate in Hz and its length at `SAMPLE_RATE`."""
+    """Rate of an audio file in Hz, and its length at `SAMPLE_RATE`."""
 
     rate: int
     length: int
 
 
 def check_audio(path: Path) -> AudioFacts:
-    """Make sure that a file can be read to its end, and return its facts.
+    """Check that a file can be read to its end.
 
-    The size of a wav of whole numbers says that; other files are read. Errors are those of
-    `read_clip`.
+    A wav of integers is checked by its size; other files are read.
+
+    Raises:
+        AudioFileError: as `read_clip`.
     """
     with _opened(path) as file:
         length, rate = file.frames, file.samplerate
@@ -79,14 +77,11 @@ def check_audio(path: Path) -> AudioFacts:
 
 
 def is_constant(path: Path) -> bool:
-    """Whether every channel of a file has one value throughout, as digital silence has.
-
-    Reads no further than to the first sample that differs.
-    """
+    """Whether every channel of a file has one value throughout, as digital silence has."""
     with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
         pieces = _sound_pieces(file, path)
-        begin = next(pieces, np.empty((1, 0), np.float32))
-        return all((piece == begin[:, :1]).all() for piece in chain([begin], pieces))
+        first = next(pieces, np.empty((1, 0), np.float32))
+        return all((piece == first[:, :1]).all() for piece in chain([first], pieces))
 
 
 @contextmanager
@@ -106,7 +101,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
-    """All samples of a file, `[channels, length]`, which are made sure to be all."""
+    """Read all samples of a file, `[channels, length]`, and check that none is missing."""
     promised = file.frames
     with decoding(path, AudioFileError, "not readable as audio"):
         if _is_unsure(file):
@@ -130,7 +125,7 @@ def _samples(file: soundfile.SoundFile, path: Path) -> Waveform:
 
 
 def _sound_pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> Iterator[Waveform]:
-    """A file's samples, `[channels, n]`, piece by piece; by FFmpeg where libsndfile is not sure."""
+    """Read `[channels, n]` piece by piece, by FFmpeg where libsndfile is not sure."""
     if _is_unsure(file):
         # FFmpeg's libraries take a tenth of a second to load, and few files need them
         from vssl.audio.containers import opened_sound  # noqa: PLC0415
@@ -143,28 +138,24 @@ def _sound_pieces(file: soundfile.SoundFile, path: Path, block: int = 4096) -> I
 
 
 def _is_unsure(file: soundfile.SoundFile) -> bool:
-    """Whether libsndfile may be wrong about a file's length, or cannot read on.
-
-    It guesses the length of an MP3 by the first frame, and stops there. A FLAC that was written
-    into a pipe has none. A block of GSM may be too many.
-    """
+    """Whether libsndfile may be wrong about a file's length."""
+    # it guesses that of an MP3 by the first frame; a FLAC that was written into a pipe has none;
+    # the last block of a GSM may be padding
     return file.format == "MP3" or file.subtype == "GSM610" or bool(file.frames > _MOST_FRAMES)
 
 
 def _mpeg_says_length(path: Path) -> bool:
-    """Whether the first frame of an MP3 says how many there are."""
+    """Whether the first frame of an MP3 holds the number of frames."""
     with path.open("rb") as file:
         tag = file.read(10)
-        if tag[:3] == b"ID3":  # its length has seven bits a byte
-            file.seek(10 + sum(byte << 7 * (3 - n) for n, byte in enumerate(tag[6:10])))
-        else:
-            file.seek(0)
+        length = sum(byte << 7 * (3 - n) for n, byte in enumerate(tag[6:10]))  # seven bits a byte
+        file.seek(10 + length if tag[:3] == b"ID3" else 0)
         head = file.read(192)
     return any(name in head for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _is_whole_numbers(file: soundfile.SoundFile) -> bool:
-    """Whether samples are stored as integers, none of which is NaN."""
+    """Whether samples are stored as integers, which cannot be NaN."""
     return str(file.subtype).startswith("PCM")
 
 
@@ -173,26 +164,24 @@ def _cut_off(path: Path) -> AudioFileError:
 
 
 def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
-    """Refuse a file that was cut off, which libsndfile silently shortens.
-
-    It notes what is not so of the sizes in headers. An Ogg says where it ends, a NIST file how many
-    samples it has.
-    """
+    """Refuse a file that was cut off, which libsndfile silently shortens."""
+    # it notes wrong sizes in headers; an Ogg marks its last page; a NIST file states its samples
     notes = str(file.extra_info)
-    lost = any(int(there) < int(said) < STREAMED for said, there in _CLAIMS.findall(notes))
+    claims = _CLAIMS.findall(notes)
+    lost = any(int(actual) < int(stated) < STREAMED for stated, actual in claims)
     with path.open("rb") as content:
         if file.format == "OGG":
-            content.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
+            content.seek(max(0, path.stat().st_size - _LONGEST_OGG_PAGE))
             lost = not _ogg_ends(content.read())
         if file.format == "NIST":
-            found = re.search(rb"sample_count -i (\d+)", content.read(1024))
-            lost = found is not None and int(found[1]) > file.frames
+            stated = re.search(rb"sample_count -i (\d+)", content.read(1024))
+            lost = stated is not None and int(stated[1]) > file.frames
     if lost or _TRUNCATED.search(notes):
         raise _cut_off(path)
 
 
 def _ogg_ends(end: bytes) -> bool:
-    """Whether the last page of an Ogg is whole and says that it is the last."""
+    """Whether the last page of an Ogg is whole and marked as the last."""
     page = end[max(0, end.rfind(b"OggS")) :]
     segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
     whole = bool(segments) and len(page) >= 27 + len(segments) + sum(segments)

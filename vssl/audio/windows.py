@@ -1,4 +1,4 @@
-"""Waveforms in memory, and the windows of a clip that front ends hear."""
+"""Waveforms in memory, and windows: the part of a clip that a front end takes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from vssl.types import SAMPLE_RATE, AudioClip
 Waveform = Floats
 
 Window = Callable[[AudioClip], Waveform]
-"""What a front end hears of a clip: a mono waveform `[T]`."""
+"""Turns a clip into the mono waveform `[T]` that a front end takes."""
 
 Channels = Literal["mean", "first"]
 
 _ANY_LENGTH_SECONDS = 10.0
-"""Length of VGG-Sound's clips: what a model hears whose front end takes clips of any length."""
+"""Length of VGG-Sound's clips, taken for windows without a length."""
 
 
 def mix_down(clip: AudioClip, channels: Channels) -> Waveform:
-    """The mean of a clip's channels, or its first channel: `[length]`."""
-    one = clip.samples.shape[0] == 1 or channels == "first"
+    """Average a clip's channels, or take its first one: `[length]`."""
+    one = channels == "first" or len(clip.samples) == 1
     mono: Waveform = clip.samples[0] if one else clip.samples.mean(axis=0, dtype=np.float32)
     return mono
 
@@ -45,13 +45,13 @@ def rms(waveform: npt.NDArray[np.floating]) -> float:
 
 
 def amplitude(decibels: float) -> float:
-    """Factor of a level in decibels: 20 dB are 10."""
+    """Convert decibels to a factor of amplitudes: 20 dB to 10."""
     return float(10 ** (decibels / 20))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _MonoWindow:
-    """Settings that `MiddleWindow` and `CenterWindow` share, and how a clip becomes mono."""
+    """Settings of `MiddleWindow` and `CenterWindow`, and their mix to mono."""
 
     seconds: float
     channels: Channels = "mean"
@@ -62,7 +62,7 @@ class _MonoWindow:
         check_choice(self.channels, ("mean", "first"), name="channels")
 
     def _mono(self, clip: AudioClip) -> tuple[Waveform, int]:
-        """The clip mixed, at the window's full scale and clipped, and the window's length."""
+        """Mixed, scaled and clipped samples, and the window's length."""
         mono = mix_down(clip, self.channels)
         if self.full_scale != 32768:
             mono = mono * np.float32(32768 / self.full_scale)
@@ -74,18 +74,18 @@ class MiddleWindow(_MonoWindow):
     """A window of fixed length, rolled by the file's duration (EZ-VSL, SLAVC).
 
     The clip is mixed to mono, clipped to [-1, 1], cut or tiled to `seconds`, and rolled circularly
-    by half of the window minus half of the *file*. So the middle of a shorter file stands in the
-    middle of the window; of a longer file the first `seconds` are kept and rolled back by half the
-    excess. Source: vssl_eval datasets/datasets.py, positives.
+    by half of the window minus half of the *file*. A shorter file is so centred in the window. Of a
+    longer file the first `seconds` are kept and rolled back by half the excess. Source: vssl_eval
+    datasets/datasets.py, positives.
 
     Args:
         seconds: length of the window.
         channels: `mean` or `first`.
-        full_scale: the integer that stands for 1.0 in 16-bit files: 32767 for the authors, 32768
-            for libsndfile.
-        roll: False leaves the clip where it is, as the released code does with offscreen clips.
-        repeats: most copies when tiling, 2 for the released code's offscreen clips, so that a short
-            clip gives less than a window; None tiles until the window is full.
+        full_scale: integer that means 1.0 in 16-bit files: 32767 for the authors, 32768 for
+            libsndfile.
+        roll: False does not roll, as the released code with offscreen clips.
+        repeats: most copies when tiling; 2 for the released code's offscreen clips, where a short
+            clip does not fill the window. None tiles until the window is full.
 
     Raises:
         ValueError: for a window without length or an unknown `channels`.
@@ -110,8 +110,8 @@ class MiddleWindow(_MonoWindow):
 class CenterWindow(_MonoWindow):
     """The middle of the clip (FNAC); `channels` and `full_scale` as for `MiddleWindow`.
 
-    The clip is mixed to mono and clipped to [-1, 1]; of a file longer than `seconds` the middle is
-    kept, a shorter one is tiled. The released evaluation has another window in place of this one
+    The clip is mixed to mono and clipped to [-1, 1]. Of a file longer than `seconds` the middle is
+    kept; a shorter one is tiled. The released evaluation uses another window instead
     (`positive_window` in docs/protocols.md).
 
     Raises:
@@ -129,9 +129,9 @@ class CenterWindow(_MonoWindow):
 
 @dataclass(frozen=True, kw_only=True)
 class WholeClip:
-    """The clip as it is, mixed to mono, neither tiled nor clipped (RCGrad).
+    """The whole clip mixed to mono, neither tiled nor clipped (RCGrad).
 
-    So is what the released code makes, silence and noise (`made_audio` in docs/protocols.md).
+    The released code also does so with silence and noise (`made_audio` in docs/protocols.md).
     """
 
     def __call__(self, clip: AudioClip) -> Waveform:
@@ -143,8 +143,8 @@ class WholeClip:
 class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
-    The clip is mixed to mono, tiled and cut to `seconds`, of which `start` to `stop` is kept, and
-    clipped to [-1, 1] but for `clip=False` (SSL-TIE). Source: vssl_eval datasets/datasets_lvs.py
+    The clip is mixed to mono, tiled and cut to `seconds`. The part from `start` to `stop` is kept,
+    and clipped to [-1, 1] unless `clip=False` (SSL-TIE). Source: vssl_eval datasets/datasets_lvs.py
     and datasets_ssltie.py.
 
     Raises:
@@ -173,27 +173,28 @@ class SpanWindow:
 
 
 def clip_at(sound: Waveform, seconds: float, window: object) -> tuple[int, AudioClip]:
-    """Where the part of a sound around a moment begins, and a clip of which a window hears it.
+    """Cut the part of a sound around a moment, as a clip of which a window takes that part.
 
-    That part is centred at the moment. Near an end of the sound it is moved inside: a model then
-    hears as much real sound as ever, and no seam of silence or repetition, which would be an event
-    of its own. A shorter sound is given whole, and the window does what it does with short files.
+    The part is centred at the moment, and moved inside the sound near its ends: silence or a
+    repetition there would be an event. A shorter sound is returned whole.
 
     Args:
         sound: `[channels, length]` at `SAMPLE_RATE`.
         seconds: time since the begin of the sound.
-        window: its attributes `seconds`, `start` and `stop` say what it takes of a clip. One
-            without `seconds`, as `WholeClip`, takes clips of any length: it gets 10 s.
+        window: its attributes `seconds`, `start` and `stop` tell which part of a clip it takes. A
+            window without `seconds`, as `WholeClip`, gets 10 s.
+
+    Returns:
+        Position in the sound at which the part begins, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))
     length, start, stop = (round(each * SAMPLE_RATE) for each in span)
-    heard = stop - start
-    if sound.shape[1] < heard:
+    taken = stop - start
+    if sound.shape[1] < taken:
         return 0, AudioClip(sound)
-    middle = round(seconds * SAMPLE_RATE) - heard // 2
-    begin = max(0, min(middle, sound.shape[1] - heard))
-    # the window cuts away the rest, whatever it is
-    clip = np.zeros((len(sound), length), np.float32)
-    clip[:, start:stop] = sound[:, begin : begin + heard]
+    begin = round(seconds * SAMPLE_RATE) - taken // 2
+    begin = max(0, min(begin, sound.shape[1] - taken))
+    clip = np.zeros((len(sound), length), np.float32)  # the window cuts the zeros away
+    clip[:, start:stop] = sound[:, begin : begin + taken]
     return begin, AudioClip(clip)

@@ -37,8 +37,9 @@ def _localize() -> None:
             raise UsageError(f"{path}: no such file")
     # torch, once the command line is known to be right
     from vssl.images import is_image
-    from vssl.localize.output import localize_image, localize_video
+    from vssl.localize.image import localize_image
     from vssl.localize.setup import LocalizeOptions
+    from vssl.localize.video import localize_video
 
     wanted = LocalizeOptions(**{f.name: vars(options)[f.name] for f in fields(LocalizeOptions)})
     output = (options.output or Path("localize")).absolute()

@@ -1,4 +1,4 @@
-"""Ground truth that cannot be: boxes that mark nothing, or something else than is meant."""
+"""Faults of ground-truth boxes: empty, or in another unit than expected."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ The smallest object of IS3 has 220. Below this no map of a network can point at 
 """
 
 _BEYOND = 1.0
-"""By how many sides of the image a box may reach beyond its edge before it is another unit."""
+"""Sides of the image by which a box may reach beyond its edge; more means another unit."""
 
 Annotated = Sequence[float]
-"""`x0, y0, x1, y1` as the annotation has them, as shares of the image's sides, not clipped."""
+"""`x0, y0, x1, y1` as annotated, in fractions of the image's sides, not clipped."""
 
 
 def pixels_of(box: Sequence[float], *, full: float) -> Box:
-    """An annotated box in pixels of the evaluation size, cut at the edges and rounded down.
+    """Convert an annotated box to pixels of the evaluation size, clipped and rounded down.
 
-    `full` is the side of the image in its unit: 1 for shares, 224 for pixels.
+    `full` is the side of the image in the box's unit: 1 for fractions, 224 for pixels.
 
     Raises:
         ValueError: when a number is NaN or infinite.
@@ -37,7 +37,7 @@ def pixels_of(box: Sequence[float], *, full: float) -> Box:
 
 
 def box_fault(box: Annotated) -> str:
-    """What is impossible about a box as it was annotated; empty where nothing is."""
+    """Describe the fault of an annotated box; empty without one."""
     x0, y0, x1, y1 = box
     if is_far(box):
         return "reaches far outside of the image"
@@ -50,12 +50,12 @@ def box_fault(box: Annotated) -> str:
 
 
 def is_far(box: Annotated) -> bool:
-    """Whether a box reaches so far outside of the image that it must be in another unit."""
+    """Whether a box reaches so far outside of the image that its unit must be wrong."""
     return min(box) < -_BEYOND or max(box) > 1 + _BEYOND
 
 
 def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
-    """Why a sample's boxes, as annotated and in pixels, together mark nothing; empty if not."""
+    """Explain why a sample's boxes, as annotated and in pixels, mark nothing, else empty."""
     if not boxes:
         return "has no box"
     if any(
@@ -70,37 +70,38 @@ def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
 
 
 def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
-    """One sentence on why boxes are impossible, by what all boxes of a test set look like.
+    """Guess in a sentence why boxes of a test set are faulty.
 
-    Empty where few are and no cause is likely. They should be in `fractions` or `pixels`.
+    Empty without faults, or if few boxes are faulty and no cause is likely. `unit` is the expected
+    one: `fractions` or `pixels`.
     """
     faulty = [box for box in annotated if box_fault(box)]
     if not faulty:
         return ""
     areas = [_pixels(box) for box in faulty]
     nearly = any(0 < area < LEAST_PIXELS for area in areas)
-    what = "empty, or nearly so," if nearly else "empty"
-    what += " after clipping to the image"
-    what += " or reach far outside of it" if max(areas) >= LEAST_PIXELS else ""
-    what = f"{len(faulty)} of {len(annotated)} boxes are {what}"
+    fault = "empty, or nearly so," if nearly else "empty"
+    fault += " after clipping to the image"
+    fault += " or reach far outside of it" if max(areas) >= LEAST_PIXELS else ""
+    fault = f"{len(faulty)} of {len(annotated)} boxes are {fault}"
     far = sum(max(box) > 1 for box in faulty)
     small = sum(min(box) >= 0 and max(box) * EVALUATION_SIZE <= 1 for box in faulty)
     side = f"{EVALUATION_SIZE} x {EVALUATION_SIZE}"
     if any(x1 < x0 or y1 < y0 for x0, y0, x1, y1 in faulty) and all(map(_fits_as_size, annotated)):
-        return f"{what}; are they x, y, width and height rather than two corners?"
+        return f"{fault}; are they x, y, width and height rather than two corners?"
     if 2 * len(faulty) < len(annotated):
         return ""
     if unit == "fractions" and 2 * far > len(faulty):
-        return f"{what}; are they in pixels rather than fractions?"
+        return f"{fault}; are they in pixels rather than fractions?"
     if unit == "pixels" and 2 * small > len(faulty):
-        return f"{what}; are they in fractions rather than pixels of {side}?"
+        return f"{fault}; are they in fractions rather than pixels of {side}?"
     if unit == "pixels" and 2 * far > len(faulty):
-        return f"{what}; are they in pixels of the image files rather than of {side}?"
-    return what
+        return f"{fault}; are they in pixels of the image files rather than of {side}?"
+    return fault
 
 
 def _fits_as_size(box: Annotated) -> bool:
-    """Whether a box lies in the image when its second half is its size."""
+    """Whether a box lies in the image if its second half is width and height."""
     x, y, width, height = box
     slack = 1 / EVALUATION_SIZE
     return min(box) >= 0 and x + width <= 1 + slack and y + height <= 1 + slack

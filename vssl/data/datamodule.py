@@ -1,4 +1,4 @@
-"""The Lightning datamodule, and the sampler that neither pads nor repeats."""
+"""Lightning datamodule of an evaluation, and a sampler that neither pads nor repeats."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ from vssl.types import Sample
 
 
 class UnpaddedBatchSampler(Sampler[list[int]]):
-    """A contiguous share of the items for each process, in batches; shares differ by at most one.
+    """Batches of a contiguous share of the items per process; shares differ by at most one.
 
-    torch's own distributed sampler repeats items, which biases every mean. Batches are the same
-    whatever is wanted of them: what a network makes of an item depends on the size of its batch, in
-    the last digits.
+    torch's own distributed sampler repeats items, which biases every mean. `wanted` leaves out
+    whole batches only, since the last digits of an encoding depend on the size of its batch.
 
     Args:
         length: number of items.
         batch_size: items of a batch; the last one may have fewer.
         rank: this process, from 0.
         world_size: number of processes.
-        parts: sizes of consecutive parts, of which no two share a batch; None for one part.
-        wanted: items that are needed, None for all. Batches without any are left out, but for a
-            share's last where nothing is wanted: Lightning wants one.
+        parts: sizes of consecutive parts, which share no batch; None for one part.
+        wanted: needed items, None for all. Batches without any are left out. If none is needed, the
+            last batch stays, because Lightning requires one.
 
     Raises:
-        UsageError: when some process would get no item.
+        UsageError: when a process would get no item.
     """
 
     def __init__(
@@ -77,19 +76,18 @@ class UnpaddedBatchSampler(Sampler[list[int]]):
 class LocalizationDataModule(pl.LightningDataModule):
     """Two loaders, read one after the other: the run's distinct audio inputs, then its images.
 
-    So each sound and each image passes through its network once, whatever the number of audio
-    conditions and draws. Without sounds to encode there is only the second loader. Any number of
-    devices sees the same items, each once.
+    So the networks encode each sound and each image once, whatever the number of audio conditions,
+    draws and devices. Without sounds to encode there is only the second loader.
 
     Args:
         samples: the run's samples.
-        plan: which waveform each image meets.
+        plan: pairing of images and waveforms.
         conditions: the negatives.
-        frontends: front end by audio condition; empty for a model that takes no audio.
-        transform: as `ImageDataset` takes it, likewise `prior_transform`.
+        frontends: front end by audio condition; empty for a model without audio.
+        transform: of `ImageDataset`, as `prior_transform`.
         num_workers: loader processes; with 0, threads of this process read each batch.
-        wanted: samples to do, by their position; None for all.
-        known_sounds: distinct audio inputs whose encodings are known, by their position.
+        wanted: positions of the samples to evaluate; None for all.
+        known_sounds: positions of the distinct audio inputs whose encodings are known.
     """
 
     def __init__(
@@ -110,8 +108,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         super().__init__()
         self.samples = samples
         self.plan = plan
-        everyone: list[AudioCondition] = [Positive(), *conditions]
-        self.conditions = {condition.name: condition for condition in everyone}
+        self.conditions = {c.name: c for c in (Positive(), *conditions)}
         self.frontends = frontends
         self.transform = transform
         self.prior_transform = prior_transform
@@ -122,8 +119,8 @@ class LocalizationDataModule(pl.LightningDataModule):
         self.known_sounds = set(known_sounds)
 
     @property
-    def hears(self) -> bool:
-        """Whether there is an audio loader in front of the image loader."""
+    def uses_audio(self) -> bool:
+        """Whether there is an audio loader before the image loader."""
         return bool(self.frontends) and len(self.known_sounds) < len(self.plan.distinct)
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
@@ -138,7 +135,7 @@ class LocalizationDataModule(pl.LightningDataModule):
             for each in range(processes)
         ]
         loaders = [self._loader(images, shares[rank])]
-        if self.hears:
+        if self.uses_audio:
             done = [number for share in shares for batch in share for number in batch]
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
             batches = UnpaddedBatchSampler(
@@ -153,7 +150,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         return loaders
 
     def _loader(self, dataset: Dataset[Any], batches: UnpaddedBatchSampler) -> DataLoader[Any]:
-        # the data sets give whole batches: to the loader, one is an item
+        # the data sets return whole batches, which are items to the loader
         return DataLoader(
             dataset,
             batch_size=None,

@@ -1,4 +1,4 @@
-"""What the data loaders read, a batch at a time: images, and the run's distinct audio inputs."""
+"""Data sets of whole batches: a run's images, and its distinct audio inputs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ _Place = TypeVar("_Place")
 
 
 class BatchReader:
-    """Reads the items of a batch by as many threads as torch uses, or by one in a loader process.
+    """Reads the items of a batch by torch's number of threads, or one after another in a worker.
 
-    Where networks run on the CPU, a loader process beside them only takes their cores: all cores
-    read a batch, then all encode it.
+    Where networks run on the CPU, loader processes would only compete with them for cores.
     """
 
     _pool: ThreadPoolExecutor | None = None
 
     def read_all(self, read: Callable[[_Place], _Item], places: Sequence[_Place]) -> list[_Item]:
-        """What `read` makes of each of some places."""
+        """Call `read` on each place."""
         if get_worker_info() is not None or len(places) == 1:
             return [read(place) for place in places]
         if self._pool is None:
@@ -43,8 +42,8 @@ class BatchReader:
 class ImageDataset(BatchReader, Dataset[ImageBatch]):
     """Batches of the run's images, each decoded once, with their pairings.
 
-    `transform` is None where no network has to see an image, `prior_transform` where the object
-    prior takes the same as the model or need not see it. With neither, no file is read.
+    `transform` is None if the model needs no images; `prior_transform` is None if the object prior
+    takes the model's input or needs no images. With neither, no file is read.
     """
 
     def __init__(
@@ -69,9 +68,9 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
         samples = [self._samples[index] for index in indices]
         images, prior_images = torch.empty(0), None
         if self._transforms != (None, None):
-            read = zip(*self.read_all(self._read, samples), strict=True)
-            own, other = (None if None in inputs else torch.stack(inputs) for inputs in read)
-            images, prior_images = images if own is None else own, other
+            columns = zip(*self.read_all(self._read, samples), strict=True)
+            first, second = (None if None in inputs else torch.stack(inputs) for inputs in columns)
+            images, prior_images = images if first is None else first, second
         return ImageBatch(
             index=torch.tensor(indices),
             images=images,
@@ -84,26 +83,26 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
         )
 
     def _read(self, sample: Sample) -> list[torch.Tensor | None]:
-        """Inputs of the model and of the prior; None for those that need none."""
+        """Inputs of the model and of the prior, None without a transform."""
         pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
         return [each and prepare(each, pixels) for each in self._transforms]
 
     def _sounding(self, number: int) -> tuple[Sample | None, ...]:
-        """The sample whose object sounds in each pairing; None also where nobody knows whose."""
+        """The sample whose object sounds in each pairing; None for no or an unknown sample."""
         plan, own = self._plan, self._samples[number]
-        found: list[Sample | None] = []
+        sounding: list[Sample | None] = []
         for (name, _), place in zip(plan.pairings, plan.index[number], strict=True):
             other = self._by_id.get(plan.distinct[place][1].source_id)
             objects = {SoundingObject.OWN: own, SoundingObject.OTHER: other}
-            found.append(objects.get(plan.sounding[name]))
-        return tuple(found)
+            sounding.append(objects.get(plan.sounding[name]))
+        return tuple(sounding)
 
 
 class AudioDataset(BatchReader, Dataset[list[AudioBatch]]):
     """Batches of the run's distinct audio inputs, each made or read once and cut by its front end.
 
-    A batch has a part for each front end and length. Conditions, by name, make the waveforms; front
-    ends are by audio condition, as named in the plan.
+    A batch has a part for each front end and length. `conditions` and `frontends` are by audio
+    condition.
     """
 
     def __init__(

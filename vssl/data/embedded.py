@@ -1,11 +1,11 @@
-"""The embedded benchmark as a test set: made on first use, read like IS3."""
+"""The embedded benchmark as a test set: generated on first use, read like IS3."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from vssl.data.base import CheckedData, DataError, text_of
+from vssl.data.base import DataError, text_of
 from vssl.data.boxes import pixels_of
 from vssl.data.is3 import IS3
 from vssl.data.synthetic.generate import VERSION, SceneSet, empty_scene, ensure
@@ -18,15 +18,15 @@ class Synthetic(IS3):
     """Drawn scenes with one to three objects each and a synthesized sound for each class.
 
     Args:
-        cache: folder in which the files are made and kept.
-        name: what to call it; None names it after split, difficulty and noise.
-        version: version of the generator that the configuration was written for.
+        cache: folder of the generated files.
+        name: the test set's name; None names it after split, difficulty and noise.
+        version: version of the generator that the configuration expects.
         options: fields of `vssl.data.synthetic.generate.SceneSet`: `scenes`, `seed`, `split`,
             `difficulty`, `snr`.
 
     Raises:
         DataError: when this vssl has another version of the generator, or for a value that
-            `SceneSet` does not take.
+            `SceneSet` refuses.
     """
 
     name = "synthetic"
@@ -46,24 +46,24 @@ class Synthetic(IS3):
                 f"data.version={version}: this vssl makes version {VERSION} of the embedded"
                 " benchmark; numbers of different versions cannot be compared."
             )
-        self._request = wanted = SceneSet(**options)
+        self._request = scenes = SceneSet(**options)
         self._cache = Path(cache).expanduser()
         super().__init__(
-            self._cache / wanted.folder,
-            name=name or variant_name(wanted.split, wanted.difficulty, wanted.snr),
+            self._cache / scenes.folder,
+            name=name or variant_name(scenes.split, scenes.difficulty, scenes.snr),
         )
 
-    def check(self) -> CheckedData:
-        """Make the files if they are not there yet, and check them."""
+    def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
+        """Generate the files on first use, and return the annotation file and its entries."""
         ensure(self._cache, **vars(self._request))
-        return super().check()
+        return super().read_entries()
 
     def count(self) -> int:
-        """Number of samples, also before the files are made."""
-        return len(super().check().samples) if self.root.is_dir() else self._request.samples
+        """Number of samples, known before the files are generated."""
+        return super().count() if self.root.is_dir() else self._request.samples
 
     def parse(self, entry: dict[str, Any]) -> Sample:
-        """Read one entry; those that say their classes do not have names as IS3 has them."""
+        """Read one entry; entries with `classes` have no names in the format of IS3."""
         if "classes" not in entry:
             return super().parse(entry)
         image = text_of(entry, "image")
@@ -81,17 +81,12 @@ class Synthetic(IS3):
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
-        """The entry's boxes as shares of the image."""
+        """Return the entry's boxes in fractions of the image."""
         if "classes" not in entry:
             return super().annotated_boxes(entry)
         return [[float(value) / EVALUATION_SIZE for value in box] for box in entry["gt_box"]]
 
-    def listed(self) -> list[Sample]:
-        """The samples, whose files are made where they are not there yet."""
-        ensure(self._cache, **vars(self._request))
-        return super().listed()
-
     def empty_scene(self, sample: Sample) -> Pixels:
-        """The picture of a sample without its objects, `[224, 224, 3]`: nothing in it sounds."""
+        """Draw the picture of a sample without its objects, `[224, 224, 3]`."""
         number = int(sample.image_group.rpartition("_")[2])
         return empty_scene(self._request.seed, number, self._request.split)

@@ -21,11 +21,10 @@ _CLASS_FILES = ("IS3_class_files_dict.json", "class_files_dict.json")
 class IS3(DatasetReader):
     """`images/`, `audio_wav/`, and a JSON list of `image`, `audio`, `gt_box`.
 
-    Names are `<first>_<second>_<number>_<sounding>`: the two words for what is in the picture, the
-    picture's number, which may be missing, and the class that sounds, which may be another word
-    than either of the two. The two samples of a picture form an image group, named as they are
-    without the sounding class. An entry's own `category`, a text, is taken for its class where it
-    is given. Boxes are already in pixels of 224 x 224.
+    Names are `<first>_<second>_<number>_<sounding>`: two words for the objects of the picture, its
+    number, which may be missing, and the sounding class, which may differ from both words. The two
+    samples of a picture form an image group, whose name lacks the sounding class. A `category` in
+    an entry replaces the class of its name. Boxes are in pixels of 224 x 224.
     """
 
     name = "is3"
@@ -45,7 +44,7 @@ class IS3(DatasetReader):
         super().__init__(root, image_folder=image_folder, audio_folder=audio_folder, **options)
 
     def parse(self, entry: dict[str, Any]) -> Sample:
-        """Read one entry; the classes in the picture are the words of its name, so far."""
+        """Read one entry, with the words of its name as the classes in the picture."""
         image, audio = text_of(entry, "image"), text_of(entry, "audio")
         group, words, sounding = split_name(Path(image).stem)
         category = entry.get("category")
@@ -63,30 +62,29 @@ class IS3(DatasetReader):
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
-        """The entry's box as shares of the image."""
+        """Return the entry's box in fractions of the image."""
         return [[float(value) / EVALUATION_SIZE for value in entry["gt_box"]]]
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
-        """Add the classes that a picture's samples give it, none of which is ever offscreen.
+        """Add the classes of all samples of a picture to each of them.
 
-        These are the classes of all its samples, also of those that only the file of classes lists.
-        Where a sample of a picture is not listed, its class is not known: then any class of the
-        test set that is alike to one of the picture's words counts as in the picture.
+        The samples of the file of classes count, too. If a sample of a picture is not listed, its
+        class is unknown: then every class that resembles one of the picture's words is added.
 
         Raises:
             DataError: when the file of classes cannot be read.
         """
-        found: dict[str, list[str]] = defaultdict(list)
+        categories: dict[str, list[str]] = defaultdict(list)  # by image group
         for sample in samples:
-            found[sample.image_group].append(sample.category)
-        listed = {group: len(categories) for group, categories in found.items()}
+            categories[sample.image_group].append(sample.category)
+        listed = {group: len(members) for group, members in categories.items()}
         for category, names in _class_files(annotation, self.root).items():
             for name in names:
-                found[name.rpartition("_")[0]].append(category)
-        everywhere = sorted({category for categories in found.values() for category in categories})
+                categories[name.rpartition("_")[0]].append(category)
+        everywhere = sorted({category for members in categories.values() for category in members})
         completed = []
         for sample in super().complete(samples, annotation):
-            classes = [*sample.image_categories, *found[sample.image_group]]
+            classes = [*sample.image_categories, *categories[sample.image_group]]
             if listed[sample.image_group] < sample.image_sources:
                 unknown = set(sample.image_categories) - {sample.category}
                 classes += [c for c in everywhere if any(_words_alike(c, word) for word in unknown)]
@@ -95,7 +93,7 @@ class IS3(DatasetReader):
 
 
 def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
-    """Split an IS3 file name into picture, the words for what is in it, and the class that sounds.
+    """Split an IS3 file name into picture, the words for its objects, and the sounding class.
 
     Raises:
         ValueError: when the name has less than two words and a class.
@@ -117,13 +115,13 @@ def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
 
 
 def _words_alike(one: str, other: str) -> bool:
-    """Whether one of two words holds the other, as `fireworks` holds `firework`."""
+    """Whether one of two words contains the other, as `fireworks` does `firework`."""
     one, other = one.casefold().replace(" ", ""), other.casefold().replace(" ", "")
     return one in other or other in one
 
 
 def _class_files(annotation: Path, root: Path) -> dict[str, list[str]]:
-    """Names of samples by class, of the file of classes; empty where there is none."""
+    """Names of samples by class from the file of classes; empty without the file."""
     folders = (annotation.parent, root, root / "metadata")
     paths = [folder / name for folder in folders for name in _CLASS_FILES]
     path = next((path for path in paths if path.is_file()), None)

@@ -13,8 +13,8 @@ from vssl.types import Sample
 class VGGSS(DatasetReader):
     """`frames/<file>.jpg`, `audio/<file>.wav`, and a JSON list of `file`, `class`, `bbox`.
 
-    Boxes are relative, `[x0, y0, x1, y1]` in [0, 1]; they are clipped, multiplied by 224 and
-    truncated, and their union is the ground truth.
+    Boxes are `[x0, y0, x1, y1]` in fractions of the image. They are clipped, multiplied by 224 and
+    truncated; their union is the ground truth.
     """
 
     name = "vggss"
@@ -58,5 +58,5 @@ class VGGSS(DatasetReader):
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
-        """The entry's boxes, which are shares of the image."""
+        """Return the entry's boxes, which are fractions of the image."""
         return [[float(value) for value in box] for box in entry["bbox"]]

@@ -75,7 +75,7 @@ class Localizer(nn.Module):
         self.eval().to(device)
 
     @property
-    def hears(self) -> bool:
+    def uses_audio(self) -> bool:
         """Whether the model takes audio."""
         return len(self.frontends) > 0
 
@@ -112,7 +112,7 @@ class Localizer(nn.Module):
         model, prior, tables = self.model, self.prior, tables or RunTables()
         objects = None
         with self._mixed(sounds):
-            if model.compares:
+            if model.encodes_separately:
                 features = tables.images.rows(
                     batch.index, lambda: _contiguous(model.encode_image(batch.images))
                 )
@@ -137,7 +137,7 @@ class Localizer(nn.Module):
         Raises:
             UsageError: for a clip that is too short.
         """
-        if not self.hears:
+        if not self.uses_audio:
             return torch.empty(len(clips), 0, device=self._device)
         frontend = self.frontend(condition)
         waveforms = [frontend.waveform(clip) for clip in clips]

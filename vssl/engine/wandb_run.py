@@ -1,4 +1,4 @@
-"""A run on wandb: a mirror of the run's files. Whatever fails there costs a warning, no more."""
+"""wandb logger whose failures cost a warning, and never the run."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from pytorch_lightning.utilities import rank_zero_only
 _log = logging.getLogger(__name__)
 
 _PATIENCE = 10.0
-"""Seconds that a server may take, to begin a run and for each call; twice as much to end it."""
+"""Seconds for the server to begin a run and for each call; twice as many to end it."""
 
 NO_KEY = "there is no API key (`wandb login`, or WANDB_API_KEY)"
 
 
 class WandbRun(WandbLogger):
-    """Lightning's wandb logger, for one run that a fault of wandb or its server cannot harm.
+    """Lightning's wandb logger, limited in time and safe from faults of wandb and its server.
 
-    The run begins when Lightning or a number asks for it. Offline, and online without a key or a
-    server that answers, wandb writes a folder that `wandb sync` sends. After the first call that
-    fails or takes too long, a warning says so and nothing more is logged.
+    The run begins with the first use. Offline, or online without a key or an answering server,
+    wandb writes a folder that `wandb sync` sends. The first call that fails or takes too long logs
+    a warning and ends the logging.
 
     Args:
         tags: words to filter runs by, cut to the 64 characters that wandb allows.
         offline: whether nothing leaves the machine; the environment's `WANDB_MODE=offline` and
-            `disabled` hold for either.
+            `disabled` take precedence.
         options: further options of Lightning's logger and of `wandb.init`: `project`, `name`,
             `save_dir`, `entity`, `group`, `job_type`.
     """
@@ -49,20 +49,20 @@ class WandbRun(WandbLogger):
 
     @property
     def is_open(self) -> bool:
-        """Whether what is logged now has a chance to arrive."""
+        """Whether the run has begun and no call has failed."""
         return self._experiment is not None and not self._failed
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The run, begun on first use; None where it could not begin."""
+        """The run, begun on first use; None if it could not begin."""
         if self._experiment is None:
             self._guarded(self._begin)
         return self._experiment
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Set the run's configuration; before the run has begun, it is kept until then."""
+        """Set the run's configuration, also before the run begins."""
         self._wandb_init["config"] |= params if isinstance(params, dict) else vars(params)
         if self.is_open:
             self._guarded(lambda: super(WandbRun, self).log_hyperparams(params))
@@ -83,14 +83,14 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def close(self, *, failed: bool) -> None:
-        """End the run, if it was ever begun; the next one is a run of its own."""
+        """End the run, if it has begun."""
         run, self._experiment = self._experiment, None
         reason = "something before it was not taken" if self._failed else ""
         self._failed = True
         if run is None:
             return
         try:
-            # wandb's own limit comes first
+            # a longer limit than wandb's own
             _within(3 * _PATIENCE, lambda: run.finish(exit_code=int(failed)))
         except Exception as error:
             reason = reason or error_line(error)
@@ -101,7 +101,7 @@ class WandbRun(WandbLogger):
             )  # fmt: skip
 
     def _guarded(self, action: Callable[[], object]) -> None:
-        """Do something with the run; after a failure, nothing more."""
+        """Call wandb; after a failure, never again."""
         if self._failed:
             return
         try:
@@ -109,8 +109,7 @@ class WandbRun(WandbLogger):
                 _within(_PATIENCE, action)
             else:
                 action()
-        # whatever wandb raises: its service may have died, the disk be full, the server be gone
-        except Exception as error:
+        except Exception as error:  # of wandb's service, the disk or the server
             self._failed = True
             _log.warning(
                 "wandb: nothing more is logged (%s); the files of the run are complete without it",
@@ -118,8 +117,8 @@ class WandbRun(WandbLogger):
             )
 
     def _begin(self) -> None:
-        """Begin online where that is asked for and possible, else offline."""
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its makers' crash reports
+        """Begin online if asked for and possible, else offline."""
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # crash reports to its makers
         forced = os.environ.get("WANDB_MODE")
         if forced == "disabled" or self._offline or forced in ("offline", "dryrun"):
             self._experiment = self._init("disabled" if forced == "disabled" else "offline")
@@ -147,33 +146,30 @@ class WandbRun(WandbLogger):
             init_timeout=_PATIENCE,
             finish_timeout=2 * _PATIENCE,
             finish_timeout_raises=True,
-            reinit="create_new",  # never another run that is open in this process
-            console="off",  # the log is a file of the run; bars do not belong there
+            reinit="create_new",  # never another open run of this process
+            console="off",  # the run has a log file
             save_code=False,
             disable_git=True,
             disable_job_creation=True,
             symlink=False,
-            x_save_requirements=False,  # run.json has the versions that matter
-            x_stats_sampling_interval=60.0,  # the machine's load would outgrow all else
+            x_save_requirements=False,  # run.json has the versions
+            x_stats_sampling_interval=60.0,  # the machine's load would be most of the data
         )
-        unwanted = ("id", "resume", "anonymous")  # which Lightning sets, and wandb warns about
+        unwanted = ("id", "resume", "anonymous")  # set by Lightning; wandb warns about them
         facts = {key: value for key, value in self._wandb_init.items() if key not in unwanted}
         return wandb.init(mode=mode, settings=settings, **facts)
 
 
 def has_key() -> bool:
-    """Whether wandb has an API key, which nobody is asked for."""
+    """Whether wandb has an API key; never prompts for one."""
     import wandb  # noqa: PLC0415 start time
 
     return bool(wandb.login(prompt=False, verify=False))
 
 
 def _within(seconds: float, action: Callable[[], object]) -> None:
-    """Do something in a thread, which is left to itself when it takes too long.
-
-    Names are looked up without a time limit, and wandb waits for its server where it checks who
-    may write tables.
-    """
+    """Call in a thread, which is abandoned when it takes too long."""
+    # wandb's own limits leave out look-ups of names and checks of permissions
     future: Future[object] = Future()
 
     def work() -> None:
@@ -187,6 +183,6 @@ def _within(seconds: float, action: Callable[[], object]) -> None:
 
 
 def error_line(error: BaseException) -> str:
-    """An error in one line of at most 200 characters."""
+    """Write an error in a line of at most 200 characters."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:200] if text else type(error).__name__

@@ -1,1 +1,1 @@
-"""Any image, sound or video: where does it sound, if anywhere?"""
+"""Localization of sounds in any image or video (`vssl-localize`)."""

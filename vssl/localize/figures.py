@@ -23,30 +23,30 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vssl.core.arrays import Floats
 from vssl.images import Pixels, as_tensor
-from vssl.localize.verdict import MapNumbers, Threshold, Verdict, apart, in_percent
+from vssl.localize.verdict import MapNumbers, Threshold, Verdict, distinguishable, in_percent
 from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
 from vssl.types import POSITIVE
 
 _LARGE_LINE, _SMALL_LINE = 0.23, 0.16
 """Heights of a line of text in inches."""
 _LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5
-"""How many stand on an inch."""
+"""Characters per inch."""
 _STYLES_ABOVE: tuple[dict[str, Any], ...] = ({"fontsize": 10, "color": "#444444"}, {"fontsize": 11})
 _STYLES_BELOW: tuple[dict[str, Any], ...] = (
     {"fontsize": 7.5, "color": "#444444"},
     {"fontsize": 8, "linespacing": 1.4},
     {"fontsize": 8, "color": "#B2182B"},
 )
-"""Of files and verdict; of note, errors and warnings."""
+"""Styles of files and verdict; of note, errors and warnings."""
 
-_LONGEST = 480  # side in pixels that an image is drawn at
-# in inches: the most and the least that a picture takes, and the room around pictures
+_LONGEST = 480  # longest side of a drawn image in pixels
+# in inches: largest and smallest size of a picture, and the room around pictures
 _MOST_WIDTH, _LEAST_WIDTH = 2.6, 1.7
 _MOST_HEIGHT, _LEAST_HEIGHT = 4.4, 0.9
 _COLUMN_GAP, _SCALE_ROOM, _TITLE_ROOM, _LABEL_ROOM = 0.15, 0.75, 0.45, 0.48
 
 _TIMELINE_WIDTH = 10.0
-# of Okabe and Ito, which differ for every kind of colour vision, and in grey
+# of Okabe and Ito: distinct for every kind of colour vision, and in grey
 _SOUND, _NEGATIVE_COLOURS = "#0072B2", ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
 
 _LEAST_FONT = 9
@@ -58,7 +58,7 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Captions:
-    """Texts around a figure: which files, the verdict, and where the numbers come from."""
+    """Texts around a figure: files, verdict, and the sources of the numbers."""
 
     files: str
     verdict: Verdict
@@ -70,7 +70,7 @@ class Captions:
         return 0.1 + _LARGE_LINE * sum(map(len, above)), 0.08 + _SMALL_LINE * sum(map(len, below))
 
     def draw(self, figure: Figure) -> None:
-        """Write them on a figure."""
+        """Write the texts on a figure."""
         width, height = figure.get_size_inches()
         above, below = self._lines(width)
         place = height - 0.08
@@ -84,7 +84,7 @@ class Captions:
             place += _SMALL_LINE * len(lines)
 
     def _lines(self, width: float) -> tuple[list[list[str]], list[list[str]]]:
-        """Lines above, from the top on, and below, from the lower edge on."""
+        """Lines above, from top to bottom, and below, from bottom to top."""
         wide, narrow = int(width * _LARGE_CHARACTERS), int(width * _SMALL_CHARACTERS)
         warnings = [f"warning: {each}" for each in self.verdict.warnings]
         texts = ([self.note], self.verdict.errors, warnings)
@@ -104,14 +104,14 @@ def draw_pair(
 ) -> None:
     """Draw an image, and beside it its map `[224, 224]` under each sound, with title and numbers.
 
-    Maps are drawn in the declared range, so that a map that is low looks low; where it has no end,
-    in the range of these maps. Values above the threshold are outlined in white.
+    Maps are drawn in `bounds`, or in their own range if that is infinite. Values above the
+    threshold are outlined in white.
     """
     picture = _shrunk(pixels)
     height, width = picture.shape[:2]
     if not np.isfinite(bounds).all():
-        every = torch.stack([each for _, each, _ in columns])
-        bounds = (float(every.min()), float(every.max()) + 1e-12)
+        maps = torch.stack([localization for _, localization, _ in columns])
+        bounds = (float(maps.min()), float(maps.max()) + 1e-12)
     tall = min(max(_MOST_WIDTH * height / width, _LEAST_HEIGHT), _MOST_HEIGHT)
     wide = min(max(tall * width / height, _LEAST_WIDTH), _MOST_WIDTH)
     step, count = wide + _COLUMN_GAP, 1 + len(columns)
@@ -150,12 +150,12 @@ def draw_pair(
 
 
 def _resized(localization: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A map `[h, w]` at another size."""
+    """Resize a map `[h, w]`."""
     return F.interpolate(localization[None, None], size=size, mode="bilinear")[0, 0]
 
 
 def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
-    """An image `[H, W, 3]` in [0, 1], not larger than is drawn."""
+    """Shrink an image to at most `_LONGEST` pixels a side, `[H, W, 3]` in [0, 1]."""
     image = as_tensor(pixels)
     scale = _LONGEST / max(image.shape[1:])
     if scale < 1:
@@ -181,8 +181,8 @@ def draw_timeline(
 ) -> None:
     """Draw the largest values of a video's maps over time, the given sound first in each frame.
 
-    A negative with several draws is a band from its lowest to its highest draw. Below, with a
-    threshold: how much is marked.
+    A negative with several draws is a band from its lowest to its highest draw. With a threshold, a
+    second plot shows the marked area.
     """
     above, below = captions.room(_TIMELINE_WIDTH)
     above, below = above + 0.3, below + 0.48
@@ -198,15 +198,15 @@ def draw_timeline(
     )  # fmt: skip
     values = grid[0, 0]
     marker = "o" if len(seconds) == 1 else None
-    reach = np.array([[each.largest for each in numbers] for numbers in frames])
+    largest = np.array([[each.largest for each in numbers] for numbers in frames])
     conditions = np.array([each.condition for each in frames[0]])
     values.plot(
-        seconds, reach[:, 0], color=_SOUND, linewidth=2.2, label="given sound", marker=marker
+        seconds, largest[:, 0], color=_SOUND, linewidth=2.2, label="given sound", marker=marker
     )
-    # negatives on top and thinner: where they are the same, both are seen
+    # negatives on top and thinner, so that equal values show both
     negatives = [name for name in dict.fromkeys(conditions.tolist()) if name != POSITIVE]
     for name, colour in zip(negatives, _NEGATIVE_COLOURS * len(negatives), strict=False):
-        draws = reach[:, conditions == name]
+        draws = largest[:, conditions == name]
         if draws.shape[1] > 1:
             values.fill_between(
                 seconds, draws.min(axis=1), draws.max(axis=1), color=colour, alpha=0.45,
@@ -253,15 +253,23 @@ def frame_layer(
     judged: bool,
     p: float | None = None,
 ) -> tuple[Floats, Floats]:
-    """A map to lay over frames of a video, with a bar below, as a factor and a summand of pixels.
+    """Draw a map and a bar to lay over frames of a video.
 
-    The bar says the verdict in words, and the largest value beside the threshold. A gauge along its
-    upper edge shows the range of the map, the largest value and the threshold as a tick.
+    The bar has the verdict in words, and the largest value beside the threshold. A gauge along its
+    upper edge shows the range of the map, the largest value, and the threshold as a tick.
 
-    The map `[224, 224]` has the first of `numbers`, the negatives the others; it is drawn in finite
-    `bounds` on frames of `size` (height, width). `judged`: whether a verdict is possible; `p`: its
-    p value against wrong sounds of a calibration run. For frames, `[H, W, 1]` and `[H, W, 3]`
-    float32 come back: `pixels * factor + summand` is the drawn frame.
+    Args:
+        localization: `[224, 224]` map of the given sound.
+        numbers: of this map, then of the negatives'.
+        size: height and width of the frames.
+        bounds: finite range of drawn values.
+        threshold: None draws no outline.
+        judged: whether a verdict is possible.
+        p: p value against wrong sounds of a calibration run.
+
+    Returns:
+        A factor `[H, W, 1]` and a summand `[H, W, 3]`, float32: `pixels * factor + summand` is the
+        drawn frame.
     """
     resized = _resized(localization, size)
     colours, weights = layer(in_range(resized.numpy(), bounds))
@@ -270,7 +278,7 @@ def frame_layer(
         mask = (resized > threshold.value).float()[None, None]
         line = max(1, round(min(size) / 240))
         for side, colour in ((mask, 255), (1 - mask, 0)):
-            # pixels near the other side, but not those at the border of the frame
+            # pixels near the other side, without those at the border of the frame
             near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
             edge = (side * near)[0, 0].numpy() > 0
             factor[edge], summand[edge] = 0, colour
@@ -283,7 +291,7 @@ def frame_layer(
 
 
 def bar_height(height: int) -> int:
-    """Height in pixels of the bar on frames of a height."""
+    """Height in pixels of the bar on frames of this height."""
     return max(6, round(0.085 * height))
 
 
@@ -294,7 +302,7 @@ def _draw_bar(
     threshold: Threshold | None,
     texts: tuple[list[str], list[str]],
 ) -> None:
-    """Draw the gauge, and below it the longest words and values that can be read and fit."""
+    """Draw the gauge, and below it the longest legible words and values that fit."""
     draw, gauge, (low, high) = ImageDraw.Draw(image), max(2, image.height // 7), bounds
 
     def place(value: float) -> int:
@@ -322,11 +330,11 @@ def _draw_bar(
 def _wordings(
     numbers: Sequence[MapNumbers], threshold: Threshold | None, *, judged: bool, p: float | None
 ) -> tuple[list[str], list[str]]:
-    """Words on the left and values on the right of a bar, each from long to short."""
+    """Word the left and the right of a bar, each from long to short."""
     given = numbers[0]
     if threshold is None:
         return ["no threshold, no verdict"], [f"largest value {given.largest:.2f}"]
-    largest, limit = apart(given.largest, threshold.value)
+    largest, limit = distinguishable(given.largest, threshold.value)
     values = f"{largest} {'>' if given.largest > threshold.value else '≤'} {limit}"
     if not judged:
         return ["no verdict possible", "no verdict"], [values]

@@ -1,4 +1,4 @@
-"""Command line of vssl-localize to what it needs: a localizer, its negatives, a threshold."""
+"""Set-up of vssl-localize by its command line: model, negatives and threshold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 import yaml
 from omegaconf import open_dict
 
-from vssl.analysis.error_rates import WRONG_SOUND_LEVEL, ErrorRates, error_rates
+from vssl.analysis.error_rates import ErrorRates
 from vssl.config import build, networks
 from vssl.config.compose import composed_config
 from vssl.config.provenance import map_facts
@@ -23,14 +23,11 @@ from vssl.core.checks import check_choice
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
-from vssl.localize.verdict import Threshold
+from vssl.localize.threshold import find_threshold
+from vssl.localize.verdict import MapNumbers, Threshold, Verdict, judge
 from vssl.models.baselines import Baseline
 from vssl.negatives.base import AudioCondition
-from vssl.records.files import RUN_FILE, run_in
-from vssl.records.fit import check_calibration, fit_policies
 from vssl.records.localization import Localization
-from vssl.thresholds.base import ThresholdError, ThresholdPolicy
-from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.types import POSITIVE, AudioClip, Sample, SoundingObject
 
 _log = logging.getLogger(__name__)
@@ -40,9 +37,9 @@ LOCALIZE_POLICY = "universal_q3"
 
 @dataclass(frozen=True)
 class LocalizeOptions:
-    """The command line, besides files; what is None is as the configuration has it.
+    """Options of the command line; None leaves the configuration as it is.
 
-    At most one of `threshold`, `policy` and `false_alarms` is given; it chooses the threshold.
+    At most one of `threshold`, `policy` and `false_alarms` is given, to choose the threshold.
     """
 
     model: str
@@ -58,45 +55,73 @@ class LocalizeOptions:
 
 @dataclass(frozen=True)
 class Setup:
-    """A model with all that pictures and sounds are localized with.
-
-    `rates` says how often a verdict is wrong, `facts` where the numbers come from.
-    """
+    """A model with its negatives and threshold."""
 
     localizer: Localizer
     recipe: Localization
     conditions: tuple[AudioCondition, ...]
-    made_length: int | None  # of the negatives, in samples; None for that of the given sound
+    made_length: int | None  # of the negatives, in samples; None for the given sound's
     batch_size: int
     threshold: Threshold | None
-    rates: ErrorRates | None
-    facts: dict[str, Any]
+    rates: ErrorRates | None  # of verdicts, from the calibration run
+    facts: dict[str, Any]  # sources of the numbers
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The range that maps are drawn in; infinite where none is declared."""
+        """Range of drawn values; infinite if none is declared."""
         prior = self.recipe.prior
         if prior is None:
             return self.recipe.value_range
         return (0.0, 1.0) if prior["scale"] == "corrected" else (-math.inf, math.inf)
 
+    @property
+    def sources(self) -> str:
+        """Sources of the numbers in a line: model, weights, threshold, draws, seed."""
+        facts, threshold = self.facts, self.threshold
+        weights = (facts["weights"] or {}).get("sha256")
+        parts = [
+            f"model {facts['model']}",
+            f"weights {weights[:8]}" if weights else "no weights",
+            f"protocol {facts['protocol']}",
+        ]
+        if facts["prior"]:
+            parts.append(f"object-guided maps, alpha {facts['prior']['alpha']:g}")
+        if threshold is None:
+            parts.append("no threshold")
+        else:
+            learnt = f", run {threshold.calibration_hash[:8]}" if threshold.calibration_hash else ""
+            parts.append(f"threshold {threshold.value:.4f} ({threshold.words}{learnt})")
+        parts += [f"{name} x {draws}" for name, draws in facts["draws"].items()]
+        low, high = self.bounds
+        finite = math.isfinite(low + high)
+        drawn = f"in the range [{low:g}, {high:g}]" if finite else "between their own extremes"
+        return "; ".join([*parts, f"seed {facts['seed']}", f"maps drawn {drawn}"])
+
+    def judge(self, pictures: Sequence[Sequence[MapNumbers]], *, video: bool) -> Verdict:
+        """Judge a picture, or the frames of a video, see `vssl.localize.verdict.judge`."""
+        model, transform = self.localizer.name, self.recipe.transform
+        return judge(
+            pictures, self.threshold, model=model, transform=transform, rates=self.rates,
+            video=video,
+        )  # fmt: skip
+
     def negatives(self, clip: AudioClip) -> dict[str, list[AudioClip]]:
-        """The negatives of a sound by audio condition, one for each draw."""
-        length = self.made_length or clip.samples.shape[1]
-        nobody = Sample("", Path(), Path(), "", (), "", (), (), length)
-
-        def made(condition: AudioCondition, draw: int) -> AudioClip:
-            request = condition.request(nobody, draw=draw, seed=self.facts["seed"], length=length)
-            return condition.make(request, lambda source: clip)
-
-        return {
-            each.name: [made(each, draw) for draw in range(each.draws)] for each in self.conditions
-        }
+        """Make the negatives of a sound by audio condition, one for each draw."""
+        length, seed = self.made_length or clip.samples.shape[1], self.facts["seed"]
+        sample = Sample("", Path(), Path(), "", (), "", (), (), length)
+        clips: dict[str, list[AudioClip]] = {}
+        for condition in self.conditions:
+            requests = (
+                condition.request(sample, draw=draw, seed=seed, length=length)
+                for draw in range(condition.draws)
+            )
+            clips[condition.name] = [condition.make(each, lambda _: clip) for each in requests]
+        return clips
 
     def encode(
         self, clips: Sequence[AudioClip], path: Path, condition: str = POSITIVE
     ) -> list[torch.Tensor]:
-        """Encodings `[...]` of clips of a sound, or of negatives as long as it."""
+        """Encode clips of a sound, or negatives of its length, as `[...]` each."""
         if not clips:
             return []
         try:
@@ -108,7 +133,7 @@ class Setup:
     def encode_negatives(
         self, clip: AudioClip, path: Path
     ) -> tuple[list[tuple[str, int]], list[torch.Tensor]]:
-        """(Audio condition, draw) pairs, the positive's first, and the negatives encoded."""
+        """Encode the negatives, and list (audio condition, draw) pairs, the positive's first."""
         pairings, vectors = [(POSITIVE, 0)], []
         for condition, clips in self.negatives(clip).items():
             pairings += [(condition, draw) for draw in range(len(clips))]
@@ -117,7 +142,7 @@ class Setup:
 
 
 def read_settings(options: LocalizeOptions) -> RunSettings:
-    """The settings of a run as the command line asks for it."""
+    """Read the settings of a run by the options of the command line."""
     overrides = [*_FIXED, f"model={options.model}", *options.overrides]
     folders = [Path(str(files("vssl.conf")))]
     if options.config_dir is not None:
@@ -138,121 +163,25 @@ def read_settings(options: LocalizeOptions) -> RunSettings:
     return RunSettings.of(config)
 
 
-def find_threshold(
-    settings: RunSettings, options: LocalizeOptions, *, variant: str, judged: bool = True
-) -> tuple[Threshold | None, ErrorRates | None]:
-    """Find the threshold that the command line asks for, and how often a verdict at it is wrong.
-
-    A calibration run is checked, whether or not the threshold is learnt from it. Error rates are
-    left out with `judged=False`, for a model on whose maps no verdict is possible.
-
-    Raises:
-        UsageError: for a run or policy that cannot be used with this model, or a run of too few
-            images for the stated rate of false alarms.
-    """
-    run = None if options.calibration is None else run_in(options.calibration)
-    config_hash = None if run is None else _checked_hash(settings, run)
-    stated, rate = None, options.false_alarms
-    threshold: Threshold | None
-    if options.threshold is not None:
-        threshold = Threshold(options.threshold, "given", "given")
-    else:
-        if rate is None:
-            policy: ThresholdPolicy = networks.make(next(iter(settings.scoring.threshold.values())))
-        elif run is None:
-            raise ThresholdError(
-                "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
-            )
-        else:
-            policy = FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
-        stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
-        threshold = _of_policy(settings, policy, run, config_hash, variant)
-    if run is None or threshold is None or not judged:
-        return threshold, None
-    rates = error_rates(
-        run,
-        variant=variant,
-        threshold=threshold.value,
-        in_sample=threshold.calibration is not None,
-        level=stated or WRONG_SOUND_LEVEL,
-    )
-    # images count, not maps: with fewer than 1 / rate - 1 not even their largest value is exceeded
-    # as rarely as that
-    needed = 0 if stated is None else math.ceil(round(1 / stated - 1, 6))
-    for name, reach in rates.reach.items():
-        if stated and reach.images < needed:
-            possible = math.ceil(round(1e4 / (reach.images + 1), 6)) / 1e4
-            raise ThresholdError(
-                f"--calibration {options.calibration}: {100 * stated:g} % of false alarms needs at"
-                f" least {needed} images, and its {name} has {reach.images}. State a rate of at"
-                f" least {possible:g}, or calibrate on a larger test set."
-            )
-    return threshold, rates
-
-
-def _of_policy(
-    settings: RunSettings,
-    policy: ThresholdPolicy,
-    run: Path | None,
-    config_hash: str | None,
-    variant: str,
-) -> Threshold | None:
-    """The threshold of a policy; None for one that is learnt, without a run."""
-    policy.check_model(settings.model.name)
-    if policy.needs_fit:
-        if run is None:
-            return None
-        for fitted in fit_policies([policy], run):
-            value = fitted.policy.constant()
-            if fitted.variant == variant and value is not None:
-                return Threshold(value, policy.name, fitted.source, str(run), config_hash)
-        raise ThresholdError(
-            f"--calibration {run}: gives no threshold {policy.name} for {variant} maps."
-        )
-    value = policy.constant()
-    if value is None:
-        raise ThresholdError(
-            f"--policy {policy.name} gives every map a threshold of its own, which always marks"
-            " something: it cannot say that nothing sounds here. Choose universal_q3,"
-            " universal_max, universal_max10, fixed or a released constant."
-        )
-    if policy.in_map_units and variant != "av" and settings.prior.scale == "corrected":
-        raise ThresholdError(
-            f"--policy {policy.name} is in units of the model's own map, which prior=object_guided"
-            " rescales. Use --calibration RUN with a run that has this prior."
-        )
-    return Threshold(value, policy.name, policy.source)
-
-
-def _checked_hash(settings: RunSettings, run: Path) -> str:
-    """Configuration hash of a finished run, which must be of this network."""
-    if not (run / RUN_FILE).is_file():
-        raise ThresholdError(
-            f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
-            f" model={settings.model.name} data=vggss data.root=FOLDER output_dir={run}"
-        )
-    return str(check_calibration(run, **settings.map_unit)["config_hash"])
-
-
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
-    """The negatives that need no test set; others are left out, which is said."""
+    """Keep synthesized negatives, and warn of the others."""
     kept = [
         condition
         for condition in conditions
-        if condition.sounding_object == SoundingObject.NONE and not condition.plays_clips
+        if condition.sounding_object == SoundingObject.NONE and not condition.reuses_clips
     ]
     left_out = [condition.name for condition in conditions if condition not in kept]
     if left_out:
         _log.warning(
-            "negatives: left out %s: only sounds that are made, of nothing in the picture, say"
-            " here whether to trust a map",
+            "negatives: left out %s: vssl-localize plays synthesized negatives only (silence,"
+            " noise); others need a test set",
             ", ".join(left_out),
         )
     return kept
 
 
 def set_up(options: LocalizeOptions) -> Setup:
-    """Build what the command line asks for."""
+    """Build the model, its negatives and its threshold by the options of the command line."""
     settings = read_settings(options)
     networks.check_network_options(settings)
     conditions = _negatives_without_test_set(build.build_conditions(settings))
@@ -261,9 +190,9 @@ def set_up(options: LocalizeOptions) -> Setup:
         settings, conditions, device="cuda" if on_gpu else "cpu"
     )
     model = localizer.model
-    if isinstance(model, Baseline) and model.told:
+    if isinstance(model, Baseline) and model.knows:
         raise UsageError(
-            f"--model {settings.model.name}: it is told {model.told}, and here nobody knows that."
+            f"--model {settings.model.name}: it is told {model.knows}, and here nobody knows that."
         )
     rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
     facts = map_facts(settings, model, rules, *reports)

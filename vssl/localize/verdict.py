@@ -1,4 +1,4 @@
-"""Does anything here make this sound? Numbers of maps at one threshold, and the answer in words."""
+"""Verdicts of vssl-localize: numbers of maps at a threshold, the answer, and its error rates."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from typing import Any
 
 import torch
 
-from vssl.analysis.error_rates import ErrorRates
-from vssl.localize.error_words import (
-    UNKNOWN,
-    Chance,
-    chances,
-    errors_in_words,
-    wrong_sound_warnings,
-)
+from vssl.analysis.error_rates import ErrorRates, Share
 from vssl.maps import binarize
 from vssl.metrics.pia import image_area
 from vssl.records.localization import Localization
@@ -26,6 +19,14 @@ THRESHOLD_MISSING = (
     " (--calibration RUN), a number (--threshold X), or a policy that needs no run (--policy"
     " released_q3)"
 )
+UNKNOWN = (
+    "how often this is wrong is unknown, and no wrong sound was tested: --calibration RUN, a"
+    " finished run of this model, would tell"
+)
+"""Error rates of a verdict without a calibration run."""
+
+Chance = dict[str, float]
+"""Numbers of a type of negatives, see `chances`."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Threshold:
     """One threshold for all maps."""
 
     value: float  # in units of the localization map
-    policy: str  # `given` for a number of the user's
+    policy: str  # `given` for a number on the command line
     source: str  # in words
-    calibration: str | None = None  # folder of the run that it was learnt from
+    calibration: str | None = None  # folder of the run it was learnt from
     calibration_hash: str | None = None  # configuration hash of that run
 
     @property
@@ -45,7 +46,7 @@ class Threshold:
 
     @property
     def brief(self) -> str:
-        """The policy, and what it was learnt on: `universal_q3 fit on vggss`."""
+        """Policy and data set, as in `universal_q3 fit on vggss`."""
         learnt = self.source.startswith("fit on ")
         return f"{self.policy} {self.source}".partition(" (")[0] if learnt else self.policy
 
@@ -56,7 +57,7 @@ class MapNumbers:
 
     condition: str  # audio condition
     draw: int  # which of its random sounds
-    largest: float  # of the localization map, which is what the threshold meets
+    largest: float  # of the localization map, which is compared with the threshold
     smallest: float
     native_largest: float  # of the native similarity map
     native_smallest: float
@@ -68,7 +69,7 @@ class MapNumbers:
         return bool(self.marked)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a JSON file, which has neither NaN nor infinity."""
+        """The numbers with None in place of NaN and infinity, which JSON lacks."""
         values = asdict(self).items()
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values}
 
@@ -80,10 +81,16 @@ def measure(
     objects: torch.Tensor | None,
     threshold: Threshold | None,
 ) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Make the localization maps of one picture under K sounds, and measure them.
+    """Make and measure the localization maps `[K, 224, 224]` of a picture under K sounds.
 
-    From `[K, h, w]` native similarity maps, the K (audio condition, draw) pairs, and the `[g, g]`
-    native object map follow `[K, 224, 224]` maps, object-guided ones with a prior.
+    They are object-guided if there is an object map.
+
+    Args:
+        recipe: how a localization map follows from a native map.
+        native: `[K, h, w]` native similarity maps.
+        pairings: (audio condition, draw) of each.
+        objects: `[g, g]` native object map.
+        threshold: what to mark; None measures no marked area.
     """
     conditions = [condition for condition, _ in pairings]
     if objects is not None:
@@ -102,17 +109,17 @@ def measure(
 
 
 def highest(numbers: Sequence[MapNumbers]) -> dict[str, int]:
-    """Audio condition -> place of the draw whose map reaches highest; a NaN counts as lowest."""
-    found: dict[str, int] = {}
+    """Find the position of each audio condition's highest map; NaN counts as lowest."""
+    places: dict[str, int] = {}
     for place, each in enumerate(numbers):
-        best = found.get(each.condition)
+        best = places.get(each.condition)
         if best is None or not numbers[best].largest >= each.largest:
-            found[each.condition] = place
-    return found
+            places[each.condition] = place
+    return places
 
 
 def pointing(pictures: Sequence[Sequence[MapNumbers]]) -> dict[str, int]:
-    """Audio condition of a negative -> in how many pictures a draw of it marks something."""
+    """Count, for each type of negatives, the pictures in which a draw of it marks something."""
     conditions = dict.fromkeys(each.condition for each in pictures[0][1:])
     return {
         name: sum(any(n.points for n in each if n.condition == name) for each in pictures)
@@ -122,12 +129,12 @@ def pointing(pictures: Sequence[Sequence[MapNumbers]]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for a picture or video and a sound."""
+    """Answer for a picture or video and a sound."""
 
     words: str
-    localized: bool | None  # None where nothing can be said
+    localized: bool | None  # None if there is no verdict
     warnings: tuple[str, ...] = ()  # reasons not to trust it
-    errors: tuple[str, ...] = ()  # lines that say how often it is wrong
+    errors: tuple[str, ...] = ()  # error rates in words
     by_chance: Mapping[str, Chance] = field(default_factory=dict)  # by type, see `chances`
 
 
@@ -142,8 +149,13 @@ def judge(
 ) -> Verdict:
     """Judge one picture, or the frames of a video.
 
-    `pictures` has of each the numbers of the given sound's map, then of the negatives';
-    `transform` is the model's `map_transform`; `rates` are of a calibration run.
+    Args:
+        pictures: numbers of each picture's maps, the given sound first, then the negatives.
+        threshold: None gives no verdict.
+        model: its name, for messages.
+        transform: the model's `map_transform`; with another than `none` there is no verdict.
+        rates: error rates of a calibration run.
+        video: whether the pictures are frames of one video.
     """
     if transform != "none":
         hint = " (--model rcgrad_raw has the map before that)" if model == "rcgrad" else ""
@@ -163,7 +175,7 @@ def judge(
             f"no verdict is possible: the map{'s hold' if video else ' holds'} NaN", None
         )
     marked = [each.marked for each in given if each.marked]
-    value, limit = apart(largest, threshold.value)
+    value, limit = distinguishable(largest, threshold.value)
     beside = "exceeds" if marked else "does not exceed"
     count, place = len(pictures), ""
     if video:
@@ -185,21 +197,22 @@ def judge(
 
 
 def _distrust(pictures: Sequence[Sequence[MapNumbers]], *, video: bool) -> tuple[str, ...]:
-    """The warning that the model points under negatives, too."""
-    found = []
+    """Warn of negatives that mark something, too."""
+    negatives = []
     for name, frames in pointing(pictures).items():
         draws = [each.points for each in pictures[0] if each.condition == name]
         if frames and video:
-            found.append(f"{name} in {frames} of {len(pictures)} frames")
+            negatives.append(f"{name} in {frames} of {len(pictures)} frames")
         elif frames:
-            found.append(name + (f" ({sum(draws)} of {len(draws)} draws)" if draws[1:] else ""))
+            negatives.append(name + (f" ({sum(draws)} of {len(draws)} draws)" if draws[1:] else ""))
+    if not negatives:
+        return ()
     where = "there" if video else "here"
-    also = " and ".join(found)
-    return (f"this model also points under {also}: do not trust it {where}",) if found else ()
+    return (f"this model also points under {' and '.join(negatives)}: do not trust it {where}",)
 
 
 def in_percent(fraction: float | None) -> str:
-    """A share of the image in words; what is marked never reads 0.0 %."""
+    """Write a share of the image; only 0 reads as nothing."""
     if fraction is None:
         return ""
     if fraction == 0:
@@ -209,10 +222,108 @@ def in_percent(fraction: float | None) -> str:
     return f"{100 * fraction:.1f} %" if fraction < 0.1 else f"{100 * fraction:.0f} %"
 
 
-def apart(first: float, second: float) -> tuple[str, str]:
-    """Two numbers with as many digits as it takes to tell them apart, two to six."""
+def distinguishable(first: float, second: float) -> tuple[str, str]:
+    """Write two numbers with enough digits to differ, two to six."""
     for digits in range(2, 7):
         texts = (f"{first:.{digits}f}", f"{second:.{digits}f}")
         if texts[0] != texts[1]:
             break
     return texts
+
+
+def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dict[str, Chance]:
+    """Find p values and, of a video, expected marked frames for each type of negatives.
+
+    The p value of a video's best frame is also given times the number of frames, at most 1
+    (Bonferroni), which holds however the frames depend on each other.
+
+    Args:
+        rates: error rates of the calibration run.
+        largest: largest value of the given sound's maps.
+        frames: number of frames, None for an image.
+    """
+    numbers = {name: {"p": value} for name, value in rates.p_values(largest).items()}
+    if frames is not None:
+        for name, chance in numbers.items():
+            rate = rates.false_alarms[name].rate
+            chance["p_all_frames"] = min(frames * chance["p"], 1.0)
+            chance["frames_marked"] = frames * rate
+            chance["some_frame_if_independent"] = 1 - (1 - rate) ** frames
+    return numbers
+
+
+def errors_in_words(
+    rates: ErrorRates, chance: Mapping[str, Chance], frames: int | None = None
+) -> tuple[str, ...]:
+    """Write error rates, and the given `chances` of this map, in lines."""
+    lines = [
+        f"how often this is wrong, by the calibration run ({rates.dataset}) at this threshold, with"
+        " 95 % intervals:"
+    ]
+    for name, share in rates.false_alarms.items():
+        numbers = chance[name]
+        line = f"{name}: something marked in {_share_in_words(share)}"
+        if frames is None:
+            line += f"; this map: p = {numbers['p']:.2g}"
+        else:
+            line += (
+                f", so by chance in {numbers['frames_marked']:.1f} of {frames} frames; best frame:"
+                f" p = {numbers['p']:.2g}, for {frames} frames {numbers['p_all_frames']:.2g}"
+            )
+        lines.append(line)
+    if rates.misses is not None:
+        line = f"own sound: nothing marked in {_share_in_words(rates.misses)}"
+        if rates.right_places is not None:
+            places = _share_in_words(rates.right_places)
+            line += f"; where marked, cIoU of at least 0.5 in {places}"
+        lines.append(line)
+    if rates.false_alarms:
+        images = max(reach.images for reach in rates.reach.values())
+        lines.append(
+            "p: how often such a sound in another image reaches as high as the map, if this image"
+            f" and sound are like the run's ({1 / (images + 1):.2g} at least, with {images}"
+            " images); it is not the probability that the sound is wrong"
+        )
+    if frames is not None and frames > 1 and rates.false_alarms:
+        name, share = max(rates.false_alarms.items(), key=lambda each: each[1].rate)
+        many = 100 * chance[name]["some_frame_if_independent"]
+        lines.append(
+            f"{frames} frames are {frames} tries: {name} marks some frame in about"
+            f" {100 * share.rate:.1f} % (all frames alike) to {many:.1f} % (independent) of videos"
+        )
+    if not rates.wrong_sounds:
+        lines.append("no wrong sound was tested: the calibration run has no negative of other clips"
+                     " (negatives=all, offscreen)")  # fmt: skip
+    if rates.undefined:
+        lines.append(f"{rates.undefined} maps of the calibration run hold NaN and are left out")
+    if rates.in_sample:
+        lines.append("the threshold was learnt on these very maps: other images may have more false"
+                     " alarms")  # fmt: skip
+    return tuple(lines)
+
+
+def wrong_sound_warnings(
+    rates: ErrorRates, chance: Mapping[str, Chance], frames: int | None = None
+) -> list[str]:
+    """Warn of wrong sounds of the calibration run that reach as high too often."""
+    warnings = []
+    for name in rates.wrong_sounds:
+        value = chance[name]["p" if frames is None else "p_all_frames"]
+        if value <= rates.level:
+            continue
+        text = (
+            f"a wrong sound is not ruled out: p = {value:.2g} against {name} of the calibration run"
+        )
+        needed = math.ceil(round((frames or 1) / rates.level - 1, 6))
+        if rates.reach[name].images < needed:
+            text += (
+                f", whose {rates.reach[name].images} images are too few to rule it out"
+                f"{'' if frames is None else f' in {frames} frames'} ({needed} are needed)"
+            )
+        warnings.append(text)
+    return warnings
+
+
+def _share_in_words(share: Share) -> str:
+    rate, low, high = (f"{100 * each:.1f}" for each in (share.rate, share.low, share.high))
+    return f"{rate} % ({low} to {high}) of {share.maps} maps of {share.images} images"

@@ -1,7 +1,6 @@
-"""Video files: their frames as a stream, and videos that are drawn anew.
+"""Video files: reading frames one by one, and writing drawn ones.
 
-Frames are turned upright where the file says that they are stored turned. Times are in seconds from
-the first frame.
+Frames are turned upright. Times are in seconds from the first frame.
 """
 
 from __future__ import annotations
@@ -36,19 +35,19 @@ ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 _QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
 _BT709 = 1
 _MOST_CHANNELS = 8
-"""Of a sound that FFmpeg mixes down; it knows no mix for some of the layouts above."""
+"""Channels that FFmpeg can mix down; it has no mix for some larger layouts."""
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """A video before it is read through; sizes are those of an upright frame."""
+    """Facts of a video before its frames are read; sizes are of an upright frame."""
 
     path: Path
     width: int
     height: int
     turned: int  # quarter turns, counter-clockwise, that bring stored frames upright
     rate: Fraction  # average frames per second
-    frames: int  # about how many there are; 0 where the file does not say
+    frames: int  # approximate number; 0 if unknown
     time_base: Fraction  # unit of the times of frames, in seconds
     first: int  # time of the first frame in that unit
     pixel_aspect: Fraction  # width of a pixel over its height
@@ -62,7 +61,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame of a video, and its time since the first in the video's time base and in seconds."""
+    """A frame of a video, with its time since the first one in ticks and in seconds."""
 
     ticks: int
     seconds: float
@@ -77,7 +76,7 @@ class VideoFrame:
 
 
 def video_facts(path: Path) -> VideoFacts:
-    """Look at a video's first frame and at what its file says of the others."""
+    """Read a video's first frame and the file's facts of the others."""
     with opened_media(path) as container:
         if not container.streams.video:
             raise VideoFileError(
@@ -114,7 +113,7 @@ def video_facts(path: Path) -> VideoFacts:
 
 
 def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
-    """All frames of a video in the order in which they are shown."""
+    """Read all frames of a video in the order in which they are shown."""
     with opened_media(facts.path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -127,13 +126,13 @@ def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
                     f" {frame.width} x {frame.height}. Give it one size first: ffmpeg -i VIDEO"
                     f" -vf scale={facts.width}:{facts.height} one-size.mp4"
                 )
-            # frames without a time, or with one that was there before, follow one tick later
+            # frames without a time, or with one that is taken, follow one tick later
             last = last + 1 if frame.pts is None else max(frame.pts - facts.first, last + 1)
             yield VideoFrame(last, float(last * facts.time_base), frame, facts)
 
 
 def find_encoder() -> str:
-    """Name of an H.264 encoder of this build of PyAV."""
+    """Find the name of an H.264 encoder in this build of PyAV."""
     for name in ENCODERS:
         with suppress(ValueError):  # PyAV's UnknownCodecError is one
             return av.Codec(name, "w").name
@@ -147,13 +146,17 @@ def find_encoder() -> str:
 def write_video(
     path: Path, like: VideoFacts, frames: Iterable[tuple[VideoFrame, Pixels]], sound: Path | None
 ) -> None:
-    """Write frames at the times of another video's, as H.264, with a sound as AAC beside them.
+    """Write frames as H.264, and a sound as AAC, with size, times and pixel shape of another video.
 
-    Size, times and the shape of pixels are those of `like`, upright. H.264 wants even sides: an odd
-    one gets its last row or column twice. The file appears under its name only when it is whole.
+    H.264 needs even sides: an odd one gets its last row or column twice. The file appears under its
+    name when it is complete.
 
-    The sound of another file than `like` begins with the first frame and is cut at the end of the
-    last. Pixels `[H, W, 3]` are upright RGB.
+    Args:
+        path: mp4 file.
+        like: the other video.
+        frames: its frames, each with the upright RGB pixels `[H, W, 3]` to draw.
+        sound: a file's sound, or None. Another file's than `like` begins with the first frame and
+            is cut at the end of the last.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -170,9 +173,9 @@ def write_video(
                 setattr(stream.codec_context, name, _BT709)
             packets: Iterator[Any] = iter(())
             if sound is not None:
-                heard = stack.enter_context(opened_sound(sound))
-                begin = heard.begin - like.begin if sound == like.path else 0.0
-                packets = _sound_packets(container, heard, begin)
+                stored = stack.enter_context(opened_sound(sound))
+                begin = stored.begin - like.begin if sound == like.path else 0.0
+                packets = _sound_packets(container, stored, begin)
             waiting, end = next(packets, None), math.inf
 
             def write_sound(seconds: float) -> None:
@@ -196,7 +199,7 @@ def write_video(
         partial.replace(path)
     except av.FFmpegError as error:
         if error.errno in errno.errorcode and not isinstance(error, ValueError):
-            raise  # of the disk, not of what is written
+            raise  # an error of the disk
         files = " with ".join(map(str, dict.fromkeys(filter(None, (like.path, sound)))))
         raise VideoFileError(
             f"{files}: cannot be written as mp4 ({reason_of(error)}). Write it anew"
@@ -206,28 +209,26 @@ def write_video(
         partial.unlink(missing_ok=True)
 
 
-def _sound_packets(container: Any, heard: SoundStream, begin: float) -> Iterator[Any]:
-    """A sound as packets of AAC of a new stream; more than two channels become two or one.
-
-    Which of many channels is left and right is not known of every layout: their mean is heard then.
-    """
+def _sound_packets(container: Any, sound: SoundStream, begin: float) -> Iterator[Any]:
+    """Encode a sound as packets of a new AAC stream in mono or stereo."""
     rates = av.Codec("aac", "w").audio_rates or []
-    rate = heard.rate if heard.rate in rates else 48_000
-    unknown = heard.channels > _MOST_CHANNELS or heard.layout.endswith("channels")
-    given = "mono" if unknown else heard.layout
-    layout = "mono" if unknown or heard.channels == 1 else "stereo"
+    rate = sound.rate if sound.rate in rates else 48_000
+    # channels of unknown order become their mean
+    unknown = sound.channels > _MOST_CHANNELS or sound.layout.endswith("channels")
+    given = "mono" if unknown else sound.layout
+    layout = "mono" if unknown or sound.channels == 1 else "stereo"
     stream: Any = container.add_stream("aac", rate=rate, layout=layout)
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
 
     def packets() -> Iterator[Any]:
-        place = round(begin * heard.rate)
-        for piece in heard.pieces:
+        place = round(begin * sound.rate)
+        for piece in sound.pieces:
             samples = piece.mean(axis=0, keepdims=True) if unknown else piece
             if not samples.shape[1]:
                 continue
             packed = np.ascontiguousarray(samples.T).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=given)
-            frame.sample_rate, frame.time_base = heard.rate, Fraction(1, heard.rate)
+            frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
             frame.pts = place
             place += samples.shape[1]
             for resampled in resampler.resample(frame):

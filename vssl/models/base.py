@@ -1,4 +1,4 @@
-"""The contract between vssl and a localization model."""
+"""Contract of a localization model."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vssl.types import ImageBatch
 
 
 @dataclass(frozen=True)
 class CheckpointLayout:
-    """How a model's authors wrote their checkpoint file.
+    """Layout of a published checkpoint file.
 
     Attributes:
-        wrapper: key under which the state dict lies, None for a bare state dict.
-        unused: patterns (`fnmatch`) of keys that may be in the file and take no part in the map.
+        wrapper: key of the state dict, None for a bare state dict.
+        unused: patterns (`fnmatch`) of keys in the file that the map does not need.
         rename: prefix in the file -> prefix in our module.
-        heads: True where other heads were trained beside the network: entries whose first name is
-            not one of our module's take no part in the map.
-        prefixed: whether the keys of the published file begin with `module.`, which tells apart
-            files of one layout; None where both are found. Loading takes both.
+        heads: True ignores entries of other heads, whose first name is not in our module.
+        prefixed: whether keys of the published file begin with `module.`, to tell files of one
+            layout apart; None if either. Loading takes both.
     """
 
     wrapper: str | None
@@ -40,17 +39,15 @@ class Pretrained(nn.Module):
 
 
 class LocalizationModel(Pretrained):
-    """A network that says where in an image a sound comes from. Evaluation only: no losses.
+    """A network that maps an image and a sound to a similarity map.
 
     Most models compare one audio vector with a grid of image vectors: they implement
-    `encode_image`, `encode_audio` and `similarity`, and vssl runs each image and each distinct
-    sound through its network once. A model that gives maps in another way overrides `localize`.
-    Two worked examples: docs/own-model.md.
+    `encode_image`, `encode_audio` and `similarity`. vssl then encodes each image and each distinct
+    sound once. Other models override `localize`. Two worked examples: docs/own-model.md.
 
     Class attributes:
         map_size: height and width of the native similarity map.
-        value_range: lowest and highest value a similarity map can have, infinite where there is
-            no bound; checked during a run.
+        value_range: bounds of similarity maps, infinite if there are none; checked during a run.
         map_transform: published post-processing of the upsampled map, one of
             `vssl.maps.MAP_TRANSFORMS`.
     """
@@ -60,53 +57,56 @@ class LocalizationModel(Pretrained):
     map_transform: ClassVar[str] = "none"
 
     @property
-    def compares(self) -> bool:
-        """Whether the model compares encodings, so that these can be kept; else it localizes."""
+    def encodes_separately(self) -> bool:
+        """Whether images are encoded without sounds; False if `localize` is overridden."""
         return type(self).localize is LocalizationModel.localize
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Encode normalized images `[N, 3, H, W]`.
 
         Returns:
-            `[N, ...]` whatever `similarity` takes; usually `[N, C, h, w]`.
+            `[N, ...]` as `similarity` takes them; usually `[N, C, h, w]`.
         """
         raise NotImplementedError
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Encode sounds `[M, ...]` as the model's front end makes them.
+    def encode_audio(self, inputs: Tensor) -> Tensor:
+        """Encode the front end's output `[M, ...]`.
 
         Returns:
-            `[M, ...]` whatever `similarity` takes; usually `[M, C]`.
+            `[M, ...]` as `similarity` takes them; usually `[M, C]`.
         """
         raise NotImplementedError
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
-        """Compare images `[N, ...]`, as encoded, with K sounds `[N, K, ...]` each.
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
+        """Compare encoded images `[N, ...]` with K encoded sounds `[N, K, ...]` each.
 
         Returns:
             `[N, K, h, w]` similarity maps inside `value_range`.
         """
         raise NotImplementedError
 
-    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Similarity maps `[N, K, h, w]` of a batch, each image with its K sounds `[N, K, ...]`.
+    def localize(self, batch: ImageBatch, audio_features: Tensor) -> Tensor:
+        """Make the similarity maps of a batch.
 
-        Each image is encoded once. Values lie inside `value_range`.
+        Args:
+            batch: N images.
+            audio_features: `[N, K, ...]` encoded sounds.
+
+        Returns:
+            `[N, K, h, w]` similarity maps inside `value_range`.
         """
         return self.similarity(self.encode_image(batch.images), audio_features)
 
 
-def unit(vectors: torch.Tensor, *, dim: int = 1) -> torch.Tensor:
-    """Divide vectors, e.g. `[N, C, ...]`, by their length over `dim`, in float32 always."""
+def unit(vectors: Tensor, *, dim: int = 1) -> Tensor:
+    """Normalize vectors, e.g. `[N, C, ...]`, to unit length over `dim`, in float32."""
     return nn.functional.normalize(vectors.float(), dim=dim)
 
 
-def dot_maps(image_features: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+def dot_maps(image_features: Tensor, audio_features: Tensor) -> Tensor:
     """Dot products `[N, K, h, w]` of image vectors `[N, C, h, w]` and audio vectors `[N, K, C]`.
 
-    Computed in float32 always. With unit vectors they are cosines, in [-1, 1].
+    Computed in float32. Of unit vectors they are cosines, in [-1, 1].
     """
     with torch.autocast(image_features.device.type, enabled=False):
         return torch.einsum("nchw,nkc->nkhw", image_features.float(), audio_features.float())

@@ -1,7 +1,6 @@
-"""Models without weights, whose right answers are known beforehand.
+"""Models without weights whose results are known beforehand: floor and ceiling of every table.
 
-They give every table its floor and its ceiling. None hears anything, but `Oracle` is told what
-sounds, `DeafBest` what could.
+None of them takes audio. `Oracle` knows the sounding object, `DeafBest` all objects.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ from vssl.types import EVALUATION_SIZE, ImageBatch, Sample
 
 
 class Baseline(LocalizationModel):
-    """A model that takes no audio: its maps have values in [0, 1].
+    """A model that takes no audio, with maps in [0, 1].
 
     Class attributes:
-        told: what of a test set's answers it is told; empty for a model that sees images alone.
+        knows: ground truth that it is given, in words; empty for a model of images only.
     """
 
     map_size = (14, 14)
     value_range = (0.0, 1.0)
-    told: ClassVar[str] = ""
+    knows: ClassVar[str] = ""
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
-        """Maps `[N, h, w]`, whatever sounds."""
+        """Draw a map for each image, `[N, h, w]`."""
         raise NotImplementedError
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """The same map for all K sounds of an image, `[N, K, h, w]`."""
+        """Repeat each image's map for its K sounds, `[N, K, h, w]`."""
         return self.draw(batch)[:, None].expand(-1, len(batch.pairings), -1, -1)
 
 
 class Constant(Baseline):
-    """Every pixel has the same value: 1 marks the whole image, 0 (`empty`) nothing.
+    """One value at every pixel: 1 marks the whole image, 0 (`empty`) nothing.
 
     Raises:
         ValueError: for a value outside [0, 1].
@@ -54,12 +53,12 @@ class Constant(Baseline):
         self.value = value
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
-        """Constant maps `[N, 14, 14]`."""
+        """Draw constant maps `[N, 14, 14]`."""
         return batch.images.new_full((len(batch.sample_ids), *self.map_size), self.value)
 
 
 class Center(Baseline):
-    """A Gaussian in the middle of the image: photographers centre what they show.
+    """A Gaussian in the middle of the image, where photographers place objects.
 
     Args:
         sigma: standard deviation as a fraction of the image's side.
@@ -79,7 +78,7 @@ class Center(Baseline):
         self.blob: torch.Tensor
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
-        """The same Gaussian for every image, `[N, 14, 14]`, maximum 1."""
+        """Draw the same Gaussian for every image, `[N, 14, 14]`, maximum 1."""
         return self.blob.expand(len(batch.sample_ids), *self.map_size)
 
 
@@ -95,7 +94,7 @@ class Random(Baseline):
         self.seed = seed
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Random maps `[N, K, 14, 14]`, keyed by sample, condition and draw."""
+        """Draw random maps `[N, K, 14, 14]`, keyed by sample, condition and draw."""
         maps = [
             generator_for(self.seed, "random", sample_id, *pairing).random(
                 self.map_size, dtype="float32"
@@ -108,7 +107,7 @@ class Random(Baseline):
 
 
 class AudioBlind(Baseline):
-    """Image energy only: where the picture has edges.
+    """Edges of the image.
 
     The absolute difference of neighbouring pixels, averaged over each of 14 x 14 cells and smoothed
     over neighbouring cells, as `e / (e + half_energy)`: one scale for all images.
@@ -126,7 +125,7 @@ class AudioBlind(Baseline):
         self.half_energy = half_energy
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
-        """Energy maps `[N, 14, 14]` in [0, 1)."""
+        """Draw energy maps `[N, 14, 14]` in [0, 1)."""
         across = batch.images.diff(dim=3, append=batch.images[..., -1:]).abs()
         down = batch.images.diff(dim=2, append=batch.images[..., -1:, :]).abs()
         energy = F.adaptive_avg_pool2d((across + down).mean(dim=1, keepdim=True), self.map_size)
@@ -134,8 +133,8 @@ class AudioBlind(Baseline):
         return energy / (energy + self.half_energy)
 
 
-class _Told(Baseline):
-    """A baseline that is told the boxes of objects; a ramp orders the pixels inside one."""
+class _Informed(Baseline):
+    """A baseline that knows boxes of objects; a ramp orders the pixels inside one."""
 
     map_size = (EVALUATION_SIZE, EVALUATION_SIZE)
 
@@ -146,21 +145,21 @@ class _Told(Baseline):
         self.ramp: torch.Tensor
 
     def _inside(self, sample: Sample) -> torch.Tensor:
-        """Where the object of a sample is, `[224, 224]` bool."""
+        """Pixels of a sample's object, `[224, 224]` bool."""
         return consensus_map(sample.boxes, sample.box_weights).to(self.ramp.device) > 0
 
 
-class Oracle(_Told):
-    """Is told the ground truth: marks the object in the picture that sounds, or nothing.
+class Oracle(_Informed):
+    """Knows the ground truth: marks the sounding object, or nothing.
 
-    Inside the ground truth the values fall from 1 to 0.75, pixel by pixel, so that thresholds
-    taken from the map's own values, which mark what is strictly above, find it too.
+    Inside the ground truth the values fall from 1 to 0.75, pixel by pixel, so that thresholds taken
+    from the map's own values, which mark values strictly above, find it too.
     """
 
-    told = "where the source is"
+    knows = "where the source is"
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
-        """Ground truth `[N, K, 224, 224]` of what sounds; zeros where nothing there does."""
+        """Draw the sounding objects `[N, K, 224, 224]`; zeros if no object sounds."""
         maps = self.ramp.new_zeros(len(batch.sounding), len(batch.pairings), *self.map_size)
         for n, row in enumerate(batch.sounding):
             truths = {each.sample_id: self._inside(each) for each in row if each is not None}
@@ -170,27 +169,27 @@ class Oracle(_Told):
         return maps
 
 
-class DeafBest(_Told):
-    """Is told the picture's objects, not which of them sounds: the best map without listening.
+class DeafBest(_Informed):
+    """Knows all objects, not which of them sounds: the best map without listening.
 
-    The smaller object has the higher values, the larger one, where the smaller is not, the lower.
-    `object_area` marks as many pixels as what sounds has. With objects of k < K pixels, apart from
-    each other, the masks reach a cIoU of 1 and (K - k) / (K + k), where marking both reaches
-    k / (K + k) and K / (K + k): no ranking of pixels has a higher mean (brute force:
+    The smaller object has the higher values. The larger one has the lower values outside of it.
+    `object_area` marks as many pixels as the sounding object has. With objects of k < K pixels that
+    do not overlap, the masks reach a cIoU of 1 and (K - k) / (K + k). Marking both objects reaches
+    k / (K + k) and K / (K + k). No ranking of pixels has a higher mean (brute force:
     tests/models/test_models.py).
 
-    An only object is marked as by `Oracle`, in silence too. The largest value is 1 in every
-    picture: a universal threshold has nothing to tell them apart by.
+    A single object is marked as by `Oracle`, in silence too. The largest value is 1 in every
+    picture, so a universal threshold cannot tell pictures apart.
 
     Args:
-        cells: cells of the map's side, 224 for one a pixel. Of fewer, values are averaged over each
-            and upsampled, so that 14 is what a network of 14 x 14 could give.
+        cells: cells along a side. Values are averaged over each cell and upsampled: 14 is the best
+            map of a 14 x 14 network; 224 keeps every pixel.
 
     Raises:
         ValueError: when `cells` is not 1 to 224.
     """
 
-    told = "where all objects are"
+    knows = "where all objects are"
 
     def __init__(self, *, cells: int = EVALUATION_SIZE) -> None:
         super().__init__()
@@ -199,7 +198,7 @@ class DeafBest(_Told):
         self.cells = cells
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
-        """Maps `[N, 224, 224]` in [0, 1]; largest value 1."""
+        """Draw maps `[N, 224, 224]` in [0, 1]; largest value 1."""
         maps = torch.stack([
             smaller_first([self._inside(each) for each in samples], self.ramp)
             for samples in batch.pictured
@@ -214,12 +213,12 @@ def smaller_first(objects: Sequence[torch.Tensor], ramp: torch.Tensor) -> torch.
 
     Args:
         objects: `[H, W]` bool each.
-        ramp: `[H, W]` in (0, 1], all different: the order inside an object.
+        ramp: `[H, W]` distinct values in (0, 1] that order the pixels of an object.
 
     Returns:
-        `[H, W]` in [0, 1]; 0 where there is no object.
+        `[H, W]` in [0, 1]; 0 outside of objects.
     """
-    found = torch.zeros_like(ramp)
-    for place, each in enumerate(sorted(objects, key=lambda each: int(each.sum()), reverse=True)):
-        found = torch.where(each, (place + ramp) / len(objects), found)
-    return found
+    values = torch.zeros_like(ramp)
+    for rank, inside in enumerate(sorted(objects, key=lambda o: int(o.sum()), reverse=True)):
+        values = torch.where(inside, (rank + ramp) / len(objects), values)
+    return values

@@ -1,8 +1,7 @@
-"""Checkpoint files, read safely.
+"""Safe reading of checkpoint files.
 
-A checkpoint of torch is a pickle from a stranger. It is read with `weights_only=True`; plain
-containers, tensors and NumPy scalars are let in, anything else is refused by name before any of its
-code runs. A safetensors file holds tensors alone.
+A torch checkpoint is a pickle from a stranger. It is read with `weights_only=True`, which admits
+plain containers, tensors and NumPy scalars and refuses anything else by name before its code runs.
 """
 
 from __future__ import annotations
@@ -29,13 +28,14 @@ _PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
 
 
 class WeightsError(UsageError):
-    """A checkpoint that cannot be used; the message names the file, the fault and the mend."""
+    """A checkpoint that cannot be used; the message names the file, the fault and the remedy."""
 
 
 def read_checkpoint(path: Path) -> Any:
     """Read a file of torch (zip format, mapped into memory, or the older stream) or safetensors.
 
-    What was saved, usually a dict, with tensors saved on a GPU on the CPU.
+    Returns:
+        The saved object, usually a dict, with its tensors on the CPU.
 
     Raises:
         WeightsError: when the file is missing, damaged, not torch's, or would import anything that
@@ -47,7 +47,7 @@ def read_checkpoint(path: Path) -> Any:
             " that holds the checkpoints under their published names."
         )
     with path.open("rb") as file:
-        begin = file.read(9)  # of safetensors: the length of a JSON object, and that object
+        begin = file.read(9)  # of safetensors: the length of a JSON header, and the header
     if path.suffix == ".safetensors" or begin[6:] == b"\0\0{":
         try:
             return safetensors.torch.load_file(path)
@@ -82,33 +82,30 @@ def read_checkpoint(path: Path) -> Any:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        # torch's message also advises weights_only=False, which would run the file: leave that out
+        # without torch's advice to set weights_only=False, which would run the file
         reason = re.split(r"WeightsUnpickler error:|trusted source\.\)", str(error))[-1].strip()
         blocked = re.search(r"GLOBAL ([\w.]+)|module (\w+)|<class '([\w.]+)'", reason)
         if blocked is None:
             reason = reason.splitlines()[0] if reason else "no reason given"
             raise WeightsError(f"{path}: not a torch checkpoint ({reason})") from error
         name = next(group for group in blocked.groups() if group)
-        mend = (
+        remedy = (
             " If you trust the file, save its state dict alone with torch.save and use that."
             if name != "argparse.Namespace"
             else f" That is what a training was told; without it:\n{_without_namespaces(path)}"
         )
         raise WeightsError(
             f"{path}: refused, because it would import `{name}`, which weights do not need."
-            f" Nothing of it was run.{mend}"
+            f" Nothing of it was run.{remedy}"
         ) from error
-    except Exception as error:  # torch and pickle fail in many ways on a damaged file
+    except Exception as error:  # torch and pickle raise many things on a damaged file
         raise WeightsError(
             f"{path}: not a torch checkpoint, or cut off ({_first_line(error)})"
         ) from error
 
 
 def _without_namespaces(path: Path) -> str:
-    """A command that writes a checkpoint again without its `argparse.Namespace`, a plain holder.
-
-    It lets that class in and nothing else, so it runs no code of the file either.
-    """
+    """Write a command that copies a checkpoint without its `argparse.Namespace`."""
     code = (
         "import argparse, sys, torch;"
         " torch.serialization.add_safe_globals([argparse.Namespace]);"
@@ -120,18 +117,18 @@ def _without_namespaces(path: Path) -> str:
 
 
 def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str, torch.Tensor]:
-    """Take the state dict, key to tensor, out of what `read_checkpoint` gave.
+    """Take the state dict out of a checkpoint's content, without prefixes `module.`.
 
-    `wrapper` is the key under which it lies, None for a bare one; prefixes `module.` are removed.
+    `wrapper` is its key, None for a bare state dict.
 
     Raises:
-        WeightsError: when there is none; it names the file.
+        WeightsError: when it is missing or no dict of tensors.
     """
     state = content
     if wrapper is not None:
-        holds = list(content) if isinstance(content, Mapping) else None
-        if holds is None or wrapper not in holds:
-            held = type(content).__name__ if holds is None else holds[:_SHOWN_KEYS]
+        keys = list(content) if isinstance(content, Mapping) else None
+        if keys is None or wrapper not in keys:
+            held = type(content).__name__ if keys is None else keys[:_SHOWN_KEYS]
             raise WeightsError(
                 f"{path}: expected the weights under the key `{wrapper}`, but the file holds"
                 f" {held}. Is it another model's checkpoint?"
@@ -148,7 +145,7 @@ def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str,
 
 
 def some(items: Sequence[str]) -> str:
-    """The first few of a list, and how many more there are."""
+    """List the first few items, and the number of the others."""
     more = f", and {len(items) - _SHOWN_KEYS} more" if len(items) > _SHOWN_KEYS else ""
     return ", ".join(items[:_SHOWN_KEYS]) + more
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18
@@ -26,16 +25,14 @@ class EZVSL(LocalizationModel):
         self.img_proj = nn.Conv2d(512, 512, 1)
         self.aud_proj = nn.Linear(512, 512)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Map `[N, 3, 224, 224]` to unit vectors on a grid `[N, 512, 7, 7]`."""
         return unit(self.img_proj(self.imgnet(images)))
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+    def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map log spectrograms `[M, 1, 257, 200]` to unit vectors `[M, 512]`."""
         return unit(self.aud_proj(self.audnet(inputs).amax(dim=(2, 3))))
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Maps `(cosine + 1) / 2`, `[N, K, 7, 7]`."""
         return (dot_maps(image_features, audio_features) + 1) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+from torch import Tensor
 
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18
@@ -29,16 +29,14 @@ class LVS(LocalizationModel):
         self.imgnet = ResNet18(last_stride=1)
         self.audnet = ResNet18(channels_in=1, last_stride=1)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Map `[N, 3, 224, 224]` to unit vectors on a grid `[N, 512, 14, 14]`."""
         return unit(self.imgnet(images))
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+    def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map log spectrograms `[M, 1, 257, 299]` to unit vectors `[M, 512]`."""
         return unit(self.audnet(inputs).amax(dim=(2, 3)))
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Cosine maps `[N, K, 14, 14]`."""
         return dot_maps(image_features, audio_features)

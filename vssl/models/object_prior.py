@@ -1,4 +1,4 @@
-"""The object prior of object-guided localization (OGL): where an ImageNet network sees something.
+"""Object prior of object-guided localization (OGL): the activation of an ImageNet network.
 
 Source: EZ-VSL (Mo and Morgado, ECCV 2022); vssl_eval evaluates every model with it.
 """
@@ -19,7 +19,7 @@ PUBLISHED_FILES = ("resnet18-f37072fd.pth", "resnet18-5c106cde.pth")
 class ObjectPrior(ResNet18, Pretrained):
     """ImageNet ResNet-18: mean absolute value over the channels of its last feature map.
 
-    It never hears anything: the map is the same for all sounds of an image.
+    The map depends on the image only.
     """
 
     checkpoint = CheckpointLayout(wrapper=None, unused=("fc.*",))
@@ -30,7 +30,7 @@ class ObjectPrior(ResNet18, Pretrained):
 
 
 def find_weights(*folders: Path) -> Path | None:
-    """The ImageNet ResNet-18 under its published names, in the folders or torch.hub's cache."""
+    """Find the ImageNet ResNet-18 by its published names, in the folders or torch.hub's cache."""
     places = [*folders, Path(torch.hub.get_dir()) / "checkpoints"]
-    found = [place / name for place in places for name in PUBLISHED_FILES]
-    return next((path for path in found if path.is_file()), None)
+    paths = (place / name for place in places for name in PUBLISHED_FILES)
+    return next((path for path in paths if path.is_file()), None)

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vssl.core.checks import check_choice
 from vssl.frontends import power_spectrogram
@@ -17,7 +17,7 @@ _HOP = 353
 
 
 class AudioEncoder(ResNet18):
-    """Spectrogram, whose window is kept in the checkpoint, and ResNet-18."""
+    """Spectrogram with the checkpoint's window, and ResNet-18."""
 
     def __init__(self, standardization: str) -> None:
         super().__init__(channels_in=1)
@@ -25,24 +25,24 @@ class AudioEncoder(ResNet18):
         self.spectrogram.register_buffer("window", torch.hann_window(512))
         self.standardization = standardization
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map waveforms `[M, T]` to vectors `[M, 512]`."""
         return super().forward(self._spectrograms(x)[:, None]).mean(dim=(2, 3))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _spectrograms(self, waveforms: torch.Tensor) -> torch.Tensor:
+    def _spectrograms(self, waveforms: Tensor) -> Tensor:
         """Log power spectrograms `[M, 257, T / 353 + 1]`, each with mean 0 and deviation 1."""
-        window: torch.Tensor = self.spectrogram.window  # type: ignore[assignment]
+        window: Tensor = self.spectrogram.window  # type: ignore[assignment]
         with torch.autocast(waveforms.device.type, enabled=False):
             logs = torch.log(power_spectrogram(waveforms.float(), window, _HOP) + 1e-7)
-            # one by one: the authors standardize a whole batch, but it holds one clip
+            # one by one, as the authors' batches hold one clip
             return torch.stack([self._standardized(each) for each in logs])
 
-    def _standardized(self, logs: torch.Tensor) -> torch.Tensor:
+    def _standardized(self, logs: Tensor) -> Tensor:
         if self.standardization == "corrected":
             exact = logs.double()
             return ((exact - exact.mean()) / (exact.std() + 1e-9)).float()
-        # float32 sums depend on the number of threads, and silence is nothing but their rounding
+        # float32 sums depend on the number of threads, and silence is only their rounding
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -54,19 +54,19 @@ class AudioEncoder(ResNet18):
 
 
 class RCGrad(LocalizationModel):
-    """Two ResNet-18s; where the image's features speak for the audio vector.
+    """Two ResNet-18s; Grad-CAM of the image's features for the audio vector.
 
     The published map is Grad-CAM at `layer4` for a gradient seeded with the audio vector. Only an
-    average pool lies behind that layer, so the gradient is audio / (h w) at every position and the
-    similarity map is `relu(sum_c audio_c feature_c) / (h w)`: no backward pass is needed. When it
-    is upsampled it is also stretched to [0, 1] and cut at its median (`map_transform`): its
-    maximum is always 1 and no universal threshold can work. `RCGradRaw` has the map before that.
+    average pool follows that layer, so the gradient is audio / (h w) at every position and the
+    similarity map is `relu(sum_c audio_c feature_c) / (h w)`, without a backward pass. Upsampled it
+    is stretched to [0, 1] and cut at its median (`map_transform`). Its maximum is always 1, so no
+    universal threshold can work. `RCGradRaw` has no such transform.
 
     Args:
-        standardization: precision in which the log spectrogram is brought to mean 0 and deviation
-            1. `released`: float32, where the spectrogram of silence, the same everywhere, becomes
-            the rounding error of its mean over itself, about 1 or -1 (as on one CPU thread);
-            `corrected`: float64, where it becomes 0.
+        standardization: precision of bringing the log spectrogram to mean 0 and deviation 1.
+            `released`: float32, where the constant spectrogram of silence becomes the rounding
+            error of its mean over itself, about 1 or -1 (as on one CPU thread); `corrected`:
+            float64, where it becomes 0.
 
     Raises:
         UsageError: for another standardization.
@@ -86,32 +86,28 @@ class RCGrad(LocalizationModel):
         self.image_encoder = ResNet18(last_stride=1)
         self.audio_encoder = AudioEncoder(standardization)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Map `[N, 3, 224, 224]` to features `[N, 512, 14, 14]`, not normalized."""
-        features: torch.Tensor = self.image_encoder(images)
+        features: Tensor = self.image_encoder(images)
         return features
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+    def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map waveforms `[M, T]` at 16 kHz to vectors `[M, 512]`, not normalized."""
-        vectors: torch.Tensor = self.audio_encoder(inputs)
+        vectors: Tensor = self.audio_encoder(inputs)
         return vectors
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Maps `relu(dot product) / (h w)`, `[N, K, 14, 14]`."""
         positions = image_features.shape[2] * image_features.shape[3]
         return dot_maps(image_features, audio_features).relu() / positions
 
 
 class RCGradRaw(RCGrad):
-    """RCGrad's map before any scaling, as a cosine, so that one threshold can serve all images."""
+    """RCGrad's map as a cosine without scaling, so that one threshold can serve all images."""
 
     value_range = (-1.0, 1.0)
     map_transform = "none"
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Cosine maps `[N, K, 14, 14]`."""
         return dot_maps(unit(image_features), unit(audio_features, dim=2))

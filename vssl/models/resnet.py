@@ -1,10 +1,9 @@
-"""ResNet-18 (He et al., CVPR 2016), the one encoder that the models of the paper share."""
+"""ResNet-18 (He et al., CVPR 2016), the encoder of every model of the paper."""
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
@@ -23,14 +22,14 @@ class BasicBlock(nn.Module):
                 nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
             )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map `[N, C_in, h, w]` to `[N, C, h / stride, w / stride]`."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
 
     def fold_batch_norms(self) -> None:
-        """Fold as `ResNet18.fold_batch_norms`."""
+        """Fold batch norms, see `ResNet18.fold_batch_norms`."""
         self.bn1 = _folded(self.conv1, self.bn1)
         self.bn2 = _folded(self.conv2, self.bn2)
         if isinstance(self.downsample, nn.Sequential):
@@ -55,7 +54,7 @@ class ResNet18(nn.Module):
         self.layer3 = _layer(128, 256, 2)
         self.layer4 = _layer(256, 512, last_stride)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map `[N, channels_in, H, W]` to non-negative features `[N, 512, h, w]`."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.max_pool2d(x, 3, 2, 1)
@@ -64,10 +63,10 @@ class ResNet18(nn.Module):
         return x
 
     def fold_batch_norms(self) -> None:
-        """Let each convolution do the work of the batch norm behind it, which is linear too.
+        """Fold each batch norm into the convolution in front of it.
 
-        For evaluation only: the running statistics become part of the weights. Features stay the
-        same but for roundings. Twice does no harm.
+        For evaluation only: the running statistics become part of the weights. Features change by
+        roundings. A second call does nothing.
         """
         self.bn1 = _folded(self.conv1, self.bn1)
         for module in self.modules():
@@ -82,7 +81,7 @@ def _layer(channels_in: int, channels: int, stride: int) -> nn.Sequential:
 
 
 def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Module:
-    """Fold a batch norm into the convolution in front of it; what is left of the norm."""
+    """Fold a batch norm into its convolution, and return the identity in its place."""
     if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
         return norm
     mean, variance = norm.running_mean, norm.running_var

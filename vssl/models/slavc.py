@@ -6,7 +6,7 @@ A Closer Look at Weakly-Supervised Audio-Visual Source Localization.
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18
@@ -32,18 +32,16 @@ class SLAVC(LocalizationModel):
         self.aud_proj1 = nn.Linear(512, 512)
         self.aud_proj2 = nn.Linear(512, 512)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Map `[N, 3, 224, 224]` to two unit vectors, one after the other, `[N, 1024, 7, 7]`."""
         features = self.imgnet(images)
         return torch.cat([unit(self.img_proj1(features)), unit(self.img_proj2(features))], dim=1)
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+    def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map log spectrograms `[M, 1, 257, 200]` to two unit vectors, `[M, 1024]`."""
         features = self.audnet(inputs).amax(dim=(2, 3))
         return torch.cat([unit(self.aud_proj1(features)), unit(self.aud_proj2(features))], dim=1)
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Maps `(mean of the two cosines + 1) / 2`, `[N, K, 7, 7]`."""
         return (dot_maps(image_features, audio_features) / 2 + 1) / 2

@@ -13,9 +13,8 @@ from vssl.models.lvs import LVS
 class SSLAlign(LVS):
     """LVS's network, trained to align whole clips and pictures too; the map is the cosine.
 
-    The authors load the checkpoint without looking for extra or missing entries, and it may hold
-    alignment heads. Here nothing may be missing; what lies outside of the two encoders is ignored
-    and reported.
+    The authors' loading accepts extra and missing entries. Here nothing may be missing; entries
+    outside of the two encoders, such as alignment heads, are ignored and reported.
     """
 
     checkpoint = replace(LVS.checkpoint, heads=True, prefixed=False)

@@ -1,9 +1,9 @@
-"""A small network that learns to hear and see on the embedded benchmark in minutes, on a CPU."""
+"""A small network that is trained on the embedded benchmark in minutes, on a CPU."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 
@@ -40,19 +40,17 @@ class Tiny(LocalizationModel):
         )
         self.tell = nn.Linear(128, channels)
 
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Map `[N, 3, 112, 112]` to unit vectors on a grid `[N, C, 14, 14]`."""
         return unit(self.look(images))
 
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+    def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map mel spectrograms in dB `[M, 1, F, T]` to unit vectors `[M, C]`."""
-        heard = self.listen(inputs)
-        pooled = torch.cat([heard.mean(dim=(2, 3)), heard.amax(dim=(2, 3))], dim=1)
+        features = self.listen(inputs)
+        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         return unit(self.tell(pooled))
 
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
+    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Cosine maps `[N, K, 14, 14]`."""
         return dot_maps(image_features, audio_features)
 
@@ -73,7 +71,7 @@ class _Convolution(nn.Sequential):
 
 
 class _Residual(nn.Module):
-    """Two convolutions, the second one dilated to see whole objects, beside the identity."""
+    """Two convolutions, the second dilated to cover whole objects, with a shortcut."""
 
     def __init__(self, channels: int, *, dilation: int) -> None:
         super().__init__()
@@ -82,7 +80,7 @@ class _Residual(nn.Module):
             _Convolution(channels, channels, dilation=dilation),
         )
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Features `[N, C, h, w]` to features of the same shape."""
-        improved: torch.Tensor = features + self.path(features)
+        improved: Tensor = features + self.path(features)
         return improved

@@ -1,4 +1,4 @@
-"""Weights: a checkpoint matched with a network, strict in both directions."""
+"""Loading of weights, strict in both directions."""
 
 from __future__ import annotations
 
@@ -15,44 +15,35 @@ from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_d
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What was loaded: the file and its hash, and how many single values the network took.
-
-    `ignored` are keys in the file that are known to take no part in the map.
-    """
+    """A loaded checkpoint."""
 
     path: Path
     sha256: str
-    used: int
-    ignored: tuple[str, ...]
+    used: int  # values that the network took
+    ignored: tuple[str, ...]  # keys in the file that the map does not need
 
 
 @dataclass(frozen=True)
 class Match:
-    """How a checkpoint compares with a network.
+    """A checkpoint compared with a network."""
 
-    `state` are the entries that the network takes, under its own names; `ignored` the file's keys
-    that are known to take no part in the map, with their number of single values; `missing` what
-    the file lacks, `unknown` what the network lacks, `unfit` what has another shape or type, in
-    words.
-    """
-
-    state: dict[str, torch.Tensor]
-    ignored: tuple[str, ...]
+    state: dict[str, torch.Tensor]  # entries that the network takes, under its names
+    ignored: tuple[str, ...]  # keys in the file that the map does not need
     ignored_values: int
-    missing: tuple[str, ...]
-    unknown: tuple[str, ...]
-    unfit: tuple[str, ...]
+    missing: tuple[str, ...]  # keys that the file lacks
+    unknown: tuple[str, ...]  # keys that the network lacks
+    unfit: tuple[str, ...]  # entries of another shape or type, in words
 
     @property
     def used(self) -> int:
-        """Number of single values that the network takes."""
+        """Number of values that the network takes."""
         return sum(tensor.numel() for tensor in self.state.values())
 
     @property
     def faults(self) -> list[str]:
-        """What keeps the file from fitting, in words; empty when it fits."""
-        found = {"missing": self.missing, "unknown": self.unknown, "unfit": self.unfit}
-        return [f"{len(items)} {what}: {some(items)}" for what, items in found.items() if items]
+        """Reasons why the file does not fit, in words; empty when it fits."""
+        kinds = {"missing": self.missing, "unknown": self.unknown, "unfit": self.unfit}
+        return [f"{len(items)} {kind}: {some(items)}" for kind, items in kinds.items() if items]
 
 
 def load_weights(
@@ -60,14 +51,14 @@ def load_weights(
 ) -> WeightsReport:
     """Load a checkpoint as its authors published it.
 
-    The file must hold every entry of the network, and nothing that is neither the network's nor
-    known to be unused. Counts of batches, which only training reads, may be missing.
+    The file must hold every entry of the network. Every other entry must be known to be unused.
+    Counts of batches, which only training reads, may be missing.
 
     Args:
-        network: the network to fill; its `checkpoint` attribute says how the file is laid out.
+        network: the network to fill; its `checkpoint` attribute is the file's layout.
         path: checkpoint file.
         sha256: expected hash of the file, None to take any.
-        key: group of the configuration that the file belongs to, for messages.
+        key: group of the configuration, for messages.
 
     Raises:
         WeightsError: for a missing or unreadable file, a blocked global, another hash, missing,
@@ -77,10 +68,10 @@ def load_weights(
     if network.checkpoint is None:
         raise WeightsError(f"{name} has no weights, but {key}.weights={path} is set.")
     content = read_checkpoint(path)
-    found = file_sha256(path)
-    if sha256 is not None and found != sha256.lower():
+    file_hash = file_sha256(path)
+    if sha256 is not None and file_hash != sha256.lower():
         raise WeightsError(
-            f"{path}: sha256 is {found}, but {key}.sha256 says {sha256}."
+            f"{path}: sha256 is {file_hash}, but {key}.sha256 says {sha256}."
             f" Is it another release or a broken download? Set {key}.sha256=null to take any file."
         )
     state = state_dict_of(content, wrapper=network.checkpoint.wrapper, path=path)
@@ -101,13 +92,13 @@ def load_weights(
     # assign: the network takes the mapped tensors themselves
     network.load_state_dict(match.state, strict=True, assign=True)
     network.requires_grad_(False)
-    return WeightsReport(path, found, match.used, match.ignored)
+    return WeightsReport(path, file_hash, match.used, match.ignored)
 
 
 def match_weights(
     network: Pretrained, state: dict[str, torch.Tensor], layout: CheckpointLayout
 ) -> Match:
-    """Compare a state dict, without `module.` prefixes, with a network (meta device will do)."""
+    """Compare a state dict, without `module.` prefixes, with a network, on any device."""
     own = network.state_dict()
     parts = {key.partition(".")[0] for key in own}
     ignored = [k for k in state if any(fnmatch.fnmatchcase(k, p) for p in layout.unused)]

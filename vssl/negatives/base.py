@@ -25,7 +25,7 @@ class AudioCondition(ABC):
     Attributes:
         name: the condition's name in configuration, records and tables.
         draws: number of random repetitions; 1 for a condition that draws nothing.
-        plays_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
+        reuses_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
         sounding_object: which object of the picture is heard. Under `NONE` the condition is a true
             negative: thresholds are learnt from it, and positives are compared with it. Under `OWN`
             a model should mark the sample's own object.
@@ -33,7 +33,7 @@ class AudioCondition(ABC):
     """
 
     name: str
-    plays_clips: ClassVar[bool] = False
+    reuses_clips: ClassVar[bool] = False
     sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE
     random: ClassVar[bool] = True
     draws: int = 1
@@ -54,7 +54,7 @@ class AudioCondition(ABC):
         """
         if not self.random:
             return 0
-        return seed if self.plays_clips else seed_for(seed, use)
+        return seed if self.reuses_clips else seed_for(seed, use)
 
     @abstractmethod
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
@@ -102,7 +102,7 @@ class AudioCondition(ABC):
 class ClipCondition(AudioCondition):
     """A condition that plays a sample's clip unchanged."""
 
-    plays_clips = True
+    reuses_clips = True
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
         """Read the file."""

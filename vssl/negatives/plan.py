@@ -133,8 +133,8 @@ def _number_of_draws(
         )  # fmt: skip
     keys = [(s.sample_id, name, draw) for s in samples for draw in range(draws)]
     for key in keys:
-        if key in given and bool(given[key].audio_source_id) != condition.plays_clips:
-            what = "names no audio source" if condition.plays_clips else "names an audio source"
+        if key in given and bool(given[key].audio_source_id) != condition.reuses_clips:
+            what = "names no audio source" if condition.reuses_clips else "names an audio source"
             raise ManifestError(f"{path}: {key} {what} (negatives.manifest)")
     missing = [key for key in keys if key not in given]
     if missing:

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: how each ended, counted and listed."""
+"""Jobs of a sweep: their states, counted and listed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ BEGUN, NOT_DONE = "begun", "not done"
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a sweep and its state."""
+    """A job of a sweep."""
 
     number: int  # from 0
-    name: str  # what it evaluates
+    name: str
     state: str  # one of those above
-    reason: str = ""  # why it is not finished
+    reason: str = ""  # if it is not finished
     folder: str = ""  # of its run
-    seconds: float = 0.0  # that it took
+    seconds: float = 0.0
 
     @property
     def done(self) -> bool:
@@ -34,21 +34,21 @@ class Job:
 
 
 def count_jobs(jobs: Sequence[Job]) -> str:
-    """Count jobs by how they ended, in a line."""
+    """Count jobs by state, in a line."""
     counts = Counter(job.state for job in jobs)
     listed = ", ".join(f"{n} {state}" for state, n in counts.items())
     return f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}: {listed}"
 
 
 def list_jobs(jobs: Sequence[Job]) -> str:
-    """List the counts, and jobs that are not done with their reasons, as Markdown."""
+    """Write the counts, and unfinished jobs with their reasons, as Markdown."""
     lines = [f"**{count_jobs(jobs)}**", ""]
     lines += [f"- {' '.join(str(job).split())}" for job in jobs if not job.done]
     return "\n".join([*lines, ""])
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the units that suit it.
+    """Write a duration.
 
     >>> [duration(s) for s in (0.4, 41.3, 200, 9000)]
     ['0.4 s', '41 s', '3 min 20 s', '2 h 30 min']

@@ -1,4 +1,4 @@
-"""One row for runs that differ in nothing but their negatives."""
+"""Joining of runs that differ only in negatives, so that a table has one row for them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vssl.records.join import JoinError, condition_draws, other_settings, withou
 from vssl.reporting.run_labels import mix_name
 
 Join = Callable[[Sequence[Path]], Path]
-"""Makes a run of several, and gives its folder."""
+"""Joins runs into a new one, and returns its folder."""
 
 
 @dataclass(frozen=True)
 class JoinedRows:
-    """Runs that are shown in a table, and why others are not."""
+    """Runs that a table shows, and reasons why it leaves others out."""
 
-    sources: dict[Path, tuple[Path, ...]]  # by folder: the runs that it was joined from, or itself
+    sources: dict[Path, tuple[Path, ...]]  # by folder: the joined runs, or the run itself
     left_out: dict[Path, str]
 
 
@@ -28,7 +28,7 @@ def rows_of_runs(
     provenances: Mapping[Path, Mapping[str, Any]],
     join: Join | None,
 ) -> JoinedRows:
-    """Join runs that differ in nothing but their negatives.
+    """Join runs that differ only in negatives.
 
     The run with most negatives comes first; ties go to more draws. Others that add negatives are
     joined with it, unless the settings of shared negatives differ.
@@ -36,7 +36,7 @@ def rows_of_runs(
     Args:
         identities: `identity` in `run.json` of each run.
         provenances: of each run's records.
-        join: makes one run of several; None shows the first one for all.
+        join: joins runs; None shows the first one for all.
     """
     rows = JoinedRows({}, {})
     by_rest: dict[str, list[Path]] = {}
@@ -48,14 +48,14 @@ def rows_of_runs(
         first, *others = alike
         members = [first]
         for folder in others:
-            known = {name for each in members for name in draws[each]}
-            own = provenances[folder]
-            clashes = [c for each in members for c in other_settings(provenances[each], own)]
+            shown = {condition for member in members for condition in draws[member]}
+            provenance = provenances[folder]
+            clashes = [c for m in members for c in other_settings(provenances[m], provenance)]
             alone = (
-                f"differs from {first} in its negatives alone ({_described(draws[folder])};"
-                f" the other has {_described(draws[first])})"
+                f"differs from {first} in its negatives alone ({_describe(draws[folder])};"
+                f" the other has {_describe(draws[first])})"
             )
-            if join is None or not set(draws[folder]) - known:
+            if join is None or not set(draws[folder]) - shown:
                 rows.left_out[folder] = f"{alone}, which is shown."
             elif clashes:
                 rows.left_out[folder] = (
@@ -69,7 +69,7 @@ def rows_of_runs(
 
 
 def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> Path | None:
-    """The folder of the joined run or None; runs that do not fit leave the members."""
+    """Join the members, without those that do not fit; None if one is left."""
     while join is not None and len(members) > 1:
         try:
             return join(members)
@@ -86,6 +86,6 @@ def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> 
     return None
 
 
-def _described(draws: Mapping[str, int]) -> str:
+def _describe(draws: Mapping[str, int]) -> str:
     several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
     return ", ".join([mix_name(draws), *several])

@@ -1,8 +1,8 @@
-"""A run's numbers beside the figures that were published for the same model and test set.
+"""Comparison of a run's numbers with published figures of the same model and test set.
 
 The figures are in `experiments/reference_values.csv`, installed as `vssl.experiments`, each with
-its source and its tier: A is an official README or code, B a maintainer's reply. The file of a
-checkpoint does not say on which data it was trained, so that all published figures are shown.
+its source and tier: A is an official README or code, B a maintainer's reply. A checkpoint does not
+state its training set, so a table shows all published figures of a cell.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vssl.reporting.tables.model import Table, caption, one_row, percent, text_c
 from vssl.reporting.tables.render import markdown_table, show_table
 
 NO_SOURCE = "missing"
-"""Source of a cell for which no figure is at hand."""
+"""Source of a cell without a published figure."""
 
 PUBLISHED_MODELS = {
     "LVS": "lvs",
@@ -46,7 +46,7 @@ TEST_SETS = {"VGG-SS": "vggss", "IS3": "is3"}
 
 
 class Definition(NamedTuple):
-    """Our metric, audio condition and threshold policy for a published metric."""
+    """A published metric in our terms."""
 
     metric: str
     condition: str
@@ -74,19 +74,19 @@ DEFINITIONS = {
 }
 """Published metric -> ours.
 
-The READMEs of LVS, EZ-VSL, SLAVC, FNAC, SSL-TIE and SSL-Align score positives, half of the image
-marked. The paper's own tables want a universal threshold; that it is the third quartile's is our
-reading of the released code.
+The READMEs of LVS, EZ-VSL, SLAVC, FNAC, SSL-TIE and SSL-Align score positives with half of the
+image marked. The paper's tables need a universal threshold; the third quartile is our reading of
+the released code.
 """
 
 ALWAYS = ("cIoU@0.5", "AUC")
-"""Metrics that are shown for every model and test set, as missing where nothing was published."""
+"""Metrics in every table, as `missing` without a published figure."""
 
 REPRODUCTION_MARGIN = 0.003
-"""Difference that a faithful reproduction may have, a fraction: 15 of VGG-SS's 5158 images.
+"""Largest difference of a faithful reproduction, a fraction: 15 of VGG-SS's 5158 images.
 
-A judgement, not a measurement: other decoders of images and sounds, resamplers and versions of
-libraries carry a few images over a threshold.
+A judgement, not a measurement: other decoders, resamplers and versions of libraries carry a few
+images over a threshold.
 """
 
 _FACTS = ["model", "dataset", "protocol", "coverage", "manifest_hash"]
@@ -108,13 +108,12 @@ _LEGEND = (
 
 
 def read_published(path: Path | None = None) -> pd.DataFrame:
-    """Read published figures from a csv file, or from the one that is installed.
+    """Read published figures from a csv file, or from the installed one.
 
     Returns:
-        One row per figure and map variant of ours (`map_variant`) that it may mean:
-        `published_metric, published_variant, model, training_set, test_set, source, tier, note` as
-        published, and fractions `published`, NaN where source is `missing`, and `margin`, half of
-        the last digit that was printed.
+        A row for each figure and each `map_variant` that it may be of: `published_metric,
+        published_variant, model, training_set, test_set, source, tier, note` as published, the
+        fraction `published`, NaN if source is `missing`, and `margin`, half of its last digit.
     """
     if path is None:
         try:
@@ -139,7 +138,7 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
 
 
 def half_digit(printed: str) -> float:
-    """Half of the last digit of a printed number: by how much it may have been rounded.
+    """Half of the last digit of a printed number, its largest rounding error.
 
     >>> half_digit("38.85"), half_digit("39"), half_digit("0.382"), half_digit("")
     (0.005, 0.5, 0.0005, 0.0)
@@ -148,7 +147,7 @@ def half_digit(printed: str) -> float:
 
 
 def map_variants(published: str) -> tuple[str, ...]:
-    """Our map variants that a published one may mean: both if it does not say which.
+    """Map variants that a published one may be: both if it is not stated.
 
     >>> map_variants("AV+OGL"), map_variants("AV"), map_variants("not stated (AV or AV+OGL)")
     (('ogl',), ('av',), ('av', 'ogl'))
@@ -161,11 +160,11 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     """Set one run's numbers beside the figures (`read_published`) of its model and test set.
 
     Returns:
-        One row per figure and map variant of the run: facts of the run, the place of its number,
+        A row for each figure and map variant of the run: facts of the run, the place of its number,
         the figure and its source. Fractions `published, value, difference` (ours minus the
-        published) and `margin`, what a reproduction may differ by; `within`, whether it does, None
-        where either number is missing or not all listed samples were evaluated. Empty for a model
-        or test set of which nothing is known.
+        published) and `margin`, the largest difference of a reproduction; `within`, whether the
+        difference is smaller, None if either number is missing or not all listed samples were
+        evaluated. Empty for a model or test set without published figures.
 
     Raises:
         ValueError: when the summary has several numbers for a cell.
@@ -190,10 +189,10 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     texts = dict.fromkeys(("published_variant", "training_set", "tier", "note"), "")
     rows = rows.fillna({**texts, "source": NO_SOURCE, "margin": 0.0})
     place = ["metric", "condition", "threshold_policy", "map_variant"]
-    own = summary.merge(rows[place].drop_duplicates())[[*place, "n", "value"]]
-    for _, cell in own.groupby(place):
+    values = summary.merge(rows[place].drop_duplicates())[[*place, "n", "value"]]
+    for _, cell in values.groupby(place):
         one_row(cell)  # refuses several
-    rows = rows.merge(own, how="left", on=place).fillna({"n": 0}).astype({"n": int})
+    rows = rows.merge(values, how="left", on=place).fillna({"n": 0}).astype({"n": int})
     rows["difference"] = rows["value"] - rows["published"]
     rows["margin"] += REPRODUCTION_MARGIN
     rows["within"] = [
@@ -208,20 +207,22 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
 def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.DataFrame:
     """Print runs beside published figures, one table each.
 
-    With `output` also writes `published.csv` (fractions) and `published.md` there. Returns the rows
-    of `beside_published` of all runs, with the `run` in front.
+    With `output` also writes `published.csv` (fractions) and `published.md` there.
+
+    Returns:
+        The rows of `beside_published` of all runs, with the `run` in front.
 
     Raises:
-        UsageError: when a summary cannot be read, or nothing is known of a run's model or test set.
+        UsageError: when a summary cannot be read, or a run's model or test set has no figures.
     """
     for folder in folders:
         read_provenance(folder / SUMMARY_FILE)
     summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     published = read_published()
-    rows = {folder: beside_published(each, published) for folder, each in summaries.items()}
+    compared = {folder: beside_published(each, published) for folder, each in summaries.items()}
     first = {folder: each.iloc[0] for folder, each in summaries.items()}
     names = {folder: f"{each['model']} on {each['dataset']}" for folder, each in first.items()}
-    unknown = [f"{folder}: {names[folder]}" for folder, found in rows.items() if found.empty]
+    unknown = [f"{folder}: {names[folder]}" for folder, rows in compared.items() if rows.empty]
     if unknown:
         raise UsageError(
             f"no published figures for {'; '.join(unknown)}. There are some for the models"
@@ -251,19 +252,21 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
                     "" if pd.isna(row["published"]) else f"{100 * row['margin']:.3g}",
                     {True: "yes", False: "no"}.get(row["within"], ""),
                 )
-                for row in found.to_dict("records")
+                for row in rows.to_dict("records")
             ),
             caption(summaries[folder]),
             label="metric",
         )
-        for folder, found in rows.items()
+        for folder, rows in compared.items()
     ]
     console = Console(highlight=False)
     for table in tables:
         show_table(console, table)
     console.print(Text(_LEGEND, style="dim"))
-    joined = pd.concat([found.assign(run=str(f)) for f, found in rows.items()], ignore_index=True)
-    joined = joined[["run", *joined.columns.drop("run")]]
+    joined = pd.concat(
+        [rows.assign(run=str(folder)) for folder, rows in compared.items()], ignore_index=True
+    )
+    joined.insert(0, "run", joined.pop("run"))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         write_text(output / "published.csv", joined.to_csv(index=False))
@@ -273,7 +276,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
 
 
 def short_source(source: str, tier: str) -> str:
-    """A source without host and commit, with its tier; empty without a source.
+    """Shorten a source to its repository and file, with its tier; empty without a source.
 
     >>> short_source("https://github.com/stoneMo/EZ-VSL README.md (commit 95ff5bf)", "A")
     'stoneMo/EZ-VSL README.md (A)'

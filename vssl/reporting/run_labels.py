@@ -1,4 +1,4 @@
-"""Runs side by side: what to call each."""
+"""Names of runs in tables and figures."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from vssl.records.summary import PAIR, conditions_of
 from vssl.types import POSITIVE
 
 PAPER_MODELS = ("rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
-"""The models that the paper assesses, in order of their year."""
+"""Models of the paper, by year."""
 
 BASELINES = ("audio_blind", "deaf_best", "center", "constant", "empty", "random", "oracle")
-"""Models without weights, whose numbers are known beforehand: they compete with nobody."""
+"""Models without weights, which are left out of rankings."""
 
 
 def paper_place(model: str) -> int:
-    """Place of a model or its kin (`rcgrad_raw`) in the paper; behind all for others."""
-    kin = (i for i, name in enumerate(PAPER_MODELS) if f"{model}_".startswith(f"{name}_"))
-    return next(kin, len(PAPER_MODELS))
+    """Position of a model or a variant (`rcgrad_raw`) in the paper; others come last."""
+    places = (i for i, name in enumerate(PAPER_MODELS) if f"{model}_".startswith(f"{name}_"))
+    return next(places, len(PAPER_MODELS))
 
 
 def label_runs(summary: pd.DataFrame) -> pd.Series:
     """Name the run of each row of several summaries.
 
-    By the model, and where runs of it differ by negatives and seed; where that is not enough, by
-    the configuration's hash.
+    By the model, then by negatives and seed if its runs differ in them, then by the configuration's
+    hash.
     """
     hashes = summary["config_hash"]
     negatives = {of: mix_name(conditions_of(rows)) for of, rows in summary.groupby(hashes)}
     names = summary["model"].astype(str)
-    own = [summary["dataset"], summary["protocol"], names]
+    test = [summary["dataset"], summary["protocol"]]
+    of_model = [*test, names]
     for extra in (hashes.map(negatives), "seed " + summary["seed"].astype(str)):
-        differs = extra.groupby(own).transform("nunique") > 1
+        differs = extra.groupby(of_model).transform("nunique") > 1
         names = names.where(~differs, names + " " + extra)
-    differs = hashes.groupby([*own[:2], names]).transform("nunique") > 1
+    differs = hashes.groupby([*test, names]).transform("nunique") > 1
     return names.where(~differs, names + " " + hashes.str[:8])
 
 

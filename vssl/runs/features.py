@@ -64,7 +64,7 @@ def take_fingerprint(
         return model.encode_audio(frontend(frontend.waveform(clip)[None]))
 
     def localized() -> torch.Tensor:
-        vectors = encoded(POSITIVE)[:, None] if localizer.hears else torch.empty(1, 1, 0)
+        vectors = encoded(POSITIVE)[:, None] if localizer.uses_audio else torch.empty(1, 1, 0)
         first = torch.zeros(1, dtype=torch.int64)
         whole = (0, 0, EVALUATION_SIZE, EVALUATION_SIZE)
         sample = Sample("fixed", Path(), Path(), "", (), "", (whole,), (1.0,), 0)
@@ -76,7 +76,7 @@ def take_fingerprint(
 
     frontends = localizer.frontends
     marks = {
-        "image": _mark(lambda: model.encode_image(image)) if model.compares else "",
+        "image": _mark(lambda: model.encode_image(image)) if model.encodes_separately else "",
         "objects": "" if prior is None else _mark(lambda: prior(other)),
         "maps": _mark(localized),
         **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},

@@ -49,7 +49,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     replay = settings.negatives.manifest
     rows = None if replay is None else read_manifest(replay)
     reader = build.build_reader(settings.data)
-    if any(condition.plays_clips for condition in conditions):
+    if any(condition.reuses_clips for condition in conditions):
         _prepare(conditions, reader)  # before networks are loaded
     localizer, reports = build.build_localizer(settings, conditions)
     loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
@@ -115,7 +115,7 @@ def _prepare(conditions: Sequence[AudioCondition], reader: DatasetReader) -> Non
     """Tell the conditions that play clips what the annotations list."""
     listed = reader.listed()
     for condition in conditions:
-        if condition.plays_clips:
+        if condition.reuses_clips:
             condition.prepare(listed)
 
 

@@ -1,1 +1,1 @@
-"""The embedded benchmark: scenes that are drawn, and sounds that are synthesized."""
+"""The embedded benchmark: drawn scenes and synthesized sounds."""

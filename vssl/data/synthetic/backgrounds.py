@@ -1,8 +1,8 @@
 """Backgrounds of the embedded benchmark: silent places with clutter, other kinds in each split.
 
-A kind of background is a function that paints the whole of a picture; x and y run from 0 to 1, y
-downwards. Nothing in it may look like one of the classes that sound. None of the test split may
-change, and the others only with `vssl.data.synthetic.generate.VERSION`.
+A kind of background is a function that paints a whole picture; x and y run from 0 to 1, y
+downwards. No part of it may resemble a sounding class. The test split's may never change, the
+others only with `vssl.data.synthetic.generate.VERSION`.
 """
 
 from __future__ import annotations
@@ -429,11 +429,11 @@ BACKGROUNDS: dict[str, tuple[Callable[[Painter], None], ...]] = {
     "validation": (_bridge, _stage, _garden),
     "train": (_forest, _snow, _kitchen, _harbour, _desert, _garage, _office, _attic),
 }
-"""The kinds of background of each split; no kind is in two of them."""
+"""Kinds of background of each split; no two splits share one."""
 
 
 def draw_background(generator: np.random.Generator, split: str = "test") -> NDArray[np.uint8]:
-    """A random place of a split, with clutter that makes no sound, uint8 [224, 224, 3]."""
+    """Paint a random kind of background of a split, uint8 [224, 224, 3]."""
     kinds = BACKGROUNDS[split]
     return paint_background(kinds[generator.integers(len(kinds))], generator)
 
@@ -441,7 +441,7 @@ def draw_background(generator: np.random.Generator, split: str = "test") -> NDAr
 def paint_background(
     kind: Callable[[Painter], None], generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """A random place of one kind, uint8 [224, 224, 3]."""
+    """Paint a background of a kind, uint8 [224, 224, 3]."""
     steps = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
     x, y = (np.asarray(each, np.float32) for each in np.meshgrid(steps, steps))
     p = Painter(x, y, 1 / SIZE, generator)

@@ -1,6 +1,6 @@
-"""Drawing with signed distances: shapes, colours and the canvas of the embedded benchmark.
+"""Shapes, colours and the canvas of the embedded benchmark.
 
-Every shape is a signed distance (negative inside) sampled on a grid, so edges are antialiased and
+Every shape is a signed distance (negative inside) sampled on a grid. So edges are antialiased, and
 no pixel depends on a drawing library.
 """
 
@@ -33,7 +33,7 @@ class Painter:
         self.canvas: Floats = np.zeros((*x.shape, 4), np.float32)
 
     def fill(self, shape: Floats, colour: Rgb, line: float = 0.035, bevel: float = 0.28) -> None:
-        """Paints the inside of a shape, its outermost `line` dark, its rim shaded by `bevel`."""
+        """Paint the inside of a shape, its outermost `line` dark, its rim shaded by `bevel`."""
         near = shape < self.pixel
         rows, columns = np.logical_or.reduce(near, 1), np.logical_or.reduce(near, 0)
         if not rows.any():
@@ -94,26 +94,26 @@ class Painter:
         return np.asarray(np.sqrt((dx - along * ux) ** 2 + (dy - along * uy) ** 2), np.float32)
 
     def mirrored(self) -> Painter:
-        """The same canvas folded at x = 0: whatever is painted on the right appears twice."""
+        """Fold the canvas at x = 0: shapes on the right appear twice."""
         folded = Painter(np.abs(self.x), self.y, self.pixel, self.generator)
         folded.canvas = self.canvas
         return folded
 
 
 def arc(x: float, y: float, rx: float, ry: float, turns: tuple[float, float, int]) -> list[Point]:
-    """Points on an elliptic arc; `turns` is (start, end, count), in degrees clockwise."""
+    """List points of an elliptic arc; `turns` is (start, end, count), in degrees clockwise."""
     angles = np.radians(np.linspace(*turns)).tolist()
     return [(x + rx * math.cos(angle), y + ry * math.sin(angle)) for angle in angles]
 
 
 def mix(colour: Rgb, other: Rgb, share: float) -> Rgb:
-    """Blend of two colours, `share` being that of the other."""
+    """Blend two colours, with a `share` of the other."""
     red, green, blue = (a * (1 - share) + b * share for a, b in zip(colour, other, strict=True))
     return red, green, blue
 
 
 def smooth_noise(generator: np.random.Generator, rows: int, columns: int) -> Floats:
-    """Smooth noise [224, 224] in [-1, 1] from a grid of rows x columns random values."""
+    """Interpolate a grid of rows x columns random values in [-1, 1] to [224, 224]."""
     grid = generator.uniform(-1, 1, (rows + 1, columns + 1))
     for axis, cells in enumerate((rows, columns)):
         place = np.linspace(0, cells, SIZE, endpoint=False)
@@ -124,7 +124,7 @@ def smooth_noise(generator: np.random.Generator, rows: int, columns: int) -> Flo
 
 
 def wash(p: Painter, start: float, ends: tuple[Rgb, Rgb], grain: tuple[int, int, float]) -> None:
-    """Paints everything below `start` with a vertical gradient and noise of the given grain."""
+    """Paint everything below `start` with a vertical gradient and noise of the given grain."""
     top = int(start * SIZE)
     down = np.linspace(0, 1, SIZE - top, dtype=np.float32)[:, None, None]
     colour = np.asarray(ends[0]) * (1 - down) + np.asarray(ends[1]) * down

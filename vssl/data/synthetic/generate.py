@@ -1,7 +1,7 @@
-"""The embedded benchmark: drawn scenes and synthesized sounds, written in the layout of IS3.
+"""Generator of the embedded benchmark, which writes scenes and sounds in the layout of IS3.
 
-It needs no download, so it serves smoke runs, tests and sanity checks of a model or a metric. It
-says nothing about how well a model does on photographs and recordings. docs/benchmark.md shows it.
+It serves smoke runs, tests and sanity checks. Its results do not carry over to photographs and
+recordings. See docs/benchmark.md.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ from vssl.data.synthetic.variants import (
 logger = logging.getLogger(__name__)
 
 VERSION = "1"
-"""Bumped when the generator's output changes, of whatever split or difficulty."""
+"""Increased when the output for any split or difficulty changes."""
 
 
 @dataclass(frozen=True)
 class SceneSet:
-    """Everything that a data set depends on.
+    """Settings of a data set.
 
     Attributes:
-        scenes: number of scenes, at least 1; two samples each, but one where `easy`.
-        seed: another seed gives other scenes; 0 to 2 ** 32 - 1.
+        scenes: number of scenes, at least 1; of two samples each, of one for `easy`.
+        seed: seed of all scenes, 0 to 2 ** 32 - 1.
         split: `test`, `validation` or `train`; they share no background and no random number.
         difficulty: `easy`, `two_sources`, `overlap` or `same_class_pair`.
         snr: level of every recording above background noise in dB, -40 to 60; None: no noise.
@@ -95,7 +95,7 @@ class SceneSet:
 
     @property
     def folder(self) -> str:
-        """Name of the data set's folder, of all that it depends on.
+        """Name of the data set's folder.
 
         Example:
             >>> SceneSet().folder, SceneSet(900, split="train", snr=0.0).folder
@@ -112,7 +112,7 @@ class SceneSet:
         return self.scenes * (1 if self.difficulty == "easy" else 2)
 
     def cast(self, number: int) -> Cast:
-        """The cast of scene `number`."""
+        """Cast scene `number`."""
         return cast_scene(self.seed, number, self.split, self.difficulty)
 
     def draw(self, number: int) -> DrawnScene:
@@ -125,7 +125,7 @@ class SceneSet:
         )
 
     def record(self, number: int, sample: int) -> NDArray[np.float32]:
-        """Record a sample of scene `number`: waveform [160000] at 16 kHz within [-1, 1]."""
+        """Synthesize a sample of scene `number`: waveform [160000] at 16 kHz within [-1, 1]."""
         cast = self.cast(number)
         takes = [
             synthesize(cast.names[place], self._generator(number, SOUND + place))
@@ -140,27 +140,27 @@ class SceneSet:
         return generator_of(self.seed, number, part, self.split)
 
 
-def generate(folder: Path, **wanted: Any) -> None:
+def generate(folder: Path, **options: Any) -> None:
     """Write a data set.
 
     `folder/IS3_annotation.json`, written last, lists `{"image", "audio", "gt_box", "class"}` for
     each sample; `folder/images` holds 224 x 224 PNG files, `folder/audio_wav` 10 s of 16 kHz mono
     16-bit PCM. Files are called `<first>_<second>_<number>_<sounding>` after the two classes in the
     picture (`easy`: `<class>_<number>`). `gt_box` is `[x0, y0, x1, y1]` in pixels, half-open, tight
-    around what is visible of the sounding object. Entries of `easy` and `same_class_pair` have a
-    list of boxes there, and `classes` and `group` besides, which names of IS3 cannot say.
+    around the visible part of the sounding object. Entries of `easy` and `same_class_pair` have a
+    list of boxes there, and also `classes` and `group`, which names of IS3 cannot express.
 
-    A scene depends on its number and on all fields of `SceneSet` but `scenes`. Over any number of
-    scenes the numbers of entries of two classes differ by at most one.
+    A scene depends on its number and on all fields of `SceneSet` except `scenes`. Over any number
+    of scenes the numbers of entries of two classes differ by at most one.
 
     Args:
         folder: created if missing.
-        wanted: fields of `SceneSet`.
+        options: fields of `SceneSet`.
 
     Raises:
-        DataError: for a value that `SceneSet` does not take; nothing is written then.
+        DataError: for a value that `SceneSet` refuses; nothing is written then.
     """
-    request = SceneSet(**wanted)
+    request = SceneSet(**options)
     for name in ("images", "audio_wav"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     entries = []
@@ -168,26 +168,26 @@ def generate(folder: Path, **wanted: Any) -> None:
         ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
         progress_bar("drawing scenes", request.scenes) as advance,
     ):
-        for written in pool.map(lambda n: _write_scene(folder, request, n), range(request.scenes)):
-            entries += written
+        for of_scene in pool.map(lambda n: _write_scene(folder, request, n), range(request.scenes)):
+            entries += of_scene
             advance(1)
     (folder / "IS3_annotation.json").write_text(json.dumps(entries, indent=1), encoding="utf-8")
 
 
-def ensure(cache: Path, **wanted: Any) -> Path:
-    """Return the folder of a data set in `cache`, generating it on first use, as `generate` does.
+def ensure(cache: Path, **options: Any) -> Path:
+    """Return the folder of a data set in `cache`, and generate it on first use.
 
-    It is whole: made in a temporary folder, and moved to its place in one step. Of several
-    processes that generate it at once the first one wins; theirs are equal.
+    It is generated in a temporary folder and moved to its place in one step. Of several processes
+    that generate it at once the first one wins; their results are equal.
 
     Args:
         cache: folder of data sets; created if missing.
-        wanted: fields of `SceneSet`; the folder is named after them and the generator's version.
+        options: fields of `SceneSet`.
 
     Raises:
-        DataError: for a value that `SceneSet` does not take; nothing is written then.
+        DataError: for a value that `SceneSet` refuses; nothing is written then.
     """
-    request = SceneSet(**wanted)
+    request = SceneSet(**options)
     folder = cache / request.folder
     if folder.is_dir():
         return folder
@@ -196,7 +196,7 @@ def ensure(cache: Path, **wanted: Any) -> Path:
     )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache) as workplace:
-        # One level down, because the temporary folder itself is readable by its owner only.
+        # one level down, because only its owner can read the temporary folder itself
         draft = Path(workplace) / folder.name
         generate(draft, **vars(request))
         try:
@@ -208,13 +208,11 @@ def ensure(cache: Path, **wanted: Any) -> Path:
 
 
 def empty_scene(seed: int, number: int, split: str = DEFAULT_SPLIT) -> NDArray[np.uint8]:
-    """The background of a scene, uint8 [224, 224, 3]: nothing in it sounds, at any difficulty.
-
-    Any scene number below 2 ** 32 has one.
+    """Draw the background of a scene, uint8 [224, 224, 3], the same at any difficulty.
 
     Raises:
-        DataError: for a seed or split that `SceneSet` does not take.
-        ValueError: for another number.
+        DataError: for a seed or split that `SceneSet` refuses.
+        ValueError: for a number that is not 0 to 2 ** 32 - 1.
     """
     SceneSet(seed=seed, split=split)
     if not 0 <= number < 2**32:
@@ -223,7 +221,7 @@ def empty_scene(seed: int, number: int, split: str = DEFAULT_SPLIT) -> NDArray[n
 
 
 def _write_scene(folder: Path, request: SceneSet, number: int) -> list[dict[str, Any]]:
-    """Write the files of one scene, and return its annotation entries."""
+    """Write the files of a scene, and return its annotation entries."""
     cast, scene = request.cast(number), request.draw(number)
     group = "_".join((*cast.classes, str(number)))
     picture = BytesIO()
@@ -237,8 +235,9 @@ def _write_scene(folder: Path, request: SceneSet, number: int) -> list[dict[str,
         entry: dict[str, Any] = {"image": f"{stem}.png", "audio": f"{stem}.wav"}
         boxes = [list(scene.boxes[place]) for place in places]
         if request.difficulty in ("easy", "same_class_pair"):
-            told = {"classes": list(cast.classes), "group": group}
-            entries.append(entry | {"gt_box": boxes, "class": name} | told)
+            entry |= {"gt_box": boxes, "class": name}
+            entry |= {"classes": list(cast.classes), "group": group}
         else:
-            entries.append(entry | {"gt_box": boxes[0], "class": name})
+            entry |= {"gt_box": boxes[0], "class": name}
+        entries.append(entry)
     return entries

@@ -1,7 +1,7 @@
-"""The objects of the embedded benchmark, one small drawing for each class that makes a sound.
+"""Objects of the embedded benchmark, a drawing for each sounding class.
 
-An object is drawn in its own frame, x to the right and y downwards, filling about [-1, 1] along
-its longer side.
+An object's frame has x to the right and y downwards; the object fills about [-1, 1] along its
+longer side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scenes of the embedded benchmark: who is in them and what sounds, and their drawing."""
+"""Scenes of the embedded benchmark: their objects, what of them sounds, and their drawing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from vssl.data.synthetic.variants import SPLITS
 from vssl.types import Box
 
 CLASSES = tuple(KINDS)
-"""The classes that can be drawn and heard."""
+"""Classes of objects and sounds."""
 
-# What a generator is for: the third key of its seed, so that no two parts share their random
-# numbers. Sounds and noises take one key for each object of a scene.
+# Parts of a scene: the third key of a generator's seed, so that no two parts share random numbers.
+# Sounds and noises take one key for each object of a scene.
 ORDER, BACKGROUND, OBJECTS, SOUND = range(4)
 NOISE = 16
 
@@ -32,31 +32,31 @@ class Cast:
 
     names: tuple[str, ...]  # class of each object, from back to front
     sounding: tuple[tuple[int, ...], ...]
-    """For each sample the places of the objects that sound together, which are of one class."""
+    """Positions of the objects that sound together in each sample, all of one class."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class of each sample."""
+        """Class of each sample."""
         return tuple(self.names[places[0]] for places in self.sounding)
 
 
 def generator_of(seed: int, number: int, part: int, split: str) -> np.random.Generator:
-    """Random numbers of one part of a scene; no other part, scene, seed or split has them.
+    """Seed the generator of one part of a scene; no other part, scene, seed or split shares it.
 
     Args:
-        seed: below 2 ** 32, as `number` is: NumPy takes a larger number for two.
+        seed: below 2 ** 32, as `number`: NumPy splits a larger number in two.
         number: of the scene, or of the round in which classes take turns.
-        part: `ORDER`, `BACKGROUND`, `OBJECTS`, or `SOUND` or `NOISE` and an object's place.
+        part: `ORDER`, `BACKGROUND`, `OBJECTS`, or `SOUND` or `NOISE` plus an object's position.
         split: `test`, `validation` or `train`.
     """
     return np.random.default_rng([seed, number, part, SPLITS.index(split)])
 
 
 def cast_scene(seed: int, number: int, split: str, difficulty: str) -> Cast:
-    """The cast of a scene, from a shuffle of all classes, a new one each round.
+    """Cast a scene from a shuffle of all classes, a new one each round.
 
-    Over the scenes from 0 on, numbers of samples of two classes differ by at most one, and so do
-    the numbers of pairs of a class in `same_class_pair`.
+    Over the scenes from 0 on, numbers of samples of two classes differ by at most one. So do
+    numbers of pairs of a class in `same_class_pair`.
     """
     scenes = len(CLASSES) // (1 if difficulty in ("easy", "same_class_pair") else 2)
     turn, place = divmod(number, scenes)  # of the round
@@ -66,7 +66,7 @@ def cast_scene(seed: int, number: int, split: str, difficulty: str) -> Cast:
         return Cast((names[place],), ((0,),))
     if difficulty != "same_class_pair":
         return Cast((names[2 * place], names[2 * place + 1]), ((0,), (1,)))
-    # The first half of a round pairs every second class, the other half the classes between them.
+    # the first half of a round pairs every second class, the other half the classes between them
     late, half = divmod(place, len(CLASSES) // 2)
     pair, single = names[2 * half + late], names[(2 * half + late + 1) % len(CLASSES)]
     depth = int(generator.integers(3, size=len(CLASSES))[place])
@@ -81,10 +81,10 @@ SUPERSAMPLING = 2
 
 @dataclass(frozen=True)
 class DrawnScene:
-    """A drawn scene: image uint8 [224, 224, 3] and one half-open pixel box for each object."""
+    """A drawn scene."""
 
-    image: NDArray[np.uint8]
-    boxes: tuple[Box, ...]
+    image: NDArray[np.uint8]  # [224, 224, 3]
+    boxes: tuple[Box, ...]  # of each object, around its visible part
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,7 @@ def place_objects(
     generator: np.random.Generator,
     difficulty: str,
 ) -> DrawnScene:
-    """Draw objects on a background [224, 224, 3], each in front of those before it.
-
-    Every box is tight around what is visible.
-    """
+    """Draw objects on a background [224, 224, 3], each in front of those before it."""
     arrangement = _ARRANGEMENTS[difficulty]
     low, high = np.log(arrangement.sides[0]), np.log(arrangement.sides[1])
     sides = np.exp(generator.uniform(low, high, len(names)))
@@ -167,7 +164,7 @@ def place_objects(
 
 
 def _somewhere(patch: Floats, generator: np.random.Generator) -> Floats:
-    """A patch at a random place of an empty picture, [224, 224, 4]."""
+    """Put a patch at a random place of an empty picture, [224, 224, 4]."""
     layer, (height, width) = np.zeros((SIZE, SIZE, 4), np.float32), patch.shape[:2]
     top = generator.integers(1, SIZE - height)
     left = generator.integers(1, SIZE - width)
@@ -176,7 +173,7 @@ def _somewhere(patch: Floats, generator: np.random.Generator) -> Floats:
 
 
 def _visible(layers: Sequence[Floats]) -> list[Floats]:
-    """The visible part of each layer under those that follow it."""
+    """Visible part of each layer under those that follow it."""
     seen = list(layers)
     for place, front in enumerate(layers):
         for behind in range(place):

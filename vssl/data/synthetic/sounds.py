@@ -1,7 +1,7 @@
-"""Sound synthesis for the embedded benchmark: one recording for each class of object.
+"""Sounds of the embedded benchmark, a voice for each class of object.
 
-A voice builds a 10 s track from short events (struck, plucked, blown, spoken) with its own rhythm;
-`synthesize` adds what a microphone adds: a little room, a level, and a faint noise floor.
+A voice builds a 10 s track from short events (struck, plucked, blown, spoken) with its own rhythm.
+`synthesize` adds the effects of a recording: a little room, a level, and a faint noise floor.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _harmonics(phase: AnyFloats, strengths: Sequence[float]) -> AnyFloats:
     total = np.zeros(phase.size)
     for order, strength in enumerate(strengths, start=1):
         partial *= turn
-        # A partial fades out before it would fold over at half the sampling rate.
+        # a partial fades out before it would fold over at half the sampling rate
         total += strength * partial.imag * np.clip(10 * (highest - order), 0, 1)
     return total
 
@@ -50,7 +50,7 @@ def _partials(time: AnyFloats, rows: Sequence[tuple[float, float, float]]) -> An
 
 
 def _shape(sound: AnyFloats, gain: Callable[[AnyFloats], AnyFloats]) -> AnyFloats:
-    """Filters a sound by a gain over frequency in hertz."""
+    """Filter a sound by a gain over frequency in hertz."""
     gains = gain(np.fft.rfftfreq(sound.size, 1 / RATE))
     return np.fft.irfft(np.fft.rfft(sound) * gains, sound.size)
 
@@ -69,13 +69,13 @@ def _swell(time: AnyFloats, attack: float, release: float) -> AnyFloats:
 
 
 def _add(track: AnyFloats, event: AnyFloats, start: float, gain: float = 1.0) -> None:
-    """Mixes an event into a track from `start` seconds on, cut at the track's end."""
+    """Mix an event into a track from `start` seconds on, cut at the track's end."""
     first = round(start * RATE)
     track[first : first + event.size] += gain * event[: max(track.size - first, 0)]
 
 
 def _event_times(generator: Generator, spacing: float, jitter: float = 0.0) -> Iterator[float]:
-    """Event times in seconds up to the end, `spacing` apart within a relative jitter."""
+    """Draw times of events in seconds, `spacing` apart within a relative jitter."""
     now = generator.uniform(0.02, 0.5) * spacing
     while now < LENGTH / RATE - 0.1:
         yield now
@@ -276,7 +276,7 @@ VOICES: dict[str, Callable[[Generator], AnyFloats]] = {
 
 
 def synthesize(name: str, generator: np.random.Generator) -> Floats:
-    """One recording of a class, by its key in `VOICES`, of random pitch, tempo, level and room.
+    """Synthesize a recording of a class in `VOICES`, of random pitch, tempo, level and room.
 
     Returns:
         Mono waveform [160000] at 16 kHz within [-1, 1], RMS between -30 and -10 dBFS.
@@ -286,7 +286,7 @@ def synthesize(name: str, generator: np.random.Generator) -> Floats:
     room *= generator.uniform(0.1, 0.35) / np.sqrt(np.sum(room**2))
     room[0] = 1.0
     sound = fftconvolve(VOICES[name](generator), room)[:LENGTH]
-    # Only isolated peaks are rounded off: they would force the recording below the stated level.
+    # round off isolated peaks, which would force the recording below the stated level
     sound = np.tanh(sound / (10 * np.sqrt(np.mean(sound**2))))
     level = 10 ** (generator.uniform(-29.5, -10.5) / 20)
     sound *= min(level / np.sqrt(np.mean(sound**2)), 0.9 / np.abs(sound).max())
@@ -295,20 +295,20 @@ def synthesize(name: str, generator: np.random.Generator) -> Floats:
 
 
 PEAK = 0.95
-"""Largest absolute value of a sum; above it, all of its parts are scaled down together."""
+"""Largest absolute value of a sum; above it, its parts are scaled down together."""
 
 
 def mix_equally(recordings: Sequence[AnyFloats]) -> Floats:
-    """Sum waveforms [L], none of them silent, all equally loud (RMS over the clip).
+    """Sum waveforms [L], made equally loud (RMS over the clip); none may be silent.
 
-    The sum is at the level of the first, or below it where its peak would pass `PEAK`.
+    The sum has the level of the first, or less if its peak would pass `PEAK`.
     """
     mixed = np.add.reduce([each / rms(each) for each in np.asarray(recordings, np.float64)])
     return _within_peak(mixed * (rms(recordings[0]) / rms(mixed)))
 
 
 def add_noise(recording: AnyFloats, snr: float, generator: np.random.Generator) -> Floats:
-    """Add background noise whose power falls as 1 / frequency (pink noise) to a waveform [L].
+    """Add pink noise (power falls as 1 / frequency) to a waveform [L].
 
     The recording keeps its level, unless the peak would pass `PEAK`: then both are scaled down.
 
@@ -319,7 +319,7 @@ def add_noise(recording: AnyFloats, snr: float, generator: np.random.Generator) 
     """
     spectrum = np.fft.rfft(generator.standard_normal(recording.size))
     bins = np.arange(spectrum.size)
-    # No power at 0 Hz, and none that rises below 20 Hz, which nobody hears.
+    # no power at 0 Hz; constant power below 20 Hz, which is inaudible
     spectrum *= (bins > 0) / np.sqrt(np.maximum(bins, 20 * recording.size / 16_000))
     noise = np.fft.irfft(spectrum, recording.size)
     noise *= rms(recording) * amplitude(-snr) / rms(noise)

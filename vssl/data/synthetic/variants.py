@@ -1,6 +1,6 @@
-"""Which data set of the embedded benchmark: its split, difficulty and noise, and their names.
+"""Names of the embedded benchmark's splits, difficulties and noise levels.
 
-Imports nothing heavy: a run's name, and so its folder, is made from it.
+A run's folder is named by them, so this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DIFFICULTIES = ("easy", "two_sources", "overlap", "same_class_pair")
 
 
 def variant_name(split: str, difficulty: str, snr: float | None) -> str:
-    """Name of a data set in runs, tables and folders: `synthetic`, and what is not the default.
+    """Name a data set by its settings other than the default, behind `synthetic`.
 
     Example:
         >>> variant_name("test", "two_sources", None)
@@ -25,10 +25,10 @@ def variant_name(split: str, difficulty: str, snr: float | None) -> str:
     parts += [difficulty] if difficulty != DEFAULT_DIFFICULTY else []
     parts += [split] if split != DEFAULT_SPLIT else []
     parts += [snr_name(snr)] if snr is not None else []
-    return "_".join(map(str, parts))  # a wrong value is refused later, and needs a name until then
+    return "_".join(map(str, parts))  # wrong values are refused later, and need a name until then
 
 
 def snr_name(snr: Any) -> str:
-    """Name of a noise level, `snr0` for 0 and 0.0."""
+    """Name a noise level, `snr0` for 0 and 0.0."""
     whole = isinstance(snr, float) and snr.is_integer()
     return f"snr{int(snr) if whole else snr}"

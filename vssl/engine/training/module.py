@@ -54,7 +54,7 @@ class ContrastiveTraining(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not model.compares:
+        if not model.encodes_separately:
             raise UsageError(
                 f"{type(model).__name__} overrides `localize`: training compares every image of a"
                 " batch with every sound, and needs encode_image, encode_audio and similarity."

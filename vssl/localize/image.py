@@ -1,0 +1,100 @@
+"""vssl-localize on an image."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from rich.console import Console
+
+from vssl.audio import read_clip
+from vssl.images import decode_image, read_bytes
+from vssl.localize.figures import Captions, draw_pair
+from vssl.localize.output import Output, file_facts, say
+from vssl.localize.setup import LocalizeOptions, Setup, set_up
+from vssl.localize.verdict import MapNumbers, highest, in_percent, measure
+from vssl.reporting.tables.model import Table, text_columns, text_row
+from vssl.reporting.tables.render import show_table
+from vssl.types import POSITIVE
+
+PICTURE_FILE = "localize.png"
+
+_log = logging.getLogger(__name__)
+
+
+def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output: Path) -> None:
+    """Localize a sound in an image: table, picture, numbers and native maps in a folder."""
+    pixels = decode_image(read_bytes(picture), picture)
+    _warn_if_turned(picture)
+    clip = read_clip(sound)
+    setup = set_up(options)  # once the files are known to be usable
+    pairings, negatives = setup.encode_negatives(clip, sound)
+    vectors = torch.stack([*setup.encode([clip], sound), *negatives])
+    prepared = setup.localizer.prepare(pixels, picture.name)
+    native = setup.localizer.localize([prepared], vectors[None], pairings)
+    similarity = native.similarity[0]
+    objects = None if native.objects is None else native.objects[0]
+    maps, numbers = measure(setup.recipe, similarity, pairings, objects, setup.threshold)
+    verdict = setup.judge([numbers], video=False)
+
+    results = Output(output, setup)
+    results.save_maps(pairings, similarity, objects)
+    title = f"{sound.name} in {picture.name}"
+    draw_pair(
+        output / PICTURE_FILE,
+        pixels,
+        [
+            (_map_title(numbers[place], setup), maps[place], numbers[place])
+            for place in highest(numbers).values()
+        ],
+        bounds=setup.bounds,
+        threshold=setup.threshold,
+        captions=Captions(title, verdict, setup.sources),
+    )
+    maps_json = [each.as_json() for each in numbers]
+    files = {"image": file_facts(picture), "sound": file_facts(sound)}
+    results.finish(verdict, {**files, "maps": maps_json})
+    show_table(Console(highlight=False), _numbers_table(title, numbers, setup))
+    results.show(verdict)
+    say(f"picture, numbers and native maps: {output}")
+
+
+def _warn_if_turned(picture: Path) -> None:
+    """Warn that an orientation tag is not applied, as in evaluations."""
+    try:
+        with Image.open(picture) as image:
+            orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # Pillow raises many things on a damaged tag
+        return
+    if orientation not in (0, 1):
+        _log.warning(
+            "%s: its orientation tag (%s) is not applied, as vssl-evaluate applies none; save it"
+            " upright if it looks turned in %s",
+            picture, orientation, PICTURE_FILE,
+        )  # fmt: skip
+
+
+def _map_title(numbers: MapNumbers, setup: Setup) -> str:
+    if numbers.condition == POSITIVE:
+        return "given sound"
+    draws = setup.facts["draws"][numbers.condition]
+    return numbers.condition + (f" (highest of {draws} draws)" if draws > 1 else "")
+
+
+def _numbers_table(title: str, numbers: Sequence[MapNumbers], setup: Setup) -> Table:
+    """Numbers of the highest map of each audio condition."""
+    headers, rows = ["largest value", "smallest"], []
+    if setup.threshold is not None:
+        headers += [f"pIA above {setup.threshold.value:.4f}", "points somewhere"]
+    for condition, place in highest(numbers).items():
+        shown = numbers[place]
+        texts = [f"{shown.largest:.4f}", f"{shown.smallest:.4f}"]
+        if setup.threshold is not None:
+            points = [each.points for each in numbers if each.condition == condition]
+            count = f"{sum(points)} of {len(points)}" if points[1:] else ("no", "yes")[points[0]]
+            texts += [in_percent(shown.marked), count]
+        rows.append(text_row(_map_title(shown, setup), *texts))
+    return Table(title, text_columns(*headers), tuple(rows), label="sound")
