@@ -35,10 +35,11 @@ def note_learnt(
     """
     known = _noted(folder)
     for each in fitted:
-        name = each.policy.name
-        if each.policy.needs_fit and name in recipes:
+        name, recipe = each.policy.name, recipes.get(each.policy.name)
+        if each.policy.needs_fit and recipe is not None:
             known[name] = {
-                "settings": described(recipes[name]),
+                # an object that no class and arguments make again is not there any more
+                "settings": described(recipe) if isinstance(recipe, Mapping) else None,
                 "calibration": None if calibration is None else str(calibration.resolve()),
             }
     if known:
@@ -63,6 +64,8 @@ def policies_of(
                 again = fit_policies(policies_named([name]), folder)
             else:
                 calibration = entry["calibration"] and Path(entry["calibration"])
+                if entry["settings"] is None:
+                    raise UsageError("it was an object of a Python program")
                 policy = make(entry["settings"])
                 again = fit_policies([policy], folder, calibration=calibration)
         except (UsageError, OSError) as error:
