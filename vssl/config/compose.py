@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import vssl
-from vssl.config.options import OPTIONS, drop_absent_members
+from vssl.config.options import OPTIONS, choice, drop_absent_members, hint_for
 from vssl.config.settings import RunSettings
 from vssl.core.devices import devices_for_jobs
+from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
 
@@ -78,8 +84,36 @@ def bundled_weights(name: str) -> str:
 
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        return compose(name, overrides=list(overrides))
+    outer = GlobalHydra.instance().hydra  # of an application of Hydra's that calls this
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("vssl.conf", version_base="1.3"):
+            return compose(name, overrides=list(overrides))
+    finally:
+        if outer is not None:
+            GlobalHydra.instance().initialize(outer)
+
+
+def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a configuration of what a Python program gives.
+
+    Raises:
+        UsageError: when something of it does not exist, with what does.
+    """
+    try:
+        return composed_config(name, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        faults: list[BaseException] = [error]
+        while faults[-1].__cause__ is not None:
+            faults.append(faults[-1].__cause__)
+        text = "\n".join(dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults))
+        if member := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
+            group, name = member.groups()
+            files = resources.files("vssl.conf").joinpath(group).iterdir()
+            names = sorted(file.name for file in files if file.name.endswith(".yaml"))
+            choice(*(each.removesuffix(".yaml") for each in names)).check(group, name)
+        key = re.search(r"Could not override '([^']+)'", text)
+        raise UsageError(f"{text}{hint_for(key[1], overrides) if key else ''}") from error
 
 
 def new_sweep_id() -> str:
