@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from tests.helpers.running import composed
+from tests.helpers.running import composed, run_settings, scoring_settings
 from tests.helpers.running import run as evaluate
 from vssl.config.build import build_metrics, build_policies, configured_sounding_objects
 from vssl.maps import binarize, consensus_map
@@ -46,7 +46,7 @@ PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 NEGATIVES = ("silence", "noise", "offscreen")
 CONDITIONS = (POSITIVE, *NEGATIVES)
 SOUNDING = configured_sounding_objects(
-    composed("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
+    run_settings("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
 )
 GROUPS = {
     "own sound": [n for n, each in SOUNDING.items() if each == SoundingObject.OWN],
@@ -60,8 +60,8 @@ SIDE, ABSENT = 5, "–"
 Grid = list[list[int]]
 """A map in hundredths."""
 
-METRICS: list[AnyMetric] = build_metrics(composed("metrics=all"))
-STANDARD = composed("threshold=standard")
+METRICS: list[AnyMetric] = build_metrics(scoring_settings("metrics=all"))
+STANDARD = scoring_settings("threshold=standard")
 
 
 # The page

@@ -88,12 +88,12 @@ def composed(*overrides: str, name: str = "evaluate") -> DictConfig:
     return composed_config(name, overrides)
 
 
-def settings(*overrides: str) -> RunSettings:
+def run_settings(*overrides: str) -> RunSettings:
     """The settings that a command line gives `vssl-evaluate`."""
     return RunSettings.of(composed(*overrides))
 
 
-def scoring(*overrides: str) -> ScoringSettings:
+def scoring_settings(*overrides: str) -> ScoringSettings:
     """The settings that a command line gives `vssl-rescore`, but for the run."""
     return ScoringSettings.of(composed(*overrides, name="rescore"))
 
@@ -101,7 +101,7 @@ def scoring(*overrides: str) -> ScoringSettings:
 def run(folder: Path, *overrides: str, show: bool = False) -> pd.DataFrame:
     """Evaluate in this process; the summary. To `show` its tables takes a quarter of the time."""
     folder.mkdir(parents=True, exist_ok=True)
-    summary = evaluate(settings(*FAST, *overrides), folder, quiet=not show)
+    summary = evaluate(run_settings(*FAST, *overrides), folder, quiet=not show)
     assert summary is not None
     return summary
 
