@@ -16,10 +16,14 @@ from hydra import compose, initialize_config_module
 
 import vssl
 from tests.helpers.running import FAST, Halved, Loudness, command
+from vssl.audio import CenterWindow
 from vssl.config.compose import composed_config
+from vssl.config.identity import described
+from vssl.config.recipes import as_recipe
 from vssl.core.arrays import Array
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
+from vssl.frontends import LogSpectrogram
 from vssl.metrics.pia import ImageArea
 from vssl.models.tiny import Tiny
 from vssl.models.weights import load_weights
@@ -210,6 +214,26 @@ def test_conditions_thresholds_and_metrics_may_be_objects(
     assert rows("median")["value"].equals(before["median"]["value"])
     assert "median" in caplog.text
     assert "an object of a Python program" in caplog.text
+
+
+def test_objects_are_known_by_their_content() -> None:
+    short, long = (LogSpectrogram(CenterWindow(seconds=n)) for n in (3, 4))
+    again = LogSpectrogram(CenterWindow(seconds=3))
+    assert described(short.eval()) == described(again) != described(long)
+    first, other = Product(), Product()
+    assert described(first) == described(other.train())
+    other.scale = 2.0
+    assert described(first) != described(other)
+    assert described(lambda x: x + 1) != described(lambda x: x * 2)
+    # written down where that makes them again, else kept
+    fixed = as_recipe(FixedThreshold(value=0.7, name="strict"))
+    assert fixed == {
+        "_target_": "vssl.thresholds.base.FixedThreshold", "value": 0.7, "name": "strict",
+    }  # fmt: skip
+    beside_clip = Noise(draws=3, snr=10.0)
+    kept = as_recipe(beside_clip)
+    assert isinstance(kept, Noise)
+    assert kept is not beside_clip
 
 
 def test_it_runs_inside_of_an_application_of_hydra_s(vggss_folder: Path) -> None:

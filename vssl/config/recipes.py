@@ -24,7 +24,8 @@ def as_recipe(value: Any) -> Recipe:
     arguments = {name: getattr(value, name) for name in names if hasattr(value, name)}
     recipe = {"_target_": target, **arguments}
     try:
-        if get_object(target) is kind and recipe == described(recipe):
+        importable = kind.__module__ != "__main__" and get_object(target) is kind
+        if importable and recipe == described(recipe):
             again = instantiate(recipe)
             if described(vars(again)) == described(vars(value)):
                 return recipe

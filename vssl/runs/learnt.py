@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.errors import InstantiationException
 
 from vssl.config.build import policies_named
 from vssl.config.identity import described
@@ -68,7 +69,7 @@ def policies_of(
                     raise UsageError("it was an object of a Python program")
                 policy = make(entry["settings"])
                 again = fit_policies([policy], folder, calibration=calibration)
-        except (UsageError, OSError) as error:
+        except (UsageError, OSError, InstantiationException) as error:
             _log.warning("threshold %s of %s cannot be learnt again: %s", name, folder, error)
             continue
         for part in (part for part in parts if part.threshold_policy == name):
