@@ -322,7 +322,7 @@ def test_a_device_is_held_only_while_the_networks_run(
         events.append("scored")
         return score_run(*given, **options)
 
-    monkeypatch.setattr("vssl.runs.score.score_run", scored)
+    monkeypatch.setattr("vssl.runs.evaluate.score_run", scored)
     for options in ("subsets=[]", "subsets=[category]"):  # the second only scores
         settings = run_settings(*FAST, "model=center", *on(vggss_folder), *FEW[:2], options)
         evaluate(settings, tmp_path, quiet=True, device=device())
