@@ -237,8 +237,9 @@ class ScoringSettings:
     subsets: Sequence[str] | None = ()
 
     @classmethod
-    def of(cls, config: DictConfig) -> Self:
-        """Read a configuration, which is checked before; see `vssl.config.options`."""
+    def of(cls, config: DictConfig | dict[str, Any]) -> Self:
+        """Read a configuration, or what `run.json` has of it; it is not checked here."""
+        config = OmegaConf.create(config)
         return cls(
             threshold=_plain(config, "threshold"),
             metrics=_plain(config, "metrics"),
