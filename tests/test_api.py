@@ -301,6 +301,8 @@ FAULTS = {
     "a negative that is not there": ({"negatives": ["silense"]}, "Did you mean `silence`"),
     "a threshold that is none": ({"threshold": 0.5}, "Expected `threshold` to be names"),
     "an option that is not there": ({"overrides": ["data.scens=1"]}, "Could not override"),
+    "options of a reader": ({"data": VGGSS("x"), "overrides": ["data.missing=skip"]},
+                            "a reader has its options already"),
     "several devices": ({"overrides": "trainer=ddp_sim"}, "a run from Python has one device"),
     "a value that cannot be": ({"seed": -1}, "Expected `seed` to be"),
     "an image beside a name": ({"image": "clip"}, "image: is of a network"),

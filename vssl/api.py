@@ -155,7 +155,10 @@ def evaluate(
         words.append(f"output_dir={_quoted(folder)}")
     words += _model_words(model, weights, frontend, image, value_range, name)
     words += _data_words(data, root, folder)
-    config = given_config("evaluate", [*words, *_listed(overrides)])
+    more = _listed(overrides)
+    if isinstance(data, DatasetReader) and any(word.startswith("data.") for word in more):
+        raise UsageError("data: a reader has its options already. Give them to its class.")
+    config = given_config("evaluate", [*words, *more])
     with _undisturbed():
         settings = _with_objects(RunSettings.of(config), chosen)
         devices = chosen_devices(settings.trainer.devices)
@@ -232,7 +235,7 @@ def score(
         with alone_in(folder):
             score_run(settings, folder, keep=True)
             mark_rescored(folder)
-    return Run(folder, keep=run)
+    return Run(folder, keep=run.keep if isinstance(run, Run) else None)
 
 
 def load_run(folder: Paths) -> Run:

@@ -54,7 +54,7 @@ class Run:
 
     def __init__(self, folder: str | Path, *, keep: object = None) -> None:
         self.folder = Path(folder).expanduser().absolute()
-        self._keep = keep
+        self.keep = keep
         read_run_file(self.folder)
         self.provenance: dict[str, Any] = read_provenance(self.folder / RECORDS_FILE)
 
