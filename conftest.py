@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from _pytest.doctest import DoctestItem
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +18,6 @@ def _elsewhere(
     request: pytest.FixtureRequest, _doctests: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the checkout nor a user's cache gets a file."""
-    if isinstance(request.node, DoctestItem):
+    if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.chdir(_doctests)
         monkeypatch.setenv("VSSL_CACHE", str(_doctests / "cache"))

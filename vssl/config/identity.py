@@ -7,7 +7,6 @@ import pickle
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from vssl.core.hashing import file_sha256, text_hash
@@ -88,8 +87,6 @@ def described(value: Any) -> Any:
 
 def _content_hash(value: Any) -> str:
     """Hash of an object's content; a new one each time where the content cannot be read."""
-    if isinstance(value, FunctionType):
-        return text_hash(f"{value.__qualname__} {value.__code__.co_code.hex()}")
     if hasattr(value, "named_modules"):  # of torch, and pickled otherwise each time
         digest = hashlib.sha256(repr(value).encode())
         for key, tensor in value.state_dict().items():
@@ -99,7 +96,7 @@ def _content_hash(value: Any) -> str:
                 key: described(each)
                 for key, each in vars(module).items()
                 if not key.startswith("_") and key != "training"
-                if not isinstance(each, MethodType)
+                if not (callable(each) and hasattr(type(module), key))  # a wrapped method
             }
             digest.update(f"{name} {sorted(settings.items())}".encode())
         return digest.hexdigest()

@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from hydra.utils import get_object, instantiate
+from torch import nn
 
 from vssl.config.identity import described
 from vssl.config.settings import Recipe
@@ -27,8 +28,12 @@ def as_recipe(value: Any) -> Recipe:
         importable = kind.__module__ != "__main__" and get_object(target) is kind
         if importable and recipe == described(recipe):
             again = instantiate(recipe)
-            if described(vars(again)) == described(vars(value)):
+            if _content(again) == _content(value):
                 return recipe
     except Exception:  # whatever a class of somebody's makes of arguments that are not its own
         return copy.deepcopy(value)
     return copy.deepcopy(value)
+
+
+def _content(value: Any) -> Any:
+    return described(value if isinstance(value, nn.Module) else vars(value))
