@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from omegaconf import open_dict
 
 from tests.helpers.running import FAST, HEARS, Loudness, composed, maps, records, run_settings
 from vssl.config.identity import described
@@ -48,11 +49,12 @@ def test_settings_are_checked_and_frozen() -> None:
     assert settings.config == RunSettings.unchecked(composed("model=center")).config
 
 
-@pytest.mark.parametrize("key", ["image", "name"])
-def test_a_model_without_a_key_is_one_error(key: str) -> None:
-    group = {k: v for k, v in run_settings("model=center").model.group.items() if k != key}
-    with pytest.raises(UsageError, match=rf"model\.{key} is not set"):
-        ModelSettings.of(group)
+def test_a_model_without_an_image_is_one_error() -> None:
+    config = composed("model=center")
+    with open_dict(config):
+        del config.model["image"]
+    with pytest.raises(UsageError, match=r"model\.image is not set"):
+        RunSettings.of(config)
 
 
 def test_the_loggers_know_the_run_s_folder_without_hydra(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class ModelSettings:
     name: str
     network: Recipe
     frontend: Recipe | None  # None: takes no audio
-    image: Recipe
+    image: Recipe | None  # None: only where no run is made, as in vssl-models
     weights: Path | None
     sha256: str | None  # of the weights; None takes any
     source: str  # where the weights come from
@@ -62,13 +62,13 @@ class ModelSettings:
             chosen = group.get(option)
             return protocol != "released" if chosen is None else bool(chosen)
 
-        name, target, image = _required(group, "model", "name", "_target_", "image")
+        name, target = _required(group, "model", "name", "_target_")
         is_recipe = isinstance(target, str)
         return cls(
             name=str(name),
             network={"_target_": target, **(group.get("arguments") or {})} if is_recipe else target,
             frontend=group.get("frontend"),
-            image=image,
+            image=group.get("image"),
             weights=_path(group.get("weights")),
             sha256=group.get("sha256"),
             source=str(group.get("source", "")).strip(),
@@ -337,7 +337,9 @@ class RunSettings:
             UsageError: for an option that cannot be.
         """
         check_options(config)
-        return replace(cls.unchecked(config), loggers=_loggers(config))
+        settings = replace(cls.unchecked(config), loggers=_loggers(config))
+        _required(settings.model.group, "model", "image")
+        return settings
 
     @classmethod
     def unchecked(cls, config: DictConfig) -> Self:
