@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_module
+from torch.utils.data import DataLoader, TensorDataset
 
 import vssl
 from tests.helpers.running import FAST, Halved, Loudness, command
@@ -167,6 +169,58 @@ def test_any_module_will_do(vggss_folder: Path) -> None:
     assert len({each.provenance["network_hash"] for each in (expected, run, other)}) == 3
     with pytest.raises(vssl.UsageError, match=r"outside|range"):
         vssl.evaluate(module, name="it", value_range=(0, 0.001), **common)  # type: ignore[arg-type]
+
+
+def test_object_guided_maps_of_a_module(vggss_folder: Path, prior_file: Path) -> None:
+    run = vssl.evaluate(
+        Product(), data="vggss", root=vggss_folder, frontend="ezvsl", value_range=(-1, 1),
+        prior="object_guided", negatives="silence", threshold="object_area", metrics=METRICS,
+        overrides=[*QUICK, f"prior.weights={prior_file}"],
+    )  # fmt: skip
+    assert list(run.table.index) == ["object_area", "object_area, object-guided"]
+    first = run.sample_ids[0]
+    own, guided = (run.localization_maps(first, variant=each) for each in ("av", "ogl"))
+    assert own.keys() == guided.keys() == run.maps(first).keys()
+    assert not np.array_equal(own["positive", 0], guided["positive", 0])
+
+
+class Trained(pl.LightningModule):
+    """A network that is evaluated at the end of its epochs."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.inner = Product()
+        self.root = root
+
+    def forward(self, images: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.inner(images, sounds)
+        return maps
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        return self(*batch).mean()
+
+    def on_train_epoch_end(self) -> None:
+        run = vssl.evaluate(
+            self, data="vggss", root=self.root, frontend="ezvsl", negatives="silence",
+            threshold="fixed", metrics=METRICS, overrides=QUICK, quiet=True,
+        )  # fmt: skip
+        self.log("area", float(run.table.loc["fixed", ("pia", "silence")]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_a_network_is_evaluated_while_it_is_trained(vggss_folder: Path) -> None:
+    batches = DataLoader(TensorDataset(torch.randn(2, 3, 32, 32), torch.randn(2, 1, 9, 9)))
+    module = Trained(vggss_folder)
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, batches)
+    assert module.inner.factor != 1
+    assert module.training
+    assert 0 <= trainer.callback_metrics["area"] <= 1
 
 
 class Median(LearntThreshold):
