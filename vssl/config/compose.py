@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_module
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -82,16 +83,23 @@ def bundled_weights(name: str) -> str:
     return str(Path(vssl.__file__).parent / "models" / "bundled" / f"{name}.safetensors")
 
 
-def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
-    outer = GlobalHydra.instance().hydra  # of an application of Hydra's that calls this
+@contextmanager
+def _initialized() -> Iterator[ConfigLoader]:
+    """Hydra for vssl's configurations; another application of Hydra's that calls this goes on."""
+    outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("vssl.conf", version_base="1.3"):
-            return compose(name, overrides=list(overrides))
+            yield GlobalHydra.instance().config_loader()
     finally:
         if outer is not None:
             GlobalHydra.instance().initialize(outer)
+
+
+def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
+    with _initialized():
+        return compose(name, overrides=list(overrides))
 
 
 def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -108,10 +116,10 @@ def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
             faults.append(faults[-1].__cause__)
         text = "\n".join(dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults))
         if member := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
-            group, name = member.groups()
-            files = resources.files("vssl.conf").joinpath(group).iterdir()
-            names = sorted(file.name for file in files if file.name.endswith(".yaml"))
-            choice(*(each.removesuffix(".yaml") for each in names)).check(group, name)
+            search = [each for each in overrides if each.startswith("hydra.searchpath=")]
+            with _initialized() as loader:
+                names = loader.get_group_options(member[1], config_name=name, overrides=search)
+            choice(*names).check(member[1], member[2])
         key = re.search(r"Could not override '([^']+)'", text)
         raise UsageError(f"{text}{hint_for(key[1], overrides) if key else ''}") from error
 
