@@ -268,6 +268,10 @@ def test_conditions_thresholds_and_metrics_may_be_objects(
     assert rows("median")["value"].equals(before["median"]["value"])
     assert "median" in caplog.text
     assert "an object of a Python program" in caplog.text
+    noted = run.folder / "thresholds.json"  # of a class that is not at hand any more
+    noted.write_text(noted.read_text().replace("universal.UniversalThreshold", "gone.Gone"))
+    run = vssl.score(run, threshold="fixed", metrics=METRICS, overrides=few)
+    assert "threshold mine" in caplog.text
 
 
 def test_objects_are_known_by_all_of_their_settings() -> None:

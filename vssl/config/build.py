@@ -309,3 +309,11 @@ def policies_named(names: Sequence[str]) -> list[ThresholdPolicy]:
     wanted = ",".join(dict.fromkeys(names))
     scoring = ScoringSettings.of(composed_config("rescore", [f"threshold=[{wanted}]"]))
     return [make(recipe) for recipe in scoring.threshold.values()]
+
+
+def policy_again(recipe: Recipe) -> ThresholdPolicy:
+    """A threshold policy of an earlier run; ThresholdError when its class is not there now."""
+    try:
+        return cast("ThresholdPolicy", make(recipe))
+    except InstantiationException as error:
+        raise ThresholdError(" ".join(str(error.__cause__ or error).split())) from error

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.errors import InstantiationException
 
-from vssl.config.build import policies_named
+from vssl.config.build import policies_named, policy_again
 from vssl.config.identity import described
-from vssl.config.networks import make
 from vssl.config.settings import Recipe
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
@@ -67,9 +65,9 @@ def policies_of(
                 calibration = entry["calibration"] and Path(entry["calibration"])
                 if entry["settings"] is None:
                     raise UsageError("it was an object of a Python program")
-                policy = make(entry["settings"])
+                policy = policy_again(entry["settings"])
                 again = fit_policies([policy], folder, calibration=calibration)
-        except (UsageError, OSError, InstantiationException) as error:
+        except (UsageError, OSError) as error:
             _log.warning("threshold %s of %s cannot be learnt again: %s", name, folder, error)
             continue
         for part in (part for part in parts if part.threshold_policy == name):
