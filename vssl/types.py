@@ -58,6 +58,9 @@ Box = tuple[int, int, int, int]
 class Sample:
     """One image with the sound that belongs to it.
 
+    A list of samples is a test set (`vssl.evaluate`): it needs paths and boxes, offscreen sounds
+    need categories, and what is left out follows from the rest.
+
     Attributes:
         sample_id: unique name inside its test set.
         image_path: image file.
@@ -70,17 +73,22 @@ class Sample:
         audio_length: length of the clip in samples at `SAMPLE_RATE`.
         image_sources: number of sounding objects of the picture, each of which has a sample of its
             own in the whole test set.
+
+    Example:
+        >>> sample = Sample("a", Path("a.jpg"), Path("a.wav"), "dog", boxes=((20, 30, 120, 150),))
+        >>> sample.category, sample.audio_length
+        ('dog', 0)
     """
 
     sample_id: str
     image_path: Path
     audio_path: Path
-    category: str
-    image_categories: tuple[str, ...]
-    image_group: str
-    boxes: tuple[Box, ...]
-    box_weights: tuple[float, ...]
-    audio_length: int
+    category: str = ""
+    image_categories: tuple[str, ...] = ()
+    image_group: str = ""
+    boxes: tuple[Box, ...] = ()
+    box_weights: tuple[float, ...] = ()
+    audio_length: int = 0
     image_sources: int = 1
 
 

@@ -309,3 +309,37 @@ def policies_named(names: Sequence[str]) -> list[ThresholdPolicy]:
     wanted = ",".join(dict.fromkeys(names))
     scoring = ScoringSettings.of(composed_config("rescore", [f"threshold=[{wanted}]"]))
     return [make(recipe) for recipe in scoring.threshold.values()]
+
+
+def policy_again(recipe: Recipe) -> ThresholdPolicy:
+    """A threshold policy of an earlier run; ThresholdError when its class is not there now."""
+    try:
+        return cast("ThresholdPolicy", make(recipe))
+    except InstantiationException as error:
+        raise ThresholdError(" ".join(str(error.__cause__ or error).split())) from error
+
+
+_OF_THE_LOSS = ("temperature", "mismatch_weight", "negative_weight", "pooled_area")
+
+
+def build_loss(options: Mapping[str, Any]) -> torch.nn.Module:
+    """The loss of a training; UsageError for arguments that its class does not take."""
+    for key in _OF_THE_LOSS:
+        if key in options:
+            raise UsageError(f"training.{key} is an option of the loss. Set training.loss.{key}.")
+    name = options["loss"]["_target_"]
+    try:
+        loss = make(options["loss"])
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        given = ", ".join(key for key in options["loss"] if key != "_target_") or "none"
+        raise UsageError(
+            f"training.loss: {name} does not take the arguments {given} ({error.__cause__}). A loss"
+            " with arguments of its own is a file conf/training/loss/NAME.yaml in the folder of"
+            " --config-dir, chosen by training/loss=NAME."
+        ) from error
+    if not isinstance(loss, torch.nn.Module):
+        kind = type(loss).__name__
+        raise UsageError(f"training.loss: {name} makes no torch.nn.Module, but a {kind}.")
+    return loss

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_module
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import vssl
 from vssl.config import search_path  # noqa: F401, registers where Hydra looks for configurations
-from vssl.config.options import OPTIONS, drop_absent_members
+from vssl.config.options import OPTIONS, choice, drop_absent_members, hint_for
 from vssl.config.settings import RunSettings
 from vssl.core.devices import devices_for_jobs
+from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
 
@@ -78,16 +84,28 @@ def bundled_weights(name: str) -> str:
     return str(Path(vssl.__file__).parent / "models" / "bundled" / f"{name}.safetensors")
 
 
+@contextmanager
+def _initialized() -> Iterator[ConfigLoader]:
+    """Hydra for vssl's configurations; another application of Hydra's that calls this goes on."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("vssl.conf", version_base="1.3"):
+            yield GlobalHydra.instance().config_loader()
+    finally:
+        if outer is not None:
+            GlobalHydra.instance().initialize(outer)
+
+
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
-    with initialize_config_module("vssl.conf", version_base="1.3"):
+    with _initialized():
         return compose(name, overrides=list(overrides))
 
 
 def group_names(group: str) -> list[str]:
     """Names of the configurations of a group, in alphabetical order."""
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
+    with _initialized() as loader:
         return [str(name) for name in loader.get_group_options(group)]
 
 
@@ -95,6 +113,28 @@ def whole_group(group: str) -> str:
     """An override that chooses all of a group: first what `all.yaml` lists, in its order."""
     names = [name for name in group_names(group) if name != "all"]
     return f"{group}=[{','.join(['all', *names])}]"
+
+
+def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a configuration of what a Python program gives.
+
+    Raises:
+        UsageError: when something of it does not exist, with what does.
+    """
+    try:
+        return composed_config(name, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        faults: list[BaseException] = [error]
+        while faults[-1].__cause__ is not None:
+            faults.append(faults[-1].__cause__)
+        text = "\n".join(dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults))
+        if member := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
+            search = [each for each in overrides if each.startswith("hydra.searchpath=")]
+            with _initialized() as loader:
+                names = loader.get_group_options(member[1], config_name=name, overrides=search)
+            choice(*names).check(member[1], member[2])
+        key = re.search(r"Could not override '([^']+)'", text)
+        raise UsageError(f"{text}{hint_for(key[1], overrides) if key else ''}") from error
 
 
 def new_sweep_id() -> str:

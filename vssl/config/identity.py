@@ -87,10 +87,18 @@ def described(value: Any) -> Any:
 
 def _content_hash(value: Any) -> str:
     """Hash of an object's content; a new one each time where the content cannot be read."""
-    if hasattr(value, "state_dict"):  # a torch module, which is pickled otherwise each time
+    if hasattr(value, "named_modules"):  # of torch, and pickled otherwise each time
         digest = hashlib.sha256(repr(value).encode())
         for key, tensor in value.state_dict().items():
             digest.update(key.encode() + tensor.detach().cpu().float().numpy().tobytes())
+        for name, module in value.named_modules():
+            settings = {
+                key: described(each)
+                for key, each in vars(module).items()
+                if not key.startswith("_") and key != "training"
+                if not (callable(each) and hasattr(type(module), key))  # a wrapped method
+            }
+            digest.update(f"{name} {sorted(settings.items())}".encode())
         return digest.hexdigest()
     try:
         return hashlib.sha256(pickle.dumps(value)).hexdigest()

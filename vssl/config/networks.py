@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from hydra.errors import InstantiationException
@@ -20,6 +21,8 @@ from vssl.models.checkpoints import WeightsError
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 from vssl.models.resnet import ResNet18
 from vssl.models.weights import WeightsReport, load_weights
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def make(recipe: Recipe) -> Any:
@@ -61,14 +64,16 @@ def gpu_name(trainer: TrainerSettings) -> str | None:
 
 
 def build_model(settings: ModelSettings) -> tuple[LocalizationModel, WeightsReport | None]:
-    """The model with its weights, as quick as is configured; a given object stays as it is.
+    """The model with its weights, as quick as is configured; of a given object a copy.
 
     Raises:
         UsageError: as `make_network`, or when weights are missing, unfit or unsafe.
     """
     weights, network = weights_path(settings), make_network(settings)
     if network is settings.network and weights is None:
-        return network.eval(), None
+        network = copied(network)
+        _quicken(settings, network)
+        return network, None
     if network.checkpoint is None and weights is not None:
         raise WeightsError(f"{settings.name} has no weights: leave model.weights out.")
     if network.checkpoint is not None and weights is None:
@@ -81,6 +86,21 @@ def build_model(settings: ModelSettings) -> tuple[LocalizationModel, WeightsRepo
         report = load_weights(network, weights, sha256=settings.sha256)
     _quicken(settings, network)
     return network.eval(), report
+
+
+def copied(network: Network) -> Network:
+    """A copy of a network on the CPU, in evaluation mode.
+
+    Raises:
+        UsageError: when it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(network).cpu().eval()
+    except Exception as error:  # as of tensors that are part of a computation
+        raise UsageError(
+            f"model: {type(network).__name__} cannot be copied, but a run does not touch what it is"
+            f" given ({error})."
+        ) from error
 
 
 def _quicken(settings: ModelSettings, network: torch.nn.Module) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from vssl.config.identity import described
-from vssl.config.settings import RunSettings
+from vssl.config.settings import Recipe, RunSettings
 from vssl.core.environment import environment
 from vssl.core.hashing import ids_hash, text_hash
 from vssl.data.base import CheckedData
 from vssl.models.base import LocalizationModel
 from vssl.models.weights import WeightsReport
+from vssl.models.wrapped import WrappedModule
 from vssl.negatives.plan import AudioPlan
 
 
@@ -68,8 +70,17 @@ def map_facts(
         "value_range": [b if math.isfinite(b) else None for b in model.value_range],
         "map_transform": model.map_transform,
         "weights": _weights_facts(weights),
+        **_network_facts(settings.model.network),
         "prior": prior and {**prior, **(_weights_facts(prior_weights) or {})},
     }
+
+
+def _network_facts(network: Recipe) -> dict[str, Any]:
+    """Class and content of a network that was given as an object, not as a file."""
+    if isinstance(network, Mapping):
+        return {}
+    own = network.module if isinstance(network, WrappedModule) else network
+    return {"network": described(own)}
 
 
 def _weights_facts(report: WeightsReport | None) -> dict[str, Any] | None:

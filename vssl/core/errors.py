@@ -7,6 +7,14 @@ class UsageError(ValueError):
     """A fault in what the user gave: a file, a folder, an option.
 
     Its message names the file, the key and what to do; commands print it without a traceback.
+
+    Example:
+        >>> import vssl
+        >>> try:
+        ...     vssl.load_run("no_such_folder")
+        ... except vssl.UsageError as error:
+        ...     print(str(error).split(": ")[1].partition(".")[0])
+        no such file
     """
 
 

@@ -52,8 +52,8 @@ class LocalizationModel(Pretrained):
             `vssl.maps.MAP_TRANSFORMS`.
     """
 
-    map_size: ClassVar[tuple[int, int]]
-    value_range: ClassVar[tuple[float, float]]
+    map_size: tuple[int, int]
+    value_range: tuple[float, float]
     map_transform: ClassVar[str] = "none"
 
     @property

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vssl.config.build import policies_named
+from vssl.config.build import policies_named, policy_again
 from vssl.config.identity import described
-from vssl.config.networks import make
 from vssl.config.settings import Recipe
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
@@ -35,10 +34,11 @@ def note_learnt(
     """
     known = _noted(folder)
     for each in fitted:
-        name = each.policy.name
-        if each.policy.needs_fit and name in recipes:
+        name, recipe = each.policy.name, recipes.get(each.policy.name)
+        if each.policy.needs_fit and recipe is not None:
             known[name] = {
-                "settings": described(recipes[name]),
+                # an object that no class and arguments make again is not there any more
+                "settings": described(recipe) if isinstance(recipe, Mapping) else None,
                 "calibration": None if calibration is None else str(calibration.resolve()),
             }
     if known:
@@ -63,7 +63,9 @@ def policies_of(
                 again = fit_policies(policies_named([name]), folder)
             else:
                 calibration = entry["calibration"] and Path(entry["calibration"])
-                policy = make(entry["settings"])
+                if entry["settings"] is None:
+                    raise UsageError("it was an object of a Python program")
+                policy = policy_again(entry["settings"])
                 again = fit_policies([policy], folder, calibration=calibration)
         except (UsageError, OSError) as error:
             _log.warning("threshold %s of %s cannot be learnt again: %s", name, folder, error)

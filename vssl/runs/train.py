@@ -7,7 +7,6 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
-from hydra.errors import InstantiationException
 
-from vssl.config.build import build_reader, build_trainer
+from vssl.config.build import build_loss, build_reader, build_trainer
 from vssl.config.networks import make, make_network, on_gpu
 from vssl.config.settings import TrainingSettings
 from vssl.core.environment import environment
@@ -34,7 +32,6 @@ from vssl.models.weights import load_weights
 _log = logging.getLogger(__name__)
 
 _OPTIMIZATION = ("steps", "learning_rate", "weight_decay", "jitter", "shuffle_sounds")
-_OF_THE_LOSS = ("temperature", "mismatch_weight", "negative_weight", "pooled_area")
 
 
 def train(settings: TrainingSettings, folder: Path) -> Path:
@@ -63,7 +60,7 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
     module = ContrastiveTraining(
         model,
         frontend,
-        _make_loss(options),
+        build_loss(options),
         seed=settings.seed,
         **{key: options[key] for key in _OPTIMIZATION},
     )
@@ -90,28 +87,6 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
     if trainer.interrupted:
         raise KeyboardInterrupt
     return _write_weights(settings, folder, model, log, seconds=time.monotonic() - begin)
-
-
-def _make_loss(options: Mapping[str, Any]) -> torch.nn.Module:
-    for key in _OF_THE_LOSS:
-        if key in options:
-            raise UsageError(f"training.{key} is an option of the loss. Set training.loss.{key}.")
-    name = options["loss"]["_target_"]
-    try:
-        loss = make(options["loss"])
-    except InstantiationException as error:
-        if not isinstance(error.__cause__, TypeError):
-            raise
-        given = ", ".join(key for key in options["loss"] if key != "_target_") or "none"
-        raise UsageError(
-            f"training.loss: {name} does not take the arguments {given} ({error.__cause__}). A loss"
-            " with arguments of its own is a file conf/training/loss/NAME.yaml in the folder of"
-            " --config-dir, chosen by training/loss=NAME."
-        ) from error
-    if not isinstance(loss, torch.nn.Module):
-        kind = type(loss).__name__
-        raise UsageError(f"training.loss: {name} makes no torch.nn.Module, but a {kind}.")
-    return loss
 
 
 def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet, TrainingSet]:

@@ -1,0 +1,89 @@
+"""Samples listed in one JSON file, wherever their images and sounds are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vssl.core.errors import UsageError
+from vssl.core.files import write_text
+from vssl.core.hashing import text_hash
+from vssl.data.base import DatasetReader, text_of
+from vssl.data.boxes import pixels_of
+from vssl.types import EVALUATION_SIZE, Sample
+
+
+class SampleList(DatasetReader):
+    """A JSON list of samples, each with the fields of `vssl.types.Sample`.
+
+    `image_path` and `audio_path` are absolute, or below the folder of the list. `boxes` are in
+    pixels of 224 x 224. `sample_id` (the image's name), `category`, `image_categories`,
+    `image_group`, `box_weights` and `image_sources` may be left out.
+    """
+
+    name = "samples"
+    annotation_names = ("samples.json",)
+    box_unit = "pixels"
+
+    def __init__(self, root: str | Path, **options: Any) -> None:
+        # files may be anywhere: no folder is looked through for what the list lacks
+        super().__init__(root, image_folder="", audio_folder="", **options)
+        self.image_folder = self.audio_folder = self.root / self.annotation_names[0]
+
+    def parse(self, entry: dict[str, Any]) -> Sample:
+        """Read one entry."""
+        image, audio = text_of(entry, "image_path"), text_of(entry, "audio_path")
+        known = {name: text_of(entry, name) for name in ("sample_id", "category", "image_group")
+                 if name in entry}  # fmt: skip
+        sample_id = known.get("sample_id") or Path(image).stem
+        category = known.get("category", "")
+        boxes = tuple(pixels_of(box, full=EVALUATION_SIZE) for box in entry["boxes"])
+        weights = tuple(map(float, entry.get("box_weights") or [1.0] * len(boxes)))
+        if len(weights) != len(boxes):
+            raise ValueError(f"{len(weights)} `box_weights` for {len(boxes)} boxes")
+        return Sample(
+            sample_id=sample_id,
+            image_path=self.root / image,
+            audio_path=self.root / audio,
+            category=category,
+            image_categories=tuple(map(str, entry.get("image_categories") or [category])),
+            image_group=known.get("image_group") or sample_id,
+            boxes=boxes,
+            box_weights=weights,
+            image_sources=int(entry.get("image_sources", 1)),
+        )
+
+    def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
+        """The entry's boxes as shares of the image."""
+        return [[float(value) / EVALUATION_SIZE for value in box] for box in entry["boxes"]]
+
+
+def write_samples(samples: Sequence[Sample], folder: Path) -> str:
+    """Write a list of samples for `SampleList`; return the file's name, which tells its content.
+
+    Raises:
+        UsageError: when something of a sample cannot be written.
+    """
+    entries = []
+    for number, sample in enumerate(samples):
+        if not isinstance(sample, Sample):
+            raise UsageError(
+                f"Expected `data` to be a list of vssl.types.Sample, but got"
+                f" {type(sample).__name__} at {number}."
+            )
+        paths = {name: str(Path(getattr(sample, name)).expanduser().absolute())
+                 for name in ("image_path", "audio_path")}  # fmt: skip
+        boxes = [[float(value) for value in box] for box in sample.boxes]
+        weights = [float(weight) for weight in sample.box_weights]
+        # lengths are read from the files
+        facts = {k: v for k, v in vars(sample).items() if k != "audio_length"}
+        entries.append({**facts, **paths, "boxes": boxes, "box_weights": weights})
+    try:
+        text = json.dumps(entries, indent=1)
+    except TypeError as error:
+        raise UsageError(f"data: a sample cannot be written as JSON ({error}).") from error
+    name = f"samples-{text_hash(text)[:8]}.json"
+    write_text(folder / name, text)
+    return name

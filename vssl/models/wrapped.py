@@ -1,0 +1,64 @@
+"""Any module that gives maps, as a localization model."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from vssl.core.errors import UsageError
+from vssl.models.base import LocalizationModel
+from vssl.types import ImageBatch
+
+
+class WrappedModule(LocalizationModel):
+    """A module whose `forward(images, sounds)` gives one map for each pair.
+
+    Images are `[N, 3, H, W]`, sounds `[N, ...]` as the front end makes them, and maps `[N, h, w]`
+    or `[N, 1, h, w]`. The module is run once for each image and sound, in evaluation mode.
+
+    Args:
+        module: the network.
+        map_size: height and width of its maps.
+        value_range: lowest and highest value that a map can have; checked during a run.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        map_size: tuple[int, int],
+        value_range: tuple[float, float] = (-math.inf, math.inf),
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.map_size = map_size
+        self.value_range = value_range
+
+    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Pass the front end's sounds `[M, ...]` on: the module takes them with the images."""
+        return inputs
+
+    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
+        """Maps `[N, K, h, w]` of images with their K sounds `[N, K, ...]`."""
+        sounds = audio_features.unbind(dim=1)
+        return torch.stack([maps_of(self.module, batch.images, each) for each in sounds], dim=1)
+
+
+def maps_of(module: nn.Module, images: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
+    """Maps `[N, h, w]` of a module for images `[N, 3, H, W]` with a sound `[N, ...]` each.
+
+    Raises:
+        UsageError: when it gives something else.
+    """
+    maps = module(images, sounds)
+    given = list(maps.shape) if isinstance(maps, torch.Tensor) else type(maps).__name__
+    if isinstance(maps, torch.Tensor) and maps.ndim == 4 and maps.shape[1] == 1:
+        maps = maps[:, 0]
+    if not isinstance(maps, torch.Tensor) or maps.ndim != 3 or len(maps) != len(images):
+        raise UsageError(
+            f"model: Expected {type(module).__name__} to give maps [N, h, w] for images"
+            f" {list(images.shape)} and sounds {list(sounds.shape)}, but got {given}."
+        )
+    return maps
