@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from omegaconf import DictConfig
 from PIL import Image
 
 from vssl.config.compose import composed_config
 from vssl.config.networks import make_network
+from vssl.config.settings import RunSettings
 from vssl.data.embedded import Synthetic
 
 WIDTH, HEIGHT, SECONDS, RATE = 1280, 720, 10, 16_000
@@ -47,9 +47,9 @@ def make_test_set(root: Path, samples: int, *, cache: Path) -> None:
 
 def make_checkpoint(model: str, folder: Path) -> None:
     """Random weights of a model in a file as its authors publish it: speed depends on no value."""
-    config = composed(f"model={model}", f"paths.weights={folder}")
+    model_settings = settings(f"model={model}", f"paths.weights={folder}").model
     torch.manual_seed(0)
-    network = make_network(config.model)
+    network = make_network(model_settings)
     layout = network.checkpoint
     assert layout is not None
     prefix = "module." if layout.prefixed else ""
@@ -59,9 +59,10 @@ def make_checkpoint(model: str, folder: Path) -> None:
             key = key.replace(own, published, 1) if key.startswith(own) else key
         state[prefix + key] = tensor
     content = state if layout.wrapper is None else {layout.wrapper: state}
-    torch.save(content, config.model.weights)
+    assert model_settings.weights is not None
+    torch.save(content, model_settings.weights)
 
 
-def composed(*overrides: str) -> DictConfig:
-    """The configuration that a command line gives."""
-    return composed_config("evaluate", overrides)
+def settings(*overrides: str) -> RunSettings:
+    """The settings that a command line gives."""
+    return RunSettings.of(composed_config("evaluate", overrides))

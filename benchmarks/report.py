@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from inputs import composed, make_test_set
+from inputs import make_test_set, settings
 from scoring import write_random_maps
 
 from vssl.cli.paper import EVALUATED_MODELS as MODELS
@@ -62,10 +62,10 @@ def make_run(folder: Path, count: int) -> Path:
     generator = np.random.default_rng(0)
     facts = _facts(samples, [list(pairing) for pairing in plan.pairings])
     write_random_maps(run, samples, plan, facts, generator, side=SIDE, together=200)
-    config = composed(
+    asked = settings(
         "threshold=[half_image,object_area,universal_q3]", "subsets=[]", "bootstrap.resamples=100"
     )
-    score_run(config, run, build.build_policies(config, model="made", negatives=True))
+    score_run(asked.scoring, run, build.build_policies(asked.scoring, model="made", negatives=True))
     return run
 
 

@@ -44,14 +44,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from inputs import composed, make_checkpoint, make_test_set
-from omegaconf import DictConfig
+from inputs import make_checkpoint, make_test_set, settings
 from released import one_draw
 from scoring import make_records, score_by_numpy
 from scoring import score as score_made
 
 from vssl.audio import read_clip
 from vssl.config import build, networks
+from vssl.config.settings import RunSettings
 from vssl.images import read_image
 from vssl.negatives.base import Positive
 from vssl.negatives.plan import make_plan
@@ -98,11 +98,11 @@ class Place:
 
     def run(self, model: str, samples: int = SAMPLES, *, cache: str) -> float:
         """Seconds of a run."""
-        config = composed(*self.overrides(model, samples, cache))
+        asked = settings(*self.overrides(model, samples, cache))
         run = self.folder / "run"
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir()
-        return timed(lambda: evaluate(config, run, quiet=True))
+        return timed(lambda: evaluate(asked, run, quiet=True))
 
     def command(self, *arguments: str, cache: str) -> float:
         """Seconds of `vssl-evaluate` in a process of its own."""
@@ -114,13 +114,13 @@ class Place:
         return timed(lambda: subprocess.run(line, check=True, capture_output=True))
 
 
-def bare_passes(config: DictConfig) -> float:
+def bare_passes(asked: RunSettings) -> float:
     """Seconds of the networks alone, each image and each distinct clip once."""
-    samples = build.build_reader(config).check().samples
-    sounds = len(make_plan(samples, build.build_conditions(config), seed=0).distinct)
-    model, _ = networks.build_model(config)
-    transform, _ = build.build_transforms(config)
-    frontend = build.build_frontends(config, [])[POSITIVE]
+    samples = build.build_reader(asked.data).check().samples
+    sounds = len(make_plan(samples, build.build_conditions(asked), seed=0).distinct)
+    model, _ = networks.build_model(asked.model)
+    transform, _ = build.build_transforms(asked)
+    frontend = build.build_frontends(asked, [])[POSITIVE]
     largest = max(BATCHES)
     images = torch.stack([transform(read_image(s.image_path)) for s in samples[:largest]])
     waveforms = [frontend.waveform(read_clip(s.audio_path)) for s in samples[:largest]]
@@ -167,9 +167,9 @@ def of_models(place: Place) -> dict[str, float]:
 
 def of_model(place: Place, model: str) -> tuple[float, float, float, float]:
     """Seconds of a run, of bare passes plain and own, and of the released procedure's ten draws."""
-    config = composed(*place.overrides(model, SAMPLES, "unused"))
+    asked = settings(*place.overrides(model, SAMPLES, "unused"))
     ours = place.run(model, cache=f"cold_{model}")
-    own = bare_passes(config)
+    own = bare_passes(asked)
     line = [sys.executable, __file__, "--plain", str(place.folder), model]
     done = subprocess.run(line, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -181,12 +181,12 @@ def plain(folder: Path, model: str) -> None:
     place = Place(folder)
     common = [*place.overrides(model, SAMPLES, "unused"), "model.fold_batch_norms=false"]
     first, last = (
-        composed(*common, f"model.channels_last={choice}") for choice in ("false", "true")
+        settings(*common, f"model.channels_last={choice}") for choice in ("false", "true")
     )
-    floor = min(bare_passes(config) for config in (first, last))
-    released = composed(*place.overrides(model, SAMPLES, "unused"), "protocol=released")
-    network, _ = networks.build_model(released)
-    samples = build.build_reader(released).check().samples
+    floor = min(bare_passes(asked) for asked in (first, last))
+    released = settings(*place.overrides(model, SAMPLES, "unused"), "protocol=released")
+    network, _ = networks.build_model(released.model)
+    samples = build.build_reader(released.data).check().samples
     few, negatives = samples[:REENACTED], build.build_conditions(first)
     conditions = {POSITIVE: Positive(), **{each.name: each for each in negatives}}
     plan = make_plan(few, negatives, seed=0)

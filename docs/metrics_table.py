@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vssl.config.build import build_metrics
 from vssl.config.compose import composed_config, whole_group
+from vssl.config.settings import ScoringSettings
 from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric
 from vssl.metrics.set_metric import SetMetric
 from vssl.records.schema import pair_column
@@ -23,7 +24,8 @@ _SOUNDING = {
 
 def table() -> str:
     """One row for each metric in conf/metrics, in the order of all.yaml."""
-    metrics = build_metrics(composed_config("rescore", [whole_group("metrics")]))
+    config = composed_config("rescore", [whole_group("metrics")])
+    metrics = build_metrics(ScoringSettings.of(config))
     rows = [HEADERS, ["---"] * len(HEADERS), *map(_row, metrics)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

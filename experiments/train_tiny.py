@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from vssl.cli.app import run_app
 from vssl.config.compose import register_resolvers
+from vssl.config.settings import TrainingSettings
 from vssl.core.console import quieten_libraries
 
 register_resolvers()
@@ -21,9 +22,10 @@ register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="train")
 def _hydra_main(config: DictConfig) -> None:
+    settings = TrainingSettings.of(config)
     from vssl.runs.train import train  # torch: only where it is needed
 
-    train(config, Path(config.output_dir).expanduser().absolute())
+    train(settings, Path(config.output_dir).expanduser().absolute())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.running import composed
+from tests.helpers.running import composed, run_settings, scoring_settings
 from vssl.config.build import (
     build_conditions,
     build_frontends,
@@ -28,9 +28,9 @@ from vssl.testing import check_metric, check_model, check_negative, check_reader
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.types import POSITIVE, AudioClip
 
-METRICS = build_metrics(composed(whole_group("metrics")))
-POLICIES = build_policies(composed(whole_group("threshold")), model="lvs", negatives=True)
-CONDITIONS = build_conditions(composed(whole_group("negatives")))
+METRICS = build_metrics(scoring_settings(whole_group("metrics")))
+POLICIES = build_policies(scoring_settings(whole_group("threshold")), model="lvs", negatives=True)
+CONDITIONS = build_conditions(run_settings(whole_group("negatives")))
 
 
 @pytest.mark.parametrize("group", ["metrics", "threshold", "negatives"])
@@ -65,18 +65,18 @@ def test_negatives(condition: AudioCondition) -> None:
 
 @pytest.mark.parametrize("name", group_names("model"))
 def test_models(name: str) -> None:
-    config = composed(f"model={name}")
-    transform, _ = build_transforms(config)
+    settings = run_settings(f"model={name}")
+    transform, _ = build_transforms(settings)
     size = transform(torch.rand(3, 90, 120)).shape[-1]
-    frontend = build_frontends(config, ()).get(POSITIVE)
-    check_model(make_network(config.model), frontend, image_size=size)
+    frontend = build_frontends(settings, ()).get(POSITIVE)
+    check_model(make_network(settings.model), frontend, image_size=size)
 
 
 @pytest.mark.parametrize("name", group_names("data"))
 def test_readers(name: str, vggss_folder: Path, is3_folder: Path) -> None:
     roots = {"vggss": vggss_folder, "is3": is3_folder}
     option = f"data.root={roots[name]}" if name in roots else "data.scenes=3"
-    check_reader(build_reader(composed(f"data={name}", option)))
+    check_reader(build_reader(run_settings(f"data={name}", option).data))
 
 
 class Mean(ConsensusIoU):

@@ -25,7 +25,7 @@ from tests.analysis.test_threshold_study import make_sample
 from tests.analysis.test_threshold_study import write_made as write_run
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.reporting_runs import compile_latex
-from tests.helpers.running import command, composed, run
+from tests.helpers.running import command, run, scoring_settings
 from tests.reference import formulas, study
 from vssl.analysis import compare as module
 from vssl.analysis.compare import (
@@ -61,7 +61,7 @@ Array = npt.NDArray[np.float64]
 Columns = dict[str, dict[str, Array]]  # column, audio condition -> `[N, D]`
 Numbers = dict[tuple[str, str], float]
 
-METRICS = build_metrics(composed("run=none", name="rescore"))
+METRICS = build_metrics(scoring_settings())
 PAPER = ["ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "auroc"]
 DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
 

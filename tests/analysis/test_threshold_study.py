@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.drawn import draw_vggss, write_tone
-from tests.helpers.running import command, composed, run
+from tests.helpers.running import command, run, scoring_settings
 from tests.records.test_localization import Tilted, guided_by, of
 from tests.reference import formulas, study
 from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
@@ -667,13 +667,11 @@ def test_transfer_equals_rescoring_with_a_calibration_run(evaluated: dict[str, P
     for source, calibration in evaluated.items():
         for folder in runs:
             summary = score_run(
-                composed(
-                    f"run={folder}",
+                scoring_settings(
                     f"calibration={calibration}",
                     f"threshold=[{','.join(RULES)}]",
                     *("metrics=paper", "subsets=[]"),
                     *(f"bootstrap.{key}={value}" for key, value in SETTINGS.items()),
-                    name="rescore",
                 ),
                 folder,
             )

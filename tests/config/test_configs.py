@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 import vssl
-from tests.helpers.running import composed
+from tests.helpers.running import composed, run_settings
 from vssl.config import build
-from vssl.config.identity import identity, protocol_name
 from vssl.config.networks import make_network
-from vssl.config.options import check_options
 from vssl.images import ImageTransform
 from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.models.base import LocalizationModel
@@ -28,25 +25,24 @@ def names(group: str) -> list[str]:
 @pytest.mark.parametrize("model", names("model"))
 @pytest.mark.parametrize("protocol", names("protocol"))
 def test_models_are_built_under_every_protocol(model: str, protocol: str) -> None:
-    config = composed(f"model={model}", f"protocol={protocol}", "model.weights=null")
-    assert config.model.name == model
-    assert protocol_name(config) == protocol
-    check_options(config)
-    network = make_network(config.model)
+    settings = run_settings(f"model={model}", f"protocol={protocol}", "model.weights=null")
+    assert settings.model.name == model
+    assert settings.protocol.full_name == protocol
+    network = make_network(settings.model)
     assert isinstance(network, LocalizationModel)
     assert network.value_range[0] < network.value_range[1]
     assert network.map_transform in MAP_TRANSFORMS
     check_facts(model, published=network.checkpoint is not None)
-    transform, prior_transform = build.build_transforms(config)
+    transform, prior_transform = build.build_transforms(settings)
     assert prior_transform is None, "there is no prior"
     if isinstance(transform, ImageTransform):
         assert transform.antialias is (protocol == "corrected")
-    frontends = build.build_frontends(config, NEGATIVES)
-    if config.model.frontend is None:
+    frontends = build.build_frontends(settings, NEGATIVES)
+    if settings.model.frontend is None:
         assert frontends == {}
     elif protocol == "corrected":
         assert list(frontends) == ["positive"], "one front end for every condition"
-    rules = build.upsampling_rules(config, NEGATIVES)
+    rules = build.upsampling_rules(settings, NEGATIVES)
     assert set(rules) == {"positive", *NEGATIVES}
     assert set(rules.values()) <= set(UPSAMPLING_RULES)
     if protocol == "corrected":
@@ -76,9 +72,9 @@ def check_facts(model: str, *, published: bool) -> None:
 def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
     model: str, prior: str, protocol: str
 ) -> None:
-    config = composed(f"model={model}", f"prior={prior}", f"protocol={protocol}")
-    assert config.prior.name == prior
-    transform, own = build.build_transforms(config)
+    settings = run_settings(f"model={model}", f"prior={prior}", f"protocol={protocol}")
+    assert settings.prior.name == prior
+    transform, own = build.build_transforms(settings)
     if prior == "none" or isinstance(transform, ImageTransform):
         assert own is None
     else:
@@ -86,7 +82,7 @@ def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
         assert own.antialias is (protocol == "corrected")
         assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
     if prior != "none":
-        assert config.prior.scale == protocol
+        assert settings.prior.scale == protocol
 
 
 @pytest.mark.parametrize(
@@ -94,15 +90,13 @@ def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
     [*((name, "vggss") for name in names("model")), *(("center", name) for name in names("data"))],
 )
 def test_every_model_meets_every_test_set(model: str, data: str) -> None:
-    config = composed(f"model={model}", f"data={data}")
-    assert config.data.name == data
-    resolved = OmegaConf.to_container(config.model, resolve=True)
-    assert isinstance(resolved, dict)
-    assert identity(config)["data"]["name"] == data
+    settings = run_settings(f"model={model}", f"data={data}")
+    assert settings.data.name == data
+    assert settings.identity["data"]["name"] == data
 
 
 def test_negatives_can_be_mixed_on_the_command_line() -> None:
-    conditions = build.build_conditions(composed("negatives=[noise,silence]"))
+    conditions = build.build_conditions(run_settings("negatives=[noise,silence]"))
     assert [condition.name for condition in conditions] == ["noise", "silence"]
 
 
@@ -120,12 +114,12 @@ def test_experiments_compose_and_name_their_command(name: str) -> None:
 
 
 def test_what_cannot_change_records_is_not_in_the_identity() -> None:
-    plain = identity(composed("model=center"))
-    other = composed(
+    plain = run_settings("model=center").identity
+    other = run_settings(
         "model=center", "loader.batch_size=3", "trainer=ddp_sim", "logger=none", "force=true",
         "threshold=fixed", "metrics=pia", "output_root=elsewhere", "data.cache=elsewhere",
     )  # fmt: skip
-    assert identity(other) == plain
+    assert other.identity == plain
     changes = (
         "seed=1",
         "negatives.noise.level=0.5",
@@ -135,15 +129,15 @@ def test_what_cannot_change_records_is_not_in_the_identity() -> None:
         "protocol.antialias=false",
     )
     for change in changes:
-        assert identity(composed("model=center", change)) != plain, change
+        assert run_settings("model=center", change).identity != plain, change
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
 def test_loaders_follow_the_machine_unless_told(on_gpu: bool) -> None:
-    found = build.loader_options(composed(), on_gpu=on_gpu)
+    found = build.loader_options(run_settings(), on_gpu=on_gpu)
     assert found["batch_size"] == found["audio_batch_size"] == (64 if on_gpu else 16)
     assert 0 <= found["num_workers"] <= (8 if on_gpu else 0)
     told = ("loader.batch_size=3", "loader.audio_batch_size=5", "loader.num_workers=1")
-    assert build.loader_options(composed(*told), on_gpu=on_gpu) == {
+    assert build.loader_options(run_settings(*told), on_gpu=on_gpu) == {
         "batch_size": 3, "audio_batch_size": 5, "num_workers": 1,
     }  # fmt: skip

@@ -11,12 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers.running import HEARS, composed, maps, records, run
+from tests.helpers.running import HEARS, composed, maps, records, run, run_settings
 from vssl.config.compose import run_folder
-from vssl.config.identity import identity
 from vssl.config.networks import build_model
 from vssl.core.errors import UsageError
-from vssl.core.hashing import config_hash
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18
 from vssl.records.store import read_provenance
@@ -192,7 +190,9 @@ class TestBatchNorms:
         self, seeded_checkpoint: Callable[..., Path], overrides: tuple[str, ...], folded: bool
     ) -> None:
         path = seeded_checkpoint("ezvsl")
-        network, report = build_model(composed("model=ezvsl", f"model.weights={path}", *overrides))
+        network, report = build_model(
+            run_settings("model=ezvsl", f"model.weights={path}", *overrides).model
+        )
         assert report is not None
         assert not network.training
         assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -254,9 +254,9 @@ class TestClasses:
 @pytest.mark.parametrize("change", ["prior.alpha=2", "prior.alpha=nan", "prior.scale=unit"])
 def test_faults_of_the_prior_are_found_before_the_run(prior_file: Path, change: str) -> None:
     guided = ("prior=object_guided", f"prior.weights={prior_file}", "trainer=cpu")
-    check_request(composed("model=center", *guided))
+    check_request(run_settings("model=center", *guided))
     with pytest.raises(UsageError, match=f"Expected `{change.partition('=')[0]}` to be"):
-        check_request(composed("model=center", *guided, change))
+        check_request(run_settings("model=center", *guided, change))
 
 
 class TestIdentity:
@@ -277,14 +277,14 @@ class TestIdentity:
             ("model=rcgrad",),
             ("model=rcgrad_raw",),
         ]
-        hashes = {config_hash(identity(composed(*overrides))) for overrides in versions}
+        hashes = {run_settings(*overrides).identity_hash for overrides in versions}
         assert len(hashes) == len(versions)
 
     def test_what_cannot_change_records_does_not_but_other_weights_do(
         self, small: tuple[str, ...], prior_file: Path, tmp_path: Path
     ) -> None:
         guided = (*small, "prior=object_guided", f"prior.weights={prior_file}")
-        plain = identity(composed(*guided))
+        plain = run_settings(*guided).identity
         moved, own = tmp_path / "moved.pth", tmp_path / "own.pth"
         shutil.copy(prior_file, moved)
         shutil.copy(small[-1].partition("=")[2], own)
@@ -293,9 +293,9 @@ class TestIdentity:
             (f"prior.weights={moved}", "prior.source=there"),
             (f"model.weights={own}", f"paths.weights={tmp_path}"),
         ):
-            assert identity(composed(*guided, *overrides)) == plain, overrides
+            assert run_settings(*guided, *overrides).identity == plain, overrides
 
         other = tmp_path / "other.pth"
         other.write_bytes(prior_file.read_bytes() + b"\0")
         for key in ("prior.weights", "model.weights"):
-            assert identity(composed(*guided, f"{key}={other}")) != plain, key
+            assert run_settings(*guided, f"{key}={other}").identity != plain, key

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from tests.helpers.running import FAST, command, composed
-from vssl.config.identity import identity, negatives_name
+from tests.helpers.running import FAST, command, composed, run_settings
 from vssl.config.options import (
     OPTIONS,
     allow_absent_members,
@@ -21,8 +20,8 @@ from vssl.config.options import (
     drop_absent_members,
     hint_for,
 )
+from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
-from vssl.core.hashing import config_hash
 from vssl.negatives.colours import COLOURS
 from vssl.negatives.silence import Silence
 from vssl.records.files import MANIFEST_FILE, RUN_FILE
@@ -195,7 +194,7 @@ class Endless(Silence):
 def test_draws_of_other_packages_fit_into_the_records(tmp_path: Path) -> None:
     mine = "negatives={silence: {_target_: tests.config.test_options.Endless}}"
     with pytest.raises(UsageError, match=r"negatives.silence.*draws.*32767.*1000000"):
-        evaluate(composed(*FAST, mine, "threshold=fixed", "model=center"), tmp_path)
+        evaluate(run_settings(*FAST, mine, "threshold=fixed", "model=center"), tmp_path)
 
 
 @pytest.mark.parametrize("change", ["seed=1.5", "bootstrap.resamples=1e9", "overview.marked=x"])
@@ -203,7 +202,7 @@ def test_nothing_is_begun(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UsageError, match=r"^Expected `"):
-        evaluate(composed(*FAST, "model=center", change), tmp_path / "run")
+        evaluate(run_settings(*FAST, "model=center", change), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
@@ -263,8 +262,8 @@ def test_a_run_without_the_member_is_what_it_is_without_the_option() -> None:
         "++threshold.fixed.value=0.3",
     )  # fmt: skip
     # before it is taken away, too: the folder is named while Hydra composes
-    assert config_hash(identity(given)) == config_hash(identity(plain))
-    assert negatives_name(given) == "silence"
+    assert RunSettings.unchecked(given).identity_hash == RunSettings.of(plain).identity_hash
+    assert RunSettings.unchecked(given).negatives.name == "silence"
     assert drop_absent_members(given) == ["negatives.noise.draws", "threshold.fixed.value"]
     assert given == plain
     assert drop_absent_members(given) == []

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from tests.helpers.drawn import write_tone
-from tests.helpers.running import FAST, HEARS, composed, run
+from tests.helpers.running import FAST, HEARS, run, run_settings
 from vssl.config.build import check_data
 from vssl.core.errors import UsageError
 from vssl.data.base import DataError
@@ -209,11 +209,11 @@ def test_clips_too_short_for_the_model(
         path = vggss_folder / "audio" / f"clip{number}_000010.wav"
         soundfile.write(path, np.full(count, 0.1), rate)
     options = (f"data.root={vggss_folder}", "data=vggss", "cache=off", f"protocol={protocol}")
-    config = composed(f"model={model}", *options)
+    settings = run_settings(f"model={model}", *options)
     text = rf"clip1_000010\.wav: is {least - 1} samples long at 16000 Hz, .*needs {least}"
     with pytest.raises(DataError, match="holds no samples" if least == 1 else text):
-        check_data(config)
-    data = check_data(composed(f"model={model}", *options, "data.missing=skip"))
+        check_data(settings)
+    data = check_data(run_settings(f"model={model}", *options, "data.missing=skip"))
     names = {p.sample_id: p.kind for p in data.problems}
     if least == 1:
         assert names == {"clip1_000010": "unreadable audio files"}

@@ -23,8 +23,7 @@ from tests.reference.synthetic import FILE, differences, measure
 from vssl.cli.audit import saved_config
 from vssl.config.build import build_reader
 from vssl.config.compose import run_folder
-from vssl.config.identity import identity, run_names
-from vssl.core.hashing import config_hash
+from vssl.config.settings import RunSettings
 from vssl.data.base import DataError
 from vssl.data.embedded import Synthetic
 from vssl.data.is3 import IS3
@@ -331,9 +330,9 @@ def test_names_say_what_is_not_the_default(
 ) -> None:
     config = composed("data=synthetic", *(f"data.{override}" for override in overrides))
     assert config.data.name == name
-    assert run_names(config)["data"] == name
+    assert RunSettings.of(config).names["data"] == name
     assert f"/{name}/" in run_folder(_root_=config)
-    reader = build_reader(config)
+    reader = build_reader(RunSettings.unchecked(config).data)
     assert isinstance(reader, Synthetic)
     assert (reader.name, reader.root.name) == (name, folder)
     arguments = {k: v for k, v in config.data.items() if k not in ("_target_", "name")}
@@ -344,7 +343,7 @@ def test_every_key_is_part_of_a_run_s_identity() -> None:
     def hashed(**changes: Any) -> str:
         config = composed()
         config.data.update(changes)
-        return config_hash(identity(config))
+        return RunSettings.unchecked(config).identity_hash
 
     changes = {"scenes": 7, "seed": 1, "split": "train", "difficulty": "easy", "snr": 0}
     hashes = {hashed(), hashed(version="2"), *(hashed(**{k: v}) for k, v in changes.items())}
@@ -354,7 +353,7 @@ def test_every_key_is_part_of_a_run_s_identity() -> None:
 
 def test_a_saved_configuration_has_its_name() -> None:
     config = composed("data.difficulty=overlap")
-    saved = {"config": OmegaConf.to_container(config), "identity": identity(config)}
+    saved = {"config": OmegaConf.to_container(config), "identity": RunSettings.of(config).identity}
     OmegaConf.clear_resolver("synthetic_name")
     assert saved_config(saved).data.name == "synthetic_overlap"
 
@@ -363,7 +362,7 @@ def test_a_wrong_key_is_one_error_before_any_work(capsys: pytest.CaptureFixture[
     config = composed("data.difficulty=overlap", "data.split=tests", "data.snr=loud")
     assert config.data.name == "synthetic_overlap_tests_snrloud"
     with pytest.raises(DataError, match=r"`data.split` to be one of .* Did you mean `test`"):
-        build_reader(config)
+        build_reader(RunSettings.unchecked(config).data)
     with pytest.raises(SystemExit):
         dry_run(["data.difficulty=easy,hard", "-m"])
     printed = capsys.readouterr().out

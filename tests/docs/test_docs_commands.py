@@ -29,6 +29,7 @@ from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import FAST, command, composed, run
 from vssl.config.build import build_policies
 from vssl.config.compose import register_resolvers
+from vssl.config.settings import RunSettings, TrainingSettings
 from vssl.models.checkpoints import WeightsError
 from vssl.runs.evaluate import check_request
 from vssl.runs.sweep import planned_jobs
@@ -169,9 +170,10 @@ def check(line: str, own: Path) -> None:
             config = composed(*overrides, name=HYDRA[program])
             if program == "vssl-evaluate":
                 config.calibration = None  # a finished run
+                settings = RunSettings.of(config)
                 with contextlib.suppress(WeightsError):  # the last thing that it looks for
-                    check_request(config)
-                assert build_policies(config, model=config.model.name, negatives=True)
+                    check_request(settings)
+                assert build_policies(settings.scoring, model=settings.model.name, negatives=True)
     elif program in ARGPARSE:
         main = importlib.import_module(ARGPARSE[program]).main
         options = options_of(main, arguments)
@@ -241,7 +243,9 @@ def test_the_training_commands_run(
     else:
         for name in ("vggsound", "vggss_validation"):
             draw_vggss(tmp_path / name)
-    assert train(composed(*given, name="train"), tmp_path / "weights").is_file()
+    assert train(
+        TrainingSettings.of(composed(*given, name="train")), tmp_path / "weights"
+    ).is_file()
     for name in [each for each in sys.modules if each.startswith("mynets")]:
         sys.modules.pop(name)
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from tests.helpers.running import composed
+from tests.helpers.running import composed, run_settings, scoring_settings
 from tests.helpers.running import run as evaluate
 from vssl.config.build import build_policies, configured_sounding_objects
 from vssl.maps import binarize, consensus_map
@@ -37,7 +37,7 @@ PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 NEGATIVES = ("silence", "noise", "offscreen")
 CONDITIONS = (POSITIVE, *NEGATIVES)
 SOUNDING = configured_sounding_objects(
-    composed("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
+    run_settings("negatives=[silence,noise,offscreen,mixed,reversed,gain,swapped]")
 )
 MODELS = ("deaf", "listening")
 POLICIES = ("half_image", "object_area", "universal_max", "universal_q3")
@@ -46,7 +46,7 @@ SIDE, ABSENT = 5, "–"
 Grid = list[list[int]]
 """A map in hundredths."""
 
-STANDARD = composed("threshold=standard")
+STANDARD = scoring_settings("threshold=standard")
 
 
 # The page

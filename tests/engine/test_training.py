@@ -16,12 +16,12 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig
 from PIL import Image
 from scipy.special import logsumexp
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import composed, run
+from vssl.config.settings import TrainingSettings
 from vssl.core.errors import UsageError
 from vssl.core.randomness import seed_for
 from vssl.data.embedded import Synthetic
@@ -196,8 +196,8 @@ class TestBatches:
             training_loaders(split, split, batch_size=17)
 
 
-def settings(*overrides: str) -> DictConfig:
-    return composed(*SMALL, *overrides, name="train")
+def settings(*overrides: str) -> TrainingSettings:
+    return TrainingSettings.of(composed(*SMALL, *overrides, name="train"))
 
 
 @pytest.mark.slow
@@ -281,7 +281,7 @@ class TestTraining:
         overrides += ["training.steps=1", "training.batch_size=2", "trainer=cpu"]
         config = composed(*overrides, "trainer.enable_progress_bar=false", name="train")
         with pytest.raises(UsageError, match=r"training\.empties: vggss .*training\.empties=0"):
-            train(config, tmp_path)
+            train(TrainingSettings.of(config), tmp_path)
         config.training.empties = 0
-        train(config, tmp_path)
+        train(TrainingSettings.of(config), tmp_path)
         assert (tmp_path / "tiny_av.safetensors").is_file()

@@ -22,7 +22,7 @@ from google.protobuf import text_format
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests.helpers.running import command, composed, records
+from tests.helpers.running import command, composed, records, run_settings
 from vssl.core.errors import UsageError
 from vssl.engine.loggers import open_loggers
 from vssl.engine.wandb_run import WandbRun
@@ -433,7 +433,7 @@ def test_what_cannot_be_mirrored_is_said_and_costs_nothing(
     """A run whose files are gone: every part fails, none raises."""
     monkeypatch.setattr(WandbRun, "is_open", True)
     with caplog.at_level("WARNING"):
-        mirror_run(composed(), tmp_path, [unbegun(tmp_path / "wandb")])
+        mirror_run(run_settings(), tmp_path, [unbegun(tmp_path / "wandb")])
     for part in ("map_maximum", "gallery", "threshold_curves"):
         assert f"wandb: no {part} (" in caplog.text
     assert not (tmp_path / "wandb").exists()

@@ -23,6 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vssl.config.compose import composed_config
+from vssl.config.settings import RunSettings, ScoringSettings
 from vssl.core.progress import show_progress
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition, ReadClip
@@ -87,10 +88,20 @@ def composed(*overrides: str, name: str = "evaluate") -> DictConfig:
     return composed_config(name, overrides)
 
 
+def run_settings(*overrides: str) -> RunSettings:
+    """The settings that a command line gives `vssl-evaluate`."""
+    return RunSettings.of(composed(*overrides))
+
+
+def scoring_settings(*overrides: str) -> ScoringSettings:
+    """The settings that a command line gives `vssl-rescore`, but for the run."""
+    return ScoringSettings.of(composed(*overrides, name="rescore"))
+
+
 def run(folder: Path, *overrides: str, show: bool = False) -> pd.DataFrame:
     """Evaluate in this process; the summary. To `show` its tables takes a quarter of the time."""
     folder.mkdir(parents=True, exist_ok=True)
-    summary = evaluate(composed(*FAST, *overrides), folder, quiet=not show)
+    summary = evaluate(run_settings(*FAST, *overrides), folder, quiet=not show)
     assert summary is not None
     return summary
 

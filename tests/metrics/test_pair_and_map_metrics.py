@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.running import composed
+from tests.helpers.running import scoring_settings
 from tests.reference import formulas
 from tests.reference.inputs import reference_column
 from vssl.config.build import build_metrics
@@ -27,7 +27,7 @@ from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU, smallest_by
 from vssl.metrics.pointing import points_at_object
 from vssl.metrics.swap import SwapDelta
 
-CONFIGURED = [type(m) for m in build_metrics(composed("metrics=all"))]
+CONFIGURED = [type(m) for m in build_metrics(scoring_settings("metrics=all"))]
 SAMPLE, PAIR, SWAP = (
     [kind for kind in CONFIGURED if issubclass(kind, base)]
     for base in (SampleMetric, PairMetric, SwapMetric)

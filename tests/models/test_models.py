@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.running import composed, run
+from tests.helpers.running import run, run_settings
 from tests.reference.samples import make_sample
 from vssl.audio import read_clip
 from vssl.config.build import build_frontends, build_transforms
@@ -71,7 +71,7 @@ def loaded(
     request: pytest.FixtureRequest, seeded_checkpoint: Callable[..., Path]
 ) -> tuple[str, LocalizationModel]:
     name: str = request.param
-    model = make_network(composed(f"model={name}", "protocol=released").model)
+    model = make_network(run_settings(f"model={name}", "protocol=released").model)
     load_weights(model, seeded_checkpoint(CHECKPOINTS[name]))
     return name, model.eval()
 
@@ -82,9 +82,9 @@ def features(
 ) -> tuple[list[str], torch.Tensor, torch.Tensor]:
     """Image and audio features of three real samples, prepared as the authors do."""
     name, model = loaded
-    config = composed(f"model={name}", "protocol=released")
-    transform, _ = build_transforms(config)
-    frontend = build_frontends(config, ())[POSITIVE]
+    settings = run_settings(f"model={name}", "protocol=released")
+    transform, _ = build_transforms(settings)
+    frontend = build_frontends(settings, ())[POSITIVE]
     samples = VGGSS(shared / "data" / "vggss_mini").check().samples[:3]
     images = torch.stack([transform(read_image(s.image_path)) for s in samples])
     clips = [frontend.waveform(read_clip(s.audio_path)) for s in samples]

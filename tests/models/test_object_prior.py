@@ -13,8 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.helpers.running import composed, records, run
-from vssl.config.networks import find_prior_weights
+from tests.helpers.running import records, run, run_settings
 from vssl.core.hashing import file_sha256
 from vssl.models.checkpoints import WeightsError
 from vssl.models.object_prior import ObjectPrior, find_weights
@@ -110,12 +109,12 @@ class TestWhereWeightsAreLookedFor:
         (hub / NEWER).touch()
         weights = tmp_path / "weights"
         guided = ("prior=object_guided", f"paths.weights={weights}")
-        assert find_prior_weights(composed(*guided)) == hub / NEWER
+        assert run_settings(*guided).prior.find_weights() == hub / NEWER
         weights.mkdir()
         (weights / OLDER).touch()
-        assert find_prior_weights(composed(*guided)) == weights / OLDER
-        named = composed(*guided, "prior.weights='~/own.pth'")
-        assert find_prior_weights(named) == Path("~/own.pth").expanduser()
+        assert run_settings(*guided).prior.find_weights() == weights / OLDER
+        named = run_settings(*guided, "prior.weights='~/own.pth'")
+        assert named.prior.find_weights() == Path("~/own.pth").expanduser()
 
     def test_none_is_an_error_that_says_where_to_get_them(
         self, hub: Path, vggss_folder: Path, tmp_path: Path

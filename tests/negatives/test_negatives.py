@@ -16,9 +16,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.running import composed
+from tests.helpers.running import run_settings
 from tests.reference.samples import make_sample, unheard
-from vssl.config.identity import identity
 from vssl.core.errors import UsageError
 from vssl.core.randomness import generator_for
 from vssl.negatives.base import Positive
@@ -225,11 +224,11 @@ class TestLabels:
         found = []
         for text in ("a,dog,A", "a,dog,V"):
             path.write_text(f"{LABELS}\n{text}\n")
-            found.append(identity(composed(f"negatives.offscreen.exclude={path}")))
+            found.append(run_settings(f"negatives.offscreen.exclude={path}").identity)
         assert found[0]["files_sha256"] != found[1]["files_sha256"]
         assert set(found[0]["files_sha256"]) == {"negatives.offscreen.exclude"}
         # without a table, a run is what it was before there were any
-        assert "exclude" not in identity(composed())["negatives"]["offscreen"]
+        assert "exclude" not in run_settings().identity["negatives"]["offscreen"]
 
 
 def make_noise(condition: Noise, *, draw: int = 0, length: int) -> AudioClip:

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.running import composed
+from tests.helpers.running import run_settings
 from tests.reference.samples import make_sample
 from vssl.audio import WholeClip
-from vssl.config.identity import noise_use
 from vssl.core.randomness import seed_for
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
@@ -369,7 +368,7 @@ class TestUses:
             "data.difficulty=overlap", "data.seed=1", "data.snr=3", "data.name=mine")  # fmt: skip
 
     def test_no_two_draw_under_one_seed(self) -> None:
-        seeds = [seed_for(0, noise_use(composed(override))) for override in self.data]
+        seeds = [seed_for(0, run_settings(override).data.noise_use) for override in self.data]
         for split in ("train", "validation"):
             training = TrainingSet(
                 make_samples(3), [Noise()], frontend=RawWaveform(WholeClip()),
@@ -379,10 +378,10 @@ class TestUses:
         assert len(set(seeds)) == len(self.data) + 2
 
     def test_the_test_split_keeps_its_noise_and_others_are_the_same_everywhere(self) -> None:
-        assert noise_use(composed("data=synthetic", "data.scenes=9")) == ""
+        assert run_settings("data=synthetic", "data.scenes=9").data.noise_use == ""
         assert seed_for(7, "") == 7
         digest = hashlib.sha256(b"(7, 'is3')").digest()
-        assert seed_for(7, noise_use(composed("data=is3"))) == (
+        assert seed_for(7, run_settings("data=is3").data.noise_use) == (
             int.from_bytes(digest[:8], "big") // 2
         )
 

@@ -12,12 +12,10 @@ import pytest
 
 from tests.helpers.drawn import draw_is3
 from tests.helpers.reporting_runs import change_provenance, copy_run
-from tests.helpers.running import HEARS, composed, maps, records, run
+from tests.helpers.running import HEARS, maps, records, run, run_settings, scoring_settings
 from vssl.analysis.threshold_curves import threshold_curves
 from vssl.analysis.threshold_study import study_thresholds
 from vssl.config import build
-from vssl.config.identity import identity, negatives_name
-from vssl.core.hashing import config_hash
 from vssl.records.conditions import condition_settings, sounding_objects, true_negatives
 from vssl.records.files import MANIFEST_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
@@ -211,7 +209,7 @@ class TestNoNegatives:
         words = ("model=audio_blind", f"negatives={negatives}", "threshold=universal_q3")
         message = "universal_q3 is learnt from negatives, but there are none"
         with pytest.raises(ThresholdError, match=message):
-            check_request(composed(*words))
+            check_request(run_settings(*words))
 
     def test_the_rest_is_there_and_what_lacks_is_said(
         self, runs: Runs, tmp_path: Path, caplog: Any, capsys: Any
@@ -231,7 +229,7 @@ class TestNoNegatives:
         assert "tell positives from negatives" not in shown
 
         with pytest.raises(ThresholdError, match="learnt from negatives, but there are none"):
-            score_run(composed("threshold=universal_q3", name="rescore"), tmp_path / "run")
+            score_run(scoring_settings("threshold=universal_q3"), tmp_path / "run")
         with pytest.raises(Exception, match="has no negatives, so it has no F_LOC"):
             study_thresholds([tmp_path / "run"], [])
 
@@ -314,24 +312,25 @@ class TestEarlierRuns:
         assert old == new
 
     def test_they_can_be_scored_anew(self, earlier: Path, runs: Runs) -> None:
-        config = composed(*QUICK[:2], name="rescore")
-        found = score_run(config, earlier, keep=True).set_index(KEY).sort_index()
+        found = (
+            score_run(scoring_settings(*QUICK[:2]), earlier, keep=True).set_index(KEY).sort_index()
+        )
         pd.testing.assert_frame_equal(found, summary_of(runs.paper))
 
 
 def test_the_released_protocol_prepares_them_as_the_positive() -> None:
     mix = "negatives=[silence,noise,offscreen,mixed,swapped,reversed,gain]"
     for model in ("fnac", "ezvsl", "lvs", "ssltie"):
-        config = composed(f"model={model}", "protocol=released", mix)
-        names = [condition.name for condition in build.build_conditions(config)]
+        settings = run_settings(f"model={model}", "protocol=released", mix)
+        names = [condition.name for condition in build.build_conditions(settings)]
         assert names[6:] == ["gain_down20", "gain_down10", "gain_up10", "gain_up20"]
-        assert list(build.configured_sounding_objects(config)) == [POSITIVE, *names]
-        frontends = build.build_frontends(config, names)
+        assert list(build.configured_sounding_objects(settings)) == [POSITIVE, *names]
+        frontends = build.build_frontends(settings, names)
         assert set(frontends) <= {POSITIVE, *NEGATIVES}
-        positive = build.released_settings(config, POSITIVE)
+        positive = build.frontend_recipe(settings, POSITIVE)
         for name in names[3:]:
-            assert build.released_settings(config, name) == positive
-        rules = build.upsampling_rules(config, names)
+            assert build.frontend_recipe(settings, name) == positive
+        rules = build.upsampling_rules(settings, names)
         assert {rules[name] for name in names} <= {"opencv", "half_pixel"}
         assert len({rules[name] for name in names}) == 1
 
@@ -341,8 +340,8 @@ def test_folders_are_named_by_the_mix_and_never_shared() -> None:
         "negatives=[silence,noise,mixed]", "negatives=[silence,mixed,noise]", "negatives=altered",
         "negatives=all", "negatives=[silence,noise,offscreen,gain]",
     )  # fmt: skip
-    configs = [composed("model=center", mix) for mix in mixes]
-    assert [negatives_name(c) for c in configs] == [
+    settings = [run_settings("model=center", mix) for mix in mixes]
+    assert [each.negatives.name for each in settings] == [
         "silence+noise+mixed", "silence+mixed+noise", "mixed+reversed+gain", "all",
         "silence+noise+offscreen+gain",
     ]  # fmt: skip
@@ -352,5 +351,5 @@ def test_folders_are_named_by_the_mix_and_never_shared() -> None:
         "negatives.mixed.colour=white", "negatives.gain.decibels=[3]", "negatives.swapped.draws=2",
     )  # fmt: skip
     mix = "negatives=[noise,mixed,swapped,gain]"
-    hashes = [config_hash(identity(composed(mix, *change))) for change in [(), *zip(changes)]]
+    hashes = [run_settings(mix, *change).identity_hash for change in [(), *zip(changes)]]
     assert len(set(hashes)) == len(hashes)

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import FAST, command, composed, run
+from tests.helpers.running import FAST, command, run, scoring_settings
 from vssl.analysis.compare import ComparedRun
 from vssl.analysis.threshold_study import study_thresholds
 from vssl.cli.app import run_app
@@ -222,7 +222,7 @@ def _read_scores(folder: Path) -> None:
 
 
 def test_rescoring_leaves_records_as_they_are_known(folder: Path) -> None:
-    score_run(composed(f"run={folder}", "bootstrap.resamples=10", name="rescore"), folder)
+    score_run(scoring_settings("bootstrap.resamples=10"), folder)
     check_records(folder)
 
 

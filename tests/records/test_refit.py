@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analysis.test_threshold_study import make_sample, write_made
-from tests.helpers.running import composed
+from tests.helpers.running import scoring_settings
 from tests.reference import formulas
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.fscore import FLoc
@@ -276,8 +276,8 @@ def test_fitted_thresholds_of_earlier_scores_keep_their_uncertainty(
     other = make_run(tmp_path / "other", pictures=9)
 
     def rescored(*words: str) -> pd.DataFrame:
-        config = composed(*words, "bootstrap.resamples=20", "subsets=[]", name="rescore")
-        summary = score_run(config, run, keep=True)
+        settings = scoring_settings(*words, "bootstrap.resamples=20", "subsets=[]")
+        summary = score_run(settings, run, keep=True)
         fitted = summary[summary["threshold_policy"] == "universal_q3"]
         return fitted.set_index(["map_variant", "condition", "metric"]).sort_index()
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers.running import composed
+from tests.helpers.running import scoring_settings
 from tests.records.test_aggregate import FACTS, MAPS, make_samples
 from tests.reference import formulas
 from vssl.config.build import build_metrics
@@ -50,7 +50,7 @@ from vssl.types import POSITIVE, Sample
 Array = npt.NDArray[Any]
 Cells = npt.NDArray[np.float64]
 Pairings = tuple[tuple[str, int], ...]
-EVERY = build_metrics(composed("metrics=all"))
+EVERY = build_metrics(scoring_settings("metrics=all"))
 SETTINGS = {"resamples": 40, "seed": 4}
 NEGATIVES = ("silence", "noise", "offscreen")
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.analysis.test_threshold_study import make_sample, write_made
 from tests.helpers.drawn import CATEGORIES, draw_vggss
-from tests.helpers.running import composed, run
+from tests.helpers.running import run, scoring_settings
 from tests.reference import formulas, study
 from vssl.config.build import build_metrics
 from vssl.core.errors import UsageError
@@ -40,7 +40,7 @@ from vssl.types import POSITIVE, Sample
 
 Array = npt.NDArray[Any]
 SETTINGS = {"resamples": 30, "seed": 4}
-METRICS = build_metrics(composed("run=none", name="rescore"))
+METRICS = build_metrics(scoring_settings())
 REPORTED = ("ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "pointing_game")
 LABELS = ["map_variant", "threshold_policy", "metric", "condition"]
 FIXED = "fixed"
@@ -312,8 +312,8 @@ class TestCommands:
         assert set(found["metric"]) == {"ciou", "pia"}
         # none: an earlier file would be of other scores
         for kinds in (["object_size"], [], ["category", "object_size"]):
-            words = (f"run={folder}", *QUICK, f"subsets=[{','.join(kinds)}]")
-            score_run(composed(*words, name="rescore"), folder)
+            words = (*QUICK, f"subsets=[{','.join(kinds)}]")
+            score_run(scoring_settings(*words), folder)
             assert (folder / SUBSETS_FILE).is_file() == bool(kinds)
             if kinds:
                 written = pd.read_parquet(folder / SUBSETS_FILE)["subset_kind"]

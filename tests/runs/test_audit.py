@@ -22,12 +22,11 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.helpers.drawn import draw_is3, write_tone
-from tests.helpers.running import HEARS, command, composed, run
+from tests.helpers.running import HEARS, command, composed, run, run_settings
 from tests.records.test_localization import guided_by
 from tests.reference import formulas
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, TOGETHER
 from vssl.cli.audit import audit, saved_config, what_changes
-from vssl.config.identity import protocol_switches
 from vssl.core.errors import UsageError
 from vssl.models.base import LocalizationModel
 from vssl.records.bootstrap import ImageBootstrap
@@ -417,7 +416,7 @@ class TestModels:
             assert what_changes(config, "antialias", False)[0] == "network", model
 
 
-SWITCHES = protocol_switches(composed("protocol=released"))
+SWITCHES = run_settings("protocol=released").protocol.switches
 """The switches under protocol=released."""
 
 
@@ -492,11 +491,11 @@ class TestRefusals:
 def test_a_sweep_over_the_switches_gives_the_runs_of_an_audit(tmp_path: Path) -> None:
     path = Path(__file__).resolve().parents[2] / "conf" / "experiment" / "protocol_audit.yaml"
     swept = str(OmegaConf.load(path).hydra.sweeper.params.protocol).split(",")
-    corrected = protocol_switches(composed())
+    corrected = run_settings().protocol.switches
     assert swept[:2] == ["corrected", "released"]
     for choice in swept[2:]:
         switch = choice.removeprefix("switch/")
-        found = protocol_switches(composed(f"protocol={choice}"))
+        found = run_settings(f"protocol={choice}").protocol.switches
         assert found == {**corrected, switch: SWITCHES[switch]}
     done = command(
         "vssl-evaluate", "-m", "experiment=protocol_audit", "data.scenes=3", "output_root=runs",

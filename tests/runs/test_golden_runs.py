@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers.running import HEARS, Loudness, command, composed, maps, records, run
+from tests.helpers.running import HEARS, Loudness, command, maps, records, run, run_settings
 from vssl.config.networks import make_network
 from vssl.models.rcgrad import RCGradRaw
 from vssl.models.weights import load_weights
@@ -262,7 +262,7 @@ class TestCorrected:
 
     def test_values_lie_in_the_declared_range(self, corrected: tuple[str, pd.DataFrame]) -> None:
         model, found = corrected
-        low, high = make_network(composed(f"model={model}").model).value_range
+        low, high = make_network(run_settings(f"model={model}").model).value_range
         values = maps(found)
         assert np.isfinite(values).all()
         # one unit in the last place above 1 is a cosine's rounding

@@ -16,8 +16,7 @@ import pytest
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.reporting_runs import NETWORK, change_provenance, copy_run
-from tests.helpers.running import composed, run
-from vssl.config.identity import identity
+from tests.helpers.running import run, run_settings
 from vssl.core.hashing import config_hash
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE
 from vssl.records.join import JOINED_FROM, joined_identity, without_negatives
@@ -249,11 +248,11 @@ def test_files_of_negatives_keep_no_runs_apart(tmp_path: Path) -> None:
     labels.write_text("sample_id,label\n")
     file, exclude = f"negatives.noise.file={noise}", f"negatives.offscreen.exclude={labels}"
     apart = [
-        identity(composed("negatives=silence")),
-        identity(composed("negatives=noise", file)),
-        identity(composed("negatives=offscreen", exclude)),
+        run_settings("negatives=silence").identity,
+        run_settings("negatives=noise", file).identity,
+        run_settings("negatives=offscreen", exclude).identity,
     ]
-    whole = identity(composed(file, exclude))
+    whole = run_settings(file, exclude).identity
     assert len(whole["files_sha256"]) == 2
     assert len({without_negatives(each) for each in (*apart, whole)}) == 1
     assert config_hash(joined_identity(apart)) == config_hash(whole)

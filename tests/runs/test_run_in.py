@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import FAST, composed, run
+from tests.helpers.running import FAST, run, run_settings, scoring_settings
 from vssl.cli.audit import _audit_command as audit_main
 from vssl.cli.rescore import main as rescore
 from vssl.core.errors import UsageError
-from vssl.localize.setup import LocalizeOptions, find_threshold
-from vssl.localize.setup import composed as localize_config
+from vssl.localize.setup import LocalizeOptions, find_threshold, read_settings
 from vssl.records.files import RECORDS_FILE, RUN_FILE, run_in
 from vssl.runs.evaluate import check_request
 from vssl.runs.score import score_run
@@ -72,14 +71,13 @@ def test_rescoring_and_calibration(above: Path, monkeypatch: pytest.MonkeyPatch)
     asked = ("threshold=universal_q3", "metrics=pia", "subsets=[]", "bootstrap.resamples=10")
     monkeypatch.setattr(sys, "argv", ["vssl-rescore", f"run={above}", *asked])
     rescore()
-    config = composed(f"run={folder}", f"calibration={above}", *asked, name="rescore")
-    summary = score_run(config, folder)
+    summary = score_run(scoring_settings(f"calibration={above}", *asked), folder)
     assert summary["threshold_source"].str.contains(r", run \w{8}\)").any()
 
 
 def test_localize_learns_from_it(above: Path) -> None:
     options = LocalizeOptions("center", calibration=above, overrides=("trainer=cpu",))
-    found, rates = find_threshold(localize_config(options), options, variant="av")
+    found, rates = find_threshold(read_settings(options), options, variant="av")
     assert found is not None
     assert found.calibration == str(next(above.glob("*/*")))
     assert rates is not None
@@ -88,9 +86,9 @@ def test_localize_learns_from_it(above: Path) -> None:
 
 def test_a_calibration_run_is_checked_before_an_evaluation(above: Path) -> None:
     given = ("data=vggss", f"data.root={above.parent / 'vggss'}", f"calibration={above}")
-    assert check_request(composed(*FAST, "model=center", *given))
+    assert check_request(run_settings(*FAST, "model=center", *given))
     with pytest.raises(UsageError, match=f"{next(above.glob('*/*'))} is a run of center"):
-        check_request(composed(*FAST, "model=random", *given))
+        check_request(run_settings(*FAST, "model=random", *given))
 
 
 def test_an_audit_takes_it(above: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import FAST, HEARS, KEY, composed, maps, records, run
+from tests.helpers.running import FAST, HEARS, KEY, maps, records, run, run_settings
 from vssl.core.errors import UsageError
 from vssl.models.baselines import Constant
 from vssl.records.aggregate import summary_key
@@ -322,8 +322,8 @@ def test_a_device_is_held_only_while_the_networks_run(
         events.append("scored")
         return score_run(*given, **options)
 
-    monkeypatch.setattr("vssl.runs.score.score_run", scored)
+    monkeypatch.setattr("vssl.runs.evaluate.score_run", scored)
     for options in ("subsets=[]", "subsets=[category]"):  # the second only scores
-        config = composed(*FAST, "model=center", *on(vggss_folder), *FEW[:2], options)
-        evaluate(config, tmp_path, quiet=True, device=device())
+        settings = run_settings(*FAST, "model=center", *on(vggss_folder), *FEW[:2], options)
+        evaluate(settings, tmp_path, quiet=True, device=device())
     assert events == ["taken", "records", "scored", "scored"]

@@ -147,12 +147,12 @@ def _check_group(
 
 def _check_same(one: _Given, other: _Given) -> None:
     """Check that runs differ in their protocol only."""
-    from vssl.config.identity import identity
+    from vssl.config.settings import RunSettings
 
     def described(given: _Given) -> dict[str, Any]:
         config = saved_config(given.run)
         config.protocol = one.run["config"]["protocol"]
-        known = identity(config)
+        known = RunSettings.unchecked(config).identity
         # files as they were: they may have moved since, or lie in two places
         known["files_sha256"] = given.run["identity"]["files_sha256"]
         known["data"].pop("root", None)
@@ -181,6 +181,7 @@ def _audited_runs(
 ) -> tuple[list[AuditedRun], dict[str, str]]:
     """The runs to compare, the corrected one first, and the departures left out with the reason."""
     from vssl.analysis.protocol_audit import CORRECTED, TOGETHER, AuditedRun, derive_records
+    from vssl.config.settings import RunSettings
     from vssl.runs.evaluate import evaluate as evaluate_run
     from vssl.thresholds.released import CONSTANTS
 
@@ -213,7 +214,7 @@ def _audited_runs(
         else:
             _log.info("evaluating with %s", switch)
             run.mkdir(parents=True, exist_ok=True)
-            evaluate_run(changed, run, quiet=True)
+            evaluate_run(RunSettings.of(changed), run, quiet=True)
         runs.append(AuditedRun(switch, kind, run, pooled=switch == "pooled_ciou"))
         if switch == "pooled_ciou" and config.prior.name != "none":
             left_out["pooled_ciou of object-guided maps"] = (
@@ -273,12 +274,13 @@ def what_changes(config: DictConfig, switch: str, value: Any) -> tuple[str | Non
 def _dependencies(config: DictConfig) -> tuple[list[Any], dict[str, Any]]:
     """Everything that similarity maps depend on, and localization maps besides, as records say."""
     from vssl.config import build
+    from vssl.config.settings import RunSettings
 
-    names = build.configured_sounding_objects(config)
-    heard = names if config.model.frontend is not None else ()
-    parts = [config.model, config.prior, *(build.released_settings(config, n) for n in heard)]
-    facts: list[Any] = [OmegaConf.to_container(part, resolve=True) for part in parts]
-    facts[1].pop("scale", None)  # says how maps are mixed
-    mixing = {"prior": {"scale": config.prior.scale}} if config.prior.name != "none" else {}
-    rules = build.upsampling_rules(config, list(names))
-    return [*facts, build.made_length(config)], {"upsampling": rules, **mixing}
+    settings = RunSettings.unchecked(config)
+    names = list(build.configured_sounding_objects(settings))
+    heard = names if settings.model.frontend is not None else ()
+    frontends = [build.frontend_recipe(settings, name) for name in heard]
+    prior = {key: value for key, value in settings.prior.group.items() if key != "scale"}
+    mixing = {} if settings.prior.name == "none" else {"prior": {"scale": settings.prior.scale}}
+    maps = [settings.model.group, prior, *frontends, build.made_length(settings)]
+    return maps, {"upsampling": build.upsampling_rules(settings, names), **mixing}

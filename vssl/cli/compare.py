@@ -149,10 +149,12 @@ def _metrics(asked: Sequence[str]) -> list[AnyMetric]:
     """The metrics of some names, and those that combined ones rest on."""
     from vssl.config.build import build_metrics
     from vssl.config.compose import composed_config, whole_group
+    from vssl.config.settings import ScoringSettings
     from vssl.core.checks import check_choice
     from vssl.metrics.base import CombinedMetric
 
-    metrics = build_metrics(composed_config("rescore", [whole_group("metrics")]))
+    config = composed_config("rescore", [whole_group("metrics")])
+    metrics = build_metrics(ScoringSettings.of(config))
     for name in asked:
         check_choice(name, [metric.name for metric in metrics], name="--metric")
     needed = set(asked)

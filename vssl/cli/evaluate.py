@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from vssl.cli.app import run_app
 from vssl.config.compose import is_multirun, with_hydra
-from vssl.config.options import allow_absent_members, check_options
+from vssl.config.options import allow_absent_members
+from vssl.config.settings import RunSettings
 from vssl.core.console import quieten_libraries
 from vssl.runs.folder import is_first_process
 from vssl.runs.sweep import finish_sweep, run_in_sweep, start_process_server
@@ -44,11 +45,11 @@ def _run(config: DictConfig, folder: Path) -> object:
         return run_in_sweep(config, folder)
     if not is_first_process():  # the first one says the same
         logging.getLogger("vssl").setLevel(logging.WARNING)
-    check_options(config)
+    settings = RunSettings.of(config)
     # torch and what stands on it, once the command line is known to be right
     from vssl.runs.evaluate import evaluate
 
-    return evaluate(config, folder)
+    return evaluate(settings, folder)
 
 
 if __name__ == "__main__":

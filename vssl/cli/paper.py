@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vssl.cli.app import command_parser, run_app
 from vssl.config.compose import composed_config
+from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 
 EVALUATED_MODELS = ("rcgrad", "rcgrad_raw", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
@@ -115,7 +116,7 @@ def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[st
     for name, source in _TEST_SETS.items():
         try:
             config = composed_config("evaluate", [f"experiment=paper_{name}", *overrides])
-            build_reader(config).count()
+            build_reader(RunSettings.unchecked(config).data).count()
             test_sets.append(name)
         except UsageError as error:
             missing.append(f"data={name}: {error} ({source})")

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vssl.cli.app import run_app
 from vssl.config.options import check_options
+from vssl.config.settings import ScoringSettings
 from vssl.core.files import write_text
 from vssl.records.files import RECORDS_FILE, RELEASED_FILE, run_in
 from vssl.reporting.tables.run import announce
@@ -38,7 +39,7 @@ def _hydra_main(config: DictConfig) -> pd.DataFrame:
     with alone_in(folder):
         if config.export is not None:
             _export_released(folder)
-        score_run(config, folder, keep=True)
+        score_run(ScoringSettings.of(config), folder, keep=True)
         mark_rescored(folder)
     return announce(folder)
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from vssl.config.compose import composed_config
-from vssl.config.identity import negative_names
-from vssl.config.networks import build_model, build_prior, keep_float32
+from vssl.config.networks import build_model, build_prior, keep_float32, make
 from vssl.config.options import OPTIONS
+from vssl.config.settings import DataSettings, Recipe, RunSettings, ScoringSettings, TrainerSettings
 from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.data.base import CheckedData, DatasetReader
@@ -34,43 +33,43 @@ _log = logging.getLogger(__name__)
 _MADE = ("silence", "noise")  # what the released code makes; it knows no other
 
 
-def build_reader(config: DictConfig) -> DatasetReader:
+def build_reader(data: DataSettings) -> DatasetReader:
     """The test set's reader; UsageError when it does not take its configuration."""
     try:
-        return cast("DatasetReader", instantiate(config.data))
+        return cast("DatasetReader", make(data.reader))
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from error
         raise
 
 
-def check_data(config: DictConfig) -> CheckedData:
+def check_data(settings: RunSettings) -> CheckedData:
     """Read the test set, and leave out what the model's front ends cannot take."""
-    reader = build_reader(config)
-    reader.least_samples = least_samples(config)
+    reader = build_reader(settings.data)
+    reader.least_samples = least_samples(settings)
     return reader.check()
 
 
-def least_samples(config: DictConfig) -> int:
+def least_samples(settings: RunSettings) -> int:
     """Length in samples that a clip needs, whatever condition it is played under."""
-    frontends = build_frontends(config, negative_names(config))
+    frontends = build_frontends(settings, list(settings.negatives.conditions))
     # what is made at a length of its own says nothing of clips
-    own = () if made_length(config) is None else _MADE
+    own = () if made_length(settings) is None else _MADE
     return max((each.least_samples() for n, each in frontends.items() if n not in own), default=1)
 
 
-def build_conditions(config: DictConfig) -> list[AudioCondition]:
+def build_conditions(settings: RunSettings) -> list[AudioCondition]:
     """The audio conditions besides the positive, in order; their draws are checked."""
-    found = []
-    for name in negative_names(config):
-        for condition in _made(config.negatives[name]):
+    conditions = []
+    for name, recipe in settings.negatives.conditions.items():
+        for condition in _conditions_of(recipe):
             OPTIONS["negatives.*.draws"].check(f"negatives.{name}: draws", condition.draws)
-            found.append(condition)
-    return found
+            conditions.append(condition)
+    return conditions
 
 
 def build_localizer(
-    config: DictConfig, conditions: Sequence[AudioCondition], *, device: str = "cpu"
+    settings: RunSettings, conditions: Sequence[AudioCondition], *, device: str = "cpu"
 ) -> tuple[Localizer, tuple[WeightsReport | None, WeightsReport | None]]:
     """The networks, not compiled, with what prepares their input; reports of both weights.
 
@@ -79,55 +78,55 @@ def build_localizer(
     Raises:
         UsageError: as `build_model`, `build_prior` and `build_frontends`.
     """
-    frontends = build_frontends(config, [condition.name for condition in conditions])
+    frontends = build_frontends(settings, [condition.name for condition in conditions])
     if frontends:
         positive = frontends[POSITIVE]
         for each in conditions:
             each.hear(positive.window, frontends.get(each.name, positive).window)
-    transform, prior_transform = build_transforms(config)
-    model, report = build_model(config)
-    prior, prior_report = build_prior(config, model)
+    transform, prior_transform = build_transforms(settings)
+    model, report = build_model(settings.model)
+    prior, prior_report = build_prior(settings, model)
     localizer = Localizer(
         model,
-        name=str(config.model.name),
+        name=settings.model.name,
         transform=transform,
         frontends=frontends,
         prior=prior,
         prior_transform=prior_transform,
         device=device,
-        precision=str(config.trainer.precision),
+        precision=settings.trainer.precision,
     )
     return localizer, (report, prior_report)
 
 
-def configured_sounding_objects(config: DictConfig) -> SoundingObjects:
-    """Which object of the picture sounds, by audio condition of a configuration.
+def configured_sounding_objects(settings: RunSettings) -> SoundingObjects:
+    """Which object of the picture sounds, by audio condition of the settings.
 
     Classes tell it without an instance, which might read files.
     """
-    found = SoundingObjects({POSITIVE: SoundingObject.OWN})
-    for name in negative_names(config):
-        kind: Any = get_object(config.negatives[name]._target_)
+    objects = SoundingObjects({POSITIVE: SoundingObject.OWN})
+    for name, recipe in settings.negatives.conditions.items():
+        kind: Any = get_object(recipe["_target_"]) if isinstance(recipe, Mapping) else None
         if isinstance(kind, type):
-            found[name] = cast("Any", kind).sounding_object
-        else:  # a function that makes one or several
-            found.update({c.name: c.sounding_object for c in _made(config.negatives[name])})
-    return found
+            objects[name] = cast("Any", kind).sounding_object
+        else:  # a function that makes one or several, or an object
+            objects.update({c.name: c.sounding_object for c in _conditions_of(recipe)})
+    return objects
 
 
-def _made(node: DictConfig) -> list[AudioCondition]:
-    made = instantiate(node)
+def _conditions_of(recipe: Recipe) -> list[AudioCondition]:
+    made = make(recipe)
     return made if isinstance(made, list) else [made]
 
 
-def has_negatives(config: DictConfig) -> bool:
+def has_negatives(settings: RunSettings) -> bool:
     """Whether nothing in the picture sounds under some of the configured audio conditions."""
-    return SoundingObject.NONE in configured_sounding_objects(config).values()
+    return SoundingObject.NONE in configured_sounding_objects(settings).values()
 
 
-def build_metrics(config: DictConfig) -> list[AnyMetric]:
+def build_metrics(scoring: ScoringSettings) -> list[AnyMetric]:
     """The metrics; UsageError when there is none, or a combined one lacks what it combines."""
-    metrics: list[AnyMetric] = [instantiate(config.metrics[name]) for name in config.metrics or ()]
+    metrics: list[AnyMetric] = [make(recipe) for recipe in scoring.metrics.values()]
     if not metrics:
         raise UsageError("metrics is empty: choose metrics=all or a list.")
     there = {metric.name for metric in metrics}
@@ -139,24 +138,26 @@ def build_metrics(config: DictConfig) -> list[AnyMetric]:
     return metrics
 
 
-def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[ThresholdPolicy]:
+def build_policies(
+    scoring: ScoringSettings, *, model: str, negatives: bool
+) -> list[ThresholdPolicy]:
     """The threshold policies that this run can have; those it cannot are said and left out.
 
     Raises:
         ThresholdError: when none is left.
     """
     usable, reasons = [], {}
-    for name in config.threshold or ():
-        policy: ThresholdPolicy = instantiate(config.threshold[name])
+    for name, recipe in scoring.threshold.items():
+        policy: ThresholdPolicy = make(recipe)
         try:
             policy.check_model(model)
-            if policy.needs_fit and not negatives and config.calibration is None:
+            if policy.needs_fit and not negatives and scoring.calibration is None:
                 raise ThresholdError(
                     f"threshold {name} is learnt from negatives, but there are none. Use"
                     " negatives=all, or calibration=FOLDER of another run."
                 )
         except ThresholdError as error:
-            reasons[str(name)] = str(error)
+            reasons[name] = str(error)
         else:
             usable.append(policy)
     if not usable:
@@ -170,7 +171,7 @@ def build_policies(config: DictConfig, *, model: str, negatives: bool) -> list[T
 
 
 def build_trainer(
-    config: DictConfig, *, loggers: list[Logger], callbacks: list[Callback], **options: Any
+    settings: TrainerSettings, *, loggers: list[Logger], callbacks: list[Callback], **options: Any
 ) -> Trainer:
     """The Lightning trainer; `options` stand in place of the configured ones.
 
@@ -180,13 +181,13 @@ def build_trainer(
         UsageError: when Lightning does not take them.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    accelerator = config.trainer.accelerator
+    accelerator = settings.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    keep_float32(config)
+    keep_float32(settings)
     try:
         trainer: Trainer = instantiate(
-            config.trainer,
+            settings.recipe,
             accelerator=accelerator,
             logger=loggers,
             callbacks=callbacks,
@@ -209,7 +210,7 @@ class LoaderOptions(TypedDict):
     num_workers: int
 
 
-def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
+def loader_options(settings: RunSettings, *, on_gpu: bool) -> LoaderOptions:
     """Batch sizes and workers; what is not set follows from the machine.
 
     16 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
@@ -219,19 +220,19 @@ def loader_options(config: DictConfig, *, on_gpu: bool) -> LoaderOptions:
     if on_gpu:
         size, workers = 64, max(0, min(8, len(usable_cores()) - 1))
     defaults = LoaderOptions(batch_size=size, audio_batch_size=size, num_workers=workers)
-    given = {str(key): value for key, value in config.loader.items() if value is not None}
+    given = {key: value for key, value in settings.loader.items() if value is not None}
     return cast("LoaderOptions", {**defaults, **given})
 
 
-def build_transforms(config: DictConfig) -> tuple[Transform, Transform | None]:
+def build_transforms(settings: RunSettings) -> tuple[Transform, Transform | None]:
     """The image transforms of the model and, where it takes another, of the object prior."""
-    transform: Transform = instantiate(config.model.image)
-    own = config.prior.get("image")
-    same = own is None or own == config.model.image
-    return transform, None if same else instantiate(own)
+    transform: Transform = make(settings.model.image)
+    own = settings.prior.image
+    same = own is None or own == settings.model.image
+    return transform, None if same else make(own)
 
 
-def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, FrontEnd]:
+def build_frontends(settings: RunSettings, conditions: Sequence[str]) -> dict[str, FrontEnd]:
     """Front end by audio condition: one for all, but for what the protocol takes as released.
 
     A sound of an object in the picture always passes through the positive's. Conditions that are
@@ -240,14 +241,14 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
     Raises:
         UsageError: for a front end at another rate than every clip is brought to.
     """
-    if config.model.frontend is None:
+    if settings.model.frontend is None:
         return {}
-    positive = released_settings(config, POSITIVE)
-    frontends: dict[str, FrontEnd] = {POSITIVE: instantiate(positive)}
+    positive = frontend_recipe(settings, POSITIVE)
+    frontends: dict[str, FrontEnd] = {POSITIVE: make(positive)}
     for condition in conditions:
-        settings = released_settings(config, condition)
-        if settings != positive:
-            frontends[condition] = instantiate(settings)
+        recipe = frontend_recipe(settings, condition)
+        if recipe != positive:
+            frontends[condition] = make(recipe)
     for frontend in frontends.values():
         if frontend.rate != SAMPLE_RATE:
             raise UsageError(
@@ -259,51 +260,52 @@ def build_frontends(config: DictConfig, conditions: Sequence[str]) -> dict[str, 
     return frontends
 
 
-def released_settings(config: DictConfig, condition: str) -> DictConfig:
+def frontend_recipe(settings: RunSettings, condition: str) -> Recipe:
     """The model's front end, with what the protocol takes as released for one condition.
 
     What the released code does not know, and an object of the picture gives, is prepared as the
     positive is.
     """
-    if configured_sounding_objects(config)[condition] != SoundingObject.NONE:
+    frontend, released = settings.model.frontend, settings.model.released
+    if not isinstance(frontend, Mapping):
+        return frontend
+    if configured_sounding_objects(settings)[condition] != SoundingObject.NONE:
         condition = POSITIVE
-    protocol, released = config.protocol, config.model.released
-    settings: DictConfig = config.model.frontend.copy()
-    OmegaConf.set_struct(settings, False)  # another window may have other arguments
-    if protocol.log_missing == "released" and condition in released.get("log_missing", ()):
-        settings.log = False
-    if protocol.made_audio == "released" and condition in _MADE and "made_audio" in released:
-        settings.window = released.made_audio.window
+    as_released, recipe = settings.protocol.as_released, dict(frontend)
+    if as_released("log_missing") and condition in released.get("log_missing", ()):
+        recipe["log"] = False
+    if as_released("made_audio") and condition in _MADE and "made_audio" in released:
+        recipe["window"] = released["made_audio"]["window"]
     for name, role in (("positive_window", POSITIVE), ("offscreen_window", "offscreen")):
-        if protocol[name] == "released" and condition == role:
-            settings.window = OmegaConf.merge(settings.window, released.get(name, {}))
-    return settings
+        if as_released(name) and condition == role:
+            recipe["window"] = {**recipe["window"], **released.get(name, {})}
+    return recipe
 
 
-def made_length(config: DictConfig) -> int | None:
+def made_length(settings: RunSettings) -> int | None:
     """Length in samples of silence and noise under the protocol; None for the clip's own."""
-    made = config.model.released.get("made_audio")
-    if config.protocol.made_audio != "released" or made is None:
+    made = settings.model.released.get("made_audio")
+    if made is None or not settings.protocol.as_released("made_audio"):
         return None
-    length: int = round(made.seconds * SAMPLE_RATE)
+    length: int = round(made["seconds"] * SAMPLE_RATE)
     return length
 
 
-def upsampling_rules(config: DictConfig, conditions: Sequence[str]) -> dict[str, str]:
+def upsampling_rules(settings: RunSettings, conditions: Sequence[str]) -> dict[str, str]:
     """Upsampling rule by audio condition under the protocol, the positive included.
 
     The released code has a rule of its own for positives, and one for all else.
     """
     names = [POSITIVE, *conditions]
-    released = config.model.released.get("upsampling")
-    if config.protocol.upsampling != "released" or not released:
+    released = settings.model.released.get("upsampling")
+    if not released or not settings.protocol.as_released("upsampling"):
         return dict.fromkeys(names, "half_pixel")
-    positive = released.get(config.data.name) or released.other
+    positive = released.get(settings.data.name) or released["other"]
     return {**dict.fromkeys(names, "opencv"), POSITIVE: positive}
 
 
 def policies_named(names: Sequence[str]) -> list[ThresholdPolicy]:
     """Threshold policies by the names of their files in `conf/threshold/`, once each."""
     wanted = ",".join(dict.fromkeys(names))
-    config = composed_config("rescore", [f"threshold=[{wanted}]"])
-    return [instantiate(each) for each in config.threshold.values()]
+    scoring = ScoringSettings.of(composed_config("rescore", [f"threshold=[{wanted}]"]))
+    return [make(recipe) for recipe in scoring.threshold.values()]

@@ -13,7 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from vssl.config.compose import register_resolvers
-from vssl.config.networks import find_prior_weights, make_network
+from vssl.config.networks import make_network
+from vssl.config.settings import ModelSettings, PriorSettings
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
 from vssl.models.base import Pretrained
@@ -60,15 +61,15 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
             facts: Any = OmegaConf.to_container(model, resolve=True)
             try:
                 with torch.device("meta"):
-                    network = make_network(facts)
+                    network = make_network(ModelSettings.of(facts))
             except UsageError:  # its class computes with values
-                network = make_network(facts)
+                network = make_network(ModelSettings.of(facts))
             path = facts["weights"] and Path(facts["weights"]).expanduser()
             entries.append(Entry(name, facts, network, path))
         config = compose("models", overrides=given)
         prior: Any = OmegaConf.to_container(config.prior, resolve=True)
-        published = Path(config.paths.weights).expanduser() / PUBLISHED_FILES[0]
-        path = find_prior_weights(config) or published
+        settings = PriorSettings.of(prior, weights_folder=str(config.paths.weights))
+        path = settings.find_weights() or settings.weights_folder / PUBLISHED_FILES[0]
         with torch.device("meta"):
             entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
     return entries

@@ -18,10 +18,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import vssl
 from vssl.config import search_path  # noqa: F401, registers where Hydra looks for configurations
-from vssl.config.identity import identity, run_names
 from vssl.config.options import OPTIONS, drop_absent_members
+from vssl.config.settings import RunSettings
 from vssl.core.devices import devices_for_jobs
-from vssl.core.hashing import config_hash
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
 
@@ -38,9 +37,10 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
         OPTIONS[key].check(key, _root_[key])
     if _root_.output_dir is not None:
         return str(Path(_root_.output_dir).expanduser().absolute())
-    names = run_names(_root_)
+    settings = RunSettings.unchecked(_root_)
+    names = settings.names
     parts = (names[part] for part in ("model", "data", "negatives", "protocol"))
-    relative = Path(*parts, config_hash(identity(_root_))[:8])
+    relative = Path(*parts, settings.identity_hash[:8])
     return str(relative if mode == "relative" else Path(_root_.output_root).expanduser() / relative)
 
 
@@ -49,7 +49,7 @@ def run_name(*, _root_: DictConfig) -> str:
 
     That is other negatives than all, a prior, and a seed.
     """
-    names = run_names(_root_)
+    names = RunSettings.unchecked(_root_).names
     parts = [names["model"], names["data"], names["protocol"]]
     defaults = {"negatives": "all", "prior": "none"}
     parts += [names[part] for part, default in defaults.items() if names[part] != default]
@@ -63,7 +63,7 @@ def run_group(*, _root_: DictConfig) -> str:
 
 def run_tags(*, _root_: DictConfig) -> ListConfig:
     """Tags of a run in wandb: its parts, but for a prior that is not there. A resolver."""
-    names = run_names(_root_).items()
+    names = RunSettings.unchecked(_root_).names.items()
     return ListConfig([name for part, name in names if (part, name) != ("prior", "none")])
 
 

@@ -2,174 +2,97 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from vssl.core.hashing import file_sha256, text_hash
+from vssl.records.files import RECORDS_VERSION
 
-from vssl.core.hashing import config_hash, file_sha256
-from vssl.core.negatives import NEGATIVE_TYPES
-from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
-from vssl.records.files import RECORDS_VERSION, recorded_sha256
+if TYPE_CHECKING:
+    from vssl.config.settings import RunSettings
 
-_PARTS = ("model", "data", "negatives", "protocol", "prior")
 _CANNOT_CHANGE_RECORDS = {
     "data": ("cache", "root"),
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
-_FILES = (
-    *("model.weights", "negatives.manifest"),
-    *("negatives.noise.file", "negatives.offscreen.exclude"),
-)
 _DEFAULTS = {"data": {"empty": "fault", "silent": "keep"}}
 """Options that came later, and what they are where runs of before do not have them."""
 
-_PROTOCOLS = {
-    "corrected": {"antialias": True},
-    "released": {"antialias": False},
-}
-"""What tells the two protocols apart besides switches that are set to the protocol's own name."""
 
-
-def identity(config: DictConfig) -> dict[str, Any]:
-    """The part of a configuration that can change a run's records.
+def run_identity(settings: RunSettings) -> dict[str, Any]:
+    """What can change a run's records.
 
     Devices, batch size, workers, loggers, folders of results, thresholds and metrics cannot.
     Weights and files of negatives count by their content, the test set by its absolute folder.
     """
     parts: dict[str, Any] = {
         "schema": RECORDS_VERSION,
-        "seed": config.seed,
-        "precision": str(config.trainer.precision),
+        "seed": settings.seed,
+        "precision": settings.trainer.precision,
     }
-    for name in _PARTS:
+    for name in ("model", "data", "negatives", "protocol", "prior"):
         dropped, defaults = _CANNOT_CHANGE_RECORDS.get(name, ()), _DEFAULTS.get(name, {})
         parts[name] = {
             key: value
-            for key, value in _container(config[name]).items()
+            for key, value in described(getattr(settings, name).group).items()
             if key not in dropped and (key, value) not in defaults.items()
         }
-    there = ("manifest", *negative_names(config))
-    parts["negatives"] = {name: v for name, v in parts["negatives"].items() if name in there}
+    negatives = settings.negatives.group
+    names = ("manifest", *settings.negatives.conditions)
+    parts["negatives"] = {name: v for name, v in parts["negatives"].items() if name in names}
     for options in parts["negatives"].values():
         if isinstance(options, dict) and options.get("snr", 0) is None:
             options.pop("over", None)  # without a ratio it says nothing
         if isinstance(options, dict) and options.get("exclude", "") is None:
             del options["exclude"]  # earlier runs did not know it
-    if noise_use(config):  # earlier runs, without it, heard other noise
-        parts["noise"] = noise_use(config)
-    root = config.data.get("root")
+    if settings.data.noise_use:  # earlier runs, without it, heard other noise
+        parts["noise"] = settings.data.noise_use
+    root = settings.data.root
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
-    given = {key: OmegaConf.select(config, key) for key in _FILES}
-    given["prior.weights"] = _prior_weights(config)
-    files = {key: Path(str(path)).expanduser() for key, path in given.items() if path is not None}
+    files: dict[str, Any] = {
+        "model.weights": settings.model.weights,
+        "negatives.manifest": negatives.get("manifest"),
+        "prior.weights": settings.prior.find_weights(),
+    }
+    for name, option in (("noise", "file"), ("offscreen", "exclude")):
+        recipe = negatives.get(name)
+        if isinstance(recipe, Mapping):
+            files[f"negatives.{name}.{option}"] = recipe.get(option)
+    paths = {key: Path(str(path)).expanduser() for key, path in files.items() if path is not None}
     # a missing file has its own error later; here it must not hide the run's folder
     parts["files_sha256"] = {
-        key: file_sha256(path) if path.is_file() else None for key, path in files.items()
+        key: file_sha256(path) if path.is_file() else None for key, path in paths.items()
     }
     return parts
 
 
-def _container(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+def described(value: Any) -> Any:
+    """Settings as plain values; an object is described by its class and a hash of its content."""
+    if isinstance(value, Mapping):
+        return {str(key): described(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [described(each) for each in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    kind = type(value)
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "sha256": _content_hash(value)}
 
 
-def leaves_out(config: DictConfig) -> bool:
-    """Whether it depends on the files of the test set which samples are evaluated."""
-    return "skip" in (config.data.get("missing"), config.data.get("silent"))
-
-
-def noise_use(config: DictConfig) -> str:
-    """What noise is drawn for: the data set by its name, and by its seed where that is not 0.
-
-    Each has noise of its own, see `vssl.negatives.base.AudioCondition.draw_seed`. That of the
-    embedded benchmark's test split has no name, as it is older than the others.
-    """
-    seed = config.data.get("seed") or ""
-    use = f"{config.data.name} {seed}".rstrip()
-    return "" if use == variant_name(DEFAULT_SPLIT, DEFAULT_DIFFICULTY, None) else use
-
-
-def network_hash(config: DictConfig) -> str:
-    """Hash of what makes a model's maps besides its weights: front end, images, precision."""
-    known = identity(config)
-    return config_hash({key: known[key] for key in ("model", "precision")})
-
-
-def _prior_weights(config: DictConfig) -> Path | None:
-    if config.prior.name == "none":
-        return None
-    from vssl.config.networks import find_prior_weights  # torch: only where it is needed
-
-    return find_prior_weights(config)
-
-
-def prior_facts(config: DictConfig) -> dict[str, Any] | None:
-    """What tells two object priors apart: weight, scale and weights file; None without a prior."""
-    path = _prior_weights(config)
-    if path is None:
-        return None
-    return {
-        "alpha": config.prior.alpha,
-        "scale": config.prior.scale,
-        "sha256": file_sha256(path) if path.is_file() else None,
-    }
-
-
-def protocol_switches(config: DictConfig) -> dict[str, Any]:
-    """The protocol's switches, without its name."""
-    return {str(switch): value for switch, value in config.protocol.items() if switch != "name"}
-
-
-def protocol_name(config: DictConfig) -> str:
-    """Name of the protocol; switches that are not the protocol's own are named behind it.
-
-    `corrected`, `released`, or e.g. `corrected+antialias=False`.
-    """
-    name = str(config.protocol.name)
-    if name not in _PROTOCOLS:
-        return name
-    own = _PROTOCOLS[name]
-    switches = protocol_switches(config).items()
-    changed = [f"{switch}={value}" for switch, value in switches if value != own.get(switch, name)]
-    return "+".join([name, *changed])
-
-
-def scoring(config: DictConfig) -> dict[str, Any]:
-    """The part of a configuration that can change scores and summary, but no record."""
-    names = ("threshold", "metrics", "calibration", "bootstrap", "subsets")
-    parts = {name: _container(config[name]) for name in names}
-    if config.calibration is not None:  # by content; those of earlier versions by their folder
-        known = recorded_sha256(Path(str(config.calibration)).expanduser())
-        parts |= {} if known is None else {"calibration_sha256": known}
-    return parts
-
-
-def negative_names(config: DictConfig) -> list[str]:
-    """The negatives that are configured, in order.
-
-    The group also holds the manifest to replay, and in a sweep options of negatives that this job
-    lacks, see `vssl.config.options`.
-    """
-    group = config.negatives
-    return [str(name) for name in group if name != "manifest" and "_target_" in group[name]]
-
-
-def negatives_name(config: DictConfig) -> str:
-    """Short name of a mix of negatives: `all`, `none`, or the names joined by `+`."""
-    names = negative_names(config)
-    if tuple(names) == NEGATIVE_TYPES:
-        return "all"
-    return "+".join(names) or "none"
-
-
-def run_names(config: DictConfig) -> dict[str, str]:
-    """A run's parts by the names that users filter runs by."""
-    return {
-        "model": str(config.model.name),
-        "data": str(config.data.name),
-        "negatives": negatives_name(config),
-        "protocol": protocol_name(config),
-        "prior": str(config.prior.name),
-    }
+def _content_hash(value: Any) -> str:
+    """Hash of an object's content; a new one each time where the content cannot be read."""
+    if hasattr(value, "state_dict"):  # a torch module, which is pickled otherwise each time
+        digest = hashlib.sha256(repr(value).encode())
+        for key, tensor in value.state_dict().items():
+            digest.update(key.encode() + tensor.detach().cpu().float().numpy().tobytes())
+        return digest.hexdigest()
+    try:
+        return hashlib.sha256(pickle.dumps(value)).hexdigest()
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return text_hash(secrets.token_hex())

@@ -6,15 +6,8 @@ import math
 from collections import Counter
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from vssl.config.identity import (
-    identity,
-    network_hash,
-    prior_facts,
-    protocol_name,
-    protocol_switches,
-)
+from vssl.config.identity import described
+from vssl.config.settings import RunSettings
 from vssl.core.environment import environment
 from vssl.core.hashing import ids_hash, text_hash
 from vssl.data.base import CheckedData
@@ -24,19 +17,19 @@ from vssl.negatives.plan import AudioPlan
 
 
 def run_facts(
-    config: DictConfig, identity_hash: str, data: CheckedData, plan: AudioPlan, manifest: str
+    settings: RunSettings, data: CheckedData, plan: AudioPlan, manifest: str
 ) -> dict[str, Any]:
     """Tell what was asked for, on which samples, with which negatives, by which code."""
     sources = {sample.sample_id: sample.image_sources for sample in data.samples}
     different = set(sources.values())
     return {
-        "model": config.model.name,
-        "dataset": config.data.name,
-        "protocol": protocol_name(config),
-        "protocol_switches": protocol_switches(config),
-        "negatives": OmegaConf.to_container(config.negatives, resolve=True),
-        "seed": config.seed,
-        "config_hash": identity_hash,
+        "model": settings.model.name,
+        "dataset": settings.data.name,
+        "protocol": settings.protocol.full_name,
+        "protocol_switches": settings.protocol.switches,
+        "negatives": described(settings.negatives.group),
+        "seed": settings.seed,
+        "config_hash": settings.identity_hash,
         "annotation_sha256": text_hash(data.annotation.read_text(encoding="utf-8")),
         "listed": data.listed,
         "evaluated": len(data.samples),
@@ -49,26 +42,26 @@ def run_facts(
         "negatives_manifest_sha256": text_hash(manifest),
         "negatives_files_sha256": {
             key.removeprefix("negatives."): sha256
-            for key, sha256 in identity(config)["files_sha256"].items()
+            for key, sha256 in settings.identity["files_sha256"].items()
             if key.startswith("negatives.")
         },
         "pairings": [list(pairing) for pairing in plan.pairings],
         "sounding_objects": {name: each.value for name, each in plan.sounding.items()},
-        "precision": str(config.trainer.precision),
-        "network_hash": network_hash(config),
+        "precision": settings.trainer.precision,
+        "network_hash": settings.network_hash,
         "environment": environment(),
     }
 
 
 def map_facts(
-    config: DictConfig,
+    settings: RunSettings,
     model: LocalizationModel,
     upsampling: dict[str, str],
     weights: WeightsReport | None,
     prior_weights: WeightsReport | None,
 ) -> dict[str, Any]:
     """Tell whose maps they are, in which range, and how localization maps follow from them."""
-    prior = prior_facts(config)
+    prior = settings.prior.facts()
     return {
         "upsampling": upsampling,
         # JSON has no infinity: null stands for a bound that is not there

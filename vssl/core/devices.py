@@ -46,14 +46,16 @@ def request_for(
         )
     gpus = usable_gpus() if gpus is None else gpus
     cores = usable_cores() if cores is None else cores
-    chosen = chosen_devices(trainer.devices)
-    if str(trainer.accelerator) not in ("gpu", "cuda", "auto") or not gpus:
+    chosen = chosen_devices(trainer["devices"])
+    if str(trainer["accelerator"]) not in ("gpu", "cuda", "auto") or not gpus:
         number = max(chosen, 1) if isinstance(chosen, int) else 1
         return DeviceRequest("core", tuple(cores), min(number, len(cores)))
     if chosen == -1:
         chosen = len(gpus)
     if (chosen - 1 if isinstance(chosen, int) else max(chosen)) >= len(gpus):
-        raise UsageError(f"trainer.devices={trainer.devices}: only {len(gpus)} GPUs are visible.")
+        raise UsageError(
+            f"trainer.devices={trainer['devices']}: only {len(gpus)} GPUs are visible."
+        )
     if isinstance(chosen, int):
         return DeviceRequest("gpu", tuple(gpus), chosen)
     return DeviceRequest("gpu", tuple(gpus[index] for index in chosen), len(chosen))

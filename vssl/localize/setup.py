@@ -12,21 +12,13 @@ from typing import Any
 
 import torch
 import yaml
-from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import open_dict
 
 from vssl.analysis.error_rates import WRONG_SOUND_LEVEL, ErrorRates, error_rates
 from vssl.config import build, networks
 from vssl.config.compose import composed_config
-from vssl.config.identity import (
-    identity,
-    network_hash,
-    prior_facts,
-    protocol_name,
-    protocol_switches,
-)
-from vssl.config.options import check_options
 from vssl.config.provenance import map_facts
+from vssl.config.settings import RunSettings
 from vssl.core.checks import check_choice
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
@@ -124,8 +116,8 @@ class Setup:
         return pairings, vectors
 
 
-def composed(options: LocalizeOptions) -> DictConfig:
-    """The configuration `evaluate` as the command line asks for it."""
+def read_settings(options: LocalizeOptions) -> RunSettings:
+    """The settings of a run as the command line asks for it."""
     overrides = [*_FIXED, f"model={options.model}", *options.overrides]
     folders = [Path(str(files("vssl.conf")))]
     if options.config_dir is not None:
@@ -143,11 +135,11 @@ def composed(options: LocalizeOptions) -> DictConfig:
             config.model.weights = str(options.weights)
         if options.noise_draws is not None and "noise" in config.negatives:
             config.negatives.noise.draws = options.noise_draws
-    return config
+    return RunSettings.of(config)
 
 
 def find_threshold(
-    config: DictConfig, options: LocalizeOptions, *, variant: str, judged: bool = True
+    settings: RunSettings, options: LocalizeOptions, *, variant: str, judged: bool = True
 ) -> tuple[Threshold | None, ErrorRates | None]:
     """Find the threshold that the command line asks for, and how often a verdict at it is wrong.
 
@@ -159,14 +151,14 @@ def find_threshold(
             images for the stated rate of false alarms.
     """
     run = None if options.calibration is None else run_in(options.calibration)
-    config_hash = None if run is None else _checked_hash(config, run)
+    config_hash = None if run is None else _checked_hash(settings, run)
     stated, rate = None, options.false_alarms
     threshold: Threshold | None
     if options.threshold is not None:
         threshold = Threshold(options.threshold, "given", "given")
     else:
         if rate is None:
-            policy: ThresholdPolicy = instantiate(next(iter(config.threshold.values())))
+            policy: ThresholdPolicy = networks.make(next(iter(settings.scoring.threshold.values())))
         elif run is None:
             raise ThresholdError(
                 "--false-alarms chooses a threshold from a run's negatives: give --calibration RUN."
@@ -174,7 +166,7 @@ def find_threshold(
         else:
             policy = FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
         stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
-        threshold = _of_policy(config, policy, run, config_hash, variant)
+        threshold = _of_policy(settings, policy, run, config_hash, variant)
     if run is None or threshold is None or not judged:
         return threshold, None
     rates = error_rates(
@@ -199,14 +191,14 @@ def find_threshold(
 
 
 def _of_policy(
-    config: DictConfig,
+    settings: RunSettings,
     policy: ThresholdPolicy,
     run: Path | None,
     config_hash: str | None,
     variant: str,
 ) -> Threshold | None:
     """The threshold of a policy; None for one that is learnt, without a run."""
-    policy.check_model(str(config.model.name))
+    policy.check_model(settings.model.name)
     if policy.needs_fit:
         if run is None:
             return None
@@ -224,7 +216,7 @@ def _of_policy(
             " something: it cannot say that nothing sounds here. Choose universal_q3,"
             " universal_max, universal_max10, fixed or a released constant."
         )
-    if policy.in_map_units and variant != "av" and config.prior.scale == "corrected":
+    if policy.in_map_units and variant != "av" and settings.prior.scale == "corrected":
         raise ThresholdError(
             f"--policy {policy.name} is in units of the model's own map, which prior=object_guided"
             " rescales. Use --calibration RUN with a run that has this prior."
@@ -232,20 +224,20 @@ def _of_policy(
     return Threshold(value, policy.name, policy.source)
 
 
-def _checked_hash(config: DictConfig, run: Path) -> str:
+def _checked_hash(settings: RunSettings, run: Path) -> str:
     """Configuration hash of a finished run, which must be of this network."""
     if not (run / RUN_FILE).is_file():
         raise ThresholdError(
             f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
-            f" model={config.model.name} data=vggss data.root=FOLDER output_dir={run}"
+            f" model={settings.model.name} data=vggss data.root=FOLDER output_dir={run}"
         )
     facts = check_calibration(
         run,
-        model=str(config.model.name),
-        weights_sha256=identity(config)["files_sha256"].get("model.weights"),
-        protocol_switches=protocol_switches(config),
-        prior=prior_facts(config),
-        network_hash=network_hash(config),
+        model=settings.model.name,
+        weights_sha256=settings.identity["files_sha256"].get("model.weights"),
+        protocol_switches=settings.protocol.switches,
+        prior=settings.prior.facts(),
+        network_hash=settings.network_hash,
     )
     return str(facts["config_hash"])
 
@@ -269,44 +261,43 @@ def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[Au
 
 def set_up(options: LocalizeOptions) -> Setup:
     """Build what the command line asks for."""
-    config = composed(options)
-    check_options(config)
-    networks.check_network_options(config)
-    conditions = _negatives_without_test_set(build.build_conditions(config))
-    on_gpu = networks.on_gpu(config) and torch.cuda.is_available()
+    settings = read_settings(options)
+    networks.check_network_options(settings)
+    conditions = _negatives_without_test_set(build.build_conditions(settings))
+    on_gpu = networks.on_gpu(settings.trainer) and torch.cuda.is_available()
     localizer, reports = build.build_localizer(
-        config, conditions, device="cuda" if on_gpu else "cpu"
+        settings, conditions, device="cuda" if on_gpu else "cpu"
     )
     model = localizer.model
     if isinstance(model, Baseline) and model.told:
         raise UsageError(
-            f"--model {config.model.name}: it is told {model.told}, and here nobody knows that."
+            f"--model {settings.model.name}: it is told {model.told}, and here nobody knows that."
         )
-    rules = build.upsampling_rules(config, [condition.name for condition in conditions])
-    facts = map_facts(config, model, rules, *reports)
+    rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
+    facts = map_facts(settings, model, rules, *reports)
     recipe = Localization.of(facts)
     threshold, rates = find_threshold(
-        config, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
+        settings, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
     )
-    networks.compile_model(config, model)
-    networks.keep_float32(config)
+    networks.compile_model(settings.model, model)
+    networks.keep_float32(settings.trainer)
     return Setup(
         localizer=localizer,
         recipe=recipe,
         conditions=tuple(conditions),
-        made_length=build.made_length(config),
-        batch_size=build.loader_options(config, on_gpu=on_gpu)["batch_size"],
+        made_length=build.made_length(settings),
+        batch_size=build.loader_options(settings, on_gpu=on_gpu)["batch_size"],
         threshold=threshold,
         rates=rates,
         facts={
-            "model": config.model.name,
-            "protocol": protocol_name(config),
-            "protocol_switches": protocol_switches(config),
+            "model": settings.model.name,
+            "protocol": settings.protocol.full_name,
+            "protocol_switches": settings.protocol.switches,
             "map_variant": recipe.variants[-1],
-            "seed": config.seed,
+            "seed": settings.seed,
             "draws": {condition.name: condition.draws for condition in conditions},
-            "precision": str(config.trainer.precision),
-            "network_hash": network_hash(config),
+            "precision": settings.trainer.precision,
+            "network_hash": settings.network_hash,
             "environment": environment(),
             **facts,
         },

@@ -12,19 +12,18 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from vssl.config import build
 from vssl.config.compose import with_hydra
-from vssl.config.identity import identity, leaves_out
 from vssl.config.networks import build_model, build_prior
-from vssl.config.options import check_options, drop_absent_members
+from vssl.config.options import drop_absent_members
+from vssl.config.settings import RunSettings
 from vssl.core.console import fail
 from vssl.core.devices import request_for
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder
-from vssl.core.hashing import config_hash
 from vssl.negatives.manifest import read_manifest
 from vssl.records.shards import recorded_samples
 from vssl.runs.evaluate import check_request, is_finished
@@ -89,7 +88,7 @@ def _show_states(jobs: Sequence[tuple[DictConfig, Path]]) -> NoReturn:
             del config["hydra"]
         drop_absent_members(config)
         try:
-            state = _state(config, folder, looks)
+            state = _state(RunSettings.of(config), folder, looks)
         except UsageError as error:
             state = f"cannot run: {error}"
             refused += 1
@@ -98,18 +97,17 @@ def _show_states(jobs: Sequence[tuple[DictConfig, Path]]) -> NoReturn:
     sys.exit(min(refused, 1))
 
 
-def _state(config: DictConfig, folder: Path, looks: dict[str, int | UsageError]) -> str:
+def _state(settings: RunSettings, folder: Path, looks: dict[str, int | UsageError]) -> str:
     """What is left to do for a job; `looks` has what was found for jobs that read the same.
 
     Raises:
         UsageError: when it cannot run.
     """
-    check_options(config)
-    state = run_state(config, folder)
+    state = run_state(settings, folder)
     if state == FINISHED_RUN:
         return state
-    check_request(config)
-    request_for(config.trainer)
+    check_request(settings)
+    request_for(settings.trainer.recipe)
     try:
         with output_folder(folder):
             pass
@@ -118,13 +116,13 @@ def _state(config: DictConfig, folder: Path, looks: dict[str, int | UsageError])
             f"{error.filename}: nothing can be written there ({error.strerror}). Set another"
             " output_root."
         ) from error
-    identity_hash = config_hash(identity(config))
+    identity_hash = settings.identity_hash
     if state == NO_RUN:
         parts = ("model", "prior", "trainer", "data", "negatives", "protocol")
-        key = repr([OmegaConf.to_container(config[part], resolve=True) for part in parts])
+        key = repr([getattr(settings, part) for part in parts])
         if key not in looks:
             try:
-                looks[key] = _count_samples(config)
+                looks[key] = _count_samples(settings)
             except UsageError as error:
                 looks[key] = error
         samples = looks[key]
@@ -133,29 +131,29 @@ def _state(config: DictConfig, folder: Path, looks: dict[str, int | UsageError])
         recorded = recorded_samples(folder, identity_hash)
         if recorded and not changed_inputs(folder):  # of other files nothing is taken
             return f"partly recorded: {recorded} of {samples}"
-    elif leaves_out(config):
+    elif settings.data.leaves_out:
         done = finished_run(folder, identity_hash)
-        if done is not None and is_finished(config, folder, done):
+        if done is not None and is_finished(settings, folder, done):
             return FINISHED_RUN
     return state
 
 
-def _count_samples(config: DictConfig) -> int:
+def _count_samples(settings: RunSettings) -> int:
     """Read and make what a run does before its long work; return its number of samples.
 
     Raises:
         UsageError: for the first fault.
     """
-    accelerator = str(config.trainer.accelerator)
+    accelerator = settings.trainer.accelerator
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UsageError(f"trainer.accelerator={accelerator}: no GPU can be used.")
-    model, _ = build_model(config)
-    build_prior(config, model)
-    names = [condition.name for condition in build.build_conditions(config)]
-    if config.negatives.manifest:
-        read_manifest(Path(config.negatives.manifest).expanduser())
-    build.build_frontends(config, names)
-    build.build_transforms(config)
-    reader = build.build_reader(config)
-    reader.least_samples = build.least_samples(config)
+    model, _ = build_model(settings.model)
+    build_prior(settings, model)
+    names = [condition.name for condition in build.build_conditions(settings)]
+    if settings.negatives.manifest is not None:
+        read_manifest(settings.negatives.manifest)
+    build.build_frontends(settings, names)
+    build.build_transforms(settings)
+    reader = build.build_reader(settings.data)
+    reader.least_samples = build.least_samples(settings)
     return reader.count()

@@ -5,36 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
 
 from vssl.config.build import build_metrics, build_policies, has_negatives
-from vssl.config.identity import (
-    identity,
-    leaves_out,
-    network_hash,
-    prior_facts,
-    protocol_switches,
-    run_names,
-    scoring,
-)
-from vssl.config.networks import check_network_options, gpu_name
-from vssl.config.options import check_options
-from vssl.core.hashing import config_hash
+from vssl.config.networks import check_network_options, gpu_name, make
+from vssl.config.settings import FOLDER, Recipe, RunSettings
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
 from vssl.engine.loggers import log_summary, open_loggers
-from vssl.records.files import RECORDS_FILE, run_in
+from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import check_calibration
 from vssl.records.store import check_records, read_provenance
 from vssl.reporting.tables.run import announce
 from vssl.runs.folder import alone_in, finished_run, is_first_process, write_run_file
-from vssl.runs.record import check_same_samples, make_records
+from vssl.runs.record import check_same_samples, record
 from vssl.runs.score import score_run
 from vssl.runs.wandb_extras import mirror_run
 from vssl.thresholds.base import ThresholdPolicy
@@ -43,17 +33,17 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(
-    config: DictConfig,
+    settings: RunSettings,
     folder: Path,
     *,
     quiet: bool = False,
     wait: bool = False,
     device: AbstractContextManager[None] | None = None,
 ) -> pd.DataFrame | None:
-    """Evaluate a model into a folder, or take the finished run that stands there.
+    """Evaluate a model into a folder, or take the finished run that is there.
 
     Args:
-        config: the composed configuration `evaluate`.
+        settings: of the run, see `RunSettings.of`.
         folder: where the run goes.
         quiet: whether the run's table is not shown, as in sweeps.
         wait: whether to wait for another run that is writing in the folder.
@@ -67,76 +57,92 @@ def evaluate(
     """
     keep_freed_memory()
     # of several processes the first; a sweep switches them off where jobs run beside each other
-    show_progress(bool(config.trainer.enable_progress_bar) and is_first_process())
-    policies = check_request(config)
-    identity_hash = config_hash(identity(config))
-    if not config.force and not os.access(folder, os.W_OK):  # as on a read-only disk
-        done = finished_run(folder, identity_hash)
-        if done is not None and is_finished(config, folder, done):
+    show_progress(settings.trainer.progress_bar and is_first_process())
+    policies = check_request(settings)
+    if not settings.force and not os.access(folder, os.W_OK):  # as on a read-only disk
+        done = finished_run(folder, settings.identity_hash)
+        if done is not None and is_finished(settings, folder, done):
             return announce(folder, quiet=quiet)
     with alone_in(folder, wait=wait):
-        done = None if config.force else finished_run(folder, identity_hash)
-        if done is not None and is_finished(config, folder, done):
+        done = None if settings.force else finished_run(folder, settings.identity_hash)
+        if done is not None and is_finished(settings, folder, done):
             return announce(folder, quiet=quiet)
-        timing = {} if done is None else done.get("timing", {})
-        known = {**identity(config), **scoring(config), "run": run_names(config)}
-        loggers = [instantiate(each) for each in config.logger.values()]
-        with open_loggers(loggers, config=known):
+        loggers = [_logger(recipe, folder) for recipe in settings.loggers.values()]
+        with open_loggers(loggers, config=settings.known):
             if done is None:
                 with device or nullcontext():
-                    begin = time.monotonic()
-                    recorded = make_records(config, folder, identity_hash, loggers)
-                if recorded is None:
+                    timing = _timed_record(settings, folder, loggers)
+                if timing is None:
                     return None
-                timing = {
-                    "records_seconds": round(time.monotonic() - begin, 3),
-                    "recorded": recorded,
-                    "samples": read_provenance(folder / RECORDS_FILE)["evaluated"],
-                    "device": gpu_name(config) or "cpu",
-                }
             else:
+                timing = done.get("timing", {})
                 check_records(folder)
                 _log.info("already evaluated, records are scored anew: %s", folder)
             begin = time.monotonic()
-            summary = score_run(config, folder, policies)
+            summary = score_run(settings.scoring, folder, policies)
             timing["scoring_seconds"] = round(time.monotonic() - begin, 3)
             # before what may fail, or be waited for
-            write_run_file(config, folder, identity_hash, timing=timing)
-            log_summary(loggers, summary, config=known)
-            mirror_run(config, folder, loggers)
+            write_run_file(settings, folder, timing=timing)
+            log_summary(loggers, summary, config=settings.known)
+            mirror_run(settings, folder, loggers)
     return announce(folder, quiet=quiet)
 
 
-def is_finished(config: DictConfig, folder: Path, done: dict[str, Any]) -> bool:
+def _logger(recipe: Recipe, folder: Path) -> Logger:
+    if isinstance(recipe, Mapping):
+        recipe = {key: str(folder) if v == FOLDER else v for key, v in recipe.items()}
+    logger: Logger = make(recipe)
+    return logger
+
+
+def _timed_record(
+    settings: RunSettings, folder: Path, loggers: list[Logger]
+) -> dict[str, Any] | None:
+    """Record a run; how long that took, None in processes but the first."""
+    begin = time.monotonic()
+    recorded = record(settings, folder, loggers)
+    if recorded is None:
+        return None
+    return {
+        "records_seconds": round(time.monotonic() - begin, 3),
+        "recorded": recorded,
+        "samples": read_provenance(folder / RECORDS_FILE)["evaluated"],
+        "device": gpu_name(settings.trainer) or "cpu",
+    }
+
+
+def is_finished(settings: RunSettings, folder: Path, done: Mapping[str, Any]) -> bool:
     """Whether a finished run needs no new scores; logs it.
 
     Raises:
         UsageError: when it left out other samples than it would now.
     """
-    if leaves_out(config):
-        check_same_samples(config, folder, done)
-    stands: bool = done.get("scoring_hash") == config_hash(scoring(config))
-    if stands:
+    if settings.data.leaves_out:
+        check_same_samples(settings, folder, done)
+    is_scored: bool = done.get("scoring_hash") == settings.scoring.hash
+    if is_scored:
         _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)
-    return stands
+    return is_scored
 
 
-def check_request(config: DictConfig) -> list[ThresholdPolicy]:
-    """Check what can be checked before any work; return the run's threshold policies.
+def check_request(settings: RunSettings) -> list[ThresholdPolicy]:
+    """Check what the options alone do not tell; return the run's threshold policies.
 
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    check_options(config)
-    check_network_options(config)
-    build_metrics(config)  # which wants those that others combine
-    if config.calibration is not None:
+    check_network_options(settings)
+    build_metrics(settings.scoring)  # which wants those that others combine
+    calibration = settings.scoring.calibration_run
+    if calibration is not None:
         check_calibration(
-            run_in(Path(config.calibration).expanduser()),
-            model=config.model.name,
-            weights_sha256=identity(config)["files_sha256"].get("model.weights"),
-            protocol_switches=protocol_switches(config),
-            prior=prior_facts(config),
-            network_hash=network_hash(config),
+            calibration,
+            model=settings.model.name,
+            weights_sha256=settings.identity["files_sha256"].get("model.weights"),
+            protocol_switches=settings.protocol.switches,
+            prior=settings.prior.facts(),
+            network_hash=settings.network_hash,
         )
-    return build_policies(config, model=config.model.name, negatives=has_negatives(config))
+    return build_policies(
+        settings.scoring, model=settings.model.name, negatives=has_negatives(settings)
+    )

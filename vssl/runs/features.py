@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from vssl.audio import read_clip
 from vssl.config import build
-from vssl.config.networks import gpu_name, on_gpu, quicker
+from vssl.config.identity import described
+from vssl.config.networks import gpu_name, on_gpu
+from vssl.config.settings import RunSettings
 from vssl.core.hashing import file_sha256
 from vssl.core.randomness import generator_for
 from vssl.engine.feature_table import FeatureTable, RunTables, table_path
@@ -43,7 +44,7 @@ class Fingerprint:
 
 
 def take_fingerprint(
-    config: DictConfig,
+    settings: RunSettings,
     loader: build.LoaderOptions,
     localizer: Localizer,
     conditions: Sequence[AudioCondition],
@@ -80,12 +81,12 @@ def take_fingerprint(
         "maps": _mark(localized),
         **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
     }
-    device: list[object] = [gpu_name(config)]
+    device: list[object] = [gpu_name(settings.trainer)]
     if device == [None]:  # whose cores the processes share
-        threads, processes = torch.get_num_threads(), str(config.trainer.devices)
+        threads, processes = torch.get_num_threads(), str(settings.trainer.devices)
         device = [torch.backends.cpu.get_cpu_capability(), threads, processes]
-    options: list[object] = [quicker(config, n) for n in ("channels_last", "fold_batch_norms")]
-    options += [config.model.compile, str(config.trainer.precision)]
+    options: list[object] = [settings.model.channels_last, settings.model.fold_batch_norms]
+    options += [settings.model.compile, settings.trainer.precision]
     return Fingerprint(
         marks,
         code=_code_of(model, localizer.transform, *frontends.values()),
@@ -97,7 +98,7 @@ def take_fingerprint(
 
 
 def open_tables(
-    config: DictConfig,
+    settings: RunSettings,
     fingerprint: Fingerprint,
     samples: Sequence[Sample],
     plan: AudioPlan,
@@ -111,15 +112,15 @@ def open_tables(
     networks run on a GPU, which encodes faster than a disk reads. Tables may be kept where this
     process encodes everything.
     """
-    if config.cache.folder is None or config.cache.gigabytes == 0 or on_gpu(config):
+    folder, gigabytes = settings.cache.folder, settings.cache.gigabytes
+    if folder is None or gigabytes == 0 or on_gpu(settings.trainer):
         return RunTables()
-    folder = Path(config.cache.folder).expanduser().absolute()
     known = [provenance[name] for name in ("environment", "inputs_sha256", "weights")]
     common = known, fingerprint.code, fingerprint.machine
 
     def table(kind: str, length: int, mark: str, *facts: object) -> FeatureTable:
-        path = table_path(folder, kind, mark, common, *facts) if mark else None
-        return FeatureTable(path, length, limit_bytes=config.cache.gigabytes * 1e9, keep=keep)
+        path = table_path(folder.absolute(), kind, mark, common, *facts) if mark else None
+        return FeatureTable(path, length, limit_bytes=gigabytes * 1e9, keep=keep)
 
     marks = fingerprint.marks
     images = [str(sample.image_path) for sample in samples]
@@ -131,19 +132,15 @@ def open_tables(
         if mark and first.condition == POSITIVE:
             places = range(end - size, end)
             heard = [clips[plan.distinct[place][1].source_id] for place in places]
-            facts = _resolved(build.released_settings(config, name)), heard
+            facts = described(build.frontend_recipe(settings, name)), heard
             sounds.append((places, table("sounds", size, mark, *facts)))
-    seen, prior = _resolved(config.model.image), _resolved(config.prior)
+    seen, prior = described(settings.model.image), described(settings.prior.group)
     objects = prior, provenance["prior"], images
     return RunTables(
         images=table("images", len(images), marks["image"], seen, images),
         objects=table("objects", len(images), marks["objects"], *objects),
         sounds=sounds,
     )
-
-
-def _resolved(node: DictConfig) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
 
 
 def _mark(encode: Callable[[], torch.Tensor]) -> str:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
 
-from vssl.config.identity import identity, leaves_out, scoring
+from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text, written_to
-from vssl.core.hashing import config_hash, file_sha256
+from vssl.core.hashing import file_sha256
 from vssl.records import files
 from vssl.records.files import read_run_file
 from vssl.runs.inputs import check_inputs
@@ -88,7 +87,7 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
     return run
 
 
-def run_state(config: DictConfig, folder: Path) -> str:
+def run_state(settings: RunSettings, folder: Path) -> str:
     """Return what is left to do for a run: `FINISHED_RUN`, `UNSCORED_RUN` or `NO_RUN`.
 
     A run with `data.missing=skip` or `data.silent=skip` is never finished here: which samples it
@@ -97,16 +96,14 @@ def run_state(config: DictConfig, folder: Path) -> str:
     Raises:
         UsageError: as `finished_run` does.
     """
-    done = None if config.force else finished_run(folder, config_hash(identity(config)))
+    done = None if settings.force else finished_run(folder, settings.identity_hash)
     if done is None:
         return NO_RUN
-    scored = done.get("scoring_hash") == config_hash(scoring(config))
-    return FINISHED_RUN if scored and not leaves_out(config) else UNSCORED_RUN
+    scored = done.get("scoring_hash") == settings.scoring.hash
+    return FINISHED_RUN if scored and not settings.data.leaves_out else UNSCORED_RUN
 
 
-def write_run_file(
-    config: DictConfig, folder: Path, identity_hash: str, *, timing: Mapping[str, Any]
-) -> None:
+def write_run_file(settings: RunSettings, folder: Path, *, timing: Mapping[str, Any]) -> None:
     """Mark a run as finished.
 
     `timing` has `records_seconds` for `recorded` of `samples`, `scoring_seconds` and `device`.
@@ -114,12 +111,12 @@ def write_run_file(
     from vssl.records.store import read_provenance
 
     run = {
-        "config_hash": identity_hash,
-        "scoring_hash": config_hash(scoring(config)),
+        "config_hash": settings.identity_hash,
+        "scoring_hash": settings.scoring.hash,
         "command": sys.argv[1:],
         "working_directory": str(Path.cwd()),
-        "config": OmegaConf.to_container(config, resolve=False),
-        "identity": identity(config),
+        "config": settings.config,
+        "identity": settings.identity,
         "timing": dict(timing),
         "provenance": read_provenance(folder / files.RECORDS_FILE),
         "records_sha256": file_sha256(folder / files.RECORDS_FILE),

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from vssl.config.compose import composed_config, register_resolvers
-from vssl.config.identity import scoring
+from vssl.config.compose import composed_config
+from vssl.config.settings import ScoringSettings
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
@@ -42,9 +40,9 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
         JoinError: for a run that does not fit to the first.
         UsageError: when the runs cannot be read or scored.
     """
-    register_resolvers()
     known = [read_run_file(run) for run in runs]
     config = _shared_config(runs, known)
+    scoring = ScoringSettings.of(config)
     identity = joined_identity([each["identity"] for each in known])
     own_hash = config_hash(identity)
     sources: dict[str, Any] = {"runs": [], "environment": environment()}
@@ -54,7 +52,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
         written = [[stat.st_mtime_ns, stat.st_size] for stat in stats]
         source = {"run": str(run), "config_hash": each["config_hash"], "written": written}
         sources["runs"].append(source)
-    folder = below / f"{config.model.name}-{own_hash[:8]}"
+    folder = below / f"{identity['model']['name']}-{own_hash[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, wait=True):
         if _is_current(folder, sources):
@@ -62,16 +60,16 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
         discard_results(folder)
         try:
             provenance = join_records(runs, folder, identity_hash=own_hash)
-            score_run(config, folder)
+            score_run(scoring, folder)
         except BaseException:  # also when interrupted: half a run must not stay
             discard_results(folder)
             raise
         facts = {
             **known[0],
             "config_hash": own_hash,
-            "scoring_hash": config_hash(scoring(config)),
+            "scoring_hash": scoring.hash,
             "command": [],
-            "config": OmegaConf.to_container(config, resolve=False),
+            "config": config,
             "identity": identity,
             "timing": {},
             "provenance": provenance,
@@ -91,24 +89,23 @@ def _is_current(folder: Path, sources: Mapping[str, Any]) -> bool:
         return False
 
 
-def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> DictConfig:
+def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The first run's configuration with the negatives of all, and how they were scored.
 
     Raises:
         JoinError: for a run that was scored otherwise.
         UsageError: when their calibration run is gone.
     """
-    configs: list[DictConfig] = []
+    configs: list[dict[str, Any]] = []
     added: dict[str, dict[str, None]] = {"threshold": {}, "metrics": {}}
     for run, each in zip(runs, known, strict=True):
-        own: DictConfig = OmegaConf.create(each["config"])
-        own.subsets = []
-        if own.calibration is not None:
-            place = Path(each["working_directory"]) / Path(own.calibration).expanduser()
-            own.calibration = str(place)
+        own = {**each["config"], "subsets": []}
+        if own["calibration"] is not None:
+            place = Path(each["working_directory"]) / Path(own["calibration"]).expanduser()
+            own["calibration"] = str(place)
         configs.append(own)
-        way, first = scoring(own), scoring(configs[0])
-        differ = [name for name in way if way[name] != first[name]]
+        scored, first = (ScoringSettings.of(config).identity for config in (own, configs[0]))
+        differ = [name for name in scored if scored[name] != first[name]]
         if differ:
             raise JoinError(
                 run, f"it was scored otherwise ({', '.join(differ)}). vssl-evaluate scores it anew."
@@ -120,15 +117,16 @@ def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> 
             names = map(str, summary[column].unique())
             added[group] |= {name: None for name in names if name not in configs[0][group]}
     config = configs[0]
-    if config.calibration is not None and not (Path(config.calibration) / RECORDS_FILE).is_file():
+    calibration = config["calibration"]
+    if calibration is not None and not (Path(calibration) / RECORDS_FILE).is_file():
         raise UsageError(
-            f"their universal thresholds are those of {config.calibration}, where no run is any"
+            f"their universal thresholds are those of {calibration}, where no run is any"
             " more. Put it back, or evaluate with another calibration."
         )
-    config.negatives = joined_identity([each["identity"] for each in known])["negatives"]
+    config["negatives"] = joined_identity([each["identity"] for each in known])["negatives"]
     if any(added.values()):
         words = [f"{group}=[{','.join(names)}]" for group, names in added.items()]
-        extra = composed_config("rescore", words)
-        for group in added:
-            config[group] = {**config[group], **(extra[group] or {})}
+        extra = ScoringSettings.of(composed_config("rescore", words))
+        config["threshold"] = {**config["threshold"], **extra.threshold}
+        config["metrics"] = {**config["metrics"], **extra.metrics}
     return config

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 
 from vssl.config.build import policies_named
+from vssl.config.identity import described
+from vssl.config.networks import make
+from vssl.config.settings import Recipe
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.records.files import THRESHOLDS_FILE
@@ -23,7 +24,10 @@ _log = logging.getLogger(__name__)
 
 
 def note_learnt(
-    folder: Path, config: DictConfig, fitted: Sequence[FittedPolicy], calibration: Path | None
+    folder: Path,
+    recipes: Mapping[str, Recipe],
+    fitted: Sequence[FittedPolicy],
+    calibration: Path | None,
 ) -> None:
     """Write settings and calibration run (None: the run itself) of fitted policies.
 
@@ -32,9 +36,9 @@ def note_learnt(
     known = _noted(folder)
     for each in fitted:
         name = each.policy.name
-        if each.policy.needs_fit and name in config.threshold:
+        if each.policy.needs_fit and name in recipes:
             known[name] = {
-                "settings": OmegaConf.to_container(config.threshold[name], resolve=True),
+                "settings": described(recipes[name]),
                 "calibration": None if calibration is None else str(calibration.resolve()),
             }
     if known:
@@ -59,8 +63,8 @@ def policies_of(
                 again = fit_policies(policies_named([name]), folder)
             else:
                 calibration = entry["calibration"] and Path(entry["calibration"])
-                settings = instantiate(entry["settings"])
-                again = fit_policies([settings], folder, calibration=calibration)
+                policy = make(entry["settings"])
+                again = fit_policies([policy], folder, calibration=calibration)
         except (UsageError, OSError) as error:
             _log.warning("threshold %s of %s cannot be learnt again: %s", name, folder, error)
             continue

@@ -1,149 +1,129 @@
-"""From configuration to records: the networks run over a test set."""
+"""From settings to records: the networks run over a test set."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from vssl.config import build, networks
-from vssl.config.identity import noise_use
 from vssl.config.provenance import map_facts, run_facts
+from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, ids_hash
-from vssl.data.base import Problem
+from vssl.data.base import CheckedData, DatasetReader, Problem
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
+from vssl.engine.feature_table import RunTables
+from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
+from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import read_manifest, render_manifest
-from vssl.negatives.plan import make_plan
+from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
 from vssl.runs.features import open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
-from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
-from vssl.types import POSITIVE
+from vssl.runs.inputs import Inputs, content_hash, keep_inputs, read_inputs
 
 _log = logging.getLogger(__name__)
 
 
-def make_records(
-    config: DictConfig, folder: Path, identity_hash: str, loggers: list[Logger]
-) -> int | None:
+def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | None:
     """Run the networks and write records and manifest.
 
     Returns:
         Number of samples recorded now, not by a run that was stopped before; None in processes
         but the first.
     """
-    conditions = build.build_conditions(config)
-    names = [condition.name for condition in conditions]
-    replay = config.negatives.manifest and Path(config.negatives.manifest).expanduser()
-    rows = read_manifest(replay) if replay else None
-    reader = build.build_reader(config)
-    listed = reader.listed() if any(each.plays_clips for each in conditions) else []
-    for condition in conditions:
-        if condition.plays_clips:  # before networks are loaded, what the annotations tell already
-            condition.prepare(listed)
-    localizer, reports = build.build_localizer(config, conditions)
-    frontends = dict(localizer.frontends)
-    loader = build.loader_options(config, on_gpu=networks.on_gpu(config))
-    fingerprint = take_fingerprint(config, loader, localizer, conditions)
-    networks.compile_model(config, localizer.model)
-    reader.least_samples = build.least_samples(config)
+    conditions = build.build_conditions(settings)
+    replay = settings.negatives.manifest
+    rows = None if replay is None else read_manifest(replay)
+    reader = build.build_reader(settings.data)
+    if any(condition.plays_clips for condition in conditions):
+        _prepare(conditions, reader)  # before networks are loaded
+    localizer, reports = build.build_localizer(settings, conditions)
+    loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
+    fingerprint = take_fingerprint(settings, loader, localizer, conditions)
+    networks.compile_model(settings.model, localizer.model)
+    reader.least_samples = build.least_samples(settings)
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():
-        discard_results(folder)
-        keep_inputs(folder, inputs)
-        _list_problems(folder / LEFT_OUT_FILE, data.problems)
-        _list_problems(folder / NOTES_FILE, data.notes)
+        _begin_folder(folder, data, inputs)
     plan = make_plan(
         data.samples,
         conditions,
-        seed=config.seed,
-        use=noise_use(config),
-        own_frontend=frontends,
-        made_length=build.made_length(config),
+        seed=settings.seed,
+        use=settings.data.noise_use,
+        own_frontend=localizer.frontends,
+        made_length=build.made_length(settings),
         manifest=rows,
         manifest_path=replay,
     )
-    beyond = beyond_full_scale(conditions, data.samples) if frontends else {}
-    for name, shares in beyond.items():
-        _log.info(
-            "%s: %.1f %% of the samples are beyond full scale, in %.1f %% of the clips",
-            name, 100 * shares["samples"], 100 * shares["clips"],
-        )  # fmt: skip
-    rules = build.upsampling_rules(config, names)
+    rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
     manifest = render_manifest(plan.manifest)
     provenance = {
-        **run_facts(config, identity_hash, data, plan, manifest),
+        **run_facts(settings, data, plan, manifest),
         "inputs_sha256": content_hash(inputs),
-        **map_facts(config, localizer.model, rules, *reports),
-        **({"beyond_full_scale": beyond} if beyond else {}),
+        **map_facts(settings, localizer.model, rules, *reports),
+        **(_loudness_facts(conditions, data) if localizer.frontends else {}),
     }
     key = config_hash({**provenance, "networks": vars(fingerprint)})
-    shards = Shards(folder, data.samples, plan, key=key, identity=identity_hash)
+    shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    module = LocalizationModule(localizer)
-    path = folder / RECORDS_FILE
+    module, path = LocalizationModule(localizer), folder / RECORDS_FILE
     writer = RecordWriter(
-        module.collector, path, shards, provenance, recorded=recorded, seconds=config.shard_seconds
-    )
-    callbacks: list[Callback] = [writer]
-    if config.trainer.enable_progress_bar:
-        callbacks.append(LoaderProgress())
-    trainer = build.build_trainer(config, loggers=loggers, callbacks=callbacks)
-    whole = not recorded and trainer.world_size == 1
-    tables = open_tables(config, fingerprint, data.samples, plan, provenance, keep=whole)
-    module.tables = tables
-    model_looks = tables.images.values is None
-    prior_looks = localizer.prior is not None and tables.objects.values is None
-    if localizer.prior_transform is None:
-        model_looks |= prior_looks
-    datamodule = LocalizationDataModule(
-        data.samples,
-        plan,
-        conditions,
-        frontends=frontends,
-        transform=localizer.transform if model_looks else None,
-        prior_transform=localizer.prior_transform if prior_looks else None,
-        wanted=wanted,
-        known_sounds=tables.known_sounds(),
-        **loader,
-    )
-    _log.info(
-        "%s on %s: %d images, %d distinct sounds, %s",
-        config.model.name, config.data.name, len(data.samples),
-        len(plan.distinct) if frontends else 0,
-        ", ".join(f"{c} x {sum(p[0] == c for p in plan.pairings)}" for c in (POSITIVE, *names)),
+        module.collector, path, shards, provenance,
+        recorded=recorded, seconds=settings.shard_seconds,
     )  # fmt: skip
-    if recorded:
-        _log.info("%d of them were recorded before; the run goes on", len(recorded))
+    callbacks: list[Callback] = [writer]
+    if settings.trainer.progress_bar:
+        callbacks.append(LoaderProgress())
+    trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=callbacks)
+    _log_work(settings, data, plan, len(recorded))
     if wanted == [] and trainer.world_size == 1:
         shards.join(path, provenance)
     else:
+        whole = not recorded and trainer.world_size == 1
+        tables = open_tables(settings, fingerprint, data.samples, plan, provenance, keep=whole)
+        module.tables = tables
+        datamodule = _datamodule(data, plan, conditions, localizer, tables, wanted, loader)
         try:
             trainer.test(module, datamodule, verbose=False)
         finally:
             tables.close()
     if not trainer.is_global_zero:
         return None
-    undefined = count_undefined_maps(path)
-    if undefined:
+    if undefined := count_undefined_maps(path):
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     write_text(folder / MANIFEST_FILE, manifest)
     return len(data.samples) - len(recorded)
+
+
+def _prepare(conditions: Sequence[AudioCondition], reader: DatasetReader) -> None:
+    """Tell the conditions that play clips what the annotations list."""
+    listed = reader.listed()
+    for condition in conditions:
+        if condition.plays_clips:
+            condition.prepare(listed)
+
+
+def _begin_folder(folder: Path, data: CheckedData, inputs: Inputs) -> None:
+    discard_results(folder)
+    keep_inputs(folder, inputs)
+    _list_problems(folder / LEFT_OUT_FILE, data.problems)
+    _list_problems(folder / NOTES_FILE, data.notes)
 
 
 def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
@@ -155,11 +135,62 @@ def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
         _log.warning("%d problems are listed in %s", len(problems), path)
 
 
-def check_same_samples(config: DictConfig, folder: Path, done: dict[str, Any]) -> None:
-    """A finished run without faulty or silent samples stands for others then: is it still so?"""
-    data = build.check_data(config)
+def _loudness_facts(conditions: Sequence[AudioCondition], data: CheckedData) -> dict[str, Any]:
+    """How much of the amplified clips is beyond full scale; logs it."""
+    beyond = beyond_full_scale(conditions, data.samples)
+    for name, shares in beyond.items():
+        _log.info(
+            "%s: %.1f %% of the samples are beyond full scale, in %.1f %% of the clips",
+            name, 100 * shares["samples"], 100 * shares["clips"],
+        )  # fmt: skip
+    return {"beyond_full_scale": beyond} if beyond else {}
+
+
+def _log_work(settings: RunSettings, data: CheckedData, plan: AudioPlan, recorded: int) -> None:
+    hears = settings.model.frontend is not None
+    draws = Counter(condition for condition, _ in plan.pairings)
+    _log.info(
+        "%s on %s: %d images, %d distinct sounds, %s",
+        settings.model.name, settings.data.name, len(data.samples),
+        len(plan.distinct) if hears else 0,
+        ", ".join(f"{condition} x {count}" for condition, count in draws.items()),
+    )  # fmt: skip
+    if recorded:
+        _log.info("%d of them were recorded before; the run goes on", recorded)
+
+
+def _datamodule(
+    data: CheckedData,
+    plan: AudioPlan,
+    conditions: Sequence[AudioCondition],
+    localizer: Localizer,
+    tables: RunTables,
+    wanted: Sequence[int] | None,
+    loader: build.LoaderOptions,
+) -> LocalizationDataModule:
+    """Images and sounds of the wanted samples, but for what the feature tables hold already."""
+    model_looks = tables.images.values is None
+    prior_looks = localizer.prior is not None and tables.objects.values is None
+    if localizer.prior_transform is None:  # both look at one image
+        model_looks |= prior_looks
+    return LocalizationDataModule(
+        data.samples,
+        plan,
+        conditions,
+        frontends=dict(localizer.frontends),
+        transform=localizer.transform if model_looks else None,
+        prior_transform=localizer.prior_transform if prior_looks else None,
+        wanted=wanted,
+        known_sounds=tables.known_sounds(),
+        **loader,
+    )
+
+
+def check_same_samples(settings: RunSettings, folder: Path, done: Mapping[str, Any]) -> None:
+    """Check that a finished run without faulty or silent samples is on those that are whole now."""
+    data = build.check_data(settings)
     if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
         raise UsageError(
             f"{folder}: holds a finished run on other samples than are whole in"
-            f" {config.data.root} now. Set another output_dir, or force=true to replace it."
+            f" {settings.data.root} now. Set another output_dir, or force=true to replace it."
         )

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.compute as pc
-from omegaconf import DictConfig
 
 from vssl.config.build import build_metrics, build_policies
+from vssl.config.settings import ScoringSettings
 from vssl.core.errors import UsageError
 from vssl.records.aggregate import summarize, summarize_subsets
 from vssl.records.conditions import true_negatives
-from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE, run_in
+from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY, SCORE_KEY
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def score_run(
-    config: DictConfig,
+    settings: ScoringSettings,
     folder: Path,
     policies: Sequence[ThresholdPolicy] | None = None,
     *,
@@ -38,9 +38,9 @@ def score_run(
     """Score a run's records; write and return the summary.
 
     Args:
-        config: with `threshold`, `metrics`, `calibration`, `bootstrap` and `subsets`.
+        settings: thresholds, metrics, calibration run, bootstrap and subsets.
         folder: the run's folder.
-        policies: threshold policies; None builds those of the configuration.
+        policies: threshold policies; None builds those of the settings.
         keep: whether scores of other policies in the folder stay.
 
     Raises:
@@ -49,26 +49,26 @@ def score_run(
     provenance = read_provenance(folder / RECORDS_FILE)
     if policies is None:
         negatives = bool(true_negatives(provenance))
-        policies = build_policies(config, model=provenance["model"], negatives=negatives)
-    calibration = run_in(Path(config.calibration).expanduser()) if config.calibration else None
+        policies = build_policies(settings, model=provenance["model"], negatives=negatives)
+    calibration = settings.calibration_run
     fitted = fit_policies(policies, folder, calibration=calibration)
-    metrics = build_metrics(config)
+    metrics = build_metrics(settings)
     scores = folder / SCORES_FILE
     columns = score_columns(folder / RECORDS_FILE, metrics)
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
     kept = _other_rows(folder, replaced, columns) if keep else None
     score_records(folder, fitted, metrics, output=scores, keep=kept)
-    note_learnt(folder, config, fitted, calibration)
+    note_learnt(folder, settings.threshold, fitted, calibration)
     samples = Samples.of(folder)
     opened = Scores(scores, samples.ids)
     if keep:
         fitted = [*fitted, *policies_of(folder, opened, known=fitted)]
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
-    resampled = ResampledRun.of(folder, samples, opened, metrics, fitted, **config.bootstrap)
+    resampled = ResampledRun.of(folder, samples, opened, metrics, fitted, **settings.bootstrap)
     summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, resampled=resampled)
-    if config.subsets:
-        kinds, output = list(config.subsets), folder / SUBSETS_FILE
-        summarize_subsets(folder, resampled, metrics, kinds, output=output, **config.bootstrap)
+    if settings.subsets:
+        kinds, output = list(settings.subsets), folder / SUBSETS_FILE
+        summarize_subsets(folder, resampled, metrics, kinds, output=output, **settings.bootstrap)
     return summary
 
 

@@ -35,8 +35,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from vssl.config.compose import is_multirun
-from vssl.config.identity import negatives_name, protocol_name
 from vssl.config.options import check_options
+from vssl.config.settings import RunSettings
 from vssl.core.console import fail, quieten_libraries
 from vssl.core.devices import DeviceRequest, lend, request_for, usable_cores
 from vssl.core.errors import UsageError, was_interrupted
@@ -105,7 +105,7 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
         if config.fail_fast and ended & {states.FAILED, states.KILLED}:
             reason = "fail_fast=true, and a job before it was not done"
             job = replace(job, state=states.NOT_DONE, reason=reason)
-        elif run_state(config, folder) == FINISHED_RUN:
+        elif run_state(RunSettings.of(config), folder) == FINISHED_RUN:
             job = replace(job, state=states.ALREADY)
         else:
             _write_job(sweep, replace(job, state=states.BEGUN))
@@ -130,10 +130,10 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
 
 def job_name(config: DictConfig) -> str:
     """Return what a job evaluates, in a few words."""
-    parts = [config.model.name, config.data.name, negatives_name(config), protocol_name(config)]
-    prior = [] if config.prior.name == "none" else [config.prior.name]
-    seed = [f"seed {config.seed}"] if config.seed else []
-    return " ".join(str(part) for part in (*parts, *prior, *seed))
+    names = RunSettings.unchecked(config).names
+    if names["prior"] == "none":
+        del names["prior"]
+    return " ".join([*names.values(), *([f"seed {config.seed}"] if config.seed else [])])
 
 
 def _reason_of(error: BaseException) -> str:
@@ -216,9 +216,12 @@ def _run_job(
         if at_once > 1 and request.kind == "gpu" and config.loader.num_workers is None:
             config.loader.num_workers = min(8, cores - 1)
         device = _device(request, f"{which} {job.name}")
-        outcomes.append(
-            _outcome(lambda: evaluate(config, folder, quiet=True, wait=True, device=device))
-        )
+
+        def work() -> object:
+            settings = RunSettings.of(config)
+            return evaluate(settings, folder, quiet=True, wait=True, device=device)
+
+        outcomes.append(_outcome(work))
 
     outcomes.append(_outcome(lambda: with_hydra(run)))
     state, reason = outcomes[0]

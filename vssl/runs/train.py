@@ -13,12 +13,10 @@ import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vssl.config.build import build_reader, build_trainer
-from vssl.config.networks import make_network, on_gpu, quicker
-from vssl.config.options import check_options
+from vssl.config.networks import make, make_network, on_gpu
+from vssl.config.settings import TrainingSettings
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.core.files import whole_file, write_text
@@ -39,7 +37,7 @@ _OF_THE_LOSS = (
 )  # fmt: skip
 
 
-def train(config: DictConfig, folder: Path) -> Path:
+def train(settings: TrainingSettings, folder: Path) -> Path:
     """Train a model and write its weights.
 
     Writes `<model>.safetensors`, which is returned, `<model>.csv` (the losses) and `<model>.json`
@@ -48,28 +46,27 @@ def train(config: DictConfig, folder: Path) -> Path:
     Raises:
         UsageError: for any fault in what the user gave.
     """
-    check_options(config)
-    settings = config.training
-    if config.model.frontend is None:
-        raise UsageError(f"{config.model.name} takes no audio, so there is nothing to train.")
-    pl.seed_everything(int(config.seed), workers=True, verbose=False)
-    show_progress(bool(config.trainer.enable_progress_bar))
+    options = settings.options
+    if settings.model.frontend is None:
+        raise UsageError(f"{settings.model.name} takes no audio, so there is nothing to train.")
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    show_progress(settings.trainer.progress_bar)
     begin = time.monotonic()
     keep_freed_memory()
-    model = make_network(config.model)
-    if settings.weights is not None:
-        load_weights(model, Path(str(settings.weights)).expanduser(), key="training")
+    model = make_network(settings.model)
+    if options["weights"] is not None:
+        load_weights(model, Path(options["weights"]).expanduser(), key="training")
         model.requires_grad_(True)
-    if quicker(config, "channels_last"):  # convolutions are faster so
+    if settings.model.channels_last:  # convolutions are faster so
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    frontend: FrontEnd = instantiate(config.model.frontend)
+    frontend: FrontEnd = make(settings.model.frontend)
     module = ContrastiveTraining(
         model,
         frontend,
-        seed=int(config.seed),
-        **{key: settings[key] for key in _OF_THE_LOSS},
+        seed=settings.seed,
+        **{key: options[key] for key in _OF_THE_LOSS},
     )
-    train, validation = (_split_reader(config, name) for name in ("train", "validation"))
+    train, validation = build_reader(settings.train), build_reader(settings.validation)
     if train.root == validation.root:
         raise UsageError(
             f"training.train and training.validation are the same data ({train.root}). Set"
@@ -77,47 +74,38 @@ def train(config: DictConfig, folder: Path) -> Path:
             " for the embedded benchmark's own splits."
         )
     loaders = training_loaders(
-        _split(config, train, frontend, split="train"),
-        _split(config, validation, frontend, split="validation"),
-        batch_size=settings.batch_size,
-        num_workers=settings.num_workers,
-        seed=int(config.seed),
+        _split(settings, train, frontend, split="train"),
+        _split(settings, validation, frontend, split="validation"),
+        batch_size=options["batch_size"],
+        num_workers=options["num_workers"],
+        seed=settings.seed,
     )
     log = TrainingLog()
     trainer = build_trainer(
-        config,
+        settings.trainer,
         loggers=[],
         callbacks=[log],
         max_epochs=-1,
-        max_steps=settings.steps,
+        max_steps=options["steps"],
         # some operations have no deterministic form on a GPU
-        deterministic="warn" if on_gpu(config) else True,
+        deterministic="warn" if on_gpu(settings.trainer) else True,
         enable_progress_bar=False,  # the log draws one
         num_sanity_val_steps=0,
-        check_val_every_n_epoch=settings.validate_every,
+        check_val_every_n_epoch=options["validate_every"],
     )
     trainer.fit(module, *loaders)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return _write_weights(config, folder, model, log, seconds=time.monotonic() - begin)
-
-
-def _split_reader(config: DictConfig, split: str) -> DatasetReader:
-    """The reader of the data, with a split's own options."""
-    changed = config.copy()
-    with open_dict(changed):
-        changed.data = OmegaConf.merge(changed.data, config.training[split])
-    check_options(changed)
-    return build_reader(changed)
+    return _write_weights(settings, folder, model, log, seconds=time.monotonic() - begin)
 
 
 def _split(
-    config: DictConfig, reader: DatasetReader, frontend: FrontEnd, *, split: str
+    settings: TrainingSettings, reader: DatasetReader, frontend: FrontEnd, *, split: str
 ) -> TrainingSet:
     """A split of the data, with the negatives of the training."""
-    settings = config.training
+    options = settings.options
     empty = getattr(reader, "empty_scene", None)
-    if settings.empties and empty is None:
+    if options["empties"] and empty is None:
         raise UsageError(
             f"training.empties: {reader.name} has no pictures without objects, only the embedded"
             " benchmark has. Set training.empties=0."
@@ -125,29 +113,36 @@ def _split(
     reader.least_samples = frontend.least_samples()
     return TrainingSet(
         reader.check().samples,
-        [instantiate(each) for each in settings.negatives.values()],
+        [make(recipe) for recipe in options["negatives"].values()],
         frontend=frontend,
-        transform=instantiate(config.model.image),
+        transform=make(settings.model.image),
         empty=empty,
-        empties=settings.empties,
-        seed=int(config.seed),
+        empties=options["empties"],
+        seed=settings.seed,
         split=split,
     )
 
 
 def _write_weights(
-    config: DictConfig, folder: Path, model: torch.nn.Module, log: TrainingLog, *, seconds: float
+    settings: TrainingSettings,
+    folder: Path,
+    model: torch.nn.Module,
+    log: TrainingLog,
+    *,
+    seconds: float,
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f"{config.model.name}.safetensors"
+    weights = folder / f"{settings.model.name}.safetensors"
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with whole_file(weights) as partial:
         partial.write_bytes(safetensors.torch.save(state))
     table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(weights.with_suffix(".csv"), table)
-    resolved: Any = OmegaConf.to_container(config, resolve=True)
-    for part, key in (("model", "weights"), ("data", "cache"), ("data", "root")):
-        resolved[part].pop(key, None)  # paths of this machine
+    paths = {"model": ("weights",), "data": ("cache", "root")}  # of this machine
+    config = {
+        part: {key: v for key, v in settings.config[part].items() if key not in paths.get(part, ())}
+        for part in ("model", "data", "protocol", "training")
+    }
     facts: dict[str, Any] = {
         "weights": weights.name,
         "sha256": file_sha256(weights),
@@ -155,15 +150,14 @@ def _write_weights(
         "command": " ".join(["python experiments/train_tiny.py", *sys.argv[1:]]),
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
-        "config": {
-            name: resolved[name] for name in ("model", "data", "protocol", "training", "seed")
-        },
+        "config": {**config, "seed": settings.seed},
         "environment": environment(),
     }
     write_text(weights.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
     _log.info(
         "%s after %d steps in %.0f s (sha256 %s); evaluate it with\n"
         "vssl-evaluate model=%s model.weights=%s model.sha256=null",
-        weights, config.training.steps, seconds, facts["sha256"][:8], config.model.name, weights,
+        weights, settings.options["steps"], seconds, facts["sha256"][:8], settings.model.name,
+        weights,
     )  # fmt: skip
     return weights

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
 from vssl.analysis.threshold_curves import maxima_histograms, threshold_curves
+from vssl.config.settings import RunSettings
 from vssl.engine.wandb_run import WandbRun
 from vssl.records.conditions import true_negatives
 from vssl.records.files import RECORDS_FILE, SUBSETS_FILE, SUMMARY_FILE
@@ -27,7 +27,7 @@ GALLERY_SHARES = (0.1, 0.5, 0.9)
 """Which samples are drawn: the same for all models, from small ground truth to large."""
 
 
-def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> None:
+def mirror_run(settings: RunSettings, folder: Path, loggers: Sequence[Logger]) -> None:
     """Log distributions, pictures, threshold curves and the table by class to wandb.
 
     A part that cannot be made costs a warning, and neither the rest nor the run.
@@ -39,26 +39,26 @@ def mirror_run(config: DictConfig, folder: Path, loggers: Sequence[Logger]) -> N
         if isinstance(run, WandbRun) and run.is_open:
             for name, log in zip(names, parts, strict=True):
                 try:
-                    log(config, folder, run)
+                    log(settings, folder, run)
                 except Exception as error:  # a mirror must not break what it shows
                     _log.warning("wandb: no %s (%s: %s)", name, type(error).__name__, error)
 
 
-def _log_maxima(config: DictConfig, folder: Path, run: WandbRun) -> None:
+def _log_maxima(settings: RunSettings, folder: Path, run: WandbRun) -> None:
     histograms = maxima_histograms(folder)
     for condition, counts in histograms.counts.items():
         run.log_histogram(f"{MAXIMA}/{condition}", counts, histograms.edges)
 
 
-def _log_gallery(config: DictConfig, folder: Path, run: WandbRun) -> None:
-    threshold = shared_threshold(read_summary(folder / SUMMARY_FILE), str(config.overview.marked))
+def _log_gallery(settings: RunSettings, folder: Path, run: WandbRun) -> None:
+    threshold = shared_threshold(read_summary(folder / SUMMARY_FILE), settings.overview["marked"])
     with tempfile.TemporaryDirectory() as place:
         drawn = draw_gallery(folder, Path(place), threshold=threshold, shares=GALLERY_SHARES)
         paths, captions = zip(*drawn, strict=True)
         run.log_image(GALLERY, [str(path) for path in paths], caption=list(captions))
 
 
-def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
+def _log_curves(settings: RunSettings, folder: Path, run: WandbRun) -> None:
     facts = read_provenance(folder / RECORDS_FILE)
     if not true_negatives(facts):  # F_LOC needs negatives
         return
@@ -79,13 +79,13 @@ def _log_curves(config: DictConfig, folder: Path, run: WandbRun) -> None:
         run.log_table(key, list(columns), rows)
 
 
-def _log_classes(config: DictConfig, folder: Path, run: WandbRun) -> None:
+def _log_classes(settings: RunSettings, folder: Path, run: WandbRun) -> None:
     if not (folder / SUBSETS_FILE).is_file():
         return
     subsets = read_summary(folder / SUBSETS_FILE)
     keys = ["subset", "threshold_policy", "map_variant"]
     by_class = subsets["subset_kind"] == "category"
-    kept = subsets[by_class & subsets["threshold_policy"].isin(list(config.overview.values()))]
+    kept = subsets[by_class & subsets["threshold_policy"].isin(list(settings.overview.values()))]
     if kept.empty:
         return
     names = kept["condition"] + "/" + kept["metric"]
