@@ -380,6 +380,17 @@ class RunSettings:
         return config_hash({key: self.identity[key] for key in ("model", "precision")})
 
     @property
+    def map_unit(self) -> dict[str, Any]:
+        """What the unit of maps depends on, as `vssl.records.fit.check_calibration` takes it."""
+        return {
+            "model": self.model.name,
+            "weights_sha256": self.identity["files_sha256"].get("model.weights"),
+            "protocol_switches": self.protocol.switches,
+            "prior": self.prior.facts(),
+            "network_hash": self.network_hash,
+        }
+
+    @property
     def names(self) -> dict[str, str]:
         """The parts by the names that users filter runs by."""
         return {

@@ -231,15 +231,7 @@ def _checked_hash(settings: RunSettings, run: Path) -> str:
             f"--calibration {run}: holds no finished run (no {RUN_FILE}). Make one: vssl-evaluate"
             f" model={settings.model.name} data=vggss data.root=FOLDER output_dir={run}"
         )
-    facts = check_calibration(
-        run,
-        model=settings.model.name,
-        weights_sha256=settings.identity["files_sha256"].get("model.weights"),
-        protocol_switches=settings.protocol.switches,
-        prior=settings.prior.facts(),
-        network_hash=settings.network_hash,
-    )
-    return str(facts["config_hash"])
+    return str(check_calibration(run, **settings.map_unit)["config_hash"])
 
 
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:

@@ -135,14 +135,7 @@ def check_request(settings: RunSettings) -> list[ThresholdPolicy]:
     build_metrics(settings.scoring)  # which wants those that others combine
     calibration = settings.scoring.calibration_run
     if calibration is not None:
-        check_calibration(
-            calibration,
-            model=settings.model.name,
-            weights_sha256=settings.identity["files_sha256"].get("model.weights"),
-            protocol_switches=settings.protocol.switches,
-            prior=settings.prior.facts(),
-            network_hash=settings.network_hash,
-        )
+        check_calibration(calibration, **settings.map_unit)
     return build_policies(
         settings.scoring, model=settings.model.name, negatives=has_negatives(settings)
     )
