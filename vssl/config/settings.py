@@ -190,7 +190,7 @@ class PriorSettings:
     group: Mapping[str, Any]  # all keys
 
     @classmethod
-    def of(cls, group: Mapping[str, Any], *, weights_folder: str) -> Self:
+    def of(cls, group: Mapping[str, Any], *, weights_folder: Any) -> Self:
         """Read the group `prior`; the folder is `paths.weights`."""
         (name,), target = _required(group, "prior", "name"), group.get("_target_")
         return cls(
@@ -198,7 +198,7 @@ class PriorSettings:
             network={"_target_": target} if isinstance(target, str) else target,
             image=group.get("image"),
             weights=_path(group.get("weights")),
-            weights_folder=Path(weights_folder).expanduser(),
+            weights_folder=Path(str(weights_folder)).expanduser(),
             sha256=group.get("sha256"),
             source=str(group.get("source", "")),
             alpha=group.get("alpha", 1.0),
@@ -350,9 +350,7 @@ class RunSettings:
             data=DataSettings.of(_plain(config, "data")),
             negatives=NegativesSettings.of(_plain(config, "negatives")),
             protocol=protocol,
-            prior=PriorSettings.of(
-                _plain(config, "prior"), weights_folder=str(config.paths.weights)
-            ),
+            prior=PriorSettings.of(_plain(config, "prior"), weights_folder=config.paths.weights),
             scoring=ScoringSettings.of(config),
             trainer=TrainerSettings.of(_plain(config, "trainer")),
             loader=_plain(config, "loader"),
