@@ -70,13 +70,8 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
             entries.append(Entry(name, facts, network, settings.weights))
         config = compose("models", overrides=given)
         prior: Any = OmegaConf.to_container(config.prior, resolve=True)
-<<<<<<< HEAD
-        files = PriorSettings.of(prior, weights_folder=str(config.paths.weights))
-        path = files.find_weights() or files.weights_folder / PUBLISHED_FILES[0]
-=======
         settings = PriorSettings.of(prior, weights_folder=config.paths.weights)
         path = settings.find_weights() or settings.weights_folder / PUBLISHED_FILES[0]
->>>>>>> h-A1
         with torch.device("meta"):
             entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
     return entries
