@@ -70,8 +70,8 @@ def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) 
             entries.append(Entry(name, facts, network, settings.weights))
         config = compose("models", overrides=given)
         prior: Any = OmegaConf.to_container(config.prior, resolve=True)
-        settings = PriorSettings.of(prior, weights_folder=config.paths.weights)
-        path = settings.find_weights() or settings.weights_folder / PUBLISHED_FILES[0]
+        weights = PriorSettings.of(prior, weights_folder=config.paths.weights)
+        path = weights.find_weights() or weights.weights_folder / PUBLISHED_FILES[0]
         with torch.device("meta"):
             entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
     return entries
