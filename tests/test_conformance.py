@@ -20,6 +20,8 @@ from vssl.config.build import (
 )
 from vssl.config.compose import group_names, whole_group
 from vssl.config.networks import make_network
+from vssl.data.listed import write_samples
+from vssl.data.vggss import VGGSS
 from vssl.metrics.base import SampleMetric
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.negatives.base import AudioCondition
@@ -73,8 +75,10 @@ def test_models(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", group_names("data"))
-def test_readers(name: str, vggss_folder: Path, is3_folder: Path) -> None:
-    roots = {"vggss": vggss_folder, "is3": is3_folder}
+def test_readers(name: str, vggss_folder: Path, is3_folder: Path, tmp_path: Path) -> None:
+    roots = {"vggss": vggss_folder, "is3": is3_folder, "samples": tmp_path}
+    listed = VGGSS(vggss_folder).check().samples
+    (tmp_path / write_samples(listed, tmp_path)).rename(tmp_path / "samples.json")
     option = f"data.root={roots[name]}" if name in roots else "data.scenes=3"
     check_reader(build_reader(run_settings(f"data={name}", option).data))
 

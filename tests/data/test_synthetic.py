@@ -354,7 +354,6 @@ def test_every_key_is_part_of_a_run_s_identity() -> None:
 def test_a_saved_configuration_has_its_name() -> None:
     config = composed("data.difficulty=overlap")
     saved = {"config": OmegaConf.to_container(config), "identity": RunSettings.of(config).identity}
-    OmegaConf.clear_resolver("synthetic_name")
     assert saved_config(saved).data.name == "synthetic_overlap"
 
 
