@@ -28,6 +28,7 @@ from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.testing import check_metric, check_model, check_negative, check_reader, check_threshold
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
+from vssl.thresholds.size_aware import HalfImage
 from vssl.types import POSITIVE, AudioClip
 
 METRICS = build_metrics(scoring_settings(whole_group("metrics")))
@@ -123,6 +124,12 @@ class Largest(ThresholdPolicy):
         return torch.full((len(localization_maps),), float(top))
 
 
+class Unlike(HalfImage):
+    """Says that all maps share its threshold."""
+
+    source = "constant"
+
+
 class Unseeded(Noise):
     """Draws from no seed."""
 
@@ -145,6 +152,7 @@ class Same(Noise):
         (check_metric, NoHole, "NaN must stay NaN"),
         (check_metric, Percent, "outside of its bounds"),
         (check_threshold, Largest, "depends on the other maps of a batch"),
+        (check_threshold, Unlike, "`source` is 'constant', but `constant` gives None"),
         (check_threshold, lambda: FixedThreshold(name=""), "`name` is not set"),
         (check_negative, Unseeded, "one request gives two waveforms"),
         (check_negative, Same, "other seeds or draws give one waveform"),

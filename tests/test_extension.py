@@ -13,6 +13,8 @@ import pytest
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import command
+from vssl.metrics.base import SampleMetric
+from vssl.reporting.tables.columns import other_columns
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
@@ -92,6 +94,9 @@ def test_an_installed_package_needs_no_option(work: Path) -> None:
         assert "bright" in done.stdout
         checked = command("vssl-models", cwd=work)
         assert "bright" in checked.stdout, checked.stderr
+        pair = ("boxes/pictures/clip0_000010.jpg", "boxes/sounds/clip0_000010.wav")
+        refused = command("vssl-localize", *pair, "--model", "bright", "--policy", "x", cwd=work)
+        assert re.search(r"`--policy` to be one of .*\bmedian\b.*, but got `x`", refused.stderr)
     finally:
         shutil.rmtree(facts)
     assert "bright" not in command("vssl-evaluate", "--help", cwd=work).stdout
@@ -121,6 +126,8 @@ def test_report_and_page(report: Path) -> None:
     (markdown,) = report.glob("paper_*.md")
     other = markdown.read_text().partition("other metrics (median)")[2]
     assert "| outside positive ↓ |" in other
+    assert "| pIA hum ↓ | AUC_N hum ↑ | false alarms hum ↓ |" in markdown.read_text()
+    assert "| AUROC hum ↑ |" in markdown.read_text()
     latex = markdown.with_suffix(".tex").read_text()
     assert "tab:boxes_corrected_other" in latex
     assert re.search(r"positive \$\\downarrow\$", latex)
@@ -137,13 +144,25 @@ def test_report_and_page(report: Path) -> None:
         assert (report / f"boxes_corrected_outside.{end}").is_file()
 
 
+def test_a_unit_is_shown_behind_the_label() -> None:
+    class Offset(SampleMetric):
+        name = column = "offset"
+        unit = "pixels"
+
+    row = {"metric": "offset", "condition": "positive", "threshold_policy": "fixed"}
+    (column,) = other_columns(pd.DataFrame([{**row, "higher_is_better": False}]))
+    assert column.lines == ("offset (pixels)", "positive ↓")
+
+
 def test_other_commands_know_the_parts(work: Path, shown: str) -> None:
     copy = work / "copy"
     shutil.copytree(work / "run", copy, dirs_exist_ok=True)
     in_package(work, "vssl-rescore", "run=copy", "threshold=[median]", "metrics=[all,outside]")
-    rows = ("--metric", "outside", "--threshold", "median", "--resamples", "10")
+    rows = ("--metric", "outside", "--metric", "alignment", "--threshold", "median",
+            "--resamples", "10")  # fmt: skip
     compared = in_package(work, "vssl-compare", "run", "copy", *rows, "--anyway")
     assert "outside ↓" in compared
+    assert re.search(r"alignment \(units of the map\) ↑ .* \+0 to \+0", compared)
     studied = in_package(work, "vssl-thresholds", "run", "--threshold", "median", "--points", "9",
                          "--resamples", "10")  # fmt: skip
     assert "median" in studied

@@ -39,7 +39,7 @@ from vssl.metrics.base import (
 from vssl.metrics.set_metric import SetMetric
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition
-from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.thresholds.base import EACH_MAP, ThresholdError, ThresholdPolicy
 from vssl.types import (
     EVALUATION_SIZE,
     POSITIVE,
@@ -266,6 +266,11 @@ def check_threshold(policy: ThresholdPolicy, *, model: str = "") -> None:
         f"threshold {name}: gives no [0] for no maps",
     )
     value = policy.constant()
+    _expect(
+        policy.needs_fit or (policy.source == EACH_MAP) == (value is None),
+        f"threshold {name}: `source` is {policy.source!r}, but `constant` gives {value}; it is"
+        f" {EACH_MAP!r} where each map has its own threshold, and only there",
+    )
     if value is not None:
         _expect(
             torch.equal(found, torch.full_like(found, value)),

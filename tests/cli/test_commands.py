@@ -75,7 +75,7 @@ def test_rescore_makes_new_numbers_without_data(vggss_folder: Path, tmp_path: Pa
 
     other = command("vssl-rescore", "run=run", "threshold=fixed", "metrics=pia", cwd=tmp_path)
     assert other.returncode == 1
-    assert "Rescore all of them: threshold=all" in other.stderr
+    assert "rescore all of its policies: threshold=[universal_q3,fixed]" in other.stderr
     assert "Traceback" not in other.stderr
 
     missing = command("vssl-rescore", "run=elsewhere", cwd=tmp_path)

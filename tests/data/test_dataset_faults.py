@@ -20,9 +20,10 @@ from tests.helpers.drawn import write_tone
 from tests.helpers.running import FAST, HEARS, run, run_settings
 from vssl.config.build import check_data
 from vssl.core.errors import UsageError
-from vssl.data.base import DataError
+from vssl.data.base import DataError, DatasetReader
 from vssl.data.vggss import VGGSS
 from vssl.records.files import LEFT_OUT_FILE, RECORDS_FILE
+from vssl.types import Sample
 
 Damage = Callable[[Path], object]
 
@@ -84,6 +85,31 @@ def test_other_faults_of_options(vggss_folder: Path, tmp_path: Path) -> None:
     (vggss_folder / "vggss.json").rename(tmp_path / "mine.json")
     data = VGGSS(vggss_folder, annotation=str(tmp_path / "mine.json"), name="mine").check()
     assert len(data.samples) == 6
+
+
+def test_an_annotation_file_may_be_a_table(vggss_folder: Path) -> None:
+    corners = ["x0", "y0", "x1", "y1"]
+
+    class Table(VGGSS):
+        annotated_boxes = DatasetReader.annotated_boxes  # those of `parse`
+
+        def parse(self, entry: dict[str, Any]) -> Sample:
+            box = [float(entry[name]) for name in corners]
+            return super().parse({**entry, "bbox": [box]})
+
+    table = pd.DataFrame(entries(vggss_folder))
+    table[corners] = [boxes[0] for boxes in table.pop("bbox")]
+    table.to_csv(vggss_folder / "boxes.csv", index=False)
+    listed = VGGSS(vggss_folder).listed()
+    reader = Table(vggss_folder, annotation="boxes.csv")
+    assert [s.sample_id for s in reader.check().samples] == [s.sample_id for s in listed]
+    assert [s.boxes[0] for s in reader.listed()] == [s.boxes[0] for s in listed]
+    (vggss_folder / "boxes.csv").write_bytes(b"file\n\xff\n")
+    with pytest.raises(DataError, match=r"boxes.csv: not readable as CSV"):
+        reader.check()
+    (vggss_folder / "boxes.csv").write_text("file,class\n")
+    with pytest.raises(DataError, match=r"boxes.csv: lists no samples"):
+        reader.check()
 
 
 FAULTS: list[tuple[Damage, str, str, str]] = [

@@ -20,6 +20,7 @@ from tests.helpers.localizing import HEARD, localized, make_video, options, read
 from tests.helpers.running import HEARS, Loudness, maps, records, run
 from vssl.analysis.error_rates import error_rates
 from vssl.cli.localize import main
+from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
 from vssl.localize import video as localize_video
@@ -200,7 +201,6 @@ def test_small_differences_and_small_shares_stay_visible() -> None:
         ({"policy": "released_q3"}, r"released_q3 exists for ezvsl.*not for loudness"),
         ({"calibration": Path("nowhere")}, r"--calibration nowhere: holds no finished run"),
         ({"calibration": Path("nowhere"), "threshold": 0.1}, r"nowhere: holds no finished run"),
-        ({"config_dir": Path("nowhere")}, r"nowhere: no such folder \(--config-dir\)"),
         ({"model": "oracle", "overrides": ()}, r"--model oracle: it is told where the source is"),
         ({"model": "deaf_best", "overrides": ()}, r"deaf_best: it is told where all objects are"),
         ({"weights": Path("nowhere.pth")}, r"nowhere\.pth: no such file"),
@@ -234,7 +234,7 @@ def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:
 
 
 def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration(
-    tmp_path: Path, toy: Path
+    tmp_path: Path, toy: Path, request: pytest.FixtureRequest
 ) -> None:
     for group, name, text in (
         ("model", "mine", "defaults: [ezvsl, _self_]\nname: mine\nweights: null\n"
@@ -243,13 +243,18 @@ def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration
     ):  # fmt: skip
         (tmp_path / "conf" / group).mkdir(parents=True)
         (tmp_path / "conf" / group / f"{name}.yaml").write_text(text)
+    request.addfinalizer(forget_config_folders)
+    add_config_folder(tmp_path / "conf")
     numbers, arrays = localized(
         *pair(toy, "clip0_000010"), tmp_path / "out", noise_draws=10,
-        model="mine", config_dir=tmp_path / "conf", overrides=("trainer=cpu",), policy="low",
+        model="mine", overrides=("trainer=cpu",), policy="low",
     )  # fmt: skip
     assert numbers["threshold"]["value"] == 0.1
     assert numbers["provenance"]["model"] == "mine"
     assert arrays["similarity_map"].shape == (12, 32, 32)
+    add_config_folder(Path("nowhere"))
+    with pytest.raises(UsageError, match=r"nowhere: no such folder \(--config-dir\)"):
+        set_up(options())
 
 
 def test_silence_and_noise_are_as_long_as_the_sound_and_may_be_as_loud() -> None:

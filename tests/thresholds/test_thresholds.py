@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.reference import formulas
 from vssl.core.errors import UsageError
-from vssl.thresholds.base import FixedThreshold, ThresholdError
+from vssl.thresholds.base import EACH_MAP, FixedThreshold, ThresholdError, ThresholdPolicy
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.released import ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
@@ -62,6 +62,20 @@ def test_size_aware_thresholds_equal_full_sorting(
     assert half.tolist() == [formulas.half_image_threshold(m) for m, _ in pairs]
     assert area.tolist() == [formulas.object_area_threshold(m, g) for m, g in pairs]
     assert half.dtype == area.dtype == torch.float32
+
+
+def test_a_class_that_overrides_threshold_has_one_for_each_map() -> None:
+    class ShareOfMaximum(ThresholdPolicy):
+        name = "share"
+
+        def threshold(self, maps: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
+            return 0.5 * maps.amax(dim=(1, 2))
+
+    class Other(FixedThreshold):
+        """Has the threshold of its base."""
+
+    assert ShareOfMaximum.source == HalfImage.source == EACH_MAP
+    assert Other.source == ReleasedThreshold.__base__.source == "constant"
 
 
 def test_only_the_oracle_looks_at_the_ground_truth() -> None:

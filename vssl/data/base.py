@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -20,8 +22,8 @@ __all__ = ["CheckedData", "DataError", "DatasetReader", "Problem", "text_of"]
 class DatasetReader(ABC):
     """A test set in the layout that its authors published.
 
-    Subclasses implement `parse`; for another annotation file than a JSON list they override
-    `read_entries`.
+    Subclasses implement `parse`; for another annotation file than a JSON list or a CSV table they
+    override `read_entries`.
 
     Args:
         root: its folder.
@@ -123,10 +125,13 @@ class DatasetReader(ABC):
         return len(self.check().samples)
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the annotation file and its entries.
+        """Return the annotation file and its entries, one for each sample.
+
+        A file that ends in `.csv` is a table with a header; its entries hold texts alone.
 
         Raises:
-            DataError: when the file is missing, is no JSON list of objects, or is empty.
+            DataError: when the file is missing, is no JSON list of objects or CSV table, or is
+                empty.
         """
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")
@@ -137,10 +142,13 @@ class DatasetReader(ABC):
                 f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
                 f" {self.name}? Set data.root, or data.annotation=FILE for another name."
             )
+        is_table = path.suffix.lower() == ".csv"
         try:
-            entries = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise DataError(f"{path}: not readable as JSON ({error})") from error
+            text = path.read_text(encoding="utf-8-sig")
+            entries = list(csv.DictReader(io.StringIO(text))) if is_table else json.loads(text)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+            kind = "CSV" if is_table else "JSON"
+            raise DataError(f"{path}: not readable as {kind} ({error})") from error
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise DataError(
                 f"{path}: expected a list of objects. Is it {self.name}'s annotation file?"

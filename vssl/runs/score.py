@@ -87,9 +87,12 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
         )
     there = column_names(scores)[len(SCORE_KEY) :]
     kept = read_columns(scores, filters=~pc.field("threshold_policy").isin(sorted(replaced)))
-    if len(kept) and set(there) != set(columns):
+    if len(kept) and (differing := sorted({*there} ^ {*columns})):
+        policies = kept["threshold_policy"].unique().to_pylist()
+        everything = ",".join(map(str, [*policies, *sorted(replaced - {NO_POLICY})]))
         raise UsageError(
-            f"{scores}: other policies were scored with the columns {', '.join(there)}, but"
-            f" {', '.join(columns)} are asked for. Rescore all of them: threshold=all."
+            f"{scores}: rows of {', '.join(policies)} stay, and were scored with other metrics"
+            f" (columns {', '.join(differing)}). Give the metrics of the run, e.g."
+            f" metrics=[all,NAME], or rescore all of its policies: threshold=[{everything}]."
         )
     return kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from vssl.core.arrays import Array, Names
@@ -22,7 +24,7 @@ class ThresholdPolicy:
         name: the policy's name in configuration, scores and tables.
         needs_fit: whether `fit` must be called with the maxima of negatives first.
         source: origin of a threshold that is not fitted: `constant`, `released code`, or `EACH_MAP`
-            where every map has its own threshold.
+            where every map has its own threshold, as in a class that overrides `threshold`.
         in_map_units: whether the threshold was given in units of one model's own similarity map,
             so that it means nothing on a map that was rescaled.
     """
@@ -31,6 +33,11 @@ class ThresholdPolicy:
     needs_fit: bool = False
     source: str = "constant"
     in_map_units: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "threshold" in vars(cls) and "source" not in vars(cls):
+            cls.source = EACH_MAP
 
     def fit(self, similarity_max: Array, condition: Names) -> None:
         """Learn from negatives; policies that need none ignore the call.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vssl.maps import kth_largest_pixels
-from vssl.thresholds.base import EACH_MAP, ThresholdPolicy
+from vssl.thresholds.base import ThresholdPolicy
 
 
 def _half(localization_maps: torch.Tensor) -> int:
@@ -32,7 +32,6 @@ class HalfImage(ThresholdPolicy):
     """
 
     name = "half_image"
-    source = EACH_MAP
 
     def threshold(
         self, localization_maps: torch.Tensor, ground_truth: torch.Tensor
@@ -54,7 +53,6 @@ class ObjectArea(ThresholdPolicy):
     """
 
     name = "object_area"
-    source = EACH_MAP
 
     def threshold(
         self, localization_maps: torch.Tensor, ground_truth: torch.Tensor

@@ -18,8 +18,7 @@ from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
 from vssl.core.arrays import Array
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.auc import AUC_GRID
-from vssl.metrics.ciou import ConsensusIoU
-from vssl.metrics.pia import ImageArea
+from vssl.metrics.base import MapMetric, SampleMetric, metric_classes
 from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.files import SCORES_FILE
 from vssl.records.read import thin_records
@@ -73,7 +72,10 @@ class FigureData:
     samples: Sequence[GridSample] = ()
 
     def rows(self, run: ReportRun, column: str, condition: str) -> pd.Series:
-        """A run's scores under an audio condition, indexed by draw; empty where it has none."""
+        """A run's column of the scores under an audio condition, indexed by draw.
+
+        Columns of masks are those under the report's policy. Empty where the run has none.
+        """
         found = self.scores[run.label].get(column, {}).get((self.variant, condition))
         return pd.Series(dtype=np.float64) if found is None else found
 
@@ -117,17 +119,18 @@ class FigureData:
 
 
 def read_scores(run: ReportRun, policy: str) -> ScoreColumns:
-    """The maxima of a run's maps, and cIoU and pIA under a policy, as far as the run has them."""
+    """A run's columns of maps, and those of masks under a policy, as far as it has them."""
     path = run.folder / SCORES_FILE
     found: dict[str, dict[tuple[str, str], pd.Series]] = {}
     if not path.is_file():
         return found
     labels = ["map_variant", "audio_condition"]
+    kinds = metric_classes().values()
     for name, columns in (
-        (NO_POLICY, [MAP_MAXIMUM]),
-        (policy, [ConsensusIoU.column, ImageArea.column]),
+        (NO_POLICY, {MAP_MAXIMUM, *(kind.column for kind in kinds if issubclass(kind, MapMetric))}),
+        (policy, {kind.column for kind in kinds if issubclass(kind, SampleMetric)}),
     ):
-        known = [column for column in columns if column in column_names(path)]
+        known = [column for column in column_names(path) if column in columns]
         chosen = pc.field("threshold_policy") == name
         rows = read_columns(path, [*labels, "draw", *known], chosen).to_pandas()
         for (variant, condition), part in rows.groupby(labels, observed=True, sort=False):

@@ -60,7 +60,11 @@ class ReportFigure:
         Raises:
             UsageError: for a text with braces that nothing fills.
         """
-        drawn = self.draw(data)
+        try:
+            drawn = self.draw(data)
+        except Exception as error:
+            error.add_note(f"raised by the figure {self.name} (conf/figure/{self.name}.yaml)")
+            raise
         for each in [drawn] if isinstance(drawn, (Canvas, Drawing)) else drawn:
             drawing = Drawing(each) if isinstance(each, Canvas) else each
             words = {"policy": data.policy, **drawing.words}

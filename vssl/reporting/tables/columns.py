@@ -87,6 +87,8 @@ def other_columns(summary: pd.DataFrame, policies: Sequence[str] = ()) -> list[C
     for row in rows.drop_duplicates(keys).to_dict("records"):
         kind = known.get(row["metric"])
         label = kind.label if kind else row["metric"].replace("_", " ")
+        if kind and kind.unit != "%":
+            label += f" ({kind.unit})"
         found.append(
             Column(
                 (label, row["condition"]), row["metric"], row["condition"],
@@ -118,13 +120,13 @@ def headline_columns(summary: pd.DataFrame) -> list[Column]:
     ]
 
 
-def paper_columns(policy: str) -> list[Column]:
+def paper_columns(policy: str, negatives: Sequence[str] = NEGATIVE_TYPES) -> list[Column]:
     """The paper's numbers: positives, each type of negatives (and false alarms), both in one."""
     return [
         *(metric_column(m, POSITIVE, policy, top="positives") for m in (ConsensusIoU, AUC)),
         *(
             metric_column(metric, c, policy, c, top=c, bottom=bottom)
-            for c in NEGATIVE_TYPES
+            for c in negatives
             for metric, bottom in ((ImageArea, "pIA"), (AUCN, "AUC_N"), (FalseAlarmRate, "FA"))
         ),
         *(metric_column(m, ALL_NEGATIVES, policy, top="both") for m in (FLoc, FAuc)),
@@ -149,11 +151,11 @@ SEPARATION_COLUMNS = (
 """How well map maxima tell positives from negatives; one row for each type of negatives."""
 
 
-def separation_columns() -> list[Column]:
+def separation_columns(negatives: Sequence[str] = NEGATIVE_TYPES) -> list[Column]:
     """Whether the largest value of a map tells a positive from a negative."""
     return [
         metric_column(metric, condition, NO_POLICY, detail, top=detail)
-        for condition in (*NEGATIVE_TYPES, ALL_NEGATIVES)
+        for condition in (*negatives, ALL_NEGATIVES)
         for detail in ["all three" if condition == ALL_NEGATIVES else condition]
         for metric in (AUROC, FPR95, Overlap)
     ]

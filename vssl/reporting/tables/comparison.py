@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,11 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.store import AtomicParquetWriter
 from vssl.reporting.tables.model import (
     MISSING,
+    Cell,
     Table,
     by_source,
     coverage_text,
     defined,
-    percent,
     points,
     text_columns,
     text_row,
@@ -144,7 +145,6 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     Rows in no family are left out, and the caption says so. Without any other row they are shown.
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
-    names = {name: kind.label for name, kind in metric_classes().items()}
     shown = rows[rows["family"] != NO_FAMILY]
     left_out = " Rows that stand in no family are in comparison.csv."
     if shown.empty:
@@ -156,11 +156,11 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
             text_columns(*_LATEX_HEADERS, text=_WORDS),
             tuple(
                 text_row(
-                    *(_difference_texts(row)[name] for name in ("metric", *_LATEX_HEADERS)),
+                    *itemgetter("metric", *_LATEX_HEADERS)(_difference_texts(row, labels=True)),
                     group=row["threshold_policy"],
                     bold=row["family"] == PRIMARY,
                 )
-                for row in own.replace({"metric": names}).to_dict("records")
+                for row in own.to_dict("records")
             ),
             f"{caption[:1].upper()}{caption[1:]}.{left_out}",
             label="metric",
@@ -171,16 +171,23 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     return latex_tables(tables, label="comparison", made_by="vssl-compare")
 
 
-def _difference_texts(row: Mapping[Any, Any]) -> dict[str, str]:
-    """Texts of a difference, by header."""
-    low, high = points(row["ci_low"]), points(row["ci_high"])
+def _difference_texts(row: Mapping[Any, Any], *, labels: bool = False) -> dict[str, str]:
+    """Texts of a difference, by header; the metric by its label or its name."""
+    kind = metric_classes().get(row["metric"])
+    unit = kind.unit if kind else "%"
+    low, high, difference = (
+        points(row[key]) if unit == "%" or pd.isna(row[key]) else f"{row[key]:+.4g}"
+        for key in ("ci_low", "ci_high", "difference")
+    )
+    name = kind.label if kind and labels else row["metric"]
+    name += "" if unit == "%" else f" ({unit})"
     return {
-        "metric": f"{row['metric']} {'↑' if row['higher_is_better'] else '↓'}",
+        "metric": f"{name} {'↑' if row['higher_is_better'] else '↓'}",
         "condition": row["condition"],
         "threshold": row["threshold_policy"],
-        "reference": percent(row["reference_value"]),
-        "run's": percent(row["value"]),
-        "difference": points(row["difference"]),
+        "reference": Cell(defined(row["reference_value"]), unit=unit).shown,
+        "run's": Cell(defined(row["value"]), unit=unit).shown,
+        "difference": difference,
         "95 % interval": MISSING if low == MISSING else f"{low} to {high}",
         "p": _p_text(row["p"]),
         "p (Holm)": _p_text(row["p_holm"]),
@@ -250,6 +257,10 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
         for run in runs
         if run["samples"] > facts["samples"]
     ]
+    with_unit = {name for name, kind in metric_classes().items() if kind.unit != "%"}
+    other_units = ""
+    if rows["metric"].isin(with_unit).any():
+        other_units = " (of a metric with a unit in that unit, of which 0.01 is a point)"
     tried = f"all {facts['permutations']}" if facts["exact"] else f"{facts['permutations']} random"
     parts = [
         f"data {_each_once('dataset', facts)}",
@@ -258,7 +269,7 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
         f"N = {facts['samples']} samples of {facts['images']} images that all runs have"
         f" (list {facts['manifest_hash'][:8]}; coverage of the runs {coverage})",
         f"samples left out, as not all runs have them: {', '.join(left)}" if left else "",
-        f"differences from the reference {runs[0]['label']} in percentage points",
+        f"differences from the reference {runs[0]['label']} in percentage points{other_units}",
         f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
         " and of sounds that images share, the same for both runs, and of thresholds that are"
         " learnt, fitted anew",

@@ -13,6 +13,7 @@ import pandas as pd
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.published import beside_published, read_published
@@ -39,7 +40,7 @@ from vssl.reporting.tables.model import (
     number_cell,
 )
 from vssl.reporting.tables.render import latex_tables, markdown_table
-from vssl.types import SoundingObjects
+from vssl.types import SoundingObject, SoundingObjects
 
 Published = dict[Any, Any]  # a row of `published.beside_published`
 
@@ -148,6 +149,8 @@ def build_tables(
         for run in group.runs
     }
     sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
+    own = sounding.besides_positive(SoundingObject.NONE)
+    negatives = tuple(dict.fromkeys((*NEGATIVE_TYPES, *own)))
     everything = [(run, variant) for run in group.runs for variant in run.variants]
     questions = {
         "paper": f"positives and negatives at one threshold ({policy})",
@@ -159,9 +162,9 @@ def build_tables(
         "other": f"other metrics ({policy})",
     }
     columns = {
-        "paper": paper_columns(policy),
+        "paper": paper_columns(policy, negatives),
         "field": field_columns(),
-        "separation": separation_columns(),
+        "separation": separation_columns(negatives),
         "listening": listening_columns(sounding, policy),
         "altered": altered_columns(sounding, policy),
         "published": published_columns(
