@@ -200,7 +200,6 @@ def test_small_differences_and_small_shares_stay_visible() -> None:
         ({"policy": "released_q3"}, r"released_q3 exists for ezvsl.*not for loudness"),
         ({"calibration": Path("nowhere")}, r"--calibration nowhere: holds no finished run"),
         ({"calibration": Path("nowhere"), "threshold": 0.1}, r"nowhere: holds no finished run"),
-        ({"config_dir": Path("nowhere")}, r"nowhere: no such folder \(--config-dir\)"),
         ({"model": "oracle", "overrides": ()}, r"--model oracle: it is told where the source is"),
         ({"model": "deaf_best", "overrides": ()}, r"deaf_best: it is told where all objects are"),
         ({"weights": Path("nowhere.pth")}, r"nowhere\.pth: no such file"),
@@ -234,8 +233,9 @@ def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:
 
 
 def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration(
-    tmp_path: Path, toy: Path
+    tmp_path: Path, toy: Path, config_folder: Callable[[Path], None]
 ) -> None:
+    config_folder(tmp_path / "conf")
     for group, name, text in (
         ("model", "mine", "defaults: [ezvsl, _self_]\nname: mine\nweights: null\n"
          "_target_: tests.helpers.running.Loudness\nimage: {size: 32}\n"),
@@ -245,7 +245,7 @@ def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration
         (tmp_path / "conf" / group / f"{name}.yaml").write_text(text)
     numbers, arrays = localized(
         *pair(toy, "clip0_000010"), tmp_path / "out", noise_draws=10,
-        model="mine", config_dir=tmp_path / "conf", overrides=("trainer=cpu",), policy="low",
+        model="mine", overrides=("trainer=cpu",), policy="low",
     )  # fmt: skip
     assert numbers["threshold"]["value"] == 0.1
     assert numbers["provenance"]["model"] == "mine"

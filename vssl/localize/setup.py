@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from vssl.analysis.error_rates import ErrorRates
 from vssl.config import build, networks
 from vssl.config.compose import composed_config
 from vssl.config.provenance import map_facts
+from vssl.config.search_path import group_files
 from vssl.config.settings import RunSettings
 from vssl.core.checks import check_choice
 from vssl.core.environment import environment
@@ -49,7 +49,6 @@ class LocalizeOptions:
     policy: str | None = None
     false_alarms: float | None = None
     noise_draws: int | None = None
-    config_dir: Path | None = None
     overrides: Sequence[str] = ()
 
 
@@ -144,16 +143,10 @@ class Setup:
 def read_settings(options: LocalizeOptions) -> RunSettings:
     """Read the settings of a run by the options of the command line."""
     overrides = [*_FIXED, f"model={options.model}", *options.overrides]
-    folders = [Path(str(files("vssl.conf")))]
-    if options.config_dir is not None:
-        if not options.config_dir.is_dir():
-            raise UsageError(f"{options.config_dir}: no such folder (--config-dir)")
-        folders.append(options.config_dir.absolute())
-        overrides.insert(0, f"hydra.searchpath=[file://{folders[1]}]")
-    paths = [path for folder in folders for path in sorted(folder.glob("threshold/*.yaml"))]
-    lists = [path for path in paths if "defaults" in (yaml.safe_load(path.read_bytes()) or ())]
+    known = {path.stem: yaml.safe_load(path.read_bytes()) for path in group_files("threshold")}
     policy = options.policy or LOCALIZE_POLICY
-    check_choice(policy, [path.stem for path in paths if path not in lists], name="--policy")
+    single = [name for name, content in known.items() if "defaults" not in (content or ())]
+    check_choice(policy, single, name="--policy")
     config = composed_config("evaluate", [*overrides, f"threshold=[{policy}]"])
     with open_dict(config):
         if options.weights is not None:
