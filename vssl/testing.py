@@ -73,14 +73,14 @@ def check_metric(metric: ReportedMetric) -> None:
     expect(metric.higher_is_better in (True, False), "higher_is_better is not set")
     inputs = _metric_inputs(metric)
     rows = list(range(_COUNT))
-    whole = _measured(metric, inputs, [rows])
+    whole = _value_of(metric, inputs, [rows])
     for how, batches in {
         "batches": [rows[:1], rows[1:8], [], rows[8:]],
         "the order of samples": [rows[::-1]],
     }.items():
-        value = _measured(metric, inputs, batches)
+        value = _value_of(metric, inputs, batches)
         expect(_same(whole, value), f"{how} change it ({whole:g}, {value:g})")
-    value = _measured(metric, inputs, [rows[:5]], [rows[5:]])
+    value = _value_of(metric, inputs, [rows[:5]], [rows[5:]])
     expect(
         _same(whole, value),
         f"merged from two processes it is {value:g}, and {whole:g} in one. Keep sums"
@@ -91,12 +91,12 @@ def check_metric(metric: ReportedMetric) -> None:
     used.reset()
     _update(used, inputs, rows[:5])
     value = float(used.compute())
-    fresh = _measured(metric, inputs, [rows[:5]])
+    fresh = _value_of(metric, inputs, [rows[:5]])
     expect(_same(fresh, value), "after reset() it remembers earlier samples")
     if metric.bounds is not None:
         low, high = metric.bounds
         for row in rows:
-            value = _measured(metric, inputs, [rows[: row + 1]])
+            value = _value_of(metric, inputs, [rows[: row + 1]])
             expect(
                 math.isnan(value) or low - _NEAR <= value <= high + _NEAR,
                 f"{value:g} is outside of its bounds {metric.bounds}",
@@ -107,7 +107,7 @@ def check_metric(metric: ReportedMetric) -> None:
     if isinstance(metric, SetMetric):
         hole = (torch.tensor([math.nan]), torch.tensor([True]), torch.tensor([True]))
         with_hole = tuple(torch.cat([own, one]) for own, one in zip(inputs, hole, strict=True))
-        value = _measured(metric, with_hole, [[*rows, _COUNT]])
+        value = _value_of(metric, with_hole, [[*rows, _COUNT]])
         expect(_same(whole, value), "a NaN among its values changes it")
 
 
@@ -196,7 +196,7 @@ def _update(metric: ReportedMetric, inputs: Update, rows: Sequence[int]) -> None
         update(*(each[chosen] for each in inputs), condition)
 
 
-def _measured(metric: ReportedMetric, inputs: Update, *processes: Sequence[Sequence[int]]) -> float:
+def _value_of(metric: ReportedMetric, inputs: Update, *processes: Sequence[Sequence[int]]) -> float:
     """The number of samples that come in batches, in one process or several."""
     metrics = []
     for batches in processes:
@@ -298,7 +298,7 @@ def check_negative(condition: AudioCondition) -> None:
         "sounding_object is no SoundingObject",
     )
     expect(condition.draws >= 1, f"draws is {condition.draws}, not 1 or more")
-    samples = _samples()
+    samples = _pictured_samples()
     window = CenterWindow(seconds=0.25)
     condition.prepare(samples)
     condition.hear(window, window)
@@ -348,7 +348,7 @@ def _check_clip(clip: AudioClip, request: AudioRequest, expect: Expect) -> None:
     expect(clip.rate == SAMPLE_RATE, f"has {clip.rate} Hz, not {SAMPLE_RATE}")
 
 
-def _samples() -> list[Sample]:
+def _pictured_samples() -> list[Sample]:
     """Three pictures of two objects of different classes each."""
     pairs = (("dog", "bell"), ("bell", "train"), ("train", "dog"))
     return [
@@ -450,7 +450,7 @@ def _maps(model: LocalizationModel, batch: ImageBatch, sounds: torch.Tensor) -> 
 
 def _image_batch(size: int, rows: slice = slice(2)) -> ImageBatch:
     """Two images with two sounds each, or some of them."""
-    samples = tuple(_samples()[:2])
+    samples = tuple(_pictured_samples()[:2])
     images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     return ImageBatch(
         index=torch.arange(2)[rows],
@@ -459,7 +459,7 @@ def _image_batch(size: int, rows: slice = slice(2)) -> ImageBatch:
         sample_ids=tuple(sample.sample_id for sample in samples)[rows],
         pairings=((POSITIVE, 0), ("noise", 0)),
         sounding=tuple((sample, None) for sample in samples)[rows],
-        pictured=(samples, samples)[rows],
+        pictured=tuple(samples for _ in samples)[rows],
     )
 
 
