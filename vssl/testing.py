@@ -398,7 +398,10 @@ def check_model(
     batch = _image_batch(image_size)
     pairs = len(batch.index), len(batch.pairings)
     with torch.inference_mode():
-        sounds = _encoded(model, frontend)
+        sounds = torch.empty(2, 0)
+        if frontend is not None:
+            waveforms = _waveforms(frontend)
+            sounds = model.encode_audio(frontend(waveforms))
         maps = _maps(model, batch, sounds)
         expect(bool(maps.isfinite().all()), "maps hold NaN or infinite values")
         try:
@@ -415,7 +418,6 @@ def check_model(
             )
         if frontend is None:
             return
-        waveforms = _waveforms(frontend)
         single = torch.cat([model.encode_audio(frontend(each[None])) for each in waveforms])
         expect(
             torch.allclose(single, sounds, atol=1e-4),
@@ -426,12 +428,6 @@ def check_model(
             changes > 0 or not hears,
             "two sounds give one map. A model that takes no audio has no front end.",
         )
-
-
-def _encoded(model: LocalizationModel, frontend: FrontEnd | None) -> torch.Tensor:
-    if frontend is None:
-        return torch.empty(2, 0)
-    return model.encode_audio(frontend(_waveforms(frontend)))
 
 
 def _waveforms(frontend: FrontEnd) -> torch.Tensor:
