@@ -34,9 +34,10 @@ def make(recipe: Recipe) -> Any:
     try:
         return instantiate(recipe) if isinstance(recipe, Mapping) else recipe
     except InstantiationException as error:
-        if isinstance(error.__cause__, UsageError):
-            raise error.__cause__ from error
-        raise
+        fault = error.__cause__
+        if not isinstance(fault, UsageError):
+            raise
+    raise fault  # not from its own consequence, which would be a circle
 
 
 def check_network_options(settings: RunSettings) -> None:
