@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # MKL's Fourier transform rounds differently on processors of different makers (SSL-TIE's power near
@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock
 
 from tests.helpers.drawn import draw_is3, draw_vggss
+from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -46,6 +47,13 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch, _cache: Path) -> None:
     monkeypatch.setenv("VSSL_CACHE", str(_cache))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+@pytest.fixture
+def config_folder() -> Iterator[Callable[[Path], None]]:
+    """Adds a folder of configuration, as `--config-dir` does, for one test."""
+    yield add_config_folder
+    forget_config_folders()
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,18 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torchmetrics import Metric
 
 from vssl.audio import CenterWindow
+from vssl.core.checks import check_similarity_maps
+from vssl.core.errors import UsageError
 from vssl.data.base import DatasetReader
 from vssl.frontends import FrontEnd
 from vssl.maps import binarize
@@ -65,21 +69,21 @@ def check_metric(metric: ReportedMetric) -> None:
     Raises:
         AssertionError: with what is against the contract of `vssl.metrics.base`.
     """
-    name = _declared_name(metric, "metric")
-    _expect(metric.higher_is_better in (True, False), f"metric {name}: higher_is_better is not set")
+    expect = _contract(metric, "metric")
+    expect(metric.higher_is_better in (True, False), "higher_is_better is not set")
     inputs = _metric_inputs(metric)
     rows = list(range(_COUNT))
-    whole = _measured(metric, inputs, [rows])
+    whole = _value_of(metric, inputs, [rows])
     for how, batches in {
         "batches": [rows[:1], rows[1:8], [], rows[8:]],
         "the order of samples": [rows[::-1]],
     }.items():
-        value = _measured(metric, inputs, batches)
-        _expect(_same(whole, value), f"metric {name}: {how} change it ({whole:g}, {value:g})")
-    value = _measured(metric, inputs, [rows[:5]], [rows[5:]])
-    _expect(
+        value = _value_of(metric, inputs, batches)
+        expect(_same(whole, value), f"{how} change it ({whole:g}, {value:g})")
+    value = _value_of(metric, inputs, [rows[:5]], [rows[5:]])
+    expect(
         _same(whole, value),
-        f"metric {name}: merged from two processes it is {value:g}, and {whole:g} in one. Keep sums"
+        f"merged from two processes it is {value:g}, and {whole:g} in one. Keep sums"
         " or lists as states (add_state), and no means.",
     )
     used = copy.deepcopy(metric)
@@ -87,34 +91,34 @@ def check_metric(metric: ReportedMetric) -> None:
     used.reset()
     _update(used, inputs, rows[:5])
     value = float(used.compute())
-    fresh = _measured(metric, inputs, [rows[:5]])
-    _expect(_same(fresh, value), f"metric {name}: after reset() it remembers earlier samples")
+    fresh = _value_of(metric, inputs, [rows[:5]])
+    expect(_same(fresh, value), "after reset() it remembers earlier samples")
     if metric.bounds is not None:
         low, high = metric.bounds
         for row in rows:
-            value = _measured(metric, inputs, [rows[: row + 1]])
-            _expect(
+            value = _value_of(metric, inputs, [rows[: row + 1]])
+            expect(
                 math.isnan(value) or low - _NEAR <= value <= high + _NEAR,
-                f"metric {name}: {value:g} is outside of its bounds {metric.bounds}",
+                f"{value:g} is outside of its bounds {metric.bounds}",
             )
     if isinstance(metric, MeanMetric):
-        _check_undefined(metric, name)
-        _check_packed(metric, name, inputs)
+        _check_undefined(metric, expect)
+        _check_packed(metric, inputs, expect)
     if isinstance(metric, SetMetric):
         hole = (torch.tensor([math.nan]), torch.tensor([True]), torch.tensor([True]))
         with_hole = tuple(torch.cat([own, one]) for own, one in zip(inputs, hole, strict=True))
-        value = _measured(metric, with_hole, [[*rows, _COUNT]])
-        _expect(_same(whole, value), f"metric {name}: a NaN among its values changes it")
+        value = _value_of(metric, with_hole, [[*rows, _COUNT]])
+        expect(_same(whole, value), "a NaN among its values changes it")
 
 
-def _check_undefined(metric: MeanMetric, name: str) -> None:
+def _check_undefined(metric: MeanMetric, expect: Expect) -> None:
     """NaN stays NaN, is left out of the mean, and is counted."""
     column = torch.tensor([math.nan, 0.5], dtype=torch.float64)
     values = metric.from_column(column)
-    _expect(values.shape == column.shape, f"metric {name}: from_column changes the shape")
-    _expect(
+    expect(values.shape == column.shape, "from_column changes the shape")
+    expect(
         bool(values[0].isnan()) and not bool(values[1].isnan()),
-        f"metric {name}: from_column gives {values.tolist()} for [nan, 0.5]. NaN must stay NaN, so"
+        f"from_column gives {values.tolist()} for [nan, 0.5]. NaN must stay NaN, so"
         " that undefined samples are counted and not taken for a number.",
     )
     if not isinstance(metric, MapMetric):
@@ -124,45 +128,34 @@ def _check_undefined(metric: MeanMetric, name: str) -> None:
     holed[3, 0, 0] = math.nan
     plain, measured = metric.measure(maps, truth), metric.measure(holed, truth)
     others = [row for row in range(_COUNT) if row != 3]
-    _expect(bool(measured[3].isnan()), f"metric {name}: a map that holds NaN has a defined value")
-    _expect(
+    expect(bool(measured[3].isnan()), "a map that holds NaN has a defined value")
+    expect(
         torch.equal(measured[others].nan_to_num(-1), plain[others].nan_to_num(-1)),
-        f"metric {name}: a map that holds NaN changes the values of others",
+        "a map that holds NaN changes the values of others",
     )
     used = copy.deepcopy(metric)
     used.reset()
     used.update(holed, truth)
     counted = used.n_undefined - int(plain[others].isnan().sum())
-    _expect(counted == 1, f"metric {name}: n_undefined does not count a map that holds NaN")
+    expect(counted == 1, "n_undefined does not count a map that holds NaN")
 
 
-def _check_packed(metric: MeanMetric, name: str, inputs: Update) -> None:
+def _check_packed(metric: MeanMetric, inputs: Update, expect: Expect) -> None:
     """Masks as bits give what tensors give; a column is `[N]` float64."""
-    masks, *others = inputs
-    if isinstance(metric, MapMetric):
-        column = metric.measure(masks, others[0])
-    else:
-        packed = PackedMasks.of(masks)
+    own: Any = metric
+    used = inputs if isinstance(metric, SwapMetric) else inputs[:2]
+    column = own.measure(*used)
+    if not isinstance(metric, MapMetric):
         if isinstance(metric, PairMetric):
-            both = PackedMasks.of(torch.cat([masks, others[0]]))
             rows = np.arange(_COUNT)
-            column = metric.measure(masks, others[0])
-            bits = metric.measure_packed(both, rows, rows + _COUNT)
-        elif isinstance(metric, SwapMetric):
-            own, other = others
-            column = metric.measure(masks, own, other)
-            bits = metric.measure_packed(packed, PackedTruth.of(own), PackedTruth.of(other))
+            bits = own.measure_packed(PackedMasks.of(torch.cat(used)), rows, rows + _COUNT)
         else:
-            assert isinstance(metric, SampleMetric)
-            column = metric.measure(masks, others[0])
-            bits = metric.measure_packed(packed, PackedTruth.of(others[0]))
-        _expect(
-            np.allclose(column.numpy(), bits, rtol=0, atol=1e-5, equal_nan=True),
-            f"metric {name}: measure_packed differs from measure",
-        )
-    _expect(
+            bits = own.measure_packed(PackedMasks.of(used[0]), *map(PackedTruth.of, used[1:]))
+        same = np.allclose(column.numpy(), bits, rtol=0, atol=1e-5, equal_nan=True)
+        expect(same, "measure_packed differs from measure")
+    expect(
         column.shape == (_COUNT,) and column.dtype == torch.float64,
-        f"metric {name}: measure gives {list(column.shape)} {column.dtype}, not [N] float64",
+        f"measure gives {list(column.shape)} {column.dtype}, not [N] float64",
     )
 
 
@@ -203,7 +196,7 @@ def _update(metric: ReportedMetric, inputs: Update, rows: Sequence[int]) -> None
         update(*(each[chosen] for each in inputs), condition)
 
 
-def _measured(metric: ReportedMetric, inputs: Update, *processes: Sequence[Sequence[int]]) -> float:
+def _value_of(metric: ReportedMetric, inputs: Update, *processes: Sequence[Sequence[int]]) -> float:
     """The number of samples that come in batches, in one process or several."""
     metrics = []
     for batches in processes:
@@ -234,69 +227,56 @@ def check_threshold(policy: ThresholdPolicy, *, model: str = "") -> None:
     Raises:
         AssertionError: with what is against the contract of `ThresholdPolicy`.
     """
-    name = _declared_name(policy, "threshold")
+    expect = _contract(policy, "threshold")
     policy.check_model(model)
-    maxima, conditions = _maxima()
+    maxima = np.random.default_rng(0).random(30)
+    conditions = np.array(["silence", "noise", "offscreen"] * 10)
     if policy.needs_fit:
         for before in (policy.constant, lambda: policy.fit(maxima[:0], conditions[:0])):
-            _expect_error(before, f"threshold {name} is fitted, but works without negatives")
+            with suppress(ThresholdError):
+                before()
+                expect(False, "is fitted, but works without negatives")
         values = []
         for order in (slice(None), slice(None, None, -1)):
             policy.fit(maxima[order], conditions[order])
             values.append(policy.constant())
-        _expect(values[0] == values[1], f"threshold {name}: the order of negatives changes it")
+        expect(values[0] == values[1], "the order of negatives changes it")
         policy.fit(np.append(maxima, np.nan), np.append(conditions, conditions[:1]))
-        _expect(values[0] == policy.constant(), f"threshold {name}: a NaN maximum changes it")
+        expect(values[0] == policy.constant(), "a NaN maximum changes it")
     maps, truth = _threshold_inputs()
     found = policy.threshold(maps, truth)
-    _expect(
+    expect(
         found.shape == (_COUNT,) and found.dtype == maps.dtype,
-        f"threshold {name}: gives {list(found.shape)} {found.dtype} for {_COUNT} maps of"
-        f" {maps.dtype}",
+        f"gives {list(found.shape)} {found.dtype} for {_COUNT} maps of {maps.dtype}",
     )
-    _expect(bool(found.isfinite().all()), f"threshold {name}: is not finite for finite maps")
-    _expect(
-        torch.equal(found, policy.threshold(maps, truth)),
-        f"threshold {name}: is another one when it is asked again",
+    expect(bool(found.isfinite().all()), "is not finite for finite maps")
+    expect(
+        torch.equal(found, policy.threshold(maps, truth)), "is another one when it is asked again"
     )
     single = torch.cat([policy.threshold(maps[n : n + 1], truth[n : n + 1]) for n in range(_COUNT)])
-    _expect(torch.equal(found, single), f"threshold {name}: depends on the other maps of a batch")
-    _expect(
-        policy.threshold(maps[:0], truth[:0]).shape == (0,),
-        f"threshold {name}: gives no [0] for no maps",
-    )
+    expect(torch.equal(found, single), "depends on the other maps of a batch")
+    expect(policy.threshold(maps[:0], truth[:0]).shape == (0,), "gives no [0] for no maps")
     value = policy.constant()
-    _expect(
+    expect(
         policy.needs_fit or (policy.source == EACH_MAP) == (value is None),
-        f"threshold {name}: `source` is {policy.source!r}, but `constant` gives {value}; it is"
+        f"`source` is {policy.source!r}, but `constant` gives {value}; it is"
         f" {EACH_MAP!r} where each map has its own threshold, and only there",
     )
     if value is not None:
-        _expect(
-            torch.equal(found, torch.full_like(found, value)),
-            f"threshold {name}: `threshold` differs from `constant`",
+        expect(
+            torch.equal(found, torch.full_like(found, value)), "`threshold` differs from `constant`"
         )
     else:
         holed = maps.clone()
         holed[3, 0, 0] = math.nan
         again = policy.threshold(holed, truth)
         others = [row for row in range(_COUNT) if row != 3]
-        _expect(
+        expect(
             bool(again[3].isnan()) and torch.equal(again[others], found[others]),
-            f"threshold {name}: a map that holds NaN must have the threshold NaN, and change no"
-            " other",
+            "a map that holds NaN must have the threshold NaN, and change no other",
         )
     marked = binarize(maps, found)
-    _expect(
-        bool((maps > found[:, None, None])[marked].all()),
-        f"threshold {name}: a pixel at the threshold is marked",
-    )
-
-
-def _maxima() -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(0)
-    conditions = np.array(["silence", "noise", "offscreen"] * 10)
-    return generator.random(30), conditions
+    expect(bool((maps > found[:, None, None])[marked].all()), "a pixel at the threshold is marked")
 
 
 def _threshold_inputs() -> tuple[torch.Tensor, torch.Tensor]:
@@ -317,13 +297,13 @@ def check_negative(condition: AudioCondition) -> None:
     Raises:
         AssertionError: with what is against the contract of `AudioCondition`.
     """
-    name = _declared_name(condition, "negative")
-    _expect(
+    expect, name = _contract(condition, "negative"), condition.name
+    expect(
         isinstance(condition.sounding_object, SoundingObject),
-        f"negative {name}: sounding_object is no SoundingObject",
+        "sounding_object is no SoundingObject",
     )
-    _expect(condition.draws >= 1, f"negative {name}: draws is {condition.draws}, not 1 or more")
-    samples = _samples()
+    expect(condition.draws >= 1, f"draws is {condition.draws}, not 1 or more")
+    samples = _pictured_samples()
     window = CenterWindow(seconds=0.25)
     condition.prepare(samples)
     condition.hear(window, window)
@@ -331,56 +311,49 @@ def check_negative(condition: AudioCondition) -> None:
     for sample, seed, draw in itertools.product(samples, (1, 2), range(condition.draws)):
         key = {"draw": draw, "seed": condition.draw_seed(seed, "test"), "length": _LENGTH}
         request = condition.request(sample, **key)
-        _expect(
+        expect(
             request == condition.request(sample, **key),
-            f"negative {name}: asked again for one sample, draw and seed, it is another request",
+            "asked again for one sample, draw and seed, it is another request",
         )
         if request in waveforms or (request.condition == POSITIVE and condition.reuses_clips):
             continue
-        _expect(
-            request.condition == name,
-            f"negative {name}: its request names {request.condition} as who makes it",
-        )
+        expect(request.condition == name, f"its request names {request.condition} as who makes it")
         clip = condition.make(request, _read)
         again = condition.make(request, _read)
-        _expect(
+        expect(
             np.array_equal(clip.samples, again.samples),
-            f"negative {name}: one request gives two waveforms. Draw from"
+            "one request gives two waveforms. Draw from"
             " vssl.core.randomness.generator_for(request.seed, ...), and from no other source.",
         )
-        _check_clip(clip, request, name)
+        _check_clip(clip, request, expect)
         waveforms[request] = clip.samples
     seeded: dict[AudioRequest, list[np.ndarray]] = {}
     for request, waveform in waveforms.items():
         seeded.setdefault(replace(request, seed=0, draw=0), []).append(waveform)
     for alike in seeded.values() if condition.random and not condition.reuses_clips else ():
         distinct = {waveform.tobytes() for waveform in alike}
-        _expect(
+        expect(
             len(distinct) == len(alike) or not any(waveform.any() for waveform in alike),
-            f"negative {name}: requests with other seeds or draws give one waveform. Set"
+            "requests with other seeds or draws give one waveform. Set"
             " random = False if nothing is drawn.",
         )
     seed = condition.draw_seed(5, "test")
-    _expect(condition.random or seed == 0, f"negative {name}: draws nothing, but has a seed")
+    expect(condition.random or seed == 0, "draws nothing, but has a seed")
 
 
-def _check_clip(clip: AudioClip, request: AudioRequest, name: str) -> None:
+def _check_clip(clip: AudioClip, request: AudioRequest, expect: Expect) -> None:
     samples = clip.samples
-    _expect(
+    expect(
         samples.ndim == 2 and samples.dtype == np.float32,
-        f"negative {name}: gives {list(samples.shape)} {samples.dtype}, not [channels, length]"
-        " float32",
+        f"gives {list(samples.shape)} {samples.dtype}, not [channels, length] float32",
     )
-    _expect(bool(np.isfinite(samples).all()), f"negative {name}: holds NaN or infinite values")
+    expect(bool(np.isfinite(samples).all()), "holds NaN or infinite values")
     length = request.length or _read(request.source_id).samples.shape[1]
-    _expect(
-        samples.shape[1] == length,
-        f"negative {name}: is {samples.shape[1]} samples long, not {length}",
-    )
-    _expect(clip.rate == SAMPLE_RATE, f"negative {name}: has {clip.rate} Hz, not {SAMPLE_RATE}")
+    expect(samples.shape[1] == length, f"is {samples.shape[1]} samples long, not {length}")
+    expect(clip.rate == SAMPLE_RATE, f"has {clip.rate} Hz, not {SAMPLE_RATE}")
 
 
-def _samples() -> list[Sample]:
+def _pictured_samples() -> list[Sample]:
     """Three pictures of two objects of different classes each."""
     pairs = (("dog", "bell"), ("bell", "train"), ("train", "dog"))
     return [
@@ -425,52 +398,41 @@ def check_model(
         AssertionError: with what is against the contract of `LocalizationModel`.
     """
     name = type(model).__name__
+    expect = _expecting(f"model {name}")
     model = copy.deepcopy(model).eval()
-    batch, samples = _image_batch(image_size), _samples()[:2]
-    pairs = len(samples), len(batch.pairings)
+    batch = _image_batch(image_size)
+    pairs = len(batch.index), len(batch.pairings)
     with torch.inference_mode():
-        sounds = _encoded(model, frontend)
+        sounds = torch.empty(2, 0)
+        if frontend is not None:
+            waveforms = _waveforms(frontend)
+            sounds = model.encode_audio(frontend(waveforms))
         maps = _maps(model, batch, sounds)
-        _expect(
-            maps.shape == (*pairs, *model.map_size),
-            f"model {name}: maps are {list(maps.shape)}, not [N, K, *map_size] ="
-            f" {[*pairs, *model.map_size]}",
-        )
-        _expect(bool(maps.isfinite().all()), f"model {name}: maps hold NaN or infinite values")
-        low, high = model.value_range
-        least, largest = float(maps.min()), float(maps.max())
-        _expect(
-            low - 1e-4 <= least and largest <= high + 1e-4,
-            f"model {name}: values from {least:g} to {largest:g} are outside of its value_range"
-            f" {model.value_range}",
-        )
+        expect(bool(maps.isfinite().all()), "maps hold NaN or infinite values")
+        try:
+            check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=name)
+        except UsageError as error:
+            raise AssertionError(str(error)) from error
         again = _maps(model, batch, sounds)
-        _expect(torch.equal(maps, again), f"model {name}: the same inputs give another map")
+        expect(torch.equal(maps, again), "the same inputs give another map")
         for row in range(pairs[0]):
-            alone = _maps(model, _row(batch, row), sounds)
-            _expect(
+            alone = _maps(model, _image_batch(image_size, slice(row, row + 1)), sounds)
+            expect(
                 torch.allclose(alone[0], maps[row], atol=1e-4),
-                f"model {name}: an image's map depends on the other images of its batch",
+                "an image's map depends on the other images of its batch",
             )
         if frontend is None:
             return
-        waveforms = _waveforms(frontend)
         single = torch.cat([model.encode_audio(frontend(each[None])) for each in waveforms])
-        _expect(
+        expect(
             torch.allclose(single, sounds, atol=1e-4),
-            f"model {name}: what it makes of a sound depends on the other sounds of its batch",
+            "what it makes of a sound depends on the other sounds of its batch",
         )
         changes = float((maps[:, 0] - maps[:, 1]).abs().max())
-        _expect(
+        expect(
             changes > 0 or not hears,
-            f"model {name}: two sounds give one map. A model that takes no audio has no front end.",
+            "two sounds give one map. A model that takes no audio has no front end.",
         )
-
-
-def _encoded(model: LocalizationModel, frontend: FrontEnd | None) -> torch.Tensor:
-    if frontend is None:
-        return torch.empty(2, 0)
-    return model.encode_audio(frontend(_waveforms(frontend)))
 
 
 def _waveforms(frontend: FrontEnd) -> torch.Tensor:
@@ -487,30 +449,18 @@ def _maps(model: LocalizationModel, batch: ImageBatch, sounds: torch.Tensor) -> 
     return model.localize(batch, sounds[None].expand(count, *sounds.shape)).float()
 
 
-def _image_batch(size: int) -> ImageBatch:
-    samples = _samples()[:2]
-    generator = torch.Generator().manual_seed(0)
+def _image_batch(size: int, rows: slice = slice(2)) -> ImageBatch:
+    """Two images with two sounds each, or some of them."""
+    samples = tuple(_pictured_samples()[:2])
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     return ImageBatch(
-        index=torch.arange(2),
-        images=torch.rand(2, 3, size, size, generator=generator),
-        audio_index=torch.zeros(2, 2, dtype=torch.int64),
-        sample_ids=tuple(sample.sample_id for sample in samples),
+        index=torch.arange(2)[rows],
+        images=images[rows],
+        audio_index=torch.zeros(2, 2, dtype=torch.int64)[rows],
+        sample_ids=tuple(sample.sample_id for sample in samples)[rows],
         pairings=((POSITIVE, 0), ("noise", 0)),
-        sounding=tuple((sample, None) for sample in samples),
-        pictured=(tuple(samples), tuple(samples)),
-    )
-
-
-def _row(batch: ImageBatch, row: int) -> ImageBatch:
-    kept = slice(row, row + 1)
-    return replace(
-        batch,
-        index=batch.index[kept],
-        images=batch.images[kept],
-        audio_index=batch.audio_index[kept],
-        sample_ids=batch.sample_ids[kept],
-        sounding=batch.sounding[kept],
-        pictured=batch.pictured[kept],
+        sounding=tuple((sample, None) for sample in samples)[rows],
+        pictured=tuple(samples for _ in samples)[rows],
     )
 
 
@@ -521,55 +471,52 @@ def check_reader(reader: DatasetReader) -> None:
         AssertionError: with what is against the contract of `Sample`.
         DataError: when the reader refuses the data.
     """
-    name = _declared_name(reader, "data")
+    expect = _contract(reader, "data")
     checked = reader.check()
-    _expect(bool(checked.samples), f"data {name}: has no sample")
-    _expect(checked.coverage <= 1, f"data {name}: has more samples than it lists")
+    expect(bool(checked.samples), "has no sample")
+    expect(checked.coverage <= 1, "has more samples than it lists")
     ids = [sample.sample_id for sample in checked.samples]
     twice = [one for one in dict.fromkeys(ids) if ids.count(one) > 1]
-    _expect(not twice, f"data {name}: sample_id {twice[:1]} is there more than once")
+    expect(not twice, f"sample_id {twice[:1]} is there more than once")
     for sample in checked.samples:
-        place = f"data {name}: sample {sample.sample_id}"
+        expect = _expecting(f"data {reader.name}: sample {sample.sample_id}")
         for path in (sample.image_path, sample.audio_path):
-            _expect(path.is_file(), f"{place}: {path} is no file")
-        _expect(len(sample.boxes) == len(sample.box_weights), f"{place}: a box has no weight")
+            expect(path.is_file(), f"{path} is no file")
+        expect(len(sample.boxes) == len(sample.box_weights), "a box has no weight")
         for x0, y0, x1, y1 in sample.boxes:
             inside = 0 <= x0 < x1 <= EVALUATION_SIZE and 0 <= y0 < y1 <= EVALUATION_SIZE
-            _expect(
+            expect(
                 inside,
-                f"{place}: box {(x0, y0, x1, y1)} is empty or outside of {EVALUATION_SIZE} x"
+                f"box {(x0, y0, x1, y1)} is empty or outside of {EVALUATION_SIZE} x"
                 f" {EVALUATION_SIZE} pixels",
             )
-        _expect(all(0 < w <= 1 for w in sample.box_weights), f"{place}: weights are not in (0, 1]")
-        _expect(
+        expect(all(0 < w <= 1 for w in sample.box_weights), "weights are not in (0, 1]")
+        expect(
             sample.category in sample.image_categories,
-            f"{place}: image_categories lacks its own class {sample.category}",
+            f"image_categories lacks its own class {sample.category}",
         )
-        _expect(sample.audio_length > 0, f"{place}: its sound is empty")
-        _expect(sample.image_sources >= 1, f"{place}: image_sources is {sample.image_sources}")
+        expect(sample.audio_length > 0, "its sound is empty")
+        expect(sample.image_sources >= 1, f"image_sources is {sample.image_sources}")
 
 
-def _declared_name(part: object, kind: str) -> str:
+Expect = Callable[[bool, str], None]
+"""Raises an AssertionError with a part's name and a fault, unless a fact holds."""
+
+
+def _expecting(part: str) -> Expect:
+    def expect(fact: bool, fault: str) -> None:
+        if not fact:
+            raise AssertionError(f"{part}: {fault}")
+
+    return expect
+
+
+def _contract(part: object, kind: str) -> Expect:
     name = getattr(part, "name", None)
-    _expect(
-        isinstance(name, str) and bool(name),
-        f"{kind} {type(part).__name__}: `name` is not set; files and tables need it",
-    )
-    return str(name)
+    expect = _expecting(f"{kind} {type(part).__name__}")
+    expect(isinstance(name, str) and bool(name), "`name` is not set; files and tables need it")
+    return _expecting(f"{kind} {name}")
 
 
 def _same(first: float, second: float) -> bool:
     return math.isclose(first, second, abs_tol=_NEAR) or (math.isnan(first) and math.isnan(second))
-
-
-def _expect_error(call: Callable[[], object], message: str) -> None:
-    try:
-        call()
-    except ThresholdError:
-        return
-    raise AssertionError(message)
-
-
-def _expect(fact: bool, message: str) -> None:
-    if not fact:
-        raise AssertionError(message)

@@ -26,6 +26,7 @@ from tests.helpers.records import (
     Array,
     Made,
     Maps,
+    summary_of,
     upsampled,
     write_made,
 )  # fmt: skip
@@ -45,7 +46,6 @@ from vssl.metrics.pia import ImageArea
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.aggregate import summarize
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import FittedPolicy, fit_policies
@@ -264,7 +264,7 @@ def summary_at(made: Made, thresholds: Sequence[float], variant: str, folder: Pa
     ]
     scores = folder / f"{variant}_{SCORES_FILE}"
     score_records(made.folder, fitted, METRICS, output=scores)
-    summary = summarize(made.folder, scores, METRICS, output=folder / variant, **SETTINGS)
+    summary = summary_of(made.folder, scores, METRICS, output=folder / variant, **SETTINGS)
     summary = summary[summary["map_variant"] == variant]
     return (
         summary.sort_values("threshold_policy")

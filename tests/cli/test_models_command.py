@@ -162,19 +162,26 @@ class Computed(LocalizationModel):
         self.rates = [x.item() for x in torch.linspace(0, 1, 3)]
 
 
-def test_classes_that_compute_when_made(tmp_path: Path) -> None:
+def test_classes_that_compute_when_made(
+    tmp_path: Path, config_folder: Callable[[Path], None]
+) -> None:
+    config_folder(tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "computed.yaml").write_text(
         "name: computed\n_target_: tests.cli.test_models_command.Computed\n"
     )
-    listed = {entry.name: entry for entry in read_entries(config_dir=tmp_path)}
+    listed = {entry.name: entry for entry in read_entries()}
     assert read_state(listed["computed"]).state == "none needed"
 
 
-def test_models_of_ones_own_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_of_ones_own_are_listed(
+    monkeypatch: pytest.MonkeyPatch, config_folder: Callable[[Path], None]
+) -> None:
     folder = CONF.parent / "docs" / "own_model"
     monkeypatch.syspath_prepend(str(folder))
-    listed = read_entries(["paths.weights=/nowhere"], folder / "conf")
+    config_folder(folder / "conf")
+    listed = read_entries(["paths.weights=/nowhere"])
     assert {"two_tower", "modulated", "ezvsl"} <= {entry.name for entry in listed}
+    config_folder(folder / "none")
     with pytest.raises(UsageError, match=r"none: no such folder \(--config-dir\)"):
-        read_entries(config_dir=folder / "none")
+        read_entries()

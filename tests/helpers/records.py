@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from tests.reference import formulas
@@ -17,8 +18,13 @@ from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
+from vssl.records.aggregate import summarize
 from vssl.records.files import RECORDS_FILE
+from vssl.records.fit import FittedPolicy
+from vssl.records.refit import ResampledRun
 from vssl.records.schema import RECORDS
+from vssl.records.score import AnyMetric
+from vssl.records.scores import Samples, Scores
 from vssl.records.store import AtomicParquetWriter, records_table
 from vssl.types import POSITIVE, Box, Sample
 
@@ -178,3 +184,20 @@ def make_samples() -> list[Sample]:
         )
         for i in range(8)
     ]
+
+
+def summary_of(
+    run: Path,
+    scores: Path,
+    metrics: Sequence[AnyMetric],
+    *,
+    output: Path,
+    fitted: Sequence[FittedPolicy] = (),
+    **settings: int,
+) -> pd.DataFrame:
+    """The summary of a scores file."""
+    samples = Samples.of(run)
+    settings = {"resamples": 1000, "seed": 0} | settings
+    opened = Scores(scores, samples.ids)
+    resampled = ResampledRun.of(run, samples, opened, metrics, fitted, **settings)
+    return summarize(run, resampled, metrics, output=output)

@@ -20,7 +20,6 @@ from tests.helpers.localizing import HEARD, localized, make_video, options, read
 from tests.helpers.running import HEARS, Loudness, maps, records, run
 from vssl.analysis.error_rates import error_rates
 from vssl.cli.localize import main
-from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
 from vssl.localize import video as localize_video
@@ -234,8 +233,9 @@ def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:
 
 
 def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration(
-    tmp_path: Path, toy: Path, request: pytest.FixtureRequest
+    tmp_path: Path, toy: Path, config_folder: Callable[[Path], None]
 ) -> None:
+    config_folder(tmp_path / "conf")
     for group, name, text in (
         ("model", "mine", "defaults: [ezvsl, _self_]\nname: mine\nweights: null\n"
          "_target_: tests.helpers.running.Loudness\nimage: {size: 32}\n"),
@@ -243,8 +243,6 @@ def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration
     ):  # fmt: skip
         (tmp_path / "conf" / group).mkdir(parents=True)
         (tmp_path / "conf" / group / f"{name}.yaml").write_text(text)
-    request.addfinalizer(forget_config_folders)
-    add_config_folder(tmp_path / "conf")
     numbers, arrays = localized(
         *pair(toy, "clip0_000010"), tmp_path / "out", noise_draws=10,
         model="mine", overrides=("trainer=cpu",), policy="low",
@@ -252,7 +250,7 @@ def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration
     assert numbers["threshold"]["value"] == 0.1
     assert numbers["provenance"]["model"] == "mine"
     assert arrays["similarity_map"].shape == (12, 32, 32)
-    add_config_folder(Path("nowhere"))
+    config_folder(Path("nowhere"))
     with pytest.raises(UsageError, match=r"nowhere: no such folder \(--config-dir\)"):
         set_up(options())
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers.records import FACTS, MAPS, make_samples, write_made
+from tests.helpers.records import FACTS, MAPS, make_samples, summary_of, write_made
 from tests.reference import formulas, study
 from vssl.maps import upsample
 from vssl.metrics.auc import AUC, AUCN
@@ -30,7 +30,7 @@ from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.aggregate import summarize, summary_key
+from vssl.records.aggregate import summary_key
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
@@ -102,7 +102,7 @@ def write_run(folder: Path, negatives: Sequence[AudioCondition], *, holes: bool 
     sample_metrics = [metric for metric in metrics if isinstance(metric, SampleMetric)]
     fitted = fit_policies(policies, folder)
     score_records(folder, fitted, sample_metrics, output=scores)
-    summary = summarize(
+    summary = summary_of(
         folder, scores, metrics, output=folder / SUMMARY_FILE, fitted=fitted, **SETTINGS
     )
     return Run(folder, samples, made.native, summary)
@@ -262,4 +262,4 @@ def test_keys_name_one_row_each(full: Run) -> None:
 
 def test_a_folder_without_records_is_named(tmp_path: Path, full: Run) -> None:
     with pytest.raises(RecordsError, match=r"records\.parquet: no such file.*finished run"):
-        summarize(tmp_path, full.folder / SCORES_FILE, every_metric(), output=tmp_path / "s")
+        summary_of(tmp_path, full.folder / SCORES_FILE, every_metric(), output=tmp_path / "s")

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers.records import FACTS, MAPS, make_samples, write_made
+from tests.helpers.records import FACTS, MAPS, make_samples, summary_of, write_made
 from tests.helpers.running import scoring_settings
 from tests.reference import formulas
 from vssl.config.build import build_metrics
@@ -33,7 +33,6 @@ from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.aggregate import summarize
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
@@ -293,7 +292,7 @@ class Scored:
         self.path, output = folder / SCORES_FILE, folder / SUMMARY_FILE
         fitted = fit_policies(thresholds or policies(), made.folder)
         score_records(made.folder, fitted, metrics, output=self.path)
-        self.summary = summarize(made.folder, self.path, metrics, output=output, **SETTINGS)
+        self.summary = summary_of(made.folder, self.path, metrics, output=output, **SETTINGS)
         self.table = pq.read_table(self.path)
         self._rows = self.table.to_pylist()
 

@@ -88,8 +88,7 @@ def score(
     known = Samples.of(folder)
     opened = Scores(scores, known.ids)
     resampled = ResampledRun.of(folder, known, opened, METRICS, fitted, **SETTINGS)
-    output = folder / SUMMARY_FILE
-    summary = summarize(folder, scores, METRICS, output=output, resampled=resampled)
+    summary = summarize(folder, resampled, METRICS, output=folder / SUMMARY_FILE)
     output = folder / SUBSETS_FILE
     found = summarize_subsets(folder, resampled, METRICS, kinds, output=output, **SETTINGS)
     return Scored(folder, samples, resampled, found, summary)

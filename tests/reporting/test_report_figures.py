@@ -20,7 +20,7 @@ from scipy.stats import gaussian_kde
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from tests.helpers.drawn import write_picture
-from tests.helpers.records import GROUPS, OBJECTS, make_sample, upsampled, write_made
+from tests.helpers.records import GROUPS, OBJECTS, make_sample, summary_of, upsampled, write_made
 from vssl.analysis.threshold_curves import threshold_curves
 from vssl.config.report import report_figures
 from vssl.core.errors import UsageError
@@ -32,7 +32,6 @@ from vssl.metrics.separation import AUROC
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.aggregate import summarize
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.read import records_of, thin_records
@@ -73,7 +72,7 @@ def report_run(
     write_made(folder, negatives=made.pop("negatives", NEGATIVES), **made)
     fitted = fit_policies(using, folder)
     score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
-    summary = summarize(
+    summary = summary_of(
         folder, folder / SCORES_FILE, METRICS, output=folder / SUMMARY_FILE, resamples=20
     )
     facts = read_provenance(folder / RECORDS_FILE)

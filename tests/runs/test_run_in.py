@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import FAST, run, run_settings, scoring_settings
-from vssl.cli.audit import _audit_command as audit_main
+from vssl.cli.audit import main as audit
 from vssl.cli.rescore import main as rescore
 from vssl.core.errors import UsageError
 from vssl.localize.setup import LocalizeOptions, read_settings
@@ -95,4 +95,4 @@ def test_a_calibration_run_is_checked_before_an_evaluation(above: Path) -> None:
 def test_an_audit_takes_it(above: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["vssl-audit", str(above), "--output", str(tmp_path)])
     with pytest.raises(UsageError, match=r"one run of center on vggss under protocol=released"):
-        audit_main()
+        audit.__wrapped__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import math
 import os
 import re
@@ -13,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from vssl.config.compose import composed_config, group_names
 from vssl.config.options import INT32, INT64, RESAMPLES, hint_for
 from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.core.console import fail
@@ -48,6 +48,11 @@ def run_app(
         fail(message)
     finally:
         forget_config_folders()
+
+
+def console_script(config_name: str) -> Callable[[Callable[[], Any]], Callable[[], None]]:
+    """Decorate the `main` of a command, see `run_app`."""
+    return lambda main: functools.wraps(main)(lambda: run_app(main, config_name))
 
 
 def _message(error: BaseException, config_name: str) -> str | None:
@@ -264,16 +269,13 @@ def _what_exists(message: str, config_name: str) -> str:
     hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
     if hint:
         return hint
-    GlobalHydra.instance().clear()
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        # the groups that are chosen, and nothing else of the command line
-        pairs = [argument for argument in sys.argv[1:] if "=" in argument]
-        groups = [each for each in pairs if loader.get_group_options(each.split("=")[0])]
-        try:
-            node: Any = compose(config_name, overrides=groups)
-        except HydraException:
-            return ""
+    # the groups that are chosen, and nothing else of the command line
+    pairs = [argument for argument in sys.argv[1:] if "=" in argument]
+    try:
+        groups = [each for each in pairs if group_names(each.split("=")[0])]
+        node: Any = composed_config(config_name, groups)
+    except HydraException:
+        return ""
     *parents, last = key.split(".")
     inside: list[str] = []
     for name in parents:

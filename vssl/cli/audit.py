@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from vssl.cli.app import command_parser, run_app
+from vssl.cli.app import command_parser, console_script
 from vssl.core.console import quieten_libraries
 from vssl.core.files import output_folder
 from vssl.records.files import run_in
@@ -13,12 +13,9 @@ from vssl.records.files import run_in
 AUDIT_THRESHOLDS = ("universal_q3", "released_q3")
 
 
+@console_script("rescore")
 def main() -> None:
     """Console script."""
-    run_app(_audit_command, "rescore")
-
-
-def _audit_command() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quieten_libraries()
     parser = command_parser(
@@ -53,7 +50,3 @@ def _audit_command() -> None:
             resamples=options.resamples,
             seed=options.seed,
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from vssl.cli.app import command_parser, finite_number, run_app, whole_number
+from vssl.cli.app import command_parser, console_script, finite_number, whole_number
 from vssl.core.errors import UsageError
 
 THRESHOLDS = ("universal_q3",)
 METRICS = ("ciou", "success_rate", "auc", "pia", "auc_n", "f_loc", "f_auc", "auroc")
 
 
+@console_script("rescore")
 def main() -> None:
     """Console script."""
-    run_app(_compare, "rescore")
-
-
-def _compare() -> None:
     parser = _parser()
     options = vars(parser.parse_intermixed_args())
     if options["published"]:
@@ -78,7 +75,3 @@ def _parser() -> argparse.ArgumentParser:
     option("--anyway", action="store_true", help="compare runs that are not comparable, and say so")
     option("--published", action="store_true", help="show runs beside published figures")
     return parser
-
-
-if __name__ == "__main__":
-    main()

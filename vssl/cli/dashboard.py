@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vssl.cli.app import given_path, run_app
+from vssl.cli.app import console_script, given_path
 from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder, write_text
@@ -16,13 +16,10 @@ if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
 
+@console_script("rescore")
 def main() -> None:
     """Console script."""
     quieten_libraries()
-    run_app(_make_dashboard, "rescore")
-
-
-def _make_dashboard() -> None:
     parser = argparse.ArgumentParser(
         prog="vssl-dashboard",
         description="A wandb dashboard for the runs of vssl-evaluate: F_LOC by model, separation"
@@ -70,7 +67,3 @@ def _save(workspace: Workspace) -> str:
             f" ({error_line(error)}). Does the project exist, and may you write there?"
         ) from error
     return str(workspace.url)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,20 +11,17 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from vssl.cli.app import command_parser, finite_number, given_path, run_app, whole_number
+from vssl.cli.app import command_parser, console_script, finite_number, given_path, whole_number
 from vssl.config.options import OPTIONS
 from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder
 
 
+@console_script("evaluate")
 def main() -> None:
     """Console script."""
     quieten_libraries()
-    run_app(_localize, "evaluate")
-
-
-def _localize() -> None:
     options = _command_line()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     picture, sound, options.overrides = split_inputs(options.inputs)
@@ -135,7 +132,3 @@ def _is_file(word: str) -> bool:
 
 
 _GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics"}
-
-
-if __name__ == "__main__":
-    main()

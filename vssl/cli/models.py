@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vssl.cli.app import command_parser, given_path, run_app
+from vssl.cli.app import command_parser, console_script, given_path
 from vssl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from vssl.config.catalog import Entry
 
 
+@console_script("models")
 def main() -> None:
     """Console script."""
-    run_app(_list_or_check, "models")
-
-
-def _list_or_check() -> None:
     parser = command_parser(
         "vssl-models",
         "Lists all models: paper, licence of the original, map, front end, checkpoint.",
@@ -35,7 +32,7 @@ def _list_or_check() -> None:
     options = parser.parse_intermixed_args()
     from vssl.config.catalog import read_entries
 
-    entries = read_entries(options.overrides, options.config_dir)
+    entries = read_entries(options.overrides)
     if options.check is None:
         show_models(entries)
     else:
@@ -93,7 +90,3 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
         raise UsageError(
             f"{path}: fits no model. The lists above say what each of them lacks or does not know."
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from vssl.cli.app import command_parser, run_app
+from vssl.cli.app import command_parser, console_script
 
 
+@console_script("evaluate")
 def main() -> None:
     """Console script."""
-    run_app(_run_paper_command, "evaluate")
-
-
-def _run_paper_command() -> None:
     parser = command_parser(
         "vssl-paper",
         "Evaluates the paper's models on its test sets, as far as checkpoints and test sets are"
@@ -24,7 +21,3 @@ def _run_paper_command() -> None:
     from vssl.runs.paper import run_paper
 
     run_paper(options.overrides, options.output, only_list=options.list)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vssl.cli.app import command_parser, given_path, run_app, whole_number
+from vssl.cli.app import command_parser, console_script, given_path, whole_number
 from vssl.core.files import output_folder
 
 
+@console_script("evaluate")
 def main() -> None:
     """Console script."""
-    run_app(_parse_and_report, "evaluate")
-
-
-def _parse_and_report() -> None:
     parser = command_parser(
         "vssl-report",
         "The paper's tables (Markdown, csv, LaTeX) and figures (SVG, PNG) over all finished runs"

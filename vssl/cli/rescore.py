@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from vssl.cli.app import run_app
+from vssl.cli.app import console_script
 from vssl.config.options import check_options
 from vssl.config.settings import ScoringSettings
 from vssl.core.files import write_text
@@ -24,13 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def main() -> None:
-    """Console script."""
-    run_app(_hydra_main, "rescore")
-
-
+@console_script("rescore")
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="rescore")
-def _hydra_main(config: DictConfig) -> pd.DataFrame:
+def main(config: DictConfig) -> pd.DataFrame:
+    """Console script."""
     check_options(config)
     from vssl.records.store import check_records
 
@@ -62,7 +59,3 @@ def _export_released(folder: Path) -> None:
     protocol = provenance["protocol"]
     if protocol != "released":
         console.print(f"the run is of protocol {protocol}: their code would give other values")
-
-
-if __name__ == "__main__":
-    main()

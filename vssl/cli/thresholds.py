@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vssl.cli.app import command_parser, run_app, whole_number
+from vssl.cli.app import command_parser, console_script, whole_number
 from vssl.core.files import output_folder
 from vssl.records.files import run_in
 
@@ -15,12 +15,9 @@ POLICIES = (
 """Policies that are studied where none are named."""
 
 
+@console_script("rescore")
 def main() -> None:
     """Console script."""
-    run_app(_study, "rescore")
-
-
-def _study() -> None:
     parser = command_parser(
         "vssl-thresholds",
         "How good universal thresholds are: F_LOC as a function of the threshold, the best"

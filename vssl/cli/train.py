@@ -7,26 +7,18 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from vssl.cli.app import run_app
-from vssl.config.compose import register_resolvers
+from vssl.cli.app import console_script
+from vssl.config import compose  # noqa: F401, registers resolvers
 from vssl.config.settings import TrainingSettings
 from vssl.core.console import quieten_libraries
 
 
-def main() -> None:
+@console_script("train")
+@hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="train")
+def main(config: DictConfig) -> None:
     """Console script."""
     quieten_libraries()
-    register_resolvers()
-    run_app(_hydra_main, "train")
-
-
-@hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="train")
-def _hydra_main(config: DictConfig) -> None:
     settings = TrainingSettings.of(config)
     from vssl.runs.train import train  # torch
 
     train(settings, Path(config.output_dir).expanduser().absolute())
-
-
-if __name__ == "__main__":
-    main()

@@ -35,12 +35,7 @@ _MADE = ("silence", "noise")  # what the released code makes; it knows no other
 
 def build_reader(data: DataSettings) -> DatasetReader:
     """The test set's reader; UsageError when it does not take its configuration."""
-    try:
-        return cast("DatasetReader", make(data.reader))
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UsageError):
-            raise error.__cause__ from error
-        raise
+    return cast("DatasetReader", make(data.reader))
 
 
 def check_data(settings: RunSettings) -> CheckedData:
@@ -315,7 +310,7 @@ def policy_again(recipe: Recipe) -> ThresholdPolicy:
     """A threshold policy of an earlier run; ThresholdError when its class is not there now."""
     try:
         return cast("ThresholdPolicy", make(recipe))
-    except InstantiationException as error:
+    except (InstantiationException, UsageError) as error:
         raise ThresholdError(" ".join(str(error.__cause__ or error).split())) from error
 
 

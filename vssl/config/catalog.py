@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from vssl.config.compose import register_resolvers
+from vssl.config.compose import composed_config, group_names
 from vssl.config.networks import make_network
 from vssl.config.settings import ModelSettings, PriorSettings
 from vssl.core.errors import UsageError
@@ -42,38 +40,31 @@ class Entry:
     weights: Path | None
 
 
-def read_entries(overrides: Sequence[str] = (), config_dir: Path | None = None) -> list[Entry]:
+def read_entries(overrides: Sequence[str] = ()) -> list[Entry]:
     """All models of the group `model`, and the object prior.
 
-    `overrides` are Hydra's, e.g. `paths.weights=FOLDER`; `config_dir` holds further models.
+    `overrides` are Hydra's, e.g. `paths.weights=FOLDER`.
 
     Raises:
-        UsageError: when the folder does not exist or a model cannot be made.
+        UsageError: when a model cannot be made.
     """
-    if config_dir is not None and not config_dir.is_dir():
-        raise UsageError(f"{config_dir}: no such folder (--config-dir)")
-    search = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
-    given = [*search, *overrides]
     entries = []
-    register_resolvers()
-    with initialize_config_module("vssl.conf", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        for name in loader.get_group_options("model", config_name="models", overrides=search):
-            model = compose("models", overrides=[*given, f"model={name}"]).model
-            facts: Any = OmegaConf.to_container(model, resolve=True)
-            settings = ModelSettings.of({"image": None, **facts})
-            try:
-                with torch.device("meta"):
-                    network = make_network(settings)
-            except UsageError:  # its class computes with values
+    for name in group_names("model"):
+        model = composed_config("models", [*overrides, f"model={name}"]).model
+        facts: Any = OmegaConf.to_container(model, resolve=True)
+        settings = ModelSettings.of({"image": None, **facts})
+        try:
+            with torch.device("meta"):
                 network = make_network(settings)
-            entries.append(Entry(name, facts, network, settings.weights))
-        config = compose("models", overrides=given)
-        prior: Any = OmegaConf.to_container(config.prior, resolve=True)
-        weights = PriorSettings.of(prior, weights_folder=config.paths.weights)
-        path = weights.find_weights() or weights.weights_folder / PUBLISHED_FILES[0]
-        with torch.device("meta"):
-            entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
+        except UsageError:  # its class computes with values
+            network = make_network(settings)
+        entries.append(Entry(name, facts, network, settings.weights))
+    config = composed_config("models", overrides)
+    prior: Any = OmegaConf.to_container(config.prior, resolve=True)
+    weights = PriorSettings.of(prior, weights_folder=config.paths.weights)
+    path = weights.find_weights() or weights.weights_folder / PUBLISHED_FILES[0]
+    with torch.device("meta"):
+        entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
     return entries
 
 

@@ -137,18 +137,18 @@ def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
         raise UsageError(f"{text}{hint_for(key[1], overrides) if key else ''}") from error
 
 
-def new_sweep_id() -> str:
-    """A name for a sweep that no other has. A resolver."""
-    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
     runs = (run_folder, run_name, run_group, run_tags)
     for resolver in (*runs, synthetic_name, bundled_weights, devices_for_jobs):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
-    # Hydra hands what the sweep's process has cached to all jobs
-    OmegaConf.register_new_resolver("sweep_id", new_sweep_id, replace=True, use_cache=True)
+    # a name that no other sweep has; Hydra hands what the sweep's process has cached to all jobs
+    OmegaConf.register_new_resolver(
+        "sweep_id",
+        lambda: f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        replace=True,
+        use_cache=True,
+    )
 
 
 _log = logging.getLogger(__name__)

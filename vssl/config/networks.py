@@ -26,8 +26,18 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def make(recipe: Recipe) -> Any:
-    """What a recipe makes; an object that was made already is returned as it is."""
-    return instantiate(recipe) if isinstance(recipe, Mapping) else recipe
+    """What a recipe makes; an object that was made already is returned as it is.
+
+    Raises:
+        UsageError: of the class, for arguments that it does not take.
+    """
+    try:
+        return instantiate(recipe) if isinstance(recipe, Mapping) else recipe
+    except InstantiationException as error:
+        fault = error.__cause__
+        if not isinstance(fault, UsageError):
+            raise
+    raise fault  # not from its own consequence, which would be a circle
 
 
 def check_network_options(settings: RunSettings) -> None:
@@ -130,8 +140,6 @@ def make_network(settings: ModelSettings) -> LocalizationModel:
     try:
         network = make(recipe)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UsageError):
-            raise error.__cause__ from error
         reason = " ".join(str(error.__cause__ or error).split())
         raise UsageError(
             f"model {name}: {target} cannot be made ({reason}). Is its package"

@@ -11,7 +11,6 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from vssl.config.search_path import group_files
 from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
@@ -267,8 +267,7 @@ def _matching_values(
 
 def _policy_names(config: DictConfig) -> tuple[str, ...]:
     """Threshold policies that exist: those of vssl, and those that are configured."""
-    files = resources.files("vssl.conf").joinpath("threshold").iterdir()
-    known = {file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")}
+    known = {file.stem for file in group_files("threshold")}
     own = config.get("threshold") or {}
     named = [str(n.get("name") or key) for key, n in own.items() if isinstance(n, DictConfig)]
     sets = {"all", "standard", "released"}
@@ -358,16 +357,13 @@ def _parsed(argument: str) -> Override | None:
 
 def _members(group: str, arguments: Sequence[str]) -> dict[str, set[str]]:
     """Options of all members of a group, vssl's and those of `--config-dir`."""
-    folders = [resources.files("vssl.conf") / group]
+    folders = []
     for number, argument in enumerate(arguments):
         flag, _, value = argument.partition("=")
         if flag in ("--config-dir", "-cd"):
-            folders.append(Path(value or "".join(arguments[number + 1 : number + 2])) / group)
-    files = [file for folder in folders if folder.is_dir() for file in folder.iterdir()]
+            folders.append(Path(value or "".join(arguments[number + 1 : number + 2])))
     found: dict[str, set[str]] = defaultdict(set)
-    for file in files:
-        if not file.name.endswith(".yaml"):
-            continue
+    for file in group_files(group, folders):
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError:  # Hydra says so

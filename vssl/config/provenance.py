@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vssl.config.identity import described
-from vssl.config.settings import Recipe, RunSettings
+from vssl.config.settings import RunSettings
 from vssl.core.environment import environment
 from vssl.core.hashing import ids_hash, text_hash
 from vssl.data.base import CheckedData
@@ -63,24 +63,18 @@ def map_facts(
     prior_weights: WeightsReport | None,
 ) -> dict[str, Any]:
     """Tell whose maps they are, in which range, and how localization maps follow from them."""
-    prior = settings.prior.facts()
+    prior, network = settings.prior.facts(), settings.model.network
+    own = network.module if isinstance(network, WrappedModule) else network
     return {
         "upsampling": upsampling,
         # JSON has no infinity: null stands for a bound that is not there
         "value_range": [b if math.isfinite(b) else None for b in model.value_range],
         "map_transform": model.map_transform,
         "weights": _weights_facts(weights),
-        **_network_facts(settings.model.network),
+        # class and content of a network that was given as an object, not as a file
+        **({} if isinstance(network, Mapping) else {"network": described(own)}),
         "prior": prior and {**prior, **(_weights_facts(prior_weights) or {})},
     }
-
-
-def _network_facts(network: Recipe) -> dict[str, Any]:
-    """Class and content of a network that was given as an object, not as a file."""
-    if isinstance(network, Mapping):
-        return {}
-    own = network.module if isinstance(network, WrappedModule) else network
-    return {"network": described(own)}
 
 
 def _weights_facts(report: WeightsReport | None) -> dict[str, Any] | None:

@@ -28,12 +28,12 @@ def as_recipe(value: Any) -> Recipe:
         importable = kind.__module__ != "__main__" and get_object(target) is kind
         if importable and recipe == described(recipe):
             again = instantiate(recipe)
-            if _content(again) == _content(value):
+            if _attributes(again) == _attributes(value):
                 return recipe
     except Exception:  # whatever a class of somebody's makes of arguments that are not its own
         return copy.deepcopy(value)
     return copy.deepcopy(value)
 
 
-def _content(value: Any) -> Any:
+def _attributes(value: Any) -> Any:
     return described(value if isinstance(value, nn.Module) else vars(value))

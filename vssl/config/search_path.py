@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,6 +43,13 @@ def _folders_of(entry: EntryPoint) -> list[str]:
             f" Install {entry.dist.name if entry.dist else entry.name} again, or remove it."
         )
     return list(spec.submodule_search_locations)
+
+
+def group_files(group: str, folders: Iterable[Path] = ()) -> list[Path]:
+    """The yaml files of a group: vssl's, those of packages, of `--config-dir` and of `folders`."""
+    packages = [path for entry in entry_points(group=ENTRY_POINTS) for path in _folders_of(entry)]
+    places = [Path(str(files("vssl.conf"))), *map(Path, packages), *_given, *folders]
+    return [path for place in places for path in sorted((place / group).glob("*.yaml"))]
 
 
 class _OwnConfigurations(SearchPathPlugin):

@@ -30,6 +30,7 @@ def separation(positives: Values, negatives: Values, weights: Array) -> Family:
 
 
 class _Separation(SetMetric):
+    bounds = FRACTION
     family = staticmethod(separation)
 
 
@@ -49,7 +50,6 @@ class AUROC(_Separation):
     label = "AUROC"
     chance = 0.5
     higher_is_better = True
-    bounds = FRACTION
 
 
 class AveragePrecision(_Separation):
@@ -68,7 +68,6 @@ class AveragePrecision(_Separation):
     name = "ap"
     label = "AP"
     higher_is_better = True
-    bounds = FRACTION
 
 
 class FPR95(_Separation):
@@ -87,7 +86,6 @@ class FPR95(_Separation):
     label = "FPR95"
     chance = 0.95
     higher_is_better = False
-    bounds = FRACTION
 
 
 class Overlap(_Separation):
@@ -105,4 +103,3 @@ class Overlap(_Separation):
 
     name = "overlap"
     higher_is_better = False
-    bounds = FRACTION

@@ -14,13 +14,12 @@ from vssl.core.arrays import Index
 from vssl.core.progress import progress_bar
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import RECORDS_FILE
-from vssl.records.fit import FittedPolicy
 from vssl.records.numbers import Number
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
-from vssl.records.scores import Part, Samples, Scores
+from vssl.records.scores import Part, Samples
 from vssl.records.store import AtomicParquetWriter, read_provenance
 
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
@@ -28,28 +27,11 @@ FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "c
 
 
 def summarize(
-    run: Path,
-    scores: Path,
-    metrics: Sequence[AnyMetric],
-    *,
-    output: Path,
-    fitted: Sequence[FittedPolicy] = (),
-    resampled: ResampledRun | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
+    run: Path, resampled: ResampledRun, metrics: Sequence[AnyMetric], *, output: Path
 ) -> pd.DataFrame:
-    """Summarize a scores file and write the summary.
+    """Summarize the scores of an opened run and write the numbers.
 
-    Args:
-        run: folder with the records.
-        scores: scores file.
-        metrics: metrics to report.
-        output: file to write.
-        fitted: the policies behind the scores. Without its policy, a fitted threshold counts as
-            known, and `ci_low` and `ci_high` are null.
-        resampled: the opened run, if there is one; `fitted`, `resamples` and `seed` are not used.
-        resamples: number of bootstrap resamples.
-        seed: seed of the bootstrap.
+    Without its policy, a fitted threshold counts as known, and `ci_low` and `ci_high` are null.
 
     Returns:
         The summary, one row per number (columns: `records.schema.SUMMARY`).
@@ -58,11 +40,6 @@ def summarize(
         RecordsError: when a file cannot be read.
     """
     provenance = read_provenance(run / RECORDS_FILE)
-    if resampled is None:
-        samples = Samples.of(run)
-        opened = Scores(scores, samples.ids)
-        settings = {"resamples": resamples, "seed": seed}
-        resampled = ResampledRun.of(run, samples, opened, metrics, fitted, **settings)
     rows: list[dict[str, Any]] = []
     parts = list(resampled.scores.parts())
     with progress_bar("summary and intervals", len(parts)) as advance:

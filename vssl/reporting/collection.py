@@ -25,7 +25,7 @@ from vssl.records.files import (
     SUMMARY_FILE,
     read_run_file,
 )
-from vssl.records.join import JOINED_FROM
+from vssl.records.join import JOINED_FROM, condition_draws
 from vssl.records.localization import AUDIO_VISUAL
 from vssl.records.schema import SUMMARY
 from vssl.records.store import RecordsError, check_pages, check_records, read_provenance
@@ -63,7 +63,7 @@ class ReportRun:
     @cached_property
     def draws(self) -> dict[str, int]:
         """Number of draws of each audio condition, in the order of the run."""
-        return dict(Counter(str(name) for name, _ in self.provenance["pairings"]))
+        return condition_draws(self.provenance)
 
     @property
     def conditions(self) -> tuple[str, ...]:

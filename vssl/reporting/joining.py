@@ -52,8 +52,8 @@ def rows_of_runs(
             provenance = provenances[folder]
             clashes = [c for m in members for c in other_settings(provenances[m], provenance)]
             alone = (
-                f"differs from {first} in its negatives alone ({_describe(draws[folder])};"
-                f" the other has {_describe(draws[first])})"
+                f"differs from {first} in its negatives alone ({_negatives_of(draws[folder])};"
+                f" the other has {_negatives_of(draws[first])})"
             )
             if join is None or not set(draws[folder]) - shown:
                 rows.left_out[folder] = f"{alone}, which is shown."
@@ -86,6 +86,6 @@ def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> 
     return None
 
 
-def _describe(draws: Mapping[str, int]) -> str:
+def _negatives_of(draws: Mapping[str, int]) -> str:
     several = [f"{condition} x {count}" for condition, count in draws.items() if count > 1]
     return ", ".join([mix_name(draws), *several])

@@ -17,7 +17,6 @@ from rich.console import Console
 
 from vssl.config import build
 from vssl.config.compose import with_hydra
-from vssl.config.networks import build_model, build_prior
 from vssl.config.options import drop_absent_members
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail
@@ -147,13 +146,9 @@ def _count_samples(settings: RunSettings) -> int:
     accelerator = settings.trainer.accelerator
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UsageError(f"trainer.accelerator={accelerator}: no GPU can be used.")
-    model, _ = build_model(settings.model)
-    build_prior(settings, model)
-    names = [condition.name for condition in build.build_conditions(settings)]
+    build.build_localizer(settings, build.build_conditions(settings))
     if settings.negatives.manifest is not None:
         read_manifest(settings.negatives.manifest)
-    build.build_frontends(settings, names)
-    build.build_transforms(settings)
     reader = build.build_reader(settings.data)
     reader.least_samples = build.least_samples(settings)
     return reader.count()

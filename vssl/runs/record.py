@@ -18,7 +18,7 @@ from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, ids_hash
-from vssl.data.base import CheckedData, DatasetReader, Problem
+from vssl.data.base import CheckedData, Problem
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.feature_table import RunTables
@@ -33,7 +33,7 @@ from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
 from vssl.runs.features import open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
-from vssl.runs.inputs import Inputs, content_hash, keep_inputs, read_inputs
+from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,10 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     replay = settings.negatives.manifest
     rows = None if replay is None else read_manifest(replay)
     reader = build.build_reader(settings.data)
-    if any(condition.reuses_clips for condition in conditions):
-        _prepare(conditions, reader)  # before networks are loaded
+    playing = [condition for condition in conditions if condition.reuses_clips]
+    listed = reader.listed() if playing else []
+    for condition in playing:  # before networks are loaded
+        condition.prepare(listed)
     localizer, reports = build.build_localizer(settings, conditions)
     loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
     fingerprint = take_fingerprint(settings, loader, localizer, conditions)
@@ -59,7 +61,10 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():
-        _begin_folder(folder, data, inputs)
+        discard_results(folder)
+        keep_inputs(folder, inputs)
+        _list_problems(folder / LEFT_OUT_FILE, data.problems)
+        _list_problems(folder / NOTES_FILE, data.notes)
     plan = make_plan(
         data.samples,
         conditions,
@@ -109,21 +114,6 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     write_text(folder / MANIFEST_FILE, manifest)
     return len(data.samples) - len(recorded)
-
-
-def _prepare(conditions: Sequence[AudioCondition], reader: DatasetReader) -> None:
-    """Tell the conditions that play clips what the annotations list."""
-    listed = reader.listed()
-    for condition in conditions:
-        if condition.reuses_clips:
-            condition.prepare(listed)
-
-
-def _begin_folder(folder: Path, data: CheckedData, inputs: Inputs) -> None:
-    discard_results(folder)
-    keep_inputs(folder, inputs)
-    _list_problems(folder / LEFT_OUT_FILE, data.problems)
-    _list_problems(folder / NOTES_FILE, data.notes)
 
 
 def _list_problems(path: Path, problems: Sequence[Problem]) -> None:

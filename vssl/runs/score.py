@@ -65,7 +65,7 @@ def score_run(
         fitted = [*fitted, *policies_of(folder, opened, known=fitted)]
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
     resampled = ResampledRun.of(folder, samples, opened, metrics, fitted, **settings.bootstrap)
-    summary = summarize(folder, scores, metrics, output=folder / SUMMARY_FILE, resampled=resampled)
+    summary = summarize(folder, resampled, metrics, output=folder / SUMMARY_FILE)
     if settings.subsets:
         kinds, output = list(settings.subsets), folder / SUBSETS_FILE
         summarize_subsets(folder, resampled, metrics, kinds, output=output, **settings.bootstrap)

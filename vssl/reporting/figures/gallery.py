@@ -46,8 +46,7 @@ def draw_comparison(
         facts = read_provenance(folder / RECORDS_FILE)
         grid[0, column].set_title(facts["model"], fontsize=10)
         for axes, condition in zip(grid[:, column], conditions, strict=True):
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.set(xticks=[], yticks=[])
             if condition in scene.conditions:
                 threshold = thresholds[column] if thresholds else None
                 _draw_map(axes, image, scene, condition, facts, threshold)
@@ -73,8 +72,7 @@ def draw_gallery(
         figure = Figure(figsize=(1.9 * len(scene.conditions), 2.4), dpi=110)
         grid = figure.subplots(1, len(scene.conditions), squeeze=False)
         for axes, condition in zip(grid[0], scene.conditions, strict=True):
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.set(xticks=[], yticks=[])
             axes.set_title(scene.label(condition), fontsize=9)
             _draw_map(axes, image, scene, condition, facts, threshold)
         path = output / f"{number}.jpg"

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from vssl.core.files import write_text
 from vssl.records.files import SUMMARY_FILE
-from vssl.records.localization import AUDIO_VISUAL, Localization
+from vssl.records.localization import Localization
 from vssl.reporting.collection import Collection, Group
 from vssl.reporting.figures.style import Figure
 from vssl.reporting.page.gallery import QUARTERS, RunMaps, choose, in_turn, read_maps
@@ -75,9 +75,9 @@ def write_page(
             "name": group.name,
             "title": f"{title} ({group.name})" if titles.count(title) > 1 else title,
             "facts": _group_facts(group),
-            "thresholds": _threshold_rows(group),
+            "thresholds": _thresholds(group),
             "tables": tables.get(group.name, ()),
-            "figures": [_figure(each) for each in figures.get(group.name, ())],
+            "figures": [_shown_figure(each) for each in figures.get(group.name, ())],
             "gallery": [],
         }
         for group, title in zip(collection.groups, titles, strict=True)
@@ -166,7 +166,7 @@ def _group_facts(group: Group) -> dict[str, str]:
     }
 
 
-def _threshold_rows(group: Group) -> dict[str, Any]:
+def _thresholds(group: Group) -> dict[str, Any]:
     """Thresholds of each run under each policy that has one for all maps, with their sources."""
     rows: list[dict[str, Any]] = []
     for run in group.runs:
@@ -176,7 +176,7 @@ def _threshold_rows(group: Group) -> dict[str, Any]:
             sources = chosen["threshold_source"].astype(str)
             rows.append(
                 {
-                    "label": run.label if variant == AUDIO_VISUAL else f"{run.label} + OGL",
+                    "label": run.name(variant),
                     "values": chosen.set_index("threshold_policy")["threshold"].to_dict(),
                     "sources": list(dict.fromkeys(sources[sources.str.startswith("fit on")])),
                 }
@@ -185,7 +185,7 @@ def _threshold_rows(group: Group) -> dict[str, Any]:
     return {"policies": list(policies), "rows": rows}
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def _shown_figure(figure: Figure) -> dict[str, Any]:
     """A figure for the template, so far without its content."""
     width, height = figure_size(figure.png)
     guided = figure.name.endswith("_ogl")

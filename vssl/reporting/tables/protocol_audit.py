@@ -17,7 +17,7 @@ from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.reporting.tables.columns import metric_column
-from vssl.reporting.tables.model import MISSING, Cell, Column, Row, Table, percent
+from vssl.reporting.tables.model import Cell, Column, Row, Table, percent, points
 from vssl.reporting.tables.render import markdown_table, show_table
 from vssl.types import POSITIVE
 
@@ -106,7 +106,4 @@ def _effect_cell(effects: pd.DataFrame, column: Column) -> Cell:
 
 def _effect_points(value: float) -> str:
     """A difference in points: `0` where nothing changes at all."""
-    if pd.isna(value):
-        return MISSING
-    shown = f"{100 * value:+.1f}"
-    return "0" if value == 0 else "0.0" if shown in ("-0.0", "+0.0") else shown
+    return "0" if value == 0 else points(value).replace("+0.0", "0.0")
