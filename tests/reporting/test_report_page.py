@@ -29,7 +29,7 @@ from vssl.maps import consensus_map, object_guided, stretch, transform_maps, ups
 from vssl.records.localization import Localization
 from vssl.reporting.collection import Collection, ReportRun, collect
 from vssl.reporting.figures.style import Figure
-from vssl.reporting.page.gallery import choose, read_maps
+from vssl.reporting.page.gallery import choose
 from vssl.reporting.page.media import (
     IMAGE_SIDE,
     PLAYED_SECONDS,
@@ -641,24 +641,6 @@ def test_the_worst_and_all_sizes_are_among_the_chosen(collection: Collection) ->
     pd.testing.assert_frame_equal(choose(group, 5, policy=POLICY), chosen)
     everything = choose(group, 100, policy=POLICY)
     assert everything["area"].tolist() == pytest.approx([100 * 120 / SIZE**2] * 6)
-
-
-def test_maps_read_are_those_of_the_records(collection: Collection) -> None:
-    one = next(one for one in collection.groups[0].runs if "ogl" in one.variants)
-    found = read_maps(one, ["clip3_000010"], policy=POLICY)
-    frame = records(one.folder)
-    frame = frame[(frame["sample_id"] == "clip3_000010") & (frame["draw"] == 0)]
-    scene = found.scenes["clip3_000010"]
-    assert len(scene.native) == len(frame) == 4
-    for row in frame.itertuples():
-        native = scene.native[scene.conditions.index(row.audio_condition)]
-        np.testing.assert_array_equal(native.ravel(), row.similarity_map)
-        np.testing.assert_array_equal(scene.object_map.ravel(), row.object_map)
-    own = [localization_map(one, "clip3_000010", c, "ogl") for c in one.conditions]
-    assert found.extremes["ogl"] == (
-        pytest.approx(min(m.min() for m in own)),
-        pytest.approx(max(m.max() for m in own)),
-    )
 
 
 def decoded(address: str | None) -> tuple[str, io.BytesIO]:

@@ -148,14 +148,6 @@ def test_a_joined_run_is_made_once_and_not_found_as_a_run(runs: Path, tmp_path: 
     assert kept.folder == joined
 
 
-def test_what_a_run_has_already_adds_nothing(runs: Path, tmp_path: Path) -> None:
-    collection = collected(runs, tmp_path)
-    (shown,) = collection.groups[0].runs
-    assert shown.folder == (runs / "whole").resolve()
-    assert set(reasons(collection)) == set(DRAWS)
-    assert "in its negatives alone (noise, noise x 2; the other" in reasons(collection)["noise"]
-
-
 def change_column(folder: Path, name: str, values: Callable[[list[Any]], list[Any]]) -> None:
     """Change a column of the records, as another machine would have written it, not as damage."""
     path = folder / RECORDS_FILE
