@@ -260,7 +260,7 @@ def test_a_failed_repetition_leaves_no_scores_of_the_former_run(
 ) -> None:
     folder = tmp_path / "run"
     run(folder, "model=center", *on(vggss_folder), *FEW)
-    too_high = ("model=constant", "model._target_=tests.runs.test_runs.TooHigh", "force=true")
+    too_high = ("model=constant", "model._target_=tests.runs.test_evaluate.TooHigh", "force=true")
     with pytest.raises(ValueError, match=r"value_range \[0.0, 1.0\].*1.5"):
         run(folder, *too_high, *on(vggss_folder))
     left = {path.name for path in folder.iterdir()}

@@ -64,7 +64,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     clipped = (
         *HEARS,
         "model.name=clipped",
-        "model._target_=tests.reporting.test_report_page.Clipped",
+        "model._target_=tests.reporting.test_page.Clipped",
     )
     run(root / "runs/loudness", *HEARS, *data, *few, *guided)
     run(root / "runs/clipped", *clipped, *data, *few, *guided)
