@@ -39,13 +39,8 @@ def test_help_names_groups_and_options(tmp_path: Path) -> None:
         ("modle=lvs", ["modle", "Did you mean model?", "What exists: bootstrap"]),
         ("data=is3 data.rooot=x", ["Did you mean data.root?", "What exists in data"]),
         ("model=ezvls", ["model/ezvls", "ezvsl"]),
-        ("negatives.noise.file=none.npy", ["none.npy: no such file (negatives.noise.file)"]),
-        ("negatives.manifest=none.csv", ["none.csv: no such file (negatives.manifest)"]),
         ("model=ezvsl", ["weights/ezvsl.pth: no such file", "model.weights=FILE", "github.com"]),
-        ("data=vggss data.root=x", ["x: no such folder", "data.root=<vggss folder>"]),
         ("data=is3 data.root=.", ["holds no annotation file (IS3_annotation.json"]),
-        ("model=random threshold=released_q3", ["released_q3 exists for ezvsl", "not for random"]),
-        ("data=is3 data.missing=maybe", ["`data.missing` to be one of error, skip"]),
     ],
 )
 def test_mistakes_get_one_clear_error(arguments: str, expected: list[str], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.helpers.browser import chromium, complaints, requested, resize
 from tests.helpers.drawn import CATEGORIES, draw_vggss
-from tests.helpers.running import HEARS, Loudness, records, run
+from tests.helpers.running import HEARS, Loudness, guided_by, records, run
 from vssl.maps import consensus_map, object_guided, stretch, transform_maps, upsample
 from vssl.records.localization import Localization
 from vssl.reporting.collection import Collection, ReportRun, collect
@@ -59,8 +59,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     """Runs of two models with and without OGL, of a baseline, and of the released protocol."""
     root = tmp_path_factory.mktemp("outputs")
     data = ("data=vggss", f"data.root={draw_vggss(root / 'vggss')}")
-    few = ("negatives.noise.draws=2", "negatives.offscreen.draws=2", "bootstrap.resamples=20")
-    guided = ("prior=object_guided", f"prior.weights={prior_file}")
+    few = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
+    guided = guided_by(prior_file)
     clipped = (
         *HEARS,
         "model.name=clipped",

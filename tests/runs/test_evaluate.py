@@ -18,7 +18,6 @@ from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import FAST, HEARS, KEY, maps, records, run, run_settings
 from vssl.core.errors import UsageError
 from vssl.models.baselines import Constant
-from vssl.records.aggregate import summary_key
 from vssl.records.files import MANIFEST_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.runs.evaluate import evaluate
@@ -128,15 +127,6 @@ def test_a_manifest_is_written_and_replayed(is3_folder: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(first, again)
 
 
-def test_the_csv_logger_has_every_number_of_the_summary(vggss_folder: Path, tmp_path: Path) -> None:
-    csv = ("logger=csv", f"logger.csv.save_dir={tmp_path / 'run'}")
-    summary = run(tmp_path / "run", "model=random", *on(vggss_folder), *csv, "subsets=[]")
-    (logged,) = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv").to_dict("records")
-    rows = summary.dropna(subset="value").to_dict("records")
-    values = {summary_key(row): row["value"] for row in rows}
-    assert {key: logged[key] for key in values} == values
-
-
 def test_the_oracle_is_perfect_and_a_deaf_model_is_not(is3_folder: Path, tmp_path: Path) -> None:
     oracle = run(tmp_path / "oracle", "model=oracle", *on(is3_folder), "threshold=standard")
     value = oracle.set_index(["threshold_policy", "condition", "metric"])["value"]
@@ -203,21 +193,6 @@ def test_what_is_skipped_is_counted_and_checked_again(vggss_folder: Path, tmp_pa
         run(tmp_path / "run", *options, "data.missing=skip")
 
 
-def test_universal_thresholds_transfer_between_test_sets(
-    others: dict[str, Path], is3_folder: Path, tmp_path: Path
-) -> None:
-    learnt = ("threshold=universal_q3", f"calibration={others['random']}")
-    transferred = run(tmp_path, "model=random", *on(is3_folder), *learnt)
-    found = records(others["random"])
-    expected = max(
-        np.quantile(found.loc[found["audio_condition"] == c, "similarity_max"], 0.75)
-        for c in ("silence", "noise", "offscreen")
-    )
-    transferred = transferred[transferred["threshold_policy"] == "universal_q3"]
-    assert transferred["threshold"].unique() == pytest.approx(expected, abs=1e-6)
-    assert transferred["threshold_source"].str.contains("fit on vggss").all()
-
-
 def test_provenance_says_where_numbers_come_from(others: dict[str, Path]) -> None:
     for name in ("records.parquet", "scores.parquet", SUMMARY_FILE):
         facts = read_provenance(others["random"] / name)
@@ -281,17 +256,6 @@ def test_what_cannot_be_is_refused_before_the_run(
     with pytest.raises(UsageError, match=message):
         run(tmp_path / "run", "model=constant", *on(others["data"]), change.format(**others))
     assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "inputs.json"}
-
-
-def test_one_image_has_no_interval(vggss_folder: Path, tmp_path: Path) -> None:
-    annotation = vggss_folder / "vggss.json"
-    annotation.write_text(json.dumps(json.loads(annotation.read_text())[:1]))
-    data = ("data=vggss", f"data.root={vggss_folder}", "data.missing=skip", "negatives=none")
-    summary = run(tmp_path / "run", "model=center", *data)
-    assert summary["ci_low"].isna().all()
-    assert summary["value"].notna().all()
-    assert set(summary["condition"]) == {"positive"}
-    assert set(summary["threshold_policy"]) == {"none", "fixed", "half_image", "object_area"}
 
 
 def test_a_device_is_held_only_while_the_networks_run(

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.reporting_runs import NETWORK, change_provenance, copy_run
-from tests.helpers.running import run, run_settings
+from tests.helpers.reporting_runs import NETWORK, change_provenance, copy_run, reasons
+from tests.helpers.running import guided_by, run, run_settings
 from vssl.core.hashing import config_hash
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE
 from vssl.records.join import JOINED_FROM, joined_identity, without_negatives
@@ -34,7 +34,6 @@ DRAWS = {
     "noise": ("negatives.noise.draws=2",),
     "offscreen": ("negatives.offscreen.draws=3",),
 }
-OTHERS = ("bootstrap.resamples=50", "subsets=[]")
 Evaluate = Callable[..., None]
 
 
@@ -46,9 +45,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def evaluate(data: Path, prior_file: Path) -> Evaluate:
     """Evaluate one network into a folder, with more options."""
-    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}", *OTHERS)
-    guided = ("prior=object_guided", f"prior.weights={prior_file}")
-    return lambda folder, *options: run(folder, *shared, *guided, *options)
+    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}")
+    return lambda folder, *options: run(folder, *shared, *guided_by(prior_file), *options)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +61,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, evaluate: Evaluate) -> Path:
 
 def collected(folder: Path, output: Path) -> Collection:
     return collect([folder], join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
-
-
-def reasons(collection: Collection) -> dict[str, str]:
-    return {each.folder.name: each.reason for each in collection.left_out}
 
 
 def test_the_joined_run_is_the_run_on_all_negatives(runs: Path, tmp_path: Path) -> None:
