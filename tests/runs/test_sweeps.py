@@ -84,10 +84,12 @@ def test_two_sweeps_in_one_folder_share_the_work(is3_folder: Path, place: Path) 
     (folder,) = (place / "out").glob("slow/*/*/*/*")
     wait_for(lambda: "waits for it" in (folder / "vssl-evaluate.log").read_text())
     (place / "go").touch()
-    for process, state in ((first, "finished"), (second, "already evaluated")):
+    for process in (first, second):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        assert f"1 job: 1 {state}" in errors
+        assert "1 job: 1 finished" in errors
+    assert "already evaluated, nothing to do" in (folder / "vssl-evaluate.log").read_text()
+    assert "1 job: 1 already evaluated" in sweep(place, *jobs).stderr
     assert len(all_records(place)) == 1
     assert not list((place / "out").glob(".sweep-*"))
 
