@@ -66,38 +66,20 @@ def check_facts(model: str, *, published: bool) -> None:
     assert bundled or "https://github.com/" in facts.source
 
 
-@pytest.mark.parametrize("model", ["ezvsl", "rcgrad", "rcgrad_raw", "center"])
-@pytest.mark.parametrize("prior", names("prior"))
-@pytest.mark.parametrize("protocol", names("protocol"))
+@pytest.mark.parametrize("model", ["ezvsl", "rcgrad"])
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
 def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
-    model: str, prior: str, protocol: str
+    model: str, protocol: str
 ) -> None:
-    settings = run_settings(f"model={model}", f"prior={prior}", f"protocol={protocol}")
-    assert settings.prior.name == prior
+    settings = run_settings(f"model={model}", "prior=object_guided", f"protocol={protocol}")
+    assert settings.prior.scale == protocol
     transform, own = build.build_transforms(settings)
-    if prior == "none" or isinstance(transform, ImageTransform):
+    if isinstance(transform, ImageTransform):
         assert own is None
     else:
         assert isinstance(own, ImageTransform)
         assert own.antialias is (protocol == "corrected")
         assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
-    if prior != "none":
-        assert settings.prior.scale == protocol
-
-
-@pytest.mark.parametrize(
-    ("model", "data"),
-    [*((name, "vggss") for name in names("model")), *(("center", name) for name in names("data"))],
-)
-def test_every_model_meets_every_test_set(model: str, data: str) -> None:
-    settings = run_settings(f"model={model}", f"data={data}")
-    assert settings.data.name == data
-    assert settings.identity["data"]["name"] == data
-
-
-def test_negatives_can_be_mixed_on_the_command_line() -> None:
-    conditions = build.build_conditions(run_settings("negatives=[noise,silence]"))
-    assert [condition.name for condition in conditions] == ["noise", "silence"]
 
 
 @pytest.mark.parametrize("group", ["trainer", "logger", "paths"])
@@ -122,11 +104,9 @@ def test_what_cannot_change_records_is_not_in_the_identity() -> None:
     assert other.identity == plain
     changes = (
         "seed=1",
-        "negatives.noise.level=0.5",
         "model.arguments.sigma=0.1",
         "data.scenes=7",
         "trainer.precision=bf16-mixed",
-        "protocol.antialias=false",
     )
     for change in changes:
         assert run_settings("model=center", change).identity != plain, change

@@ -20,10 +20,7 @@ from vssl.models.resnet import ResNet18
 from vssl.records.store import read_provenance
 from vssl.runs.evaluate import check_request
 
-QUICK = (
-    *("negatives.noise.draws=1", "negatives.offscreen.draws=1", "threshold=fixed", "metrics=pia"),
-    *("subsets=[]", "bootstrap.resamples=10"),
-)
+QUICK = ("negatives.noise.draws=1", "negatives.offscreen.draws=1", "threshold=fixed", "metrics=pia")
 
 
 class Encoder(nn.Module):
@@ -92,7 +89,7 @@ def maps_of(folder: Path) -> np.ndarray:
 
 class TestPrecision:
     @pytest.mark.slow
-    @pytest.mark.parametrize("model", ["small", "ezvsl", "rcgrad"])
+    @pytest.mark.parametrize("model", ["small", "rcgrad"])
     def test_bf16_differs_a_little_and_goes_to_its_own_folder(
         self, chosen: tuple[str, ...], vggss_folder: Path, tmp_path: Path, model: str
     ) -> None:
@@ -103,8 +100,7 @@ class TestPrecision:
         run(folders[0], *both)
         run(folders[1], *bf16)
         exact, rounded = (maps_of(folder) for folder in folders)
-        # bf16 has 8 bits: 0.004 in each of some 20 layers; the seeded projections of EZ-VSL
-        # subtract what all features have in common, which costs several of them
+        # bf16 has 8 bits: 0.004 in each of some 20 layers
         distance = np.abs(exact - rounded) / np.ptp(exact)
         assert 1e-4 < distance.mean() < 0.04
         assert distance.max() < 0.2
@@ -136,7 +132,7 @@ class TestPrecision:
 
 
 class TestMemoryFormat:
-    @pytest.mark.parametrize("model", ["small", "ezvsl", "lvs"])
+    @pytest.mark.parametrize("model", ["small", "ezvsl"])
     def test_quicker_networks_change_no_map(
         self, chosen: tuple[str, ...], vggss_folder: Path, tmp_path: Path
     ) -> None:
@@ -271,11 +267,8 @@ class TestIdentity:
             (*guided, "prior.scale=released"),
             (*small, "model.precision=bf16-mixed"),
             (*small, "protocol.positive_window=released"),
-            (*small, "protocol.standardization=released"),
             (*small, "model.image.size=64"),
             (*small, "model.frontend.floor=1e-6"),
-            ("model=rcgrad",),
-            ("model=rcgrad_raw",),
         ]
         hashes = {run_settings(*overrides).identity_hash for overrides in versions}
         assert len(hashes) == len(versions)

@@ -301,9 +301,7 @@ class TestRuns:
         run(tmp_path / "second", *options, change)
         assert counting.taken() == again
 
-    @pytest.mark.parametrize(
-        ("negatives", "again"), [("noise", (0, 10)), ("offscreen", (0, 0)), ("none", (0, 0))]
-    )
+    @pytest.mark.parametrize(("negatives", "again"), [("noise", (0, 10)), ("offscreen", (0, 0))])
     def test_other_negatives_take_the_same_tables(
         self, options: tuple[str, ...], tmp_path: Path, counting: Counting,
         negatives: str, again: tuple[int, int],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +221,7 @@ class TestTraining:
         hashes = {}
         cases = {
             "first": ("tiny_san", 0), "again": ("tiny_san", 0), "other": ("tiny_san", 1),
-            "without": ("tiny_av", 0), "deaf": ("tiny_deaf", 0),
+            "deaf": ("tiny_deaf", 0),
         }  # fmt: skip
         for name, (model, seed) in cases.items():
             config = settings(f"model={model}", "training.steps=2", f"seed={seed}")
@@ -233,7 +232,7 @@ class TestTraining:
             assert facts["config"]["seed"] == seed
             assert str(tmp_path) not in json.dumps(facts["config"])
         assert hashes["first"] == hashes["again"]
-        assert len(set(hashes.values())) == 4, "seed and negatives change the weights"
+        assert len(set(hashes.values())) == 3, "seed and shuffled sounds change the weights"
 
     def test_it_learns_and_says_so(self, tmp_path: Path) -> None:
         config = settings("model=tiny_av", "training.steps=24", "training.validate_every=2")
@@ -258,17 +257,6 @@ class TestTraining:
         second = train(config, tmp_path / "second")
         mine, other = (safetensors.torch.load_file(path)["tell.weight"] for path in (first, second))
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-6)
-
-    def test_a_model_of_ones_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.syspath_prepend(str(ROOT / "docs" / "own_model"))
-        overrides = [
-            "training=synthetic", "training.steps=2", "model=ezvsl", "model.name=two_tower",
-            "model._target_=mynets.two_tower.TwoTower", "model.weights=null",
-            "model.frontend.window.seconds=3", "model.frontend.frames=null",
-        ]  # fmt: skip
-        weights = train(settings(*overrides), tmp_path)
-        sys.modules.pop("mynets.two_tower", None)
-        assert "look.0.weight" in safetensors.torch.load_file(weights)
 
     @pytest.mark.parametrize(
         ("overrides", "message"),

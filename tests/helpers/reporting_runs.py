@@ -11,17 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import HEARS, run
+from tests.helpers.running import HEARS, guided_by, run
 from vssl.core.hashing import file_sha256
 from vssl.records.files import RECORDS_FILE, RUN_FILE
 from vssl.records.schema import METADATA_KEY
+from vssl.reporting.collection import Collection
 
-SMALL = (
-    "negatives.noise.draws=2",
-    "negatives.offscreen.draws=3",
-    "bootstrap.resamples=50",
-    "subsets=[]",
-)
+DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=3")
 NETWORK = tuple(option for option in HEARS if option != "model.name=loudness")
 
 
@@ -32,16 +28,15 @@ def make_runs(folder: Path, prior: Path) -> Path:
     negatives and on silence alone.
     """
     data = ("data=vggss", f"data.root={draw_vggss(folder / 'data')}")
-    guided = ("prior=object_guided", f"prior.weights={prior}")
     runs = folder / "runs"
     for name, options in {
-        "ezvsl": (*NETWORK, "model.name=ezvsl", *guided, *SMALL),
+        "ezvsl": (*NETWORK, "model.name=ezvsl", *guided_by(prior), *DRAWS),
         # the noise's level, so that it is another model's
-        "lvs": (*NETWORK, "model.name=lvs", "model.frontend.scale=9", *SMALL),
-        "random": ("model=random", *SMALL),
-        "oracle": ("model=oracle", *SMALL),
-        "center": ("model=center", *SMALL),
-        "silence": ("model=center", "negatives=silence", *SMALL[2:]),
+        "lvs": (*NETWORK, "model.name=lvs", "model.frontend.scale=9", *DRAWS),
+        "random": ("model=random", *DRAWS),
+        "oracle": ("model=oracle", *DRAWS),
+        "center": ("model=center", *DRAWS),
+        "silence": ("model=center", "negatives=silence"),
     }.items():
         run(runs / name, *data, *options)
     return runs
@@ -50,6 +45,11 @@ def make_runs(folder: Path, prior: Path) -> Path:
 def copy_run(run: Path, to: Path) -> Path:
     """A copy of a run's folder."""
     return Path(shutil.copytree(run, to))
+
+
+def reasons(collection: Collection) -> dict[str, str]:
+    """Why runs were left out, by their folders' names."""
+    return {each.folder.name: each.reason for each in collection.left_out}
 
 
 def change_provenance(run: Path, **facts: object) -> None:

@@ -5,7 +5,6 @@ What runs as bits and what runs on tensors is asked of every metric that the con
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -28,10 +27,7 @@ from vssl.metrics.pointing import points_at_object
 from vssl.metrics.swap import SwapDelta
 
 CONFIGURED = [type(m) for m in build_metrics(scoring_settings("metrics=all"))]
-SAMPLE, PAIR, SWAP = (
-    [kind for kind in CONFIGURED if issubclass(kind, base)]
-    for base in (SampleMetric, PairMetric, SwapMetric)
-)
+SAMPLE = [kind for kind in CONFIGURED if issubclass(kind, SampleMetric)]
 BY_IMAGE = [InteractiveIoU, InteractiveAUC]
 seeds = st.integers(0, 2**20)
 examples = settings(deadline=None, max_examples=20)
@@ -87,34 +83,6 @@ class TestBitsAndTensorsAgree:
             reference_column(kind.column, masks, shared),
             rtol=1e-12,
         )
-
-    @pytest.mark.parametrize("kind", PAIR, ids=named)
-    @every_shape
-    def test_pair_metrics(self, kind: type[PairMetric], shape: tuple[int, ...]) -> None:
-        masks = random_masks(*shape, seed=3)
-        rows, others = np.array(list(itertools.product(range(shape[0]), repeat=2))).T.copy()
-        found = kind.measure_packed(PackedMasks.of(masks), rows, others)
-        assert found.dtype == np.float64
-        expected = kind.measure(masks[rows], masks[others])
-        assert np.array_equal(found, expected.numpy(), equal_nan=True)
-
-    @pytest.mark.parametrize("kind", SWAP, ids=named)
-    @every_truth
-    @every_shape
-    def test_swap_metrics(
-        self, kind: type[SwapMetric], weights: list[float], shape: tuple[int, ...]
-    ) -> None:
-        masks = random_masks(*shape, seed=4)
-        own, other = (some_votes(weights, *shape, seed=seed) for seed in (5, 6))
-        packed = PackedMasks.of(masks), PackedTruth.of(own), PackedTruth.of(other)
-        rounding = ROUNDING[weights == WEIGHTS["many"]]
-        found, dense = kind.measure_packed(*packed), kind.measure(masks, own, other).numpy()
-        assert found.dtype == np.float64
-        np.testing.assert_allclose(found, dense, rtol=0, atol=rounding)
-        # one ground truth may meet all masks
-        shared = kind.measure_packed(*packed[:2], packed[2][-1:])
-        dense = kind.measure(masks, own, other[-1:].expand(len(masks), -1, -1)).numpy()
-        np.testing.assert_allclose(shared, dense, rtol=0, atol=rounding)
 
     def test_what_defines_only_measure_is_measured_from_bits_too(self) -> None:
         class OwnArea(SampleMetric):

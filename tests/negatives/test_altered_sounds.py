@@ -37,7 +37,7 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.reversed import Reversed
 from vssl.negatives.silence import Silence
 from vssl.negatives.swapped import Swapped
-from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
 
 few = settings(deadline=None, max_examples=25)
 COLOURS = get_args(Colour)
@@ -305,12 +305,6 @@ class TestReversed:
         np.testing.assert_array_equal(once[:, 0], clip.samples[:, -1])
         np.testing.assert_array_equal(made(Reversed(), AudioClip(once)), clip.samples)
 
-    def test_nothing_is_drawn(self) -> None:
-        condition = Reversed()
-        request = condition.request(SAMPLE, draw=0, seed=1, length=5)
-        assert request == AudioRequest("reversed", source_id="a")
-        assert condition.draws == 1
-
 
 class TestGain:
     def test_levels_are_exact(self) -> None:
@@ -419,10 +413,3 @@ def test_a_run_without_partners_ends_before_any_network(
         run(tmp_path / "run", "model=random", "data=is3", f"data.root={is3_folder}",
             "negatives=[swapped]")  # fmt: skip
     assert "data=is3" not in str(caught.value)
-
-
-def test_a_condition_that_says_nothing_is_a_negative() -> None:
-    class Own(AudioCondition):
-        name = "own"
-
-    assert Own.sounding_object == SoundingObject.NONE

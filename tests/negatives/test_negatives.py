@@ -237,15 +237,6 @@ def make_noise(condition: Noise, *, draw: int = 0, length: int) -> AudioClip:
 
 
 class TestNoise:
-    def test_is_standard_normal_and_white(self) -> None:
-        clip = make_noise(Noise(), length=160_000)
-        assert clip.samples.shape == (1, 160_000)
-        assert clip.samples.dtype == np.float32
-        assert clip.rate == 16_000
-        noise = clip.samples[0].astype(float)
-        assert scipy.stats.kstest(noise, "norm").pvalue > 0.01
-        assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 4 / np.sqrt(noise.size)
-
     @pytest.mark.parametrize("per", ["draw", "sample"])
     def test_waveforms_are_shared_by_samples_or_not(self, per: Literal["draw", "sample"]) -> None:
         condition = Noise(draws=3, per=per)

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.running import run_settings
+from tests.helpers.running import composed, run_settings
 from tests.reference.samples import make_sample
 from vssl.audio import WholeClip
+from vssl.config.settings import DataSettings
 from vssl.core.randomness import seed_for
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
@@ -364,18 +365,23 @@ def test_bad_manifests(tmp_path: Path, text: str | None, message: str) -> None:
 class TestUses:
     """Training, calibration and test never hear one waveform, whatever the seed."""
 
-    data = ("data=synthetic", "data=is3", "data=vggss", "data.split=validation", "data.split=train",
-            "data.difficulty=overlap", "data.seed=1", "data.snr=3", "data.name=mine")  # fmt: skip
-
     def test_no_two_draw_under_one_seed(self) -> None:
-        seeds = [seed_for(0, run_settings(override).data.noise_use) for override in self.data]
+        uses = [run_settings(f"data={name}").data.noise_use for name in ("is3", "vggss")]
+        for change in (
+            {}, {"split": "validation"}, {"split": "train"}, {"difficulty": "overlap"},
+            {"seed": 1}, {"snr": 3}, {"name": "mine"},
+        ):  # fmt: skip
+            data = composed().data
+            data.update(change)
+            uses.append(DataSettings.of(data).noise_use)
+        seeds = [seed_for(0, use) for use in uses]
         for split in ("train", "validation"):
             training = TrainingSet(
                 make_samples(3), [Noise()], frontend=RawWaveform(WholeClip()),
                 transform=ImageTransform(size=8), split=split,
             )  # fmt: skip
             seeds += training._seeds
-        assert len(set(seeds)) == len(self.data) + 2
+        assert len(set(seeds)) == len(uses) + 2
 
     def test_the_test_split_keeps_its_noise_and_others_are_the_same_everywhere(self) -> None:
         assert run_settings("data=synthetic", "data.scenes=9").data.noise_use == ""

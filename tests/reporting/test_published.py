@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import run
+from tests.helpers.running import guided_by, run
 from vssl.cli.compare import main
 from vssl.core.errors import UsageError
 from vssl.records.files import SUMMARY_FILE
@@ -98,10 +98,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     """A weightless model under a published one's name, with the prior, and one as itself."""
     root = tmp_path_factory.mktemp("runs")
     on = ("model=center", "data=vggss", f"data.root={draw_vggss(root / 'vggss')}",
-          "negatives.noise.draws=1", "negatives.offscreen.draws=1", "bootstrap.resamples=10",
-          "subsets=[]")  # fmt: skip
-    prior = ("prior=object_guided", f"prior.weights={prior_file}")
-    run(root / "ezvsl", *on, "model.name=ezvsl", *prior)
+          "negatives.noise.draws=1", "negatives.offscreen.draws=1")  # fmt: skip
+    run(root / "ezvsl", *on, "model.name=ezvsl", *guided_by(prior_file))
     run(root / "center", *on, "threshold=fixed")
     return root
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.helpers.reporting_runs import change_provenance, copy_run, make_runs
+from tests.helpers.reporting_runs import change_provenance, copy_run, make_runs, reasons
 from tests.helpers.running import FAST, composed, run
 from vssl.cli.evaluate import DRY_RUN
 from vssl.cli.evaluate import main as evaluate_main
@@ -24,7 +24,7 @@ from vssl.cli.report import main
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.records.files import RECORDS_FILE, RUN_FILE, SHARDS_FOLDER, SUMMARY_FILE
-from vssl.reporting.collection import Collection, Group, collect
+from vssl.reporting.collection import Group, collect
 from vssl.reporting.index import INDEX_FILE, INDEX_TEXT
 from vssl.reporting.run_labels import PAPER_MODELS
 from vssl.runs.paper import EVALUATED_MODELS, run_paper
@@ -36,10 +36,6 @@ NAME = "vggss_corrected"
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     return make_runs(tmp_path_factory.mktemp("report"), prior_file)
-
-
-def reasons(collection: Collection) -> dict[str, str]:
-    return {each.folder.name: each.reason for each in collection.left_out}
 
 
 def test_runs_of_one_test_stand_together_in_the_papers_order(runs: Path) -> None:

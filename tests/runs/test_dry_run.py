@@ -8,7 +8,6 @@ import pytest
 
 from tests.helpers.running import run
 from tests.helpers.sweeping import QUICK
-from vssl.reporting.jobs import Job, list_jobs
 from vssl.runs.dry_run import dry_run
 
 
@@ -77,15 +76,3 @@ def test_nothing_is_made_for_the_embedded_benchmark(
     dry_run(["data=synthetic", "paths.cache=cache", "output_root=out"])
     assert "audio_blind synthetic all corrected: to do" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-
-
-def test_jobs_that_are_not_done_are_listed_with_their_reason() -> None:
-    jobs = [
-        Job(0, "one", "finished", seconds=3),
-        Job(1, "two", "failed", "no such\nfile"),
-        Job(2, "three", "not done", "it never started"),
-    ]
-    assert list_jobs(jobs) == (
-        "**3 jobs: 1 finished, 1 failed, 1 not done**\n\n"
-        "- two: failed: no such file\n- three: not done: it never started\n"
-    )

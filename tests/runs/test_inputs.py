@@ -183,7 +183,7 @@ class StopError(Exception):
     """What stops a run."""
 
 
-@pytest.mark.parametrize("change", [touched, same_size_picture, other_boxes])
+@pytest.mark.parametrize("change", [touched, same_size_picture])
 def test_shards_of_other_input_are_not_taken(
     change: Callable[[Path], None],
     vggss_folder: Path,

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.reporting_runs import NETWORK, change_provenance, copy_run
-from tests.helpers.running import run, run_settings
+from tests.helpers.reporting_runs import NETWORK, change_provenance, copy_run, reasons
+from tests.helpers.running import guided_by, run, run_settings
 from vssl.core.hashing import config_hash
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE
 from vssl.records.join import JOINED_FROM, joined_identity, without_negatives
@@ -34,7 +34,6 @@ DRAWS = {
     "noise": ("negatives.noise.draws=2",),
     "offscreen": ("negatives.offscreen.draws=3",),
 }
-OTHERS = ("bootstrap.resamples=50", "subsets=[]")
 Evaluate = Callable[..., None]
 
 
@@ -46,9 +45,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def evaluate(data: Path, prior_file: Path) -> Evaluate:
     """Evaluate one network into a folder, with more options."""
-    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}", *OTHERS)
-    guided = ("prior=object_guided", f"prior.weights={prior_file}")
-    return lambda folder, *options: run(folder, *shared, *guided, *options)
+    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}")
+    return lambda folder, *options: run(folder, *shared, *guided_by(prior_file), *options)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +61,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, evaluate: Evaluate) -> Path:
 
 def collected(folder: Path, output: Path) -> Collection:
     return collect([folder], join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
-
-
-def reasons(collection: Collection) -> dict[str, str]:
-    return {each.folder.name: each.reason for each in collection.left_out}
 
 
 def test_the_joined_run_is_the_run_on_all_negatives(runs: Path, tmp_path: Path) -> None:
@@ -146,14 +140,6 @@ def test_a_joined_run_is_made_once_and_not_found_as_a_run(runs: Path, tmp_path: 
     shutil.rmtree(tmp_path / "apart" / "noise")
     (kept,) = collected(tmp_path, tmp_path).groups[0].runs
     assert kept.folder == joined
-
-
-def test_what_a_run_has_already_adds_nothing(runs: Path, tmp_path: Path) -> None:
-    collection = collected(runs, tmp_path)
-    (shown,) = collection.groups[0].runs
-    assert shown.folder == (runs / "whole").resolve()
-    assert set(reasons(collection)) == set(DRAWS)
-    assert "in its negatives alone (noise, noise x 2; the other" in reasons(collection)["noise"]
 
 
 def change_column(folder: Path, name: str, values: Callable[[list[Any]], list[Any]]) -> None:

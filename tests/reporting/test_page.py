@@ -24,12 +24,12 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.helpers.browser import chromium, complaints, requested, resize
 from tests.helpers.drawn import CATEGORIES, draw_vggss
-from tests.helpers.running import HEARS, Loudness, records, run
+from tests.helpers.running import HEARS, Loudness, guided_by, records, run
 from vssl.maps import consensus_map, object_guided, stretch, transform_maps, upsample
 from vssl.records.localization import Localization
 from vssl.reporting.collection import Collection, ReportRun, collect
 from vssl.reporting.figures.style import Figure
-from vssl.reporting.page.gallery import choose, read_maps
+from vssl.reporting.page.gallery import choose
 from vssl.reporting.page.media import (
     IMAGE_SIDE,
     PLAYED_SECONDS,
@@ -59,12 +59,12 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     """Runs of two models with and without OGL, of a baseline, and of the released protocol."""
     root = tmp_path_factory.mktemp("outputs")
     data = ("data=vggss", f"data.root={draw_vggss(root / 'vggss')}")
-    few = ("negatives.noise.draws=2", "negatives.offscreen.draws=2", "bootstrap.resamples=20")
-    guided = ("prior=object_guided", f"prior.weights={prior_file}")
+    few = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
+    guided = guided_by(prior_file)
     clipped = (
         *HEARS,
         "model.name=clipped",
-        "model._target_=tests.reporting.test_report_page.Clipped",
+        "model._target_=tests.reporting.test_page.Clipped",
     )
     run(root / "runs/loudness", *HEARS, *data, *few, *guided)
     run(root / "runs/clipped", *clipped, *data, *few, *guided)
@@ -641,24 +641,6 @@ def test_the_worst_and_all_sizes_are_among_the_chosen(collection: Collection) ->
     pd.testing.assert_frame_equal(choose(group, 5, policy=POLICY), chosen)
     everything = choose(group, 100, policy=POLICY)
     assert everything["area"].tolist() == pytest.approx([100 * 120 / SIZE**2] * 6)
-
-
-def test_maps_read_are_those_of_the_records(collection: Collection) -> None:
-    one = next(one for one in collection.groups[0].runs if "ogl" in one.variants)
-    found = read_maps(one, ["clip3_000010"], policy=POLICY)
-    frame = records(one.folder)
-    frame = frame[(frame["sample_id"] == "clip3_000010") & (frame["draw"] == 0)]
-    scene = found.scenes["clip3_000010"]
-    assert len(scene.native) == len(frame) == 4
-    for row in frame.itertuples():
-        native = scene.native[scene.conditions.index(row.audio_condition)]
-        np.testing.assert_array_equal(native.ravel(), row.similarity_map)
-        np.testing.assert_array_equal(scene.object_map.ravel(), row.object_map)
-    own = [localization_map(one, "clip3_000010", c, "ogl") for c in one.conditions]
-    assert found.extremes["ogl"] == (
-        pytest.approx(min(m.min() for m in own)),
-        pytest.approx(max(m.max() for m in own)),
-    )
 
 
 def decoded(address: str | None) -> tuple[str, io.BytesIO]:

@@ -168,7 +168,7 @@ def test_classes_that_compute_when_made(
     config_folder(tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "computed.yaml").write_text(
-        "name: computed\n_target_: tests.cli.test_models_command.Computed\n"
+        "name: computed\n_target_: tests.cli.test_models.Computed\n"
     )
     listed = {entry.name: entry for entry in read_entries()}
     assert read_state(listed["computed"]).state == "none needed"
