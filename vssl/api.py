@@ -25,12 +25,7 @@ from vssl.config.compose import given_config, quoted, run_folder
 from vssl.config.identity import described
 from vssl.config.options import check_options
 from vssl.config.recipes import as_recipe, with_network
-from vssl.config.settings import (
-    DataSettings,
-    NegativesSettings,
-    RunSettings,
-    ScoringSettings,
-)
+from vssl.config.settings import DataSettings, NegativesSettings, RunSettings, ScoringSettings
 from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError, was_interrupted
 from vssl.data.base import DatasetReader
@@ -53,6 +48,7 @@ _WITHOUT_SOUND = "center"  # a model of vssl that takes no sound
 _LISTED = "samples"  # the test set of listed samples
 _OF_READER = ("name", "root", "missing", "silent")  # what settings hold of one
 _KINDS = {"negatives": AudioCondition, "threshold": ThresholdPolicy, "metrics": Metric}
+_TWICE = "{0}: two are called `{1}`. Leave one out, or give it another `name`."
 _ALONE = threading.RLock()  # Hydra's state and torch's flags belong to the whole process
 
 
@@ -269,9 +265,6 @@ def _chosen(**groups: Any) -> dict[str, _Chosen]:
         word = given if isinstance(given, str) else f"[{','.join(names)}]"
         chosen[group] = _Chosen(f"{group}={word}", objects)
     return chosen
-
-
-_TWICE = "{0}: two are called `{1}`. Leave one out, or give it another `name`."
 
 
 def _added(group: str, chosen: Mapping[str, _Chosen], members: Mapping[str, Any]) -> dict[str, Any]:
