@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import vssl
 from tests.helpers.running import FAST, Halved, Loudness, command
 from vssl.audio import CenterWindow
-from vssl.config.compose import composed_config
+from vssl.config.compose import composed_config, given_config, quoted
 from vssl.config.identity import described
 from vssl.config.recipes import as_recipe
 from vssl.core.arrays import Array
@@ -353,6 +358,111 @@ class Odd(torch.nn.Module):
         return images.mean((1, 2, 3)) + sounds.mean()
 
 
+class Changing(torch.nn.Module):
+    """A module that overwrites its input, or does not."""
+
+    def __init__(self, *, in_place: bool = True) -> None:
+        super().__init__()
+        self.in_place = in_place
+
+    def forward(self, images: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
+        maps = images.mean(1)[:, ::8, ::8] * sounds.mean((1, 2, 3)).view(-1, 1, 1)
+        if self.in_place:
+            images.zero_()
+            sounds.zero_()
+        return maps
+
+
+def test_a_module_may_work_in_place(vggss_folder: Path) -> None:
+    few = {"data": "vggss", "root": vggss_folder, "frontend": "ezvsl", "threshold": "fixed",
+           "metrics": METRICS, "overrides": [*QUICK, *FEW]}  # fmt: skip
+    runs = [vssl.evaluate(Changing(in_place=each), **few) for each in (True, False)]  # type: ignore[arg-type]
+    same_records(*runs)
+
+
+def test_threads_evaluate_one_after_the_other(vggss_folder: Path) -> None:
+    samples = VGGSS(vggss_folder).check().samples
+
+    def run(seed: int) -> vssl.Run:
+        return vssl.evaluate(
+            "tiny_av", data=samples, threshold="fixed", metrics=METRICS, negatives="silence",
+            seed=seed, overrides=QUICK, quiet=True,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(run, [0, 0, 0]))
+    same_records(runs[0], runs[1])
+    same_records(runs[0], runs[2])
+
+
+class Interrupted(Product):
+    """A module in the midst of whose run the user presses Ctrl-C."""
+
+    calls = 0
+
+    def forward(self, images: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
+        Interrupted.calls += 1
+        if Interrupted.calls == 6:
+            signal.raise_signal(signal.SIGINT)
+        return super().forward(images, sounds)
+
+
+def test_ctrl_c_ends_a_run_that_goes_on_later(vggss_folder: Path, tmp_path: Path) -> None:
+    few = {"data": "vggss", "root": vggss_folder, "frontend": "ezvsl", "threshold": "fixed",
+           "metrics": METRICS, "negatives": "silence", "output_dir": tmp_path / "run",
+           "overrides": [*QUICK, "loader.batch_size=2", "shard_seconds=0"]}  # fmt: skip
+    Interrupted.calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        vssl.evaluate(Interrupted(), **few)  # type: ignore[arg-type]
+    assert list((tmp_path / "run" / "shards").iterdir())
+    before = Interrupted.calls
+    run = vssl.evaluate(Interrupted(), **few)  # type: ignore[arg-type]
+    assert Interrupted.calls - before < 1 + 2 * len(run.sample_ids) / 2  # the probe, and the rest
+    whole = vssl.evaluate(Product(), **{**few, "output_dir": None})  # type: ignore[arg-type]
+    same_maps = run.records["similarity_map"].map(tuple), whole.records["similarity_map"].map(tuple)
+    pd.testing.assert_series_equal(*same_maps, check_exact=True)
+
+
+def test_a_temporary_folder_lives_as_long_as_copies_of_its_run(vggss_folder: Path) -> None:
+    samples = (each for each in VGGSS(vggss_folder).check().samples)
+    run = vssl.evaluate("center", data=samples, threshold="fixed", metrics=METRICS,
+                        negatives=iter(["silence"]), overrides=iter(QUICK))  # fmt: skip
+    copied, folder = copy.deepcopy(run), run.folder
+    del run
+    gc.collect()
+    assert len(copied.summary)
+    if (child_id := os.fork()) == 0:  # the folder is not its own
+        del copied
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child_id, 0)
+    assert folder.is_dir()
+    del copied
+    gc.collect()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b, c=d", "it's", 'a"b', "${x}", "\\${x}", "end\\", "\\'", "ü[{"]
+)
+def test_any_text_can_be_a_path_or_a_name(name: str, tmp_path: Path) -> None:
+    config = given_config(
+        "evaluate", [f"output_dir={quoted(tmp_path / name)}", f"model.name={quoted(name)}"]
+    )
+    assert (config.output_dir, config.model.name) == (str(tmp_path / name), name)
+
+
+class Shaped(torch.nn.Module):
+    """Maps with something done to them."""
+
+    def __init__(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, images: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
+        return self.change(images.mean(1)[:, ::8, ::8])
+
+
 FAULTS = {
     "a model that is not there": ({"model": "ezvls"}, "Did you mean `ezvsl`"),
     "a model of another kind": ({"model": 3}, "a name or a torch.nn.Module, but got int"),
@@ -377,6 +487,40 @@ FAULTS = {
     "files that are not there": ({"data": [Sample("a", Path("a.jpg"), Path("a.wav"), "dog",
                                  boxes=((0, 0, 90, 90),))], "negatives": "none"},
                                  "1 missing images; 1 missing audio"),
+    "a box in place of boxes": ({"data": [Sample("a", Path("a.jpg"), Path("a.wav"),
+                                boxes=(1, 2, 3, 4))]}, "data: sample 0, `a`, does not hold"),
+    "a weight that is none": ({"data": [Sample("a", Path("a.jpg"), Path("a.wav"),
+                              boxes=((0, 0, 90, 90),), box_weights=(float("nan"),))]},
+                              r"`box_weights` are \[nan\](.|\n)*Mend the samples"),
+    "classes as one text": ({"data": [Sample("a", Path("a.jpg"), Path("a.wav"), "dog",
+                            image_categories="dog", boxes=((0, 0, 90, 90),))]},
+                            "`image_categories` is 'dog', not a list"),
+    "negatives of one name": ({"negatives": [Noise(draws=1), Noise(draws=2)]},
+                              "negatives: two are called `noise`"),
+    "a name and an object": ({"threshold": ["fixed", FixedThreshold(value=0.2)]},
+                             "threshold: two are called `fixed`"),
+    "a folder without a name": ({"output_dir": ""}, "Expected `output_dir` to be a path"),
+    "a file for a folder": ({"output_dir": __file__}, "output_dir: .*: File exists. Set another"),
+    "a folder in overrides": ({"data": [], "overrides": "output_dir=x"},
+                              "output_dir is an argument of vssl.evaluate"),
+    "a calibration of another kind": ({"calibration": 3}, "Expected `calibration` to be a path"),
+    "overrides of another kind": ({"overrides": None}, "Expected `overrides` to be options as"),
+    "an image transform that is none": ({"model": Product(), "frontend": "ezvsl", "image": 3},
+                                        "Expected `image` to be a name or a transform"),
+    "an image name that is not there": ({"model": Product(), "frontend": "ezvsl", "image": "clp"},
+                                        r"`model/image` to be one of(.|\n)*mean `clip`"),
+    "a front end of another kind": ({"model": Product(), "frontend": 3},
+                                    "Expected `frontend` to be a name"),
+    "a range in the wrong order": ({"model": Product(), "frontend": "ezvsl", "value_range": (1, 0)},
+                                   "Expected `value_range` to be a lowest and a highest"),
+    "maps without a pixel": ({"model": Shaped(lambda maps: maps[:, :0]), "frontend": "ezvsl"},
+                             r"to give maps \[N, h, w\].*got \[1, 0, 28\]"),
+    "complex maps": ({"model": Shaped(lambda maps: maps + 0j), "frontend": "ezvsl"},
+                     "maps of plain real numbers, but got torch.complex64"),
+    "sparse maps": ({"model": Shaped(torch.Tensor.to_sparse), "frontend": "ezvsl"},
+                    "maps of plain real numbers, but got torch.float32"),
+    "maps of several sizes": ({"model": Shaped(lambda maps: maps[:, : len(maps) * 4]),
+                              "frontend": "ezvsl"}, r"have the size \[4, 28\] of its first"),
     "boxes in shares": ({"data": [Sample("a", Path("a.jpg"), Path("a.wav"), "dog",
                         boxes=((0.1, 0.1, 0.5, 0.5),))], "negatives": []}, "1 empty ground truths"),
 }  # fmt: skip

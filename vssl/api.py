@@ -4,46 +4,34 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
+import os
 import shutil
 import tempfile
+import threading
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 from torch.backends import cudnn
 from torch.backends.cuda import matmul
 from torchmetrics import Metric
 
-from vssl.config.build import build_frontends, build_transforms
-from vssl.config.compose import given_config, run_folder
+from vssl.config.compose import given_config, quoted, run_folder
 from vssl.config.identity import described
-from vssl.config.networks import copied
 from vssl.config.options import check_options
-from vssl.config.recipes import as_recipe
-from vssl.config.settings import (
-    DataSettings,
-    ModelSettings,
-    NegativesSettings,
-    RunSettings,
-    ScoringSettings,
-)
+from vssl.config.recipes import as_recipe, with_network
+from vssl.config.settings import DataSettings, NegativesSettings, RunSettings, ScoringSettings
 from vssl.core.devices import chosen_devices
-from vssl.core.errors import UsageError
-from vssl.core.randomness import generator_for
+from vssl.core.errors import UsageError, was_interrupted
 from vssl.data.base import DatasetReader
 from vssl.data.listed import write_samples
 from vssl.frontends import FrontEnd
-from vssl.images import Transform, prepare
-from vssl.models.base import LocalizationModel
-from vssl.models.wrapped import WrappedModule, maps_of
+from vssl.images import Transform
 from vssl.negatives.base import AudioCondition
 from vssl.records.files import run_in
 from vssl.records.run import Run
@@ -52,25 +40,29 @@ from vssl.runs.evaluate import evaluate as run_evaluation
 from vssl.runs.folder import alone_in, mark_rescored
 from vssl.runs.score import score_run
 from vssl.thresholds.base import ThresholdPolicy
-from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip, Sample
+from vssl.types import Sample
 
 Paths = str | Path
 
 _WITHOUT_SOUND = "center"  # a model of vssl that takes no sound
 _LISTED = "samples"  # the test set of listed samples
+_OF_READER = ("name", "root", "missing", "silent")  # what settings hold of one
+_KINDS = {"negatives": AudioCondition, "threshold": ThresholdPolicy, "metrics": Metric}
+_TWICE = "{0}: two are called `{1}`. Leave one out, or give it another `name`."
+_ALONE = threading.RLock()  # Hydra's state and torch's flags belong to the whole process
 
 
 def evaluate(
     model: str | nn.Module,
     *,
     weights: Paths | None = None,
-    data: str | DatasetReader | Sequence[Sample] = "synthetic",
+    data: str | DatasetReader | Iterable[Sample] = "synthetic",
     root: Paths | None = None,
-    negatives: str | AudioCondition | Sequence[str | AudioCondition] = "all",
+    negatives: str | AudioCondition | Iterable[str | AudioCondition] = "all",
     protocol: str = "corrected",
     prior: str = "none",
-    threshold: str | ThresholdPolicy | Sequence[str | ThresholdPolicy] = "all",
-    metrics: str | Metric | Sequence[str | Metric] = "all",
+    threshold: str | ThresholdPolicy | Iterable[str | ThresholdPolicy] = "all",
+    metrics: str | Metric | Iterable[str | Metric] = "all",
     calibration: Run | Paths | None = None,
     seed: int = 0,
     frontend: str | FrontEnd | None = None,
@@ -80,14 +72,14 @@ def evaluate(
     output_dir: Paths | None = None,
     force: bool = False,
     quiet: bool = False,
-    overrides: str | Sequence[str] = (),
+    overrides: str | Iterable[str] = (),
 ) -> Run:
     """Run a model over a test set, on positives and negatives, and score its maps.
 
     By names it does what `vssl-evaluate` does: the same records in the same folder, and a run that
     is finished there is taken as it is. Only loggers are off (`overrides=["logger=default"]`). With
     objects, and without `output_dir`, the run's folder is a temporary one that lives as long as the
-    `Run`.
+    `Run`. Evaluations in threads of one process wait for each other.
 
     Args:
         model: name in `conf/model/`, or a network with its weights, of which a copy is used: a
@@ -133,34 +125,30 @@ def evaluate(
         >>> run
         Run('Brightness-synthetic-corrected': 8 samples; positive, silence, noise x 10, offscreen x 10)
     """  # noqa: E501 - a line of output
-    chosen = {
-        "negatives": _Chosen.of("negatives", negatives, AudioCondition),
-        "threshold": _Chosen.of("threshold", threshold, ThresholdPolicy),
-        "metrics": _Chosen.of("metrics", metrics, Metric),
-    }
-    words = [each.word for each in chosen.values()]
-    words += [f"protocol={protocol}", f"prior={prior}", f"seed={seed}", f"force={force}"]
-    words += ["logger=none", *(["trainer.enable_progress_bar=false"] if quiet else [])]
-    if calibration is not None:
-        words.append(f"calibration={_quoted(_folder_of(calibration))}")
-    named = isinstance(model, str) and isinstance(data, str)
+    chosen = _chosen(negatives=negatives, threshold=threshold, metrics=metrics)
+    words = [*_words(chosen, calibration), f"protocol={protocol}", f"prior={prior}"]
+    words += [f"seed={seed}", f"force={force}", "logger=none"]
+    words += ["trainer.enable_progress_bar=false"] if quiet else []
     keep, folder = None, None
     if output_dir is not None:
-        folder = Path(output_dir).expanduser().absolute()
-    elif not named or any(each.objects for each in chosen.values()):
+        folder = _made(_path(output_dir, "output_dir"))
+    elif not (isinstance(model, str) and isinstance(data, str)) or any(
+        each.objects for each in chosen.values()
+    ):
         keep = _TemporaryFolder()
         folder = keep.path
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        words.append(f"output_dir={_quoted(folder)}")
+    words += [] if folder is None else [f"output_dir={quoted(folder)}"]
     words += _model_words(model, weights, frontend, image, value_range, name)
     words += _data_words(data, root, folder)
     more = _listed(overrides)
-    if isinstance(data, DatasetReader) and any(word.startswith("data.") for word in more):
+    if isinstance(data, DatasetReader) and any(str(word).startswith("data.") for word in more):
         raise UsageError("data: a reader has its options already. Give them to its class.")
-    config = given_config("evaluate", [*words, *more])
     with _undisturbed():
-        settings = _with_objects(RunSettings.of(config), chosen)
+        config = given_config("evaluate", [*words, *more])
+        settings = RunSettings.of(config)
+        group = _added("negatives", chosen, settings.negatives.group)
+        scoring = _scoring_with(settings.scoring, chosen)
+        settings = replace(settings, negatives=NegativesSettings.of(group), scoring=scoring)
         devices = chosen_devices(settings.trainer.devices)
         if (len(devices) if isinstance(devices, list) else devices) != 1:
             raise UsageError(
@@ -168,29 +156,28 @@ def evaluate(
                 " Use vssl-evaluate for several."
             )
         if isinstance(data, DatasetReader):
-            settings = replace(settings, data=_reader_settings(data))
+            facts = {key: getattr(data, key, None) for key in _OF_READER}
+            reader = copy.copy(data)  # a run sets its `least_samples`
+            settings = replace(settings, data=DataSettings.of({**facts, "_target_": reader}))
         if isinstance(model, nn.Module):
-            network = _network_settings(settings, model, frontend, image)
-            settings = replace(settings, model=network)
-            if not isinstance(model, LocalizationModel):
-                settings = _with_wrapped(settings, model, value_range)
-            elif value_range is not None:
-                raise UsageError(f"value_range: {type(model).__name__} declares it. Leave it out.")
+            settings = with_network(
+                settings, model, frontend=frontend, image=image, value_range=value_range
+            )
         settings = replace(settings, config={**settings.config, **_contents(settings, chosen)})
-        if folder is None:
-            folder = Path(run_folder(_root_=config)).absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-        run_evaluation(settings, folder, quiet=True)
-    return Run(folder, keep=keep)
+        output = Path(run_folder(_root_=config)).absolute()
+        if folder not in (None, output):
+            raise UsageError("overrides: output_dir is an argument of vssl.evaluate. Set it there.")
+        run_evaluation(settings, _made(output), quiet=True)
+    return Run(output, keep=keep)
 
 
 def score(
     run: Run | Paths,
     *,
-    threshold: str | ThresholdPolicy | Sequence[str | ThresholdPolicy] = "all",
-    metrics: str | Metric | Sequence[str | Metric] = "all",
+    threshold: str | ThresholdPolicy | Iterable[str | ThresholdPolicy] = "all",
+    metrics: str | Metric | Iterable[str | Metric] = "all",
     calibration: Run | Paths | None = None,
-    overrides: str | Sequence[str] = (),
+    overrides: str | Iterable[str] = (),
 ) -> Run:
     """Score a finished run anew, from its maps, as `vssl-rescore` does: neither model nor data.
 
@@ -219,18 +206,12 @@ def score(
         ['fixed', 'strict']
     """
     folder = _folder_of(run)
-    chosen = {
-        "threshold": _Chosen.of("threshold", threshold, ThresholdPolicy),
-        "metrics": _Chosen.of("metrics", metrics, Metric),
-    }
-    words = [f"run={_quoted(folder)}", *(each.word for each in chosen.values())]
-    if calibration is not None:
-        words.append(f"calibration={_quoted(_folder_of(calibration))}")
-    config = given_config("rescore", [*words, *_listed(overrides)])
-    check_options(config)
-    settings = ScoringSettings.of(config)
-    settings = _scoring_with(settings, chosen)
+    chosen = _chosen(threshold=threshold, metrics=metrics)
+    words = [f"run={quoted(folder)}", *_words(chosen, calibration), *_listed(overrides)]
     with _undisturbed():
+        config = given_config("rescore", words)
+        check_options(config)
+        settings = _scoring_with(ScoringSettings.of(config), chosen)
         check_records(folder)
         with alone_in(folder):
             score_run(settings, folder, keep=True)
@@ -252,43 +233,60 @@ def load_run(folder: Paths) -> Run:
         >>> vssl.load_run(run.folder).summary.equals(run.summary)
         True
     """
-    return Run(_folder_of(folder))
+    return Run(_folder_of(folder, "folder"))
 
 
 @dataclass(frozen=True)
 class _Chosen:
     """What is chosen of a group that holds several members: by name, and as objects."""
 
-    group: str
     word: str  # of the command line, for what is named
     objects: Mapping[str, Any]
 
-    @classmethod
-    def of(cls, group: str, given: Any, kind: type) -> _Chosen:
-        """Sort what is given, one or a list; all objects must be of a kind."""
-        listed = _listed(given)
-        names = [each for each in listed if isinstance(each, str)]
-        objects: dict[str, Any] = {}
-        for each in listed:
-            if isinstance(each, str):
-                continue
+
+def _chosen(**groups: Any) -> dict[str, _Chosen]:
+    """Sort what is given of each group, one or several, into names and objects."""
+    chosen = {}
+    for group, given in groups.items():
+        kind, names, objects = _KINDS[group], [], {}
+        for each in _listed(given):
             name = str(getattr(each, "name", ""))
-            if not isinstance(each, kind) or not name:
+            if isinstance(each, str):
+                names.append(each)
+            elif not isinstance(each, kind) or not name:
                 raise UsageError(
                     f"Expected `{group}` to be names, or objects of {kind.__module__}."
                     f"{kind.__qualname__} with a name, but got {each!r}."
                 )
-            objects[name] = each
+            elif name in objects:
+                raise UsageError(_TWICE.format(group, name))
+            else:
+                objects[name] = each
         word = given if isinstance(given, str) else f"[{','.join(names)}]"
-        return cls(group, f"{group}={word}", objects)
+        chosen[group] = _Chosen(f"{group}={word}", objects)
+    return chosen
 
-    def added_to(self, members: Mapping[str, Any]) -> dict[str, Any]:
-        """The members that are named, and behind them the objects."""
-        return {**members, **{name: as_recipe(each) for name, each in self.objects.items()}}
+
+def _added(group: str, chosen: Mapping[str, _Chosen], members: Mapping[str, Any]) -> dict[str, Any]:
+    """A group's named members, and behind them the objects."""
+    objects = chosen[group].objects
+    if twice := [name for name in objects if name in members]:
+        raise UsageError(_TWICE.format(group, twice[0]))
+    return {**members, **{name: as_recipe(each) for name, each in objects.items()}}
+
+
+def _words(chosen: Mapping[str, _Chosen], calibration: Run | Paths | None) -> list[str]:
+    """Options of a command line that both `evaluate` and `score` have."""
+    words = [each.word for each in chosen.values()]
+    if calibration is not None:
+        words.append(f"calibration={quoted(_folder_of(calibration, 'calibration'))}")
+    return words
 
 
 def _listed(given: Any) -> list[Any]:
-    return list(given) if isinstance(given, (list, tuple)) else [given]
+    # a torchmetrics.Metric has `__iter__`, which raises
+    one = isinstance(given, (str, Metric)) or not isinstance(given, Iterable)
+    return [given] if one else list(given)
 
 
 class _TemporaryFolder:
@@ -296,17 +294,34 @@ class _TemporaryFolder:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="vssl-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        weakref.finalize(self, _remove, self.path, os.getpid())
+
+    def __deepcopy__(self, memo: object) -> _TemporaryFolder:
+        return self  # a copy of a run keeps the same folder
 
 
-def _quoted(value: object) -> str:
-    """A value as Hydra's grammar takes any text."""
-    text = str(value).replace("'", r"\'")
-    return f"'{text}'"
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a forked process
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _folder_of(run: Run | Paths) -> Path:
-    return run.folder if isinstance(run, Run) else run_in(Path(run).expanduser().absolute())
+def _path(value: Any, name: str) -> Path:
+    if not isinstance(value, (str, os.PathLike)) or not value:
+        raise UsageError(f"Expected `{name}` to be a path, but got {value!r}.")
+    return Path(value).expanduser().absolute()
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise UsageError(f"output_dir: {folder}: {reason}. Set another output_dir.") from error
+    return folder
+
+
+def _folder_of(run: Run | Paths, name: str = "run") -> Path:
+    return run.folder if isinstance(run, Run) else run_in(_path(run, name))
 
 
 def _model_words(
@@ -324,7 +339,7 @@ def _model_words(
             raise UsageError(
                 f"{', '.join(unused)}: is of a network, but model={model} is a name. Leave it out."
             )
-        own = [] if weights is None else [f"model.weights={_quoted(weights)}"]
+        own = [] if weights is None else [f"model.weights={quoted(weights)}"]
         return [f"model={model}", *own]
     if not isinstance(model, nn.Module):
         raise UsageError(
@@ -334,7 +349,7 @@ def _model_words(
         raise UsageError("weights: a network has its weights already. Load them into it.")
     # the group's other keys are those of a model of vssl
     like = frontend if isinstance(frontend, str) else _WITHOUT_SOUND
-    words = [f"model={like}", f"model.name={_quoted(name or type(model).__name__)}"]
+    words = [f"model={like}", f"model.name={quoted(name or type(model).__name__)}"]
     words += ["model.weights=null", "model.sha256=null", "cache=off"]
     return words + ([f"model/image={image}"] if isinstance(image, str) else [])
 
@@ -342,105 +357,28 @@ def _model_words(
 def _data_words(data: Any, root: Paths | None, folder: Path | None) -> list[str]:
     """The test set's options on a command line; a list of samples is written into the folder."""
     if isinstance(data, str):
-        return [f"data={data}", *([] if root is None else [f"data.root={_quoted(root)}"])]
+        return [f"data={data}", *([] if root is None else [f"data.root={quoted(root)}"])]
     if root is not None:
         raise UsageError("root: is of a test set that is named. Leave it out.")
     if isinstance(data, DatasetReader):
-        return [f"data={_LISTED}", f"data.name={_quoted(data.name)}"]
-    if not isinstance(data, Sequence):
+        return [f"data={_LISTED}", f"data.name={quoted(data.name)}"]
+    if not isinstance(data, Iterable):
         raise UsageError(
             "Expected `data` to be a name, a vssl.data.base.DatasetReader or a list of"
             f" vssl.types.Sample, but got {type(data).__name__}."
         )
     assert folder is not None
     words = {"root": folder, "annotation": write_samples(data, folder)}
-    return [f"data={_LISTED}", *(f"data.{key}={_quoted(value)}" for key, value in words.items())]
-
-
-def _with_objects(settings: RunSettings, chosen: Mapping[str, _Chosen]) -> RunSettings:
-    """Settings with the objects that were given besides names."""
-    negatives = NegativesSettings.of(chosen["negatives"].added_to(settings.negatives.group))
-    return replace(settings, negatives=negatives, scoring=_scoring_with(settings.scoring, chosen))
+    return [f"data={_LISTED}", *(f"data.{key}={quoted(value)}" for key, value in words.items())]
 
 
 def _scoring_with(settings: ScoringSettings, chosen: Mapping[str, _Chosen]) -> ScoringSettings:
+    """Scoring settings with the objects that were given besides names."""
     return replace(
         settings,
-        threshold=chosen["threshold"].added_to(settings.threshold),
-        metrics=chosen["metrics"].added_to(settings.metrics),
+        threshold=_added("threshold", chosen, settings.threshold),
+        metrics=_added("metrics", chosen, settings.metrics),
     )
-
-
-def _reader_settings(reader: DatasetReader) -> DataSettings:
-    """Settings of a reader, of which a copy is used: a run sets its `least_samples`."""
-    group = {key: getattr(reader, key, None) for key in ("name", "root", "missing", "silent")}
-    return DataSettings.of({**group, "_target_": copy.copy(reader)})
-
-
-def _network_settings(
-    settings: RunSettings,
-    model: nn.Module,
-    frontend: str | FrontEnd | None,
-    image: str | Transform | None,
-) -> ModelSettings:
-    """Settings of a network, with what prepares its input."""
-    encodes = getattr(type(model), "encode_audio", None)
-    hears = encodes is not LocalizationModel.encode_audio
-    if hears and frontend is None:
-        raise UsageError(
-            f"frontend: {type(model).__name__} takes sounds. Give a vssl.frontends.FrontEnd, or the"
-            " name of the model whose front end it takes, as frontend='ezvsl'."
-        )
-    if not hears and frontend is not None:
-        raise UsageError(f"frontend: {type(model).__name__} takes no sound. Leave it out.")
-    group: dict[str, Any] = {
-        **settings.model.group,
-        "_target_": model,
-        "arguments": {},
-        **dict.fromkeys(("paper", "licence", "source"), ""),
-        "year": None,
-    }
-    if isinstance(frontend, FrontEnd):
-        group["frontend"] = copy.deepcopy(frontend)  # it goes to the device
-    elif frontend is not None and group["frontend"] is None:
-        raise UsageError(f"frontend={frontend}: that model takes no sound.")
-    if image is not None and not isinstance(image, str):
-        group["image"] = image
-    return ModelSettings.of(group, protocol=settings.protocol.name)
-
-
-def _with_wrapped(
-    settings: RunSettings, module: nn.Module, value_range: tuple[float, float] | None
-) -> RunSettings:
-    """Settings with a module made a `LocalizationModel`: an image and a sound tell its map's size.
-
-    Raises:
-        UsageError: when the module does not take them, or gives something else than a map.
-    """
-    frontend = build_frontends(settings, [])[POSITIVE]
-    transform, _ = build_transforms(settings)
-    random = generator_for(0, "map size")
-    pixels = random.integers(0, 256, (272, 360, 3), np.uint8)
-    noise = random.standard_normal((1, 10 * SAMPLE_RATE)).astype(np.float32)
-    images = prepare(transform, pixels)[None]
-    with torch.inference_mode():
-        sounds = frontend(frontend.waveform(AudioClip(0.1 * noise))[None])
-        try:
-            maps = maps_of(copied(module), images, sounds)
-        except UsageError:
-            raise
-        except Exception as error:  # whatever a module of somebody's does
-            raise UsageError(
-                f"model: {type(module).__name__} does not take images {list(images.shape)} with"
-                f" sounds {list(sounds.shape)}: {error}"
-            ) from error
-    height, width = maps.shape[1:]
-    declared: Any = getattr(module, "value_range", (-math.inf, math.inf))
-    bounds = value_range or declared
-    model = WrappedModule(module, map_size=(height, width), value_range=bounds)
-    kind = f"{type(module).__module__}.{type(module).__qualname__}"
-    group = {**settings.model.group, "_target_": model, "arguments": {"module": kind}}
-    return replace(settings, model=ModelSettings.of(group, protocol=settings.protocol.name))
 
 
 def _contents(settings: RunSettings, chosen: Mapping[str, _Chosen]) -> dict[str, Any]:
@@ -459,16 +397,24 @@ def _contents(settings: RunSettings, chosen: Mapping[str, _Chosen]) -> dict[str,
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Leave torch, Lightning and warnings of the program as they were."""
+    """Leave torch, Lightning and warnings of the program as they were; one thread at a time.
+
+    Raises:
+        KeyboardInterrupt: where Lightning makes it a SystemExit.
+    """
     backends: tuple[Any, Any] = cudnn, matmul
-    flags = [(backend, backend.allow_tf32) for backend in backends]
     lightning = logging.getLogger("pytorch_lightning")
-    level = lightning.level
-    with warnings.catch_warnings():
+    with _ALONE, warnings.catch_warnings():
         # of Lightning 2.6 with torch 2.13, about its own code
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        flags = [(backend, backend.allow_tf32) for backend in backends]
+        level = lightning.level
         try:
             yield
+        except SystemExit as error:
+            if was_interrupted(error):
+                raise KeyboardInterrupt from error
+            raise
         finally:
             lightning.setLevel(level)
             for backend, allowed in flags:

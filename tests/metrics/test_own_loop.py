@@ -8,8 +8,8 @@ import torch
 from torchmetrics import MetricCollection
 
 from vssl.core.errors import UsageError
-from vssl.metrics import EpochThreshold, FLoc, ImageArea, OnConditions, PointingGame
-from vssl.thresholds import FalseAlarmThreshold, UniversalThreshold
+from vssl.metrics import AUROC, EpochThreshold, FLoc, ImageArea, OnConditions, PointingGame
+from vssl.thresholds import FalseAlarmThreshold, FixedThreshold, UniversalThreshold
 from vssl.thresholds.universal import LearntThreshold
 
 NAMES = ["positive", "silence", "noise", "positive", "noise", "offscreen"]
@@ -84,3 +84,19 @@ def test_conditions_belong_to_samples() -> None:
         FLoc().update(maps > 0.5, truth, NAMES[:5])
     with pytest.raises(UsageError, match="Did you mean `noise`"):
         FLoc().update(maps > 0.5, truth, ["nois"] * 6)
+    for name, marks in (("positive", torch.ones(4)), ("success", torch.ones(5))):
+        with pytest.raises(ValueError, match=rf"`{name}` for each of \[6\] values, but got"):
+            AUROC().update(torch.rand(6), **{"positive": True, name: marks})
+
+
+def test_negatives_may_be_one_name_and_policies_are_learnt() -> None:
+    policy = UniversalThreshold(statistic="mean", name="universal_max")
+    values, names = torch.tensor([0.9, 0.1, 0.5]), ["positive", "silence", "noise"]
+    for negatives in ("silence", ["silence"]):
+        metric = EpochThreshold(policy, negatives=negatives)
+        metric.update(values, names)
+        assert metric.compute().item() == pytest.approx(0.1)
+        assert list(FLoc(negatives=negatives).means) == ["positive", "silence"]
+    for known in (FixedThreshold(value=0.5), "universal_q3"):
+        with pytest.raises(UsageError, match="Expected `policy` to be learnt"):
+            EpochThreshold(known)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -115,12 +116,24 @@ def whole_group(group: str) -> str:
     return f"{group}=[{','.join(['all', *names])}]"
 
 
+def quoted(value: object) -> str:
+    """Any text as Hydra's grammar takes it, and as OmegaConf reads no interpolation from."""
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))
+    return QuotedString(text, Quote.single).with_quotes()
+
+
 def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose a configuration of what a Python program gives.
 
     Raises:
         UsageError: when something of it does not exist, with what does.
     """
+    for each in overrides:
+        if not isinstance(each, str):
+            raise UsageError(
+                "Expected `overrides` to be options as on the command line, such as"
+                f" ['data.scenes=6'], but got {each!r}."
+            )
     try:
         return composed_config(name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -128,7 +141,7 @@ def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
         while faults[-1].__cause__ is not None:
             faults.append(faults[-1].__cause__)
         text = "\n".join(dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults))
-        if member := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
+        if member := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
             search = [each for each in overrides if each.startswith("hydra.searchpath=")]
             with _initialized() as loader:
                 names = loader.get_group_options(member[1], config_name=name, overrides=search)

@@ -41,6 +41,7 @@ class DatasetReader(ABC):
         name: the test set's name in configuration and tables.
         box_unit: unit of annotated boxes, for messages: `fractions` of the image, or `pixels` of
             224 x 224.
+        mended: what messages about faults ask to mend.
         annotation_names: usual names of the annotation file.
         expected_count: number of samples in the published list.
         citation: the paper.
@@ -52,6 +53,7 @@ class DatasetReader(ABC):
     expected_count: int | None = None
     citation: ClassVar[str] = ""
     box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
+    mended: ClassVar[str] = "folder"
     least_samples: int = 1
 
     def __init__(

@@ -233,7 +233,7 @@ def _report(
         text = f"{reader.root} ({reader.name}, {data.listed} ids listed): "
         text += _describe(data.problems) + more
         if stops:
-            text += "\nMend the folder"
+            text += f"\nMend the {reader.mended}"
             if whole:
                 text += f", or set data.missing=skip to evaluate the {whole} samples that are whole"
                 if any(problem.kind == _EMPTY for problem in data.problems):

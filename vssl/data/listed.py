@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
@@ -26,6 +28,7 @@ class SampleList(DatasetReader):
     name = "samples"
     annotation_names = ("samples.json",)
     box_unit = "pixels"
+    mended = "samples"
 
     def __init__(self, root: str | Path, **options: Any) -> None:
         # files may be anywhere: no folder is looked through for what the list lacks
@@ -43,12 +46,17 @@ class SampleList(DatasetReader):
         weights = tuple(map(float, entry.get("box_weights") or [1.0] * len(boxes)))
         if len(weights) != len(boxes):
             raise ValueError(f"{len(weights)} `box_weights` for {len(boxes)} boxes")
+        if not all(0 < weight <= 1 for weight in weights):
+            raise ValueError(f"`box_weights` are {list(weights)}, not above 0 and up to 1")
+        categories = entry.get("image_categories") or [category]
+        if isinstance(categories, str):
+            raise TypeError(f"`image_categories` is {categories!r}, not a list")
         return Sample(
             sample_id=sample_id,
             image_path=self.root / image,
             audio_path=self.root / audio,
             category=category,
-            image_categories=tuple(map(str, entry.get("image_categories") or [category])),
+            image_categories=tuple(map(str, categories)),
             image_group=known.get("image_group") or sample_id,
             boxes=boxes,
             box_weights=weights,
@@ -60,7 +68,7 @@ class SampleList(DatasetReader):
         return [[float(value) / EVALUATION_SIZE for value in box] for box in entry["boxes"]]
 
 
-def write_samples(samples: Sequence[Sample], folder: Path) -> str:
+def write_samples(samples: Iterable[Sample], folder: Path) -> str:
     """Write a list of samples for `SampleList`; return the file's name, which tells its content.
 
     Raises:
@@ -73,15 +81,21 @@ def write_samples(samples: Sequence[Sample], folder: Path) -> str:
                 f"Expected `data` to be a list of vssl.types.Sample, but got"
                 f" {type(sample).__name__} at {number}."
             )
-        paths = {name: str(Path(getattr(sample, name)).expanduser().absolute())
-                 for name in ("image_path", "audio_path")}  # fmt: skip
-        boxes = [[float(value) for value in box] for box in sample.boxes]
-        weights = [float(weight) for weight in sample.box_weights]
         # lengths are read from the files
         facts = {k: v for k, v in vars(sample).items() if k != "audio_length"}
-        entries.append({**facts, **paths, "boxes": boxes, "box_weights": weights})
+        try:
+            for name in ("image_path", "audio_path"):
+                facts[name] = str(Path(facts[name]).expanduser().absolute())
+            facts["boxes"] = [[float(value) for value in box] for box in sample.boxes]
+            facts["box_weights"] = [float(weight) for weight in sample.box_weights]
+            entries.append(facts)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"data: sample {number}, `{sample.sample_id}`, does not hold two paths and boxes"
+                f" [(x0, y0, x1, y1), ...]: {error}."
+            ) from error
     try:
-        text = json.dumps(entries, indent=1)
+        text = json.dumps(entries, indent=1, default=np.generic.item)
     except TypeError as error:
         raise UsageError(f"data: a sample cannot be written as JSON ({error}).") from error
     name = f"samples-{text_hash(text)[:8]}.json"

@@ -227,7 +227,7 @@ class CombinedMetric(ReportedMetric):
     """A number computed from means over positives and over negatives, e.g. a harmonic mean.
 
     Args:
-        negatives: types of negatives that `update` gets and `compute` averages over.
+        negatives: the types, or one, that `update` gets and `compute` averages over.
 
     Attributes:
         positive: name of the mean metric on positives, whose class is `of_positives`.
@@ -239,9 +239,10 @@ class CombinedMetric(ReportedMetric):
     of_positives: ClassVar[type[SampleMetric]]
     of_negatives: ClassVar[type[SampleMetric]]
 
-    def __init__(self, *, negatives: Sequence[str] = NEGATIVE_TYPES) -> None:
+    def __init__(self, *, negatives: str | Sequence[str] = NEGATIVE_TYPES) -> None:
         super().__init__()
-        means = {POSITIVE: self.of_positives(), **{name: self.of_negatives() for name in negatives}}
+        names = [negatives] if isinstance(negatives, str) else negatives
+        means = {POSITIVE: self.of_positives(), **{name: self.of_negatives() for name in names}}
         self.means: Mapping[str, SampleMetric] = torch.nn.ModuleDict(means)  # type: ignore[assignment]
 
     def update(

@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vssl.core.arrays import Array, Names
+from vssl.core.errors import UsageError
 from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.metrics.base import rows_under
 
@@ -87,7 +88,10 @@ class EpochThreshold(Metric):
 
     Args:
         policy: a policy that is learnt, e.g. `vssl.thresholds.UniversalThreshold`.
-        negatives: audio conditions that it is learnt from.
+        negatives: audio conditions that it is learnt from, one or several.
+
+    Raises:
+        UsageError: for a policy that is not learnt.
 
     Example:
         >>> from vssl.thresholds import UniversalThreshold
@@ -107,11 +111,16 @@ class EpochThreshold(Metric):
         self,
         policy: LearnablePolicy,
         *,
-        negatives: Sequence[str] = NEGATIVE_TYPES,
+        negatives: str | Sequence[str] = NEGATIVE_TYPES,
     ) -> None:
         super().__init__()
+        if not getattr(policy, "needs_fit", hasattr(policy, "fit")):
+            raise UsageError(
+                "Expected `policy` to be learnt, as vssl.thresholds.UniversalThreshold is, but got"
+                f" {policy!r}. A threshold that is known needs no EpochThreshold."
+            )
         self.policy = policy
-        self.negatives = tuple(negatives)
+        self.negatives = (negatives,) if isinstance(negatives, str) else tuple(negatives)
         for state in ("values", "numbers"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 

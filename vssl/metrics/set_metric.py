@@ -104,12 +104,23 @@ class SetMetric(ReportedMetric):
             values: `[N]` of the column, e.g. the largest value of each map; NaN is left out.
             positive: `[N]` whether each is a positive or a negative, or one for all.
             success: `[N]` whether cIoU reaches 0.5, for metrics with a threshold.
+
+        Raises:
+            ValueError: for another number of one than of values.
         """
         # all as float64: torchmetrics gathers an empty process's states as floats
         found = values.double().to(self.device)
+        marks = torch.as_tensor(positive).to(found)
+        reached = torch.zeros_like(found) if success is None else success.to(found)
+        for name, given in (("positive", marks), ("success", reached)):
+            if given.numel() != 1 and given.shape != found.shape:
+                raise ValueError(
+                    f"Expected `{name}` for each of {list(found.shape)} values, but got"
+                    f" {list(given.shape)}."
+                )
         self.values.append(found)
-        self.positives.append(torch.as_tensor(positive).to(found).expand_as(found))
-        self.successes.append(torch.zeros_like(found) if success is None else success.to(found))
+        self.positives.append(marks.expand_as(found))
+        self.successes.append(reached.expand_as(found))
 
     def compute(self) -> torch.Tensor:
         """The number; NaN when positives or negatives are missing."""

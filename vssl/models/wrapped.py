@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,7 +44,14 @@ class WrappedModule(LocalizationModel):
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
         """Maps `[N, K, h, w]` of images with their K sounds `[N, K, ...]`."""
         sounds = audio_features.unbind(dim=1)
-        return torch.stack([maps_of(self.module, batch.images, each) for each in sounds], dim=1)
+        # of copies: a module may change its input in place
+        maps = [maps_of(self.module, batch.images.clone(), each.clone()) for each in sounds]
+        if sizes := {tuple(each.shape[1:]) for each in maps} - {self.map_size}:
+            raise UsageError(
+                f"model: Expected all maps of {type(self.module).__name__} to have the size"
+                f" {list(self.map_size)} of its first, but got {list(sizes.pop())}."
+            )
+        return torch.stack(maps, dim=1)
 
 
 def maps_of(module: nn.Module, images: torch.Tensor, sounds: torch.Tensor) -> torch.Tensor:
@@ -52,13 +60,20 @@ def maps_of(module: nn.Module, images: torch.Tensor, sounds: torch.Tensor) -> to
     Raises:
         UsageError: when it gives something else.
     """
-    maps = module(images, sounds)
+    maps: Any = module(images, sounds)
     given = list(maps.shape) if isinstance(maps, torch.Tensor) else type(maps).__name__
     if isinstance(maps, torch.Tensor) and maps.ndim == 4 and maps.shape[1] == 1:
         maps = maps[:, 0]
-    if not isinstance(maps, torch.Tensor) or maps.ndim != 3 or len(maps) != len(images):
+    whole = isinstance(maps, torch.Tensor) and maps.ndim == 3 and len(maps) == len(images)
+    if not whole or not maps.numel():
         raise UsageError(
             f"model: Expected {type(module).__name__} to give maps [N, h, w] for images"
             f" {list(images.shape)} and sounds {list(sounds.shape)}, but got {given}."
         )
-    return maps
+    if maps.is_complex() or maps.layout != torch.strided or maps.is_meta:
+        raise UsageError(
+            f"model: Expected {type(module).__name__} to give maps of plain real numbers, but got"
+            f" {maps.dtype} ({maps.layout}, {maps.device})."
+        )
+    moved: torch.Tensor = maps.to(images.device)
+    return moved

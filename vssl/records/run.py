@@ -149,7 +149,7 @@ class Run:
     def _rows(self, sample_id: str) -> pa.RecordBatch:
         """A sample's records, with what maps are made of."""
         columns = [*dict.fromkeys(["draw", *MAP_COLUMNS])]
-        chosen = pc.field("sample_id") == sample_id
+        chosen = pc.field("sample_id") == str(sample_id)
         table = read_columns(self.folder / RECORDS_FILE, columns, chosen)
         if not len(table):
             shown = ", ".join(self.sample_ids[:3])

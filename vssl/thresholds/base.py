@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from vssl.core.arrays import Array, Names
+from vssl.core.checks import check_finite
 from vssl.core.errors import UsageError
 
 EACH_MAP = "each map"
@@ -96,6 +97,7 @@ class FixedThreshold(ThresholdPolicy):
     """
 
     def __init__(self, *, value: float = 0.5, name: str = "fixed") -> None:
+        check_finite(float(value), name="value")
         self.value = value
         self.name = name
 
