@@ -176,7 +176,7 @@ def _kth_largest(row: Floats, k: int) -> np.float32:
             high, above_high, aside = middle, above, -0.05
         steps += 1
     if high - low <= 1:
-        return _float_at(high)
+        return _float_at(high) + np.float32(0)  # 0, not -0
     below, top, left = _float_at(low), _float_at(high), 0
     for first in range(0, row.shape[0], _SEARCHED):
         block = row[first : first + _SEARCHED]
