@@ -21,7 +21,7 @@ What there is:
     vssl.negatives      silence, noise, offscreen sounds and others
     vssl.thresholds     how a map becomes a mask
     vssl.types          plain values: `Sample`, `AudioClip`
-    vssl.UsageError     raised for any fault in what is given, with the mend
+    vssl.UsageError     raised for any fault in what is given, with what to do
 
 Where to read on: docs/python.md (this, in more words), docs/metrics.md (definitions),
 docs/own-model.md (a model by a class and a yaml), docs/protocols.md (how numbers come about). The

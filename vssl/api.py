@@ -114,7 +114,7 @@ def evaluate(
         The run: its numbers as data frames, its maps as arrays.
 
     Raises:
-        UsageError: for any fault in what is given; it names the argument or file, and the mend.
+        UsageError: for any fault in what is given; it names the argument or file, and what to do.
 
     Example:
         >>> import torch, vssl

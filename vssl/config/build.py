@@ -136,7 +136,7 @@ def build_metrics(scoring: ScoringSettings) -> list[AnyMetric]:
 def build_policies(
     scoring: ScoringSettings, *, model: str, negatives: bool
 ) -> list[ThresholdPolicy]:
-    """The threshold policies that this run can have; those it cannot are said and left out.
+    """Build the threshold policies that this run can have; others are logged and left out.
 
     Raises:
         ThresholdError: when none is left.

@@ -167,7 +167,7 @@ def register_resolvers() -> None:
 _log = logging.getLogger(__name__)
 
 _said: set[str] = set()
-"""Options that were said to be ignored; a sweep says it once."""
+"""Options already reported as ignored; a sweep reports each once."""
 
 
 def with_hydra(work: Callable[[DictConfig, Path], Any]) -> None:

@@ -77,7 +77,7 @@ def check_inputs(folder: Path, run: Mapping[str, Any]) -> None:
     vssl only the annotation file is known.
 
     Raises:
-        UsageError: when they are not, with what changed and the mend.
+        UsageError: when they are not, with what changed and what to do.
     """
     what = changed_inputs(folder)
     if what is None:
