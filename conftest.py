@@ -1,4 +1,4 @@
-"""Doctests of vssl run in a folder of their own, as tests do."""
+"""Run doctests of vssl in a temporary folder."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 
 import numpy as np
-import scipy.signal
+import scipy  # loads scipy.signal when it is first used, which takes half a second
 import torch
 from torch import nn
 
