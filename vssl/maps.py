@@ -7,13 +7,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
 from vssl.core.arrays import Index
 from vssl.core.checks import check_choice, check_maps, check_same_shape
 from vssl.kernels import Places, bilinear, kth_largest
-from vssl.types import EVALUATION_SIZE, Box
+from vssl.types import EVALUATION_SIZE, Box, Mask
 
 UPSAMPLING_RULES = ("half_pixel", "align_corners", "opencv")
 MAP_TRANSFORMS = ("none", "stretch_and_clip")
@@ -208,29 +209,65 @@ def binarize(localization_maps: torch.Tensor, threshold: torch.Tensor | float) -
 
 
 def consensus_map(
-    boxes: Sequence[Box], weights: Sequence[float], *, size: int = EVALUATION_SIZE
+    boxes: Sequence[Box],
+    weights: Sequence[float],
+    masks: Sequence[Mask] = (),
+    mask_weights: Sequence[float] = (),
+    *,
+    size: int = EVALUATION_SIZE,
 ) -> torch.Tensor:
-    """Ground-truth map: the summed weights of the boxes that cover a pixel, clipped to 1.
+    """Ground-truth map: the summed weights of the boxes and masks that cover a pixel, clipped to 1.
 
-    With weights of 1 this is the union of the boxes (VGG-SS, IS3); with annotators' votes / 2 it
-    is Flickr-SoundNet's consensus map.
+    With weights of 1 this is their union (VGG-SS, IS3, AVSBench); with annotators' votes / 2 it is
+    Flickr-SoundNet's consensus map.
 
     Args:
         boxes: `(x0, y0, x1, y1)` in pixels of `size`, half-open, not negative.
         weights: one weight per box, in (0, 1].
+        masks: of side `size`, from `encode_mask`.
+        mask_weights: one weight per mask, in (0, 1].
         size: side of the map.
 
     Returns:
         `[size, size]` float32 in [0, 1].
 
     Raises:
-        ValueError: when the numbers of boxes and weights differ.
+        ValueError: when the numbers of boxes, or masks, and weights differ.
     """
-    if len(boxes) != len(weights):
-        raise ValueError(
-            f"Expected one weight per box, but got {len(boxes)} boxes and {len(weights)} weights."
-        )
+    for kind, regions, own in (("box", boxes, weights), ("mask", masks, mask_weights)):
+        if len(regions) != len(own):
+            raise ValueError(
+                f"Expected one weight per {kind}, but got {len(regions)} regions and {len(own)}"
+                " weights."
+            )
     ground_truth = torch.zeros(size, size)
     for (x0, y0, x1, y1), weight in zip(boxes, weights, strict=True):
         ground_truth[y0:y1, x0:x1] += weight
+    for mask, weight in zip(masks, mask_weights, strict=True):
+        ground_truth += weight * torch.from_numpy(decode_mask(mask, size=size))
     return ground_truth.clamp_(max=1.0)
+
+
+def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
+    r"""Encode a binary mask `[size, size]`: the places where its pixels, row by row, change.
+
+    Places are 16-bit little-endian numbers; the first is where the first marked pixel is. So a
+    mask takes some hundred bytes, and equal masks have equal bytes.
+
+    Example:
+        >>> mask = np.zeros((4, 4), bool)
+        >>> mask[1, 1:3] = True
+        >>> encode_mask(mask)
+        b'\x05\x00\x07\x00'
+        >>> bool((decode_mask(encode_mask(mask), size=4) == mask).all())
+        True
+    """
+    changes = np.diff(mask.ravel().astype(np.int8), prepend=0)
+    return np.flatnonzero(changes).astype("<u2").tobytes()
+
+
+def decode_mask(mask: Mask, *, size: int = EVALUATION_SIZE) -> npt.NDArray[np.bool_]:
+    """Decode a mask of `encode_mask`: `[size, size]` bool."""
+    changes = np.zeros(size * size, np.uint8)
+    changes[np.frombuffer(mask, "<u2")] = 1
+    return (np.cumsum(changes, dtype=np.uint16) % 2).astype(bool).reshape(size, size)

@@ -20,6 +20,9 @@ EVALUATION_SIZE = 224
 POSITIVE = "positive"
 """Name of the audio condition that plays the image's own sound."""
 
+NATURAL = "natural"
+"""Name of the audio condition that plays a sample's own sound where nothing in its image sounds."""
+
 
 class SoundingObject(StrEnum):
     """Object of the picture that sounds under an audio condition."""
@@ -53,13 +56,16 @@ class SoundingObjects(dict[str, SoundingObject]):
 Box = tuple[int, int, int, int]
 """`(x0, y0, x1, y1)` in pixels of the evaluation size, half-open."""
 
+Mask = bytes
+"""A binary mask of the evaluation size in run lengths, see `vssl.maps.encode_mask`."""
+
 
 @dataclass(frozen=True)
 class Sample:
     """One image with the sound that belongs to it.
 
-    A list of samples is a test set (`vssl.evaluate`): it needs paths and boxes, offscreen sounds
-    need categories, and what is left out follows from the rest.
+    A list of samples is a test set (`vssl.evaluate`): it needs paths, and boxes or masks; offscreen
+    sounds need categories, and what is left out follows from the rest.
 
     Attributes:
         sample_id: unique name inside its test set.
@@ -73,6 +79,12 @@ class Sample:
         audio_length: length of the clip in samples at `SAMPLE_RATE`.
         image_sources: number of sounding objects of the picture, each of which has a sample of its
             own in the whole test set.
+        masks: ground-truth masks of the sounding object, beside its boxes or instead of them.
+        mask_weights: weight of each mask in the consensus map, in (0, 1].
+        flags: what is known about the sample, by kind, e.g. `("static_image", "yes")`; each kind
+            becomes a kind of subsets.
+        is_natural_negative: whether nothing in the image sounds, so that its own sound is heard
+            under the condition `natural`. The check of a test set sets it, by `data.empty`.
 
     Example:
         >>> sample = Sample("a", Path("a.jpg"), Path("a.wav"), "dog", boxes=((20, 30, 120, 150),))
@@ -90,6 +102,10 @@ class Sample:
     box_weights: tuple[float, ...] = ()
     audio_length: int = 0
     image_sources: int = 1
+    masks: tuple[Mask, ...] = ()
+    mask_weights: tuple[float, ...] = ()
+    flags: tuple[tuple[str, str], ...] = ()
+    is_natural_negative: bool = False
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ OPTIONS: dict[str, Option] = {
     **{f"data.{kind}_{part}": TEXT for kind in ("image", "audio") for part in ("folder", "suffix")},
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
-    "data.empty": choice("fault", "keep"),
+    "data.empty": choice("fault", "keep", "negative"),
     "data.silent": choice("keep", "skip"),
     "data.cache": PATH,
     "data.version": Option("a version", lambda value: _is_whole(value) or NAME.fits(value)),

@@ -34,7 +34,9 @@ class DatasetReader(ABC):
         audio_folder: folder of the audio files below `root`.
         missing: `error` stops at any fault; `skip` evaluates the samples without faults.
         resample: whether audio at other rates than 16 kHz is resampled; False makes it a fault.
-        empty: `fault` for a sample whose boxes mark nothing; `keep` evaluates it.
+        empty: `fault` for a sample whose ground truth marks nothing; `keep` evaluates it as a
+            positive; `negative` makes a natural negative of a sample without box and mask, and any
+            other ground truth that marks nothing stays a fault.
         silent: `keep` evaluates samples with a silent or constant sound; `skip` leaves them out.
 
     Attributes:
@@ -66,11 +68,11 @@ class DatasetReader(ABC):
         audio_folder: str,
         missing: Literal["error", "skip"] = "error",
         resample: bool = True,
-        empty: Literal["fault", "keep"] = "fault",
+        empty: Literal["fault", "keep", "negative"] = "fault",
         silent: Literal["keep", "skip"] = "keep",
     ) -> None:
         check_choice(missing, ("error", "skip"), name="data.missing")
-        check_choice(empty, ("fault", "keep"), name="data.empty")
+        check_choice(empty, ("fault", "keep", "negative"), name="data.empty")
         check_choice(silent, ("keep", "skip"), name="data.silent")
         self.name = name or self.name
         self.root = Path(root).expanduser().absolute()

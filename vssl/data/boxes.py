@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from vssl.maps import consensus_map
-from vssl.types import EVALUATION_SIZE, Box
+from vssl.types import EVALUATION_SIZE, Box, Sample
 
 LEAST_PIXELS = 16
 """Least area of a ground truth in pixels of the evaluation size, 0.03 % of the image.
@@ -54,15 +54,20 @@ def is_far(box: Annotated) -> bool:
     return min(box) < -_BEYOND or max(box) > 1 + _BEYOND
 
 
-def truth_fault(annotated: Sequence[Annotated], boxes: Sequence[Box]) -> str:
-    """Explain why a sample's boxes, as annotated and in pixels, mark nothing, else empty."""
-    if not boxes:
-        return "has no box"
+def truth_fault(annotated: Sequence[Annotated], sample: Sample) -> str:
+    """Explain why a sample's ground truth marks nothing, else empty.
+
+    `annotated` are its boxes as they stand in the annotation.
+    """
+    boxes, masks = sample.boxes, sample.masks
+    if not (boxes or masks):
+        return "has no box or mask"
     if any(
         (x1 - x0) * (y1 - y0) >= LEAST_PIXELS for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0
     ):
         return ""
-    pixels = int((consensus_map(boxes, [1.0] * len(boxes)) > 0).sum())
+    weights, mask_weights = [1.0] * len(boxes), [1.0] * len(masks)
+    pixels = int((consensus_map(boxes, weights, masks, mask_weights) > 0).sum())
     if pixels >= LEAST_PIXELS:
         return ""
     faults = dict.fromkeys(box_fault(box) for box in annotated) or {_near_empty(pixels): None}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 10
 _EMPTY = "empty ground truths"
+_NATURAL = "natural negatives (nothing in the picture sounds)"
 
 
 class DataError(UsageError):
@@ -84,6 +85,9 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
     Raises:
         DataError: as `DatasetReader.check`.
     """
+    if reader.empty == "negative":
+        marked = [replace(s, is_natural_negative=not (s.boxes or s.masks)) for s in listing.samples]
+        listing = listing._replace(samples=marked)
     faults, notes = _check_boxes(reader, listing)
     problems = [*listing.problems, *_unlisted_files(reader, listing.samples), *faults]
     annotated = [box for boxes in listing.boxes.values() for box in boxes]
@@ -136,9 +140,12 @@ def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem]
     notes: list[Problem] = []
     for sample in listing.samples:
         annotated = listing.boxes[sample.sample_id]
+        if sample.is_natural_negative:
+            notes.append(Problem(_NATURAL, sample.sample_id, f"{sample.sample_id}: no box or mask"))
+            continue
         far = [box for box in annotated if is_far(box)]
         odd = [box for box in annotated if box_fault(box)]
-        empty = truth_fault(annotated, sample.boxes)
+        empty = truth_fault(annotated, sample)
         if far:
             target, kind = faults, "impossible boxes"
             text = f"the box {shown(far[0])} {box_fault(far[0])}"

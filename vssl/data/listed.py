@@ -16,13 +16,16 @@ from vssl.data.base import DatasetReader, text_of
 from vssl.data.boxes import pixels_of
 from vssl.types import EVALUATION_SIZE, Sample
 
+_FOUND = ("audio_length", "is_natural_negative")  # by the check of the list
+
 
 class SampleList(DatasetReader):
     """A JSON list of samples, each with the fields of `vssl.types.Sample`.
 
     `image_path` and `audio_path` are absolute, or below the folder of the list. `boxes` are in
     pixels of 224 x 224. `sample_id` (the image's name), `category`, `image_categories`,
-    `image_group`, `box_weights` and `image_sources` may be left out.
+    `image_group`, `image_sources`, `flags`, `masks` (hexadecimal, of
+    `vssl.maps.encode_mask`) and the weights may be left out.
     """
 
     name = "samples"
@@ -43,11 +46,7 @@ class SampleList(DatasetReader):
         sample_id = known.get("sample_id") or Path(image).stem
         category = known.get("category", "")
         boxes = tuple(pixels_of(box, full=EVALUATION_SIZE) for box in entry["boxes"])
-        weights = tuple(map(float, entry.get("box_weights") or [1.0] * len(boxes)))
-        if len(weights) != len(boxes):
-            raise ValueError(f"{len(weights)} `box_weights` for {len(boxes)} boxes")
-        if not all(0 < weight <= 1 for weight in weights):
-            raise ValueError(f"`box_weights` are {list(weights)}, not above 0 and up to 1")
+        masks = tuple(map(bytes.fromhex, entry.get("masks") or ()))
         categories = entry.get("image_categories") or [category]
         if isinstance(categories, str):
             raise TypeError(f"`image_categories` is {categories!r}, not a list")
@@ -59,13 +58,26 @@ class SampleList(DatasetReader):
             image_categories=tuple(map(str, categories)),
             image_group=known.get("image_group") or sample_id,
             boxes=boxes,
-            box_weights=weights,
+            box_weights=_weights(entry, "box_weights", len(boxes)),
             image_sources=int(entry.get("image_sources", 1)),
+            masks=masks,
+            mask_weights=_weights(entry, "mask_weights", len(masks)),
+            flags=tuple((str(kind), str(value)) for kind, value in entry.get("flags") or ()),
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
         """The entry's boxes as shares of the image."""
         return [[float(value) / EVALUATION_SIZE for value in box] for box in entry["boxes"]]
+
+
+def _weights(entry: dict[str, Any], name: str, count: int) -> tuple[float, ...]:
+    kind = "boxes" if name == "box_weights" else "masks"
+    weights = tuple(map(float, entry.get(name) or [1.0] * count))
+    if len(weights) != count:
+        raise ValueError(f"{len(weights)} `{name}` for {count} {kind}")
+    if not all(0 < weight <= 1 for weight in weights):
+        raise ValueError(f"`{name}` are {list(weights)}, not above 0 and up to 1")
+    return weights
 
 
 def write_samples(samples: Iterable[Sample], folder: Path) -> str:
@@ -82,12 +94,14 @@ def write_samples(samples: Iterable[Sample], folder: Path) -> str:
                 f" {type(sample).__name__} at {number}."
             )
         # lengths are read from the files
-        facts = {k: v for k, v in vars(sample).items() if k != "audio_length"}
+        facts = {k: v for k, v in vars(sample).items() if k not in _FOUND}
         try:
             for name in ("image_path", "audio_path"):
                 facts[name] = str(Path(facts[name]).expanduser().absolute())
             facts["boxes"] = [[float(value) for value in box] for box in sample.boxes]
             facts["box_weights"] = [float(weight) for weight in sample.box_weights]
+            facts["masks"] = [mask.hex() for mask in sample.masks]
+            facts["mask_weights"] = [float(weight) for weight in sample.mask_weights]
             entries.append(facts)
         except (TypeError, ValueError) as error:
             raise UsageError(

@@ -1,0 +1,52 @@
+"""Ground-truth masks in image files, on the evaluation grid."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vssl.core.media import decoding
+from vssl.images import ImageFileError, read_bytes
+from vssl.types import EVALUATION_SIZE
+
+_JPEG_MARKED_ABOVE = 127  # ringing leaves low values around the objects of a JPEG mask
+
+
+def read_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.bool_]:
+    """Read a mask file: `[224, 224]` bool, by the nearest pixel where its size is another.
+
+    A pixel is marked where its stored value is above `above`: the index of a palette image, else
+    the largest channel without alpha. None takes 0, and 127 for a JPEG.
+
+    Source of the rule: robust_vssl `datasets/dataloader.py` (JPEG: nearest, then > 127), AVSBench
+    (PNG: > 0).
+
+    Raises:
+        ImageFileError: for a missing or unreadable file.
+    """
+    image = io.BytesIO(read_bytes(path))
+    with decoding(path, ImageFileError, "not decodable as a mask"), Image.open(image) as opened:
+        if above is None:
+            above = _JPEG_MARKED_ABOVE if opened.format == "JPEG" else 0
+        values = np.asarray(opened)  # of a palette image the indices
+        if opened.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
+            values = values[..., :-1]
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    return to_grid(values > above)
+
+
+def to_grid(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Bring a mask `[H, W]` to the evaluation size by the nearest pixel, as Pillow's NEAREST does.
+
+    Pixel i takes the one at `floor((i + 0.5) * side / 224)`.
+    """
+    rows, columns = (
+        ((np.arange(EVALUATION_SIZE) + 0.5) * side / EVALUATION_SIZE).astype(np.int64)
+        for side in mask.shape
+    )
+    return np.ascontiguousarray(mask[rows[:, None], columns])
