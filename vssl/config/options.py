@@ -186,6 +186,8 @@ OPTIONS: dict[str, Option] = {
     "data.resample": FLAG,
     "data.empty": choice("fault", "keep", "negative"),
     "data.silent": choice("keep", "skip"),
+    "data.ids": PATH.or_null("all samples"),
+    "data.limit": whole(1).or_null("all samples"),
     "data.cache": PATH,
     "data.version": Option("a version", lambda value: _is_whole(value) or NAME.fits(value)),
     "data.scenes": whole(1, 2**32 - 1),

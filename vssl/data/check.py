@@ -163,6 +163,8 @@ def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem]
 
 def _unlisted_files(reader: DatasetReader, samples: Sequence[Sample]) -> list[Problem]:
     """Media files that belong to no listed sample."""
+    if reader.ids is not None or reader.limit is not None:
+        return []  # those of the other samples
     problems = []
     for kind, folder, paths in (
         ("images without annotation", reader.image_folder, {s.image_path for s in samples}),
