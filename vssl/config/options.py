@@ -166,6 +166,7 @@ OPTIONS: dict[str, Option] = {
     "*.image.antialias": FLAG,
     "cache.folder": PATH.or_null("nothing is kept"),
     "cache.gigabytes": number(0, 1e9),
+    "model.frontend.rate": whole(1_000, 1_000_000),
     "model.weights": PATH.or_null("the model has none"),
     "model.compile": FLAG,
     "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
