@@ -322,6 +322,19 @@ def drop_absent_members(config: DictConfig) -> list[str]:
     return dropped
 
 
+IMAGE_LESSON = """`image` says how a picture becomes the network's input. In the model's yaml \
+(docs/own-model.md) begin with
+
+defaults:
+  - image: imagenet   # bicubic to 224 x 224; ImageNet's mean and deviation of each channel
+
+or add a block with any callable from a picture [3, H, W] in [0, 1] to the input:
+
+image:
+  _target_: mypackage.MyTransform"""
+"""What to do about a model whose yaml has no `image`."""
+
+
 def hint_for(key: str, arguments: Sequence[str]) -> str:
     """Return what replaces a key that is gone, or what a misspelt key of a group's member means.
 
