@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
-from vssl.types import EVALUATION_SIZE, Sample
+from vssl.data.ids import first_pictures, read_ids
+from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 __all__ = ["CheckedData", "DataError", "DatasetReader", "Problem", "text_of"]
 
@@ -33,11 +34,16 @@ class DatasetReader(ABC):
         image_folder: folder of the images below `root`.
         audio_folder: folder of the audio files below `root`.
         missing: `error` stops at any fault; `skip` evaluates the samples without faults.
-        resample: whether audio at other rates than 16 kHz is resampled; False makes it a fault.
+        resample: whether audio at other rates than the model's, 16 kHz for all that come with
+            vssl, is resampled; False makes it a fault.
         empty: `fault` for a sample whose ground truth marks nothing; `keep` evaluates it as a
             positive; `negative` makes a natural negative of a sample without box and mask, and any
             other ground truth that marks nothing stays a fault.
         silent: `keep` evaluates samples with a silent or constant sound; `skip` leaves them out.
+        ids: file of the ids to evaluate, see `vssl.data.ids.read_ids`, in the annotation's order;
+            None for all. Ids that the annotation lacks are faults. Files of other samples are not
+            looked at, and no condition plays them.
+        limit: evaluates the first samples alone, see `vssl.data.ids.first_pictures`; None for all.
 
     Attributes:
         name: the test set's name in configuration and tables.
@@ -48,6 +54,7 @@ class DatasetReader(ABC):
         expected_count: number of samples in the published list.
         citation: the paper.
         least_samples: shorter clips are faults; the need of the model's front end, if known.
+        rate: sample rate in Hz of the model's front end, to which files at others are resampled.
     """
 
     name: str
@@ -55,8 +62,9 @@ class DatasetReader(ABC):
     expected_count: int | None = None
     citation: ClassVar[str] = ""
     box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
-    mended: ClassVar[str] = "folder"
+    mended: str = "folder"
     least_samples: int = 1
+    rate: int = SAMPLE_RATE
 
     def __init__(
         self,
@@ -70,6 +78,8 @@ class DatasetReader(ABC):
         resample: bool = True,
         empty: Literal["fault", "keep", "negative"] = "fault",
         silent: Literal["keep", "skip"] = "keep",
+        ids: str | Path | None = None,
+        limit: int | None = None,
     ) -> None:
         check_choice(missing, ("error", "skip"), name="data.missing")
         check_choice(empty, ("fault", "keep", "negative"), name="data.empty")
@@ -82,6 +92,10 @@ class DatasetReader(ABC):
         self.resample = resample
         self.empty = empty
         self.silent = silent
+        self.limit = limit
+        self.ids = None if ids is None else read_ids(ids)
+        if self.ids is not None:
+            self.mended += f" or {self.ids.path}"
         self._annotation = annotation
 
     @abstractmethod
@@ -185,7 +199,22 @@ class DatasetReader(ABC):
             samples.append(sample)
             boxes[sample.sample_id] = annotated
         samples = self.complete(samples, annotation)
-        return Listing(annotation, len(entries), samples, boxes, problems)
+        return self._restricted(Listing(annotation, len(entries), samples, boxes, problems))
+
+    def _restricted(self, listing: Listing) -> Listing:
+        """The part of a listing that `ids` and `limit` choose."""
+        annotation, total, samples, boxes, problems = listing
+        if self.ids is not None:
+            wanted, total = set(self.ids.ids), len(self.ids.ids)
+            kind = f"ids of {self.ids.path.name} that the annotation lacks"
+            example = f"{annotation.name} has ids such as {samples[0].sample_id if samples else ''}"
+            lacking = [name for name in self.ids.ids if name not in boxes]
+            problems = problems + [Problem(kind, name, f"{name}: {example}") for name in lacking]
+            samples = [sample for sample in samples if sample.sample_id in wanted]
+        if self.limit is not None:
+            samples = first_pictures(samples, self.limit)
+        boxes = {sample.sample_id: boxes[sample.sample_id] for sample in samples}
+        return Listing(annotation, total, samples, boxes, problems)
 
 
 def text_of(entry: dict[str, Any], field: str) -> str:

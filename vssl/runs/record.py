@@ -59,7 +59,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
     fingerprint = take_fingerprint(settings, loader, localizer, conditions)
     networks.compile_model(settings.model, localizer.model)
-    reader.least_samples = build.least_samples(settings)
+    build.set_needs(reader, settings)
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():
@@ -146,7 +146,7 @@ def _log_work(settings: RunSettings, data: CheckedData, plan: AudioPlan, recorde
     draws = Counter(condition for condition, _ in plan.pairings)
     _log.info(
         "%s on %s: %d images, %d distinct sounds, %s",
-        settings.model.name, settings.data.name, len(data.samples),
+        settings.model.name, settings.data.shown_name, len(data.samples),
         len(plan.distinct) if hears else 0,
         ", ".join(f"{condition} x {count}" for condition, count in draws.items()),
     )  # fmt: skip
