@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from vssl.config.settings import RunSettings
 
 _CANNOT_CHANGE_RECORDS = {
-    "data": ("cache", "root"),
+    "data": ("cache", "root", "flags"),
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
-_DEFAULTS = {"data": {"empty": "fault", "silent": "keep"}}
+_DEFAULTS = {
+    "data": {"empty": "fault", "silent": "keep", "subset": "all", "not_visible": "positive"}
+}
 """Options that came later, and what they are where runs of before do not have them."""
 
 
@@ -56,6 +58,7 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     files: dict[str, Any] = {
         "model.weights": settings.model.weights,
+        "data.flags": settings.data.group.get("flags"),
         "negatives.manifest": negatives.get("manifest"),
         "prior.weights": settings.prior.find_weights(),
     }

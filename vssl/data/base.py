@@ -107,6 +107,13 @@ class DatasetReader(ABC):
         sources = [max(s.image_sources, listed[s.image_group]) for s in samples]
         return [replace(s, image_sources=n) for s, n in zip(samples, sources, strict=True)]
 
+    def excluded(self, sample: Sample) -> str:
+        """Say as a kind why the reader's options leave a sample out; empty for a sample that stays.
+
+        Samples left out so are counted and listed, and neither a fault nor part of the coverage.
+        """
+        return ""
+
     def listed(self) -> list[Sample]:
         """Return the samples of the annotation file, without a look at their files.
 
@@ -181,7 +188,10 @@ class DatasetReader(ABC):
             samples.append(sample)
             boxes[sample.sample_id] = annotated
         samples = self.complete(samples, annotation)
-        return Listing(annotation, len(entries), samples, boxes, problems)
+        kinds = {sample.sample_id: self.excluded(sample) for sample in samples}
+        kept = [sample for sample in samples if not kinds[sample.sample_id]]
+        excluded = {s: kinds[s.sample_id] for s in samples if kinds[s.sample_id]}
+        return Listing(annotation, len(entries) - len(excluded), kept, boxes, problems, excluded)
 
 
 def text_of(entry: dict[str, Any], field: str) -> str:
