@@ -30,6 +30,9 @@ from vssl.core.devices import devices_for_jobs
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
+_LONGEST_TAG = 64
+"""Letters of a tag that wandb takes."""
+
 
 def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
     """Folder of a run: `output_dir`, or a folder of its own below `output_root`. A resolver.
@@ -45,7 +48,7 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
     if _root_.output_dir is not None:
         return str(Path(_root_.output_dir).expanduser().absolute())
     settings = RunSettings.unchecked(_root_)
-    names = settings.names
+    names = settings.names | {"data": settings.data.folder_name}
     parts = (names[part] for part in ("model", "data", "negatives", "protocol"))
     relative = Path(*parts, settings.identity_hash[:8])
     return str(relative if mode == "relative" else Path(_root_.output_root).expanduser() / relative)
@@ -65,13 +68,15 @@ def run_name(*, _root_: DictConfig) -> str:
 
 def run_group(*, _root_: DictConfig) -> str:
     """Group of a run in wandb: its sweep, or else its data and protocol. A resolver."""
-    return str(_root_.sweep_id or f"{_root_.data.name}-{_root_.protocol.name}")
+    names = RunSettings.unchecked(_root_).names
+    return str(_root_.sweep_id or f"{names['data']}-{_root_.protocol.name}")
 
 
 def run_tags(*, _root_: DictConfig) -> ListConfig:
     """Tags of a run in wandb: its parts, but for a prior that is not there. A resolver."""
     names = RunSettings.unchecked(_root_).names.items()
-    return ListConfig([name for part, name in names if (part, name) != ("prior", "none")])
+    known = [name for part, name in names if (part, name) != ("prior", "none")]
+    return ListConfig([name[:_LONGEST_TAG] for name in known])
 
 
 def synthetic_name(*, _parent_: DictConfig) -> str:

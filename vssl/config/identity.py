@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from vssl.config.settings import RunSettings
 
 _CANNOT_CHANGE_RECORDS = {
-    "data": ("cache", "root", "flags"),
+    "data": ("cache", "root", "ids", "flags"),
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
 _DEFAULTS = {
-    "data": {"empty": "fault", "silent": "keep", "subset": "all", "not_visible": "positive"}
+    "data": {
+        "empty": "fault",
+        "silent": "keep",
+        "limit": None,
+        "subset": "all",
+        "not_visible": "positive",
+    }
 }
 """Options that came later, and what they are where runs of before do not have them."""
 
@@ -30,7 +36,8 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     """What can change a run's records.
 
     Devices, batch size, workers, loggers, folders of results, thresholds and metrics cannot.
-    Weights and files of negatives count by their content, the test set by its absolute folder.
+    Weights, lists of ids and files of negatives count by their content, the test set by its
+    absolute folder.
     """
     parts: dict[str, Any] = {
         "schema": RECORDS_VERSION,
@@ -58,6 +65,7 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     files: dict[str, Any] = {
         "model.weights": settings.model.weights,
+        "data.ids": settings.data.group.get("ids"),
         "data.flags": settings.data.group.get("flags"),
         "negatives.manifest": negatives.get("manifest"),
         "prior.weights": settings.prior.find_weights(),

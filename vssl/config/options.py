@@ -187,6 +187,8 @@ OPTIONS: dict[str, Option] = {
     "data.resample": FLAG,
     "data.empty": choice("fault", "keep", "negative"),
     "data.silent": choice("keep", "skip"),
+    "data.ids": PATH.or_null("all samples"),
+    "data.limit": whole(1).or_null("all samples"),
     "data.flags": PATH.or_null("no flags"),
     "data.subset": choice(*SUBSETS),
     "data.not_visible": choice("positive", "negative"),

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
+from vssl.data.ids import first_pictures, read_ids
 from vssl.types import EVALUATION_SIZE, Sample
 
 __all__ = ["CheckedData", "DataError", "DatasetReader", "Problem", "text_of"]
@@ -38,6 +39,10 @@ class DatasetReader(ABC):
             positive; `negative` makes a natural negative of a sample without box and mask, and any
             other ground truth that marks nothing stays a fault.
         silent: `keep` evaluates samples with a silent or constant sound; `skip` leaves them out.
+        ids: file of the ids to evaluate, see `vssl.data.ids.read_ids`, in the annotation's order;
+            None for all. Ids that the annotation lacks are faults. Files of other samples are not
+            looked at, and no condition plays them.
+        limit: evaluates the first samples alone, see `vssl.data.ids.first_pictures`; None for all.
 
     Attributes:
         name: the test set's name in configuration and tables.
@@ -55,7 +60,7 @@ class DatasetReader(ABC):
     expected_count: int | None = None
     citation: ClassVar[str] = ""
     box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
-    mended: ClassVar[str] = "folder"
+    mended: str = "folder"
     least_samples: int = 1
 
     def __init__(
@@ -70,6 +75,8 @@ class DatasetReader(ABC):
         resample: bool = True,
         empty: Literal["fault", "keep", "negative"] = "fault",
         silent: Literal["keep", "skip"] = "keep",
+        ids: str | Path | None = None,
+        limit: int | None = None,
     ) -> None:
         check_choice(missing, ("error", "skip"), name="data.missing")
         check_choice(empty, ("fault", "keep", "negative"), name="data.empty")
@@ -82,6 +89,10 @@ class DatasetReader(ABC):
         self.resample = resample
         self.empty = empty
         self.silent = silent
+        self.limit = limit
+        self.ids = None if ids is None else read_ids(ids)
+        if self.ids is not None:
+            self.mended += f" or {self.ids.path}"
         self._annotation = annotation
 
     @abstractmethod
@@ -188,10 +199,25 @@ class DatasetReader(ABC):
             samples.append(sample)
             boxes[sample.sample_id] = annotated
         samples = self.complete(samples, annotation)
-        kinds = {sample.sample_id: self.excluded(sample) for sample in samples}
-        kept = [sample for sample in samples if not kinds[sample.sample_id]]
-        excluded = {s: kinds[s.sample_id] for s in samples if kinds[s.sample_id]}
-        return Listing(annotation, len(entries) - len(excluded), kept, boxes, problems, excluded)
+        return self._restricted(Listing(annotation, len(entries), samples, boxes, problems))
+
+    def _restricted(self, listing: Listing) -> Listing:
+        """The part of a listing that `ids`, options of the subclass, and `limit` choose."""
+        annotation, total, samples, boxes, problems, _ = listing
+        if self.ids is not None:
+            wanted, total = set(self.ids.ids), len(self.ids.ids)
+            kind = f"ids of {self.ids.path.name} that the annotation lacks"
+            example = f"{annotation.name} has ids such as {samples[0].sample_id if samples else ''}"
+            lacking = [name for name in self.ids.ids if name not in boxes]
+            problems = problems + [Problem(kind, name, f"{name}: {example}") for name in lacking]
+            samples = [sample for sample in samples if sample.sample_id in wanted]
+        kinds = [(sample, self.excluded(sample)) for sample in samples]
+        samples = [sample for sample, kind in kinds if not kind]
+        excluded = [(sample, kind) for sample, kind in kinds if kind]
+        if self.limit is not None:
+            samples = first_pictures(samples, self.limit)
+        boxes = {sample.sample_id: boxes[sample.sample_id] for sample in samples}
+        return Listing(annotation, total - len(excluded), samples, boxes, problems, excluded)
 
 
 def text_of(entry: dict[str, Any], field: str) -> str:

@@ -50,7 +50,7 @@ class Listing(NamedTuple):
     samples: list[Sample]
     boxes: Mapping[str, list[list[float]]]  # as annotated, by sample id
     problems: list[Problem]  # entries that cannot be read
-    excluded: Mapping[Sample, str] = {}  # samples that an option leaves out, with their kind
+    excluded: Sequence[tuple[Sample, str]] = ()  # samples that an option leaves out, with the kind
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         marked = [replace(s, is_natural_negative=not (s.boxes or s.masks)) for s in listing.samples]
         listing = listing._replace(samples=marked)
     faults, notes = _check_boxes(reader, listing)
-    everything = [*listing.samples, *listing.excluded]
+    everything = [*listing.samples, *(sample for sample, _ in listing.excluded)]
     problems = [*listing.problems, *_unlisted_files(reader, everything), *faults]
     annotated = [box for boxes in listing.boxes.values() for box in boxes]
     cause = guess_cause(annotated, reader.box_unit) if faults or notes else ""
@@ -111,7 +111,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         if each.constant
     ]
     stops = bool(problems) and reader.missing == "error"
-    problems += [Problem(kind, s.sample_id, s.sample_id) for s, kind in listing.excluded.items()]
+    problems += [Problem(kind, s.sample_id, s.sample_id) for s, kind in listing.excluded]
     if reader.silent == "keep":
         notes += silent
     else:
@@ -166,6 +166,8 @@ def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem]
 
 def _unlisted_files(reader: DatasetReader, samples: Sequence[Sample]) -> list[Problem]:
     """Media files that belong to no listed sample."""
+    if reader.ids is not None or reader.limit is not None:
+        return []  # those of the other samples
     problems = []
     for kind, folder, paths in (
         ("images without annotation", reader.image_folder, {s.image_path for s in samples}),

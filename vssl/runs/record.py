@@ -141,7 +141,7 @@ def _log_work(settings: RunSettings, data: CheckedData, plan: AudioPlan, recorde
     draws = Counter(condition for condition, _ in plan.pairings)
     _log.info(
         "%s on %s: %d images, %d distinct sounds, %s",
-        settings.model.name, settings.data.name, len(data.samples),
+        settings.model.name, settings.data.shown_name, len(data.samples),
         len(plan.distinct) if hears else 0,
         ", ".join(f"{condition} x {count}" for condition, count in draws.items()),
     )  # fmt: skip
