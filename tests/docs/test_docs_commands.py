@@ -183,7 +183,7 @@ def check(line: str, own: Path) -> None:
         texts = getattr(options, "overrides", None) or getattr(options, "inputs", [])
         model = [f"model={options.model}"] if hasattr(options, "model") else []
         composed(*model, *(text for text in texts if "=" in text))
-    elif program.startswith("benchmarks/"):
+    elif program.startswith(("benchmarks/", "experiments/")):
         path = str(ROOT / program)
         options_of(lambda: runpy.run_path(path, run_name="__main__"), arguments)
     elif program == "make":
