@@ -20,7 +20,14 @@ _CANNOT_CHANGE_RECORDS = {
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
-_DEFAULTS = {"data": {"empty": "fault", "silent": "keep"}}
+_DEFAULTS = {
+    "data": {
+        "empty": "fault",
+        "silent": "keep",
+        "truth": "boxes",
+        "mask_folder": "gt_segmentation",
+    }
+}
 """Options that came later, and what they are where runs of before do not have them."""
 
 
