@@ -27,6 +27,8 @@ _DEFAULTS = {
         "limit": None,
         "subset": "all",
         "not_visible": "positive",
+        "truth": "boxes",
+        "mask_folder": "gt_segmentation",
     }
 }
 """Options that came later, and what they are where runs of before do not have them."""

@@ -183,6 +183,8 @@ OPTIONS: dict[str, Option] = {
     "data.root": PATH,
     "data.annotation": PATH.or_null("the first usual name that exists"),
     **{f"data.{kind}_{part}": TEXT for kind in ("image", "audio") for part in ("folder", "suffix")},
+    **{f"data.{kind}_folder": TEXT for kind in ("mask", "box")},
+    "data.truth": choice("masks", "boxes"),
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
     "data.empty": choice("fault", "keep", "negative"),
