@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -168,7 +169,9 @@ def print_tables(names: Sequence[str], ious: Array, samples: Sequence[Sample]) -
         first = 1 + (better < 0).sum(axis=1)
         last = len(names) - (better > 0).sum(axis=1)
         own = 1 + (rate[:, None] < rate[None]).sum(axis=1)
-        ranks.append([head, *(f"{o} ({a} to {b})" for o, a, b in zip(own, first, last, strict=True))])
+        ranks.append(
+            [head, *(f"{o} ({a} to {b})" for o, a, b in zip(own, first, last, strict=True))]
+        )
         upper = np.triu_indices(len(names), 1)
         first_order = np.sign(whole[:, None] - whole[None])[upper]
         turned = first_order * np.sign(rate[:, None] - rate[None])[upper] < 0
@@ -204,9 +207,11 @@ def percent(value: float, low: float, high: float) -> str:
 
 def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a Markdown table with a row for each head and a column for each subset."""
-    print(f"\n{title}\n\n| | {' | '.join(row[0] for row in rows)} |\n|{' --- |' * (len(rows) + 1)}")
+    lines = ["", title, "", f"| | {' | '.join(row[0] for row in rows)} |"]
+    lines += [f"|{' --- |' * (len(rows) + 1)}"]
     for number, head in enumerate(heads, 1):
-        print(f"| {head} | {' | '.join(row[number] for row in rows)} |")
+        lines += [f"| {head} | {' | '.join(row[number] for row in rows)} |"]
+    sys.stdout.write("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

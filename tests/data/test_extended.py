@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vssl.data.base import DataError
-from vssl.data.extended import ExtendedVGGSS
+from vssl.data.extended import ExtendedFlickr, ExtendedVGGSS
 
 PACK = Path("data", "extended")
 PAIRS = (
@@ -19,11 +19,12 @@ PAIRS = (
 )
 
 
+Counts = dict[str, dict[str, int]]
+
+
 @pytest.fixture(scope="module")
-def expected(shared: Path) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = json.loads(
-        (shared / PACK / "expected_counts.json").read_text()
-    )
+def expected(shared: Path) -> Counts:
+    counts: Counts = json.loads((shared / PACK / "expected_counts.json").read_text())
     return counts
 
 
@@ -45,7 +46,7 @@ def published(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestPublished:
-    def test_vggss(self, shared: Path, published: Path, expected: dict[str, dict[str, int]]) -> None:
+    def test_vggss(self, shared: Path, published: Path, expected: Counts) -> None:
         pairs = str(shared / PACK / "vggss_test_plus_silent.csv")
         samples = ExtendedVGGSS(published, pairs=pairs).listed()
         counts, known = Counter(flag for s in samples for flag in s.flags), expected["vggss"]
@@ -68,6 +69,26 @@ class TestPublished:
         without = ExtendedVGGSS(published, pairs=pairs, same_class="skip").listed()
         left = [sample for sample in without if sample.is_natural_negative]
         assert len(left) == known["negatives_without_same_class"]
+
+    def test_flickr(self, shared: Path, expected: Counts, tmp_path: Path) -> None:
+        pairs = shared / PACK / "flickr_test_plus_silent.csv"
+        with pairs.open(newline="") as file:
+            ids = [row["video"] for row in csv.DictReader(file)]
+        (tmp_path / "flickr_test.csv").write_text("".join(f"{name},1\n" for name in ids))
+        (tmp_path / "Annotations").mkdir()
+        for name in ids:
+            (tmp_path / "Annotations" / f"{name}.xml").write_text("<annotation/>")
+        samples = ExtendedFlickr(tmp_path, pairs=str(pairs)).listed()
+        counts, known = Counter(flag for s in samples for flag in s.flags), expected["flickr"]
+        assert counts == {
+            ("extended", "positive"): known["flickr_test_ids"],
+            ("extended", "mismatched"): known["rows"] - known["self_rows"],
+        }
+        negatives = [sample for sample in samples if sample.is_natural_negative]
+        sounds = {sample.audio_path for sample in negatives}
+        assert len({s.image_path for s in negatives}) == known["distinct_videos"]
+        assert len(sounds) == known["distinct_audios"]
+        assert sounds <= {sample.audio_path for sample in samples[: known["flickr_test_ids"]]}
 
 
 class TestDrawn:

@@ -115,7 +115,10 @@ class TestDrawn:
             (None, "no such file"),
             ("video_id,label,modality\nclip0_000010,dog,AV\n", "lacks the columns background_mu"),
             (HEADER + "clip0_000010,dog,AV,1,False,False\n", "background_music to be True or Fa"),
-            (HEADER + "clip0_000010,dog,AV,False,False\n", "voice_over to be True or False, but got"),
+            (
+                HEADER + "clip0_000010,dog,AV,False,False\n",
+                "voice_over to be True or Fa",
+            ),
             (HEADER + ROWS[0] + "\nclip0_000010,cat,V,True,False,False\n", "differ between rows"),
             (HEADER + "other_000010,dog,AV,False,False,False\n", "knows none of the 6 samples"),
         ],

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.base import DataError, DatasetReader, text_of
+from vssl.data.flickr import FlickrSoundNet
 from vssl.data.vggss import VGGSS
 from vssl.types import Sample
 
@@ -42,11 +43,12 @@ class Extended(DatasetReader):
     """
 
     pair_names: ClassVar[tuple[str, ...]]
+    has_classes: ClassVar[bool] = True
     citation = (
         "Mo and Morgado, A Closer Look at Weakly-Supervised Audio-Visual Source Localization, 2022"
     )
-    image_suffix: str
-    audio_suffix: str
+    image_suffix: str = ".jpg"
+    audio_suffix: str = ".wav"
 
     def __init__(
         self,
@@ -84,12 +86,13 @@ class Extended(DatasetReader):
                 f"{path}: expected rows below the columns {', '.join(_COLUMNS)}, as SLAVC's list"
                 " has (data.pairs)."
             )
+        self.truth_files.add(path)
         return annotation, [*entries, *({"pair": row} for row in rows)]
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read an entry of the test set, or a pair, whose classes follow in `complete`."""
         if "pair" not in entry:
-            sample = super().parse(entry)
+            sample = super().parse(entry)  # type: ignore[safe-super]  # that of the second base
             return replace(sample, flags=(*sample.flags, ("extended", "positive")))
         video, audio, label = (text_of(entry["pair"], name) for name in _COLUMNS)
         if label != _LABEL:
@@ -114,7 +117,7 @@ class Extended(DatasetReader):
         positives = super().complete(positives, annotation)
         classes = {sample.sample_id: sample.category for sample in positives if sample.category}
         return positives + [
-            _with_classes(sample, classes)
+            self._with_classes(sample, classes)
             for sample in samples
             if ("extended", "positive") not in sample.flags
         ]
@@ -125,17 +128,16 @@ class Extended(DatasetReader):
             return "mismatched pairs whose sound has the class of the picture"
         return super().excluded(sample)
 
-
-def _with_classes(pair: Sample, classes: dict[str, str]) -> Sample:
-    """A pair with the class of its sound, and whether its picture has the same."""
-    seen, heard = classes.get(pair.image_group), classes.get(pair.audio_path.stem)
-    if heard is not None:
-        pair = replace(pair, category=heard, image_categories=(heard,))
-    if seen is not None and heard is not None:
-        same = _SAME if seen == heard else ("same_class", "no")
-        categories = tuple(dict.fromkeys((seen, heard)))
-        pair = replace(pair, image_categories=categories, flags=(*pair.flags, same))
-    return pair
+    def _with_classes(self, pair: Sample, classes: dict[str, str]) -> Sample:
+        """A pair with the class of its sound, and whether its picture has the same."""
+        seen, heard = classes.get(pair.image_group), classes.get(pair.audio_path.stem)
+        known = tuple(each for each in dict.fromkeys((seen, heard)) if each is not None)
+        flags = pair.flags
+        if self.has_classes and seen is not None and heard is not None:
+            flags += (_SAME if seen == heard else ("same_class", "no"),)
+        if heard is None:
+            return replace(pair, image_categories=("", *known))
+        return replace(pair, category=heard, image_categories=known, flags=flags)
 
 
 class ExtendedVGGSS(Extended, VGGSS):
@@ -147,3 +149,12 @@ class ExtendedVGGSS(Extended, VGGSS):
     name = "extended_vggss"
     pair_names = ("vggss_test_plus_silent.csv", "metadata/vggss_test_plus_silent.csv")
     expected_count = 10316
+
+
+class ExtendedFlickr(Extended, FlickrSoundNet):
+    """Extended Flickr: 250 positives and 250 mismatched pairs of them, without classes."""
+
+    name = "extended_flickr"
+    pair_names = ("flickr_test_plus_silent.csv", "metadata/flickr_test_plus_silent.csv")
+    has_classes = False
+    expected_count = 500
