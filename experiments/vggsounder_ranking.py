@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from vssl.metrics.ciou import consensus_iou
 from vssl.types import EVALUATION_SIZE, Sample
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.bool_]
 DRAWS = 10_000
 SUBSETS: dict[str, dict[str, str]] = {
     "all": {},
@@ -98,9 +99,12 @@ def baselines(samples: Sequence[Sample]) -> dict[str, Array]:
     }
 
 
-def has_flags(sample: Sample, wanted: Mapping[str, str]) -> bool:
-    """Whether a sample has all of some flags."""
-    return wanted.items() <= dict(sample.flags).items()
+def chosen_rows(samples: Sequence[Sample]) -> Iterator[tuple[str, Rows]]:
+    """Each subset that has samples: its name with their number, and which they are, `[N]`."""
+    for subset, wanted in SUBSETS.items():
+        rows = np.array([wanted.items() <= dict(sample.flags).items() for sample in samples])
+        if rows.any():
+            yield f"{subset} ({rows.sum()})", rows
 
 
 def resampled_means(values: Array, weights: Array | None = None, *, seed: int = 0) -> Array:
@@ -116,7 +120,7 @@ def resampled_means(values: Array, weights: Array | None = None, *, seed: int = 
     return np.concatenate(draws)
 
 
-def size_weights(samples: Sequence[Sample], rows: npt.NDArray[np.bool_]) -> Array:
+def size_weights(samples: Sequence[Sample], rows: Rows) -> Array:
     """Weights of the chosen samples, with which their boxes are as large as those of all.
 
     By tenths of the boxes' area.
@@ -125,7 +129,7 @@ def size_weights(samples: Sequence[Sample], rows: npt.NDArray[np.bool_]) -> Arra
     area = np.array([truth.mean().item() for truth in truths])
     tenth = np.searchsorted(np.quantile(area, np.arange(1, 10) / 10), area)
     everywhere, here = (np.bincount(each, minlength=10) for each in (tenth, tenth[rows]))
-    return np.asarray((everywhere / here)[tenth[rows]])
+    return np.asarray(everywhere[tenth[rows]] / here[tenth[rows]])
 
 
 def interval(draws: Array) -> Array:
@@ -151,16 +155,14 @@ def print_tables(names: Sequence[str], ious: Array, samples: Sequence[Sample]) -
     levels, sized, ranks, areas, pairs = [], [], [], [], []
     everywhere: Array = np.empty(0)
     whole: Array = np.empty(0)
-    for subset, wanted in SUBSETS.items():
-        rows = np.array([has_flags(sample, wanted) for sample in samples])
+    for head, rows in chosen_rows(samples):
         success = (ious[rows] >= 0.5).astype(float)
         rate, draws = success.mean(axis=0), resampled_means(success)
         area = area_of_success(torch.from_numpy(ious[rows]).flatten()).numpy()
         area = area.reshape(success.shape)
         better = signs(draws)
-        if subset == "all":
+        if rows.all():
             everywhere, whole = better, rate
-        head = f"{subset} ({rows.sum()})"
         levels.append([head, *map(percent, rate, *interval(draws))])
         weights = size_weights(samples, rows)
         even = np.average(success, axis=0, weights=weights)
@@ -191,12 +193,11 @@ def print_differences(
 ) -> None:
     """Print by how much each method's success rate exceeds that of one method, by subset."""
     columns = []
-    for subset, wanted in SUBSETS.items():
-        rows = np.array([has_flags(sample, wanted) for sample in samples])
+    for head, rows in chosen_rows(samples):
         success = (ious[rows] >= 0.5).astype(float)
         success -= success[:, [names.index(against)]]
         ends = interval(resampled_means(success))
-        columns.append([f"{subset} ({rows.sum()})", *map(percent, success.mean(axis=0), *ends)])
+        columns.append([head, *map(percent, success.mean(axis=0), *ends)])
     print_table(f"Success rate minus that of {against}, points", names, columns)
 
 

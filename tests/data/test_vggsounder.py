@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.running import run_settings
 from vssl.core.errors import UsageError
+from vssl.core.hashing import file_sha256
 from vssl.data.vggss import VGGSS
 
 FLAGS = Path("data", "vggss_flags")
@@ -139,3 +141,17 @@ class TestDrawn:
         key, value = option.split("=")
         with pytest.raises(UsageError, match=rf"data\.{option} needs data\.flags=FILE"):
             VGGSS(vggss_folder, **{key: value})  # type: ignore[arg-type]
+
+    def test_names_and_identity_say_the_part(self, vggss_folder: Path, flags_file: Path) -> None:
+        options = ("data=vggss", f"data.root={vggss_folder}")
+        whole = run_settings(*options)
+        assert not {"flags", "subset", "not_visible"} & whole.identity["data"].keys()
+        assert "data.flags" not in whole.identity["files_sha256"]
+        flagged = run_settings(*options, f"data.flags={flags_file}", "data.subset=clean")
+        assert flagged.names["data"] == "vggss (clean)"
+        assert flagged.data.part["flags"]["sha256"] == file_sha256(flags_file)
+        assert flagged.data.noise_use == whole.data.noise_use
+        first = flagged.identity_hash
+        flags_file.write_text(flags_file.read_text() + "clip5_000010,train,AV,False,False,False\n")
+        changed = run_settings(*options, f"data.flags={flags_file}", "data.subset=clean")
+        assert changed.identity_hash != first
