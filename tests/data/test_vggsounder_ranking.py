@@ -21,7 +21,7 @@ def test_tables(
     flags = ["video_id,label,modality,background_music,static_image,voice_over"]
     flags += [f"v{n},dog,{'AV' if clean[n] else 'A'},False,False,False" for n in range(N)]
     (tmp_path / "flags.csv").write_text("\n".join(flags))
-    sides = generator.uniform(0.3, 0.9, N)
+    sides = generator.uniform(0.2, 0.6, N)
     entries = [
         {"file": f"v{n}", "class": "dog", "bbox": [[0, 0, side, 1]]} for n, side in enumerate(sides)
     ]
