@@ -14,25 +14,19 @@ import numpy as np
 import pytest
 
 from tests.helpers.drawn import draw_avsbench
-from tests.helpers.running import run_settings
-from vssl.config.build import build_reader
-from vssl.data.avsbench import VPOMS, AVSBenchMS3, AVSBenchS4, SegmentedFrames
+from vssl.data.avsbench import VPOMS, VPOSS, AVSBenchMS3, AVSBenchS4, SegmentedFrames
 from vssl.data.base import DataError
 from vssl.maps import consensus_map
 from vssl.negatives.offscreen import Offscreen
 from vssl.testing import check_reader
 from vssl.types import Sample
 
-SETS = ("avsbench_s4", "avsbench_ms3", "vpo_ss", "vpo_ms")
+KINDS = (AVSBenchS4, AVSBenchMS3, VPOSS, VPOMS)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return draw_avsbench(tmp_path / "avsbench")
-
-
-def reader(name: str, root: Path, *options: str) -> Any:
-    return build_reader(run_settings(f"data={name}", f"data.root={root}", *options).data)
 
 
 def marked(sample: Sample) -> np.ndarray:
@@ -46,33 +40,33 @@ def rows(path: Path) -> dict[str, dict[str, str]]:
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 class TestPack:
     """The real lists with drawn media."""
 
-    def test_masks(self, shared: Path, name: str) -> None:
+    def test_masks(self, shared: Path, kind: type[SegmentedFrames]) -> None:
         folder = shared / "data" / "avsbench"
-        short = name.removeprefix("avsbench_")
+        short = kind.name.removeprefix("avsbench_")
         expected = folder / "expected" / short
         facts = rows(expected / "per_sample.csv")
         with np.load(expected / "truth_224.npz") as truth:
             masks = dict(zip(truth["ids"].tolist(), truth["masks"], strict=True))
-        data = reader(name, folder, f"data.annotation=metadata/{short}_seg.json").check()
+        data = kind(folder, annotation=f"metadata/{short}_seg.json").check()
         samples = {sample.sample_id: sample for sample in data.samples}
         assert list(samples) == list(masks)
         for sample_id, sample in samples.items():
             assert np.array_equal(marked(sample), masks[sample_id]), sample_id
             assert sample.is_natural_negative is (facts[sample_id]["empty_truth"] == "1")
-        original = {sample.sample_id: sample for sample in reader(name, folder).listed()}
+        original = {sample.sample_id: sample for sample in kind(folder).listed()}
         assert original.keys() == samples.keys()
         for sample_id, sample in original.items():
             checked = {"audio_length": 0, "is_natural_negative": False}
             assert replace(samples[sample_id], **checked) == sample
 
-    def test_boxes(self, shared: Path, name: str) -> None:
+    def test_boxes(self, shared: Path, kind: type[SegmentedFrames]) -> None:
         folder = shared / "data" / "avsbench"
-        expected = folder / "expected" / name.removeprefix("avsbench_")
-        boxed = reader(name, folder, "data.truth=boxes")
+        expected = folder / "expected" / kind.name.removeprefix("avsbench_")
+        boxed = kind(folder, truth="boxes")
         check_reader(boxed)
         samples = boxed.listed()
         maps = np.load(expected / "maps_56.npy").repeat(4, axis=1).repeat(4, axis=2) > 0.5

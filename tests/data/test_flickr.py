@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from tests.helpers.drawn import draw_flickr
-from tests.helpers.running import run_settings
-from vssl.config.build import build_reader
 from vssl.data.base import DataError
 from vssl.data.flickr import FlickrSoundNet
 from vssl.maps import consensus_map
@@ -37,7 +35,7 @@ def xml(root: Path, *boxes: str) -> None:
 
 def test_the_pack_s_ground_truths_are_met(shared: Path) -> None:
     folder = shared / "data" / "flickr"
-    flickr = build_reader(run_settings("data=flickr", f"data.root={folder}").data)
+    flickr = FlickrSoundNet(folder)
     check_reader(flickr)
     samples = flickr.check().samples
     expected = json.loads((folder / "expected/ciou_of_disc.json").read_text())["ciou_of_disc"]

@@ -210,3 +210,4 @@ class TestMasks:
         assert not {"truth", "mask_folder"} & set(data)
         masks = run_settings("data=is3", f"data.root={folder}", "data.truth=masks")
         assert run_identity(masks)["data"]["truth"] == "masks"
+        assert (data["name"], masks.data.name) == ("is3", "is3_masks")
