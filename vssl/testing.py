@@ -437,10 +437,10 @@ def check_model(
 
 def _waveforms(frontend: FrontEnd) -> torch.Tensor:
     """Two sounds of ten seconds as the front end's window cuts them, `[2, T]`."""
-    time = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
+    time = np.arange(10 * frontend.rate) / frontend.rate
     tone = 0.3 * np.sin(2 * np.pi * 440 * time)
     noise = 0.1 * np.random.default_rng(0).standard_normal(len(time))
-    clips = [AudioClip(each.astype(np.float32)[None]) for each in (tone, noise)]
+    clips = [AudioClip(each.astype(np.float32)[None], frontend.rate) for each in (tone, noise)]
     return torch.stack([frontend.waveform(clip) for clip in clips])
 
 

@@ -167,6 +167,7 @@ OPTIONS: dict[str, Option] = {
     "*.image.antialias": FLAG,
     "cache.folder": PATH.or_null("nothing is kept"),
     "cache.gigabytes": number(0, 1e9),
+    "model.frontend.rate": whole(1_000, 1_000_000),
     "model.weights": PATH.or_null("the model has none"),
     "model.compile": FLAG,
     "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
@@ -327,6 +328,19 @@ def drop_absent_members(config: DictConfig) -> list[str]:
                     dropped += [f"{group}.{name}.{option}" for option in members[name]]
                     del members[name]
     return dropped
+
+
+IMAGE_LESSON = """`image` says how a picture becomes the network's input. In the model's yaml \
+(docs/own-model.md) begin with
+
+defaults:
+  - image: imagenet   # bicubic to 224 x 224; ImageNet's mean and deviation of each channel
+
+or add a block with any callable from a picture [3, H, W] in [0, 1] to the input:
+
+image:
+  _target_: mypackage.MyTransform"""
+"""What to do about a model whose yaml has no `image`."""
 
 
 def hint_for(key: str, arguments: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vssl.config import identity
-from vssl.config.options import check_options
+from vssl.config.options import IMAGE_LESSON, check_options
 from vssl.core.errors import UsageError
 from vssl.core.hashing import config_hash, file_sha256
 from vssl.core.negatives import NEGATIVE_TYPES
@@ -374,7 +374,7 @@ class RunSettings:
         """
         check_options(config)
         settings = replace(cls.unchecked(config), loggers=_loggers(config))
-        _required(settings.model.group, "model", "image")
+        _check_image(settings.model)
         return settings
 
     @classmethod
@@ -469,8 +469,10 @@ class TrainingSettings:
             check_options(changed)
             splits.append(DataSettings.of(_plain(changed, "data")))
         parts = ("model", "data", "protocol", "training")
+        model = ModelSettings.of(_plain(config, "model"), protocol=str(config.protocol.name))
+        _check_image(model)
         return cls(
-            model=ModelSettings.of(_plain(config, "model"), protocol=str(config.protocol.name)),
+            model=model,
             train=splits[0],
             validation=splits[1],
             trainer=TrainerSettings.of(_plain(config, "trainer")),
@@ -490,6 +492,12 @@ def _required(group: Mapping[str, Any], part: str, *keys: str) -> list[Any]:
         if key not in group:
             raise UsageError(f"{part}.{key} is not set, and {part} needs it.")
     return [group[key] for key in keys]
+
+
+def _check_image(model: ModelSettings) -> None:
+    """UsageError with a lesson for a model whose yaml does not say how pictures are prepared."""
+    if "image" not in model.group:
+        raise UsageError(f"model.image is not set, and model {model.name} needs it. {IMAGE_LESSON}")
 
 
 def _content(value: Any, *, resolve: bool = True) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from vssl.core.checks import check_choice
 from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
 from vssl.data.ids import first_pictures, read_ids
-from vssl.types import EVALUATION_SIZE, Sample
+from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 __all__ = ["CheckedData", "DataError", "DatasetReader", "Problem", "text_of"]
 
@@ -34,7 +34,8 @@ class DatasetReader(ABC):
         image_folder: folder of the images below `root`.
         audio_folder: folder of the audio files below `root`.
         missing: `error` stops at any fault; `skip` evaluates the samples without faults.
-        resample: whether audio at other rates than 16 kHz is resampled; False makes it a fault.
+        resample: whether audio at other rates than the model's, 16 kHz for all that come with
+            vssl, is resampled; False makes it a fault.
         empty: `fault` for a sample whose ground truth marks nothing; `keep` evaluates it as a
             positive; `negative` makes a natural negative of a sample without box and mask, and any
             other ground truth that marks nothing stays a fault.
@@ -55,6 +56,7 @@ class DatasetReader(ABC):
         least_samples: shorter clips are faults; the need of the model's front end, if known.
         truth_files: files beside the annotation that ground truths were read from, as masks; a run
             rests on their content.
+        rate: sample rate in Hz of the model's front end, to which files at others are resampled.
     """
 
     name: str
@@ -64,6 +66,7 @@ class DatasetReader(ABC):
     box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
     mended: str = "folder"
     least_samples: int = 1
+    rate: int = SAMPLE_RATE
 
     def __init__(
         self,

@@ -61,7 +61,7 @@ class CheckedData:
     listed: int  # ids in that file
     problems: tuple[Problem, ...]  # faults, whose samples are left out
     annotation: Path
-    resampled: int  # audio files at another rate than 16 kHz
+    resampled: int  # audio files at another rate than the model's
     notes: tuple[Problem, ...] = ()  # oddities, whose samples are evaluated
 
     @property
@@ -119,7 +119,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         whole = [each for each in whole if not each.constant]
     samples = [each.sample for each in whole]
     notes += _duplicates(whole) + _incomplete(samples)
-    rates = Counter(each.rate for each in whole if each.rate != SAMPLE_RATE)
+    rates = Counter(each.rate for each in whole if each.rate != reader.rate)
     data = CheckedData(
         samples=tuple(samples),
         listed=listing.total,
@@ -198,8 +198,8 @@ def _check_files(reader: DatasetReader, sample: Sample) -> _CheckedFiles:
         constant = is_constant(path)
         hashes["sounds"] = file_sha256(path)
         sample = replace(sample, audio_length=length)
-        if rate != SAMPLE_RATE and not reader.resample:
-            fault("audio at another rate", f"{path}: is at {rate} Hz, not {SAMPLE_RATE}")
+        if rate != reader.rate and not reader.resample:
+            fault("audio at another rate", f"{path}: is at {rate} Hz, not {reader.rate}")
         if length < reader.least_samples:
             needs = f"the model's front end needs {reader.least_samples}"
             text = f"{path}: is {length} samples long at {SAMPLE_RATE} Hz, and {needs}"
@@ -263,7 +263,7 @@ def _report(
         _log.warning("%s, evaluated all the same: %s", reader.name, text)
     if rates:
         counts = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(rates.items()))
-        text = f"{data.resampled} audio files are resampled to {SAMPLE_RATE} Hz ({counts})"
+        text = f"{data.resampled} audio files are resampled to {reader.rate} Hz ({counts})"
         _log.warning("%s: %s", reader.name, text)
     text = f"{whole} of {data.listed} listed samples"
     if reader.expected_count not in (None, data.listed):

@@ -59,7 +59,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
     fingerprint = take_fingerprint(settings, loader, localizer, conditions)
     networks.compile_model(settings.model, localizer.model)
-    reader.least_samples = build.least_samples(settings)
+    build.set_needs(reader, settings)
     data = reader.check()
     inputs = read_inputs(reader, data)
     if is_first_process():
