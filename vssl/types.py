@@ -88,7 +88,8 @@ class Sample:
         flags: what is known about the sample, by kind, e.g. `("static_image", "yes")`; each kind
             becomes a kind of subsets.
         is_natural_negative: whether nothing in the image sounds, so that its own sound is heard
-            under the condition `natural`. The check of a test set sets it, by `data.empty`.
+            under the condition `natural`. Readers of negatives set it, and the check of a test set
+            by `data.empty`.
 
     Example:
         >>> sample = Sample("a", Path("a.jpg"), Path("a.wav"), "dog", boxes=((20, 30, 120, 150),))

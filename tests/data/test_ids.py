@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.running import maps, records, run, run_settings
+from vssl.cli.evaluate import limit_as_override
 from vssl.core.errors import UsageError
 from vssl.data.base import DataError
 from vssl.data.embedded import Synthetic
@@ -147,3 +148,23 @@ def test_the_embedded_benchmark(tmp_path: Path) -> None:
     assert first.count() == 2
     data = first.check()
     assert data.samples == Synthetic(cache=tmp_path, scenes=3).check().samples[:2]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("model=a data=is3 --limit 20", "++data.limit=20 model=a data=is3"),
+        ("-m --limit=20 model=a,b", "-m ++data.limit=20 model=a,b"),
+        ("--limit 5 -m", "-m ++data.limit=5"),
+        ("model=a", "model=a"),
+    ],
+)
+def test_limit_on_the_command_line(given: str, wanted: str) -> None:
+    assert limit_as_override(given.split()) == wanted.split()
+
+
+@pytest.mark.parametrize("value", ["many", "-3", ""])
+def test_a_limit_that_is_no_number(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        limit_as_override(["--limit", value])
+    assert "expected a number of samples" in capsys.readouterr().err

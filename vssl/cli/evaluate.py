@@ -25,7 +25,7 @@ def main() -> None:
     quieten_libraries()
     # Hydra's examples write it so, for a group that is not among the defaults
     arguments = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
-    arguments = allow_absent_members(_limit_as_override(arguments))
+    arguments = allow_absent_members(limit_as_override(arguments))
     if DRY_RUN in arguments:
         from vssl.runs.dry_run import dry_run
 
@@ -39,7 +39,7 @@ def main() -> None:
     run_app(lambda: with_hydra(_run), "evaluate", before_error=finish_sweep)
 
 
-def _limit_as_override(arguments: list[str]) -> list[str]:
+def limit_as_override(arguments: list[str]) -> list[str]:
     """Replace `--limit N` by the override of `data.limit`, also for readers of other packages."""
     kept: list[str] = []
     limits = []

@@ -85,6 +85,12 @@ def synthetic_name(*, _parent_: DictConfig) -> str:
     return variant_name(split, _parent_.get("difficulty", DEFAULT_DIFFICULTY), _parent_.get("snr"))
 
 
+def truth_name(name: str, usual: str, *, _parent_: DictConfig) -> str:
+    """Name of a test set, with its kind of ground truth where that is not the usual. A resolver."""
+    truth = _parent_.get("truth", usual)
+    return name if truth == usual else f"{name}_{truth}"
+
+
 def bundled_weights(name: str) -> str:
     """Weights that come with vssl: `vssl/models/bundled/<name>.safetensors`. A resolver."""
     return str(Path(vssl.__file__).parent / "models" / "bundled" / f"{name}.safetensors")
@@ -158,7 +164,7 @@ def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
     runs = (run_folder, run_name, run_group, run_tags)
-    for resolver in (*runs, synthetic_name, bundled_weights, devices_for_jobs):
+    for resolver in (*runs, synthetic_name, truth_name, bundled_weights, devices_for_jobs):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # a name that no other sweep has; Hydra hands what the sweep's process has cached to all jobs
     OmegaConf.register_new_resolver(

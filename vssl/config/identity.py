@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from vssl.config.settings import RunSettings
 
 _CANNOT_CHANGE_RECORDS = {
-    "data": ("cache", "root", "ids"),
+    "data": ("cache", "root", "ids", "flags"),
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
-_DEFAULTS = {"data": {"empty": "fault", "silent": "keep", "limit": None}}
+_DEFAULTS = {
+    "data": {
+        "empty": "fault",
+        "silent": "keep",
+        "limit": None,
+        "subset": "all",
+        "not_visible": "positive",
+        "truth": "boxes",
+        "mask_folder": "gt_segmentation",
+    }
+}
 """Options that came later, and what they are where runs of before do not have them."""
 
 
@@ -58,6 +68,7 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     files: dict[str, Any] = {
         "model.weights": settings.model.weights,
         "data.ids": settings.data.group.get("ids"),
+        "data.flags": settings.data.group.get("flags"),
         "negatives.manifest": negatives.get("manifest"),
         "prior.weights": settings.prior.find_weights(),
     }

@@ -24,6 +24,7 @@ from vssl.config.search_path import group_files
 from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
+from vssl.data.vggsounder import SUBSETS
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What the networks compute in; front ends, similarities and records are float32 under all."""
@@ -183,12 +184,19 @@ OPTIONS: dict[str, Option] = {
     "data.root": PATH,
     "data.annotation": PATH.or_null("the first usual name that exists"),
     **{f"data.{kind}_{part}": TEXT for kind in ("image", "audio") for part in ("folder", "suffix")},
+    **{f"data.{kind}_folder": TEXT for kind in ("mask", "box")},
+    "data.truth": choice("masks", "boxes"),
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
     "data.empty": choice("fault", "keep", "negative"),
     "data.silent": choice("keep", "skip"),
     "data.ids": PATH.or_null("all samples"),
     "data.limit": whole(1).or_null("all samples"),
+    "data.flags": PATH.or_null("no flags"),
+    "data.subset": choice(*SUBSETS),
+    "data.not_visible": choice("positive", "negative"),
+    "data.pairs": PATH.or_null("the first usual name that exists"),
+    "data.same_class": choice("keep", "skip"),
     "data.cache": PATH,
     "data.version": Option("a version", lambda value: _is_whole(value) or NAME.fits(value)),
     "data.scenes": whole(1, 2**32 - 1),

@@ -108,7 +108,8 @@ class DataSettings:
     @property
     def shown_name(self) -> str:
         """The name of what is evaluated: that of the test set, or of the part of it."""
-        return ids.shown_name(self.name, ids=self.group.get("ids"), limit=self.group.get("limit"))
+        listed, limit = self.group.get("ids"), self.group.get("limit")
+        return ids.shown_name(self.name, ids=listed, limit=limit, options=self.group)
 
     @property
     def folder_name(self) -> str:
@@ -119,7 +120,14 @@ class DataSettings:
     @property
     def part(self) -> dict[str, Any]:
         """Which part of the test set is evaluated; empty for all of it."""
-        part = {}
+        part: dict[str, Any] = {
+            key: self.group[key]
+            for key, words in ids.PART_WORDS.items()
+            if self.group.get(key) in tuple(words)
+        }
+        flags = Path(str(self.group.get("flags") or "")).expanduser()
+        if flags.is_file():
+            part["flags"] = {"file": flags.name, "sha256": file_sha256(flags)}
         if self.group.get("ids") is not None:
             listed = ids.read_ids(self.group["ids"])
             part["ids"] = {

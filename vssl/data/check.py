@@ -50,6 +50,7 @@ class Listing(NamedTuple):
     samples: list[Sample]
     boxes: Mapping[str, list[list[float]]]  # as annotated, by sample id
     problems: list[Problem]  # entries that cannot be read
+    excluded: Sequence[tuple[Sample, str]] = ()  # samples that an option leaves out, with the kind
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         marked = [replace(s, is_natural_negative=not (s.boxes or s.masks)) for s in listing.samples]
         listing = listing._replace(samples=marked)
     faults, notes = _check_boxes(reader, listing)
-    problems = [*listing.problems, *_unlisted_files(reader, listing.samples), *faults]
+    everything = [*listing.samples, *(sample for sample, _ in listing.excluded)]
+    problems = [*listing.problems, *_unlisted_files(reader, everything), *faults]
     annotated = [box for boxes in listing.boxes.values() for box in boxes]
     cause = guess_cause(annotated, reader.box_unit) if faults or notes else ""
     checked: list[_CheckedFiles] = []
@@ -109,6 +111,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         if each.constant
     ]
     stops = bool(problems) and reader.missing == "error"
+    problems += [Problem(kind, s.sample_id, s.sample_id) for s, kind in listing.excluded]
     if reader.silent == "keep":
         notes += silent
     else:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
@@ -80,17 +81,40 @@ def first_pictures(samples: Sequence[Sample], limit: int) -> list[Sample]:
     return [sample for sample in samples if sample.image_group in taken]
 
 
-def shown_name(name: str, *, ids: str | Path | None, limit: int | None) -> str:
+PART_WORDS = {
+    "subset": {
+        "clean": "clean",
+        "clean_one_label": "clean, one label",
+        "not_visible": "class not visible",
+    },
+    "not_visible": {"negative": "class not visible is negative"},
+    "same_class": {"skip": "no pairs of one class"},
+}
+"""Options of test sets that change what is evaluated: how names say their values."""
+
+
+def shown_name(
+    name: str,
+    *,
+    ids: str | Path | None,
+    limit: int | None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """Name a test set, or the part of it that is evaluated, in folders, tables and loggers.
 
     With a list of ids also the number of ids and the first digits of the file's sha256. A file that
-    cannot be read is named alone: the reader has the error.
+    cannot be read is named alone: the reader has the error. Of `options`, the test set's, those of
+    `PART_WORDS` are named.
 
     Example:
-        >>> shown_name("vggss", ids=None, limit=20)
-        'vggss (first 20)'
+        >>> shown_name("vggss", ids=None, limit=20, options={"subset": "clean"})
+        'vggss (clean; first 20)'
     """
-    parts = []
+    parts = [
+        words[value]
+        for key, words in PART_WORDS.items()
+        if isinstance(value := options.get(key), str) and value in words
+    ]
     if ids is not None:
         try:
             listed = read_ids(ids)
