@@ -22,7 +22,7 @@ import soundfile
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from vssl.audio.containers import MonoSound, VideoFileError, read_mono
+from vssl.audio.containers import VideoFileError, read_mono
 from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder, whole_file, write_text
@@ -33,7 +33,7 @@ from vssl.data.check import DataError
 from vssl.data.vggss import VGGSS
 from vssl.data.video_names import FoundVideo, VideoFolder, has_video_suffix
 from vssl.types import SAMPLE_RATE
-from vssl.videos import VideoFacts, frame_at, frame_in_slot, video_facts
+from vssl.videos import VideoFacts, VideoFrame, frame_at, frame_in_slot, video_facts
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Rule:
 
     @property
     def described(self) -> dict[str, Any]:
-        """The rule as `prepare.json` keeps it."""
+        """The rule as `rule.json` keeps it."""
         middle = "of the video" if self.slot is None else f"frame {self.slot + 1}"
         chosen = f"middle ({middle} at 25 fps)" if self.frame == "middle" else float(self.frame)
         sound = f"{SAMPLE_RATE} Hz, mono, 16 bit"
@@ -100,20 +100,25 @@ class Rule:
         return {"frame": chosen, "image": _FORMATS[self.suffix], "sound": sound}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Wanted:
-    """A frame and a sound to make: the video's id, the two files, and the video."""
+    """What to make of a video: a frame, a sound, mostly both."""
 
-    name: str
-    image: Path
-    audio: Path
+    name: str  # the id of the video
     found: FoundVideo
+    image: Path | None = None
+    audio: Path | None = None
     seconds: Fraction | None = None  # of this frame; None: by the rule
 
     @property
+    def files(self) -> list[Path]:
+        """The files to make."""
+        return [path for path in (self.image, self.audio) if path is not None]
+
+    @property
     def is_made(self) -> bool:
-        """Whether both files are there."""
-        return is_there(self.image) and is_there(self.audio)
+        """Whether all of them are there."""
+        return all(map(is_there, self.files))
 
 
 class VideoTable(NamedTuple):
@@ -197,8 +202,7 @@ def prepare_listed(
     """Make frames and sounds of the samples that a reader lists.
 
     Args:
-        reader: of the test set; each sample's image and sound are of one video, whose id is the
-            image's name.
+        reader: of the test set; the names of a sample's image and sound are ids of videos.
         videos: folder of the videos.
         rule: how they are made.
         force: whether files are made again though they are there.
@@ -213,24 +217,21 @@ def prepare_listed(
     """
     folder = VideoFolder(videos)
     samples = reader.listed()
-    wanted = {}
+    wanted: dict[str, Wanted] = {}
+    needed: dict[str, list[str]] = {}
     for sample in samples:
-        image, audio = sample.image_path, sample.audio_path
-        if image.stem != audio.stem:
-            raise UsageError(
-                f"data={reader.name}: the picture and the sound of {sample.sample_id} are of"
-                f" different videos ({image.stem}, {audio.stem}), so they cannot be prepared."
-            )
-        name = image.relative_to(reader.image_folder).with_suffix("").as_posix()
-        wanted[image] = Wanted(name, image, audio, folder.find(image.stem))
+        ids = sample.image_path.stem, sample.audio_path.stem
+        needed[sample.sample_id] = list(ids)
+        for name in ids:
+            if name not in wanted:
+                wanted[name] = Wanted(name, folder.find(name))
+        wanted[ids[0]].image, wanted[ids[1]].audio = sample.image_path, sample.audio_path
     if reader.expected_count == VGGSS.expected_count:
         others = f"no list in circulation, which have {', '.join(f'{n:,}' for n in _LISTS)}"
         size = len(samples)
         _log.info("%s lists %s ids: %s", reader.name, f"{size:,}", _LISTS.get(size, others))
-    rows = _prepare(
-        reader.root, list(wanted.values()), rule, name=reader.name, force=force, workers=workers
-    )
-    return _conclude(reader.root, rows, name=reader.name, skip=reader.missing == "skip")
+    rows = _prepare(reader.root, wanted, rule, needed, force=force, workers=workers)
+    return _conclude(reader.root, rows, needed, name=reader.name, skip=reader.missing == "skip")
 
 
 def prepare_folder(
@@ -267,7 +268,7 @@ def prepare_folder(
     if table is None:
         table = VideoTable(None, ",", _all_videos(folder))
     rows = [dict(row) for row in table.rows]
-    wanted = {}
+    wanted: dict[str, Wanted] = {}
     for row in rows:
         place, time = row["video"], row.get("time") or ""
         found, seconds = folder.at(place), _seconds(time) if time else None
@@ -280,11 +281,11 @@ def prepare_folder(
         name = place[: -len(Path(place).suffix)] if has_video_suffix(place) else place
         name += f"_{time}" if time else ""
         row["image"], row["audio"] = f"{FRAMES}/{name}{rule.suffix}", f"{SOUNDS}/{name}.wav"
-        image = root / row["image"]
-        wanted[image] = Wanted(name, image, root / row["audio"], found, seconds)
-    made = _prepare(root, list(wanted.values()), rule, name="folder", force=force, workers=workers)
+        wanted[name] = Wanted(name, found, root / row["image"], root / row["audio"], seconds)
+    needed = {name: [name] for name in wanted}
+    made = _prepare(root, wanted, rule, needed, force=force, workers=workers)
     samples = _write_samples(root, table._replace(rows=rows))
-    return _conclude(root, made, name=f"folder data.annotation={samples}", skip=skip)
+    return _conclude(root, made, needed, name=f"folder data.annotation={samples}", skip=skip)
 
 
 def _all_videos(folder: VideoFolder) -> list[dict[str, str]]:
@@ -353,35 +354,44 @@ def _write_samples(root: Path, table: VideoTable) -> str:
 
 def _prepare(
     root: Path,
-    wanted: Sequence[Wanted],
+    wanted: Mapping[str, Wanted],
     rule: Rule,
+    needed: Mapping[str, Sequence[str]],
     *,
-    name: str,
     force: bool,
     workers: int | None,
-) -> list[dict[str, Any]]:
-    """Make what is not there; the rows of the report."""
+) -> dict[str, dict[str, Any]]:
+    """Make what is not there; the rows of the report. Samples are `needed` with their videos."""
     with output_folder(root), _alone_in(root):
         foreign = _settle_rule(root, wanted, rule, force=force)
         known = _old_report(root)
         todo, rows = [], {}
-        for each in wanted:
-            there = each.is_made and each.name not in foreign
+        for name, each in wanted.items():
+            there = each.is_made and name not in foreign
             if each.found.path is not None and (force or not there):
                 todo.append(each)
             elif there:
-                old = known.get(each.name, {})
-                rows[each.name] = {**_row(each, THERE), **old, "status": THERE}
+                rows[name] = {**_row(each, THERE), **known.get(name, {}), "status": THERE}
             else:
                 status = FAULTY if each.found.is_there else MISSING
-                status = OTHER if each.is_made else status
-                rows[each.name] = _row(each, status, each.found.remark)
-        with _report(root, [each.name for each in wanted], rows) as add:
-            _make_all(todo, rule, add, name=name, workers=workers)
-        whole = [each.name for each in wanted if rows[each.name]["status"] in (MADE, THERE)]
-        _write_rule(root, rule, sorted(set(foreign) - set(whole)))
-        write_text(root / IDS_FILE, "".join(f"{key}\n" for key in whole))
-    return [rows[each.name] for each in wanted]
+                rows[name] = _row(each, OTHER if each.is_made else status, each.found.remark)
+        with _report(root, list(wanted), rows) as add:
+            _make_all(todo, rule, add, workers=workers)
+        _write_rule(root, rule, [name for name in foreign if name not in _whole(rows)])
+        write_text(root / IDS_FILE, "".join(f"{key}\n" for key in _complete(rows, needed)))
+    return rows
+
+
+def _whole(rows: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {name for name, row in rows.items() if row["status"] in (MADE, THERE)}
+
+
+def _complete(
+    rows: Mapping[str, Mapping[str, Any]], needed: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Samples whose videos all gave what they were to give."""
+    whole = _whole(rows)
+    return [sample for sample, names in needed.items() if whole.issuperset(names)]
 
 
 @contextmanager
@@ -397,10 +407,12 @@ def _alone_in(root: Path) -> Iterator[None]:
         raise UsageError(f"{root}: another vssl-prepare is writing there. Wait for it.") from error
 
 
-def _settle_rule(root: Path, wanted: Sequence[Wanted], rule: Rule, *, force: bool) -> Sequence[str]:
+def _settle_rule(
+    root: Path, wanted: Mapping[str, Wanted], rule: Rule, *, force: bool
+) -> Sequence[str]:
     """Check the rule of what is there; ids whose files are of another one."""
     path = root / RULE_FILE
-    there = [w.name for w in wanted if is_there(w.image) or is_there(w.audio)]
+    there = [name for name, each in wanted.items() if any(map(is_there, each.files))]
     if path.is_file():
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -439,13 +451,12 @@ def _make_all(
     rule: Rule,
     add: Callable[[dict[str, Any]], None],
     *,
-    name: str,
     workers: int | None,
 ) -> None:
     """Make frames and sounds, several videos at once, and add a row for each."""
     pool = ThreadPoolExecutor(workers or len(usable_cores()))
     try:
-        with progress_bar(f"preparing {name}", len(todo)) as advance:
+        with progress_bar("preparing videos", len(todo)) as advance:
             for future in as_completed([pool.submit(_make, each, rule) for each in todo]):
                 add(future.result())
                 advance(1)
@@ -467,40 +478,46 @@ def _make(wanted: Wanted, rule: Rule) -> dict[str, Any]:
         if picked.frame.is_damaged:
             raise VideoFileError(f"{video}: is damaged at the frame, {picked.frame.seconds:.3f} s.")
         pixels = picked.frame.pixels()
-        samples = _sound_around(picked.frame.seconds + facts.begin, read_mono(video), rule.sound)
-        if not len(samples):
-            raise VideoFileError(f"{video}: has no sound around {picked.frame.seconds:.3f} s.")
+        samples = _sound_around(picked.frame, facts, rule) if wanted.audio else None
     except VideoFileError as error:
         return _row(wanted, FAULTY, str(error))
-    for path in (wanted.image, wanted.audio):
+    for path in wanted.files:
         path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(wanted.image) as partial:
-        Image.fromarray(pixels).save(partial, **_FORMATS[rule.suffix])
-    with whole_file(wanted.audio) as partial:
-        soundfile.write(partial, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-    length = len(samples) / SAMPLE_RATE
     notes = [wanted.found.remark, *_remarks(facts)]
     if picked.is_short:
         notes.append(f"{picked.slots} frames at 25 fps: the middle of them was taken")
-    if rule.slot is not None and length > _LONGEST_CLIP:
-        notes.append(f"{length:.1f} s long, and a clip has 10: is it cut?")
-    row = _row(wanted, MADE, "; ".join(filter(None, notes)))
-    return row | {
-        "width": pixels.shape[1],
-        "height": pixels.shape[0],
+    made = {
+        "width": facts.width,
+        "height": facts.height,
         "fps": f"{float(facts.rate):.3f}",
         "frame": picked.number,
         "frame_seconds": f"{picked.frame.seconds:.4f}",
-        "sound_seconds": f"{length:.4f}",
     }
+    if wanted.image is not None:
+        with whole_file(wanted.image) as partial:
+            Image.fromarray(pixels).save(partial, **_FORMATS[rule.suffix])
+    if samples is not None and wanted.audio is not None:
+        with whole_file(wanted.audio) as partial:
+            soundfile.write(partial, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+        length = len(samples) / SAMPLE_RATE
+        made["sound_seconds"] = f"{length:.4f}"
+        if rule.slot is not None and length > _LONGEST_CLIP:
+            notes.append(f"{length:.1f} s long, and a clip has 10: is it cut?")
+    return _row(wanted, MADE, "; ".join(filter(None, notes))) | made
 
 
-def _sound_around(place: float, sound: MonoSound, length: Fraction | None) -> Samples:
-    """Samples around a time on the clock of the file; fewer where the sound is over."""
-    if length is None:
+def _sound_around(frame: VideoFrame, facts: VideoFacts, rule: Rule) -> Samples:
+    """The sound of a video, or as much around the frame as the rule says and there is."""
+    sound = read_mono(facts.path)
+    if rule.sound is None:
         return sound.samples
-    begin = round((place - sound.begin - float(length) / 2) * SAMPLE_RATE)
-    return sound.samples[max(begin, 0) : max(begin + round(length * SAMPLE_RATE), 0)]
+    middle = frame.seconds + facts.begin - sound.begin
+    begin = round((middle - float(rule.sound) / 2) * SAMPLE_RATE)
+    end = begin + round(rule.sound * SAMPLE_RATE)
+    samples = sound.samples[max(begin, 0) : max(end, 0)]
+    if not len(samples):
+        raise VideoFileError(f"{facts.path}: has no sound around {frame.seconds:.3f} s.")
+    return samples
 
 
 def _remarks(facts: VideoFacts) -> Iterator[str]:
@@ -557,25 +574,27 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, delimiter
 
 def _conclude(
     root: Path,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, Any]],
+    needed: Mapping[str, Sequence[str]],
     *,
     name: str,
     skip: bool,
 ) -> Counter[str]:
     """Say what was made and how to go on; raise where something is left out, unless it may be."""
-    counts = Counter(row["status"] for row in rows)
-    whole = counts[MADE] + counts[THERE]
+    counts = Counter(str(row["status"]) for row in rows.values())
+    whole, listed = len(_complete(rows, needed)), len(needed)
     words = [f"{counts[s]:,} {s}" for s in (MADE, THERE, MISSING, FAULTY, OTHER) if counts[s]]
-    text = f"{root}: {whole:,} of {len(rows):,} ids have a frame and a sound"
-    text += f" ({whole / len(rows):.1%}): {', '.join(words)}"
-    notes = [row for row in rows if row["note"]]
+    text = f"{root}: {whole:,} of {listed:,} ids have a frame and a sound"
+    text += f" ({100 * whole / listed:.1f} %). Of {len(rows):,} videos: {', '.join(words)}"
+    notes = [row for row in rows.values() if row["note"]]
     for row in notes[:_SHOWN]:
         text += f"\n  {row['id']} ({row['status']}): {row['note']}"
     if len(notes) > _SHOWN:
         text += f"\n  and {len(notes) - _SHOWN:,} more"
-    text += f"\nEvery id is in {root / REPORT_FILE}, those that are whole in {root / IDS_FILE}."
+    text += f"\nEvery video is in {root / REPORT_FILE}, the ids that are whole in"
+    text += f" {root / IDS_FILE}."
     command = f"vssl-evaluate model=NAME data={name} data.root={root}"
-    if whole == len(rows):
+    if whole == listed:
         _log.info("%s\nGo on: %s", text, command)
         return counts
     if whole:
