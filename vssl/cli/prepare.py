@@ -14,6 +14,8 @@ from vssl.config.options import check_options
 from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 
+_NO_VIDEOS = "data={}: is not made from videos. Choose data=vggss or data=folder."
+
 
 @console_script("prepare")
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="prepare")
@@ -22,6 +24,8 @@ def main(config: DictConfig) -> None:
     quieten_libraries()
     check_options(config)
     chosen = str(HydraConfig.get().runtime.choices["data"])
+    if "root" not in config.data:
+        raise UsageError(_NO_VIDEOS.format(chosen))
     if config.videos is None:
         raise UsageError("videos is not set. Set videos=<folder of the videos>.")
     from vssl.config.networks import make  # torch
@@ -47,5 +51,5 @@ def main(config: DictConfig) -> None:
         group["annotation"] = prepare.place_annotation(group["annotation"], root)
     reader = make(DataSettings.of(group).reader)
     if not isinstance(reader, VGGSS):
-        raise UsageError(f"data={chosen}: has no videos. Choose data=vggss or data=folder.")
+        raise UsageError(_NO_VIDEOS.format(chosen))
     prepare.prepare_listed(reader, videos, rule, **work)

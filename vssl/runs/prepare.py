@@ -226,10 +226,17 @@ def prepare_listed(
             if name not in wanted:
                 wanted[name] = Wanted(name, folder.find(name))
         wanted[ids[0]].image, wanted[ids[1]].audio = sample.image_path, sample.audio_path
+    annotation, entries = reader.read_entries()
+    listed = len(entries)
     if reader.expected_count == VGGSS.expected_count:
         others = f"no list in circulation, which have {', '.join(f'{n:,}' for n in _LISTS)}"
-        size = len(samples)
-        _log.info("%s lists %s ids: %s", reader.name, f"{size:,}", _LISTS.get(size, others))
+        _log.info("%s: %s ids, %s", annotation, f"{listed:,}", _LISTS.get(listed, others))
+    if listed != len(samples):
+        _log.warning(
+            "%s: %s of its %s entries are prepared; the others are not chosen, or repeat an id, or"
+            " cannot be read, of which vssl-evaluate says more",
+            annotation, f"{len(samples):,}", f"{listed:,}",
+        )  # fmt: skip
     rows = _prepare(reader.root, wanted, rule, needed, force=force, workers=workers)
     return _conclude(reader.root, rows, needed, name=reader.name, skip=reader.missing == "skip")
 
