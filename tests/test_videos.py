@@ -89,6 +89,14 @@ def test_every_slot_shows_the_frame_of_ffmpeg_s_filter(
     assert (shown(short), short.is_short) == (expected[middle], True)
 
 
+@pytest.mark.parametrize(("frames", "middle"), [(249, 124), (251, 124), (262, 124), (264, 131)])
+def test_the_middle_of_a_clip_of_ten_seconds_is_that_of_vgg_ss(
+    tmp_path: Path, frames: int, middle: int
+) -> None:
+    path = make_video(tmp_path / "v.mp4", ticks=range(frames), fps=25, sound_codec=None)
+    assert frame_in_slot(video_facts(path), None).number == middle
+
+
 def test_a_time_shows_the_frame_that_stands_then(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", draw=numbered, fps=10, ticks=[0, 1, 5, 6], turned=0)
     facts = video_facts(path)

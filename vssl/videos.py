@@ -23,6 +23,8 @@ CLIP_RATE = 25
 """Frames per second in which the middle frame of VGG-SS is counted."""
 MIDDLE_SLOT = 124
 """The middle frame of VGG-SS, counted from 0 at `CLIP_RATE`: the 125th, at 4.96 s."""
+_CLIP_SLOTS = 10 * CLIP_RATE
+"""Length of a clip of VGG-Sound; some are a little shorter or longer."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ class PickedFrame(NamedTuple):
 def frame_in_slot(facts: VideoFacts, slot: int | None) -> PickedFrame:
     """Read the frame that FFmpeg's filters `fps=25,select=eq(n,SLOT)` show.
 
-    None, and a slot behind the end, take the middle `(slots - 1) // 2` of the whole video, which
-    for 10 seconds is `MIDDLE_SLOT`.
+    A slot behind the end takes the middle of the whole video, `(slots - 1) // 2`. None takes
+    `MIDDLE_SLOT` of a clip of about 10 seconds, else the middle of the whole video.
 
     Raises:
         VideoFileError: when the frames up to it cannot be decoded.
@@ -154,7 +156,8 @@ def frame_in_slot(facts: VideoFacts, slot: int | None) -> PickedFrame:
         end = picked.slots
         if slot is not None and slot < end:
             return picked
-    middle = (end - 1) // 2
+    is_clip = slot is None and abs(end - _CLIP_SLOTS) <= _CLIP_SLOTS // 20
+    middle = MIDDLE_SLOT if is_clip else (end - 1) // 2
     found = next(picked for picked in _in_slots(facts) if middle < picked.slots)
     return found._replace(slots=end, is_short=slot is not None)
 

@@ -79,7 +79,8 @@ class Rule:
 
     Attributes:
         frame: `middle`, or seconds after the first frame.
-        slot: with `middle`, the frame's number from 0 at 25 fps; None for the middle of each video.
+        slot: with `middle`, the frame's number from 0 at 25 fps; None for the middle of each video,
+            see `vssl.videos.frame_in_slot`.
         suffix: `.jpg` (quality 95, full colour resolution) or `.png` (lossless).
         sound: seconds of sound around the frame; None for all of it.
     """
