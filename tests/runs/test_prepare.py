@@ -184,11 +184,12 @@ def test_what_is_damaged_or_mute_is_listed(made: Path, tmp_path: Path) -> None:
     (videos / f"{IDS[1]}.mkv").unlink()
     make_video(videos / f"{IDS[1]}.mp4", sound_codec=None)
     (videos / f"{IDS[3]}.mp4").write_bytes(b"no video")
+    make_video(videos / f"{IDS[2][:11]}_20000_30000.mp4", sound_codec="flac", silent=[(1.2, 2.0)])
     root = annotated(tmp_path / "vggss", *IDS)
     prepare_listed(VGGSS(root, missing="skip"), videos, RULE)
     rows = report(root)
     assert statuses(root) == dict(zip(IDS, [FAULTY, FAULTY, MADE, FAULTY], strict=True))
-    notes = ("is cut off", "has no sound", "", "not readable")
+    notes = ("is cut off", "has no sound", "s of sound for 2.0 s of picture", "not readable")
     for name, note in zip(IDS, notes, strict=True):
         assert note in rows[name]["note"]
     assert set(files(root)) == {"vggss.json", f"frames/{IDS[2]}.jpg", f"audio/{IDS[2]}.wav"}
