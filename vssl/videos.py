@@ -42,6 +42,7 @@ class VideoFacts:
     lead: int  # the same from the begin of the file's earliest stream
     pixel_aspect: Fraction  # width of a pixel over its height
     has_sound: bool
+    seconds: float  # stated length of the file; 0 if unknown
 
     @property
     def begin(self) -> float:
@@ -111,6 +112,7 @@ def video_facts(path: Path) -> VideoFacts:
             lead=(frame.pts or 0) - begin,
             pixel_aspect=Fraction(aspect),
             has_sound=bool(container.streams.audio),
+            seconds=seconds,
         )
 
 

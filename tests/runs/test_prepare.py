@@ -189,7 +189,7 @@ def test_what_is_damaged_or_mute_is_listed(made: Path, tmp_path: Path) -> None:
     prepare_listed(VGGSS(root, missing="skip"), videos, RULE)
     rows = report(root)
     assert statuses(root) == dict(zip(IDS, [FAULTY, FAULTY, MADE, FAULTY], strict=True))
-    notes = ("is cut off", "has no sound", "s of sound for 2.0 s of picture", "not readable")
+    notes = ("is cut off", "has no sound", "s of sound in a file of 2.0 s", "not readable")
     for name, note in zip(IDS, notes, strict=True):
         assert note in rows[name]["note"]
     assert set(files(root)) == {"vggss.json", f"frames/{IDS[2]}.jpg", f"audio/{IDS[2]}.wav"}

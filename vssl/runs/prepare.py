@@ -68,8 +68,8 @@ _LISTS = {
 }
 _LONGEST_CLIP = 10.5
 """Seconds; a clip of VGG-Sound has 10, and the 125th frame is no middle of a longer one."""
-_MOST_APART = 0.5
-"""Seconds by which picture and sound of a whole video may differ in length."""
+_MOST_MISSING = 0.5
+"""Seconds by which the sound may be shorter than the file."""
 _SHOWN = 10
 
 Samples = npt.NDArray[np.int16]
@@ -513,9 +513,8 @@ def _make(wanted: Wanted, rule: Rule) -> dict[str, Any]:
         made["sound_seconds"] = f"{length:.4f}"
         if rule.slot is not None and length > _LONGEST_CLIP:
             notes.append(f"{length:.1f} s long, and a clip has 10: is it cut?")
-        seconds_shown = float(facts.frames / facts.rate)
-        if rule.sound is None and abs(length - seconds_shown) > _MOST_APART:
-            notes.append(f"{length:.1f} s of sound for {seconds_shown:.1f} s of picture")
+        if rule.sound is None and length + _MOST_MISSING < facts.seconds:
+            notes.append(f"{length:.1f} s of sound in a file of {facts.seconds:.1f} s")
     return _row(wanted, MADE, "; ".join(filter(None, notes))) | made
 
 
