@@ -50,3 +50,36 @@ def test_videos_become_a_table_of_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", re.findall(r"`(3qesirWAGt4_\w+)\.mp4`", PAGE))
 def test_the_names_are_of_one_clip(name: str) -> None:
     assert clip_of(name) == clip_of(NAMES[0])
+
+
+def test_own_videos_become_a_table_of_results(tmp_path: Path) -> None:
+    for name in ("dog/park", "cat"):
+        path = tmp_path / "clips" / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_video(path)
+    prepare, evaluate = (line for line in lines() if "data=folder" in line)
+    done = command("vssl-prepare", *prepare[2:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    samples = tmp_path / "mine" / "samples.csv"
+    table = pd.read_csv(samples)
+    assert (",".join(table) + "`") in PAGE.replace("(`", "")
+    assert list(table["category"].fillna("")) == ["", "dog"]
+    table[["x0", "y0", "x1", "y1"]] = [10, 10, 60, 50]
+    table.fillna("cat").to_csv(samples, index=False)
+    done = command("vssl-evaluate", *evaluate[2:], *QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "N = 2 samples (coverage 100 %" in " ".join(done.stdout.split())
+
+
+def test_the_table_of_videos_is_read(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```\n(video,time.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "clips" / "dog").mkdir(parents=True)
+    make_video(tmp_path / "clips" / "dog" / "park.mp4", ticks=[0, 20, 40, 100], sound_codec="flac")
+    make_video(tmp_path / "clips" / "cat.mp4")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "videos.csv").write_text(shown)
+    given = ("data=folder", "videos=clips", "data.root=mine")
+    done = command("vssl-prepare", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    images = pd.read_csv(tmp_path / "mine" / "samples.csv")["image"]
+    assert [*images] == ["frames/dog/park_3.5.jpg", "frames/dog/park_9.jpg", "frames/cat.jpg"]
