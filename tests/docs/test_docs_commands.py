@@ -43,6 +43,7 @@ PAGES = (
 )
 HYDRA = {
     "vssl-evaluate": "evaluate",
+    "vssl-prepare": "prepare",
     "vssl-rescore": "rescore",
     "vssl-train": "train",
     "experiments/train_tiny.py": "train",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -76,26 +76,30 @@ def make_video(
     seconds: float = 2.0,
     layout: str = "mono",
     silent: Sequence[tuple[float, float]] = (),
+    fps: Fraction | int = RATE,
+    draw: Callable[[int, tuple[int, int]], npt.NDArray[np.uint8]] = picture,
+    aspect: Fraction | int = 1,
     **options: str,
 ) -> Path:
     """Write a video of a moving square with a tone, in the format that its suffix says.
 
-    `ticks` are times of frames in tenths of a second, else one after the other, and `start` is that
+    `ticks` are times of frames in units of `1 / fps`, else one after the other, and `start` is that
     of the first. `turned` is a rotation, counter-clockwise, that players apply. `silent` are spans
     in seconds of which the sound is left out. `options` are those of FFmpeg's writer of the format.
     """
     with av.open(str(path), "w", container_options=options) as container:
-        stream = container.add_stream(codec, rate=RATE)
+        stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
         if turned:
             stream.set_display_rotation(turned)
         sound = None
         if sound_codec is not None:
             sound = container.add_stream(sound_codec, rate=rate, layout=layout)
-        for tick in range(round(seconds * RATE)) if ticks is None else ticks:
-            frame = av.VideoFrame.from_ndarray(picture(tick, size), format="rgb24")
-            frame.pts, frame.time_base = start + tick, Fraction(1, RATE)
+        for tick in range(round(seconds * fps)) if ticks is None else ticks:
+            frame = av.VideoFrame.from_ndarray(draw(tick, size), format="rgb24")
+            frame.pts, frame.time_base = start + tick, 1 / Fraction(fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if sound is None:
@@ -106,10 +110,10 @@ def make_video(
             piece = np.ascontiguousarray(samples[:, begin : begin + 1024].T).reshape(1, -1)
             heard = av.AudioFrame.from_ndarray(piece, format="flt", layout=layout)
             heard.sample_rate, heard.time_base = rate, Fraction(1, rate)
-            heard.pts = begin + start * rate // RATE
+            heard.pts = begin + round(start * rate / fps)
             frames.append(heard)
         for packet in itertools.chain.from_iterable(map(sound.encode, [*frames, None])):
-            second = float(packet.pts * packet.time_base) - start / RATE
+            second = float(packet.pts * packet.time_base) - float(start / fps)
             if not any(begin <= second < end for begin, end in silent):
                 container.mux(packet)
     return path

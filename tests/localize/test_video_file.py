@@ -19,8 +19,9 @@ import soundfile
 from tests.helpers.localizing import make_video, read_sound, read_video, tone
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, clip_at
 from vssl.audio.containers import VideoFileError, opened_sound
-from vssl.localize.video_file import read_frames, video_facts, write_video
+from vssl.localize.video_file import write_video
 from vssl.types import SAMPLE_RATE, AudioClip
+from vssl.videos import read_frames, video_facts
 
 
 def sound_of(path: Path) -> npt.NDArray[np.float32]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -21,7 +21,7 @@ from av.container import InputContainer
 
 from vssl.core.arrays import Floats
 from vssl.core.errors import UsageError
-from vssl.core.media import STREAMED, reason_of, require_file
+from vssl.core.media import STREAMED, decoding, reason_of, require_file
 from vssl.types import SAMPLE_RATE
 
 _ATOMS = frozenset(
@@ -133,6 +133,40 @@ def opened_sound(path: Path) -> Iterator[SoundStream]:
             first.layout.nb_channels,
             _in_time(chain([first], frames), begin, path),
         )
+
+
+class MonoSound(NamedTuple):
+    """Sound of a file at `SAMPLE_RATE`."""
+
+    samples: npt.NDArray[np.int16]  # `[length]`
+    begin: float  # of the first sample on the clock of the file, in seconds
+
+
+def read_mono(path: Path) -> MonoSound:
+    """Read the sound of a sound or video file as whole numbers of 16 bits.
+
+    Channels are mixed and resampled to `SAMPLE_RATE` by FFmpeg's resampler, as `ffmpeg -i FILE -ac
+    1 -ar 16000 -c:a pcm_s16le` does: the same to one unit. Sound that starts late is not padded.
+
+    Raises:
+        VideoFileError: when there is no sound, or when it cannot be decoded to its end.
+    """
+    with opened_media(path) as container:
+        if not container.streams.audio:
+            raise VideoFileError(f"{path}: has no sound.")
+        resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+        frames = decoded_frames(container, container.streams.audio[0], path)
+        parts: list[npt.NDArray[Any]] = [np.empty((1, 0), np.int16)]
+        begin = None
+        with decoding(path, VideoFileError, "its sound cannot be resampled"):
+            for frame in chain(frames, [None]):
+                if begin is None and frame is not None:
+                    begin = 0.0 if frame.pts is None else float(frame.pts * frame.time_base)
+                parts += [each.to_ndarray() for each in resampler.resample(frame)]
+    samples: npt.NDArray[np.int16] = np.concatenate(parts, axis=1)[0]
+    if not len(samples):
+        raise VideoFileError(f"{path}: its sound holds no samples.")
+    return MonoSound(samples, begin or 0.0)
 
 
 def no_sound(path: Path) -> VideoFileError:

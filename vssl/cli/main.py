@@ -18,6 +18,7 @@ COMMANDS = {
     "thresholds": "how good universal thresholds are, and how they transfer",
     "audit": "what each switch of protocol=released does to the numbers",
     "localize": "does something in this image or video make this sound, and where?",
+    "prepare": "the frames and sounds of a test set, from its videos",
     "train": "train a model that vssl evaluates, with or without negative audio",
     "models": "all models, and which of them a checkpoint belongs to",
     "paper": "everything behind the paper's tables that runs with the files found",

@@ -145,6 +145,8 @@ _SWITCHES = (
 OPTIONS: dict[str, Option] = {
     "seed": whole(0, INT64),
     "force": FLAG,
+    "videos": PATH.or_null(),
+    "workers": whole(1, 1024).or_null("one on each core"),
     "fail_fast": FLAG,
     "run": PATH,
     "export": choice("released").or_null(),

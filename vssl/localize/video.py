@@ -24,15 +24,9 @@ from vssl.localize.figures import Captions, draw_timeline, frame_layer
 from vssl.localize.output import Output, file_facts, say
 from vssl.localize.setup import LocalizeOptions, Setup, set_up
 from vssl.localize.verdict import MapNumbers, measure, pointing
-from vssl.localize.video_file import (
-    VideoFacts,
-    VideoFrame,
-    find_encoder,
-    read_frames,
-    video_facts,
-    write_video,
-)
+from vssl.localize.video_file import find_encoder, write_video
 from vssl.types import POSITIVE, AudioClip
+from vssl.videos import VideoFacts, VideoFrame, read_frames, video_facts
 
 VIDEO_FILE, TIMELINE_FILE, NUMBERS_FILE = "localize.mp4", "timeline.png", "timeline.csv"
 

@@ -1,7 +1,4 @@
-"""Video files: reading frames one by one, and writing drawn ones.
-
-Frames are turned upright. Times are in seconds from the first frame.
-"""
+"""Video files that are written: drawn frames, with a sound."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import errno
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,16 +14,11 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from vssl.audio.containers import (
-    SoundStream,
-    VideoFileError,
-    decoded_frames,
-    opened_media,
-    opened_sound,
-)
+from vssl.audio.containers import SoundStream, VideoFileError, opened_sound
 from vssl.core.errors import UsageError
-from vssl.core.media import decoding, reason_of
+from vssl.core.media import reason_of
 from vssl.images import Pixels
+from vssl.videos import VideoFacts, VideoFrame
 
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 """H.264 encoders that FFmpeg may have, best first."""
@@ -36,99 +27,6 @@ _QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
 _BT709 = 1
 _MOST_CHANNELS = 8
 """Channels that FFmpeg can mix down; it has no mix for some larger layouts."""
-
-
-@dataclass(frozen=True)
-class VideoFacts:
-    """Facts of a video before its frames are read; sizes are of an upright frame."""
-
-    path: Path
-    width: int
-    height: int
-    turned: int  # quarter turns, counter-clockwise, that bring stored frames upright
-    rate: Fraction  # average frames per second
-    frames: int  # approximate number; 0 if unknown
-    time_base: Fraction  # unit of the times of frames, in seconds
-    first: int  # time of the first frame in that unit
-    pixel_aspect: Fraction  # width of a pixel over its height
-    has_sound: bool
-
-    @property
-    def begin(self) -> float:
-        """Time of the first frame on the clock of the file, in seconds."""
-        return float(self.first * self.time_base)
-
-
-@dataclass(frozen=True)
-class VideoFrame:
-    """A frame of a video, with its time since the first one in ticks and in seconds."""
-
-    ticks: int
-    seconds: float
-    _frame: av.VideoFrame
-    _facts: VideoFacts
-
-    def pixels(self) -> Pixels:
-        """Convert the upright frame to `[H, W, 3]` RGB."""
-        with decoding(self._facts.path, VideoFileError, "holds a frame that cannot be shown"):
-            stored = self._frame.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(np.rot90(stored, self._facts.turned))
-
-
-def video_facts(path: Path) -> VideoFacts:
-    """Read a video's first frame and the file's facts of the others."""
-    with opened_media(path) as container:
-        if not container.streams.video:
-            raise VideoFileError(
-                f"{path}: holds no pictures, only sound. Are picture and sound swapped?"
-            )
-        stream = container.streams.video[0]
-        frame = next(decoded_frames(container, stream, path), None)
-        if frame is None or stream.time_base is None:
-            raise VideoFileError(f"{path}: holds no frame that can be decoded.")
-        turned = round(frame.rotation / 90)
-        if abs(frame.rotation - 90 * turned) > 1:  # PyAV cuts FFmpeg's angle to whole degrees
-            raise VideoFileError(
-                f"{path}: is to be shown turned by about {frame.rotation:g} degrees, and only"
-                " quarter turns are known. Write it upright: ffmpeg -i VIDEO upright.mp4"
-            )
-        width, height = frame.width, frame.height
-        aspect = stream.sample_aspect_ratio or Fraction(1)
-        if turned % 2:
-            width, height, aspect = height, width, 1 / aspect
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        seconds = (container.duration or 0) / av.time_base
-        return VideoFacts(
-            path=path,
-            width=width,
-            height=height,
-            turned=turned % 4,
-            rate=rate,
-            frames=stream.frames or round(seconds * rate),
-            time_base=stream.time_base,
-            first=frame.pts or 0,
-            pixel_aspect=Fraction(aspect),
-            has_sound=bool(container.streams.audio),
-        )
-
-
-def read_frames(facts: VideoFacts) -> Iterator[VideoFrame]:
-    """Read all frames of a video in the order in which they are shown."""
-    with opened_media(facts.path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        stored = (facts.width, facts.height)[:: -1 if facts.turned % 2 else 1]
-        last = -1
-        for frame in decoded_frames(container, stream, facts.path):
-            if (frame.width, frame.height) != stored:
-                raise VideoFileError(
-                    f"{facts.path}: changes its size from {stored[0]} x {stored[1]} to"
-                    f" {frame.width} x {frame.height}. Give it one size first: ffmpeg -i VIDEO"
-                    f" -vf scale={facts.width}:{facts.height} one-size.mp4"
-                )
-            # frames without a time, or with one that is taken, follow one tick later
-            last = last + 1 if frame.pts is None else max(frame.pts - facts.first, last + 1)
-            yield VideoFrame(last, float(last * facts.time_base), frame, facts)
 
 
 def find_encoder() -> str:
