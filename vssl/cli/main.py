@@ -19,6 +19,7 @@ COMMANDS = {
     "audit": "what each switch of protocol=released does to the numbers",
     "localize": "does something in this image or video make this sound, and where?",
     "prepare": "the frames and sounds of a test set, from its videos",
+    "export-plan": "images and sounds of an evaluation, for a model that vssl cannot run",
     "train": "train a model that vssl evaluates, with or without negative audio",
     "models": "all models, and which of them a checkpoint belongs to",
     "paper": "everything behind the paper's tables that runs with the files found",
@@ -44,7 +45,7 @@ def main() -> None:
     elif name in COMMANDS:
         # Lightning starts the further processes of a run with the script that `sys.argv` names
         sys.argv = [str(Path(sys.argv[0]).with_name(f"vssl-{name}")), *rest]
-        importlib.import_module(f"vssl.cli.{name}").main()
+        importlib.import_module(f"vssl.cli.{name.replace('-', '_')}").main()
     else:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"Did you mean `vssl {near[0]}`? " if near else ""

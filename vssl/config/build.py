@@ -77,12 +77,7 @@ def build_localizer(
         UsageError: as `build_model`, `build_prior` and `build_frontends`.
     """
     frontends = build_frontends(settings, [condition.name for condition in conditions])
-    if frontends:
-        positive = frontends[POSITIVE]
-        for each in conditions:
-            frontend = frontends.get(each.name, positive)
-            each.rate = frontend.rate
-            each.hear(positive.window, frontend.window)
+    tell_conditions(conditions, frontends)
     transform, prior_transform = build_transforms(settings)
     model, report = build_model(settings.model)
     prior, prior_report = build_prior(settings, model)
@@ -97,6 +92,17 @@ def build_localizer(
         precision=settings.trainer.precision,
     )
     return localizer, (report, prior_report)
+
+
+def tell_conditions(
+    conditions: Sequence[AudioCondition], frontends: Mapping[str, FrontEnd]
+) -> None:
+    """Tell audio conditions the rate and the windows of the model's front ends, if it has any."""
+    for each in conditions if frontends else ():
+        positive = frontends[POSITIVE]
+        frontend = frontends.get(each.name, positive)
+        each.rate = frontend.rate
+        each.hear(positive.window, frontend.window)
 
 
 def configured_sounding_objects(settings: RunSettings) -> SoundingObjects:
