@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.drawn import draw_avsbench, draw_flickr, draw_music_duet, draw_vggss
 from tests.helpers.running import composed, run_settings, scoring_settings
 from vssl.config.build import (
     build_conditions,
@@ -78,6 +80,15 @@ def test_models(name: str) -> None:
 @pytest.mark.parametrize("name", group_names("data"))
 def test_readers(name: str, vggss_folder: Path, is3_folder: Path, tmp_path: Path) -> None:
     roots = {"vggss": vggss_folder, "is3": is3_folder, "samples": tmp_path}
+    drawn = {"avsbench": draw_avsbench, "vpo": draw_avsbench, "flickr": draw_flickr}
+    drawn["music"] = draw_music_duet
+    if draw := drawn.get(name.partition("_")[0]):
+        roots[name] = draw(tmp_path / name)
+    if name.startswith("extended_"):
+        extended = roots[name] = (draw_vggss if "vggss" in name else draw_flickr)(tmp_path / name)
+        ids = [path.stem for path in sorted((extended / "frames").iterdir())]
+        pairs = "".join(f"{one},{two},non-sounding\n" for one, two in pairwise(ids))
+        (extended / f"{name[9:]}_test_plus_silent.csv").write_text(f"video,audio,label\n{pairs}")
     listed = VGGSS(vggss_folder).check().samples
     (tmp_path / write_samples(listed, tmp_path)).rename(tmp_path / "samples.json")
     option = f"data.root={roots[name]}" if name in roots else "data.scenes=3"

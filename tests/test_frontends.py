@@ -185,14 +185,6 @@ def test_a_clip_at_another_rate_is_refused(kind: type[FrontEnd], rate: int) -> N
     assert made(WholeClip(), rate=rate).waveform(noise_clip(4000, rate=rate)).shape == (4000,)
 
 
-@pytest.mark.parametrize("model", ["ezvsl", "ssltie"])
-def test_a_front_end_at_another_rate_is_refused_before_any_clip(model: str) -> None:
-    config = run_settings(f"model={model}", "+model.frontend.rate=22050")
-    message = r"model\.frontend\.rate=22050: every clip is brought to 16000 Hz"
-    with pytest.raises(UsageError, match=message):
-        build_frontends(config, [POSITIVE])
-
-
 @pytest.mark.parametrize(
     ("frontend", "shortest"),
     [

@@ -14,7 +14,7 @@ import scipy  # loads scipy.signal when it is first used, which takes half a sec
 import torch
 from torch import nn
 
-from vssl.audio import Window
+from vssl.audio import HIGHEST_RATE, LOWEST_RATE, Window
 from vssl.core.checks import check_positive
 from vssl.core.errors import UsageError
 from vssl.types import SAMPLE_RATE, AudioClip
@@ -31,11 +31,18 @@ class FrontEnd(nn.Module):
     shortest: int = 1
     """Least number of samples that `forward` can take."""
     rate: int = SAMPLE_RATE
-    """Sample rate of the waveforms in Hz."""
+    """Sample rate of the waveforms in Hz, to which sounds are brought from that of their files."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, *, rate: int | None = None) -> None:
         super().__init__()
         self.window = window
+        if rate is not None:  # else that of the class
+            if not isinstance(rate, int) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+                raise UsageError(
+                    f"Expected `rate` to be a whole number of Hz from {LOWEST_RATE} to"
+                    f" {HIGHEST_RATE}, but got {rate!r}."
+                )
+            self.rate = rate
 
     def waveform(self, clip: AudioClip) -> torch.Tensor:
         """Cut the window out of a clip `[channels, length]`: `[T]` float32.
@@ -46,7 +53,9 @@ class FrontEnd(nn.Module):
         """
         if clip.rate != self.rate:
             raise UsageError(
-                f"Expected clips at the front end's rate of {self.rate} Hz, but got {clip.rate} Hz."
+                f"Expected a clip at the front end's rate of {self.rate} Hz, but got {clip.rate}"
+                " Hz. A negative makes clips at `self.rate`, AudioClip(samples, self.rate), and"
+                " keeps the rate of those that it reads."
             )
         cut = np.ascontiguousarray(self.window(clip), dtype=np.float32)
         if cut.ndim != 1:
@@ -70,7 +79,8 @@ class FrontEnd(nn.Module):
 
         def takes(length: int) -> bool:
             try:
-                self.waveform(AudioClip(np.zeros((1, length), np.float32)))
+                own_length = math.ceil(length * self.rate / SAMPLE_RATE)
+                self.waveform(AudioClip(np.zeros((1, own_length), np.float32), self.rate))
             except Exception:  # a user's window may raise anything
                 return False
             return True
@@ -83,15 +93,19 @@ class FrontEnd(nn.Module):
         """Transform waveforms `[M, T]` to the audio network's input `[M, ...]`, both float32."""
         raise NotImplementedError
 
+    def _other_rate(self) -> str:
+        """The rate, for tables, where it is another than usual."""
+        return "" if self.rate == SAMPLE_RATE else f", {self.rate} Hz"
+
 
 class RawWaveform(FrontEnd):
     """The waveform itself, for networks that compute their spectrogram (RCGrad).
 
-    `shortest` is the least number of samples that the network can take.
+    `shortest` is the least number of samples that the network can take, `rate` their rate in Hz.
     """
 
-    def __init__(self, window: Window, *, shortest: int = 1) -> None:
-        super().__init__(window)
+    def __init__(self, window: Window, *, shortest: int = 1, rate: int | None = None) -> None:
+        super().__init__(window, rate=rate)
         self.shortest = shortest
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
@@ -132,7 +146,7 @@ class LogSpectrogram(FrontEnd):
         log: bool = True,
         rate: int = SAMPLE_RATE,
     ) -> None:
-        super().__init__(window)
+        super().__init__(window, rate=rate)
         if not 0 <= noverlap < nperseg:
             raise ValueError(
                 f"Expected `0 <= noverlap < nperseg`, but got noverlap={noverlap},"
@@ -147,7 +161,6 @@ class LogSpectrogram(FrontEnd):
         self.floor = floor
         self.scale = scale
         self.log = log
-        self.rate = rate
         taper = torch.from_numpy(scipy.signal.get_window(("tukey", 0.25), nperseg)).float()
         self.register_buffer("taper", taper, persistent=False)
         self.taper: torch.Tensor
@@ -180,7 +193,7 @@ class LogSpectrogram(FrontEnd):
     def extra_repr(self) -> str:
         """Settings, for tables."""
         kept = "" if self.frames is None else f", central {self.frames} frames"
-        return f"nperseg {self.nperseg}, hop {self.hop}{kept}"
+        return f"nperseg {self.nperseg}, hop {self.hop}{kept}{self._other_rate()}"
 
 
 class MelSpectrogram(FrontEnd):
@@ -214,11 +227,10 @@ class MelSpectrogram(FrontEnd):
         log: bool = True,
         rate: int = SAMPLE_RATE,
     ) -> None:
-        super().__init__(window)
+        super().__init__(window, rate=rate)
         check_positive(hop, name="hop")
         check_positive(floor, name="floor")
         self.shortest = n_fft // 2 + 1
-        self.rate = rate
         self.hop = hop
         self.floor = floor
         self.log = log
@@ -238,7 +250,8 @@ class MelSpectrogram(FrontEnd):
 
     def extra_repr(self) -> str:
         """Settings, for tables."""
-        return f"n_fft {len(self.taper)}, hop {self.hop}, {len(self.filters)} mel bands"
+        bands = f"{len(self.filters)} mel bands"
+        return f"n_fft {len(self.taper)}, hop {self.hop}, {bands}{self._other_rate()}"
 
 
 def power_spectrogram(

@@ -12,7 +12,11 @@ import numpy.typing as npt
 import torch
 
 SAMPLE_RATE = 16_000
-"""Sample rate in Hz of every model of the paper, to which all audio is resampled."""
+"""Sample rate in Hz of every model of the paper, to which all audio is resampled.
+
+A front end may have another (`vssl.frontends.FrontEnd.rate`). Lengths of clips are in samples at
+this rate whatever the front end.
+"""
 
 EVALUATION_SIZE = 224
 """Side in pixels of localization maps, ground-truth maps and boxes."""
@@ -76,7 +80,7 @@ class Sample:
         image_group: samples that show the same picture share this name (IS3 pairs).
         boxes: ground-truth boxes of the sounding object.
         box_weights: weight of each box in the consensus map, in (0, 1].
-        audio_length: length of the clip in samples at `SAMPLE_RATE`.
+        audio_length: length of the clip in samples at `SAMPLE_RATE`, whatever the model's rate.
         image_sources: number of sounding objects of the picture, each of which has a sample of its
             own in the whole test set.
         masks: ground-truth masks of the sounding object, beside its boxes or instead of them.
@@ -84,7 +88,8 @@ class Sample:
         flags: what is known about the sample, by kind, e.g. `("static_image", "yes")`; each kind
             becomes a kind of subsets.
         is_natural_negative: whether nothing in the image sounds, so that its own sound is heard
-            under the condition `natural`. The check of a test set sets it, by `data.empty`.
+            under the condition `natural`. Readers of negatives set it, and the check of a test set
+            by `data.empty`.
 
     Example:
         >>> sample = Sample("a", Path("a.jpg"), Path("a.wav"), "dog", boxes=((20, 30, 120, 150),))
@@ -129,7 +134,8 @@ class AudioRequest:
         condition: name of the audio condition that makes the waveform; `positive` for any
             unchanged file, so that an offscreen clip equals another sample's positive.
         source_id: sample whose file it is made from; empty without one.
-        length: length in samples at `SAMPLE_RATE`; 0 for an unchanged file.
+        length: length in samples at `SAMPLE_RATE`, whatever the model's rate; 0 for an unchanged
+            file.
         seed: seed of the draw; 0 where nothing is drawn.
         draw: index of the draw; 0 where nothing is drawn.
     """

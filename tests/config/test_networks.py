@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,12 @@ class Small(LocalizationModel):
         self, image_features: torch.Tensor, audio_features: torch.Tensor
     ) -> torch.Tensor:
         return dot_maps(image_features, audio_features)
+
+
+def test_a_model_that_hears_without_a_front_end_is_a_lesson() -> None:
+    hears = run_settings(*HEARS, f"model._target_={__name__}.Small").model
+    with pytest.raises(UsageError, match=r"Small has encode_audio\.(.|\n)*LogSpectrogram"):
+        build_model(replace(hears, frontend=None))
 
 
 @pytest.fixture(scope="module")

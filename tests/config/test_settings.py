@@ -53,7 +53,8 @@ def test_a_model_without_an_image_is_one_error() -> None:
     config = composed("model=center")
     with open_dict(config):
         del config.model["image"]
-    with pytest.raises(UsageError, match=r"model\.image is not set"):
+    lesson = r"model\.image is not set, and model center needs it(.|\n)*\n  - image: imagenet"
+    with pytest.raises(UsageError, match=lesson):
         RunSettings.of(config)
 
 

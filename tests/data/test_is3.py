@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from tests.helpers.running import run_settings
+from vssl.config.identity import run_identity
 from vssl.data.base import DataError
 from vssl.data.boxes import box_fault
 from vssl.data.is3 import IS3
+from vssl.maps import decode_mask
 from vssl.negatives.offscreen import Offscreen
+from vssl.testing import check_reader
 from vssl.types import Sample
 
 Rows = list[dict[str, str]]
@@ -145,3 +152,62 @@ def test_a_damaged_file_of_classes(tmp_path: Path, content: str, message: str) -
     (tmp_path / "class_files_dict.json").write_text(content)
     with pytest.raises(DataError, match=rf"class_files_dict\.json: .*{message}"):
         listed(tmp_path, [entry("bus_cat_1_bus")])
+
+
+class TestMasks:
+    @pytest.fixture
+    def folder(self, is3_folder: Path) -> Path:
+        """The drawn set with masks of other sizes: grey JPEG but one, which is a PNG."""
+        (is3_folder / "gt_segmentation").mkdir()
+        for number, path in enumerate(sorted((is3_folder / "images").iterdir())):
+            pixels = np.zeros((300, 200 + 50 * number), np.uint8)
+            pixels[40 : 150 + number, 30:180] = 255
+            suffix = "png" if number == 2 else "jpg"
+            Image.fromarray(pixels).save(is3_folder / f"gt_segmentation/{path.stem}.{suffix}")
+        return is3_folder
+
+    def test_grey_jpegs_above_127_by_the_nearest_pixel(self, folder: Path) -> None:
+        reader = IS3(folder, truth="masks")
+        check_reader(reader)
+        for sample in reader.check().samples:
+            (mask,) = sample.masks
+            assert (sample.boxes, sample.mask_weights) == ((), (1.0,))
+            (path,) = (folder / "gt_segmentation").glob(f"{sample.sample_id}.*")
+            with Image.open(path) as image:
+                nearest = np.asarray(image.resize((224, 224), Image.Resampling.NEAREST))
+            assert np.array_equal(
+                decode_mask(mask), nearest > (127 if path.suffix == ".jpg" else 0)
+            )
+        assert len(reader.truth_files) == 6
+
+    @pytest.mark.parametrize("truth", ["boxes", "masks"])
+    def test_lists_of_sslalignment(self, folder: Path, truth: Literal["boxes", "masks"]) -> None:
+        expected = IS3(folder, truth=truth).listed()
+        path = folder / "IS3_annotation.json"
+        entries = json.loads(path.read_text())
+        for each in entries:
+            stem = Path(each["image"]).stem
+            each["image"] = f"/mnt/authors/synthetic3241/visual_frames/{each['image']}"
+            each["audio"] = f"/mnt/authors/synthetic3241/audio_wav/{each['audio']}"
+            if truth == "masks":
+                each |= {"gt_box": f"/mnt/authors/synthetic3241/gt_masks/{stem}.jpg", "offset": 1}
+        path.unlink()
+        (folder / "synthetic3240_bbox.json").write_text(json.dumps(entries))
+        assert IS3(folder, truth=truth).listed() == expected
+
+    def test_missing_masks(self, folder: Path) -> None:
+        (folder / "gt_segmentation/dog_bell_0_dog.jpg").unlink()
+        with pytest.raises(DataError, match=r"1 annotations that .*\n.*0_dog.jpg: no such file"):
+            IS3(folder, truth="masks").check()
+        shutil.rmtree(folder / "gt_segmentation")
+        with pytest.raises(
+            DataError, match=r"gt_segmentation: no such folder, where is3 has its m"
+        ):
+            IS3(folder, truth="masks").check()
+
+    def test_the_options_of_boxes_leave_a_run_s_identity_as_it_was(self, folder: Path) -> None:
+        data = run_identity(run_settings("data=is3", f"data.root={folder}"))["data"]
+        assert not {"truth", "mask_folder"} & set(data)
+        masks = run_settings("data=is3", f"data.root={folder}", "data.truth=masks")
+        assert run_identity(masks)["data"]["truth"] == "masks"
+        assert (data["name"], masks.data.name) == ("is3", "is3_masks")

@@ -26,6 +26,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from tests.helpers.running import FAST, command, composed, run
+from vssl.cli.evaluate import limit_as_override
 from vssl.cli.main import COMMANDS as COMMANDS_OF_VSSL
 from vssl.config.build import build_policies
 from vssl.config.compose import register_resolvers
@@ -143,7 +144,8 @@ def options_of(program: Callable[[], Any], arguments: list[str]) -> argparse.Nam
 
 def first_and_last(name: str, arguments: list[str], own: Path) -> list[list[str]]:
     """The overrides of a command line's first and last job, all values of its groups checked."""
-    options = get_args_parser().parse_args([a for a in arguments if a != "--dry-run"])
+    known = [word for word in limit_as_override(arguments) if word != "--dry-run"]
+    options = get_args_parser().parse_args(known)
     search = f"hydra.searchpath=[file://{own}]"
     if not options.multirun:
         return [[*options.overrides, search]]
@@ -184,7 +186,7 @@ def check(line: str, own: Path) -> None:
         texts = getattr(options, "overrides", None) or getattr(options, "inputs", [])
         model = [f"model={options.model}"] if hasattr(options, "model") else []
         composed(*model, *(text for text in texts if "=" in text))
-    elif program.startswith("benchmarks/"):
+    elif program.startswith(("benchmarks/", "experiments/")):
         path = str(ROOT / program)
         options_of(lambda: runpy.run_path(path, run_name="__main__"), arguments)
     elif program == "make":

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.helpers.running import command, maps, records
+from vssl.config.networks import make
+from vssl.types import AudioClip
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "own-model.md"
@@ -36,7 +39,13 @@ def commands() -> list[str]:
 )
 def test_the_page_shows_the_files(language: str, files: list[str]) -> None:
     written = [(DOCS / "own_model" / name).read_text().rstrip() for name in files]
-    assert shown(language) == written
+    assert [block for block in shown(language) if not block.startswith("frontend:")] == written
+
+
+def test_the_front_end_of_the_page_has_the_rate() -> None:
+    (block,) = [block for block in shown("yaml") if block.startswith("frontend:")]
+    frontend = make(yaml.safe_load(block)["frontend"])
+    assert frontend.waveform(AudioClip(np.ones((1, 9), np.float32), 22_050)).shape == (3 * 22_050,)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 import os
@@ -12,10 +13,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import types
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -360,19 +362,42 @@ class TestContainers:
         with pytest.raises(WeightsError, match=r"import `vssl\.models\.base\.CheckpointLayout`"):
             load_weights(Tiny(), path)
 
-    def test_options_of_a_training_are_refused_with_the_command_that_leaves_them_out(
-        self, tmp_path: Path, zipped: bool
+    def test_options_of_a_training(self, tmp_path: Path, zipped: bool) -> None:
+        options = argparse.Namespace(
+            lr=0.1, out=Path("a") / "b", nested=types.SimpleNamespace(device=torch.device("cpu"))
+        )
+        content = {"model": tiny_state(), "epoch": 3, "args": options}
+        path = save(tmp_path / "file.pth", content, zipped=zipped)
+        assert load_weights(Tiny(), path).used == 10
+        found = read_checkpoint(path)["args"]
+        assert found == argparse.Namespace(lr=0.1, out=PurePosixPath("a/b"), nested=options.nested)
+        edit_pickle(path, b"PosixPath", b"WindowPth")
+        with pytest.raises(WeightsError, match=r"import `pathlib.WindowPth`"):
+            read_checkpoint(path)
+
+    @pytest.mark.parametrize("attribute", ["__setstate__", "__class__", "__dict__", "__reduce__"])
+    def test_options_of_a_training_run_nothing(
+        self, tmp_path: Path, zipped: bool, attribute: str
     ) -> None:
-        content = {"model": tiny_state(), "epoch": 3, "args": argparse.Namespace(lr=0.1)}
+        trace = tmp_path / "trace"
+        evil = argparse.Namespace()
+        evil.__dict__[attribute] = Command(os.system, f"touch {trace}")
+        path = save(tmp_path / "file.pth", {"model": tiny_state(), "args": evil}, zipped=zipped)
+        with pytest.raises(WeightsError, match=r"import `\w+\.system`"):
+            load_weights(Tiny(), path)
+        assert not trace.exists()
+
+    def test_the_command_that_keeps_the_tensors(self, tmp_path: Path, zipped: bool) -> None:
+        content = {"model": tiny_state(), "epoch": 3, "day": datetime.date(2026, 1, 2)}
         path = save(tmp_path / "its file.pth", content, zipped=zipped)
-        with pytest.raises(WeightsError, match=r"import `argparse\.Namespace`") as caught:
+        with pytest.raises(WeightsError, match=r"Only if you trust its source") as caught:
             load_weights(Tiny(), path)
         program, *arguments = shlex.split(str(caught.value).splitlines()[-1])
         assert program == "python"
         subprocess.run([sys.executable, *arguments], check=True)
         found = read_checkpoint(tmp_path / "its file_weights.pth")
-        assert found["epoch"] == 3
-        torch.testing.assert_close(dict(found["model"]), dict(content["model"]), rtol=0, atol=0)
+        assert found.keys() == {"model"}
+        torch.testing.assert_close(found["model"], dict(content["model"]), rtol=0, atol=0)
 
     def test_cut_off(self, tmp_path: Path, zipped: bool) -> None:
         path = save(tmp_path / "file.pth", {"model": tiny_state()}, zipped=zipped)

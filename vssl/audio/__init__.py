@@ -8,6 +8,9 @@ from vssl.audio.files import AudioFileError as AudioFileError
 from vssl.audio.files import check_audio as check_audio
 from vssl.audio.files import is_constant as is_constant
 from vssl.audio.files import read_clip as read_clip
+from vssl.audio.files import resample as resample
+from vssl.audio.windows import HIGHEST_RATE as HIGHEST_RATE
+from vssl.audio.windows import LOWEST_RATE as LOWEST_RATE
 from vssl.audio.windows import CenterWindow as CenterWindow
 from vssl.audio.windows import Channels as Channels
 from vssl.audio.windows import MiddleWindow as MiddleWindow

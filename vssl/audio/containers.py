@@ -93,13 +93,11 @@ class SoundStream:
     channels: int
     pieces: Iterator[Floats]  # `[channels, n]`, without gaps in time; to be read once
 
-    def resampled(self) -> Floats:
-        """Read all samples at `SAMPLE_RATE`, `[channels, length]`, by `soxr_hq` as `read_clip`."""
-        if self.rate == SAMPLE_RATE:
+    def resampled(self, rate: int = SAMPLE_RATE) -> Floats:
+        """Read all samples at a rate, `[channels, length]`, by `soxr_hq` as `read_clip`."""
+        if self.rate == rate:
             return np.concatenate(list(self.pieces), axis=1)
-        stream = soxr.ResampleStream(
-            self.rate, SAMPLE_RATE, self.channels, dtype="float32", quality="HQ"
-        )
+        stream = soxr.ResampleStream(self.rate, rate, self.channels, dtype="float32", quality="HQ")
         parts = [stream.resample_chunk(np.ascontiguousarray(piece.T)) for piece in self.pieces]
         parts.append(stream.resample_chunk(np.empty((0, self.channels), np.float32), last=True))
         return np.concatenate(parts).T

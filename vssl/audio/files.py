@@ -14,12 +14,11 @@ import librosa
 import numpy as np
 import soundfile
 
-from vssl.audio.windows import Waveform
+from vssl.audio.windows import HIGHEST_RATE, LOWEST_RATE, Waveform
 from vssl.core.errors import UsageError
 from vssl.core.media import STREAMED, decoding, require_file
 from vssl.types import SAMPLE_RATE, AudioClip
 
-_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
 _MOST_FRAMES = 2**48
 """libsndfile reports more for a FLAC without a length."""
 
@@ -33,11 +32,11 @@ class AudioFileError(UsageError):
     """An audio file that cannot be used; the message names the file and what is wrong with it."""
 
 
-def read_clip(path: Path) -> AudioClip:
-    """Read an audio file and bring it to `SAMPLE_RATE`.
+def read_clip(path: Path, rate: int = SAMPLE_RATE) -> AudioClip:
+    """Read an audio file and bring it to a sample rate in Hz.
 
-    Integer formats are scaled to [-1, 1) (16 bit: divided by 32768). Other rates are resampled by
-    librosa's default resampler (`soxr_hq`).
+    Integer formats are scaled to [-1, 1) (16 bit: divided by 32768). A file at another rate is
+    resampled from its own by librosa's default resampler (`soxr_hq`).
 
     Returns:
         The clip, `[channels, length]`.
@@ -46,10 +45,15 @@ def read_clip(path: Path) -> AudioClip:
         AudioFileError: for a missing, unreadable, cut-off, empty or non-finite file.
     """
     with _opened(path) as file:
-        samples, rate = _samples(file, path), file.samplerate
-    if rate != SAMPLE_RATE:
-        samples = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
-    return AudioClip(np.ascontiguousarray(samples, dtype=np.float32), SAMPLE_RATE)
+        samples, own_rate = _samples(file, path), file.samplerate
+    return AudioClip(resample(samples, own_rate, rate), rate)
+
+
+def resample(samples: Waveform, own_rate: int, rate: int) -> Waveform:
+    """Bring samples `[..., T]` from their own rate to another, both in Hz, by `soxr_hq`."""
+    if rate != own_rate:
+        samples = librosa.resample(samples, orig_sr=own_rate, target_sr=rate)
+    return np.ascontiguousarray(samples, dtype=np.float32)
 
 
 class AudioFacts(NamedTuple):
@@ -95,7 +99,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     with decoding(path, AudioFileError, "not readable as audio"):
         file = soundfile.SoundFile(path)
     with file:
-        if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
+        if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
             raise AudioFileError(f"{path}: says that it is at {file.samplerate} Hz")
         yield file
 

@@ -21,6 +21,9 @@ Window = Callable[[AudioClip], Waveform]
 
 Channels = Literal["mean", "first"]
 
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
+"""Sample rates in Hz that are possible."""
+
 _ANY_LENGTH_SECONDS = 10.0
 """Length of VGG-Sound's clips, taken for windows without a length."""
 
@@ -172,29 +175,32 @@ class SpanWindow:
         return np.clip(tiled[span], -1.0, 1.0) if self.clip else tiled[span]
 
 
-def clip_at(sound: Waveform, seconds: float, window: object) -> tuple[int, AudioClip]:
+def clip_at(
+    sound: Waveform, seconds: float, window: object, rate: int = SAMPLE_RATE
+) -> tuple[int, AudioClip]:
     """Cut the part of a sound around a moment, as a clip of which a window takes that part.
 
     The part is centred at the moment, and moved inside the sound near its ends: silence or a
     repetition there would be an event. A shorter sound is returned whole.
 
     Args:
-        sound: `[channels, length]` at `SAMPLE_RATE`.
+        sound: `[channels, length]`.
         seconds: time since the begin of the sound.
         window: its attributes `seconds`, `start` and `stop` tell which part of a clip it takes. A
             window without `seconds`, as `WholeClip`, gets 10 s.
+        rate: sample rate of the sound in Hz.
 
     Returns:
         Position in the sound at which the part begins, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))
-    length, start, stop = (round(each * SAMPLE_RATE) for each in span)
+    length, start, stop = (round(each * rate) for each in span)
     taken = stop - start
     if sound.shape[1] < taken:
-        return 0, AudioClip(sound)
-    begin = round(seconds * SAMPLE_RATE) - taken // 2
+        return 0, AudioClip(sound, rate)
+    begin = round(seconds * rate) - taken // 2
     begin = max(0, min(begin, sound.shape[1] - taken))
     clip = np.zeros((len(sound), length), np.float32)  # the window cuts the zeros away
     clip[:, start:stop] = sound[:, begin : begin + taken]
-    return begin, AudioClip(clip)
+    return begin, AudioClip(clip, rate)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from vssl.config.compose import composed_config, group_names
-from vssl.config.options import INT32, INT64, RESAMPLES, hint_for
+from vssl.config.options import IMAGE_LESSON, INT32, INT64, RESAMPLES, hint_for
 from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.core.console import fail
 from vssl.core.errors import UsageError, was_interrupted
@@ -266,6 +266,8 @@ def _what_exists(message: str, config_name: str) -> str:
     if match is None:
         return ""
     key = match[1]
+    if key.startswith("model.image") and "Key 'image' is not in struct" in message:
+        return f"\n{IMAGE_LESSON}"
     hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
     if hint:
         return hint

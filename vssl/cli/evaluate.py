@@ -13,7 +13,7 @@ from vssl.cli.app import run_app
 from vssl.config.compose import is_multirun, with_hydra
 from vssl.config.options import allow_absent_members
 from vssl.config.settings import RunSettings
-from vssl.core.console import quieten_libraries
+from vssl.core.console import fail, quieten_libraries
 from vssl.runs.folder import is_first_process
 from vssl.runs.sweep import finish_sweep, run_in_sweep, start_process_server
 
@@ -25,7 +25,7 @@ def main() -> None:
     quieten_libraries()
     # Hydra's examples write it so, for a group that is not among the defaults
     arguments = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
-    arguments = allow_absent_members(arguments)
+    arguments = allow_absent_members(limit_as_override(arguments))
     if DRY_RUN in arguments:
         from vssl.runs.dry_run import dry_run
 
@@ -37,6 +37,27 @@ def main() -> None:
     if not elsewhere and not {"-m", "--multirun"}.isdisjoint(arguments):
         start_process_server(wandb="logger=none" not in arguments)  # while Hydra reads files
     run_app(lambda: with_hydra(_run), "evaluate", before_error=finish_sweep)
+
+
+def limit_as_override(arguments: list[str]) -> list[str]:
+    """Replace `--limit N` by the override of `data.limit`, also for readers of other packages."""
+    kept: list[str] = []
+    limits = []
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--limit":
+            limits.append(value if equals else next(words, ""))
+        else:
+            kept.append(word)
+    if not limits:
+        return kept
+    if not limits[-1].isdecimal():
+        fail(f"--limit: expected a number of samples, as in --limit 20, but got `{limits[-1]}`.")
+    # beside the other overrides: options of Hydra may stand before or behind them, not between
+    places = [n for n, each in enumerate(kept) if "=" in each and not each.startswith("-")]
+    place = places[0] if places else len(kept)
+    return [*kept[:place], f"++data.limit={limits[-1]}", *kept[place:]]
 
 
 def _run(config: DictConfig, folder: Path) -> object:

@@ -12,6 +12,9 @@ from vssl.core.errors import UsageError
 if TYPE_CHECKING:
     from vssl.config.catalog import Entry
 
+_NEAREST = 3
+"""Models that are named where a file fits none."""
+
 
 @console_script("models")
 def main() -> None:
@@ -62,7 +65,9 @@ def show_models(entries: Sequence[Entry]) -> None:
 
 
 def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> None:
-    """Say which models a file fits; where none, or with `why`, what the others lack or do not know.
+    """Say which models a file fits; where none, what the nearest lack or do not know.
+
+    `why` says so of all others.
 
     Raises:
         WeightsError: when the file cannot be read safely.
@@ -84,9 +89,12 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
     if fit.fits and not why:
         console.print(f"  fits none of the other {len(fit.others)}; --why says what each lacks")
         return
-    for name, text in fit.others.items():
-        console.print(f"  not {name}: {text}")
+    shown = list(fit.others) if why else list(fit.others)[:_NEAREST]
+    for name in shown:
+        console.print(f"  not {name}: {fit.others[name]}")
     if not fit.fits:
+        more = "" if why else f"; --why says so of the other {len(fit.others) - len(shown)}"
         raise UsageError(
-            f"{path}: fits no model. The lists above say what each of them lacks or does not know."
+            f"{path}: fits no model. The list above says what it lacks of each and has besides, the"
+            f" nearest model first{more}."
         )

@@ -41,16 +41,19 @@ def build_reader(data: DataSettings) -> DatasetReader:
 def check_data(settings: RunSettings) -> CheckedData:
     """Read the test set, and leave out what the model's front ends cannot take."""
     reader = build_reader(settings.data)
-    reader.least_samples = least_samples(settings)
+    set_needs(reader, settings)
     return reader.check()
 
 
-def least_samples(settings: RunSettings) -> int:
-    """Length in samples that a clip needs, whatever condition it is played under."""
+def set_needs(reader: DatasetReader, settings: RunSettings) -> None:
+    """Tell a reader what the model's front ends need of a clip, under whatever condition."""
     frontends = build_frontends(settings, list(settings.negatives.conditions))
     # what is made at a length of its own says nothing of clips
     own = () if made_length(settings) is None else _MADE
-    return max((each.least_samples() for n, each in frontends.items() if n not in own), default=1)
+    needs = [each.least_samples() for name, each in frontends.items() if name not in own]
+    reader.least_samples = max(needs, default=1)
+    if frontends:
+        reader.rate = frontends[POSITIVE].rate
 
 
 def build_conditions(settings: RunSettings) -> list[AudioCondition]:
@@ -68,7 +71,7 @@ def build_localizer(
 ) -> tuple[Localizer, tuple[WeightsReport | None, WeightsReport | None]]:
     """The networks, not compiled, with what prepares their input; reports of both weights.
 
-    The conditions are told what the model hears, see `AudioCondition.hear`.
+    The conditions are told what the model hears: `AudioCondition.rate` and `hear`.
 
     Raises:
         UsageError: as `build_model`, `build_prior` and `build_frontends`.
@@ -77,7 +80,9 @@ def build_localizer(
     if frontends:
         positive = frontends[POSITIVE]
         for each in conditions:
-            each.hear(positive.window, frontends.get(each.name, positive).window)
+            frontend = frontends.get(each.name, positive)
+            each.rate = frontend.rate
+            each.hear(positive.window, frontend.window)
     transform, prior_transform = build_transforms(settings)
     model, report = build_model(settings.model)
     prior, prior_report = build_prior(settings, model)
@@ -232,9 +237,6 @@ def build_frontends(settings: RunSettings, conditions: Sequence[str]) -> dict[st
 
     A sound of an object in the picture always passes through the positive's. Conditions that are
     not in the result share the positive's. Empty for a model that takes no audio.
-
-    Raises:
-        UsageError: for a front end at another rate than every clip is brought to.
     """
     if settings.model.frontend is None:
         return {}
@@ -244,14 +246,6 @@ def build_frontends(settings: RunSettings, conditions: Sequence[str]) -> dict[st
         recipe = frontend_recipe(settings, condition)
         if recipe != positive:
             frontends[condition] = make(recipe)
-    for frontend in frontends.values():
-        if frontend.rate != SAMPLE_RATE:
-            raise UsageError(
-                f"model.frontend.rate={frontend.rate}: every clip is brought to {SAMPLE_RATE} Hz"
-                f" before the front end, so that {type(frontend).__name__} would take its"
-                f" frequencies for others. Leave rate out, and set lengths (n_fft, hop, nperseg)"
-                f" in samples at {SAMPLE_RATE} Hz."
-            )
     return frontends
 
 
@@ -278,7 +272,7 @@ def frontend_recipe(settings: RunSettings, condition: str) -> Recipe:
 
 
 def made_length(settings: RunSettings) -> int | None:
-    """Length in samples of silence and noise under the protocol; None for the clip's own."""
+    """Length of silence and noise at `SAMPLE_RATE` under the protocol; None for the clip's own."""
     made = settings.model.released.get("made_audio")
     if made is None or not settings.protocol.as_released("made_audio"):
         return None

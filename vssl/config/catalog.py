@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,7 @@ class Fit(NamedTuple):
 
     sha256: str
     fits: dict[str, str]  # how much of it a model uses, those first that declare its sha256
-    others: dict[str, str]  # what a model lacks or does not know
+    others: dict[str, str]  # what a model lacks or does not know, the nearest model first
     declared: bool  # whether a model declares its sha256
 
 
@@ -191,7 +192,7 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
     content = read_checkpoint(path)
     sha256 = file_sha256(path)
     fits: dict[str, str] = {}
-    others: dict[str, str] = {}
+    others: dict[str, tuple[int, str]] = {}  # by name: number of faults, and these in words
     declared = {entry.name for entry in entries if entry.facts.get("sha256") == sha256}
     for entry in entries:
         layout = entry.network.checkpoint
@@ -200,16 +201,24 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
         try:
             match = match_file(entry, content, path)
         except WeightsError as error:
-            others[entry.name] = str(error).removeprefix(f"{path}: ").partition(". ")[0]
+            reason = str(error).removeprefix(f"{path}: ").partition(". ")[0]
+            others[entry.name] = sys.maxsize, reason
             continue
         if match.faults:
-            others[entry.name] = "; ".join(match.faults)
+            count = len(match.missing) + len(match.unknown) + len(match.unfit)
+            others[entry.name] = count, "; ".join(match.faults)
         else:
             known = "has the sha256 that it declares" if entry.name in declared else ""
             hints = [what_counts(match), known, _prefix(content, layout)]
             fits[entry.name] = "; ".join(hint for hint in hints if hint)
     order = sorted(fits, key=lambda name: name not in declared)
-    return Fit(sha256, {n: fits[n] for n in order}, others, bool(declared & fits.keys()))
+    near = sorted(others, key=lambda name: others[name][0])
+    return Fit(
+        sha256,
+        {name: fits[name] for name in order},
+        {name: others[name][1] for name in near},
+        bool(declared & fits.keys()),
+    )
 
 
 def _prefix(content: Any, layout: CheckpointLayout) -> str:

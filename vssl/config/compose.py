@@ -30,6 +30,9 @@ from vssl.core.devices import devices_for_jobs
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
+_LONGEST_TAG = 64
+"""Letters of a tag that wandb takes."""
+
 
 def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
     """Folder of a run: `output_dir`, or a folder of its own below `output_root`. A resolver.
@@ -45,7 +48,7 @@ def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
     if _root_.output_dir is not None:
         return str(Path(_root_.output_dir).expanduser().absolute())
     settings = RunSettings.unchecked(_root_)
-    names = settings.names
+    names = settings.names | {"data": settings.data.folder_name}
     parts = (names[part] for part in ("model", "data", "negatives", "protocol"))
     relative = Path(*parts, settings.identity_hash[:8])
     return str(relative if mode == "relative" else Path(_root_.output_root).expanduser() / relative)
@@ -65,19 +68,27 @@ def run_name(*, _root_: DictConfig) -> str:
 
 def run_group(*, _root_: DictConfig) -> str:
     """Group of a run in wandb: its sweep, or else its data and protocol. A resolver."""
-    return str(_root_.sweep_id or f"{_root_.data.name}-{_root_.protocol.name}")
+    names = RunSettings.unchecked(_root_).names
+    return str(_root_.sweep_id or f"{names['data']}-{_root_.protocol.name}")
 
 
 def run_tags(*, _root_: DictConfig) -> ListConfig:
     """Tags of a run in wandb: its parts, but for a prior that is not there. A resolver."""
     names = RunSettings.unchecked(_root_).names.items()
-    return ListConfig([name for part, name in names if (part, name) != ("prior", "none")])
+    known = [name for part, name in names if (part, name) != ("prior", "none")]
+    return ListConfig([name[:_LONGEST_TAG] for name in known])
 
 
 def synthetic_name(*, _parent_: DictConfig) -> str:
     """Name of a data set of the embedded benchmark, from its other keys. A resolver."""
     split = _parent_.get("split", DEFAULT_SPLIT)
     return variant_name(split, _parent_.get("difficulty", DEFAULT_DIFFICULTY), _parent_.get("snr"))
+
+
+def truth_name(name: str, usual: str, *, _parent_: DictConfig) -> str:
+    """Name of a test set, with its kind of ground truth where that is not the usual. A resolver."""
+    truth = _parent_.get("truth", usual)
+    return name if truth == usual else f"{name}_{truth}"
 
 
 def bundled_weights(name: str) -> str:
@@ -153,7 +164,7 @@ def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
     runs = (run_folder, run_name, run_group, run_tags)
-    for resolver in (*runs, synthetic_name, bundled_weights, devices_for_jobs):
+    for resolver in (*runs, synthetic_name, truth_name, bundled_weights, devices_for_jobs):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # a name that no other sweep has; Hydra hands what the sweep's process has cached to all jobs
     OmegaConf.register_new_resolver(

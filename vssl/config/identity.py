@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from vssl.config.settings import RunSettings
 
 _CANNOT_CHANGE_RECORDS = {
-    "data": ("cache", "root"),
+    "data": ("cache", "root", "ids", "flags"),
     "model": ("paper", "year", "licence", "source", "weights", "sha256", "precision"),
     "prior": ("paper", "year", "licence", "source", "weights", "sha256"),
 }
-_DEFAULTS = {"data": {"empty": "fault", "silent": "keep"}}
+_DEFAULTS = {
+    "data": {
+        "empty": "fault",
+        "silent": "keep",
+        "limit": None,
+        "subset": "all",
+        "not_visible": "positive",
+        "truth": "boxes",
+        "mask_folder": "gt_segmentation",
+    }
+}
 """Options that came later, and what they are where runs of before do not have them."""
 
 
@@ -28,7 +38,8 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     """What can change a run's records.
 
     Devices, batch size, workers, loggers, folders of results, thresholds and metrics cannot.
-    Weights and files of negatives count by their content, the test set by its absolute folder.
+    Weights, lists of ids and files of negatives count by their content, the test set by its
+    absolute folder.
     """
     parts: dict[str, Any] = {
         "schema": RECORDS_VERSION,
@@ -56,6 +67,8 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     files: dict[str, Any] = {
         "model.weights": settings.model.weights,
+        "data.ids": settings.data.group.get("ids"),
+        "data.flags": settings.data.group.get("flags"),
         "negatives.manifest": negatives.get("manifest"),
         "prior.weights": settings.prior.find_weights(),
     }

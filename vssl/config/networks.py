@@ -22,6 +22,17 @@ from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 from vssl.models.resnet import ResNet18
 from vssl.models.weights import WeightsReport, load_weights
 
+_LESSON = """`frontend` makes the input of encode_audio from a sound. Add it to the model's yaml \
+(docs/own-model.md), as in
+
+frontend:
+  _target_: vssl.frontends.LogSpectrogram
+  window:
+    _target_: vssl.audio.CenterWindow
+    seconds: 3
+
+A model that takes no sound leaves encode_audio out."""
+
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 
@@ -77,9 +88,15 @@ def build_model(settings: ModelSettings) -> tuple[LocalizationModel, WeightsRepo
     """The model with its weights, as quick as is configured; of a given object a copy.
 
     Raises:
-        UsageError: as `make_network`, or when weights are missing, unfit or unsafe.
+        UsageError: as `make_network`, when weights are missing, unfit or unsafe, or for a model
+            that takes sounds and has no front end.
     """
     weights, network = weights_path(settings), make_network(settings)
+    hears = type(network).encode_audio is not LocalizationModel.encode_audio
+    if hears and settings.frontend is None:
+        raise UsageError(
+            f"model.frontend is not set, and {type(network).__name__} has encode_audio. {_LESSON}"
+        )
     if network is settings.network and weights is None:
         network = copied(network)
         _quicken(settings, network)

@@ -24,6 +24,7 @@ from vssl.config.search_path import group_files
 from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
+from vssl.data.vggsounder import SUBSETS
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What the networks compute in; front ends, similarities and records are float32 under all."""
@@ -173,6 +174,7 @@ OPTIONS: dict[str, Option] = {
     "*.image.antialias": FLAG,
     "cache.folder": PATH.or_null("nothing is kept"),
     "cache.gigabytes": number(0, 1e9),
+    "model.frontend.rate": whole(1_000, 1_000_000),
     "model.weights": PATH.or_null("the model has none"),
     "model.compile": FLAG,
     "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
@@ -189,10 +191,19 @@ OPTIONS: dict[str, Option] = {
     "data.root": PATH,
     "data.annotation": PATH.or_null("the first usual name that exists"),
     **{f"data.{kind}_{part}": TEXT for kind in ("image", "audio") for part in ("folder", "suffix")},
+    **{f"data.{kind}_folder": TEXT for kind in ("mask", "box")},
+    "data.truth": choice("masks", "boxes"),
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
     "data.empty": choice("fault", "keep", "negative"),
     "data.silent": choice("keep", "skip"),
+    "data.ids": PATH.or_null("all samples"),
+    "data.limit": whole(1).or_null("all samples"),
+    "data.flags": PATH.or_null("no flags"),
+    "data.subset": choice(*SUBSETS),
+    "data.not_visible": choice("positive", "negative"),
+    "data.pairs": PATH.or_null("the first usual name that exists"),
+    "data.same_class": choice("keep", "skip"),
     "data.cache": PATH,
     "data.version": Option("a version", lambda value: _is_whole(value) or NAME.fits(value)),
     "data.scenes": whole(1, 2**32 - 1),
@@ -324,6 +335,19 @@ def drop_absent_members(config: DictConfig) -> list[str]:
                     dropped += [f"{group}.{name}.{option}" for option in members[name]]
                     del members[name]
     return dropped
+
+
+IMAGE_LESSON = """`image` says how a picture becomes the network's input. In the model's yaml \
+(docs/own-model.md) begin with
+
+defaults:
+  - image: imagenet   # bicubic to 224 x 224; ImageNet's mean and deviation of each channel
+
+or add a block with any callable from a picture [3, H, W] in [0, 1] to the input:
+
+image:
+  _target_: mypackage.MyTransform"""
+"""What to do about a model whose yaml has no `image`."""
 
 
 def hint_for(key: str, arguments: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ def run_facts(
     different = set(sources.values())
     return {
         "model": settings.model.name,
-        "dataset": settings.data.name,
+        "dataset": settings.data.shown_name,
         "protocol": settings.protocol.full_name,
         "protocol_switches": settings.protocol.switches,
         "negatives": described(settings.negatives.group),
@@ -35,6 +35,7 @@ def run_facts(
         "annotation_sha256": text_hash(data.annotation.read_text(encoding="utf-8")),
         "listed": data.listed,
         "evaluated": len(data.samples),
+        **settings.data.part,
         "coverage": data.coverage,
         "resampled_audio_files": data.resampled,
         "notes": dict(Counter(note.kind for note in data.notes)),

@@ -24,7 +24,7 @@ from vssl.frontends import FrontEnd
 from vssl.images import Transform, prepare
 from vssl.models.base import LocalizationModel
 from vssl.models.wrapped import WrappedModule, maps_of
-from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip
+from vssl.types import POSITIVE, AudioClip
 
 
 def as_recipe(value: Any) -> Recipe:
@@ -113,10 +113,10 @@ def _with_wrapped(
     transform, _ = build_transforms(settings)
     random = generator_for(0, "map size")
     pixels = random.integers(0, 256, (272, 360, 3), np.uint8)
-    noise = random.standard_normal((1, 10 * SAMPLE_RATE)).astype(np.float32)
+    noise = random.standard_normal((1, 10 * frontend.rate)).astype(np.float32)
     images = prepare(transform, pixels)[None]
     with torch.inference_mode():
-        sounds = frontend(frontend.waveform(AudioClip(0.1 * noise))[None])
+        sounds = frontend(frontend.waveform(AudioClip(0.1 * noise, frontend.rate))[None])
         try:
             maps = maps_of(copied(module), images, sounds)
         except UsageError:

@@ -7,6 +7,7 @@ of the groups `model` and `data`, else in place of the mapping.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,10 +17,11 @@ from typing import Any, Self
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vssl.config import identity
-from vssl.config.options import check_options
+from vssl.config.options import IMAGE_LESSON, check_options
 from vssl.core.errors import UsageError
 from vssl.core.hashing import config_hash, file_sha256
 from vssl.core.negatives import NEGATIVE_TYPES
+from vssl.data import ids
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 from vssl.records.files import recorded_sha256, run_in
 
@@ -102,6 +104,40 @@ class DataSettings:
             leaves_out="skip" in (group.get("missing"), group.get("silent")),
             group=group,
         )
+
+    @property
+    def shown_name(self) -> str:
+        """The name of what is evaluated: that of the test set, or of the part of it."""
+        listed, limit = self.group.get("ids"), self.group.get("limit")
+        return ids.shown_name(self.name, ids=listed, limit=limit, options=self.group)
+
+    @property
+    def folder_name(self) -> str:
+        """The shown name as a folder has it, such as `vggss-first-20`."""
+        part = self.shown_name.removeprefix(self.name)
+        return self.name + re.sub(r"[^\w.]+", "-", part).rstrip("-")
+
+    @property
+    def part(self) -> dict[str, Any]:
+        """Which part of the test set is evaluated; empty for all of it."""
+        part: dict[str, Any] = {
+            key: self.group[key]
+            for key, words in ids.PART_WORDS.items()
+            if self.group.get(key) in tuple(words)
+        }
+        flags = Path(str(self.group.get("flags") or "")).expanduser()
+        if flags.is_file():
+            part["flags"] = {"file": flags.name, "sha256": file_sha256(flags)}
+        if self.group.get("ids") is not None:
+            listed = ids.read_ids(self.group["ids"])
+            part["ids"] = {
+                "file": listed.path.name,
+                "listed": len(listed.ids),
+                "sha256": listed.sha256,
+            }
+        if self.group.get("limit") is not None:
+            part["limit"] = self.group["limit"]
+        return part
 
     @property
     def noise_use(self) -> str:
@@ -338,7 +374,7 @@ class RunSettings:
         """
         check_options(config)
         settings = replace(cls.unchecked(config), loggers=_loggers(config))
-        _required(settings.model.group, "model", "image")
+        _check_image(settings.model)
         return settings
 
     @classmethod
@@ -393,7 +429,7 @@ class RunSettings:
         """The parts by the names that users filter runs by."""
         return {
             "model": self.model.name,
-            "data": self.data.name,
+            "data": self.data.shown_name,
             "negatives": self.negatives.name,
             "protocol": self.protocol.full_name,
             "prior": self.prior.name,
@@ -433,8 +469,10 @@ class TrainingSettings:
             check_options(changed)
             splits.append(DataSettings.of(_plain(changed, "data")))
         parts = ("model", "data", "protocol", "training")
+        model = ModelSettings.of(_plain(config, "model"), protocol=str(config.protocol.name))
+        _check_image(model)
         return cls(
-            model=ModelSettings.of(_plain(config, "model"), protocol=str(config.protocol.name)),
+            model=model,
             train=splits[0],
             validation=splits[1],
             trainer=TrainerSettings.of(_plain(config, "trainer")),
@@ -454,6 +492,12 @@ def _required(group: Mapping[str, Any], part: str, *keys: str) -> list[Any]:
         if key not in group:
             raise UsageError(f"{part}.{key} is not set, and {part} needs it.")
     return [group[key] for key in keys]
+
+
+def _check_image(model: ModelSettings) -> None:
+    """UsageError with a lesson for a model whose yaml does not say how pictures are prepared."""
+    if "image" not in model.group:
+        raise UsageError(f"model.image is not set, and model {model.name} needs it. {IMAGE_LESSON}")
 
 
 def _content(value: Any, *, resolve: bool = True) -> Any:

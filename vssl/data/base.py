@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
-from vssl.types import EVALUATION_SIZE, Sample
+from vssl.data.ids import first_pictures, read_ids
+from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 __all__ = ["CheckedData", "DataError", "DatasetReader", "Problem", "text_of"]
 
@@ -33,11 +34,16 @@ class DatasetReader(ABC):
         image_folder: folder of the images below `root`.
         audio_folder: folder of the audio files below `root`.
         missing: `error` stops at any fault; `skip` evaluates the samples without faults.
-        resample: whether audio at other rates than 16 kHz is resampled; False makes it a fault.
+        resample: whether audio at other rates than the model's, 16 kHz for all that come with
+            vssl, is resampled; False makes it a fault.
         empty: `fault` for a sample whose ground truth marks nothing; `keep` evaluates it as a
             positive; `negative` makes a natural negative of a sample without box and mask, and any
             other ground truth that marks nothing stays a fault.
         silent: `keep` evaluates samples with a silent or constant sound; `skip` leaves them out.
+        ids: file of the ids to evaluate, see `vssl.data.ids.read_ids`, in the annotation's order;
+            None for all. Ids that the annotation lacks are faults. Files of other samples are not
+            looked at, and no condition plays them.
+        limit: evaluates the first samples alone, see `vssl.data.ids.first_pictures`; None for all.
 
     Attributes:
         name: the test set's name in configuration and tables.
@@ -48,15 +54,19 @@ class DatasetReader(ABC):
         expected_count: number of samples in the published list.
         citation: the paper.
         least_samples: shorter clips are faults; the need of the model's front end, if known.
+        truth_files: files beside the annotation that ground truths were read from, as masks; a run
+            rests on their content.
+        rate: sample rate in Hz of the model's front end, to which files at others are resampled.
     """
 
     name: str
-    annotation_names: ClassVar[tuple[str, ...]]
+    annotation_names: tuple[str, ...]
     expected_count: int | None = None
     citation: ClassVar[str] = ""
     box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
-    mended: ClassVar[str] = "folder"
+    mended: str = "folder"
     least_samples: int = 1
+    rate: int = SAMPLE_RATE
 
     def __init__(
         self,
@@ -70,6 +80,8 @@ class DatasetReader(ABC):
         resample: bool = True,
         empty: Literal["fault", "keep", "negative"] = "fault",
         silent: Literal["keep", "skip"] = "keep",
+        ids: str | Path | None = None,
+        limit: int | None = None,
     ) -> None:
         check_choice(missing, ("error", "skip"), name="data.missing")
         check_choice(empty, ("fault", "keep", "negative"), name="data.empty")
@@ -82,6 +94,11 @@ class DatasetReader(ABC):
         self.resample = resample
         self.empty = empty
         self.silent = silent
+        self.limit = limit
+        self.ids = None if ids is None else read_ids(ids)
+        if self.ids is not None:
+            self.mended += f" or {self.ids.path}"
+        self.truth_files: set[Path] = set()
         self._annotation = annotation
 
     @abstractmethod
@@ -102,10 +119,21 @@ class DatasetReader(ABC):
         return [[value / EVALUATION_SIZE for value in box] for box in boxes]
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
-        """Add facts that depend on all parsed samples: the number of sounds of each picture."""
-        listed = Counter(sample.image_group for sample in samples)
+        """Add facts that depend on all parsed samples: the number of sounds of each picture.
+
+        Natural negatives are not counted: nothing in the picture makes their sounds.
+        """
+        none = self.empty == "negative"
+        listed = Counter(s.image_group for s in samples if s.boxes or s.masks or not none)
         sources = [max(s.image_sources, listed[s.image_group]) for s in samples]
         return [replace(s, image_sources=n) for s, n in zip(samples, sources, strict=True)]
+
+    def excluded(self, sample: Sample) -> str:
+        """Say as a kind why the reader's options leave a sample out; empty for a sample that stays.
+
+        Samples left out so are counted and listed, and neither a fault nor part of the coverage.
+        """
+        return ""
 
     def listed(self) -> list[Sample]:
         """Return the samples of the annotation file, without a look at their files.
@@ -128,14 +156,11 @@ class DatasetReader(ABC):
         """Number of samples that can be evaluated; writes nothing, and raises as `check` does."""
         return len(self.check().samples)
 
-    def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the annotation file and its entries, one for each sample.
-
-        A file that ends in `.csv` is a table with a header; its entries hold texts alone.
+    def find_annotation(self) -> Path:
+        """Return the annotation file: the option's, or the first usual name that exists.
 
         Raises:
-            DataError: when the file is missing, is no JSON list of objects or CSV table, or is
-                empty.
+            DataError: when there is none.
         """
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")
@@ -146,6 +171,18 @@ class DatasetReader(ABC):
                 f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
                 f" {self.name}? Set data.root, or data.annotation=FILE for another name."
             )
+        return path
+
+    def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
+        """Return the annotation file and its entries, one for each sample.
+
+        A file that ends in `.csv` is a table with a header; its entries hold texts alone.
+
+        Raises:
+            DataError: when the file is missing, is no JSON list of objects or CSV table, or is
+                empty.
+        """
+        path = self.find_annotation()
         is_table = path.suffix.lower() == ".csv"
         try:
             text = path.read_text(encoding="utf-8-sig")
@@ -160,6 +197,17 @@ class DatasetReader(ABC):
         if not entries:
             raise DataError(f"{path}: lists no samples, so there is nothing to evaluate.")
         return path, entries
+
+    def require_folder(self, folder: Path, option: str, *, holds: str, instead: str = "") -> None:
+        """Raise a `DataError` where a folder is missing; `option` sets it, `instead` does without.
+
+        A wrong root then gives one message rather than one for each file.
+        """
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: no such folder, where {self.name} has its {holds}. Set data.root to the"
+                f" folder of {self.name}, or data.{option} for another name.{instead}"
+            )
 
     def _listing(self) -> Listing:
         """Parse the entries; those that cannot be read become problems."""
@@ -181,7 +229,25 @@ class DatasetReader(ABC):
             samples.append(sample)
             boxes[sample.sample_id] = annotated
         samples = self.complete(samples, annotation)
-        return Listing(annotation, len(entries), samples, boxes, problems)
+        return self._restricted(Listing(annotation, len(entries), samples, boxes, problems))
+
+    def _restricted(self, listing: Listing) -> Listing:
+        """The part of a listing that `ids`, options of the subclass, and `limit` choose."""
+        annotation, total, samples, boxes, problems, _ = listing
+        if self.ids is not None:
+            wanted, total = set(self.ids.ids), len(self.ids.ids)
+            kind = f"ids of {self.ids.path.name} that the annotation lacks"
+            example = f"{annotation.name} has ids such as {samples[0].sample_id if samples else ''}"
+            lacking = [name for name in self.ids.ids if name not in boxes]
+            problems = problems + [Problem(kind, name, f"{name}: {example}") for name in lacking]
+            samples = [sample for sample in samples if sample.sample_id in wanted]
+        kinds = [(sample, self.excluded(sample)) for sample in samples]
+        samples = [sample for sample, kind in kinds if not kind]
+        excluded = [(sample, kind) for sample, kind in kinds if kind]
+        if self.limit is not None:
+            samples = first_pictures(samples, self.limit)
+        boxes = {sample.sample_id: boxes[sample.sample_id] for sample in samples}
+        return Listing(annotation, total - len(excluded), samples, boxes, problems, excluded)
 
 
 def text_of(entry: dict[str, Any], field: str) -> str:

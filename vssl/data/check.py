@@ -50,6 +50,7 @@ class Listing(NamedTuple):
     samples: list[Sample]
     boxes: Mapping[str, list[list[float]]]  # as annotated, by sample id
     problems: list[Problem]  # entries that cannot be read
+    excluded: Sequence[tuple[Sample, str]] = ()  # samples that an option leaves out, with the kind
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class CheckedData:
     listed: int  # ids in that file
     problems: tuple[Problem, ...]  # faults, whose samples are left out
     annotation: Path
-    resampled: int  # audio files at another rate than 16 kHz
+    resampled: int  # audio files at another rate than the model's
     notes: tuple[Problem, ...] = ()  # oddities, whose samples are evaluated
 
     @property
@@ -89,7 +90,8 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         marked = [replace(s, is_natural_negative=not (s.boxes or s.masks)) for s in listing.samples]
         listing = listing._replace(samples=marked)
     faults, notes = _check_boxes(reader, listing)
-    problems = [*listing.problems, *_unlisted_files(reader, listing.samples), *faults]
+    everything = [*listing.samples, *(sample for sample, _ in listing.excluded)]
+    problems = [*listing.problems, *_unlisted_files(reader, everything), *faults]
     annotated = [box for boxes in listing.boxes.values() for box in boxes]
     cause = guess_cause(annotated, reader.box_unit) if faults or notes else ""
     checked: list[_CheckedFiles] = []
@@ -109,6 +111,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         if each.constant
     ]
     stops = bool(problems) and reader.missing == "error"
+    problems += [Problem(kind, s.sample_id, s.sample_id) for s, kind in listing.excluded]
     if reader.silent == "keep":
         notes += silent
     else:
@@ -116,7 +119,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         whole = [each for each in whole if not each.constant]
     samples = [each.sample for each in whole]
     notes += _duplicates(whole) + _incomplete(samples)
-    rates = Counter(each.rate for each in whole if each.rate != SAMPLE_RATE)
+    rates = Counter(each.rate for each in whole if each.rate != reader.rate)
     data = CheckedData(
         samples=tuple(samples),
         listed=listing.total,
@@ -163,6 +166,8 @@ def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem]
 
 def _unlisted_files(reader: DatasetReader, samples: Sequence[Sample]) -> list[Problem]:
     """Media files that belong to no listed sample."""
+    if reader.ids is not None or reader.limit is not None:
+        return []  # those of the other samples
     problems = []
     for kind, folder, paths in (
         ("images without annotation", reader.image_folder, {s.image_path for s in samples}),
@@ -193,8 +198,8 @@ def _check_files(reader: DatasetReader, sample: Sample) -> _CheckedFiles:
         constant = is_constant(path)
         hashes["sounds"] = file_sha256(path)
         sample = replace(sample, audio_length=length)
-        if rate != SAMPLE_RATE and not reader.resample:
-            fault("audio at another rate", f"{path}: is at {rate} Hz, not {SAMPLE_RATE}")
+        if rate != reader.rate and not reader.resample:
+            fault("audio at another rate", f"{path}: is at {rate} Hz, not {reader.rate}")
         if length < reader.least_samples:
             needs = f"the model's front end needs {reader.least_samples}"
             text = f"{path}: is {length} samples long at {SAMPLE_RATE} Hz, and {needs}"
@@ -258,7 +263,7 @@ def _report(
         _log.warning("%s, evaluated all the same: %s", reader.name, text)
     if rates:
         counts = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(rates.items()))
-        text = f"{data.resampled} audio files are resampled to {SAMPLE_RATE} Hz ({counts})"
+        text = f"{data.resampled} audio files are resampled to {reader.rate} Hz ({counts})"
         _log.warning("%s: %s", reader.name, text)
     text = f"{whole} of {data.listed} listed samples"
     if reader.expected_count not in (None, data.listed):

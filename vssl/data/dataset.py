@@ -16,7 +16,7 @@ from vssl.frontends import FrontEnd
 from vssl.images import Transform, decode_image, prepare, read_bytes
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
-from vssl.types import AudioBatch, AudioClip, ImageBatch, Sample, SoundingObject
+from vssl.types import AudioBatch, ImageBatch, Sample, SoundingObject
 
 _Item = TypeVar("_Item")
 _Place = TypeVar("_Place")
@@ -135,13 +135,13 @@ class AudioDataset(BatchReader, Dataset[list[AudioBatch]]):
         ]
 
     def _waveform(self, index: int) -> torch.Tensor:
-        frontend, request = self._distinct[index]
-        clip = self._conditions[request.condition].make(request, self._read)
+        name, request = self._distinct[index]
+        frontend = self._frontends[name]
+        clip = self._conditions[request.condition].make(
+            request, lambda source_id: read_clip(self._paths[source_id], frontend.rate)
+        )
         try:
-            return self._frontends[frontend].waveform(clip)
+            return frontend.waveform(clip)
         except ValueError as error:
             where = self._paths.get(request.source_id, request.condition)
             raise UsageError(f"{where}: {error}") from error
-
-    def _read(self, source_id: str) -> AudioClip:
-        return read_clip(self._paths[source_id])

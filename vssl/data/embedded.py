@@ -21,6 +21,7 @@ class Synthetic(IS3):
         cache: folder of the generated files.
         name: the test set's name; None names it after split, difficulty and noise.
         version: version of the generator that the configuration expects.
+        ids: as of `DatasetReader`, like `limit`.
         options: fields of `vssl.data.synthetic.generate.SceneSet`: `scenes`, `seed`, `split`,
             `difficulty`, `snr`.
 
@@ -39,6 +40,8 @@ class Synthetic(IS3):
         cache: str | Path,
         name: str | None = None,
         version: str = VERSION,
+        ids: str | Path | None = None,
+        limit: int | None = None,
         **options: Any,
     ) -> None:
         if str(version) != VERSION:
@@ -51,6 +54,8 @@ class Synthetic(IS3):
         super().__init__(
             self._cache / scenes.folder,
             name=name or variant_name(scenes.split, scenes.difficulty, scenes.snr),
+            ids=ids,
+            limit=limit,
         )
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
@@ -60,7 +65,9 @@ class Synthetic(IS3):
 
     def count(self) -> int:
         """Number of samples, known before the files are generated."""
-        return super().count() if self.root.is_dir() else self._request.samples
+        if self.root.is_dir() or self.ids is not None:
+            return super().count()
+        return min(self._request.samples, self.limit or self._request.samples)
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry; entries with `classes` have no names in the format of IS3."""

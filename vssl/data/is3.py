@@ -9,26 +9,43 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from vssl.core.checks import check_choice
+from vssl.core.media import is_there
 from vssl.data.base import DataError, DatasetReader, text_of
 from vssl.data.boxes import pixels_of
-from vssl.types import EVALUATION_SIZE, Sample
+from vssl.data.mask_files import truth_masks
+from vssl.types import EVALUATION_SIZE, Box, Mask, Sample
 
 _CLASS_FILES = ("IS3_class_files_dict.json", "class_files_dict.json")
 
 
 class IS3(DatasetReader):
-    """`images/`, `audio_wav/`, and a JSON list of `image`, `audio`, `gt_box`.
+    """`images/`, `audio_wav/`, `gt_segmentation/`, and a JSON list of `image`, `audio`, `gt_box`.
 
     Names are `<first>_<second>_<number>_<sounding>`: two words for the objects of the picture, its
     number, which may be missing, and the sounding class, which may differ from both words. The two
     samples of a picture form an image group, whose name lacks the sounding class. A `category` in
-    an entry replaces the class of its name. Boxes are in pixels of 224 x 224.
+    an entry replaces the class of its name. Boxes are in pixels of 224 x 224. Of absolute paths
+    that are not there, as in SSLalignment's lists, the last part counts.
+
+    Args:
+        root: folder of the test set.
+        image_folder: folder of the images below `root`.
+        audio_folder: folder of the sounds.
+        mask_folder: folder of the masks, `<name>.jpg` or `<name>.png` for each sample.
+        truth: `boxes` of the list, or `masks`, by the rule of `vssl.data.mask_files.read_mask`.
+        options: as of `DatasetReader`.
     """
 
     name = "is3"
-    annotation_names = ("IS3_annotation.json", "metadata/IS3_annotation.json")
+    annotation_names = (
+        "IS3_annotation.json",
+        "metadata/IS3_annotation.json",
+        "synthetic3240_bbox.json",
+        "metadata/synthetic3240_bbox.json",
+    )
     expected_count: int | None = 6480
     citation = "Senocak et al., Sound Source Localization is All About Cross-Modal Alignment, 2023"
     box_unit = "pixels"
@@ -39,15 +56,38 @@ class IS3(DatasetReader):
         *,
         image_folder: str = "images",
         audio_folder: str = "audio_wav",
+        mask_folder: str = "gt_segmentation",
+        truth: Literal["boxes", "masks"] = "boxes",
         **options: Any,
     ) -> None:
+        check_choice(truth, ("boxes", "masks"), name="data.truth")
         super().__init__(root, image_folder=image_folder, audio_folder=audio_folder, **options)
+        self.mask_folder = self.root / mask_folder
+        self.truth = truth
+
+    def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
+        """Return the annotation file and its entries.
+
+        Raises:
+            DataError: as of `DatasetReader`, or where masks are wanted and their folder is missing.
+        """
+        path, entries = super().read_entries()
+        if self.truth == "masks":
+            boxes = " data.truth=boxes does without masks."
+            self.require_folder(self.mask_folder, "mask_folder", holds="masks", instead=boxes)
+        return path, entries
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry, with the words of its name as the classes in the picture."""
-        image, audio = text_of(entry, "image"), text_of(entry, "audio")
+        image, audio = (_below(text_of(entry, field)) for field in ("image", "audio"))
         group, words, sounding = split_name(Path(image).stem)
         category = entry.get("category")
+        boxes: tuple[Box, ...] = ()
+        masks: tuple[Mask, ...] = ()
+        if self.truth == "boxes":
+            boxes = (pixels_of(entry["gt_box"], full=EVALUATION_SIZE),)
+        else:
+            masks = self._masks(Path(image).stem)
         return Sample(
             sample_id=Path(image).stem,
             image_path=self.image_folder / image,
@@ -55,14 +95,25 @@ class IS3(DatasetReader):
             category=category if isinstance(category, str) and category else sounding,
             image_categories=tuple(dict.fromkeys((*words, sounding))),
             image_group=group,
-            boxes=(pixels_of(entry["gt_box"], full=EVALUATION_SIZE),),
-            box_weights=(1.0,),
+            boxes=boxes,
+            box_weights=(1.0,) * len(boxes),
             audio_length=0,
             image_sources=2,
+            masks=masks,
+            mask_weights=(1.0,) * len(masks),
         )
 
+    def _masks(self, stem: str) -> tuple[Mask, ...]:
+        paths = [self.mask_folder / f"{stem}{suffix}" for suffix in (".jpg", ".png")]
+        path = next(filter(is_there, paths), paths[0])
+        masks = truth_masks(path)
+        self.truth_files.add(path)
+        return masks
+
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
-        """Return the entry's box in fractions of the image."""
+        """Return the entry's box in fractions of the image; none where masks are the truth."""
+        if self.truth == "masks":
+            return []
         return [[float(value) / EVALUATION_SIZE for value in entry["gt_box"]]]
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
@@ -112,6 +163,11 @@ def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
             " classes in the picture are not known"
         )
     return group, tuple(words), sounding
+
+
+def _below(path: str) -> str:
+    """A path below the folder of images or sounds; of their authors' absolute paths the name."""
+    return Path(path).name if Path(path).is_absolute() and not is_there(Path(path)) else path
 
 
 def _words_alike(one: str, other: str) -> bool:

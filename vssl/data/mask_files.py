@@ -11,7 +11,8 @@ from PIL import Image
 
 from vssl.core.media import decoding
 from vssl.images import ImageFileError, read_bytes
-from vssl.types import EVALUATION_SIZE
+from vssl.maps import encode_mask
+from vssl.types import EVALUATION_SIZE, Mask
 
 _JPEG_MARKED_ABOVE = 127  # ringing leaves low values around the objects of a JPEG mask
 
@@ -50,3 +51,13 @@ def to_grid(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for side in mask.shape
     )
     return np.ascontiguousarray(mask[rows[:, None], columns])
+
+
+def truth_masks(path: Path) -> tuple[Mask, ...]:
+    """Read a mask file as a sample's ground truth: its mask, or none where it marks nothing.
+
+    Raises:
+        ImageFileError: as `read_mask`.
+    """
+    mask = read_mask(path)
+    return (encode_mask(mask),) if mask.any() else ()

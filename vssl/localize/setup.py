@@ -26,7 +26,7 @@ from vssl.localize.verdict import MapNumbers, Threshold, Verdict, judge
 from vssl.models.baselines import Baseline
 from vssl.negatives.base import AudioCondition
 from vssl.records.localization import Localization
-from vssl.types import POSITIVE, AudioClip, Sample, SoundingObject
+from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip, Sample, SoundingObject
 
 _log = logging.getLogger(__name__)
 _FIXED = ("logger=none", "negatives=[silence,noise]")
@@ -57,11 +57,16 @@ class Setup:
     localizer: Localizer
     recipe: Localization
     conditions: tuple[AudioCondition, ...]
-    made_length: int | None  # of the negatives, in samples; None for the given sound's
+    made_length: int | None  # of the negatives, at `SAMPLE_RATE`; None for the given sound's
     batch_size: int
     threshold: Threshold | None
     rates: ErrorRates | None  # of verdicts, from the calibration run
     facts: dict[str, Any]  # sources of the numbers
+
+    @property
+    def rate(self) -> int:
+        """Sample rate in Hz of the sounds that the model takes."""
+        return self.localizer.frontend().rate if self.localizer.uses_audio else SAMPLE_RATE
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -104,7 +109,8 @@ class Setup:
 
     def negatives(self, clip: AudioClip) -> dict[str, list[AudioClip]]:
         """Make the negatives of a sound by audio condition, one for each draw."""
-        length, seed = self.made_length or clip.samples.shape[1], self.facts["seed"]
+        own_length = round(clip.samples.shape[1] * SAMPLE_RATE / clip.rate)
+        length, seed = self.made_length or own_length, self.facts["seed"]
         sample = Sample("", Path(), Path(), "", (), "", (), (), length)
         clips: dict[str, list[AudioClip]] = {}
         for condition in self.conditions:

@@ -25,7 +25,7 @@ from vssl.localize.output import Output, file_facts, say
 from vssl.localize.setup import LocalizeOptions, Setup, set_up
 from vssl.localize.verdict import MapNumbers, measure, pointing
 from vssl.localize.video_file import find_encoder, write_video
-from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip
+from vssl.types import POSITIVE, AudioClip
 from vssl.videos import VideoFacts, VideoFrame, read_frames, video_facts
 
 VIDEO_FILE, TIMELINE_FILE, NUMBERS_FILE = "localize.mp4", "timeline.png", "timeline.csv"
@@ -131,15 +131,17 @@ def _look(setup: Setup, facts: VideoFacts, sound: Path, fps: float) -> VideoMaps
     with opened_sound(sound) as stream:
         _check_memory(setup, facts.path, frames, stream.seconds, stream.channels)
         shift = facts.begin - stream.begin if sound == facts.path else 0.0
-        samples = stream.resampled()
-    pairings, negatives = setup.encode_negatives(clip_at(samples, shift, window)[1], sound)
+        samples = stream.resampled(setup.rate)
+    first = clip_at(samples, shift, window, setup.rate)[1]
+    pairings, negatives = setup.encode_negatives(first, sound)
 
     def moments() -> Iterator[tuple[float, Picture, int, AudioClip]]:
         for frame, looked in _sampled(facts, fps):
             if looked:
                 name = f"{facts.path.name} at {frame.seconds:.3f} s"
                 picture = localizer.prepare(frame.pixels(), name)
-                yield frame.seconds, picture, *clip_at(samples, frame.seconds + shift, window)
+                moment = frame.seconds + shift
+                yield frame.seconds, picture, *clip_at(samples, moment, window, setup.rate)
 
     vectors: dict[int, torch.Tensor] = {}  # by the begin of a clip in the sound
     seconds: list[float] = []
@@ -171,7 +173,7 @@ def _check_memory(setup: Setup, video: Path, frames: int, seconds: float, channe
     count = 1 + sum(condition.draws for condition in setup.conditions)
     # both are joined from parts, which doubles them for a moment; a map's numbers take a kilobyte
     maps = frames * count * (8.0 * height * width + 1000)
-    sound = 8.0 * seconds * SAMPLE_RATE * channels
+    sound = 8.0 * seconds * setup.rate * channels
     if maps + sound > _MOST_MEMORY:
         raise UsageError(
             f"{video}: would take about {(maps + sound) / 1e9:.1f} GB of memory, and at most"

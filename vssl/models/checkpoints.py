@@ -1,18 +1,21 @@
 """Safe reading of checkpoint files.
 
 A torch checkpoint is a pickle from a stranger. It is read with `weights_only=True`, which admits
-plain containers, tensors and NumPy scalars and refuses anything else by name before its code runs.
+plain containers, tensors, NumPy scalars and the options of a training (`argparse.Namespace`,
+`types.SimpleNamespace`, paths), and refuses anything else by name before its code runs.
 """
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 import shlex
 import tarfile
+import types
 import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,21 @@ from vssl.core.errors import UsageError
 _SHOWN_KEYS = 5
 # booleans, integers, floats, complex numbers, texts; never objects
 _PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
+# options of a training. The loader makes an instance and sets its attributes; no method of these
+# classes runs, and an attribute can be nothing but what the loader admits. Paths are read as pure
+# ones, which touch no disk
+_PLAIN_CLASSES: list[Any] = [
+    *(argparse.Namespace, types.SimpleNamespace),
+    *(
+        (kind, f"{module}.{name}")
+        for kind, names in (
+            (PurePosixPath, ("PosixPath", "PurePosixPath")),
+            (PureWindowsPath, ("WindowsPath", "PureWindowsPath")),
+        )
+        for name in names
+        for module in ("pathlib", "pathlib._local")  # the latter in Python 3.13
+    ),
+]
 
 
 class WeightsError(UsageError):
@@ -77,6 +95,7 @@ def read_checkpoint(path: Path) -> Any:
         # the names under which NumPy 1 pickled the same two functions
         (scalar, "numpy.core.multiarray.scalar"),
         (reconstruct, "numpy.core.multiarray._reconstruct"),
+        *_PLAIN_CLASSES,
     ]
     try:
         with torch.serialization.safe_globals(allowed):
@@ -89,14 +108,11 @@ def read_checkpoint(path: Path) -> Any:
             reason = reason.splitlines()[0] if reason else "no reason given"
             raise WeightsError(f"{path}: not a torch checkpoint ({reason})") from error
         name = next(group for group in blocked.groups() if group)
-        remedy = (
-            " If you trust the file, save its state dict alone with torch.save and use that."
-            if name != "argparse.Namespace"
-            else f" That is what a training was told; without it:\n{_without_namespaces(path)}"
-        )
         raise WeightsError(
             f"{path}: refused, because it would import `{name}`, which weights do not need."
-            f" Nothing of it was run.{remedy}"
+            " Nothing of it was run. Only if you trust its source, as this runs what the file says"
+            f" and needs `{name.partition('.')[0]}` to be installed, write its tensors alone to"
+            f" another file, and use that:\n{_tensors_alone(path)}"
         ) from error
     except Exception as error:  # torch and pickle raise many things on a damaged file
         raise WeightsError(
@@ -104,14 +120,15 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
 
 
-def _without_namespaces(path: Path) -> str:
-    """Write a command that copies a checkpoint without its `argparse.Namespace`."""
+def _tensors_alone(path: Path) -> str:
+    """Write a command that copies the tensors of a checkpoint that cannot be read safely."""
     code = (
-        "import argparse, sys, torch;"
-        " torch.serialization.add_safe_globals([argparse.Namespace]);"
-        ' content = torch.load(sys.argv[1], map_location="cpu", weights_only=True);'
-        " torch.save({name: value for name, value in content.items()"
-        " if not isinstance(value, argparse.Namespace)}, sys.argv[2])"
+        "import sys, torch;"
+        ' content = torch.load(sys.argv[1], map_location="cpu", weights_only=False);'
+        ' content = content.state_dict() if hasattr(content, "state_dict") else content;'
+        " tensors = lambda group: {name: tensors(value) if isinstance(value, dict) else value"
+        " for name, value in group.items() if isinstance(value, (dict, torch.Tensor))};"
+        " torch.save(tensors(content), sys.argv[2])"
     )
     return shlex.join(["python", "-c", code, str(path), f"{path.with_suffix('')}_weights.pth"])
 

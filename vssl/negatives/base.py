@@ -9,7 +9,7 @@ from typing import ClassVar
 from vssl.audio import Window
 from vssl.core.errors import UsageError
 from vssl.core.randomness import seed_for
-from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject
+from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip, AudioRequest, Sample, SoundingObject
 
 ReadClip = Callable[[str], AudioClip]
 """Reads the clip of a source id."""
@@ -30,6 +30,8 @@ class AudioCondition(ABC):
             negative: thresholds are learnt from it, and positives are compared with it. Under `OWN`
             a model should mark the sample's own object.
         random: whether draws depend on a seed.
+        rate: sample rate in Hz of the clips that it makes, and of those that it reads: that of the
+            front end, which a run sets.
     """
 
     name: str
@@ -37,6 +39,7 @@ class AudioCondition(ABC):
     sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE
     random: ClassVar[bool] = True
     draws: int = 1
+    rate: int = SAMPLE_RATE
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """Look at all samples of the run once, before the first request.
@@ -66,7 +69,8 @@ class AudioCondition(ABC):
             sample: the image's sample.
             draw: index of the draw, below `draws`.
             seed: a `draw_seed`, or the seed of the manifest's row.
-            length: length in samples at 16 kHz of a waveform that is made rather than read.
+            length: length of a waveform that is made rather than read, in samples at 16 kHz
+                whatever the rate.
         """
 
     def hear(self, own: Window, made: Window) -> None:
@@ -77,7 +81,11 @@ class AudioCondition(ABC):
 
     @abstractmethod
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Make the waveform `[channels, length]` of a request of this condition."""
+        """Make the waveform `[channels, length]` of a request of this condition, at `rate`."""
+
+    def made_samples(self, request: AudioRequest) -> int:
+        """Convert a request's length, in samples at 16 kHz, to samples at `rate`."""
+        return round(request.length * self.rate / SAMPLE_RATE)
 
     def clip(
         self, sample: Sample, read: ReadClip, *, draw: int = 0, seed: int = 0, use: str = ""

@@ -24,14 +24,13 @@ Array = npt.NDArray[np.float64]
 
 _log = logging.getLogger(__name__)
 
-_BURN_IN = SAMPLE_RATE // 2
-"""Samples in front of coloured noise in which its filter forgets that it started from nothing."""
-
 _LOWEST = 10.0
 """Hz below which coloured noise is flat: half a second is many times the filters' memory."""
 
 
-def coloured_noise(generator: np.random.Generator, length: int, colour: Colour) -> Array:
+def coloured_noise(
+    generator: np.random.Generator, length: int, colour: Colour, rate: int = SAMPLE_RATE
+) -> Array:
     """Gaussian noise of unit variance.
 
     White noise is the generator's own stream. The others are that stream through a recursive
@@ -39,50 +38,57 @@ def coloured_noise(generator: np.random.Generator, length: int, colour: Colour) 
 
     Args:
         generator: source of the white stream.
-        length: length in samples at 16 kHz.
+        length: length in samples.
         colour: `white`, `pink` (power falls by 3.01 dB per octave) or `brown` (6.02 dB per octave),
-            both from 60 Hz to 4 kHz; below 10 Hz all are flat.
+            both from 60 Hz to a quarter of the rate; below 10 Hz all are flat.
+        rate: sample rate in Hz.
 
     Returns:
         `[length]`, with the variance of the endless noise rather than of this piece.
     """
     if colour == "white":
         return generator.standard_normal(length)
-    filtered = _filtered(generator.standard_normal(_BURN_IN + length), colour)
-    scaled: Array = filtered[_BURN_IN:] / _gain(colour)
+    burn_in = rate // 2  # in which the filter forgets that it started from nothing
+    filtered = _filtered(generator.standard_normal(burn_in + length), colour, rate)
+    scaled: Array = filtered[burn_in:] / _gain(colour, rate)
     return scaled
 
 
-def _filtered(white: Array, colour: Colour) -> Array:
-    for numerator, denominator in _sections(colour):
+def _filtered(white: Array, colour: Colour, rate: int) -> Array:
+    for numerator, denominator in _sections(colour, rate):
         white = scipy.signal.lfilter(numerator, denominator, white)
     return white
 
 
 @cache
-def _sections(colour: Colour) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
+def _sections(
+    colour: Colour, rate: int
+) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
     """Numerator and denominator of each filter of first order, in series."""
     # brown: a leaky sum, flat below 10 Hz. Pink: poles an octave apart, each with a zero half an
     # octave above; power falls by 6 dB per octave from a pole to its zero, and not from there to
     # the next pole. A zero at -1/8 or -1/14 makes up for the flat end near half the sample rate.
     if colour == "brown":
-        return (((1.0, 1 / 8), (1.0, -_corner(_LOWEST))),)
-    corners = [_LOWEST * 2.0**octave for octave in range(10)]
-    pairs = [((1.0, -_corner(2**0.5 * pole)), (1.0, -_corner(pole))) for pole in corners]
+        return (((1.0, 1 / 8), (1.0, -_corner(_LOWEST, rate))),)
+    octaves = int(np.log2(rate / 2 / (2**0.5 * _LOWEST))) + 1  # whose zeros are below half the rate
+    corners = [_LOWEST * 2.0**octave for octave in range(octaves)]
+    pairs = [
+        ((1.0, -_corner(2**0.5 * pole, rate)), (1.0, -_corner(pole, rate))) for pole in corners
+    ]
     return (*pairs, ((1.0, 1 / 14), (1.0, 0.0)))
 
 
-def _corner(frequency: float) -> float:
+def _corner(frequency: float, rate: int) -> float:
     """Pole or zero on the real axis whose corner is at a frequency in Hz."""
-    return float(np.exp(-2 * np.pi * frequency / SAMPLE_RATE))
+    return float(np.exp(-2 * np.pi * frequency / rate))
 
 
 @cache
-def _gain(colour: Colour) -> float:
+def _gain(colour: Colour, rate: int) -> float:
     """Standard deviation that a filter gives white noise: root of the impulse response's energy."""
-    impulse = np.zeros(2 * SAMPLE_RATE)  # of which less than 1e-50 is left in the end
+    impulse = np.zeros(2 * rate)  # of which less than 1e-50 is left in the end
     impulse[0] = 1.0
-    return float(np.sqrt(np.square(_filtered(impulse, colour)).sum()))
+    return float(np.sqrt(np.square(_filtered(impulse, colour, rate)).sum()))
 
 
 class BesideClip:
@@ -118,8 +124,9 @@ class BesideClip:
             self._own, self._made = own, made
 
     def scaled(self, noise: Array, clip: AudioClip, source_id: str) -> Array:
-        """Scale noise `[T]` to the ratio with a clip."""
-        loudness, own = _heard_rms(self._own, clip.samples), _heard_rms(self._made, noise[None])
+        """Scale noise `[T]`, at the rate of a clip, to the ratio with it."""
+        loudness = _heard_rms(self._own, clip.samples, clip.rate)
+        own = _heard_rms(self._made, noise[None], clip.rate)
         if loudness == 0 and source_id not in self._silent:
             self._silent.add(source_id)
             _log.warning(
@@ -130,12 +137,12 @@ class BesideClip:
         return noise * (loudness / own / amplitude(self.snr)) if own > 0 else noise
 
 
-def _heard_rms(window: Window | None, samples: npt.NDArray[np.floating]) -> float:
+def _heard_rms(window: Window | None, samples: npt.NDArray[np.floating], rate: int) -> float:
     """RMS of the part of `[channels, T]` inside a window, before it clips; of all for None."""
     if window is None:
         return rms(samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float32))
     peak = float(np.abs(samples).max())
     if peak == 0:
         return 0.0
-    quiet = AudioClip((samples * (0.5 / peak)).astype(np.float32))
+    quiet = AudioClip((samples * (0.5 / peak)).astype(np.float32), rate)
     return rms(window(quiet)) * 2 * peak

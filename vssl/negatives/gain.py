@@ -99,7 +99,7 @@ def beyond_full_scale(
     limits = np.array([1 / amplitude(gain.decibels[0]) for gain in gains])
 
     def count(sample: Sample) -> list[int]:
-        heights = np.abs(read_clip(sample.audio_path).samples)
+        heights = np.abs(read_clip(sample.audio_path, gains[0].rate).samples)
         return [int((heights > limit).sum()) for limit in limits] + [heights.size]
 
     rows = []

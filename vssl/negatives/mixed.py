@@ -65,6 +65,6 @@ class Mixed(AudioCondition):
         """The clip with the same noise on every channel, `[channels, T]`."""
         clip = read(request.source_id)
         generator = generator_for(request.seed, self.name, request.draw)
-        white = coloured_noise(generator, clip.samples.shape[1], self.colour)
+        white = coloured_noise(generator, clip.samples.shape[1], self.colour, clip.rate)
         noise = self._beside.scaled(white, clip, request.source_id)
         return AudioClip((clip.samples + noise).astype(np.float32), clip.rate)

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vssl.audio import Window, amplitude, mix_down, read_clip, rms, tile
+from vssl.audio import Window, amplitude, mix_down, read_clip, resample, rms, tile
 from vssl.core.checks import check_choice, check_finite, check_positive
 from vssl.core.errors import UsageError
 from vssl.core.randomness import generator_for
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
 from vssl.negatives.colours import COLOURS, BesideClip, Colour, Over, coloured_noise
-from vssl.types import AudioClip, AudioRequest, Sample
+from vssl.types import SAMPLE_RATE, AudioClip, AudioRequest, Sample
 
 
 class Noise(AudioCondition):
@@ -35,9 +35,9 @@ class Noise(AudioCondition):
             end hears, or `clip`, the mono mix of the whole clip and all of the noise.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
         per: `draw` shares a waveform among all samples of a draw, `sample` draws for each sample.
-        file: .npy (one waveform `[T]`, or `[draws, T]`) or audio file to take the noise from, from
-            its first sample on, repeated when too short. `dbfs` (of the whole file) and `snr` scale
-            it, `level` does not. Each waveform of the file is a draw.
+        file: .npy (one waveform `[T]`, or `[draws, T]`, at 16 kHz) or audio file to take the noise
+            from, from its first sample on, repeated when too short. `dbfs` (of the whole file) and
+            `snr` scale it, `level` does not. Each waveform of the file is a draw.
 
     Raises:
         UsageError: for a bad option or a file that holds no noise.
@@ -87,12 +87,10 @@ class Noise(AudioCondition):
         self.beside = None if snr is None else BesideClip(snr, over, key="negatives.noise")
         self.colour = colour
         self.per = per
-        self.bank = None if file is None else _read_bank(Path(file))
-        if self.bank is not None and dbfs is not None:
-            own = np.array([rms(waveform) for waveform in self.bank])
-            factors = self.level / np.where(own > 0, own, 1.0)  # silence stays silence
-            self.bank = (self.bank * factors[:, None]).astype(np.float32)
-        self.draws = check_draws(draws) if self.bank is None else len(self.bank)
+        self._file = None if file is None else Path(file)
+        self._scaled = dbfs is not None
+        self._banks: dict[int, npt.NDArray[np.float32]] = {}  # by rate
+        self.draws = check_draws(draws) if self._file is None else len(self._bank(self._file))
 
     def hear(self, own: Window, made: Window) -> None:
         """Take the windows, which only `snr` depends on."""
@@ -101,9 +99,9 @@ class Noise(AudioCondition):
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """Noise of `length`, keyed by seed and draw (by sample too with `per=sample` or `snr`)."""
-        own = self.beside is not None or (self.per == "sample" and self.bank is None)
+        own = self.beside is not None or (self.per == "sample" and self._file is None)
         source = sample.sample_id if own else ""
-        if self.bank is not None:
+        if self._file is not None:
             return AudioRequest(self.name, source_id=source, length=length, draw=draw)
         return AudioRequest(self.name, source_id=source, length=length, seed=seed, draw=draw)
 
@@ -112,24 +110,36 @@ class Noise(AudioCondition):
 
         A shorter noise of a draw is the beginning of a longer one, up to a factor with `snr`.
         """
-        if self.bank is not None:
-            waveform = tile(self.bank[request.draw], request.length)
+        length = self.made_samples(request)
+        if self._file is not None:
+            waveform = tile(self._bank(self._file)[request.draw], length)
             if self.beside is None:
-                return AudioClip(waveform[None])
+                return AudioClip(waveform[None], self.rate)
             noise = waveform.astype(np.float64)
         else:
             source = request.source_id if self.per == "sample" else ""
             generator = generator_for(request.seed, self.name, source, request.draw)
-            noise = coloured_noise(generator, request.length, self.colour) * self.level
+            noise = coloured_noise(generator, length, self.colour, self.rate) * self.level
         if self.beside is not None:
             noise = self.beside.scaled(noise, read(request.source_id), request.source_id)
-        return AudioClip(noise.astype(np.float32)[None])
+        return AudioClip(noise.astype(np.float32)[None], self.rate)
+
+    def _bank(self, file: Path) -> npt.NDArray[np.float32]:
+        """Noise waveforms `[draws, T]` of the file at the rate, read once."""
+        if self.rate not in self._banks:
+            bank = _read_bank(file, self.rate)
+            if self._scaled:
+                own = np.array([rms(waveform) for waveform in bank])
+                factors = self.level / np.where(own > 0, own, 1.0)  # silence stays silence
+                bank = (bank * factors[:, None]).astype(np.float32)
+            self._banks[self.rate] = bank
+        return self._banks[self.rate]
 
 
-def _read_bank(path: Path) -> npt.NDArray[np.float32]:
-    """Noise waveforms `[draws, T]` of a .npy or audio file."""
+def _read_bank(path: Path, rate: int) -> npt.NDArray[np.float32]:
+    """Noise waveforms `[draws, T]` of a .npy, which is at `SAMPLE_RATE`, or audio file."""
     if path.suffix.lower() != ".npy":
-        return mix_down(read_clip(path), "mean")[None]
+        return mix_down(read_clip(path, rate), "mean")[None]
     if not path.is_file():
         raise UsageError(f"{path}: no such file (negatives.noise.file)")
     try:
@@ -147,4 +157,4 @@ def _read_bank(path: Path) -> npt.NDArray[np.float32]:
         waveforms = bank.astype(np.float32)
     if not np.isfinite(waveforms).all():
         raise UsageError(f"{path}: holds NaN or infinite values (negatives.noise.file)")
-    return waveforms
+    return resample(waveforms, SAMPLE_RATE, rate)

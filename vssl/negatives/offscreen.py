@@ -62,7 +62,8 @@ class Offscreen(ClipCondition):
             raise UsageError(
                 f"negatives.offscreen: {len(stuck)} images hold every class of the test set"
                 f" ({', '.join(self._pool)}), so no sound is offscreen for them, e.g. {stuck[0]}."
-                " Use a larger test set or leave offscreen out."
+                " Use a larger test set, or more of it (data.limit, data.ids), or leave offscreen"
+                " out."
             )
         if self._labels is not None:
             self._check_labels(samples, self._labels)

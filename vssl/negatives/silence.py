@@ -25,4 +25,4 @@ class Silence(AudioCondition):
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
         """Zeros `[1, length]`."""
-        return AudioClip(np.zeros((1, request.length), dtype=np.float32))
+        return AudioClip(np.zeros((1, self.made_samples(request)), dtype=np.float32), self.rate)

@@ -150,5 +150,5 @@ def _count_samples(settings: RunSettings) -> int:
     if settings.negatives.manifest is not None:
         read_manifest(settings.negatives.manifest)
     reader = build.build_reader(settings.data)
-    reader.least_samples = build.least_samples(settings)
+    build.set_needs(reader, settings)
     return reader.count()

@@ -28,7 +28,7 @@ from vssl.engine.localizer import Localizer
 from vssl.images import decode_image
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
-from vssl.types import EVALUATION_SIZE, POSITIVE, SAMPLE_RATE, AudioClip, ImageBatch, Sample
+from vssl.types import EVALUATION_SIZE, POSITIVE, AudioClip, ImageBatch, Sample
 
 _log = logging.getLogger(__name__)
 
@@ -53,14 +53,14 @@ def take_fingerprint(
     model, prior = localizer.model, localizer.prior
     pixels = generator_for(0, "fingerprint", "image").integers(0, 256, (272, 360, 3), np.uint8)
     picture = localizer.prepare(pixels, "fixed")
-    noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * SAMPLE_RATE)
-    clip = AudioClip(0.1 * noise.astype(np.float32)[None])
     image = picture.image[None]
     other = image if picture.prior_image is None else picture.prior_image[None]
 
     @functools.cache
     def encoded(name: str) -> torch.Tensor:
         frontend = localizer.frontend(name)
+        noise = generator_for(0, "fingerprint", "audio").standard_normal(4 * frontend.rate)
+        clip = AudioClip(0.1 * noise.astype(np.float32)[None], frontend.rate)
         return model.encode_audio(frontend(frontend.waveform(clip)[None]))
 
     def localized() -> torch.Tensor:

@@ -41,6 +41,7 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
     annotation = data.annotation.resolve()
     media = {path for s in data.samples for path in (s.image_path, s.audio_path)}
+    media |= getattr(reader, "truth_files", set())
     names = [
         str(path.relative_to(root) if path.is_relative_to(root) else path)
         for path in (annotation, *sorted(media))

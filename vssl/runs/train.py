@@ -95,7 +95,7 @@ def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet
     readers = {"train": build_reader(settings.train)}
     readers["validation"] = build_reader(settings.validation)
     for reader in readers.values():
-        reader.least_samples = frontend.least_samples()
+        reader.least_samples, reader.rate = frontend.least_samples(), frontend.rate
         if options["empties"] and not hasattr(reader, "empty_scene"):
             raise UsageError(
                 f"training.empties: {reader.name} has no pictures without objects, only the"

@@ -4,7 +4,7 @@ import numpy as np
 
 from vssl.core.randomness import generator_for
 from vssl.negatives.base import AudioCondition, ReadClip
-from vssl.types import SAMPLE_RATE, AudioClip, AudioRequest, Sample
+from vssl.types import AudioClip, AudioRequest, Sample
 
 
 class Hum(AudioCondition):
@@ -19,5 +19,5 @@ class Hum(AudioCondition):
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
         phase = generator_for(request.seed, self.name, request.draw).random()
-        turns = np.arange(request.length) / SAMPLE_RATE * self.hertz + phase
-        return AudioClip(0.1 * np.sin(2 * np.pi * turns).astype(np.float32)[None])
+        turns = np.arange(self.made_samples(request)) / self.rate * self.hertz + phase
+        return AudioClip(0.1 * np.sin(2 * np.pi * turns).astype(np.float32)[None], self.rate)

@@ -93,6 +93,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
                     f"training.negatives.{condition.name}: an object of the picture sounds in it,"
                     " so it is no negative. Leave it out."
                 )
+            condition.rate = frontend.rate
             condition.prepare(samples)
 
     def __len__(self) -> int:
@@ -141,14 +142,15 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
     def _own(self, place: Place) -> torch.Tensor:
         step, position = place
         sample = self._samples[position]
-        clip = read_clip(sample.audio_path)
+        clip = read_clip(sample.audio_path, self._frontend.rate)
         generator = generator_for(self._seed, sample.sample_id, "training", step)
         offset = int(generator.integers(clip.samples.shape[1]))
         return self._frontend.waveform(AudioClip(np.roll(clip.samples, offset, axis=1), clip.rate))
 
     def _made(self, request: AudioRequest) -> torch.Tensor:
         maker = self._makers[request.condition]
-        clip = maker.make(request, lambda source: read_clip(self._paths[source]))
+        rate = self._frontend.rate
+        clip = maker.make(request, lambda source: read_clip(self._paths[source], rate))
         return self._frontend.waveform(clip)
 
 

@@ -1,0 +1,232 @@
+"""Sounds at the rate of a model's front end, read from the file at its own rate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import scipy
+import soundfile
+import torch
+from PIL import Image
+
+from tests.helpers.running import FAST, HEARS, records, run, run_settings
+from vssl.audio import CenterWindow, SpanWindow, WholeClip, clip_at, read_clip, rms
+from vssl.audio.containers import opened_sound
+from vssl.config import build
+from vssl.core.errors import UsageError
+from vssl.data.dataset import AudioDataset
+from vssl.data.vggss import VGGSS
+from vssl.engine.training.data import TrainingSet
+from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
+from vssl.images import ImageTransform
+from vssl.localize.setup import LocalizeOptions, set_up
+from vssl.negatives.base import AudioCondition, Positive
+from vssl.negatives.colours import Colour, coloured_noise
+from vssl.negatives.gain import Gain
+from vssl.negatives.mixed import Mixed
+from vssl.negatives.noise import Noise
+from vssl.negatives.plan import make_plan
+from vssl.negatives.reversed import Reversed
+from vssl.negatives.silence import Silence
+from vssl.types import SAMPLE_RATE, AudioRequest, Sample
+
+RATE, FILE_RATE, SECONDS = 22_050, 44_100, 2
+TONES = (1_000.0, 9_500.0)
+
+
+@pytest.fixture(scope="module")
+def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wav at 44.1 kHz: a tone of 1 kHz and, softer, one above what 16 kHz can hold."""
+    time = np.arange(SECONDS * FILE_RATE) / FILE_RATE
+    low, high = (np.sin(2 * np.pi * hertz * time) for hertz in TONES)
+    path = tmp_path_factory.mktemp("tone") / "tone.wav"
+    soundfile.write(path, 0.4 * low + 0.1 * high, FILE_RATE, subtype="PCM_16")
+    return path
+
+
+def loudness_at(samples: np.ndarray, rate: int, hertz: float) -> float:
+    """Amplitude of a tone."""
+    turns = np.exp(-2j * np.pi * hertz * np.arange(len(samples)) / rate)
+    return float(2 * np.abs((samples * turns).mean()))
+
+
+@pytest.mark.parametrize("rate", [8_000, SAMPLE_RATE, RATE, FILE_RATE, 48_000])
+def test_a_clip_is_resampled_from_the_rate_of_its_file(tone: Path, rate: int) -> None:
+    clip = read_clip(tone, rate)
+    assert clip.rate == rate
+    stored, _ = soundfile.read(tone, dtype="float32")
+    wanted = librosa.resample(stored, orig_sr=FILE_RATE, target_sr=rate, res_type="soxr_hq")
+    np.testing.assert_array_equal(clip.samples[0], wanted)
+    high = loudness_at(clip.samples[0], rate, TONES[1])
+    assert high == pytest.approx(0.1 if rate > 2 * TONES[1] else 0.0, abs=1e-3)
+    with opened_sound(tone) as stream:  # as of videos
+        found = stream.resampled(rate)[0]
+    assert 0 <= len(wanted) - len(found) <= 1  # librosa rounds 48000 / 44100 up
+    np.testing.assert_allclose(found, wanted[: len(found)], atol=1e-6)
+
+
+def test_the_peak_is_in_its_band(tone: Path) -> None:
+    frontend = MelSpectrogram(WholeClip(), n_fft=2048, hop=512, bands=128, rate=RATE)
+    waveform = frontend.waveform(read_clip(tone, RATE))
+    mel = frontend(waveform[None])[0, 0].mean(1)
+    edges = librosa.mel_frequencies(130, fmin=0, fmax=RATE / 2, htk=True)
+    assert mel.argmax() == np.abs(edges[1:-1] - TONES[0]).argmin() == 40
+    assert mel[95:].argmax() + 95 == np.abs(edges[1:-1] - TONES[1]).argmin()
+    assert frontend.extra_repr().endswith(", 22050 Hz")
+    assert "Hz" not in MelSpectrogram(WholeClip()).extra_repr()
+
+
+def test_windows_and_needs_are_in_seconds() -> None:
+    window = SpanWindow(seconds=10, start=3.5, stop=6.5)
+    frontend = LogSpectrogram(window, rate=RATE)
+    ramp = np.arange(10 * RATE, dtype=np.float32)[None] / (10 * RATE)
+    begin, clip = clip_at(ramp, 5.0, window, RATE)
+    assert (begin, clip.rate) == (round(5 * RATE) - 3 * RATE // 2, RATE)
+    heard = frontend.waveform(clip)
+    np.testing.assert_array_equal(heard, ramp[0, begin : begin + 3 * RATE])
+    raw = RawWaveform(WholeClip(), shortest=RATE, rate=RATE)
+    assert raw.least_samples() == SAMPLE_RATE  # a second
+
+
+def test_a_rate_of_a_class() -> None:
+    class Own(FrontEnd):
+        rate = 8_000
+
+    assert Own(WholeClip()).rate == 8_000
+    assert Own(WholeClip(), rate=RATE).rate == RATE
+    for bad in (22_050.5, 10, "fast"):
+        with pytest.raises(UsageError, match="whole number of Hz"):
+            RawWaveform(WholeClip(), rate=bad)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"model.frontend.rate` to be a whole number"):
+        run_settings("model=ezvsl", "+model.frontend.rate=10")
+
+
+@pytest.mark.parametrize("rate", [11_025, RATE, 48_000])
+@pytest.mark.parametrize(("colour", "slope"), [("white", 0), ("pink", -3.01), ("brown", -6.02)])
+def test_colours_are_of_frequencies(colour: Colour, slope: float, rate: int) -> None:
+    noise = coloured_noise(np.random.default_rng(0), 60 * rate, colour, rate)
+    assert rms(noise[: 60 * rate]) == pytest.approx(1, rel=0.1)
+    frequencies, power = scipy.signal.welch(noise, rate, nperseg=rate)
+    inside = (frequencies >= 60) & (frequencies <= rate / 4)
+    found = np.polyfit(np.log2(frequencies[inside]), 10 * np.log10(power[inside]), 1)[0]
+    assert found == pytest.approx(slope, abs=0.1)
+
+
+CONDITIONS = (
+    Silence, Noise, Reversed, Mixed, Gain,
+    lambda: Noise(draws=1, snr=0, over="window"),
+    lambda: Mixed(draws=1, over="window", colour="white"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", CONDITIONS)
+def test_what_negatives_make_has_the_seconds_and_the_rate(make: type, tone: Path) -> None:
+    condition: AudioCondition = make()
+    sample = Sample("tone", Path(), tone, audio_length=SECONDS * SAMPLE_RATE)
+    window = CenterWindow(seconds=1)
+    condition.hear(window, window)
+    lengths = {}
+    for rate in (SAMPLE_RATE, RATE):
+        condition.rate = rate
+        clip = condition.clip(sample, lambda _, rate=rate: read_clip(tone, rate), seed=3)
+        assert clip.rate == rate
+        lengths[rate] = clip.samples.shape[1] / rate
+        if getattr(condition, "snr", None) is not None or isinstance(condition, Mixed):
+            own = read_clip(tone, rate)
+            noise = clip.samples - own.samples * isinstance(condition, Mixed)
+            middle = slice(rate // 2, rate // 2 + rate)
+            over = slice(None) if make is Mixed else middle
+            assert rms(noise[0, over]) == pytest.approx(rms(own.samples[0, over]), rel=1e-3)
+    assert lengths == {SAMPLE_RATE: SECONDS, RATE: SECONDS}
+
+
+@pytest.mark.parametrize("dbfs", [None, -20])
+def test_noise_of_a_file(tone: Path, tmp_path: Path, dbfs: float | None) -> None:
+    stored = tmp_path / "bank.npy"  # at 16 kHz, as it says no rate
+    np.save(stored, read_clip(tone).samples.repeat(2, 0))
+    request = AudioRequest("noise", length=SAMPLE_RATE, draw=0)
+    for file, reference in (
+        (tone, read_clip(tone, RATE).samples[0]),
+        (stored, librosa.resample(np.load(stored)[0], orig_sr=SAMPLE_RATE, target_sr=RATE)),
+    ):
+        noise = Noise(file=str(file), dbfs=dbfs)
+        assert noise.draws == (1 if file == tone else 2)
+        noise.rate = RATE
+        clip = noise.make(request, {}.__getitem__)
+        assert (clip.samples.shape, clip.rate) == ((1, RATE), RATE)
+        scale = 1 if dbfs is None else 10 ** (dbfs / 20) / rms(reference)
+        np.testing.assert_allclose(clip.samples[0], scale * reference[:RATE], rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def fast_folder(tone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VGG-SS of three samples at 44.1 kHz."""
+    root = tmp_path_factory.mktemp("fast")
+    (root / "audio").mkdir()
+    (root / "frames").mkdir()
+    entries = []
+    stored, _ = soundfile.read(tone)
+    for number, category in enumerate(("dog", "bell", "train")):
+        name = f"clip{number}"
+        soundfile.write(root / "audio" / f"{name}.wav", stored * (number + 1) / 4, FILE_RATE)
+        Image.new("RGB", (64, 64), (90 * number, 50, 50)).save(root / "frames" / f"{name}.jpg")
+        entries.append({"file": name, "class": category, "bbox": [[0.1, 0.1, 0.6, 0.6]]})
+    (root / "vggss.json").write_text(json.dumps(entries))
+    return root
+
+
+def test_a_run_at_another_rate(fast_folder: Path, tmp_path: Path) -> None:
+    negatives = "negatives=[silence,noise,offscreen,mixed,reversed]"
+    draws = [f"negatives.{name}.draws=1" for name in ("noise", "offscreen", "mixed")]
+    data = ("data=vggss", f"data.root={fast_folder}", negatives, *draws)
+    options = (*HEARS, *data, f"+model.frontend.rate={RATE}")
+    settings = run_settings(*FAST, *options)
+    usual = run_settings(*FAST, *HEARS, *data)
+    assert settings.identity_hash != usual.identity_hash
+    assert settings.network_hash != usual.network_hash
+
+    conditions = build.build_conditions(settings)
+    localizer, _ = build.build_localizer(settings, conditions)
+    assert {each.rate for each in conditions} == {RATE}
+    reader = VGGSS(fast_folder)
+    build.set_needs(reader, settings)
+    assert reader.rate == RATE
+    samples = reader.check().samples
+    plan = make_plan(samples, conditions, seed=0)
+    by_name = {each.name: each for each in (Positive(), *conditions)}
+    sounds = AudioDataset(samples, plan, by_name, dict(localizer.frontends))
+    for place, (_, request) in enumerate(plan.distinct):
+        (batch,) = sounds[[place]]
+        assert batch.waveforms.shape == (1, 10 * RATE)
+        if request.condition == "positive":
+            clip = read_clip(fast_folder / "audio" / f"{request.source_id}.wav", RATE)
+            torch.testing.assert_close(
+                batch.waveforms[0], localizer.frontend().waveform(clip), rtol=0, atol=0
+            )
+    run(tmp_path / "run", *options)
+    assert set(records(tmp_path / "run")["audio_condition"]) == set(by_name)
+
+
+def test_training_and_localization_hear_the_rate(fast_folder: Path, tone: Path) -> None:
+    samples = VGGSS(fast_folder).check().samples
+    frontend = RawWaveform(WholeClip(), rate=RATE)
+    split = TrainingSet(
+        samples, [Silence(), Noise(draws=1)], frontend=frontend, transform=ImageTransform(size=32)
+    )
+    batch = split.__getitems__([(0, 0), (0, 1)])
+    assert batch.waveforms.shape == batch.negatives.shape == (2, SECONDS * RATE)
+    overrides = [*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu"]
+    setup = set_up(
+        LocalizeOptions(
+            "ezvsl", threshold=0.5, noise_draws=1,
+            overrides=[*overrides, f"+model.frontend.rate={RATE}"],
+        )
+    )  # fmt: skip
+    assert setup.rate == RATE
+    made = setup.negatives(read_clip(tone, setup.rate))
+    for clips in made.values():
+        assert [(clip.samples.shape[1], clip.rate) for clip in clips] == [(SECONDS * RATE, RATE)]

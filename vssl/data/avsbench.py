@@ -1,0 +1,296 @@
+"""Frames with a mask of what sounds in them, in their original layouts.
+
+AVSBench S4 and MS3 (Zhou et al., Audio-Visual Segmentation, ECCV 2022) and VPO-SS and VPO-MS (Chen
+et al., Unraveling Instance Associations, CVPR 2024), all also by SSLalignment's lists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from vssl.core.checks import check_choice
+from vssl.data.base import DataError, DatasetReader, text_of
+from vssl.data.boxes import pixels_of
+from vssl.data.mask_files import truth_masks
+from vssl.types import EVALUATION_SIZE, Box, Mask, Sample
+
+Truth = Literal["masks", "boxes"]
+
+
+class _Layout(NamedTuple):
+    """Where the files of one kind are, and how many parts of a path name one below the folder."""
+
+    folder: str
+    depth: int
+
+
+class SegmentedFrames(DatasetReader):
+    """Frames, each with a mask of what sounds, or with SSLalignment's box of it.
+
+    SSLalignment's lists hold `image`, `audio` and `gt_box`, which is a box in pixels of 224 x 224
+    or the path of a mask. Paths are their authors' absolute ones: the last parts count. A frame
+    whose mask or box is all zero has no ground truth: nothing in it sounds.
+
+    Args:
+        root: folder of the test set.
+        image_folder: folder of the frames below `root`; None for the test set's own.
+        audio_folder: folder of the sounds, likewise.
+        mask_folder: folder of the masks, likewise.
+        truth: `masks`, read by the rule of `vssl.data.mask_files.read_mask`, or `boxes`, half-open
+            as SSLalignment slices them.
+        empty: as of `DatasetReader`.
+        options: as of `DatasetReader`.
+
+    Source: kaistmm/SSLalignment `datasets.py`, `load_all_bboxes` and `bbox2gtmap`.
+    """
+
+    box_unit = "pixels"
+    lists: ClassVar[Mapping[Truth, tuple[str, ...]]]
+    """Usual annotation files."""
+    images: ClassVar[_Layout]
+    sounds: ClassVar[_Layout]
+    masks: ClassVar[_Layout]
+    image_pattern: ClassVar[str]
+    """Names of images below their folder, with the groups `group` and `category`."""
+    image_layout: ClassVar[str]
+    """The same in words."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        image_folder: str | None = None,
+        audio_folder: str | None = None,
+        mask_folder: str | None = None,
+        truth: Truth = "masks",
+        empty: Literal["fault", "keep", "negative"] = "negative",
+        **options: Any,
+    ) -> None:
+        check_choice(truth, ("masks", "boxes"), name="data.truth")
+        super().__init__(
+            root,
+            image_folder=image_folder or self.images.folder,
+            audio_folder=audio_folder or self.sounds.folder,
+            empty=empty,
+            **options,
+        )
+        self.mask_folder = self.root / (mask_folder or self.masks.folder)
+        self.truth = truth
+        self.annotation_names = self.lists[truth]
+
+    def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
+        """Return the annotation file and an entry for each frame.
+
+        Raises:
+            DataError: as of `DatasetReader`, for the list of another test set or of the other kind
+                of ground truth, or where a folder is missing.
+        """
+        path, entries = super().read_entries()
+        if path.suffix.lower() == ".csv":
+            entries = self.frames_of(path, entries)
+        image, truth = str(entries[0].get("image")), entries[0].get("gt_box")
+        if not re.fullmatch(self.image_pattern, _last(image, self.images.depth)):
+            raise DataError(
+                f"{path}: names the image {image}, which does not end as {self.name}'s do:"
+                f" {self.image_layout}. Is it the list of another test set?"
+            )
+        if isinstance(truth, str) != (self.truth == "masks"):
+            held = "paths of masks" if isinstance(truth, str) else "boxes"
+            raise DataError(
+                f"{path}: holds {held}, but data.truth={self.truth}. Set data.annotation to one of"
+                f" {', '.join(self.lists[self.truth])}, or data.truth to the other kind."
+            )
+        self.require_folder(self.image_folder, "image_folder", holds="frames")
+        self.require_folder(self.audio_folder, "audio_folder", holds="sounds")
+        if self.truth == "masks":
+            boxes = " data.truth=boxes does without masks, by the lists of SSLalignment."
+            self.require_folder(self.mask_folder, "mask_folder", holds="masks", instead=boxes)
+        return path, entries
+
+    def frames_of(self, path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return an entry for each frame of a table of videos.
+
+        Raises:
+            DataError: for a test set that has no such table.
+        """
+        raise DataError(f"{path}: {self.name} is read from a JSON list, not from a table.")
+
+    def parse(self, entry: dict[str, Any]) -> Sample:
+        """Read one entry, and its mask."""
+        image = _last(text_of(entry, "image"), self.images.depth)
+        audio = _last(text_of(entry, "audio"), self.sounds.depth)
+        name = re.fullmatch(self.image_pattern, image)
+        if name is None:
+            raise ValueError(f"`{image}` is not {self.image_layout}")
+        boxes: tuple[Box, ...] = ()
+        masks: tuple[Mask, ...] = ()
+        if self.truth == "masks":
+            path = self.mask_folder / _last(text_of(entry, "gt_box"), self.masks.depth)
+            masks = truth_masks(path)
+            self.truth_files.add(path)
+        else:
+            boxes = tuple(pixels_of(box, full=EVALUATION_SIZE) for box in _box_of(entry))
+        return Sample(
+            sample_id=str(PurePosixPath(image).with_suffix("")),
+            image_path=self.image_folder / image,
+            audio_path=self.audio_folder / audio,
+            category=name["category"],
+            image_categories=(name["category"],),
+            image_group=name["group"],
+            boxes=boxes,
+            box_weights=(1.0,) * len(boxes),
+            masks=masks,
+            mask_weights=(1.0,) * len(masks),
+        )
+
+    def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
+        """Return the entry's box in fractions of the image; none for masks and all-zero boxes."""
+        boxes = _box_of(entry) if self.truth == "boxes" else []
+        return [[float(value) / EVALUATION_SIZE for value in box] for box in boxes]
+
+    def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
+        """Add the categories of all samples of a picture to each of them."""
+        categories: dict[str, dict[str, None]] = defaultdict(dict)  # by image group, in order
+        for sample in samples:
+            categories[sample.image_group][sample.category] = None
+        return [
+            replace(sample, image_categories=tuple(categories[sample.image_group]))
+            for sample in super().complete(samples, annotation)
+        ]
+
+
+class AVSBenchS4(SegmentedFrames):
+    """AVSBench's single-source test set: `Single-source/`, 740 videos of five frames each.
+
+    A frame is an image group of its own; all frames of a video play the video's 5 seconds.
+    """
+
+    name = "avsbench_s4"
+    expected_count = 3700
+    citation = "Zhou et al., Audio-Visual Segmentation, ECCV 2022"
+    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
+        "masks": ("Single-source/s4_meta_data.csv", "metadata/s4_seg.json", "s4_seg.json"),
+        "boxes": ("metadata/s4_box.json", "s4_box.json"),
+    }
+    images = _Layout("Single-source/s4_data/visual_frames/test", depth=3)
+    sounds = _Layout("Single-source/s4_data/audio_wav/test", depth=2)
+    masks = _Layout("Single-source/s4_data/gt_masks/test", depth=3)
+    image_pattern = r"(?P<group>(?P<category>[^/]+)/([^/]+)/\3_\d+)\.png"
+    image_layout = "<category>/<video>/<video>_<1 to 5>.png"
+
+    def frames_of(self, path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return five entries for each test video of `name,start,category,split`."""
+        entries = []
+        for row in _test_rows(path, rows, "name", "category"):
+            folder = f"{row['category']}/{row['name']}"
+            frame = f"{folder}/{row['name']}"
+            entries += _frames(f"{folder}.wav", image=frame, mask=frame)
+        return entries
+
+
+class AVSBenchMS3(SegmentedFrames):
+    """AVSBench's multi-source test set: `Multi-sources/`, 64 videos of five frames each.
+
+    Which classes sound is not annotated: the category is the video on YouTube (the first eleven
+    characters of a name), of which there are up to several clips, so that the sound of any other
+    video is offscreen.
+    """
+
+    name = "avsbench_ms3"
+    expected_count = 320
+    citation = "Zhou et al., Audio-Visual Segmentation, ECCV 2022"
+    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
+        "masks": ("Multi-sources/ms3_meta_data.csv", "metadata/ms3_seg.json", "ms3_seg.json"),
+        "boxes": ("metadata/ms3_box.json", "ms3_box.json"),
+    }
+    images = _Layout("Multi-sources/ms3_data/visual_frames", depth=2)
+    sounds = _Layout("Multi-sources/ms3_data/audio_wav/test", depth=1)
+    masks = _Layout("Multi-sources/ms3_data/gt_masks/test", depth=2)
+    image_pattern = r"(?P<group>((?P<category>[^/]{1,11})[^/]*)/\2\.mp4_\d+)\.png"
+    image_layout = "<video>/<video>.mp4_<1 to 5>.png"
+
+    def frames_of(self, path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return five entries for each test video of `video_id,split`."""
+        entries = []
+        for row in _test_rows(path, rows, "video_id"):
+            video = row["video_id"]
+            frame = f"{video}/{video}"
+            entries += _frames(f"{video}.wav", image=f"{frame}.mp4", mask=frame)
+        return entries
+
+
+class _VPO(SegmentedFrames):
+    """COCO pictures with sounds of VGGSound: `<COCO number>_<annotation>.jpg`, one object each.
+
+    Entries of one COCO number show one picture and form an image group. Classes are not in the
+    lists: the category is the object, so that the sound of any other picture is offscreen.
+    """
+
+    citation = "Chen et al., Unraveling Instance Associations, CVPR 2024"
+    image_pattern = r"(?P<category>(?P<group>\d+)_\d+)\.jpg"
+    image_layout = "<COCO number>_<annotation>.jpg"
+
+
+class VPOSS(_VPO):
+    """VPO-SS, one object of each picture: `SSL_COCO/COCO_AV/`."""
+
+    name = "vpo_ss"
+    expected_count = 890
+    images = _Layout("SSL_COCO/COCO_AV/visual_frames", depth=1)
+    sounds = _Layout("SSL_COCO/COCO_AV/audio_wav", depth=1)
+    masks = _Layout("SSL_COCO/COCO_AV/gray_masks", depth=1)
+    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
+        "masks": ("metadata/vpo_ss_seg.json", "vpo_ss_seg.json"),
+        "boxes": ("metadata/vpo_ss_bbox.json", "vpo_ss_bbox.json"),
+    }
+
+
+class VPOMS(_VPO):
+    """VPO-MS, up to five objects of a picture, a sample each: `SSL_COCO/COCO_AV_MS/`."""
+
+    name = "vpo_ms"
+    expected_count = 2157
+    images = _Layout("SSL_COCO/COCO_AV_MS/visual_frames", depth=1)
+    sounds = _Layout("SSL_COCO/COCO_AV_MS/audio_wav", depth=1)
+    masks = _Layout("SSL_COCO/COCO_AV_MS/gray_masks", depth=1)
+    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
+        "masks": ("metadata/vpo_ms_seg.json", "vpo_ms_seg.json"),
+        "boxes": ("metadata/vpo_ms_bbox.json", "vpo_ms_bbox.json"),
+    }
+
+
+def _last(path: str, parts: int) -> str:
+    """The last parts of a path."""
+    return "/".join(PurePosixPath(path).parts[-parts:])
+
+
+def _box_of(entry: dict[str, Any]) -> list[list[float]]:
+    """An entry's box; none where all of it is zero."""
+    box = [float(value) for value in entry["gt_box"]]
+    return [box] if any(box) else []
+
+
+def _test_rows(path: Path, rows: list[dict[str, Any]], *columns: str) -> list[dict[str, str]]:
+    """Rows of the test split, which have texts in these columns."""
+    if not {"split", *columns} <= set(rows[0]):
+        raise DataError(
+            f"{path}: has the columns {', '.join(map(str, rows[0]))}, but"
+            f" {', '.join((*columns, 'split'))} are needed. Is it the table of another test set?"
+        )
+    chosen = [row for row in rows if row["split"] == "test"]
+    if not chosen:
+        raise DataError(f"{path}: lists no video with the split test.")
+    return chosen
+
+
+def _frames(audio: str, *, image: str, mask: str) -> list[dict[str, Any]]:
+    """Entries of a video's five frames, by the names before their numbers."""
+    return [
+        {"image": f"{image}_{number}.png", "audio": audio, "gt_box": f"{mask}_{number}.png"}
+        for number in range(1, 6)
+    ]
