@@ -148,7 +148,7 @@ def leaves(node: Any, place: str = "") -> list[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["evaluate", "rescore", "train"])
+@pytest.mark.parametrize("name", ["evaluate", "prepare", "rescore", "train"])
 def test_the_table_knows_every_key(name: str) -> None:
     """So that a new option cannot be forgotten."""
     given = ["run=x"] if name == "rescore" else []

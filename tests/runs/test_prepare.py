@@ -305,8 +305,11 @@ def test_a_table_of_videos_and_times(made: Path, tmp_path: Path) -> None:
         (["data.root=R"], "videos is not set"),
         (["data.root=R", "videos=nowhere"], "nowhere: no such folder. Set videos="),
         (["data.root=R", "videos=."], "holds no videos"),
-        (["data.root=R", "videos=V", "frame=last"], "frame=last: expected middle, or seconds"),
-        (["data.root=R", "videos=V", "sound=0"], "sound=0: expected null, or seconds"),
+        (["data.root=R", "videos=V", "frame=last"], "Expected `frame` to be middle, or seconds"),
+        (
+            ["data.root=R", "videos=V", "sound=0"],
+            "Expected `sound` to be null (all of the video's)",
+        ),
         (["data.root=R", "videos=V", "data.image_suffix=.bmp"], "written as .jpg or .png"),
         (["data.root=new", "videos=V"], "new: no such folder"),
         (["data.root=R", "videos=V", "data.annotation=x.json"], "x.json: no such file, neither"),

@@ -146,6 +146,11 @@ OPTIONS: dict[str, Option] = {
     "seed": whole(0, INT64),
     "force": FLAG,
     "videos": PATH.or_null(),
+    "frame": Option(
+        "middle, or seconds after the first frame",
+        lambda value: value == "middle" or (_is_number(value) and value >= 0),
+    ),
+    "sound": number(0, 1e9, above=True).or_null("all of the video's"),
     "workers": whole(1, 1024).or_null("one on each core"),
     "fail_fast": FLAG,
     "run": PATH,

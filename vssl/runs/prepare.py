@@ -132,31 +132,25 @@ class VideoTable(NamedTuple):
     rows: Sequence[Mapping[str, str]]
 
 
-def rule_of(frame: object, sound: object, *, slot: int | None, suffix: str) -> Rule:
+def rule_of(frame: float | str, sound: float | None, *, slot: int | None, suffix: str) -> Rule:
     """Return the rule for the options `frame`, `sound` and `data.image_suffix`.
 
     Raises:
-        UsageError: for another frame than `middle` or seconds from 0, no length of sound, or
-            another format.
+        UsageError: for another format than `.jpg` and `.png`.
     """
     if suffix not in _FORMATS:
         raise UsageError(f"data.image_suffix={suffix}: frames are written as .jpg or .png.")
-    seconds = "middle" if frame == "middle" else _seconds(frame)
-    if seconds is None:
-        raise UsageError(f"frame={frame}: expected middle, or seconds after the first frame.")
-    length = None if sound is None else _seconds(sound)
-    if sound is not None and not length:
-        raise UsageError(f"sound={sound}: expected null, or seconds of sound around the frame.")
-    return Rule(seconds, slot, suffix, length)
+    seconds = "middle" if frame == "middle" else Fraction(str(frame))
+    return Rule(seconds, slot, suffix, None if sound is None else Fraction(str(sound)))
 
 
-def _seconds(value: object) -> Fraction | None:
-    """A finite number from 0; None for anything else."""
+def _seconds(text: str) -> Fraction | None:
+    """A number from 0; None for anything else."""
     try:
-        seconds = Fraction(str(value))
+        seconds = Fraction(text)
     except (ValueError, ZeroDivisionError):
         return None
-    return seconds if seconds >= 0 and not isinstance(value, bool) else None
+    return seconds if seconds >= 0 else None
 
 
 def place_annotation(annotation: str | None, root: Path) -> str | None:
