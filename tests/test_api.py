@@ -28,6 +28,7 @@ from vssl.config.compose import composed_config, given_config, quoted
 from vssl.config.identity import described
 from vssl.config.recipes import as_recipe
 from vssl.core.arrays import Array
+from vssl.core.hashing import file_sha256
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
 from vssl.frontends import LogSpectrogram
@@ -100,6 +101,19 @@ def test_by_names_it_is_the_command(
     done = command("vssl-evaluate", *FAST, *options, cwd=tmp_path)  # takes it for finished, too
     assert "already evaluated" in done.stderr or str(run.folder) in done.stdout.replace("\n", "")
     assert (run.folder / "records.parquet").stat().st_mtime_ns == written
+
+
+def test_a_part_of_a_reader_is_named(vggss_folder: Path, tmp_path: Path) -> None:
+    ids = tmp_path / "three.txt"
+    ids.write_text("clip0_000010\nclip1_000010\nclip2_000010\n")
+    run = vssl.evaluate(
+        "center", data=VGGSS(vggss_folder, ids=ids, limit=2), negatives="silence",
+        threshold="fixed", metrics=METRICS, overrides=QUICK,
+    )  # fmt: skip
+    digits = file_sha256(ids)[:8]
+    assert run.provenance["dataset"] == f"vggss (three.txt: 3 ids, {digits}; first 2)"
+    assert set(run.summary["coverage"]) == {2 / 3}
+    assert run.provenance["ids"]["listed"] == 3
 
 
 @pytest.mark.parametrize(("name", "reader"), [("vggss", VGGSS), ("is3", IS3)])

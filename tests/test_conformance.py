@@ -156,6 +156,13 @@ class Same(Noise):
         return AudioClip(np.ones((1, request.length), np.float32))
 
 
+class Slow(Noise):
+    """Forgets the rate of the front end."""
+
+    def make(self, request: Any, read: Any) -> AudioClip:
+        return AudioClip(super().make(request, read).samples)
+
+
 @pytest.mark.parametrize(
     ("check", "part", "message"),
     [
@@ -167,6 +174,7 @@ class Same(Noise):
         (check_threshold, lambda: FixedThreshold(name=""), "`name` is not set"),
         (check_negative, Unseeded, "one request gives two waveforms"),
         (check_negative, Same, "other seeds or draws give one waveform"),
+        (check_negative, Slow, "at 16000 Hz for a front end at 32000 Hz, not 16000 at that rate"),
     ],
 )
 def test_what_breaks_a_contract_is_named(check: Any, part: Any, message: str) -> None:

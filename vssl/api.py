@@ -46,7 +46,7 @@ Paths = str | Path
 
 _WITHOUT_SOUND = "center"  # a model of vssl that takes no sound
 _LISTED = "samples"  # the test set of listed samples
-_OF_READER = ("name", "root", "missing", "silent")  # what settings hold of one
+_OF_READER = ("name", "root", "missing", "silent", "limit")  # what settings hold of one
 _KINDS = {"negatives": AudioCondition, "threshold": ThresholdPolicy, "metrics": Metric}
 _TWICE = "{0}: two are called `{1}`. Leave one out, or give it another `name`."
 _ALONE = threading.RLock()  # Hydra's state and torch's flags belong to the whole process
@@ -157,6 +157,7 @@ def evaluate(
             )
         if isinstance(data, DatasetReader):
             facts = {key: getattr(data, key, None) for key in _OF_READER}
+            facts["ids"] = None if data.ids is None else data.ids.path
             reader = copy.copy(data)  # a run sets its `least_samples`
             settings = replace(settings, data=DataSettings.of({**facts, "_target_": reader}))
         if isinstance(model, nn.Module):

@@ -289,7 +289,7 @@ def _threshold_inputs() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_negative(condition: AudioCondition) -> None:
-    """Check an audio condition: length, dtype, and the seed rule.
+    """Check an audio condition: length, dtype, rate, and the seed rule.
 
     A waveform depends on its request alone: equal requests give equal waveforms, and where chance
     plays a part, another seed or draw gives another one.
@@ -339,6 +339,8 @@ def check_negative(condition: AudioCondition) -> None:
         )
     seed = condition.draw_seed(5, "test")
     expect(condition.random or seed == 0, "draws nothing, but has a seed")
+    for request in list(waveforms)[:1]:
+        _check_rate(condition, request, expect)
 
 
 def _check_clip(clip: AudioClip, request: AudioRequest, expect: Expect) -> None:
@@ -351,6 +353,24 @@ def _check_clip(clip: AudioClip, request: AudioRequest, expect: Expect) -> None:
     length = request.length or _read(request.source_id).samples.shape[1]
     expect(samples.shape[1] == length, f"is {samples.shape[1]} samples long, not {length}")
     expect(clip.rate == SAMPLE_RATE, f"has {clip.rate} Hz, not {SAMPLE_RATE}")
+
+
+def _check_rate(condition: AudioCondition, request: AudioRequest, expect: Expect) -> None:
+    """Check that a clip is as long in seconds for a front end at twice the rate."""
+    faster = copy.copy(condition)
+    faster.rate = 2 * SAMPLE_RATE
+
+    def read(source_id: str) -> AudioClip:
+        return AudioClip(_read(source_id).samples.repeat(2, axis=1), faster.rate)
+
+    clip = faster.make(request, read)
+    length = 2 * (request.length or _LENGTH)
+    expect(
+        (clip.rate, clip.samples.shape[1]) == (faster.rate, length),
+        f"gives {clip.samples.shape[1]} samples at {clip.rate} Hz for a front end at"
+        f" {faster.rate} Hz, not {length} at that rate. Make self.made_samples(request) samples as"
+        " AudioClip(samples, self.rate), and keep the rate of a clip that is read.",
+    )
 
 
 def _pictured_samples() -> list[Sample]:

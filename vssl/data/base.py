@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
-from vssl.data.ids import first_pictures, read_ids
+from vssl.data.ids import IdList, first_pictures, read_ids
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 __all__ = ["CheckedData", "DataError", "DatasetReader", "Problem", "text_of"]
@@ -65,6 +65,8 @@ class DatasetReader(ABC):
     citation: ClassVar[str] = ""
     box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
     mended: str = "folder"
+    ids: IdList | None = None
+    limit: int | None = None
     least_samples: int = 1
     rate: int = SAMPLE_RATE
 
@@ -94,9 +96,11 @@ class DatasetReader(ABC):
         self.resample = resample
         self.empty = empty
         self.silent = silent
-        self.limit = limit
-        self.ids = None if ids is None else read_ids(ids)
-        if self.ids is not None:
+        # set where they are not None: the hash of a run with a reader is of its attributes
+        if limit is not None:
+            self.limit = limit
+        if ids is not None:
+            self.ids = read_ids(ids)
             self.mended += f" or {self.ids.path}"
         self.truth_files: set[Path] = set()
         self._annotation = annotation
