@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-import soundfile
+from scipy.io import wavfile
 
 from vssl.audio import read_clip
 from vssl.config import build
@@ -22,7 +22,7 @@ from vssl.core.progress import progress_bar
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.records.files import MANIFEST_FILE
-from vssl.types import POSITIVE, AudioRequest, Sample
+from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,10 @@ def export_plan(settings: RunSettings, folder: Path) -> int:
         )
         by_name = {condition.name: condition for condition in conditions}
         paths = {sample.sample_id: sample.audio_path for sample in data.samples}
+
+        def read(source_id: str) -> AudioClip:
+            return read_clip(paths[source_id], reader.rate)
+
         made = _made_files(plan)
         table = _table(data.samples, plan, made)
         identity = {
@@ -90,14 +94,10 @@ def export_plan(settings: RunSettings, folder: Path) -> int:
             for request, name in made.items():
                 path = folder / name
                 if not path.is_file():
-                    condition = by_name[request.condition]
-                    rate = condition.rate
-                    clip = condition.make(request, lambda i, rate=rate: read_clip(paths[i], rate))
+                    clip = by_name[request.condition].make(request, read)
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    with whole_file(path) as partial:
-                        soundfile.write(
-                            partial, clip.samples.T, clip.rate, subtype="FLOAT", format="WAV"
-                        )
+                    with whole_file(path) as partial:  # without the time that libsndfile adds
+                        wavfile.write(partial, clip.rate, clip.samples.T)
                 advance(1)
         write_text(folder / MANIFEST_FILE, render_manifest(plan.manifest))
         write_text(folder / PLAN_FILE, table)
