@@ -14,7 +14,9 @@ from vssl.config.options import check_options
 from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 
-_NO_VIDEOS = "data={}: is not made from videos. Choose data=vggss or data=folder."
+_NO_VIDEOS = (
+    "data={}: is not made from videos. Choose data=vggss, data=extended_vggss or data=folder."
+)
 
 
 @console_script("prepare")

@@ -163,13 +163,14 @@ def place_annotation(annotation: str | None, root: Path) -> str | None:
 
     Returns:
         Its name for the reader.
+
+    Raises:
+        DataError: when it is nowhere, or another one is there under its name.
     """
-    if annotation is None or (root / annotation).absolute().is_relative_to(root.absolute()):
-        inside = annotation is None or (root / annotation).is_file()
-        elsewhere = Path() if inside else Path(str(annotation)).expanduser()
-    else:
-        inside, elsewhere = False, Path(annotation).expanduser()
-    if inside:
+    if annotation is None:
+        return None
+    inside, elsewhere = root / annotation, Path(annotation).expanduser()
+    if inside.is_relative_to(root) and inside.is_file():
         return annotation
     if not elsewhere.is_file():
         raise DataError(
