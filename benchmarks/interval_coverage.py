@@ -185,6 +185,14 @@ class MadeScores:
             return np.zeros((len(self.test.size), 1))  # of no interest here
         return self.test.pia(condition, threshold)
 
+    def asked(self, part: Part, condition: str, column: str) -> npt.NDArray[np.bool_]:
+        """Every sample is asked everything."""
+        return np.ones(len(self.test.size), bool)
+
+    def there(self, part: Part, condition: str) -> npt.NDArray[np.bool_]:
+        """No sample is a natural negative."""
+        return np.ones(len(self.test.size), bool)
+
     def metric_values(self, part: Part, condition: str, metric: MeanMetric, column: str) -> Array:
         """A metric's own values of a column, `[N, D]`."""
         values = self.values(part, condition, column)

@@ -30,7 +30,7 @@ from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import make_plan
 from vssl.negatives.silence import Silence
-from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE, TRUTH_FILE
 from vssl.records.schema import METADATA_KEY
 from vssl.runs.paper import EVALUATED_MODELS as MODELS
 from vssl.runs.score import score_run
@@ -89,7 +89,7 @@ def give(run: Path, folder: Path, *, model: str, dataset: str) -> None:
     """A copy of a run under another model's and test set's name."""
     folder.mkdir(parents=True)
     own = {"model": model, "dataset": dataset, "config_hash": text_hash(f"{model} {dataset}")}
-    for name in (RECORDS_FILE, SCORES_FILE, SUMMARY_FILE):
+    for name in (RECORDS_FILE, TRUTH_FILE, SCORES_FILE, SUMMARY_FILE):
         source = pq.ParquetFile(run / name)
         schema = source.schema_arrow
         known = json.loads(schema.metadata[METADATA_KEY])

@@ -33,6 +33,7 @@ from vssl.records.fit import fit_policies
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.store import AtomicParquetWriter, records_table
+from vssl.records.truth import GroundTruth
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.released import CONSTANTS, RULES, ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
@@ -94,7 +95,8 @@ def write_random_maps(
     side: int,
     together: int,
 ) -> None:
-    """Write a records file of maps that are drawn at random, so many samples at a time."""
+    """Write records of maps that are drawn at random, so many samples at a time."""
+    GroundTruth.of_samples(samples).write(folder, provenance)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         for start in range(0, len(samples), together):
             index = torch.arange(start, min(len(samples), start + together))

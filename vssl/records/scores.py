@@ -96,9 +96,11 @@ class Scores:
         provenance = read_provenance(path)
         try:
             self.sounding = sounding_objects(provenance)
-        except ValueError as error:  # of a flipped bit
+            recorded = dict.fromkeys(str(name) for name, _ in provenance.get("pairings") or ())
+        except (ValueError, TypeError) as error:  # of a flipped bit
             raise RecordsError(f"{path}: its provenance is damaged ({error}). {ANEW}") from error
         self.image_sources = image_sources(provenance, ids)
+        self._place = {name: number for number, name in enumerate(recorded)}
         self._rows: Index | None = None
         self._read: dict[str, tuple[Array, Mask]] = {}
         self.columns = column_names(path)[len(SCORE_KEY) :]
@@ -174,7 +176,7 @@ class Scores:
 
     def conditions(self, part: Part) -> list[str]:
         """Audio conditions of a part, in the order of the run; `natural` is the last."""
-        return sorted(self._blocks[part], key=lambda name: name == NATURAL)
+        return sorted(self._blocks[part], key=lambda name: self._place.get(name, len(self._place)))
 
     def draws(self, part: Part, condition: str) -> int:
         """Number of draws of a condition."""
