@@ -74,7 +74,8 @@ class AVSMeanIoU(SampleMetric):
 
     Example:
         >>> miou = AVSMeanIoU()
-        >>> miou.update(torch.zeros(2, 1, 2, dtype=torch.bool), torch.tensor([[[0, 0]], [[0, 1.0]]]))
+        >>> nothing_marked = torch.zeros(2, 1, 2, dtype=torch.bool)
+        >>> miou.update(nothing_marked, torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]]]))
         >>> miou.compute()
         tensor(0.5000, dtype=torch.float64)
     """
@@ -143,7 +144,9 @@ def avs_f_curves(localization_maps: torch.Tensor, ground_truth: torch.Tensor) ->
     """
     for name, given in (("localization_maps", localization_maps), ("ground_truth", ground_truth)):
         check_maps(given, name=name)
-    check_same_shape(localization_maps, ground_truth, names="`localization_maps` and `ground_truth`")
+    check_same_shape(
+        localization_maps, ground_truth, names="`localization_maps` and `ground_truth`"
+    )
     count = len(localization_maps)
     pixels, own = localization_maps.flatten(1), ground_truth.flatten(1) > 0
     # thresholds that a pixel reaches: all up to this number

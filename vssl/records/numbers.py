@@ -333,7 +333,7 @@ def _of_curves(
         sums, counts = summed(curves, group)
         largest = metric.largest(sums, counts)
         if metric.batch is None:
-            images = int(defined.any(axis=1).sum())
+            images = len(np.unique(bootstrap.image[defined.any(axis=1)]))
             at_threshold = _largest_of_resamples(metric, curves, bootstrap)
         else:
             images = len(largest)
@@ -365,7 +365,7 @@ def _of_curves(
 
 
 def _largest_of_resamples(metric: CurveMetric, curves: Array, bootstrap: ImageBootstrap) -> Array:
-    """The largest value of the mean curve in every resample of images, `[B]`, averaged over draws."""
+    """The number in every resample of images, `[B]`."""
     if bootstrap.images < 2:
         return np.full(len(bootstrap.weights), np.nan)
     sums, counts = summed(curves, bootstrap.image)

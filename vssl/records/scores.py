@@ -145,7 +145,7 @@ class Scores:
         return self._read[name]
 
     def _number_curves(self, name: str, column: pa.ChunkedArray, valid: Mask) -> Array:
-        """Keep a column's curves, and give the number of each row's, `[R]`; NaN where it has none."""
+        """Keep a column's curves; gives the number of each row's, `[R]`, NaN where it has none."""
         flat = column.combine_chunks().flatten().to_numpy()
         self._curves[name] = flat.reshape(max(int(valid.sum()), 1), -1)
         return np.where(valid, np.cumsum(valid) - 1.0, np.nan)
