@@ -487,7 +487,7 @@ def _image_batch(size: int, rows: slice = slice(2)) -> ImageBatch:
 
 
 def check_reader(reader: DatasetReader) -> None:
-    """Check a test set's reader on its data: unique ids, boxes inside the image, files that exist.
+    """Check a test set's reader on its data: ids, boxes, masks, flags, and files that exist.
 
     Raises:
         AssertionError: with what is against the contract of `Sample`.
@@ -512,7 +512,27 @@ def check_reader(reader: DatasetReader) -> None:
                 f"box {(x0, y0, x1, y1)} is empty or outside of {EVALUATION_SIZE} x"
                 f" {EVALUATION_SIZE} pixels",
             )
-        expect(all(0 < w <= 1 for w in sample.box_weights), "weights are not in (0, 1]")
+        expect(len(sample.masks) == len(sample.mask_weights), "a mask has no weight")
+        for mask in sample.masks:
+            places = np.frombuffer(mask, "<u2").astype(np.int64) if len(mask) % 2 == 0 else [0, 0]
+            inside = bool(len(places)) and bool((np.diff(places) > 0).all())
+            expect(
+                inside and places[-1] < EVALUATION_SIZE**2,
+                f"a mask is empty, or not `vssl.maps.encode_mask` of {EVALUATION_SIZE} x"
+                f" {EVALUATION_SIZE} pixels",
+            )
+        weights = (*sample.box_weights, *sample.mask_weights)
+        expect(all(0 < w <= 1 for w in weights), "weights are not in (0, 1]")
+        kinds = [kind for kind, _ in sample.flags]
+        expect(len(set(kinds)) == len(kinds), f"flags have a kind twice: {kinds}")
+        named = all(kind and isinstance(value, str) for kind, value in sample.flags)
+        expect(named, f"flags are {sample.flags}, not pairs of texts")
+        reserved = sorted({"category", "object_size"} & set(kinds))
+        expect(not reserved, f"a kind of flags is {reserved}, which names other subsets")
+        expect(
+            not (sample.is_natural_negative and (sample.boxes or sample.masks)),
+            "is a natural negative, but has an object that sounds",
+        )
         expect(
             sample.category in sample.image_categories,
             f"image_categories lacks its own class {sample.category}",

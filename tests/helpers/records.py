@@ -26,6 +26,7 @@ from vssl.records.schema import RECORDS
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Samples, Scores
 from vssl.records.store import AtomicParquetWriter, records_table
+from vssl.records.truth import GroundTruth
 from vssl.types import POSITIVE, Box, Sample
 
 Array = npt.NDArray[Any]
@@ -164,6 +165,7 @@ def write_made(
         index = torch.arange(len(samples))
         tensor = None if seen is None else torch.from_numpy(seen)
         writer.write(records_table(samples, plan, index, stacked, tensor))
+    GroundTruth.of_samples(samples).write(folder, provenance)
     return Made(folder, samples, plan.pairings, native, seen)
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import HEARS, guided_by, run
-from vssl.core.hashing import file_sha256
-from vssl.records.files import RECORDS_FILE, RUN_FILE
+from vssl.records.files import RUN_FILE, file_hashes
 from vssl.records.schema import METADATA_KEY
 from vssl.reporting.collection import Collection
 
@@ -61,7 +60,7 @@ def change_provenance(run: Path, **facts: object) -> None:
         metadata[METADATA_KEY] = json.dumps(provenance).encode()
         pq.write_table(table.replace_schema_metadata(metadata), path)
     path = run / RUN_FILE
-    known = json.loads(path.read_text()) | {"records_sha256": file_sha256(run / RECORDS_FILE)}
+    known = json.loads(path.read_text()) | file_hashes(run)
     path.write_text(json.dumps(known))
     if "config_hash" in facts:
         known["config_hash"] = facts["config_hash"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.helpers.records import make_samples, summary_of, upsampled, write_made
+from tests.helpers.records import make_sample, make_samples, summary_of, upsampled, write_made
 from tests.reference import formulas
 from vssl.core.errors import UsageError
+from vssl.maps import encode_mask
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.avsbench import (
     AVSF,
@@ -37,6 +38,7 @@ from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.fit import FittedPolicy
 from vssl.records.score import AnyMetric, score_records
 from vssl.thresholds.base import FixedThreshold
+from vssl.types import NATURAL
 
 Array = npt.NDArray[Any]
 
@@ -93,6 +95,48 @@ def test_f_of_the_set_and_of_batches(pack: Pack) -> None:
     order = expected["shuffled_order"]
     shuffled = number(AVSFBatch(batch=5), pack.maps[order], pack.truth[order])
     assert shuffled == pytest.approx(expected["F_batch5_shuffled"], abs=1e-7)
+
+
+def test_natural_negatives_count_among_the_positives(pack: Pack, tmp_path: Path) -> None:
+    """Numbers of a run, whose natural negatives have a condition of their own."""
+    samples = []
+    for name, truth in zip(pack.samples["id"], pack.truth.numpy() > 0, strict=True):
+        masks = (encode_mask(truth),) if truth.any() else ()
+        sample = replace(
+            make_sample(name, name, (), ()), masks=masks, mask_weights=(1.0,) * len(masks)
+        )
+        samples.append(replace(sample, is_natural_negative=not masks))
+    metrics: list[AnyMetric] = [*(m for m in METRICS[:6] if m.name != "avs_f_batch"), AVSFBatch(),
+                                ConsensusIoU()]  # fmt: skip
+    write_made(
+        tmp_path,
+        samples,
+        negatives=[Silence()],
+        maps=pack.maps.numpy()[:, None],
+        value_range=[0, 1],
+    )
+    fitted = [FittedPolicy(FixedThreshold(), "constant", "av")]
+    output = tmp_path / "scores.parquet"
+    score_records(tmp_path, fitted, metrics, output=output)
+    summary = summary_of(
+        tmp_path, output, metrics, output=tmp_path / "summary.parquet", fitted=fitted
+    )
+    found = summary.set_index(["metric", "condition"])
+    expected = pack.summary
+    for metric, key, n in (
+        ("avs_miou", "miou_avsbench", 30), ("avs_fpr", "pia", 30),
+        ("avs_f", "F_dataset", 30 - expected["n_empty_truth"]),
+        ("avs_f_batch", "F_batch5", 30 - expected["n_empty_truth"]),
+        ("ciou", "miou_nonempty", 30 - expected["n_empty_truth"]),
+    ):  # fmt: skip
+        for condition in ("positive", "silence"):  # which has the same maps
+            if (metric, condition) in found.index:
+                row = found.loc[metric, condition]
+                assert (row["value"], row["n"]) == (pytest.approx(expected[key], abs=1e-7), n)
+                assert row["n_undefined"] == (0 if metric == "ciou" else 30 - n)
+    assert NATURAL not in set(summary["condition"])
+    deaf = expected["miou_avsbench"]
+    assert found.loc[("g_miou", "silence"), "value"] == pytest.approx(2 * deaf * (1 - deaf))
 
 
 def f_curve(localization_map: Array, own: Array) -> Array:

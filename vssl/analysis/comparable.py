@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from vssl.analysis.compare import ComparedRun, common_samples
 from vssl.metrics.base import CombinedMetric, PairMetric
 from vssl.negatives.manifest import read_manifest
 from vssl.negatives.silence import Silence
 from vssl.records.conditions import condition_settings
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
+from vssl.records.files import MANIFEST_FILE
 from vssl.records.numbers import needed_columns
 from vssl.records.schema import NO_POLICY, pair_column
 from vssl.records.score import AnyMetric
-from vssl.records.store import read_columns
+from vssl.records.truth import GroundTruth
 from vssl.types import POSITIVE
 
 
@@ -62,11 +64,12 @@ def departures(
     common = common_samples([reference, run])
     if first["dataset"] != own["dataset"]:
         yield f"other data set: {own['dataset']} (reference: {first['dataset']})"
-    if first["annotation_sha256"] != own["annotation_sha256"]:
-        boxes, others = _objects(reference), _objects(run)
-        count = sum(boxes[name] != others[name] for name in common)
-        if count:
-            yield f"other ground truth: of {count} of the {len(common)} common samples"
+    truths = [GroundTruth.of(each.folder) for each in (reference, run)]
+    pairs = zip(*(truth.objects(common) for truth in truths), strict=True)
+    differ = np.array([known != other for known, other in pairs], bool)
+    differ |= np.not_equal(*(truth.natural[truth.rows(common)] for truth in truths))
+    if differ.any():
+        yield f"other ground truth: of {differ.sum()} of the {len(common)} common samples"
     yield from _other_negatives(reference, run, common)
     changed = _changed(first["protocol_switches"], own["protocol_switches"])
     if changed:
@@ -133,11 +136,3 @@ def _changed(first: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """Describe the entries that differ."""
     names = [name for name in {**first, **own} if first.get(name) != own.get(name)]
     return ", ".join(f"{n}={own.get(n)} (reference: {first.get(n)})" for n in names)
-
-
-def _objects(run: ComparedRun) -> dict[str, Any]:
-    """Boxes and their weights by sample."""
-    columns = ["sample_id", "boxes", "box_weights"]
-    positive = [("audio_condition", "=", POSITIVE)]
-    rows = read_columns(run.folder / RECORDS_FILE, columns, positive).to_pylist()
-    return {row["sample_id"]: (row["boxes"], row["box_weights"]) for row in rows}

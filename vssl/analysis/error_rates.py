@@ -18,14 +18,15 @@ import pyarrow as pa
 from vssl.core.arrays import Array, Index, Mask
 from vssl.metrics.ciou import SUCCESS, packed_consensus_iou
 from vssl.records.binarize import binarize_at
-from vssl.records.conditions import no_negatives
+from vssl.records.conditions import no_negatives, sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import MAP_COLUMNS, Localization
 from vssl.records.read import Chunk, in_threads
 from vssl.records.store import read_provenance
-from vssl.types import POSITIVE
+from vssl.records.truth import GroundTruth
+from vssl.types import NATURAL, POSITIVE
 
-_JUDGED_COLUMNS = ("draw", "audio_source_id", "image_group", "boxes", "box_weights", *MAP_COLUMNS)
+_JUDGED_COLUMNS = ("draw", "audio_source_id", "image_group", *MAP_COLUMNS)
 WRONG_SOUND_LEVEL = 0.05
 """Default p value above which a wrong sound is not ruled out."""
 
@@ -132,7 +133,8 @@ class ErrorRates:
     misses: Share | None  # of own sounds: nothing is marked
     right_places: Share | None  # of own sounds that mark something: cIoU of at least 0.5
     undefined: int  # maps left out since they hold NaN
-    wrong_sounds: tuple[str, ...]  # types that play other clips, as a user's wrong sound is one
+    # types that play other clips, as a user's wrong sound is one; not natural negatives
+    wrong_sounds: tuple[str, ...]
     reach: Mapping[str, Reach]  # by type of negatives
     level: float = WRONG_SOUND_LEVEL  # p value above which a wrong sound is not ruled out
 
@@ -167,17 +169,18 @@ def error_rates(
     facts = read_provenance(records)
     localization = Localization.of(facts)
     left_out = [name for name in no_negatives(facts) if name != POSITIVE]
+    truth, sounding = GroundTruth.of(run), sounding_objects(facts)
 
     def work(rows: pa.RecordBatch) -> tuple[Any, ...]:
         levels = np.full((1, len(rows)), threshold, np.float32)
         found = binarize_at(localization, rows, variant, levels)
-        ciou = packed_consensus_iou(found.masks[0], Chunk.of(rows).truth)
-        played = rows.column("audio_source_id").fill_null("").to_numpy(zero_copy_only=False)
-        condition, image = (
-            rows.column(name).to_numpy(zero_copy_only=False)
-            for name in ("audio_condition", "image_group")
+        chunk = Chunk.of(rows, truth, sounding)
+        ciou = packed_consensus_iou(found.masks[0], chunk.truth)
+        played, image = (
+            rows.column(name).fill_null("").to_numpy(zero_copy_only=False)
+            for name in ("audio_source_id", "image_group")
         )
-        return condition, image, found.maximum, ciou >= SUCCESS, played
+        return chunk.conditions, image, found.maximum, ciou >= SUCCESS, played
 
     chunks = in_threads(work, records, _JUDGED_COLUMNS, description="error rates", without=left_out)
     condition, group, maximum, right, played = map(np.concatenate, zip(*chunks, strict=True))
@@ -189,7 +192,10 @@ def error_rates(
         str(name): defined & (condition == name) for name in dict.fromkeys(condition[defined])
     }
     own = of_type.pop(POSITIVE, np.zeros(len(defined), bool))
-    wrong = tuple(name for name, chosen in of_type.items() if (played[chosen] != "").any())
+    wrong = tuple(
+        name for name, chosen in of_type.items()
+        if name != NATURAL and (played[chosen] != "").any()
+    )  # fmt: skip
     shares = {
         name: share_of(marked[chosen], image[chosen], clip[chosen] if name in wrong else None)
         for name, chosen in of_type.items()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vssl.core.arrays import Array
 from vssl.core.errors import UsageError
@@ -23,10 +24,12 @@ from vssl.metrics.fscore import harmonic_mean
 from vssl.metrics.pia import ImageArea
 from vssl.records.binarize import binarize_at
 from vssl.records.bootstrap import smallest_in_group
+from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
 from vssl.records.read import Chunk, in_threads, run_pairings
 from vssl.records.store import read_provenance
+from vssl.records.truth import GroundTruth
 from vssl.thresholds.base import FixedThreshold
 from vssl.thresholds.released import RULES, ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
@@ -48,7 +51,7 @@ _PAIRS = (
     *(("silence", "noise"), ("silence", "offscreen"), ("noise", "offscreen")),
 )
 _RELEASED_COLUMNS = (
-    *("draw", "boxes", "box_weights", "similarity_max", "similarity_min"),
+    *("draw", "similarity_max", "similarity_min"),
     *MAP_COLUMNS,
 )
 _GRID = AUC_GRID.numpy()
@@ -83,6 +86,8 @@ def released_metrics(run: Path) -> dict[str, float]:
 def released_lists(run: Path) -> Lists:
     """Compute the per-sample lists behind the released metrics, `[N, D]` each.
 
+    Natural negatives, which the released code does not know, are left out.
+
     Returns:
         By `(variant, "ciou", threshold)`, `(variant, "pia", condition, threshold)`, `(variant,
         "iou", condition, condition, threshold)`, `("max" or "min", condition)`, and `("group",)`
@@ -98,16 +103,24 @@ def released_lists(run: Path) -> Lists:
         policy.check_model(provenance["model"])
         constants.append(policy.constant())
     localization = Localization.of(provenance)
+    truth, sounding = GroundTruth.of(run), sounding_objects(provenance)
+    if truth.natural.all():
+        raise UsageError(f"{run}: export=released needs positives; all are natural negatives.")
+    natural = pa.array(truth.natural_ids, pa.string())
 
     def work(rows: pa.RecordBatch) -> tuple[list[str], Lists]:
-        chunk = Chunk.of(rows)
+        rows = rows.filter(pc.invert(pc.is_in(rows.column("sample_id"), value_set=natural)))
+        if not len(rows):
+            return [], {}
+        chunk = Chunk.of(rows, truth, sounding)
         names = rows.column("sample_id").take(pa.array(chunk.starts)).to_pylist()
         return names, dict(_chunk_lists(chunk, localization, constants))
 
     names, found = zip(
         *in_threads(work, path, _RELEASED_COLUMNS, description="released metrics"), strict=True
     )
-    lists = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
+    kept = [each for each in found if each]
+    lists = {key: np.concatenate([each[key] for each in kept]) for key in kept[0]}
     # a group is a name without what stands behind its last underscore (docs/protocols.md, R24)
     groups = [name.rsplit("_", 1)[0] for chunk in names for name in chunk]
     lists["group",] = np.unique(groups, return_inverse=True)[1].astype(np.float64)[:, None]

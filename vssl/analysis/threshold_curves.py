@@ -18,16 +18,17 @@ from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.bootstrap import ImageBootstrap, nanmean
-from vssl.records.conditions import no_negatives, without_conditions
+from vssl.records.conditions import no_negatives, sounding_objects, without_conditions
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.read import Chunk, in_threads, sample_chunks
 from vssl.records.scores import Samples
 from vssl.records.store import count_undefined_maps, read_columns, read_provenance
-from vssl.types import POSITIVE
+from vssl.records.truth import GroundTruth
+from vssl.types import NATURAL, POSITIVE
 
 _MAP_ENDS = ("similarity_max", "similarity_min")
-_CURVE_COLUMNS = ("draw", "boxes", "box_weights", *_MAP_ENDS, *MAP_COLUMNS)
+_CURVE_COLUMNS = ("draw", *_MAP_ENDS, *MAP_COLUMNS)
 _CELLS = 4096
 _ON_POSITIVES = ("ciou", "success_rate", "auc")
 _ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
@@ -109,6 +110,7 @@ def threshold_curves(
     localization = Localization.of(facts)
     others = [name for name in no_negatives(facts) if name != POSITIVE]
     low, high = _range(path, localization, variant, others)
+    truth, sounding = GroundTruth.of(run), sounding_objects(facts)
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
     edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
     cells = np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
@@ -118,7 +120,11 @@ def threshold_curves(
     def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
         if draws is not None:
             rows = rows.filter(pc.less(rows.column("draw"), draws))
-        return _chunk_means(Chunk.of(rows), localization, variant, grid, cells, by_draw=holes)
+        chunk = Chunk.of(rows, truth, sounding)
+        return _chunk_means(
+            chunk, localization, variant, grid, cells,
+            natural=bool(truth.natural.any()), by_draw=holes,
+        )  # fmt: skip
 
     found = list(
         in_threads(work, path, _CURVE_COLUMNS, description="threshold curves", without=others)
@@ -162,23 +168,35 @@ def _chunk_means(
     grid: Floats,
     cells: Index,
     *,
+    natural: bool,
     by_draw: bool,
 ) -> dict[tuple[str, str], Array]:
-    """Values `[S, D, T]`, or means over draws `[S, 1, T]`, by (metric, audio condition)."""
-    found = {}
-    for condition in dict.fromkeys(chunk.conditions.tolist()):
+    """Values `[S, D, T]`, or means over draws `[S, 1, T]`, by (metric, audio condition).
+
+    NaN where a sample has no rows under a condition, as under `natural`, or in place of it.
+    """
+    found: dict[tuple[str, str], Array] = {}
+    conditions = [*(name for name, _ in chunk.pairings), *([NATURAL] if natural else [])]
+    for condition in dict.fromkeys(conditions):
         rows = chunk.rows_of(condition)
+        positive = condition == POSITIVE
+        names = _ON_POSITIVES if positive else _ON_NEGATIVES
+        shape = len(chunk.starts), rows.shape[1] if by_draw else 1, len(grid)
+        found |= {(name, condition): np.full(shape, np.nan) for name in names}
+        if not len(rows):
+            continue
         records = chunk.rows.take(pa.array(rows.ravel()))
+        samples = chunk.sample[rows[:, 0]]
+        truths = chunk.truths[samples]
         undefined = np.isnan(localization.native_maxima(records))
         maps = localization.maps(records, (variant,))[variant]
         if undefined.any():
             maps[torch.from_numpy(undefined)] = 0.0
         pixels = maps.flatten(1).contiguous().numpy()
-        positive = condition == POSITIVE
-        weights = chunk.truths.unpack().flatten(1).numpy() if positive else pixels[:0]
+        weights = truths.unpack().flatten(1).numpy() if positive else pixels[:0]
         marked, covered, inside = exceedance(pixels, grid, cells, weights)
         if positive:
-            total = chunk.truths.total[:, None]
+            total = truths.total[:, None]
             with np.errstate(invalid="ignore"):
                 value = covered / (total + marked - inside)
             area = area_of_success(torch.from_numpy(value))
@@ -188,11 +206,11 @@ def _chunk_means(
             value = marked / pixels.shape[1]
             area = area_of_rejection(torch.from_numpy(value))
             share = marked > 0
-        names = _ON_POSITIVES if positive else _ON_NEGATIVES
         for name, column in zip(names, (value, share, area.numpy()), strict=True):
             column = np.where(undefined[:, None], np.nan, column)
             shaped = column.reshape(*rows.shape, -1)
-            found[name, condition] = shaped if by_draw else shaped.mean(axis=1, keepdims=True)
+            means = shaped if by_draw else shaped.mean(axis=1, keepdims=True)
+            found[name, condition][samples] = means
     return found
 
 
@@ -234,8 +252,11 @@ def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
         RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
-    rows = read_columns(path, ["audio_condition", *_MAP_ENDS])
-    condition = rows.column("audio_condition").to_numpy().astype(str)
+    rows = read_columns(path, ["sample_id", "audio_condition", *_MAP_ENDS])
+    condition = rows.column("audio_condition").to_numpy().astype("<U64")
+    natural = pa.array(GroundTruth.of(run).natural_ids, pa.string())
+    own = pc.is_in(rows.column("sample_id"), value_set=natural).to_numpy()
+    condition[own & (condition == POSITIVE)] = NATURAL
     maxima = Localization.of(read_provenance(path)).native_maxima(rows)
     finite = np.isfinite(maxima)
     edges = np.histogram_bin_edges(maxima[finite], bins=bins)

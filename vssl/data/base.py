@@ -102,8 +102,12 @@ class DatasetReader(ABC):
         return [[value / EVALUATION_SIZE for value in box] for box in boxes]
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
-        """Add facts that depend on all parsed samples: the number of sounds of each picture."""
-        listed = Counter(sample.image_group for sample in samples)
+        """Add facts that depend on all parsed samples: the number of sounds of each picture.
+
+        Natural negatives are not counted: nothing in the picture makes their sounds.
+        """
+        none = self.empty == "negative"
+        listed = Counter(s.image_group for s in samples if s.boxes or s.masks or not none)
         sources = [max(s.image_sources, listed[s.image_group]) for s in samples]
         return [replace(s, image_sources=n) for s, n in zip(samples, sources, strict=True)]
 

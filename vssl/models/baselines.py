@@ -134,7 +134,7 @@ class AudioBlind(Baseline):
 
 
 class _Informed(Baseline):
-    """A baseline that knows boxes of objects; a ramp orders the pixels inside one."""
+    """A baseline that knows where objects are; a ramp orders the pixels inside one."""
 
     map_size = (EVALUATION_SIZE, EVALUATION_SIZE)
 
@@ -146,7 +146,8 @@ class _Informed(Baseline):
 
     def _inside(self, sample: Sample) -> torch.Tensor:
         """Pixels of a sample's object, `[224, 224]` bool."""
-        return consensus_map(sample.boxes, sample.box_weights).to(self.ramp.device) > 0
+        truth = consensus_map(sample.boxes, sample.box_weights, sample.masks, sample.mask_weights)
+        return truth.to(self.ramp.device) > 0
 
 
 class Oracle(_Informed):

@@ -67,9 +67,10 @@ def summarize_subsets(
     """Summarize parts of a run's samples and write the numbers (columns: `records.schema.SUBSETS`).
 
     By `category`: the class that sounds. By `object_size`: quarters of the samples by the area of
-    their ground truth. Reported are the metrics whose class says `by_subset`. A subset of a
-    single image has no interval. Fitted thresholds are those of resamples of the whole run; the
-    bootstrap is over the images of each subset.
+    their ground truth, without natural negatives. By another kind: the values of the samples' flags
+    of that kind; samples without one are left out. Reported are the metrics whose class says
+    `by_subset`. A subset of a single image has no interval. Fitted thresholds are those of
+    resamples of the whole run; the bootstrap is over the images of each subset.
 
     Raises:
         RecordsError: when a file cannot be read.
@@ -121,14 +122,20 @@ def _subsets(kind: str, samples: Samples) -> Iterator[tuple[str, Index]]:
         categories = np.array(samples.categories)
         for name in np.unique(categories):
             yield str(name), np.flatnonzero(categories == name)
-        return
-    areas = samples.object_areas
-    # equal areas stay together
-    quarter = np.searchsorted(np.quantile(areas, [0.25, 0.5, 0.75]), areas, side="left")
-    for number in np.unique(quarter):
-        members = np.flatnonzero(quarter == number)
-        low, high = areas[members].min(), areas[members].max()
-        yield f"Q{number + 1}: {low:.4f} to {high:.4f} of the image", members
+    elif kind == "object_size":
+        positives = np.flatnonzero(~samples.natural)
+        areas = samples.object_areas[positives]
+        # equal areas stay together
+        limits = np.quantile(areas, [0.25, 0.5, 0.75]) if len(areas) else areas
+        quarter = np.searchsorted(limits, areas, side="left")
+        for number in np.unique(quarter):
+            members = positives[quarter == number]
+            low, high = samples.object_areas[members].min(), samples.object_areas[members].max()
+            yield f"Q{number + 1}: {low:.4f} to {high:.4f} of the image", members
+    else:
+        values = [flags.get(kind) for flags in samples.flags]
+        for value in sorted({value for value in values if value is not None}):
+            yield value, np.flatnonzero([each == value for each in values])
 
 
 def summary_key(row: Mapping[Any, Any]) -> str:

@@ -14,6 +14,9 @@ from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 Facts = Mapping[str, Any]
 
+NATURAL_NEGATIVES = "natural_negatives"
+"""Key of a run's provenance: its number of natural negatives, if it has any."""
+
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "noise": {"level": 1.0, "colour": "white", "over": "clip"},
     "mixed": {"over": "clip"},

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from vssl.core.errors import UsageError
+from vssl.core.hashing import file_sha256
 
-SCHEMA_VERSION = "4"
-"""Of records, scores and summary, kept in their metadata; bumped when a column changes."""
+SCHEMA_VERSION = "5"
+"""Of a run's parquet files, kept in their metadata; bumped when a column changes."""
 
-READABLE_VERSIONS = ("2", "3", "4")
+READABLE_VERSIONS = ("2", "3", "4", "5")
 """Schema versions that can be read: 2 lacks the summary's column `sounding_object`, 2 and 3 its
-intervals that include the spread of sounds and of fitted thresholds, and records' `audio_path`."""
+intervals that include the spread of sounds and of fitted thresholds, and records' `audio_path`. Up
+to 4, the boxes stand in every row of the records, and there is no file of the ground truth."""
 
 RECORDS_VERSION = "2"
 """The schema version from which records are as good as today's; a part of a run's identity."""
 
 RECORDS_FILE = "records.parquet"
+TRUTH_FILE = "ground_truth.parquet"
 SCORES_FILE = "scores.parquet"
 SUMMARY_FILE = "summary.parquet"
 SUBSETS_FILE = "subsets.parquet"
@@ -39,6 +42,8 @@ ANEW = "Evaluate again with force=true."
 RUN_FILE = "run.json"
 """Written last: a folder that has it holds a finished run."""
 
+_HASH_KEYS = {RECORDS_FILE: "records_sha256", TRUTH_FILE: "ground_truth_sha256"}
+
 
 def read_run_file(folder: Path) -> dict[str, Any]:
     """Read a finished run's `run.json`; UsageError when it is missing or damaged."""
@@ -56,11 +61,16 @@ def read_run_file(folder: Path) -> dict[str, Any]:
     return dict(run)
 
 
-def recorded_sha256(folder: Path) -> str | None:
-    """Read the sha256 of a run's records from its `run.json`; None if it is not recorded."""
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Compute the sha256 of a run's records and ground truth, as its `run.json` has them."""
+    return {key: file_sha256(folder / name) for name, key in _HASH_KEYS.items()}
+
+
+def recorded_sha256(folder: Path, name: str = RECORDS_FILE) -> str | None:
+    """Read the sha256 of a run's file from its `run.json`; None if it is not recorded."""
     path = folder / RUN_FILE
     try:
-        known = json.loads(path.read_text(encoding="utf-8")).get("records_sha256")
+        known = json.loads(path.read_text(encoding="utf-8")).get(_HASH_KEYS[name])
     except FileNotFoundError:
         return None
     except (ValueError, AttributeError) as error:

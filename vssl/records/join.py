@@ -28,6 +28,7 @@ from vssl.records.store import (
     open_parquet,
     read_provenance,
 )
+from vssl.records.truth import GroundTruth
 from vssl.types import POSITIVE
 
 JOINED_FROM = "joined_from"
@@ -45,8 +46,9 @@ _OF_NEGATIVES = (
 _FILES_OF_NEGATIVES = (
     *("negatives.noise.file", "negatives.offscreen.exclude", "negatives.offscreen.table"),
 )
-_SAME = ("sample_id", "category", "image_group", "boxes", "box_weights")
+_SAME = ("sample_id", "category", "image_group")
 _MAPS = ("similarity_map", "object_map")
+_OTHERS = "its samples, or their ground truth, are others."
 
 Pairing = tuple[str, int]
 
@@ -99,18 +101,21 @@ def other_settings(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[s
 
 
 def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> dict[str, Any]:
-    """Write the records and the negatives' manifest that one run on all negatives would have.
+    """Write the records, ground truth and manifest that one run on all negatives would have.
 
-    The positives are the first run's; those of the others, without `other_settings`, must be the
-    same. Returns the provenance of the joined records.
+    The positives and the ground truth are the first run's; those of the others, without
+    `other_settings`, must be the same. Returns the provenance of the joined records.
 
     Raises:
         JoinError: when a run differs in more than its negatives; no records are left written then.
         RecordsError: when records cannot be read.
     """
     facts = [read_provenance(run / RECORDS_FILE) for run in runs]
+    truth = GroundTruth.of(runs[0])
     for run, own in zip(runs[1:], facts[1:], strict=True):
         _check_facts(facts[0], run, own)
+        if not GroundTruth.of(run).table.equals(truth.table):
+            raise JoinError(run, _OTHERS)
     own_pairings = [[(str(name), int(draw)) for name, draw in own["pairings"]] for own in facts]
     owner: dict[str, int] = {}
     for number, of_run in enumerate(own_pairings):
@@ -147,6 +152,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         for tables in zip_longest(*pieces, fillvalue=RECORDS.empty_table()):
             _check_positives(runs, own_pairings, tables)
             writer.write(_interleaved(tables, own_pairings, owner, pairings))
+    truth.write(folder, provenance)
     write_text(folder / MANIFEST_FILE, manifest)
     return provenance
 
@@ -202,7 +208,7 @@ def _check_positives(
         if len(table) != len(known) * len(first) or any(
             not own.column(name).equals(first.column(name)) for name in _SAME
         ):
-            raise JoinError(run, "its samples, or their ground truth, are others.")
+            raise JoinError(run, _OTHERS)
         for name in _MAPS:
             one, two = (
                 np.asarray(pc.list_flatten(each.column(name)).to_numpy(), np.float32)

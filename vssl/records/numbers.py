@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -170,7 +170,8 @@ def numbers_of(
     """All numbers of one map variant and threshold policy, in the order of the metrics.
 
     Metrics that need no threshold belong to policy `none`, the others to every other policy.
-    Metrics that were not measured are skipped. Combined metrics need one threshold for positives
+    Metrics that were not measured are skipped, and conditions that no sample was asked about.
+    Combined metrics need one threshold for positives
     and negatives, so they are not reported for policies with a threshold per map.
 
     Args:
@@ -215,10 +216,15 @@ def mean_of_values(
     bootstrap: ImageBootstrap,
     sounding: tuple[SoundingObject, ...],
     sounds: Spread | None = None,
+    asked: Mask | None = None,
 ) -> Number:
-    """Average a metric's values `[N, D]` (`[G, D]` for metrics by image), without NaN."""
+    """Average a metric's values `[N, D]` (`[G, D]` for metrics by image), without NaN.
+
+    Of samples (or images) that were not asked, NaN is not counted as undefined.
+    """
     totals = bootstrap.totals(values, by_image=metric.by_image)
     defined = ~np.isnan(values)
+    counted = defined if asked is None else defined[asked]
     per_draw = nanmean(values, axis=0)
     return Number(
         metric=metric,
@@ -228,7 +234,7 @@ def mean_of_values(
         at_threshold=bootstrap.means_over_draws(totals),
         images=int(totals[:, 1].any(axis=1).sum()),
         n=int(defined.any(axis=1).sum()),
-        n_undefined=int((~defined).sum()),
+        n_undefined=int((~counted).sum()),
         sounds=sounds,
         totals=totals,
         sounding=sounding,
@@ -249,12 +255,19 @@ def _means(
     for holder, conditions, column in _mean_columns(scores, part, metric):
         spread = None
         column_values = _own_sounds(scores.values, scores, part, holder, column, metric)
+        asked = _own_sounds(scores.asked, scores, part, holder, column, metric)
         if metric.by_image or swaps:
             # undefined where a picture shows other sounding objects that are not among the samples
-            incomplete = np.bincount(bootstrap.image)[bootstrap.image] < scores.image_sources
+            there = scores.there(part, holder)
+            found = np.bincount(bootstrap.image, weights=there)[bootstrap.image]
+            incomplete = there & (found < scores.image_sources)
             column_values = np.where(incomplete[:, None], np.nan, column_values)
+            asked = asked | incomplete
             if metric.by_image:
-                column_values = smallest_in_group(column_values, bootstrap.image)
+                counted = np.where(asked[:, None], column_values, np.inf)
+                asked = np.bincount(bootstrap.image, weights=asked) > 0
+                smallest = smallest_in_group(counted, bootstrap.image)
+                column_values = np.where(asked[:, None], smallest, np.nan)
         else:
             # of two conditions with several draws, those that both have are compared
             draws = [scores.draws(part, name) for name in conditions]
@@ -266,13 +279,8 @@ def _means(
             spread = sounds.spread(conditions, values)
         sounding = tuple(scores.sounding[name] for name in conditions)
         name = PAIR.join(conditions)
-        number = mean_of_values(metric, name, values, bootstrap, sounding, spread)
-        if swaps:  # of samples whose image shows other objects; nothing where there are none
-            asked = scores.asked(part, holder, column) | incomplete
-            if not asked.any():
-                continue
-            number = replace(number, n_undefined=int(np.isnan(column_values[asked]).sum()))
-        yield number
+        if asked.any():
+            yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
 
 
 def _mean_columns(
@@ -281,6 +289,7 @@ def _mean_columns(
     """Columns that a metric averages: condition of the rows, all conditions, and name."""
     names = scores.conditions(part)
     if isinstance(metric, PairMetric):
+        names = [name for name in names if name != NATURAL]
         pairings = [(name, draw) for name in names for draw in range(scores.draws(part, name))]
         for partner, condition in condition_pairs(pairings):
             both = sorted((partner, condition), key=names.index)
@@ -414,8 +423,11 @@ def needed_columns(metric: MeanMetric | CurveMetric | SetMetric) -> set[str]:
 def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list[str]]:
     """By reported condition: the condition of the positives, then those of the negatives."""
     names = [n for n in scores.conditions(part) if metric.applies_to(n, scores.sounding[n])]
+    names = [name for name in names if scores.there(part, name).any()]
     if metric.on_positives:
         return {name: [name] for name in names}
+    if not scores.there(part, POSITIVE).any():
+        return {}
     groups = {name: [POSITIVE, name] for name in names}
     if set(NEGATIVE_TYPES) <= set(names):
         groups[ALL_NEGATIVES] = [POSITIVE, *NEGATIVE_TYPES]
@@ -434,6 +446,7 @@ def _family_numbers(
     """Numbers of a family's members under each part; `group` as in `_set_groups`."""
     plain = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD)
     columns = {name: scores.values(plain, name, members[0].column) for name in group}
+    asked = {name: scores.asked(plain, name, members[0].column) for name in group}
     success = None
     if members[0].by_threshold:
         ciou = [scores.values(part, group[0], ConsensusIoU.column) for part in parts]
@@ -475,7 +488,10 @@ def _family_numbers(
                 dof_images=bootstrap.dof(at_threshold) if len(at_threshold) else None,
                 sounds=spread and Spread(spread[0][:, place], spread[1]),
                 n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
-                n_undefined=sum(int(np.isnan(c[:, :draws]).sum()) for c in columns.values()),
+                n_undefined=sum(
+                    int(np.isnan(column[asked[name], :draws]).sum())
+                    for name, column in columns.items()
+                ),
                 sounding=(scores.sounding.get(condition, SoundingObject.NONE),),
             )
             yield part, number

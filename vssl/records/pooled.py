@@ -28,6 +28,9 @@ def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> l
     parts = {p.threshold_policy: p for p in scores.parts() if p.map_variant == variant}
     if not set(POOLED_POLICIES) <= set(parts) or ConsensusIoU.column not in scores.columns:
         return []
+    asked = scores.there(parts[POOLED_POLICIES[0]], POSITIVE)  # no natural negatives
+    if not asked.any():
+        return []
     columns = [
         torch.from_numpy(scores.values(parts[name], POSITIVE, ConsensusIoU.column))
         for name in POOLED_POLICIES
@@ -36,9 +39,14 @@ def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> l
         mean_of_values(
             metric,
             POSITIVE,
-            np.mean([np.nan_to_num(metric.from_column(c).numpy()) for c in columns], axis=0),
+            np.where(
+                asked[:, None],
+                np.mean([np.nan_to_num(metric.from_column(c).numpy()) for c in columns], axis=0),
+                np.nan,
+            ),
             bootstrap,
             (SoundingObject.OWN,),
+            asked=asked,
         )
         for metric in (SuccessRate(), AUC())
     ]

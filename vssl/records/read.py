@@ -8,17 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vssl.core.arrays import Index, Names
+from vssl.core.arrays import Index, Mask, Names
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import progress_bar
-from vssl.maps import consensus_map
 from vssl.masks import PackedTruth
 from vssl.records.conditions import without_conditions
 from vssl.records.files import RECORDS_FILE
@@ -32,7 +31,8 @@ from vssl.records.store import (
     read_provenance,
     record_batches,
 )
-from vssl.types import POSITIVE, SoundingObject, SoundingObjects
+from vssl.records.truth import GroundTruth, Objects, consensus_maps, object_area
+from vssl.types import EVALUATION_SIZE, NATURAL, POSITIVE, SoundingObject, SoundingObjects
 
 Done = TypeVar("Done")
 
@@ -127,25 +127,27 @@ def condition_pairs(pairings: Sequence[tuple[str, int]]) -> list[tuple[str, str]
     ]
 
 
-Objects = tuple[list[Any], list[float]]
-"""Boxes and their weights."""
+def other_objects(records: Path, truth: GroundTruth) -> dict[str, list[Objects]]:
+    """Map a sample to the objects of other samples that its image shows too, if it shows any.
 
-
-def other_objects(records: Path) -> dict[str, list[Objects]]:
-    """Map a sample to the objects of other samples that its image shows too, if it shows any."""
-    columns = ["sample_id", "image_group", "boxes", "box_weights"]
-    rows = read_columns(records, columns, pc.field("audio_condition") == POSITIVE).to_pylist()
-    by_image: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_image.setdefault(row["image_group"], []).append(row)
+    Natural negatives have no object.
+    """
+    columns = ["sample_id", "image_group"]
+    positive = read_columns(records, columns, pc.field("audio_condition") == POSITIVE)
+    groups = dict(zip(*(column.to_pylist() for column in positive.columns), strict=True))
+    ids = [truth.ids[place] for place in np.flatnonzero(~truth.natural)]
+    objects = dict(zip(ids, truth.objects(ids), strict=True))
+    by_image: dict[str, list[Objects]] = {}
+    for name, own in objects.items():
+        by_image.setdefault(groups[name], []).append(own)
     return {
-        row["sample_id"]: others
-        for row in rows
+        name: others
+        for name, own in objects.items()
         if (
             others := [
-                (other["boxes"], other["box_weights"])
-                for other in by_image[row["image_group"]]
-                if other["boxes"] != row["boxes"]
+                other
+                for other in by_image[groups[name]]
+                if (other[0], other[2]) != (own[0], own[2])  # whatever their weights
             ]
         )
     }
@@ -153,29 +155,54 @@ def other_objects(records: Path) -> dict[str, list[Objects]]:
 
 @dataclass(frozen=True)
 class Chunk:
-    """R records of S whole samples, and the ground truth that their rows share."""
+    """R records of S samples, and the ground truth that their rows share.
+
+    The own sound of a natural negative has the condition `natural`. Other rows in which an object
+    of its picture would sound are left out.
+    """
 
     rows: pa.RecordBatch
     starts: Index  # [S] first row of each sample
     sample: Index  # [R] sample of each row
+    natural: Mask  # [R] whether its sample is a natural negative
     ground_truth: torch.Tensor  # [S, 224, 224]
     conditions: Names  # [R]
     draws: Index  # [R]
+    pairings: Sequence[tuple[str, int]]  # as recorded for every sample
 
     @classmethod
-    def of(cls, rows: pa.RecordBatch) -> Chunk:
-        """Wrap records that have the columns `boxes` and `box_weights`."""
+    def of(cls, rows: pa.RecordBatch, truth: GroundTruth, sounding: SoundingObjects) -> Chunk:
+        """Wrap all records of some samples of a run with this ground truth.
+
+        `sounding` is the object that sounds by audio condition.
+        """
         starts = sample_starts(rows)
+        names = rows.column(_SAMPLE).take(pa.array(starts)).to_pylist()
         sample = np.zeros(len(rows), np.int64)
         sample[starts[1:]] = 1
-        objects = rows.select(["boxes", "box_weights"]).take(pa.array(starts)).to_pylist()
+        sample = sample.cumsum()
+        natural = truth.natural[truth.rows(names)][sample]
+        conditions = rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str)
+        draws = rows.column("draw").to_numpy().astype(np.int64)
+        count = np.append(starts, len(rows))[1]
+        pairings = list(zip(conditions[:count].tolist(), draws[:count].tolist(), strict=True))
+        if natural.any():
+            conditions = conditions.astype(f"<U{max(len(NATURAL), conditions.itemsize // 4)}")
+            conditions[natural & (conditions == POSITIVE)] = NATURAL
+            silent = [sounding[str(name)] == SoundingObject.NONE for name in conditions]
+            kept = ~natural | np.array(silent)
+            rows, conditions, draws = rows.filter(pa.array(kept)), conditions[kept], draws[kept]
+            natural, sample = natural[kept], sample[kept]
+            starts = sample_starts(rows)
         return cls(
             rows=rows,
             starts=starts,
-            sample=sample.cumsum(),
-            ground_truth=_consensus_maps([tuple(each.values()) for each in objects]),
-            conditions=rows.column("audio_condition").to_numpy(zero_copy_only=False).astype(str),
-            draws=rows.column("draw").to_numpy().astype(np.int64),
+            sample=sample,
+            natural=natural,
+            ground_truth=consensus_maps(truth.objects(names)),
+            conditions=conditions,
+            draws=draws,
+            pairings=pairings,
         )
 
     @cached_property
@@ -189,18 +216,29 @@ class Chunk:
         return self.truths[self.sample]
 
     def rows_of(self, condition: str) -> Index:
-        """Find the rows of an audio condition, `[S, D]`: by sample, then by draw."""
+        """Find the rows of an audio condition: by sample that has it, then by draw D.
+
+        Returns:
+            `[s, D]`, s = S unless there are natural negatives.
+        """
         rows = np.flatnonzero(self.conditions == condition)
         order = np.lexsort((self.draws[rows], self.sample[rows]))
-        return rows[order].reshape(len(self.starts), -1)
+        recorded = POSITIVE if condition == NATURAL else condition
+        draws = sum(name == recorded for name, _ in self.pairings)
+        return rows[order].reshape(-1, draws)
 
     @cached_property
     def pairs(self) -> dict[str, tuple[Index, Index]]:
-        """Rows whose masks are compared: by partner condition, rows and the partner's rows."""
-        pairings = zip(self.conditions.tolist(), self.draws.tolist(), strict=True)
+        """Rows whose masks are compared: by partner condition, rows and the partner's rows.
+
+        Natural negatives are compared under pairs of negatives alone.
+        """
         compared: dict[str, list[Index]] = {}
-        for partner, condition in condition_pairs(list(dict.fromkeys(pairings))):
+        for partner, condition in condition_pairs(self.pairings):
             own, met = self.rows_of(condition), self.rows_of(partner)
+            if self.natural.any():
+                both = np.intersect1d(self.sample[own], self.sample[met])
+                own, met = (rows[np.isin(self.sample[rows[:, 0]], both)] for rows in (own, met))
             if met.shape[1] > 1:
                 own = own[:, : met.shape[1]]
             both = np.stack(np.broadcast_arrays(own, met)).reshape(2, -1)
@@ -226,12 +264,8 @@ class Chunk:
         ]
         if not swapped:
             return None
-        truth = PackedTruth.of(_consensus_maps([other for _, other in swapped]))
+        truth = PackedTruth.of(consensus_maps([other for _, other in swapped]))
         return np.array([row for row, _ in swapped]), truth
-
-
-def _consensus_maps(objects: Sequence[Objects]) -> torch.Tensor:
-    return torch.stack([consensus_map(*each) for each in objects])
 
 
 def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[str, pa.RecordBatch]:
@@ -264,16 +298,20 @@ def categories_of(run: Path, ids: Sequence[str]) -> dict[str, str]:
 
 
 def samples_by_size(run: Path, shares: Sequence[float]) -> list[str]:
-    """Pick samples at some shares of the way from the smallest ground truth to the largest."""
-    positive = pc.field("audio_condition") == POSITIVE
-    table = read_columns(run / RECORDS_FILE, [_SAMPLE, "boxes"], positive)
+    """Pick samples at some shares of the way from the smallest ground truth to the largest.
+
+    Natural negatives are picked only where there is nothing else.
+    """
+    truth = GroundTruth.of(run)
+    ids = [truth.ids[place] for place in np.flatnonzero(~truth.natural)] or truth.ids
     areas = [
         sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes)
-        for boxes in table.column("boxes").to_pylist()
+        + sum(EVALUATION_SIZE**2 * object_area([], [], [mask], [1.0]) for mask in masks)
+        for boxes, _, masks, _ in truth.objects(ids)
     ]
     order = np.argsort(areas, kind="stable").tolist()
     places = dict.fromkeys(min(int(share * len(order)), len(order) - 1) for share in shares)
-    return [table.column(_SAMPLE)[order[place]].as_py() for place in places]
+    return [ids[order[place]] for place in places]
 
 
 def thin_records(run: Path, folder: Path, *, samples: int) -> int:
@@ -294,8 +332,9 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     share = min(1.0, samples / max(int(positive.sum()), 1))
     spread = np.linspace(0, pictures - 1, max(1, round(share * pictures))).round().astype(int)
     keep = first & np.isin(groups, spread)
-    start = 0
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, read_provenance(path)) as writer:
+    start, provenance = 0, read_provenance(path)
+    GroundTruth.of(run).write(folder, provenance)
+    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         for batch in record_batches(path, _ROWS_THINNED):
             rows = batch.filter(pa.array(keep[start : start + len(batch)]))
             start += len(batch)

@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 from vssl.core.arrays import Floats
 from vssl.core.checks import check_choice
 from vssl.core.errors import UsageError
+from vssl.maps import consensus_map
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE, read_run_file
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import read_columns, read_provenance
 from vssl.records.summary import conditions_of, read_summary
+from vssl.records.truth import GroundTruth
 from vssl.types import POSITIVE, SoundingObject
 
 
@@ -34,7 +36,7 @@ class Run:
 
     Attributes:
         folder: the run's folder, with `records.parquet`, `scores.parquet`, `summary.parquet`,
-            `negatives_manifest.csv` and `run.json`.
+            `ground_truth.parquet`, `negatives_manifest.csv` and `run.json`.
         provenance: what the records say about where they come from: model, weights, test set,
             negatives, protocol, versions.
 
@@ -146,14 +148,36 @@ class Run:
         maps = localization.maps(rows, [variant])[variant]
         return dict(zip(_keys(rows), maps.numpy(), strict=True))
 
+    def ground_truth(self, sample_id: str) -> Floats:
+        """Ground-truth map of a sample, as metrics see it.
+
+        Returns:
+            `[224, 224]` float32 in [0, 1]: the weight of the boxes and masks that cover a pixel;
+            zeros for a natural negative.
+
+        Raises:
+            UsageError: for a sample that the run does not have.
+        """
+        if sample_id not in self._truth.ids:
+            raise self._unknown(sample_id)
+        (found,) = self._truth.objects([sample_id])
+        return consensus_map(*found).numpy()
+
+    @cached_property
+    def _truth(self) -> GroundTruth:
+        return GroundTruth.of(self.folder)
+
+    def _unknown(self, sample_id: str) -> UsageError:
+        shown = ", ".join(self.sample_ids[:3])
+        return UsageError(f"{self.folder}: has no sample `{sample_id}`, but e.g. {shown}.")
+
     def _rows(self, sample_id: str) -> pa.RecordBatch:
         """A sample's records, with what maps are made of."""
         columns = [*dict.fromkeys(["draw", *MAP_COLUMNS])]
         chosen = pc.field("sample_id") == str(sample_id)
         table = read_columns(self.folder / RECORDS_FILE, columns, chosen)
         if not len(table):
-            shown = ", ".join(self.sample_ids[:3])
-            raise UsageError(f"{self.folder}: has no sample `{sample_id}`, but e.g. {shown}.")
+            raise self._unknown(sample_id)
         return table.combine_chunks().to_batches()[0]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Columns and types of the three files of a run: records, scores, summary."""
+"""Columns and types of the files of a run: records, ground truth, scores, summary, subsets."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ RECORDS = pa.schema(
         pa.field("image_path", pa.string(), nullable=False),
         pa.field("category", pa.string(), nullable=False),
         pa.field("image_group", pa.string(), nullable=False),
-        pa.field("boxes", pa.list_(pa.list_(pa.int16())), nullable=False),
-        pa.field("box_weights", pa.list_(pa.float32()), nullable=False),
         pa.field("map_height", pa.int16(), nullable=False),
         pa.field("map_width", pa.int16(), nullable=False),
         pa.field("similarity_map", pa.list_(pa.float32()), nullable=False),
@@ -37,6 +35,22 @@ RECORDS = pa.schema(
 
 `similarity_max` and `similarity_min` are the native similarity map's.
 """
+
+TRUTH = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("boxes", pa.list_(pa.list_(pa.int16())), nullable=False),
+        pa.field("box_weights", pa.list_(pa.float32()), nullable=False),
+        pa.field("masks", pa.list_(pa.binary()), nullable=False),  # of `vssl.maps.encode_mask`
+        pa.field("mask_weights", pa.list_(pa.float32()), nullable=False),
+        pa.field("natural", pa.bool_(), nullable=False),  # whether nothing in the image sounds
+        pa.field("flags", pa.map_(pa.string(), pa.string()), nullable=False),
+    ]
+)
+"""One row per sample, in the order of the run: its ground truth, and what is known about it."""
+
+EARLIER_TRUTH = ("boxes", "box_weights")
+"""Columns of the ground truth that records up to schema version 4 have in every row."""
 
 SCORE_KEY = [
     pa.field("sample_id", _LABEL, nullable=False),
@@ -89,7 +103,7 @@ The 95 % interval `ci_low`, `ci_high` is that of `Number.interval`, the other on
 
 SUBSETS = pa.schema(
     [
-        pa.field("subset_kind", pa.string(), nullable=False),  # category or object_size
+        pa.field("subset_kind", pa.string(), nullable=False),  # category, object_size, or a flag's
         pa.field("subset", pa.string(), nullable=False),
         *SUMMARY,
     ]

@@ -30,7 +30,6 @@ from vssl.records.fit import FittedPolicy
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.read import (
     Chunk,
-    Objects,
     condition_pairs,
     in_threads,
     other_objects,
@@ -38,14 +37,15 @@ from vssl.records.read import (
 )
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.types import SoundingObjects
+from vssl.records.truth import GroundTruth, Objects
+from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 AnyMetric = MeanMetric | CurveMetric | SetMetric | CombinedMetric
 _Measured = type[MeanMetric] | type[CurveMetric]
 
 _SCORED_COLUMNS = (
-    *("sample_id", "draw", "boxes", "box_weights", "image_group"),
-    *("similarity_max", "similarity_min", *MAP_COLUMNS),
+    *("sample_id", "draw", "similarity_max", "similarity_min"),
+    *MAP_COLUMNS,
 )
 _ROWS_WRITTEN = 1 << 17
 
@@ -68,12 +68,16 @@ def score_records(
     A record has one row per policy, and per map variant one row of policy `none` for the columns
     that need no threshold. `keep` are rows of an earlier scores file to carry over.
 
+    The own sounds of natural negatives stand under the condition `natural`. They have no rows where
+    an object of the picture would sound, and null in the columns of metrics that need an object.
+
     Raises:
         RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
-    measured = _measured(metrics)
+    measured, truth = _measured(metrics), GroundTruth.of(run)
+    swaps = any(issubclass(metric, SwapMetric) for metric in measured)
     curves = [metric.column for metric in measured if issubclass(metric, CurveMetric)]
     schema = scores_schema(score_columns(path, metrics), curves)
     localization = Localization.of(provenance)
@@ -88,7 +92,8 @@ def score_records(
         localization=localization,
         fitted=fitted,
         measured=measured,
-        others=other_objects(path) if any(issubclass(m, SwapMetric) for m in measured) else {},
+        truth=truth,
+        others=other_objects(path, truth) if swaps else {},
         sounding=sounding_objects(provenance),
         schema=schema,
     )
@@ -132,16 +137,21 @@ class _Scorer:
     localization: Localization
     fitted: Sequence[FittedPolicy]
     measured: Sequence[_Measured]
+    truth: GroundTruth
     others: Mapping[str, Sequence[Objects]]
     sounding: SoundingObjects
     schema: pa.Schema
 
     def __call__(self, rows: pa.RecordBatch) -> pa.Table:
         """Score some records: the rows of the scores file."""
-        chunk = Chunk.of(rows)
+        chunk = Chunk.of(rows, self.truth, self.sounding)
         swaps = chunk.swaps(self.others, self.sounding)
         columns, masks_of = self._of_maps(chunk)
-        keys = pa.Table.from_batches([rows.select(_ROW_KEYS)])
+        keys = pa.table({
+            "sample_id": chunk.rows.column("sample_id"),
+            "audio_condition": pa.array(chunk.conditions, pa.string()),
+            "draw": chunk.rows.column("draw"),
+        })  # fmt: skip
         keys = keys.cast(pa.schema([self.schema.field(name) for name in _ROW_KEYS]))
         of_row = dict(zip(_ROW_KEYS, keys.columns, strict=True))
         blocks: list[pa.Table] = []
@@ -187,6 +197,11 @@ class _Scorer:
                         values = metric.measure(some, truth[: len(chosen)]).numpy()
                         columns[variant][metric.column][place.start + chosen] = values
         masks = {variant: Binarized.joined(each) for variant, each in parts.items()}
+        for of_variant in columns.values():
+            for metric in of_maps:
+                if issubclass(metric, MapMetric):
+                    column = of_variant[metric.column]
+                    of_variant[metric.column] = self._asked(metric, chunk, column)
         for variant in variants:
             columns[variant][MAP_MAXIMUM] = masks[variant].maximum.astype(np.float64)
         columns[AUDIO_VISUAL][MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
@@ -203,7 +218,8 @@ class _Scorer:
         columns = {}
         for metric in self.measured:
             if issubclass(metric, SampleMetric):
-                columns[metric.column] = metric.measure_packed(masks, chunk.truth)
+                values = metric.measure_packed(masks, chunk.truth)
+                columns[metric.column] = self._asked(metric, chunk, values)
             elif issubclass(metric, SwapMetric):
                 # null (neither counted nor undefined) where an image shows no other object
                 columns[metric.column] = np.ma.array(np.zeros(len(masks)), mask=True)
@@ -219,8 +235,17 @@ class _Scorer:
                     column = np.full(len(masks), np.nan)
                     column[own] = metric.measure_packed(masks, own, met)
                     column[own[undefined[met]]] = np.nan
+                    if self.sounding[partner] != SoundingObject.NONE:
+                        column = _without(column, chunk.natural)
                     columns[pair_column(metric.column, partner)] = column
         return columns
+
+    def _asked(self, metric: type[MeanMetric], chunk: Chunk, column: Array) -> Array:
+        """Ask natural negatives only what is reported for them: they have no object to find."""
+        alike = [each for each in self.measured if each.column == metric.column]
+        if any(each.applies_to(NATURAL, SoundingObject.NONE) for each in alike):
+            return column
+        return _without(column, chunk.natural)
 
     def _block(
         self,
@@ -255,6 +280,11 @@ def _lists(values: Array) -> pa.ListArray:
     """A column of lists of one length from `[R, T]`."""
     ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.astype(np.float32).ravel()))
+
+
+def _without(column: Array, left_out: Mask) -> Array:
+    """A column with null at some rows."""
+    return np.ma.array(column, mask=left_out) if left_out.any() else column
 
 
 def _in_large_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vssl.core.arrays import Array, Index, Mask
-from vssl.maps import consensus_map
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.schema import SCORE_KEY
 from vssl.records.store import RecordsError, column_names, read_columns, read_provenance
+from vssl.records.truth import GroundTruth, object_area
 from vssl.thresholds.base import EACH_MAP
-from vssl.types import EVALUATION_SIZE, POSITIVE, Box
+from vssl.types import NATURAL, POSITIVE, SoundingObject
 
 _SCORE_AGAIN = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
 _SCORE_LABELS = (
@@ -52,33 +52,31 @@ class Samples:
     ids: list[str]
     image_groups: list[str]  # name of each one's picture
     categories: list[str]
-    object_areas: Array  # `[N]` of the ground-truth boxes' union, as a fraction of the image
+    object_areas: Array  # `[N]` of the ground truth, as a fraction of the image
+    natural: Mask  # `[N]` whether it is a natural negative
+    flags: Sequence[Mapping[str, str]]  # of each one, by kind
 
     @classmethod
     def of(cls, run: Path) -> Samples:
-        """Read them from a run's records."""
-        columns = ["sample_id", "image_group", "category", "boxes", "box_weights"]
+        """Read them from a run's records and ground truth."""
+        columns = ["sample_id", "image_group", "category"]
         positive = pc.field("audio_condition") == POSITIVE
         table = read_columns(run / RECORDS_FILE, columns, positive)
-        names, groups, categories, boxes, weights = (
-            table.column(name).to_pylist() for name in columns
-        )
-        return cls(names, groups, categories, np.array(list(map(object_area, boxes, weights))))
+        names, groups, categories = (table.column(name).to_pylist() for name in columns)
+        truth = GroundTruth.of(run)
+        areas = np.array([object_area(*each) for each in truth.objects(names)])
+        return cls(names, groups, categories, areas, truth.natural, truth.flags())
 
-
-def object_area(boxes: Sequence[Box], weights: Sequence[float]) -> float:
-    """Area of the union of boxes (in pixels of the evaluation size), a fraction of the image."""
-    if len(boxes) == 1:  # most samples have one, whose area needs no drawing
-        x0, y0, x1, y1 = (min(int(end), EVALUATION_SIZE) for end in boxes[0])
-        pixels = np.float32(max(x1 - x0, 0) * max(y1 - y0, 0))
-        return float(pixels / np.float32(EVALUATION_SIZE**2))
-    return float((consensus_map(boxes, weights) > 0).sum() / EVALUATION_SIZE**2)
+    def flag_kinds(self) -> list[str]:
+        """Kinds of flags that some sample has."""
+        return list(dict.fromkeys(kind for flags in self.flags for kind in flags))
 
 
 class Scores:
     """The scores of a run by part, condition and column.
 
-    Rows are held in one order: by part and condition, then sample, then draw.
+    Rows are held in one order: by part and condition, then sample, then draw. Natural negatives
+    have rows under `natural` and where nothing in the picture sounds, the others under all else.
 
     Args:
         path: scores file.
@@ -111,7 +109,8 @@ class Scores:
         sizes = tuple(len(values) for _, values in labels)
         keys = np.ravel_multi_index([codes for codes, _ in labels], sizes)
         self._order = np.lexsort((draw, sample, keys))
-        self._blocks: dict[Part, dict[str, tuple[slice, int]]] = {}
+        self._samples = len(ids)
+        self._blocks: dict[Part, dict[str, tuple[slice, int, Mask]]] = {}
         different, firsts, counts = np.unique(keys, return_index=True, return_counts=True)
         stops = np.cumsum(counts)
         for block in np.argsort(firsts):  # in the order of the file
@@ -120,10 +119,24 @@ class Scores:
             rows = slice(stops[block] - counts[block], stops[block])
             own = self._order[rows]
             draws = int(draw[own].max()) + 1
-            cells = sample[own] * draws + draw[own]
-            if len(cells) != len(ids) * draws or (cells != np.arange(len(cells))).any():
+            there = np.zeros(len(ids), bool)
+            there[sample[own]] = True
+            cells = np.flatnonzero(there)[:, None] * draws + np.arange(draws)
+            if not np.array_equal(sample[own] * draws + draw[own], cells.ravel()):
                 raise RecordsError(f"{path}: rows are missing or doubled. {_SCORE_AGAIN}")
-            self._blocks.setdefault(Part(*part), {})[condition] = rows, draws
+            self._blocks.setdefault(Part(*part), {})[condition] = rows, draws, there
+        if not all(map(self._is_whole, self._blocks)):
+            raise RecordsError(f"{path}: rows are missing or doubled. {_SCORE_AGAIN}")
+
+    def _is_whole(self, part: Part) -> bool:
+        """Whether every condition of a part has the rows of the samples that it should have."""
+        there = {name: block[2] for name, block in self._blocks[part].items()}
+        natural = there.pop(NATURAL, np.zeros(self._samples, bool))
+        none = SoundingObject.NONE
+        return all(
+            (found == (True if self.sounding[name] == none else ~natural)).all()
+            for name, found in there.items()
+        )
 
     def _labels(self, name: str) -> tuple[Index, list[str]]:
         column = read_columns(self._path, [name]).column(0).unify_dictionaries()
@@ -168,8 +181,8 @@ class Scores:
         yield from self._blocks
 
     def conditions(self, part: Part) -> list[str]:
-        """Audio conditions of a part, in the order of the run."""
-        return list(self._blocks[part])
+        """Audio conditions of a part, in the order of the run; `natural` is the last."""
+        return sorted(self._blocks[part], key=lambda name: name == NATURAL)
 
     def draws(self, part: Part, condition: str) -> int:
         """Number of draws of a condition."""
@@ -177,12 +190,12 @@ class Scores:
 
     def threshold(self, part: Part) -> float:
         """The part's one threshold; NaN if every map has its own, or none is used."""
-        rows, _ = next(iter(self._blocks[part].values()))
+        rows, *_ = next(iter(self._blocks[part].values()))
         value = self._column("threshold")[0][rows.start]
         return float("nan") if part.threshold_source == EACH_MAP else float(value)
 
     def values(self, part: Part, condition: str, column: str) -> Array:
-        """Values of a column, `[N, D]`, to be read only; NaN where undefined or not measured."""
+        """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""
         return self._block(part, condition, self._column(column)[0])
 
     def curves(self, part: Part, condition: str, column: str) -> Array:
@@ -195,10 +208,24 @@ class Scores:
         return found
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
-        """Which samples a column was measured on, `[N]`; the others have null in the file."""
+        """Which samples a column was measured on, `[N]`.
+
+        The others have null in the file, or no row (see `there`).
+        """
         return self._block(part, condition, self._column(column)[1])[:, 0]
 
+    def there(self, part: Part, condition: str) -> Mask:
+        """Which samples have rows under a condition, `[N]`: all without natural negatives."""
+        if condition not in self._blocks[part]:
+            return np.zeros(len(self.image_sources), bool)
+        there = self._blocks[part][condition][2]
+        return there if self._rows is None else there[self._rows]
+
     def _block(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        rows, draws = self._blocks[part][condition]
+        rows, draws, there = self._blocks[part][condition]
         values = column[rows].reshape(-1, draws)
+        if not there.all():
+            everywhere = np.full((len(there), draws), False if column.dtype == bool else np.nan)
+            everywhere[there] = values
+            values = everywhere
         return values if self._rows is None else values[self._rows]

@@ -25,9 +25,10 @@ from vssl.records.files import (
     RECORDS_FILE,
     RUN_FILE,
     SCHEMA_VERSION,
+    TRUTH_FILE,
     recorded_sha256,
 )
-from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
+from vssl.records.schema import EARLIER_TRUTH, METADATA_KEY, RECORD_KEY, RECORDS, TRUTH
 from vssl.types import POSITIVE, Sample
 
 _DICTIONARY_COLUMNS = [
@@ -169,9 +170,12 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def check_records(run: Path) -> dict[str, Any]:
-    """Check that a run's records are complete and unchanged; return their provenance.
+    """Check that a run's records and ground truth are complete and unchanged.
 
     Their sha256 is in run.json, except in runs of earlier versions.
+
+    Returns:
+        The provenance of the records.
 
     Raises:
         RecordsError: when a row is missing, doubled or out of place, or anything was changed.
@@ -181,6 +185,8 @@ def check_records(run: Path) -> dict[str, Any]:
     with open_parquet(path) as file:
         found = {field.name: field.type for field in file.schema_arrow}
     known = {field.name: field.type for field in RECORDS}
+    if EARLIER_TRUTH[0] in found:
+        known |= {name: TRUTH.field(name).type for name in EARLIER_TRUTH}
     needed = {field.name for field in RECORDS if not field.nullable}
     if not needed <= found.keys() or not found.items() <= known.items():
         raise RecordsError(f"{path}: has other columns than vssl writes. {ANEW}")
@@ -197,12 +203,22 @@ def check_records(run: Path) -> dict[str, Any]:
     whole = [name for name in names for _ in pairings] == ids and sounds == pairings * samples
     if not whole or len(set(names)) != samples:
         raise RecordsError(f"{path}: rows are missing, doubled or out of place. {ANEW}")
-    sha256 = recorded_sha256(run)
+    _check_unchanged(path)
+    if EARLIER_TRUTH[0] not in found:
+        truth = run / TRUTH_FILE
+        read_provenance(truth)
+        _check_unchanged(truth)
+        if read_columns(truth, ["sample_id"]).column(0).to_pylist() != names:
+            raise RecordsError(f"{truth}: is not of the samples of {RECORDS_FILE}. {ANEW}")
+    return provenance
+
+
+def _check_unchanged(path: Path) -> None:
+    sha256 = recorded_sha256(path.parent, path.name)
     if sha256 is None:
         check_pages(path)
     elif file_sha256(path) != sha256:
         raise RecordsError(f"{path}: was changed after the run ({RUN_FILE}). {ANEW}")
-    return provenance
 
 
 def check_pages(path: Path) -> None:
@@ -261,8 +277,6 @@ def records_table(
             repeated(str(s.image_path) for s in chosen),
             repeated(s.category for s in chosen),
             repeated(s.image_group for s in chosen),
-            repeated([list(box) for box in s.boxes] for s in chosen),
-            repeated(list(s.box_weights) for s in chosen),
             pa.array([maps.shape[2]] * len(flat), pa.int16()),
             pa.array([maps.shape[3]] * len(flat), pa.int16()),
             _list_rows(flat),
@@ -274,7 +288,7 @@ def records_table(
 
 
 def as_records(table: pa.Table) -> pa.Table:
-    """Give records of an earlier version today's columns, filled with null."""
+    """Give records of an earlier version today's columns: null where they are new."""
     for field in RECORDS:
         if field.nullable and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(len(table), field.type))

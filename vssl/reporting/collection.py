@@ -15,7 +15,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from vssl.core.errors import UsageError
-from vssl.records.conditions import sounding_objects
+from vssl.records.conditions import NATURAL_NEGATIVES, sounding_objects
 from vssl.records.files import (
     LOCK_FILE,
     RECORDS_FILE,
@@ -33,7 +33,7 @@ from vssl.records.summary import read_summary
 from vssl.reporting.joining import Join, rows_of_runs
 from vssl.reporting.run_labels import BASELINES, label_runs, paper_place
 from vssl.reporting.tables.model import shared_threshold
-from vssl.types import SoundingObject, SoundingObjects
+from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 _LOG_FILE = "vssl-evaluate.log"
 _OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
@@ -62,18 +62,21 @@ class ReportRun:
 
     @cached_property
     def draws(self) -> dict[str, int]:
-        """Number of draws of each audio condition, in the order of the run."""
+        """Number of draws of each recorded audio condition, in the order of the run."""
         return condition_draws(self.provenance)
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Audio conditions in the order of the run: positive first."""
-        return tuple(self.draws)
+        """Audio conditions in the order of the run, positive first and `natural` last."""
+        return (*self.draws, *([NATURAL] if NATURAL in self.sounding else []))
 
     @cached_property
     def sounding(self) -> SoundingObjects:
         """Which object of the picture sounds, by audio condition."""
-        return sounding_objects(self.provenance)
+        sounding = sounding_objects(self.provenance)
+        if self.provenance.get(NATURAL_NEGATIVES):
+            sounding[NATURAL] = SoundingObject.NONE
+        return sounding
 
     @property
     def negatives(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.records.summary import PAIR, conditions_of
-from vssl.types import POSITIVE
+from vssl.types import NATURAL, POSITIVE
 
 PAPER_MODELS = ("rcgrad", "lvs", "ezvsl", "slavc", "fnac", "ssltie", "sslalign")
 """Models of the paper, by year."""
@@ -43,5 +43,5 @@ def label_runs(summary: pd.DataFrame) -> pd.Series:
 
 def mix_name(conditions: Iterable[str]) -> str:
     """Name a mix of negatives: `all` for the paper's three, `none`, or their names."""
-    names = [c for c in conditions if PAIR not in c and c not in (POSITIVE, ALL_NEGATIVES)]
+    names = [c for c in conditions if PAIR not in c and c not in (POSITIVE, NATURAL, ALL_NEGATIVES)]
     return "all" if set(names) == set(NEGATIVE_TYPES) else "+".join(names) or "none"

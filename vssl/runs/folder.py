@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text, written_to
-from vssl.core.hashing import file_sha256
 from vssl.records import files
 from vssl.records.files import read_run_file
 from vssl.runs.inputs import check_inputs
@@ -27,8 +26,8 @@ _log = logging.getLogger(__name__)
 FINISHED_RUN, UNSCORED_RUN, NO_RUN = "finished", "finished, would be scored anew", "to do"
 _RESULTS = (
     *(files.RUN_FILE, files.SUMMARY_FILE, files.SUBSETS_FILE, files.SCORES_FILE),
-    *(files.RELEASED_FILE, files.RECORDS_FILE, files.MANIFEST_FILE, files.LEFT_OUT_FILE),
-    *(files.NOTES_FILE, files.INPUTS_FILE),
+    *(files.RELEASED_FILE, files.RECORDS_FILE, files.TRUTH_FILE, files.MANIFEST_FILE),
+    *(files.LEFT_OUT_FILE, files.NOTES_FILE, files.INPUTS_FILE),
 )
 
 
@@ -119,7 +118,7 @@ def write_run_file(settings: RunSettings, folder: Path, *, timing: Mapping[str, 
         "identity": settings.identity,
         "timing": dict(timing),
         "provenance": read_provenance(folder / files.RECORDS_FILE),
-        "records_sha256": file_sha256(folder / files.RECORDS_FILE),
+        **files.file_hashes(folder),
     }
     write_text(folder / files.RUN_FILE, json.dumps(run, indent=1, default=str))
     # not before: a run that was stopped while it was scored joins them again

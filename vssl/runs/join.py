@@ -12,8 +12,14 @@ from vssl.config.settings import ScoringSettings
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
-from vssl.core.hashing import config_hash, file_sha256
-from vssl.records.files import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_run_file
+from vssl.core.hashing import config_hash
+from vssl.records.files import (
+    RECORDS_FILE,
+    RUN_FILE,
+    SUMMARY_FILE,
+    file_hashes,
+    read_run_file,
+)
 from vssl.records.join import JOINED_FROM, JoinError, join_records, joined_identity
 from vssl.records.pooled import POOLED
 from vssl.records.schema import NO_POLICY
@@ -73,7 +79,7 @@ def join_runs(runs: Sequence[Path], below: Path) -> Path:
             "identity": identity,
             "timing": {},
             "provenance": provenance,
-            "records_sha256": file_sha256(folder / RECORDS_FILE),
+            **file_hashes(folder),
             JOINED_FROM: sources,
         }
         write_text(folder / RUN_FILE, json.dumps(facts, indent=1, default=str))

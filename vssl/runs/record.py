@@ -28,9 +28,11 @@ from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import AudioPlan, make_plan
+from vssl.records.conditions import NATURAL_NEGATIVES
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
+from vssl.records.truth import GroundTruth
 from vssl.runs.features import open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
 from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
@@ -39,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | None:
-    """Run the networks and write records and manifest.
+    """Run the networks and write records, ground truth and manifest.
 
     Returns:
         Number of samples recorded now, not by a run that was stopped before; None in processes
@@ -83,6 +85,8 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         **map_facts(settings, localizer.model, rules, *reports),
         **(_loudness_facts(conditions, data) if localizer.frontends else {}),
     }
+    if naturals := sum(sample.is_natural_negative for sample in data.samples):
+        provenance[NATURAL_NEGATIVES] = naturals
     key = config_hash({**provenance, "networks": vars(fingerprint)})
     shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
@@ -112,6 +116,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         return None
     if undefined := count_undefined_maps(path):
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
+    GroundTruth.of_samples(data.samples).write(folder, provenance)
     write_text(folder / MANIFEST_FILE, manifest)
     return len(data.samples) - len(recorded)
 

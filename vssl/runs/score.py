@@ -38,7 +38,8 @@ def score_run(
     """Score a run's records; write and return the summary.
 
     Args:
-        settings: thresholds, metrics, calibration run, bootstrap and subsets.
+        settings: thresholds, metrics, calibration run, bootstrap, and subsets besides those by the
+            samples' flags.
         folder: the run's folder.
         policies: threshold policies; None builds those of the settings.
         keep: whether scores of other policies in the folder stay.
@@ -66,8 +67,9 @@ def score_run(
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
     resampled = ResampledRun.of(folder, samples, opened, metrics, fitted, **settings.bootstrap)
     summary = summarize(folder, resampled, metrics, output=folder / SUMMARY_FILE)
-    if settings.subsets:
-        kinds, output = list(settings.subsets), folder / SUBSETS_FILE
+    kinds = list(dict.fromkeys([*(settings.subsets or ()), *samples.flag_kinds()]))
+    if kinds:
+        output = folder / SUBSETS_FILE
         summarize_subsets(folder, resampled, metrics, kinds, output=output, **settings.bootstrap)
     return summary
 

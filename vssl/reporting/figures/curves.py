@@ -308,7 +308,7 @@ def success_pia(part: FigureData) -> Drawing:
             gaps += part.missing_number(run, metric, condition)
             column = ConsensusIoU.column if positive else ImageArea.column
             rows = part.rows(run, column, condition)
-            if rows.isna().all():
+            if rows.isna().all():  # or there is none
                 continue
             shares = mean_shares(rows, np.greater_equal if positive else np.less_equal)
             label = f"{condition} {part.number(run, metric, condition)}"

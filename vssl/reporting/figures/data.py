@@ -203,6 +203,8 @@ def why_no_curves(run: ReportRun, scores: ScoreColumns) -> str:
     maxima = scores.get(MAP_MAXIMUM, {}).values()
     if not run.negatives:
         return "no negatives, so no F_LOC"
+    if scores and all(condition != POSITIVE for _, condition in scores.get(MAP_MAXIMUM, {})):
+        return "all samples are natural negatives, so no F_LOC"
     return "every map holds NaN" if maxima and all(rows.isna().all() for rows in maxima) else ""
 
 

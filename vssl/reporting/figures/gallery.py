@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from vssl.maps import decode_mask
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.read import samples_by_size
 from vssl.records.store import read_provenance
 from vssl.reporting.figures.overlay import in_range, laid_over
 from vssl.reporting.figures.samples import RunScene, evaluation_image, read_scenes
+from vssl.types import EVALUATION_SIZE
 
 _BOX_COLOUR = "#00e5ff"
 
@@ -51,7 +54,10 @@ def draw_comparison(
                 threshold = thresholds[column] if thresholds else None
                 _draw_map(axes, image, scene, condition, facts, threshold)
     inch = 1 / figure.get_figheight()
-    title = f"The image's own sound is a {scenes[0].category} (cyan box)"
+    shown = "cyan box" if scenes[0].boxes else "cyan outline"
+    title = f"The image's own sound is a {scenes[0].category} ({shown})"
+    if scenes[0].natural:
+        title = f"Nothing in the image sounds; its sound is a {scenes[0].category}"
     figure.suptitle(title, fontsize=11, y=1 - 0.1 * inch, va="top")
     figure.tight_layout()
     figure.savefig(path)
@@ -82,15 +88,29 @@ def draw_gallery(
     return drawn
 
 
-def draw_boxes(
-    axes: Any, boxes: Sequence[tuple[float, float, float, float]], *, width: float = 1.2
+def draw_truth(
+    axes: Any,
+    scene: RunScene,
+    *,
+    left: float = 0.0,
+    top: float = 0.0,
+    side: float = EVALUATION_SIZE,
+    width: float = 1.2,
 ) -> None:
-    """Draw ground-truth boxes `(x0, y0, x1, y1)` in the units of the axes."""
-    for x0, y0, x1, y1 in boxes:
+    """Draw ground-truth boxes, and outlines of masks, on an image in the units of the axes."""
+    scale, origin = side / EVALUATION_SIZE, np.array([left, top] * 2)
+    for box in scene.boxes:
+        x0, y0, x1, y1 = (origin + scale * np.array(box)).tolist()
         axes.add_patch(
             Rectangle(
                 (x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_BOX_COLOUR, linewidth=width
             )
+        )
+    steps = scale * (np.arange(-1, EVALUATION_SIZE + 1) + 0.5)
+    for mask in scene.masks:
+        inside = np.pad(decode_mask(mask), 1)  # the outline closes at the image's edge
+        axes.contour(
+            left + steps, top + steps, inside, levels=[0.5], colors=_BOX_COLOUR, linewidths=width
         )
 
 
@@ -108,6 +128,6 @@ def _draw_map(
     axes.imshow(laid_over(image.numpy(), shares))
     if threshold is not None and localization.min() < threshold < localization.max():
         axes.contour(localization.numpy(), levels=[threshold], colors="white", linewidths=1.0)
-    draw_boxes(axes, scene.boxes)
+    draw_truth(axes, scene)
     least, largest = scene.extremes[AUDIO_VISUAL][place].tolist()
     axes.set_xlabel(f"{least:.2f} to {largest:.2f}", fontsize=8)

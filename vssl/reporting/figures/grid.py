@@ -16,7 +16,7 @@ from matplotlib.figure import Figure as Canvas
 from vssl.maps import binarize, stretch
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import FigureData, Gaps, GridSample
-from vssl.reporting.figures.gallery import draw_boxes
+from vssl.reporting.figures.gallery import draw_truth
 from vssl.reporting.figures.overlay import laid_over
 from vssl.reporting.figures.style import GREY, PAGE, Drawing
 from vssl.reporting.tables.model import MISSING
@@ -183,9 +183,7 @@ def _draw_cell(
     else:
         cell.show(cut(background, maps, place, threshold))
         cell.outline(maps[place], threshold)
-    scale, origin = cell.side / EVALUATION_SIZE, np.array([cell.left, cell.top] * 2)
-    boxes = [tuple((origin + scale * np.array(box)).tolist()) for box in scene.boxes]
-    draw_boxes(cell.axes, boxes, width=0.9)
+    draw_truth(cell.axes, scene, left=cell.left, top=cell.top, side=cell.side, width=0.9)
     cell.caption(extremes_text(*scene.extremes[part.variant][place].tolist()))
 
 

@@ -15,20 +15,26 @@ from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
 from vssl.records.read import categories_of, records_of
 from vssl.records.store import column_names, read_provenance
-from vssl.types import EVALUATION_SIZE, Box
+from vssl.records.truth import GroundTruth
+from vssl.types import EVALUATION_SIZE, NATURAL, POSITIVE, Box, Mask
 
-_SCENE_COLUMNS = ("audio_source_id", "image_path", "category", "boxes", *MAP_COLUMNS)
+_SCENE_COLUMNS = ("audio_source_id", "image_path", "category", *MAP_COLUMNS)
 _CLIPS = "audio_path"  # which records of earlier versions lack
 
 
 @dataclass(frozen=True)
 class RunScene:
-    """A sample of a run, first draw of each of K audio conditions, in the order of the run."""
+    """A sample of a run, first draw of each of K audio conditions, in the order of the run.
+
+    The own sound of a natural negative has the condition `natural`.
+    """
 
     sample_id: str
     image_path: Path
     category: str
     boxes: tuple[Box, ...]  # in pixels of 224
+    masks: tuple[Mask, ...]
+    natural: bool  # whether nothing in the image sounds
     conditions: tuple[str, ...]
     # by audio condition: class, sample and file of the sound, None where it has none
     heard: Mapping[str, str | None]
@@ -57,9 +63,15 @@ def read_scenes(
     found = records_of(run, ids, [*_SCENE_COLUMNS, *known])
     sources = {name: rows.column("audio_source_id").to_pylist() for name, rows in found.items()}
     classes = categories_of(run, [s for each in sources.values() for s in each if s is not None])
+    truth = GroundTruth.of(run)
+    natural = truth.natural[truth.rows(ids)].tolist()
     scenes = []
-    for name, rows in ((name, found[name]) for name in ids):
-        conditions = rows.column("audio_condition").to_pylist()
+    for name, (boxes, _, masks, _), silent in zip(ids, truth.objects(ids), natural, strict=True):
+        rows = found[name]
+        conditions = [
+            NATURAL if silent and condition == POSITIVE else condition
+            for condition in rows.column("audio_condition").to_pylist()
+        ]
         own = dict(zip(conditions, sources[name], strict=True))
         files = rows.column(_CLIPS).to_pylist() if known else [None] * len(rows)
         maps = localization.maps(rows, wanted)
@@ -75,7 +87,9 @@ def read_scenes(
                 sample_id=name,
                 image_path=Path(rows.column("image_path")[0].as_py()),
                 category=rows.column("category")[0].as_py(),
-                boxes=tuple(tuple(box) for box in rows.column("boxes")[0].as_py()),
+                boxes=tuple(tuple(box) for box in boxes),
+                masks=tuple(masks),
+                natural=silent,
                 conditions=tuple(conditions),
                 heard={c: None if s is None else classes.get(s, s) for c, s in own.items()},
                 sources=own,

@@ -17,8 +17,8 @@ import torch
 
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.localization import AUDIO_VISUAL
-from vssl.records.scores import object_area
 from vssl.records.store import column_names, read_columns
+from vssl.records.truth import GroundTruth, object_area
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.samples import RunScene, read_scenes
 from vssl.types import POSITIVE, SoundingObject
@@ -33,7 +33,8 @@ _WORST_OF = {
     SoundingObject.NONE: "largest marked area",
 }
 _SPREAD = "spread over classes and object sizes"
-_FIELDS = ("sample_id", "image_path", "category", "boxes", "box_weights")
+_FIELDS = ("sample_id", "image_path", "category")
+_TRUTH = ("boxes", "box_weights", "masks", "mask_weights")
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
     cIoU where the own object sounds, the highest where another one does, and the largest marked
     area where none does. A test set of no more than `count` samples is taken whole.
 
-    A row has `_FIELDS`, `area` (share of the image that the ground truth covers), `quarter` (of the
-    test set by area, 0 the smallest), and `why` it was chosen.
+    A row has `_FIELDS`, `_TRUTH`, `natural`, `area` (share of the image that the ground truth
+    covers), `quarter` (of the test set by area, 0 the smallest), and `why` it was chosen.
     """
-    facts = _samples_by_area(group.runs[0].folder / RECORDS_FILE)
+    facts = _samples_by_area(group.runs[0].folder)
     chosen: dict[str, str] = {}
     if len(facts) <= count:
         chosen = dict.fromkeys(facts["sample_id"], "the whole test set is shown")
@@ -115,13 +116,17 @@ def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps
     return RunMaps(run, kept, extremes, by_key)
 
 
-def _samples_by_area(records: Path) -> pd.DataFrame:
+def _samples_by_area(run: Path) -> pd.DataFrame:
     """One row per sample, with `area` and `quarter`."""
     filters = [("audio_condition", "=", POSITIVE), ("draw", "=", 0)]
-    rows: Any = read_columns(records, list(_FIELDS), filters).to_pandas()
-    rows = rows.astype(dict.fromkeys(("sample_id", "image_path", "category"), str))
-    rows["boxes"] = [[tuple(map(int, box)) for box in boxes] for boxes in rows["boxes"]]
-    rows["area"] = list(map(object_area, rows["boxes"], rows["box_weights"]))
+    rows: Any = read_columns(run / RECORDS_FILE, list(_FIELDS), filters).to_pandas()
+    rows = rows.astype(dict.fromkeys(_FIELDS, str))
+    truth = GroundTruth.of(run)
+    objects = truth.objects(rows["sample_id"].to_list())
+    for name, column in zip(_TRUTH, zip(*objects, strict=True), strict=True):
+        rows[name] = list(column)
+    rows["natural"] = truth.natural[truth.rows(rows["sample_id"].to_list())]
+    rows["area"] = [object_area(*each) for each in objects]
     order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
     return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
 

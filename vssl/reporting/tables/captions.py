@@ -15,7 +15,7 @@ from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.published import REPRODUCTION_MARGIN, short_source
 from vssl.reporting.tables.columns import FALSE_ALARMS
 from vssl.reporting.tables.model import Column, Row, as_shown, by_source, caption
-from vssl.types import POSITIVE
+from vssl.types import NATURAL, POSITIVE
 
 _PUBLISHED = (
     "published figures are of the authors' checkpoints on these training sets and whole test sets;"
@@ -156,7 +156,7 @@ def why_missing(run: ReportRun, column: Column) -> str:
     if policy not in set(run.summary["threshold_policy"]):
         if policy == NO_POLICY:
             return unscored
-        if policy.startswith("universal") and not run.negatives:
+        if policy.startswith("universal") and not set(run.negatives) - {NATURAL}:
             return "no negatives, from which a universal threshold is learnt"
         return f"{policy} was not scored (vssl-rescore threshold={policy} adds it)"
     needed = NEGATIVE_TYPES if condition == ALL_NEGATIVES else condition.split(PAIR)

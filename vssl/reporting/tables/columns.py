@@ -31,7 +31,7 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
 from vssl.reporting.published import DEFINITIONS
 from vssl.reporting.tables.model import Column
-from vssl.types import POSITIVE, SoundingObject, SoundingObjects
+from vssl.types import NATURAL, POSITIVE, SoundingObject, SoundingObjects
 
 FALSE_ALARMS = FalseAlarmRate.name
 _OWN, _OTHER = SoundingObject.OWN, SoundingObject.OTHER
@@ -189,6 +189,7 @@ def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Colum
         *(
             metric_column(Agreement, pair, policy, f"own, {c}", top=f"own sound and {c}")
             for c in dict.fromkeys((*negatives, *others))
+            if c != NATURAL  # is compared with no other sound
             for pair in [f"{POSITIVE}{PAIR}{c}"]
         ),
     ]  # fmt: skip

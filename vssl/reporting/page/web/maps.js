@@ -100,9 +100,20 @@ const vsslMaps = (() => {
     return objectGuided(map, large, { alpha: prior.alpha, low, high });
   }
 
-  /** Weight of the ground truth at each pixel, from boxes and their weights. */
-  function groundTruth(boxes, weights, size) {
+  /** 1 inside a mask, from base64 of the 16-bit places where its pixels, row by row, change. */
+  function decodeMask(text, size) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const mask = new Uint8Array(size * size);
+    for (let n = 0; n < bytes.length; n += 2) {
+      mask.fill((n / 2 + 1) % 2, bytes[n] + 256 * bytes[n + 1]);
+    }
+    return mask;
+  }
+
+  /** Weight of the ground truth at each pixel, from boxes, masks and their weights. */
+  function groundTruth(boxes, weights, size, masks = [], maskWeights = []) {
     const truth = new Float32Array(size * size);
+    masks.forEach((text, k) => decodeMask(text, size).forEach((inside, p) => { truth[p] += maskWeights[k] * inside; }));
     boxes.forEach(([x0, y0, x1, y1], k) => {
       for (let y = y0; y < Math.min(y1, size); y++) {
         for (let x = x0; x < Math.min(x1, size); x++) truth[y * size + x] += weights[k];
@@ -128,6 +139,7 @@ const vsslMaps = (() => {
   }
 
   return {
-    f32, places, upsample, extremes, stretch, stretchAndClip, objectGuided, localize, groundTruth, measure,
+    f32, places, upsample, extremes, stretch, stretchAndClip, objectGuided, localize, decodeMask, groundTruth,
+    measure,
   };
 })();

@@ -1,7 +1,7 @@
 "use strict";
 // The report's page: sortable tables, the records behind a number, and the gallery of maps.
 (() => {
-  const { f32, extremes, localize, groundTruth, measure } = vsslMaps;
+  const { f32, extremes, localize, decodeMask, groundTruth, measure } = vsslMaps;
 
   // -- Pixels: a map over its image --------------------------------------------------------------
 
@@ -56,6 +56,20 @@
       context.lineWidth = width;
       for (const [x0, y0, x1, y1] of boxes) context.strokeRect(x0, y0, x1 - x0, y1 - y0);
     }
+  }
+
+  /** Places of the pixels along the edges of masks, two pixels wide. */
+  function outlineOf(masks, size) {
+    const edge = new Set();
+    for (const mask of masks.map((text) => decodeMask(text, size))) {
+      const inside = (x, y) => x >= 0 && y >= 0 && x < size && y < size && mask[y * size + x];
+      mask.forEach((own, p) => {
+        const x = p % size, y = Math.floor(p / size);
+        const near = [[1, 0], [-1, 0], [0, 1], [0, -1], [2, 0], [-2, 0], [0, 2], [0, -2]];
+        if (own && near.some(([i, j]) => !inside(x + i, y + j))) edge.add(p);
+      });
+    }
+    return [...edge];
   }
 
   // -- Elements ----------------------------------------------------------------------------------
@@ -289,9 +303,10 @@
       const { models, conditions, size } = shown;
       this.data = shown;
       this.sample = sample;
-      this.truth = groundTruth(sample.boxes, sample.weights, size);
+      this.truth = groundTruth(sample.boxes, sample.weights, size, sample.masks, sample.maskWeights);
+      this.outline = outlineOf(sample.masks, size);
       this.picture = make("canvas", { width: size, height: size, className: "picture", role: "img",
-        "aria-label": sample.image ? `${sample.id} with its ground-truth boxes` : "the image is not at hand" });
+        "aria-label": sample.image ? `${sample.id} with its ground truth` : "the image is not at hand" });
       this.heads = models.map((model, k) =>
         make("th", { scope: "col", "data-model": k }, model.label, make("span", { className: "level" })));
       this.cells = [];
@@ -303,7 +318,8 @@
           this.cells.push({ model, k, condition, canvas, numbers });
           return make("td", { "data-model": k, "data-condition": condition }, canvas, numbers);
         });
-        return make("tr", {}, make("th", { scope: "row" }, condition, ...this.sounds(condition)), ...cells);
+        const name = sample.natural && condition === "positive" ? "natural" : condition;
+        return make("tr", {}, make("th", { scope: "row" }, name, ...this.sounds(name)), ...cells);
       });
       const title = make("h4", { id: `card-${number}` }, sample.id);
       const quarter = at("size").options[sample.quarter + 1].textContent;
@@ -311,7 +327,8 @@
         "aria-labelledby": title.id },
         make("div", { className: "about" }, this.picture, make("div", {}, title,
           make("p", {}, `own sound: ${sample.category}`),
-          make("p", {}, `object: ${percent(sample.area)} of the image (${quarter})`),
+          make("p", {}, sample.natural ? "nothing in the image sounds (natural negative)"
+            : `object: ${percent(sample.area)} of the image (${quarter})`),
           make("p", { className: "why" }, sample.why))),
         make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": `maps of ${sample.id}` },
           make("table", { className: "maps" },
@@ -369,11 +386,14 @@
     draw() {
       if (!this.pixels) return;
       const { size } = this.data, boxes = settings.boxes ? this.sample.boxes : [];
+      const outline = settings.boxes ? this.outline : [];
       const put = (canvas, pixels) => {
         canvas.width = canvas.height = size;
         const context = canvas.getContext("2d");
         context.putImageData(new ImageData(pixels, size, size), 0, 0);
         drawBoxes(context, boxes);
+        context.fillStyle = "#00e5ff";
+        for (const p of outline) context.fillRect(p % size, Math.floor(p / size), 1, 1);
       };
       put(this.picture, this.pixels.data.slice());
       this.heads.forEach((head, k) => { head.lastChild.textContent = `> ${levelText(k)}`; });
@@ -384,7 +404,8 @@
         const high = settings.rendering === "new" ? scaleOf(cell.model, variantOf(cell.model)).high : drawn[1];
         paint(pixels, map, { rendering: settings.rendering, threshold: value, size, low: drawn[0], high });
         put(cell.canvas, pixels);
-        const { pia, ciou } = value === null ? { pia: NaN, ciou: NaN } : measure(map, this.truth, value);
+        const found = value === null ? { pia: NaN, ciou: NaN } : measure(map, this.truth, value);
+        const { pia } = found, ciou = this.sample.natural ? NaN : found.ciou;
         cell.numbers.replaceChildren(
           "pIA ", make("data", { className: "pia", value: String(pia) }, percent(pia)), make("br"),
           "cIoU ", make("data", { className: "ciou", value: String(ciou) }, percent(ciou)), make("br"),
