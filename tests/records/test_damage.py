@@ -28,7 +28,14 @@ from vssl.cli.localize import split_inputs
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text, written_to
 from vssl.data.base import text_of
-from vssl.records.files import LOCK_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.files import (
+    LOCK_FILE,
+    RECORDS_FILE,
+    RUN_FILE,
+    SCORES_FILE,
+    SUMMARY_FILE,
+    TRUTH_FILE,
+)
 from vssl.records.fit import check_calibration
 from vssl.records.schema import METADATA_KEY
 from vssl.records.scores import Samples, Scores
@@ -160,10 +167,12 @@ def test_edited_records_of_earlier_versions_are_noticed(folder: Path, change: Ch
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@pytest.mark.parametrize("name", [RECORDS_FILE, SCORES_FILE])
+@pytest.mark.parametrize("name", [RECORDS_FILE, TRUTH_FILE, SCORES_FILE])
 def test_a_flipped_bit_is_an_error_or_no_change(
     runs: Path, tmp_path: Path, name: str, place: float, bit: int
 ) -> None:
+    for each in (RECORDS_FILE, TRUTH_FILE):
+        shutil.copy(runs / "center" / each, tmp_path)
     content = bytearray((runs / "center" / name).read_bytes())
     content[int(place * len(content))] ^= 1 << bit
     path = tmp_path / name
@@ -184,7 +193,7 @@ def test_a_flipped_bit_is_an_error_or_no_change(
 LACKING = {"lacking provenance": provenance(b'{"schema_version": "3", "config_hash": 1}')}
 OF_FILES = [
     pytest.param(name, change, id=f"{name}-{which}")
-    for name in (RECORDS_FILE, SCORES_FILE, SUMMARY_FILE, RUN_FILE)
+    for name in (RECORDS_FILE, TRUTH_FILE, SCORES_FILE, SUMMARY_FILE, RUN_FILE)
     for which, change in (TEXT if name == RUN_FILE else FILE | LACKING).items()
     if which != "listed provenance"
 ]

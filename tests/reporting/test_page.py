@@ -25,7 +25,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from tests.helpers.browser import chromium, complaints, requested, resize
 from tests.helpers.drawn import CATEGORIES, draw_vggss
 from tests.helpers.running import HEARS, Loudness, guided_by, records, run
-from vssl.maps import consensus_map, object_guided, stretch, transform_maps, upsample
+from vssl.maps import consensus_map, encode_mask, object_guided, stretch, transform_maps, upsample
 from vssl.records.localization import Localization
 from vssl.reporting.collection import Collection, ReportRun, collect
 from vssl.reporting.figures.style import Figure
@@ -258,6 +258,10 @@ def arithmetic() -> Iterator[Any]:
     truth = consensus_map(boxes, weights)
     code = f"groundTruth({[*map(list, boxes)]}, {weights}, 224)"
     yield pytest.param(code, [], truth, 0, id="truth")
+    masks = [encode_mask(random.random((224, 224)) > share) for share in (0.2, 0.9)]
+    texts = [base64.b64encode(each).decode() for each in masks]
+    both = f"groundTruth({[*map(list, boxes)]}, {weights}, 224, {texts}, [0.5, 0.25])"
+    yield pytest.param(both, [], consensus_map(boxes, weights, masks, [0.5, 0.25]), 0, id="masks")
     own = random.random((224, 224), np.float32)
     mask = torch.from_numpy(own) > 0.7
     ciou = truth[mask].sum() / (truth.sum() + (mask & (truth == 0)).sum())

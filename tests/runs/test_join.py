@@ -18,11 +18,12 @@ from tests.helpers.drawn import draw_vggss
 from tests.helpers.reporting_runs import NETWORK, change_provenance, copy_run, reasons
 from tests.helpers.running import guided_by, run, run_settings
 from vssl.core.hashing import config_hash
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE, TRUTH_FILE
 from vssl.records.join import JOINED_FROM, joined_identity, without_negatives
 from vssl.records.schema import SUMMARY
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
+from vssl.records.truth import GroundTruth
 from vssl.reporting.collection import Collection, collect
 from vssl.reporting.index import INDEX_FILE
 from vssl.reporting.page.gallery import read_maps
@@ -86,8 +87,10 @@ def test_the_joined_run_is_the_run_on_all_negatives(runs: Path, tmp_path: Path) 
     manifests = [(folder / MANIFEST_FILE).read_text() for folder in both]
     assert manifests[0] == manifests[1]
     records = [pq.read_table(folder / RECORDS_FILE) for folder in both]
-    for name in ("sample_id", "audio_condition", "draw", "audio_source_id", "boxes"):
+    for name in ("sample_id", "audio_condition", "draw", "audio_source_id"):
         assert records[0].column(name).equals(records[1].column(name)), name
+    truths = [GroundTruth.of(folder).table for folder in both]
+    assert truths[0].equals(truths[1])
 
 
 def test_a_report_names_the_runs_of_a_row_and_clears_away_what_it_has_not(
@@ -142,22 +145,22 @@ def test_a_joined_run_is_made_once_and_not_found_as_a_run(runs: Path, tmp_path: 
     assert kept.folder == joined
 
 
-def change_column(folder: Path, name: str, values: Callable[[list[Any]], list[Any]]) -> None:
-    """Change a column of the records, as another machine would have written it, not as damage."""
-    path = folder / RECORDS_FILE
+def change_column(path: Path, name: str, values: Callable[[list[Any]], list[Any]]) -> None:
+    """Change a column of a run's file, as another machine would have written it, not as damage."""
     table = pq.read_table(path)
     place, field = table.schema.get_field_index(name), table.schema.field(name)
     column = pa.array(values(table.column(name).to_pylist()), field.type)
     pq.write_table(table.set_column(place, field, [column]), path)
-    change_provenance(folder)
+    change_provenance(path.parent)
 
 
 def other_maps(folder: Path) -> None:
-    change_column(folder, "similarity_map", lambda maps: [[v + 0.01 for v in maps[0]], *maps[1:]])
+    path = folder / RECORDS_FILE
+    change_column(path, "similarity_map", lambda maps: [[v + 0.01 for v in maps[0]], *maps[1:]])
 
 
 def other_boxes(folder: Path) -> None:
-    change_column(folder, "boxes", lambda boxes: [[[0, 0, 9, 9]] for _ in boxes])
+    change_column(folder / TRUTH_FILE, "boxes", lambda boxes: [[[0, 0, 9, 9]] for _ in boxes])
 
 
 def scored_otherwise(folder: Path) -> None:

@@ -38,7 +38,7 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples, Scores
 from vssl.records.store import check_records, read_provenance
-from vssl.types import POSITIVE
+from vssl.types import NATURAL, POSITIVE
 
 Key = tuple[str, str]
 """Metric and condition."""
@@ -97,16 +97,17 @@ def families(rows: pd.DataFrame, primary: Endpoint | None) -> Names:
 
     Returns:
         `PRIMARY` for the primary endpoint of every run. `SECONDARY` for other testable rows: of a
-        run, metric and policy the one at `all`, or every condition where there is no `all`.
-        `NO_FAMILY` for the rest.
+        run, metric and policy the ones at `all` and at `natural`, or every condition where there is
+        no `all`. `NO_FAMILY` for the rest.
 
     Raises:
         UsageError: when the primary endpoint is not among the rows, or not one of them by run.
     """
     keys = rows["condition"] + "/" + rows["metric"] + "/" + rows["threshold_policy"]
     testable, together = rows["testable"], rows["condition"] == ALL_NEGATIVES
+    apart = together | (rows["condition"] == NATURAL)  # which `all` does not hold
     of = [rows[name] for name in ("run", "metric", "threshold_policy")]
-    repeats = (together & testable).groupby(of).transform("any") & ~together
+    repeats = (together & testable).groupby(of).transform("any") & ~apart
     found = np.where(testable & ~repeats, SECONDARY, NO_FAMILY)
     chosen = str(DEFAULT_PRIMARY if primary is None else primary)
     if primary is not None:

@@ -21,6 +21,8 @@ def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tens
 
     .. math:: \frac{\sum M G}{\sum G + \sum_{G = 0} M}
 
+    Where the ground truth is 0 or 1 everywhere, as with masks or boxes of weight 1, it is IoU.
+
     Source: Senocak et al., Learning to Localize Sound Source in Visual Scenes, CVPR 2018; as in
     vssl_eval utils_dir/utils.py (docs/protocols.md).
 

@@ -1,6 +1,7 @@
 """Threshold policies fitted on records: on a run's own negatives, or on a calibration run's.
 
-Negatives are the audio conditions under which nothing in the picture sounds.
+Negatives are the audio conditions under which nothing in the picture sounds. The own sounds of
+natural negatives are not among them: other test sets have none, and thresholds must be comparable.
 """
 
 from __future__ import annotations

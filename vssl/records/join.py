@@ -19,7 +19,7 @@ from vssl.core.hashing import config_hash, text_hash
 from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.negatives.manifest import ManifestRow, read_manifest, render_manifest
 from vssl.records.conditions import condition_settings
-from vssl.records.files import MANIFEST_FILE, RECORDS_FILE
+from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
     AtomicParquetWriter,
@@ -132,6 +132,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         **facts[0],
         **{key: merged(key, order) for key in ("negatives", "sounding_objects", "upsampling")},
         **{key: merged(key) for key in _NOTED if any(key in each for each in facts)},
+        "schema_version": SCHEMA_VERSION,
         "config_hash": identity_hash,
         "pairings": [list(each) for each in pairings],
         "negatives_manifest_sha256": text_hash(manifest),

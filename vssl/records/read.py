@@ -20,7 +20,7 @@ from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import progress_bar
 from vssl.masks import PackedTruth
 from vssl.records.conditions import without_conditions
-from vssl.records.files import RECORDS_FILE
+from vssl.records.files import RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
     AtomicParquetWriter,
@@ -324,7 +324,7 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
         The number of samples kept.
     """
     path = run / RECORDS_FILE
-    facts = read_columns(path, ["image_group", "audio_condition", "draw"])
+    facts = read_columns(path, [_SAMPLE, "image_group", "audio_condition", "draw"])
     first = facts.column("draw").to_numpy() == 0
     positive = first & pc.equal(facts.column("audio_condition"), POSITIVE).to_numpy()
     groups = facts.column("image_group").combine_chunks().dictionary_encode().indices.to_numpy()
@@ -332,8 +332,9 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     share = min(1.0, samples / max(int(positive.sum()), 1))
     spread = np.linspace(0, pictures - 1, max(1, round(share * pictures))).round().astype(int)
     keep = first & np.isin(groups, spread)
-    start, provenance = 0, read_provenance(path)
-    GroundTruth.of(run).write(folder, provenance)
+    start, provenance = 0, {**read_provenance(path), "schema_version": SCHEMA_VERSION}
+    kept = facts.column(_SAMPLE).filter(pa.array(keep & positive)).to_pylist()
+    GroundTruth.of(run).of_some(kept).write(folder, provenance)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         for batch in record_batches(path, _ROWS_THINNED):
             rows = batch.filter(pa.array(keep[start : start + len(batch)]))

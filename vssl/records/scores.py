@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from vssl.core.arrays import Array, Index, Mask
 from vssl.records.conditions import image_sources, sounding_objects
-from vssl.records.files import RECORDS_FILE
+from vssl.records.files import ANEW, RECORDS_FILE
 from vssl.records.schema import SCORE_KEY
 from vssl.records.store import RecordsError, column_names, read_columns, read_provenance
 from vssl.records.truth import GroundTruth, object_area
@@ -63,7 +63,7 @@ class Samples:
         positive = pc.field("audio_condition") == POSITIVE
         table = read_columns(run / RECORDS_FILE, columns, positive)
         names, groups, categories = (table.column(name).to_pylist() for name in columns)
-        truth = GroundTruth.of(run)
+        truth = GroundTruth.of(run).of_some(names)
         areas = np.array([object_area(*each) for each in truth.objects(names)])
         return cls(names, groups, categories, areas, truth.natural, truth.flags())
 
@@ -94,7 +94,10 @@ class Scores:
     def __init__(self, path: Path, ids: list[str]) -> None:
         self._path = path
         provenance = read_provenance(path)
-        self.sounding = sounding_objects(provenance)
+        try:
+            self.sounding = sounding_objects(provenance)
+        except ValueError as error:  # of a flipped bit
+            raise RecordsError(f"{path}: its provenance is damaged ({error}). {ANEW}") from error
         self.image_sources = image_sources(provenance, ids)
         self._rows: Index | None = None
         self._read: dict[str, tuple[Array, Mask]] = {}

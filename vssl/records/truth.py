@@ -64,6 +64,10 @@ class GroundTruth:
         ]
         return cls(pa.table(dict(zip(TRUTH.names, columns, strict=True)), schema=TRUTH))
 
+    def of_some(self, ids: Sequence[str]) -> GroundTruth:
+        """Select some samples, in this order."""
+        return GroundTruth(self.table.take(pa.array(self.rows(ids))))
+
     def write(self, folder: Path, provenance: Mapping[str, Any]) -> None:
         """Write the file of a run in `folder`, with the provenance of its records."""
         with AtomicParquetWriter(folder / TRUTH_FILE, TRUTH, dict(provenance)) as writer:

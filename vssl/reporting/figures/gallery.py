@@ -107,11 +107,13 @@ def draw_truth(
             )
         )
     steps = scale * (np.arange(-1, EVALUATION_SIZE + 1) + 0.5)
+    limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
     for mask in scene.masks:
         inside = np.pad(decode_mask(mask), 1)  # the outline closes at the image's edge
         axes.contour(
             left + steps, top + steps, inside, levels=[0.5], colors=_BOX_COLOUR, linewidths=width
         )
+    axes.set(**limits)  # which contours widen
 
 
 def _draw_map(
