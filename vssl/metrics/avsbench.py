@@ -18,6 +18,7 @@ import torch
 
 from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_maps, check_same_shape
+from vssl.kernels import exceedance
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import FRACTION, CombinedMetric, SampleMetric, check_masks
 from vssl.metrics.curve import CurveMetric
@@ -27,8 +28,14 @@ from vssl.types import POSITIVE, SoundingObject
 
 _EPSILON = 1e-7
 _BETA_SQUARED = 0.3
-_THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255)
+_THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255).numpy()
 """In float32, as theirs: the last one is 1."""
+
+_BELOW = np.nextafter(_THRESHOLDS, np.float32(-1))
+"""What exceeds one of these reaches the threshold."""
+
+_CELLS = np.searchsorted(_BELOW, np.linspace(_BELOW[0], _BELOW[-1], 1024, endpoint=False))
+"""Where to look first, see `vssl.kernels.exceedance`."""
 
 
 def avs_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
@@ -147,21 +154,17 @@ def avs_f_curves(localization_maps: torch.Tensor, ground_truth: torch.Tensor) ->
     check_same_shape(
         localization_maps, ground_truth, names="`localization_maps` and `ground_truth`"
     )
-    count = len(localization_maps)
-    pixels, own = localization_maps.flatten(1), ground_truth.flatten(1) > 0
-    # thresholds that a pixel reaches: all up to this number
-    reached = torch.bucketize(pixels, _THRESHOLDS.to(pixels), right=True)
-    sides = len(_THRESHOLDS) + 1
-    place = reached + sides * torch.arange(count, device=pixels.device)[:, None]
-    marked, found = (
-        torch.bincount(each, minlength=sides * count).view(count, sides).flip(1).cumsum(1).flip(1)
-        for each in (place.flatten(), place[own])
-    )
-    total = own.sum(dim=1, keepdim=True)
+    pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
+    own = (ground_truth.flatten(1) > 0).float().numpy(force=True)
+    undefined = np.isnan(pixels).any(axis=1)
+    maps = np.where(undefined[:, None], np.float32(0), pixels)
+    marked, _, found = exceedance(maps, _BELOW, _CELLS, own)
+    total = own.sum(axis=1, keepdims=True, dtype=np.float64)
     # precision and recall of counts: (1 + b) pr / (bp + r) = (1 + b) found / (b total + marked)
-    curves = (1 + _BETA_SQUARED) * found[:, 1:].double() / (_BETA_SQUARED * total + marked[:, 1:])
-    undefined = (total == 0) | pixels.isnan().any(dim=1, keepdim=True)
-    return curves.float().masked_fill(undefined, torch.nan)
+    with np.errstate(invalid="ignore"):
+        curves = (1 + _BETA_SQUARED) * found / (_BETA_SQUARED * total + marked)
+    curves[undefined | (total[:, 0] == 0)] = np.nan
+    return torch.from_numpy(curves.astype(np.float32)).to(localization_maps.device)
 
 
 class AVSF(CurveMetric):
