@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,24 @@ def test_offscreen_clips_are_of_another_group() -> None:
         assert max(drawn.values()) <= 4 * min(drawn.values()) + 20
 
 
+def test_the_frames_of_a_video_meet_one_sound() -> None:
+    frames = [
+        replace(make_sample(f"{name}_{n}", name), audio_path=Path(f"{name}.wav"))
+        for name in GROUPS
+        for n in range(5)
+    ]
+    for condition in (OffscreenGroup(groups=GROUPS, draws=5), ReleasedNoise(draws=5)):
+        condition.prepare(frames)
+        for draw in range(5):
+            met = {
+                name: {condition.request(s, draw=draw, seed=0, length=9) for s in frames
+                       if s.category == name}
+                for name in GROUPS
+            }  # fmt: skip
+            assert all(len(requests) == 1 for requests in met.values())
+            assert len(set().union(*met.values())) > 1
+
+
 def test_the_configuration_has_the_classes_of_s4(shared: Path) -> None:
     _, offscreen = released()
     table = shared / "data" / "avsbench" / "Single-source" / "s4_meta_data.csv"
@@ -103,9 +122,9 @@ def test_a_table_gives_a_class_several_groups(tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     table.write_text("class,group\na,music\na,human\nb,animal\nc,device\nd,human\n")
     offscreen = OffscreenGroup(groups=GROUPS, table=str(table), avoid={"music": ["animal"]})
-    check_groups = [make_sample(name, name) for name in "abcd"]
-    offscreen.prepare(check_groups)
-    drawn = {offscreen.request(check_groups[0], draw=n, seed=0, length=0).source_id
+    samples = [make_sample(name, name) for name in "abcd"]
+    offscreen.prepare(samples)
+    drawn = {offscreen.request(samples[0], draw=n, seed=0, length=0).source_id
              for n in range(20)}  # fmt: skip
     assert drawn == {"c"}
 

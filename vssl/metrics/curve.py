@@ -31,14 +31,14 @@ class CurveMetric(ConditionMetric):
 
     points: ClassVar[int]
 
-    curves: list[torch.Tensor]
-
     def __init__(self, *, batch: int | None = None) -> None:
         super().__init__()
         if batch is not None and batch < 1:
             raise UsageError(f"Expected `batch` to be at least 1, or null, but got {batch}.")
         self.batch = batch
-        self.add_state("curves", default=[], dist_reduce_fx="cat")
+        # named by the column: collections let metrics share states that are equal after one batch
+        self._state = f"curves_of_{self.column}"
+        self.add_state(self._state, default=[], dist_reduce_fx="cat")
 
     @staticmethod
     @abstractmethod
@@ -50,13 +50,15 @@ class CurveMetric(ConditionMetric):
 
     def update(self, localization_maps: torch.Tensor, ground_truth: torch.Tensor) -> None:
         """Add samples: maps in [0, 1] and ground truths, `[N, H, W]`."""
-        self.curves.append(self.measure(localization_maps, ground_truth).to(self.device))
+        curves = self.measure(localization_maps, ground_truth)
+        getattr(self, self._state).append(curves.to(self.device))
 
     def compute(self) -> torch.Tensor:
         """The number; NaN without a sample that has a curve."""
-        if not len(self.curves):
+        given = getattr(self, self._state)
+        if not len(given):
             return torch.tensor(torch.nan, dtype=torch.float64)
-        curves = dim_zero_cat(self.curves).numpy(force=True).reshape(-1, 1, self.points)
+        curves = dim_zero_cat(given).numpy(force=True).reshape(-1, 1, self.points)
         found = self.largest(*summed(curves, self.groups(len(curves))))
         return torch.tensor(found.mean(), dtype=torch.float64)
 

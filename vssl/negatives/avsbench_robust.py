@@ -37,7 +37,8 @@ class ReleasedNoise(AudioCondition):
 
     Args:
         draws: number of noise waveforms.
-        per: `sample` draws for each sample, as released; `draw` shares a waveform among all samples
+        per: `sample` draws for each sound file, which the frames of a video share, as released;
+            `draw` shares a waveform among all samples
             of a draw.
 
     Raises:
@@ -56,10 +57,15 @@ class ReleasedNoise(AudioCondition):
         self.draws = check_draws(draws)
         check_choice(per, ("draw", "sample"), name="negatives.noise.per")
         self.per = per
+        self._first: dict[str, str] = {}
+
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Find the samples that share a sound file."""
+        self._first = _first_of_sound(samples)
 
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
-        """Noise of `length`, keyed by seed and draw, and by sample with `per=sample`."""
-        source = sample.sample_id if self.per == "sample" else ""
+        """Noise of `length`, keyed by seed and draw, and by sound file with `per=sample`."""
+        source = self._first.get(sample.sample_id, sample.sample_id) if self.per == "sample" else ""
         return AudioRequest(self.name, source_id=source, length=length, seed=seed, draw=draw)
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
@@ -81,7 +87,7 @@ class OffscreenGroup(Offscreen):
     """Another sample's clip, whose class belongs to another broad group, e.g. a device for a cat.
 
     A class is drawn uniformly among those of other groups, then a clip. Each choice is keyed by
-    (seed, sample, draw).
+    (seed, sound file, draw), so that the frames of a video meet one clip.
 
     Args:
         groups: group of each class.
@@ -115,6 +121,7 @@ class OffscreenGroup(Offscreen):
         if table is not None:
             self._groups = _read_groups(Path(str(table)).expanduser())
         self._avoid = {group: set(others) for group, others in (avoid or {}).items()}
+        self._first: dict[str, str] = {}
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """Group the samples by class, and check that each image has a clip of another group."""
@@ -126,6 +133,7 @@ class OffscreenGroup(Offscreen):
                 " negatives.offscreen.table=FILE."
             )
         super().prepare(samples)
+        self._first = _first_of_sound(samples)
         stuck = [s.sample_id for s in samples if not self._offscreen_classes(s)]
         if stuck:
             raise UsageError(
@@ -134,10 +142,21 @@ class OffscreenGroup(Offscreen):
                 " Use a larger test set or negatives=offscreen."
             )
 
+    def _key(self, sample: Sample) -> str:
+        return self._first.get(sample.sample_id, sample.sample_id)
+
     def _offscreen_classes(self, sample: Sample) -> list[str]:
         own = set().union(*(self._groups[name] for name in sample.image_categories))
         not_drawn = own.union(*(self._avoid.get(group, ()) for group in own))
         return [name for name in self._pool if self._groups[name].isdisjoint(not_drawn)]
+
+
+def _first_of_sound(samples: Sequence[Sample]) -> dict[str, str]:
+    """By sample, the first id in alphabetical order of those with its sound file."""
+    first: dict[Path, str] = {}
+    for sample in sorted(samples, key=lambda each: each.sample_id):
+        first.setdefault(sample.audio_path, sample.sample_id)
+    return {sample.sample_id: first[sample.audio_path] for sample in samples}
 
 
 def _read_groups(path: Path) -> dict[str, set[str]]:
