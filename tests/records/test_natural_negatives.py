@@ -35,7 +35,7 @@ from vssl.records.read import samples_by_size, thin_records
 from vssl.records.schema import METADATA_KEY
 from vssl.records.scores import Samples, Scores
 from vssl.records.store import RecordsError, check_records, read_provenance
-from vssl.records.truth import GroundTruth
+from vssl.records.truth import GroundTruth, check_flags, object_area
 from vssl.runs.score import score_run
 from vssl.types import NATURAL, POSITIVE, Sample
 
@@ -427,8 +427,25 @@ def test_another_ground_truth_is_no_fair_comparison(made: Made, tmp_path: Path) 
     assert said == ["other ground truth: of 3 of the 8 common samples"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        ((("category", "a"),), "category names subsets of another kind"),
+        ((("a", "1"), ("a", "2")), "a kind is there twice"),
+    ],
+)
+def test_flags_that_cannot_name_subsets_are_refused(
+    flags: tuple[tuple[str, str], ...], fault: str
+) -> None:
+    with pytest.raises(UsageError, match=f"sample s0: .*{fault}"):
+        check_flags([replace(make_samples()[0], flags=flags)])
+
+
 def test_samples_to_show_are_positives(made: Made) -> None:
     areas = {n: (truth_of(n) > 0).sum() for n in HEARD}
+    objects = GroundTruth.of(made.folder).objects([f"s{n}" for n in HEARD])
+    for each, area in zip(objects, areas.values(), strict=True):
+        assert object_area(*each) == pytest.approx(area / 224**2)
     chosen = samples_by_size(made.folder, [0, 1])
     assert chosen[0] == f"s{min(areas, key=lambda n: areas[n])}"
     assert not {f"s{n}" for n in SILENT} & set(samples_by_size(made.folder, np.linspace(0, 1, 20)))

@@ -222,12 +222,12 @@ def _duplicates(checked: Sequence[_CheckedFiles]) -> list[Problem]:
 
 def _incomplete(samples: Sequence[Sample]) -> list[Problem]:
     """Samples of pictures with a sounding object whose sample is not evaluated."""
-    counts = Counter(sample.image_group for sample in samples)
+    counts = Counter(s.image_group for s in samples if not s.is_natural_negative)
     kind = "samples of incomplete images (undefined in IIoU, IAUC and swap delta)"
     return [
         Problem(kind, s.sample_id, f"{s.image_group}: {counts[s.image_group]} of {s.image_sources}")
         for s in samples
-        if counts[s.image_group] < s.image_sources
+        if counts[s.image_group] < s.image_sources and not s.is_natural_negative
     ]
 
 

@@ -15,6 +15,7 @@ from vssl.core.arrays import Floats
 from vssl.core.checks import check_choice
 from vssl.core.errors import UsageError
 from vssl.maps import consensus_map
+from vssl.records.conditions import NATURAL_NEGATIVES
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE, read_run_file
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
 from vssl.records.schema import NO_POLICY
@@ -185,7 +186,9 @@ class Run:
         for condition, _ in self.provenance["pairings"]:
             draws[condition] = draws.get(condition, 0) + 1
         sounds = ", ".join(name if n == 1 else f"{name} x {n}" for name, n in draws.items())
-        return f"Run({self.name!r}: {self.provenance['evaluated']} samples; {sounds})"
+        natural = self.provenance.get(NATURAL_NEGATIVES)
+        among = f", {natural} of them natural negatives" if natural else ""
+        return f"Run({self.name!r}: {self.provenance['evaluated']} samples{among}; {sounds})"
 
     def _repr_html_(self) -> str:
         """The table, for notebooks."""

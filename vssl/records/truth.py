@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import torch
 
 from vssl.core.arrays import Index, Mask
+from vssl.core.errors import UsageError
 from vssl.maps import consensus_map
 from vssl.records.files import RECORDS_FILE, TRUTH_FILE
 from vssl.records.schema import EARLIER_TRUTH, TRUTH
@@ -24,6 +25,7 @@ from vssl.types import Mask as EncodedMask
 Objects = tuple[list[Any], list[float], list[EncodedMask], list[float]]
 """Boxes and their weights, masks and their weights: the arguments of `vssl.maps.consensus_map`."""
 
+_KINDS = ("category", "object_size")  # of subsets that are no flags
 _OBJECTS = ["boxes", "box_weights", "masks", "mask_weights"]
 
 
@@ -122,5 +124,22 @@ def object_area(
         x0, y0, x1, y1 = (min(int(end), EVALUATION_SIZE) for end in boxes[0])
         pixels = np.float32(max(x1 - x0, 0) * max(y1 - y0, 0))
         return float(pixels / np.float32(EVALUATION_SIZE**2))
+    if len(masks) == 1 and not boxes:
+        changes = np.frombuffer(masks[0], "<u2").astype(np.int64)
+        ends = [*changes[1::2], EVALUATION_SIZE**2][: len(changes[::2])]
+        return float((ends - changes[::2]).sum() / EVALUATION_SIZE**2)
     ground_truth = consensus_map(boxes, weights, masks, mask_weights)
     return float((ground_truth > 0).sum() / EVALUATION_SIZE**2)
+
+
+def check_flags(samples: Sequence[Sample]) -> None:
+    """Check that the kinds of samples' flags can name subsets; UsageError where one cannot."""
+    for sample in samples:
+        kinds = [kind for kind, _ in sample.flags]
+        taken = sorted(set(kinds) & set(_KINDS))
+        if taken or len(set(kinds)) < len(kinds):
+            why = f"{taken[0]} names subsets of another kind" if taken else "a kind is there twice"
+            raise UsageError(
+                f"sample {sample.sample_id}: its flags are of the kinds {', '.join(kinds)}, but"
+                f" {why}. Name each kind of flags once, and otherwise."
+            )

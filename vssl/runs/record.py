@@ -32,7 +32,7 @@ from vssl.records.conditions import NATURAL_NEGATIVES
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
-from vssl.records.truth import GroundTruth
+from vssl.records.truth import GroundTruth, check_flags
 from vssl.runs.features import open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
 from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
@@ -61,6 +61,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     networks.compile_model(settings.model, localizer.model)
     reader.least_samples = build.least_samples(settings)
     data = reader.check()
+    check_flags(data.samples)
     inputs = read_inputs(reader, data)
     if is_first_process():
         discard_results(folder)

@@ -304,7 +304,7 @@
       this.data = shown;
       this.sample = sample;
       this.truth = groundTruth(sample.boxes, sample.weights, size, sample.masks, sample.maskWeights);
-      this.outline = outlineOf(sample.masks, size);
+      this.outline = null; // found when it is first drawn
       this.picture = make("canvas", { width: size, height: size, className: "picture", role: "img",
         "aria-label": sample.image ? `${sample.id} with its ground truth` : "the image is not at hand" });
       this.heads = models.map((model, k) =>
@@ -386,6 +386,7 @@
     draw() {
       if (!this.pixels) return;
       const { size } = this.data, boxes = settings.boxes ? this.sample.boxes : [];
+      this.outline ??= outlineOf(this.sample.masks, size);
       const outline = settings.boxes ? this.outline : [];
       const put = (canvas, pixels) => {
         canvas.width = canvas.height = size;
