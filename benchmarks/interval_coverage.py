@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vssl.core.arrays import Mask
 from vssl.metrics.auc import AUC
 from vssl.metrics.base import MeanMetric
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
@@ -185,13 +186,13 @@ class MadeScores:
             return np.zeros((len(self.test.size), 1))  # of no interest here
         return self.test.pia(condition, threshold)
 
-    def asked(self, part: Part, condition: str, column: str) -> npt.NDArray[np.bool_]:
-        """Every sample is asked everything."""
+    def there(self, part: Part, condition: str) -> Mask:
+        """Which samples have rows, `[N]`: all."""
         return np.ones(len(self.test.size), bool)
 
-    def there(self, part: Part, condition: str) -> npt.NDArray[np.bool_]:
-        """No sample is a natural negative."""
-        return np.ones(len(self.test.size), bool)
+    def asked(self, part: Part, condition: str, column: str) -> Mask:
+        """Which samples a column was measured on, `[N]`: all."""
+        return self.there(part, condition)
 
     def metric_values(self, part: Part, condition: str, metric: MeanMetric, column: str) -> Array:
         """A metric's own values of a column, `[N, D]`."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from vssl.config.build import build_metrics
 from vssl.config.compose import composed_config, whole_group
 from vssl.config.settings import ScoringSettings
-from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric
+from vssl.metrics.base import CombinedMetric, ConditionMetric, MapMetric, PairMetric
+from vssl.metrics.curve import CurveMetric
 from vssl.metrics.set_metric import SetMetric
 from vssl.records.schema import pair_column
 from vssl.records.score import AnyMetric
@@ -42,17 +43,19 @@ def _place(metric: AnyMetric) -> tuple[list[str], str, str]:
     """Columns, audio conditions and threshold policies."""
     if isinstance(metric, CombinedMetric):
         columns = [metric.of_positives.column, metric.of_negatives.column]
-        return columns, "negatives, all", "one threshold"
+        of_curves = issubclass(metric.of_positives, CurveMetric)
+        return [*dict.fromkeys(columns)], "negatives, all", "none" if of_curves else "one threshold"
     if isinstance(metric, PairMetric):
         return [pair_column(metric.column, "<other condition>")], "pairs", "each"
     if isinstance(metric, SetMetric):
         columns = [metric.column, *(["ciou"] if metric.by_threshold else [])]
         conditions = "own sound" if metric.on_positives else "negatives, all"
         return columns, conditions, "each" if metric.by_threshold else "none"
-    assert isinstance(metric, MeanMetric)
+    assert isinstance(metric, ConditionMetric)
     named = [_SOUNDING.get(each, each) for each in metric.conditions]  # type: ignore[call-overload]
     conditions = "each" if set(named) == set(_SOUNDING.values()) else ", ".join(named)
-    return [metric.column], conditions, "none" if isinstance(metric, MapMetric) else "each"
+    of_maps = isinstance(metric, (MapMetric, CurveMetric))
+    return [metric.column], conditions, "none" if of_maps else "each"
 
 
 def page(text: str) -> str:

@@ -40,6 +40,7 @@ from vssl.metrics.base import (
     SampleMetric,
     SwapMetric,
 )
+from vssl.metrics.curve import CurveMetric
 from vssl.metrics.set_metric import SetMetric
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition
@@ -74,15 +75,15 @@ def check_metric(metric: ReportedMetric) -> None:
     inputs = _metric_inputs(metric)
     rows = list(range(_COUNT))
     whole = _value_of(metric, inputs, [rows])
-    for how, batches in {
-        "batches": [rows[:1], rows[1:8], [], rows[8:]],
-        "the order of samples": [rows[::-1]],
-    }.items():
+    ways = {"batches": [rows[:1], rows[1:8], [], rows[8:]]}
+    if not metric.by_order:
+        ways["the order of samples"] = [rows[::-1]]
+    for how, batches in ways.items():
         value = _value_of(metric, inputs, batches)
         expect(_same(whole, value), f"{how} change it ({whole:g}, {value:g})")
     value = _value_of(metric, inputs, [rows[:5]], [rows[5:]])
     expect(
-        _same(whole, value),
+        metric.by_order or _same(whole, value),
         f"merged from two processes it is {value:g}, and {whole:g} in one. Keep sums"
         " or lists as states (add_state), and no means.",
     )
@@ -104,11 +105,31 @@ def check_metric(metric: ReportedMetric) -> None:
     if isinstance(metric, MeanMetric):
         _check_undefined(metric, expect)
         _check_packed(metric, inputs, expect)
+    if isinstance(metric, CurveMetric):
+        _check_curves(metric, inputs, expect)
     if isinstance(metric, SetMetric):
         hole = (torch.tensor([math.nan]), torch.tensor([True]), torch.tensor([True]))
         with_hole = tuple(torch.cat([own, one]) for own, one in zip(inputs, hole, strict=True))
         value = _value_of(metric, with_hole, [[*rows, _COUNT]])
         expect(_same(whole, value), "a NaN among its values changes it")
+
+
+def _check_curves(metric: CurveMetric, inputs: Update, expect: Expect) -> None:
+    """A curve is `[T]` float32, of its own map alone, and NaN for a map that holds NaN."""
+    maps, truth = inputs
+    curves, holed = metric.measure(maps, truth), maps.clone()
+    expect(
+        curves.shape == (_COUNT, metric.points) and curves.dtype == torch.float32,
+        f"measure gives {list(curves.shape)} {curves.dtype}, not [N, {metric.points}] float32",
+    )
+    holed[3, 0, 0] = math.nan
+    measured = metric.measure(holed, truth)
+    others = [row for row in range(_COUNT) if row != 3]
+    expect(bool(measured[3].isnan().all()), "a map that holds NaN has a curve")
+    expect(
+        torch.equal(measured[others].nan_to_num(-1), curves[others].nan_to_num(-1)),
+        "a map that holds NaN changes the curves of others",
+    )
 
 
 def _check_undefined(metric: MeanMetric, expect: Expect) -> None:
@@ -173,7 +194,8 @@ def _metric_inputs(metric: ReportedMetric) -> Update:
     if isinstance(metric, SetMetric):
         positive = torch.arange(_COUNT) % 3 != 1
         return maps.amax(dim=(1, 2)).double(), positive, torch.arange(_COUNT) % 2 == 0
-    if isinstance(metric, MapMetric):
+    of_curves = isinstance(metric, CombinedMetric) and issubclass(metric.of_positives, CurveMetric)
+    if isinstance(metric, (MapMetric, CurveMetric)) or of_curves:
         return maps, own
     if isinstance(metric, PairMetric):
         return masks, others

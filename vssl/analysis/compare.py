@@ -29,7 +29,6 @@ from vssl.core.errors import UsageError
 from vssl.core.negatives import ALL_NEGATIVES
 from vssl.core.progress import progress_bar
 from vssl.metrics.base import CombinedMetric
-from vssl.metrics.set_metric import SetMetric
 from vssl.records.bootstrap import ImageBootstrap, interval, interval_around, nanmean, variance
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy
@@ -413,13 +412,15 @@ def _difference_row(
     """Columns of one number of two runs."""
     one, two = first[key], second[key]
     difference, whole = two.value - one.value, two.resampled - one.resampled
-    testable = bool(np.isfinite(difference)) and not isinstance(two.metric, SetMetric)
-    both = np.ones(images, bool)  # images with a value: all for a set metric
+    testable = bool(np.isfinite(difference))
+    both = np.ones(images, bool)  # images with a value: all for metrics of sets and of curves
     on = (one.metric.positive, POSITIVE) if isinstance(one.metric, CombinedMetric) else key
     for numbers in (first, second):
         totals = numbers[on].totals if on in numbers else None
         if totals is not None:
             both &= totals[:, 1].any(axis=1)
+        else:
+            testable = False  # exchanges of images are of means
     count, fewer = int(both.sum()), min(one.images, two.images)
     there = two.at_threshold - one.at_threshold
     low, high = interval_around(difference, whole, images=fewer)

@@ -72,7 +72,7 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
         "negatives.manifest": negatives.get("manifest"),
         "prior.weights": settings.prior.find_weights(),
     }
-    for name, option in (("noise", "file"), ("offscreen", "exclude")):
+    for name, option in (("noise", "file"), ("offscreen", "exclude"), ("offscreen", "table")):
         recipe = negatives.get(name)
         if isinstance(recipe, Mapping):
             files[f"negatives.{name}.{option}"] = recipe.get(option)

@@ -220,6 +220,12 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.per": choice("draw", "sample"),
     "negatives.*.file": PATH.or_null(),
     "negatives.*.exclude": PATH.or_null(),
+    "negatives.*.table": PATH.or_null(),
+    "negatives.*.groups.*": NAME,
+    "negatives.*.avoid.*": Option(
+        "a list of groups",
+        lambda value: isinstance(value, ListConfig) and all(map(NAME.fits, value)),
+    ),
     "negatives.*.over": choice("window", "clip"),
     "negatives.*.decibels": _different_numbers(-300, 300),
     "threshold.*.name": NAME,

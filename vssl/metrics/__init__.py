@@ -6,6 +6,8 @@
 - of localization maps: `PointingGame`, `Confidence`
 - of the largest values of maps: `AUROC`, `AveragePrecision`, `FPR95`, `Overlap`, `Alignment`,
   `Separability`; with success: `DetectionAP`, `MaxF1`
+- of AVSBench and AVSBench-Robust: `AVSMeanIoU`, `AVSFalsePositiveRate`, `GMeanIoU` and
+  `GFalsePositiveRate` of masks; `AVSF`, `AVSFBatch`, `GF` and `GFBatch` of localization maps
 - for a loop of one's own: `OnConditions`, `EpochThreshold`
 
 `update` takes a batch, `compute` gives the number, a fraction; states add up over processes. What
@@ -24,6 +26,16 @@ Example:
 from vssl.metrics.agreement import Agreement, mask_agreement
 from vssl.metrics.alignment import Alignment, Separability
 from vssl.metrics.auc import AUC, AUCN
+from vssl.metrics.avsbench import (
+    AVSF,
+    GF,
+    AVSFalsePositiveRate,
+    AVSFBatch,
+    AVSMeanIoU,
+    GFalsePositiveRate,
+    GFBatch,
+    GMeanIoU,
+)
 from vssl.metrics.base import (
     CombinedMetric,
     MapMetric,
@@ -33,6 +45,7 @@ from vssl.metrics.base import (
     SwapMetric,
 )
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate, consensus_iou
+from vssl.metrics.curve import CurveMetric
 from vssl.metrics.detection import Confidence, DetectionAP, MaxF1
 from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FAuc, FLoc
@@ -48,18 +61,27 @@ __all__ = [
     "AUC",
     "AUCN",
     "AUROC",
+    "AVSF",
     "FPR95",
+    "GF",
+    "AVSFBatch",
+    "AVSFalsePositiveRate",
+    "AVSMeanIoU",
     "Agreement",
     "Alignment",
     "AveragePrecision",
     "CombinedMetric",
     "Confidence",
     "ConsensusIoU",
+    "CurveMetric",
     "DetectionAP",
     "EpochThreshold",
     "FAuc",
     "FLoc",
     "FalseAlarmRate",
+    "GFBatch",
+    "GFalsePositiveRate",
+    "GMeanIoU",
     "ImageArea",
     "InteractiveAUC",
     "InteractiveIoU",

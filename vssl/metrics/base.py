@@ -4,7 +4,8 @@
 - `MeanMetric`: the mean over samples of a per-sample value. By what the value is measured on:
   `SampleMetric` (a mask and its ground truth), `MapMetric` (a localization map), `PairMetric` (two
   masks of one image), `SwapMetric` (a mask, its own object and the image's other object).
-- `CombinedMetric`: computed from means on positives and on negatives, e.g. a harmonic mean.
+- `vssl.metrics.curve.CurveMetric`: of the mean of the samples' curves, e.g. its largest value.
+- `CombinedMetric`: computed from numbers on positives and on negatives, e.g. a harmonic mean.
 - `vssl.metrics.set_metric.SetMetric`: a number of a whole set that is no mean, e.g. an AUROC.
 
 All are torchmetrics for any validation loop: `update` with the samples of a batch, `compute` at the
@@ -42,6 +43,7 @@ class ReportedMetric(Metric, ABC):
             not mark what is no better.
         bounds: smallest and largest value, which keep intervals within; None for any.
         by_subset: whether it is also reported by class and by object size.
+        by_order: whether the order of the samples changes it.
     """
 
     name: ClassVar[str]
@@ -50,6 +52,7 @@ class ReportedMetric(Metric, ABC):
     chance: ClassVar[float | None] = None
     bounds: ClassVar[tuple[float, float] | None] = None
     by_subset: ClassVar[bool] = True
+    by_order: ClassVar[bool] = False
     higher_is_better: bool
     is_differentiable = False
     full_state_update = False
@@ -69,7 +72,38 @@ def metric_classes() -> dict[str, type[ReportedMetric]]:
     return {kind.name: kind for kind in reversed(named)}
 
 
-class MeanMetric(ReportedMetric):
+class ConditionMetric(ReportedMetric):
+    """A number of each audio condition, from a column of the scores file.
+
+    Attributes:
+        column: name of the column that is measured.
+        conditions: audio conditions it is reported for: names, or members of `SoundingObject` for
+            all under which that object sounds; `negatives` is another name for `none`.
+        with_natural: whether natural negatives, with their own sound, count among the positives.
+            It is then not reported for `natural`.
+    """
+
+    column: ClassVar[str]
+    conditions: ClassVar[tuple[str, ...]]  # a member of SoundingObject is a str
+    with_natural: ClassVar[bool] = False
+
+    @classmethod
+    def applies_to(cls, condition: str, sounding: SoundingObject | None = None) -> bool:
+        """Whether the metric is measured under an audio condition.
+
+        `sounding` is the object that sounds under it; None for what is assumed by the name.
+        """
+        sounding = sounding or SoundingObject.assumed(condition)
+        names = {condition, sounding, *(["negatives"] if sounding == SoundingObject.NONE else [])}
+        return not names.isdisjoint(cls.conditions)
+
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
+        """Direction where these objects sound: one, or those of both conditions of a pair."""
+        return bool(cls.higher_is_better)
+
+
+class MeanMetric(ConditionMetric):
     """The mean over samples of a value of each sample.
 
     A value takes two steps. `measure` gives a column of the scores file. `from_column` turns it
@@ -77,14 +111,9 @@ class MeanMetric(ReportedMetric):
     Undefined values (NaN) are left out of the mean and counted.
 
     Attributes:
-        column: name of the column that is measured.
-        conditions: audio conditions it is reported for: names, or members of `SoundingObject` for
-            all under which that object sounds; `negatives` is another name for `none`.
         by_image: whether the mean is over images, of the smallest value of an image's samples.
     """
 
-    column: ClassVar[str]
-    conditions: ClassVar[tuple[str, ...]]  # a member of SoundingObject is a str
     by_image: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -97,21 +126,6 @@ class MeanMetric(ReportedMetric):
     def from_column(column: torch.Tensor) -> torch.Tensor:
         """Per-sample value `[N]` float64 of a column `[N]`; NaN stays NaN."""
         return column
-
-    @classmethod
-    def applies_to(cls, condition: str, sounding: SoundingObject | None = None) -> bool:
-        """Whether the metric is reported for an audio condition.
-
-        `sounding` is the object that sounds under it; None for what is assumed by the name.
-        """
-        sounding = sounding or SoundingObject.assumed(condition)
-        names = {condition, sounding, *(["negatives"] if sounding == SoundingObject.NONE else [])}
-        return not names.isdisjoint(cls.conditions)
-
-    @classmethod
-    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Direction where these objects sound: one, or those of both conditions of a pair."""
-        return bool(cls.higher_is_better)
 
     def compute(self) -> torch.Tensor:
         """The mean over defined samples, a fraction; NaN without any."""
@@ -224,26 +238,27 @@ class SwapMetric(MeanMetric):
 
 
 class CombinedMetric(ReportedMetric):
-    """A number computed from means over positives and over negatives, e.g. a harmonic mean.
+    """A number computed from numbers of positives and of negatives, e.g. a harmonic mean.
 
     Args:
         negatives: the types, or one, that `update` gets and `compute` averages over.
 
     Attributes:
-        positive: name of the mean metric on positives, whose class is `of_positives`.
-        negative: name of the mean metric on negatives, whose class is `of_negatives`.
+        positive: name of the metric on positives, whose class is `of_positives`.
+        negative: name of the metric on negatives, whose class is `of_negatives`. Both are sample
+            metrics, or both curve metrics.
     """
 
     positive: ClassVar[str]
     negative: ClassVar[str]
-    of_positives: ClassVar[type[SampleMetric]]
-    of_negatives: ClassVar[type[SampleMetric]]
+    of_positives: ClassVar[type[ConditionMetric]]
+    of_negatives: ClassVar[type[ConditionMetric]]
 
     def __init__(self, *, negatives: str | Sequence[str] = NEGATIVE_TYPES) -> None:
         super().__init__()
         names = [negatives] if isinstance(negatives, str) else negatives
         means = {POSITIVE: self.of_positives(), **{name: self.of_negatives() for name in names}}
-        self.means: Mapping[str, SampleMetric] = torch.nn.ModuleDict(means)  # type: ignore[assignment]
+        self.means: Mapping[str, ConditionMetric] = torch.nn.ModuleDict(means)  # type: ignore[assignment]
 
     def update(
         self,
@@ -255,7 +270,7 @@ class CombinedMetric(ReportedMetric):
 
         Args:
             masks: `[N, H, W]` bool.
-            ground_truth: `[N, H, W]` in [0, 1]; of negatives only the shape counts.
+            ground_truth: `[N, H, W]` in [0, 1].
             condition: `positive` or a type of negatives, one for all or the N of the samples.
 
         Raises:

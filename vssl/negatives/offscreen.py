@@ -97,10 +97,16 @@ class Offscreen(ClipCondition):
                 f" {stuck[0]} (negatives.offscreen.exclude). Use a larger test set or leave it out."
             )
 
+    def _key(self, sample: Sample) -> str:
+        return sample.sample_id
+
+    def _offscreen_classes(self, sample: Sample) -> list[str]:
+        return [c for c in self._pool if c not in sample.image_categories]
+
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """Another sample's own file, which is that sample's positive too."""
-        generator = generator_for(seed, sample.sample_id, self.name, draw)
-        classes = [c for c in self._pool if c not in sample.image_categories]
+        generator = generator_for(seed, self._key(sample), self.name, draw)
+        classes = self._offscreen_classes(sample)
         while True:
             clips = self._pool[classes[generator.integers(len(classes))]]
             clip = clips[generator.integers(len(clips))]

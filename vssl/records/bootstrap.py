@@ -35,6 +35,7 @@ class ImageBootstrap:
         seed: seed of the resampling, or several numbers that make it up.
 
     Attributes:
+        seed: seed of the resampling.
         image: `[N]` number of each sample's picture.
         images: number of pictures G.
         weights: `[B, G]` how often each picture is drawn.
@@ -45,6 +46,7 @@ class ImageBootstrap:
     ) -> None:
         names, self.image = np.unique(np.asarray(image_groups, dtype=str), return_inverse=True)
         self.images = len(names)
+        self.seed = seed
         generator = np.random.default_rng(seed)
         self.weights = np.empty((resamples, self.images))
         for first in range(0, resamples, _DRAWN_AT_ONCE):  # so that memory does not grow with B

@@ -43,7 +43,9 @@ _OF_NEGATIVES = (
     *("config_hash", "negatives", "negatives_manifest_sha256", "pairings", "sounding_objects"),
     *("upsampling", "schema_version", JOINED_FROM, *_NOTED),
 )
-_FILES_OF_NEGATIVES = ("negatives.noise.file", "negatives.offscreen.exclude")
+_FILES_OF_NEGATIVES = (
+    *("negatives.noise.file", "negatives.offscreen.exclude", "negatives.offscreen.table"),
+)
 _SAME = ("sample_id", "category", "image_group")
 _MAPS = ("similarity_map", "object_map")
 _OTHERS = "its samples, or their ground truth, are others."

@@ -56,6 +56,12 @@ class Localization:
         """The map variants that the run has."""
         return (AUDIO_VISUAL,) if self.prior is None else (AUDIO_VISUAL, OBJECT_GUIDED)
 
+    def range_of(self, variant: str) -> tuple[float, float]:
+        """Bounds of the localization maps of a map variant; infinite where they are not known."""
+        if variant == AUDIO_VISUAL or self.prior is None:
+            return self.value_range
+        return (0.0, 1.0) if self.prior["scale"] == "corrected" else (-np.inf, np.inf)
+
     def maps(
         self, rows: pa.RecordBatch, variants: Collection[str] | None = None
     ) -> dict[str, torch.Tensor]:

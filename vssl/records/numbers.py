@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from vssl.core.arrays import Array, Index, Mask
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
-from vssl.metrics.base import CombinedMetric, MapMetric, MeanMetric, PairMetric, SwapMetric
+from vssl.metrics.base import (
+    CombinedMetric,
+    ConditionMetric,
+    MapMetric,
+    MeanMetric,
+    PairMetric,
+    SwapMetric,
+)
 from vssl.metrics.ciou import SUCCESS, ConsensusIoU
+from vssl.metrics.curve import CurveMetric, summed
 from vssl.metrics.set_metric import Family, SetMetric, Values, joined
 from vssl.records.bootstrap import (
     ImageBootstrap,
@@ -31,6 +40,8 @@ from vssl.records.summary import PAIR
 from vssl.thresholds.base import EACH_MAP
 from vssl.types import NATURAL, POSITIVE, SoundingObject
 
+_Kind = TypeVar("_Kind", np.float64, np.bool_)
+
 _CLIP_RESAMPLES = 200
 """Resamples of clips for set metrics, which cost more than means."""
 
@@ -39,7 +50,7 @@ _CLIP_RESAMPLES = 200
 class Number:
     """A number with its spread."""
 
-    metric: MeanMetric | SetMetric | CombinedMetric
+    metric: AnyMetric
     condition: str  # audio condition, a pair of them (`positive-silence`), or `all`
     value: float  # over samples within each draw, then the mean over draws
     per_draw: Array  # `[D]` the same within each draw
@@ -118,7 +129,7 @@ class Number:
     @property
     def higher_is_better(self) -> bool:
         """Direction, which for a mean may depend on the object that sounds."""
-        if isinstance(self.metric, MeanMetric):
+        if isinstance(self.metric, ConditionMetric):
             return self.metric.is_higher_better(*self.sounding)
         return bool(self.metric.higher_is_better)
 
@@ -184,6 +195,12 @@ def numbers_of(
         if isinstance(metric, MeanMetric)
         for number in _means(scores, part, metric, bootstrap, sounds)
     }
+    means |= {
+        number.key: number
+        for metric in metrics
+        if isinstance(metric, CurveMetric) and metric.column in scores.columns
+        for number in _of_curves(scores, part, metric, bootstrap, sounds)
+    }
     numbers = [*sets, *means.values()]
     for metric in metrics:
         if isinstance(metric, CombinedMetric) and part.threshold_source != EACH_MAP:
@@ -237,8 +254,8 @@ def _means(
     swaps = isinstance(metric, SwapMetric)
     for holder, conditions, column in _mean_columns(scores, part, metric):
         spread = None
-        column_values = scores.values(part, holder, column)
-        asked = scores.asked(part, holder, column)
+        column_values = _own_sounds(scores.values, scores, part, holder, column, metric)
+        asked = _own_sounds(scores.asked, scores, part, holder, column, metric)
         if metric.by_image or swaps:
             # undefined where a picture shows other sounding objects that are not among the samples
             there = scores.there(part, holder)
@@ -280,9 +297,92 @@ def _mean_columns(
             if column in scores.columns:
                 yield condition, tuple(both), column
     elif metric.column in scores.columns:
-        for name in names:
-            if metric.applies_to(name, scores.sounding[name]):
-                yield name, (name,), metric.column
+        for name in _conditions_of(metric, scores, part):
+            yield name, (name,), metric.column
+
+
+def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[str]:
+    """Audio conditions that a metric is reported for."""
+    names = [n for n in scores.conditions(part) if metric.applies_to(n, scores.sounding[n])]
+    return [name for name in names if not (metric.with_natural and name == NATURAL)]
+
+
+def _own_sounds(
+    read: Callable[[Part, str, str], npt.NDArray[_Kind]],
+    scores: Scores,
+    part: Part,
+    condition: str,
+    column: str,
+    metric: ConditionMetric,
+) -> npt.NDArray[_Kind]:
+    """What `read` gives, with natural negatives among the positives if the metric wants them."""
+    values = read(part, condition, column)
+    if not metric.with_natural or condition != POSITIVE or NATURAL not in scores.conditions(part):
+        return values
+    natural, values = scores.asked(part, NATURAL, column), values.copy()
+    values[natural] = read(part, NATURAL, column)[natural]
+    return values
+
+
+def _of_curves(
+    scores: Scores,
+    part: Part,
+    metric: CurveMetric,
+    bootstrap: ImageBootstrap,
+    sounds: SharedSounds | None,
+) -> Iterator[Number]:
+    """A curve metric under every condition that it applies to; batches are resampled whole."""
+    if part.threshold_policy != NO_POLICY:
+        return
+    for condition in _conditions_of(metric, scores, part):
+        curves = _own_sounds(scores.curves, scores, part, condition, metric.column, metric)
+        asked = _own_sounds(scores.asked, scores, part, condition, metric.column, metric)
+        defined = ~np.isnan(curves[..., 0])
+        group = metric.groups(len(curves))
+        sums, counts = summed(curves, group)
+        largest = metric.largest(sums, counts)
+        if metric.batch is None:
+            images = len(np.unique(bootstrap.image[defined.any(axis=1)]))
+            at_threshold = _largest_of_resamples(metric, curves, bootstrap)
+        else:
+            images = len(largest)
+            batches = ImageBootstrap(
+                [str(number) for number in range(images)],
+                resamples=len(bootstrap.weights),
+                seed=bootstrap.seed,
+            )
+            at_threshold = batches.means_over_draws(batches.totals(largest))
+        spread = None
+        if sounds is not None:
+            # to first order, sounds move the curve where it is largest
+            best = sums.argmax(axis=2)[group]
+            share = defined.sum(axis=0) / (len(largest) * np.maximum(counts, 1))
+            there = np.take_along_axis(curves, best[..., None], axis=2)[..., 0] * share[group]
+            spread = sounds.spread([condition], there)
+        yield Number(
+            metric=metric,
+            condition=condition,
+            value=float(nanmean(largest)),
+            per_draw=largest.mean(axis=0),
+            at_threshold=at_threshold,
+            images=images,
+            n=int(defined.any(axis=1).sum()),
+            n_undefined=int((~defined)[asked].sum()),
+            sounds=spread,
+            sounding=(scores.sounding[condition],),
+        )
+
+
+def _largest_of_resamples(metric: CurveMetric, curves: Array, bootstrap: ImageBootstrap) -> Array:
+    """The number in every resample of images, `[B]`."""
+    if bootstrap.images < 2:
+        return np.full(len(bootstrap.weights), np.nan)
+    sums, counts = summed(curves, bootstrap.image)
+    largest = [
+        metric.largest(bootstrap.weights @ sums[:, draw], bootstrap.weights @ counts[:, draw])
+        for draw in range(curves.shape[1])
+    ]
+    return nanmean(np.stack(largest, axis=1), axis=1)
 
 
 def set_numbers(
@@ -314,7 +414,7 @@ def set_numbers(
     return by_part
 
 
-def needed_columns(metric: MeanMetric | SetMetric) -> set[str]:
+def needed_columns(metric: MeanMetric | CurveMetric | SetMetric) -> set[str]:
     """Columns of the scores that a metric needs; not for metrics of pairs."""
     by_threshold = isinstance(metric, SetMetric) and metric.by_threshold
     return {metric.column, ConsensusIoU.column} if by_threshold else {metric.column}

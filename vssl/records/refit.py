@@ -18,6 +18,7 @@ from scipy import special
 
 from vssl.core.arrays import Array, Index
 from vssl.metrics.base import MapMetric
+from vssl.metrics.curve import CurveMetric
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.numbers import Number, numbers_of, set_numbers
@@ -185,7 +186,8 @@ class ResampledRun:
                 _, name, source = near_part(variant, value)
                 policy = FixedThreshold(value=value, name=name)
                 policies.append(FittedPolicy(policy, source, variant))
-            by_threshold = [each for each in metrics if not isinstance(each, MapMetric)]
+            without = (MapMetric, CurveMetric)
+            by_threshold = [each for each in metrics if not isinstance(each, without)]
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "near.parquet"
                 score_records(run, policies, by_threshold, output=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from vssl.metrics.base import (
     SampleMetric,
     SwapMetric,
 )
+from vssl.metrics.curve import CurveMetric
 from vssl.metrics.set_metric import MAP_MAXIMUM, SetMetric
 from vssl.records.binarize import Binarized, maps_by_sample
 from vssl.records.conditions import sounding_objects
@@ -38,13 +40,16 @@ from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.truth import GroundTruth, Objects
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
-AnyMetric = MeanMetric | SetMetric | CombinedMetric
+AnyMetric = MeanMetric | CurveMetric | SetMetric | CombinedMetric
+_Measured = type[MeanMetric] | type[CurveMetric]
 
 _SCORED_COLUMNS = (
     *("sample_id", "draw", "similarity_max", "similarity_min"),
     *MAP_COLUMNS,
 )
 _ROWS_WRITTEN = 1 << 17
+
+_log = logging.getLogger(__name__)
 
 _ROW_KEYS = ["sample_id", "audio_condition", "draw"]
 _ROW_LABELS = ("map_variant", "threshold_policy", "threshold_source")
@@ -71,11 +76,20 @@ def score_records(
     """
     path = run / RECORDS_FILE
     provenance = read_provenance(path)
-    schema = scores_schema(score_columns(path, metrics))
     measured, truth = _measured(metrics), GroundTruth.of(run)
     swaps = any(issubclass(metric, SwapMetric) for metric in measured)
+    curves = [metric.column for metric in measured if issubclass(metric, CurveMetric)]
+    schema = scores_schema(score_columns(path, metrics), curves)
+    localization = Localization.of(provenance)
+    for variant in localization.variants if curves else ():
+        if not np.isfinite(localization.range_of(variant)).all():
+            _log.warning(
+                "%s: maps `%s` have no known range, so that %s, whose thresholds are from 0 to 1,"
+                " cannot be had of them. Declare value_range in the model.",
+                run, variant, " and ".join(curves),
+            )  # fmt: skip
     scorer = _Scorer(
-        localization=Localization.of(provenance),
+        localization=localization,
         fitted=fitted,
         measured=measured,
         truth=truth,
@@ -97,18 +111,20 @@ def score_columns(records: Path, metrics: Sequence[AnyMetric]) -> list[str]:
     of_pairs = [m for m in measured if issubclass(m, PairMetric)]
     pairs = condition_pairs(run_pairings(records)) if of_pairs else []
     partners = dict.fromkeys(partner for partner, _ in pairs)
-    kinds = (SampleMetric, SwapMetric, MapMetric)
+    kinds = (SampleMetric, SwapMetric, MapMetric, CurveMetric)
     single = [m.column for kind in kinds for m in measured if issubclass(m, kind)]
     by_pair = [pair_column(m.column, partner) for m in of_pairs for partner in partners]
     return [MAP_MAXIMUM, *single, *by_pair]
 
 
-def _measured(metrics: Sequence[AnyMetric]) -> list[type[MeanMetric]]:
+def _measured(metrics: Sequence[AnyMetric]) -> list[_Measured]:
     """One metric class for each column."""
-    classes = [type(metric) for metric in metrics if isinstance(metric, MeanMetric)]
+    classes: list[_Measured] = [
+        type(metric) for metric in metrics if isinstance(metric, (MeanMetric, CurveMetric))
+    ]
     for metric in metrics:
         classes += metric.map_metrics if isinstance(metric, SetMetric) else ()
-    by_column: dict[str, type[MeanMetric]] = {}
+    by_column: dict[str, _Measured] = {}
     for each in classes:
         by_column.setdefault(each.column, each)
     return list(by_column.values())
@@ -120,7 +136,7 @@ class _Scorer:
 
     localization: Localization
     fitted: Sequence[FittedPolicy]
-    measured: Sequence[type[MeanMetric]]
+    measured: Sequence[_Measured]
     truth: GroundTruth
     others: Mapping[str, Sequence[Objects]]
     sounding: SoundingObjects
@@ -157,8 +173,8 @@ class _Scorer:
     def _of_maps(self, chunk: Chunk) -> tuple[dict[str, dict[str, Array]], dict[str, Binarized]]:
         """By map variant: columns that need no threshold, and masks."""
         variants, count = self.localization.variants, len(chunk.rows)
-        of_maps = [m for m in self.measured if issubclass(m, MapMetric)]
-        columns = {v: {m.column: np.full(count, np.nan) for m in of_maps} for v in variants}
+        of_maps = [m for m in self.measured if issubclass(m, (MapMetric, CurveMetric))]
+        columns = {v: {m.column: _unmeasured(m, count) for m in of_maps} for v in variants}
         conditions = [(name, self.sounding[name]) for name in chunk.conditions.tolist()]
         applies = {m: np.array([m.applies_to(*each) for each in conditions]) for m in of_maps}
         parts: dict[str, list[Binarized]] = {variant: [] for variant in variants}
@@ -173,13 +189,19 @@ class _Scorer:
                 for metric, rows in applies.items():
                     if (chosen := np.flatnonzero(rows[place])).size:
                         some = each if len(chosen) == len(each) else each[chosen]
+                        if issubclass(metric, CurveMetric):
+                            low, high = self.localization.range_of(variant)
+                            if not np.isfinite([low, high]).all():
+                                continue
+                            some = (some - low) / (high - low)
                         values = metric.measure(some, truth[: len(chosen)]).numpy()
                         columns[variant][metric.column][place.start + chosen] = values
         masks = {variant: Binarized.joined(each) for variant, each in parts.items()}
         for of_variant in columns.values():
             for metric in of_maps:
-                column = of_variant[metric.column]
-                of_variant[metric.column] = self._asked(metric, chunk, column)
+                if issubclass(metric, MapMetric):
+                    column = of_variant[metric.column]
+                    of_variant[metric.column] = self._asked(metric, chunk, column)
         for variant in variants:
             columns[variant][MAP_MAXIMUM] = masks[variant].maximum.astype(np.float64)
         columns[AUDIO_VISUAL][MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
@@ -235,16 +257,29 @@ class _Scorer:
     ) -> pa.Table:
         """Rows of one map variant and policy: NaN for a map with NaN, null where not measured."""
         count = len(undefined)
-        arrays = {**dict.fromkeys(self.schema.names, pa.nulls(count, pa.float64())), **keys}
+        arrays = {field.name: pa.nulls(count, field.type) for field in self.schema} | dict(keys)
         for name, label in zip(_ROW_LABELS, labels, strict=True):
             arrays[name] = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [label])
         for name, column in columns.items():
             masked = column.mask if isinstance(column, np.ma.MaskedArray) else None
             column[undefined if masked is None else undefined & ~masked] = np.nan
-            arrays[name] = pa.array(np.ma.getdata(column), mask=masked)
+            values = np.ma.getdata(column)
+            arrays[name] = pa.array(values, mask=masked) if values.ndim == 1 else _lists(values)
         if thresholds is not None:
             arrays["threshold"] = pa.array(thresholds)
         return pa.table(arrays, schema=self.schema)
+
+
+def _unmeasured(metric: type[MapMetric] | type[CurveMetric], count: int) -> Array:
+    """A column of NaN, `[R]`, or `[R, T]` of curves."""
+    shape = (count, metric.points) if issubclass(metric, CurveMetric) else (count,)
+    return np.full(shape, np.nan)
+
+
+def _lists(values: Array) -> pa.ListArray:
+    """A column of lists of one length from `[R, T]`."""
+    ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.astype(np.float32).ravel()))
 
 
 def _without(column: Array, left_out: Mask) -> Array:

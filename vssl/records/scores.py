@@ -103,6 +103,7 @@ class Scores:
         self._place = {name: number for number, name in enumerate(recorded)}
         self._rows: Index | None = None
         self._read: dict[str, tuple[Array, Mask]] = {}
+        self._curves: dict[str, Array] = {}
         self.columns = column_names(path)[len(SCORE_KEY) :]
         *labels, (sample, names) = (self._labels(name) for name in _SCORE_LABELS)
         place = {name: n for n, name in enumerate(ids)}
@@ -153,9 +154,19 @@ class Scores:
         """A column's values `[R]`, and where it has one; read once."""
         if name not in self._read:
             column = read_columns(self._path, [name]).column(0)
-            values = column.to_numpy().astype(np.float64)[self._order]
-            self._read[name] = values, column.is_valid().to_numpy()[self._order]
+            valid = column.is_valid().to_numpy()
+            if pa.types.is_list(column.type):
+                values = self._number_curves(name, column, valid)
+            else:
+                values = column.to_numpy().astype(np.float64)
+            self._read[name] = values[self._order], valid[self._order]
         return self._read[name]
+
+    def _number_curves(self, name: str, column: pa.ChunkedArray, valid: Mask) -> Array:
+        """Keep a column's curves; gives the number of each row's, `[R]`, NaN where it has none."""
+        flat = column.combine_chunks().flatten().to_numpy()
+        self._curves[name] = flat.reshape(max(int(valid.sum()), 1), -1)
+        return np.where(valid, np.cumsum(valid) - 1.0, np.nan)
 
     def read_all(self) -> Scores:
         """Load every column into memory, so that the file may be deleted."""
@@ -191,6 +202,15 @@ class Scores:
     def values(self, part: Part, condition: str, column: str) -> Array:
         """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""
         return self._block(part, condition, self._column(column)[0])
+
+    def curves(self, part: Part, condition: str, column: str) -> Array:
+        """Curves of a column, `[N, D, T]` float32; NaN where undefined or not measured."""
+        number = self.values(part, condition, column)
+        there = ~np.isnan(number)
+        curves = self._curves[column]
+        found = np.full((*number.shape, curves.shape[1]), np.nan, np.float32)
+        found[there] = curves[number[there].astype(np.int64)]
+        return found
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column was measured on, `[N]`.

@@ -196,7 +196,8 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
         if root is not None:
             config.data.root = root
         for key in ("model.weights", "prior.weights", "negatives.manifest", "negatives.noise.file",
-                    "negatives.offscreen.exclude", "data.cache"):  # fmt: skip
+                    "negatives.offscreen.exclude", "negatives.offscreen.table",
+                    "data.cache"):  # fmt: skip
             path = OmegaConf.select(config, key)
             if path is not None:
                 OmegaConf.update(config, key, str(there / Path(str(path)).expanduser()))
