@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Any
 def file_sha256(path: Path) -> str:
     """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes."""
     state = path.stat()
-    return _file_sha256(path.resolve(), state.st_size, state.st_mtime_ns)
+    return _file_sha256(os.path.abspath(path), state.st_size, state.st_mtime_ns)
 
 
 @cache  # all files of a test set, hashed again as inputs of the run
-def _file_sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
+def _file_sha256(path: str, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -78,7 +78,7 @@ def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
     """Guess in a sentence why boxes of a test set are faulty.
 
     Empty without faults, or if few boxes are faulty and no cause is likely. `unit` is the expected
-    one: `fractions` or `pixels`.
+    one: `fractions`, `pixels` of 224 x 224, or those of each `picture`.
     """
     faulty = [box for box in annotated if box_fault(box)]
     if not faulty:
@@ -102,6 +102,8 @@ def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
         return f"{fault}; are they in fractions rather than pixels of {side}?"
     if unit == "pixels" and 2 * far > len(faulty):
         return f"{fault}; are they in pixels of the image files rather than of {side}?"
+    if unit == "picture" and 2 * far > len(faulty):
+        return f"{fault}; are they in pixels of pictures of another size?"
     return fault
 
 
