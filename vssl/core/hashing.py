@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes."""
-    state = path.stat()
+_WHOLE = 1 << 20  # bytes that are read at once
+
+
+def file_sha256(path: Path, state: os.stat_result | None = None) -> str:
+    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes.
+
+    `state` is its `stat`, where it is known.
+    """
+    state = os.stat(path) if state is None else state
     return _file_sha256(os.path.abspath(path), state.st_size, state.st_mtime_ns)
 
 
 @cache  # all files of a test set, hashed again as inputs of the run
 def _file_sha256(path: str, size: int, modified: int) -> str:
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
+        if size <= _WHOLE:  # of many small files a test set consists
+            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 10
-_AT_ONCE = 64  # files that a thread takes: less costs more than small files themselves
+_AT_ONCE = 32  # files that a thread takes at once
+_LONG = 0.5e-3  # seconds of a file from which on threads are faster
 _EMPTY = "empty ground truths"
 _NATURAL = "natural negatives (nothing in the picture sounds)"
 
@@ -109,7 +111,10 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         DataError: as `DatasetReader.check`.
     """
     if reader.empty == "negative":
-        marked = [replace(s, is_natural_negative=not (s.boxes or s.masks)) for s in listing.samples]
+        marked = [
+            sample if sample.boxes or sample.masks else replace(sample, is_natural_negative=True)
+            for sample in listing.samples
+        ]
         listing = listing._replace(samples=marked)
     faults, notes = _check_boxes(reader, listing)
     unlisted = _unlisted_files(reader, listing.samples)
@@ -217,14 +222,27 @@ def each(
     items: Iterable[_Item],
     advance: Callable[[int], object] = lambda count: None,
 ) -> Iterator[_Result]:
-    """Apply a function on all cores, in order; `advance` is told how many items are done."""
+    """Apply a function to items in order; `advance` is told how many are done.
+
+    Threads take long items, as large files or those on a slow disk. Of small files they would only
+    wait for each other.
+    """
 
     def several(part: Sequence[_Item]) -> list[_Result]:
         return [work(item) for item in part]
 
     source = iter(items)
+    parts = iter(lambda: list(islice(source, _AT_ONCE)), [])
+    for part in parts:
+        begin = time.perf_counter()
+        results = several(part)
+        seconds = time.perf_counter() - begin
+        yield from results
+        advance(len(part))
+        if seconds > _LONG * len(part):
+            break
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for results in pool.map(several, iter(lambda: list(islice(source, _AT_ONCE)), [])):
+        for results in pool.map(several, parts):
             yield from results
             advance(len(results))
 
@@ -282,17 +300,16 @@ def _duplicates(
 ) -> list[Problem]:
     """Files with equal bytes; images of one picture are meant to be."""
     notes = []
-    for kind in ("images", "sounds"):
+    for kind, files in (("images", images), ("sounds", sounds)):
+        counts = Counter(file.sha256 for file in files.values())
         alike: dict[str, dict[object, tuple[Path, Sample]]] = {}
         for sample in whole:
-            if kind == "images":
-                path, group = sample.image_path, sample.image_group
-                own = alike.setdefault(images[path].sha256, {})
-                own.setdefault(group, (path, sample))
-            else:
-                path = sample.audio_path
-                alike.setdefault(sounds[path].sha256, {}).setdefault(path, (path, sample))
-        for (first, _), *others in (list(files.values()) for files in alike.values()):
+            path = sample.image_path if kind == "images" else sample.audio_path
+            sha256 = files[path].sha256
+            if counts[sha256] > 1:
+                picture = sample.image_group if kind == "images" else path
+                alike.setdefault(sha256, {}).setdefault(picture, (path, sample))
+        for (first, _), *others in (list(same.values()) for same in alike.values()):
             for path, sample in others:
                 text = f"{path}: is the same file as {first.name}"
                 notes.append(Problem(f"duplicated {kind}", sample.sample_id, text))
