@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import unicodedata
 from collections import defaultdict
@@ -81,11 +80,14 @@ class NamedFiles:
             return ""
         if not path.parent.is_dir():
             return f"there is no folder {path.parent}"
-        there = os.listdir(path.parent)
-        same = [name for name in there if name.casefold() == path.name.casefold()]
-        same += [name for name in there if os.path.splitext(name)[0] == path.stem]
-        near = same or difflib.get_close_matches(path.name, there[:10_000], n=1, cutoff=0.75)
-        return f"there is {near[0]}" if near else ""
+        alike = [name for name in os.listdir(path.parent) if _letters(name) == _letters(path.name)]
+        return f"there is {sorted(alike)[0]}" if alike else ""
+
+
+def _letters(name: str) -> str:
+    """Letters and digits of a name, without its suffix."""
+    stem = os.path.splitext(name)[0].casefold()
+    return "".join(filter(str.isalnum, _plain(stem)))
 
 
 def _plain(name: str) -> str:

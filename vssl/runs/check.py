@@ -164,7 +164,7 @@ def _categories(samples: Sequence[Sample]) -> str:
     if not counts:
         return "none, so no offscreen sound can be chosen: negatives=[silence,noise] needs none"
     text = f"{len(counts)}: {_counted(counts)}"
-    return text + (f"; {unnamed} samples have none, and are never offscreen" if unnamed else "")
+    return text + (f"; without one, so never offscreen: {unnamed}" if unnamed else "")
 
 
 def _counted(counts: Counter[str]) -> str:

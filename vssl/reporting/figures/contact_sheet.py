@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ _LONGEST = 320  # longest side of a drawn picture in pixels
 _TINT, _MOST_TINT = np.array([0.0, 0.9, 1.0]), 0.45
 # of Okabe and Ito, told apart by every kind of colour vision; words say the same
 _WAVE_COLOUR, _FAULT, _NEGATIVE = "#0072B2", "#B2182B", "#B35900"
-_LINE = 34  # characters of a caption
+_LINE, _OF_FAULT = 36, 2  # characters of a caption; which of its lines has the fault
 
 
 class Tile(NamedTuple):
@@ -67,12 +66,12 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], *, title: str) -> None:
 
         _draw_picture(axes(0, _PICTURE), tile)
         _draw_sound(axes(_PICTURE + 0.03, _WAVE), tile.sample)
-        lines, colour = _caption(tile), _colour(tile)
-        for line, (text, weight) in enumerate(lines):
+        colour = _colour(tile)
+        for line, (text, weight) in enumerate(_caption(tile)):
             y = (top - _PICTURE - _WAVE - 0.07 - 0.135 * line) / height
             figure.text(
                 left / width, y, text, va="top", fontsize=7.2, weight=weight,
-                color=colour if line else "black", parse_math=False,
+                color="black" if line < _OF_FAULT else colour, parse_math=False,
             )  # fmt: skip
     figure.savefig(path)
 
@@ -84,25 +83,18 @@ def _colour(tile: Tile) -> str:
 
 
 def _caption(tile: Tile) -> list[tuple[str, str]]:
-    """Id, what the ground truth is, and a fault; with the weight of the font."""
+    """Id, category, and a fault or how much is marked; with the weight of the font."""
     sample = tile.sample
     share = 100 * float((tile.truth > 0).mean())
-    category = sample.category or "no category"
+    text = f"{share:.2g} % of the picture" if share else "marks nothing"
     if sample.is_natural_negative:
-        text = f"nothing sounds · {category}"
-    elif share:
-        text = f"{category} · {share:.2g} %"
-    else:
-        text = f"{category} · marks nothing"
-    lines = [_shortened(sample.sample_id, _LINE), *textwrap.wrap(text, _LINE)[:1]]
-    if tile.fault:
-        lines.append(_shortened(tile.fault, _LINE))
-    return [(line, "bold" if not n else "normal") for n, line in enumerate(lines)]
-
-
-def _shortened(text: str, length: int) -> str:
-    """The text with an ellipsis for its begin: the end of an id tells it apart."""
-    return text if len(text) <= length else f"…{text[1 - length :]}"
+        text = "nothing in the picture sounds"
+    # the end of an id tells it apart, and the begin of a category
+    name = sample.sample_id
+    name = name if len(name) <= _LINE else f"…{name[1 - _LINE :]}"
+    texts = (sample.category or "no category", tile.fault or text)
+    short = [each if len(each) <= _LINE else f"{each[: _LINE - 1]}…" for each in texts]
+    return [(name, "bold"), *((each, "normal") for each in short)]
 
 
 def _draw_picture(axes: Any, tile: Tile) -> None:
