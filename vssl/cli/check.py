@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+
 from vssl.cli.app import command_parser, console_script
 
 

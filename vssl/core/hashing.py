@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-
 _WHOLE = 1 << 20  # bytes that are read at once
 
 
@@ -19,13 +18,13 @@ def file_sha256(path: Path, state: os.stat_result | None = None) -> str:
 
     `state` is its `stat`, where it is known.
     """
-    state = os.stat(path) if state is None else state
-    return _file_sha256(os.path.abspath(path), state.st_size, state.st_mtime_ns)
+    state = path.stat() if state is None else state
+    return _file_sha256(path.absolute(), state.st_size, state.st_mtime_ns)
 
 
 @cache  # all files of a test set, hashed again as inputs of the run
-def _file_sha256(path: str, size: int, modified: int) -> str:
-    with open(path, "rb", buffering=0) as file:
+def _file_sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb", buffering=0) as file:
         if size <= _WHOLE:  # of many small files a test set consists
             return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()

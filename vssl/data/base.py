@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
-from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
 from vssl.data.boxes import guess_cause
+from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
 from vssl.types import EVALUATION_SIZE, Sample
 
 __all__ = ["CheckedData", "DataError", "DatasetReader", "EntryError", "Problem", "text_of"]

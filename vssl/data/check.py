@@ -124,7 +124,9 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
     notes += [*reader.oddities, *(() if reader.lists_every_file else unlisted)]
     images, sounds = _check_files(reader, listing.samples)
     bad = {fault.sample_id for fault in faults}
-    whole, left_out, silent = [], [], []
+    whole: list[Sample] = []
+    left_out: list[Sample] = []
+    silent = []
     for sample in listing.samples:
         image, sound = images[sample.image_path], sounds[sample.audio_path]
         found = _file_faults(reader, sample, image, sound)
@@ -179,7 +181,7 @@ def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem]
             target, kind = faults, "impossible boxes"
             text = f"the box {reader.shown_box(sample, far[0])} {box_fault(far[0])}"
         elif empty:
-            target, kind = faults if reader.empty == "fault" else notes, _EMPTY
+            target, kind = notes if reader.empty == "keep" else faults, _EMPTY
             text = f"{reader.shown_box(sample, annotated[0])} {empty}" if annotated else empty
         elif odd:
             target, kind = notes, "ground truths with an empty box"
@@ -327,9 +329,7 @@ def _incomplete(samples: Sequence[Sample]) -> list[Problem]:
     ]
 
 
-def _report(
-    reader: DatasetReader, data: CheckedData, rates: Counter[int], *, stops: bool
-) -> None:
+def _report(reader: DatasetReader, data: CheckedData, rates: Counter[int], *, stops: bool) -> None:
     """Log problems, oddities and coverage; raise DataError where nothing can be evaluated."""
     cause, whole = data.cause, len(data.samples)
     more = f"\n{cause}" if cause else ""

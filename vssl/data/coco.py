@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ def read_coco(path: Path) -> Content:
         raise DataError(f"{path}: not readable as JSON ({error})") from error
     parts = ("images", "annotations")
     if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in parts):
-        found = f"the keys {', '.join(map(str, content))}" if isinstance(content, dict) else "a list"
+        found = (
+            f"the keys {', '.join(map(str, content))}" if isinstance(content, dict) else "a list"
+        )
         raise DataError(
             f"{path}: expected a COCO file, an object with the lists `images` and `annotations`,"
             f" but found {found if content else 'nothing'}. Is it of another test set (data=NAME)?"
@@ -174,8 +176,8 @@ def draw_outline(outline: Any, size: tuple[int, int]) -> Grid:
 
 def _polygon(
     points: npt.NDArray[np.float64],
-    columns: npt.NDArray[np.float64],
-    rows: npt.NDArray[np.float64],
+    columns: npt.NDArray[np.floating[Any]],
+    rows: npt.NDArray[np.floating[Any]],
 ) -> Grid:
     """Whether the points of a grid lie in a polygon `[n, 2]`, by its crossings of each row."""
     x, y = points.T
@@ -201,10 +203,10 @@ def _decode_runs(outline: Mapping[str, Any], size: tuple[int, int]) -> Grid:
     counts = outline.get("counts")
     if isinstance(counts, str):
         counts = decode_counts(counts)
-    whole = isinstance(counts, Sequence) and all(isinstance(n, int) and n >= 0 for n in counts)
-    if not whole or sum(counts) != width * height:
+    runs: list[int] = counts if isinstance(counts, list) else []
+    if not all(isinstance(n, int) and n >= 0 for n in runs) or sum(runs) != width * height:
         raise ValueError("its run lengths (`counts`) do not add up to the picture")
-    marked = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    marked = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return np.ascontiguousarray(marked.reshape(width, height).T)
 
 

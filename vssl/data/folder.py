@@ -17,7 +17,7 @@ from vssl.data.boxes import guess_cause, pixels_of
 from vssl.data.check import each
 from vssl.data.coco import draw_outline, read_coco
 from vssl.data.mask_files import read_whole_mask, to_grid
-from vssl.data.names import IMAGES, SOUNDS, NamedFiles
+from vssl.data.names import IMAGES, SOUNDS, NamedFiles, without_suffix
 from vssl.data.table import read_table
 from vssl.images import ImageFileError, image_size
 from vssl.maps import encode_mask
@@ -260,7 +260,7 @@ class Folder(DatasetReader):
             )
         for sample in content.samples:
             category = _TOGETHER.join(sample.categories)
-            stem = os.path.splitext(sample.image.replace("\\", "/"))[0]
+            stem = without_suffix(sample.image.replace("\\", "/"))
             sample.regions = [Region(sample.where, category, outline=stem)]
         return kind
 
@@ -446,7 +446,7 @@ def _below(path: Path, folders: Sequence[Path]) -> str:
         if text.startswith(place := f"{folder}{os.sep}"):
             text = text.removeprefix(place)
             break
-    return os.path.splitext(text)[0].strip("/")
+    return without_suffix(text).strip("/")
 
 
 def _other_sizes(

@@ -13,8 +13,10 @@ IMAGES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".ppm", ".pgm")
 )
 SOUNDS = frozenset(
-    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".au")
-    + (".wma", ".w64", ".mp4", ".mov", ".mkv", ".webm", ".avi")
+    (
+        *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif"),
+        *(".au", ".wma", ".w64", ".mp4", ".mov", ".mkv", ".webm", ".avi"),
+    )
 )
 _MOST_HINTS = 20  # to look for near names in a large folder takes a while
 
@@ -35,7 +37,7 @@ class NamedFiles:
         self._hints = 0
 
     def find(self, name: str) -> Path:
-        r"""Return the file of a name, which may lack its suffix; one that is not there if it is not.
+        r"""Return the file of a name, which may lack its suffix, whether it is there or not.
 
         Backslashes of Windows, and letters composed otherwise than in the folder, mean the same.
         """
@@ -67,7 +69,7 @@ class NamedFiles:
         for folder, _, names in os.walk(self.folder):
             below = os.path.relpath(folder, self.folder)
             for name in names:
-                stem, suffix = os.path.splitext(name)
+                suffix = os.path.splitext(name)[1]
                 if suffix.lower() in self._suffixes and not name.startswith("."):
                     path = name if below == "." else f"{below}/{name}"
                     stems[_plain(path.removesuffix(suffix))].append(path)
@@ -84,9 +86,14 @@ class NamedFiles:
         return f"there is {sorted(alike)[0]}" if alike else ""
 
 
+def without_suffix(name: str) -> str:
+    """Return the name of a file without its suffix, folders included."""
+    return os.path.splitext(name)[0]
+
+
 def _letters(name: str) -> str:
     """Letters and digits of a name, without its suffix."""
-    stem = os.path.splitext(name)[0].casefold()
+    stem = without_suffix(name).casefold()
     return "".join(filter(str.isalnum, _plain(stem)))
 
 

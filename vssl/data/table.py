@@ -123,9 +123,7 @@ def _columns(path: Path, names: Sequence[str]) -> tuple[dict[str, int], tuple[st
             f" {', '.join(names)}; wanted are {_WANTED}."
         )
     if boxes:
-        found |= {
-            key: places[name][0] for key, name in zip(_BOXES[0], boxes[0], strict=True)
-        }
+        found |= {key: places[name][0] for key, name in zip(_BOXES[0], boxes[0], strict=True)}
     return found, boxes[0] if boxes else ()
 
 
@@ -133,7 +131,12 @@ class _Rows:
     """Rows of a table, collected to samples."""
 
     def __init__(
-        self, name: str, columns: Mapping[str, int], box_names: Sequence[str], *, decimal_comma: bool
+        self,
+        name: str,
+        columns: Mapping[str, int],
+        box_names: Sequence[str],
+        *,
+        decimal_comma: bool,
     ) -> None:
         self._name = name
         self._columns = columns

@@ -125,7 +125,7 @@ def _facts(reader: DatasetReader, data: CheckedData) -> Iterable[tuple[str, str]
         names = {1: "mono", 2: "stereo"}
         channels = Counter(names.get(f.channels, f"{f.channels} channels") for f in sounds)
         low, middle, high = np.quantile(seconds, [0, 0.5, 1])
-        yield "", f"{_counted(channels)}; {low:.3g} to {high:.3g} s, median {middle:.3g}"
+        yield "", f"{_counted(channels)}; {_spanned(low, high, ' s')}, median {middle:.3g}"
 
 
 def _truth(samples: Sequence[Sample]) -> str:
@@ -146,9 +146,14 @@ def _truth(samples: Sequence[Sample]) -> str:
         float((_map(marked[place]) > 0).mean(dtype=np.float64)) for place in spread
     ])  # fmt: skip
     low, middle, high = np.quantile(shares, [0, 0.5, 1])
-    text = f"{_counted(kinds)}; {min(regions)} to {max(regions)} a sample; they mark {low:.2g} to"
-    text += f" {high:.2g} % of the picture, median {middle:.2g}"
+    text = f"{_counted(kinds)}; {_spanned(min(regions), max(regions))} a sample; marked are"
+    text += f" {_spanned(low, high, ' %')} of the picture, median {middle:.2g}"
     return text + (f"; graded by votes in {graded}" if graded else "")
+
+
+def _spanned(low: float, high: float, unit: str = "") -> str:
+    first, last = f"{low:.2g}", f"{high:.2g}"
+    return f"{first}{unit}" if first == last else f"{first} to {last}{unit}"
 
 
 def _map(sample: Sample) -> np.ndarray:

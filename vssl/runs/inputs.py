@@ -44,7 +44,8 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     media = {path for s in data.samples for path in (s.image_path, s.audio_path)}
     media |= getattr(reader, "truth_files", set())
     paths = list(map(os.fspath, (annotation, *sorted(media, key=os.fspath))))
-    names = [path.removeprefix(os.path.join(root, "")) for path in paths]
+    below = os.fspath(root / "_")[:-1]
+    names = [path.removeprefix(below) for path in paths]
     facts = list(each(lambda name: _size_time_hash(root / name), names))
     files: dict[str, Any] = dict(zip(names, facts, strict=True))
     for name, fact in files.items():

@@ -56,16 +56,9 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], *, title: str) -> None:
         left = _GAP + column * (_WIDTH + _GAP)
         top = height - _TITLE - row * step
 
-        def axes(above: float, tall: float, left: float = left, top: float = top) -> Any:
-            place = (left / width, (top - above - tall) / height, _WIDTH / width, tall / height)
-            field = figure.add_axes(place)
-            field.set(xticks=[], yticks=[])
-            for side in field.spines.values():
-                side.set(linewidth=0.6, color=_colour(tile))
-            return field
-
-        _draw_picture(axes(0, _PICTURE), tile)
-        _draw_sound(axes(_PICTURE + 0.03, _WAVE), tile.sample)
+        place = _Place(figure, left, top, _colour(tile))
+        _draw_picture(place.axes(0, _PICTURE), tile)
+        _draw_sound(place.axes(_PICTURE + 0.03, _WAVE), tile.sample)
         colour = _colour(tile)
         for line, (text, weight) in enumerate(_caption(tile)):
             y = (top - _PICTURE - _WAVE - 0.07 - 0.135 * line) / height
@@ -74,6 +67,24 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], *, title: str) -> None:
                 color="black" if line < _OF_FAULT else colour, parse_math=False,
             )  # fmt: skip
     figure.savefig(path)
+
+
+class _Place(NamedTuple):
+    """Where a tile is, in inches from the lower left."""
+
+    figure: Figure
+    left: float
+    top: float
+    colour: str
+
+    def axes(self, above: float, tall: float) -> Any:
+        width, height = self.figure.get_size_inches()
+        bottom = (self.top - above - tall) / height
+        axes = self.figure.add_axes((self.left / width, bottom, _WIDTH / width, tall / height))
+        axes.set(xticks=[], yticks=[])
+        for side in axes.spines.values():
+            side.set(linewidth=0.6, color=self.colour)
+        return axes
 
 
 def _colour(tile: Tile) -> str:
