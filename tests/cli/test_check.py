@@ -21,7 +21,7 @@ def test_a_whole_test_set(is3_folder: Path, tmp_path: Path) -> None:
         "6 of 6 listed can be evaluated (100.0 %); the published list has 6480, list ",
         "boxes (6); 1 a sample; marked are 22 % of the picture, median 22",
         "3: dog (2), bell (2), train (2)",
-        "3 files: JPEG (3); pixels: 64 x 48 (3)",
+        "6 files: JPEG (6); pixels: 64 x 48 (6)",
         "6 files: WAV (6)",
         "mono (6); 2 s, median 2",
     ):
