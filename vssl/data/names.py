@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
@@ -42,22 +42,17 @@ class NamedFiles:
         Backslashes of Windows, and letters composed otherwise than in the folder, mean the same.
         """
         # names of files are texts as they are: macOS decomposes accented letters
-        forms: Sequence[Callable[[str], str]] = (
-            str,
-            lambda text: text.replace("\\", "/"),
-            lambda text: unicodedata.normalize("NFC", text.replace("\\", "/")),
-            lambda text: unicodedata.normalize("NFD", text.replace("\\", "/")),
-        )
-        for form in forms:
+        slashed = name.replace("\\", "/")
+        forms = [unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")]
+        for form in dict.fromkeys((name, slashed, *forms)):
             for place in self._places:
-                if os.path.isfile(path := os.path.join(place, form(name))):
+                if os.path.isfile(path := os.path.join(place, form)):
                     return Path(os.path.normpath(path))
-        name = name.replace("\\", "/")
-        if os.path.splitext(name)[1].lower() not in self._suffixes:
-            found = self.of_stem(name)
+        if os.path.splitext(slashed)[1].lower() not in self._suffixes:
+            found = self.of_stem(slashed)
             if len(found) == 1:
                 return found[0]
-        return self.folder / name
+        return self.folder / slashed
 
     def of_stem(self, stem: str) -> list[Path]:
         """Return the files of a name without suffix, below the folder."""
