@@ -24,8 +24,12 @@ libraries are loaded.
                           records, nine policies, both map variants, the same columns
     scoring_growth        scoring time per sample with 400 samples over that with 100
     scoring_memory        peak memory of scoring 400 samples over that of scoring 100
+    check_over_reading    the check of a folder of 20,000 small pictures and sounds over a loop that
+                          decodes and hashes each file
+    check_growth          its time per sample over that with 2,000
 
-`python benchmarks/run.py NAME [...]` measures only some: models, cache, negatives, growth, scoring.
+`python benchmarks/run.py NAME [...]` measures only some: models, cache, negatives, growth, scoring,
+checking.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import checking
 import torch
 from inputs import make_checkpoint, make_test_set, settings
 from released import one_draw
@@ -65,7 +70,7 @@ DRAWS = 10
 COMMANDS = 3  # of each kind whose fastest counts
 BATCHES = (8, 16, 32)
 SIZES = (50, 100, 200, 400)
-PARTS = ("models", "cache", "negatives", "growth", "scoring")
+PARTS = ("models", "cache", "negatives", "growth", "scoring", "checking")
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -258,6 +263,11 @@ def of_scoring(place: Place) -> dict[str, float]:
         "scoring_growth": found[400]["seconds"] / found[100]["seconds"] / 4,
         "scoring_memory": found[400]["mib"] / found[100]["mib"],
     }
+
+
+def of_checking(place: Place) -> dict[str, float]:
+    """The check of a folder of one's own."""
+    return checking.measure(place.folder)
 
 
 def main() -> None:

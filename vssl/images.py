@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 
 Pixels = npt.NDArray[np.uint8]
 
+_HEAD = 1 << 15  # bytes of a JPEG that most often hold its size
 _JPEG_BEGIN = b"\xff\xd8"
 _IMAGES = (_JPEG_BEGIN, b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
 _ORDINARY_COLOURS = ("YCbCr", "RGB", "Gray")
@@ -107,15 +110,44 @@ def is_image(path: Path) -> bool:
         return read_bytes(path).startswith(_IMAGES)
 
 
-def check_image(path: Path) -> None:
+class ImageFacts(NamedTuple):
+    """Size of an image file in pixels, and its format."""
+
+    width: int
+    height: int
+    format: str
+
+
+def check_image(path: Path) -> ImageFacts:
     """Check that a file can be decoded, a JPEG at 1/8 of its size.
 
     Raises:
         ImageFileError: as `read_image`.
     """
-    data = read_bytes(path)
-    if not _is_plain_jpeg(data, path, whole=True):
-        _loaded(data, path).close()
+    return check_image_bytes(read_bytes(path), path)
+
+
+def check_image_bytes(data: bytes, path: Path) -> ImageFacts:
+    """Check the content of an image file, as `check_image`."""
+    if _is_plain_jpeg(data, path, whole=True):
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        return ImageFacts(width, height, "JPEG")
+    with _loaded(data, path) as image:
+        return ImageFacts(*image.size, str(image.format))
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of an image file in pixels by its header; None where it has none."""
+    with suppress(Exception):  # decoders raise anything; `check_image` says what is wrong
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        if head.startswith(_JPEG_BEGIN):
+            with suppress(ValueError):  # a header that is longer
+                height, width, *_ = simplejpeg.decode_jpeg_header(head)
+                return width, height
+        with Image.open(path) as image:
+            return image.size
+    return None
 
 
 def _is_plain_jpeg(data: bytes, path: Path, *, whole: bool) -> bool:

@@ -30,6 +30,7 @@ from vssl.audio import (
     SpanWindow,
     WholeClip,
     check_audio,
+    inspect_audio,
     mix_down,
     read_clip,
     tile,
@@ -292,6 +293,31 @@ def test_flac_from_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     assert soundfile.info(path).frames > 2**48
     np.testing.assert_array_equal(read_clip(path).samples[0], written)
     assert check_audio(path).length == 30_000
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "form"),
+    [("m4a", "alac", "s16p"), ("mp4", "alac", "s16p"), ("mka", "flac", "s16")],
+)
+def test_what_libsndfile_does_not_know_ffmpeg_reads(
+    tmp_path: Path, suffix: str, codec: str, form: str
+) -> None:
+    written = np.round(noise(30_000) * 32768) / 32768
+    path = tmp_path / f"clip.{suffix}"
+    numbers = np.round(written * 32768).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=16_000, layout="mono", format=form)
+        for begin in range(0, len(numbers), 4096):
+            part = numbers[None, begin : begin + 4096]
+            frame = av.AudioFrame.from_ndarray(part, format=form, layout="mono")
+            frame.sample_rate, frame.pts = 16_000, begin
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    np.testing.assert_array_equal(read_clip(path).samples[0], written.astype(np.float32))
+    facts = inspect_audio(path)
+    assert facts == (16_000, 30_000, 1.875, 1, codec.upper(), False)
+    path.write_bytes(path.read_bytes()[:20_000])
+    refuse(path, CUT_OFF)
 
 
 @pytest.mark.parametrize("raised", [ValueError("odd"), TypeError("odd"), MemoryError(), KeyError()])

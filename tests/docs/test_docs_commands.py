@@ -52,7 +52,7 @@ HYDRA = {
 
 ARGPARSE = {
     f"vssl-{name}": f"vssl.cli.{name}"
-    for name in ("audit", "compare", "dashboard", "localize", "models", "paper", "report")
+    for name in ("audit", "check", "compare", "dashboard", "localize", "models", "paper", "report")
 } | {"vssl-thresholds": "vssl.cli.thresholds"}
 """Programs with options, and their modules."""
 

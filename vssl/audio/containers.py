@@ -89,6 +89,7 @@ class SoundStream:
     begin: float  # of its first sample on the clock of the file, in seconds
     seconds: float  # approximate length; 0 if unknown
     rate: int
+    codec: str  # FFmpeg's name of its coding
     layout: str  # FFmpeg's name of its channels
     channels: int
     pieces: Iterator[Floats]  # `[channels, n]`, without gaps in time; to be read once
@@ -129,6 +130,7 @@ def opened_sound(path: Path) -> Iterator[SoundStream]:
             begin,
             (container.duration or 0) / av.time_base,
             first.sample_rate,
+            container.streams.audio[0].codec_context.name,
             first.layout.name,
             first.layout.nb_channels,
             _in_time(chain([first], frames), begin, path),

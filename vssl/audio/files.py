@@ -22,6 +22,9 @@ from vssl.types import SAMPLE_RATE, AudioClip
 _MOST_FRAMES = 2**48
 """libsndfile reports more for a FLAC without a length."""
 
+_UNKNOWN_FORMAT = 1
+"""libsndfile's code for a file of a format that it does not know."""
+
 _CLAIMS = re.compile(r"(\d+) \(?should be (\d+)")
 _TRUNCATED = re.compile("truncated file|File seems to be truncated")
 """libsndfile's notes on sizes that a header gives wrongly, and on files cut off."""
@@ -44,8 +47,7 @@ def read_clip(path: Path, rate: int = SAMPLE_RATE) -> AudioClip:
     Raises:
         AudioFileError: for a missing, unreadable, cut-off, empty or non-finite file.
     """
-    with _opened(path) as file:
-        samples, own_rate = _samples(file, path), file.samplerate
+    samples, own_rate = _decode(path)
     return AudioClip(resample(samples, own_rate, rate), rate)
 
 
@@ -63,29 +65,93 @@ class AudioFacts(NamedTuple):
     length: int
 
 
-def check_audio(path: Path) -> AudioFacts:
-    """Check that a file can be read to its end.
+class SoundFacts(NamedTuple):
+    """Content of an audio file: what `check_audio` finds, and more of the same reading."""
+
+    rate: int  # in Hz
+    length: int  # at `SAMPLE_RATE`
+    seconds: float
+    channels: int
+    format: str
+    constant: bool  # whether every channel has one value throughout, as digital silence has
+
+
+def inspect_audio(path: Path) -> SoundFacts:
+    """Check that a file can be read to its end, and tell what is in it.
 
     A wav of integers is checked by its size; other files are read.
 
     Raises:
         AudioFileError: as `read_clip`.
     """
-    with _opened(path) as file:
-        length, rate = file.frames, file.samplerate
-        if length and file.format in ("WAV", "WAVEX") and _is_whole_numbers(file):
-            _check_whole(file, path)
-        else:
-            length = _samples(file, path).shape[1]
-    return AudioFacts(rate, math.ceil(length * SAMPLE_RATE / rate))
+    try:
+        with _opened(path) as file:
+            length, rate, kind = file.frames, file.samplerate, str(file.format)
+            channels = file.channels
+            if length and kind in ("WAV", "WAVEX") and _is_whole_numbers(file):
+                _check_whole(file, path)
+                constant = _is_constant(file, path)
+            else:
+                samples = _samples(file, path)
+                length, constant = samples.shape[1], bool((samples == samples[:, :1]).all())
+    except AudioFileError as error:
+        samples, rate, kind = _decode_by_ffmpeg(path, error)
+        channels, length = samples.shape
+        constant = bool((samples == samples[:, :1]).all())
+    at_models_rate = math.ceil(length * SAMPLE_RATE / rate)
+    return SoundFacts(rate, at_models_rate, length / rate, channels, kind, constant)
+
+
+def check_audio(path: Path) -> AudioFacts:
+    """Check that a file can be read to its end.
+
+    Raises:
+        AudioFileError: as `read_clip`.
+    """
+    facts = inspect_audio(path)
+    return AudioFacts(facts.rate, facts.length)
 
 
 def is_constant(path: Path) -> bool:
     """Whether every channel of a file has one value throughout, as digital silence has."""
-    with _opened(path) as file, decoding(path, AudioFileError, "not readable as audio"):
+    return inspect_audio(path).constant
+
+
+def _is_constant(file: soundfile.SoundFile, path: Path) -> bool:
+    with decoding(path, AudioFileError, "not readable as audio"):
         pieces = _sound_pieces(file, path)
         first = next(pieces, np.empty((1, 0), np.float32))
         return all((piece == first[:, :1]).all() for piece in chain([first], pieces))
+
+
+def _decode(path: Path) -> tuple[Waveform, int]:
+    """All samples of a file, `[channels, length]`, and its rate."""
+    try:
+        with _opened(path) as file:
+            return _samples(file, path), file.samplerate
+    except AudioFileError as error:
+        samples, rate, _ = _decode_by_ffmpeg(path, error)
+        return samples, rate
+
+
+def _decode_by_ffmpeg(path: Path, error: AudioFileError) -> tuple[Waveform, int, str]:
+    """Samples, rate and format of a file that libsndfile does not know; raise its error else."""
+    if getattr(error.__cause__, "code", None) != _UNKNOWN_FORMAT or not path.stat().st_size:
+        raise error
+    # FFmpeg's libraries take a tenth of a second to load, and few files need them
+    from vssl.audio.containers import is_cut_off, opened_sound  # noqa: PLC0415
+
+    if is_cut_off(path):
+        raise _cut_off(path) from error
+    try:
+        with opened_sound(path) as sound:
+            samples = np.concatenate(list(sound.pieces), axis=1)
+            kind = sound.codec.upper()
+    except UsageError as fault:
+        raise error from fault
+    if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
+        raise AudioFileError(f"{path}: says that it is at {sound.rate} Hz") from error
+    return samples, sound.rate, kind
 
 
 @contextmanager
@@ -173,13 +239,14 @@ def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
     notes = str(file.extra_info)
     claims = _CLAIMS.findall(notes)
     lost = any(int(actual) < int(stated) < STREAMED for stated, actual in claims)
-    with path.open("rb") as content:
-        if file.format == "OGG":
-            content.seek(max(0, path.stat().st_size - _LONGEST_OGG_PAGE))
-            lost = not _ogg_ends(content.read())
-        if file.format == "NIST":
-            stated = re.search(rb"sample_count -i (\d+)", content.read(1024))
-            lost = stated is not None and int(stated[1]) > file.frames
+    if file.format in ("OGG", "NIST"):
+        with path.open("rb") as content:
+            if file.format == "OGG":
+                content.seek(max(0, path.stat().st_size - _LONGEST_OGG_PAGE))
+                lost = not _ogg_ends(content.read())
+            else:
+                stated = re.search(rb"sample_count -i (\d+)", content.read(1024))
+                lost = stated is not None and int(stated[1]) > file.frames
     if lost or _TRUNCATED.search(notes):
         raise _cut_off(path)
 

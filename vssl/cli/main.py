@@ -12,6 +12,7 @@ from vssl.core.console import fail
 
 COMMANDS = {
     "evaluate": "a model over a test set, on positives and negatives; with -m many of them",
+    "check": "what a test set holds, its faults, and a picture of its samples",
     "rescore": "new thresholds and metrics from a finished run, in seconds",
     "report": "tables, figures and one page over finished runs",
     "compare": "paired differences of runs, with intervals and tests; or beside published figures",

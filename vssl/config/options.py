@@ -190,9 +190,14 @@ OPTIONS: dict[str, Option] = {
     "trainer.enable_progress_bar": FLAG,
     "data.root": PATH,
     "data.annotation": PATH.or_null("the first usual name that exists"),
-    **{f"data.{kind}_{part}": TEXT for kind in ("image", "audio") for part in ("folder", "suffix")},
-    **{f"data.{kind}_folder": TEXT for kind in ("mask", "box")},
-    "data.truth": choice("masks", "boxes"),
+    **{
+        f"data.{kind}_folder": TEXT.or_null("the usual one")
+        for kind in ("image", "audio", "mask", "box")
+    },
+    **{f"data.{kind}_suffix": TEXT for kind in ("image", "audio")},
+    "data.boxes": choice("pixels", "fractions"),
+    "data.truth": choice("auto", "boxes", "masks"),
+    "data.annotators": choice("auto", "votes", "union"),
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
     "data.empty": choice("fault", "keep", "negative"),

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+_WHOLE = 1 << 20  # bytes that are read at once
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes."""
-    state = path.stat()
-    return _file_sha256(path.resolve(), state.st_size, state.st_mtime_ns)
+
+def file_sha256(path: Path, state: os.stat_result | None = None) -> str:
+    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes.
+
+    `state` is its `stat`, where it is known.
+    """
+    state = path.stat() if state is None else state
+    return _file_sha256(path.absolute(), state.st_size, state.st_mtime_ns)
 
 
 @cache  # all files of a test set, hashed again as inputs of the run
 def _file_sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        if size <= _WHOLE:  # of many small files a test set consists
+            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
+from vssl.data.boxes import guess_cause
 from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
 from vssl.data.ids import IdList, first_pictures, read_ids
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
-__all__ = ["CheckedData", "DataError", "DatasetReader", "Problem", "text_of"]
+__all__ = ["CheckedData", "DataError", "DatasetReader", "EntryError", "Problem", "text_of"]
+
+
+class EntryError(ValueError):
+    """An entry that cannot be read; the message names its place in the annotation file."""
 
 
 class DatasetReader(ABC):
@@ -47,12 +52,15 @@ class DatasetReader(ABC):
 
     Attributes:
         name: the test set's name in configuration and tables.
-        box_unit: unit of annotated boxes, for messages: `fractions` of the image, or `pixels` of
-            224 x 224.
+        box_unit: unit of annotated boxes, for messages: `fractions` of the image, `pixels` of
+            224 x 224, or those of each `picture`.
         mended: what messages about faults ask to mend.
         annotation_names: usual names of the annotation file.
         expected_count: number of samples in the published list.
         citation: the paper.
+        lists_every_file: whether a file in its folders that no sample has is a fault, or only odd.
+        understood: how the annotations were read, in a line each; filled when they are.
+        oddities: what is odd about them, likewise.
         least_samples: shorter clips are faults; the need of the model's front end, if known.
         truth_files: files beside the annotation that ground truths were read from, as masks; a run
             rests on their content.
@@ -63,8 +71,11 @@ class DatasetReader(ABC):
     annotation_names: tuple[str, ...]
     expected_count: int | None = None
     citation: ClassVar[str] = ""
-    box_unit: ClassVar[Literal["fractions", "pixels"]] = "fractions"
+    box_unit: ClassVar[Literal["fractions", "pixels", "picture"]] = "fractions"
     mended: str = "folder"
+    lists_every_file: ClassVar[bool] = True
+    understood: Sequence[str] = ()
+    oddities: Sequence[Problem] = ()
     ids: IdList | None = None
     limit: int | None = None
     least_samples: int = 1
@@ -121,6 +132,19 @@ class DatasetReader(ABC):
         """
         boxes = self.parse(entry).boxes
         return [[value / EVALUATION_SIZE for value in box] for box in boxes]
+
+    def shown_box(self, sample: Sample, box: Sequence[float]) -> str:
+        """Write a sample's box of `annotated_boxes` for a message, in the unit of the file."""
+        scale = EVALUATION_SIZE if self.box_unit == "pixels" else 1
+        return "[" + ", ".join(f"{value * scale:.4g}" for value in box) + "]"
+
+    def guess_cause(self, annotated: Sequence[Sequence[float]]) -> str:
+        """Guess in a sentence why boxes of `annotated_boxes` are faulty."""
+        return guess_cause(annotated, self.box_unit)
+
+    def hint(self, path: Path) -> str:
+        """Say for a message what there is in place of a missing file; empty for nothing."""
+        return ""
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
         """Add facts that depend on all parsed samples: the number of sounds of each picture.
@@ -224,6 +248,7 @@ class DatasetReader(ABC):
                 sample, annotated = self.parse(entry), self.annotated_boxes(entry)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 fault = f"entry {number}: {type(error).__name__}: {error}"
+                fault = str(error) if isinstance(error, EntryError) else fault
                 problems.append(Problem("annotations that cannot be read", f"#{number}", fault))
                 continue
             if sample.sample_id in boxes:

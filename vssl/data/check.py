@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from vssl.audio import AudioFileError, check_audio, is_constant
+from vssl.audio import AudioFileError, SoundFacts, inspect_audio
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
 from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
-from vssl.data.boxes import box_fault, guess_cause, is_far, truth_fault
-from vssl.images import ImageFileError, check_image
-from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
+from vssl.data.boxes import box_fault, is_far, truth_fault
+from vssl.images import ImageFacts, ImageFileError, check_image
+from vssl.types import SAMPLE_RATE, Sample
 
 if TYPE_CHECKING:
     from vssl.data.base import DatasetReader
 
 _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 10
+_AT_ONCE = 32  # files that a thread takes at once
+_LONG = 0.5e-3  # seconds of a file from which on threads are faster
 _EMPTY = "empty ground truths"
 _NATURAL = "natural negatives (nothing in the picture sounds)"
 
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
 class DataError(UsageError):
-    """A test set that cannot be evaluated; the message names folder, faults and remedy."""
+    """A test set that cannot be evaluated; the message names folder, faults and remedy.
+
+    `data` is what the check found, where it came to an end.
+    """
+
+    def __init__(self, message: str, data: CheckedData | None = None) -> None:
+        super().__init__(message)
+        self.data = data
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,10 @@ class CheckedData:
     annotation: Path
     resampled: int  # audio files at another rate than the model's
     notes: tuple[Problem, ...] = ()  # oddities, whose samples are evaluated
+    left_out: tuple[Sample, ...] = ()  # samples with faults
+    images: Mapping[Path, CheckedImage] = field(default_factory=dict)  # all, faulty ones too
+    sounds: Mapping[Path, CheckedSound] = field(default_factory=dict)
+    cause: str = ""  # a guess at why boxes are faulty
 
     @property
     def coverage(self) -> float:
@@ -70,14 +89,20 @@ class CheckedData:
         return len(self.samples) / self.listed
 
 
-class _CheckedFiles(NamedTuple):
-    """A sample with its audio length, and facts of its files."""
+class CheckedImage(NamedTuple):
+    """What an image file holds; None where it is missing or cannot be read."""
 
-    sample: Sample
-    faults: list[Problem]
-    rate: int  # of its sound, in Hz
-    constant: bool  # whether its sound is
-    hashes: dict[str, str]  # of `images` and `sounds`
+    facts: ImageFacts | None
+    sha256: str
+    fault: str
+
+
+class CheckedSound(NamedTuple):
+    """What a sound's file holds; None where it is missing or cannot be read."""
+
+    facts: SoundFacts | None
+    sha256: str
+    fault: str
 
 
 def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
@@ -87,58 +112,64 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         DataError: as `DatasetReader.check`.
     """
     if reader.empty == "negative":
-        marked = [replace(s, is_natural_negative=not (s.boxes or s.masks)) for s in listing.samples]
+        marked = [
+            sample if sample.boxes or sample.masks else replace(sample, is_natural_negative=True)
+            for sample in listing.samples
+        ]
         listing = listing._replace(samples=marked)
     faults, notes = _check_boxes(reader, listing)
     everything = [*listing.samples, *(sample for sample, _ in listing.excluded)]
-    problems = [*listing.problems, *_unlisted_files(reader, everything), *faults]
+    unlisted = _unlisted_files(reader, everything)
+    problems = [*listing.problems, *(unlisted if reader.lists_every_file else ()), *faults]
     annotated = [box for boxes in listing.boxes.values() for box in boxes]
-    cause = guess_cause(annotated, reader.box_unit) if faults or notes else ""
-    checked: list[_CheckedFiles] = []
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        progress_bar(f"checking {reader.name}", len(listing.samples)) as advance,
-    ):
-        for files in pool.map(lambda sample: _check_files(reader, sample), listing.samples):
-            checked.append(files)
-            advance(1)
-    problems += [fault for files in checked for fault in files.faults]
+    cause = reader.guess_cause(annotated) if faults or notes else ""
+    notes += [*reader.oddities, *(() if reader.lists_every_file else unlisted)]
+    images, sounds = _check_files(reader, listing.samples)
     bad = {fault.sample_id for fault in faults}
-    whole = [each for each in checked if not each.faults and each.sample.sample_id not in bad]
-    silent = [
-        Problem("silent or constant sounds", each.sample.sample_id, str(each.sample.audio_path))
-        for each in whole
-        if each.constant
-    ]
+    whole: list[Sample] = []
+    left_out: list[Sample] = []
+    silent = []
+    for sample in listing.samples:
+        image, sound = images[sample.image_path], sounds[sample.audio_path]
+        found = _file_faults(reader, sample, image, sound)
+        problems += found
+        if sound.facts is not None:
+            sample = replace(sample, audio_length=sound.facts.length)
+        if found or sample.sample_id in bad:
+            left_out.append(sample)
+            continue
+        constant = sound.facts is not None and sound.facts.constant
+        if constant:
+            path = str(sample.audio_path)
+            silent.append(Problem("silent or constant sounds", sample.sample_id, path))
+        (left_out if constant and reader.silent == "skip" else whole).append(sample)
     stops = bool(problems) and reader.missing == "error"
     problems += [Problem(kind, s.sample_id, s.sample_id) for s, kind in listing.excluded]
     if reader.silent == "keep":
         notes += silent
     else:
         problems += silent
-        whole = [each for each in whole if not each.constant]
-    samples = [each.sample for each in whole]
-    notes += _duplicates(whole) + _incomplete(samples)
-    rates = Counter(each.rate for each in whole if each.rate != reader.rate)
+    notes += _duplicates(whole, images, sounds) + _incomplete(whole)
+    facts = [sounds[sample.audio_path].facts for sample in whole]
+    rates = Counter(each.rate for each in facts if each and each.rate != reader.rate)
     data = CheckedData(
-        samples=tuple(samples),
+        samples=tuple(whole),
         listed=listing.total,
         problems=tuple(problems),
         annotation=listing.annotation,
         resampled=sum(rates.values()),
         notes=tuple(notes),
+        left_out=tuple(left_out),
+        images=images,
+        sounds=sounds,
+        cause=cause,
     )
-    _report(reader, data, rates, cause, stops=stops)
+    _report(reader, data, rates, stops=stops)
     return data
 
 
 def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem], list[Problem]]:
     """Faults of ground truths, and oddities."""
-    scale = EVALUATION_SIZE if reader.box_unit == "pixels" else 1
-
-    def shown(box: Sequence[float]) -> str:
-        return "[" + ", ".join(f"{value * scale:.4g}" for value in box) + "]"
-
     faults: list[Problem] = []
     notes: list[Problem] = []
     for sample in listing.samples:
@@ -151,13 +182,14 @@ def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem]
         empty = truth_fault(annotated, sample)
         if far:
             target, kind = faults, "impossible boxes"
-            text = f"the box {shown(far[0])} {box_fault(far[0])}"
+            text = f"the box {reader.shown_box(sample, far[0])} {box_fault(far[0])}"
         elif empty:
-            target, kind = faults if reader.empty == "fault" else notes, _EMPTY
-            text = f"{shown(annotated[0])} {empty}" if annotated else empty
+            target, kind = notes if reader.empty == "keep" else faults, _EMPTY
+            text = f"{reader.shown_box(sample, annotated[0])} {empty}" if annotated else empty
         elif odd:
             target, kind = notes, "ground truths with an empty box"
-            text = f"of {len(annotated)} boxes, {shown(odd[0])} {box_fault(odd[0])}"
+            shown = reader.shown_box(sample, odd[0])
+            text = f"of {len(annotated)} boxes, {shown} {box_fault(odd[0])}"
         else:
             continue
         target.append(Problem(kind, sample.sample_id, f"{sample.sample_id}: {text}"))
@@ -180,45 +212,111 @@ def _unlisted_files(reader: DatasetReader, samples: Sequence[Sample]) -> list[Pr
     return problems
 
 
-def _check_files(reader: DatasetReader, sample: Sample) -> _CheckedFiles:
-    faults, rate, constant = [], 0, False
-    hashes = {}
+def _check_files(
+    reader: DatasetReader, samples: Sequence[Sample]
+) -> tuple[dict[Path, CheckedImage], dict[Path, CheckedSound]]:
+    """Read each file once, however many samples have it."""
+    pictures = list(dict.fromkeys(sample.image_path for sample in samples))
+    clips = list(dict.fromkeys(sample.audio_path for sample in samples))
+    with progress_bar(f"checking {reader.name}", len(pictures) + len(clips)) as advance:
+        images = dict(zip(pictures, each(_check_picture, pictures, advance), strict=True))
+        sounds = dict(zip(clips, each(_check_sound, clips, advance), strict=True))
+    return images, sounds
 
-    def fault(kind: str, text: object) -> None:
-        faults.append(Problem(kind, sample.sample_id, str(text)))
 
+def each(
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    advance: Callable[[int], object] = lambda count: None,
+) -> Iterator[_Result]:
+    """Apply a function to items in order; `advance` is told how many are done.
+
+    Threads take long items, as large files or those on a slow disk. Of small files they would only
+    wait for each other.
+    """
+
+    def several(part: Sequence[_Item]) -> list[_Result]:
+        return [work(item) for item in part]
+
+    source = iter(items)
+    parts = iter(lambda: list(islice(source, _AT_ONCE)), [])
+    for part in parts:
+        begin = time.perf_counter()
+        results = several(part)
+        seconds = time.perf_counter() - begin
+        yield from results
+        advance(len(part))
+        if seconds > _LONG * len(part):
+            break
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for results in pool.map(several, parts):
+            yield from results
+            advance(len(results))
+
+
+def _check_picture(path: Path) -> CheckedImage:
     try:
-        check_image(sample.image_path)
-        hashes["images"] = file_sha256(sample.image_path)
+        facts = check_image(path)
+        return CheckedImage(facts, file_sha256(path), "")
     except ImageFileError as error:
-        fault(f"{'unreadable' if is_there(sample.image_path) else 'missing'} images", error)
-    path = sample.audio_path
+        return CheckedImage(None, "", str(error))
+
+
+def _check_sound(path: Path) -> CheckedSound:
     try:
-        rate, length = check_audio(path)
-        constant = is_constant(path)
-        hashes["sounds"] = file_sha256(path)
-        sample = replace(sample, audio_length=length)
-        if rate != reader.rate and not reader.resample:
-            fault("audio at another rate", f"{path}: is at {rate} Hz, not {reader.rate}")
-        if length < reader.least_samples:
-            needs = f"the model's front end needs {reader.least_samples}"
-            text = f"{path}: is {length} samples long at {SAMPLE_RATE} Hz, and {needs}"
-            fault("too short audio files", text)
+        facts = inspect_audio(path)
+        return CheckedSound(facts, file_sha256(path), "")
     except AudioFileError as error:
-        fault(f"{'unreadable' if is_there(path) else 'missing'} audio files", error)
-    return _CheckedFiles(sample, faults, rate, constant, hashes)
+        return CheckedSound(None, "", str(error))
 
 
-def _duplicates(checked: Sequence[_CheckedFiles]) -> list[Problem]:
+def _file_faults(
+    reader: DatasetReader, sample: Sample, image: CheckedImage, sound: CheckedSound
+) -> list[Problem]:
+    """Faults of a sample's two files."""
+    faults = []
+
+    def fault(kind: str, text: str) -> None:
+        faults.append(Problem(kind, sample.sample_id, text))
+
+    def unusable(kind: str, path: Path, text: str) -> None:
+        there = is_there(path)
+        hint = "" if there else reader.hint(path)
+        fault(f"{'unreadable' if there else 'missing'} {kind}", f"{text}{hint and f'; {hint}'}")
+
+    if image.facts is None:
+        unusable("images", sample.image_path, image.fault)
+    path = sample.audio_path
+    if sound.facts is None:
+        unusable("audio files", path, sound.fault)
+        return faults
+    rate, length = sound.facts.rate, sound.facts.length
+    if rate != reader.rate and not reader.resample:
+        fault("audio at another rate", f"{path}: is at {rate} Hz, not {reader.rate}")
+    if length < reader.least_samples:
+        needs = f"the model's front end needs {reader.least_samples}"
+        text = f"{path}: is {length} samples long at {SAMPLE_RATE} Hz, and {needs}"
+        fault("too short audio files", text)
+    return faults
+
+
+def _duplicates(
+    whole: Sequence[Sample],
+    images: Mapping[Path, CheckedImage],
+    sounds: Mapping[Path, CheckedSound],
+) -> list[Problem]:
     """Files with equal bytes; images of one picture are meant to be."""
     notes = []
-    for kind in ("images", "sounds"):
+    for kind, files in (("images", images), ("sounds", sounds)):
+        counts = Counter(file.sha256 for file in files.values())
         alike: dict[str, dict[object, tuple[Path, Sample]]] = {}
-        for sample, *_, hashes in checked:
+        for sample in whole:
             path = sample.image_path if kind == "images" else sample.audio_path
-            picture = sample.image_group if kind == "images" else path
-            alike.setdefault(hashes[kind], {}).setdefault(picture, (path, sample))
-        for (first, _), *others in (list(files.values()) for files in alike.values()):
+            sha256 = files[path].sha256
+            if counts[sha256] > 1:
+                picture = sample.image_group if kind == "images" else path
+                alike.setdefault(sha256, {}).setdefault(picture, (path, sample))
+        for (first, _), *others in (list(same.values()) for same in alike.values()):
             for path, sample in others:
                 text = f"{path}: is the same file as {first.name}"
                 notes.append(Problem(f"duplicated {kind}", sample.sample_id, text))
@@ -236,14 +334,13 @@ def _incomplete(samples: Sequence[Sample]) -> list[Problem]:
     ]
 
 
-def _report(
-    reader: DatasetReader, data: CheckedData, rates: Counter[int], cause: str, *, stops: bool
-) -> None:
+def _report(reader: DatasetReader, data: CheckedData, rates: Counter[int], *, stops: bool) -> None:
     """Log problems, oddities and coverage; raise DataError where nothing can be evaluated."""
-    more, whole = f"\n{cause}" if cause else "", len(data.samples)
+    cause, whole = data.cause, len(data.samples)
+    more = f"\n{cause}" if cause else ""
     if data.problems:
         text = f"{reader.root} ({reader.name}, {data.listed} ids listed): "
-        text += _describe(data.problems) + more
+        text += describe(data.problems) + more
         if stops:
             text += f"\nMend the {reader.mended}"
             if whole:
@@ -251,15 +348,16 @@ def _report(
                 if any(problem.kind == _EMPTY for problem in data.problems):
                     text += ". data.empty=keep evaluates empty ground truths too, as the released"
                     text += " code does"
-            raise DataError(f"{text}.")
+            raise DataError(f"{text}.", data)
         _log.warning("%s", text)
     if not whole:
         raise DataError(
             f"{reader.root}: none of {data.listed} listed samples can be evaluated."
-            f"{cause and f' {cause}'}"
+            f"{cause and f' {cause}'}",
+            data,
         )
     if data.notes:
-        text = _describe(data.notes) + ("" if data.problems else more)
+        text = describe(data.notes) + ("" if data.problems else more)
         _log.warning("%s, evaluated all the same: %s", reader.name, text)
     if rates:
         counts = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(rates.items()))
@@ -271,7 +369,7 @@ def _report(
     _log.info("%s: %s, %.1f %% coverage", reader.name, text, 100 * data.coverage)
 
 
-def _describe(problems: Sequence[Problem]) -> str:
+def describe(problems: Sequence[Problem]) -> str:
     """Count problems by kind, and list the first of each."""
     counts = Counter(problem.kind for problem in problems)
     lines = ["; ".join(f"{n} {kind}" for kind, n in counts.items())]

@@ -20,6 +20,14 @@ _JPEG_MARKED_ABOVE = 127  # ringing leaves low values around the objects of a JP
 def read_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.bool_]:
     """Read a mask file: `[224, 224]` bool, by the nearest pixel where its size is another.
 
+    The file is read as by `read_whole_mask`.
+    """
+    return to_grid(read_whole_mask(path, above=above))
+
+
+def read_whole_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.bool_]:
+    """Read a mask file at its own size: `[H, W]` bool.
+
     A pixel is marked where its stored value is above `above`: the index of a palette image, else
     the largest channel without alpha. None takes 0, and 127 for a JPEG.
 
@@ -38,18 +46,16 @@ def read_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.bool_]:
             values = values[..., :-1]
     if values.ndim == 3:
         values = values.max(axis=2)
-    return to_grid(values > above)
+    marked: npt.NDArray[np.bool_] = values > above
+    return marked
 
 
 def to_grid(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Bring a mask `[H, W]` to the evaluation size by the nearest pixel, as Pillow's NEAREST does.
 
-    Pixel i takes the one at `floor((i + 0.5) * side / 224)`.
+    Pixel i takes the one at `nearest_places(side)[i]`.
     """
-    rows, columns = (
-        ((np.arange(EVALUATION_SIZE) + 0.5) * side / EVALUATION_SIZE).astype(np.int64)
-        for side in mask.shape
-    )
+    rows, columns = map(nearest_places, mask.shape)
     return np.ascontiguousarray(mask[rows[:, None], columns])
 
 
@@ -61,3 +67,15 @@ def truth_masks(path: Path) -> tuple[Mask, ...]:
     """
     mask = read_mask(path)
     return (encode_mask(mask),) if mask.any() else ()
+
+
+def nearest_places(side: int) -> npt.NDArray[np.int64]:
+    """Places `[224]` along a side of a picture that Pillow's NEAREST takes.
+
+    They are `floor((i + 0.5) * side / 224)`, summed step by step in float64 as Pillow does
+    (`Geometry.c`, `ImagingScaleAffine`): where the exact number is whole, the sum may lie below it.
+    """
+    step = side / EVALUATION_SIZE
+    steps = np.full(EVALUATION_SIZE, step)
+    steps[0] = step * 0.5
+    return np.cumsum(steps).astype(np.int64)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, file_sha256, text_hash
+from vssl.data.check import each
 from vssl.records.files import INPUTS_FILE
 
 if TYPE_CHECKING:
@@ -42,12 +43,10 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     annotation = data.annotation.resolve()
     media = {path for s in data.samples for path in (s.image_path, s.audio_path)}
     media |= getattr(reader, "truth_files", set())
-    names = [
-        str(path.relative_to(root) if path.is_relative_to(root) else path)
-        for path in (annotation, *sorted(media))
-    ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        facts = list(pool.map(lambda name: _size_time_hash(root / name), names))
+    paths = list(map(os.fspath, (annotation, *sorted(media, key=os.fspath))))
+    below = os.fspath(root / "_")[:-1]
+    names = [path.removeprefix(below) for path in paths]
+    facts = list(each(lambda name: _size_time_hash(root / name), names))
     files: dict[str, Any] = dict(zip(names, facts, strict=True))
     for name, fact in files.items():
         if fact is None:
@@ -149,6 +148,6 @@ def _size_time_hash(path: Path) -> list[Any] | None:
     """Size, nanoseconds and sha256 of a file; None where it cannot be read."""
     try:
         state = path.stat()
-        return [state.st_size, state.st_mtime_ns, file_sha256(path)]
+        return [state.st_size, state.st_mtime_ns, file_sha256(path, state)]
     except OSError:
         return None

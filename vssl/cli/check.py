@@ -1,0 +1,36 @@
+"""vssl-check: what vssl understands of a test set, its faults, and a picture of its samples."""
+
+from __future__ import annotations
+
+import sys
+
+from vssl.cli.app import command_parser, console_script
+
+
+@console_script("evaluate")
+def main() -> None:
+    """Console script."""
+    parser = command_parser(
+        "vssl-check",
+        "Reads a test set as an evaluation would, every file of it, and says what it understood:"
+        " annotation, ground truth, categories, sounds, images, oddities and faults. Draws some"
+        " samples with ground truth and waveform. Ends with status 1 where there are faults.",
+        example="vssl-check data=folder data.root=/data/mine",
+        overrides="data=folder, data.root=FOLDER; with model=NAME also what its front end needs",
+        output="folder of contact_sheet.png, left_out.csv and data_notes.csv, or a .png file"
+        " (default: check-<data>; output=DIR means the same)",
+        config_dir=True,
+    )
+    words = {"output=", "output_dir="}
+    arguments = [
+        f"--output={word.partition('=')[2]}" if word.partition("=")[0] + "=" in words else word
+        for word in sys.argv[1:]
+    ]
+    options = parser.parse_intermixed_args(arguments)
+    from vssl.runs.check import check_data_set
+
+    sys.exit(0 if check_data_set(options.overrides, options.output) else 1)
+
+
+if __name__ == "__main__":
+    main()

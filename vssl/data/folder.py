@@ -1,0 +1,473 @@
+"""A folder of one's own: pictures, sounds, and a table, a COCO file or masks."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from vssl.core.checks import check_choice
+from vssl.data.annotated import Annotated, Content, Region
+from vssl.data.base import DataError, DatasetReader, EntryError, Problem
+from vssl.data.boxes import guess_cause, pixels_of
+from vssl.data.check import each
+from vssl.data.coco import draw_outline, read_coco
+from vssl.data.mask_files import read_whole_mask, to_grid
+from vssl.data.names import IMAGES, SOUNDS, NamedFiles, without_suffix
+from vssl.data.table import read_table
+from vssl.images import ImageFileError, image_size
+from vssl.maps import encode_mask
+from vssl.types import Mask, Sample
+
+_TABLES = (".csv", ".tsv")
+_IMAGE_FOLDERS = ("images", "frames", "image", "pictures")
+_AUDIO_FOLDERS = ("sounds", "audio", "sound", "audio_wav", "wav", "wavs")
+_MASK_FOLDERS = ("masks", "mask", "gt_masks")
+_TOGETHER = " + "  # between the categories that one sound has
+_NO_MASK = b""  # a mask that marks nothing of the evaluation grid, and something in its file
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A sample with its files, and its ground truth."""
+
+    annotated: Annotated
+    image: Path
+    audio: Path
+    boxes: list[list[float]]  # two corners, in fractions of the picture, not clipped
+    masks: list[Mask]
+    weight: float  # of each box and mask
+    picture: str = ""  # name of the picture
+    sample_id: str = ""
+
+
+class Folder(DatasetReader):
+    """Pictures and sounds with an annotation file: a table (csv), or COCO's JSON.
+
+    Boxes are brought to fractions of the picture, multiplied by 224 and rounded down, as those of
+    VGG-SS. Masks, polygons and run lengths take the nearest pixel (`vssl.data.mask_files.to_grid`).
+    docs/own-data.md has the formats.
+
+    Args:
+        root: its folder.
+        image_folder: folder of the pictures below `root`; None takes the first of `images`,
+            `frames`, `image` and `pictures` that exists, else `root`. Names of files may also
+            begin at `root`.
+        audio_folder: likewise: `sounds`, `audio`, `sound`, `audio_wav`, `wav` or `wavs`.
+        mask_folder: likewise: `masks`, `mask` or `gt_masks`.
+        boxes: unit of the boxes of a table: `pixels` of the picture's file, or `fractions`.
+        truth: `boxes` or `masks`; `auto` takes masks where every annotated object has one.
+        annotators: `union` marks what any annotator marked. `votes` is Flickr-SoundNet's rule: the
+            sum of the votes over 2, at most 1; what the only annotator of a sample marks counts 1.
+            `auto` takes votes where a table has a column `annotator`.
+        options: of every reader.
+    """
+
+    name = "folder"
+    annotation_names = ()
+    box_unit = "picture"
+    lists_every_file = False
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        image_folder: str | None = None,
+        audio_folder: str | None = None,
+        mask_folder: str | None = None,
+        boxes: Literal["pixels", "fractions"] = "pixels",
+        truth: Literal["auto", "boxes", "masks"] = "auto",
+        annotators: Literal["auto", "votes", "union"] = "auto",
+        empty: Literal["fault", "keep", "negative"] = "negative",
+        **options: Any,
+    ) -> None:
+        check_choice(boxes, ("pixels", "fractions"), name="data.boxes")
+        check_choice(truth, ("auto", "boxes", "masks"), name="data.truth")
+        check_choice(annotators, ("auto", "votes", "union"), name="data.annotators")
+        super().__init__(root, image_folder="", audio_folder="", empty=empty, **options)
+        self.image_folder = self._folder("image", image_folder, _IMAGE_FOLDERS)
+        self.audio_folder = self._folder("audio", audio_folder, _AUDIO_FOLDERS)
+        self.mask_folder = self._folder("mask", mask_folder, _MASK_FOLDERS)
+        self.boxes = boxes
+        self.truth = truth
+        self.annotators = annotators
+        self.truth_files: set[Path] = set()
+        self._images = NamedFiles(self.root, self.image_folder, IMAGES)
+        self._sounds = NamedFiles(self.root, self.audio_folder, SOUNDS)
+        self._masks = NamedFiles(self.root, self.mask_folder, IMAGES)
+        self._read: tuple[Path, list[dict[str, Any]]] | None = None
+
+    def _folder(self, kind: str, given: str | None, usual: Sequence[str]) -> Path:
+        if given is None:
+            return next((f for name in usual if (f := self.root / name).is_dir()), self.root)
+        folder = self.root / Path(given).expanduser()
+        if self.root.is_dir() and not folder.is_dir():
+            raise DataError(f"{folder}: no such folder (data.{kind}_folder)")
+        return folder
+
+    def parse(self, entry: dict[str, Any]) -> Sample:
+        """Return the sample of an entry of `read_entries`."""
+        found: _Entry = entry["found"]
+        annotated = found.annotated
+        if annotated.faults:
+            raise EntryError("; ".join(annotated.faults))
+        boxes = tuple(pixels_of(box, full=1.0) for box in found.boxes)
+        categories = annotated.categories or [""]
+        return Sample(
+            sample_id=found.sample_id,
+            image_path=found.image,
+            audio_path=found.audio,
+            category=_TOGETHER.join(categories),
+            image_categories=tuple(categories),
+            image_group=annotated.group or found.picture,
+            boxes=boxes,
+            box_weights=(found.weight,) * len(boxes),
+            masks=tuple(found.masks),
+            mask_weights=(found.weight,) * len(found.masks),
+        )
+
+    def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
+        """Return the entry's boxes in fractions of the picture."""
+        found: _Entry = entry["found"]
+        return found.boxes
+
+    def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
+        """Add facts that depend on all samples: sources of each picture, and its classes.
+
+        A picture's classes are those of all its samples, each joint class that holds one of them,
+        and, where it occurs, the unknown class: no sound of these is offscreen.
+        """
+        sources = Counter(s.image_group for s in samples if s.boxes or s.masks)
+        own: dict[str, dict[str, None]] = defaultdict(dict)  # by picture, in order
+        for sample in samples:
+            own[sample.image_group].update(dict.fromkeys(sample.image_categories))
+        joint: dict[str, set[str]] = defaultdict(set)  # by a class that they hold
+        for sample in samples:
+            if len(sample.image_categories) > 1:
+                for category in sample.image_categories:
+                    joint[category].add(sample.category)
+        unknown = [""] if any(not sample.category for sample in samples) else []
+        classes = {}
+        for group, categories in own.items():
+            together = sorted({name for each in categories for name in joint.get(each, ())})
+            classes[group] = tuple(dict.fromkeys([*categories, *together, *unknown]))
+        return [
+            replace(
+                sample,
+                image_categories=classes[sample.image_group],
+                image_sources=max(1, sources[sample.image_group]),
+            )
+            for sample in samples
+        ]
+
+    def hint(self, path: Path) -> str:
+        """Say what is there in place of a missing picture or sound."""
+        files = self._images if path.suffix.lower() in IMAGES else self._sounds
+        return files.hint(path)
+
+    def shown_box(self, sample: Sample, box: Sequence[float]) -> str:
+        """Write a box as it is annotated, with its place in the annotation file."""
+        entry = self._by_id.get(sample.sample_id)
+        if entry is None or list(box) not in entry.boxes:
+            return super().shown_box(sample, box)
+        region = entry.annotated.regions[entry.boxes.index(list(box))]
+        numbers = ", ".join(f"{value:.6g}" for value in region.box or box)
+        return f"[{numbers}] ({region.where})"
+
+    @cached_property
+    def _by_id(self) -> dict[str, _Entry]:
+        _, entries = self.read_entries()
+        return {entry["found"].sample_id: entry["found"] for entry in entries}
+
+    def guess_cause(self, annotated: Sequence[Sequence[float]]) -> str:
+        """Guess why boxes are faulty, with the option that mends it."""
+        unit = "fractions" if self.boxes == "fractions" else self.box_unit
+        cause = guess_cause(annotated, unit)
+        if "in pixels rather than fractions" in cause:
+            return f"{cause} Then set data.boxes=pixels."
+        if "width and height" in cause:
+            return f"{cause} Then name the columns x, y, width, height."
+        return cause
+
+    def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
+        """Return the annotation file and what it says of each sample, with the files found.
+
+        Raises:
+            DataError: when there is none, or more than one, or it is of no known format.
+        """
+        if self._read is None:
+            path = self._find_annotation()
+            is_table = path.suffix.lower() in _TABLES
+            content = read_table(path) if is_table else read_coco(path)
+            if not content.samples:
+                raise DataError(f"{path}: lists no samples, so there is nothing to evaluate.")
+            kind = self._kind_of_truth(path, content)
+            found = self._found(path, content, kind, stated_pixels=not is_table)
+            self._read = path, [{"found": each} for each in found]
+        return self._read
+
+    def _find_annotation(self) -> Path:
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: no such folder. Set data.root=<your folder>.")
+        if self._annotation is not None:
+            path = self.root / Path(self._annotation).expanduser()
+            if not path.is_file():
+                raise DataError(f"{path}: no such file (data.annotation)")
+            if path.suffix.lower() not in (*_TABLES, ".json"):
+                raise DataError(f"{path}: expected a .csv, .tsv or .json file (data.annotation)")
+            return path
+        for folder in (self.root, self.root / "annotations"):
+            there = sorted(folder.iterdir()) if folder.is_dir() else []
+            paths = [
+                path
+                for path in there
+                if path.suffix.lower() in (*_TABLES, ".json") and not path.name.startswith(".")
+            ]
+            if len(paths) == 1:
+                return paths[0]
+            if paths:
+                names = ", ".join(str(path.relative_to(self.root)) for path in paths)
+                raise DataError(
+                    f"{self.root}: holds more than one file that may be the annotation: {names}."
+                    f" Name one: data.annotation={paths[0].relative_to(self.root)}"
+                )
+        names = ", ".join(sorted(path.name for path in self.root.iterdir())[:10])
+        raise DataError(
+            f"{self.root}: holds no annotation file, neither a .csv nor a COCO .json. There is"
+            f" {names or 'nothing'}. Set data.root, or data.annotation=FILE; docs/own-data.md has"
+            " the formats."
+        )
+
+    def _kind_of_truth(self, path: Path, content: Content) -> str:
+        """`boxes` or `masks`; for masks in a folder the samples get theirs."""
+        kind = self.truth
+        if kind == "auto":
+            kind = "masks" if content.has_masks or not content.has_boxes else "boxes"
+        if kind == "boxes" and not content.has_boxes:
+            raise DataError(f"{path}: holds no boxes (data.truth=boxes).")
+        if kind == "boxes" or content.has_masks or content.of_masks:
+            return kind
+        if self.mask_folder == self.root:
+            raise DataError(
+                f"{path}: has no columns of boxes (x0, y0, x1, y1) or of masks (mask), and there is"
+                f" no folder {self.root / _MASK_FOLDERS[0]}. Set data.mask_folder, or add columns."
+            )
+        for sample in content.samples:
+            category = _TOGETHER.join(sample.categories)
+            stem = without_suffix(sample.image.replace("\\", "/"))
+            sample.regions = [Region(sample.where, category, outline=stem)]
+        return kind
+
+    def _found(
+        self, path: Path, content: Content, kind: str, *, stated_pixels: bool
+    ) -> list[_Entry]:
+        """Find the files of all samples, and make their ground truths."""
+        votes = self.annotators == "votes"
+        votes |= self.annotators == "auto" and content.has_annotators
+        entries = []
+        for sample in content.samples:
+            image = self._images.find(sample.image)
+            audio = self._audio_of(sample, image)
+            weight = 0.5 if votes and sample.annotators > 1 else 1.0
+            entries.append(_Entry(sample, image, audio, [], [], weight))
+        _name(entries, [self.image_folder, self.root])
+        sizes = {}
+        if stated_pixels or (kind == "boxes" and self.boxes == "pixels"):
+            sizes = _mapped(image_size, {entry.image: None for entry in entries})
+            self.oddities = _other_sizes(path, entries, sizes)
+        if kind == "boxes":
+            pixels = stated_pixels or self.boxes == "pixels"
+            self._check_unit(path, entries, in_pixels=pixels, coco=stated_pixels)
+            for entry in entries:
+                _add_boxes(entry, sizes.get(entry.image), in_pixels=pixels)
+        elif stated_pixels:
+            for entry, masks in zip(
+                entries, each(lambda e: _drawn(e, sizes.get(e.image)), entries), strict=True
+            ):
+                entry.masks = masks
+        else:
+            self._add_mask_files(entries)
+        self.understood = [
+            f"{path}: {content.understood[0]}",
+            *content.understood[1:],
+            f"pictures in {self.image_folder}, sounds in {self.audio_folder}"
+            + (f", masks in {self.mask_folder}" if kind == "masks" and not stated_pixels else ""),
+            self._truth_in_words(kind, votes=votes, coco=stated_pixels),
+        ]
+        return entries
+
+    def _truth_in_words(self, kind: str, *, votes: bool, coco: bool) -> str:
+        unit = "pixels of the picture" if coco or self.boxes == "pixels" else "fractions"
+        text = f"ground truth: boxes in {unit}" if kind == "boxes" else "ground truth: masks"
+        several = ", votes / 2 of several annotators (data.annotators=votes)"
+        return text + (several if votes else ", the union of all objects of a sample")
+
+    def _audio_of(self, sample: Annotated, image: Path) -> Path:
+        """A sample's sound: the one it names, or that of its picture's name."""
+        if sample.audio:
+            return self._sounds.find(sample.audio)
+        stem = _below(image, [self.image_folder, self.root])
+        found = self._sounds.of_stem(stem) or self._sounds.of_stem(image.stem)
+        if len(found) > 1 and not sample.faults:
+            names = ", ".join(each.name for each in found)
+            sample.faults.append(f"{sample.where}: has no `audio`, and may mean any of {names}")
+        return found[0] if found else self.audio_folder / f"{stem}.wav"
+
+    def _check_unit(
+        self, path: Path, entries: Sequence[_Entry], *, in_pixels: bool, coco: bool
+    ) -> None:
+        """Refuse boxes that are all of another kind than they should be.
+
+        Raises:
+            DataError: with the kind that they seem to be.
+        """
+        boxes = [
+            (region.box, entry.annotated.size)
+            for entry in entries
+            for region in entry.annotated.regions
+            if region.box is not None
+        ]
+        if in_pixels and boxes and all(0 <= v <= 1 for box, _ in boxes for v in box):
+            remedy = "Multiply them by width and height." if coco else "Set data.boxes=fractions."
+            raise DataError(
+                f"{path}: all {len(boxes)} boxes lie between 0 and 1, so they are fractions of the"
+                f" picture, not pixels. {remedy}"
+            )
+        if not coco:
+            return
+        beyond = corners = 0
+        for (x0, y0, x1, y1), size in boxes:
+            width, height = size or (max(x1, 1), max(y1, 1))
+            beyond += x1 > width + 2 or y1 > height + 2
+            corners += x1 - x0 > x0 and y1 - y0 > y0 and x1 - x0 <= width and y1 - y0 <= height
+        if beyond and corners == len(boxes):
+            raise DataError(
+                f"{path}: {beyond} of {len(boxes)} boxes reach beyond their picture as x, y, width"
+                " and height, and all fit in it as two corners. COCO's bbox is [x, y, width,"
+                " height]: mend the file, or write a csv with x0, y0, x1, y1."
+            )
+
+    def _add_mask_files(self, entries: Sequence[_Entry]) -> None:
+        """Read all masks, each file once."""
+        paths: dict[str, Path] = {}
+        for entry in entries:
+            for region in entry.annotated.regions:
+                if (name := region.outline) and name not in paths:
+                    paths[name] = self._masks.find(name)
+        masks = _mapped(_read_mask_file, dict.fromkeys(paths.values()))
+        for entry in entries:
+            for region in entry.annotated.regions:
+                if not region.outline:
+                    entry.annotated.faults.append(f"{region.where}: has no mask")
+                    continue
+                mask = masks[paths[region.outline]]
+                if isinstance(mask, str):
+                    entry.annotated.faults.append(f"{region.where}: {mask}")
+                elif mask is not None:
+                    entry.masks.append(mask)
+        self.truth_files = set(paths.values())
+
+
+def _add_boxes(entry: _Entry, size: tuple[int, int] | None, *, in_pixels: bool) -> None:
+    """Bring the boxes of a sample to fractions of its picture."""
+    regions = entry.annotated.regions
+    for region in regions:
+        if region.box is None:
+            entry.annotated.faults.append(f"{region.where}: has no box")
+    boxes = [region.box for region in regions if region.box is not None]
+    width = height = 1.0
+    if in_pixels and boxes:
+        # of a picture that cannot be read the check says so; its boxes are no fault beside that
+        largest = (max(1, *(box[2] for box in boxes)), max(1, *(box[3] for box in boxes)))
+        width, height = entry.annotated.size or size or largest
+    entry.boxes = [[x0 / width, y0 / height, x1 / width, y1 / height] for x0, y0, x1, y1 in boxes]
+
+
+def _drawn(entry: _Entry, size: tuple[int, int] | None) -> list[Mask]:
+    """Draw COCO's segmentations of a sample; what cannot be drawn is a fault of it."""
+    size = entry.annotated.size or size
+    masks = []
+    for region in entry.annotated.regions:
+        if region.outline is None:
+            entry.annotated.faults.append(f"{region.where}: has no segmentation")
+            continue
+        if size is None:  # the check says that there is no such picture
+            masks.append(_NO_MASK)
+            continue
+        try:
+            grid = draw_outline(region.outline, size)
+        except (TypeError, ValueError) as error:
+            entry.annotated.faults.append(f"{region.where}: {error}")
+            continue
+        outline = region.outline
+        if grid.any():
+            masks.append(encode_mask(grid))
+        elif isinstance(outline, list) or len(outline["counts"]) > 1:
+            masks.append(_NO_MASK)
+    return masks
+
+
+def _read_mask_file(path: Path) -> Mask | str | None:
+    """A mask; None where it marks nothing, and a text that says why it cannot be read."""
+    try:
+        whole = read_whole_mask(path)
+        grid = to_grid(whole)
+        return encode_mask(grid) if grid.any() else (_NO_MASK if whole.any() else None)
+    except ImageFileError as error:
+        return str(error)
+
+
+def _name(entries: Sequence[_Entry], folders: Sequence[Path]) -> None:
+    """Name pictures and samples: by the picture's file, by its suffix and sound where need be."""
+    pictures = {entry.image: _below(entry.image, folders) for entry in entries}
+    alike = Counter(pictures.values())
+    samples = Counter(entry.image for entry in entries)
+    for entry in entries:
+        name = pictures[entry.image]
+        entry.picture = name if alike[name] == 1 else name + entry.image.suffix
+        sound = f"+{entry.audio.stem}" if samples[entry.image] > 1 else ""
+        entry.sample_id = entry.picture + sound
+    ids = Counter(entry.sample_id for entry in entries)
+    for entry in entries:
+        if ids[entry.sample_id] > 1 and samples[entry.image] > 1:
+            entry.sample_id = f"{entry.picture}+{entry.audio.name}"
+
+
+def _below(path: Path, folders: Sequence[Path]) -> str:
+    """Name of a file without suffix, below the first of some folders that holds it."""
+    text = os.fspath(path)
+    for folder in folders:
+        if text.startswith(place := f"{folder}{os.sep}"):
+            text = text.removeprefix(place)
+            break
+    return without_suffix(text).strip("/")
+
+
+def _other_sizes(
+    path: Path, entries: Sequence[_Entry], sizes: dict[Path, tuple[int, int] | None]
+) -> list[Problem]:
+    """Pictures of another shape than the annotation file says."""
+    notes = []
+    for entry in entries:
+        stated, size = entry.annotated.size, sizes[entry.image]
+        if stated is None or size is None:
+            continue
+        if abs(stated[0] * size[1] - stated[1] * size[0]) > max(*stated, *size):
+            text = f"{entry.image}: is {size[0]} x {size[1]}, in {path.name}"
+            text += f" {stated[0]} x {stated[1]}"
+            turned = stated == size[::-1]
+            text += "; is it turned by its orientation tag?" if turned else ""
+            kind = "pictures of another shape than annotated"
+            notes.append(Problem(kind, entry.sample_id, text))
+    return notes
+
+
+def _mapped(work: Callable[[Path], _Result], paths: Iterable[Path]) -> dict[Path, _Result]:
+    paths = list(paths)
+    return dict(zip(paths, each(work, paths), strict=True))
