@@ -50,6 +50,7 @@ class SegmentedFrames(DatasetReader):
     """
 
     box_unit = "pixels"
+    has_tiny_objects = True
     lists: ClassVar[Mapping[Truth, tuple[str, ...]]]
     """Usual annotation files."""
     images: ClassVar[_Layout]

@@ -58,6 +58,8 @@ class DatasetReader(ABC):
         annotation_names: usual names of the annotation file.
         expected_count: number of samples in the published list.
         citation: the paper.
+        has_tiny_objects: whether its published list is known to have objects below 16 pixels, which
+            are then odd and no faults under `empty=negative`.
         lists_every_file: whether a file in its folders that no sample has is a fault, or only odd.
         understood: how the annotations were read, in a line each; filled when they are.
         oddities: what is odd about them, likewise.
@@ -73,6 +75,7 @@ class DatasetReader(ABC):
     citation: ClassVar[str] = ""
     box_unit: ClassVar[Literal["fractions", "pixels", "picture"]] = "fractions"
     mended: str = "folder"
+    has_tiny_objects: ClassVar[bool] = False
     lists_every_file: ClassVar[bool] = True
     understood: Sequence[str] = ()
     oddities: Sequence[Problem] = ()

@@ -39,6 +39,7 @@ class FlickrSoundNet(DatasetReader):
     name = "flickr"
     annotation_names = ("flickr_test.csv", "metadata/flickr_test.csv")
     expected_count = 250
+    has_tiny_objects = True
     citation = "Senocak et al., Learning to Localize Sound Source in Visual Scenes, CVPR 2018"
 
     def __init__(
