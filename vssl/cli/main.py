@@ -18,12 +18,13 @@ COMMANDS = {
     "thresholds": "how good universal thresholds are, and how they transfer",
     "audit": "what each switch of protocol=released does to the numbers",
     "localize": "does something in this image or video make this sound, and where?",
+    "export-plan": "what has to be computed elsewhere: a csv, and every negative as a wav file",
     "train": "train a model that vssl evaluates, with or without negative audio",
     "models": "all models, and which of them a checkpoint belongs to",
     "paper": "everything behind the paper's tables that runs with the files found",
     "dashboard": "the wandb dashboard of a project",
 }
-"""Commands with a line each. `vssl.cli.<command>` has the command's `main`."""
+"""Commands with a line each. `vssl.cli.<command>`, `_` for `-`, has the command's `main`."""
 
 _BEGIN = """
 begin:  vssl evaluate model=tiny_san          a small trained model on the embedded benchmark
@@ -43,7 +44,7 @@ def main() -> None:
     elif name in COMMANDS:
         # Lightning starts the further processes of a run with the script that `sys.argv` names
         sys.argv = [str(Path(sys.argv[0]).with_name(f"vssl-{name}")), *rest]
-        importlib.import_module(f"vssl.cli.{name}").main()
+        importlib.import_module(f"vssl.cli.{name.replace('-', '_')}").main()
     else:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"Did you mean `vssl {near[0]}`? " if near else ""

@@ -22,6 +22,7 @@ from vssl.data.base import CheckedData, DatasetReader
 from vssl.engine.localizer import Localizer
 from vssl.frontends import FrontEnd
 from vssl.images import Transform
+from vssl.maps import UPSAMPLING_RULES
 from vssl.metrics.base import CombinedMetric
 from vssl.models.weights import WeightsReport
 from vssl.negatives.base import AudioCondition
@@ -289,9 +290,12 @@ def made_length(settings: RunSettings) -> int | None:
 def upsampling_rules(settings: RunSettings, conditions: Sequence[str]) -> dict[str, str]:
     """Upsampling rule by audio condition under the protocol, the positive included.
 
-    The released code has a rule of its own for positives, and one for all else.
+    The released code has a rule of its own for positives, and one for all else. A protocol may
+    name one of `vssl.maps.UPSAMPLING_RULES` for all.
     """
-    names = [POSITIVE, *conditions]
+    names, rule = [POSITIVE, *conditions], str(settings.protocol.switches["upsampling"])
+    if rule in UPSAMPLING_RULES:
+        return dict.fromkeys(names, rule)
     released = settings.model.released.get("upsampling")
     if not released or not settings.protocol.as_released("upsampling"):
         return dict.fromkeys(names, "half_pixel")

@@ -24,6 +24,7 @@ from vssl.config.search_path import group_files
 from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
+from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What the networks compute in; front ends, similarities and records are float32 under all."""
@@ -134,11 +135,20 @@ _SHA256 = Option(
     "the 64 hexadecimal digits of a sha256",
     lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - set(_HEX),
 )
+_BOUNDS = Option(
+    "a lowest and a highest value, as in [0,1]",
+    lambda value: (
+        isinstance(value, (list, tuple, ListConfig))
+        and len(value) == 2
+        and all(map(_is_number, value))
+        and value[0] < value[1]
+    ),
+)
 _HEX = "0123456789abcdefABCDEF"
 _DECIBELS = number(-300, 300)
 _SWITCHES = (
     *("log_missing", "made_audio", "positive_window", "offscreen_window", "standardization"),
-    *("upsampling", "object_map", "pooled_ciou"),
+    *("object_map", "pooled_ciou"),
 )
 
 OPTIONS: dict[str, Option] = {
@@ -167,6 +177,10 @@ OPTIONS: dict[str, Option] = {
     "cache.folder": PATH.or_null("nothing is kept"),
     "cache.gigabytes": number(0, 1e9),
     "model.weights": PATH.or_null("the model has none"),
+    "model.maps": PATH.or_null("not set"),
+    "model.key": NAME.or_null("`maps`, or the one array with a map a row"),
+    "model.value_range": _BOUNDS.or_null("no known bounds"),
+    "model.missing": choice("error", "skip"),
     "model.compile": FLAG,
     "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
     "model.fold_batch_norms": FLAG.or_null("yes, but under protocol=released"),
@@ -175,6 +189,8 @@ OPTIONS: dict[str, Option] = {
     "prior.scale": choice("corrected", "released"),
     "protocol.antialias": FLAG,
     **{f"protocol.{name}": choice("corrected", "released") for name in _SWITCHES},
+    "protocol.upsampling": choice("corrected", "released", *UPSAMPLING_RULES),
+    "protocol.map_transform": choice("model", *MAP_TRANSFORMS),
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
     "trainer.devices": Option("a number from 1, auto, or a list of different GPUs", _is_devices),
     "trainer.strategy": NAME,
@@ -206,6 +222,7 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.decibels": _different_numbers(-300, 300),
     "threshold.*.name": NAME,
     "threshold.*.value": number(-1e30, 1e30),
+    "threshold.*.inclusive": FLAG,
     "threshold.*.rate": Option(
         "a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1
     ),

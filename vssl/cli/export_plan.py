@@ -1,0 +1,49 @@
+"""vssl-export-plan: what has to be computed elsewhere, for `model=stored`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from vssl.cli.app import command_parser, console_script
+from vssl.config.compose import composed_config
+from vssl.config.settings import RunSettings
+from vssl.core.console import quieten_libraries
+from vssl.core.errors import UsageError
+
+
+@console_script("evaluate")
+def main() -> None:
+    """Console script."""
+    parser = command_parser(
+        "vssl-export-plan",
+        "Writes which maps an evaluation needs: DIR/plan.csv (sample_id, condition, draw, image,"
+        " audio, map) and every negative as a wav file. Options are those of vssl-evaluate:"
+        " data=..., negatives=..., seed=...",
+        example="vssl-export-plan data=vggss data.root=/data/vggss negatives=all output=plan",
+        overrides="data=vggss data.root=DIR negatives=all; output=DIR",
+        config_dir=True,
+    )
+    parser.add_argument("--output", metavar="DIR", help="the folder; also output=DIR")
+    options = parser.parse_intermixed_args()
+    quieten_libraries()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    output, overrides = options.output, []
+    for word in options.overrides:
+        key, _, value = word.partition("=")
+        if key in ("output", "output_dir"):
+            output = value
+        elif key in ("model", "protocol", "prior"):
+            raise UsageError(f"{word}: a plan does not depend on {key}. Leave it out.")
+        else:
+            overrides.append(word)
+    if not output or "\0" in output:
+        raise UsageError("output is not set. Set output=DIR, the folder for the plan.")
+    settings = RunSettings.of(composed_config("evaluate", ["model=stored", *overrides]))
+    from vssl.runs.export_plan import export_plan
+
+    export_plan(settings, Path(output).expanduser().absolute())
+
+
+if __name__ == "__main__":
+    main()
