@@ -134,7 +134,8 @@ def transformed_maximum(
 ) -> torch.Tensor:
     """Largest value of transformed maps, from the extremes `[N]` of their native similarity maps.
 
-    For `none` it is `maximum` itself; for the others 1, or 0 where a map is the same everywhere. NaN where a map holds NaN.
+    For `none` it is `maximum` itself; for the others 1, or 0 where a map is the same everywhere.
+    NaN where a map holds NaN.
     """
     check_choice(transform, MAP_TRANSFORMS, name="transform")
     if transform == "none":

@@ -50,8 +50,17 @@ HYDRA = {
 
 ARGPARSE = {
     f"vssl-{name}": f"vssl.cli.{name}"
-    for name in ("audit", "compare", "dashboard", "localize", "models", "paper", "report")
-} | {"vssl-thresholds": "vssl.cli.thresholds"}
+    for name in (
+        "audit",
+        "compare",
+        "dashboard",
+        "localize",
+        "models",
+        "paper",
+        "report",
+        "thresholds",
+    )
+} | {"vssl-export-plan": "vssl.cli.export_plan"}
 """Programs with options, and their modules."""
 
 ELSEWHERE = {"git", "pip", "wandb", "pre-commit", "export", "."}
@@ -182,7 +191,9 @@ def check(line: str, own: Path) -> None:
         options = options_of(main, arguments)
         texts = getattr(options, "overrides", None) or getattr(options, "inputs", [])
         model = [f"model={options.model}"] if hasattr(options, "model") else []
-        composed(*model, *(text for text in texts if "=" in text))
+        composed(
+            *model, *(text for text in texts if "=" in text and not text.startswith("output="))
+        )
     elif program.startswith("benchmarks/"):
         path = str(ROOT / program)
         options_of(lambda: runpy.run_path(path, run_name="__main__"), arguments)

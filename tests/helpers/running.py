@@ -190,7 +190,8 @@ def command(
             [str(script(name)), *arguments], cwd=cwd, text=True, timeout=timeout, check=False,
             capture_output=True,
         )  # fmt: skip
-    main = importlib.import_module(f"vssl.cli.{name.removeprefix('vssl-')}").main
+    module = name.removeprefix("vssl-").replace("-", "_")
+    main = importlib.import_module(f"vssl.cli.{module}").main
     argv = [str(script(name)), *arguments]
     stdout, stderr = io.StringIO(), io.StringIO()
     with (

@@ -349,9 +349,7 @@ class _File(_Store):
         for name, values in columns.items():
             if len(values) != count:
                 raise MapsError(f"{root}: `{name}` has {len(values)} values for {count} ids.")
-        self._keys: list[Key] = list(
-            zip(names, columns["condition"], columns["draw"], strict=True)
-        )
+        self._keys: list[Key] = list(zip(names, columns["condition"], columns["draw"], strict=True))
         self._rows = {each: row for row, each in enumerate(self._keys)}
         if len(self._rows) < count:
             twice = next(each for each, n in Counter(self._keys).items() if n > 1)

@@ -99,9 +99,7 @@ class FixedThreshold(ThresholdPolicy):
         tensor([0.5000, 0.5000])
     """
 
-    def __init__(
-        self, *, value: float = 0.5, name: str = "fixed", inclusive: bool = False
-    ) -> None:
+    def __init__(self, *, value: float = 0.5, name: str = "fixed", inclusive: bool = False) -> None:
         check_finite(float(value), name="value")
         self.value = value
         self.name = name
