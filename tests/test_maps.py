@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import formulas
+from vssl.core.choices import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.core.errors import UsageError
 from vssl.data.base import DatasetReader
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
 from vssl.maps import (
-    MAP_TRANSFORMS,
-    UPSAMPLING_RULES,
     binarize,
     consensus_map,
     object_guided,

@@ -13,27 +13,26 @@ import torch.nn.functional as F
 
 from vssl.core.arrays import Index
 from vssl.core.checks import check_choice, check_maps, check_same_shape
+from vssl.core.choices import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.kernels import Places, bilinear, kth_largest
 from vssl.types import EVALUATION_SIZE, Box, Mask
-
-UPSAMPLING_RULES = ("half_pixel", "align_corners", "opencv")
-MAP_TRANSFORMS = ("none", "stretch_and_clip")
 
 
 def upsample(
     similarity_maps: torch.Tensor, *, size: int = EVALUATION_SIZE, rule: str = "half_pixel"
 ) -> torch.Tensor:
-    """Upsample similarity maps bilinearly to localization maps.
+    """Upsample similarity maps to localization maps, bilinearly or bicubically.
 
     Args:
         similarity_maps: `[N, h, w]`, any range.
         size: side of the result in pixels.
         rule: `half_pixel` (cell i covers its share of the pixels), `opencv` (the same, rounded as
-            the released code's cv2.resize rounds) or `align_corners` (the centres of the corner
-            cells lie on the corner pixels, as the released code has it for some positives).
+            the released code's cv2.resize rounds), `align_corners` (the centres of the corner
+            cells lie on the corner pixels, as the released code has it for some positives) or
+            `bicubic` (half-pixel, by torch's cubic convolution with a = -0.75).
 
     Returns:
-        `[N, size, size]` in the range of the input.
+        `[N, size, size]` in the range of the input, which `bicubic` can exceed.
 
     Raises:
         TypeError: when the maps are not floating-point.
@@ -43,6 +42,8 @@ def upsample(
     check_choice(rule, UPSAMPLING_RULES, name="rule")
     if similarity_maps.shape[-2:] == (size, size):
         return similarity_maps
+    if rule == "bicubic":
+        return F.interpolate(similarity_maps[:, None], size=(size, size), mode="bicubic")[:, 0]
     single = similarity_maps.dtype == torch.float32
     if single and (rule == "opencv" or similarity_maps.device.type == "cpu"):
         cells = similarity_maps.contiguous().numpy(force=True)
@@ -86,12 +87,13 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
 
     Args:
         localization_maps: `[N, H, W]`.
-        transform: `none`, or `stretch_and_clip` (RCGrad): every map is stretched to [0, 1], then
+        transform: `none`; `stretch`: every map is stretched to [0, 1] by its own extremes, and a
+            constant map becomes 0; or `stretch_and_clip` (RCGrad): every map is stretched, then
             all below its median (the value at index H W / 2 of its sorted pixels) becomes 0, and a
             constant map 0. RCGrad's three stages of stretching give the same, as all is linear.
 
     Returns:
-        `[N, H, W]`; in [0, 1] for `stretch_and_clip`, NaN where a map holds NaN or is infinite.
+        `[N, H, W]`; but for `none` in [0, 1], NaN where a map holds NaN or is infinite.
 
     Raises:
         ValueError: for another shape or an unknown transform.
@@ -101,6 +103,10 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
     if transform == "none":
         return localization_maps
     stretched = stretch(localization_maps)
+    span = localization_maps.amax(dim=(1, 2)) - localization_maps.amin(dim=(1, 2))
+    infinite = ~span.isfinite().view(-1, 1, 1)
+    if transform == "stretch":
+        return stretched.masked_fill(infinite, torch.nan)
     pixels = stretched.flatten(1)
     upper = pixels.shape[1] - pixels.shape[1] // 2
     if pixels.dtype == torch.float32:  # ten times as fast as torch's
@@ -108,8 +114,7 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
     else:
         median = pixels.kthvalue(pixels.shape[1] - upper + 1, dim=1).values
     clipped = stretched.masked_fill(stretched < median.view(-1, 1, 1), 0.0)
-    span = localization_maps.amax(dim=(1, 2)) - localization_maps.amin(dim=(1, 2))
-    return clipped.masked_fill(~span.isfinite().view(-1, 1, 1), torch.nan)
+    return clipped.masked_fill(infinite, torch.nan)
 
 
 def kth_largest_pixels(localization_maps: torch.Tensor, k: Index | int) -> torch.Tensor:
@@ -127,8 +132,8 @@ def transformed_maximum(
 ) -> torch.Tensor:
     """Largest value of transformed maps, from the extremes `[N]` of their native similarity maps.
 
-    For `none` it is `maximum` itself; for `stretch_and_clip` 1, or 0 where a map is the same
-    everywhere. NaN where a map holds NaN.
+    For `none` it is `maximum` itself; for the others 1, or 0 where a map is the same everywhere.
+    NaN where a map holds NaN.
     """
     check_choice(transform, MAP_TRANSFORMS, name="transform")
     if transform == "none":

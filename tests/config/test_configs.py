@@ -10,8 +10,8 @@ import vssl
 from tests.helpers.running import composed, run_settings
 from vssl.config import build
 from vssl.config.networks import make_network
+from vssl.core.choices import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.images import ImageTransform
-from vssl.maps import MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.models.base import LocalizationModel
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

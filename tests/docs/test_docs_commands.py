@@ -53,7 +53,10 @@ HYDRA = {
 ARGPARSE = {
     f"vssl-{name}": f"vssl.cli.{name}"
     for name in ("audit", "check", "compare", "dashboard", "localize", "models", "paper", "report")
-} | {"vssl-thresholds": "vssl.cli.thresholds"}
+} | {
+    "vssl-thresholds": "vssl.cli.thresholds",
+    "vssl-export-plan": "vssl.cli.export_plan",
+}
 """Programs with options, and their modules."""
 
 ELSEWHERE = {"git", "pip", "wandb", "pre-commit", "export", "."}
@@ -185,7 +188,8 @@ def check(line: str, own: Path) -> None:
         options = options_of(main, arguments)
         texts = getattr(options, "overrides", None) or getattr(options, "inputs", [])
         model = [f"model={options.model}"] if hasattr(options, "model") else []
-        composed(*model, *(text for text in texts if "=" in text))
+        own = ("output=",)  # of the command itself
+        composed(*model, *(text for text in texts if "=" in text and not text.startswith(own)))
     elif program.startswith(("benchmarks/", "experiments/")):
         path = str(ROOT / program)
         options_of(lambda: runpy.run_path(path, run_name="__main__"), arguments)

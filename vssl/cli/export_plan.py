@@ -1,4 +1,4 @@
-"""vssl-export-plan: the images and sounds of an evaluation, for a model that vssl cannot run."""
+"""vssl-export-plan: what has to be computed elsewhere, for `model=stored`."""
 
 from __future__ import annotations
 
@@ -15,30 +15,34 @@ from vssl.core.errors import UsageError
 @console_script("evaluate")
 def main() -> None:
     """Console script."""
-    quieten_libraries()
     parser = command_parser(
         "vssl-export-plan",
-        "Writes what a program outside of vssl has to compute: a table of images and sounds, a map"
-        " for each row, and the negatives as wav files (docs/stored-maps.md).",
-        example="vssl-export-plan data=vggss data.root=vggss negatives=all output=plan",
-        overrides="data=vggss data.root=DIR negatives=all seed=1",
+        "Writes which maps an evaluation needs: DIR/plan.csv (sample_id, condition, draw, image,"
+        " audio, map) and every negative as a wav file. Options are those of vssl-evaluate:"
+        " data=..., negatives=..., seed=...",
+        example="vssl-export-plan data=vggss data.root=/data/vggss negatives=all output=plan",
+        overrides="data=vggss data.root=DIR negatives=all; output=DIR",
         config_dir=True,
     )
-    parser.usage = "vssl-export-plan output=DIR data=NAME [negatives=NAME] [key=value ...]"
-    words = parser.parse_intermixed_args().overrides
-    outputs = [word.partition("=")[2] for word in words if word.startswith("output=")]
-    if not outputs or not outputs[-1].strip():
-        raise UsageError("output is not set. Set output=<folder for the plan and the sounds>.")
-    rest = [word for word in words if not word.startswith("output=")]
-    given = any(word.startswith("model=") for word in rest)
-    settings = RunSettings.of(composed_config("evaluate", [*([] if given else [_NONE]), *rest]))
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
-    from vssl.runs.export_plan import export_plan  # torch
+    parser.add_argument("--output", metavar="DIR", help="the folder; also output=DIR")
+    options = parser.parse_intermixed_args()
+    quieten_libraries()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    output, overrides = options.output, []
+    for word in options.overrides:
+        key, _, value = word.partition("=")
+        if key in ("output", "output_dir"):
+            output = value
+        elif key in ("model", "protocol", "prior"):
+            raise UsageError(f"{word}: a plan does not depend on {key}. Leave it out.")
+        else:
+            overrides.append(word)
+    if not output or "\0" in output:
+        raise UsageError("output is not set. Set output=DIR, the folder for the plan.")
+    settings = RunSettings.of(composed_config("evaluate", ["model=stored", *overrides]))
+    from vssl.runs.export_plan import export_plan
 
-    export_plan(settings, Path(outputs[-1]).expanduser().absolute())
-
-
-_NONE = "model=center"  # takes no audio, so that clips are whole and at 16 kHz
+    export_plan(settings, Path(output).expanduser().absolute())
 
 
 if __name__ == "__main__":

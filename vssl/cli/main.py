@@ -26,7 +26,7 @@ COMMANDS = {
     "paper": "everything behind the paper's tables that runs with the files found",
     "dashboard": "the wandb dashboard of a project",
 }
-"""Commands with a line each. `vssl.cli.<command>` has the command's `main`."""
+"""Commands with a line each. `vssl.cli.<command>`, `_` for `-`, has the command's `main`."""
 
 _BEGIN = """
 begin:  vssl evaluate model=tiny_san          a small trained model on the embedded benchmark

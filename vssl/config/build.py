@@ -16,6 +16,7 @@ from vssl.config.compose import composed_config
 from vssl.config.networks import build_model, build_prior, keep_float32, make
 from vssl.config.options import OPTIONS
 from vssl.config.settings import DataSettings, Recipe, RunSettings, ScoringSettings, TrainerSettings
+from vssl.core.choices import UPSAMPLING_RULES
 from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.data.base import CheckedData, DatasetReader
@@ -77,7 +78,12 @@ def build_localizer(
         UsageError: as `build_model`, `build_prior` and `build_frontends`.
     """
     frontends = build_frontends(settings, [condition.name for condition in conditions])
-    tell_conditions(conditions, frontends)
+    if frontends:
+        positive = frontends[POSITIVE]
+        for each in conditions:
+            frontend = frontends.get(each.name, positive)
+            each.rate = frontend.rate
+            each.hear(positive.window, frontend.window)
     transform, prior_transform = build_transforms(settings)
     model, report = build_model(settings.model)
     prior, prior_report = build_prior(settings, model)
@@ -92,17 +98,6 @@ def build_localizer(
         precision=settings.trainer.precision,
     )
     return localizer, (report, prior_report)
-
-
-def tell_conditions(
-    conditions: Sequence[AudioCondition], frontends: Mapping[str, FrontEnd]
-) -> None:
-    """Tell audio conditions the rate and the windows of the model's front ends, if it has any."""
-    for each in conditions if frontends else ():
-        positive = frontends[POSITIVE]
-        frontend = frontends.get(each.name, positive)
-        each.rate = frontend.rate
-        each.hear(positive.window, frontend.window)
 
 
 def configured_sounding_objects(settings: RunSettings) -> SoundingObjects:
@@ -289,9 +284,12 @@ def made_length(settings: RunSettings) -> int | None:
 def upsampling_rules(settings: RunSettings, conditions: Sequence[str]) -> dict[str, str]:
     """Upsampling rule by audio condition under the protocol, the positive included.
 
-    The released code has a rule of its own for positives, and one for all else.
+    The released code has a rule of its own for positives, and one for all else. A protocol may
+    name one of `vssl.core.choices.UPSAMPLING_RULES` for all.
     """
-    names = [POSITIVE, *conditions]
+    names, rule = [POSITIVE, *conditions], str(settings.protocol.switches["upsampling"])
+    if rule in UPSAMPLING_RULES:
+        return dict.fromkeys(names, rule)
     released = settings.model.released.get("upsampling")
     if not released or not settings.protocol.as_released("upsampling"):
         return dict.fromkeys(names, "half_pixel")

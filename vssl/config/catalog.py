@@ -157,6 +157,8 @@ def _map(network: Pretrained) -> tuple[str, str]:
         return "7 x 7", "[0, ∞)"
     height, width = network.map_size
     low, high = network.value_range
+    if network.map_size == (0, 0):  # of stored maps
+        return "as stored", "as stored"
     bounds = f"[{low:g}, {high:g}]" if high < float("inf") else f"[{low:g}, ∞)"
     return f"{height} x {width}", bounds
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vssl.core.hashing import file_sha256, text_hash
+from vssl.core.hashing import content_sha256, file_sha256, text_hash
 from vssl.records.files import RECORDS_VERSION
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
             for key, value in described(getattr(settings, name).group).items()
             if key not in dropped and (key, value) not in defaults.items()
         }
+    if settings.model.maps is not None:  # by content, wherever they are
+        for name in ("maps", "arguments", "missing"):
+            parts["model"].pop(name, None)
+        parts["maps_sha256"] = content_sha256(settings.model.maps)
     negatives = settings.negatives.group
     names = ("manifest", *settings.negatives.conditions)
     parts["negatives"] = {name: v for name, v in parts["negatives"].items() if name in names}

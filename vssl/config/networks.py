@@ -62,6 +62,11 @@ def check_network_options(settings: RunSettings) -> None:
             "model.compile=true needs a C++ compiler on a CPU, and none of"
             f" {', '.join(compilers)} was found."
         )
+    if "maps" in settings.model.group and settings.model.maps is None:
+        raise UsageError(
+            "model.maps is not set. Set model.maps=DIR or FILE, with the maps that vssl-export-plan"
+            " lists (docs/stored-maps.md)."
+        )
     weights_path(settings.model)
     prior_weights_path(settings.prior)
 
@@ -198,7 +203,8 @@ def build_prior(
     weights = prior_weights_path(settings.prior)
     if weights is None:
         return None, None
-    unbounded = model.map_transform == "none" and math.inf in map(abs, model.value_range)
+    transform = settings.protocol.map_transform or model.map_transform
+    unbounded = transform == "none" and math.inf in map(abs, model.value_range)
     if unbounded and settings.prior.scale == "corrected":
         raise UsageError(
             f"prior.scale=corrected brings the map of {settings.model.name} from its value_range to"

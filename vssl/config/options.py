@@ -21,10 +21,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from vssl.config.search_path import group_files
+from vssl.core.choices import FLAG_SUBSETS, MAP_TRANSFORMS, UPSAMPLING_RULES
 from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
-from vssl.data.vggsounder import SUBSETS
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What the networks compute in; front ends, similarities and records are float32 under all."""
@@ -135,11 +135,20 @@ _SHA256 = Option(
     "the 64 hexadecimal digits of a sha256",
     lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - set(_HEX),
 )
+_BOUNDS = Option(
+    "a lowest and a highest value, as in [0,1]",
+    lambda value: (
+        isinstance(value, (list, tuple, ListConfig))
+        and len(value) == 2
+        and all(map(_is_number, value))
+        and value[0] < value[1]
+    ),
+)
 _HEX = "0123456789abcdefABCDEF"
 _DECIBELS = number(-300, 300)
 _SWITCHES = (
     *("log_missing", "made_audio", "positive_window", "offscreen_window", "standardization"),
-    *("upsampling", "object_map", "pooled_ciou"),
+    *("object_map", "pooled_ciou"),
 )
 
 OPTIONS: dict[str, Option] = {
@@ -176,6 +185,10 @@ OPTIONS: dict[str, Option] = {
     "cache.gigabytes": number(0, 1e9),
     "model.frontend.rate": whole(1_000, 1_000_000),
     "model.weights": PATH.or_null("the model has none"),
+    "model.maps": PATH.or_null("not set"),
+    "model.key": NAME.or_null("`maps`, or the one array with a map a row"),
+    "model.value_range": _BOUNDS.or_null("no known bounds"),
+    "model.missing": choice("error", "skip"),
     "model.compile": FLAG,
     "model.channels_last": FLAG.or_null("yes, but under protocol=released"),
     "model.fold_batch_norms": FLAG.or_null("yes, but under protocol=released"),
@@ -184,6 +197,8 @@ OPTIONS: dict[str, Option] = {
     "prior.scale": choice("corrected", "released"),
     "protocol.antialias": FLAG,
     **{f"protocol.{name}": choice("corrected", "released") for name in _SWITCHES},
+    "protocol.upsampling": choice("corrected", "released", *UPSAMPLING_RULES),
+    "protocol.map_transform": choice("model", *MAP_TRANSFORMS),
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
     "trainer.devices": Option("a number from 1, auto, or a list of different GPUs", _is_devices),
     "trainer.strategy": NAME,
@@ -205,7 +220,7 @@ OPTIONS: dict[str, Option] = {
     "data.ids": PATH.or_null("all samples"),
     "data.limit": whole(1).or_null("all samples"),
     "data.flags": PATH.or_null("no flags"),
-    "data.subset": choice(*SUBSETS),
+    "data.subset": choice(*FLAG_SUBSETS),
     "data.not_visible": choice("positive", "negative"),
     "data.pairs": PATH.or_null("the first usual name that exists"),
     "data.same_class": choice("keep", "skip"),
@@ -235,6 +250,7 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.decibels": _different_numbers(-300, 300),
     "threshold.*.name": NAME,
     "threshold.*.value": number(-1e30, 1e30),
+    "threshold.*.inclusive": FLAG,
     "threshold.*.rate": Option(
         "a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1
     ),

@@ -70,7 +70,7 @@ def map_facts(
         "upsampling": upsampling,
         # JSON has no infinity: null stands for a bound that is not there
         "value_range": [b if math.isfinite(b) else None for b in model.value_range],
-        "map_transform": model.map_transform,
+        "map_transform": settings.protocol.map_transform or model.map_transform,
         "weights": _weights_facts(weights),
         # class and content of a network that was given as an object, not as a file
         **({} if isinstance(network, Mapping) else {"network": described(own)}),

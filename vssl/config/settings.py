@@ -44,6 +44,7 @@ class ModelSettings:
     frontend: Recipe | None  # None: takes no audio
     image: Recipe | None  # None: only where no run is made, as in vssl-models
     weights: Path | None
+    maps: Path | None  # of a model whose maps are stored
     sha256: str | None  # of the weights; None takes any
     source: str  # where the weights come from
     released: Mapping[str, Any]  # what the authors' evaluation does otherwise
@@ -72,6 +73,7 @@ class ModelSettings:
             frontend=group.get("frontend"),
             image=group.get("image"),
             weights=_path(group.get("weights")),
+            maps=_path(group.get("maps")),
             sha256=group.get("sha256"),
             source=str(group.get("source", "")).strip(),
             released=group.get("released") or {},
@@ -190,11 +192,18 @@ class ProtocolSettings:
     def of(cls, group: Mapping[str, Any]) -> Self:
         """Read the group `protocol`."""
         (name,) = _required(group, "protocol", "name")
+        # earlier protocols, without it, are the same
+        group = {key: v for key, v in group.items() if (key, v) != ("map_transform", "model")}
         return cls(str(name), {key: v for key, v in group.items() if key != "name"}, group)
 
     def as_released(self, switch: str) -> bool:
         """Whether a switch is set to what the authors' evaluation does."""
         return bool(self.switches[switch] == "released")
+
+    @property
+    def map_transform(self) -> str | None:
+        """The post-processing of every upsampled map; None for the model's."""
+        return self.switches.get("map_transform")
 
     @property
     def full_name(self) -> str:

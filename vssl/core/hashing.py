@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,16 @@ def ids_hash(sample_ids: Iterable[str]) -> str:
 def text_hash(text: str) -> str:
     """Hash of a text: 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content_sha256(place: Path) -> str | None:
+    """sha256 over the names and contents of a folder's files, or of a file; None for nothing."""
+    if place.is_file():
+        return file_sha256(place)
+    if not place.is_dir():
+        return None
+    files = {path.relative_to(place).as_posix(): path for path in place.rglob("*")}
+    names = sorted(name for name, path in files.items() if path.is_file())
+    with ThreadPoolExecutor() as pool:
+        hashes = pool.map(lambda name: file_sha256(files[name]), names)
+        return config_hash({"files": list(zip(names, hashes, strict=True))})

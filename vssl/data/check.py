@@ -184,7 +184,9 @@ def _check_boxes(reader: DatasetReader, listing: Listing) -> tuple[list[Problem]
             target, kind = faults, "impossible boxes"
             text = f"the box {reader.shown_box(sample, far[0])} {box_fault(far[0])}"
         elif empty:
-            noted = reader.empty == "keep" or (reader.empty == "negative" and reader.has_tiny_objects)
+            noted = reader.empty == "keep" or (
+                reader.empty == "negative" and reader.has_tiny_objects
+            )
             target, kind = notes if noted else faults, _EMPTY
             text = f"{reader.shown_box(sample, annotated[0])} {empty}" if annotated else empty
         elif odd:

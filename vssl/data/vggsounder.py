@@ -13,9 +13,6 @@ from pathlib import Path
 from vssl.core.errors import UsageError
 from vssl.negatives.labels import LabelTable, read_labels
 
-SUBSETS = ("all", "clean", "clean_one_label", "not_visible")
-"""Parts of VGG-SS by these flags, see `in_subset`."""
-
 _VIDEO_FLAGS = ("background_music", "voice_over", "static_image")
 _TRUTHS = {"True": "yes", "False": "no"}
 

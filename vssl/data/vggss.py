@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vssl.core.checks import check_choice
+from vssl.core.choices import FLAG_SUBSETS
 from vssl.core.errors import UsageError
 from vssl.data.base import DatasetReader, text_of
 from vssl.data.boxes import pixels_of
-from vssl.data.vggsounder import SUBSETS, in_subset, read_vggsounder
+from vssl.data.vggsounder import in_subset, read_vggsounder
 from vssl.types import Sample
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class VGGSS(DatasetReader):
         not_visible: Literal["positive", "negative"] = "positive",
         **options: Any,
     ) -> None:
-        check_choice(subset, SUBSETS, name="data.subset")
+        check_choice(subset, FLAG_SUBSETS, name="data.subset")
         check_choice(not_visible, ("positive", "negative"), name="data.not_visible")
         super().__init__(root, image_folder=image_folder, audio_folder=audio_folder, **options)
         self.image_suffix = image_suffix

@@ -49,12 +49,14 @@ class LocalizationModel(Pretrained):
         map_size: height and width of the native similarity map.
         value_range: bounds of similarity maps, infinite if there are none; checked during a run.
         map_transform: published post-processing of the upsampled map, one of
-            `vssl.maps.MAP_TRANSFORMS`.
+            `vssl.core.choices.MAP_TRANSFORMS`.
+        takes_images: whether it looks at the batch's images; False saves decoding them.
     """
 
     map_size: tuple[int, int]
     value_range: tuple[float, float]
     map_transform: ClassVar[str] = "none"
+    takes_images: ClassVar[bool] = True
 
     @property
     def encodes_separately(self) -> bool:

@@ -273,7 +273,8 @@ def records_table(
             [condition for condition, _ in plan.pairings] * len(chosen),
             [draw for _, draw in plan.pairings] * len(chosen),
             sources,
-            [source and clips[source] for source in sources],
+            # null too for a sample that was left out since its maps are missing
+            [source and clips.get(source) for source in sources],
             repeated(str(s.image_path) for s in chosen),
             repeated(s.category for s in chosen),
             repeated(s.image_group for s in chosen),

@@ -1,4 +1,4 @@
-"""The work of a model that vssl cannot run: its images and sounds, as an evaluation pairs them."""
+"""vssl-export-plan: the maps that a run would need, for a program that is not vssl's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import io
 import json
 import logging
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 from scipy.io import wavfile
 
@@ -19,138 +20,125 @@ from vssl.core.errors import UsageError
 from vssl.core.files import output_folder, whole_file, write_text
 from vssl.core.hashing import config_hash, ids_hash, text_hash
 from vssl.core.progress import progress_bar
+from vssl.negatives.base import Positive
 from vssl.negatives.manifest import read_manifest, render_manifest
 from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.records.files import MANIFEST_FILE
-from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
+from vssl.types import POSITIVE, AudioClip, AudioRequest
+
+PLAN_FILE = "plan.csv"
+PLAN_FACTS_FILE = "plan.json"
+COLUMNS = ("sample_id", "condition", "draw", "image", "audio", "map")
 
 _log = logging.getLogger(__name__)
 
-PLAN_FILE, FACTS_FILE, SOUNDS_FOLDER = "plan.csv", "plan.json", "sounds"
-COLUMNS = ("sample_id", "condition", "draw", "image", "audio", "map")
 
+def export_plan(settings: RunSettings, folder: Path) -> Path:
+    """Write which map is to be made of which image and sound, and all sounds that no file has.
 
-def export_plan(settings: RunSettings, folder: Path) -> int:
-    """Write which map a run needs of which image and sound, and every sound that it makes.
+    The samples, audio conditions and draws are those of an evaluation with these settings. Each
+    distinct waveform that a negative makes is a file of 32-bit floats in `sounds/`, since noise may
+    exceed full scale. A negative that plays another sample's clip names that clip's file. What a
+    stopped export wrote is kept.
 
-    The samples, the choices of clips and the made waveforms are those of an evaluation with the
-    same settings. Made sounds have the rate of the model's front end, 16 kHz without one, and 32
-    bits a value, as noise may exceed full scale. A sound that is there already is kept, so that a
-    stopped export goes on.
+    Args:
+        settings: of a model that takes no audio, so that silence and noise are as long as the clip.
+        folder: where `plan.csv`, `sounds/`, `negatives_manifest.csv` and `plan.json` go.
 
     Returns:
-        Number of maps that the plan asks for.
+        The csv.
 
     Raises:
-        UsageError: for any fault in the settings or the test set, and where the folder holds
-            another plan.
+        UsageError: when the test set has faults, or the folder holds another plan.
     """
     conditions = build.build_conditions(settings)
-    frontends = build.build_frontends(settings, [each.name for each in conditions])
-    build.tell_conditions(conditions, frontends)
-    reader = build.build_reader(settings.data)
-    build.set_needs(reader, settings)
+    replay = settings.negatives.manifest
+    rows = None if replay is None else read_manifest(replay)
     with output_folder(folder):
-        data = reader.check()
-        replay = settings.negatives.manifest
-        plan = make_plan(
-            data.samples,
-            conditions,
-            seed=settings.seed,
-            use=settings.data.noise_use,
-            own_frontend=frontends,
-            made_length=build.made_length(settings),
-            manifest=None if replay is None else read_manifest(replay),
-            manifest_path=replay,
-        )
-        by_name = {condition.name: condition for condition in conditions}
-        paths = {sample.sample_id: sample.audio_path for sample in data.samples}
-
-        def read(source_id: str) -> AudioClip:
-            return read_clip(paths[source_id], reader.rate)
-
-        made = _made_files(plan)
-        table = _table(data.samples, plan, made)
-        identity = {
-            "plan": text_hash(table),
-            "data": settings.data.shown_name,
+        pass
+    data = build.check_data(settings)
+    plan = make_plan(
+        data.samples,
+        conditions,
+        seed=settings.seed,
+        use=settings.data.noise_use,
+        manifest=rows,
+        manifest_path=replay,
+    )
+    manifest = render_manifest(plan.manifest)
+    facts = {
+        "data": settings.data.name,
+        "seed": settings.seed,
+        "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
+        "negatives_manifest_sha256": text_hash(manifest),
+        "options": {
+            "data": described(settings.data.group),
             "negatives": described(settings.negatives.group),
-            "seed": settings.seed,
-            "protocol": settings.protocol.full_name,
-            "rate": reader.rate,
-        }
-        facts = {
-            **identity,
-            "hash": config_hash(identity),
-            "samples": len(data.samples),
-            "coverage": data.coverage,
-            "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
-            "maps": dict(Counter(condition for condition, _ in plan.pairings)),
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_folder(folder / FACTS_FILE, facts["hash"])
-        write_text(folder / FACTS_FILE, json.dumps(facts, indent=1))
-        with progress_bar("writing sounds", len(made)) as advance:
-            for request, name in made.items():
-                path = folder / name
-                if not path.is_file():
-                    clip = by_name[request.condition].make(request, read)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with whole_file(path) as partial:  # without the time that libsndfile adds
-                        wavfile.write(partial, clip.rate, clip.samples.T)
-                advance(1)
-        write_text(folder / MANIFEST_FILE, render_manifest(plan.manifest))
-        write_text(folder / PLAN_FILE, table)
-    maps = len(data.samples) * len(plan.pairings)
-    _log.info(
-        "%s: %d maps are wanted, of %d images; %d sounds were made. Score the maps with"
-        " vssl-evaluate model=stored model.maps=FOLDER",
-        folder / PLAN_FILE, maps, len(data.samples), len(made),
-    )  # fmt: skip
-    return maps
+        },
+        "pairings": [list(pairing) for pairing in plan.pairings],
+    }
+    _take_folder(folder, facts)
+    paths = {sample.sample_id: sample.audio_path for sample in data.samples}
+    sounds = _sound_names(plan)
+    by_name = {condition.name: condition for condition in (Positive(), *conditions)}
 
+    def read(source_id: str) -> AudioClip:
+        return read_clip(paths[source_id])
 
-def _made_files(plan: AudioPlan) -> dict[AudioRequest, str]:
-    """Files of the sounds that are made, below the plan's folder, in the plan's order."""
-    numbers: Counter[str] = Counter()
-    made: dict[AudioRequest, str] = {}
-    for _, request in plan.distinct:
-        if request.condition != POSITIVE and request not in made:
-            number = numbers[request.condition]
-            made[request] = f"{SOUNDS_FOLDER}/{request.condition}/{number:06d}.wav"
-            numbers[request.condition] += 1
-    return made
-
-
-def _table(samples: tuple[Sample, ...], plan: AudioPlan, made: dict[AudioRequest, str]) -> str:
-    """The plan as csv text: a row for each map, sample by sample."""
-    paths = {sample.sample_id: str(sample.audio_path) for sample in samples}
-    draws = Counter(condition for condition, _ in plan.pairings)
+    with progress_bar("writing sounds", len(sounds)) as advance:
+        for request, name in sounds.items():
+            advance(1)
+            path = folder / name
+            if path.is_file():  # renamed when it was complete
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clip = by_name[request.condition].make(request, read)
+            with whole_file(path) as partial:  # by SciPy: libsndfile adds the time
+                wavfile.write(partial, clip.rate, clip.samples.T)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for n, sample in enumerate(samples):
-        for k, (condition, draw) in enumerate(plan.pairings):
-            request = plan.distinct[plan.index[n, k]][1]
-            audio = made.get(request) or paths[request.source_id]
-            place = PurePosixPath(condition, *([str(draw)] if draws[condition] > 1 else []))
-            name = f"{place}/{sample.sample_id}.npy"
-            writer.writerow(
-                (sample.sample_id, condition, draw, str(sample.image_path), audio, name)
-            )
-    return text.getvalue()
+    for n, sample in enumerate(data.samples):
+        for (condition, draw), place in zip(plan.pairings, plan.index[n], strict=True):
+            request = plan.distinct[place][1]
+            sound = sounds.get(request) or str(paths[request.source_id])
+            name = f"{condition}/{draw}/{sample.sample_id}.npy"
+            writer.writerow([sample.sample_id, condition, draw, sample.image_path, sound, name])
+    write_text(folder / MANIFEST_FILE, manifest)
+    write_text(folder / PLAN_FILE, text.getvalue())
+    _log.info(
+        "%d maps of %d images under %d pairings of audio condition and draw, %d sounds written: %s",
+        plan.index.size, len(data.samples), len(plan.pairings), len(sounds), folder / PLAN_FILE,
+    )  # fmt: skip
+    return folder / PLAN_FILE
 
 
-def _check_folder(path: Path, wanted: str) -> None:
-    """Refuse a folder with the plan of other settings."""
-    if not path.is_file():
-        return
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))["hash"]
-    except (ValueError, KeyError, TypeError):
-        known = None
-    if known != wanted:
+def _sound_names(plan: AudioPlan) -> dict[AudioRequest, str]:
+    """Files, below the folder, of the waveforms that negatives make."""
+    names: dict[AudioRequest, str] = {}
+    made: Counter[str] = Counter()
+    for _, request in plan.distinct:
+        if request.condition != POSITIVE and request not in names:
+            names[request] = f"sounds/{request.condition}_{made[request.condition]:06d}.wav"
+            made[request.condition] += 1
+    return names
+
+
+def _take_folder(folder: Path, facts: dict[str, Any]) -> None:
+    """Write the facts of a plan into its folder, which must not have those of another one."""
+    path = folder / PLAN_FACTS_FILE
+    facts = {**facts, "plan_hash": config_hash(facts)}
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            known = {}
+        if known.get("plan_hash") == facts["plan_hash"]:
+            return
+        other = [k for k, v in facts.items() if k != "plan_hash" and known.get(k) != v]
         raise UsageError(
-            f"{path.parent}: holds the plan of another test set, or of other negatives. Set another"
-            " output."
+            f"{folder}: holds another plan (other {', '.join(other)}). Set another output, or"
+            " remove the folder."
         )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(facts, indent=1))

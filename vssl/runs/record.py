@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.feature_table import RunTables
 from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
+from vssl.models.stored import StoredMaps
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import read_manifest, render_manifest
@@ -33,6 +35,7 @@ from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
 from vssl.records.truth import GroundTruth, check_flags
+from vssl.runs.export_plan import PLAN_FACTS_FILE
 from vssl.runs.features import open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
 from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
@@ -78,6 +81,12 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         manifest=rows,
         manifest_path=replay,
     )
+    model = localizer.model
+    if isinstance(model, StoredMaps):
+        data, plan = _with_stored_maps(settings, model, data, plan)
+        if is_first_process():
+            _list_problems(folder / LEFT_OUT_FILE, data.problems)
+            _list_problems(folder / NOTES_FILE, data.notes)
     rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
     manifest = render_manifest(plan.manifest)
     provenance = {
@@ -120,6 +129,59 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     GroundTruth.of_samples(data.samples).write(folder, provenance)
     write_text(folder / MANIFEST_FILE, manifest)
     return len(data.samples) - len(recorded)
+
+
+def _with_stored_maps(
+    settings: RunSettings, model: StoredMaps, data: CheckedData, plan: AudioPlan
+) -> tuple[CheckedData, AudioPlan]:
+    """Check the maps of a run; samples without theirs are left out, where that is asked for.
+
+    The others keep the negatives that were planned, since theirs are the maps that are stored.
+    """
+    _check_exported(settings, plan)
+    skip = settings.model.group.get("missing") == "skip"
+    report = model.check([s.sample_id for s in data.samples], plan.pairings, skip=skip)
+    if report.undefined:
+        _log.warning("%d maps hold NaN or infinite values", report.undefined)
+    if report.surplus:
+        _log.warning(
+            "%d stored maps belong to no sample, audio condition or draw of this run, e.g. %s",
+            len(report.surplus), report.surplus[0].name,
+        )  # fmt: skip
+    notes = [Problem("stored maps that the run does not ask for", *each) for each in report.surplus]
+    problems = [Problem("missing maps", *each) for each in report.missing.items()]
+    kept = [n for n, s in enumerate(data.samples) if s.sample_id not in report.missing]
+    if problems:
+        _log.warning("%d samples lack maps and are left out", len(problems))
+        rows = tuple(row for row in plan.manifest if row.sample_id not in report.missing)
+        plan = replace(plan, index=plan.index[kept], manifest=rows)
+    data = replace(
+        data,
+        samples=tuple(data.samples[n] for n in kept),
+        problems=(*data.problems, *problems),
+        notes=(*data.notes, *notes),
+    )
+    return data, plan
+
+
+def _check_exported(settings: RunSettings, plan: AudioPlan) -> None:
+    """Check that maps, beside or below an exported plan, are of the negatives of this run."""
+    maps = settings.model.maps
+    for folder in () if maps is None else (maps.absolute(), maps.absolute().parent):
+        path = folder / MANIFEST_FILE
+        if not (folder / PLAN_FACTS_FILE).is_file() or not path.is_file():
+            continue
+        exported = {(r.sample_id, r.condition, r.draw): r for r in read_manifest(path)}
+        same = [(row, exported.get((row.sample_id, row.condition, row.draw), row))
+                for row in plan.manifest]  # fmt: skip
+        other = [own for own, planned in same if own != planned]
+        if other:
+            raise UsageError(
+                f"{maps}: the maps are of other negatives than this run's: {len(other)} of"
+                f" {len(same)} differ, e.g. {other[0].condition}, draw {other[0].draw} of"
+                f" {other[0].sample_id}. Set seed, data and negatives as for vssl-export-plan, or"
+                f" negatives.manifest={path}."
+            )
 
 
 def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
@@ -165,7 +227,7 @@ def _datamodule(
     loader: build.LoaderOptions,
 ) -> LocalizationDataModule:
     """Images and sounds of the wanted samples, but for what the feature tables hold already."""
-    model_looks = tables.images.values is None
+    model_looks = localizer.model.takes_images and tables.images.values is None
     prior_looks = localizer.prior is not None and tables.objects.values is None
     if localizer.prior_transform is None:  # both look at one image
         model_looks |= prior_looks

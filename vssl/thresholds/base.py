@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from vssl.core.arrays import Array, Names
@@ -89,6 +90,8 @@ class FixedThreshold(ThresholdPolicy):
     Args:
         value: the threshold, in units of the localization map.
         name: the policy's name.
+        inclusive: whether pixels at `value` are marked too, `map >= value`. The threshold is then
+            the next lower float32.
 
     Example:
         >>> maps = torch.tensor([[[0.2, 0.9]], [[0.5, 0.6]]])
@@ -96,11 +99,14 @@ class FixedThreshold(ThresholdPolicy):
         tensor([0.5000, 0.5000])
     """
 
-    def __init__(self, *, value: float = 0.5, name: str = "fixed") -> None:
+    def __init__(self, *, value: float = 0.5, name: str = "fixed", inclusive: bool = False) -> None:
         check_finite(float(value), name="value")
         self.value = value
         self.name = name
+        self.inclusive = inclusive
 
     def constant(self) -> float:
-        """The constant."""
-        return self.value
+        """The constant; of an inclusive threshold the next lower float32."""
+        if not self.inclusive:
+            return self.value
+        return float(np.nextafter(np.float32(self.value), np.float32(-np.inf)))
