@@ -29,6 +29,7 @@ from vssl.localize.verdict import UNKNOWN, MapNumbers, Threshold, distinguishabl
 from vssl.metrics.ciou import consensus_iou
 from vssl.negatives.manifest import read_manifest
 from vssl.records.files import MANIFEST_FILE
+from vssl.records.truth import GroundTruth
 from vssl.reporting.figures.overlay import in_range
 from vssl.types import POSITIVE, AudioClip
 
@@ -345,7 +346,8 @@ def test_rates_are_those_of_the_upsampled_maps(toy: Path) -> None:
         assert rates.p_values(above)[name] == 1 / (rates.false_alarms[name].images + 1)
     own = (found["audio_condition"] == POSITIVE).to_numpy(copy=True)
     truth = torch.zeros(len(found), 224, 224)
-    for place, boxes in enumerate(found["boxes"]):
+    objects = GroundTruth.of(toy.parent / "run").objects(found["sample_id"].to_list())
+    for place, (boxes, *_) in enumerate(objects):
         for x0, y0, x1, y1 in boxes:
             truth[place, y0:y1, x0:x1] = 1
     ciou = consensus_iou(shown > threshold, truth).numpy()

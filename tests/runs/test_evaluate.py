@@ -20,6 +20,7 @@ from vssl.core.errors import UsageError
 from vssl.models.baselines import Constant
 from vssl.records.files import MANIFEST_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
+from vssl.records.truth import GroundTruth
 from vssl.runs.evaluate import evaluate
 from vssl.runs.score import score_run
 from vssl.types import ImageBatch
@@ -66,8 +67,11 @@ def test_every_row_is_there_once_with_its_facts(is3_folder: Path, tmp_path: Path
         Path(e["image"]).stem: e
         for e in json.loads((is3_folder / "IS3_annotation.json").read_text())
     }
+    truth = GroundTruth.of(tmp_path / "run")
+    assert truth.ids == found["sample_id"].drop_duplicates().to_list()
+    boxes = [entries[name]["gt_box"] for name in truth.ids]
+    assert truth.objects(truth.ids) == [([box], [1.0], [], []) for box in boxes]
     for _, row in found.iterrows():
-        assert [list(b) for b in row["boxes"]] == [entries[row["sample_id"]]["gt_box"]]
         assert row["category"] == row["sample_id"].rsplit("_", 1)[1]
         assert row["image_group"] == row["sample_id"].rsplit("_", 1)[0]
         assert len(row["similarity_map"]) == row["map_height"] * row["map_width"] == 196
