@@ -181,15 +181,18 @@ def _polygon(
 ) -> Grid:
     """Whether the points of a grid lie in a polygon `[n, 2]`, by its crossings of each row."""
     x, y = points.T
-    ends_x, ends_y = np.roll(x, -1), np.roll(y, -1)
+    inside = np.zeros((len(rows), len(columns)), np.bool_)
+    first, last = np.searchsorted(rows, (y.min(), y.max()))
+    rows = rows[first:last]  # no other row is crossed
     below = y <= rows[:, None]
     row, edge = np.nonzero(below != np.roll(below, -1, axis=1))
-    share = (rows[row] - y[edge]) / (ends_y[edge] - y[edge])
-    crossing = x[edge] + share * (ends_x[edge] - x[edge])
-    column = np.searchsorted(columns, crossing, side="left")
+    ends_x, ends_y = np.roll(x, -1)[edge], np.roll(y, -1)[edge]
+    crossing = x[edge] + (rows[row] - y[edge]) / (ends_y - y[edge]) * (ends_x - x[edge])
+    column = np.searchsorted(columns, crossing)
     width = len(columns) + 1
     crossed = np.bincount(row * width + column, minlength=len(rows) * width)
-    inside: Grid = (crossed.reshape(-1, width).cumsum(axis=1)[:, :-1] % 2).astype(np.bool_)
+    odd = crossed.reshape(-1, width)[:, :-1].astype(np.uint8).cumsum(axis=1, dtype=np.uint8) % 2
+    inside[first:last] = odd
     return inside
 
 

@@ -287,10 +287,8 @@ class Folder(DatasetReader):
             for entry in entries:
                 _add_boxes(entry, sizes.get(entry.image), in_pixels=pixels)
         elif stated_pixels:
-            for entry, masks in zip(
-                entries, each(lambda e: _drawn(e, sizes.get(e.image)), entries), strict=True
-            ):
-                entry.masks = masks
+            for entry in entries:
+                entry.masks = _drawn(entry, sizes.get(entry.image))
         else:
             self._add_mask_files(entries)
         self.understood = [
