@@ -245,7 +245,7 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: upsample(MAPS, rule="half_pixels"), UsageError, "Did you mean `half_pixel`"),
     (lambda: transform_maps(MAPS[0], "none"), ValueError, f"`localization_maps` {SHAPE}"),
     (lambda: transform_maps(MAPS.long(), "stretch_and_clip"), TypeError, r"got torch\.int64"),
-    (lambda: transform_maps(MAPS, "stretched"), UsageError, "one of none, stretch, stretch_and_clip"),
+    (lambda: transform_maps(MAPS, "stretched"), UsageError, "none, stretch, stretch_and_clip"),
     (lambda: transformed_maximum(MAPS, MAPS, "stretched"), UsageError, "one of none, stretch"),
     (
         lambda: object_guided(MAPS, torch.zeros(2, 7, 7), alpha=0.4),
