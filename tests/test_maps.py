@@ -33,7 +33,7 @@ def random_maps(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) 
     return torch.from_numpy(generator.uniform(-1, 1, shape)).to(dtype)
 
 
-@pytest.mark.parametrize("rule", UPSAMPLING_RULES)
+@pytest.mark.parametrize("rule", [each for each in UPSAMPLING_RULES if each != "bicubic"])
 @pytest.mark.parametrize(
     ("height", "width", "size"),
     [(7, 7, 224), (14, 14, 224), (28, 28, 224), (5, 9, 32), (1, 1, 16), (14, 14, 10), (7, 7, 100)],
@@ -244,8 +244,8 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: upsample(MAPS, rule="half_pixels"), UsageError, "Did you mean `half_pixel`"),
     (lambda: transform_maps(MAPS[0], "none"), ValueError, f"`localization_maps` {SHAPE}"),
     (lambda: transform_maps(MAPS.long(), "stretch_and_clip"), TypeError, r"got torch\.int64"),
-    (lambda: transform_maps(MAPS, "stretch"), UsageError, "one of none, stretch_and_clip"),
-    (lambda: transformed_maximum(MAPS, MAPS, "stretch"), UsageError, "one of none, stretch"),
+    (lambda: transform_maps(MAPS, "stretched"), UsageError, "none, stretch, stretch_and_clip"),
+    (lambda: transformed_maximum(MAPS, MAPS, "stretched"), UsageError, "one of none, stretch"),
     (
         lambda: object_guided(MAPS, torch.zeros(2, 7, 7), alpha=0.4),
         ValueError, r"\[2, 4, 4\] and \[2, 7, 7\]\. Was one of them upsampled",

@@ -239,10 +239,11 @@ def consensus_map(
     Raises:
         ValueError: when the numbers of boxes, or masks, and weights differ.
     """
-    for kind, regions, own in (("box", boxes, weights), ("mask", masks, mask_weights)):
+    given = (("box", "boxes", boxes, weights), ("mask", "masks", masks, mask_weights))
+    for kind, kinds, regions, own in given:
         if len(regions) != len(own):
             raise ValueError(
-                f"Expected one weight per {kind}, but got {len(regions)} regions and {len(own)}"
+                f"Expected one weight per {kind}, but got {len(regions)} {kinds} and {len(own)}"
                 " weights."
             )
     ground_truth = torch.zeros(size, size)

@@ -36,7 +36,7 @@ def test_models_are_built_under_every_protocol(model: str, protocol: str) -> Non
     transform, prior_transform = build.build_transforms(settings)
     assert prior_transform is None, "there is no prior"
     if isinstance(transform, ImageTransform):
-        assert transform.antialias is (protocol == "corrected")
+        assert transform.antialias is (protocol != "released")
     frontends = build.build_frontends(settings, NEGATIVES)
     if settings.model.frontend is None:
         assert frontends == {}
@@ -78,7 +78,7 @@ def test_the_prior_has_an_image_of_its_own_only_where_it_takes_another(
         assert own is None
     else:
         assert isinstance(own, ImageTransform)
-        assert own.antialias is (protocol == "corrected")
+        assert own.antialias is (protocol != "released")
         assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
 
 
