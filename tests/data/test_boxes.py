@@ -87,6 +87,14 @@ def test_an_empty_box_beside_a_good_one_is_noted(vggss_folder: Path) -> None:
     assert "of 2 boxes, [0.8, 0.8, 0.2, 0.2] has its second corner before its first" in note.detail
 
 
+def test_a_far_box_that_marks_nothing_beside_a_good_one_is_noted(vggss_folder: Path) -> None:
+    """As `-ANxUxvGASw_000010` of the published VGG-SS has it."""
+    rewrite(vggss_folder, [[0.65, 0.55, -2.9e16, -2.9e16], GOOD])
+    data = VGGSS(vggss_folder).check()
+    assert (len(data.samples), data.problems) == (6, ())
+    assert "reaches far outside of the image" in data.notes[0].detail
+
+
 @pytest.mark.parametrize("beyond", [[-0.2, -0.01, 0.5, 0.5], [0.5, 0.5, 1.3, 1.001]])
 def test_a_box_over_the_edge_is_clipped_without_a_word(vggss_folder: Path, beyond: Box) -> None:
     rewrite(vggss_folder, [beyond])

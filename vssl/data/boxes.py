@@ -47,7 +47,7 @@ def box_fault(box: Annotated) -> str:
         return "has its second corner before its first"
     if min(x1, y1) <= 0 or max(x0, y0) >= 1:
         return "lies outside of the image"
-    pixels = _pixels(box)
+    pixels = marked_pixels(box)
     return "" if pixels >= LEAST_PIXELS else _near_empty(pixels)
 
 
@@ -87,7 +87,7 @@ def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
     faulty = [box for box in annotated if box_fault(box)]
     if not faulty:
         return ""
-    areas = [_pixels(box) for box in faulty]
+    areas = [marked_pixels(box) for box in faulty]
     nearly = any(0 < area < LEAST_PIXELS for area in areas)
     fault = "empty, or nearly so," if nearly else "empty"
     fault += " after clipping to the image"
@@ -118,7 +118,7 @@ def _fits_as_size(box: Annotated) -> bool:
     return min(box) >= 0 and x + width <= 1 + slack and y + height <= 1 + slack
 
 
-def _pixels(box: Annotated) -> int:
+def marked_pixels(box: Annotated) -> int:
     """Area of a box in pixels of the evaluation size, clipped to the image."""
     x0, y0, x1, y1 = pixels_of(box, full=1.0)
     return max(0, x1 - x0) * max(0, y1 - y0)
