@@ -333,6 +333,12 @@ def test_masks_by_column_and_by_name(tmp_path: Path) -> None:
         mask = Image.new("L", (64, 48))
         mask.paste(1, box)
         mask.save(tmp_path / "masks" / f"{name}.png")
+    Image.open(tmp_path / "masks" / "b.png").rotate(90, expand=True).save(tmp_path / "turned.png")
+    table(tmp_path, "b.jpg,../turned.png", header="image,mask")
+    (note,) = (n for n in Folder(tmp_path).check().notes if "shape" in n.kind)
+    assert note.detail.endswith(
+        "is 48 x 64, and b.jpg is 64 x 48; is it turned by its orientation tag?"
+    )
     table(tmp_path, "a.jpg,dog", "b.jpg,cat", "c.jpg,", header="image,category")
     reader = Folder(tmp_path)
     shares = [truth(sample).mean() for sample in reader.check().samples]

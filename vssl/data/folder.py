@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -171,7 +171,7 @@ class Folder(DatasetReader):
     def hint(self, path: Path) -> str:
         """Say what is there in place of a missing picture or sound."""
         if path in self._without_sound:
-            return "the table names no sound, and none has the picture's name"
+            return "the annotation names no sound, and none has the picture's name"
         files = self._images if path.suffix.lower() in IMAGES else self._sounds
         return files.hint(path)
 
@@ -344,8 +344,8 @@ class Folder(DatasetReader):
         if in_pixels and raw and all(-0.5 <= value <= 1.5 for box in raw for value in box):
             remedy = "Multiply them by width and height." if coco else "Set data.boxes=fractions."
             raise DataError(
-                f"{path}: all {len(raw)} boxes lie between 0 and 1, or nearly, so they are fractions"
-                f" of the picture, not pixels. {remedy}"
+                f"{path}: all {len(raw)} boxes lie between 0 and 1, or nearly, so they are"
+                f" fractions of the picture, not pixels. {remedy}"
             )
         if not content.has_sizes:
             return
@@ -383,6 +383,8 @@ class Folder(DatasetReader):
                 elif mask is not None:
                     entry.masks.append(mask)
         self.truth_files = set(paths.values())
+        sizes = _mapped(image_size, {**dict.fromkeys(e.image for e in entries), **masks})
+        self.oddities = list(_other_shapes(entries, paths, sizes))
 
 
 def _add_boxes(entry: _Entry, size: tuple[int, int] | None, *, in_pixels: bool) -> None:
@@ -493,14 +495,37 @@ def _other_sizes(
         stated, size = entry.annotated.size, sizes[entry.image]
         if stated is None or size is None:
             continue
-        if abs(stated[0] * size[1] - stated[1] * size[0]) > max(*stated, *size):
+        if _differ_in_shape(stated, size):
             text = f"{entry.image}: is {size[0]} x {size[1]}, in {path.name}"
-            text += f" {stated[0]} x {stated[1]}"
-            turned = stated == size[::-1]
-            text += "; is it turned by its orientation tag?" if turned else ""
+            text += f" {stated[0]} x {stated[1]}{_turned(stated, size)}"
             kind = "pictures of another shape than annotated"
             notes.append(Problem(kind, entry.sample_id, text))
     return notes
+
+
+def _other_shapes(
+    entries: Sequence[_Entry],
+    paths: Mapping[str, Path],
+    sizes: Mapping[Path, tuple[int, int] | None],
+) -> Iterator[Problem]:
+    """Mask files of another shape than their picture; a square one was stretched, as it will be."""
+    for entry in entries:
+        for region in entry.annotated.regions:
+            path = paths.get(region.outline or "")
+            own, size = path and sizes[path], sizes[entry.image]
+            if not own or not size or own[0] == own[1] or not _differ_in_shape(own, size):
+                continue
+            text = f"{path}: is {own[0]} x {own[1]}, and {entry.image.name} is"
+            text += f" {size[0]} x {size[1]}{_turned(own, size)}"
+            yield Problem("masks of another shape than their picture", entry.sample_id, text)
+
+
+def _differ_in_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return abs(one[0] * other[1] - one[1] * other[0]) > max(*one, *other)
+
+
+def _turned(one: tuple[int, int], other: tuple[int, int]) -> str:
+    return "; is it turned by its orientation tag?" if one == other[::-1] else ""
 
 
 def _mapped(work: Callable[[Path], _Result], paths: Iterable[Path]) -> dict[Path, _Result]:

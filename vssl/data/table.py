@@ -12,7 +12,16 @@ from vssl.data.annotated import Annotated, Content, Region
 from vssl.data.check import DataError
 
 _NAMES = {
-    "image": ("image", "image_path", "image_file", "img", "picture", "frame", "file_name", "filename"),
+    "image": (
+        "image",
+        "image_path",
+        "image_file",
+        "img",
+        "picture",
+        "frame",
+        "file_name",
+        "filename",
+    ),
     "audio": ("audio", "audio_path", "audio_file", "sound", "wav"),
     "category": ("category", "class", "label"),
     "annotator": ("annotator", "annotator_id"),

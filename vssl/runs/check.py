@@ -16,11 +16,13 @@ from rich.console import Console
 from vssl.config.compose import given_config
 from vssl.config.networks import make
 from vssl.config.settings import RunSettings
+from vssl.core.errors import UsageError
 from vssl.core.files import output_folder, write_text
 from vssl.core.hashing import ids_hash
 from vssl.data.base import CheckedData, DataError, DatasetReader, Problem
 from vssl.data.check import describe
 from vssl.maps import consensus_map
+from vssl.negatives.offscreen import Offscreen
 from vssl.records.files import LEFT_OUT_FILE, NOTES_FILE
 from vssl.reporting.figures.contact_sheet import Tile, draw_sheet
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
@@ -115,6 +117,11 @@ def _facts(reader: DatasetReader, data: CheckedData) -> Iterable[tuple[str, str]
     if negatives:
         yield "natural negatives", f"{negatives}, in whose picture nothing sounds"
     yield "categories", _categories(samples)
+    if any(sample.category for sample in data.samples):
+        try:
+            Offscreen(draws=1).prepare(data.samples)
+        except UsageError as error:
+            yield "offscreen sounds", f"{error} That is negatives=[silence,noise]."
     images = [image.facts for image in data.images.values() if image.facts]
     sizes = Counter(f"{facts.width} x {facts.height}" for facts in images)
     kinds = Counter(facts.format for facts in images)
