@@ -78,7 +78,12 @@ def test_other_faults_of_options(vggss_folder: Path, tmp_path: Path) -> None:
         VGGSS(tmp_path / "none").check()
     with pytest.raises(DataError, match=r"holds no annotation file \(mine.json\)"):
         VGGSS(vggss_folder, annotation="mine.json").check()
-    choices = {"missing": "error, skip", "silent": "keep, skip", "empty": "fault, keep, negative"}
+    choices = {
+        "media": "check, absent",
+        "missing": "error, skip",
+        "silent": "keep, skip",
+        "empty": "fault, keep, negative",
+    }
     for option, known in choices.items():
         with pytest.raises(UsageError, match=f"`data.{option}` to be one of {known}, but got `x"):
             VGGSS(vggss_folder, **{option: "x"})

@@ -66,6 +66,8 @@ def test_the_waveforms_are_those_of_a_run(plan: Path, data: tuple[str, ...]) -> 
     """As the data set of a run hands them to its front ends, before any window."""
 
     class Whole:
+        rate = 16_000
+
         def waveform(self, clip: AudioClip) -> np.ndarray:
             return clip.samples
 
@@ -146,23 +148,14 @@ def test_a_run_is_known_by_the_content_of_its_maps(stored: Path) -> None:
 
 
 def test_the_protocol_and_threshold_of_jsa(shared: Path, tmp_path: Path) -> None:
-    """A run of positives alone has the public IoUs, success rate and AUC."""
+    """A run of annotations and maps alone has the public IoUs, success rate and AUC."""
     pack = shared / "data" / "stored_maps" / "vggss"
     expected = pd.read_csv(pack / "expected_iou.csv").set_index("id")["AUD_FINE"]
     summary = json.loads((pack / "expected_summary.json").read_text())["AUD_FINE"]
-    root = tmp_path / "vggss"
-    for name in ("frames", "audio"):
-        (root / name).mkdir(parents=True)
-    entries = json.loads((pack / "vggss_annotations.json").read_text())
-    for entry in entries:  # one box is at -3e16, which that group clips
-        entry["bbox"] = np.clip(entry["bbox"], 0, 1).tolist()
-    (root / "vggss.json").write_text(json.dumps(entries))
-    for number, sample_id in enumerate(expected.index):
-        Image.new("RGB", (8, 8), (number, 0, 0)).save(root / "frames" / f"{sample_id}.jpg")
-        soundfile.write(root / "audio" / f"{sample_id}.wav", [0.1, -0.1, number / 1000], 16_000)
     found = run(
         tmp_path / "run", "model=stored", f"model.maps={pack / 'maps.npz'}", "model.key=AUD_FINE",
-        "data=vggss", f"data.root={root}", "negatives=none", "protocol=jsa", "threshold=jsa",
+        "data=vggss", f"data.root={pack}", "data.annotation=vggss_annotations.json",
+        "data.media=absent", "negatives=none", "protocol=jsa", "threshold=jsa",
         "metrics=[ciou,success_rate,auc]",
     )  # fmt: skip
     scores = pd.read_parquet(tmp_path / "run" / "scores.parquet")
@@ -171,3 +164,11 @@ def test_the_protocol_and_threshold_of_jsa(shared: Path, tmp_path: Path) -> None
     numbers = found[found["threshold_policy"] == "jsa"].set_index("metric")["value"]
     assert numbers["success_rate"] == pytest.approx(summary["success_05"])
     assert numbers["auc"] == pytest.approx(summary["auc"])
+
+
+def test_other_models_need_images_and_sounds(vggss_folder: Path, tmp_path: Path) -> None:
+    options = ("data=vggss", f"data.root={vggss_folder}", "data.media=absent")
+    with pytest.raises(UsageError, match=r"data\.media=absent: only model=stored needs no images"):
+        run(tmp_path / "run", "model=center", *options)
+    with pytest.raises(UsageError, match="a plan names images and sounds"):
+        export_plan(run_settings("model=stored", *options), tmp_path / "plan")

@@ -24,6 +24,7 @@ _DEFAULTS = {
     "data": {
         "empty": "fault",
         "silent": "keep",
+        "media": "check",
         "limit": None,
         "subset": "all",
         "not_visible": "positive",

@@ -215,6 +215,7 @@ OPTIONS: dict[str, Option] = {
     "data.annotators": choice("auto", "votes", "union"),
     "data.missing": choice("error", "skip"),
     "data.resample": FLAG,
+    "data.media": choice("check", "absent"),
     "data.empty": choice("fault", "keep", "negative"),
     "data.silent": choice("keep", "skip"),
     "data.ids": PATH.or_null("all samples"),

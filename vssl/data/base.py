@@ -45,6 +45,7 @@ class DatasetReader(ABC):
             positive; `negative` makes a natural negative of a sample without box and mask, and any
             other ground truth that marks nothing stays a fault.
         silent: `keep` evaluates samples with a silent or constant sound; `skip` leaves them out.
+        media: `check` reads every image and sound; `absent` reads none, for models that need none.
         ids: file of the ids to evaluate, see `vssl.data.ids.read_ids`, in the annotation's order;
             None for all. Ids that the annotation lacks are faults. Files of other samples are not
             looked at, and no condition plays them.
@@ -79,6 +80,7 @@ class DatasetReader(ABC):
     lists_every_file: ClassVar[bool] = True
     understood: Sequence[str] = ()
     oddities: Sequence[Problem] = ()
+    media: Literal["check", "absent"] = "check"
     ids: IdList | None = None
     limit: int | None = None
     least_samples: int = 1
@@ -96,12 +98,14 @@ class DatasetReader(ABC):
         resample: bool = True,
         empty: Literal["fault", "keep", "negative"] = "fault",
         silent: Literal["keep", "skip"] = "keep",
+        media: Literal["check", "absent"] = "check",
         ids: str | Path | None = None,
         limit: int | None = None,
     ) -> None:
         check_choice(missing, ("error", "skip"), name="data.missing")
         check_choice(empty, ("fault", "keep", "negative"), name="data.empty")
         check_choice(silent, ("keep", "skip"), name="data.silent")
+        check_choice(media, ("check", "absent"), name="data.media")
         self.name = name or self.name
         self.root = Path(root).expanduser().absolute()
         self.image_folder = self.root / image_folder
@@ -110,7 +114,9 @@ class DatasetReader(ABC):
         self.resample = resample
         self.empty = empty
         self.silent = silent
-        # set where they are not None: the hash of a run with a reader is of its attributes
+        # set where they are not the default: the hash of a run with a reader is of its attributes
+        if media != "check":
+            self.media = media
         if limit is not None:
             self.limit = limit
         if ids is not None:

@@ -124,21 +124,22 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
     annotated = [box for boxes in listing.boxes.values() for box in boxes]
     cause = reader.guess_cause(annotated) if faults or notes else ""
     notes += [*reader.oddities, *(() if reader.lists_every_file else unlisted)]
-    images, sounds = _check_files(reader, listing.samples)
+    images, sounds = _check_files(reader, listing.samples if reader.media == "check" else ())
     bad = {fault.sample_id for fault in faults}
     whole: list[Sample] = []
     left_out: list[Sample] = []
     silent = []
     for sample in listing.samples:
-        image, sound = images[sample.image_path], sounds[sample.audio_path]
-        found = _file_faults(reader, sample, image, sound)
+        image, sound = images.get(sample.image_path), sounds.get(sample.audio_path)
+        found = _file_faults(reader, sample, image, sound) if image and sound else []
         problems += found
-        if sound.facts is not None:
-            sample = replace(sample, audio_length=sound.facts.length)
+        facts = sound and sound.facts
+        if facts:
+            sample = replace(sample, audio_length=facts.length)
         if found or sample.sample_id in bad:
             left_out.append(sample)
             continue
-        constant = sound.facts is not None and sound.facts.constant
+        constant = facts is not None and facts.constant
         if constant:
             path = str(sample.audio_path)
             silent.append(Problem("silent or constant sounds", sample.sample_id, path))
@@ -150,8 +151,8 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
     else:
         problems += silent
     notes += _duplicates(whole, images, sounds) + _incomplete(whole)
-    facts = [sounds[sample.audio_path].facts for sample in whole]
-    rates = Counter(each.rate for each in facts if each and each.rate != reader.rate)
+    heard = [sounds[sample.audio_path].facts for sample in whole if sample.audio_path in sounds]
+    rates = Counter(each.rate for each in heard if each and each.rate != reader.rate)
     data = CheckedData(
         samples=tuple(whole),
         listed=listing.total,
@@ -316,7 +317,7 @@ def _duplicates(
         alike: dict[str, dict[object, tuple[Path, Sample]]] = {}
         for sample in whole:
             path = sample.image_path if kind == "images" else sample.audio_path
-            sha256 = files[path].sha256
+            sha256 = files[path].sha256 if path in files else ""
             if counts[sha256] > 1:
                 picture = sample.image_group if kind == "images" else path
                 alike.setdefault(sha256, {}).setdefault(picture, (path, sample))

@@ -56,6 +56,8 @@ def export_plan(settings: RunSettings, folder: Path) -> Path:
     rows = None if replay is None else read_manifest(replay)
     with output_folder(folder):
         pass
+    if settings.data.group.get("media") == "absent":
+        raise UsageError("data.media=absent: a plan names images and sounds. Leave it out.")
     data = build.check_data(settings)
     plan = make_plan(
         data.samples,

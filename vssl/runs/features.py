@@ -78,7 +78,7 @@ def take_fingerprint(
     marks = {
         "image": _mark(lambda: model.encode_image(image)) if model.encodes_separately else "",
         "objects": "" if prior is None else _mark(lambda: prior(other)),
-        "maps": _mark(localized),
+        "maps": _mark(localized) if model.takes_images else "",
         **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
     }
     device: list[object] = [gpu_name(settings.trainer)]

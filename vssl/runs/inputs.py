@@ -41,7 +41,9 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     """
     root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
     annotation = data.annotation.resolve()
-    media = {path for s in data.samples for path in (s.image_path, s.audio_path)}
+    absent = getattr(reader, "media", "check") == "absent"
+    samples = () if absent else data.samples
+    media = {path for s in samples for path in (s.image_path, s.audio_path)}
     media |= getattr(reader, "truth_files", set())
     paths = list(map(os.fspath, (annotation, *sorted(media, key=os.fspath))))
     below = os.fspath(root / "_")[:-1]

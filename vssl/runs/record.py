@@ -68,14 +68,14 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     fingerprint = take_fingerprint(settings, loader, localizer, conditions)
     networks.compile_model(settings.model, localizer.model)
     build.set_needs(reader, settings)
+    if reader.media == "absent" and not isinstance(localizer.model, StoredMaps):
+        raise UsageError("data.media=absent: only model=stored needs no images and sounds.")
     data = reader.check()
     check_flags(data.samples)
     inputs = read_inputs(reader, data)
     if is_first_process():
         discard_results(folder)
         keep_inputs(folder, inputs)
-        _list_problems(folder / LEFT_OUT_FILE, data.problems)
-        _list_problems(folder / NOTES_FILE, data.notes)
     plan = make_plan(
         data.samples,
         conditions,
@@ -89,9 +89,9 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     model = localizer.model
     if isinstance(model, StoredMaps):
         data, plan = _with_stored_maps(settings, model, data, plan)
-        if is_first_process():
-            _list_problems(folder / LEFT_OUT_FILE, data.problems)
-            _list_problems(folder / NOTES_FILE, data.notes)
+    if is_first_process():
+        _list_problems(folder / LEFT_OUT_FILE, data.problems)
+        _list_problems(folder / NOTES_FILE, data.notes)
     rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
     manifest = render_manifest(plan.manifest)
     provenance = {
