@@ -155,6 +155,14 @@ def test_unfit_maps_are_one_error(tmp_path: Path, values: np.ndarray, message: s
         StoredMaps(maps=tmp_path, value_range=(0, 1)).check(IDS, PAIRINGS)
 
 
+def test_the_size_is_that_of_maps_that_the_run_asks_for(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    spoil(tmp_path, "a preview.npy", np.zeros((9, 9)))
+    model = StoredMaps(maps=tmp_path)
+    assert model.check(IDS, PAIRINGS).surplus[0].name == "a preview"
+    assert model.map_size == (3, 5)
+
+
 def test_unreadable_and_pickled_files_are_counted(tmp_path: Path) -> None:
     write_folder(tmp_path)
     (tmp_path / "silence/0/-a.npy").write_bytes(b"nothing")
@@ -191,6 +199,7 @@ def test_missing_maps(tmp_path: Path) -> None:
         ({"maps": MAPS.reshape(16, 3, 5).transpose(1, 2, 0)}, "last axis the first"),
         ({"maps": MAPS}, "which array has the maps|expected"),
         ({"sample_id": np.arange(16)}, "must be texts"),
+        ({"sample_id": np.array(["-a"] * 16, object)}, "`sample_id`.*dtype=str"),
         ({"sample_id": np.array(["-a"] * 16)}, "repeat"),
         ({"draw": np.zeros(3, int)}, "`draw` has 3 values for 16 ids"),
         ({"sample_id": None}, "no array `sample_id`"),

@@ -123,12 +123,15 @@ def test_stored_maps_are_a_run(
     assert "positive/0/other" in (tmp_path / "run/data_notes.csv").read_text()
 
 
+@pytest.mark.parametrize(
+    ("other", "named"), [("seed=1", "noise, draw 0"), ("negatives.noise.snr=3", "noise.snr=3")]
+)
 def test_maps_of_other_negatives_are_refused(
-    data: tuple[str, ...], plan: Path, tmp_path: Path
+    data: tuple[str, ...], plan: Path, tmp_path: Path, other: str, named: str
 ) -> None:
     make_maps(plan, plan / "maps")
-    given = ("model=stored", f"model.maps={plan / 'maps'}", *data, *NEGATIVES, "seed=1")
-    with pytest.raises(UsageError, match="of other negatives than this run's"):
+    given = ("model=stored", f"model.maps={plan / 'maps'}", *data, *NEGATIVES, other)
+    with pytest.raises(UsageError, match=f"of other negatives than this run's: .*{named}"):
         run(tmp_path / "run", *given)
 
 

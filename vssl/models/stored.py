@@ -125,7 +125,7 @@ class StoredMaps(LocalizationModel):
         left_out = set(missing)
         wanted = [place for place, key in places.items() if key[0] not in left_out]
         faults: defaultdict[str, list[str]] = defaultdict(list)
-        undefined = 0
+        undefined, measured = 0, False
         with progress_bar("checking the maps", len(wanted)) as advance:
             for place in wanted:
                 advance(1)
@@ -136,6 +136,8 @@ class StoredMaps(LocalizationModel):
                     faults[kind].append(f"{store.describe(place)[1]}: {detail}")
                     continue
                 undefined += bool(np.isnan(values).any())
+                if not measured:  # a file that nothing asks for may have another size
+                    self.map_size, measured = values.shape, True
                 if values.shape != self.map_size:
                     shapes = f"{_shown(values.shape)}, the first is {_shown(self.map_size)}"
                     faults["other sizes"].append(f"{store.describe(place)[1]}: {shapes}")
@@ -415,9 +417,14 @@ def _npz_arrays(root: Path) -> dict[str, Any]:
             unpacked = Path(folder, f"{number}.npy")
             with archive.open(member) as source, unpacked.open("wb") as target:
                 shutil.copyfileobj(source, target)
-            values = np.load(unpacked, mmap_mode="r")
+            name = member.removesuffix(".npy")
+            try:
+                values = np.load(unpacked, mmap_mode="r")
+            except ValueError as error:  # of texts that pandas or a list with dtype=object holds
+                hint = "Save ids and conditions as np.array(ids, dtype=str)."
+                raise MapsError(f"{root}: `{name}`: not readable ({error}) {hint}") from error
             # the mapping outlives the file's name
-            arrays[member.removesuffix(".npy")] = values if values.ndim == 3 else values[()].copy()
+            arrays[name] = values if values.ndim == 3 else values[()].copy()
     return arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from vssl.config import build, networks
+from vssl.config.identity import described
 from vssl.config.provenance import map_facts, run_facts
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
@@ -41,6 +43,9 @@ from vssl.runs.folder import discard_results, is_first_process
 from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
 
 _log = logging.getLogger(__name__)
+
+_CHOICES = ("draws", "exclude", "table", "groups", "avoid")
+"""Options of negatives that a manifest's choices follow from."""
 
 
 def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | None:
@@ -182,6 +187,27 @@ def _check_exported(settings: RunSettings, plan: AudioPlan) -> None:
                 f" {other[0].sample_id}. Set seed, data and negatives as for vssl-export-plan, or"
                 f" negatives.manifest={path}."
             )
+        options = _other_options(settings, folder / PLAN_FACTS_FILE)
+        if options:
+            raise UsageError(
+                f"{maps}: the maps are of other negatives than this run's: {', '.join(options)}."
+                " Set negatives as for vssl-export-plan."
+            )
+
+
+def _other_options(settings: RunSettings, plan: Path) -> list[str]:
+    """Options by which negatives of a run sound otherwise than in a plan; choices are compared."""
+    try:
+        exported = json.loads(plan.read_text(encoding="utf-8"))["options"]["negatives"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{plan}: not readable ({error}). Export the plan again.") from error
+    return [
+        f"negatives.{name}.{key}={value} (planned: {exported[name][key]})"
+        for name, recipe in described(settings.negatives.group).items()
+        if isinstance(recipe, dict) and isinstance(exported.get(name), dict)
+        for key, value in recipe.items()
+        if key not in _CHOICES and exported[name].get(key, value) != value
+    ]
 
 
 def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
