@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -16,6 +17,7 @@ from matplotlib.path import Path as Outline
 from PIL import Image
 
 from tests.helpers.drawn import write_tone
+from vssl.core.hashing import text_file_hash
 from vssl.data import check
 from vssl.data.base import CheckedData, DataError
 from vssl.data.coco import decode_counts, draw_outline
@@ -142,6 +144,9 @@ def test_tables_of_any_hand(tmp_path: Path, header: str, row: str, encoding: str
     (sample,) = Folder(tmp_path).check().samples
     assert sample.boxes == ((28, 58, 112, 168),)
     assert (sample.sample_id, sample.category, sample.audio_path.name) == ("a", "dog", "a.wav")
+    text = f"\ufeff{header}\n{row}\n\n".encode()
+    content = (tmp_path / "list.csv").read_bytes() if encoding == "utf-16" else text
+    assert text_file_hash(tmp_path / "list.csv") == hashlib.sha256(content).hexdigest()
 
 
 def test_fractions(tmp_path: Path) -> None:
