@@ -318,9 +318,14 @@ def test_which_file_is_the_annotation(tmp_path: Path) -> None:
     coco()(tmp_path)
     with pytest.raises(DataError, match=r"more than one file.*: coco.json, samples.csv. Name one"):
         Folder(tmp_path).check()
-    assert Folder(tmp_path, annotation="coco.json").check().samples[0].boxes == (
-        (28, 37, 133, 177),
-    )
+    for changes in (
+        {},
+        {"image": {"id": "1", "sound": "b.wav"}, "annotation": {"category_id": "3"}},
+    ):
+        coco(**changes)(tmp_path)
+        (sample,) = Folder(tmp_path, annotation="coco.json").check().samples
+        assert (sample.boxes, sample.category) == (((28, 37, 133, 177),), "dog")
+        assert sample.audio_path.name == ("b.wav" if changes else "a.wav")
     (tmp_path / "annotations").mkdir()
     (tmp_path / "coco.json").rename(tmp_path / "annotations" / "coco.json")
     (tmp_path / "samples.csv").unlink()
