@@ -321,8 +321,8 @@ def find_table(root: Path, annotation: str | None) -> VideoTable | None:
             text = path.read_text(encoding="utf-8-sig")
             delimiter = max(",;\t", key=text.partition("\n")[0].count)
             reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-            names = [(name, name.strip().lower()) for name in reader.fieldnames or ()]
-            reader.fieldnames = [low if low in _TABLE_COLUMNS else name for name, low in names]
+            given = [(name, name.strip().lower()) for name in reader.fieldnames or ()]
+            reader.fieldnames = [low if low in _TABLE_COLUMNS else name for name, low in given]
             rows = list(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path}: not readable as CSV ({error})") from error
