@@ -268,7 +268,7 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
         >>> bool((decode_mask(encode_mask(mask), size=4) == mask).all())
         True
     """
-    changes = np.diff(mask.ravel().astype(np.int8), prepend=0)
+    changes = np.diff(mask.ravel().astype(bool, copy=False), prepend=False)
     return np.flatnonzero(changes).astype("<u2").tobytes()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -16,6 +17,7 @@ from matplotlib.path import Path as Outline
 from PIL import Image
 
 from tests.helpers.drawn import write_tone
+from vssl.core.hashing import text_file_hash
 from vssl.data import check
 from vssl.data.base import CheckedData, DataError
 from vssl.data.coco import decode_counts, draw_outline
@@ -142,6 +144,9 @@ def test_tables_of_any_hand(tmp_path: Path, header: str, row: str, encoding: str
     (sample,) = Folder(tmp_path).check().samples
     assert sample.boxes == ((28, 58, 112, 168),)
     assert (sample.sample_id, sample.category, sample.audio_path.name) == ("a", "dog", "a.wav")
+    text = f"\ufeff{header}\n{row}\n\n".encode()
+    content = (tmp_path / "list.csv").read_bytes() if encoding == "utf-16" else text
+    assert text_file_hash(tmp_path / "list.csv") == hashlib.sha256(content).hexdigest()
 
 
 def test_fractions(tmp_path: Path) -> None:
@@ -212,7 +217,7 @@ def test_files_whatever_their_names(tmp_path: Path) -> None:
     make(tmp_path, unicodedata.normalize("NFD", names[0]), *names[1:])
     (tmp_path / "images" / "upper.jpg").rename(tmp_path / "images" / "upper.JPG")
     (tmp_path / "sounds" / "no audio.wav").rename(tmp_path / "sounds" / "no audio.WAV")
-    rows = [f"{names[0]}.jpg,{names[0]}.wav", "images\\upper.JPG,sounds\\upper.wav", "no audio,"]
+    rows = [f"{names[0]}.jpg,{names[0]}.wav", "upper.Jpg,sounds\\upper.wav", "no audio,"]
     reader = table(tmp_path, *(f"{row},8,8,40,40,dog" for row in rows))
     data = reader.check()
     assert [unicodedata.normalize("NFC", s.sample_id) for s in data.samples] == list(names)
@@ -313,9 +318,14 @@ def test_which_file_is_the_annotation(tmp_path: Path) -> None:
     coco()(tmp_path)
     with pytest.raises(DataError, match=r"more than one file.*: coco.json, samples.csv. Name one"):
         Folder(tmp_path).check()
-    assert Folder(tmp_path, annotation="coco.json").check().samples[0].boxes == (
-        (28, 37, 133, 177),
-    )
+    for changes in (
+        {},
+        {"image": {"id": "1", "sound": "b.wav"}, "annotation": {"category_id": "3"}},
+    ):
+        coco(**changes)(tmp_path)
+        (sample,) = Folder(tmp_path, annotation="coco.json").check().samples
+        assert (sample.boxes, sample.category) == (((28, 37, 133, 177),), "dog")
+        assert sample.audio_path.name == ("b.wav" if changes else "a.wav")
     (tmp_path / "annotations").mkdir()
     (tmp_path / "coco.json").rename(tmp_path / "annotations" / "coco.json")
     (tmp_path / "samples.csv").unlink()

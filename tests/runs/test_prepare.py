@@ -278,8 +278,8 @@ def test_a_table_of_videos_and_times(made: Path, tmp_path: Path) -> None:
     root = tmp_path / "mine"
     root.mkdir()
     (root / "videos.csv").write_text(
-        "video;time;x0;y0;x1;y1;category\n"
-        f"{IDS[0]}.mp4;0.5;1;2;3;4;dog, small\n"
+        "Video ;time;x0;y0;x1;y1;category\n"
+        f"{IDS[0]}.mp4;0,5;1;2;3;4;dog, small\n"
         f"{IDS[0]};1.5;1;2;3;4;dog, small\n"
         f"{IDS[2]};;1;2;3;4;cat\n"
     )

@@ -10,7 +10,7 @@ from typing import Any
 from vssl.config.identity import described
 from vssl.config.settings import RunSettings
 from vssl.core.environment import environment
-from vssl.core.hashing import ids_hash, text_hash
+from vssl.core.hashing import ids_hash, text_file_hash, text_hash
 from vssl.data.base import CheckedData
 from vssl.models.base import LocalizationModel
 from vssl.models.weights import WeightsReport
@@ -32,7 +32,7 @@ def run_facts(
         "negatives": described(settings.negatives.group),
         "seed": settings.seed,
         "config_hash": settings.identity_hash,
-        "annotation_sha256": text_hash(data.annotation.read_text(encoding="utf-8")),
+        "annotation_sha256": text_file_hash(data.annotation),
         "listed": data.listed,
         "evaluated": len(data.samples),
         **settings.data.part,

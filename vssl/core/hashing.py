@@ -49,6 +49,14 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def text_file_hash(path: Path) -> str:
+    """Hash of a text file, the same for all line ends; of its bytes where it is not in UTF-8."""
+    try:
+        return text_hash(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return file_sha256(path)
+
+
 def content_sha256(place: Path) -> str | None:
     """sha256 over the names and contents of a folder's files, or of a file; None for nothing."""
     if place.is_file():

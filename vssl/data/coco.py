@@ -23,6 +23,8 @@ from vssl.data.check import DataError
 from vssl.data.mask_files import nearest_places, to_grid
 from vssl.types import EVALUATION_SIZE
 
+_SOUND_KEYS = ("audio", "audio_path", "audio_file", "sound")
+
 Grid = npt.NDArray[np.bool_]
 """A mask on the evaluation grid, `[224, 224]`."""
 
@@ -54,17 +56,17 @@ def read_coco(path: Path) -> Content:
         sample = _sample(image, number)
         samples.append(sample)
         key = image.get("id") if isinstance(image, dict) else None
-        if key in by_id:
+        if str(key) in by_id:
             sample.faults.append(f"{sample.where}: repeats the id {key}")
         elif isinstance(key, (int, str)):
-            by_id[key] = sample
+            by_id[str(key)] = sample  # some writers turn numbers into texts in one of the lists
         else:
             sample.faults.append(f"{sample.where}: its id is {key!r}")
     categories = _categories(content.get("categories"))
     kinds: Counter[str] = Counter()
     for number, annotation in enumerate(content["annotations"]):
         key = annotation.get("image_id") if isinstance(annotation, dict) else None
-        owner = by_id.get(key) if isinstance(key, (int, str)) else None
+        owner = by_id.get(str(key)) if isinstance(key, (int, str)) else None
         name = f"annotation {annotation.get('id', f'#{number}')}" if isinstance(
             annotation, dict) else f"annotation #{number}"  # fmt: skip
         if owner is None:
@@ -100,7 +102,8 @@ def _sample(image: Any, number: int) -> Annotated:
         return Annotated(where, "", faults=[f"{where}: is {image!r}, not an object"])
     where = f"image {image.get('id', f'#{number}')}"
     sample = Annotated(where, "")
-    for key in ("file_name", "audio"):
+    sound = next((key for key in _SOUND_KEYS if key in image), "audio")
+    for key in ("file_name", sound):
         value = image.get(key)
         if isinstance(value, str) and "\0" not in value:
             setattr(sample, "image" if key == "file_name" else "audio", value)
@@ -116,17 +119,17 @@ def _sample(image: Any, number: int) -> Annotated:
     return sample
 
 
-def _categories(listed: Any) -> dict[Any, str]:
+def _categories(listed: Any) -> dict[str, str]:
     listed = listed if isinstance(listed, list) else []
     named = [c for c in listed if isinstance(c, dict) and isinstance(c.get("name"), str)]
-    return {category.get("id"): category["name"].strip() for category in named}
+    return {str(category.get("id")): category["name"].strip() for category in named}
 
 
-def _region(annotation: Mapping[str, Any], where: str, categories: Mapping[Any, str]) -> Region:
+def _region(annotation: Mapping[str, Any], where: str, categories: Mapping[str, str]) -> Region:
     key = annotation.get("category_id")
-    if key is not None and key not in categories:
+    if key is not None and str(key) not in categories:
         raise ValueError(f"its category_id is {key!r}, which no category has")
-    region = Region(where, categories.get(key, ""))
+    region = Region(where, categories.get(str(key), ""))
     if (box := annotation.get("bbox")) is not None and box != []:
         numbers = isinstance(box, list) and all(isinstance(v, (int, float)) for v in box)
         if not numbers or len(box) != 4 or not all(map(math.isfinite, box)):

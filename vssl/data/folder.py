@@ -242,10 +242,12 @@ class Folder(DatasetReader):
                     f" Name one: data.annotation={paths[0].relative_to(self.root)}"
                 )
         names = ", ".join(sorted(path.name for path in self.root.iterdir())[:10])
+        masks = "For the masks, write a csv with a column image, one picture a line. "
+        remedy = masks if self.mask_folder != self.root else ""
         raise DataError(
             f"{self.root}: holds no annotation file, neither a .csv nor a COCO .json. There is"
-            f" {names or 'nothing'}. Set data.root, or data.annotation=FILE; docs/own-data.md has"
-            " the formats."
+            f" {names or 'nothing'}. {remedy}Set data.root, or data.annotation=FILE;"
+            " docs/own-data.md has the formats."
         )
 
     def _kind_of_truth(self, path: Path, content: Content) -> str:

@@ -40,7 +40,8 @@ class NamedFiles:
     def find(self, name: str) -> Path:
         r"""Return the file of a name, which may lack its suffix, whether it is there or not.
 
-        Backslashes of Windows, and letters composed otherwise than in the folder, mean the same.
+        Backslashes of Windows, letters composed otherwise than in the folder, and a suffix in other
+        capitals mean the same.
         """
         # names of files are texts as they are: macOS decomposes accented letters
         slashed = name.replace("\\", "/")
@@ -49,10 +50,12 @@ class NamedFiles:
             for place in self._places:
                 if os.path.isfile(path := os.path.join(place, form)):
                     return Path(os.path.normpath(path))
-        if os.path.splitext(slashed)[1].lower() not in self._suffixes:
-            found = self.of_stem(slashed)
-            if len(found) == 1:
-                return found[0]
+        stem, suffix = os.path.splitext(slashed)
+        known = suffix.lower() in self._suffixes
+        found = self.of_stem(stem if known else slashed)
+        found = [file for file in found if not known or file.suffix.lower() == suffix.lower()]
+        if len(found) == 1:
+            return found[0]
         # names may begin at the root with the folder, as `frames/a.jpg`
         below_root = slashed.startswith(f"{os.path.relpath(self.folder, self._root)}/")
         return (self._root if below_root else self.folder) / slashed

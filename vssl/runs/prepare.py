@@ -46,6 +46,7 @@ LOCK_FILE = f"{FOLDER}/lock"
 FRAMES, SOUNDS = "frames", "audio"
 SAMPLES_FILE, VIDEOS_FILE = "samples.csv", "videos.csv"
 """Tables of `data=folder`; either may name videos."""
+_TABLE_COLUMNS = ("video", "time", "image", "audio")
 SAMPLE_COLUMNS = ("image", "audio", "x0", "y0", "x1", "y1", "category")
 
 MADE, THERE, MISSING, FAULTY, OTHER = "made", "already there", "no video", "faulty", "another rule"
@@ -275,7 +276,8 @@ def prepare_folder(
     rows = [dict(row) for row in table.rows]
     wanted: dict[str, Wanted] = {}
     for row in rows:
-        place, time = row["video"], row.get("time") or ""
+        place, time = row["video"].strip(), (row.get("time") or "").strip()
+        time = time if table.delimiter == "," else time.replace(",", ".")
         found, seconds = folder.at(place), _seconds(time) if time else None
         if time and seconds is None:
             raise DataError(
@@ -318,7 +320,10 @@ def find_table(root: Path, annotation: str | None) -> VideoTable | None:
         try:
             text = path.read_text(encoding="utf-8-sig")
             delimiter = max(",;\t", key=text.partition("\n")[0].count)
-            rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+            reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+            given = [(name, name.strip().lower()) for name in reader.fieldnames or ()]
+            reader.fieldnames = [low if low in _TABLE_COLUMNS else name for name, low in given]
+            rows = list(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path}: not readable as CSV ({error})") from error
         if rows and "video" in rows[0]:
@@ -328,7 +333,7 @@ def find_table(root: Path, annotation: str | None) -> VideoTable | None:
                         f"{path}: row {number} has no video, or a cell too few or many."
                     )
             return VideoTable(path, delimiter, rows)
-        if annotation is not None:
+        if annotation is not None or path.name == VIDEOS_FILE:
             raise DataError(f"{path}: has no rows with a column `video`, so nothing is prepared.")
     return None
 
