@@ -85,6 +85,14 @@ def test_models(name: str) -> None:
 @pytest.mark.parametrize("name", group_names("data"))
 def test_readers(name: str, vggss_folder: Path, is3_folder: Path, tmp_path: Path) -> None:
     roots = {"vggss": vggss_folder, "is3": is3_folder, "samples": tmp_path}
+    if name == "folder":
+        own = roots[name] = draw_vggss(tmp_path / name)
+        (own / "vggss.json").unlink()
+        stems = [path.stem for path in sorted((own / "frames").iterdir())]
+        rows = "".join(
+            f"{each}.jpg,{each}.wav,10,10,60,50,class {n}\n" for n, each in enumerate(stems)
+        )
+        (own / "samples.csv").write_text(f"image,audio,x0,y0,x1,y1,category\n{rows}")
     drawn = {"avsbench": draw_avsbench, "vpo": draw_avsbench, "flickr": draw_flickr}
     drawn["music"] = draw_music_duet
     if draw := drawn.get(name.partition("_")[0]):

@@ -48,9 +48,10 @@ KINDS = {
 
 
 def models(*, hear: bool) -> list[str]:
-    """Names in conf/model, by whether they are networks; baselines hear nothing."""
-    files = sorted((CONF / "model").glob("*.yaml"))
-    return [p.stem for p in files if ("vssl.models.baselines" in p.read_text()) != hear]
+    """Names in conf/model, by whether they are networks; baselines and stored maps hear nothing."""
+    texts = {path.stem: path.read_text() for path in sorted((CONF / "model").glob("*.yaml"))}
+    deaf = ("vssl.models.baselines", "vssl.models.stored")
+    return [name for name, text in texts.items() if any(d in text for d in deaf) != hear]
 
 
 def noise_clip(

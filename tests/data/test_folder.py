@@ -130,7 +130,7 @@ def test_a_pixel_lies_in_a_polygon_when_its_centre_does(size: tuple[int, int]) -
         ("image;audio;x0;y0;x1;y1;category", "a.jpg;a.wav;8;12,5;32;36;dog"),
         ("Image\tAudio\txmin\tymin\txmax\tymax\tClass", "a.jpg\ta.wav\t8\t12.5\t32\t36\tdog"),
         ("category,x,y,w,h,img", "dog,8,12.5,24,23.5,a.jpg"),
-        ("frame,label,note,x1,y1,x2,y2", 'a,dog,"seen, heard",8,12.5,32,36'),
+        ("filename,label,note,x1,y1,x2,y2", 'a,dog,"seen, heard",8,12.5,32,36'),
         ("file_name,sound,left,top,right,bottom,class", r".\images\a.jpg,a.wav,8,12.5,32,36,dog"),
     ],
     ids=["plain", "semicolons", "tabs", "sizes", "no suffix", "backslashes"],
@@ -145,14 +145,28 @@ def test_tables_of_any_hand(tmp_path: Path, header: str, row: str, encoding: str
 
 
 def test_fractions(tmp_path: Path) -> None:
-    table(make(tmp_path), "a.jpg,a.wav,0.125,0.25,0.5,0.75,dog")
+    table(make(tmp_path), "a.jpg,a.wav,0.125,0.25,1.002,0.75,dog")
     (sample,) = Folder(tmp_path, boxes="fractions").check().samples
-    assert sample.boxes == ((28, 56, 112, 168),)
+    assert sample.boxes == ((28, 56, 224, 168),)
     with pytest.raises(DataError, match=r"all 1 boxes lie between 0 and 1.*data.boxes=fractions"):
         Folder(tmp_path).check()
     table(tmp_path, "a.jpg,a.wav,8,12,32,36,dog")
     with pytest.raises(DataError, match=r"in pixels rather than fractions\? Then set data.boxes=p"):
         Folder(tmp_path, boxes="fractions").check()
+
+
+def test_boxes_beyond_their_picture_are_noted(tmp_path: Path) -> None:
+    rows = ["a.jpg,40,8,30,30,dog", "b.jpg,2,2,40,40,cat", "c.jpg,3,8,40,50,dog"]
+    table(make(tmp_path), *rows, header="image,x,y,w,h,category")
+    notes = [note.detail for note in Folder(tmp_path).check().notes if "beyond" in note.kind]
+    assert notes == [
+        "a: [40, 8, 70, 38] (samples.csv, line 2), and the picture is 64 x 48",
+        "c: [3, 8, 43, 58] (samples.csv, line 4), and the picture is 64 x 48; is it turned by its"
+        " orientation tag?",
+    ]
+    table(tmp_path, "a.jpg,20,8,60,40,dog", *rows[1:2], header="image,x,y,w,h,category")
+    with pytest.raises(DataError, match=r"1 of 2 boxes reach.*Then name the columns x0, y0, x1"):
+        Folder(tmp_path).check()
 
 
 def test_votes(tmp_path: Path) -> None:
@@ -213,11 +227,14 @@ FAULTS: list[tuple[tuple[str, ...], str]] = [
     (("a.jpg,a.wav,8,,40,40,dog",), "samples.csv, line 2: y0 is empty"),
     (("a.jpg,a.wav,8,nan,40,40,dog",), "y0 is `nan`, not a number"),
     (("a.jpg,a.wav,8,8,40,40,a dog, a cat",), "line 2: has 8 cells, and the header 7"),
+    (("a.jpg,a.wav",), "samples.csv, line 2: has 2 cells, and the header 7"),
     ((",a.wav,8,8,40,40,dog",), "line 2: names no image"),
     (("a.jpg,a.wav,40,8,8,40,dog",), "[40, 8, 8, 40] (samples.csv, line 2) has its second corner"),
     (("a.jpg,a.wav,640,8,700,40,dog",), "a: the box [640, 8, 700, 40] (samples.csv, line 2) reach"),
     (("a.jpg,A.wav,8,8,40,40,dog",), "sounds/A.wav: no such file; there is a.wav"),
     (("img/a.jpg,a.wav,8,8,40,40,dog",), "no such file; there is no folder"),
+    (("images/x.jpg,a.wav,8,8,40,40,dog",), "0/images/x.jpg: no such file"),
+    (("a.jpg,x/a.wav,8,8,40,40,dog",), "x/a.wav: no such file"),
     (("a.jpg,a.wav,8,8,x,40,dog", "a.jpg,a.wav,8,8,y,40,dog"), "line 2: x1 is `x`, not a number; "),
     (("a.jpg,a.wav,8,8,8.2,8.2,dog",), "covers 0 pixels of 224 x 224, less than 16"),
 ]
@@ -316,6 +333,12 @@ def test_masks_by_column_and_by_name(tmp_path: Path) -> None:
         mask = Image.new("L", (64, 48))
         mask.paste(1, box)
         mask.save(tmp_path / "masks" / f"{name}.png")
+    Image.open(tmp_path / "masks" / "b.png").rotate(90, expand=True).save(tmp_path / "turned.png")
+    table(tmp_path, "b.jpg,../turned.png", header="image,mask")
+    (note,) = (n for n in Folder(tmp_path).check().notes if "shape" in n.kind)
+    assert note.detail.endswith(
+        "is 48 x 64, and b.jpg is 64 x 48; is it turned by its orientation tag?"
+    )
     table(tmp_path, "a.jpg,dog", "b.jpg,cat", "c.jpg,", header="image,category")
     reader = Folder(tmp_path)
     shares = [truth(sample).mean() for sample in reader.check().samples]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from vssl.maps import binarize, consensus_map, transform_maps, upsample
 from vssl.models.stored import MapsError, StoredMaps
-from vssl.thresholds.base import FixedThreshold
+from vssl.thresholds.base import InclusiveThreshold
 from vssl.types import ImageBatch
 
 IDS = ("-a", "b c", "d.e", "f/g")
@@ -239,7 +239,7 @@ def test_public_ious_are_met(shared: Path, name: str, form: str) -> None:
     model.check(ids, PAIRINGS[:1])
     native = torch.from_numpy(localized(model, ids, PAIRINGS[:1])[:, 0])
     maps = transform_maps(upsample(native, rule="bicubic"), "stretch")
-    masks = binarize(maps, FixedThreshold(value=0.6, inclusive=True).constant())
+    masks = binarize(maps, InclusiveThreshold(value=0.6).constant())
     found = []
     for sample, mask in zip(ids, masks, strict=True):
         corners = [tuple((np.clip(box, 0, 1) * 224).astype(int).tolist()) for box in boxes[sample]]

@@ -23,6 +23,7 @@ from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.scores import Samples, Scores
 from vssl.records.store import AtomicParquetWriter, as_records, read_provenance, record_batches
+from vssl.records.truth import GroundTruth
 from vssl.thresholds.base import ThresholdPolicy
 
 CORRECTED, TOGETHER = "corrected", "all together"
@@ -53,6 +54,7 @@ def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         for batch in record_batches(run / RECORDS_FILE, 4096):
             writer.write(as_records(pa.Table.from_batches([batch])))
+    GroundTruth.of(run).write(folder, provenance)
 
 
 def effects(

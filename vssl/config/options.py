@@ -251,7 +251,6 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.decibels": _different_numbers(-300, 300),
     "threshold.*.name": NAME,
     "threshold.*.value": number(-1e30, 1e30),
-    "threshold.*.inclusive": FLAG,
     "threshold.*.rate": Option(
         "a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1
     ),

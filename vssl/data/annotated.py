@@ -54,6 +54,7 @@ class Content:
         has_boxes: whether there are boxes.
         has_masks: whether every object has an outline or mask.
         of_masks: whether it is the place of masks, so that none are sought in a folder.
+        has_sizes: whether boxes were written as corner, width and height.
         has_annotators: whether it tells its annotators apart.
     """
 
@@ -62,4 +63,5 @@ class Content:
     has_boxes: bool
     has_masks: bool
     of_masks: bool
+    has_sizes: bool = False
     has_annotators: bool = False

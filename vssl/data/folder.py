@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from vssl.core.checks import check_choice
 from vssl.data.annotated import Annotated, Content, Region
 from vssl.data.base import DataError, DatasetReader, EntryError, Problem
-from vssl.data.boxes import guess_cause, pixels_of
+from vssl.data.boxes import guess_cause, is_far, pixels_of
 from vssl.data.check import each
 from vssl.data.coco import draw_outline, read_coco
 from vssl.data.mask_files import read_whole_mask, to_grid
@@ -28,6 +28,7 @@ _IMAGE_FOLDERS = ("images", "frames", "image", "pictures")
 _AUDIO_FOLDERS = ("sounds", "audio", "sound", "audio_wav", "wav", "wavs")
 _MASK_FOLDERS = ("masks", "mask", "gt_masks")
 _TOGETHER = " + "  # between the categories that one sound has
+_SLACK = 0.01  # share of a side by which a box may reach beyond its picture unnoticed
 _NO_MASK = b""  # a mask that marks nothing of the evaluation grid, and something in its file
 
 _Result = TypeVar("_Result")
@@ -101,6 +102,7 @@ class Folder(DatasetReader):
         self._images = NamedFiles(self.root, self.image_folder, IMAGES)
         self._sounds = NamedFiles(self.root, self.audio_folder, SOUNDS)
         self._masks = NamedFiles(self.root, self.mask_folder, IMAGES)
+        self._without_sound: set[Path] = set()
         self._read: tuple[Path, list[dict[str, Any]]] | None = None
 
     def _folder(self, kind: str, given: str | None, usual: Sequence[str]) -> Path:
@@ -168,6 +170,8 @@ class Folder(DatasetReader):
 
     def hint(self, path: Path) -> str:
         """Say what is there in place of a missing picture or sound."""
+        if path in self._without_sound:
+            return "the annotation names no sound, and none has the picture's name"
         files = self._images if path.suffix.lower() in IMAGES else self._sounds
         return files.hint(path)
 
@@ -257,6 +261,7 @@ class Folder(DatasetReader):
             raise DataError(
                 f"{path}: has no columns of boxes (x0, y0, x1, y1) or of masks (mask), and there is"
                 f" no folder {self.root / _MASK_FOLDERS[0]}. Set data.mask_folder, or add columns."
+                f" It is read as {'; '.join(content.understood)}."
             )
         for sample in content.samples:
             category = _TOGETHER.join(sample.categories)
@@ -283,9 +288,10 @@ class Folder(DatasetReader):
             self.oddities = _other_sizes(path, entries, sizes)
         if kind == "boxes":
             pixels = stated_pixels or self.boxes == "pixels"
-            self._check_unit(path, entries, in_pixels=pixels, coco=stated_pixels)
             for entry in entries:
                 _add_boxes(entry, sizes.get(entry.image), in_pixels=pixels)
+            self._check_unit(path, entries, content, in_pixels=pixels, coco=stated_pixels)
+            self.oddities = [*self.oddities, *_beyond(entries, sizes)]
         elif stated_pixels:
             for entry in entries:
                 entry.masks = _drawn(entry, sizes.get(entry.image))
@@ -315,40 +321,47 @@ class Folder(DatasetReader):
         if len(found) > 1 and not sample.faults:
             names = ", ".join(each.name for each in found)
             sample.faults.append(f"{sample.where}: has no `audio`, and may mean any of {names}")
-        return found[0] if found else self.audio_folder / f"{stem}.wav"
+        if found:
+            return found[0]
+        self._without_sound.add(missing := self.audio_folder / f"{stem}.wav")
+        return missing
 
     def _check_unit(
-        self, path: Path, entries: Sequence[_Entry], *, in_pixels: bool, coco: bool
+        self,
+        path: Path,
+        entries: Sequence[_Entry],
+        content: Content,
+        *,
+        in_pixels: bool,
+        coco: bool,
     ) -> None:
         """Refuse boxes that are all of another kind than they should be.
 
         Raises:
             DataError: with the kind that they seem to be.
         """
-        boxes = [
-            (region.box, entry.annotated.size)
-            for entry in entries
-            for region in entry.annotated.regions
-            if region.box is not None
-        ]
-        if in_pixels and boxes and all(0 <= v <= 1 for box, _ in boxes for v in box):
+        raw = [r.box for e in entries for r in e.annotated.regions if r.box is not None]
+        if in_pixels and raw and all(-0.5 <= value <= 1.5 for box in raw for value in box):
             remedy = "Multiply them by width and height." if coco else "Set data.boxes=fractions."
             raise DataError(
-                f"{path}: all {len(boxes)} boxes lie between 0 and 1, so they are fractions of the"
-                f" picture, not pixels. {remedy}"
+                f"{path}: all {len(raw)} boxes lie between 0 and 1, or nearly, so they are"
+                f" fractions of the picture, not pixels. {remedy}"
             )
-        if not coco:
+        if not content.has_sizes:
             return
-        beyond = corners = 0
-        for (x0, y0, x1, y1), size in boxes:
-            width, height = size or (max(x1, 1), max(y1, 1))
-            beyond += x1 > width + 2 or y1 > height + 2
-            corners += x1 - x0 > x0 and y1 - y0 > y0 and x1 - x0 <= width and y1 - y0 <= height
-        if beyond and corners == len(boxes):
+        boxes = [box for entry in entries for box in entry.boxes]
+        beyond = sum(map(_reaches_beyond, boxes))
+        if beyond and all(
+            x0 < x1 - x0 <= 1 + _SLACK and y0 < y1 - y0 <= 1 + _SLACK for x0, y0, x1, y1 in boxes
+        ):
+            remedy = (
+                "COCO's bbox is [x, y, width, height]: mend the file, or write a csv with x0, y0,"
+                " x1, y1."
+            )
             raise DataError(
                 f"{path}: {beyond} of {len(boxes)} boxes reach beyond their picture as x, y, width"
-                " and height, and all fit in it as two corners. COCO's bbox is [x, y, width,"
-                " height]: mend the file, or write a csv with x0, y0, x1, y1."
+                " and height, and all fit in it as two corners."
+                f" {remedy if coco else 'Then name the columns x0, y0, x1, y1.'}"
             )
 
     def _add_mask_files(self, entries: Sequence[_Entry]) -> None:
@@ -370,6 +383,8 @@ class Folder(DatasetReader):
                 elif mask is not None:
                     entry.masks.append(mask)
         self.truth_files = set(paths.values())
+        sizes = _mapped(image_size, {**dict.fromkeys(e.image for e in entries), **masks})
+        self.oddities = list(_other_shapes(entries, paths, sizes))
 
 
 def _add_boxes(entry: _Entry, size: tuple[int, int] | None, *, in_pixels: bool) -> None:
@@ -385,6 +400,30 @@ def _add_boxes(entry: _Entry, size: tuple[int, int] | None, *, in_pixels: bool) 
         largest = (max(1, *(box[2] for box in boxes)), max(1, *(box[3] for box in boxes)))
         width, height = entry.annotated.size or size or largest
     entry.boxes = [[x0 / width, y0 / height, x1 / width, y1 / height] for x0, y0, x1, y1 in boxes]
+
+
+def _reaches_beyond(box: Sequence[float]) -> bool:
+    """Whether a box in fractions of its picture reaches beyond it, by more than a slip."""
+    return min(box) < -_SLACK or max(box) > 1 + _SLACK
+
+
+def _beyond(
+    entries: Sequence[_Entry], sizes: dict[Path, tuple[int, int] | None]
+) -> Iterator[Problem]:
+    """Samples with a box beyond their picture, which is cut there; of far ones the check says."""
+    kind = "boxes that reach beyond their picture, and are cut at its edge"
+    for entry in entries:
+        for region, box in zip(entry.annotated.regions, entry.boxes, strict=False):
+            if region.box is None or not _reaches_beyond(box) or is_far(box):
+                continue
+            shown = ", ".join(f"{value:.6g}" for value in region.box)
+            text = f"{entry.sample_id}: [{shown}] ({region.where})"
+            if size := entry.annotated.size or sizes.get(entry.image):
+                text += f", and the picture is {size[0]} x {size[1]}"
+                fits = region.box[2] <= size[1] and region.box[3] <= size[0]
+                text += "; is it turned by its orientation tag?" if fits else ""
+            yield Problem(kind, entry.sample_id, text)
+            break
 
 
 def _drawn(entry: _Entry, size: tuple[int, int] | None) -> list[Mask]:
@@ -456,14 +495,37 @@ def _other_sizes(
         stated, size = entry.annotated.size, sizes[entry.image]
         if stated is None or size is None:
             continue
-        if abs(stated[0] * size[1] - stated[1] * size[0]) > max(*stated, *size):
+        if _differ_in_shape(stated, size):
             text = f"{entry.image}: is {size[0]} x {size[1]}, in {path.name}"
-            text += f" {stated[0]} x {stated[1]}"
-            turned = stated == size[::-1]
-            text += "; is it turned by its orientation tag?" if turned else ""
+            text += f" {stated[0]} x {stated[1]}{_turned(stated, size)}"
             kind = "pictures of another shape than annotated"
             notes.append(Problem(kind, entry.sample_id, text))
     return notes
+
+
+def _other_shapes(
+    entries: Sequence[_Entry],
+    paths: Mapping[str, Path],
+    sizes: Mapping[Path, tuple[int, int] | None],
+) -> Iterator[Problem]:
+    """Mask files of another shape than their picture; a square one was stretched, as it will be."""
+    for entry in entries:
+        for region in entry.annotated.regions:
+            path = paths.get(region.outline or "")
+            own, size = path and sizes[path], sizes[entry.image]
+            if not own or not size or own[0] == own[1] or not _differ_in_shape(own, size):
+                continue
+            text = f"{path}: is {own[0]} x {own[1]}, and {entry.image.name} is"
+            text += f" {size[0]} x {size[1]}{_turned(own, size)}"
+            yield Problem("masks of another shape than their picture", entry.sample_id, text)
+
+
+def _differ_in_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return abs(one[0] * other[1] - one[1] * other[0]) > max(*one, *other)
+
+
+def _turned(one: tuple[int, int], other: tuple[int, int]) -> str:
+    return "; is it turned by its orientation tag?" if one == other[::-1] else ""
 
 
 def _mapped(work: Callable[[Path], _Result], paths: Iterable[Path]) -> dict[Path, _Result]:

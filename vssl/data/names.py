@@ -32,6 +32,7 @@ class NamedFiles:
 
     def __init__(self, root: Path, folder: Path, suffixes: Collection[str]) -> None:
         self.folder = folder
+        self._root = root
         self._places = [os.fspath(each) for each in dict.fromkeys((folder, root))]
         self._suffixes = suffixes
         self._hints = 0
@@ -52,7 +53,9 @@ class NamedFiles:
             found = self.of_stem(slashed)
             if len(found) == 1:
                 return found[0]
-        return self.folder / slashed
+        # names may begin at the root with the folder, as `frames/a.jpg`
+        below_root = slashed.startswith(f"{os.path.relpath(self.folder, self._root)}/")
+        return (self._root if below_root else self.folder) / slashed
 
     def of_stem(self, stem: str) -> list[Path]:
         """Return the files of a name without suffix, below the folder."""

@@ -12,7 +12,16 @@ from vssl.data.annotated import Annotated, Content, Region
 from vssl.data.check import DataError
 
 _NAMES = {
-    "image": ("image", "image_path", "image_file", "img", "picture", "frame", "file_name"),
+    "image": (
+        "image",
+        "image_path",
+        "image_file",
+        "img",
+        "picture",
+        "frame",
+        "file_name",
+        "filename",
+    ),
     "audio": ("audio", "audio_path", "audio_file", "sound", "wav"),
     "category": ("category", "class", "label"),
     "annotator": ("annotator", "annotator_id"),
@@ -49,7 +58,7 @@ def read_table(path: Path) -> Content:
     text = _read_text(path)
     header = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=header.count)
-    rows = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
     try:
         names = next((row for row in rows if any(row)), [])
         columns, box_names = _columns(path, [name.strip() for name in names])
@@ -80,6 +89,7 @@ def read_table(path: Path) -> Content:
         has_boxes=bool(box_names),
         has_masks="mask" in columns and all(region.outline is not None for region in regions),
         of_masks="mask" in columns,
+        has_sizes=box_names in _SIZED,
         has_annotators="annotator" in columns,
     )
 
@@ -189,7 +199,8 @@ class _Rows:
     def _region(
         self, row: Sequence[str], cells: Mapping[str, str], where: str, width: int
     ) -> Region | None:
-        if len(row) > width and any(cell.strip() for cell in row[width:]):
+        # a row that is cut off would read as a picture in which nothing sounds
+        if len(row) < width or any(cell.strip() for cell in row[width:]):
             raise ValueError(f"has {len(row)} cells, and the header {width}")
         if not cells["image"]:
             raise ValueError("names no image")

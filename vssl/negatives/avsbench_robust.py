@@ -33,7 +33,7 @@ class ReleasedNoise(AudioCondition):
 
     Three of four samples are uniform up to full scale, every fourth is about +-0.5. The generator
     draws 5 s of numbers and so makes 20 s of sound; its features are of the first 5 s. Here the
-    noise is as long as the image's own clip, at 16 kHz.
+    noise is as long as the image's own clip, at the front end's rate.
 
     Args:
         draws: number of noise waveforms.
@@ -69,12 +69,15 @@ class ReleasedNoise(AudioCondition):
         return AudioRequest(self.name, source_id=source, length=length, seed=seed, draw=draw)
 
     def make(self, request: AudioRequest, read: ReadClip) -> AudioClip:
-        """Make noise `[1, length]`; a shorter noise of a draw is the beginning of a longer one."""
+        """Make noise `[1, length]`; a shorter noise of a draw is the beginning of a longer one.
+
+        All front ends hear one noise, each at its rate.
+        """
         generator = generator_for(request.seed, self.name, request.source_id, request.draw)
         count = request.length * _RATE // SAMPLE_RATE + _MARGIN
         waveform = released_noise(generator, count).astype(np.float32)
-        resampled = soxr.resample(waveform, _RATE, SAMPLE_RATE, quality="HQ")
-        return AudioClip(resampled[None, : request.length])
+        resampled = soxr.resample(waveform, _RATE, self.rate, quality="HQ")
+        return AudioClip(resampled[None, : self.made_samples(request)], self.rate)
 
 
 def released_noise(generator: np.random.Generator, length: int) -> np.ndarray:

@@ -59,9 +59,10 @@ class Offscreen(ClipCondition):
         self._pool = {category: sorted(pool[category]) for category in sorted(pool)}
         stuck = [s.sample_id for s in samples if not set(self._pool) - set(s.image_categories)]
         if stuck:
+            classes = ", ".join(name or "unknown" for name in self._pool)
             raise UsageError(
                 f"negatives.offscreen: {len(stuck)} images hold every class of the test set"
-                f" ({', '.join(self._pool)}), so no sound is offscreen for them, e.g. {stuck[0]}."
+                f" ({classes}), so no sound is offscreen for them, e.g. {stuck[0]}."
                 " Use a larger test set, or more of it (data.limit, data.ids), or leave offscreen"
                 " out."
             )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from vssl.config import build
 from vssl.config.compose import given_config
+from vssl.config.networks import make
 from vssl.config.settings import RunSettings
+from vssl.core.errors import UsageError
 from vssl.core.files import output_folder, write_text
 from vssl.core.hashing import ids_hash
 from vssl.data.base import CheckedData, DataError, DatasetReader, Problem
 from vssl.data.check import describe
 from vssl.maps import consensus_map
+from vssl.negatives.offscreen import Offscreen
 from vssl.records.files import LEFT_OUT_FILE, NOTES_FILE
 from vssl.reporting.figures.contact_sheet import Tile, draw_sheet
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
@@ -42,8 +47,11 @@ def check_data_set(overrides: Sequence[str], output: Path | None) -> bool:
         UsageError: when the annotations cannot be read at all.
     """
     settings = RunSettings.of(given_config("evaluate", list(overrides)))
-    reader = build.build_reader(settings.data)
-    build.set_needs(reader, settings)
+    reader: DatasetReader = make(settings.data.reader)
+    if settings.model.frontend is not None:
+        from vssl.config import build  # noqa: PLC0415 twice the memory
+
+        build.set_needs(reader, settings)
     stops, reader.missing = reader.missing == "error", "skip"
     log = logging.getLogger("vssl.data")
     level = log.level
@@ -109,6 +117,11 @@ def _facts(reader: DatasetReader, data: CheckedData) -> Iterable[tuple[str, str]
     if negatives:
         yield "natural negatives", f"{negatives}, in whose picture nothing sounds"
     yield "categories", _categories(samples)
+    if any(sample.category for sample in data.samples):
+        try:
+            Offscreen(draws=1).prepare(data.samples)
+        except UsageError as error:
+            yield "offscreen sounds", f"{error} That is negatives=[silence,noise]."
     images = [image.facts for image in data.images.values() if image.facts]
     sizes = Counter(f"{facts.width} x {facts.height}" for facts in images)
     kinds = Counter(facts.format for facts in images)
@@ -132,7 +145,7 @@ def _truth(samples: Sequence[Sample]) -> str:
     """Kinds of ground truth, objects in a sample, and shares of the picture."""
     marked = [sample for sample in samples if sample.boxes or sample.masks]
     if not marked:
-        return "none"
+        return "none: no picture has an object, so nothing can be localized"
     kinds = Counter(
         " and ".join(
             kind for kind, own in (("boxes", sample.boxes), ("masks", sample.masks)) if own
@@ -181,13 +194,14 @@ def _counted(counts: Counter[str]) -> str:
 
 def _list(path: Path, problems: Sequence[Problem]) -> None:
     """Write all of them; no file where there are none."""
-    import pandas as pd  # noqa: PLC0415 not needed where there is nothing to list
-
-    if problems:
-        table = pd.DataFrame([vars(problem) for problem in problems])
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
-    else:
+    if not problems:
         path.unlink(missing_ok=True)
+        return
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Problem))
+    writer.writerows((each.kind, each.sample_id, each.detail) for each in problems)
+    write_text(path, text.getvalue())
 
 
 def _tiles(data: CheckedData) -> list[Tile]:

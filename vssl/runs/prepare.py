@@ -342,9 +342,10 @@ def _write_samples(root: Path, table: VideoTable) -> str:
     columns = [*first, *(key for key in table.rows[0] if key not in (*first, "video", "time"))]
     rows = [{key: row[key] for key in columns} for row in table.rows]
     text, path = _csv(columns, rows, delimiter=table.delimiter), root / SAMPLES_FILE
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    if path.exists() and path.read_bytes() != text.encode():
         if table.path is None:
             _log.info("%s is there, and stays as it is", path)
+            _log_unnamed(path, [row["image"] for row in rows])
             return path.name
         path = root / f"prepared_{SAMPLES_FILE}"
     write_text(path, text)
@@ -355,6 +356,19 @@ def _write_samples(root: Path, table: VideoTable) -> str:
             path,
         )
     return path.name
+
+
+def _log_unnamed(table: Path, images: Sequence[str]) -> None:
+    """Say which frames a table of the user's does not name."""
+    text = table.read_text(encoding="utf-8-sig").replace("\\", "/")
+    unnamed = [image for image in images if Path(image).stem not in text]
+    if unnamed:
+        shown = ", ".join(unnamed[:_SHOWN])
+        more = f" and {len(unnamed) - _SHOWN:,} more" if len(unnamed) > _SHOWN else ""
+        _log.warning(
+            "%s: has no row for %d of %d videos, add: %s", table, len(unnamed), len(images),
+            shown + more,
+        )  # fmt: skip
 
 
 def _prepare(

@@ -13,7 +13,7 @@ Example:
              [False,  True]]])
 """
 
-from vssl.thresholds.base import FixedThreshold, ThresholdError, ThresholdPolicy
+from vssl.thresholds.base import FixedThreshold, InclusiveThreshold, ThresholdError, ThresholdPolicy
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.released import ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
@@ -23,6 +23,7 @@ __all__ = [
     "FalseAlarmThreshold",
     "FixedThreshold",
     "HalfImage",
+    "InclusiveThreshold",
     "LearntThreshold",
     "ObjectArea",
     "ReleasedThreshold",

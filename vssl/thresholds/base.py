@@ -90,8 +90,6 @@ class FixedThreshold(ThresholdPolicy):
     Args:
         value: the threshold, in units of the localization map.
         name: the policy's name.
-        inclusive: whether pixels at `value` are marked too, `map >= value`. The threshold is then
-            the next lower float32.
 
     Example:
         >>> maps = torch.tensor([[[0.2, 0.9]], [[0.5, 0.6]]])
@@ -99,14 +97,19 @@ class FixedThreshold(ThresholdPolicy):
         tensor([0.5000, 0.5000])
     """
 
-    def __init__(self, *, value: float = 0.5, name: str = "fixed", inclusive: bool = False) -> None:
+    def __init__(self, *, value: float = 0.5, name: str = "fixed") -> None:
         check_finite(float(value), name="value")
         self.value = value
         self.name = name
-        self.inclusive = inclusive
 
     def constant(self) -> float:
-        """The constant; of an inclusive threshold the next lower float32."""
-        if not self.inclusive:
-            return self.value
+        """The constant."""
+        return self.value
+
+
+class InclusiveThreshold(FixedThreshold):
+    """One constant for all maps, at which pixels are marked too: `mask = map >= value`."""
+
+    def constant(self) -> float:
+        """The next float32 below the value."""
         return float(np.nextafter(np.float32(self.value), np.float32(-np.inf)))

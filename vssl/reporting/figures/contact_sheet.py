@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +67,10 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], *, title: str) -> None:
                 left / width, y, text, va="top", fontsize=7.2, weight=weight,
                 color="black" if line < _OF_FAULT else colour, parse_math=False,
             )  # fmt: skip
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        # names in letters that the font lacks are drawn as boxes
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+        figure.savefig(path)
 
 
 class _Place(NamedTuple):
