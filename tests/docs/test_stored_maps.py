@@ -24,7 +24,7 @@ def test_the_walk_ends_with_a_table(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (tmp_path / "make_maps.py").write_text(code)
     with contextlib.chdir(tmp_path):
-        subprocess.run([sys.executable, "make_maps.py", "plan", "maps"], check=True)
+        subprocess.run([sys.executable, "make_maps.py", "plan", "plan/maps"], check=True)
     program, *arguments = evaluate.split()
     small = ["logger=none", "trainer=cpu", "subsets=[]", "bootstrap.resamples=10"]
     done = command(program, *arguments, *few, *small, "output_dir=run", cwd=tmp_path)

@@ -260,11 +260,14 @@ def test_the_published_number_of_a_model_that_ignores_the_sound() -> None:
     assert 100 * found == pytest.approx(23.79, abs=0.005)  # VCT's G-mIoU on S4
 
 
-def test_maps_without_range_have_no_f(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("metric", [AVSF(), AVSFBatch()], ids=lambda metric: metric.name)
+def test_maps_without_range_have_no_f(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, metric: AVSF
+) -> None:
     write_made(tmp_path, make_samples()[:2], negatives=[], value_range=[None, None])
-    score_records(tmp_path, [], [AVSF()], output=tmp_path / "scores.parquet")
+    score_records(tmp_path, [], [metric], output=tmp_path / "scores.parquet")
     (row,) = summary_of(
-        tmp_path, tmp_path / "scores.parquet", [AVSF()], output=tmp_path / "summary.parquet"
+        tmp_path, tmp_path / "scores.parquet", [metric], output=tmp_path / "summary.parquet"
     ).to_dict("records")
     assert np.isnan(row["value"])
     assert row["n_undefined"] == 2

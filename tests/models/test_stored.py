@@ -90,7 +90,8 @@ def write_matlab(root: Path, *, first: bool = False) -> Path:
             elif name == "draw":
                 file[name] = values[None].astype(float)
             else:  # MATLAB's [h, w, n], or [n, h, w]
-                file[name] = values.transpose(2, 1, 0) if first else values.transpose(0, 2, 1)
+                axes = (2, 1, 0) if first else (0, 2, 1)
+                file.create_dataset(name, data=values.transpose(axes), chunks=(3, 3, 3))
             file[name].attrs["MATLAB_class"] = np.bytes_("cell")
     return root / "maps.mat"
 

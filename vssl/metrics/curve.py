@@ -23,7 +23,7 @@ class CurveMetric(ConditionMetric):
     Args:
         batch: None for one mean curve of all samples. A number k for one of each k samples in their
             order, the last ones of which may be fewer: the number is the mean of their largest
-            values, and a batch without a curve counts 0.
+            values, and a batch without a curve counts 0 if another one has one.
 
     Attributes:
         points: T, the number of values of a curve.
@@ -67,10 +67,15 @@ class CurveMetric(ConditionMetric):
         return np.arange(count) // (self.batch or max(count, 1))
 
     def largest(self, sums: Array, counts: Array) -> Array:
-        """The largest value of each group's mean curve, from `summed`, `[G, D]`."""
+        """The largest value of each group's mean curve, from `summed`, `[G, D]`.
+
+        NaN for a draw without any curve, as where the range of the maps is not known.
+        """
         with np.errstate(invalid="ignore"):
             largest = (sums / counts[..., None]).max(axis=-1)
-        return np.asarray(largest if self.batch is None else np.nan_to_num(largest, nan=0.0))
+        if self.batch is None:
+            return np.asarray(largest)
+        return np.where(counts.any(axis=0), np.nan_to_num(largest, nan=0.0), np.nan)
 
 
 def summed(curves: Array, group: Index) -> tuple[Array, Array]:

@@ -123,7 +123,8 @@ class StoredMaps(LocalizationModel):
         if missing and (not skip or len(missing) == len(sample_ids)):
             raise MapsError(self._missing(missing, lacking, draws, len(sample_ids), surplus))
         left_out = set(missing)
-        wanted = [place for place, key in places.items() if key[0] not in left_out]
+        # in the order of the store, which keeps rows that are compressed together
+        wanted = sorted(place for place, key in places.items() if key[0] not in left_out)
         faults: defaultdict[str, list[str]] = defaultdict(list)
         undefined, measured = 0, False
         with progress_bar("checking the maps", len(wanted)) as advance:
@@ -164,14 +165,15 @@ class StoredMaps(LocalizationModel):
         """
         store = self._stored()
         draws = Counter(condition for condition, _ in batch.pairings)
-        maps = []
+        places = []
         for sample_id in batch.sample_ids:
             for condition, draw in batch.pairings:
                 place = store.find((sample_id, condition, draw), alone=draws[condition] == 1)
                 if place is None:
                     raise MapsError(f"{store.root}: no map of {sample_id}, {condition}, {draw}")
-                maps.append(store.read(place))
-        found = torch.from_numpy(np.stack(maps))
+                places.append(place)
+        read = {place: store.read(place) for place in sorted(places)}
+        found = torch.from_numpy(np.stack([read[place] for place in places]))
         shape = len(batch.sample_ids), len(batch.pairings), *found.shape[1:]
         return found.view(shape).to(batch.images.device)
 
@@ -343,6 +345,10 @@ class _File(_Store):
                 f"{root}: `{key}` has shape {list(shape)} for {count} ids: expected [{count}, h,"
                 f" w].{hint}"
             )
+        # compressed rows are unpacked together, and anew for each of them unless they are kept
+        chunks = getattr(self._maps, "chunks", None)
+        self._block = chunks[-1 if self._last else 0] if chunks else 1
+        self._held: tuple[int, Any] = (-1, None)
         columns: dict[str, list[Any]] = {"condition": [POSITIVE] * count, "draw": [0] * count}
         if "condition" in arrays:
             columns["condition"] = _texts(arrays["condition"], root)
@@ -367,9 +373,16 @@ class _File(_Store):
         return self._rows.get(key)
 
     def read(self, place: int) -> Floats:
+        start = place - place % self._block
         try:
-            # MATLAB's arrays lie in files with their axes in reverse
-            values = np.asarray(self._maps[:, :, place] if self._last else self._maps[place])
+            if start != self._held[0]:
+                ends = slice(start, start + self._block)
+                # MATLAB's arrays lie in files with their axes in reverse
+                rows = (
+                    np.moveaxis(self._maps[:, :, ends], -1, 0) if self._last else self._maps[ends]
+                )
+                self._held = start, rows
+            values = np.asarray(self._held[1][place - start])
         except Exception as error:  # of any decoder
             raise MapsError(f"unreadable rows: {' '.join(str(error).split())}") from error
         return _checked(values.T if self._is_matlab else values)
