@@ -16,8 +16,8 @@ from vssl.records.localization import Localization
 
 THRESHOLD_MISSING = (
     "no verdict is possible without a threshold: give a finished run of this model"
-    " (--calibration RUN), a number (--threshold X), or a policy that needs no run (--policy"
-    " released_q3)"
+    " (--calibration RUN), a number (--threshold X), or a policy that needs no run (--policy fixed,"
+    " or released_q3 for a model that the released code has constants of)"
 )
 UNKNOWN = (
     "how often this is wrong is unknown, and no wrong sound was tested: --calibration RUN, a"
