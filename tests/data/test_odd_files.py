@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from tests.helpers.running import records, run
-from vssl.audio import is_constant
+from vssl.audio import inspect_audio
 from vssl.core.errors import UsageError
 from vssl.data.base import CheckedData, DataError
 from vssl.data.is3 import IS3
@@ -56,14 +56,14 @@ def noted(data: CheckedData, kind: str) -> list[str]:
 def test_constant(tmp_path: Path, samples: np.ndarray, expected: bool) -> None:
     for subtype in ("PCM_16", "PCM_24", "FLOAT"):
         write(tmp_path / "sound.wav", samples, subtype)
-        assert is_constant(tmp_path / "sound.wav") is expected, subtype
+        assert inspect_audio(tmp_path / "sound.wav").constant is expected, subtype
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg"])
 def test_constant_in_other_formats(tmp_path: Path, suffix: str) -> None:
     for samples, expected in ((constant(), True), (np.sin(np.arange(32_000) / 5), False)):
         soundfile.write(tmp_path / f"sound{suffix}", samples, 16_000)
-        assert is_constant(tmp_path / f"sound{suffix}") is expected
+        assert inspect_audio(tmp_path / f"sound{suffix}").constant is expected
 
 
 def test_a_silent_sound_is_kept_and_said(

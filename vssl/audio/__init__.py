@@ -3,12 +3,9 @@
 All waveforms are float32, nominally in [-1, 1]; times are in seconds, lengths in samples.
 """
 
-from vssl.audio.files import AudioFacts as AudioFacts
 from vssl.audio.files import AudioFileError as AudioFileError
 from vssl.audio.files import SoundFacts as SoundFacts
-from vssl.audio.files import check_audio as check_audio
 from vssl.audio.files import inspect_audio as inspect_audio
-from vssl.audio.files import is_constant as is_constant
 from vssl.audio.files import read_clip as read_clip
 from vssl.audio.files import resample as resample
 from vssl.audio.windows import HIGHEST_RATE as HIGHEST_RATE

@@ -58,15 +58,8 @@ def resample(samples: Waveform, own_rate: int, rate: int) -> Waveform:
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
-class AudioFacts(NamedTuple):
-    """Rate of an audio file in Hz, and its length at `SAMPLE_RATE`."""
-
-    rate: int
-    length: int
-
-
 class SoundFacts(NamedTuple):
-    """Content of an audio file: what `check_audio` finds, and more of the same reading."""
+    """Content of an audio file."""
 
     rate: int  # in Hz
     length: int  # at `SAMPLE_RATE`
@@ -100,21 +93,6 @@ def inspect_audio(path: Path) -> SoundFacts:
         constant = bool((samples == samples[:, :1]).all())
     at_models_rate = math.ceil(length * SAMPLE_RATE / rate)
     return SoundFacts(rate, at_models_rate, length / rate, channels, kind, constant)
-
-
-def check_audio(path: Path) -> AudioFacts:
-    """Check that a file can be read to its end.
-
-    Raises:
-        AudioFileError: as `read_clip`.
-    """
-    facts = inspect_audio(path)
-    return AudioFacts(facts.rate, facts.length)
-
-
-def is_constant(path: Path) -> bool:
-    """Whether every channel of a file has one value throughout, as digital silence has."""
-    return inspect_audio(path).constant
 
 
 def _is_constant(file: soundfile.SoundFile, path: Path) -> bool:

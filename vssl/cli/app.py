@@ -232,6 +232,15 @@ def finite_number(
     return number
 
 
+def output_as_option(arguments: Sequence[str]) -> list[str]:
+    """Replace `output=DIR` and `output_dir=DIR` by `--output=DIR`, beside words for a run."""
+    words = (word.partition("=") for word in arguments)
+    return [
+        f"--output={value}" if equals and key in ("output", "output_dir") else key + equals + value
+        for key, equals, value in words
+    ]
+
+
 def given_path(text: str) -> Path:
     """Convert an option to a path; an empty one is refused, as it would be this folder."""
     if not text.strip() or "\0" in text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from vssl.cli.app import command_parser, console_script
+from vssl.cli.app import command_parser, console_script, output_as_option
 
 
 @console_script("evaluate")
@@ -21,12 +21,7 @@ def main() -> None:
         " (default: check-<data>; output=DIR means the same)",
         config_dir=True,
     )
-    words = {"output=", "output_dir="}
-    arguments = [
-        f"--output={word.partition('=')[2]}" if word.partition("=")[0] + "=" in words else word
-        for word in sys.argv[1:]
-    ]
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(output_as_option(sys.argv[1:]))
     from vssl.runs.check import check_data_set
 
     sys.exit(0 if check_data_set(options.overrides, options.output) else 1)

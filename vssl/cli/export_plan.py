@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
-from vssl.cli.app import command_parser, console_script
+from vssl.cli.app import command_parser, console_script, output_as_option
 from vssl.config.compose import composed_config
 from vssl.config.settings import RunSettings
 from vssl.core.console import quieten_libraries
@@ -25,21 +26,17 @@ def main() -> None:
         config_dir=True,
     )
     parser.add_argument("--output", metavar="DIR", help="the folder; also output=DIR")
-    options = parser.parse_intermixed_args()
+    options = parser.parse_intermixed_args(output_as_option(sys.argv[1:]))
     quieten_libraries()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    output, overrides = options.output, []
     for word in options.overrides:
-        key, _, value = word.partition("=")
-        if key in ("output", "output_dir"):
-            output = value
-        elif key in ("model", "protocol", "prior"):
+        key = word.partition("=")[0]
+        if key in ("model", "protocol", "prior"):
             raise UsageError(f"{word}: a plan does not depend on {key}. Leave it out.")
-        else:
-            overrides.append(word)
+    output = options.output
     if not output or "\0" in output:
         raise UsageError("output is not set. Set output=DIR, the folder for the plan.")
-    settings = RunSettings.of(composed_config("evaluate", ["model=stored", *overrides]))
+    settings = RunSettings.of(composed_config("evaluate", ["model=stored", *options.overrides]))
     from vssl.runs.export_plan import export_plan
 
     export_plan(settings, Path(output).expanduser().absolute())

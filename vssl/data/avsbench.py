@@ -197,9 +197,8 @@ class AVSBenchS4(SegmentedFrames):
 class AVSBenchMS3(SegmentedFrames):
     """AVSBench's multi-source test set: `Multi-sources/`, 64 videos of five frames each.
 
-    Which classes sound is not annotated: the category is the video on YouTube (the first eleven
-    characters of a name), of which there are up to several clips, so that the sound of any other
-    video is offscreen.
+    Classes are not annotated. The category is the video on YouTube, the first eleven characters of
+    a name; some videos have several clips. So the sound of any other video is offscreen.
     """
 
     name = "avsbench_ms3"

@@ -98,7 +98,6 @@ class Folder(DatasetReader):
         self.boxes = boxes
         self.truth = truth
         self.annotators = annotators
-        self.truth_files: set[Path] = set()
         self._images = NamedFiles(self.root, self.image_folder, IMAGES)
         self._sounds = NamedFiles(self.root, self.audio_folder, SOUNDS)
         self._masks = NamedFiles(self.root, self.mask_folder, IMAGES)

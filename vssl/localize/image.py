@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from vssl.audio import check_audio, read_clip
+from vssl.audio import inspect_audio, read_clip
 from vssl.images import decode_image, read_bytes
 from vssl.localize.figures import Captions, draw_pair
 from vssl.localize.output import Output, file_facts, say
@@ -29,7 +29,7 @@ def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output:
     """Localize a sound in an image: table, picture, numbers and native maps in a folder."""
     pixels = decode_image(read_bytes(picture), picture)
     _warn_if_turned(picture)
-    check_audio(sound)
+    inspect_audio(sound)
     setup = set_up(options)  # once the files are known to be usable
     clip = read_clip(sound, setup.rate)
     pairings, negatives = setup.encode_negatives(clip, sound)

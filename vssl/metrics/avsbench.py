@@ -11,7 +11,7 @@ A pixel is the object's where the ground truth is above 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -20,9 +20,9 @@ from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_maps, check_same_shape
 from vssl.kernels import exceedance
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.base import FRACTION, CombinedMetric, SampleMetric, check_masks
+from vssl.metrics.base import FRACTION, ConditionMetric, SampleMetric, check_masks
 from vssl.metrics.curve import CurveMetric
-from vssl.metrics.fscore import harmonic_mean
+from vssl.metrics.fscore import HarmonicMetric
 from vssl.metrics.pia import ImageArea
 from vssl.types import POSITIVE, SoundingObject
 
@@ -73,7 +73,21 @@ def _iou(marked: Index, own: Index, both: Index, *, pixels: int) -> Array:
     return np.asarray(np.where(own > 0, of_object, (pixels - marked) / (pixels + _EPSILON)))
 
 
-class AVSMeanIoU(SampleMetric):
+class _WithObject(ConditionMetric):
+    """A comparison with the object's mask under any sound: low is right where another sounds."""
+
+    conditions = tuple(SoundingObject)
+    with_natural = True
+    higher_is_better = True
+    bounds = FRACTION
+
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
+        """Higher is better where the own object sounds, and nowhere else."""
+        return set(sounding) == {SoundingObject.OWN}
+
+
+class AVSMeanIoU(_WithObject, SampleMetric):
     """AVSBench's mIoU, where an empty mask is right for an image in which nothing sounds.
 
     Natural negatives count among the positives. Under negatives it is the IoU with the object's own
@@ -90,10 +104,6 @@ class AVSMeanIoU(SampleMetric):
     name = "avs_miou"
     label = "mIoU (AVSBench)"
     column = "avs_iou"
-    conditions = tuple(SoundingObject)
-    with_natural = True
-    higher_is_better = True
-    bounds = FRACTION
 
     measure = staticmethod(avs_iou)
 
@@ -103,11 +113,6 @@ class AVSMeanIoU(SampleMetric):
         own = truth.anywhere
         pixels = masks.shape[0] * masks.shape[1]
         return _iou(masks.area, own.area, masks.overlap(own), pixels=pixels)
-
-    @classmethod
-    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Higher is better where the own object sounds, and nowhere else."""
-        return set(sounding) == {SoundingObject.OWN}
 
 
 class AVSFalsePositiveRate(ImageArea):
@@ -167,7 +172,7 @@ def avs_f_curves(localization_maps: torch.Tensor, ground_truth: torch.Tensor) ->
     return torch.from_numpy(curves.astype(np.float32)).to(localization_maps.device)
 
 
-class AVSF(CurveMetric):
+class AVSF(_WithObject, CurveMetric):
     """AVSBench's F (beta^2 = 0.3): the largest value of the curve over thresholds.
 
     The curve is the mean of all samples, as in ACL's corrected rule. Empty ground truths are left
@@ -184,20 +189,11 @@ class AVSF(CurveMetric):
     label = "F (AVSBench)"
     column = "avs_f_curve"
     points = len(_THRESHOLDS)
-    conditions = tuple(SoundingObject)
-    with_natural = True
-    higher_is_better = True
-    bounds = FRACTION
 
     measure = staticmethod(avs_f_curves)
 
     def __init__(self) -> None:
         super().__init__()
-
-    @classmethod
-    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Higher is better where the own object sounds, and nowhere else."""
-        return set(sounding) == {SoundingObject.OWN}
 
 
 class AVSFBatch(AVSF):
@@ -226,19 +222,7 @@ class AVSFBatch(AVSF):
         CurveMetric.__init__(self, batch=batch)
 
 
-class _Robust(CombinedMetric):
-    """Harmonic mean of the score of positives and 1 - that of negatives, averaged over types."""
-
-    higher_is_better = True
-    bounds = FRACTION
-
-    @staticmethod
-    def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:
-        """Combine the score of positives with that of each negative type."""
-        return harmonic_mean(positive, 1 - np.mean(list(negatives.values()), axis=0))
-
-
-class GMeanIoU(_Robust):
+class GMeanIoU(HarmonicMetric):
     """G-mIoU of AVSBench-Robust: of mIoU with the object's mask, under its sound and negatives.
 
     Example:
@@ -256,7 +240,7 @@ class GMeanIoU(_Robust):
     of_positives = of_negatives = AVSMeanIoU
 
 
-class GFalsePositiveRate(_Robust):
+class GFalsePositiveRate(HarmonicMetric):
     """G-FPR of AVSBench-Robust: of the marked share of the image, under its sound and negatives.
 
     Example:
@@ -273,7 +257,7 @@ class GFalsePositiveRate(_Robust):
     of_positives = of_negatives = AVSFalsePositiveRate
 
 
-class GF(_Robust):
+class GF(HarmonicMetric):
     """G-F of AVSBench-Robust: of F over the whole set, under its sound and negatives.
 
     Example:

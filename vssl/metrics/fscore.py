@@ -36,7 +36,19 @@ def harmonic_mean(first: Array, second: Array) -> Array:
         return 2 * first * second / (np.asarray(first) + second)
 
 
-class FLoc(CombinedMetric):
+class HarmonicMetric(CombinedMetric):
+    """The harmonic mean of a mean on positives, and 1 - a mean on negatives of all types."""
+
+    higher_is_better = True
+    bounds = FRACTION
+
+    @staticmethod
+    def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:
+        """Combine the mean on positives with that on each negative type."""
+        return harmonic_mean(positive, 1 - np.mean(list(negatives.values()), axis=0))
+
+
+class FLoc(HarmonicMetric):
     r"""F_LOC: harmonic mean of mean cIoU and 1 - mean pIA, averaged over the negative types.
 
     .. math:: \frac{2 a b}{a + b}, \quad a = \overline{\mathrm{cIoU}}, \quad
@@ -57,13 +69,6 @@ class FLoc(CombinedMetric):
     label = "F_LOC"
     positive, of_positives = ConsensusIoU.name, ConsensusIoU
     negative, of_negatives = ImageArea.name, ImageArea
-    higher_is_better = True
-    bounds = FRACTION
-
-    @staticmethod
-    def combine(positive: Array, negatives: Mapping[str, Array]) -> Array:
-        """Combine mean cIoU with the mean pIA of each negative type."""
-        return harmonic_mean(positive, 1 - np.mean(list(negatives.values()), axis=0))
 
 
 class FAuc(CombinedMetric):

@@ -38,8 +38,7 @@ class ReleasedNoise(AudioCondition):
     Args:
         draws: number of noise waveforms.
         per: `sample` draws for each sound file, which the frames of a video share, as released;
-            `draw` shares a waveform among all samples
-            of a draw.
+            `draw` shares a waveform among all samples of a draw.
 
     Raises:
         UsageError: for a bad option.

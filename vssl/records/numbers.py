@@ -171,8 +171,8 @@ def numbers_of(
 
     Metrics that need no threshold belong to policy `none`, the others to every other policy.
     Metrics that were not measured are skipped, and conditions that no sample was asked about.
-    Combined metrics need one threshold for positives
-    and negatives, so they are not reported for policies with a threshold per map.
+    Combined metrics need one threshold for positives and negatives, so they are not reported for
+    policies with a threshold per map.
 
     Args:
         scores: the run's scores.

@@ -68,8 +68,11 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     fingerprint = take_fingerprint(settings, loader, localizer, conditions)
     networks.compile_model(settings.model, localizer.model)
     build.set_needs(reader, settings)
-    if reader.media == "absent" and not isinstance(localizer.model, StoredMaps):
-        raise UsageError("data.media=absent: only model=stored needs no images and sounds.")
+    needs = localizer.model.takes_images or localizer.uses_audio or localizer.prior is not None
+    if reader.media == "absent" and needs:
+        raise UsageError(
+            "data.media=absent: only model=stored needs no images and sounds, without a prior."
+        )
     data = reader.check()
     check_flags(data.samples)
     inputs = read_inputs(reader, data)
