@@ -137,9 +137,7 @@ def test_state_of_checkpoints(
     listed = read_entries([f"paths.weights={tmp_path}"])
     states = {entry.name: read_state(entry) for entry in listed}
     assert states["slavc"].state == f"found, {file_sha256(path)[:8]}"
-    match = states["slavc"].match
-    assert match is not None
-    assert match.used == match.ignored_values == 23_416_616
+    assert states["slavc"].used == states["slavc"].ignored == 23_416_616
     assert "momentum_imgnet" in states["slavc"].details
     assert states[PRIOR].fits
     assert states["lvs"].state == "not found"

@@ -69,7 +69,7 @@ def build_conditions(settings: RunSettings) -> list[AudioCondition]:
 
 def build_localizer(
     settings: RunSettings, conditions: Sequence[AudioCondition], *, device: str = "cpu"
-) -> tuple[Localizer, tuple[WeightsReport | None, WeightsReport | None]]:
+) -> tuple[Localizer, tuple[dict[str, WeightsReport], WeightsReport | None]]:
     """The networks, not compiled, with what prepares their input; reports of both weights.
 
     The conditions are told what the model hears: `AudioCondition.rate` and `hear`.
@@ -85,7 +85,7 @@ def build_localizer(
             each.rate = frontend.rate
             each.hear(positive.window, frontend.window)
     transform, prior_transform = build_transforms(settings)
-    model, report = build_model(settings.model)
+    model, by_part = build_model(settings.model)
     prior, prior_report = build_prior(settings, model)
     localizer = Localizer(
         model,
@@ -97,7 +97,7 @@ def build_localizer(
         device=device,
         precision=settings.trainer.precision,
     )
-    return localizer, (report, prior_report)
+    return localizer, (by_part, prior_report)
 
 
 def configured_sounding_objects(settings: RunSettings) -> SoundingObjects:

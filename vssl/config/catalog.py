@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from vssl.config.settings import ModelSettings, PriorSettings
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, LocalizationModel, Pretrained
-from vssl.models.checkpoints import WeightsError, read_checkpoint, state_dict_of
+from vssl.models.checkpoints import WeightsError, read_checkpoint
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
-from vssl.models.weights import Match, match_weights
+from vssl.models.weights import Match, match_content
 from vssl.reporting.tables.model import Table, text_columns, text_row
 
 _OBJECT_PRIOR = "prior=object_guided"
@@ -32,13 +33,13 @@ class Entry:
     """A model, or the object prior, as configured; the name is what the user types after `model=`.
 
     The network is without values where that is possible (torch's meta device). `weights` is where
-    its checkpoint is looked for; None for a model without weights.
+    its checkpoint files are looked for, by part; empty for a model without weights.
     """
 
     name: str
     facts: Mapping[str, Any]
     network: Pretrained
-    weights: Path | None
+    weights: Mapping[str, Path]
 
 
 def read_entries(overrides: Sequence[str] = ()) -> list[Entry]:
@@ -65,39 +66,53 @@ def read_entries(overrides: Sequence[str] = ()) -> list[Entry]:
     weights = PriorSettings.of(prior, weights_folder=config.paths.weights)
     path = weights.find_weights() or weights.weights_folder / PUBLISHED_FILES[0]
     with torch.device("meta"):
-        entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), path))
+        entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), {"": path}))
     return entries
 
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """What is known of a model's checkpoint: in a word, and in a sentence.
+    """What is known of a model's checkpoint, or of a part of it: in a word, and in a sentence.
 
-    `match` says how a file that is there and fits compares with the model; `fault` is True where
-    it is there and cannot be used.
+    `fits` says that the file is there and fits; `fault` that it is there and cannot be used.
     """
 
     state: str
     details: str = ""
-    match: Match | None = None
+    fits: bool = False
     fault: bool = False
-
-    @property
-    def fits(self) -> bool:
-        """Whether the file is there and fits."""
-        return self.match is not None
+    used: int = 0  # values that the model takes
+    ignored: int = 0  # values in the files that the map does not need
 
 
 def read_state(entry: Entry) -> CheckpointState:
-    """Look for a model's checkpoint, and compare it with the model."""
-    path = entry.weights
+    """Look for a model's checkpoint files, and compare them with the model."""
+    parts = entry.network.layouts()
+    if not parts:
+        return CheckpointState("none needed")
+    states = {part: _read_part(entry, part) for part in parts}
+    if list(states) == [""]:
+        return states[""]
+    return CheckpointState(
+        "; ".join(f"{part} {state.state}" for part, state in states.items()),
+        "; ".join(f"{part}: {state.details}" for part, state in states.items() if state.details),
+        fits=all(state.fits for state in states.values()),
+        fault=any(state.fault for state in states.values()),
+        used=sum(state.used for state in states.values()),
+        ignored=sum(state.ignored for state in states.values()),
+    )
+
+
+def _read_part(entry: Entry, part: str) -> CheckpointState:
+    """Look for one checkpoint file of a model."""
+    path = entry.weights.get(part)
     if path is None:
-        return CheckpointState("none needed" if entry.network.checkpoint is None else "not set")
+        return CheckpointState("not set")
     if not path.is_file():
         source = str(entry.facts.get("source", "")).strip()
         return CheckpointState("not found", f"not found at {path}; from {source}")
     try:
-        match = match_file(entry, read_checkpoint(path), path)
+        match = match_file(entry, read_checkpoint(path), path, part=part)
     except WeightsError as error:
         return CheckpointState("not readable", str(error), fault=True)
     if match.faults:
@@ -105,20 +120,21 @@ def read_state(entry: Entry) -> CheckpointState:
         return CheckpointState("does not fit", f"{path}: does not fit: {faults}", fault=True)
     sha256 = file_sha256(path)
     details = f"{path}, sha256 {sha256}, {what_counts(match)}"
-    return CheckpointState(f"found, {sha256[:8]}", details, match)
+    return CheckpointState(
+        f"found, {sha256[:8]}", details, True, used=match.used, ignored=match.ignored_values
+    )
 
 
-def match_file(entry: Entry, content: Any, path: Path) -> Match:
-    """How a checkpoint's content compares with a model.
+def match_file(entry: Entry, content: Any, path: Path, *, part: str = "") -> Match:
+    """How a checkpoint's content compares with a part of a model.
 
     Raises:
-        WeightsError: when the file has no state dict where the model's checkpoint has it.
+        WeightsError: when the file has no state dict where the model's checkpoint has it, or is of
+            a variant that the model cannot be.
     """
-    layout = entry.network.checkpoint
-    if layout is None:
-        raise UsageError(f"{entry.name} has no weights.")
-    state = state_dict_of(content, wrapper=layout.wrapper, path=path)
-    return match_weights(entry.network, state, layout)
+    with torch.device("meta"):
+        network = copy.deepcopy(entry.network)  # which may adapt to the file
+        return match_content(network, content, part=part, path=path)
 
 
 def what_counts(match: Match) -> str:
@@ -142,8 +158,7 @@ def model_table(entries: Sequence[Entry], states: Mapping[str, CheckpointState])
         state = states[entry.name]
         facts = [str(entry.facts.get(fact) or "") for fact in ("paper", "year", "licence")]
         facts += [*_map(entry.network), _front_end(entry.facts)]
-        match = state.match
-        facts += ["", ""] if match is None else [f"{match.used:,}", f"{match.ignored_values:,}"]
+        facts += [f"{state.used:,}", f"{state.ignored:,}"] if state.fits else ["", ""]
         rows.append(text_row(entry.name, *facts, state.state))
     texts = ("paper", "licence", "front end", "checkpoint")
     headers = ("paper", "year", "licence", "map", "range", "front end", "used", "ignored")
@@ -196,23 +211,22 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
     fits: dict[str, str] = {}
     others: dict[str, tuple[int, str]] = {}  # by name: number of faults, and these in words
     declared = {entry.name for entry in entries if entry.facts.get("sha256") == sha256}
-    for entry in entries:
-        layout = entry.network.checkpoint
-        if layout is None:
-            continue
+    parts = [(entry, *each) for entry in entries for each in entry.network.layouts().items()]
+    for entry, part, layout in parts:
+        name = f"{entry.name}, part {part}" if part else entry.name
         try:
-            match = match_file(entry, content, path)
+            match = match_file(entry, content, path, part=part)
         except WeightsError as error:
             reason = str(error).removeprefix(f"{path}: ").partition(". ")[0]
-            others[entry.name] = sys.maxsize, reason
+            others[name] = sys.maxsize, reason
             continue
         if match.faults:
             count = len(match.missing) + len(match.unknown) + len(match.unfit)
-            others[entry.name] = count, "; ".join(match.faults)
+            others[name] = count, "; ".join(match.faults)
         else:
             known = "has the sha256 that it declares" if entry.name in declared else ""
             hints = [what_counts(match), known, _prefix(content, layout)]
-            fits[entry.name] = "; ".join(hint for hint in hints if hint)
+            fits[name] = "; ".join(hint for hint in hints if hint)
     order = sorted(fits, key=lambda name: name not in declared)
     near = sorted(others, key=lambda name: others[name][0])
     return Fit(
@@ -227,6 +241,7 @@ def _prefix(content: Any, layout: CheckpointLayout) -> str:
     """Whether the file's keys begin as those of the published file, where that is known."""
     if layout.prefixed is None:
         return ""
+    assert not isinstance(layout.wrapper, tuple)
     state = content if layout.wrapper is None else content[layout.wrapper]
     prefixed = all(str(key).startswith("module.") for key in state)
     carry = "carry" if prefixed else "lack"

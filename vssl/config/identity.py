@@ -71,7 +71,7 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     root = settings.data.root
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     files: dict[str, Any] = {
-        "model.weights": settings.model.weights,
+        **{f"model.weights.{part}".rstrip("."): p for part, p in settings.model.weights.items()},
         "data.ids": settings.data.group.get("ids"),
         "data.flags": settings.data.group.get("flags"),
         "negatives.manifest": negatives.get("manifest"),
@@ -87,6 +87,13 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
         key: file_sha256(path) if path.is_file() else None for key, path in paths.items()
     }
     return parts
+
+
+def weights_sha256(identity: Mapping[str, Any]) -> str | dict[str, str] | None:
+    """Hash of a model's weights file, or by part; None for a model without weights."""
+    files, start = identity["files_sha256"], "model.weights."
+    parts = {key.removeprefix(start): files[key] for key in files if key.startswith(start)}
+    return parts or files.get("model.weights")
 
 
 def described(value: Any) -> Any:

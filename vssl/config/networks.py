@@ -67,7 +67,7 @@ def check_network_options(settings: RunSettings) -> None:
             "model.maps is not set. Set model.maps=DIR or FILE, with the maps that vssl-export-plan"
             " lists (docs/stored-maps.md)."
         )
-    weights_path(settings.model)
+    weights_paths(settings.model)
     prior_weights_path(settings.prior)
 
 
@@ -89,35 +89,49 @@ def gpu_name(trainer: TrainerSettings) -> str | None:
     return torch.cuda.get_device_name() if on_gpu(trainer) and torch.cuda.is_available() else None
 
 
-def build_model(settings: ModelSettings) -> tuple[LocalizationModel, WeightsReport | None]:
+def build_model(settings: ModelSettings) -> tuple[LocalizationModel, dict[str, WeightsReport]]:
     """The model with its weights, as quick as is configured; of a given object a copy.
+
+    The reports are by part of the network, see `Pretrained.layouts`.
 
     Raises:
         UsageError: as `make_network`, when weights are missing, unfit or unsafe, or for a model
             that takes sounds and has no front end.
     """
-    weights, network = weights_path(settings), make_network(settings)
+    weights, network = weights_paths(settings), make_network(settings)
     hears = type(network).encode_audio is not LocalizationModel.encode_audio
     if hears and settings.frontend is None:
         raise UsageError(
             f"model.frontend is not set, and {type(network).__name__} has encode_audio. {_LESSON}"
         )
-    if network is settings.network and weights is None:
+    if network is settings.network and not weights:
         network = copied(network)
         _quicken(settings, network)
-        return network, None
-    if network.checkpoint is None and weights is not None:
-        raise WeightsError(f"{settings.name} has no weights: leave model.weights out.")
-    if network.checkpoint is not None and weights is None:
-        raise WeightsError(
-            f"model.weights is not set: {settings.name} needs its authors' checkpoint"
-            f" ({settings.source})."
-        )
-    report = None
-    if weights is not None:
-        report = load_weights(network, weights, sha256=settings.sha256)
+        return network, {}
+    _check_parts(settings, network)
+    reports = {
+        part: load_weights(network, path, part=part, sha256=settings.sha256.get(part))
+        for part, path in weights.items()
+    }
     _quicken(settings, network)
-    return network.eval(), report
+    return network.eval(), reports
+
+
+def _check_parts(settings: ModelSettings, network: LocalizationModel) -> None:
+    """Check that there is a weights file for each part of a network, and no other."""
+    wanted, given = list(network.layouts()), list(settings.weights)
+    if not wanted and given:
+        raise WeightsError(f"{settings.name} has no weights: leave model.weights out.")
+    keys = [f"model.weights.{part}".rstrip(".") for part in wanted]
+    if missing := [key for key, part in zip(keys, wanted, strict=True) if part not in given]:
+        raise WeightsError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set:"
+            f" {settings.name} needs its authors' checkpoint ({settings.source})."
+        )
+    if surplus := [f"model.weights.{part}" for part in given if part not in wanted]:
+        raise WeightsError(
+            f"{', '.join(surplus)}: {settings.name} has no such part. It has {', '.join(keys)}."
+        )
 
 
 def copied(network: Network) -> Network:
@@ -180,16 +194,17 @@ def make_network(settings: ModelSettings) -> LocalizationModel:
     return network
 
 
-def weights_path(settings: ModelSettings) -> Path | None:
-    """The checkpoint file, which must exist; None where the configuration names none."""
-    path = settings.weights
-    if path is not None and not path.is_file():
-        raise WeightsError(
-            f"{path}: no such file. {settings.name} needs its authors' checkpoint"
-            f" ({settings.source}). Set model.weights=FILE, or paths.weights=FOLDER for"
-            " a folder that holds the checkpoints under their published names."
-        )
-    return path
+def weights_paths(settings: ModelSettings) -> Mapping[str, Path]:
+    """The checkpoint files that the configuration names, by part; they must exist."""
+    for part, path in settings.weights.items():
+        if not path.is_file():
+            key = f"model.weights.{part}".rstrip(".")
+            raise WeightsError(
+                f"{path}: no such file. {settings.name} needs its authors' checkpoint"
+                f" ({settings.source}). Set {key}=FILE, or paths.weights=FOLDER for"
+                " a folder that holds the checkpoints under their published names."
+            )
+    return settings.weights
 
 
 def build_prior(

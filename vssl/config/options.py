@@ -151,6 +151,12 @@ _SWITCHES = (
     *("object_map", "pooled_ciou"),
 )
 
+
+def _by_part(option: Option) -> Option:
+    """One value, or a group of such values by part of the network."""
+    return Option(option.words, lambda value: isinstance(value, DictConfig) or option.fits(value))
+
+
 OPTIONS: dict[str, Option] = {
     "seed": whole(0, INT64),
     "force": FLAG,
@@ -177,14 +183,16 @@ OPTIONS: dict[str, Option] = {
     "loader.num_workers": whole(0, 1024).or_null("what suits the machine"),
     "paths.*": PATH,
     "*.name": NAME,
-    "*.sha256": _SHA256.or_null("any file"),
+    "*.sha256": _by_part(_SHA256).or_null("any file"),
+    "model.sha256.*": _SHA256.or_null("any file"),
     "*.precision": choice(*PRECISIONS),
     "*.image.size": whole(1, 2**14),
     "*.image.antialias": FLAG,
     "cache.folder": PATH.or_null("nothing is kept"),
     "cache.gigabytes": number(0, 1e9),
     "model.frontend.rate": whole(1_000, 1_000_000),
-    "model.weights": PATH.or_null("the model has none"),
+    "model.weights": _by_part(PATH).or_null("the model has none"),
+    "model.weights.*": PATH,
     "model.maps": PATH.or_null("not set"),
     "model.key": NAME.or_null("`maps`, or the one array with a map a row"),
     "model.value_range": _BOUNDS.or_null("no known bounds"),

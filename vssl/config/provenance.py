@@ -60,7 +60,7 @@ def map_facts(
     settings: RunSettings,
     model: LocalizationModel,
     upsampling: dict[str, str],
-    weights: WeightsReport | None,
+    weights: Mapping[str, WeightsReport],
     prior_weights: WeightsReport | None,
 ) -> dict[str, Any]:
     """Tell whose maps they are, in which range, and how localization maps follow from them."""
@@ -71,11 +71,19 @@ def map_facts(
         # JSON has no infinity: null stands for a bound that is not there
         "value_range": [b if math.isfinite(b) else None for b in model.value_range],
         "map_transform": settings.protocol.map_transform or model.map_transform,
-        "weights": _weights_facts(weights),
+        "weights": _facts_by_part(weights),
         # class and content of a network that was given as an object, not as a file
         **({} if isinstance(network, Mapping) else {"network": described(own)}),
         "prior": prior and {**prior, **(_weights_facts(prior_weights) or {})},
     }
+
+
+def _facts_by_part(reports: Mapping[str, WeightsReport]) -> dict[str, Any] | None:
+    """Facts of a model's one file; of several the hash by part, and each one's facts."""
+    if set(reports) <= {""}:
+        return _weights_facts(reports.get(""))
+    parts = {part: _weights_facts(report) for part, report in reports.items()}
+    return {"sha256": {part: r.sha256 for part, r in reports.items()}, "parts": parts}
 
 
 def _weights_facts(report: WeightsReport | None) -> dict[str, Any] | None:

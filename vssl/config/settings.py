@@ -43,9 +43,9 @@ class ModelSettings:
     network: Recipe
     frontend: Recipe | None  # None: takes no audio
     image: Recipe | None  # None: only where no run is made, as in vssl-models
-    weights: Path | None
+    weights: Mapping[str, Path]  # by part of the network; the part of a single file is ""
     maps: Path | None  # of a model whose maps are stored
-    sha256: str | None  # of the weights; None takes any
+    sha256: Mapping[str, str]  # of the weights, by part; what is not there takes any
     source: str  # where the weights come from
     released: Mapping[str, Any]  # what the authors' evaluation does otherwise
     compile: bool
@@ -72,9 +72,9 @@ class ModelSettings:
             network={"_target_": target, **(group.get("arguments") or {})} if is_recipe else target,
             frontend=group.get("frontend"),
             image=group.get("image"),
-            weights=_path(group.get("weights")),
+            weights={part: Path(p).expanduser() for part, p in _parts(group.get("weights"))},
             maps=_path(group.get("maps")),
-            sha256=group.get("sha256"),
+            sha256=dict(_parts(group.get("sha256"))),
             source=str(group.get("source", "")).strip(),
             released=group.get("released") or {},
             compile=bool(group.get("compile")),
@@ -427,7 +427,7 @@ class RunSettings:
         """What the unit of maps depends on, as `vssl.records.fit.check_calibration` takes it."""
         return {
             "model": self.model.name,
-            "weights_sha256": self.identity["files_sha256"].get("model.weights"),
+            "weights_sha256": identity.weights_sha256(self.identity),
             "protocol_switches": self.protocol.switches,
             "prior": self.prior.facts(),
             "network_hash": self.network_hash,
@@ -489,6 +489,12 @@ class TrainingSettings:
             seed=config.seed,
             config={part: _plain(config, part) for part in parts},
         )
+
+
+def _parts(value: Any) -> list[tuple[str, str]]:
+    """A text by part: one alone has the empty name; nothing for None."""
+    parts = value if isinstance(value, Mapping) else {"": value}
+    return [(str(part), str(each)) for part, each in parts.items() if each is not None]
 
 
 def _path(value: Any) -> Path | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +17,51 @@ class CheckpointLayout:
     """Layout of a published checkpoint file.
 
     Attributes:
-        wrapper: key of the state dict, None for a bare state dict.
+        wrapper: key of the state dict, None for a bare state dict; several in order of preference.
+        nested: whether the state dict holds dicts of entries; their names are joined by dots.
         unused: patterns (`fnmatch`) of keys in the file that the map does not need.
         rename: prefix in the file -> prefix in our module.
+        convert: turns the entries that are left into those of our module, where renaming prefixes
+            is not enough; it leaves entries that it does not know as they are.
         heads: True ignores entries of other heads, whose first name is not in our module.
         prefixed: whether keys of the published file begin with `module.`, to tell files of one
             layout apart; None if either. Loading takes both.
     """
 
-    wrapper: str | None
+    wrapper: str | tuple[str | None, ...] | None
+    nested: bool = False
     unused: tuple[str, ...] = ()
     rename: dict[str, str] = field(default_factory=dict)
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     heads: bool = False
     prefixed: bool | None = None
 
 
 class Pretrained(nn.Module):
-    """A network whose weights come from a checkpoint file."""
+    """A network whose weights come from one checkpoint file or several."""
 
-    checkpoint: ClassVar[CheckpointLayout | None] = None
-    """Layout of the authors' file; None for a network without weights."""
+    checkpoint: ClassVar[CheckpointLayout | Mapping[str, CheckpointLayout] | None] = None
+    """Layout of the authors' file; None for a network without weights.
+
+    Of several files a mapping: the file `image` fills the submodule `image`.
+    """
+
+    @classmethod
+    def layouts(cls) -> Mapping[str, CheckpointLayout]:
+        """Layout by part; the part of a file that fills the whole network is the empty text."""
+        if isinstance(cls.checkpoint, CheckpointLayout):
+            return {"": cls.checkpoint}
+        return cls.checkpoint or {}
+
+    def adapt(self, part: str, content: Any) -> None:
+        """Follow what a file says of itself beside its weights, before entries are compared.
+
+        `content` is all that the file holds. A network whose sizes a file declares builds its part
+        anew. Most networks are as they are.
+
+        Raises:
+            WeightsError: for a variant that the class cannot be.
+        """
 
 
 class LocalizationModel(Pretrained):

@@ -133,24 +133,33 @@ def _tensors_alone(path: Path) -> str:
     return shlex.join(["python", "-c", code, str(path), f"{path.with_suffix('')}_weights.pth"])
 
 
-def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str, torch.Tensor]:
+def state_dict_of(
+    content: Any,
+    *,
+    wrapper: str | tuple[str | None, ...] | None,
+    path: Path,
+    nested: bool = False,
+) -> dict[str, torch.Tensor]:
     """Take the state dict out of a checkpoint's content, without prefixes `module.`.
 
-    `wrapper` is its key, None for a bare state dict.
+    `wrapper` is its key, None for a bare state dict; of several the first that is there. Where
+    it is nested, the names of dicts within it are joined by dots.
 
     Raises:
         WeightsError: when it is missing or no dict of tensors.
     """
-    state = content
-    if wrapper is not None:
-        keys = list(content) if isinstance(content, Mapping) else None
-        if keys is None or wrapper not in keys:
-            held = type(content).__name__ if keys is None else keys[:_SHOWN_KEYS]
-            raise WeightsError(
-                f"{path}: expected the weights under the key `{wrapper}`, but the file holds"
-                f" {held}. Is it another model's checkpoint?"
-            )
-        state = content[wrapper]
+    wrappers = wrapper if isinstance(wrapper, tuple) else (wrapper,)
+    keys = list(content) if isinstance(content, Mapping) else None
+    there = [key for key in wrappers if key is None or (keys is not None and key in keys)]
+    if not there:
+        held = type(content).__name__ if keys is None else keys[:_SHOWN_KEYS]
+        raise WeightsError(
+            f"{path}: expected the weights under the key `{wrappers[0]}`, but the file holds"
+            f" {held}. Is it another model's checkpoint?"
+        )
+    state = content if there[0] is None else content[there[0]]
+    if nested:
+        state = _flat(state)
     if not isinstance(state, Mapping) or not all(
         isinstance(v, torch.Tensor) for v in state.values()
     ):
@@ -159,6 +168,19 @@ def state_dict_of(content: Any, *, wrapper: str | None, path: Path) -> dict[str,
     if len(bare) < len(state):
         raise WeightsError(f"{path}: holds entries that differ only by the prefix `module.`.")
     return bare
+
+
+def _flat(content: Any) -> Any:
+    """Entries of dicts within a dict of tensors, under names joined by dots."""
+    if not isinstance(content, Mapping):
+        return content
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{name}": each for name, each in _flat(value).items()}
+        else:
+            flat[str(key)] = value
+    return flat
 
 
 def some(items: Sequence[str]) -> str:

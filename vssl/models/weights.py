@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_d
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """A loaded checkpoint."""
+    """A loaded checkpoint file."""
 
     path: Path
     sha256: str
@@ -47,16 +48,22 @@ class Match:
 
 
 def load_weights(
-    network: Pretrained, path: Path, *, sha256: str | None = None, key: str = "model"
+    network: Pretrained,
+    path: Path,
+    *,
+    part: str = "",
+    sha256: str | None = None,
+    key: str = "model",
 ) -> WeightsReport:
-    """Load a checkpoint as its authors published it.
+    """Load a checkpoint file as its authors published it.
 
-    The file must hold every entry of the network. Every other entry must be known to be unused.
-    Counts of batches, which only training reads, may be missing.
+    The file must hold every entry of its part of the network. Every other entry must be known to be
+    unused. Counts of batches, which only training reads, may be missing.
 
     Args:
-        network: the network to fill; its `checkpoint` attribute is the file's layout.
+        network: the network to fill; its `checkpoint` attribute has the file's layout.
         path: checkpoint file.
+        part: submodule that the file fills; empty for the whole network.
         sha256: expected hash of the file, None to take any.
         key: group of the configuration, for messages.
 
@@ -65,20 +72,22 @@ def load_weights(
             unknown or wrongly shaped entries, or values that are not finite.
     """
     name = type(network).__name__
+    option = f"{key}.sha256.{part}" if part else f"{key}.sha256"
     if network.checkpoint is None:
         raise WeightsError(f"{name} has no weights, but {key}.weights={path} is set.")
     content = read_checkpoint(path)
     file_hash = file_sha256(path)
     if sha256 is not None and file_hash != sha256.lower():
         raise WeightsError(
-            f"{path}: sha256 is {file_hash}, but {key}.sha256 says {sha256}."
-            f" Is it another release or a broken download? Set {key}.sha256=null to take any file."
+            f"{path}: sha256 is {file_hash}, but {option} says {sha256}."
+            f" Is it another release or a broken download? Set {option}=null to take any file."
         )
-    state = state_dict_of(content, wrapper=network.checkpoint.wrapper, path=path)
-    match = match_weights(network, state, network.checkpoint)
+    match = match_content(network, content, part=part, path=path)
+    target = network.get_submodule(part)
     if match.faults:
+        whole = f"the part `{part}` of {name}" if part else name
         raise WeightsError(
-            f"{path}: does not fit {name} ({len(network.state_dict())} entries): "
+            f"{path}: does not fit {whole} ({len(target.state_dict())} entries): "
             + "; ".join(match.faults)
             + ". Is it another model's checkpoint, a part of one, or saved in half precision?"
             " vssl-models --check FILE tells whose it is."
@@ -90,13 +99,26 @@ def load_weights(
             " Did the training diverge, or is the file damaged?"
         )
     # assign: the network takes the mapped tensors themselves
-    network.load_state_dict(match.state, strict=True, assign=True)
-    network.requires_grad_(False)
+    target.load_state_dict(match.state, strict=True, assign=True)
+    target.requires_grad_(False)
     return WeightsReport(path, file_hash, match.used, match.ignored)
 
 
+def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -> Match:
+    """Compare what a file holds with a part of a network, which first adapts to the file.
+
+    Raises:
+        WeightsError: when the file has no state dict where the layout has it, or is of a variant
+            that the network cannot be.
+    """
+    layout = network.layouts()[part]
+    state = state_dict_of(content, wrapper=layout.wrapper, path=path, nested=layout.nested)
+    network.adapt(part, content)
+    return match_weights(network.get_submodule(part), state, layout)
+
+
 def match_weights(
-    network: Pretrained, state: dict[str, torch.Tensor], layout: CheckpointLayout
+    network: torch.nn.Module, state: dict[str, torch.Tensor], layout: CheckpointLayout
 ) -> Match:
     """Compare a state dict, without `module.` prefixes, with a network, on any device."""
     own = network.state_dict()
@@ -105,6 +127,8 @@ def match_weights(
     if layout.heads:
         ignored += [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
     kept = {k: v for k, v in state.items() if k not in ignored}
+    if layout.convert is not None:
+        kept = layout.convert(kept)
     for old, new in layout.rename.items():
         kept = {new + k.removeprefix(old) if k.startswith(old) else k: v for k, v in kept.items()}
     for name, value in own.items():
