@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from typing import Literal
 
 import numpy as np
 import scipy  # loads scipy.signal when it is first used, which takes half a second
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from vssl.audio import HIGHEST_RATE, LOWEST_RATE, Window
-from vssl.core.checks import check_positive
+from vssl.core.checks import check_choice, check_positive
 from vssl.core.errors import UsageError
 from vssl.types import SAMPLE_RATE, AudioClip
 
@@ -254,6 +255,54 @@ class MelSpectrogram(FrontEnd):
         return f"n_fft {len(self.taper)}, hop {self.hop}, {bands}{self._other_rate()}"
 
 
+class VGGishExamples(FrontEnd):
+    """Log mel spectrograms of examples of 0.96 s for VGGish (SACL), at 16 kHz.
+
+    Magnitudes of frames of 25 ms every 10 ms, not centred, with a periodic Hann window, in float64;
+    64 mel bands from 125 to 7500 Hz; `log(x + 0.01)`. What does not fill an example is dropped.
+    Sources: AudioSet's `mel_features.py` and `vggish_params.py`; zjsong/SACL utils.py.
+
+    Args:
+        scaling: `per_clip` brings each waveform to [-1, 1] before: its least value is subtracted,
+            the largest of the result, plus 0.001, divides, and the result is doubled less 1 (SACL).
+            Every sound is then about equally loud, and silence is a constant -1. `none`: the
+            waveform as it is.
+
+    Raises:
+        UsageError: for another scaling.
+    """
+
+    shortest = 15_600  # 96 frames
+
+    def __init__(
+        self, window: Window, *, scaling: Literal["per_clip", "none"] = "per_clip"
+    ) -> None:
+        super().__init__(window)
+        check_choice(scaling, ("per_clip", "none"), name="scaling")
+        self.scaling = scaling
+        taper = torch.hann_window(400, dtype=torch.float64)
+        self.register_buffer("taper", taper, persistent=False)
+        self.register_buffer("filters", _vggish_filters(), persistent=False)
+        self.taper: torch.Tensor
+        self.filters: torch.Tensor
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """E examples `[M, E, 1, 96, 64]`, time before frequency, of waveforms `[M, T]`."""
+        if self.scaling == "per_clip":
+            raised = waveforms - waveforms.amin(dim=1, keepdim=True)
+            waveforms = (raised / (raised.amax(dim=1, keepdim=True) + 1e-3) - 0.5) * 2
+        frames = waveforms.double().unfold(1, 400, 160)
+        magnitudes = torch.fft.rfft(frames * self.taper, n=512).abs()
+        logs = torch.log(magnitudes @ self.filters.T + 0.01).float()
+        examples = logs.unfold(1, 96, 96).transpose(2, 3)
+        return examples[:, :, None].contiguous()
+
+    def extra_repr(self) -> str:
+        """Settings, for tables."""
+        scaled = "" if self.scaling == "none" else ", waveform scaled to [-1, 1]"
+        return f"64 mel bands, examples of 0.96 s{scaled}"
+
+
 def power_spectrogram(
     waveforms: torch.Tensor, window: torch.Tensor, hop: int, *, divisor: torch.Tensor | float = 1.0
 ) -> torch.Tensor:
@@ -283,3 +332,14 @@ def _mel_filters(*, rate: int, bins: int, bands: int) -> torch.Tensor:
     above = edges[:, None] - torch.linspace(0.0, rate // 2, bins)
     width = edges.diff()[:, None]
     return torch.minimum(-above[:-2] / width[:-1], above[2:] / width[1:]).clamp(min=0.0)
+
+
+def _vggish_filters() -> torch.Tensor:
+    """Triangles `[64, 257]`, straight on the mel scale, from 125 to 7500 Hz, in float64."""
+    hertz = torch.linspace(0.0, 8000.0, 257, dtype=torch.float64)
+    position = 1127.0 * torch.log1p(hertz / 700.0)
+    lowest, highest = (1127.0 * math.log1p(edge / 700.0) for edge in (125.0, 7500.0))
+    edges = torch.linspace(lowest, highest, 66, dtype=torch.float64)[:, None]
+    width = edges.diff(dim=0)
+    rising, falling = (position - edges[:-2]) / width[:-1], (edges[2:] - position) / width[1:]
+    return torch.minimum(rising, falling).clamp(min=0.0)

@@ -209,11 +209,20 @@ class PillowTransform(_Normalized):
     """Resize by Pillow and normalize (RCGrad).
 
     Bicubic and antialiased, aspect ratio not kept, rounded to 8 bits. `size` is the side of the
-    output in pixels; `mean` and `std` are of each channel.
+    output in pixels; `mean` and `std` are of each channel. `opencv_size` is the side to which each
+    image is brought before, as by OpenCV, for a model whose authors stored their frames so (SACL).
     """
 
-    def __init__(self, *, size: int = 224, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        *,
+        size: int = 224,
+        mean: Sequence[float],
+        std: Sequence[float],
+        opencv_size: int | None = None,
+    ) -> None:
         super().__init__(size, mean, std)
+        self.opencv_size = opencv_size
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Transform `[3, H, W]` in [0, 1] to `[3, size, size]` normalized."""
@@ -221,9 +230,18 @@ class PillowTransform(_Normalized):
 
     def of_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Transform `[H, W, 3]` to `[3, size, size]` normalized."""
+        if self.opencv_size is not None:
+            pixels = _opencv_bicubic(pixels, self.opencv_size)
         resized = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC)
         scaled = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
         return (scaled - self.mean) / self.std
+
+
+def _opencv_bicubic(pixels: Pixels, size: int) -> Pixels:
+    """Resize `[H, W, 3]` to a square as `cv2.resize` with INTER_CUBIC, which does not antialias."""
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    resized = F.interpolate(image, (size, size), mode="bicubic")[0]
+    return resized.clamp_(0, 255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
 class ImageTransform(_Normalized):

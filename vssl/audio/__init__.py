@@ -14,6 +14,7 @@ from vssl.audio.windows import CenterWindow as CenterWindow
 from vssl.audio.windows import Channels as Channels
 from vssl.audio.windows import MiddleWindow as MiddleWindow
 from vssl.audio.windows import SpanWindow as SpanWindow
+from vssl.audio.windows import TiledMiddle as TiledMiddle
 from vssl.audio.windows import Waveform as Waveform
 from vssl.audio.windows import WholeClip as WholeClip
 from vssl.audio.windows import Window as Window

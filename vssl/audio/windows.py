@@ -131,6 +131,33 @@ class CenterWindow(_MonoWindow):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TiledMiddle:
+    """The middle of a clip that is tiled where it is shorter than the window, not clipped (SACL).
+
+    A shorter clip of T samples is repeated `length // T + 1` times, which is more than the window
+    needs. Source: zjsong/SACL dataset/base.py.
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
+    """
+
+    seconds: float = 3.0
+    channels: Channels = "mean"
+
+    def __post_init__(self) -> None:
+        check_positive(self.seconds, name="seconds")
+        check_choice(self.channels, ("mean", "first"), name="channels")
+
+    def __call__(self, clip: AudioClip) -> Waveform:
+        """Cut the window out of a clip: `[channels, T]` to `[length]`."""
+        samples, length = mix_down(clip, self.channels), round(self.seconds * clip.rate)
+        if samples.shape[0] < length:
+            samples = np.tile(samples, length // samples.shape[0] + 1)
+        first = samples.shape[0] // 2 - length // 2
+        return samples[first : first + length]
+
+
+@dataclass(frozen=True, kw_only=True)
 class WholeClip:
     """The whole clip mixed to mono, neither tiled nor clipped (RCGrad).
 
