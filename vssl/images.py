@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vssl.core.errors import UsageError
 from vssl.core.media import decoding, require_file
-from vssl.resize import resize_antialiased
+from vssl.resize import resize_antialiased, resize_as_opencv
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 """Decoded image `[3, H, W]` in [0, 1] to network input `[3, size, size]`."""
@@ -231,17 +231,10 @@ class PillowTransform(_Normalized):
     def of_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Transform `[H, W, 3]` to `[3, size, size]` normalized."""
         if self.opencv_size is not None:
-            pixels = _opencv_bicubic(pixels, self.opencv_size)
+            pixels = resize_as_opencv(pixels, self.opencv_size)
         resized = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC)
         scaled = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
         return (scaled - self.mean) / self.std
-
-
-def _opencv_bicubic(pixels: Pixels, size: int) -> Pixels:
-    """Resize `[H, W, 3]` to a square as `cv2.resize` with INTER_CUBIC, which does not antialias."""
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-    resized = F.interpolate(image, (size, size), mode="bicubic")[0]
-    return resized.clamp_(0, 255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
 class ImageTransform(_Normalized):
