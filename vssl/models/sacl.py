@@ -52,7 +52,7 @@ class SACL(LocalizationModel):
 
     map_size = (14, 14)
     value_range = (-1.0, 1.0)
-    checkpoint = {  # noqa: RUF012
+    checkpoint = {
         "image": CheckpointLayout(wrapper=None, unused=("fc.*",)),
         "audio": CheckpointLayout(wrapper=None),
     }
