@@ -59,7 +59,8 @@ def check_facts(model: str, *, published: bool) -> None:
         assert (facts.weights, facts.paper, facts.year, facts.source) == (None, "", None, "")
         return
     bundled = str(facts.source).startswith("bundled")
-    assert Path(facts.weights).parent == (BUNDLED if bundled else Path("folder"))
+    files = run_settings(f"model={model}", "paths.weights=folder").model.weights.values()
+    assert {file.parent for file in files} == {BUNDLED if bundled else Path("folder")}
     assert facts.paper
     assert facts.licence
     assert 2016 < facts.year < 2100
