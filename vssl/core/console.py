@@ -20,8 +20,6 @@ def quieten_libraries() -> None:
     logging.raiseExceptions = False  # a full disk has one error, not one for each line of the log
     # of Lightning 2.6 with torch 2.13, about its own code
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    # of Lightning, about parts that training.frozen keeps as they are
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
 
 
 def fail(message: str, *, status: int = 1) -> NoReturn:

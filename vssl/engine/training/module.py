@@ -69,15 +69,19 @@ class ContrastiveTraining(pl.LightningModule):
         self.frontend = frontend
         self.loss = loss
         for name in frozen:
-            part = dict(model.named_modules()).get(name) if name else None
-            if part is None:
+            if name not in dict(model.named_modules()):
                 names = ", ".join(child for child, _ in model.named_children())
                 raise UsageError(
                     f"training.frozen: {type(model).__name__} has no part `{name}`. It has {names}."
                 )
-            part.eval().requires_grad_(False)  # the trainer keeps the modes that it finds
+            model.get_submodule(name).requires_grad_(False)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise UsageError(f"{type(model).__name__} has nothing to train (training.frozen).")
+
+    def on_train_start(self) -> None:
+        """Keep the statistics of frozen batch norms."""
+        for name in self.hparams["frozen"]:
+            self.model.get_submodule(name).eval()
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         """Loss of a batch, its images flipped and recoloured at random."""
