@@ -26,7 +26,7 @@ FITS = {
     "slavc": {"slavc"},
     "lvs": {"lvs", "sslalign"},
     "sslalign": {"lvs", "sslalign"},
-    "ssltie": {"ssltie"},
+    "ssltie": {"ssltie", "sslsan"},
     "rcgrad": {"rcgrad", "rcgrad_raw"},
     "object_saliency": {PRIOR},
 }

@@ -23,17 +23,23 @@ from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import composed, run
 from vssl.config.settings import TrainingSettings
 from vssl.core.errors import UsageError
+from vssl.core.hashing import file_sha256
 from vssl.core.randomness import seed_for
 from vssl.data.embedded import Synthetic
+from vssl.engine.training import data as training_data
 from vssl.engine.training.data import TrainingSet, hold_out, training_loaders
-from vssl.engine.training.loss import InfoNCE, pooled
+from vssl.engine.training.loss import InfoNCE, TriMap, pooled
 from vssl.engine.training.module import recoloured
 from vssl.frontends import RawWaveform
 from vssl.images import ImageTransform
+from vssl.models.base import CheckpointLayout
+from vssl.models.tiny import Tiny
 from vssl.negatives.gain import Gain
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
+from vssl.records.files import RECORDS_FILE
+from vssl.records.store import read_provenance
 from vssl.runs.train import train
 from vssl.types import AudioClip
 
@@ -72,6 +78,30 @@ class TestLoss:
         )
         found = loss(*(torch.from_numpy(s)[..., None, None] for s in (scores, others)))
         assert float(found) == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize("negatives", [0, 2])
+    def test_trimap_is_the_formula(self, negatives: int) -> None:
+        """With the sums of SSL-TIE's code, and pair n a candidate once."""
+        generator = np.random.default_rng(negatives)
+        maps = generator.uniform(-1, 1, (3, 3, 4, 4))
+        others = generator.uniform(-1, 1, (3, negatives, 4, 4))
+        losses = []
+        for n in range(3):
+            sounds = [maps[n, n], *np.delete(maps[n], n, axis=0), *others[n]]
+            shown = [1 / (1 + np.exp(-(each - 0.6) / 0.1)) for each in sounds]
+            logits = [(p * s).sum() / p.sum() for p, s in zip(shown, sounds, strict=True)]
+            back = 1 - 1 / (1 + np.exp(-(maps[n, n] - 0.3) / 0.1))
+            logits.append((back * maps[n, n]).sum() / back.sum())
+            losses.append(logsumexp(np.array(logits) / 0.2) - logits[0] / 0.2)
+        loss = TriMap(epsilon=0.6, epsilon2=0.3, softness=0.1, temperature=0.2)
+        found = loss(torch.from_numpy(maps), torch.from_numpy(others))
+        assert float(found) == pytest.approx(np.mean(losses), rel=1e-9)
+
+    def test_trimap_is_finite_far_from_its_borders(self) -> None:
+        maps = torch.linspace(-100, 100, 3 * 3 * 4).reshape(3, 3, 2, 2).requires_grad_()
+        TriMap()(maps, torch.empty(3, 0, 2, 2)).backward()
+        assert maps.grad is not None
+        assert maps.grad.isfinite().all()
 
     @pytest.mark.parametrize("share", [1e-9, 0.05, 0.1, 1.0])
     def test_similarity_is_the_mean_of_the_highest(self, share: float) -> None:
@@ -133,6 +163,14 @@ class TestBatches:
         assert torch.equal(alone.negatives[alone.negative_index[0, 0]], heard)
         other = training_set(reader, seed=1)[4, 7]
         assert not torch.equal(alone.waveforms, other.waveforms)
+
+    def test_images_beyond_the_memory_for_them_are_the_same(
+        self, reader: Synthetic, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = training_set(reader)[0, 3]
+        monkeypatch.setattr(training_data, "KEPT_BYTES", 0)
+        split = training_set(reader)
+        assert all(torch.equal(split[0, 3].images, kept.images) for _ in range(2))
 
     def test_negatives_are_those_of_an_evaluation(self, reader: Synthetic) -> None:
         samples = reader.check().samples
@@ -215,8 +253,47 @@ def settings(*overrides: str) -> TrainingSettings:
     return TrainingSettings.of(composed(*SMALL, *overrides, name="train"))
 
 
+class InParts(Tiny):
+    """The tiny network, whose parts come from a file each."""
+
+    checkpoint = dict.fromkeys(("look", "listen", "tell"), CheckpointLayout(wrapper="model"))
+
+
 @pytest.mark.slow
 class TestTraining:
+    def test_a_model_of_several_files(self, tmp_path: Path) -> None:
+        model = (
+            "model=tiny_av",
+            f"model._target_={InParts.__module__}.InParts",
+            "model.name=parts",
+        )
+        config = settings(*model, "training.steps=1")
+        assert train(config, tmp_path / "first") == tmp_path / "first" / "parts_look.safetensors"
+        files = {n: tmp_path / "first" / f"parts_{n}.safetensors" for n in InParts.checkpoint}
+        facts = json.loads((tmp_path / "first" / "parts.json").read_text())
+        hashes = {part: file_sha256(path) for part, path in files.items()}
+        assert facts["sha256"] == hashes
+        # evaluated
+        listed = ", ".join(f"{part}: {path}" for part, path in files.items())
+        overrides = [f"model.weights={{{listed}}}", "model.sha256=null", "data.scenes=2"]
+        run(tmp_path / "run", *model, *overrides)
+        written = read_provenance(tmp_path / "run" / RECORDS_FILE)["weights"]
+        assert written["sha256"] == hashes
+        # and trained on from one of them, which stays as it is
+        config = settings(
+            *model, "training.steps=1", f"training.weights={{look: {files['look']}}}",
+            "training.frozen=[look]",
+        )  # fmt: skip
+        train(config, tmp_path / "second")
+        again = {part: file_sha256(tmp_path / "second" / p.name) for part, p in files.items()}
+        assert [again[part] == hashes[part] for part in files] == [True, False, False]
+
+    def test_silence_and_noise_are_sounds_of_the_trimap(self) -> None:
+        config = composed("model=sslsan", name="train").training
+        assert list(config.negatives) == ["silence", "noise"]
+        assert config.empties == 0
+        TrainingSettings.of(composed("model=sslsan", name="train"))
+
     def test_a_seed_gives_one_set_of_weights(self, tmp_path: Path) -> None:
         hashes = {}
         cases = {
@@ -269,6 +346,11 @@ class TestTraining:
             (["+training.loss.slope=1"], r"training\.loss: .*InfoNCE does not take .*slope"),
             (["training.loss._target_=builtins.dict"], r"training\.loss: .*no torch\.nn\.Module"),
             (["training.weights=nowhere.pth"], r"nowhere\.pth: no such file"),
+            (["training.weights={image: nowhere.pth}"], r"no part `image`.*training\.weights=FILE"),
+            (["training.frozen=[body]"], r"training\.frozen: .* no part `body`\. It has look, lis"),
+            (["training.frozen=[look,listen,tell]"], r"nothing to train \(training\.frozen\)"),
+            (["training/loss=trimap"], r"training\.empties=0"),
+            (["training/loss=trimap", "training.loss.epsilon=0.3"], r"training\.loss\.epsilon2"),
             (["training.validation.split=train", "training.validation.scenes=12"], "same data"),
         ],
     )

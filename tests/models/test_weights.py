@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -256,6 +257,19 @@ def test_the_fault_of_another_models_file_is_named(
     path = seeded_checkpoint(other)
     with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: .*{message}"):
         load_weights(MODELS[name](), path)
+
+
+def test_files_of_vssl_train_hold_the_networks_own_entries(tmp_path: Path) -> None:
+    own = {key: value.clone() for key, value in Tiny().state_dict().items()}
+    path = tmp_path / "own.safetensors"
+    safetensors.torch.save_file(own, path)
+    network = Tiny()
+    report = load_weights(network, path)
+    assert (report.used, report.ignored) == (10, ())
+    assert all(torch.equal(value, own[key]) for key, value in network.state_dict().items())
+    safetensors.torch.save_file({**own, "more": torch.ones(1)}, path)
+    with pytest.raises(WeightsError, match="expected the weights under the key `model`"):
+        load_weights(Tiny(), path)
 
 
 HEADS = {"head.0.weight": torch.ones(3, 512), "logit_scale": torch.tensor(4.6)}

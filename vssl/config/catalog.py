@@ -209,7 +209,9 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
     content = read_checkpoint(path)
     sha256 = file_sha256(path)
     fits: dict[str, str] = {}
-    others: dict[str, tuple[int, str]] = {}  # by name: number of faults, and these in words
+    # by name: number of keys that model and file do not share, and the faults in words
+    others: dict[str, tuple[int, str]] = {}
+    named: set[str] = set()
     declared = {entry.name for entry in entries if entry.facts.get("sha256") == sha256}
     parts = [(entry, *each) for entry in entries for each in entry.network.layouts().items()]
     for entry, part, layout in parts:
@@ -221,13 +223,17 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
             others[name] = sys.maxsize, reason
             continue
         if match.faults:
-            count = len(match.missing) + len(match.unknown) + len(match.unfit)
+            count = len(match.missing) + len(match.unknown) + len(match.unfit) + match.heads
             others[name] = count, "; ".join(match.faults)
         else:
             known = "has the sha256 that it declares" if entry.name in declared else ""
-            hints = [what_counts(match), known, _prefix(content, layout)]
+            published = entry.weights.get(part)
+            if published is not None and published.name == path.name:
+                named.add(name)
+            called = f"is called {path.name}, as the published file" if name in named else ""
+            hints = [what_counts(match), known, _prefix(content, layout), called]
             fits[name] = "; ".join(hint for hint in hints if hint)
-    order = sorted(fits, key=lambda name: name not in declared)
+    order = sorted(fits, key=lambda name: (name not in declared, name not in named))
     near = sorted(others, key=lambda name: others[name][0])
     return Fit(
         sha256,
@@ -239,10 +245,12 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
 
 def _prefix(content: Any, layout: CheckpointLayout) -> str:
     """Whether the file's keys begin as those of the published file, where that is known."""
-    if layout.prefixed is None:
+    wrapper = layout.wrapper
+    if layout.prefixed is None or isinstance(wrapper, tuple):
         return ""
-    assert not isinstance(layout.wrapper, tuple)
-    state = content if layout.wrapper is None else content[layout.wrapper]
+    if wrapper is not None and wrapper not in content:  # weights that vssl-train wrote
+        return ""
+    state = content if wrapper is None else content[wrapper]
     prefixed = all(str(key).startswith("module.") for key in state)
     carry = "carry" if prefixed else "lack"
     if prefixed == layout.prefixed:

@@ -131,6 +131,10 @@ FLAG = Option("true or false", lambda value: isinstance(value, bool))
 TEXT = Option("a text", _is_text)
 NAME = Option("a name, not empty", lambda value: _is_text(value) and bool(value.strip()))
 PATH = Option("a path, not empty", NAME.fits)
+_NAMES = Option(
+    "a list of names, as in [image,audio.norm]",
+    lambda value: isinstance(value, (list, tuple, ListConfig)) and all(map(NAME.fits, value)),
+)
 _SHA256 = Option(
     "the 64 hexadecimal digits of a sha256",
     lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - set(_HEX),
@@ -280,7 +284,12 @@ OPTIONS: dict[str, Option] = {
     "training.loss.pooled_area": number(0, 1, above=True),
     "training.jitter": number(0, 1e3),
     "training.shuffle_sounds": FLAG,
-    "training.weights": PATH.or_null("random weights"),
+    "training.weights": _by_part(PATH).or_null("random weights"),
+    "training.weights.*": PATH,
+    "training.frozen": _NAMES,
+    "training.loss.epsilon": number(-1e9, 1e9),
+    "training.loss.epsilon2": number(-1e9, 1e9),
+    "training.loss.softness": number(0, 1e6, above=True),
     "training.negatives.*.draws": whole(1),
 }
 """By key, `*` for any name within a group. The files in `conf/` say what each is for."""

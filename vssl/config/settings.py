@@ -452,13 +452,14 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The settings of a training: `experiments/train_tiny.py`."""
+    """The settings of a training: `vssl-train`."""
 
     model: ModelSettings
     train: DataSettings
     validation: DataSettings
     trainer: TrainerSettings
     options: Mapping[str, Any]  # all keys of the group `training`
+    weights: Mapping[str, Path]  # to begin with, by part of the network
     seed: int
     config: Mapping[str, Any]  # what the weights' provenance keeps
 
@@ -480,12 +481,14 @@ class TrainingSettings:
         parts = ("model", "data", "protocol", "training")
         model = ModelSettings.of(_plain(config, "model"), protocol=str(config.protocol.name))
         _check_image(model)
+        options = _plain(config, "training")
         return cls(
             model=model,
             train=splits[0],
             validation=splits[1],
             trainer=TrainerSettings.of(_plain(config, "trainer")),
-            options=_plain(config, "training"),
+            options=options,
+            weights={p: Path(w).expanduser() for p, w in _parts(options["weights"])},
             seed=config.seed,
             config={part: _plain(config, part) for part in parts},
         )

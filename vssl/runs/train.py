@@ -27,18 +27,21 @@ from vssl.core.progress import show_progress
 from vssl.engine.training.data import TrainingSet, hold_out, training_loaders
 from vssl.engine.training.module import ContrastiveTraining, TrainingLog
 from vssl.frontends import FrontEnd
+from vssl.models.base import LocalizationModel
 from vssl.models.weights import load_weights
 
 _log = logging.getLogger(__name__)
 
-_OPTIMIZATION = ("steps", "learning_rate", "weight_decay", "jitter", "shuffle_sounds")
+_PLAIN = torch.contiguous_format
+_OPTIMIZATION = ("steps", "learning_rate", "weight_decay", "jitter", "frozen", "shuffle_sounds")
 
 
 def train(settings: TrainingSettings, folder: Path) -> Path:
     """Train a model and write its weights.
 
     Writes `<model>.safetensors`, which is returned, `<model>.csv` (the losses) and `<model>.json`
-    (command, configuration, versions, time, and the sha256 of the weights).
+    (command, configuration, versions, time, and the sha256 of the weights). Of a model with several
+    weight files it writes `<model>_<part>.safetensors` each, and returns the first.
 
     Raises:
         UsageError: for any fault in what the user gave.
@@ -51,9 +54,7 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
     begin = time.monotonic()
     keep_freed_memory()
     model = make_network(settings.model)
-    if options["weights"] is not None:
-        load_weights(model, Path(options["weights"]).expanduser(), key="training")
-        model.requires_grad_(True)
+    _begin(settings, model)
     if settings.model.channels_last:  # convolutions are faster so
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     frontend: FrontEnd = make(settings.model.frontend)
@@ -89,6 +90,19 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
     return _write_weights(settings, folder, model, log, seconds=time.monotonic() - begin)
 
 
+def _begin(settings: TrainingSettings, model: LocalizationModel) -> None:
+    """Load the checkpoints of `training.weights`; parts without one begin with random weights."""
+    parts = list(model.layouts())
+    for part, path in settings.weights.items():
+        if parts and part not in parts:
+            files = "FILE" if parts == [""] else f"{{{', '.join(f'{p}: FILE' for p in parts)}}}"
+            raise UsageError(
+                f"training.weights: {settings.model.name} has no part `{part}`. Set"
+                f" 'training.weights={files}'."
+            )
+        load_weights(model, path, part=part, key="training")
+
+
 def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet, TrainingSet]:
     """The data to learn from and to validate on, each with the negatives of the training."""
     options = settings.options
@@ -109,6 +123,12 @@ def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet
             f"training.train and training.validation are the same data ({roots.pop()}). Set"
             " what is otherwise for each, e.g. +training.train.root=FOLDER, or training=synthetic"
             " for the embedded benchmark's own splits."
+        )
+    elif settings.train.group.get("split") == "test":
+        raise UsageError(
+            f"training.train: {readers['train'].name} is a test split, from which no model may"
+            " learn. Set +training.train.split=train and +training.validation.split=validation, as"
+            " in training=synthetic."
         )
     else:
         share, everything = options["validation_share"], readers["train"].check().samples
@@ -137,26 +157,32 @@ def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet
 def _write_weights(
     settings: TrainingSettings,
     folder: Path,
-    model: torch.nn.Module,
+    model: LocalizationModel,
     log: TrainingLog,
     *,
     seconds: float,
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f"{settings.model.name}.safetensors"
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with whole_file(weights) as partial:
-        partial.write_bytes(safetensors.torch.save(state))
+    name = settings.model.name
+    weights: dict[str, Path] = {}
+    for part in model.layouts() or ("",):
+        weights[part] = folder / f"{f'{name}_{part}' if part else name}.safetensors"
+        state = model.get_submodule(part).state_dict()
+        # copies, since the format does not take two entries of one memory
+        copies = {key: v.cpu().clone(memory_format=_PLAIN) for key, v in state.items()}
+        with whole_file(weights[part]) as partial:
+            partial.write_bytes(safetensors.torch.save(copies))
     table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(weights.with_suffix(".csv"), table)
+    write_text(folder / f"{name}.csv", table)
     paths = {"model": ("weights",), "data": ("cache", "root")}  # of this machine
     config = {
         part: {key: v for key, v in settings.config[part].items() if key not in paths.get(part, ())}
         for part in ("model", "data", "protocol", "training")
     }
+    hashes = {part: file_sha256(path) for part, path in weights.items()}
     facts: dict[str, Any] = {
-        "weights": weights.name,
-        "sha256": file_sha256(weights),
+        "weights": _one_or_all({part: path.name for part, path in weights.items()}),
+        "sha256": _one_or_all(hashes),
         "parameters": sum(p.numel() for p in model.parameters()),
         "command": shlex.join(["vssl-train", *sys.argv[1:]]),
         "seconds": round(seconds),
@@ -164,11 +190,17 @@ def _write_weights(
         "config": {**config, "seed": settings.seed},
         "environment": environment(),
     }
-    write_text(weights.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+    write_text(folder / f"{name}.json", json.dumps(facts, indent=1) + "\n")
+    files = [f"{f'model.weights.{part}'.rstrip('.')}={path}" for part, path in weights.items()]
     _log.info(
-        "%s after %d steps in %.0f s (sha256 %s); evaluate it with\n"
-        "vssl-evaluate model=%s model.weights=%s model.sha256=null",
-        weights, settings.options["steps"], seconds, facts["sha256"][:8], settings.model.name,
-        weights,
+        "%s after %d steps in %.0f s (sha256 %s); evaluate with\nvssl-evaluate model=%s %s"
+        " model.sha256=null",
+        ", ".join(map(str, weights.values())), settings.options["steps"], seconds,
+        ", ".join(sha256[:8] for sha256 in hashes.values()), name, " ".join(files),
     )  # fmt: skip
-    return weights
+    return next(iter(weights.values()))
+
+
+def _one_or_all(by_part: dict[str, str]) -> str | dict[str, str]:
+    """A text of a single file, or texts by part."""
+    return by_part.get("", by_part)

@@ -20,6 +20,9 @@ from vssl.images import Pixels, Transform, decode_image, prepare, read_bytes
 from vssl.negatives.base import AudioCondition, Positive
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample, SoundingObject, _OnDevice
 
+KEPT_BYTES = 4_000_000_000
+"""Most memory for prepared images; those beyond it are prepared in every step."""
+
 Place = tuple[int, int]
 """The number of a training step, and the position of a sample in the training set."""
 
@@ -46,7 +49,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
 
     A clip is rolled by a random offset in every step before the window cuts it. Draws depend on
     (seed, sample, step) alone, so that workers cannot change them. Prepared images are kept in
-    memory.
+    memory, up to `KEPT_BYTES` of them.
 
     Args:
         samples: samples of the split.
@@ -131,13 +134,17 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
     def _picture(self, sample: Sample, *, empty: bool) -> torch.Tensor:
         """The network's input for a picture, prepared once for all samples that show it."""
         key = (sample.image_group, empty)
-        if key not in self._prepared_images:
-            if empty and self._empty is not None:
-                pixels = self._empty(sample)
-            else:
-                pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
-            self._prepared_images[key] = prepare(self._transform, pixels)
-        return self._prepared_images[key]
+        kept = self._prepared_images.get(key)
+        if kept is not None:
+            return kept
+        if empty and self._empty is not None:
+            pixels = self._empty(sample)
+        else:
+            pixels = decode_image(read_bytes(sample.image_path), sample.image_path)
+        image = prepare(self._transform, pixels)
+        if len(self._prepared_images) * image.nbytes < KEPT_BYTES:
+            self._prepared_images[key] = image
+        return image
 
     def _own(self, place: Place) -> torch.Tensor:
         step, position = place

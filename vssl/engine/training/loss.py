@@ -90,6 +90,96 @@ class InfoNCE(nn.Module):
         return loss
 
 
+class TriMap(nn.Module):
+    r"""SSL-TIE's contrastive loss over three regions of a map, with negatives as further sounds.
+
+    A map S is divided softly at two thresholds: above :math:`\epsilon` it shows the sound, below
+    :math:`\epsilon_2` it does not, and in between nothing is said. With the sigmoid
+    :math:`\sigma`, the similarity of image i and sound j, and the background of a pair, are
+
+    .. math:: s_{ij} = \frac{\sum P S_{ij}}{\sum P}, \; P = \sigma((S_{ij} - \epsilon) / \kappa),
+        \qquad b_i = \frac{\sum N S_{ii}}{\sum N}, \; N = \sigma((\epsilon_2 - S_{ii}) / \kappa)
+
+    Each image has to pick its own sound among those of the batch, its background, and its negatives
+    k (silence, noise):
+
+    .. math:: -\frac{1}{n} \sum_i \log \frac{e^{s_{ii} / \tau}}{\sum_j e^{s_{ij} / \tau} +
+        e^{b_i / \tau} + \sum_k e^{s^-_{ik} / \tau}}
+
+    Without negatives this is jinxiang-liu/SSL-TIE, `models/model.py` with `tri_map` and `Neg`, but
+    for the loss of its rotated images. The sum over negatives is ours, after Learning from Silence
+    and Noise (Juanola et al., arXiv 2508.21761), whose formula was not at hand.
+
+    Args:
+        epsilon: similarity above which a position shows the sound; the thresholds suit cosines.
+        epsilon2: similarity below which it is background, at most `epsilon`.
+        softness: width of both borders, above 0.
+        temperature: divides similarities, above 0.
+
+    Raises:
+        UsageError: for an option outside its range.
+
+    Example:
+        >>> maps = torch.eye(2).reshape(2, 2, 1, 1)  # each image hears its own sound alone
+        >>> TriMap(temperature=1.0)(maps, torch.empty(2, 0, 1, 1))  # and is all foreground
+        tensor(0.8620)
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 0.65,
+        epsilon2: float = 0.4,
+        softness: float = 0.03,
+        temperature: float = 0.07,
+    ) -> None:
+        super().__init__()
+        check_positive(softness, name="training.loss.softness")
+        check_positive(temperature, name="training.loss.temperature")
+        if epsilon2 > epsilon:
+            raise UsageError(
+                "Expected `training.loss.epsilon2` to be at most `training.loss.epsilon`, but got"
+                f" {epsilon2} and {epsilon}."
+            )
+        self.epsilon = epsilon
+        self.epsilon2 = epsilon2
+        self.softness = softness
+        self.temperature = temperature
+
+    def forward(self, maps: torch.Tensor, negative_maps: torch.Tensor) -> torch.Tensor:
+        """Loss of a batch.
+
+        Args:
+            maps: `[N, N, h, w]` similarity map of every image with every sound. Image n belongs to
+                sound n.
+            negative_maps: `[N, K, h, w]` similarity map of each image with its K negatives; K may
+                be 0.
+
+        Returns:
+            One number, to be minimized.
+
+        Raises:
+            UsageError: for images without objects, which pick no sound.
+        """
+        if len(maps) > maps.shape[1]:
+            raise UsageError(
+                "training.empties: TriMap takes no pictures without objects, since no sound picks"
+                " an image in it. Set training.empties=0."
+            )
+        own = torch.arange(len(maps), device=maps.device)
+        sounds = self._mean(torch.cat([maps, negative_maps], dim=1), self.epsilon, sign=1)
+        background = self._mean(maps[own, own], self.epsilon2, sign=-1)
+        logits = torch.cat([sounds, background[:, None]], dim=1) / self.temperature
+        return functional.cross_entropy(logits, own)
+
+    def _mean(self, maps: torch.Tensor, border: float, *, sign: int) -> torch.Tensor:
+        """Mean of maps above a border (below it where the sign is -1), `[..., h, w]` to `[...]`."""
+        flat = maps.flatten(-2)
+        # the softmax of a logarithm: far from the border the sums themselves would be 0 / 0
+        shares = functional.logsigmoid(sign * (flat - border) / self.softness).softmax(dim=-1)
+        return (shares * flat).sum(dim=-1)
+
+
 def pooled(maps: torch.Tensor, share: float) -> torch.Tensor:
     """Similarity of image and sound `[...]`: the mean over the highest share of `[..., h, w]`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -32,6 +33,7 @@ class ContrastiveTraining(pl.LightningModule):
         learning_rate: highest learning rate of AdamW.
         weight_decay: weight decay of AdamW.
         jitter: strength of the random changes of colour, see `recoloured`.
+        frozen: submodules of the model that stay as they are, their batch norms too.
         shuffle_sounds: pair every image with a random sound of its batch, so that only the places
             of objects can be learnt, not which one sounds.
         seed: seed of augmentation and shuffling.
@@ -50,6 +52,7 @@ class ContrastiveTraining(pl.LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,
         jitter: float = 0.3,
+        frozen: Sequence[str] = (),
         shuffle_sounds: bool = False,
         seed: int = 0,
     ) -> None:
@@ -62,9 +65,23 @@ class ContrastiveTraining(pl.LightningModule):
         self.save_hyperparameters(ignore=["model", "frontend", "loss"])
         for name in ("steps", "learning_rate"):
             check_positive(self.hparams[name], name=f"training.{name}")
-        self.model = model
+        self.model = model.train().requires_grad_(True)
         self.frontend = frontend
         self.loss = loss
+        for name in frozen:
+            if name not in dict(model.named_modules()):
+                names = ", ".join(child for child, _ in model.named_children())
+                raise UsageError(
+                    f"training.frozen: {type(model).__name__} has no part `{name}`. It has {names}."
+                )
+            model.get_submodule(name).requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UsageError(f"{type(model).__name__} has nothing to train (training.frozen).")
+
+    def on_train_start(self) -> None:
+        """Keep the statistics of frozen batch norms."""
+        for name in self.hparams["frozen"]:
+            self.model.get_submodule(name).eval()
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         """Loss of a batch, its images flipped and recoloured at random."""
@@ -97,12 +114,18 @@ class ContrastiveTraining(pl.LightningModule):
             negatives = sounds[pairs:][batch.negative_index]
             negative_maps = self.model.similarity(features[:pairs], negatives)
         loss: torch.Tensor = self.loss(maps, negative_maps)
+        if self.training and not loss.requires_grad:
+            raise UsageError(
+                f"{type(self.model).__name__} cannot be trained: its maps carry no gradients of its"
+                " parameters."
+            )
         return loss
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate rises over the first 5 % of the steps, then falls to 0."""
         rates = {"lr": self.hparams["learning_rate"], "weight_decay": self.hparams["weight_decay"]}
-        optimizer = torch.optim.AdamW([*self.model.parameters(), *self.loss.parameters()], **rates)
+        parameters = [*self.model.parameters(), *self.loss.parameters()]
+        optimizer = torch.optim.AdamW([p for p in parameters if p.requires_grad], **rates)
         steps: int = self.hparams["steps"]
         warm = max(1, steps // 20)
 

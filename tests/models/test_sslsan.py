@@ -1,0 +1,129 @@
+"""SSL-SaN: the authors' maps, and files of which only the encoders are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.more_models import read_golden
+from tests.helpers.running import run_settings
+from vssl.audio import read_clip
+from vssl.config.build import build_frontends, build_transforms
+from vssl.data.vggss import VGGSS
+from vssl.frontends import MelSpectrogram
+from vssl.images import read_image
+from vssl.models.checkpoints import WeightsError
+from vssl.models.sslsan import SSLSaN
+from vssl.models.weights import load_weights, match_content
+from vssl.types import POSITIVE, AudioClip
+
+EXTRA = {
+    "plain": {"vision_fc1", "conv3", "norm3"},
+    "learnable": {"vision_fc1", "conv3", "norm3", "epsilon", "epsilon2"},
+    "extra": {"img_head", "aud_head", "imgnet_m", "audnet_m"},
+}
+"""By file, what it holds beside the encoders."""
+
+
+@pytest.fixture(scope="module")
+def files(more_checkpoints: Callable[..., dict[str, Path]]) -> dict[str, Path]:
+    return more_checkpoints("sslsan")
+
+
+@pytest.fixture(scope="module")
+def model(files: dict[str, Path]) -> SSLSaN:
+    network = SSLSaN()
+    load_weights(network, files["plain"])
+    return network.eval()
+
+
+@pytest.mark.parametrize("role", EXTRA)
+def test_every_variant_of_the_file_is_the_same_network(
+    files: dict[str, Path], model: SSLSaN, role: str
+) -> None:
+    with torch.device("meta"):
+        network = SSLSaN()
+    report = load_weights(network, files[role])
+    own = network.state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in model.state_dict().items())
+    assert {k.partition(".")[0] for k in report.ignored} - {"imgnet", "audnet"} == EXTRA[role]
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
+@pytest.mark.parametrize(
+    ("changes", "missing", "unknown"),
+    [
+        ({"epsilon3": torch.ones(1), "queue": torch.ones(2, 3)}, (), ()),
+        ({"imgnet.fc.weight": None, "audnet.conv1.weight": None}, (), ()),
+        ({"audnet.conv1_a.weight": None}, ("audnet.conv1.weight",), ()),
+        ({"imgnet.layer5.weight": torch.ones(1)}, (), ("imgnet.layer5.weight",)),
+    ],
+)
+def test_encoders_must_be_whole_and_all_else_may_be_there(
+    files: dict[str, Path],
+    wrapper: str | None,
+    changes: dict[str, torch.Tensor | None],
+    missing: tuple[str, ...],
+    unknown: tuple[str, ...],
+) -> None:
+    state = torch.load(files["plain"], weights_only=True, mmap=True)["state_dict"] | changes
+    state = {f"module.{key}": value for key, value in state.items() if value is not None}
+    content = state if wrapper is None else {"epoch": 3, wrapper: state}
+    with torch.device("meta"):
+        match = match_content(SSLSaN(), content, part="", path=Path("file.pth"))
+    assert (match.missing, match.unknown, match.unfit) == (missing, unknown, ())
+
+
+def test_a_file_without_weights_is_refused() -> None:
+    with torch.device("meta"), pytest.raises(WeightsError, match="not a state dict of tensors"):
+        match_content(SSLSaN(), {"model_state_dict": {}}, part="", path=Path("file.pth"))
+
+
+@pytest.fixture(scope="module")
+def inputs(shared: Path) -> dict[str, torch.Tensor]:
+    """The image and all sounds of the first golden sample, as the networks take them."""
+    settings = run_settings("model=sslsan", "protocol.antialias=false")
+    frontend = build_frontends(settings, ())[POSITIVE]
+    loud = run_settings("model=sslsan", "model.frontend.window.clip=false")
+    unclipped = build_frontends(loud, ())[POSITIVE]
+    samples = {s.sample_id: s for s in VGGSS(shared / "data" / "vggss_mini").check().samples}
+    golden = read_golden(shared, "sslsan", "vggss_mini", "similarity_maps")
+    sample, other = (samples[golden[name][0]] for name in ("ids", "offscreen_ids"))
+    clip = read_clip(sample.audio_path)
+    noise = np.load(shared / "golden" / "noise_bank.npy").reshape(1, -1)[:, : clip.samples.shape[1]]
+    made = AudioClip(noise.astype(np.float32))
+    sounds = {
+        "positive": frontend.waveform(clip),
+        "silence": frontend.waveform(AudioClip(np.zeros_like(made.samples))),
+        "noise": frontend.waveform(made),
+        "noise_unclipped": unclipped.waveform(made),
+        "offscreen": frontend.waveform(read_clip(other.audio_path)),
+    }
+    assert isinstance(frontend, MelSpectrogram)
+    heard = {name: frontend(waveform[None]) for name, waveform in sounds.items()}
+    transform, _ = build_transforms(settings)
+    return {"image": transform(read_image(sample.image_path))[None], **heard}
+
+
+def test_maps_are_the_authors(model: SSLSaN, inputs: dict[str, torch.Tensor], shared: Path) -> None:
+    golden = read_golden(shared, "sslsan", "vggss_mini", "similarity_maps")
+    names = [name for name in inputs if name != "image"]
+    sounds = model.encode_audio(torch.cat([inputs[name] for name in names]))
+    maps = model.similarity(model.encode_image(inputs["image"]), sounds[None])[0]
+    expected = np.stack([golden[name][0] for name in names])
+    np.testing.assert_allclose(maps, expected, rtol=0, atol=1e-5)
+    # clipping is what tells the two apart
+    assert float((maps[2] - maps[3]).abs().max()) > 0.01
+
+
+def test_spectrograms_are_the_authors(inputs: dict[str, torch.Tensor], shared: Path) -> None:
+    golden = read_golden(shared, "sslsan", "vggss_mini", "preprocessing")
+    assert set(golden) == {"silence", "noise", "noise_unclipped"}
+    for name, expected in golden.items():
+        found = inputs[name][0].numpy().astype(np.float16)
+        # half precision; a level of 0 dB is a rounding of float32
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
