@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 
+from vssl.core.checks import check_choice
 from vssl.core.errors import UsageError
 from vssl.core.media import decoding, require_file
 from vssl.resize import resize_antialiased
@@ -206,14 +207,26 @@ class _Normalized:
 
 
 class PillowTransform(_Normalized):
-    """Resize by Pillow and normalize (RCGrad).
+    """Resize by Pillow and normalize (RCGrad; DenseAV with `resample=bilinear`).
 
-    Bicubic and antialiased, aspect ratio not kept, rounded to 8 bits. `size` is the side of the
-    output in pixels; `mean` and `std` are of each channel.
+    Antialiased, aspect ratio not kept, rounded to 8 bits. `size` is the side of the output in
+    pixels; `mean` and `std` are of each channel; `resample` is `bicubic` or `bilinear`.
+
+    Raises:
+        ValueError: for another `resample`.
     """
 
-    def __init__(self, *, size: int = 224, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        *,
+        size: int = 224,
+        mean: Sequence[float],
+        std: Sequence[float],
+        resample: Literal["bicubic", "bilinear"] = "bicubic",
+    ) -> None:
         super().__init__(size, mean, std)
+        check_choice(resample, ("bicubic", "bilinear"), name="resample")
+        self.filter = Image.Resampling[resample.upper()]
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Transform `[3, H, W]` in [0, 1] to `[3, size, size]` normalized."""
@@ -221,7 +234,7 @@ class PillowTransform(_Normalized):
 
     def of_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Transform `[H, W, 3]` to `[3, size, size]` normalized."""
-        resized = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC)
+        resized = Image.fromarray(pixels).resize((self.size, self.size), self.filter)
         scaled = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
         return (scaled - self.mean) / self.std
 
