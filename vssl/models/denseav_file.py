@@ -89,7 +89,7 @@ def check_lora(
         expected = [rank] * matrices if said[f"{network}_lora"] else []
     if ranks != expected:
         found, wanted = (
-            f"{len(each)} of {matrices} matrices" + f" (rank {each[0]})" * bool(each)
+            f"{len(each)} of {matrices} matrices (rank {each[0]})" if each else "none"
             for each in (ranks, expected)
         )
         raise WeightsError(
