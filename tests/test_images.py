@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import numpy as np
 import pytest
