@@ -189,6 +189,8 @@ LAYERS = {".blocks": 2, ".encoder.layers": 1}
 NEWER = {
     ".0.attn.qkv.weight": ".0.attn.qkv.base_layer.weight",  # of peft
     ".1.attn.qkv.weight": ".1.attn.qkv.base_layer.weight",
+    ".0.attn.qkv.lora_A.default.": ".0.attn.qkv.lora_A.",  # without the adapter's name
+    ".0.attn.qkv.lora_B.default.": ".0.attn.qkv.lora_B.",
     "conv.weight_g": "conv.parametrizations.weight.original0",  # of torch
     "conv.weight_v": "conv.parametrizations.weight.original1",
 }
@@ -248,7 +250,7 @@ class TestFiles:
             for old, new in NEWER.items():
                 name = name.replace(old, new)
             renamed[name] = value
-        assert len(renamed.keys() - published.keys()) == LAYERS[".blocks"] + 2
+        assert len(renamed.keys() - published.keys()) == len(NEWER)
         said = {"image_lora": True, "image_lora_rank": 8, "audio_lora": False, "code_dim": 384}
         _, expected = loaded({"state_dict": published, "hyper_parameters": said})
         _, found = loaded(renamed if bare else {"state_dict": renamed})

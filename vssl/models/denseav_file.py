@@ -11,7 +11,7 @@ from torch import Tensor
 from vssl.models.checkpoints import WeightsError
 
 _LORA_ALPHA = 32  # of the authors' train.py; files have the rank alone
-_DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
+_LORA = re.compile(r"\.lora_([AB])(\.\w+)?\.weight$")  # with or without the adapter's name
 
 # values with which one vector stands for a sound, and the networks are those of the published file
 _POSSIBLE: dict[str, tuple[object, ...]] = {
@@ -81,19 +81,21 @@ def check_lora(
         WeightsError: when it is lacking, surplus or of another rank.
     """
     ranks: list[Any] = [
-        len(v) for k, v in state.items() if f"{network}_model." in k and k.endswith(_DOWN)
+        len(value)
+        for name, value in state.items()
+        if f"{network}_model." in name and (found := _LORA.search(name)) and found[1] == "A"
     ]
     expected = ranks[:1] * matrices
     if f"{network}_lora" in said:
         rank = said.get(f"{network}_lora_rank")
         expected = [rank] * matrices if said[f"{network}_lora"] else []
     if ranks != expected:
-        found, wanted = (
+        there, wanted = (
             f"{len(each)} of {matrices} matrices (rank {each[0]})" if each else "none"
             for each in (ranks, expected)
         )
         raise WeightsError(
-            f"has LoRA at {found} of its {network} network, and should have it at {wanted}. Is it"
+            f"has LoRA at {there} of its {network} network, and should have it at {wanted}. Is it"
             " damaged, or were updates merged that its hyper_parameters still list?"
         )
 
@@ -115,14 +117,17 @@ def converted(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _without_lora(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Add low-rank updates to their matrices: W + alpha / rank B A (Hu et al., 2022, section 4)."""
     merged = dict(state)
-    for stem in (name.removesuffix(_DOWN) for name in state if name.endswith(_DOWN)):
-        down, up = state[stem + _DOWN], state.get(stem + _UP)
-        # the older and the newer name of peft
-        name = next((n for n in (f"{stem}.weight", f"{stem}.base_layer.weight") if n in state), "")
-        if up is None or not name:
-            continue  # reported as unknown
-        weight = state[name]
+    for name, down in state.items():
+        found = _LORA.search(name)
+        if found is None or found[1] != "A":
+            continue
+        stem, other = name[: found.start()], name.replace(".lora_A", ".lora_B")
+        up, names = state.get(other), (f"{stem}.weight", f"{stem}.base_layer.weight")  # old, new
+        whole = next((each for each in names if each in state), None)
+        if up is None or whole is None:
+            continue  # so that it is reported as unknown
+        weight = state[whole]
         if up.shape == (len(weight), len(down)) and down.shape[1:] == weight.shape[1:]:
-            merged[name] = weight + _LORA_ALPHA / len(down) * (up @ down)
-            del merged[stem + _DOWN], merged[stem + _UP]
+            merged[whole] = weight + _LORA_ALPHA / len(down) * (up @ down)
+            del merged[name], merged[other]
     return merged
