@@ -340,12 +340,16 @@ class TestPillowTransform:
     @pytest.mark.parametrize(
         ("height", "width", "size"), [(300, 500, 224), (100, 150, 224), (40, 56, 32), (1, 1, 8)]
     )
-    def test_equals_pillow(self, tmp_path: Path, height: int, width: int, size: int) -> None:
+    @pytest.mark.parametrize("options", [{}, {"resample": "bilinear"}], ids=["bicubic", "bilinear"])
+    def test_equals_pillow(
+        self, tmp_path: Path, height: int, width: int, size: int, options: Any
+    ) -> None:
         written = Image.fromarray(pixels(height, width))
         written.save(tmp_path / "image.png")
         normal = {"mean": CLIP_MEAN.ravel().tolist(), "std": CLIP_STD.ravel().tolist()}
-        found = PillowTransform(size=size, **normal)(read_image(tmp_path / "image.png"))
-        resized = np.asarray(written.resize((size, size), Image.Resampling.BICUBIC))
+        found = PillowTransform(size=size, **normal, **options)(read_image(tmp_path / "image.png"))
+        resampling = Image.Resampling.BILINEAR if options else Image.Resampling.BICUBIC
+        resized = np.asarray(written.resize((size, size), resampling))
         expected = (resized.transpose(2, 0, 1) / 255 - CLIP_MEAN) / CLIP_STD
         assert found.dtype == torch.float32
         assert found.shape == (3, size, size)

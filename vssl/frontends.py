@@ -114,6 +114,45 @@ class RawWaveform(FrontEnd):
         return waveforms
 
 
+class PaddedWaveform(FrontEnd):
+    """The waveform, filled up with zeros and then brought to mean 0 and variance 1 (DenseAV).
+
+    `(x - mean) / sqrt(variance + 1e-7)` over the whole length, as Hugging Face's
+    `Wav2Vec2FeatureExtractor` does with a clip that was padded before: silence stays 0. A second
+    row tells sound from padding.
+
+    Args:
+        samples: length that waveforms are padded or cut to.
+        shortest: least number of samples that the network can take.
+        rate: sample rate in Hz.
+
+    Raises:
+        ValueError: when `samples` is not positive.
+    """
+
+    def __init__(
+        self, window: Window, *, samples: int, shortest: int = 1, rate: int | None = None
+    ) -> None:
+        super().__init__(window, rate=rate)
+        check_positive(samples, name="samples")
+        self.samples = samples
+        self.shortest = shortest
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Waveforms `[M, T]` to `[M, 2, samples]`: standardized, and 1 where sound was, else 0."""
+        filling = (0, self.samples - waveforms.shape[1])  # negative: cut
+        padded, there = (
+            nn.functional.pad(rows, filling) for rows in (waveforms, torch.ones_like(waveforms))
+        )
+        exact = padded.double()
+        variance, mean = torch.var_mean(exact, dim=1, correction=0, keepdim=True)
+        return torch.stack([((exact - mean) / (variance + 1e-7).sqrt()).float(), there], dim=1)
+
+    def extra_repr(self) -> str:
+        """Settings, for tables."""
+        return f"padded to {self.samples} samples{self._other_rate()}"
+
+
 class LogSpectrogram(FrontEnd):
     """Log power spectrogram, equal to `scipy.signal.spectrogram` with its default settings.
 

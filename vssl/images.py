@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 
+from vssl.core.checks import check_choice
 from vssl.core.errors import UsageError
 from vssl.core.media import decoding, require_file
 from vssl.resize import resize_antialiased, resize_as_opencv
@@ -206,11 +207,15 @@ class _Normalized:
 
 
 class PillowTransform(_Normalized):
-    """Resize by Pillow and normalize (RCGrad).
+    """Resize by Pillow and normalize (RCGrad; DenseAV with `resample=bilinear`).
 
-    Bicubic and antialiased, aspect ratio not kept, rounded to 8 bits. `size` is the side of the
-    output in pixels; `mean` and `std` are of each channel. `opencv_size` is the side to which each
-    image is brought before, as by OpenCV, for a model whose authors stored their frames so (SACL).
+    Antialiased, aspect ratio not kept, rounded to 8 bits. `size` is the side of the output in
+    pixels; `mean` and `std` are of each channel; `resample` is `bicubic` or `bilinear`.
+    `opencv_size` is the side to which each image is brought before, as by OpenCV, for a model whose
+    authors stored their frames so (SACL).
+
+    Raises:
+        ValueError: for another `resample`.
     """
 
     def __init__(
@@ -219,9 +224,12 @@ class PillowTransform(_Normalized):
         size: int = 224,
         mean: Sequence[float],
         std: Sequence[float],
+        resample: Literal["bicubic", "bilinear"] = "bicubic",
         opencv_size: int | None = None,
     ) -> None:
         super().__init__(size, mean, std)
+        check_choice(resample, ("bicubic", "bilinear"), name="resample")
+        self.filter = Image.Resampling[resample.upper()]
         self.opencv_size = opencv_size
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
@@ -232,7 +240,7 @@ class PillowTransform(_Normalized):
         """Transform `[H, W, 3]` to `[3, size, size]` normalized."""
         if self.opencv_size is not None:
             pixels = resize_as_opencv(pixels, self.opencv_size)
-        resized = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC)
+        resized = Image.fromarray(pixels).resize((self.size, self.size), self.filter)
         scaled = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
         return (scaled - self.mean) / self.std
 

@@ -10,6 +10,7 @@ from vssl.audio.files import read_clip as read_clip
 from vssl.audio.files import resample as resample
 from vssl.audio.windows import HIGHEST_RATE as HIGHEST_RATE
 from vssl.audio.windows import LOWEST_RATE as LOWEST_RATE
+from vssl.audio.windows import BeginWindow as BeginWindow
 from vssl.audio.windows import CenterWindow as CenterWindow
 from vssl.audio.windows import Channels as Channels
 from vssl.audio.windows import MiddleWindow as MiddleWindow

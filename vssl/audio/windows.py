@@ -170,6 +170,30 @@ class WholeClip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BeginWindow:
+    """The begin of the clip, neither tiled nor clipped; a shorter clip is whole (DenseAV).
+
+    Args:
+        seconds: most that is kept.
+        channels: `mean` or `first`.
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
+    """
+
+    seconds: float
+    channels: Channels = "first"
+
+    def __post_init__(self) -> None:
+        check_positive(self.seconds, name="seconds")
+        check_choice(self.channels, ("mean", "first"), name="channels")
+
+    def __call__(self, clip: AudioClip) -> Waveform:
+        """Cut the window out of a clip: `[channels, T]` to `[length]` or less."""
+        return mix_down(clip, self.channels)[: round(self.seconds * clip.rate)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
