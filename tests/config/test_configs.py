@@ -59,11 +59,12 @@ def check_facts(model: str, *, published: bool) -> None:
         assert (facts.weights, facts.paper, facts.year, facts.source) == (None, "", None, "")
         return
     bundled = str(facts.source).startswith("bundled")
-    assert Path(facts.weights).parent == (BUNDLED if bundled else Path("folder"))
+    files = [facts.weights] if isinstance(facts.weights, str) else facts.weights.values()
+    assert {Path(file).parent for file in files} == {BUNDLED if bundled else Path("folder")}
     assert facts.paper
     assert facts.licence
     assert 2016 < facts.year < 2100
-    assert bundled or "https://github.com/" in facts.source
+    assert bundled or "https://github.com/" in str(facts.source)
 
 
 @pytest.mark.parametrize("model", ["ezvsl", "rcgrad"])

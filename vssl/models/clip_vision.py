@@ -14,7 +14,8 @@ from vssl.models.base import unit
 
 with extra("models"):
     from transformers.initialization import no_init_weights
-    from transformers.models.clip.modeling_clip import CLIPVisionConfig, CLIPVisionModel
+    from transformers.models.clip.configuration_clip import CLIPVisionConfig
+    from transformers.models.clip.modeling_clip import CLIPVisionModel
 
 _QUICK = 1.702  # of CLIP's activation x sigmoid(1.702 x)
 
@@ -22,8 +23,7 @@ _QUICK = 1.702  # of CLIP's activation x sigmoid(1.702 x)
 class VisionTransformer(nn.Module):
     """CLIP's vision transformer, open at the attention of its last block.
 
-    Of that block only the class token goes on, to the image's embedding. Names of parameters are
-    those of Hugging Face's files.
+    Names of parameters are those of Hugging Face's files.
 
     Args:
         sizes: those of `CLIPVisionConfig` in transformers that are not ViT-B/32's.
@@ -36,24 +36,20 @@ class VisionTransformer(nn.Module):
             self.vision_model: Any = CLIPVisionModel(config)
         self.visual_projection = nn.Linear(config.hidden_size, config.projection_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(100)))
-        side = config.image_size // config.patch_size
-        self.grid = (side, side)
+        self.grid = (config.image_size // config.patch_size,) * 2
         self.heads = config.num_attention_heads
 
     def forward(self, images: Tensor) -> Tensor:
         """Run all blocks up to the last attention, whose class row alone is computed.
 
-        Args:
-            images: `[N, 3, H, W]`.
-
         Returns:
-            `[N, 1 + h w, C]`: the class token after the attention and its shortcut; then what each
-            patch gives to it, the patch's values times its attention probability, head by head.
+            `[N, 1 + h w, C]` of images `[N, 3, H, W]`: the class token after the attention and its
+            shortcut; then what each patch gives to it, its values times its attention probability.
         """
         network = self.vision_model
         tokens = network.pre_layrnorm(network.embeddings(images))
-        *blocks, last = network.encoder.layers
-        for block in blocks:
+        *others, last = network.encoder.layers
+        for block in others:
             tokens = block(tokens, None)
         normed = last.layer_norm1(tokens)
         query = self._by_head(last.self_attn.q_proj(normed[:, 0]))
