@@ -64,7 +64,7 @@ def check_facts(model: str, *, published: bool) -> None:
     assert facts.paper
     assert facts.licence
     assert 2016 < facts.year < 2100
-    assert bundled or "https://github.com/" in facts.source
+    assert bundled or "https://github.com/" in str(facts.source)
 
 
 @pytest.mark.parametrize("model", ["ezvsl", "rcgrad"])

@@ -78,8 +78,9 @@ def read_checkpoint(path: Path) -> Any:
             names = archive.namelist()
         if any(name.endswith("/constants.pkl") for name in names):
             raise WeightsError(
-                f"{path}: is a TorchScript program, not weights. Load it with torch.jit.load where"
-                " you trust it and save its state dict with torch.save."
+                f"{path}: is a TorchScript program, not weights. If you trust its source, as this"
+                " loads the program, write its weights to another file, and use that:\n"
+                + _weights_of_program(path)
             )
     if tarfile.is_tarfile(path):
         raise WeightsError(
@@ -129,6 +130,16 @@ def _tensors_alone(path: Path) -> str:
         " tensors = lambda group: {name: tensors(value) if isinstance(value, dict) else value"
         " for name, value in group.items() if isinstance(value, (dict, torch.Tensor))};"
         " torch.save(tensors(content), sys.argv[2])"
+    )
+    return shlex.join(["python", "-c", code, str(path), f"{path.with_suffix('')}_weights.pth"])
+
+
+def _weights_of_program(path: Path) -> str:
+    """Write a command that copies the weights of a TorchScript program."""
+    code = (
+        "import sys, torch;"
+        ' weights = torch.jit.load(sys.argv[1], map_location="cpu").state_dict();'
+        " torch.save(weights, sys.argv[2])"
     )
     return shlex.join(["python", "-c", code, str(path), f"{path.with_suffix('')}_weights.pth"])
 
