@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +17,7 @@ import torch
 from filelock import FileLock
 
 from tests.helpers.drawn import draw_is3, draw_vggss
+from tests.helpers.more_models import checkpoint_writer, import_script
 from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
@@ -70,14 +68,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def seeded_checkpoint(shared: Path, common_folder: Path) -> Callable[..., Path]:
     """Writes a model's checkpoint in its published layout, with the values behind the goldens."""
-    spec = importlib.util.spec_from_file_location(
-        "seeded_weights", shared / "golden" / "seeded_weights.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    kit = importlib.util.module_from_spec(spec)
-    sys.modules["seeded_weights"] = kit
-    spec.loader.exec_module(kit)
+    kit = import_script(shared / "golden" / "seeded_weights.py")
     layouts = json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())
 
     def write(model: str, seed: int = 0) -> Path:
@@ -91,6 +82,12 @@ def seeded_checkpoint(shared: Path, common_folder: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def more_checkpoints(shared: Path, common_folder: Path) -> Callable[..., dict[str, Path]]:
+    """Writes the files of a later model, by role, with the values behind its goldens."""
+    return checkpoint_writer(shared, common_folder / "weights")
 
 
 @pytest.fixture
