@@ -13,6 +13,7 @@ from vssl.audio.windows import LOWEST_RATE as LOWEST_RATE
 from vssl.audio.windows import CenterWindow as CenterWindow
 from vssl.audio.windows import Channels as Channels
 from vssl.audio.windows import MiddleWindow as MiddleWindow
+from vssl.audio.windows import PaddedWindow as PaddedWindow
 from vssl.audio.windows import SpanWindow as SpanWindow
 from vssl.audio.windows import Waveform as Waveform
 from vssl.audio.windows import WholeClip as WholeClip

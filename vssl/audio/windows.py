@@ -143,6 +143,30 @@ class WholeClip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PaddedWindow:
+    """The first `seconds` of a clip; a shorter one is followed by zeros (ACL).
+
+    The clip is mixed to mono, its mean or its first channel, and not clipped to [-1, 1].
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
+    """
+
+    seconds: float = 10.0
+    channels: Channels = "mean"
+
+    def __post_init__(self) -> None:
+        check_positive(self.seconds, name="seconds")
+        check_choice(self.channels, ("mean", "first"), name="channels")
+
+    def __call__(self, clip: AudioClip) -> Waveform:
+        """Cut the window out of a clip: `[channels, T]` to `[length]`."""
+        length = round(self.seconds * clip.rate)
+        mono = mix_down(clip, self.channels)[:length]
+        return np.pad(mono, (0, length - len(mono)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpanWindow:
     """A fixed span of a clip tiled to fixed length (LVS, SSL-Align; SSL-TIE with the whole length).
 
