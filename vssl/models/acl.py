@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vssl.core.extras import extra
+from vssl.models.audio_token import AudioToken
 from vssl.models.base import CheckpointLayout, LocalizationModel
 from vssl.models.beats import BEATs, options_of
 
@@ -31,9 +32,9 @@ _PAIRS = 16  # decoded at once, in about 10 MB each
 class ACL(LocalizationModel):
     """CLIPSeg, with a sound in place of an object's name.
 
-    BEATs makes a word of the sound for CLIP's text network, as in 'A photo of {}'. The vector of
-    that sentence steers CLIPSeg's decoder, which sees CLIP's image tokens of three layers. The
-    decoder runs for each pair of an image and a sound, a few pairs at a time.
+    BEATs and AudioToken make a word of the sound for CLIP's text network, as in 'A photo of {}'.
+    The vector of that sentence steers CLIPSeg's decoder, which sees CLIP's image tokens of three
+    layers. The decoder runs for each pair of an image and a sound, a few pairs at a time.
     """
 
     map_size = (224, 224)
@@ -84,7 +85,7 @@ class ACL(LocalizationModel):
         """Map `[N, 3, 352, 352]` to tokens of CLIP's layers 10, 7 and 4, `[N, 3, 485, 64]`."""
         vision, decoder = self.clipseg.clip.vision_model, self.clipseg.decoder
         tokens = vision.pre_layrnorm(vision.embeddings(images))
-        taken = []
+        taken: list[Tensor] = []
         for number, layer in enumerate(vision.encoder.layers):
             tokens = layer(tokens, None)
             if number in self.clipseg.extract_layers:
@@ -94,11 +95,12 @@ class ACL(LocalizationModel):
 
     def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map spectrograms `[M, 998, 128]` to vectors of the sentence, `[M, 512]`."""
-        patches = torch.cat(self.beats(inputs, _BEATS_LAYERS), dim=2)
+        layers = self.beats(inputs)
+        patches = torch.cat([layers[number - 1] for number in _BEATS_LAYERS], dim=2)
         sound = self.acl["audio_proj"](patches)[:, None]
         text, project = self.clipseg.clip.text_model, self.clipseg.clip.text_projection
-        prompt = text.embeddings.token_embedding(torch.tensor(_PROMPT, device=inputs.device))
-        words = prompt.expand(len(sound), -1, -1)
+        words = text.embeddings.token_embedding(torch.tensor(_PROMPT, device=inputs.device))
+        words = words.expand(len(sound), -1, -1)
         tokens = torch.cat([words[:, :-1], sound, words[:, -1:]], dim=1)
         length = tokens.shape[1]
         tokens = tokens + text.embeddings.position_embedding.weight[:length]
@@ -112,13 +114,13 @@ class ACL(LocalizationModel):
         """Maps `[N, K, 224, 224]`."""
         images, sounds = audio_features.shape[:2]
         image_of_pair = torch.arange(images, device=image_features.device).repeat_interleave(sounds)
-        maps = [
-            self._decode(image_features[chosen], vectors)
-            for chosen, vectors in zip(
-                image_of_pair.split(_PAIRS), audio_features.flatten(0, 1).split(_PAIRS), strict=True
-            )
-        ]
-        return torch.cat(maps).unflatten(0, (images, sounds))
+        chunks = zip(
+            torch.split(image_of_pair, _PAIRS),
+            torch.split(audio_features.flatten(0, 1), _PAIRS),
+            strict=True,
+        )
+        maps = [self._decode(image_features[chosen], vectors) for chosen, vectors in chunks]
+        return torch.cat(maps).view(images, sounds, *self.map_size)
 
     def _decode(self, image_tokens: Tensor, vectors: Tensor) -> Tensor:
         """Maps `[P, 224, 224]` of P pairs, from `[P, 3, 485, 64]` and `[P, 512]`."""
@@ -130,46 +132,20 @@ class ACL(LocalizationModel):
         side = math.isqrt(tokens.shape[1] - 1)
         grid = tokens[:, 1:].transpose(1, 2).unflatten(2, (side, side))  # without the class token
         logits = decoder.transposed_convolution(grid).float()
-        logits = F.interpolate(logits, self.map_size, mode="bicubic")[:, 0]
-        maps: Tensor = self.acl["masker_i"](logits)
+        resized = F.interpolate(logits, self.map_size, mode="bicubic")[:, 0]
+        maps: Tensor = self.acl["masker_i"](resized)
         return maps
 
 
-class AudioToken(nn.Module):
-    """A word for CLIP's text network: the mean of BEATs' projected patches, weighted by attention.
-
-    Factor graph attention (Schwartz et al., CVPR 2019) with the potential of each patch and its
-    mean cosine with all patches, as in AudioToken (Yariv et al., Interspeech 2023).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(2304, 2304)
-        self.fc2 = nn.Linear(2304, 512)
-        self.unary = nn.Sequential(nn.Conv1d(512, 512, 1), nn.ReLU(), nn.Conv1d(512, 1, 1))
-        self.pairwise_X = nn.Conv1d(512, 512, 1)
-        self.pairwise_Y = nn.Conv1d(512, 512, 1)
-        self.mix = nn.Conv1d(2, 1, 1, bias=False)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Map `[M, L, 2304]` to `[M, 512]`."""
-        x = self.fc2(F.gelu(self.fc1(patches))).transpose(1, 2)
-        one, other = F.normalize(self.pairwise_X(x)), F.normalize(self.pairwise_Y(x))
-        cosine = (one * other.mean(dim=2, keepdim=True)).sum(dim=1, keepdim=True)
-        weights = self.mix(torch.cat([self.unary(x), cosine], dim=1)).softmax(dim=2)
-        return (x * weights).sum(dim=2)
-
-
 class Mask(nn.Module):
-    """Sigmoid of shifted logits."""
+    """Sigmoid with a shift; the factor `w` serves training alone (modules/mask_utils.py)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.tensor(10.0))
-        self.b = nn.Parameter(torch.tensor(14.0))
+        self.w, self.b = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Map logits to (0, 1); in evaluation `w` does not sharpen them (modules/mask_utils.py)."""
+        """Map logits to (0, 1)."""
         return torch.sigmoid(logits + self.b / self.w)
 
 

@@ -1,13 +1,9 @@
-"""BEATs (Chen et al., ICML 2023): Audio Pre-Training with Acoustic Tokenizers.
-
-Where the paper leaves something open, this follows beats/backbone.py of microsoft/unilm.
-"""
+"""BEATs (Chen et al., ICML 2023); what the paper leaves open as in microsoft/unilm beats/."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +12,13 @@ from torch import Tensor, nn
 from vssl.models.checkpoints import WeightsError
 
 WIDTH, HEADS, LAYERS = 768, 12, 12
-_ALPHA = (2 * LAYERS) ** 0.25  # of DeepNorm
+_RESIDUAL = (2 * LAYERS) ** 0.25  # DeepNorm's factor
 
-_CFG = {  # of every published file
-    "embed_dim": 512, "encoder_embed_dim": WIDTH, "encoder_ffn_embed_dim": 3072,
+_CFG = {  # of all published files
+    "embed_dim": 512, "encoder_embed_dim": WIDTH, "encoder_ffn_embed_dim": 3072, "conv_bias": False,
     "encoder_attention_heads": HEADS, "encoder_layers": LAYERS, "input_patch_size": 16,
-    "conv_pos": 128, "conv_pos_groups": 16, "conv_bias": False, "activation_fn": "gelu",
-    "layer_norm_first": False, "deep_norm": True, "relative_position_embedding": True,
-    "gru_rel_pos": True,
+    "conv_pos": 128, "conv_pos_groups": 16, "activation_fn": "gelu", "layer_norm_first": False,
+    "deep_norm": True, "relative_position_embedding": True, "gru_rel_pos": True,
 }  # fmt: skip
 _IF_ABSENT = {  # the authors' defaults, where they are others
     "input_patch_size": -1, "deep_norm": False, "relative_position_embedding": False,
@@ -31,29 +26,27 @@ _IF_ABSENT = {  # the authors' defaults, where they are others
 }  # fmt: skip
 
 
-def options_of(content: Any) -> dict[str, int]:
+def options_of(content: object) -> dict[str, int]:
     """Read the arguments of `BEATs` from a published file, `{"cfg": ..., "model": ...}`.
 
     Raises:
-        WeightsError: when it does not say how its network is built, or of another architecture.
+        WeightsError: when it does not say how its network is built, or is of another network.
     """
     cfg = content.get("cfg") if isinstance(content, Mapping) else None
     if not isinstance(cfg, Mapping):
         raise WeightsError("has no `cfg` beside its weights, which says how BEATs is built.")
     facts = {**_CFG, **_IF_ABSENT, **cfg}
     if others := {key: facts[key] for key, value in _CFG.items() if facts[key] != value}:
-        raise WeightsError(
-            f"is another architecture than the published BEATs: its cfg has {others}."
-        )
-    return {key: int(facts[key]) for key in ("num_buckets", "max_distance")}
+        raise WeightsError(f"is another network than the published BEATs: its cfg has {others}.")
+    return {key: facts[key] for key in ("num_buckets", "max_distance")}
 
 
 class BEATs(nn.Module):
-    """The encoder: patches of a spectrogram, positions by a convolution, 12 transformer layers.
+    """A transformer on patches of a log mel spectrogram.
 
     Args:
-        num_buckets: rows of the table of position biases, half of them for later keys.
-        max_distance: number of patches from which on positions share a bucket.
+        num_buckets: rows of the table of position biases; half of them are for later patches.
+        max_distance: distance of two patches from which on all share the last row.
     """
 
     def __init__(self, *, num_buckets: int = 320, max_distance: int = 800) -> None:
@@ -61,45 +54,48 @@ class BEATs(nn.Module):
         self.patch_embedding = nn.Conv2d(1, 512, 16, 16, bias=False)
         self.layer_norm = nn.LayerNorm(512)
         self.post_extract_proj = nn.Linear(512, WIDTH)
-        self.encoder = nn.Module()
-        self.encoder.pos_conv = nn.Sequential(_PositionConv())
-        self.encoder.layer_norm = nn.LayerNorm(WIDTH)
-        table = nn.Embedding(num_buckets, HEADS)  # one, which the file lists in each layer
-        self.encoder.layers = nn.ModuleList(_Layer(table) for _ in range(LAYERS))
-        self.max_distance = max_distance
+        self.encoder = _Encoder(num_buckets, max_distance)
 
-    def forward(self, spectrograms: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Encode log mel spectrograms `[M, frames, bands]`.
+    def forward(self, spectrograms: Tensor) -> list[Tensor]:
+        """Outputs `[M, L, 768]` of the 12 layers for spectrograms `[M, frames, bands]`.
 
-        Returns:
-            Outputs `[M, L, width]` of the layers with these numbers, from 1. L patches, time by
-            time: 62 x 8 of 998 frames with 128 bands.
+        L patches, all bands of a time after one another: 62 x 8 of 998 frames and 128 bands.
         """
         patches = self.patch_embedding(spectrograms[:, None]).flatten(2).transpose(1, 2)
-        x = self.post_extract_proj(self.layer_norm(patches))
-        x = self.encoder.layer_norm(x + self.encoder.pos_conv(x))  # type: ignore[operator]
-        blocks: nn.ModuleList = self.encoder.layers  # type: ignore[assignment]
-        bias = self._position_bias(x.shape[1], blocks[0].self_attn.relative_attention_bias.weight)
-        outputs = []
-        for block in blocks[: max(layers)]:
-            x = block(x, bias)
-            outputs.append(x)
-        return [outputs[number - 1] for number in layers]
+        return list(self.encoder(self.post_extract_proj(self.layer_norm(patches))))
 
-    def _position_bias(self, length: int, table: Tensor) -> Tensor:
-        """Bias `[heads, L, L]` of query i and key j, looked up by the bucket of j - i."""
-        half = len(table) // 2
-        exact = half // 2
+
+class _Encoder(nn.Module):
+    """Positions by a convolution, and transformer layers with a bias by distance."""
+
+    def __init__(self, num_buckets: int, max_distance: int) -> None:
+        super().__init__()
+        self.pos_conv = nn.Sequential(_PositionConv())
+        self.layer_norm = nn.LayerNorm(WIDTH)
+        table = nn.Embedding(num_buckets, HEADS)  # one, which the file lists in each layer
+        self.layers = nn.ModuleList(_Layer(table) for _ in range(LAYERS))
+        self.num_buckets, self.max_distance = num_buckets, max_distance
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.layer_norm(x + self.pos_conv(x))
+        buckets = self._buckets(x.shape[1]).to(x.device)
+        outputs = []
+        for layer in self.layers:
+            outputs.append(x := layer(x, buckets))
+        return outputs
+
+    def _buckets(self, length: int) -> Tensor:
+        """Bucket `[L, L]` of query i and key j: |j - i|, in logarithmic steps from a quarter on."""
+        half, exact = self.num_buckets // 2, self.num_buckets // 4
         offset = torch.arange(length)[None] - torch.arange(length)[:, None]
         distance = offset.abs()
         growth = torch.log(distance.float() / exact) / math.log(self.max_distance / exact)
         far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
-        bucket = torch.where(distance < exact, distance, far) + half * (offset > 0)
-        return table[bucket.to(table.device)].permute(2, 0, 1)
+        return torch.where(distance < exact, distance, far) + half * (offset > 0)
 
 
 class _PositionConv(nn.Module):
-    """A grouped convolution over the sequence, whose weight has a norm for each tap, and GELU."""
+    """A grouped convolution over the sequence, its weight normalized at each tap, and GELU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,48 +104,46 @@ class _PositionConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(WIDTH))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
+        weight = self.weight_g * self.weight_v / self.weight_v.norm(dim=(0, 1), keepdim=True)
         positions = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=64, groups=16)
         return F.gelu(positions[:, :, :-1]).transpose(1, 2)
 
 
-class _Attention(nn.Module):
-    """Self-attention with a position bias that each query scales by a gate (section 3.2)."""
-
-    def __init__(self, table: nn.Embedding) -> None:
-        super().__init__()
-        self.q_proj = nn.Linear(WIDTH, WIDTH)
-        self.k_proj = nn.Linear(WIDTH, WIDTH)
-        self.v_proj = nn.Linear(WIDTH, WIDTH)
-        self.out_proj = nn.Linear(WIDTH, WIDTH)
-        self.relative_attention_bias = table
-        self.grep_linear = nn.Linear(WIDTH // HEADS, 8)
-        self.grep_a = nn.Parameter(torch.ones(1, HEADS, 1, 1))
-
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        queries, keys, values = (
-            project(x).unflatten(2, (HEADS, -1)).transpose(1, 2)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        gates = self.grep_linear(queries).unflatten(3, (2, 4)).sum(dim=4).sigmoid()
-        update, reset = gates.chunk(2, dim=3)
-        gate = update * (reset * self.grep_a - 1) + 2
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=gate * bias)
-        attended: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
-        return attended
-
-
 class _Layer(nn.Module):
-    """Attention and two linear layers, with residuals scaled as in DeepNorm."""
+    """Attention and two linear layers, each with a norm behind its residual sum."""
 
     def __init__(self, table: nn.Embedding) -> None:
         super().__init__()
         self.self_attn = _Attention(table)
         self.self_attn_layer_norm = nn.LayerNorm(WIDTH)
-        self.fc1 = nn.Linear(WIDTH, 3072)
-        self.fc2 = nn.Linear(3072, WIDTH)
+        self.fc1, self.fc2 = nn.Linear(WIDTH, 3072), nn.Linear(3072, WIDTH)
         self.final_layer_norm = nn.LayerNorm(WIDTH)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        x = self.self_attn_layer_norm(_ALPHA * x + self.self_attn(x, bias))
-        return self.final_layer_norm(_ALPHA * x + self.fc2(F.gelu(self.fc1(x))))
+    def forward(self, x: Tensor, buckets: Tensor) -> Tensor:
+        x = self.self_attn_layer_norm(_RESIDUAL * x + self.self_attn(x, buckets))
+        changed: Tensor = self.final_layer_norm(_RESIDUAL * x + self.fc2(F.gelu(self.fc1(x))))
+        return changed
+
+
+class _Attention(nn.Module):
+    """Self-attention with a position bias that each query scales by a gate."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        self.q_proj, self.k_proj = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.v_proj, self.out_proj = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.relative_attention_bias = table
+        self.grep_linear = nn.Linear(WIDTH // HEADS, 8)
+        self.grep_a = nn.Parameter(torch.ones(1, HEADS, 1, 1))
+
+    def forward(self, x: Tensor, buckets: Tensor) -> Tensor:
+        queries, keys, values = (
+            project(x).unflatten(2, (HEADS, -1)).transpose(1, 2)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        gates = self.grep_linear(queries).unflatten(3, (2, 4)).sum(dim=4).sigmoid()
+        gate = gates[..., :1] * (gates[..., 1:] * self.grep_a - 1) + 2
+        bias = gate * self.relative_attention_bias(buckets).permute(2, 0, 1)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        attended: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return attended
