@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.feature_table import RunTables
 from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
+from vssl.models.base import LocalizationModel
 from vssl.models.stored import StoredMaps
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import beyond_full_scale
@@ -44,6 +46,7 @@ from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
 
 _log = logging.getLogger(__name__)
 
+_LARGE_BYTES = 2e9
 _CHOICES = ("draws", "exclude", "table", "groups", "avoid")
 """Options of negatives that a manifest's choices follow from."""
 
@@ -119,6 +122,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         callbacks.append(LoaderProgress())
     trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=callbacks)
     _log_work(settings, data, plan, len(recorded))
+    log_size(folder, model, plan)
     if wanted == [] and trainer.world_size == 1:
         shards.join(path, provenance)
     else:
@@ -244,6 +248,23 @@ def _log_work(settings: RunSettings, data: CheckedData, plan: AudioPlan, recorde
     )  # fmt: skip
     if recorded:
         _log.info("%d of them were recorded before; the run goes on", recorded)
+
+
+def log_size(folder: Path, model: LocalizationModel, plan: AudioPlan) -> None:
+    """Say how large the maps of a run are at most, where that is much; warn if they may not fit.
+
+    Shards and the records that they are joined into exist at the same time.
+    """
+    height, width = model.map_size
+    size = 4 * height * width * plan.index.size
+    if size < _LARGE_BYTES:
+        return
+    free = shutil.disk_usage(folder).free
+    _log.log(
+        logging.WARNING if free < 2 * size else logging.INFO,
+        "similarity maps of up to %.1f GB, twice while they are joined; %s has %.1f GB free",
+        size / 1e9, folder, free / 1e9,
+    )  # fmt: skip
 
 
 def _datamodule(
