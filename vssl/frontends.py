@@ -258,11 +258,11 @@ class KaldiLogMel(FrontEnd):
     """Log mel spectrogram as of Kaldi's `compute-fbank-feats`, scaled (BEATs).
 
     Frames that lie wholly in the waveform lose their mean, are preemphasized by 0.97 (with their
-    first sample before them) and tapered by Povey's window, a Hann window to the power of 0.85, and
+    first sample before them), tapered by Povey's window, a Hann window to the power of 0.85, and
     padded with zeros to a power of two. Mel bands are triangles on Kaldi's mel scale,
-    1127 log(1 + f / 700), from `lowest` Hz to half the rate. Then comes `log(max(power, 2^-23))`,
-    and `(x - mean) / deviation`. Nothing is dithered. Source: torchaudio.compliance.kaldi.fbank
-    with its default settings, here in float64.
+    1127 log(1 + f / 700), from `lowest` Hz to half the rate; those narrower than a bin may be empty.
+    Then come `log(max(power, 2^-23))` and `(x - mean) / deviation`. Nothing is dithered. Source:
+    torchaudio.compliance.kaldi.fbank with its default settings, here in float64.
 
     Args:
         frame: frame length in samples.
