@@ -179,7 +179,7 @@ class TestKaldiLogMel:
             clip.samples[0] * 32768.0,
             audio_utils.window_function(frame, "povey", periodic=False),
             frame, hop, n_fft,
-            center=False, preemphasis=0.97, remove_dc_offset=True,
+            power=2.0, center=False, preemphasis=0.97, remove_dc_offset=True,
             mel_filters=filters, mel_floor=2.0**-23, log_mel="log",
         ).T  # fmt: skip
         assert found.dtype == torch.float32

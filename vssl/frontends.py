@@ -260,7 +260,7 @@ class KaldiLogMel(FrontEnd):
     Frames that lie wholly in the waveform lose their mean, are preemphasized by 0.97 (with their
     first sample before them), tapered by Povey's window, a Hann window to the power of 0.85, and
     padded with zeros to a power of two. Mel bands are triangles on Kaldi's mel scale,
-    1127 log(1 + f / 700), from `lowest` Hz to half the rate; those narrower than a bin may be empty.
+    1127 log(1 + f / 700), from `lowest` Hz to half the rate; narrow ones may be empty.
     Then come `log(max(power, 2^-23))` and `(x - mean) / deviation`. Nothing is dithered. Source:
     torchaudio.compliance.kaldi.fbank with its default settings, here in float64.
 

@@ -14,7 +14,7 @@ import torch
 
 from tests.helpers.more_models import MORE, read_golden
 from tests.helpers.running import run_settings
-from vssl.audio import read_clip
+from vssl.audio import PaddedWindow, read_clip
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
 from vssl.data.vggss import VGGSS
@@ -23,6 +23,7 @@ from vssl.models.acl import ACL
 from vssl.models.beats import BEATs, options_of
 from vssl.models.checkpoints import WeightsError
 from vssl.models.weights import load_weights, match_content
+from vssl.testing import check_model
 from vssl.types import POSITIVE, AudioClip
 
 SETTINGS = run_settings("model=acl")
@@ -83,6 +84,13 @@ def test_maps_and_embeddings_are_the_authors(model: ACL, shared: Path) -> None:
         condition = POSITIVE if torch.equal(sounds[n, k], vectors[0]) else "silence"
         np.testing.assert_allclose(blocks, golden[condition][row], rtol=0, atol=1e-5)
     assert (maps[0, 0] - maps[0, 1]).abs().max() > 0.1
+
+
+def test_it_keeps_the_contract(model: ACL) -> None:
+    """On small images and short sounds, which take a tenth of the time."""
+    frontend = build_frontends(SETTINGS, ())[POSITIVE]
+    frontend.window = PaddedWindow(seconds=2)
+    check_model(model, frontend, image_size=112)
 
 
 @pytest.fixture(scope="module")

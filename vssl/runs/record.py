@@ -28,7 +28,6 @@ from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.feature_table import RunTables
 from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
-from vssl.models.base import LocalizationModel
 from vssl.models.stored import StoredMaps
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import beyond_full_scale
@@ -122,7 +121,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         callbacks.append(LoaderProgress())
     trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=callbacks)
     _log_work(settings, data, plan, len(recorded))
-    log_size(folder, model, plan)
+    log_size(folder, model.map_size, plan.index.size)
     if wanted == [] and trainer.world_size == 1:
         shards.join(path, provenance)
     else:
@@ -250,13 +249,12 @@ def _log_work(settings: RunSettings, data: CheckedData, plan: AudioPlan, recorde
         _log.info("%d of them were recorded before; the run goes on", recorded)
 
 
-def log_size(folder: Path, model: LocalizationModel, plan: AudioPlan) -> None:
-    """Say how large the maps of a run are at most, where that is much; warn if they may not fit.
+def log_size(folder: Path, map_size: tuple[int, int], maps: int) -> None:
+    """Say how large a run's maps are at most, where that is much; warn if they may not fit.
 
     Shards and the records that they are joined into exist at the same time.
     """
-    height, width = model.map_size
-    size = 4 * height * width * plan.index.size
+    size = 4 * map_size[0] * map_size[1] * maps
     if size < _LARGE_BYTES:
         return
     free = shutil.disk_usage(folder).free
