@@ -38,6 +38,8 @@ POLICIES = build_policies(scoring_settings(whole_group("threshold")), model="lvs
 # avsbench_robust sets options of the others; tests/negatives has its own
 NEGATIVES = [name for name in group_names("negatives") if name != "avsbench_robust"]
 CONDITIONS = build_conditions(run_settings(f"negatives=[{','.join(NEGATIVES)}]"))
+# stored maps need maps; tests/models/test_acl.py checks a model that its files have filled
+ELSEWHERE = ("stored", "acl")
 AVSBENCH = composed("metrics=avsbench").metrics
 # stored maps need maps; tests/models/test_denseav.py checks a smaller one, as HuBERT takes a minute
 ELSEWHERE = ("stored", "denseav")

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import functools
 import json
+import math
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import audio_utils
 
 from tests.helpers.running import composed, run_settings
 from tests.reference.spectrogram import log_spectrogram, mel_filter, mel_spectrogram
@@ -25,7 +27,7 @@ from vssl.config.build import build_frontends, made_length
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
-from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
+from vssl.frontends import FrontEnd, KaldiLogMel, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform
 from vssl.models.base import LocalizationModel
 from vssl.models.rcgrad import RCGrad
@@ -43,6 +45,7 @@ KINDS = {
     "linear": LogSpectrogram(WholeClip(), log=False, frames=12),
     "mel": MelSpectrogram(WholeClip()),
     "linear mel": MelSpectrogram(WholeClip(), log=False, bands=40),
+    "kaldi": KaldiLogMel(WholeClip(), bands=40),
     "raw": RawWaveform(WholeClip()),
 }
 
@@ -155,6 +158,39 @@ class TestMelSpectrogram:
         assert (found == 0).all()
 
 
+class TestKaldiLogMel:
+    @pytest.mark.filterwarnings("ignore:At least one mel filter has all zero values")
+    @pytest.mark.parametrize(
+        ("frame", "hop", "bands", "rate"), [(400, 160, 128, 16_000), (200, 90, 40, 8_000)]
+    )
+    @pytest.mark.parametrize("level", [0.1, 1e-4])
+    def test_equals_transformers(
+        self, frame: int, hop: int, bands: int, rate: int, level: float
+    ) -> None:
+        clip = noise_clip(6_000, rate=rate, level=level)
+        options: dict[str, Any] = {"frame": frame, "hop": hop, "bands": bands, "rate": rate}
+        found = applied(KaldiLogMel(WholeClip(), **options), clip)
+        n_fft = 2 ** math.ceil(math.log2(frame))
+        filters = audio_utils.mel_filter_bank(
+            n_fft // 2 + 1, bands, 20.0, rate / 2, rate,
+            mel_scale="kaldi", triangularize_in_mel_space=True,
+        )  # fmt: skip
+        expected = audio_utils.spectrogram(
+            clip.samples[0] * 32768.0,
+            audio_utils.window_function(frame, "povey", periodic=False),
+            frame, hop, n_fft,
+            power=2.0, center=False, preemphasis=0.97, remove_dc_offset=True,
+            mel_filters=filters, mel_floor=2.0**-23, log_mel="log",
+        ).T  # fmt: skip
+        assert found.dtype == torch.float32
+        assert found.shape == expected.shape == ((6_000 - frame) // hop + 1, bands)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=5e-5)
+
+    def test_silence_is_at_the_floor(self) -> None:
+        frontend = KaldiLogMel(WholeClip(), mean=15.41663, deviation=13.11164)
+        np.testing.assert_allclose(applied(frontend, silent_clip(2_000)), -2.3917, atol=5e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
@@ -166,6 +202,7 @@ class TestMelSpectrogram:
         (LogSpectrogram, {"scale": 0.0}, "Expected `scale` to be greater than 0"),
         (MelSpectrogram, {"hop": 0}, "Expected `hop` to be greater than 0"),
         (MelSpectrogram, {"floor": 0.0}, "Expected `floor` to be greater than 0"),
+        (KaldiLogMel, {"deviation": 0.0}, "Expected `deviation` to be greater than 0"),
     ],
 )
 def test_settings_that_cannot_be(
@@ -175,7 +212,7 @@ def test_settings_that_cannot_be(
         kind(WholeClip(), **options)
 
 
-@pytest.mark.parametrize("kind", [LogSpectrogram, MelSpectrogram])
+@pytest.mark.parametrize("kind", [LogSpectrogram, MelSpectrogram, KaldiLogMel])
 @pytest.mark.parametrize("rate", [8_000, 22_050])
 def test_a_clip_at_another_rate_is_refused(kind: type[FrontEnd], rate: int) -> None:
     made: Any = kind
@@ -193,6 +230,7 @@ def test_a_clip_at_another_rate_is_refused(kind: type[FrontEnd], rate: int) -> N
         (LogSpectrogram(WholeClip(), nperseg=400), 400),
         (MelSpectrogram(WholeClip()), 257),
         (MelSpectrogram(WholeClip(), n_fft=400), 201),
+        (KaldiLogMel(WholeClip()), 400),
         (RawWaveform(WholeClip(), shortest=257), 257),
     ],
 )

@@ -342,6 +342,78 @@ class VGGishExamples(FrontEnd):
         return f"64 mel bands, examples of 0.96 s{scaled}"
 
 
+class KaldiLogMel(FrontEnd):
+    """Log mel spectrogram as of Kaldi's `compute-fbank-feats`, scaled (BEATs).
+
+    Frames that lie wholly in the waveform lose their mean, are preemphasized by 0.97 (with their
+    first sample before them), tapered by Povey's window, a Hann window to the power of 0.85, and
+    padded with zeros to a power of two. Mel bands are triangles on Kaldi's mel scale,
+    1127 log(1 + f / 700), from `lowest` Hz to half the rate; narrow ones may be empty.
+    Then come `log(max(power, 2^-23))` and `(x - mean) / deviation`. Nothing is dithered. Source:
+    torchaudio.compliance.kaldi.fbank with its default settings, here in float64.
+
+    Args:
+        frame: frame length in samples.
+        hop: samples between frames.
+        bands: number of mel bands.
+        lowest: frequency in Hz at which the first band begins.
+        full_scale: factor of the waveform; Kaldi's are 16-bit integers.
+        mean: subtracted after the logarithm.
+        deviation: divisor after that.
+        rate: sample rate in Hz.
+
+    Raises:
+        ValueError: when a number is not positive.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        *,
+        frame: int = 400,
+        hop: int = 160,
+        bands: int = 128,
+        lowest: float = 20.0,
+        full_scale: float = 32768.0,
+        mean: float = 0.0,
+        deviation: float = 1.0,
+        rate: int = SAMPLE_RATE,
+    ) -> None:
+        super().__init__(window, rate=rate)
+        for name, value in (("frame", frame), ("hop", hop), ("deviation", deviation)):
+            check_positive(value, name=name)
+        self.shortest = frame
+        self.hop = hop
+        self.full_scale = full_scale
+        self.mean = mean
+        self.deviation = deviation
+        taper = torch.hann_window(frame, periodic=False, dtype=torch.float64) ** 0.85
+        filters = _kaldi_filters(
+            rate=rate, n_fft=2 ** (frame - 1).bit_length(), bands=bands, lowest=lowest
+        )
+        self.register_buffer("taper", taper, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+        self.taper: torch.Tensor
+        self.filters: torch.Tensor
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Spectrograms `[M, frames, bands]` of waveforms `[M, T]`."""
+        frames = (waveforms.to(self.taper.dtype) * self.full_scale).unfold(
+            1, len(self.taper), self.hop
+        )
+        frames = frames - frames.mean(dim=2, keepdim=True)
+        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
+        n_fft = 2 * (self.filters.shape[1] - 1)
+        power = torch.fft.rfft((frames - 0.97 * before) * self.taper, n_fft).abs().square()
+        logs = torch.log((power @ self.filters.T).clamp(min=2.0**-23))
+        return ((logs - self.mean) / self.deviation).float()
+
+    def extra_repr(self) -> str:
+        """Settings, for tables."""
+        bands = f"{len(self.filters)} mel bands"
+        return f"frame {len(self.taper)}, hop {self.hop}, {bands}{self._other_rate()}"
+
+
 def power_spectrogram(
     waveforms: torch.Tensor, window: torch.Tensor, hop: int, *, divisor: torch.Tensor | float = 1.0
 ) -> torch.Tensor:
@@ -382,3 +454,13 @@ def _vggish_filters() -> torch.Tensor:
     width = edges.diff(dim=0)
     rising, falling = (position - edges[:-2]) / width[:-1], (edges[2:] - position) / width[1:]
     return torch.minimum(rising, falling).clamp(min=0.0)
+
+
+def _kaldi_filters(*, rate: int, n_fft: int, bands: int, lowest: float) -> torch.Tensor:
+    """Triangles `[bands, n_fft // 2 + 1]` on Kaldi's mel scale, in float64."""
+    frequencies = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
+    mels = 1127.0 * torch.log1p(frequencies / 700.0)
+    first = 1127.0 * math.log1p(lowest / 700.0)
+    edges = torch.linspace(first, float(mels[-1]), bands + 2, dtype=torch.float64)
+    rising = (mels - edges[:, None]) / (edges[1] - edges[0])
+    return torch.minimum(rising[:-2], -rising[2:]).clamp(min=0.0)

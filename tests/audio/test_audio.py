@@ -23,6 +23,7 @@ from tests.helpers.running import run_settings
 from tests.reference.windows import center_window, middle_window, span_window
 from vssl import audio
 from vssl.audio import (
+    BeginWindow,
     AudioFileError,
     CenterWindow,
     MiddleWindow,
@@ -387,10 +388,15 @@ def test_windows_are_those_of_plain_loops(
     span: dict[str, Any] = {"seconds": 4.5, "start": start, "stop": start + length}
     channels: Any = "first" if first else "mean"
     taken = samples[:1] if first else samples
+    padded = np.zeros(round(10 * seconds))
+    begin = taken.mean(axis=0)[: len(padded)]
+    padded[: len(begin)] = begin
     for window, expected in (
         (MiddleWindow(**rolled, channels=channels), middle_window(taken, 10, **rolled)),
         (CenterWindow(**mono, channels=channels), center_window(taken, 10, **mono)),
         (SpanWindow(**span, channels=channels), span_window(samples, 10, **span, first=first)),
+        (BeginWindow(seconds=seconds, channels=channels), begin),
+        (BeginWindow(seconds=seconds, channels=channels, padded=True), padded),
         (WholeClip(), samples.mean(axis=0)),
     ):
         found = window(AudioClip(samples.astype(np.float32), 10))
@@ -416,6 +422,7 @@ def test_span_window_of_ssltie_does_not_clip() -> None:
     [
         MiddleWindow(seconds=2.0, roll=False, repeats=2),
         CenterWindow(seconds=2.0, channels="first", full_scale=32767),
+        BeginWindow(seconds=2.0, padded=True),
         SpanWindow(seconds=2.0, start=0.5, stop=2.0, channels="mean"),
         WholeClip(),
     ],
@@ -469,9 +476,10 @@ SPAN = "Expected `0 <= start < stop <= seconds`, but got"
     [
         (MiddleWindow, {"seconds": 0}, "Expected `seconds` to be greater than 0, but got 0"),
         (CenterWindow, {"seconds": 0}, "Expected `seconds` to be greater than 0, but got 0"),
+        (BeginWindow, {"seconds": 0}, "Expected `seconds` to be greater than 0, but got 0"),
         *(
             (each, {"channels": "men"}, CHANNELS)
-            for each in (MiddleWindow, CenterWindow, SpanWindow)
+            for each in (MiddleWindow, CenterWindow, BeginWindow, SpanWindow)
         ),
         *((SpanWindow, {"start": a, "stop": b}, SPAN) for a, b in ((2, 2), (-1, 3), (3, 11))),
     ],

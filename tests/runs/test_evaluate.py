@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,7 @@ from vssl.records.files import MANIFEST_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.records.truth import GroundTruth
 from vssl.runs.evaluate import evaluate
+from vssl.runs.record import log_size
 from vssl.runs.score import score_run
 from vssl.types import ImageBatch
 
@@ -222,6 +226,23 @@ def test_what_a_killed_run_left_is_cleared(vggss_folder: Path, tmp_path: Path) -
     run(folder, "model=random", *on(vggss_folder), *FEW)
     assert not list(folder.rglob("*shard*"))
     assert not list(folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(("free", "level"), [(60e9, logging.INFO), (40e9, logging.WARNING)])
+def test_large_records_are_announced(
+    free: float, level: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    caplog.set_level(logging.INFO)
+    log_size(tmp_path, (14, 14), 5158 * 22)
+    assert not caplog.records, "they are small"
+    log_size(tmp_path, (224, 224), 5158 * 22)
+    (entry,) = caplog.records
+    assert entry.levelno == level
+    free_gb = f"{free / 1e9:.1f} GB free"
+    expected = f"similarity maps of up to 22.8 GB, twice while they are joined; {tmp_path} has"
+    assert entry.getMessage() == f"{expected} {free_gb}"
 
 
 def test_two_runs_in_one_folder_are_refused(vggss_folder: Path, tmp_path: Path) -> None:

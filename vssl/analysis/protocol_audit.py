@@ -22,7 +22,13 @@ from vssl.records.pooled import pooled_numbers
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
 from vssl.records.scores import Samples, Scores
-from vssl.records.store import AtomicParquetWriter, as_records, read_provenance, record_batches
+from vssl.records.store import (
+    MAPS_AT_ONCE,
+    AtomicParquetWriter,
+    as_records,
+    read_provenance,
+    record_batches,
+)
 from vssl.records.truth import GroundTruth
 from vssl.thresholds.base import ThresholdPolicy
 
@@ -52,7 +58,7 @@ def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
     provenance = {**read_provenance(run / RECORDS_FILE), **changes}
     folder.mkdir(parents=True, exist_ok=True)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        for batch in record_batches(run / RECORDS_FILE, 4096):
+        for batch in record_batches(run / RECORDS_FILE, MAPS_AT_ONCE):
             writer.write(as_records(pa.Table.from_batches([batch])))
     GroundTruth.of(run).write(folder, provenance)
 

@@ -171,26 +171,30 @@ class WholeClip:
 
 @dataclass(frozen=True, kw_only=True)
 class BeginWindow:
-    """The begin of the clip, neither tiled nor clipped; a shorter clip is whole (DenseAV).
+    """The begin of a clip mixed to mono, neither tiled nor clipped (DenseAV, ACL).
 
     Args:
         seconds: most that is kept.
         channels: `mean` or `first`.
+        padded: whether zeros follow a shorter clip up to `seconds`.
 
     Raises:
         ValueError: for a window without length or an unknown `channels`.
     """
 
-    seconds: float
-    channels: Channels = "first"
+    seconds: float = 10.0
+    channels: Channels = "mean"
+    padded: bool = False
 
     def __post_init__(self) -> None:
         check_positive(self.seconds, name="seconds")
         check_choice(self.channels, ("mean", "first"), name="channels")
 
     def __call__(self, clip: AudioClip) -> Waveform:
-        """Cut the window out of a clip: `[channels, T]` to `[length]` or less."""
-        return mix_down(clip, self.channels)[: round(self.seconds * clip.rate)]
+        """Cut the window out of a clip: `[channels, T]` to `[length]`, or less if not padded."""
+        length = round(self.seconds * clip.rate)
+        begin = mix_down(clip, self.channels)[:length]
+        return np.pad(begin, (0, length - len(begin))) if self.padded else begin
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,7 +116,10 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
     if is_own(content, target, path):
         return match_weights(target, content, CheckpointLayout(wrapper=None))
     state = state_dict_of(content, wrapper=layout.wrapper, path=path, nested=layout.nested)
-    network.adapt(part, content)
+    try:
+        network.adapt(part, content)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
     return match_weights(network.get_submodule(part), state, layout)
 
 

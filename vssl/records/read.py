@@ -23,6 +23,7 @@ from vssl.records.conditions import without_conditions
 from vssl.records.files import RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
+    MAPS_AT_ONCE,
     AtomicParquetWriter,
     RecordsError,
     as_records,
@@ -37,7 +38,6 @@ from vssl.types import EVALUATION_SIZE, NATURAL, POSITIVE, SoundingObject, Sound
 Done = TypeVar("Done")
 
 _ROWS_READ = 256
-_ROWS_THINNED = 4096
 _SAMPLE = "sample_id"
 
 
@@ -336,7 +336,7 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     kept = facts.column(_SAMPLE).filter(pa.array(keep & positive)).to_pylist()
     GroundTruth.of(run).of_some(kept).write(folder, provenance)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
-        for batch in record_batches(path, _ROWS_THINNED):
+        for batch in record_batches(path, MAPS_AT_ONCE):
             rows = batch.filter(pa.array(keep[start : start + len(batch)]))
             start += len(batch)
             if len(rows):

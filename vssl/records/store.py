@@ -31,6 +31,9 @@ from vssl.records.files import (
 from vssl.records.schema import EARLIER_TRUTH, METADATA_KEY, RECORD_KEY, RECORDS, TRUTH
 from vssl.types import POSITIVE, Sample
 
+MAPS_AT_ONCE = 512
+"""Rows with maps that are read at once: 100 MB of maps of 224 x 224."""
+_ROWS_AT_ONCE = 65_536  # without maps
 _DICTIONARY_COLUMNS = [
     "sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category",
 ]  # fmt: skip
@@ -229,7 +232,8 @@ def check_pages(path: Path) -> None:
     """
     rows = 0
     with open_parquet(path) as file:
-        for batch in file.iter_batches(65_536):
+        has_maps = "similarity_map" in file.schema_arrow.names
+        for batch in file.iter_batches(MAPS_AT_ONCE if has_maps else _ROWS_AT_ONCE):
             batch.validate(full=True)
             rows += len(batch)
         if rows != file.metadata.num_rows:

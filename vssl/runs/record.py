@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -44,6 +45,7 @@ from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
 
 _log = logging.getLogger(__name__)
 
+_LARGE_BYTES = 2e9
 _CHOICES = ("draws", "exclude", "table", "groups", "avoid")
 """Options of negatives that a manifest's choices follow from."""
 
@@ -119,6 +121,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         callbacks.append(LoaderProgress())
     trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=callbacks)
     _log_work(settings, data, plan, len(recorded))
+    log_size(folder, model.map_size, plan.index.size)
     if wanted == [] and trainer.world_size == 1:
         shards.join(path, provenance)
     else:
@@ -244,6 +247,22 @@ def _log_work(settings: RunSettings, data: CheckedData, plan: AudioPlan, recorde
     )  # fmt: skip
     if recorded:
         _log.info("%d of them were recorded before; the run goes on", recorded)
+
+
+def log_size(folder: Path, map_size: tuple[int, int], maps: int) -> None:
+    """Say how large a run's maps are at most, where that is much; warn if they may not fit.
+
+    Shards and the records that they are joined into exist at the same time.
+    """
+    size = 4 * map_size[0] * map_size[1] * maps
+    if size < _LARGE_BYTES:
+        return
+    free = shutil.disk_usage(folder).free
+    _log.log(
+        logging.WARNING if free < 2 * size else logging.INFO,
+        "similarity maps of up to %.1f GB, twice while they are joined; %s has %.1f GB free",
+        size / 1e9, folder, free / 1e9,
+    )  # fmt: skip
 
 
 def _datamodule(
