@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 
 from vssl.config.settings import ModelSettings, PriorSettings, Recipe, RunSettings, TrainerSettings
 from vssl.core.errors import UsageError
+from vssl.core.extras import MissingExtraError
 from vssl.models.base import LocalizationModel
 from vssl.models.checkpoints import WeightsError
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
@@ -40,13 +41,15 @@ def make(recipe: Recipe) -> Any:
     """What a recipe makes; an object that was made already is returned as it is.
 
     Raises:
-        UsageError: of the class, for arguments that it does not take.
+        UsageError: of the class, for arguments that it does not take, or of its module.
     """
     try:
         return instantiate(recipe) if isinstance(recipe, Mapping) else recipe
     except InstantiationException as error:
-        fault = error.__cause__
-        if not isinstance(fault, UsageError):
+        fault: BaseException | None = error
+        while fault is not None and not isinstance(fault, UsageError):
+            fault = fault.__cause__  # of a module that cannot be imported by way of ImportError
+        if fault is None:
             raise
     raise fault  # not from its own consequence, which would be a circle
 
@@ -175,6 +178,8 @@ def make_network(settings: ModelSettings) -> LocalizationModel:
     target = recipe["_target_"] if isinstance(recipe, Mapping) else type(recipe).__name__
     try:
         network = make(recipe)
+    except MissingExtraError as error:
+        raise MissingExtraError(f"model {name} {error}") from error
     except InstantiationException as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise UsageError(
