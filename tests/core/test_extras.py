@@ -34,7 +34,7 @@ except SystemExit as end:
     assert not end.code
     check("vssl-evaluate model=lvs")
 import torchmetrics.functional.text.bert as scores_of_texts
-assert scores_of_texts.AutoTokenizer.__module__.startswith("transformers.")
+assert scores_of_texts.AutoTokenizer.from_pretrained.__module__.startswith("transformers.")
 """
 
 
