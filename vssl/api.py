@@ -362,8 +362,7 @@ def _weights_words(weights: Paths | Mapping[str, Paths] | None) -> list[str]:
         return []
     if not isinstance(weights, Mapping):
         return [f"model.weights={quoted(weights)}"]
-    files = ",".join(f"{quoted(part)}:{quoted(path)}" for part, path in weights.items())
-    return [f"++model.weights={{{files}}}"]
+    return [f"model.weights.{part}={quoted(path)}" for part, path in weights.items()]
 
 
 def _data_words(data: Any, root: Paths | None, folder: Path | None) -> list[str]:

@@ -32,7 +32,8 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument(
         "--why", action="store_true",
-        help="with --check, also why it does not fit the others, of the nearest every entry",
+        help="with --check, also why it does not fit the others; where it fits none, every entry"
+        " that the nearest lack or do not know",
     )  # fmt: skip
     options = parser.parse_intermixed_args()
     from vssl.config.catalog import read_entries
@@ -75,7 +76,8 @@ def show_models(entries: Sequence[Entry]) -> None:
 def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> None:
     """Say which models a file fits; where none, what the nearest lack or do not know.
 
-    `why` says so of all others, and lists every entry that does not fit the nearest.
+    `why` says so of all others, and where it fits none lists every entry that does not fit the
+    nearest.
 
     Raises:
         WeightsError: when the file cannot be read safely.
@@ -104,7 +106,7 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
     for number, name in enumerate(shown):
         misfit = fit.others[name]
         console.print(f"  not {name}: {misfit.reason}", markup=False)
-        if why and number < _NEAREST:
+        if why and not fit.fits and number < _NEAREST:
             for line in misfit.entries:
                 console.print(f"    {line}", markup=False)
     if not fit.fits:

@@ -74,11 +74,9 @@ def check_network_options(settings: RunSettings) -> None:
             "model.maps is not set. Set model.maps=DIR or FILE, with the maps that vssl-export-plan"
             " lists (docs/stored-maps.md)."
         )
-    recipe = settings.model.network
-    if isinstance(recipe, Mapping):
-        kind = _made(settings.model, {"_target_": recipe["_target_"], "_partial_": True}).func
-        if isinstance(kind, type) and issubclass(kind, Pretrained):
-            _check_parts(settings.model, kind.layouts())
+    kind = _class_of(settings.model)
+    if kind is not None:
+        _check_parts(settings.model, kind.layouts())
     weights_paths(settings.model)
     prior_weights_path(settings.prior)
 
@@ -202,6 +200,20 @@ def make_network(settings: ModelSettings) -> LocalizationModel:
             f"model {name}: {target} does not say its {' and '.join(lacks)} (docs/own-model.md)."
         )
     return network
+
+
+def _class_of(settings: ModelSettings) -> type[Pretrained] | None:
+    """The model's class, with the libraries that it needs; None where `make_network` says why."""
+    recipe = settings.network
+    if not isinstance(recipe, Mapping):
+        return None
+    try:
+        kind = _made(settings, {"_target_": recipe["_target_"], "_partial_": True}).func
+    except MissingExtraError:
+        raise
+    except UsageError:
+        return None
+    return kind if isinstance(kind, type) and issubclass(kind, Pretrained) else None
 
 
 def _made(settings: ModelSettings, recipe: Recipe) -> Any:

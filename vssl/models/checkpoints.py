@@ -154,7 +154,11 @@ def state_dict_of(
     if not isinstance(state, Mapping) or not all(
         isinstance(v, torch.Tensor) for v in state.values()
     ):
-        raise WeightsError(f"{path}: what it holds is not a state dict of tensors.")
+        held = list(map(str, state)) if isinstance(state, Mapping) else [type(state).__name__]
+        raise WeightsError(
+            f"{path}: what it holds is not a state dict of tensors ({some(held)}). vssl-models"
+            " --check FILE tells whose it is."
+        )
     bare = {re.sub(r"(^|\.)module\.", r"\1", str(key)): t for key, t in state.items()}
     if len(bare) < len(state):
         raise WeightsError(f"{path}: holds entries that differ only by the prefix `module.`.")
