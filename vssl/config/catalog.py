@@ -20,9 +20,15 @@ from vssl.core.errors import UsageError
 from vssl.core.extras import MissingExtraError
 from vssl.core.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, LocalizationModel, Pretrained
-from vssl.models.checkpoints import WeightsError, read_checkpoint, some, unwrapped
+from vssl.models.checkpoints import (
+    WeightsError,
+    read_checkpoint,
+    some,
+    state_dict_of,
+    unwrapped,
+)
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
-from vssl.models.weights import Match, match_content
+from vssl.models.weights import Match, match_content, match_weights
 from vssl.reporting.tables.model import Table, text_columns, text_row
 
 _OBJECT_PRIOR = "prior=object_guided"
@@ -235,7 +241,7 @@ def _front_end(facts: Mapping[str, Any]) -> str:
 class Misfit(NamedTuple):
     """How a checkpoint file differs from a part of a model."""
 
-    faults: int
+    faults: int  # number of keys that model and file do not share
     reason: str
     entries: Sequence[str] = ()  # a line for each entry that does not fit
 
@@ -245,7 +251,7 @@ class Fit(NamedTuple):
 
     sha256: str
     holds: str  # what is in the file
-    fits: dict[str, str]  # how much of it a model uses, those first that declare its sha256
+    fits: dict[str, str]  # how much of it a model uses, those first that declare its sha256 or name
     others: dict[str, Misfit]  # what a model lacks or does not know, the nearest model first
     declared: bool  # whether a model declares its sha256
 
@@ -263,7 +269,7 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
     sha256 = file_sha256(path)
     fits: dict[str, str] = {}
     others: dict[str, Misfit] = {}
-    declared = set()
+    declared, named = set(), set()
     parts = [(entry, *each) for entry in entries for each in entry.layouts.items()]
     for entry, part, layout in parts:
         name = entry.named(part)
@@ -271,18 +277,22 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
             match = match_file(entry, content, path, part=part)
         except WeightsError as error:
             reason = str(error).removeprefix(f"{path}: ").partition(". ")[0]
-            others[name] = Misfit(sys.maxsize, reason)
+            others[name] = Misfit(_distance(entry, part, content, path), reason)
             continue
         if match.faults:
             lines = match.faulty_entries
-            others[name] = Misfit(len(lines), "; ".join(match.faults), lines)
+            others[name] = Misfit(len(lines) + match.heads, "; ".join(match.faults), lines)
             continue
         hints = [what_counts(match), _prefix(content, layout, path)]
+        published = entry.weights.get(part)
+        if published is not None and published.name == path.name:
+            named.add(name)
+            hints.append(f"is called {path.name}, as the published file")
         if by_part(entry.facts.get("sha256")).get(part) == sha256:
             declared.add(name)
             hints.insert(1, "has the sha256 that it declares")
         fits[name] = "; ".join(hint for hint in hints if hint)
-    order = sorted(fits, key=lambda name: name not in declared)
+    order = sorted(fits, key=lambda name: (name not in declared, name not in named))
     near = sorted(others, key=lambda name: others[name].faults)
     return Fit(
         sha256,
@@ -291,6 +301,21 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
         {name: others[name] for name in near},
         bool(declared),
     )
+
+
+def _distance(entry: Entry, part: str, content: Any, path: Path) -> int:
+    """Number of faults of a file that a model refuses, by its network as configured.
+
+    More than of any other file where it has no state dict, or one that cannot be converted.
+    """
+    network, layout = entry.network, entry.layouts[part]
+    assert network is not None
+    try:
+        state = state_dict_of(content, wrapper=layout.wrapper, path=path, nested=layout.nested)
+        match = match_weights(network.get_submodule(part), state, layout)
+    except (WeightsError, KeyError, IndexError, RuntimeError, ValueError):
+        return sys.maxsize
+    return len(match.faulty_entries)
 
 
 def _content(content: Any) -> str:
@@ -303,7 +328,7 @@ def _content(content: Any) -> str:
 
 def _prefix(content: Any, layout: CheckpointLayout, path: Path) -> str:
     """Whether the file's keys begin as those of the published file, where that is known."""
-    if layout.prefixed is None:
+    if layout.prefixed is None or path.suffix == ".safetensors":  # as vssl-train writes them
         return ""
     state = unwrapped(content, wrapper=layout.wrapper, path=path)
     prefixed = all(str(key).startswith("module.") for key in state)

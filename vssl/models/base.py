@@ -60,7 +60,7 @@ class Pretrained(nn.Module):
         anew. Most networks are as they are.
 
         Raises:
-            WeightsError: for a variant that the class cannot be.
+            WeightsError: for a variant that the class cannot be; the file's name is put before it.
         """
 
 

@@ -32,6 +32,7 @@ class Match:
     state: dict[str, torch.Tensor]  # entries that the network takes, under its names
     ignored: tuple[str, ...]  # keys in the file that the map does not need
     ignored_values: int
+    heads: int  # number of ignored keys that no pattern names, as of other heads
     missing: tuple[str, ...]  # keys that the file lacks
     unknown: tuple[str, ...]  # keys that the network lacks
     unfit: tuple[str, ...]  # entries of another shape or type, in words
@@ -126,9 +127,14 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
         WeightsError: when the file has no state dict where the layout has it, or is of a variant
             that the network cannot be.
     """
-    layout = network.layouts()[part]
+    layout, target = network.layouts()[part], network.get_submodule(part)
+    if is_own(content, target, path):
+        return match_weights(target, content, CheckpointLayout(wrapper=None))
     state = state_dict_of(content, wrapper=layout.wrapper, path=path, nested=layout.nested)
-    network.adapt(part, content)
+    try:
+        network.adapt(part, content)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
     try:
         return match_weights(network.get_submodule(part), state, layout)
     except (KeyError, IndexError, RuntimeError, ValueError) as error:  # of another model's entries
@@ -138,6 +144,14 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
         ) from error
 
 
+def is_own(content: Any, network: torch.nn.Module, path: Path) -> bool:
+    """Whether a file holds a network's own entries, as `vssl-train` writes them.
+
+    These are safetensors, which have no wrapper and no names but the network's.
+    """
+    return path.suffix == ".safetensors" and content.keys() == network.state_dict().keys()
+
+
 def match_weights(
     network: torch.nn.Module, state: dict[str, torch.Tensor], layout: CheckpointLayout
 ) -> Match:
@@ -145,8 +159,10 @@ def match_weights(
     own = network.state_dict()
     parts = {key.partition(".")[0] for key in own}
     ignored = [k for k in state if any(fnmatch.fnmatchcase(k, p) for p in layout.unused)]
+    heads = []
     if layout.heads:
-        ignored += [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
+        heads = [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
+    ignored += heads
     kept = {k: v for k, v in state.items() if k not in ignored}
     if layout.convert is not None:
         kept = layout.convert(kept)
@@ -160,6 +176,7 @@ def match_weights(
         state=kept,
         ignored=tuple(ignored),
         ignored_values=sum(state[key].numel() for key in ignored),
+        heads=len(heads),
         missing=tuple(sorted(own.keys() - kept.keys())),
         unknown=tuple(sorted(kept.keys() - own.keys())),
         unfit=tuple(
