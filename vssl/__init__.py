@@ -33,6 +33,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vssl.core.late_imports import import_transformers_late
+
 if TYPE_CHECKING:
     from vssl import metrics, negatives, thresholds, types
     from vssl.api import evaluate, load_run, score
@@ -60,6 +62,8 @@ _HOMES = {
     "Run": "vssl.records.run",
     "UsageError": "vssl.core.errors",
 }
+
+import_transformers_late()
 
 
 def __getattr__(name: str) -> Any:

@@ -55,7 +55,7 @@ _ALONE = threading.RLock()  # Hydra's state and torch's flags belong to the whol
 def evaluate(
     model: str | nn.Module,
     *,
-    weights: Paths | None = None,
+    weights: Paths | Mapping[str, Paths] | None = None,
     data: str | DatasetReader | Iterable[Sample] = "synthetic",
     root: Paths | None = None,
     negatives: str | AudioCondition | Iterable[str | AudioCondition] = "all",
@@ -85,7 +85,9 @@ def evaluate(
         model: name in `conf/model/`, or a network with its weights, of which a copy is used: a
             `LocalizationModel`, or any module whose `forward(images, sounds)` takes `[N, 3, H, W]`
             and what the front end makes of N sounds, and gives maps `[N, h, w]`.
-        weights: checkpoint file of a model that is named.
+        weights: checkpoint file of a model that is named; of a model with several files those
+            by part, such as `{"image": "frame_best.pth", "audio": "sound_best.pth"}`. Parts that
+            are left out are looked for in `paths.weights`.
         data: name in `conf/data/`, a reader, or a list of samples.
         root: folder of a test set that is named.
         negatives: names in `conf/negatives/`, such as `all` or `["silence", "noise"]`, audio
@@ -327,7 +329,7 @@ def _folder_of(run: Run | Paths, name: str = "run") -> Path:
 
 def _model_words(
     model: str | nn.Module,
-    weights: Paths | None,
+    weights: Paths | Mapping[str, Paths] | None,
     frontend: str | FrontEnd | None,
     image: str | Transform | None,
     value_range: tuple[float, float] | None,
@@ -340,8 +342,7 @@ def _model_words(
             raise UsageError(
                 f"{', '.join(unused)}: is of a network, but model={model} is a name. Leave it out."
             )
-        own = [] if weights is None else [f"model.weights={quoted(weights)}"]
-        return [f"model={model}", *own]
+        return [f"model={model}", *_weights_words(weights)]
     if not isinstance(model, nn.Module):
         raise UsageError(
             f"Expected `model` to be a name or a torch.nn.Module, but got {type(model).__name__}."
@@ -353,6 +354,15 @@ def _model_words(
     words = [f"model={like}", f"model.name={quoted(name or type(model).__name__)}"]
     words += ["model.weights=null", "model.sha256=null", "cache=off"]
     return words + ([f"model/image={image}"] if isinstance(image, str) else [])
+
+
+def _weights_words(weights: Paths | Mapping[str, Paths] | None) -> list[str]:
+    """The option `model.weights` on a command line: one file, or files by part."""
+    if weights is None:
+        return []
+    if not isinstance(weights, Mapping):
+        return [f"model.weights={quoted(weights)}"]
+    return [f"model.weights.{part}={quoted(path)}" for part, path in weights.items()]
 
 
 def _data_words(data: Any, root: Paths | None, folder: Path | None) -> list[str]:

@@ -23,8 +23,8 @@ from tests.helpers.running import run_settings
 from tests.reference.windows import center_window, middle_window, span_window
 from vssl import audio
 from vssl.audio import (
-    BeginWindow,
     AudioFileError,
+    BeginWindow,
     CenterWindow,
     MiddleWindow,
     SpanWindow,

@@ -17,7 +17,7 @@ from vssl.types import AudioClip
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "own-model.md"
-EXAMPLES = ("two_tower", "modulated")
+EXAMPLES = ("two_tower", "modulated", "two_files")
 
 
 def shown(language: str) -> list[str]:

@@ -32,6 +32,7 @@ def main() -> None:
     for path in filter(None, (picture, sound)):
         if not path.is_file():
             raise UsageError(f"{path}: no such file")
+    options.weights = joined_weights(options.weights)
     # torch, once the command line is known to be right
     from vssl.images import is_image
     from vssl.localize.image import localize_image
@@ -75,8 +76,10 @@ def _command_line() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--model", required=True, metavar="NAME", help="as for vssl-evaluate")
     parser.add_argument(
-        "--weights", type=given_path, metavar="FILE", help="checkpoint of its authors"
-    )
+        "--weights", action="append", type=weights_file, default=[], metavar="FILE",
+        help="checkpoint of its authors; of a model with several files PART=FILE for each, as"
+        " --weights image=FILE --weights audio=FILE",
+    )  # fmt: skip
     parser.add_argument(
         "--calibration", type=given_path, metavar="RUN",
         help="finished run of this model and these weights: to learn the threshold from, and to"
@@ -104,6 +107,24 @@ def _command_line() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--no-video", action="store_true", help="draw no video, only figures")
     return parser.parse_intermixed_args()
+
+
+def weights_file(text: str) -> tuple[str, Path]:
+    """Read a value of `--weights`: part, empty for the only file, and path."""
+    part, _, path = text.partition("=")
+    named = "=" in text and part.isidentifier() and not Path(text).exists()
+    return (part, given_path(path)) if named else ("", given_path(text))
+
+
+def joined_weights(given: Sequence[tuple[str, Path]]) -> Path | dict[str, Path] | None:
+    """Join the values of `--weights`: one file, or one for each part; None for no value."""
+    files = dict(given)
+    if len(files) < len(given) or ("" in files and len(files) > 1):
+        raise UsageError(
+            "--weights: give one FILE, or PART=FILE once for each part, but got"
+            f" {' and '.join(f'{part}={path}'.removeprefix('=') for part, path in given)}."
+        )
+    return files.get("") or files or None
 
 
 def _frame_rate(text: str) -> float:

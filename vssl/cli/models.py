@@ -27,11 +27,14 @@ def main() -> None:
         config_dir=True,
     )
     parser.add_argument(
-        "--check", type=given_path, metavar="FILE", help="say which models a checkpoint file fits"
-    )
+        "--check", type=given_path, metavar="FILE",
+        help="say which model a checkpoint file fits, or which part of one",
+    )  # fmt: skip
     parser.add_argument(
-        "--why", action="store_true", help="with --check, also why it does not fit the others"
-    )
+        "--why", action="store_true",
+        help="with --check, also why it does not fit the others; where it fits none, every entry"
+        " that the nearest lack or do not know",
+    )  # fmt: skip
     options = parser.parse_intermixed_args()
     from vssl.config.catalog import read_entries
 
@@ -50,16 +53,22 @@ def show_models(entries: Sequence[Entry]) -> None:
     """
     from rich.console import Console
 
-    from vssl.config.catalog import model_table, read_state
+    from vssl.config.catalog import model_table, read_parts, read_state
     from vssl.reporting.tables.render import show_table
 
-    states = {entry.name: read_state(entry) for entry in entries}
+    parts = {entry.name: read_parts(entry) for entry in entries}
+    states = {entry.name: read_state(entry, parts[entry.name]) for entry in entries}
     console = Console(highlight=False)
     show_table(console, model_table(entries, states))
-    for name, state in states.items():
-        if state.details:
-            console.print(f"{name}: {state.details}", soft_wrap=True)
-    faults = [state.details for state in states.values() if state.fault]
+    faults = []
+    for entry in entries:
+        if entry.needs:
+            console.print(f"{entry.name}: {states[entry.name].state}", markup=False)
+        for part, state in parts[entry.name].items():
+            if state.details:
+                line = f"{entry.named(part)}: {state.details}"
+                console.print(line, markup=False, soft_wrap=True)
+            faults += [state.details] if state.fault else []
     if faults:
         raise UsageError("; ".join(faults))
 
@@ -67,7 +76,8 @@ def show_models(entries: Sequence[Entry]) -> None:
 def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> None:
     """Say which models a file fits; where none, what the nearest lack or do not know.
 
-    `why` says so of all others.
+    `why` says so of all others, and where it fits none lists every entry that does not fit the
+    nearest.
 
     Raises:
         WeightsError: when the file cannot be read safely.
@@ -79,21 +89,33 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
 
     fit = sort_by_fit(path, entries)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path}: sha256 {fit.sha256}")
+    console.print(f"{path}: sha256 {fit.sha256}; holds {fit.holds}", markup=False)
     for name, text in fit.fits.items():
-        console.print(f"  fits {name}: {text}")
+        console.print(f"  fits {name}: {text}", markup=False)
     if len(fit.fits) > 1 and not fit.declared:
         console.print(
             "  These have one layout: the file cannot say which of them it is; its source can."
         )
+    for entry in entries:
+        if entry.needs:
+            console.print(f"  not compared with {entry.name}: {entry.needs}", markup=False)
     if fit.fits and not why:
         console.print(f"  fits none of the other {len(fit.others)}; --why says what each lacks")
         return
     shown = list(fit.others) if why else list(fit.others)[:_NEAREST]
-    for name in shown:
-        console.print(f"  not {name}: {fit.others[name]}")
+    for number, name in enumerate(shown):
+        misfit = fit.others[name]
+        console.print(f"  not {name}: {misfit.reason}", markup=False)
+        if why and not fit.fits and number < _NEAREST:
+            for line in misfit.entries:
+                console.print(f"    {line}", markup=False)
     if not fit.fits:
-        more = "" if why else f"; --why says so of the other {len(fit.others) - len(shown)}"
+        more = (
+            ""
+            if why
+            else f"; --why says so of the other {len(fit.others) - len(shown)}, and lists all"
+            " entries of the nearest"
+        )
         raise UsageError(
             f"{path}: fits no model. The list above says what it lacks of each and has besides, the"
             f" nearest model first{more}."

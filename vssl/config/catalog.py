@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,20 @@ from omegaconf import OmegaConf
 
 from vssl.config.compose import composed_config, group_names
 from vssl.config.networks import make_network
-from vssl.config.settings import ModelSettings, PriorSettings
+from vssl.config.settings import ModelSettings, PriorSettings, by_part
 from vssl.core.errors import UsageError
+from vssl.core.extras import MissingExtraError
 from vssl.core.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, LocalizationModel, Pretrained
-from vssl.models.checkpoints import WeightsError, read_checkpoint
+from vssl.models.checkpoints import (
+    WeightsError,
+    read_checkpoint,
+    some,
+    state_dict_of,
+    unwrapped,
+)
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
-from vssl.models.weights import Match, match_content
+from vssl.models.weights import Match, match_content, match_weights
 from vssl.reporting.tables.model import Table, text_columns, text_row
 
 _OBJECT_PRIOR = "prior=object_guided"
@@ -32,18 +39,34 @@ _SHOWN_PARTS = 8
 class Entry:
     """A model, or the object prior, as configured; the name is what the user types after `model=`.
 
-    The network is without values where that is possible (torch's meta device). `weights` is where
-    its checkpoint files are looked for, by part; empty for a model without weights.
+    The network is without values where that is possible (torch's meta device), and None where a
+    library is not installed: `needs` is the command that installs it. `weights` is where the
+    checkpoint files are looked for, by part; empty for a model without weights.
     """
 
     name: str
     facts: Mapping[str, Any]
-    network: Pretrained
+    network: Pretrained | None
     weights: Mapping[str, Path]
+    needs: str = ""
+
+    @property
+    def layouts(self) -> Mapping[str, CheckpointLayout]:
+        """Layout of each checkpoint file by part, as far as it is known."""
+        return {} if self.network is None else self.network.layouts()
+
+    def fact(self, name: str, part: str) -> str:
+        """A fact of a part: its own, or that of all parts."""
+        texts = by_part(self.facts.get(name))
+        return texts.get(part) or texts.get("", "")
+
+    def named(self, part: str) -> str:
+        """The name of the model and a part of it."""
+        return f"{self.name}, part {part}" if part else self.name
 
 
-def read_entries(overrides: Sequence[str] = ()) -> list[Entry]:
-    """All models of the group `model`, and the object prior.
+def read_entries(overrides: Sequence[str] = (), names: Collection[str] = ()) -> list[Entry]:
+    """All models of the group `model`, or some by name, and the object prior.
 
     `overrides` are Hydra's, e.g. `paths.weights=FOLDER`.
 
@@ -51,13 +74,17 @@ def read_entries(overrides: Sequence[str] = ()) -> list[Entry]:
         UsageError: when a model cannot be made.
     """
     entries = []
-    for name in group_names("model"):
+    for name in names or group_names("model"):
         model = composed_config("models", [*overrides, f"model={name}"]).model
         facts: Any = OmegaConf.to_container(model, resolve=True)
         settings = ModelSettings.of({"image": None, **facts})
         try:
             with torch.device("meta"):
                 network = make_network(settings)
+        except MissingExtraError as error:
+            command = str(error).rpartition(": ")[2]
+            entries.append(Entry(name, facts, None, settings.weights, needs=command))
+            continue
         except UsageError:  # its class computes with values
             network = make_network(settings)
         entries.append(Entry(name, facts, network, settings.weights))
@@ -85,31 +112,39 @@ class CheckpointState:
     ignored: int = 0  # values in the files that the map does not need
 
 
-def read_state(entry: Entry) -> CheckpointState:
-    """Look for a model's checkpoint files, and compare them with the model."""
-    parts = entry.network.layouts()
+def read_parts(entry: Entry) -> dict[str, CheckpointState]:
+    """Look for each checkpoint file of a model, and compare it with its part of the model."""
+    return {part: _read_part(entry, part) for part in entry.layouts}
+
+
+def read_state(entry: Entry, parts: Mapping[str, CheckpointState] | None = None) -> CheckpointState:
+    """What is known of all checkpoint files of a model; `parts` is what `read_parts` gave."""
+    parts = read_parts(entry) if parts is None else parts
+    if entry.needs:
+        return CheckpointState(f"needs {entry.needs}")
     if not parts:
         return CheckpointState("none needed")
-    states = {part: _read_part(entry, part) for part in parts}
-    if list(states) == [""]:
-        return states[""]
+    if list(parts) == [""]:
+        return parts[""]
+    words = list(dict.fromkeys(state.state for state in parts.values()))
+    if len(words) > 1:
+        words = [f"{part} {state.state}" for part, state in parts.items()]
     return CheckpointState(
-        "; ".join(f"{part} {state.state}" for part, state in states.items()),
-        "; ".join(f"{part}: {state.details}" for part, state in states.items() if state.details),
-        fits=all(state.fits for state in states.values()),
-        fault=any(state.fault for state in states.values()),
-        used=sum(state.used for state in states.values()),
-        ignored=sum(state.ignored for state in states.values()),
+        "; ".join(words),
+        "; ".join(f"{part}: {state.details}" for part, state in parts.items() if state.details),
+        fits=all(state.fits for state in parts.values()),
+        fault=any(state.fault for state in parts.values()),
+        used=sum(state.used for state in parts.values()),
+        ignored=sum(state.ignored for state in parts.values()),
     )
 
 
 def _read_part(entry: Entry, part: str) -> CheckpointState:
-    """Look for one checkpoint file of a model."""
     path = entry.weights.get(part)
     if path is None:
         return CheckpointState("not set")
     if not path.is_file():
-        source = str(entry.facts.get("source", "")).strip()
+        source = entry.fact("source", part)
         return CheckpointState("not found", f"not found at {path}; from {source}")
     try:
         match = match_file(entry, read_checkpoint(path), path, part=part)
@@ -120,6 +155,10 @@ def _read_part(entry: Entry, part: str) -> CheckpointState:
         return CheckpointState("does not fit", f"{path}: does not fit: {faults}", fault=True)
     sha256 = file_sha256(path)
     details = f"{path}, sha256 {sha256}, {what_counts(match)}"
+    declared = by_part(entry.facts.get("sha256")).get(part)
+    if declared is not None and declared.lower() != sha256:
+        details = f"{details}; but {entry.name} is to have the sha256 {declared}"
+        return CheckpointState("another sha256", details, fault=True)
     return CheckpointState(
         f"found, {sha256[:8]}", details, True, used=match.used, ignored=match.ignored_values
     )
@@ -132,8 +171,11 @@ def match_file(entry: Entry, content: Any, path: Path, *, part: str = "") -> Mat
         WeightsError: when the file has no state dict where the model's checkpoint has it, or is of
             a variant that the model cannot be.
     """
+    network = entry.network
+    assert network is not None
     with torch.device("meta"):
-        network = copy.deepcopy(entry.network)  # which may adapt to the file
+        if type(network).adapt is not Pretrained.adapt:
+            network = copy.deepcopy(network)  # it follows this file, and not the next one
         return match_content(network, content, part=part, path=path)
 
 
@@ -156,8 +198,8 @@ def model_table(entries: Sequence[Entry], states: Mapping[str, CheckpointState])
     rows = []
     for entry in entries:
         state = states[entry.name]
-        facts = [str(entry.facts.get(fact) or "") for fact in ("paper", "year", "licence")]
-        facts += [*_map(entry.network), _front_end(entry.facts)]
+        facts = [str(entry.facts.get(fact) or "") for fact in ("paper", "year")]
+        facts += [_licence(entry), *_map(entry.network), _front_end(entry.facts)]
         facts += [f"{state.used:,}", f"{state.ignored:,}"] if state.fits else ["", ""]
         rows.append(text_row(entry.name, *facts, state.state))
     texts = ("paper", "licence", "front end", "checkpoint")
@@ -166,8 +208,16 @@ def model_table(entries: Sequence[Entry], states: Mapping[str, CheckpointState])
     return Table("models", columns, tuple(rows), label="model")
 
 
-def _map(network: Pretrained) -> tuple[str, str]:
-    """Size and range of the native map."""
+def _licence(entry: Entry) -> str:
+    """The licence of all files, or of each."""
+    licences = by_part(entry.facts.get("licence"))
+    return "; ".join(f"{part} {licence}".strip() for part, licence in licences.items())
+
+
+def _map(network: Pretrained | None) -> tuple[str, str]:
+    """Size and range of the native map, where the network is known."""
+    if network is None:
+        return "", ""
     if not isinstance(network, LocalizationModel):
         return "7 x 7", "[0, ∞)"
     height, width = network.map_size
@@ -188,17 +238,26 @@ def _front_end(facts: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+class Misfit(NamedTuple):
+    """How a checkpoint file differs from a part of a model."""
+
+    faults: int  # number of keys that model and file do not share
+    reason: str
+    entries: Sequence[str] = ()  # a line for each entry that does not fit
+
+
 class Fit(NamedTuple):
-    """How a checkpoint file compares with all models."""
+    """How a checkpoint file compares with all models and their parts."""
 
     sha256: str
-    fits: dict[str, str]  # how much of it a model uses, those first that declare its sha256
-    others: dict[str, str]  # what a model lacks or does not know, the nearest model first
+    holds: str  # what is in the file
+    fits: dict[str, str]  # how much of it a model uses, those first that declare its sha256 or name
+    others: dict[str, Misfit]  # what a model lacks or does not know, the nearest model first
     declared: bool  # whether a model declares its sha256
 
 
 def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
-    """Compare a checkpoint file with all models.
+    """Compare a checkpoint file with all models whose libraries are installed.
 
     Raises:
         WeightsError: when the file cannot be read safely.
@@ -209,48 +268,69 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
     content = read_checkpoint(path)
     sha256 = file_sha256(path)
     fits: dict[str, str] = {}
-    # by name: number of keys that model and file do not share, and the faults in words
-    others: dict[str, tuple[int, str]] = {}
-    named: set[str] = set()
-    declared = {entry.name for entry in entries if entry.facts.get("sha256") == sha256}
-    parts = [(entry, *each) for entry in entries for each in entry.network.layouts().items()]
+    others: dict[str, Misfit] = {}
+    declared, named = set(), set()
+    parts = [(entry, *each) for entry in entries for each in entry.layouts.items()]
     for entry, part, layout in parts:
-        name = f"{entry.name}, part {part}" if part else entry.name
+        name = entry.named(part)
         try:
             match = match_file(entry, content, path, part=part)
         except WeightsError as error:
             reason = str(error).removeprefix(f"{path}: ").partition(". ")[0]
-            others[name] = sys.maxsize, reason
+            others[name] = Misfit(_distance(entry, part, content, path), reason)
             continue
         if match.faults:
-            count = len(match.missing) + len(match.unknown) + len(match.unfit) + match.heads
-            others[name] = count, "; ".join(match.faults)
-        else:
-            known = "has the sha256 that it declares" if entry.name in declared else ""
-            published = entry.weights.get(part)
-            if published is not None and published.name == path.name:
-                named.add(name)
-            called = f"is called {path.name}, as the published file" if name in named else ""
-            hints = [what_counts(match), known, _prefix(content, layout), called]
-            fits[name] = "; ".join(hint for hint in hints if hint)
+            lines = match.faulty_entries
+            others[name] = Misfit(len(lines) + match.heads, "; ".join(match.faults), lines)
+            continue
+        hints = [what_counts(match), _prefix(content, layout, path)]
+        published = entry.weights.get(part)
+        if published is not None and published.name == path.name:
+            named.add(name)
+            hints.append(f"is called {path.name}, as the published file")
+        if by_part(entry.facts.get("sha256")).get(part) == sha256:
+            declared.add(name)
+            hints.insert(1, "has the sha256 that it declares")
+        fits[name] = "; ".join(hint for hint in hints if hint)
     order = sorted(fits, key=lambda name: (name not in declared, name not in named))
-    near = sorted(others, key=lambda name: others[name][0])
+    near = sorted(others, key=lambda name: others[name].faults)
     return Fit(
         sha256,
+        _content(content),
         {name: fits[name] for name in order},
-        {name: others[name][1] for name in near},
-        bool(declared & fits.keys()),
+        {name: others[name] for name in near},
+        bool(declared),
     )
 
 
-def _prefix(content: Any, layout: CheckpointLayout) -> str:
+def _distance(entry: Entry, part: str, content: Any, path: Path) -> int:
+    """Number of faults of a file that a model refuses, by its network as configured.
+
+    More than of any other file where it has no state dict, or one that cannot be converted.
+    """
+    network, layout = entry.network, entry.layouts[part]
+    assert network is not None
+    try:
+        state = state_dict_of(content, wrapper=layout.wrapper, path=path, nested=layout.nested)
+        match = match_weights(network.get_submodule(part), state, layout)
+    except (WeightsError, KeyError, IndexError, RuntimeError, ValueError):
+        return sys.maxsize
+    return len(match.faulty_entries)
+
+
+def _content(content: Any) -> str:
+    """The first names in a checkpoint, and how many entries dicts among them have."""
+    if not isinstance(content, Mapping):
+        return type(content).__name__
+    sizes = {str(key): len(v) if isinstance(v, Mapping) else 0 for key, v in content.items()}
+    return some([f"{key} ({size} entries)" if size else key for key, size in sizes.items()])
+
+
+def _prefix(content: Any, layout: CheckpointLayout, path: Path) -> str:
     """Whether the file's keys begin as those of the published file, where that is known."""
-    wrapper = layout.wrapper
-    if layout.prefixed is None or isinstance(wrapper, tuple):
+    if layout.prefixed is None or path.suffix == ".safetensors":  # as vssl-train writes them
         return ""
-    if wrapper is not None and wrapper not in content:  # weights that vssl-train wrote
-        return ""
-    state = content if wrapper is None else content[wrapper]
+    state = unwrapped(content, wrapper=layout.wrapper, path=path)
     prefixed = all(str(key).startswith("module.") for key in state)
     carry = "carry" if prefixed else "lack"
     if prefixed == layout.prefixed:

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import vssl
 from vssl.config import search_path  # noqa: F401, registers where Hydra looks for configurations
-from vssl.config.options import OPTIONS, choice, drop_absent_members, hint_for
+from vssl.config.options import OPTIONS, allow_parts, choice, drop_absent_members, hint_for
 from vssl.config.settings import RunSettings
 from vssl.core.devices import devices_for_jobs
 from vssl.core.errors import UsageError
@@ -112,7 +112,7 @@ def _initialized() -> Iterator[ConfigLoader]:
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
     with _initialized():
-        return compose(name, overrides=list(overrides))
+        return compose(name, overrides=allow_parts(overrides))
 
 
 def group_names(group: str) -> list[str]:

@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from vssl.config.settings import ModelSettings, PriorSettings, Recipe, RunSettings, TrainerSettings
 from vssl.core.errors import UsageError
 from vssl.core.extras import MissingExtraError
-from vssl.models.base import LocalizationModel
+from vssl.models.base import CheckpointLayout, LocalizationModel, Pretrained
 from vssl.models.checkpoints import WeightsError
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 from vssl.models.resnet import ResNet18
@@ -55,7 +55,11 @@ def make(recipe: Recipe) -> Any:
 
 
 def check_network_options(settings: RunSettings) -> None:
-    """Check precision, compiler and weights files before any work, and raise UsageError."""
+    """Check precision, compiler, libraries and weights files before any work.
+
+    Raises:
+        UsageError: for the first that is not there, or cannot be.
+    """
     on_cpu = not on_gpu(settings.trainer)
     if settings.trainer.precision == "16-mixed" and on_cpu:
         raise UsageError("model.precision=16-mixed needs a GPU. On a CPU, use bf16-mixed.")
@@ -70,6 +74,9 @@ def check_network_options(settings: RunSettings) -> None:
             "model.maps is not set. Set model.maps=DIR or FILE, with the maps that vssl-export-plan"
             " lists (docs/stored-maps.md)."
         )
+    kind = _class_of(settings.model)
+    if kind is not None:
+        _check_parts(settings.model, kind.layouts())
     weights_paths(settings.model)
     prior_weights_path(settings.prior)
 
@@ -111,7 +118,7 @@ def build_model(settings: ModelSettings) -> tuple[LocalizationModel, dict[str, W
         network = copied(network)
         _quicken(settings, network)
         return network, {}
-    _check_parts(settings, network)
+    _check_parts(settings, network.layouts())
     reports = {
         part: load_weights(network, path, part=part, sha256=settings.sha256.get(part))
         for part, path in weights.items()
@@ -120,21 +127,26 @@ def build_model(settings: ModelSettings) -> tuple[LocalizationModel, dict[str, W
     return network.eval(), reports
 
 
-def _check_parts(settings: ModelSettings, network: LocalizationModel) -> None:
+def _check_parts(settings: ModelSettings, layouts: Mapping[str, CheckpointLayout]) -> None:
     """Check that there is a weights file for each part of a network, and no other."""
-    wanted, given = list(network.layouts()), list(settings.weights)
-    if not wanted and given:
-        raise WeightsError(f"{settings.name} has no weights: leave model.weights out.")
-    keys = [f"model.weights.{part}".rstrip(".") for part in wanted]
-    if missing := [key for key, part in zip(keys, wanted, strict=True) if part not in given]:
+    name, given, wanted = settings.name, settings.weights, list(layouts)
+    if given and not wanted:
+        raise WeightsError(f"{name} has no weights: leave model.weights out.")
+    files = " ".join(f"{_weights_key(part)}=FILE" for part in wanted)
+    if surplus := [part for part in given if part not in wanted]:
+        one = "one file" if surplus == [""] else f"of the part {' and '.join(surplus)}"
+        raise WeightsError(f"model.weights is {one}, but {name} takes {files}.")
+    if missing := [part for part in wanted if part not in given]:
+        keys = " and ".join(map(_weights_key, missing))
+        sources = "; ".join(dict.fromkeys(map(settings.source_of, missing)))
         raise WeightsError(
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set:"
-            f" {settings.name} needs its authors' checkpoint ({settings.source})."
+            f"{keys} {'is' if len(missing) == 1 else 'are'} not set: {name} needs its authors'"
+            f" checkpoint ({sources}). Set {files}."
         )
-    if surplus := [f"model.weights.{part}" for part in given if part not in wanted]:
-        raise WeightsError(
-            f"{', '.join(surplus)}: {settings.name} has no such part. It has {', '.join(keys)}."
-        )
+
+
+def _weights_key(part: str) -> str:
+    return f"model.weights.{part}".rstrip(".")
 
 
 def copied(network: Network) -> Network:
@@ -172,21 +184,12 @@ def make_network(settings: ModelSettings) -> LocalizationModel:
     """The model without weights, or the model object that was given.
 
     Raises:
+        MissingExtraError: when a library that it needs is not installed.
         UsageError: when the class cannot be found or made, or is no `LocalizationModel`.
     """
     name, recipe = settings.name, settings.network
     target = recipe["_target_"] if isinstance(recipe, Mapping) else type(recipe).__name__
-    try:
-        network = make(recipe)
-    except MissingExtraError as error:
-        raise MissingExtraError(f"model {name} {error}") from error
-    except InstantiationException as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise UsageError(
-            f"model {name}: {target} cannot be made ({reason}). Is its package"
-            " installed in this environment, or its folder in PYTHONPATH? model.arguments go to"
-            " the class."
-        ) from error
+    network = _made(settings, recipe)
     if not isinstance(network, LocalizationModel):
         raise UsageError(
             f"model {name}: {target} is no vssl.models.base.LocalizationModel (docs/own-model.md)."
@@ -199,15 +202,44 @@ def make_network(settings: ModelSettings) -> LocalizationModel:
     return network
 
 
+def _class_of(settings: ModelSettings) -> type[Pretrained] | None:
+    """The model's class, with the libraries that it needs; None where `make_network` says why."""
+    recipe = settings.network
+    if not isinstance(recipe, Mapping):
+        return None
+    try:
+        kind = _made(settings, {"_target_": recipe["_target_"], "_partial_": True}).func
+    except MissingExtraError:
+        raise
+    except UsageError:
+        return None
+    return kind if isinstance(kind, type) and issubclass(kind, Pretrained) else None
+
+
+def _made(settings: ModelSettings, recipe: Recipe) -> Any:
+    """What a recipe of a model's class makes; UsageError where it cannot."""
+    try:
+        return make(recipe)
+    except MissingExtraError as error:
+        raise MissingExtraError(f"model {settings.name} {error}") from error
+    except InstantiationException as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UsageError(
+            f"model {settings.name}: {recipe['_target_']} cannot be made ({reason}). Is its package"
+            " installed in this environment, or its folder in PYTHONPATH? model.arguments go to"
+            " the class."
+        ) from error
+
+
 def weights_paths(settings: ModelSettings) -> Mapping[str, Path]:
     """The checkpoint files that the configuration names, by part; they must exist."""
     for part, path in settings.weights.items():
         if not path.is_file():
-            key = f"model.weights.{part}".rstrip(".")
             raise WeightsError(
                 f"{path}: no such file. {settings.name} needs its authors' checkpoint"
-                f" ({settings.source}). Set {key}=FILE, or paths.weights=FOLDER for"
-                " a folder that holds the checkpoints under their published names."
+                f" ({settings.source_of(part)}). Set {_weights_key(part)}=FILE, or"
+                " paths.weights=FOLDER for a folder that holds the checkpoints under their"
+                " published names."
             )
     return settings.weights
 

@@ -196,7 +196,7 @@ OPTIONS: dict[str, Option] = {
     "cache.gigabytes": number(0, 1e9),
     "model.frontend.rate": whole(1_000, 1_000_000),
     "model.weights": _by_part(PATH).or_null("the model has none"),
-    "model.weights.*": PATH,
+    "model.weights.*": PATH.or_null("not set"),
     "model.maps": PATH.or_null("not set"),
     "model.key": NAME.or_null("`maps`, or the one array with a map a row"),
     "model.value_range": _BOUNDS.or_null("no known bounds"),
@@ -366,6 +366,15 @@ def allow_absent_members(arguments: Sequence[str]) -> list[str]:
                 argument = f"++{argument}"
         changed.append(argument)
     return changed
+
+
+def allow_parts(arguments: Sequence[str]) -> list[str]:
+    """Force options of a model's parts, as `model.sha256.image=HASH`, which its yaml may lack.
+
+    A part that the model does not have is refused later, with those that it has.
+    """
+    options = ("model.weights.", "model.sha256.")
+    return [f"++{word}" if word.startswith(options) else word for word in arguments]
 
 
 def drop_absent_members(config: DictConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from vssl.models.base import LocalizationModel
 from vssl.models.weights import WeightsReport
 from vssl.models.wrapped import WrappedModule
 from vssl.negatives.plan import AudioPlan
+
+_LIBRARIES = {"transformers"}
+"""Libraries that networks are made of, besides those of `vssl.core.environment`."""
 
 
 def run_facts(
@@ -72,10 +76,19 @@ def map_facts(
         "value_range": [b if math.isfinite(b) else None for b in model.value_range],
         "map_transform": settings.protocol.map_transform or model.map_transform,
         "weights": _facts_by_part(weights),
+        **_libraries(model),
         # class and content of a network that was given as an object, not as a file
         **({} if isinstance(network, Mapping) else {"network": described(own)}),
         "prior": prior and {**prior, **(_weights_facts(prior_weights) or {})},
     }
+
+
+def _libraries(model: LocalizationModel) -> dict[str, dict[str, str]]:
+    """Versions of the libraries of extras that a network is made of, where there are any."""
+    kinds = {kind for module in model.modules() for kind in type(module).__mro__}
+    found = {kind.__module__.partition(".")[0] for kind in kinds} & _LIBRARIES
+    versions = {name: importlib.metadata.version(name) for name in sorted(found)}
+    return {"libraries": versions} if versions else {}
 
 
 def _facts_by_part(reports: Mapping[str, WeightsReport]) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ class ModelSettings:
     weights: Mapping[str, Path]  # by part of the network; the part of a single file is ""
     maps: Path | None  # of a model whose maps are stored
     sha256: Mapping[str, str]  # of the weights, by part; what is not there takes any
-    source: str  # where the weights come from
+    source: Mapping[str, str]  # where the weights come from; "" is of all parts
     released: Mapping[str, Any]  # what the authors' evaluation does otherwise
     compile: bool
     channels_last: bool
@@ -72,16 +72,22 @@ class ModelSettings:
             network={"_target_": target, **(group.get("arguments") or {})} if is_recipe else target,
             frontend=group.get("frontend"),
             image=group.get("image"),
-            weights={part: Path(p).expanduser() for part, p in _parts(group.get("weights"))},
+            weights={
+                part: Path(p).expanduser() for part, p in by_part(group.get("weights")).items()
+            },
             maps=_path(group.get("maps")),
-            sha256=dict(_parts(group.get("sha256"))),
-            source=str(group.get("source", "")).strip(),
+            sha256=by_part(group.get("sha256")),
+            source=by_part(group.get("source")),
             released=group.get("released") or {},
             compile=bool(group.get("compile")),
             channels_last=quicker("channels_last"),
             fold_batch_norms=quicker("fold_batch_norms"),
             group=group,
         )
+
+    def source_of(self, part: str) -> str:
+        """Where the file of a part comes from."""
+        return self.source.get(part) or self.source.get("", "")
 
 
 @dataclass(frozen=True)
@@ -488,16 +494,16 @@ class TrainingSettings:
             validation=splits[1],
             trainer=TrainerSettings.of(_plain(config, "trainer")),
             options=options,
-            weights={p: Path(w).expanduser() for p, w in _parts(options["weights"])},
+            weights={p: Path(w).expanduser() for p, w in by_part(options["weights"]).items()},
             seed=config.seed,
             config={part: _plain(config, part) for part in parts},
         )
 
 
-def _parts(value: Any) -> list[tuple[str, str]]:
-    """A text by part: one alone has the empty name; nothing for None."""
+def by_part(value: Any) -> dict[str, str]:
+    """Texts by part of a network; one alone is of the part "", None is left out."""
     parts = value if isinstance(value, Mapping) else {"": value}
-    return [(str(part), str(each)) for part, each in parts.items() if each is not None]
+    return {str(part): str(each).strip() for part, each in parts.items() if each is not None}
 
 
 def _path(value: Any) -> Path | None:

@@ -57,6 +57,16 @@ def text_file_hash(path: Path) -> str:
         return file_sha256(path)
 
 
+def hash_text(sha256: str | Mapping[str, str] | None, *, digits: int = 64) -> str:
+    """Write a file's hash, or those of several as `image 0a1b2c3d, audio 4e5f6071`; empty for None.
+
+    `digits` is how many are written of each.
+    """
+    if isinstance(sha256, Mapping):
+        return ", ".join(f"{name} {each[:digits]}" for name, each in sha256.items())
+    return (sha256 or "")[:digits]
+
+
 def content_sha256(place: Path) -> str | None:
     """sha256 over the names and contents of a folder's files, or of a file; None for nothing."""
     if place.is_file():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
 from vssl.analysis.error_rates import ErrorRates
 from vssl.config import build, networks
@@ -20,6 +20,7 @@ from vssl.config.settings import RunSettings
 from vssl.core.checks import check_choice
 from vssl.core.environment import environment
 from vssl.core.errors import UsageError
+from vssl.core.hashing import hash_text
 from vssl.engine.localizer import Localizer
 from vssl.localize.threshold import find_threshold
 from vssl.localize.verdict import MapNumbers, Threshold, Verdict, judge
@@ -41,7 +42,7 @@ class LocalizeOptions:
     """
 
     model: str
-    weights: Path | None = None
+    weights: Path | Mapping[str, Path] | None = None  # one file, or several by part
     threshold: float | None = None
     calibration: Path | None = None
     policy: str | None = None
@@ -80,10 +81,10 @@ class Setup:
     def sources(self) -> str:
         """Sources of the numbers in a line: model, weights, threshold, draws, seed."""
         facts, threshold = self.facts, self.threshold
-        weights = (facts["weights"] or {}).get("sha256")
+        weights = hash_text((facts["weights"] or {}).get("sha256"), digits=8)
         parts = [
             f"model {facts['model']}",
-            f"weights {weights[:8]}" if weights else "no weights",
+            f"weights {weights}" if weights else "no weights",
             f"protocol {facts['protocol']}",
         ]
         if facts["prior"]:
@@ -152,7 +153,11 @@ def read_settings(options: LocalizeOptions) -> RunSettings:
     check_choice(policy, sorted(config.threshold), name="--policy")
     with open_dict(config):
         config.threshold = {policy: config.threshold[policy]}
-        if options.weights is not None:
+        if isinstance(options.weights, Mapping):
+            known = config.model.weights if isinstance(config.model.weights, DictConfig) else {}
+            given = {part: str(path) for part, path in options.weights.items()}
+            config.model.weights = {**known, **given}
+        elif options.weights is not None:
             config.model.weights = str(options.weights)
         if options.noise_draws is not None and "noise" in config.negatives:
             config.negatives.noise.draws = options.noise_draws

@@ -159,26 +159,41 @@ def state_dict_of(
     Raises:
         WeightsError: when it is missing or no dict of tensors.
     """
-    wrappers = wrapper if isinstance(wrapper, tuple) else (wrapper,)
-    keys = list(content) if isinstance(content, Mapping) else None
-    there = [key for key in wrappers if key is None or (keys is not None and key in keys)]
-    if not there:
-        held = type(content).__name__ if keys is None else keys[:_SHOWN_KEYS]
-        raise WeightsError(
-            f"{path}: expected the weights under the key `{wrappers[0]}`, but the file holds"
-            f" {held}. Is it another model's checkpoint?"
-        )
-    state = content if there[0] is None else content[there[0]]
+    state = unwrapped(content, wrapper=wrapper, path=path)
     if nested:
         state = _flat(state)
     if not isinstance(state, Mapping) or not all(
         isinstance(v, torch.Tensor) for v in state.values()
     ):
-        raise WeightsError(f"{path}: what it holds is not a state dict of tensors.")
+        held = list(map(str, state)) if isinstance(state, Mapping) else [type(state).__name__]
+        raise WeightsError(
+            f"{path}: what it holds is not a state dict of tensors ({some(held)}). vssl-models"
+            " --check FILE tells whose it is."
+        )
     bare = {re.sub(r"(^|\.)module\.", r"\1", str(key)): t for key, t in state.items()}
     if len(bare) < len(state):
         raise WeightsError(f"{path}: holds entries that differ only by the prefix `module.`.")
     return bare
+
+
+def unwrapped(content: Any, *, wrapper: str | tuple[str | None, ...] | None, path: Path) -> Any:
+    """Take what a checkpoint holds under a key, or the first of several keys; None takes it all.
+
+    Raises:
+        WeightsError: when it has none of them.
+    """
+    wrappers = wrapper if isinstance(wrapper, tuple) else (wrapper,)
+    for key in wrappers:
+        if key is None:
+            return content
+        if isinstance(content, Mapping) and key in content:
+            return content[key]
+    keys = list(content)[:_SHOWN_KEYS] if isinstance(content, Mapping) else type(content).__name__
+    wanted = " or ".join(f"`{key}`" for key in wrappers)
+    raise WeightsError(
+        f"{path}: expected the weights under the key {wanted}, but the file holds {keys}. Is it"
+        " another model's checkpoint?"
+    )
 
 
 def _flat(content: Any) -> Any:

@@ -28,6 +28,7 @@ class WeightsReport:
 class Match:
     """A checkpoint compared with a network."""
 
+    own: dict[str, torch.Tensor]  # entries of the network
     state: dict[str, torch.Tensor]  # entries that the network takes, under its names
     ignored: tuple[str, ...]  # keys in the file that the map does not need
     ignored_values: int
@@ -46,6 +47,15 @@ class Match:
         """Reasons why the file does not fit, in words; empty when it fits."""
         kinds = {"missing": self.missing, "unknown": self.unknown, "unfit": self.unfit}
         return [f"{len(items)} {kind}: {some(items)}" for kind, items in kinds.items() if items]
+
+    @property
+    def faulty_entries(self) -> list[str]:
+        """A line for each entry that does not fit, with its type and shape."""
+        return [
+            *(f"missing: {key}, {_kind_of(self.own[key])}" for key in self.missing),
+            *(f"unknown: {key}, {_kind_of(self.state[key])}" for key in self.unknown),
+            *(f"unfit: {entry}" for entry in self.unfit),
+        ]
 
 
 def load_weights(
@@ -76,6 +86,11 @@ def load_weights(
     option = f"{key}.sha256.{part}" if part else f"{key}.sha256"
     if network.checkpoint is None:
         raise WeightsError(f"{name} has no weights, but {key}.weights={path} is set.")
+    if part not in network.layouts():
+        raise WeightsError(
+            f"{path}: {name} takes a file for each of its parts {', '.join(network.layouts())}"
+            f" ({key}.weights)."
+        )
     content = read_checkpoint(path)
     file_hash = file_sha256(path)
     if sha256 is not None and file_hash != sha256.lower():
@@ -120,7 +135,13 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
         network.adapt(part, content)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
-    return match_weights(network.get_submodule(part), state, layout)
+    try:
+        return match_weights(network.get_submodule(part), state, layout)
+    except (KeyError, IndexError, RuntimeError, ValueError) as error:  # of another model's entries
+        raise WeightsError(
+            f"{path}: its entries cannot be converted to those of {type(network).__name__}"
+            f" ({type(error).__name__}: {error}). Is it another model's checkpoint?"
+        ) from error
 
 
 def is_own(content: Any, network: torch.nn.Module, path: Path) -> bool:
@@ -151,6 +172,7 @@ def match_weights(
         if name.endswith(".num_batches_tracked") and name not in kept:
             kept[name] = torch.zeros((), dtype=value.dtype)
     return Match(
+        own=own,
         state=kept,
         ignored=tuple(ignored),
         ignored_values=sum(state[key].numel() for key in ignored),

@@ -195,9 +195,11 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
         config.metrics = {"pia": {"_target_": "vssl.metrics.pia.ImageArea"}}
         if root is not None:
             config.data.root = root
-        for key in ("model.weights", "prior.weights", "negatives.manifest", "negatives.noise.file",
-                    "negatives.offscreen.exclude", "negatives.offscreen.table",
-                    "data.cache"):  # fmt: skip
+        parts = config.model.get("weights")
+        weights = [f"model.weights.{part}" for part in parts] if OmegaConf.is_dict(parts) else []
+        for key in (*(weights or ["model.weights"]), "prior.weights", "negatives.manifest",
+                    "negatives.noise.file", "negatives.offscreen.exclude",
+                    "negatives.offscreen.table", "data.cache"):  # fmt: skip
             path = OmegaConf.select(config, key)
             if path is not None:
                 OmegaConf.update(config, key, str(there / Path(str(path)).expanduser()))

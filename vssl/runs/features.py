@@ -115,7 +115,8 @@ def open_tables(
     folder, gigabytes = settings.cache.folder, settings.cache.gigabytes
     if folder is None or gigabytes == 0 or on_gpu(settings.trainer):
         return RunTables()
-    known = [provenance[name] for name in ("environment", "inputs_sha256", "weights")]
+    names = ("environment", "libraries", "inputs_sha256", "weights")
+    known = [provenance[name] for name in names if name in provenance]
     common = known, fingerprint.code, fingerprint.machine
 
     def table(kind: str, length: int, mark: str, *facts: object) -> FeatureTable:

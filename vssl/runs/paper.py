@@ -83,7 +83,8 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
 def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """List models with the object prior, test sets, and a line for each one that is missing."""
     weights = composed_config("evaluate", overrides).paths.weights
-    entries = {entry.name: entry for entry in read_entries([f'paths.weights="{weights}"'])}
+    known = read_entries([f'paths.weights="{weights}"'], EVALUATED_MODELS)
+    entries = {entry.name: entry for entry in known}
     models, test_sets, missing = [], [], []
     for name in (*EVALUATED_MODELS, _PRIOR):
         state = read_state(entries[name])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
+from vssl.core.hashing import hash_text
 from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
@@ -219,7 +220,7 @@ def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> R
     facts = {
         "model": run.model,
         "run": str(run.folder),
-        "weights_sha256": str((run.provenance.get("weights") or {}).get("sha256") or ""),
+        "weights_sha256": hash_text((run.provenance.get("weights") or {}).get("sha256")),
         **{key: run.provenance[key] for key in ("seed", "coverage", "config_hash")},
     }
     group = BASELINES_GROUP if run.is_baseline else ""
