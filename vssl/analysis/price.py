@@ -67,8 +67,8 @@ def price_choices(
         seed: of both.
 
     Returns:
-        One row per origin of a threshold: facts of the run, `priced` (the policy), `threshold_policy,
-        threshold_source, threshold` (the median over halves; NaN where it is no single one),
+        One row per origin of a threshold: facts of the run, `priced` (the policy),
+        `threshold_policy, threshold_source, threshold` (the median over halves; NaN for several),
         `threshold_low, threshold_high` (2.5 and 97.5 % of the halves), and for each of
         `success_rate, auc, quality` (fractions) the value with `_ci_low, _ci_high`, and `_price`
         (the rule chosen on the test set minus this row) with the same ends. Intervals are over
