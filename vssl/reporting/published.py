@@ -124,8 +124,8 @@ _LEGEND = (
     " and libraries and half of the last digit printed; within: whether it does. Both numbers are"
     " of the same images, so an interval over images says nothing here; where not all listed"
     " samples were evaluated, or a figure is of other images, nothing is judged. Tier A: an"
-    " official README or code; B: a maintainer's reply. missing: no citable figure at hand. n/a: not"
-    " in the run's summary; vssl-rescore adds thresholds and metrics."
+    " official README or code; B: a maintainer's reply. missing: no citable figure at hand. n/a:"
+    " not in the run's summary; vssl-rescore adds thresholds and metrics."
 )
 
 
