@@ -228,6 +228,12 @@ def mean_of_largest(maps: Floats, k: Index) -> Array:
     return result
 
 
+def search_starts(grid: Floats, steps: int = 4096) -> Index:
+    """Argument `cells` of `exceedance`, `[steps]`, for thresholds `[T]`."""
+    edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), steps + 1)[:-1]
+    return np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
+
+
 @compiled
 def exceedance(
     maps: Floats, grid: Floats, cells: Index, weights: Floats

@@ -45,6 +45,7 @@ from vssl.metrics.set_metric import SetMetric
 from vssl.models.base import LocalizationModel
 from vssl.negatives.base import AudioCondition
 from vssl.thresholds.base import EACH_MAP, ThresholdError, ThresholdPolicy
+from vssl.thresholds.chosen import ChosenThreshold
 from vssl.types import (
     EVALUATION_SIZE,
     POSITIVE,
@@ -265,6 +266,8 @@ def check_threshold(policy: ThresholdPolicy, *, model: str = "") -> None:
         expect(values[0] == values[1], "the order of negatives changes it")
         policy.fit(np.append(maxima, np.nan), np.append(conditions, conditions[:1]))
         expect(values[0] == policy.constant(), "a NaN maximum changes it")
+    if isinstance(policy, ChosenThreshold):
+        _check_choice(policy, expect)
     maps, truth = _threshold_inputs()
     found = policy.threshold(maps, truth)
     expect(
@@ -299,6 +302,23 @@ def check_threshold(policy: ThresholdPolicy, *, model: str = "") -> None:
         )
     marked = binarize(maps, found)
     expect(bool((maps > found[:, None, None])[marked].all()), "a pixel at the threshold is marked")
+
+
+def _check_choice(policy: ChosenThreshold, expect: Expect) -> None:
+    """Choose a threshold, as on positives of which the middle candidate covers most."""
+    candidates = policy.candidates(0.0, 1.0)
+    expect(
+        candidates.ndim == 1 and bool((np.diff(candidates) >= 0).all()),
+        f"`candidates` gives {candidates}, not ascending thresholds",
+    )
+    for before in (policy.constant, lambda: policy.choose(candidates, *np.zeros((2, 0, 1)))):
+        with suppress(ThresholdError):
+            before()
+            expect(False, "is not chosen yet, but works without positives")
+    middle = len(candidates) // 2
+    intersection = np.where(np.arange(len(candidates)) == middle, 60.0, 20.0)[None].repeat(3, 0)
+    policy.choose(candidates, intersection, np.full_like(intersection, 80.0))
+    expect(policy.constant() == candidates[middle], "does not choose the best candidate")
 
 
 def _threshold_inputs() -> tuple[torch.Tensor, torch.Tensor]:

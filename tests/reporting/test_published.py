@@ -18,6 +18,7 @@ from vssl.records.files import SUMMARY_FILE
 from vssl.reporting.published import (
     DEFINITIONS,
     NO_SOURCE,
+    OWN_RULES,
     PUBLISHED_MODELS,
     TEST_SETS,
     beside_published,
@@ -62,7 +63,9 @@ def test_what_is_not_at_hand_is_missing_and_never_made_up(installed: list[dict[s
             assert re.match(r"(https://|README\.md of )github\.com/\w", row["source"])
     missing = [row for row in installed if row["source"] == NO_SOURCE]
     assert len(missing) == 7 * 2 * (2 + 3 + 3 + 2)
-    assert {row["model"] for row in missing} == set(PUBLISHED_MODELS)
+    paper = {"LVS", "EZ-VSL", "SLAVC", "FNAC", "SSL-TIE", "SSL-Align", "RCGrad"}
+    assert {row["model"] for row in missing} == paper
+    assert paper < set(PUBLISHED_MODELS)
     assert {row["test_set"] for row in missing} == {"VGG-SS", "IS3"}
     assert {row["metric"] for row in missing} < set(DEFINITIONS)
     assert all("ICASSP 2025" in row["note"] for row in missing)
@@ -76,6 +79,9 @@ def test_names_are_ours() -> None:
     for definition in DEFINITIONS.values():
         assert (CONF / "metrics" / f"{definition.metric}.yaml").is_file()
         assert (CONF / "threshold" / f"{definition.policy}.yaml").is_file()
+    for model, policy in OWN_RULES.items():
+        assert model in PUBLISHED_MODELS
+        assert (CONF / "threshold" / f"{policy}.yaml").is_file()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     root = tmp_path_factory.mktemp("runs")
     on = ("model=center", "data=vggss", f"data.root={draw_vggss(root / 'vggss')}",
           "negatives.noise.draws=1", "negatives.offscreen.draws=1")  # fmt: skip
-    run(root / "ezvsl", *on, "model.name=ezvsl", *guided_by(prior_file))
+    rules = "threshold=[standard,half_range]"
+    run(root / "ezvsl", *on, "model.name=ezvsl", rules, *guided_by(prior_file))
     run(root / "center", *on, "threshold=fixed")
     return root
 
@@ -157,6 +164,32 @@ def test_a_variant_that_was_not_stated_stands_beside_both(runs: Path) -> None:
     rows = rows[rows["published_metric"] == "cIoU@0.5"]
     assert rows["map_variant"].value_counts().to_dict() == {"av": 4, "ogl": 4}
     assert set(rows["published"]) == {0.3527, 0.3393, 0.3729, 0.3950}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "images", "figures"),
+    [
+        ("vggss", 4692, {"success_rate": {0.36, 0.38}, "auc": {0.397, 0.4}}),
+        ("flickr", 249, {"success_rate": {0.815, 0.851}, "auc": {0.623}}),
+    ],
+)
+def test_sacl_stands_beside_its_own_rule_and_is_judged_on_its_own_images(
+    runs: Path, dataset: str, images: int, figures: dict[str, set[float]]
+) -> None:
+    of_sacl = summary(runs / "ezvsl").assign(model="sacl", dataset=dataset)
+    of_sacl = of_sacl[of_sacl["map_variant"] == "av"]
+    rows = beside_published(of_sacl, read_published())
+    rows = rows[rows["source"] != NO_SOURCE]
+    assert set(rows["threshold_policy"]) == {"half_range"}
+    assert set(rows["training_set"]) == {
+        "vggss": {"VGG-Sound 10k", "VGG-Sound 144k"}, "flickr": {"Flickr 10k", "Flickr 144k"}
+    }[dataset]  # fmt: skip
+    assert {m: set(group["published"]) for m, group in rows.groupby("metric")} == figures
+    for row in rows.to_dict("records"):
+        assert row["value"] == own(runs / "ezvsl", row["metric"], "positive", "half_range", "av")
+    assert rows["within"].isna().all(), "six images are not those of the figure"
+    judged = beside_published(of_sacl.assign(n=images), read_published())
+    assert judged.loc[judged["source"] != NO_SOURCE, "within"].notna().all()
 
 
 def test_definitions_and_sets(runs: Path, tmp_path: Path) -> None:

@@ -25,10 +25,14 @@ from tests.helpers.drawn import draw_is3, write_tone
 from tests.helpers.running import HEARS, command, composed, guided_by, run, run_settings
 from tests.reference import formulas
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, TOGETHER
+from vssl.config.build import policies_named
 from vssl.core.errors import UsageError
+from vssl.metrics.auc import AUC
 from vssl.models.base import LocalizationModel
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
+from vssl.records.fit import fit_policies
+from vssl.records.score import score_records
 from vssl.records.scores import Samples
 from vssl.runs.audit import audit, saved_config, what_changes
 from vssl.types import POSITIVE
@@ -382,6 +386,34 @@ class TestModels:
         for protocol, departure in (("corrected", CORRECTED), ("released", TOGETHER)):
             summary = pd.read_parquet(own[protocol] / SUMMARY_FILE).set_index(LABELS)["value"]
             assert values[departure] == summary["av", "half_image", "auc", POSITIVE]
+
+    def test_the_threshold_rule_of_a_model_s_authors_is_a_departure(
+        self, audited: Audits, tmp_path: Path
+    ) -> None:
+        """Its headline is at that rule, chosen on each run itself; a run's identity has no rule."""
+        own = {name: tmp_path / name for name in ("corrected", "released")}
+        rule, hashes = "++model.released.threshold=best_of_19", []
+        for protocol, folder in own.items():
+            run(folder, *under("tonal", audited.data), f"protocol={protocol}", rule)
+            hashes.append(json.loads((folder / RUN_FILE).read_text())["identity"]["model"])
+        assert all("threshold" not in model.get("released", {}) for model in hashes)
+        table, printed = silently([*own.values()], tmp_path / "audit", evaluate=False)
+        rows = table[(table["threshold_policy"] == HEADLINE) & (table["metric"] == "auc")]
+        values = rows.set_index("departure")["value"]
+        summary = pd.read_parquet(own["released"] / SUMMARY_FILE).set_index(LABELS)
+        place = ("av", "best_of_19", "auc", POSITIVE)
+        assert values[TOGETHER] == summary.loc[place, "value"]
+        assert summary.loc[place, "threshold_source"] == "chosen on the test set"
+        corrected = pd.read_parquet(own["corrected"] / SUMMARY_FILE).set_index(LABELS)["value"]
+        assert values[CORRECTED] == corrected["av", "half_image", "auc", POSITIVE]
+        assert "best_of_19" not in corrected.index.get_level_values("threshold_policy")
+        fitted = fit_policies(policies_named(["best_of_19"]), own["corrected"])
+        scores = tmp_path / SCORES_FILE
+        score_records(own["corrected"], fitted, [AUC()], output=scores)
+        column = pd.read_parquet(scores).query("audio_condition == 'positive'")
+        column = column[column["threshold_policy"] == "best_of_19"]["ciou"].to_numpy()
+        assert values["threshold best_of_19"] == pytest.approx(formulas.auc(column), abs=1e-12)
+        assert "at best_of_19 under threshold best_of_19 and all together" in printed
 
     @pytest.mark.parametrize(
         ("models", "expected"),

@@ -35,7 +35,13 @@ from vssl.thresholds.base import ThresholdPolicy
 CORRECTED, TOGETHER = "corrected", "all together"
 
 HEADLINE = "headline"
-"""Policy of the positives' numbers as papers print them: half_image, or pooled where released."""
+"""Policy of the positives' numbers as papers print them: half_image, or pooled where released.
+
+Under the departure `THRESHOLD` it is the one of the model's authors.
+"""
+
+THRESHOLD = "threshold"
+"""Departure: the threshold rule of the authors' own evaluation (`released: threshold:`)."""
 
 _AUDIT_METRICS = (ConsensusIoU(), SuccessRate(), AUC(), ImageArea(), AUCN(), FLoc(), FAuc())
 _EFFECT_COLUMNS = (
@@ -51,6 +57,7 @@ class AuditedRun(NamedTuple):
     kind: str  # network, localization or scores, see `what_changes`; `given` for the two ends
     folder: Path
     pooled: bool  # whether its headline is over five thresholds in one list
+    headline: str = "half_image"  # policy of its headline, where that is not pooled
 
 
 def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
@@ -121,11 +128,11 @@ def _labelled_numbers(
         for number in numbers_of(scores, part, _AUDIT_METRICS, bootstrap):
             key = (part.map_variant, part.threshold_policy, number.metric.name, number.condition)
             yield key, (number, scores.threshold(part))
-    for half in (part for part in parts if part.threshold_policy == "half_image"):
+    for part in (part for part in parts if part.threshold_policy == run.headline):
         if run.pooled:
-            headline = pooled_numbers(scores, half.map_variant, bootstrap)
+            headline = pooled_numbers(scores, part.map_variant, bootstrap)
         else:
-            headline = numbers_of(scores, half, [SuccessRate(), AUC()], bootstrap)
+            headline = numbers_of(scores, part, [SuccessRate(), AUC()], bootstrap)
         for number in headline:
-            key = (half.map_variant, HEADLINE, number.metric.name, number.condition)
+            key = (part.map_variant, HEADLINE, number.metric.name, number.condition)
             yield key, (number, float("nan"))

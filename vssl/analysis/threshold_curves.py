@@ -13,7 +13,7 @@ import torch
 
 from vssl.core.arrays import Array, Floats, Index
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
-from vssl.kernels import exceedance
+from vssl.kernels import exceedance, search_starts
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
 from vssl.metrics.fscore import FAuc, FLoc
@@ -29,7 +29,6 @@ from vssl.types import NATURAL, POSITIVE
 
 _MAP_ENDS = ("similarity_max", "similarity_min")
 _CURVE_COLUMNS = ("draw", *_MAP_ENDS, *MAP_COLUMNS)
-_CELLS = 4096
 _ON_POSITIVES = ("ciou", "success_rate", "auc")
 _ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
 
@@ -112,8 +111,7 @@ def threshold_curves(
     low, high = _range(path, localization, variant, others)
     truth, sounding = GroundTruth.of(run), sounding_objects(facts)
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
-    edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), _CELLS + 1)[:-1]
-    cells = np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
+    cells = search_starts(grid)
     # without NaN, draws can be averaged sample by sample, which saves memory
     holes = count_undefined_maps(path) > 0
 

@@ -23,6 +23,7 @@ from vssl.records.refit import interpolated, refit
 from vssl.records.scores import Samples
 from vssl.records.store import check_records
 from vssl.thresholds.base import EACH_MAP, ThresholdError, ThresholdPolicy
+from vssl.thresholds.chosen import ChosenThreshold
 from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def study_thresholds(
         RecordsError: when records cannot be read.
     """
     own = [policy.name for policy in policies if policy.source == EACH_MAP]
+    own += [p.name for p in policies if isinstance(p, ChosenThreshold) and p.by_class]
     if own:
         raise UsageError(
             f"threshold {', '.join(own)}: every map has its own, so there is no curve to compare"
@@ -132,7 +134,8 @@ def _learnt(
         fitted = [each for each in fitted if each.variant == variant]
         anew = refit(fitted, resamples=resamples, seed=seed)
         for each, thresholds in zip(fitted, anew, strict=True):
-            value, is_learnt = each.policy.constant(), each.policy.needs_fit
+            value = each.policy.constant()
+            is_learnt = each.learnt_from is not None or each.chosen_from is not None
             name = _test_set_name(other, facts) if is_learnt else each.source
             if value is not None and (is_learnt or other == run):
                 found.append((each.policy.name, name, value, thresholds))

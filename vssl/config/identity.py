@@ -54,6 +54,8 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
             for key, value in described(getattr(settings, name).group).items()
             if key not in dropped and (key, value) not in defaults.items()
         }
+    if isinstance(released := parts["model"].get("released"), dict):
+        released.pop("threshold", None)  # of the scores alone
     if settings.model.maps is not None:  # by content, wherever they are
         for name in ("maps", "arguments", "missing"):
             parts["model"].pop(name, None)

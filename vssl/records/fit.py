@@ -1,4 +1,4 @@
-"""Threshold policies fitted on records: on a run's own negatives, or on a calibration run's.
+"""Threshold policies fitted on records: on the run that is scored, or on a calibration run.
 
 Negatives are the audio conditions under which nothing in the picture sounds. The own sounds of
 natural negatives are not among them: other test sets have none, and thresholds must be comparable.
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from vssl.core.arrays import Array, Index, Names
 from vssl.records.binarize import maps_by_sample
+from vssl.records.chosen import Coverage, coverage_of
 from vssl.records.conditions import no_negatives
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import (
@@ -31,6 +32,7 @@ from vssl.records.read import in_threads
 from vssl.records.sounds import shared_sounds
 from vssl.records.store import check_records, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON, ChosenThreshold
 
 _log = logging.getLogger(__name__)
 _KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
@@ -44,6 +46,23 @@ class FittedPolicy:
     source: str  # origin of its threshold, in words, e.g. `fit on vggss`
     variant: str = AUDIO_VISUAL
     learnt_from: NegativeMaxima | None = None  # None if it needs no fit
+    chosen_from: Coverage | None = None  # None if it is not chosen by ground truth
+    by_class: Mapping[str, ThresholdPolicy] | None = None  # where each class has its own
+
+    def of_class(self, category: str) -> ThresholdPolicy:
+        """Policy of the samples of a class.
+
+        Raises:
+            ThresholdError: when the class has no threshold.
+        """
+        if self.by_class is None:
+            return self.policy
+        if category not in self.by_class:
+            raise ThresholdError(
+                f"threshold {self.policy.name} is chosen for each class, but {self.source} there is"
+                f" no positive of the class {category}."
+            )
+        return self.by_class[category]
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,8 @@ def fit_policies(
 ) -> list[FittedPolicy]:
     """Fit threshold policies for each map variant of the run that will be scored.
 
-    They are fitted on the negatives of the run `calibration`; None for the scored run itself.
+    They are fitted on the negatives of the run `calibration`, or chosen by the ground truth of its
+    positives; None for the scored run itself.
 
     Raises:
         ThresholdError: when one cannot be fitted, does not exist for the model, or the calibration
@@ -90,13 +110,49 @@ def fit_policies(
         source, maxima = "", None
         if learning:
             source, maxima = _fit(learning, run, scored, calibration, variant)
-        fitted += [
-            FittedPolicy(p, source, variant, maxima)
-            if p.needs_fit
-            else FittedPolicy(p, p.source, variant)
-            for p in usable
-        ]
+        for policy in usable:
+            if isinstance(policy, ChosenThreshold):
+                if (chosen := _choose(policy, run, scored, calibration, variant)) is not None:
+                    fitted.append(chosen)
+            elif policy.needs_fit:
+                fitted.append(FittedPolicy(policy, source, variant, maxima))
+            else:
+                fitted.append(FittedPolicy(policy, policy.source, variant))
     return fitted
+
+
+def _choose(
+    policy: ChosenThreshold,
+    run: Path,
+    scored: dict[str, Any],
+    calibration: Path | None,
+    variant: str,
+) -> FittedPolicy | None:
+    """Choose a threshold on one run's positives; None for object-guided maps without a range."""
+    facts, source = scored, policy.source
+    if calibration is not None:
+        facts = check_calibration(calibration, **_scale_facts(scored))
+        source = f"{CHOSEN_ON} {facts['dataset']}, run {facts['config_hash'][:8]}"
+        source += BY_CLASS if policy.by_class else ""
+    bounds = Localization.of(facts).range_of(variant)
+    if policy.within == "declared" and not np.isfinite(bounds).all():
+        reason = (
+            f"threshold {policy.name} lies in the range of the maps, but {facts['model']} declares"
+            f" none for maps `{variant}`"
+        )
+        if variant == AUDIO_VISUAL:
+            raise ThresholdError(f"{reason}. Set value_range in the model.")
+        _log.info("left out: %s", reason)
+        return None
+    coverage = coverage_of(calibration or run, facts, variant, policy, own=calibration is None)
+    if not policy.by_class:
+        coverage.choose(policy)
+        return FittedPolicy(policy, source, variant, chosen_from=coverage)
+    by_class: dict[str, ThresholdPolicy] = {}
+    for name in coverage.groups:
+        by_class[name] = own = copy.deepcopy(policy)
+        coverage.choose(own, name)
+    return FittedPolicy(policy, source, variant, chosen_from=coverage, by_class=by_class)
 
 
 def check_calibration(calibration: Path, **scored: Any) -> dict[str, Any]:

@@ -37,7 +37,6 @@ from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
 from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
 from vssl.records.summary import PAIR
-from vssl.thresholds.base import EACH_MAP
 from vssl.types import NATURAL, POSITIVE, SoundingObject
 
 _Kind = TypeVar("_Kind", np.float64, np.bool_)
@@ -203,7 +202,7 @@ def numbers_of(
     }
     numbers = [*sets, *means.values()]
     for metric in metrics:
-        if isinstance(metric, CombinedMetric) and part.threshold_source != EACH_MAP:
+        if isinstance(metric, CombinedMetric) and part.has_one_threshold:
             numbers += combined_numbers(metric, means)
     order = {id(metric): place for place, metric in enumerate(metrics)}
     return sorted(numbers, key=lambda number: order[id(number.metric)])

@@ -20,6 +20,7 @@ from vssl.core.arrays import Array, Index
 from vssl.metrics.base import MapMetric
 from vssl.metrics.curve import CurveMetric
 from vssl.records.bootstrap import ImageBootstrap
+from vssl.records.chosen import Coverage
 from vssl.records.fit import FittedPolicy, NegativeMaxima
 from vssl.records.numbers import Number, numbers_of, set_numbers
 from vssl.records.schema import NO_POLICY
@@ -27,6 +28,7 @@ from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
 from vssl.records.sounds import SharedSounds, crossed, sound_weights
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
+from vssl.thresholds.chosen import ChosenThreshold
 from vssl.thresholds.universal import LearntThreshold
 
 _SHARES = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -40,10 +42,13 @@ def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[
     """Fit thresholds anew in every resample of the negatives behind them: `[B]`, or None, each.
 
     Resamples of the scored run's own negatives are those of its numbers. Deviations by a
-    calibration run are widened for its few images (Student's t for their number). A policy that is
-    not fitted gives None.
+    calibration run are widened for its few images (Student's t for their number). What is chosen
+    by ground truth is chosen anew. A policy that is not fitted gives None.
     """
-    anew: list[Array | None] = [None] * len(fitted)
+    anew: list[Array | None] = [
+        None if each.chosen_from is None else _chosen_anew(each, each.chosen_from, resamples, seed)
+        for each in fitted
+    ]
     for maxima in {id(m): m for each in fitted if (m := each.learnt_from) is not None}.values():
         seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
         images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
@@ -64,6 +69,19 @@ def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[
             if wider != 1:
                 anew[place] = policy.constant() + wider * (thresholds - policy.constant())
     return anew
+
+
+def _chosen_anew(
+    fitted: FittedPolicy, coverage: Coverage, resamples: int, seed: int
+) -> Array | None:
+    """Thresholds `[B]` that are chosen anew in every resample of images; None where by class."""
+    policy = fitted.policy
+    if fitted.by_class is not None or not isinstance(policy, ChosenThreshold):
+        return None
+    seeds = [seed] if coverage.own else [seed, _CALIBRATION_SEED]
+    images = ImageBootstrap(coverage.image.tolist(), resamples=resamples, seed=seeds)
+    places = coverage.best(policy, images.weights[:, images.image])
+    return coverage.candidates[""].astype(np.float64)[places]
 
 
 def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:

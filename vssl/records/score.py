@@ -30,6 +30,7 @@ from vssl.records.fit import FittedPolicy
 from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
 from vssl.records.read import (
     Chunk,
+    categories_of,
     condition_pairs,
     in_threads,
     other_objects,
@@ -96,6 +97,7 @@ def score_records(
         others=other_objects(path, truth) if swaps else {},
         sounding=sounding_objects(provenance),
         schema=schema,
+        categories=categories_of(run, truth.ids) if any(f.by_class for f in fitted) else {},
     )
     with AtomicParquetWriter(output, schema, provenance) as writer:
         if keep is not None and len(keep):
@@ -141,6 +143,7 @@ class _Scorer:
     others: Mapping[str, Sequence[Objects]]
     sounding: SoundingObjects
     schema: pa.Schema
+    categories: Mapping[str, str]  # by sample; only where a class has its own threshold
 
     def __call__(self, rows: pa.RecordBatch) -> pa.Table:
         """Score some records: the rows of the scores file."""
@@ -178,11 +181,15 @@ class _Scorer:
         conditions = [(name, self.sounding[name]) for name in chunk.conditions.tolist()]
         applies = {m: np.array([m.applies_to(*each) for each in conditions]) for m in of_maps}
         parts: dict[str, list[Binarized]] = {variant: [] for variant in variants}
+        names = chunk.rows.column("sample_id").to_pylist()
         for place, maps in maps_by_sample(self.localization, chunk.rows, variants):
             own = chunk.ground_truth[chunk.sample[place.start]]
             for variant, each in maps.items():
                 truth = own.expand(len(each), -1, -1)
-                thresholds = [f.policy.threshold(each, truth).float() for f in self._of(variant)]
+                category = self.categories.get(names[place.start], "")
+                thresholds = [
+                    f.of_class(category).threshold(each, truth).float() for f in self._of(variant)
+                ]
                 nothing = torch.empty(0, len(each))
                 stacked = torch.stack(thresholds) if thresholds else nothing
                 parts[variant].append(Binarized.of(each, stacked))

@@ -20,6 +20,7 @@ from vssl.records.schema import SCORE_KEY
 from vssl.records.store import RecordsError, column_names, read_columns, read_provenance
 from vssl.records.truth import GroundTruth, object_area
 from vssl.thresholds.base import EACH_MAP
+from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON
 from vssl.types import NATURAL, POSITIVE, SoundingObject
 
 _SCORE_AGAIN = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
@@ -41,8 +42,15 @@ class Part(NamedTuple):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the threshold was learnt from negatives."""
-        return self.threshold_source.startswith("fit on")
+        """Whether the one threshold was learnt from negatives, or chosen by ground truth."""
+        learnt = self.threshold_source.startswith(("fit on", CHOSEN_ON))
+        return learnt and self.has_one_threshold
+
+    @property
+    def has_one_threshold(self) -> bool:
+        """Whether all maps share the threshold."""
+        own = self.threshold_source
+        return own != EACH_MAP and not (own.startswith(CHOSEN_ON) and own.endswith(BY_CLASS))
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ class Scores:
         """The part's one threshold; NaN if every map has its own, or none is used."""
         rows, *_ = next(iter(self._blocks[part].values()))
         value = self._column("threshold")[0][rows.start]
-        return float("nan") if part.threshold_source == EACH_MAP else float(value)
+        return float(value) if part.has_one_threshold else float("nan")
 
     def values(self, part: Part, condition: str, column: str) -> Array:
         """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""

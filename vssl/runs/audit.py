@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vssl.analysis.protocol_audit import (
     CORRECTED,
+    THRESHOLD,
     TOGETHER,
     AuditedRun,
     derive_records,
@@ -59,7 +60,8 @@ def audit(
     for names, group in groups.items():
         folder = output.joinpath(*names)
         runs, left_out[names] = _audited_runs(*group, folder, evaluate=evaluate)
-        scored = list(dict.fromkeys([*policies, *POOLED_POLICIES]))
+        rules = [run.headline for run in runs]
+        scored = list(dict.fromkeys([*policies, *POOLED_POLICIES, *rules]))
         if names[0] not in CONSTANTS:
             scored = [name for name in scored if not name.startswith("released_")]
         tables.append(
@@ -177,7 +179,18 @@ def _audited_runs(
                 "the released constants mean nothing on maps that were rescaled"
             )
     pooled = released.switches.get("pooled_ciou") == "released" and config.model.name in CONSTANTS
-    return [*runs, AuditedRun(TOGETHER, "given", released.folder, pooled)], left_out
+    rule = released_threshold(config) or "half_image"
+    if rule != "half_image":
+        runs.append(
+            AuditedRun(f"{THRESHOLD} {rule}", "scores", corrected.folder, False, headline=rule)
+        )
+    return [*runs, AuditedRun(TOGETHER, "given", released.folder, pooled, rule)], left_out
+
+
+def released_threshold(config: DictConfig) -> str | None:
+    """Threshold policy of the authors' own evaluation of a model; None where it names none."""
+    rule: str | None = OmegaConf.select(config, "model.released.threshold")
+    return rule
 
 
 def saved_config(run: dict[str, Any]) -> DictConfig:

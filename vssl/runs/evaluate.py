@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from pytorch_lightning.loggers import Logger
 
-from vssl.config.build import build_metrics, build_policies, has_negatives
+from vssl.config.build import build_metrics, build_policies, has_negatives, policies_named
 from vssl.config.networks import check_network_options, gpu_name, make
 from vssl.config.settings import FOLDER, Recipe, RunSettings
 from vssl.core.memory import keep_freed_memory
@@ -136,6 +136,10 @@ def check_request(settings: RunSettings) -> list[ThresholdPolicy]:
     calibration = settings.scoring.calibration_run
     if calibration is not None:
         check_calibration(calibration, **settings.map_unit)
-    return build_policies(
+    policies = build_policies(
         settings.scoring, model=settings.model.name, negatives=has_negatives(settings)
     )
+    rule = settings.model.released.get("threshold")
+    if rule and settings.protocol.name == "released" and rule not in settings.scoring.threshold:
+        policies += policies_named([rule])  # the one of the model's authors
+    return policies

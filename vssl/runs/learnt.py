@@ -35,7 +35,7 @@ def note_learnt(
     known = _noted(folder)
     for each in fitted:
         name, recipe = each.policy.name, recipes.get(each.policy.name)
-        if each.policy.needs_fit and recipe is not None:
+        if (each.learnt_from or each.chosen_from) and recipe is not None:
             known[name] = {
                 # an object that no class and arguments make again is not there any more
                 "settings": described(recipe) if isinstance(recipe, Mapping) else None,

@@ -1,7 +1,8 @@
 """Threshold policies: how a localization map becomes a binary mask.
 
 A policy gives `threshold(localization_maps, ground_truth)`, one for each map; the mask is
-`map > threshold`. `UniversalThreshold` and `FalseAlarmThreshold` are learnt from negatives first.
+`map > threshold`. `UniversalThreshold` and `FalseAlarmThreshold` are learnt from negatives first,
+`BestOf` is chosen by the ground truth of positives.
 
 Example:
     >>> import numpy as np, torch
@@ -14,15 +15,20 @@ Example:
 """
 
 from vssl.thresholds.base import FixedThreshold, InclusiveThreshold, ThresholdError, ThresholdPolicy
+from vssl.thresholds.chosen import BestOf, ChosenThreshold
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
+from vssl.thresholds.half_range import HalfRange
 from vssl.thresholds.released import ReleasedThreshold
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
 from vssl.thresholds.universal import LearntThreshold, UniversalThreshold
 
 __all__ = [
+    "BestOf",
+    "ChosenThreshold",
     "FalseAlarmThreshold",
     "FixedThreshold",
     "HalfImage",
+    "HalfRange",
     "InclusiveThreshold",
     "LearntThreshold",
     "ObjectArea",

@@ -29,7 +29,7 @@ from vssl.metrics.separation import AUROC, FPR95, AveragePrecision, Overlap
 from vssl.metrics.swap import SwapDelta
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
-from vssl.reporting.published import DEFINITIONS
+from vssl.reporting.published import Definition
 from vssl.reporting.tables.model import Column
 from vssl.types import NATURAL, POSITIVE, SoundingObject, SoundingObjects
 
@@ -225,14 +225,14 @@ def _agreement_with_altered(condition: str, policy: str = "") -> Column:
     return metric_column(Agreement, pair, policy, detail, top=condition, sounding=[_OWN])
 
 
-def published_columns(metrics: Iterable[str]) -> list[Column]:
-    """Our numbers for published metrics, each once."""
+def published_columns(places: Iterable[Definition]) -> list[Column]:
+    """Our numbers beside published figures, each once."""
     kinds = metric_classes()
     return [
         metric_column(
             kinds[d.metric], d.condition, d.policy, f"{d.condition}, {d.policy}", top=d.policy
         )
-        for d in dict.fromkeys(DEFINITIONS[name] for name in metrics)
+        for d in dict.fromkeys(places)
     ]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from vssl.records.summary import PAIR, conditions_of
+from vssl.thresholds.chosen import CHOSEN_ON
 from vssl.types import SoundingObject
 
 MISSING = "n/a"  # a number that is undefined
@@ -345,6 +346,9 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     constant = summary[summary["threshold_source"] == "constant"]
     pairs = constant[["threshold_policy", "threshold"]].drop_duplicates()
     parts += [f"{name} threshold {value:.4g}" for name, value in pairs.itertuples(index=False)]
+    chosen = summary[summary["threshold_source"].str.startswith(CHOSEN_ON)]
+    pairs = chosen[["threshold_policy", "threshold_source"]].drop_duplicates()
+    parts += [f"threshold {name} {source}" for name, source in pairs.itertuples(index=False)]
     if undefined:
         parts.append(f"up to {undefined} undefined values are left out of a mean")
     return "; ".join(parts)

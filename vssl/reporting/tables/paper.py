@@ -17,7 +17,7 @@ from vssl.core.hashing import hash_text
 from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
-from vssl.reporting.published import beside_published, read_published
+from vssl.reporting.published import Definition, beside_published, read_published
 from vssl.reporting.run_labels import paper_place
 from vssl.reporting.tables.captions import caption_of, marks_nothing, why_missing
 from vssl.reporting.tables.columns import (
@@ -169,7 +169,9 @@ def build_tables(
         "listening": listening_columns(sounding, policy),
         "altered": altered_columns(sounding, policy),
         "published": published_columns(
-            f["published_metric"] for own in figures.values() for f in own
+            Definition(f["metric"], f["condition"], f["threshold_policy"])
+            for own in figures.values()
+            for f in own
         ),
         "other": other_columns(
             pd.concat([run.summary for run in group.runs]), policies=[policy, NO_POLICY]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from vssl.analysis.protocol_audit import CORRECTED, HEADLINE
+from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, THRESHOLD, TOGETHER
 from vssl.core.files import write_text
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.auc import AUC, AUCN
@@ -81,6 +81,9 @@ def _effects_table(effects: pd.DataFrame) -> Table:
     thresholds = effects.groupby("departure", sort=False)["threshold"].first().dropna()
     if policy == HEADLINE:
         rule = "headline CIoU (share of cIoU >= 0.5) and AUC at half_image"
+        rules = [name for name in pd.unique(effects["departure"]) if name.startswith(THRESHOLD)]
+        if rules:
+            rule += f", and at {rules[0].split()[1]} under {rules[0]} and {TOGETHER}"
     elif thresholds.empty:
         rule = f"threshold {policy} (of each map)"
     else:

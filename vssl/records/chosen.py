@@ -1,0 +1,170 @@
+"""What masks of positives cover at each threshold that one may be chosen from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from vssl.core.arrays import Array, Floats, Index, Mask, Names
+from vssl.kernels import exceedance, search_starts
+from vssl.masks import PackedTruth
+from vssl.records.conditions import sounding_objects
+from vssl.records.files import RECORDS_FILE
+from vssl.records.localization import MAP_COLUMNS, MAP_EXTREMES, Localization
+from vssl.records.read import Chunk, in_threads
+from vssl.records.store import read_columns
+from vssl.records.truth import GroundTruth
+from vssl.thresholds.chosen import ChosenThreshold, best_place
+from vssl.types import POSITIVE
+
+Done = TypeVar("Done")
+
+_COLUMNS = ("draw", *MAP_EXTREMES, *MAP_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What the masks of N positives cover at T candidates; positives are in the run's order.
+
+    Samples whose map holds NaN are not among them.
+    """
+
+    candidates: Mapping[str, Floats]  # by class, or under "" for all: `[T]`
+    group: Names  # [N] key of each sample's candidates
+    intersection: Array  # [N, T] summed ground truth of the pixels that are marked
+    union: Array  # [N, T] summed ground truth, and pixels marked where there is none
+    image: Names  # [N] name of the picture
+    own: bool  # whether it is of the run that is scored
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the classes with a threshold of their own; the empty one if there are none."""
+        return sorted(self.candidates)
+
+    def choose(self, policy: ChosenThreshold, group: str = "") -> None:
+        """Choose a policy's threshold on the samples of a class, or on all."""
+        rows = self.group == group
+        candidates = self.candidates[group].astype(np.float64)
+        policy.choose(candidates, self.intersection[rows], self.union[rows])
+
+    def best(self, policy: ChosenThreshold, weights: Array, group: str = "") -> Index:
+        """Places `[B]` of the best candidates when sample n of N counts `weights[b, n]` times."""
+        rows = self.group == group
+        terms = policy.terms(self.intersection[rows], self.union[rows])
+        numerator, denominator = (weights[:, rows] @ each for each in terms)
+        return best_place(numerator, denominator)
+
+
+def coverage_of(
+    run: Path,
+    facts: Mapping[str, Any],
+    variant: str,
+    policy: ChosenThreshold,
+    *,
+    own: bool = True,
+) -> Coverage:
+    """Measure what masks of a run's positives cover at a policy's candidates.
+
+    `own` tells whether it is the run that is scored.
+
+    Raises:
+        RecordsError: when the records cannot be read.
+    """
+    names = ["sample_id", "image_group", "category"]
+    positive = pc.field("audio_condition") == POSITIVE
+    table = read_columns(run / RECORDS_FILE, names, positive)
+    ids, images, classes = (column.to_pylist() for column in table.columns)
+    image = dict(zip(ids, images, strict=True))
+    group = dict(zip(ids, classes, strict=True)) if policy.by_class else dict.fromkeys(ids, "")
+
+    def candidates(low: float, high: float) -> Floats:
+        return policy.candidates(low, high).astype(np.float32)
+
+    if policy.within == "positives":
+        grids = {name: candidates(*ends) for name, ends in _ranges(run, facts, variant, group)}
+    else:
+        ends = Localization.of(facts).range_of(variant)
+        grids = {name: candidates(*ends) for name in set(group.values())}
+    starts = {name: search_starts(grid) for name, grid in grids.items()}
+
+    def covered(names: list[str], pixels: Floats, truth: PackedTruth) -> tuple[Array, Array]:
+        weights = truth.unpack().flatten(1).numpy()
+        points = len(next(iter(grids.values())))
+        intersection, union = np.empty((2, len(names), points))
+        groups = np.array([group[name] for name in names])
+        for name in np.unique(groups).tolist():
+            rows = np.flatnonzero(groups == name)
+            marked, inside, touched = exceedance(
+                pixels[rows], grids[name], starts[name], weights[rows]
+            )
+            intersection[rows] = inside
+            union[rows] = truth.total[rows, None] + marked - touched
+        return intersection, union
+
+    found = list(_of_positives(run, facts, variant, covered, "choosing thresholds"))
+    measured = [name for of_chunk, _ in found for name in of_chunk]
+    empty = np.empty((0, 0))
+    intersection, union = (
+        np.concatenate([of_chunk[place] for _, of_chunk in found]) if found else empty
+        for place in range(2)
+    )
+    return Coverage(
+        candidates=grids,
+        group=np.array([group[name] for name in measured]),
+        intersection=intersection,
+        union=union,
+        image=np.array([image[name] for name in measured]),
+        own=own,
+    )
+
+
+def _ranges(
+    run: Path, facts: Mapping[str, Any], variant: str, group: Mapping[str, str]
+) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Smallest and largest pixel of the positives of each group."""
+
+    def extremes(names: list[str], pixels: Floats, truth: PackedTruth) -> tuple[Floats, Floats]:
+        return pixels.min(axis=1), pixels.max(axis=1)
+
+    ends: dict[str, tuple[float, float]] = {}
+    for names, (lows, highs) in _of_positives(run, facts, variant, extremes, "ranges of maps"):
+        for name, low, high in zip(names, lows.tolist(), highs.tolist(), strict=True):
+            lowest, highest = ends.get(group[name], (low, high))
+            ends[group[name]] = min(low, lowest), max(high, highest)
+    yield from ends.items()
+
+
+def _of_positives(
+    run: Path,
+    facts: Mapping[str, Any],
+    variant: str,
+    work: Callable[[list[str], Floats, PackedTruth], Done],
+    description: str,
+) -> Iterator[tuple[list[str], Done]]:
+    """Names of positives, and what `work` makes of their maps `[n, P]` and ground truth."""
+    localization, sounding = Localization.of(facts), sounding_objects(facts)
+    truth, others = GroundTruth.of(run), [name for name in sounding if name != POSITIVE]
+
+    def of_chunk(rows: pa.RecordBatch) -> tuple[list[str], Done] | None:
+        chunk = Chunk.of(rows, truth, sounding)
+        own = chunk.rows_of(POSITIVE)[:, 0]
+        defined: Mask = np.isfinite(localization.native_maxima(chunk.rows))[own]
+        own = own[defined]
+        if not len(own):
+            return None
+        records = chunk.rows.take(pa.array(own))
+        maps: torch.Tensor = localization.maps(records, (variant,))[variant]
+        names = records.column("sample_id").to_pylist()
+        pixels = maps.flatten(1).contiguous().numpy()
+        return names, work(names, pixels, chunk.truth[own])
+
+    path = run / RECORDS_FILE
+    chunks = in_threads(of_chunk, path, _COLUMNS, description=description, without=others)
+    yield from (each for each in chunks if each is not None)
