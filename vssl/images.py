@@ -207,7 +207,7 @@ class _Normalized:
 
 
 class PillowTransform(_Normalized):
-    """Resize by Pillow and normalize (RCGrad; DenseAV with `resample=bilinear`).
+    """Resize by Pillow and normalize (RCGrad, CLIPTran, ACL; DenseAV with `resample=bilinear`).
 
     Antialiased, aspect ratio not kept, rounded to 8 bits. `size` is the side of the output in
     pixels; `mean` and `std` are of each channel; `resample` is `bicubic` or `bilinear`.
