@@ -118,7 +118,7 @@ def test_an_interrupt_leaves_no_half_file(
     prepare(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     folder = tmp_path / "run"
-    options = ("--config-dir=conf", "model=paced", "loader.batch_size=1", "shard_seconds=0")
+    options = ("--config-dir=conf", "model=stuck", "loader.batch_size=1", "shard_seconds=0")
     process = start(
         "vssl-evaluate", *options, *of(is3_folder), f"output_dir={folder}", cwd=tmp_path
     )

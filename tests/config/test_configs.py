@@ -36,14 +36,13 @@ def test_models_are_built(model: str) -> None:
     check_facts(model, published=network.checkpoint is not None)
 
 
+BOTH = ("corrected", "released")
+OTHERS = [name for name in names("protocol") if name not in BOTH]
+
+
 @pytest.mark.parametrize(
     ("model", "protocol"),
-    [
-        *itertools.product(names("model"), ("corrected", "released")),
-        *itertools.product(
-            ("lvs", "stored"), [n for n in names("protocol") if n not in ("corrected", "released")]
-        ),
-    ],
+    [*itertools.product(names("model"), BOTH), *itertools.product(("lvs", "stored"), OTHERS)],
 )
 def test_every_protocol_takes_every_model(model: str, protocol: str) -> None:
     settings = run_settings(f"model={model}", f"protocol={protocol}", "model.weights=null")

@@ -17,11 +17,10 @@ from omegaconf import DictConfig
 def compose_once(name: str, overrides: list[str]) -> DictConfig:
     """The same as `hydra.compose`; folders of one's own, which may change, are read each time."""
     sources = GlobalHydra.instance().config_loader().get_sources()
-    own = any(source.scheme() == "file" for source in sources)
-    if own or any(each.startswith("hydra.") for each in overrides):
+    if any(source.scheme() == "file" for source in sources):
         return hydra.compose(name, overrides=overrides)
     # as Hydra does: what is chosen is merged first, then keys within it get their values
-    values = [each for each in overrides if re.match(r"\w+\.[\w.]+=", each)]
+    values = [each for each in overrides if re.match(r"(?!hydra\.)\w+\.[\w.]+=", each)]
     chosen = tuple(each for each in overrides if each not in values)
     try:
         config = copy.deepcopy(_composed(name, chosen))
