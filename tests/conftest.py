@@ -16,10 +16,14 @@ import pytest
 import torch
 from filelock import FileLock
 
+from tests.helpers.composing import compose_once
 from tests.helpers.drawn import draw_is3, draw_vggss
 from tests.helpers.more_models import checkpoint_writer, import_script
+from vssl.config import compose
 from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
+
+compose.compose = compose_once
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

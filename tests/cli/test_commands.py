@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.running import KEY, command, maps, records, run, start
-from tests.helpers.sweeping import wait_for
+from tests.helpers.running import HEARS, KEY, command, guided_by, maps, records, run, start
+from tests.helpers.sweeping import prepare, wait_for
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = (
     *("logger=none", "loader.num_workers=0", "bootstrap.resamples=20", "subsets=[]"),
     *("negatives.noise.draws=1", "negatives.offscreen.draws=1"),
@@ -82,18 +82,15 @@ def test_rescore_makes_new_numbers_without_data(vggss_folder: Path, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_of_a_job_give_the_records_of_one(
-    shared: Path,
-    seeded_checkpoint: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    shared: Path, prior_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """13 samples: an odd number, which padding samplers get wrong.
 
     As within a job of Slurm, whose tasks must not be taken for the processes of this job.
     """
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     options = (
-        *("model=ezvsl", f"model.weights={seeded_checkpoint('ezvsl')}", "prior=object_guided"),
-        *(f"prior.weights={seeded_checkpoint('object_saliency')}", "data=vggss"),
+        *(*HEARS, *guided_by(prior_file), "data=vggss"),
         *(f"data.root={shared / 'data' / 'vggss_mini'}", *QUICK, "threshold=fixed", "metrics=pia"),
     )
     facts = {"NTASKS": 1, "JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NODEID": 0, "JOB_NAME": "vssl"}
@@ -115,13 +112,16 @@ def test_two_processes_of_a_job_give_the_records_of_one(
 
 
 @pytest.mark.slow
-def test_an_interrupt_leaves_no_half_file(is3_folder: Path, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_no_half_file(
+    is3_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     folder = tmp_path / "run"
-    options = ("negatives.noise.draws=3000", "loader.batch_size=1", "shard_seconds=0")
+    options = ("--config-dir=conf", "model=stuck", "loader.batch_size=1", "shard_seconds=0")
     process = start(
-        "vssl-evaluate", "model=random", *of(is3_folder), *options, f"output_dir={folder}",
-        cwd=tmp_path,
-    )  # fmt: skip
+        "vssl-evaluate", *options, *of(is3_folder), f"output_dir={folder}", cwd=tmp_path
+    )
     wait_for(lambda: list(folder.glob("shards/*.parquet")))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

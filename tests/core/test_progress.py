@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.running import script
+from tests.helpers.running import run
 
 QUICK = (
-    "model=audio_blind", "data=synthetic", "data.scenes=2", "logger=none", "loader.num_workers=0",
-    "negatives.noise.draws=1", "negatives.offscreen.draws=1", "output_dir=run",
+    "model=audio_blind", "data=synthetic", "data.scenes=2", "negatives.noise.draws=1",
+    "negatives.offscreen.draws=1",
 )  # fmt: skip
 
 NESTED = """
@@ -46,33 +48,39 @@ run_app(main, "rescore")
 """
 
 
-def on_terminal(*command: str, cwd: Path, timeout: float = 120) -> tuple[str, str, int]:
-    """Run with stderr on a pseudo-terminal: what it shows, stdout, and the exit status."""
+@contextlib.contextmanager
+def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
+    """A pseudo-terminal: what to write to, and a function that closes it and tells what it got."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    environment.pop("NO_COLOR", None)
-    process = subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment
-    )
-    os.close(theirs)
     shown: list[bytes] = []
 
     def read() -> None:
-        while True:
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:  # the other end is closed
-                return
-            if not piece:
-                return
-            shown.append(piece)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while piece := os.read(ours, 65536):
+                shown.append(piece)
 
     reader = threading.Thread(target=read)
     reader.start()
-    stdout, _ = process.communicate(timeout=timeout)
-    reader.join(timeout=30)
+
+    def content() -> str:
+        os.close(theirs)
+        reader.join(timeout=30)
+        return b"".join(shown).decode()
+
+    yield theirs, content
     os.close(ours)
-    return b"".join(shown).decode(), stdout, process.returncode
+
+
+def on_terminal(*command: str, cwd: Path, timeout: float = 120) -> tuple[str, str, int]:
+    """Run with stderr on a pseudo-terminal: what it shows, stdout, and the exit status."""
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    environment.pop("NO_COLOR", None)
+    with terminal() as (theirs, content):
+        done = subprocess.run(
+            command, cwd=cwd, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+        return content(), done.stdout, done.returncode
 
 
 def plain(shown: str) -> str:
@@ -120,10 +128,13 @@ def test_bars_are_gone_before_the_message(
     assert "\x1b[?25h" in last  # the cursor is back
 
 
-@pytest.mark.slow
-def test_an_evaluation_shows_its_steps(tmp_path: Path) -> None:
-    shown, _, status = on_terminal(str(script("vssl-evaluate")), *QUICK, cwd=tmp_path)
-    assert status == 0, shown
-    text = plain(shown)
+def test_an_evaluation_shows_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal() as (theirs, content), monkeypatch.context() as shown:
+        shown.setenv("TERM", "xterm")
+        shown.setenv("COLUMNS", "120")
+        shown.delenv("NO_COLOR", raising=False)
+        shown.setattr(sys, "stderr", os.fdopen(theirs, "w", buffering=1, closefd=False))
+        run(tmp_path, *QUICK, "trainer.enable_progress_bar=true", "subsets=[category]", show=True)
+        text = plain(content())
     for step in ("checking synthetic", "images", "scoring", "summary and intervals", "subsets"):
         assert re.search(rf"{step}[a-z ]* ━", text), step

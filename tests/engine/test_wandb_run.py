@@ -42,9 +42,12 @@ class Logged:
 
     def __init__(self, file: Path) -> None:
         from wandb.proto.wandb_internal_pb2 import Record
+        from wandb.util import get_core_path
 
+        # what `wandb leet inspect` calls, after it has imported wandb
+        inspect = ["leet", "--no-observability", "--inspect", "--run-file", str(file)]
         shown = subprocess.run(
-            [sys.executable, "-m", "wandb", "leet", "inspect", str(file)],
+            [get_core_path(), *inspect, str(file.parent)],
             capture_output=True, text=True, check=True, timeout=60,
         ).stdout  # fmt: skip
         texts = re.split(r"^# record .*$", shown, flags=re.MULTILINE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import functools
 import importlib
 import io
 import logging
@@ -120,12 +118,6 @@ def guided_by(prior_file: Path, alpha: float = PRIOR_ALPHA) -> tuple[str, ...]:
 
 def composed(*overrides: str, name: str = "evaluate") -> DictConfig:
     """The configuration that a command line gives."""
-    return copy.deepcopy(_composed(name, overrides))
-
-
-@functools.cache
-def _composed(name: str, overrides: tuple[str, ...]) -> DictConfig:
-    """Composing takes a third of a second, and many tests ask for the same."""
     return composed_config(name, overrides)
 
 
@@ -182,10 +174,11 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a console script: in this process, which has imported the libraries.
 
-    Sweeps, and runs on several devices, start processes, so they are processes of their own, as
-    are all that are `new`. After `timeout` seconds a process is ended, and the test fails.
+    Runs on several devices and sweeps under other launchers are processes of their own, as are all
+    that are `new`. After `timeout` seconds a process is ended, and the test fails. All sweeps of
+    this process fork their jobs from one process, which keeps the environment of its start.
     """
-    if new or any(each in ("-m", "--multirun") or "ddp" in each for each in arguments):
+    if new or any("ddp" in each or each.startswith("hydra/launcher=") for each in arguments):
         return subprocess.run(
             [str(script(name)), *arguments], cwd=cwd, text=True, timeout=timeout, check=False,
             capture_output=True,

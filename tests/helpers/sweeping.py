@@ -51,14 +51,23 @@ class Paced(Random):
             file.write("".join(f"{name}\\n" for name in batch.sample_ids))
         time.sleep(0.3)
         return super().localize(batch, audio)
+
+class Stuck(Random):
+    """Gets no further than its first sample."""
+    samples = 0
+    def localize(self, batch, audio):
+        self.samples += "fixed" not in batch.sample_ids  # the fingerprint's image
+        if self.samples > 1:
+            time.sleep(600)
+        return super().localize(batch, audio)
 '''
 
 
 def prepare(folder: Path) -> None:
     """Put the odd models where a command started in `folder` finds them."""
     (folder / "conf" / "model").mkdir(parents=True)
-    for name in ("Killed", "Counting", "Slow", "Paced"):
-        base = "random" if name == "Paced" else "center"
+    for name in ("Killed", "Counting", "Slow", "Paced", "Stuck"):
+        base = "random" if name in ("Paced", "Stuck") else "center"
         facts = f"name: {name.lower()}\n_target_: odd_models.{name}\n"
         path = folder / "conf" / "model" / f"{name.lower()}.yaml"
         path.write_text(f"defaults:\n  - {base}\n  - _self_\n{facts}")

@@ -110,7 +110,7 @@ class TestFigures:
             "negatives=silence",
             "metrics=[ciou,pia,swap_delta]",
             "bootstrap.resamples=200",
-            "data.scenes=60",
+            *("data.scenes=240", "data.limit=120"),
         )
         summary = run(tmp_path / "run", f"model={name}", *THRESHOLDS, *only)
         swap = self.number(summary, "swap_delta", "positive", "fixed")
