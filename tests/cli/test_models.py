@@ -28,7 +28,7 @@ FITS = {
     "sslalign": {"lvs", "sslalign"},
     "ssltie": {"ssltie", "sslsan"},
     "rcgrad": {"rcgrad", "rcgrad_raw"},
-    "object_saliency": {PRIOR},
+    "object_saliency": {PRIOR, "sacl, part image"},
 }
 """Published checkpoint -> models with that layout."""
 
@@ -43,7 +43,7 @@ def checked(path: Path, entries: list[Entry], capsys: pytest.CaptureFixture[str]
     check_file(path, entries, why=True)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     said = [line for line in lines if line.startswith(("fits ", "not "))]
-    return {line.split(":")[0].split()[1]: line for line in said}
+    return {line.partition(":")[0].partition(" ")[2]: line for line in said}
 
 
 def test_every_model_is_listed_with_its_paper(
@@ -57,13 +57,14 @@ def test_every_model_is_listed_with_its_paper(
         assert entry.name in printed
         if entry.network.checkpoint is None:
             continue
-        for fact in ("paper", "year", "licence", "source"):
-            assert entry.facts[fact], (entry.name, fact)
-        bundled = entry.facts["source"].startswith("bundled")
-        place = (
-            f"{BUNDLED}/{entry.name}.safetensors, sha256 " if bundled else "not found at /nowhere/"
-        )
-        assert f"{entry.name}: {place}" in printed
+        assert entry.facts["paper"], entry.name
+        assert entry.facts["year"], entry.name
+        for part in entry.layouts:
+            assert entry.fact("licence", part), entry.named(part)
+            bundled = entry.fact("source", part).startswith("bundled")
+            file = f"{BUNDLED}/{entry.name}.safetensors, sha256 "
+            place = file if bundled else "not found at /nowhere/"
+            assert f"{entry.named(part)}: {place}" in printed
     assert "220" not in printed  # nothing is made up where no file is
 
 
@@ -77,12 +78,12 @@ def test_whose_a_published_checkpoint_is(
 ) -> None:
     said = checked(seeded_checkpoint(name), entries, capsys)
     assert {model for model, line in said.items() if line.startswith("fits")} == FITS[name]
-    assert set(said) == {e.name for e in entries if e.network.checkpoint is not None}
+    assert set(said) == {entry.named(part) for entry in entries for part in entry.layouts}
     layout = json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())[name]
     values = sum(torch.Size(entry["shape"]).numel() for entry in layout["keys"])
     for model in FITS[name]:
-        words = said[model].replace(",", "").split()
-        assert int(words[2]) + int(words[5]) == values, "all is used or ignored"
+        words = said[model].partition(":")[2].replace(",", "").split()
+        assert int(words[0]) + int(words[3]) == values, "all is used or ignored"
     if name in ("lvs", "sslalign"):
         assert "as in the published file" in said[name]
         other = (FITS[name] - {name}).pop()
@@ -94,7 +95,7 @@ def test_the_match_is_said_alone(entries: list[Entry], capsys: pytest.CaptureFix
     _, *fits, rest = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0].split()[1] for line in fits] == ["tiny_san", "tiny_av", "tiny_deaf"]
     assert ["has the sha256 that it declares" in line for line in fits] == [True, False, False]
-    others = sum(entry.network.checkpoint is not None for entry in entries) - 3
+    others = sum(len(entry.layouts) for entry in entries) - 3
     assert rest == f"  fits none of the other {others}; --why says what each lacks"
 
 
@@ -121,9 +122,34 @@ def test_files_that_fit_none(
     assert len(more) == 2  # --why says all
     with pytest.raises(UsageError, match=r"nothing: no such file \(--check\)"):
         check_file(tmp_path / "nothing", entries)
+    with pytest.raises(UsageError, match="is a folder: name a file in it"):
+        check_file(tmp_path, entries)
     path.write_text("not a checkpoint")
     with pytest.raises(WeightsError, match="not a torch checkpoint"):
         check_file(path, entries)
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "places"),
+    [("ssltie", "net", "under `state_dict`"), ("object_saliency", "state_dict", "bare")],
+)
+def test_entries_under_another_key(
+    tmp_path: Path,
+    seeded_checkpoint: Callable[..., Path],
+    entries: list[Entry],
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    key: str,
+    places: str,
+) -> None:
+    content = torch.load(seeded_checkpoint(model), weights_only=True)
+    path = save(tmp_path / "moved.pth", {key: content.get("state_dict", content), "epoch": 3})
+    with pytest.raises(UsageError, match=r"moved\.pth: fits no model"):
+        check_file(path, entries)
+    nearest = [line for line in capsys.readouterr().out.splitlines() if "its entries fit" in line]
+    name = PRIOR if model == "object_saliency" else model
+    said = f"  not {name}: its entries fit, but lie under `{key}`, and are looked for {places}."
+    assert any(line.startswith(said) for line in nearest)
 
 
 def test_state_of_checkpoints(

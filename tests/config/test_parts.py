@@ -190,7 +190,7 @@ def test_parts_and_missing_libraries_are_listed(
     unfit = {**network, "weight": torch.zeros(3), "head.a": torch.zeros(2), "loss.b": torch.ones(1)}
     del unfit["bias"], unfit["up"]
     torch.save({"state_dict": unfit}, tmp_path / "unfit.pth")
-    with pytest.raises(UsageError, match="fits no model"):
+    with pytest.raises(UsageError, match="fits no model that it was compared with"):
         check_file(tmp_path / "unfit.pth", entries, why=True)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     first = next(n for n, line in enumerate(lines) if line.startswith("not two_files, part image"))

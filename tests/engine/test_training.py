@@ -339,6 +339,7 @@ class TestTraining:
         ("overrides", "message"),
         [
             (["model=audio_blind"], "takes no audio"),
+            (["model=denseav"], r"denseav has no random weights.*'training\.weights=FILE'"),
             (["model=ezvsl", "model._target_=mynets.modulated.Modulated"], "overrides `localize`"),
             (["training.batch_size=100"], r"training\.batch_size.*train split"),
             (["training.loss.pooled_area=0"], r"training\.loss\.pooled_area"),

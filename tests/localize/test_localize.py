@@ -187,6 +187,7 @@ def test_verdicts_on_videos_in_words() -> None:
 def test_small_differences_and_small_shares_stay_visible() -> None:
     assert distinguishable(0.5, 0.61) == ("0.50", "0.61")
     assert distinguishable(0.61749, 0.61752) == ("0.617", "0.618")
+    assert distinguishable(0.9914, 0.9977) == ("0.991", "0.998")  # not 1.00: the threshold is below
     assert distinguishable(0.5, 0.5) == ("0.500000", "0.500000")
     shares = {0.0: "nothing", 1e-5: "less than 0.1 %", 0.0456: "4.6 %", 1.0: "100 %"}
     assert {share: in_percent(share) for share in shares} == shares

@@ -116,7 +116,8 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
             else f"; --why says so of the other {len(fit.others) - len(shown)}, and lists all"
             " entries of the nearest"
         )
+        compared = " that it was compared with" if any(entry.needs for entry in entries) else ""
         raise UsageError(
-            f"{path}: fits no model. The list above says what it lacks of each and has besides, the"
-            f" nearest model first{more}."
+            f"{path}: fits no model{compared}. The list above says what it lacks of each and has"
+            f" besides, the nearest model first{more}."
         )

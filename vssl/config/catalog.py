@@ -145,7 +145,7 @@ def _read_part(entry: Entry, part: str) -> CheckpointState:
         return CheckpointState("not set")
     if not path.is_file():
         source = entry.fact("source", part)
-        return CheckpointState("not found", f"not found at {path}; from {source}")
+        return CheckpointState("not found", f"not found at {path}; source: {source}")
     try:
         match = match_file(entry, read_checkpoint(path), path, part=part)
     except WeightsError as error:
@@ -224,8 +224,9 @@ def _map(network: Pretrained | None) -> tuple[str, str]:
     low, high = network.value_range
     if network.map_size == (0, 0):  # of stored maps
         return "as stored", "as stored"
-    bounds = f"[{low:g}, {high:g}]" if high < float("inf") else f"[{low:g}, ∞)"
-    return f"{height} x {width}", bounds
+    begin = f"[{low:g}" if low > float("-inf") else "(-∞"
+    end = f"{high:g}]" if high < float("inf") else "∞)"
+    return f"{height} x {width}", f"{begin}, {end}"
 
 
 def _front_end(facts: Mapping[str, Any]) -> str:
@@ -264,7 +265,8 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
         UsageError: when there is no such file.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file (--check)")
+        fault = "is a folder: name a file in it" if path.is_dir() else "no such file"
+        raise UsageError(f"{path}: {fault} (--check)")
     content = read_checkpoint(path)
     sha256 = file_sha256(path)
     fits: dict[str, str] = {}
@@ -292,6 +294,11 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
             declared.add(name)
             hints.insert(1, "has the sha256 that it declares")
         fits[name] = "; ".join(hint for hint in hints if hint)
+    if not fits:
+        elsewhere = (
+            (e.named(part), _under_another_key(e, part, content, path)) for e, part, _ in parts
+        )
+        others |= {name: Misfit(0, reason) for name, reason in elsewhere if reason}
     order = sorted(fits, key=lambda name: (name not in declared, name not in named))
     near = sorted(others, key=lambda name: others[name].faults)
     return Fit(
@@ -316,6 +323,29 @@ def _distance(entry: Entry, part: str, content: Any, path: Path) -> int:
     except (WeightsError, KeyError, IndexError, RuntimeError, ValueError):
         return sys.maxsize
     return len(match.faulty_entries)
+
+
+def _under_another_key(entry: Entry, part: str, content: Any, path: Path) -> str:
+    """What to do where a file would fit, were its entries under another key; else empty."""
+    wrapper = entry.layouts[part].wrapper
+    wanted = wrapper[0] if isinstance(wrapper, tuple) else wrapper
+    groups = content.items() if isinstance(content, Mapping) else ()
+    for key, group in groups:
+        if not isinstance(group, Mapping):
+            continue
+        moved = group if wanted is None else {**content, wanted: group}
+        try:
+            fits = not match_file(entry, moved, path, part=part).faults
+        except WeightsError:
+            continue
+        if fits:
+            keys = wrapper if isinstance(wrapper, tuple) else (wrapper,)
+            places = " or ".join("bare" if each is None else f"under `{each}`" for each in keys)
+            return (
+                f"its entries fit, but lie under `{key}`, and are looked for {places}."
+                " Save them there (torch.load, torch.save)."
+            )
+    return ""
 
 
 def _content(content: Any) -> str:

@@ -223,10 +223,15 @@ def in_percent(fraction: float | None) -> str:
 
 
 def distinguishable(first: float, second: float) -> tuple[str, str]:
-    """Write two numbers with enough digits to differ, two to six."""
+    """Write two numbers with enough digits to differ, two to six.
+
+    Nor is a number written as a whole one that it is not: a map of probabilities is below 1.
+    """
     for digits in range(2, 7):
         texts = (f"{first:.{digits}f}", f"{second:.{digits}f}")
-        if texts[0] != texts[1]:
+        pairs = zip(texts, (first, second), strict=True)
+        whole = any(float(text).is_integer() and float(text) != value for text, value in pairs)
+        if texts[0] != texts[1] and not whole:
             break
     return texts
 

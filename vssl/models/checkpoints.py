@@ -64,6 +64,8 @@ def read_checkpoint(path: Path) -> Any:
             f"{path}: no such file. Set model.weights=FILE, or paths.weights=FOLDER for a folder"
             " that holds the checkpoints under their published names."
         )
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path}: not a torch checkpoint, but an empty file")
     with path.open("rb") as file:
         begin = file.read(9)  # of safetensors: the length of a JSON header, and the header
     if path.suffix == ".safetensors" or begin[6:] == b"\0\0{":

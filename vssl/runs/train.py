@@ -93,14 +93,19 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
 def _begin(settings: TrainingSettings, model: LocalizationModel) -> None:
     """Load the checkpoints of `training.weights`; parts without one begin with random weights."""
     parts = list(model.layouts())
+    files = "FILE" if parts == [""] else f"{{{', '.join(f'{p}: FILE' for p in parts)}}}"
+    option = f"Set 'training.weights={files}'."
     for part, path in settings.weights.items():
         if parts and part not in parts:
-            files = "FILE" if parts == [""] else f"{{{', '.join(f'{p}: FILE' for p in parts)}}}"
             raise UsageError(
-                f"training.weights: {settings.model.name} has no part `{part}`. Set"
-                f" 'training.weights={files}'."
+                f"training.weights: {settings.model.name} has no part `{part}`. {option}"
             )
         load_weights(model, path, part=part, key="training")
+    if any(weight.is_meta for weight in model.parameters()):
+        raise UsageError(
+            f"training.weights: {settings.model.name} has no random weights to begin with, only"
+            f" those of its files. {option}"
+        )
 
 
 def _splits(settings: TrainingSettings, frontend: FrontEnd) -> tuple[TrainingSet, TrainingSet]:

@@ -113,7 +113,7 @@ def _without_marks(group: Group, policy: str) -> Iterator[str]:
     if found:
         yield (
             f"0.0 % of the images, even under their own sound, are marked at {policy} by"
-            f" {', '.join(found)}, so that its numbers get no mark"
+            f" {', '.join(found)}, so that these numbers get no mark"
         )
 
 
