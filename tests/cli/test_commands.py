@@ -27,7 +27,7 @@ def of(folder: Path) -> tuple[str, ...]:
 def test_help_names_groups_and_options(tmp_path: Path) -> None:
     shown = command("vssl-evaluate", "--help", cwd=tmp_path)
     assert shown.returncode == 0
-    for text in ("model: audio_blind, center", "protocol: corrected, jsa, released", "seed=0"):
+    for text in ("model: acl, audio_blind, center", "protocol: corrected, jsa, released", "seed=0"):
         assert text in shown.stdout
     assert "vssl-evaluate -m model=lvs,ezvsl data=vggss,is3" in shown.stdout
     assert list(tmp_path.iterdir()) == []

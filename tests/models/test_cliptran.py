@@ -102,8 +102,9 @@ def small() -> CLIPTran:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CLIPTran(vision=SIZES)
-        for parameter in model.image.parameters():
-            torch.nn.init.normal_(parameter, std=0.4)
+        state = model.image.state_dict()
+        drawn = {key: 0.4 * torch.randn(value.shape) for key, value in state.items()}
+        model.image.load_state_dict(drawn, assign=True)
     return model.eval().requires_grad_(False)
 
 

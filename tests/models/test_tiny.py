@@ -57,6 +57,7 @@ class TestFiles:
         loss = training.pop("loss")
         assert loss.pop("_target_") == "vssl.engine.training.loss.InfoNCE"
         del training["validation_share"]  # each split is named
+        assert training.pop("frozen") == []  # came later
         # the loss had no group of its own at the training
         assert known["training"] == json.loads(json.dumps({**training, **loss}))
         assert known["seed"] == config.seed

@@ -13,7 +13,6 @@ from vssl.core.extras import extra
 from vssl.models.base import unit
 
 with extra("models"):
-    from transformers.initialization import no_init_weights
     from transformers.models.clip.configuration_clip import CLIPVisionConfig
     from transformers.models.clip.modeling_clip import CLIPVisionModel
 
@@ -32,10 +31,14 @@ class VisionTransformer(nn.Module):
     def __init__(self, sizes: Mapping[str, Any]) -> None:
         super().__init__()
         config: Any = CLIPVisionConfig(**{**sizes, "hidden_act": "quick_gelu"})
-        with no_init_weights():  # which take seconds, and those of a file replace them
+        with torch.device("meta"):  # all values come from the file
             self.vision_model: Any = CLIPVisionModel(config)
-        self.visual_projection = nn.Linear(config.hidden_size, config.projection_dim, bias=False)
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(100)))
+            self.visual_projection = nn.Linear(
+                config.hidden_size, config.projection_dim, bias=False
+            )
+            self.logit_scale = nn.Parameter(torch.empty(()))
+        embeddings = self.vision_model.embeddings
+        embeddings.position_ids = torch.arange(embeddings.num_positions)[None]  # in no file
         self.grid = (config.image_size // config.patch_size,) * 2
         self.heads = config.num_attention_heads
 
