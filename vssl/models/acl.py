@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vssl.core.extras import extra
-from vssl.models.audio_token import AudioToken
+from vssl.models.audio_token import AudioToken, Mask
 from vssl.models.base import CheckpointLayout, LocalizationModel
 from vssl.models.beats import BEATs, options_of
 
@@ -18,13 +18,8 @@ with extra("models"):
     from transformers.models.clipseg.configuration_clipseg import CLIPSegConfig
     from transformers.models.clipseg.modeling_clipseg import CLIPSegForImageSegmentation
 
-_PROMPT = (
-    49406,
-    320,
-    1125,
-    539,
-    49407,
-)  # begin, 'A photo of ', end: the sound comes before the end
+# begin, 'A photo of ', end: the sound comes before the end
+_PROMPT = (49406, 320, 1125, 539, 49407)
 _BEATS_LAYERS = (4, 8, 12)
 _PAIRS = {"cpu": 4, "cuda": 64}  # decoded at once, in about 10 MB each; on a CPU 4 fit its caches
 
@@ -133,18 +128,6 @@ class ACL(LocalizationModel):
         resized = F.interpolate(logits, self.map_size, mode="bicubic")[:, 0]
         maps: Tensor = self.acl["masker_i"](resized)
         return maps
-
-
-class Mask(nn.Module):
-    """Sigmoid with a shift; the factor `w` serves training alone (modules/mask_utils.py)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.w, self.b = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Map logits to (0, 1)."""
-        return torch.sigmoid(logits + self.b / self.w)
 
 
 def _make_clipseg() -> CLIPSegForImageSegmentation:

@@ -1,4 +1,7 @@
-"""AudioToken (Yariv et al., Interspeech 2023): a word for a text network out of a sound."""
+"""What ACL trains: a word for a text network out of a sound, and a shift of the map.
+
+The word is AudioToken (Yariv et al., Interspeech 2023).
+"""
 
 from __future__ import annotations
 
@@ -32,3 +35,15 @@ class AudioToken(nn.Module):
         cosines = (one * other.mean(dim=2, keepdim=True)).sum(dim=1, keepdim=True)
         weights = self.mix(torch.cat([self.unary(x), cosines], dim=1)).softmax(dim=2)
         return torch.sum(x * weights, dim=2)
+
+
+class Mask(nn.Module):
+    """Sigmoid with a shift; the factor `w` serves training alone (modules/mask_utils.py)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.b = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Map logits to (0, 1)."""
+        return torch.sigmoid(logits + self.b / self.w)

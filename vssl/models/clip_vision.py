@@ -31,15 +31,13 @@ class VisionTransformer(nn.Module):
     def __init__(self, sizes: Mapping[str, Any]) -> None:
         super().__init__()
         config: Any = CLIPVisionConfig(**{**sizes, "hidden_act": "quick_gelu"})
-        with torch.device("meta"):  # all values come from the file
+        widths = config.hidden_size, config.projection_dim
+        with torch.device("meta"):  # all values come from the file, but positions
             self.vision_model: Any = CLIPVisionModel(config)
-            self.visual_projection = nn.Linear(
-                config.hidden_size, config.projection_dim, bias=False
-            )
+            self.visual_projection = nn.Linear(*widths, bias=False)
             self.logit_scale = nn.Parameter(torch.empty(()))
-        embeddings = self.vision_model.embeddings
-        embeddings.position_ids = torch.arange(embeddings.num_positions)[None]  # in no file
         self.grid = (config.image_size // config.patch_size,) * 2
+        self.vision_model.embeddings.position_ids = torch.arange(1 + math.prod(self.grid))[None]
         self.heads = config.num_attention_heads
 
     def forward(self, images: Tensor) -> Tensor:
