@@ -74,9 +74,9 @@ def prepare(folder: Path) -> None:
     (folder / "odd_models.py").write_text(_MODELS)
 
 
-def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a sweep to its end, in `folder`."""
-    return command("vssl-evaluate", *_arguments(arguments), cwd=folder)
+def sweep(folder: Path, *arguments: str, new: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a sweep to its end, in `folder`; a new process has the same number of threads as `start`."""
+    return command("vssl-evaluate", *_arguments(arguments), cwd=folder, new=new)
 
 
 def start(folder: Path, *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str]:

@@ -137,7 +137,7 @@ def test_a_killed_sweep_ends_its_job_and_goes_on_from_its_last_shard(
     process.kill()
     process.communicate(timeout=300)
     wait_for(lambda: not processes_in(place), seconds=120)
-    last = sweep(place, *jobs)
+    last = sweep(place, *jobs, new=True)
     assert last.returncode == 0, last.stderr
     # what a killed job had recorded is not done again: at most the sample that it was at
     assert 6 <= count() <= 7
