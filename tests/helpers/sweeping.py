@@ -75,7 +75,7 @@ def prepare(folder: Path) -> None:
 
 
 def sweep(folder: Path, *arguments: str, new: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a sweep to its end, in `folder`; a new process has the same number of threads as `start`."""
+    """Run a sweep to its end, in `folder`; a new process has the threads of that of `start`."""
     return command("vssl-evaluate", *_arguments(arguments), cwd=folder, new=new)
 
 
