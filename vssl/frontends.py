@@ -321,7 +321,10 @@ class VGGishExamples(FrontEnd):
         self.scaling = scaling
         taper = torch.hann_window(400, dtype=torch.float64)
         self.register_buffer("taper", taper, persistent=False)
-        self.register_buffer("filters", _vggish_filters(), persistent=False)
+        filters = _straight_filters(
+            rate=self.rate, bins=257, bands=64, lowest=125.0, highest=7500.0
+        )
+        self.register_buffer("filters", filters, persistent=False)
         self.taper: torch.Tensor
         self.filters: torch.Tensor
 
@@ -388,8 +391,9 @@ class KaldiLogMel(FrontEnd):
         self.mean = mean
         self.deviation = deviation
         taper = torch.hann_window(frame, periodic=False, dtype=torch.float64) ** 0.85
-        filters = _kaldi_filters(
-            rate=rate, n_fft=2 ** (frame - 1).bit_length(), bands=bands, lowest=lowest
+        bins = 2 ** (frame - 1).bit_length() // 2 + 1
+        filters = _straight_filters(
+            rate=rate, bins=bins, bands=bands, lowest=lowest, highest=rate / 2
         )
         self.register_buffer("taper", taper, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
@@ -445,22 +449,14 @@ def _mel_filters(*, rate: int, bins: int, bands: int) -> torch.Tensor:
     return torch.minimum(-above[:-2] / width[:-1], above[2:] / width[1:]).clamp(min=0.0)
 
 
-def _vggish_filters() -> torch.Tensor:
-    """Triangles `[64, 257]`, straight on the mel scale, from 125 to 7500 Hz, in float64."""
-    hertz = torch.linspace(0.0, 8000.0, 257, dtype=torch.float64)
-    position = 1127.0 * torch.log1p(hertz / 700.0)
-    lowest, highest = (1127.0 * math.log1p(edge / 700.0) for edge in (125.0, 7500.0))
-    edges = torch.linspace(lowest, highest, 66, dtype=torch.float64)[:, None]
+def _straight_filters(
+    *, rate: int, bins: int, bands: int, lowest: float, highest: float
+) -> torch.Tensor:
+    """Triangles `[bands, bins]`, straight on the mel scale 1127 log(1 + f / 700), in float64."""
+    hertz = torch.linspace(0.0, rate / 2, bins, dtype=torch.float64)
+    mels = 1127.0 * torch.log1p(hertz / 700.0)
+    first, last = (1127.0 * math.log1p(edge / 700.0) for edge in (lowest, highest))
+    edges = torch.linspace(first, last, bands + 2, dtype=torch.float64)[:, None]
     width = edges.diff(dim=0)
-    rising, falling = (position - edges[:-2]) / width[:-1], (edges[2:] - position) / width[1:]
+    rising, falling = (mels - edges[:-2]) / width[:-1], (edges[2:] - mels) / width[1:]
     return torch.minimum(rising, falling).clamp(min=0.0)
-
-
-def _kaldi_filters(*, rate: int, n_fft: int, bands: int, lowest: float) -> torch.Tensor:
-    """Triangles `[bands, n_fft // 2 + 1]` on Kaldi's mel scale, in float64."""
-    frequencies = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
-    mels = 1127.0 * torch.log1p(frequencies / 700.0)
-    first = 1127.0 * math.log1p(lowest / 700.0)
-    edges = torch.linspace(first, float(mels[-1]), bands + 2, dtype=torch.float64)
-    rising = (mels - edges[:, None]) / (edges[1] - edges[0])
-    return torch.minimum(rising[:-2], -rising[2:]).clamp(min=0.0)

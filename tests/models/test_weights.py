@@ -454,7 +454,7 @@ class TestContainers:
         assert report.ignored == ("old.weight",)
         assert report.used == 10
         assert torch.equal(model.tail.weight, tiny_state()["head.weight"])
-        bare = state_dict_of(read_checkpoint(path), wrapper="model", path=path)
+        bare = state_dict_of(read_checkpoint(path), wrappers=("model",), path=path)
         assert sorted(bare) == ["body.bias", "body.weight", "head.weight", "old.weight"]
 
 

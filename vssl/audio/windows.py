@@ -53,16 +53,22 @@ def amplitude(decibels: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _MonoWindow:
-    """Settings of `MiddleWindow` and `CenterWindow`, and their mix to mono."""
+class _Lasting:
+    """Length of a window, and what becomes of a clip's channels."""
 
     seconds: float
     channels: Channels = "mean"
-    full_scale: int = 32768
 
     def __post_init__(self) -> None:
         check_positive(self.seconds, name="seconds")
         check_choice(self.channels, ("mean", "first"), name="channels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MonoWindow(_Lasting):
+    """Settings of `MiddleWindow` and `CenterWindow`, and their mix to mono."""
+
+    full_scale: int = 32768
 
     def _mono(self, clip: AudioClip) -> tuple[Waveform, int]:
         """Mixed, scaled and clipped samples, and the window's length."""
@@ -131,7 +137,7 @@ class CenterWindow(_MonoWindow):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TiledMiddle:
+class TiledMiddle(_Lasting):
     """The middle of a clip that is tiled where it is shorter than the window, not clipped (SACL).
 
     A shorter clip of T samples is repeated `length // T + 1` times, which is more than the window
@@ -142,11 +148,6 @@ class TiledMiddle:
     """
 
     seconds: float = 3.0
-    channels: Channels = "mean"
-
-    def __post_init__(self) -> None:
-        check_positive(self.seconds, name="seconds")
-        check_choice(self.channels, ("mean", "first"), name="channels")
 
     def __call__(self, clip: AudioClip) -> Waveform:
         """Cut the window out of a clip: `[channels, T]` to `[length]`."""
@@ -170,7 +171,7 @@ class WholeClip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeginWindow:
+class BeginWindow(_Lasting):
     """The begin of a clip mixed to mono, neither tiled nor clipped (DenseAV, ACL).
 
     Args:
@@ -183,12 +184,7 @@ class BeginWindow:
     """
 
     seconds: float = 10.0
-    channels: Channels = "mean"
     padded: bool = False
-
-    def __post_init__(self) -> None:
-        check_positive(self.seconds, name="seconds")
-        check_choice(self.channels, ("mean", "first"), name="channels")
 
     def __call__(self, clip: AudioClip) -> Waveform:
         """Cut the window out of a clip: `[channels, T]` to `[length]`, or less if not padded."""

@@ -318,7 +318,7 @@ def _distance(entry: Entry, part: str, content: Any, path: Path) -> int:
     network, layout = entry.network, entry.layouts[part]
     assert network is not None
     try:
-        state = state_dict_of(content, wrapper=layout.wrapper, path=path, nested=layout.nested)
+        state = state_dict_of(content, wrappers=layout.wrappers, path=path, nested=layout.nested)
         match = match_weights(network.get_submodule(part), state, layout)
     except (WeightsError, KeyError, IndexError, RuntimeError, ValueError):
         return sys.maxsize
@@ -327,8 +327,8 @@ def _distance(entry: Entry, part: str, content: Any, path: Path) -> int:
 
 def _under_another_key(entry: Entry, part: str, content: Any, path: Path) -> str:
     """What to do where a file would fit, were its entries under another key; else empty."""
-    wrapper = entry.layouts[part].wrapper
-    wanted = wrapper[0] if isinstance(wrapper, tuple) else wrapper
+    wrappers = entry.layouts[part].wrappers
+    wanted = wrappers[0]
     groups = content.items() if isinstance(content, Mapping) else ()
     for key, group in groups:
         if not isinstance(group, Mapping):
@@ -339,8 +339,7 @@ def _under_another_key(entry: Entry, part: str, content: Any, path: Path) -> str
         except WeightsError:
             continue
         if fits:
-            keys = wrapper if isinstance(wrapper, tuple) else (wrapper,)
-            places = " or ".join("bare" if each is None else f"under `{each}`" for each in keys)
+            places = " or ".join("bare" if each is None else f"under `{each}`" for each in wrappers)
             return (
                 f"its entries fit, but lie under `{key}`, and are looked for {places}."
                 " Save them there (torch.load, torch.save)."
@@ -360,7 +359,7 @@ def _prefix(content: Any, layout: CheckpointLayout, path: Path) -> str:
     """Whether the file's keys begin as those of the published file, where that is known."""
     if layout.prefixed is None or path.suffix == ".safetensors":  # as vssl-train writes them
         return ""
-    state = unwrapped(content, wrapper=layout.wrapper, path=path)
+    state = unwrapped(content, wrappers=layout.wrappers, path=path)
     prefixed = all(str(key).startswith("module.") for key in state)
     carry = "carry" if prefixed else "lack"
     if prefixed == layout.prefixed:

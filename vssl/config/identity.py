@@ -73,7 +73,7 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
     root = settings.data.root
     parts["data"]["root"] = None if root is None else str(Path(root).expanduser().resolve())
     files: dict[str, Any] = {
-        **{f"model.weights.{part}".rstrip("."): p for part, p in settings.model.weights.items()},
+        **{weights_key(part): path for part, path in settings.model.weights.items()},
         "data.ids": settings.data.group.get("ids"),
         "data.flags": settings.data.group.get("flags"),
         "negatives.manifest": negatives.get("manifest"),
@@ -89,6 +89,11 @@ def run_identity(settings: RunSettings) -> dict[str, Any]:
         key: file_sha256(path) if path.is_file() else None for key, path in paths.items()
     }
     return parts
+
+
+def weights_key(part: str) -> str:
+    """Name the option of a weights file; `model.weights` where a model has one file."""
+    return f"model.weights.{part}" if part else "model.weights"
 
 
 def weights_sha256(identity: Mapping[str, Any]) -> str | dict[str, str] | None:

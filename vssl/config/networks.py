@@ -14,6 +14,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from vssl.config.identity import weights_key
 from vssl.config.settings import ModelSettings, PriorSettings, Recipe, RunSettings, TrainerSettings
 from vssl.core.errors import UsageError
 from vssl.core.extras import MissingExtraError
@@ -132,21 +133,17 @@ def _check_parts(settings: ModelSettings, layouts: Mapping[str, CheckpointLayout
     name, given, wanted = settings.name, settings.weights, list(layouts)
     if given and not wanted:
         raise WeightsError(f"{name} has no weights: leave model.weights out.")
-    files = " ".join(f"{_weights_key(part)}=FILE" for part in wanted)
+    files = " ".join(f"{weights_key(part)}=FILE" for part in wanted)
     if surplus := [part for part in given if part not in wanted]:
         one = "one file" if surplus == [""] else f"of the part {' and '.join(surplus)}"
         raise WeightsError(f"model.weights is {one}, but {name} takes {files}.")
     if missing := [part for part in wanted if part not in given]:
-        keys = " and ".join(map(_weights_key, missing))
+        keys = " and ".join(map(weights_key, missing))
         sources = "; ".join(dict.fromkeys(map(settings.source_of, missing)))
         raise WeightsError(
             f"{keys} {'is' if len(missing) == 1 else 'are'} not set: {name} needs its authors'"
             f" checkpoint ({sources}). Set {files}."
         )
-
-
-def _weights_key(part: str) -> str:
-    return f"model.weights.{part}".rstrip(".")
 
 
 def copied(network: Network) -> Network:
@@ -237,7 +234,7 @@ def weights_paths(settings: ModelSettings) -> Mapping[str, Path]:
         if not path.is_file():
             raise WeightsError(
                 f"{path}: no such file. {settings.name} needs its authors' checkpoint"
-                f" ({settings.source_of(part)}). Set {_weights_key(part)}=FILE, or"
+                f" ({settings.source_of(part)}). Set {weights_key(part)}=FILE, or"
                 " paths.weights=FOLDER for a folder that holds the checkpoints under their"
                 " published names."
             )

@@ -36,6 +36,11 @@ class CheckpointLayout:
     heads: bool = False
     prefixed: bool | None = None
 
+    @property
+    def wrappers(self) -> tuple[str | None, ...]:
+        """Keys that the state dict may lie under, in order of preference."""
+        return self.wrapper if isinstance(self.wrapper, tuple) else (self.wrapper,)
+
 
 class Pretrained(nn.Module):
     """A network whose weights come from one checkpoint file or several."""

@@ -133,7 +133,7 @@ def _tensors_alone(path: Path) -> str:
         " for name, value in group.items() if isinstance(value, (dict, torch.Tensor))};"
         " torch.save(tensors(content), sys.argv[2])"
     )
-    return shlex.join(["python", "-c", code, str(path), f"{path.with_suffix('')}_weights.pth"])
+    return _rewriting(path, code)
 
 
 def _weights_of_program(path: Path) -> str:
@@ -143,25 +143,30 @@ def _weights_of_program(path: Path) -> str:
         ' weights = torch.jit.load(sys.argv[1], map_location="cpu").state_dict();'
         " torch.save(weights, sys.argv[2])"
     )
+    return _rewriting(path, code)
+
+
+def _rewriting(path: Path, code: str) -> str:
+    """Write a command that runs code on a file and the name of another."""
     return shlex.join(["python", "-c", code, str(path), f"{path.with_suffix('')}_weights.pth"])
 
 
 def state_dict_of(
     content: Any,
     *,
-    wrapper: str | tuple[str | None, ...] | None,
+    wrappers: Sequence[str | None],
     path: Path,
     nested: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Take the state dict out of a checkpoint's content, without prefixes `module.`.
 
-    `wrapper` is its key, None for a bare state dict; of several the first that is there. Where
+    `wrappers` are keys, None for a bare state dict; the first that is there counts. Where
     it is nested, the names of dicts within it are joined by dots.
 
     Raises:
         WeightsError: when it is missing or no dict of tensors.
     """
-    state = unwrapped(content, wrapper=wrapper, path=path)
+    state = unwrapped(content, wrappers=wrappers, path=path)
     if nested:
         state = _flat(state)
     if not isinstance(state, Mapping) or not all(
@@ -178,13 +183,12 @@ def state_dict_of(
     return bare
 
 
-def unwrapped(content: Any, *, wrapper: str | tuple[str | None, ...] | None, path: Path) -> Any:
-    """Take what a checkpoint holds under a key, or the first of several keys; None takes it all.
+def unwrapped(content: Any, *, wrappers: Sequence[str | None], path: Path) -> Any:
+    """Take what a checkpoint holds under the first key that it has; None takes it all.
 
     Raises:
         WeightsError: when it has none of them.
     """
-    wrappers = wrapper if isinstance(wrapper, tuple) else (wrapper,)
     for key in wrappers:
         if key is None:
             return content

@@ -130,7 +130,7 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
     layout, target = network.layouts()[part], network.get_submodule(part)
     if is_own(content, target, path):
         return match_weights(target, content, CheckpointLayout(wrapper=None))
-    state = state_dict_of(content, wrapper=layout.wrapper, path=path, nested=layout.nested)
+    state = state_dict_of(content, wrappers=layout.wrappers, path=path, nested=layout.nested)
     try:
         network.adapt(part, content)
     except WeightsError as error:

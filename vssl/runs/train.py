@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from vssl.config.build import build_loss, build_reader, build_trainer
+from vssl.config.identity import weights_key
 from vssl.config.networks import make, make_network, on_gpu
 from vssl.config.settings import TrainingSettings
 from vssl.core.environment import environment
@@ -196,7 +197,7 @@ def _write_weights(
         "environment": environment(),
     }
     write_text(folder / f"{name}.json", json.dumps(facts, indent=1) + "\n")
-    files = [f"{f'model.weights.{part}'.rstrip('.')}={path}" for part, path in weights.items()]
+    files = [f"{weights_key(part)}={path}" for part, path in weights.items()]
     _log.info(
         "%s after %d steps in %.0f s (sha256 %s); evaluate with\nvssl-evaluate model=%s %s"
         " model.sha256=null",
