@@ -37,7 +37,8 @@ class VisionTransformer(nn.Module):
             self.visual_projection = nn.Linear(*widths, bias=False)
             self.logit_scale = nn.Parameter(torch.empty(()))
         self.grid = (config.image_size // config.patch_size,) * 2
-        self.vision_model.embeddings.position_ids = torch.arange(1 + math.prod(self.grid))[None]
+        positions = torch.arange(1 + math.prod(self.grid))[None]
+        self.vision_model.embeddings.register_buffer("position_ids", positions, persistent=False)
         self.heads = config.num_attention_heads
 
     def forward(self, images: Tensor) -> Tensor:
