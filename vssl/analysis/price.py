@@ -209,18 +209,18 @@ def _numbers(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SCORES_FILE
         score_records(run, fitted, metrics, output=path)
-        scores = Scores(path, samples.ids).read_all()
-    resampled = ResampledRun.of(
-        run, samples, scores, metrics, fitted, resamples=resamples, seed=seed
-    )
-    parts = {tuple(part): part for part in scores.parts()}
-    for each in fitted:
-        part = parts[each.variant, each.policy.name, each.source]
-        numbers = [n for n in resampled.numbers(part, metrics) if n.condition == "positive"]
-        found[id(each)] = _Found(
-            {number.metric.name: number.value for number in numbers},
-            {number.metric.name: number.resampled for number in numbers},
+        scores = Scores(path, samples.ids)
+        resampled = ResampledRun.of(
+            run, samples, scores, metrics, fitted, resamples=resamples, seed=seed
         )
+        parts = {tuple(part): part for part in scores.parts()}
+        for each in fitted:
+            part = parts[each.variant, each.policy.name, each.source]
+            numbers = [n for n in resampled.numbers(part, metrics) if n.condition == "positive"]
+            found[id(each)] = _Found(
+                {number.metric.name: number.value for number in numbers},
+                {number.metric.name: number.resampled for number in numbers},
+            )
     return found
 
 

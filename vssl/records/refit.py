@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -87,8 +88,8 @@ def _chosen_anew(
 def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:
     """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
     policy, thresholds = copy.deepcopy(policy), []
-    for times in images.weights.astype(np.int64):
-        rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
+    for times in images.weights:
+        rows = np.repeat(np.arange(len(maxima.value)), times[images.image].astype(np.int64))
         policy.fit(maxima.value[rows], maxima.condition[rows])
         value = policy.constant()
         thresholds.append(np.nan if value is None else value)
@@ -206,10 +207,12 @@ class ResampledRun:
                 policies.append(FittedPolicy(policy, source, variant))
             without = (MapMetric, CurveMetric)
             by_threshold = [each for each in metrics if not isinstance(each, without)]
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "near.parquet"
-                score_records(run, policies, by_threshold, output=path)
-                return Scores(path, samples.ids).read_all()
+            folder = tempfile.TemporaryDirectory()
+            path = Path(folder.name) / "near.parquet"
+            score_records(run, policies, by_threshold, output=path)
+            near_scores = Scores(path, samples.ids)
+            weakref.finalize(near_scores, folder.cleanup)
+            return near_scores
 
         sounds = SharedSounds.of(run, samples.ids, resamples=resamples, seed=seed)
         return cls(scores, samples.image_groups, sounds, fitted, near)
@@ -234,17 +237,17 @@ class ResampledRun:
         thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
-        by_threshold = {self.scores.threshold(part): numbers}
+        resamples = {self.scores.threshold(part): {n.key: n.at_threshold for n in numbers}}
         for value in _places(thresholds):
             assert self._near is not None
-            by_threshold[value] = at(self._near, near_part(part.map_variant, value), None)
-        places = sorted(by_threshold)
-        known = [{n.key: n.at_threshold for n in by_threshold[value]} for value in places]
+            near = at(self._near, near_part(part.map_variant, value), None)
+            resamples[value] = {number.key: number.at_threshold for number in near}
+        places = sorted(resamples)
         found = []
         for number in numbers:
             anew = number.at_threshold
             if len(places) > 1:
-                values = np.stack([resampled[number.key] for resampled in known])
+                values = np.stack([resamples[value][number.key] for value in places])
                 anew = interpolated(thresholds, np.array(places), values)
             found.append(replace(number, of_threshold=anew - number.at_threshold))
         return found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from vssl.config.build import build_metrics, build_policies
@@ -20,7 +20,7 @@ from vssl.records.fit import fit_policies
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY, SCORE_KEY
 from vssl.records.score import score_columns, score_records
-from vssl.records.scores import Samples, Scores
+from vssl.records.scores import Samples, Scores, row_groups
 from vssl.records.store import column_names, read_columns, read_provenance
 from vssl.runs.learnt import note_learnt, policies_of
 from vssl.thresholds.base import ThresholdPolicy
@@ -57,7 +57,7 @@ def score_run(
     scores = folder / SCORES_FILE
     columns = score_columns(folder / RECORDS_FILE, metrics)
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
-    kept = _other_rows(folder, replaced, columns) if keep else None
+    kept = _other_rows(folder, replaced, columns) if keep and scores.is_file() else ()
     score_records(folder, fitted, metrics, output=scores, keep=kept)
     note_learnt(folder, settings.threshold, fitted, calibration)
     samples = Samples.of(folder)
@@ -74,27 +74,26 @@ def score_run(
     return summary
 
 
-def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
-    """Rows of an earlier scores file whose policy is not scored anew; None without a file.
+def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Iterator[pa.Table]:
+    """Rows of an earlier scores file whose policy is not scored anew.
 
     Raises:
         UsageError: when they are of other records, or hold other metric columns.
     """
     scores = folder / SCORES_FILE
-    if not scores.is_file():
-        return None
     if read_provenance(scores) != read_provenance(folder / RECORDS_FILE):
         raise UsageError(
             f"{scores}: is not of the records beside it. Evaluate again with vssl-evaluate."
         )
     there = column_names(scores)[len(SCORE_KEY) :]
-    kept = read_columns(scores, filters=~pc.field("threshold_policy").isin(sorted(replaced)))
-    if len(kept) and (differing := sorted({*there} ^ {*columns})):
-        policies = kept["threshold_policy"].unique().to_pylist()
-        everything = ",".join(map(str, [*policies, *sorted(replaced - {NO_POLICY})]))
+    policies = read_columns(scores, ["threshold_policy"]).column(0).unique().to_pylist()
+    stay = [name for name in policies if name not in replaced]
+    if stay and (differing := sorted({*there} ^ {*columns})):
+        everything = ",".join(map(str, [*stay, *sorted(replaced - {NO_POLICY})]))
         raise UsageError(
-            f"{scores}: rows of {', '.join(policies)} stay, and were scored with other metrics"
+            f"{scores}: rows of {', '.join(stay)} stay, and were scored with other metrics"
             f" (columns {', '.join(differing)}). Give the metrics of the run, e.g."
             f" metrics=[all,NAME], or rescore all of its policies: threshold=[{everything}]."
         )
-    return kept
+    kept = pc.field("threshold_policy").isin(stay)
+    return (rows for table in row_groups(scores) if len(rows := table.filter(kept)))
