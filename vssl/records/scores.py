@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,21 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from vssl.core.arrays import Array, Floats, Index, Mask
+from vssl.core.arrays import AnyFloats, Array, Index, Mask
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import ANEW, RECORDS_FILE
 from vssl.records.schema import SCORE_KEY
-from vssl.records.store import RecordsError, open_parquet, read_columns, read_provenance, reading
-from vssl.records.truth import GroundTruth
+from vssl.records.store import RecordsError, open_parquet, read_columns, read_provenance
+from vssl.records.truth import GroundTruth, object_area
 from vssl.thresholds.base import EACH_MAP
 from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON
 from vssl.types import NATURAL, POSITIVE, SoundingObject
 
 _SCORE_AGAIN = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
-_PART_LABELS = ("map_variant", "threshold_policy", "threshold_source")
-_ROW_KEYS = ("sample_id", "audio_condition", "draw")
+_OBJECTS_READ = 4096  # at once
 _ROWS_SORTED = 1 << 20  # rows that are sorted by part before they are written
 _BYTES_KEPT = 1 << 30  # of the columns that were read last
 
@@ -70,7 +69,10 @@ class Samples:
         table = read_columns(run / RECORDS_FILE, columns, positive)
         names, groups, categories = (table.column(name).to_pylist() for name in columns)
         truth = GroundTruth.of(run).of_some(names)
-        areas = truth.object_areas(names)
+        some = (
+            names[start : start + _OBJECTS_READ] for start in range(0, len(names), _OBJECTS_READ)
+        )
+        areas = np.array([object_area(*each) for own in some for each in truth.objects(own)])
         return cls(names, groups, categories, areas, truth.natural, truth.flags())
 
     def flag_kinds(self) -> list[str]:
@@ -78,51 +80,27 @@ class Samples:
         return list(dict.fromkeys(kind for flags in self.flags for kind in flags))
 
 
-def by_part(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Sort the rows of a scores file into tables of one part, which become row groups."""
+def by_part(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Sort rows of a scores file into tables of one part, which become its row groups."""
     held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        if sum(map(len, held)) >= _ROWS_SORTED:
-            yield from _split(pa.concat_tables(held))
+    for table in chain(tables, [None]):
+        held += [] if table is None else [table]
+        if held and (table is None or sum(map(len, held)) >= _ROWS_SORTED):
+            rows = pa.concat_tables(held).unify_dictionaries().combine_chunks()
+            yield from (rows.filter(own) for own in _parts(rows).values())
             held = []
-    if held:
-        yield from _split(pa.concat_tables(held))
 
 
-def _split(table: pa.Table) -> Iterator[pa.Table]:
-    table = table.unify_dictionaries().combine_chunks()
-    parts, codes = _parts(table)
-    for number in range(len(parts)):
-        yield table.filter(pa.array(codes == number))
-
-
-def row_groups(path: Path) -> Iterator[pa.Table]:
-    """Read a scores file one row group at a time."""
-    with open_parquet(path) as file:
-        for group in range(file.num_row_groups):
-            yield _row_group(path, file, group)
-
-
-def _row_group(
-    path: Path, file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None
-) -> pa.Table:
-    table = file.read_row_group(group, columns=columns and list(columns))
-    table.validate(full=True)  # a page's header has no checksum, see `store.check_pages`
-    if len(table) != file.metadata.row_group(group).num_rows:
-        raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
-    return table
-
-
-def _parts(table: pa.Table) -> tuple[list[Part], npt.NDArray[np.uint16]]:
-    """Parts of some rows in the order of their first ones, and the number of each row's."""
-    codes, names = zip(*(_labels(table.column(name)) for name in _PART_LABELS), strict=True)
+def _parts(table: pa.Table) -> dict[Part, pa.Array]:
+    """Which rows are of each part; the parts in the order of their first rows."""
+    codes, names = zip(*(_labels(table.column(name)) for name in Part._fields), strict=True)
     keys = np.ravel_multi_index(codes, [len(each) for each in names])
-    different, firsts, place = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(firsts)
-    digits = np.unravel_index(different[order], [len(each) for each in names])
-    parts = [Part(*map(list.__getitem__, names, own)) for own in zip(*digits, strict=True)]
-    return parts, np.argsort(order).astype(np.uint16)[place]
+    firsts = np.unique(keys, return_index=True)[1]
+    parts = {}
+    for row in np.sort(firsts).tolist():
+        part = Part(*(name[code[row]] for name, code in zip(names, codes, strict=True)))
+        parts[part] = pa.array(keys == keys[row])
+    return parts
 
 
 def _labels(column: pa.ChunkedArray) -> tuple[Index, list[str]]:
@@ -132,59 +110,22 @@ def _labels(column: pa.ChunkedArray) -> tuple[Index, list[str]]:
     return np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
 
 
-class _Piece(NamedTuple):
-    """Rows of one part in a row group."""
-
-    group: int
-    number: int  # of the part among those of the row group
-    parts: npt.NDArray[np.uint16] | None  # number of each row's; None where all rows are its own
-
-    def own_rows(self, table: pa.Table) -> pa.Table:
-        return table if self.parts is None else table.filter(pa.array(self.parts == self.number))
-
-
 class _Block(NamedTuple):
-    """The rows of an audio condition among those of a part."""
+    """The values of an audio condition among those of a part."""
 
-    rows: slice
+    cells: slice
     draws: int
     there: Mask  # `[N]` which samples have rows
-
-
-class _Column(NamedTuple):
-    """A column of a part."""
-
-    values: Array  # `[R]`, of a column of curves their numbers
-    valid: Mask  # `[R]` whether it has a value
-    curves: Floats  # `[V, T]`
-
-    @classmethod
-    def of(cls, column: pa.ChunkedArray, order: Index) -> _Column:
-        """Sort the rows of a column."""
-        valid = column.is_valid().to_numpy()
-        if not pa.types.is_list(column.type):
-            values, curves = column.to_numpy().astype(np.float64), np.empty((0, 0), np.float32)
-        else:
-            flat = column.combine_chunks().flatten().to_numpy()
-            curves = flat.reshape(max(int(valid.sum()), 1), -1)
-            values = np.where(valid, np.cumsum(valid) - 1.0, np.nan)
-        return cls(values[order], valid[order], curves)
-
-    @property
-    def size(self) -> int:
-        """Bytes of memory."""
-        return sum(each.nbytes for each in self)
 
 
 class Scores:
     """The scores of a run by part, condition and column.
 
-    Rows are held in one order: by condition, then sample, then draw. Natural negatives have rows
-    under `natural` and where nothing in the picture sounds, the others under all else. A column is
-    read for one part at a time, and dropped when others need its place.
+    Natural negatives have rows under `natural` and where nothing in the picture sounds, the others
+    under all else. A column is read for one part at a time, and dropped when others need its place.
 
     Args:
-        path: scores file, which is read as long as there are questions.
+        path: scores file, which is read as long as the scores are asked for.
         ids: names of the samples, in the order of the results.
 
     Attributes:
@@ -207,106 +148,90 @@ class Scores:
         self.image_sources = image_sources(provenance, ids)
         self._place = {name: number for number, name in enumerate(recorded)}
         self._rows: Index | None = None
-        self._kept: dict[tuple[Part, str], _Column] = {}
-        self._blocks: dict[Part, dict[str, _Block]] = {}
-        self._orders: dict[Part, Index] = {}
+        self._read: dict[tuple[Part, str], tuple[AnyFloats, Mask]] = {}
+        self._pieces: dict[Part, list[tuple[int, pa.Array]]] = {}  # row groups, and rows of them
         with open_parquet(path) as file:
-            self._metadata = file.metadata
-            self.columns = file.schema_arrow.names[len(SCORE_KEY) :]
-            self._check_columns(file.schema_arrow)
-            self._pieces = self._find_parts(file)
+            found = {field.name: field.type for field in file.schema_arrow}
+            if not {field.name: field.type for field in SCORE_KEY}.items() <= found.items():
+                raise RecordsError(f"{path}: has other columns than vssl writes. {_SCORE_AGAIN}")
+            self.columns = [*found][len(SCORE_KEY) :]
+            for group in range(file.num_row_groups):
+                for part, own in _parts(file.read_row_group(group, Part._fields)).items():
+                    self._pieces.setdefault(part, []).append((group, own))
         place = {name: n for n, name in enumerate(ids)}
-        order = np.empty(0, np.int64)
+        self._blocks: dict[Part, dict[str, _Block]] = {}
+        self._cells: dict[Part, Index] = {}  # of the rows of a part
+        self._thresholds: dict[Part, float | None] = {}
+        cells = np.empty(0, np.int64)
         for part in self._pieces:
-            own, self._blocks[part] = self._order(part, place)
-            order = order if np.array_equal(order, own) else own  # mostly that of all parts
-            self._orders[part] = order
-            if not self._is_whole(part):
-                raise self._faulty()
-
-    def _check_columns(self, schema: pa.Schema) -> None:
-        names = {field.name for field in SCORE_KEY}
-        for name in names - set(schema.names):
-            raise RecordsError(f"{self._path}: lacks the column {name}. {ANEW}")
-        for name in (*_PART_LABELS, *_ROW_KEYS[:2]):
-            if not pa.types.is_dictionary(schema.field(name).type):  # a footer with a flipped bit
-                raise RecordsError(f"{self._path}: its column {name} is damaged. {_SCORE_AGAIN}")
-
-    def _find_parts(self, file: pq.ParquetFile) -> dict[Part, list[_Piece]]:
-        """Row groups that hold rows of each part, in the order of the file."""
-        found: dict[Part, list[_Piece]] = {}
-        for group in range(file.num_row_groups):
-            parts, codes = _parts(_row_group(self._path, file, group, _PART_LABELS))
-            for number, part in enumerate(parts):
-                piece = _Piece(group, number, codes if len(parts) > 1 else None)
-                found.setdefault(part, []).append(piece)
-        return found
+            rows = self._table(part, ["sample_id", "audio_condition", "draw", "threshold"])
+            own, self._blocks[part] = self._arranged(rows, place)
+            cells = cells if np.array_equal(cells, own) else own  # mostly the same for all parts
+            self._cells[part], self._thresholds[part] = cells, rows.column("threshold")[0].as_py()
 
     def _table(self, part: Part, columns: Sequence[str]) -> pa.Table:
         """Columns of a part's rows, in the order of the file."""
-        with (
-            reading(self._path),
-            pq.ParquetFile(
-                self._path, metadata=self._metadata, page_checksum_verification=True
-            ) as file,
-        ):
-            pieces = [
-                piece.own_rows(_row_group(self._path, file, piece.group, columns))
-                for piece in self._pieces[part]
-            ]
-        return pa.concat_tables(pieces)
+        tables = []
+        with open_parquet(self._path) as file:
+            for group, own in self._pieces[part]:
+                table = file.read_row_group(group, columns)
+                table.validate(full=True)  # a page's header has no checksum, see `check_pages`
+                tables.append(table.filter(own))
+        return pa.concat_tables(tables)
 
-    def _order(self, part: Part, place: Mapping[str, int]) -> tuple[Index, dict[str, _Block]]:
-        """Order of a part's rows, `[R]`, and where in it each condition is."""
-        table = self._table(part, _ROW_KEYS)
-        (sample, names), (condition, conditions) = (
-            _labels(table.column(name)) for name in _ROW_KEYS[:2]
-        )
+    def _arranged(
+        self, rows: pa.Table, place: Mapping[str, int]
+    ) -> tuple[Index, dict[str, _Block]]:
+        """Cell of each row, by condition, then sample, then draw."""
+        sample, names = _labels(rows.column("sample_id"))
+        condition, conditions = _labels(rows.column("audio_condition"))
         if not set(names) <= place.keys():
             raise RecordsError(f"{self._path}: is not of the records beside it. {_SCORE_AGAIN}")
         sample = np.array([place[name] for name in names], np.int64)[sample]
-        draw = table.column("draw").to_numpy().astype(np.int64)
-        by_code = (np.flatnonzero(condition == code) for code in range(len(conditions)))
-        rows = sorted((own for own in by_code if len(own)), key=lambda own: int(own[0]))
-        order, blocks, start = [], {}, 0
-        for own in rows:
+        draw = rows.column("draw").to_numpy().astype(np.int64)
+        cells, blocks, start, whole = np.empty_like(sample), {}, 0, bool((draw >= 0).all())
+        for code in np.flatnonzero(np.bincount(condition)):
+            own, name = np.flatnonzero(condition == code), conditions[code]
             draws, there = int(draw[own].max()) + 1, np.zeros(len(place), bool)
             there[sample[own]] = True
-            cells = (np.cumsum(there) - 1)[sample[own]] * draws + draw[own]
-            in_cell = np.full(len(own), -1)
-            if there.sum() * draws == len(own) and draw[own].min() >= 0:
-                in_cell[cells] = own
-            if (in_cell < 0).any():
-                raise self._faulty()
-            order.append(in_cell)
-            block = slice(start, start + len(own))
-            blocks[conditions[condition[own[0]]]] = _Block(block, draws, there)
-            start = block.stop
-        return np.concatenate(order), blocks
-
-    def _faulty(self) -> RecordsError:
-        return RecordsError(f"{self._path}: rows are missing or doubled. {_SCORE_AGAIN}")
-
-    def _is_whole(self, part: Part) -> bool:
-        """Whether every condition of a part has the rows of the samples that it should have."""
-        there = {name: block.there for name, block in self._blocks[part].items()}
-        natural = there.pop(NATURAL, np.zeros(len(self.image_sources), bool))
+            whole = whole and len(own) == there.sum() * draws
+            if whole:
+                cells[own] = start + sample[own] * draws + draw[own]
+                blocks[name] = _Block(slice(start, start + draws * len(place)), draws, there)
+                start += draws * len(place)
+        there = {name: block.there for name, block in blocks.items()}
+        natural = there.pop(NATURAL, np.zeros(len(place), bool))
         none = SoundingObject.NONE
-        return all(
+        whole = whole and all(
             (found == (True if self.sounding[name] == none else ~natural)).all()
             for name, found in there.items()
         )
+        if not whole or np.bincount(cells).max(initial=0) > 1:
+            raise RecordsError(f"{self._path}: rows are missing or doubled. {_SCORE_AGAIN}")
+        return cells, blocks
 
-    def _column(self, part: Part, name: str) -> _Column:
-        """A column of a part; read again if it was not among the last."""
-        column = self._kept.pop((part, name), None)
-        if column is None:
-            column = _Column.of(self._table(part, [name]).column(0), self._orders[part])
-            free = _BYTES_KEPT - column.size
-            while self._kept and sum(each.size for each in self._kept.values()) > free:
-                del self._kept[next(iter(self._kept))]
-        self._kept[part, name] = column
-        return column
+    def _column(self, part: Part, name: str) -> tuple[AnyFloats, Mask]:
+        """Values `[C]` of a part's cells, or curves `[C, T]`, and where there are any."""
+        found = self._read.pop((part, name), None)
+        if found is None:
+            column, cells = self._table(part, [name]).column(0), self._cells[part]
+            rows = cells[column.is_valid().to_numpy()]
+            values = column.combine_chunks().drop_null()
+            if pa.types.is_list(column.type):
+                values = values.flatten().to_numpy()
+                values = values.reshape(len(rows), len(values) // max(len(rows), 1))
+            else:
+                values = values.to_numpy().astype(np.float64)
+            count = max(block.cells.stop for block in self._blocks[part].values())
+            found = np.full((count, *values.shape[1:]), np.nan, values.dtype), np.zeros(count, bool)
+            found[0][rows], found[1][rows] = values, True
+            sizes = [
+                values.nbytes + valid.nbytes for values, valid in (*self._read.values(), found)
+            ]
+            while self._read and sum(sizes) > _BYTES_KEPT:
+                del self._read[next(iter(self._read))], sizes[0]
+        self._read[part, name] = found  # the last one stands last
+        return found
 
     def of_samples(self, rows: Index) -> Scores:
         """The scores of some samples, by their places `[n]`."""
@@ -329,29 +254,23 @@ class Scores:
 
     def threshold(self, part: Part) -> float:
         """The part's one threshold; NaN if every map has its own, or none is used."""
-        if not part.has_one_threshold:
-            return float("nan")
-        return float(self._column(part, "threshold").values[0])
+        value = self._thresholds[part] if part.has_one_threshold else None
+        return np.nan if value is None else value
 
     def values(self, part: Part, condition: str, column: str) -> Array:
         """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""
-        return self._block(part, condition, self._column(part, column).values)
+        return self._of_condition(part, condition, self._column(part, column)[0])
 
     def curves(self, part: Part, condition: str, column: str) -> Array:
         """Curves of a column, `[N, D, T]` float32; NaN where undefined or not measured."""
-        number = self.values(part, condition, column)
-        there = ~np.isnan(number)
-        curves = self._column(part, column).curves
-        found = np.full((*number.shape, curves.shape[1]), np.nan, np.float32)
-        found[there] = curves[number[there].astype(np.int64)]
-        return found
+        return self.values(part, condition, column)
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column was measured on, `[N]`.
 
         The others have null in the file, or no row (see `there`).
         """
-        return self._block(part, condition, self._column(part, column).valid)[:, 0]
+        return self._of_condition(part, condition, self._column(part, column)[1])[:, 0]
 
     def there(self, part: Part, condition: str) -> Mask:
         """Which samples have rows under a condition, `[N]`: all without natural negatives."""
@@ -360,13 +279,9 @@ class Scores:
         there = self._blocks[part][condition].there
         return there if self._rows is None else there[self._rows]
 
-    def _block(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        block = self._blocks[part][condition]
-        values, there = column[block.rows].reshape(-1, block.draws), block.there
-        if not there.all():
-            everywhere = np.full(
-                (len(there), block.draws), False if column.dtype == bool else np.nan
-            )
-            everywhere[there] = values
-            values = everywhere
+    def _of_condition(
+        self, part: Part, condition: str, column: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        cells, draws, _ = self._blocks[part][condition]
+        values = column[cells].reshape(-1, draws, *column.shape[1:])
         return values if self._rows is None else values[self._rows]

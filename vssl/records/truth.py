@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vssl.core.arrays import Array, Index, Mask
+from vssl.core.arrays import Index, Mask
 from vssl.core.errors import UsageError
 from vssl.maps import consensus_map
 from vssl.records.files import RECORDS_FILE, TRUTH_FILE
@@ -99,22 +99,6 @@ class GroundTruth:
         rows = self.table.select(_OBJECTS).take(pa.array(self.rows(ids)))
         return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
-    def object_areas(self, ids: Sequence[str]) -> Array:
-        """Areas of the objects of some samples, `[S]`, see `object_area`."""
-        table = self.table.select(_OBJECTS).take(pa.array(self.rows(ids)))
-        boxes, masks = (table.column(name).combine_chunks() for name in ("boxes", "masks"))
-        areas = np.empty(len(table))
-        # most samples have one box, whose area needs no drawing
-        one = pc.equal(pc.list_value_length(boxes), 1).to_numpy(zero_copy_only=False)
-        one &= pc.equal(pc.list_value_length(masks), 0).to_numpy(zero_copy_only=False)
-        ends = boxes.filter(pa.array(one)).flatten().flatten().to_numpy().reshape(-1, 4)
-        x0, y0, x1, y1 = np.minimum(ends.astype(np.int64), EVALUATION_SIZE).T
-        pixels = np.maximum(x1 - x0, 0) * np.maximum(y1 - y0, 0)
-        areas[one] = pixels.astype(np.float32) / np.float32(EVALUATION_SIZE**2)
-        for row in np.flatnonzero(~one).tolist():
-            areas[row] = object_area(*(column[row].as_py() for column in table.columns))
-        return areas
-
     def flags(self) -> list[dict[str, str]]:
         """What is known about each sample, by kind."""
         return [dict(flags) for flags in self.table.column("flags").to_pylist()]
@@ -136,6 +120,10 @@ def object_area(
     mask_weights: Sequence[float] = (),
 ) -> float:
     """Area of the union of boxes and masks (of the evaluation size), a fraction of the image."""
+    if len(boxes) == 1 and not masks:  # most samples have one, whose area needs no drawing
+        x0, y0, x1, y1 = (min(int(end), EVALUATION_SIZE) for end in boxes[0])
+        pixels = np.float32(max(x1 - x0, 0) * max(y1 - y0, 0))
+        return float(pixels / np.float32(EVALUATION_SIZE**2))
     if len(masks) == 1 and not boxes:
         changes = np.frombuffer(masks[0], "<u2").astype(np.int64)
         ends = [*changes[1::2], EVALUATION_SIZE**2][: len(changes[::2])]

@@ -20,12 +20,19 @@ from vssl.records.fit import fit_policies
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY, SCORE_KEY
 from vssl.records.score import score_columns, score_records
-from vssl.records.scores import Samples, Scores, row_groups
-from vssl.records.store import column_names, read_columns, read_provenance
+from vssl.records.scores import Samples, Scores
+from vssl.records.store import (
+    check_pages,
+    column_names,
+    read_columns,
+    read_provenance,
+    record_batches,
+)
 from vssl.runs.learnt import note_learnt, policies_of
 from vssl.thresholds.base import ThresholdPolicy
 
 _log = logging.getLogger(__name__)
+_ROWS_KEPT = 1 << 16  # of earlier scores at once
 
 
 def score_run(
@@ -57,7 +64,7 @@ def score_run(
     scores = folder / SCORES_FILE
     columns = score_columns(folder / RECORDS_FILE, metrics)
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
-    kept = _other_rows(folder, replaced, columns) if keep and scores.is_file() else ()
+    kept = _other_rows(folder, replaced, columns) if keep and scores.is_file() else None
     score_records(folder, fitted, metrics, output=scores, keep=kept)
     note_learnt(folder, settings.threshold, fitted, calibration)
     samples = Samples.of(folder)
@@ -95,5 +102,7 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Iterato
             f" (columns {', '.join(differing)}). Give the metrics of the run, e.g."
             f" metrics=[all,NAME], or rescore all of its policies: threshold=[{everything}]."
         )
+    check_pages(scores)
     kept = pc.field("threshold_policy").isin(stay)
-    return (rows for table in row_groups(scores) if len(rows := table.filter(kept)))
+    batches = record_batches(scores, _ROWS_KEPT)
+    return (pa.Table.from_batches([rows]).filter(kept) for rows in batches)

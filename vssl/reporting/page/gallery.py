@@ -18,7 +18,7 @@ import torch
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.localization import AUDIO_VISUAL
 from vssl.records.store import column_names, read_columns
-from vssl.records.truth import GroundTruth
+from vssl.records.truth import GroundTruth, object_area
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.samples import RunScene, read_scenes
 from vssl.types import POSITIVE, SoundingObject
@@ -122,11 +122,11 @@ def _samples_by_area(run: Path) -> pd.DataFrame:
     rows: Any = read_columns(run / RECORDS_FILE, list(_FIELDS), filters).to_pandas()
     rows = rows.astype(dict.fromkeys(_FIELDS, str))
     truth = GroundTruth.of(run)
-    names = rows["sample_id"].to_list()
-    for name, column in zip(_TRUTH, zip(*truth.objects(names), strict=True), strict=True):
+    objects = truth.objects(rows["sample_id"].to_list())
+    for name, column in zip(_TRUTH, zip(*objects, strict=True), strict=True):
         rows[name] = list(column)
-    rows["natural"] = truth.natural[truth.rows(names)]
-    rows["area"] = truth.object_areas(names)
+    rows["natural"] = truth.natural[truth.rows(rows["sample_id"].to_list())]
+    rows["area"] = [object_area(*each) for each in objects]
     order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
     return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
 
