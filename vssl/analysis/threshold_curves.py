@@ -140,7 +140,8 @@ def threshold_curves(
         for key in found[0]:
             column = np.concatenate([each[key] for each in found])
             own = drawn if key[0] in _RESAMPLED else drawn[:0]
-            sums[key] = _added(sums.get(key), column, own)
+            nothing = np.zeros((2, *column.shape[1:]))
+            sums[key] = _added(sums.get(key, (nothing, nothing)), column, own)
         start = stop
     values = {
         key: _mean(sums[key][0])
@@ -164,15 +165,13 @@ def threshold_curves(
     return ThresholdCurves(grid, values, resampled, together, condition)
 
 
-def _added(before: tuple[Array, Array] | None, column: Array, drawn: Array) -> tuple[Array, Array]:
+def _added(before: tuple[Array, Array], column: Array, drawn: Array) -> tuple[Array, Array]:
     """Add samples `[S, D, T]`, drawn `[B, S]` times, to sums and numbers, `[2, D, T]` each."""
     defined = ~np.isnan(column)
     both = np.stack([np.where(defined, column, 0.0), defined], axis=1)
-    resampled = np.tensordot(drawn, both, 1)
-    if before is None:
-        return both.sum(axis=0), resampled
     # sample after sample, so that it does not matter how many come at once
-    return np.concatenate([before[0][None], both]).sum(axis=0), before[1] + resampled
+    total = np.concatenate([before[0][None], both]).sum(axis=0)
+    return total, before[1] + np.tensordot(drawn, both, 1)
 
 
 def _mean(sums: Array) -> Array:
@@ -255,35 +254,27 @@ def _range(
     return alpha * low + (1 - alpha) * min(lows), alpha * high + (1 - alpha) * max(highs)
 
 
-@dataclass(frozen=True)
-class MaximaHistograms:
-    """Distributions of the largest value of a map, by audio condition."""
-
-    edges: Array  # `[B + 1]` bounds of the bins, the same for all conditions
-    counts: dict[str, Index]  # audio condition -> `[B]` number of records
-
-
-def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
+def maxima_histograms(run: Path, *, bins: int = 64) -> tuple[Array, dict[str, Index]]:
     """Count the maxima of a run's native maps in B bins between the smallest and the largest.
 
     Maps are post-processed as the model's; those with NaN are left out.
+
+    Returns:
+        Bounds of the bins, `[B + 1]`, and by audio condition the number of records in each, `[B]`.
 
     Raises:
         RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
     rows = read_columns(path, ["sample_id", "audio_condition", *_MAP_ENDS])
-    labels = rows.column("audio_condition").combine_chunks().dictionary_encode()
-    condition, names = labels.indices.to_numpy(), [*labels.dictionary.to_pylist(), NATURAL]
-    natural = pa.array(GroundTruth.of(run).natural_ids, pa.string())
-    own = pc.is_in(rows.column("sample_id"), value_set=natural).to_numpy()
-    condition = np.where(own & (condition == names.index(POSITIVE)), len(names) - 1, condition)
-    different, firsts = np.unique(condition, return_index=True)
+    condition, names = rows.column("audio_condition"), GroundTruth.of(run).natural_ids
+    natural = pc.is_in(rows.column("sample_id"), value_set=pa.array(names, pa.string()))
+    own = pc.and_(natural, pc.equal(condition, POSITIVE))
+    labels = pc.if_else(own, NATURAL, condition).combine_chunks().dictionary_encode()
     maxima = Localization.of(read_provenance(path)).native_maxima(rows)
-    finite = np.isfinite(maxima)
+    finite, code = np.isfinite(maxima), labels.indices.to_numpy()
     edges = np.histogram_bin_edges(maxima[finite], bins=bins)
-    counts = {
-        names[code]: np.histogram(maxima[finite & (condition == code)], bins=edges)[0]
-        for code in different[np.argsort(firsts)]
+    return edges, {
+        name: np.histogram(maxima[finite & (code == place)], bins=edges)[0]
+        for place, name in enumerate(labels.dictionary.to_pylist())
     }
-    return MaximaHistograms(edges, counts)

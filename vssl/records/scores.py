@@ -27,7 +27,7 @@ from vssl.types import NATURAL, POSITIVE, SoundingObject
 _SCORE_AGAIN = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
 _OBJECTS_READ = 4096  # at once
 _ROWS_SORTED = 1 << 20  # rows that are sorted by part before they are written
-_BYTES_KEPT = 1 << 30  # of the columns that were read last
+_BYTES_KEPT = 1 << 29  # of the columns that were read last
 
 
 class Part(NamedTuple):
@@ -199,13 +199,11 @@ class Scores:
                 cells[own] = start + sample[own] * draws + draw[own]
                 blocks[name] = _Block(slice(start, start + draws * len(place)), draws, there)
                 start += draws * len(place)
-        there = {name: block.there for name, block in blocks.items()}
-        natural = there.pop(NATURAL, np.zeros(len(place), bool))
-        none = SoundingObject.NONE
-        whole = whole and all(
-            (found == (True if self.sounding[name] == none else ~natural)).all()
-            for name, found in there.items()
-        )
+        natural = np.zeros(len(place), bool)
+        natural |= blocks[NATURAL].there if NATURAL in blocks else False
+        for name, block in blocks.items():
+            everywhere = self.sounding[name] == SoundingObject.NONE
+            whole &= name == NATURAL or bool((block.there == (everywhere | ~natural)).all())
         if not whole or np.bincount(cells).max(initial=0) > 1:
             raise RecordsError(f"{self._path}: rows are missing or doubled. {_SCORE_AGAIN}")
         return cells, blocks
@@ -259,7 +257,7 @@ class Scores:
 
     def values(self, part: Part, condition: str, column: str) -> Array:
         """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""
-        return self._of_condition(part, condition, self._column(part, column)[0])
+        return self._own(part, condition, self._column(part, column)[0])
 
     def curves(self, part: Part, condition: str, column: str) -> Array:
         """Curves of a column, `[N, D, T]` float32; NaN where undefined or not measured."""
@@ -270,7 +268,7 @@ class Scores:
 
         The others have null in the file, or no row (see `there`).
         """
-        return self._of_condition(part, condition, self._column(part, column)[1])[:, 0]
+        return self._own(part, condition, self._column(part, column)[1])[:, 0]
 
     def there(self, part: Part, condition: str) -> Mask:
         """Which samples have rows under a condition, `[N]`: all without natural negatives."""
@@ -279,9 +277,7 @@ class Scores:
         there = self._blocks[part][condition].there
         return there if self._rows is None else there[self._rows]
 
-    def _of_condition(
-        self, part: Part, condition: str, column: npt.NDArray[Any]
-    ) -> npt.NDArray[Any]:
+    def _own(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
         cells, draws, _ = self._blocks[part][condition]
         values = column[cells].reshape(-1, draws, *column.shape[1:])
         return values if self._rows is None else values[self._rows]

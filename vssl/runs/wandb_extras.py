@@ -45,9 +45,9 @@ def mirror_run(settings: RunSettings, folder: Path, loggers: Sequence[Logger]) -
 
 
 def _log_maxima(settings: RunSettings, folder: Path, run: WandbRun) -> None:
-    histograms = maxima_histograms(folder)
-    for condition, counts in histograms.counts.items():
-        run.log_histogram(f"{MAXIMA}/{condition}", counts, histograms.edges)
+    edges, by_condition = maxima_histograms(folder)
+    for condition, counts in by_condition.items():
+        run.log_histogram(f"{MAXIMA}/{condition}", counts, edges)
 
 
 def _log_gallery(settings: RunSettings, folder: Path, run: WandbRun) -> None:
