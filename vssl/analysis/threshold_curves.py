@@ -68,16 +68,6 @@ class ThresholdCurves:
         """`[T]` F_LOC."""
         return self.values["f_loc", self.condition]
 
-    @property
-    def f_loc_resampled(self) -> Array:
-        """`[B, T]` F_LOC of bootstrap resamples."""
-        return self.resampled["f_loc"]
-
-    @property
-    def pia(self) -> dict[str, Array]:
-        """`[T]` mean pIA by negative type."""
-        return {name: values for (metric, name), values in self.values.items() if metric == "pia"}
-
     def at(self, threshold: float) -> int:
         """Position of a threshold; ValueError if it is not one of the curve's."""
         place = int(np.searchsorted(self.thresholds, np.float32(threshold)))
@@ -118,7 +108,7 @@ def threshold_curves(
     truth, sounding = GroundTruth.of(run), sounding_objects(facts)
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
     cells = search_starts(grid)
-    # without NaN, draws can be averaged sample by sample, which saves memory
+    # without NaN, draws can be averaged sample by sample, which is quicker
     holes = count_undefined_maps(path) > 0
 
     def work(rows: pa.RecordBatch) -> dict[_Key, Array]:

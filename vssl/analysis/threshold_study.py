@@ -170,7 +170,7 @@ def _threshold_rows(
     """Rows of a run and map variant; `own` is the scored run's name in `fit_on`."""
     # F_LOC of 0/0 (nothing found, everything marked) is no candidate for the best
     best = int(np.where(np.isnan(curve.f_loc), -1.0, curve.f_loc).argmax())
-    resampled = np.where(np.isnan(curve.f_loc_resampled), -1.0, curve.f_loc_resampled)
+    resampled = np.where(np.isnan(curve.resampled["f_loc"]), -1.0, curve.resampled["f_loc"])
     best_resampled = resampled.max(axis=1)
     at_best = curve.thresholds[resampled.argmax(axis=1)].astype(np.float64)
     oracle = (BEST, "this run's own objects", float(curve.thresholds[best]), at_best)

@@ -88,8 +88,8 @@ def _chosen_anew(
 def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:
     """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
     policy, thresholds = copy.deepcopy(policy), []
-    for times in images.weights:
-        rows = np.repeat(np.arange(len(maxima.value)), times[images.image].astype(np.int64))
+    for times in images.weights.astype(np.int64):
+        rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
         policy.fit(maxima.value[rows], maxima.condition[rows])
         value = policy.constant()
         thresholds.append(np.nan if value is None else value)

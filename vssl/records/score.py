@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -63,7 +63,7 @@ def score_records(
     metrics: Sequence[AnyMetric],
     *,
     output: Path,
-    keep: Iterator[pa.Table] | None = None,
+    keep: Iterable[pa.Table] = (),
 ) -> None:
     """Score every record of a run under every policy and write the scores file.
 
@@ -102,7 +102,7 @@ def score_records(
     )
     with AtomicParquetWriter(output, schema, provenance) as writer:
         tables = in_threads(scorer, path, _SCORED_COLUMNS, description="scoring")
-        for table in by_part(chain(keep or (), tables)):
+        for table in by_part(chain(keep, tables)):
             writer.write(table)
 
 

@@ -110,14 +110,6 @@ def _labels(column: pa.ChunkedArray) -> tuple[Index, list[str]]:
     return np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
 
 
-class _Block(NamedTuple):
-    """The values of an audio condition among those of a part."""
-
-    cells: slice
-    draws: int
-    there: Mask  # `[N]` which samples have rows
-
-
 class Scores:
     """The scores of a run by part, condition and column.
 
@@ -156,32 +148,34 @@ class Scores:
                 raise RecordsError(f"{path}: has other columns than vssl writes. {_SCORE_AGAIN}")
             self.columns = [*found][len(SCORE_KEY) :]
             for group in range(file.num_row_groups):
-                for part, own in _parts(file.read_row_group(group, Part._fields)).items():
+                labels = file.read_row_group(group, Part._fields)
+                labels.validate(full=True)
+                for part, own in _parts(labels).items():
                     self._pieces.setdefault(part, []).append((group, own))
         place = {name: n for n, name in enumerate(ids)}
-        self._blocks: dict[Part, dict[str, _Block]] = {}
+        # of each condition: which cells, number of draws, `[N]` which samples have rows
+        self._blocks: dict[Part, dict[str, tuple[slice, int, Mask]]] = {}
         self._cells: dict[Part, Index] = {}  # of the rows of a part
         self._thresholds: dict[Part, float | None] = {}
         cells = np.empty(0, np.int64)
         for part in self._pieces:
-            rows = self._table(part, ["sample_id", "audio_condition", "draw", "threshold"])
+            columns = ["sample_id", "audio_condition", "draw", "threshold"]
+            rows = pa.concat_tables(self.rows(part, columns))
             own, self._blocks[part] = self._arranged(rows, place)
             cells = cells if np.array_equal(cells, own) else own  # mostly the same for all parts
             self._cells[part], self._thresholds[part] = cells, rows.column("threshold")[0].as_py()
 
-    def _table(self, part: Part, columns: Sequence[str]) -> pa.Table:
-        """Columns of a part's rows, in the order of the file."""
-        tables = []
+    def rows(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Read the rows of a part in the file's order, some at a time; None for all columns."""
         with open_parquet(self._path) as file:
             for group, own in self._pieces[part]:
                 table = file.read_row_group(group, columns)
                 table.validate(full=True)  # a page's header has no checksum, see `check_pages`
-                tables.append(table.filter(own))
-        return pa.concat_tables(tables)
+                yield table.filter(own)
 
     def _arranged(
         self, rows: pa.Table, place: Mapping[str, int]
-    ) -> tuple[Index, dict[str, _Block]]:
+    ) -> tuple[Index, dict[str, tuple[slice, int, Mask]]]:
         """Cell of each row, by condition, then sample, then draw."""
         sample, names = _labels(rows.column("sample_id"))
         condition, conditions = _labels(rows.column("audio_condition"))
@@ -197,13 +191,13 @@ class Scores:
             whole = whole and len(own) == there.sum() * draws
             if whole:
                 cells[own] = start + sample[own] * draws + draw[own]
-                blocks[name] = _Block(slice(start, start + draws * len(place)), draws, there)
+                blocks[name] = slice(start, start + draws * len(place)), draws, there
                 start += draws * len(place)
         natural = np.zeros(len(place), bool)
-        natural |= blocks[NATURAL].there if NATURAL in blocks else False
-        for name, block in blocks.items():
+        natural |= blocks[NATURAL][2] if NATURAL in blocks else False
+        for name, (_, _, there) in blocks.items():
             everywhere = self.sounding[name] == SoundingObject.NONE
-            whole &= name == NATURAL or bool((block.there == (everywhere | ~natural)).all())
+            whole &= name == NATURAL or bool((there == (everywhere | ~natural)).all())
         if not whole or np.bincount(cells).max(initial=0) > 1:
             raise RecordsError(f"{self._path}: rows are missing or doubled. {_SCORE_AGAIN}")
         return cells, blocks
@@ -212,15 +206,15 @@ class Scores:
         """Values `[C]` of a part's cells, or curves `[C, T]`, and where there are any."""
         found = self._read.pop((part, name), None)
         if found is None:
-            column, cells = self._table(part, [name]).column(0), self._cells[part]
-            rows = cells[column.is_valid().to_numpy()]
+            column = pa.concat_tables(self.rows(part, [name])).column(0)
+            rows = self._cells[part][column.is_valid().to_numpy()]
             values = column.combine_chunks().drop_null()
             if pa.types.is_list(column.type):
                 values = values.flatten().to_numpy()
                 values = values.reshape(len(rows), len(values) // max(len(rows), 1))
             else:
                 values = values.to_numpy().astype(np.float64)
-            count = max(block.cells.stop for block in self._blocks[part].values())
+            count = max(cells.stop for cells, *_ in self._blocks[part].values())
             found = np.full((count, *values.shape[1:]), np.nan, values.dtype), np.zeros(count, bool)
             found[0][rows], found[1][rows] = values, True
             sizes = [
@@ -248,7 +242,7 @@ class Scores:
 
     def draws(self, part: Part, condition: str) -> int:
         """Number of draws of a condition."""
-        return self._blocks[part][condition].draws
+        return self._blocks[part][condition][1]
 
     def threshold(self, part: Part) -> float:
         """The part's one threshold; NaN if every map has its own, or none is used."""
@@ -274,7 +268,7 @@ class Scores:
         """Which samples have rows under a condition, `[N]`: all without natural negatives."""
         if condition not in self._blocks[part]:
             return np.zeros(len(self.image_sources), bool)
-        there = self._blocks[part][condition].there
+        there = self._blocks[part][condition][2]
         return there if self._rows is None else there[self._rows]
 
     def _own(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:

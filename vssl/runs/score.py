@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vssl.config.build import build_metrics, build_policies
 from vssl.config.settings import ScoringSettings
@@ -18,21 +18,14 @@ from vssl.records.conditions import true_negatives
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.refit import ResampledRun
-from vssl.records.schema import NO_POLICY, SCORE_KEY
+from vssl.records.schema import NO_POLICY
 from vssl.records.score import score_columns, score_records
 from vssl.records.scores import Samples, Scores
-from vssl.records.store import (
-    check_pages,
-    column_names,
-    read_columns,
-    read_provenance,
-    record_batches,
-)
+from vssl.records.store import read_columns, read_provenance
 from vssl.runs.learnt import note_learnt, policies_of
 from vssl.thresholds.base import ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-_ROWS_KEPT = 1 << 16  # of earlier scores at once
 
 
 def score_run(
@@ -64,10 +57,10 @@ def score_run(
     scores = folder / SCORES_FILE
     columns = score_columns(folder / RECORDS_FILE, metrics)
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
-    kept = _other_rows(folder, replaced, columns) if keep and scores.is_file() else None
+    samples = Samples.of(folder)
+    kept = _other_rows(folder, samples, replaced, columns) if keep and scores.is_file() else ()
     score_records(folder, fitted, metrics, output=scores, keep=kept)
     note_learnt(folder, settings.threshold, fitted, calibration)
-    samples = Samples.of(folder)
     opened = Scores(scores, samples.ids)
     if keep:
         fitted = [*fitted, *policies_of(folder, opened, known=fitted)]
@@ -81,7 +74,9 @@ def score_run(
     return summary
 
 
-def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Iterator[pa.Table]:
+def _other_rows(
+    folder: Path, samples: Samples, replaced: set[str], columns: list[str]
+) -> Iterable[pa.Table]:
     """Rows of an earlier scores file whose policy is not scored anew.
 
     Raises:
@@ -92,17 +87,17 @@ def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Iterato
         raise UsageError(
             f"{scores}: is not of the records beside it. Evaluate again with vssl-evaluate."
         )
-    there = column_names(scores)[len(SCORE_KEY) :]
-    policies = read_columns(scores, ["threshold_policy"]).column(0).unique().to_pylist()
-    stay = [name for name in policies if name not in replaced]
-    if stay and (differing := sorted({*there} ^ {*columns})):
-        everything = ",".join(map(str, [*stay, *sorted(replaced - {NO_POLICY})]))
+    there = read_columns(scores, ["threshold_policy"]).column(0).unique().to_pylist()
+    policies = [name for name in there if name not in replaced]
+    if not policies:  # so that a damaged file can be scored again
+        return ()
+    earlier = Scores(scores, samples.ids)
+    if differing := sorted({*earlier.columns} ^ {*columns}):
+        everything = ",".join(map(str, [*policies, *sorted(replaced - {NO_POLICY})]))
         raise UsageError(
-            f"{scores}: rows of {', '.join(stay)} stay, and were scored with other metrics"
+            f"{scores}: rows of {', '.join(policies)} stay, and were scored with other metrics"
             f" (columns {', '.join(differing)}). Give the metrics of the run, e.g."
             f" metrics=[all,NAME], or rescore all of its policies: threshold=[{everything}]."
         )
-    check_pages(scores)
-    kept = pc.field("threshold_policy").isin(stay)
-    batches = record_batches(scores, _ROWS_KEPT)
-    return (pa.Table.from_batches([rows]).filter(kept) for rows in batches)
+    kept = (part for part in earlier.parts() if part.threshold_policy in policies)
+    return chain.from_iterable(map(earlier.rows, kept))

@@ -69,8 +69,10 @@ def _log_curves(settings: RunSettings, folder: Path, run: WandbRun) -> None:
             "threshold": curves.thresholds,
             curve_column("ciou"): curves.ciou,
             curve_column("f_loc"): curves.f_loc,
-            **{curve_column("pia", name): 1 - pia for name, pia in curves.pia.items()},
         }
+        for (metric, name), values in curves.values.items():
+            if metric == "pia":
+                columns[curve_column("pia", name)] = 1 - values
         rows = [
             [None if value != value else round(float(value), 6) for value in row]
             for row in zip(*columns.values(), strict=True)
