@@ -237,17 +237,17 @@ class ResampledRun:
         thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
-        resamples = {self.scores.threshold(part): {n.key: n.at_threshold for n in numbers}}
+        by_threshold = {self.scores.threshold(part): numbers}
         for value in _places(thresholds):
             assert self._near is not None
-            near = at(self._near, near_part(part.map_variant, value), None)
-            resamples[value] = {number.key: number.at_threshold for number in near}
-        places = sorted(resamples)
+            by_threshold[value] = at(self._near, near_part(part.map_variant, value), None)
+        places = sorted(by_threshold)
+        known = [{n.key: n.at_threshold for n in by_threshold[value]} for value in places]
         found = []
         for number in numbers:
             anew = number.at_threshold
             if len(places) > 1:
-                values = np.stack([resamples[value][number.key] for value in places])
+                values = np.stack([resampled[number.key] for resampled in known])
                 anew = interpolated(thresholds, np.array(places), values)
             found.append(replace(number, of_threshold=anew - number.at_threshold))
         return found
