@@ -32,6 +32,7 @@ table of all comes last. `--dry` writes outputs/gpu_dry.json.
                  from float64
     loop         kernels, copies and waits of a batch, by the profiler
     readers      pictures through a whole run with a small network, over reading them by threads
+    device       scoring on the device: equal to the CPU's bit for bit, and how fast
     scoring      scoring and summary on the CPU, by number of threads
     together     runs of other models at once on the card, and a sweep over them
     large        five times the samples of `run`
@@ -61,7 +62,7 @@ HERE = Path(__file__).resolve().parent
 
 SECONDS = {
     "machine": 25, "prepare": 75, "start": 30, "run": 90, "alone": 60, "loop": 30, "readers": 60,
-    "scoring": 60, "together": 90, "large": 120,
+    "device": 60, "scoring": 60, "together": 90, "large": 120,
 }  # fmt: skip
 """Most that each measure may take; all together are ended after `--minutes`."""
 
@@ -87,6 +88,8 @@ PREDICTED = {
     "readers.run_over_threads_640x360": (0.8, 1.1),
     "loop.pageable_copies_a_batch": (0, 0.1),
     "loop.waits_a_batch": (0, 1),
+    "device.different_values": (0, 0),
+    "device.maps_7x7_per_second": (60_000, 100_000),
     "scoring.threads16_maps_per_second": (8_000, 13_000),
     "together.2_at_once_over_one": (1, 1.3),
     "large.total_seconds": (20, 45),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -17,15 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from bare import BATCHES, network_inputs, pass_seconds, pictures_per_second, synchronized
 from inputs import settings, timed
 from run import Place
-from scoring import DRAWS, make_records
+from scoring import DRAWS, make_records, policies
 from stages import Clock
 
 from vssl.config import build, networks
 from vssl.core.devices import usable_cores
+from vssl.records.fit import fit_policies
+from vssl.records.score import score_records
+from vssl.records.store import read_columns
 from vssl.runs.record import record
 from vssl.runs.score import score_run
 
@@ -151,7 +156,7 @@ def prepare(bench: Bench) -> None:
     bench.place.weights(bench.sizes.models if bench.sizes is FULL else ())
     bench.report(make_seconds=timed(bench.root))
     folder = bench.place.empty("few")
-    make_records(folder, 4, side=7, prior=False)
+    make_records(folder, 4, side=7, prior=None)
     asked = settings("bootstrap.resamples=10")
     bench.report(compile_seconds=timed(lambda: score_run(asked.scoring, folder)))
     few = bench.place.test_set(2)
@@ -433,10 +438,107 @@ def loop(bench: Bench) -> None:
     )
 
 
+def device(bench: Bench) -> None:
+    """Scoring by torch's operations on the device: every value against compiled loops, and speed.
+
+    Where the device is the CPU, the same operations run there.
+    """
+    if "device" not in inspect.signature(score_records).parameters:
+        raise RuntimeError("scoring knows no devices here")
+    metrics = build.build_metrics(settings("metrics=all").scoring)
+    few = -(-bench.sizes.scored // 4)
+    made: dict[str, tuple[int, dict[str, Any]]] = {
+        "7x7": (bench.sizes.scored, {"side": 7, "prior": None}),
+        "14x14": (bench.sizes.scored, {"side": 14, "prior": None}),
+        "odd": (few, {"side": 14, "change": odd, "upsampling": _RULES}),
+        "clipped": (few, {"side": 7, "change": odd, "map_transform": "stretch_and_clip"}),
+    }
+    different = 0
+    for name, (count, options) in made.items():
+        folder = bench.place.empty(f"device{name}")
+        make_records(folder, count, **options)
+        fitted = fit_policies(policies(), folder)
+
+        def seconds(file: str, on: str, folder: Path = folder, fitted: Any = fitted) -> float:
+            options = {"output": folder / file, "device": torch.device(on)}
+            return timed(lambda: score_records(folder, fitted, metrics, **options))
+
+        by_loops = seconds("loops.parquet", "cpu")
+        with by_operations():
+            seconds("device.parquet", bench.device)  # memory is taken, operations are loaded
+            by_device = seconds("device.parquet", bench.device)
+        files = (folder / "loops.parquet", folder / "device.parquet")
+        different += differing(*map(read_columns, files))
+        bench.report(different_values=different)
+        if count == bench.sizes.scored:
+            maps = RECORDS * count
+            rates = {"maps": maps / by_device, "loops": maps / by_loops}
+            bench.report(**{f"{kind}_{name}_per_second": rate for kind, rate in rates.items()})
+
+
+_RULES = {
+    "positive": "align_corners", "silence": "opencv", "noise": "half_pixel", "offscreen": "opencv",
+}  # fmt: skip
+
+
+@contextmanager
+def by_operations() -> Iterator[None]:
+    """Let torch's operations do on the CPU too what compiled loops do there."""
+    loops = importlib.import_module("vssl.core.compiling").LOOPS_ON
+    loops.discard("cpu")
+    try:
+        yield
+    finally:
+        loops.add("cpu")
+
+
+def odd(maps: torch.Tensor) -> torch.Tensor:
+    """Maps with ties, flat ones, NaN, infinite values, zeros of both signs, and tiny numbers."""
+    kind = (torch.arange(maps.shape[0])[:, None] + torch.arange(maps.shape[1])) % 7
+    changed = maps.clone()
+    changed[kind == 0] = (4 * changed[kind == 0]).round() / 4
+    changed[kind == 1] = 0.5
+    changed[..., 0, 0] = torch.where(kind == 2, torch.nan, changed[..., 0, 0])
+    changed[..., 1, 1] = torch.where(kind == 3, torch.inf, changed[..., 1, 1])
+    changed[kind == 4] = torch.where(changed[kind == 4] > 0.5, 0.0, -0.0)
+    changed[kind == 5] *= 1e-42
+    return changed
+
+
+def differing(one: pa.Table, other: pa.Table) -> int:
+    """Count the numbers of two tables that are not the same bits; all NaN are alike.
+
+    Raises:
+        RuntimeError: when anything but a number differs.
+    """
+    numbers = [f.name for f in one.schema if pa.types.is_floating(_inner(f.type))]
+    if not one.drop_columns(numbers).equals(other.drop_columns(numbers)):
+        raise RuntimeError("rows differ")
+    total = 0
+    for name in numbers:
+        first, second = (flat(table[name]) for table in (one, other))
+        same = (first == second) & (np.signbit(first) == np.signbit(second))
+        total += int((~(same | (np.isnan(first) & np.isnan(second)))).sum())
+        total += abs(one[name].null_count - other[name].null_count)
+    return total
+
+
+def _inner(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def flat(column: pa.ChunkedArray) -> np.ndarray:
+    """The numbers of a column, of its lists too; NaN for null."""
+    whole = column.combine_chunks()
+    if pa.types.is_list(whole.type):
+        whole = whole.flatten()
+    return whole.to_numpy(zero_copy_only=False).astype(np.float64)
+
+
 def scoring(bench: Bench) -> None:
     """Scoring and summary of made records: with more threads."""
     folder = bench.place.empty("scoring")
-    make_records(folder, bench.sizes.scored, side=7, prior=False)
+    make_records(folder, bench.sizes.scored, side=7, prior=None)
     asked = settings("threshold=all", "subsets=[category,object_size]")
     before = torch.get_num_threads()
     for threads in reversed(threads_of(bench, 1)):

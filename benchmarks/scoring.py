@@ -11,7 +11,9 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -62,8 +64,8 @@ def policies() -> list[ThresholdPolicy]:
     ]
 
 
-def make_records(folder: Path, count: int, *, side: int = 14, prior: bool = True) -> list[Sample]:
-    """Records as a ten-draw run of EZ-VSL has them, with object maps or without."""
+def make_records(folder: Path, count: int, *, side: int = 14, **options: Any) -> list[Sample]:
+    """Records as a ten-draw run of EZ-VSL has them; `options` of `write_random_maps`."""
     generator = np.random.default_rng(0)
     samples = []
     for n in range(count):
@@ -74,7 +76,7 @@ def make_records(folder: Path, count: int, *, side: int = 14, prior: bool = True
                    (f"class{n % 20}",), f"image{n // 2}", (box,), (1.0,), 16000)
         )  # fmt: skip
     plan = make_plan(samples, [Silence(), Noise(draws=DRAWS), Offscreen(draws=DRAWS)], seed=0)
-    write_random_maps(folder, samples, plan, side=side, together=50, prior=prior)
+    write_random_maps(folder, samples, plan, side=side, together=50, **options)
     return samples
 
 
@@ -85,14 +87,18 @@ def write_random_maps(
     *,
     side: int,
     together: int,
-    model: str = "ezvsl",
-    prior: bool = True,
+    change: Callable[[torch.Tensor], torch.Tensor] = torch.clone,
+    **facts: Any,
 ) -> None:
-    """Write records of maps that are drawn at random, so many samples at a time."""
+    """Write records of maps that are drawn at random, so many samples at a time.
+
+    `change` is what becomes of the maps `[N, K, h, w]`; `facts` stand in the provenance in place of
+    those of a run with object maps.
+    """
     generator = np.random.default_rng(0)
     conditions = dict.fromkeys(condition for condition, _ in plan.pairings)
     facts = {
-        "model": model, "dataset": "made", "protocol": "corrected", "protocol_switches": {},
+        "model": "ezvsl", "dataset": "made", "protocol": "corrected", "protocol_switches": {},
         "negatives": {name: {} for name in list(conditions)[1:]}, "seed": 0,
         "config_hash": "", "annotation_sha256": "", "listed": len(samples),
         "evaluated": len(samples), "coverage": 1.0,
@@ -101,16 +107,17 @@ def write_random_maps(
         "environment": environment(),
         "upsampling": dict.fromkeys(conditions, "half_pixel"), "value_range": [0.0, 1.0],
         "map_transform": "none", "weights": {"sha256": "", "file": ""},
-        "prior": {"alpha": ALPHA, "scale": "corrected", "sha256": ""} if prior else None,
+        "prior": {"alpha": ALPHA, "scale": "corrected", "sha256": ""},
+        **facts,
     }  # fmt: skip
     GroundTruth.of_samples(samples).write(folder, facts)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, facts) as writer:
         for start in range(0, len(samples), together):
             index = torch.arange(start, min(len(samples), start + together))
             shape = (len(index), len(plan.pairings), side, side)
-            maps = torch.from_numpy(generator.random(shape, dtype=np.float32))
+            maps = change(torch.from_numpy(generator.random(shape, dtype=np.float32)))
             objects = torch.from_numpy(generator.random((len(index), 7, 7), dtype=np.float32))
-            seen = objects if prior else None
+            seen = None if facts["prior"] is None else objects
             writer.write(records_table(samples, plan, index, maps, seen))
 
 
