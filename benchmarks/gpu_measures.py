@@ -28,6 +28,7 @@ from stages import Clock
 
 from vssl.config import build, networks
 from vssl.core.devices import usable_cores
+from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.score import score_records
 from vssl.records.store import read_columns
@@ -37,6 +38,9 @@ from vssl.runs.score import score_run
 RECORDS = 2 + 2 * DRAWS  # of a sample: positive, silence, and the draws of noise and offscreen
 NOTHING_MORE = ("negatives=none", "bootstrap.resamples=100", "subsets=[]", "threshold=fixed")
 _LOOKED_EVERY = 0.02  # seconds
+_RULES = {
+    "positive": "align_corners", "silence": "opencv", "noise": "half_pixel", "offscreen": "opencv",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,9 +167,9 @@ def prepare(bench: Bench) -> None:
     bench.report(first_run_seconds=timed(lambda: recorded(bench, bench.sizes.models[0], few)))
 
 
-def recorded(bench: Bench, model: str, root: Path) -> Clock:
+def recorded(bench: Bench, model: str, root: Path, *more: str) -> Clock:
     """Record one sound for each picture, and time the stages."""
-    asked = settings(*bench.place.overrides(model, root), "cache=off", *NOTHING_MORE)
+    asked = settings(*bench.place.overrides(model, root), "cache=off", *NOTHING_MORE, *more)
     with Clock() as clock:
         record(asked, bench.place.empty("recorded"), [])
     return clock
@@ -436,6 +440,18 @@ def loop(bench: Bench) -> None:
         pinned_copies_a_batch=count("HtoD (Pinned"),
         waits_a_batch=count("StreamSynchronize", "DeviceSynchronize", "EventSynchronize"),
     )
+    if bench.device == "cuda":
+        strict = recorded_maps(bench)
+        clock = recorded(bench, bench.sizes.models[0], root, "model.precision=tf32")
+        difference = np.abs(recorded_maps(bench) - strict).max() / np.ptp(strict)
+        seconds = clock.seconds["sounds"] + clock.seconds["images"]
+        bench.report(tf32_seconds=seconds, tf32_map_deviation=float(difference))
+
+
+def recorded_maps(bench: Bench) -> np.ndarray:
+    """All values of the maps that were recorded last."""
+    path = bench.place.folder / "recorded" / RECORDS_FILE
+    return flat(read_columns(path, ["similarity_map"])["similarity_map"])
 
 
 def device(bench: Bench) -> None:
@@ -446,7 +462,7 @@ def device(bench: Bench) -> None:
     if "device" not in inspect.signature(score_records).parameters:
         raise RuntimeError("scoring knows no devices here")
     metrics = build.build_metrics(settings("metrics=all").scoring)
-    few = -(-bench.sizes.scored // 4)
+    few = max(4, bench.sizes.scored // 4)
     made: dict[str, tuple[int, dict[str, Any]]] = {
         "7x7": (bench.sizes.scored, {"side": 7, "prior": None}),
         "14x14": (bench.sizes.scored, {"side": 14, "prior": None}),
@@ -474,11 +490,6 @@ def device(bench: Bench) -> None:
             maps = RECORDS * count
             rates = {"maps": maps / by_device, "loops": maps / by_loops}
             bench.report(**{f"{kind}_{name}_per_second": rate for kind, rate in rates.items()})
-
-
-_RULES = {
-    "positive": "align_corners", "silence": "opencv", "noise": "half_pixel", "offscreen": "opencv",
-}  # fmt: skip
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import time
 import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -97,6 +99,21 @@ def test_wheels_are_unpacked_beside_vssl(
     assert importlib.import_module("some_module").value == 3
     for path in ("vssl/__init__.py", "vssl/conf/evaluate.yaml", "vssl/experiments"):
         assert (tmp_path / "site" / path).exists()
+
+
+def test_numbers_are_compared_by_their_bits(modules: dict[str, ModuleType]) -> None:
+    def table(numbers: list[float | None], lists: list[list[float]], names: str = "ab") -> pa.Table:
+        return pa.table({"name": list(names), "number": numbers, "values": lists})
+
+    one = table([0.0, math.nan], [[1.0, 2.0], [3.0, math.nan]])
+    differing = modules["gpu_measures"].differing
+    assert differing(one, one) == 0
+    assert differing(one, table([-0.0, math.nan], [[1.0, 2.0], [3.0, math.nan]])) == 1
+    assert differing(one, table([0.0, None], [[1.0, 2.0], [3.0, math.nan]])) == 1
+    changed = [[1.0, math.nextafter(2.0, 3.0)], [math.nan, math.nan]]
+    assert differing(one, table([0.0, math.nan], changed)) == 2
+    with pytest.raises(RuntimeError, match="rows differ"):
+        differing(one, table([0.0, math.nan], [[1.0, 2.0], [3.0, math.nan]], "ac"))
 
 
 def test_predictions_stand_beside_figures(modules: dict[str, ModuleType]) -> None:
