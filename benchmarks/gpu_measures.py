@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import importlib.util
 import inspect
 import json
 import subprocess
@@ -24,7 +25,7 @@ from bare import BATCHES, network_inputs, pass_seconds, pictures_per_second, syn
 from inputs import settings, timed
 from run import Place
 from scoring import DRAWS, make_records, policies
-from stages import Clock
+from stages import Clock, write_whole
 
 from vssl.config import build, networks
 from vssl.core.devices import usable_cores
@@ -96,9 +97,7 @@ class Bench:
         """Add figures, and write all of the measure."""
         self.figures.update(figures)
         if self.file is not None:
-            partial = self.file.with_suffix(".partial")
-            partial.write_text(json.dumps(self.figures))
-            partial.replace(self.file)
+            write_whole(self.file, self.figures)
 
     def root(self) -> Path:
         """The test set of the run."""
@@ -210,10 +209,11 @@ class Utilization(threading.Thread):
             share = self._nvml.nvmlDeviceGetUtilizationRates(self._card).gpu / 100
             self.seen.append((time.time(), share))
 
-    def mean(self, begin: float, end: float) -> float:
-        """Mean share in a span of time, and the end of looking."""
+    def mean(self, begin: float, end: float) -> float | None:
+        """Mean share in a span of time, None if none was seen; it looks no more."""
         self._done.set()
-        return float(np.mean([share for when, share in self.seen if begin <= when <= end] or [0]))
+        shares = [share for when, share in self.seen if begin <= when <= end]
+        return float(np.mean(shares)) if shares else None
 
 
 def staged(bench: Bench, root: Path, *options: str) -> None:
@@ -226,7 +226,8 @@ def staged(bench: Bench, root: Path, *options: str) -> None:
         "negatives=all",
         f"output_dir={run}",
     ]
-    watch = Utilization() if bench.device == "cuda" else None
+    watched = bench.device == "cuda" and importlib.util.find_spec("pynvml") is not None
+    watch = Utilization() if watched else None
     if watch is not None:
         watch.start()
     line = [sys.executable, script, str(file), str(time.time()), *options, *overrides]
@@ -244,8 +245,9 @@ def staged(bench: Bench, root: Path, *options: str) -> None:
     if "images" in windows:
         begin, end = windows["sounds"][0], windows["images"][1]
         bench.report(device_seconds=end - begin)
-        if watch is not None:
-            bench.report(busy_while_held=watch.mean(begin, end))
+        busy = None if watch is None else watch.mean(begin, end)
+        if busy is not None:
+            bench.report(busy_while_held=busy)
     if "bare_seconds" in facts:
         total, floor = facts["total_seconds"], facts["bare_seconds"]
         bench.report(

@@ -116,7 +116,14 @@ class Clock:
         """Write everything to the file."""
         if self.file is not None:
             content = {"stages": self.seconds, "windows": self.windows, **self.facts}
-            self.file.write_text(json.dumps(content))
+            write_whole(self.file, content)
+
+
+def write_whole(file: Path, content: object) -> None:
+    """Write JSON to a file, which is never half written."""
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(content))
+    partial.replace(file)
 
 
 def found(place: str) -> tuple[Any, str]:
