@@ -32,7 +32,7 @@ from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
-from vssl.records.store import AtomicParquetWriter, records_table
+from vssl.records.store import AtomicParquetWriter, RecordRows
 from vssl.records.truth import GroundTruth
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.released import CONSTANTS, RULES, ReleasedThreshold
@@ -97,13 +97,14 @@ def write_random_maps(
 ) -> None:
     """Write records of maps that are drawn at random, so many samples at a time."""
     GroundTruth.of_samples(samples).write(folder, provenance)
+    rows = RecordRows(samples, plan)
     with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
         for start in range(0, len(samples), together):
-            index = torch.arange(start, min(len(samples), start + together))
+            index = np.arange(start, min(len(samples), start + together))
             shape = (len(index), len(plan.pairings), side, side)
             maps = torch.from_numpy(generator.random(shape, dtype=np.float32))
             objects = torch.from_numpy(generator.random((len(index), 7, 7), dtype=np.float32))
-            writer.write(records_table(samples, plan, index, maps, objects))
+            writer.write(rows.table(index, maps, objects))
 
 
 def score(folder: Path) -> None:
