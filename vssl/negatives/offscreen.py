@@ -117,6 +117,8 @@ class Offscreen(ClipCondition):
         self, samples: Sequence[Sample], *, draw: int, seed: int, lengths: Sequence[int]
     ) -> list[AudioRequest]:
         """Those of `request`, without a generator for each."""
+        if type(self).request is not Offscreen.request:  # of a class that chooses otherwise
+            return super().requests(samples, draw=draw, seed=seed, lengths=lengths)
         keys = [(seed, self._key(sample), self.name, draw) for sample in samples]
         clips = []
         for sample, key, words in zip(samples, keys, first_words(keys).tolist(), strict=True):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import FileState, config_hash, file_state, text_hash
-from vssl.data.check import each
+from vssl.data.check import CheckedFile, each
 from vssl.records.files import INPUTS_FILE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     media = {path for s in samples for path in (s.image_path, s.audio_path)}
     media |= getattr(reader, "truth_files", set())
     paths = [annotation, *sorted(media, key=os.fspath)]
-    checked = {**data.images, **data.sounds}
+    checked: dict[Path, CheckedFile[Any]] = {**data.images, **data.sounds}
 
     def state(path: Path) -> FileState:
         known = checked[path].state if path in checked else None

@@ -166,7 +166,7 @@ def _with_stored_maps(
     kept = [n for n, s in enumerate(data.samples) if s.sample_id not in report.missing]
     if problems:
         _log.warning("%d samples lack maps and are left out", len(problems))
-        left_out = pc.is_in(plan.manifest["sample_id"], pa.array(report.missing, pa.string()))
+        left_out = pc.is_in(plan.manifest["sample_id"], pa.array([*report.missing], pa.string()))
         rows = plan.manifest.filter(pc.invert(left_out))
         plan = replace(plan, index=plan.index[kept], manifest=rows)
     data = replace(
