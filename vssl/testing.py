@@ -16,7 +16,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -371,7 +370,7 @@ def check_negative(condition: AudioCondition) -> None:
         waveforms[request] = clip.samples
     seeded: dict[AudioRequest, list[np.ndarray]] = {}
     for request, waveform in waveforms.items():
-        seeded.setdefault(replace(request, seed=0, draw=0), []).append(waveform)
+        seeded.setdefault(request._replace(seed=0, draw=0), []).append(waveform)
     for alike in seeded.values() if condition.random and not condition.reuses_clips else ():
         distinct = {waveform.tobytes() for waveform in alike}
         expect(

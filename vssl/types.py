@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -126,8 +126,7 @@ class AudioClip:
     rate: int = SAMPLE_RATE
 
 
-@dataclass(frozen=True)
-class AudioRequest:
+class AudioRequest(NamedTuple):
     """Key of a waveform: equal requests give equal waveforms, which are encoded once.
 
     Attributes:

@@ -175,9 +175,9 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
     audio, images = read_all(module)
     table = network_inputs(module, audio)
     offscreen = {
-        (row.sample_id, row.draw): row.audio_source_id
-        for row in module.plan.manifest
-        if row.condition == "offscreen"
+        (row["sample_id"], row["draw"]): row["audio_source_id"]
+        for row in module.plan.manifest.to_pylist()
+        if row["condition"] == "offscreen"
     }
     path_of = {s.sample_id: s.audio_path for s in samples}
     for batch in images:
