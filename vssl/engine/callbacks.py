@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
+from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar, show_progress
 from vssl.engine.module import RecordCollector
 from vssl.records.shards import Shards
@@ -22,9 +25,13 @@ _FLUSH_BYTES = 32 * 2**20
 class RecordWriter(pl.Callback):
     """Writes the collector's maps to shards as they are made; the first process joins them.
 
-    Memory stays flat for any number of samples. The records file appears only when complete. A
-    killed run loses at most `seconds` of work, an interrupted one nothing. Samples in earlier
-    shards, at the positions `recorded`, are not written again.
+    Memory stays flat for any number of samples: one shard is written, by a thread beside the
+    networks, while the next one grows. The records file appears only when complete. A killed run
+    loses at most `seconds` of work, an interrupted one nothing. Samples in earlier shards, at the
+    positions `recorded`, are not written again.
+
+    `check` raises for maps `[N, K, h, w]` of samples, given by their positions `[N]`, that must not
+    be written. The first batch is written at once, so that a faulty model runs no longer.
     """
 
     def __init__(
@@ -34,6 +41,7 @@ class RecordWriter(pl.Callback):
         shards: Shards,
         provenance: dict[str, Any],
         *,
+        check: Callable[[torch.Tensor, torch.Tensor], None],
         recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
@@ -41,19 +49,25 @@ class RecordWriter(pl.Callback):
         self._path = path
         self._shards = shards
         self._provenance = provenance
+        self._check = check
         self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
         self._seconds = seconds
-        self._written = time.monotonic()
+        self._written = -math.inf
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def on_test_batch_end(self, *_: Any, **__: Any) -> None:
         """Write when the maps are large enough, or the last write is long ago."""
         late = time.monotonic() - self._written >= self._seconds
         if late or self._collector.held_bytes() >= _FLUSH_BYTES:
             self._flush()
+        elif self._writing is not None and self._writing.done():
+            self._wait()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the rest; the first process joins all shards."""
         self._flush()
+        self._wait()
         trainer.strategy.barrier("shards written")
         if trainer.is_global_zero:
             self._shards.join(self._path, self._provenance)
@@ -61,14 +75,27 @@ class RecordWriter(pl.Callback):
 
     def on_exception(self, *_: Any, **__: Any) -> None:
         """Write what is complete."""
-        with contextlib.suppress(OSError):  # which may be what the exception is about
+        with contextlib.suppress(OSError, UsageError):  # which may be what the exception is about
             self._flush()
+            self._wait()
 
     def _flush(self) -> None:
-        self._written = time.monotonic()
-        if not self._collector.held_bytes():
-            return
-        index, maps, object_maps = self._collector.take()
+        """Begin to write what is held, when what was held before is written."""
+        self._wait()
+        if self._collector.held_bytes():
+            self._written = time.monotonic()
+            self._writing = self._thread.submit(self._write, *self._collector.take())
+
+    def _wait(self) -> None:
+        """Raise what stopped the last write."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
+    ) -> None:
+        self._check(index, maps)
         new = ~torch.isin(index, self._recorded)
         if new.any():
             seen = None if object_maps is None else object_maps[new]
@@ -115,7 +142,7 @@ class LoaderProgress(OpenBar, ProgressBar):
         """Open the bar of a loader."""
         if batch_idx == 0:
             loaders: Any = trainer.test_dataloaders
-            batches = loaders[dataloader_idx].sampler
+            batches = loaders[dataloader_idx].batches
             name = "sounds" if isinstance(batch, list) else "images"
             self.open_bar(name, sum(map(len, batches)))
 

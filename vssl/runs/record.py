@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
@@ -111,10 +112,15 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    module, path = LocalizationModule(localizer), folder / RECORDS_FILE
+    module = LocalizationModule(localizer, sounds=len(plan.distinct))
+    path = folder / RECORDS_FILE
+
+    def check(index: torch.Tensor, maps: torch.Tensor) -> None:
+        localizer.check_range(maps, [data.samples[n].sample_id for n in index.tolist()])
+
     writer = RecordWriter(
         module.collector, path, shards, provenance,
-        recorded=recorded, seconds=settings.shard_seconds,
+        check=check, recorded=recorded, seconds=settings.shard_seconds,
     )  # fmt: skip
     callbacks: list[Callback] = [writer]
     if settings.trainer.progress_bar:
@@ -286,6 +292,7 @@ def _datamodule(
         frontends=dict(localizer.frontends),
         transform=localizer.transform if model_looks else None,
         prior_transform=localizer.prior_transform if prior_looks else None,
+        truth=bool(localizer.model.knows),
         wanted=wanted,
         known_sounds=tables.known_sounds(),
         **loader,
