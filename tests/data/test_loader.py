@@ -82,24 +82,20 @@ def test_an_error_comes_in_its_place() -> None:
         next(read)
 
 
-def test_what_is_closed_reads_no_more() -> None:
-    notes = Notes()
-    notes.go.clear()
-    loader = BatchLoader(notes.read, range(100), ahead=3)
+def test_a_loader_that_is_left_early_begins_anew() -> None:
     before = threading.active_count()
-    loader.start()
-    loader.start()
-    wait_until(lambda: len(notes.begun) == 3)
-    loader.close()
-    notes.go.set()
+    loader = BatchLoader(Notes().read, range(9), ahead=3)
+    for batch in loader:
+        assert batch == 0
+        break
+    assert list(loader) == list(range(0, 90, 10))
     wait_until(lambda: threading.active_count() == before)
-    assert len(notes.begun) == 3
 
 
 @pytest.mark.parametrize("threads", [None, 1, 4])
 def test_items_of_a_batch_keep_their_places(threads: int | None) -> None:
     reader = BatchReader()
-    reader.use(None if threads is None else ThreadPoolExecutor(threads))
+    reader.threads = None if threads is None else ThreadPoolExecutor(threads)
     rows = reader.read_all(lambda place: torch.full((2,), float(place)), range(9))
     assert torch.equal(reader.stacked(rows), torch.arange(9.0)[:, None].expand(-1, 2))
     assert torch.equal(reader.stacked(rows[:1]), torch.zeros(1, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -70,12 +71,13 @@ class Written:
 
 
 def writer(written: Written, collector: RecordCollector, **options: Any) -> RecordWriter:
-    def check(index: torch.Tensor, maps: torch.Tensor) -> None:
-        if (index == 7).any():
-            raise UsageError("sample 7 is out of range")
-
+    """A writer for samples a to i, of a model with maps of their positions, at most 6."""
     shards: Any = written
-    return RecordWriter(collector, Path("records"), shards, {}, check=check, **options)
+    model = SimpleNamespace(value_range=(0.0, 6.0))
+    module: Any = SimpleNamespace(
+        collector=collector, localizer=SimpleNamespace(model=model, name="lvs")
+    )
+    return RecordWriter(module, Path("records"), shards, {}, names="abcdefghi", **options)
 
 
 def feed(collector: RecordCollector, *positions: int) -> None:
@@ -104,9 +106,9 @@ def test_maps_that_are_refused_end_the_run_before_its_records(begun: bool) -> No
         callback.on_test_batch_end()
     feed(collector, 7)
     trainer: Any = mock.Mock(is_global_zero=True)
-    with pytest.raises(UsageError, match="sample 7"):
+    with pytest.raises(UsageError, match="from 7 to 7 for h"):
         callback.on_test_end(trainer, mock.Mock())
-    feed(collector, 8)
+    feed(collector, 5)
     callback.on_exception()
-    assert written.positions == [[0], [8]][not begun :]
+    assert written.positions == [[0], [5]][not begun :]
     written.join.assert_not_called()

@@ -161,13 +161,13 @@ class TestBatches:
         assert torch.equal(alone.images[0], together.images[1])
         heard = together.negatives[together.negative_index[1, 0]]
         assert torch.equal(alone.negatives[alone.negative_index[0, 0]], heard)
-        other = training_set(reader, seed=1)[4, 7]
+        other = training_set(reader, seed=1)[[(4, 7)]]
         assert not torch.equal(alone.waveforms, other.waveforms)
 
     def test_images_beyond_the_memory_for_them_are_the_same(
         self, reader: Synthetic, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        kept = training_set(reader)[0, 3]
+        kept = training_set(reader)[[(0, 3)]]
         monkeypatch.setattr(training_data, "KEPT_BYTES", 0)
         split = training_set(reader)
         assert all(torch.equal(split[[(0, 3)]].images, kept.images) for _ in range(2))

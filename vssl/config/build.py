@@ -31,9 +31,6 @@ from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.types import POSITIVE, SAMPLE_RATE, SoundingObject, SoundingObjects
 
 _log = logging.getLogger(__name__)
-_OF_LIGHTNING = {"tf32": "32-true"}
-"""What Lightning calls a precision, where that differs."""
-
 _MADE = ("silence", "noise")  # what the released code makes; it knows no other
 
 
@@ -193,7 +190,7 @@ def build_trainer(
         trainer: Trainer = instantiate(
             settings.recipe,
             accelerator=accelerator,
-            precision=_OF_LIGHTNING.get(settings.precision, settings.precision),
+            precision=settings.precision.replace("tf32", "32-true"),  # of the networks alone
             logger=loggers,
             callbacks=callbacks,
             use_distributed_sampler=False,

@@ -90,11 +90,8 @@ def on_gpu(trainer: TrainerSettings) -> bool:
 
 
 def keep_float32(trainer: TrainerSettings) -> None:
-    """Compute in float32 where that is configured: TensorFloat-32 changes third decimals.
-
-    With `tf32` `Localizer` allows it to the networks alone.
-    """
-    if trainer.precision in ("32", "32-true", "tf32"):
+    """Compute in float32 where that is configured: TensorFloat-32 changes third decimals."""
+    if trainer.precision in ("32", "32-true", "tf32"):  # `Localizer` allows it to networks alone
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
 

@@ -123,7 +123,6 @@ class LocalizationDataModule(pl.LightningDataModule):
         self.truth = truth
         self.wanted = wanted
         self.known_sounds = set(known_sounds)
-        self._loaders: list[BatchLoader[Any]] = []
 
     @property
     def uses_audio(self) -> bool:
@@ -142,7 +141,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         images = ImageDataset(
             self.samples, self.plan, self.transform, self.prior_transform, truth=self.truth
         )
-        images.use(threads, pinned=pinned)
+        images.threads, images.pinned = threads, pinned
         shares = [
             UnpaddedBatchSampler(
                 len(images), size, rank=each, world_size=processes, wanted=self.wanted
@@ -150,11 +149,11 @@ class LocalizationDataModule(pl.LightningDataModule):
             for each in range(processes)
         ]
         last = BatchLoader(images.__getitem__, shares[rank], ahead=ahead)
-        self._loaders = [last]
+        loaders: list[BatchLoader[Any]] = [last]
         if self.uses_audio:
             done = [number for share in shares for batch in share for number in batch]
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
-            audio.use(threads, pinned=pinned)
+            audio.threads, audio.pinned = threads, pinned
             batches = UnpaddedBatchSampler(
                 len(audio),
                 self.audio_batch_size,
@@ -164,10 +163,5 @@ class LocalizationDataModule(pl.LightningDataModule):
                 wanted=set(np.unique(self.plan.index[done]).tolist()) - self.known_sounds,
             )
             first = BatchLoader(audio.__getitem__, batches, ahead=ahead, following=last)
-            self._loaders.insert(0, first)
-        return self._loaders
-
-    def on_exception(self, exception: BaseException) -> None:
-        """Stop reading ahead."""
-        for loader in self._loaders:
-            loader.close()
+            loaders.insert(0, first)
+        return loaders

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -18,38 +18,33 @@ AHEAD = 4
 """Batches that are read before they are asked for."""
 
 
-class Batches(Iterable[Any], Sized, Protocol):
-    """The places of the items of each batch."""
-
-
 class BatchReader:
-    """Reads the items of a batch by threads: decoders of images and sounds release the GIL."""
+    """Reads the items of a batch by threads: decoders of images and sounds release the GIL.
 
-    _threads: Executor | None = None
-    _pinned = False
+    Attributes:
+        threads: what reads; None for torch's number of threads.
+        pinned: whether batches are in page-locked memory, which a GPU reads while it computes.
+    """
 
-    def use(self, threads: Executor | None, *, pinned: bool = False) -> None:
-        """Set the threads, None for torch's number of them, and whether batches are pinned.
-
-        Pinned memory is page-locked: a GPU copies from it while it computes.
-        """
-        self._threads, self._pinned = threads, pinned
+    threads: Executor | None = None
+    pinned = False
 
     def read_all(self, read: Callable[[_Place], _Item], places: Sequence[_Place]) -> list[_Item]:
         """Call `read` on each place."""
         if len(places) == 1:
             return [read(places[0])]
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(torch.get_num_threads())
-        return list(self._threads.map(read, places))
+        if self.threads is None:
+            self.threads = ThreadPoolExecutor(torch.get_num_threads())
+        return list(self.threads.map(read, places))
 
     def stacked(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
         """Stack the items of a batch."""
-        if not self._pinned:
-            return torch.stack(list(rows))
-        shape, kind = (len(rows), *rows[0].shape), rows[0].dtype
-        # torch keeps pinned memory that is free again for the next batch
-        return torch.stack(list(rows), out=torch.empty(shape, dtype=kind, pin_memory=True))
+        rows = list(rows)
+        if not self.pinned:
+            return torch.stack(rows)
+        # torch keeps pinned memory that is free again for a later batch
+        pinned = rows[0].new_empty(len(rows), *rows[0].shape, pin_memory=True)
+        return torch.stack(rows, out=pinned)
 
 
 class BatchLoader(Generic[Batch]):
@@ -58,15 +53,14 @@ class BatchLoader(Generic[Batch]):
     Args:
         read: gives the batch of some places.
         batches: the places of each batch.
-        ahead: batches that are read before they are asked for. With 0 each is read on request,
-            which leaves the cores to networks on the CPU meanwhile.
+        ahead: batches that are read before they are asked for; with 0 each is read on request.
         following: loader that begins to read when all batches of this one are being read.
     """
 
     def __init__(
         self,
         read: Callable[[Any], Batch],
-        batches: Batches,
+        batches: Any,
         *,
         ahead: int = 0,
         following: BatchLoader[Any] | None = None,
@@ -75,7 +69,7 @@ class BatchLoader(Generic[Batch]):
         self._read = read
         self._ahead = ahead
         self._following = following
-        self._waiting: Iterator[Any] = iter(())
+        self._left: Iterator[Any] = iter(())
         self._begun: deque[Future[Batch]] = deque()
         self._threads: Executor | None = None
 
@@ -90,28 +84,18 @@ class BatchLoader(Generic[Batch]):
         try:
             while self._begun:
                 batch = self._begun.popleft().result()
-                self._go_on()
+                self.start()
                 yield batch
-        finally:
-            self.close()
+        finally:  # to begin anew, also where it was left early
+            self._begun.clear()
+            self._threads = None
 
     def start(self) -> None:
-        """Begin to read, unless it has begun."""
-        if self._ahead and self._threads is None:
-            self._threads = ThreadPoolExecutor(self._ahead)
-            self._waiting = iter(self.batches)
-            self._go_on()
-
-    def close(self) -> None:
-        """Read no more, so that the loader can begin again."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-        self._threads = None
-        self._begun.clear()
-
-    def _go_on(self) -> None:
-        for places in islice(self._waiting, self._ahead - len(self._begun)):
-            assert self._threads is not None
+        """Begin to read as many batches as are allowed."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(max(1, self._ahead))
+            self._left = iter(self.batches)
+        for places in islice(self._left, self._ahead - len(self._begun)):
             self._begun.append(self._threads.submit(self._read, places))
         if self._following is not None and len(self._begun) < self._ahead:
             self._following.start()

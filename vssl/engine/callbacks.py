@@ -14,9 +14,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
+from vssl.core.checks import check_map_range
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar, show_progress
-from vssl.engine.module import RecordCollector
+from vssl.engine.module import LocalizationModule
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20
@@ -30,26 +31,26 @@ class RecordWriter(pl.Callback):
     loses at most `seconds` of work, an interrupted one nothing. Samples in earlier shards, at the
     positions `recorded`, are not written again.
 
-    `check` raises for maps `[N, K, h, w]` of samples, given by their positions `[N]`, that must not
-    be written. The first batch is written at once, so that a faulty model runs no longer.
+    Maps out of the model's range end the run; `names` are of all samples, for messages. The first
+    batch is written at once, so that a faulty model runs no longer.
     """
 
     def __init__(
         self,
-        collector: RecordCollector,
+        module: LocalizationModule,
         path: Path,
         shards: Shards,
         provenance: dict[str, Any],
         *,
-        check: Callable[[torch.Tensor, torch.Tensor], None],
+        names: Sequence[str],
         recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
-        self._collector = collector
+        self._collector, self._localizer = module.collector, module.localizer
         self._path = path
         self._shards = shards
         self._provenance = provenance
-        self._check = check
+        self._names = names
         self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
         self._seconds = seconds
         self._written = -math.inf
@@ -95,7 +96,8 @@ class RecordWriter(pl.Callback):
     def _write(
         self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
     ) -> None:
-        self._check(index, maps)
+        names, localizer = [self._names[n] for n in index.tolist()], self._localizer
+        check_map_range(maps, localizer.model.value_range, names, model=localizer.name)
         new = ~torch.isin(index, self._recorded)
         if new.any():
             seen = None if object_maps is None else object_maps[new]

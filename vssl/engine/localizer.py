@@ -110,10 +110,9 @@ class Localizer(nn.Module):
             sounds: `[N, K, ...]` encoded sounds; `[N, K, 0]` for a model that takes none.
             tables: known encodings; new ones are added.
 
-        The host does not wait for a GPU here; `check_range` needs the maps on the CPU.
-
         Raises:
-            UsageError: when the maps are not of the declared size.
+            UsageError: when the maps are not of the declared size. Their range is not checked: the
+                host would wait for a GPU.
         """
         model, prior, tables = self.model, self.prior, tables or RunTables()
         objects = None
@@ -131,14 +130,6 @@ class Localizer(nn.Module):
             images = batch.images if batch.prior_images is None else batch.prior_images
             objects = tables.objects.rows(batch.index, lambda: self._network(prior, images))
         return NativeMaps(maps.float(), None if objects is None else objects.float())
-
-    def check_range(self, maps: torch.Tensor, names: Sequence[str]) -> None:
-        """Check maps `[N, ...]` on the CPU, of N named samples, against the declared range.
-
-        Raises:
-            UsageError: for the first sample with values outside.
-        """
-        check_map_range(maps, self.model.value_range, names, model=self.name)
 
     @torch.inference_mode()
     def encode_sounds(
@@ -171,7 +162,7 @@ class Localizer(nn.Module):
         """Native maps, on the CPU, of N pictures with K sounds each.
 
         `sounds` are `[N, K, ...]` from `encode_sounds`, pairings their K (audio condition, draw)
-        pairs. Raises as `native_maps` and `check_range`.
+        pairs. Raises as `native_maps` and `check_map_range`.
         """
         others = [picture.prior_image for picture in pictures if picture.prior_image is not None]
         batch = ImageBatch(
@@ -184,7 +175,7 @@ class Localizer(nn.Module):
         )
         found = self.native_maps(batch.to(self._device), sounds)
         similarity = found.similarity.cpu()
-        self.check_range(similarity, batch.sample_ids)
+        check_map_range(similarity, self.model.value_range, batch.sample_ids, model=self.name)
         return NativeMaps(similarity, None if found.objects is None else found.objects.cpu())
 
     def _network(self, network: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:

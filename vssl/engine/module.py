@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import pytorch_lightning as pl
 import torch
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from vssl.engine.feature_table import RunTables
 from vssl.engine.localizer import Localizer
@@ -17,8 +15,7 @@ from vssl.types import AudioBatch, ImageBatch
 class AudioTable:
     """Encodings of the run's `length` distinct audio inputs, a row each.
 
-    Memory is taken once, with the first encodings. A process fills the rows of its own inputs until
-    `share` brings those of all processes together.
+    A process fills the rows of its own inputs until `share` brings together those of all.
     """
 
     def __init__(self, length: int) -> None:
@@ -42,66 +39,49 @@ class AudioTable:
 
     def rows(self) -> torch.Tensor:
         """The encodings `[length, ...]`; NaN for inputs not encoded."""
-        assert self._rows is not None, "there are no sounds"
+        assert self._rows is not None
         self._rows[self._is_filled == 0] = torch.nan
         return self._rows
 
 
-class RecordCollector(Metric):
-    """Similarity and object maps by sample index, kept on the CPU until `take`."""
-
-    full_state_update = False
-
-    index: list[torch.Tensor]
-    maps: list[torch.Tensor]
-    object_maps: list[torch.Tensor]
+class RecordCollector:
+    """Similarity and object maps of this process by sample index, on the CPU until `take`."""
 
     def __init__(self) -> None:
-        super().__init__()
-        for state in ("index", "maps", "object_maps"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
+        self._held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = []
 
     def update(
         self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None = None
     ) -> None:
         """Add samples by their position: maps `[N, K, h, w]`, object maps `[N, h, w]` if any.
 
-        A GPU copies them when it has made them; `compute` and `take` wait for that.
+        A GPU copies them when it has made them; `take` waits for that.
         """
-        self.index.append(index.cpu())
-        self.maps.append(maps.float().to("cpu", non_blocking=True))
         if object_maps is not None:
-            self.object_maps.append(object_maps.float().to("cpu", non_blocking=True))
-
-    def compute(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Positions, maps and object maps of all processes, in order of arrival."""
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.current_stream().synchronize()
-        object_maps = dim_zero_cat(self.object_maps) if self.object_maps else None
-        return dim_zero_cat(self.index), dim_zero_cat(self.maps), object_maps
+            object_maps = object_maps.float().to("cpu", non_blocking=True)
+        self._held.append((index.cpu(), maps.float().to("cpu", non_blocking=True), object_maps))
 
     def held_bytes(self) -> int:
-        """Memory of the maps held by this process."""
-        return sum(maps.nbytes for maps in self.maps)
+        """Memory of the maps held."""
+        return sum(maps.nbytes for _, maps, _ in self._held)
 
     def take(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Return and forget the maps of this process, without waiting for others."""
-        held = RecordCollector.compute(self)
-        self.reset()
-        return held
+        """Return and forget positions, maps and object maps, in order of arrival."""
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.current_stream().synchronize()
+        index, maps, object_maps = zip(*self._held, strict=True)
+        self._held.clear()
+        seen = None if object_maps[0] is None else torch.cat(object_maps)
+        return torch.cat(index), torch.cat(maps), seen
 
 
 class LocalizationModule(pl.LightningModule):
-    """Runs a model in test mode over positives and negatives.
+    """Runs a model in test mode, once, over positives and negatives.
 
     Audio batches come first: the front end and the audio network encode them into a table. Each
     image batch is then compared with its K sounds from the table at once. Similarity and object
     maps go to the collector; `tables` hold known encodings and keep new ones. A step only tells a
-    GPU what to do, and waits for nothing.
-
-    Args:
-        localizer: the networks.
-        sounds: number of the run's distinct audio inputs.
+    GPU what to do, and waits for nothing. `sounds` is the number of distinct audio inputs.
     """
 
     def __init__(self, localizer: Localizer, *, sounds: int) -> None:
@@ -109,15 +89,8 @@ class LocalizationModule(pl.LightningModule):
         self.localizer = localizer
         self.collector = RecordCollector()
         self.tables = RunTables()
-        self._sounds = sounds
         self._audio_table = AudioTable(sounds)
         self._encoded_audio: torch.Tensor | None = None
-
-    def on_test_start(self) -> None:
-        """Reset."""
-        self.collector.reset()
-        self._audio_table = AudioTable(self._sounds)
-        self._encoded_audio = None
 
     def test_step(
         self, batch: list[AudioBatch] | ImageBatch, batch_idx: int, dataloader_idx: int = 0

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
@@ -112,15 +111,11 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    module = LocalizationModule(localizer, sounds=len(plan.distinct))
-    path = folder / RECORDS_FILE
-
-    def check(index: torch.Tensor, maps: torch.Tensor) -> None:
-        localizer.check_range(maps, [data.samples[n].sample_id for n in index.tolist()])
-
+    module, path = LocalizationModule(localizer, sounds=len(plan.distinct)), folder / RECORDS_FILE
     writer = RecordWriter(
-        module.collector, path, shards, provenance,
-        check=check, recorded=recorded, seconds=settings.shard_seconds,
+        module, path, shards, provenance,
+        names=[sample.sample_id for sample in data.samples],
+        recorded=recorded, seconds=settings.shard_seconds,
     )  # fmt: skip
     callbacks: list[Callback] = [writer]
     if settings.trainer.progress_bar:

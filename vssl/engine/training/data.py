@@ -220,8 +220,7 @@ def training_loaders(
     fixed = [[(0, first + n) for n in range(size)] for first in firsts]
 
     threads = ThreadPoolExecutor(num_workers) if num_workers else None
-    for split in (train, validation):
-        split.use(threads)
+    train.threads = validation.threads = threads
     ahead = AHEAD if threads else 0
     return (
         BatchLoader(train.__getitem__, order, ahead=ahead),
