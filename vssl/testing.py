@@ -24,7 +24,7 @@ import torch
 from torchmetrics import Metric
 
 from vssl.audio import CenterWindow
-from vssl.core.checks import check_similarity_maps
+from vssl.core.checks import check_map_range, check_similarity_maps
 from vssl.core.errors import UsageError
 from vssl.data.base import DatasetReader
 from vssl.frontends import FrontEnd
@@ -471,7 +471,8 @@ def check_model(
         maps = _maps(model, batch, sounds)
         expect(bool(maps.isfinite().all()), "maps hold NaN or infinite values")
         try:
-            check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=name)
+            check_similarity_maps(maps, pairs, model.map_size, model=name)
+            check_map_range(maps, model.value_range, batch.sample_ids, model=name)
         except UsageError as error:
             raise AssertionError(str(error)) from error
         again = _maps(model, batch, sounds)

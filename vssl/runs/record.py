@@ -113,9 +113,10 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    module, path = LocalizationModule(localizer), folder / RECORDS_FILE
+    module, path = LocalizationModule(localizer, sounds=len(plan.distinct)), folder / RECORDS_FILE
     writer = RecordWriter(
-        module.collector, path, shards, provenance,
+        module, path, shards, provenance,
+        names=[sample.sample_id for sample in data.samples],
         recorded=recorded, seconds=settings.shard_seconds,
     )  # fmt: skip
     callbacks: list[Callback] = [writer]
@@ -290,6 +291,7 @@ def _datamodule(
         frontends=dict(localizer.frontends),
         transform=localizer.transform if model_looks else None,
         prior_transform=localizer.prior_transform if prior_looks else None,
+        truth=bool(localizer.model.knows),
         wanted=wanted,
         known_sounds=tables.known_sounds(),
         **loader,
