@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, file_sha256, text_hash
-from vssl.data.check import each
 from vssl.records.files import INPUTS_FILE
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     Raises:
         UsageError: for a file that was there when it was checked, and is no more.
     """
+    from vssl.data.check import each  # noqa: PLC0415 torch, numba; --help
+
     root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
     annotation = data.annotation.resolve()
     absent = getattr(reader, "media", "check") == "absent"
