@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,27 +19,23 @@ _FLUSH_BYTES = 32 * 2**20
 
 
 class RecordWriter(pl.Callback):
-    """Writes the collector's maps to shards as they are made; the first process joins them.
+    """Writes the collector's maps to shards as they are made, in every process.
 
-    Memory stays flat for any number of samples. The records file appears only when complete. A
-    killed run loses at most `seconds` of work, an interrupted one nothing. Samples in earlier
-    shards, at the positions `recorded`, are not written again.
+    Memory stays flat for any number of samples. A killed run loses at most `seconds` of work, an
+    interrupted one nothing. Samples in earlier shards, at the positions `recorded`, are not
+    written again.
     """
 
     def __init__(
         self,
         collector: RecordCollector,
-        path: Path,
         shards: Shards,
-        provenance: dict[str, Any],
         *,
         recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
         self._collector = collector
-        self._path = path
         self._shards = shards
-        self._provenance = provenance
         self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
         self._seconds = seconds
         self._written = time.monotonic()
@@ -52,12 +47,9 @@ class RecordWriter(pl.Callback):
             self._flush()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the rest; the first process joins all shards."""
+        """Write the rest, and wait until all processes have."""
         self._flush()
         trainer.strategy.barrier("shards written")
-        if trainer.is_global_zero:
-            self._shards.join(self._path, self._provenance)
-        trainer.strategy.barrier("records joined")
 
     def on_exception(self, *_: Any, **__: Any) -> None:
         """Write what is complete."""

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def evaluate(
         folder: where the run goes.
         quiet: whether the run's table is not shown, as in sweeps.
         wait: whether to wait for another run that is writing in the folder.
-        device: held while the networks run, and not while their records are scored.
+        device: held while the networks run, see `record`.
 
     Returns:
         The summary; None in the processes of a distributed run that are not the first.
@@ -70,8 +70,7 @@ def evaluate(
         loggers = [_logger(recipe, folder) for recipe in settings.loggers.values()]
         with open_loggers(loggers, config=settings.known):
             if done is None:
-                with device or nullcontext():
-                    timing = _timed_record(settings, folder, loggers)
+                timing = _timed_record(settings, folder, loggers, device)
                 if timing is None:
                     return None
             else:
@@ -99,11 +98,14 @@ def _logger(recipe: Recipe, folder: Path) -> Logger:
 
 
 def _timed_record(
-    settings: RunSettings, folder: Path, loggers: list[Logger]
+    settings: RunSettings,
+    folder: Path,
+    loggers: list[Logger],
+    device: AbstractContextManager[None] | None,
 ) -> dict[str, Any] | None:
     """Record a run; how long that took, None in processes but the first."""
     begin = time.monotonic()
-    recorded = record(settings, folder, loggers)
+    recorded = record(settings, folder, loggers, device)
     if recorded is None:
         return None
     return {

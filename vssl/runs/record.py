@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
 from vssl.records.truth import GroundTruth, check_flags
 from vssl.runs.export_plan import PLAN_FACTS_FILE
-from vssl.runs.features import open_tables, take_fingerprint
+from vssl.runs.features import machine_facts, open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
 from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
 
@@ -50,8 +51,15 @@ _CHOICES = ("draws", "exclude", "table", "groups", "avoid")
 """Options of negatives that a manifest's choices follow from."""
 
 
-def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | None:
+def record(
+    settings: RunSettings,
+    folder: Path,
+    loggers: list[Logger],
+    device: AbstractContextManager[None] | None = None,
+) -> int | None:
     """Run the networks and write records, ground truth and manifest.
+
+    The device is held while the networks run, and not while files are checked or shards joined.
 
     Returns:
         Number of samples recorded now, not by a run that was stopped before; None in processes
@@ -67,7 +75,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         condition.prepare(listed)
     localizer, reports = build.build_localizer(settings, conditions)
     loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
-    fingerprint = take_fingerprint(settings, loader, localizer, conditions)
+    fingerprint = take_fingerprint(localizer, conditions)
     networks.compile_model(settings.model, localizer.model)
     build.set_needs(reader, settings)
     needs = localizer.model.takes_images or localizer.uses_audio or localizer.prior is not None
@@ -107,34 +115,33 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     }
     if naturals := sum(sample.is_natural_negative for sample in data.samples):
         provenance[NATURAL_NEGATIVES] = naturals
-    key = config_hash({**provenance, "networks": vars(fingerprint)})
-    shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
-    recorded = shards.recorded(tidy=is_first_process())
-    wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
     module, path = LocalizationModule(localizer), folder / RECORDS_FILE
-    writer = RecordWriter(
-        module.collector, path, shards, provenance,
-        recorded=recorded, seconds=settings.shard_seconds,
-    )  # fmt: skip
-    callbacks: list[Callback] = [writer]
-    if settings.trainer.progress_bar:
-        callbacks.append(LoaderProgress())
-    trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=callbacks)
-    _log_work(settings, data, plan, len(recorded))
     log_size(folder, model.map_size, plan.index.size)
-    if wanted == [] and trainer.world_size == 1:
-        shards.join(path, provenance)
-    else:
-        whole = not recorded and trainer.world_size == 1
-        tables = open_tables(settings, fingerprint, data.samples, plan, provenance, keep=whole)
-        module.tables = tables
-        datamodule = _datamodule(data, plan, conditions, localizer, tables, wanted, loader)
-        try:
-            trainer.test(module, datamodule, verbose=False)
-        finally:
-            tables.close()
+    for logger in loggers:
+        getattr(logger, "experiment", None)  # wandb begins, which may take seconds
+    with device or nullcontext():
+        fingerprint = replace(fingerprint, machine=machine_facts(settings, loader))
+        key = config_hash({**provenance, "networks": vars(fingerprint)})
+        shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
+        recorded = shards.recorded(tidy=is_first_process())
+        wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
+        seconds = settings.shard_seconds
+        writer = RecordWriter(module.collector, shards, recorded=recorded, seconds=seconds)
+        bars: list[Callback] = [LoaderProgress()] if settings.trainer.progress_bar else []
+        trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=[writer, *bars])
+        _log_work(settings, data, plan, len(recorded))
+        if wanted != []:
+            whole = not recorded and trainer.world_size == 1
+            tables = open_tables(settings, fingerprint, data.samples, plan, provenance, keep=whole)
+            module.tables = tables
+            datamodule = _datamodule(data, plan, conditions, localizer, tables, wanted, loader)
+            try:
+                trainer.test(module, datamodule, verbose=False)
+            finally:
+                tables.close()
     if not trainer.is_global_zero:
         return None
+    shards.join(path, provenance)
     if undefined := count_undefined_maps(path):
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     GroundTruth.of_samples(data.samples).write(folder, provenance)
