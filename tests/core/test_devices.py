@@ -131,7 +131,7 @@ def test_who_waits_long_is_told_who_holds(
     assert said.startswith(f"{begin}, [3/24] lvs, since ")
 
 
-def test_places_are_several_for_a_gpu_and_the_driver_is_asked_once(
+def test_jobs_are_several_for_a_gpu_and_the_driver_is_asked_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "nvidia-smi"
@@ -146,8 +146,3 @@ def test_places_are_several_for_a_gpu_and_the_driver_is_asked_once(
     finally:
         devices._listed_gpus.cache_clear()
     assert (tmp_path / "asked").read_text().splitlines() == ["asked"]
-    request = DeviceRequest("GPU", ("x", "y"), 1)
-    places = devices.places_for(request)
-    assert len(set(places.names)) == len(places.names) == 2 * devices.JOBS_PER_GPU
-    cores = DeviceRequest("core", ("0", "1"), 1)
-    assert devices.places_for(cores) == cores

@@ -13,7 +13,7 @@ from vssl.cli.app import run_app
 from vssl.config.compose import is_multirun, with_hydra
 from vssl.config.options import allow_absent_members, allow_parts
 from vssl.config.settings import RunSettings
-from vssl.core.console import fail, quieten_libraries
+from vssl.core.console import fail
 from vssl.runs.folder import is_first_process
 from vssl.runs.sweep import finish_sweep, run_in_sweep, start_process_server
 
@@ -22,7 +22,6 @@ DRY_RUN = "--dry-run"
 
 def main() -> None:
     """Console script."""
-    quieten_libraries()
     # Hydra's examples write it so, for a group that is not among the defaults
     arguments = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
     arguments = allow_parts(allow_absent_members(limit_as_override(arguments)))

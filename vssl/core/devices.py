@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -141,14 +141,6 @@ def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[
 def jobs_here() -> int:
     """Return how many jobs run at once: several for each GPU, else one with all cores."""
     return max(1, JOBS_PER_GPU * len(usable_gpus()))
-
-
-def places_for(request: DeviceRequest) -> DeviceRequest:
-    """Return the places of jobs that each make a request: several for a GPU, one for a core."""
-    if request.kind == "core":
-        return request
-    names = [f"{name}.{place}" for place in range(JOBS_PER_GPU) for name in request.names]
-    return replace(request, kind="place", names=tuple(names))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
@@ -89,18 +88,19 @@ def _late_compiler() -> Iterator[None]:
         torch.compiler.disable = early
 
 
-class _Finder(MetaPathFinder):
+class _Finder(PathFinder):
+    @classmethod
     def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+        cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _LATE or _LATE[name] in sys.modules:
+        if fullname not in _LATE or _LATE[fullname] in sys.modules:
             return None
-        spec = PathFinder.find_spec(name, path)
+        spec = super().find_spec(fullname, path, target)
         if spec is not None and spec.origin is not None:
-            spec.loader = _Loader(name, spec.origin)
+            spec.loader = _Loader(fullname, spec.origin)
         return spec
 
 
 def import_late() -> None:
     """Put off imports of Lightning and torchmetrics, if these were not imported yet."""
-    sys.meta_path.insert(0, _Finder())
+    sys.meta_path.insert(0, _Finder)

@@ -42,7 +42,6 @@ from vssl.core.devices import (
     DeviceRequest,
     acquire_devices,
     jobs_here,
-    places_for,
     request_for,
     usable_cores,
 )
@@ -119,7 +118,7 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
             request = request_for(config.trainer)
             at_once = _jobs_at_once(hydra, request, names)
             arguments = _single_run(hydra, folder, request)
-            with _place(hydra, request, f"{which} {job.name}"):
+            with _place(hydra, at_once, f"{which} {job.name}"):
                 status = _run_in_process(
                     _run_job, arguments, str(config.sweep_id), job, sweep, request, at_once, which
                 )
@@ -166,15 +165,16 @@ def _jobs_at_once(hydra: Any, request: DeviceRequest, names: Sequence[str] | Non
         n_jobs = int(hydra.launcher.n_jobs)
         at_once = n_jobs if n_jobs > 0 else len(usable_cores()) + 1 + n_jobs
     elif launcher == "submitit_local":
-        at_once = len(places_for(request).names) // request.count
+        at_once = (jobs_here() if request.kind == "GPU" else len(request.names)) // request.count
     return max(1, at_once if names is None else min(at_once, len(names)))
 
 
-def _place(hydra: Any, request: DeviceRequest, who: str) -> contextlib.AbstractContextManager[Any]:
+def _place(hydra: Any, places: int, who: str) -> contextlib.AbstractContextManager[Any]:
     """Wait until a job may start, where the launcher starts all at once."""
-    if hydra.runtime.choices["hydra/launcher"] == "submitit_local":
-        return acquire_devices(places_for(request), who=who)
-    return contextlib.nullcontext()
+    if hydra.runtime.choices["hydra/launcher"] != "submitit_local":
+        return contextlib.nullcontext()
+    request = DeviceRequest("place", tuple(map(str, range(places))), 1)
+    return acquire_devices(request, who=who)
 
 
 def _single_run(hydra: Any, folder: Path, request: DeviceRequest) -> list[str]:
