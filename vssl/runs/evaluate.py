@@ -19,7 +19,6 @@ from vssl.config.settings import FOLDER, Recipe, RunSettings
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
 from vssl.engine.loggers import log_summary, open_loggers
-from vssl.engine.wandb_run import WandbRun
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import check_calibration
 from vssl.records.store import check_records, read_provenance
@@ -27,6 +26,7 @@ from vssl.reporting.tables.run import announce
 from vssl.runs.folder import alone_in, finished_run, is_first_process, write_run_file
 from vssl.runs.record import check_same_samples, record
 from vssl.runs.score import score_run
+from vssl.runs.wandb_extras import mirror_run
 from vssl.thresholds.base import ThresholdPolicy
 
 _log = logging.getLogger(__name__)
@@ -83,10 +83,7 @@ def evaluate(
             # before what may fail, or be waited for
             write_run_file(settings, folder, timing=timing)
             log_summary(loggers, summary, config=settings.known)
-            if any(isinstance(logger, WandbRun) for logger in loggers):
-                from vssl.runs.wandb_extras import mirror_run  # noqa: PLC0415 matplotlib
-
-                mirror_run(settings, folder, loggers)
+            mirror_run(settings, folder, loggers)
     return announce(folder, quiet=quiet)
 
 

@@ -55,7 +55,7 @@ from vssl.runs.folder import FINISHED_RUN, run_state
 _log = logging.getLogger(__name__)
 _PATIENCE = 60.0  # seconds for an interrupted job to close its files and loggers
 _PRELOADED = (
-    *("vssl.runs.evaluate", "vssl.runs.record", "vssl.runs.wandb_extras"),
+    *("vssl.runs.evaluate", "vssl.runs.record", "vssl.reporting.figures.gallery"),
     *("vssl.engine.loggers", "vssl.records.aggregate", "vssl.records.fit", "vssl.records.score"),
     "vssl.reporting.sweep",
 )
