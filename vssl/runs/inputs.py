@@ -16,6 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, file_sha256, text_hash
@@ -101,7 +102,7 @@ def changed_inputs(folder: Path) -> str | None:
         return None
     if not root.is_dir():
         return ""
-    with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(min(32, 4 * len(usable_cores()))) as pool:
         kinds = list(pool.map(lambda name: _change(root / name, files[name]), files))
     parts = []
     for kind in ("changed", "gone", "new"):
