@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from vssl.cli.app import run_app
 from vssl.config.compose import is_multirun, with_hydra
-from vssl.config.options import allow_absent_members, allow_parts
+from vssl.config.options import allow_absent_members, allow_parts, with_override
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail
 from vssl.runs.folder import is_first_process
@@ -53,10 +53,7 @@ def limit_as_override(arguments: list[str]) -> list[str]:
         return kept
     if not limits[-1].isdecimal():
         fail(f"--limit: expected a number of samples, as in --limit 20, but got `{limits[-1]}`.")
-    # beside the other overrides: options of Hydra may stand before or behind them, not between
-    places = [n for n, each in enumerate(kept) if "=" in each and not each.startswith("-")]
-    place = places[0] if places else len(kept)
-    return [*kept[:place], f"++data.limit={limits[-1]}", *kept[place:]]
+    return with_override(kept, f"++data.limit={limits[-1]}")
 
 
 def _run(config: DictConfig, folder: Path) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -56,15 +57,16 @@ def record(
     folder: Path,
     loggers: list[Logger],
     device: AbstractContextManager[None] | None = None,
-) -> int | None:
+) -> dict[str, Any] | None:
     """Run the networks and write records, ground truth and manifest.
 
     The device is held while the networks run, and not while files are checked or shards joined.
 
     Returns:
-        Number of samples recorded now, not by a run that was stopped before; None in processes
-        but the first.
+        How long that took, for which of the samples (others were recorded by a run that was
+        stopped before), on which device; None in processes but the first.
     """
+    begin = time.monotonic()
     conditions = build.build_conditions(settings)
     replay = settings.negatives.manifest
     rows = None if replay is None else read_manifest(replay)
@@ -119,7 +121,9 @@ def record(
     log_size(folder, model.map_size, plan.index.size)
     for logger in loggers:
         getattr(logger, "experiment", None)  # wandb begins, which may take seconds
+    asked = time.monotonic()
     with device or nullcontext():
+        begin += time.monotonic() - asked  # waiting is no work
         fingerprint = replace(fingerprint, machine=machine_facts(settings, loader))
         key = config_hash({**provenance, "networks": vars(fingerprint)})
         shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
@@ -146,7 +150,12 @@ def record(
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     GroundTruth.of_samples(data.samples).write(folder, provenance)
     write_text(folder / MANIFEST_FILE, manifest)
-    return len(data.samples) - len(recorded)
+    return {
+        "records_seconds": round(time.monotonic() - begin, 3),
+        "recorded": len(data.samples) - len(recorded),
+        "samples": len(data.samples),
+        "device": networks.gpu_name(settings.trainer) or "cpu",
+    }
 
 
 def _with_stored_maps(
