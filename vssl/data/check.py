@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vssl.audio import AudioFileError, SoundFacts, inspect_audio
-from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
 from vssl.core.media import is_there
@@ -253,7 +253,7 @@ def each(
         advance(len(part))
         if seconds > _LONG * len(part):
             break
-    with ThreadPoolExecutor(len(usable_cores())) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for results in pool.map(several, parts):
             yield from results
             advance(len(results))

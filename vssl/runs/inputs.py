@@ -16,10 +16,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, file_sha256, text_hash
+from vssl.data.check import each
 from vssl.records.files import INPUTS_FILE
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     Raises:
         UsageError: for a file that was there when it was checked, and is no more.
     """
-    from vssl.data.check import each  # noqa: PLC0415 torch, numba; --help
-
     root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
     annotation = data.annotation.resolve()
     absent = getattr(reader, "media", "check") == "absent"
@@ -102,7 +100,7 @@ def changed_inputs(folder: Path) -> str | None:
         return None
     if not root.is_dir():
         return ""
-    with ThreadPoolExecutor(min(32, 4 * len(usable_cores()))) as pool:
+    with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
         kinds = list(pool.map(lambda name: _change(root / name, files[name]), files))
     parts = []
     for kind in ("changed", "gone", "new"):
