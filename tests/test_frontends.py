@@ -15,6 +15,7 @@ from typing import Any
 import librosa
 import numpy as np
 import pytest
+import scipy.signal
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,12 @@ class TestLogSpectrogram:
         # linear power is of the order 1e-7, so only a relative tolerance says anything about it
         bound = {"atol": 1e-5, "rtol": 0} if options["log"] else {"atol": 1e-11, "rtol": 1e-4}
         np.testing.assert_allclose(found[0], expected, **bound)
+
+    @pytest.mark.parametrize("length", [1, 2, 9, 460, 511, 512])
+    def test_its_taper_is_scipys(self, length: int) -> None:
+        taper = LogSpectrogram(WholeClip(), nperseg=length, noverlap=0).taper
+        expected = scipy.signal.get_window(("tukey", 0.25), length).astype(np.float32)
+        np.testing.assert_array_equal(taper, expected)
 
     def test_floor_and_scale(self) -> None:
         found = applied(LogSpectrogram(WholeClip(), floor=1e-3, scale=2.0), silent_clip(1024))

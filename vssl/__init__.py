@@ -33,7 +33,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from vssl.core.late_imports import import_transformers_late
+from vssl.core.late_imports import import_late
 
 if TYPE_CHECKING:
     from vssl import metrics, negatives, thresholds, types
@@ -63,7 +63,7 @@ _HOMES = {
     "UsageError": "vssl.core.errors",
 }
 
-import_transformers_late()
+import_late()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from typing import Literal
 
 import numpy as np
-import scipy  # loads scipy.signal when it is first used, which takes half a second
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -201,8 +201,7 @@ class LogSpectrogram(FrontEnd):
         self.floor = floor
         self.scale = scale
         self.log = log
-        taper = torch.from_numpy(scipy.signal.get_window(("tukey", 0.25), nperseg)).float()
-        self.register_buffer("taper", taper, persistent=False)
+        self.register_buffer("taper", torch.from_numpy(_tukey(nperseg)).float(), persistent=False)
         self.taper: torch.Tensor
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
@@ -234,6 +233,15 @@ class LogSpectrogram(FrontEnd):
         """Settings, for tables."""
         kept = "" if self.frames is None else f", central {self.frames} frames"
         return f"nperseg {self.nperseg}, hop {self.hop}{kept}{self._other_rate()}"
+
+
+def _tukey(length: int) -> npt.NDArray[np.float64]:
+    """Periodic Tukey(0.25) window; scipy.signal has it, and takes half a second to import."""
+    place = np.arange(length)
+    edges = [place <= length // 8, place >= length - length // 8]
+    phase = np.select(edges, [8 * place / length - 1, 8 * place / length - 7])
+    taper: npt.NDArray[np.float64] = 0.5 * (1 + np.cos(np.pi * phase))
+    return taper if length > 1 else np.ones(length)
 
 
 class MelSpectrogram(FrontEnd):

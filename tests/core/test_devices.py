@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from vssl.core import devices
 from vssl.core.devices import DeviceRequest, acquire_devices, request_for, visible_gpus
 from vssl.core.errors import UsageError
 
@@ -41,15 +43,15 @@ def test_indices_stand_for_themselves_where_no_names_are_known() -> None:
 @pytest.mark.parametrize(
     ("accelerator", "devices", "gpus", "expected"),
     [
-        ("auto", 1, LISTED, DeviceRequest("gpu", tuple(LISTED), 1)),
+        ("auto", 1, LISTED, DeviceRequest("GPU", tuple(LISTED), 1)),
         ("auto", 1, [], DeviceRequest("core", tuple(CORES), 1)),
         ("cpu", 1, LISTED, DeviceRequest("core", tuple(CORES), 1)),
         ("cpu", 2, [], DeviceRequest("core", tuple(CORES), 2)),
         ("cpu", 8, [], DeviceRequest("core", tuple(CORES), 3)),
-        ("gpu", "2", LISTED, DeviceRequest("gpu", tuple(LISTED), 2)),
-        ("gpu", -1, LISTED, DeviceRequest("gpu", tuple(LISTED), 3)),
-        ("gpu", [0, 2], LISTED, DeviceRequest("gpu", (LISTED[0], LISTED[2]), 2)),
-        ("gpu", "2,", LISTED, DeviceRequest("gpu", (LISTED[2],), 1)),
+        ("gpu", "2", LISTED, DeviceRequest("GPU", tuple(LISTED), 2)),
+        ("gpu", -1, LISTED, DeviceRequest("GPU", tuple(LISTED), 3)),
+        ("gpu", [0, 2], LISTED, DeviceRequest("GPU", (LISTED[0], LISTED[2]), 2)),
+        ("gpu", "2,", LISTED, DeviceRequest("GPU", (LISTED[2],), 1)),
     ],
 )
 def test_requests(
@@ -80,7 +82,7 @@ def test_a_device_is_lent_to_one_at_a_time_and_several_without_deadlock(tmp_path
 
     def job(count: int) -> None:
         with acquire_devices(
-            DeviceRequest("gpu", ("a", "b", "c"), count), who="job", folder=tmp_path
+            DeviceRequest("GPU", ("a", "b", "c"), count), who="job", folder=tmp_path
         ) as taken:
             with guard:
                 assert not held & set(taken)
@@ -99,3 +101,48 @@ def test_a_device_is_lent_to_one_at_a_time_and_several_without_deadlock(tmp_path
         thread.join(60)
     assert sorted(done) == sorted(counts)
     assert most[0] > 1
+
+
+def test_who_waits_long_is_told_who_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process may that outlived its sweep."""
+    monkeypatch.setattr(devices, "_LONG_WAIT", 1)
+    request = DeviceRequest("GPU", ("a", "b"), 1)
+    taken: list[list[str]] = []
+
+    def wait() -> None:
+        with acquire_devices(request, who="[5/24] rcgrad", folder=tmp_path) as found:
+            taken.append(found)
+
+    with (
+        acquire_devices(request, who="[3/24] lvs", folder=tmp_path),
+        acquire_devices(request, who="[4/24] ezvsl", folder=tmp_path),
+    ):
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        while not caplog.text:
+            time.sleep(0.01)
+        assert not taken
+    thread.join(60)
+    assert len(taken) == 1
+    (said,) = caplog.messages
+    begin = f"[5/24] rcgrad: waits for 1 free GPU(s) of 2; longest held by process {os.getpid()}"
+    assert said.startswith(f"{begin}, [3/24] lvs, since ")
+
+
+def test_jobs_are_several_for_a_gpu_and_the_driver_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\necho GPU-x; echo GPU-y\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices._listed_gpus.cache_clear()
+    try:
+        assert [devices.usable_gpus() for _ in range(3)] == [["GPU-x", "GPU-y"]] * 3
+        assert devices.jobs_here() == 2 * devices.JOBS_PER_GPU
+    finally:
+        devices._listed_gpus.cache_clear()
+    assert (tmp_path / "asked").read_text().splitlines() == ["asked"]

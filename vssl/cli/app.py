@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vssl.config.compose import composed_config, group_names
 from vssl.config.options import IMAGE_LESSON, INT32, INT64, RESAMPLES, hint_for
 from vssl.config.search_path import add_config_folder, forget_config_folders
-from vssl.core.console import fail
+from vssl.core.console import fail, quieten_libraries
 from vssl.core.errors import UsageError, was_interrupted
 
 
@@ -32,6 +32,7 @@ def run_app(
 
     Hints are from the configuration `config_name`; `before_error` is called before a message.
     """
+    quieten_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
         try:

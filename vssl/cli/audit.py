@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 
 from vssl.cli.app import command_parser, console_script
-from vssl.core.console import quieten_libraries
 from vssl.core.files import output_folder
 from vssl.records.files import run_in
 
@@ -17,7 +16,6 @@ AUDIT_THRESHOLDS = ("universal_q3", "released_q3")
 def main() -> None:
     """Console script."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    quieten_libraries()
     parser = command_parser(
         "vssl-audit",
         "For each model: what every departure of protocol=released from protocol=corrected"

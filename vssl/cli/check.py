@@ -25,7 +25,3 @@ def main() -> None:
     from vssl.runs.check import check_data_set
 
     sys.exit(0 if check_data_set(options.overrides, options.output) else 1)
-
-
-if __name__ == "__main__":
-    main()

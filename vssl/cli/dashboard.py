@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vssl.cli.app import console_script, given_path
-from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder, write_text
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 @console_script("rescore")
 def main() -> None:
     """Console script."""
-    quieten_libraries()
     parser = argparse.ArgumentParser(
         prog="vssl-dashboard",
         description="A wandb dashboard for the runs of vssl-evaluate: F_LOC by model, separation"

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 
 from vssl.cli.app import run_app
 from vssl.config.compose import is_multirun, with_hydra
-from vssl.config.options import allow_absent_members, allow_parts
+from vssl.config.options import allow_absent_members, allow_parts, with_override
 from vssl.config.settings import RunSettings
-from vssl.core.console import fail, quieten_libraries
+from vssl.core.console import fail
 from vssl.runs.folder import is_first_process
 from vssl.runs.sweep import finish_sweep, run_in_sweep, start_process_server
 
@@ -22,7 +22,6 @@ DRY_RUN = "--dry-run"
 
 def main() -> None:
     """Console script."""
-    quieten_libraries()
     # Hydra's examples write it so, for a group that is not among the defaults
     arguments = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
     arguments = allow_parts(allow_absent_members(limit_as_override(arguments)))
@@ -54,10 +53,7 @@ def limit_as_override(arguments: list[str]) -> list[str]:
         return kept
     if not limits[-1].isdecimal():
         fail(f"--limit: expected a number of samples, as in --limit 20, but got `{limits[-1]}`.")
-    # beside the other overrides: options of Hydra may stand before or behind them, not between
-    places = [n for n, each in enumerate(kept) if "=" in each and not each.startswith("-")]
-    place = places[0] if places else len(kept)
-    return [*kept[:place], f"++data.limit={limits[-1]}", *kept[place:]]
+    return with_override(kept, f"++data.limit={limits[-1]}")
 
 
 def _run(config: DictConfig, folder: Path) -> object:

@@ -9,7 +9,6 @@ from pathlib import Path
 from vssl.cli.app import command_parser, console_script, output_as_option
 from vssl.config.compose import composed_config
 from vssl.config.settings import RunSettings
-from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 
 
@@ -27,7 +26,6 @@ def main() -> None:
     )
     parser.add_argument("--output", metavar="DIR", help="the folder; also output=DIR")
     options = parser.parse_intermixed_args(output_as_option(sys.argv[1:]))
-    quieten_libraries()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for word in options.overrides:
         key = word.partition("=")[0]
@@ -40,7 +38,3 @@ def main() -> None:
     from vssl.runs.export_plan import export_plan
 
     export_plan(settings, Path(output).expanduser().absolute())
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from vssl.cli.app import command_parser, console_script, finite_number, given_path, whole_number
 from vssl.config.options import OPTIONS
-from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder
 
@@ -21,7 +20,6 @@ from vssl.core.files import output_folder
 @console_script("evaluate")
 def main() -> None:
     """Console script."""
-    quieten_libraries()
     options = _command_line()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     picture, sound, options.overrides = split_inputs(options.inputs)

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 from vssl.cli.app import console_script
 from vssl.config import compose  # noqa: F401, registers resolvers
 from vssl.config.options import check_options
-from vssl.core.console import quieten_libraries
 from vssl.core.errors import UsageError
 
 _NO_VIDEOS = (
@@ -23,7 +22,6 @@ _NO_VIDEOS = (
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="prepare")
 def main(config: DictConfig) -> None:
     """Console script."""
-    quieten_libraries()
     check_options(config)
     chosen = str(HydraConfig.get().runtime.choices["data"])
     if "root" not in config.data:

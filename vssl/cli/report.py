@@ -46,7 +46,3 @@ def main() -> None:
 
     with output_folder(output):
         make_report(folders, output, **options)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,9 +16,7 @@ from vssl.config.options import check_options
 from vssl.config.settings import ScoringSettings
 from vssl.core.files import write_text
 from vssl.records.files import RECORDS_FILE, RELEASED_FILE, run_in
-from vssl.reporting.tables.run import announce
 from vssl.runs.folder import alone_in, mark_rescored
-from vssl.runs.score import score_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +28,8 @@ def main(config: DictConfig) -> pd.DataFrame:
     """Console script."""
     check_options(config)
     from vssl.records.store import check_records
+    from vssl.reporting.tables.run import announce
+    from vssl.runs.score import score_run
 
     folder = run_in(Path(config.run).expanduser().absolute())
     check_records(folder)

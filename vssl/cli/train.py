@@ -10,14 +10,12 @@ from omegaconf import DictConfig
 from vssl.cli.app import console_script
 from vssl.config import compose  # noqa: F401, registers resolvers
 from vssl.config.settings import TrainingSettings
-from vssl.core.console import quieten_libraries
 
 
 @console_script("train")
 @hydra.main(version_base="1.3", config_path="pkg://vssl.conf", config_name="train")
 def main(config: DictConfig) -> None:
     """Console script."""
-    quieten_libraries()
     settings = TrainingSettings.of(config)
     from vssl.runs.train import train  # torch
 

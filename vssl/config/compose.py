@@ -26,7 +26,6 @@ import vssl
 from vssl.config import search_path  # noqa: F401, registers where Hydra looks for configurations
 from vssl.config.options import OPTIONS, allow_parts, choice, drop_absent_members, hint_for
 from vssl.config.settings import RunSettings
-from vssl.core.devices import devices_for_jobs
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
@@ -164,7 +163,7 @@ def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
     runs = (run_folder, run_name, run_group, run_tags)
-    for resolver in (*runs, synthetic_name, truth_name, bundled_weights, devices_for_jobs):
+    for resolver in (*runs, synthetic_name, truth_name, bundled_weights):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # a name that no other sweep has; Hydra hands what the sweep's process has cached to all jobs
     OmegaConf.register_new_resolver(

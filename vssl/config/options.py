@@ -381,6 +381,13 @@ def allow_parts(arguments: Sequence[str]) -> list[str]:
     return [f"++{word}" if word.startswith(options) else word for word in arguments]
 
 
+def with_override(arguments: Sequence[str], override: str) -> list[str]:
+    """Put an override beside the others: Hydra's options stand before or behind, not between."""
+    others = (n for n, each in enumerate(arguments) if "=" in each and not each.startswith("-"))
+    place = next(others, len(arguments))
+    return [*arguments[:place], override, *arguments[place:]]
+
+
 def drop_absent_members(config: DictConfig) -> list[str]:
     """Take options away whose member a configuration lacks; returns their names."""
     dropped = []

@@ -12,6 +12,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +23,16 @@ from vssl.core.errors import UsageError
 
 _log = logging.getLogger(__name__)
 
+JOBS_PER_GPU = 3
+"""Jobs at once for each GPU: one uses it, while files of another are checked, or maps scored."""
+_LONG_WAIT = 300  # attempts, a minute: with several jobs for each GPU, all wait now and then
+
 
 @dataclass(frozen=True)
 class DeviceRequest:
-    """A number of GPUs or of processor cores, out of those named."""
+    """A number of GPUs, of processor cores or of places for jobs, out of those named."""
 
-    kind: Literal["gpu", "core"]
+    kind: Literal["GPU", "core", "place"]
     names: tuple[str, ...]
     count: int
 
@@ -57,8 +63,8 @@ def request_for(
             f"trainer.devices={trainer['devices']}: only {len(gpus)} GPUs are visible."
         )
     if isinstance(chosen, int):
-        return DeviceRequest("gpu", tuple(gpus), chosen)
-    return DeviceRequest("gpu", tuple(gpus[index] for index in chosen), len(chosen))
+        return DeviceRequest("GPU", tuple(gpus), chosen)
+    return DeviceRequest("GPU", tuple(gpus[index] for index in chosen), len(chosen))
 
 
 def chosen_devices(devices: Any) -> list[int] | int:
@@ -88,12 +94,17 @@ def chosen_devices(devices: Any) -> list[int] | int:
 
 def usable_gpus() -> list[str]:
     """Return the GPUs that this process may use, found without initialising CUDA."""
+    return visible_gpus(os.environ, _listed_gpus())
+
+
+@cache
+def _listed_gpus() -> tuple[str, ...]:
+    """The GPUs of this machine; to ask the driver takes up to two seconds."""
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    listed: list[str] = []
     with contextlib.suppress(OSError, subprocess.SubprocessError):  # there is no such program
         asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        listed = [name for name in asked.stdout.split() if name.startswith("GPU-")]
-    return visible_gpus(os.environ, listed)
+        return tuple(name for name in asked.stdout.split() if name.startswith("GPU-"))
+    return ()
 
 
 def usable_cores() -> list[str]:
@@ -127,9 +138,9 @@ def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[
     return visible
 
 
-def devices_for_jobs() -> int:
-    """Return how many jobs run at once: one per GPU, else one with all cores. A resolver."""
-    return max(1, len(usable_gpus()))
+def jobs_here() -> int:
+    """Return how many jobs run at once: several for each GPU, else one with all cores."""
+    return max(1, JOBS_PER_GPU * len(usable_gpus()))
 
 
 @contextlib.contextmanager
@@ -146,11 +157,9 @@ def acquire_devices(
         user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
         folder = Path(tempfile.gettempdir()) / f"vssl-devices-{user}"
         folder.mkdir(mode=0o700, exist_ok=True)
+    files = {n: folder / f"{request.kind}-{n.replace('/', '_')}.lock" for n in request.names}
+    locks = {name: FileLock(path) for name, path in files.items()}
     turn = FileLock(folder / f"{request.kind}s.lock")
-    locks = {
-        name: FileLock(folder / f"{request.kind}-{name.replace('/', '_')}.lock")
-        for name in request.names
-    }
     taken: list[str] = []
     try:
         for attempt in itertools.count():
@@ -159,17 +168,29 @@ def acquire_devices(
                 taken += itertools.islice(free, request.count - len(taken))
             if len(taken) == request.count:
                 break
-            if attempt == 0:
-                kind = "GPU" if request.kind == "gpu" else "core"
+            if attempt == _LONG_WAIT:
+                others = [path for name, path in files.items() if name not in taken]
                 _log.warning(
-                    "%s: waits for %d free %s(s) of %d", who, request.count, kind, len(locks)
-                )
+                    "%s: waits for %d free %s(s) of %d; longest held by %s. If a sweep that is gone"
+                    " left that process behind, end it with kill -9",
+                    who, request.count, request.kind, len(locks), _oldest_holder(others),
+                )  # fmt: skip
             time.sleep(0.2)
         turn.release(force=True)
+        for name in taken:
+            note = f"process {os.getpid()}, {who}, since {datetime.now():%d %b %H:%M}"
+            files[name].with_suffix(".txt").write_text(note, encoding="utf-8")
         yield taken
     finally:
         for lock in (turn, *locks.values()):
             lock.release(force=True)
+
+
+def _oldest_holder(files: Sequence[Path]) -> str:
+    """Who took one of some locks first."""
+    notes = [path.with_suffix(".txt") for path in files if path.with_suffix(".txt").is_file()]
+    first = min(notes, key=lambda note: note.stat().st_mtime, default=None)
+    return "an unknown process" if first is None else first.read_text(encoding="utf-8")
 
 
 def _is_taken(lock: FileLock) -> bool:

@@ -7,11 +7,13 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
-from vssl.types import Sample
+
+if TYPE_CHECKING:
+    from vssl.types import Sample
 
 _COLUMNS = ("sample_id", "file", "video", "id")
 

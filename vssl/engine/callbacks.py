@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -24,12 +23,11 @@ _FLUSH_BYTES = 32 * 2**20
 
 
 class RecordWriter(pl.Callback):
-    """Writes the collector's maps to shards as they are made; the first process joins them.
+    """Writes the collector's maps to shards as they are made, in every process.
 
     Memory stays flat for any number of samples: one shard is written, by a thread beside the
-    networks, while the next one grows. The records file appears only when complete. A killed run
-    loses at most `seconds` of work, an interrupted one nothing. Samples in earlier shards, at the
-    positions `recorded`, are not written again.
+    networks, while the next one grows. A killed run loses at most `seconds` of work, an interrupted
+    one nothing. Samples in earlier shards, at the positions `recorded`, are not written again.
 
     Maps out of the model's range end the run; `names` are of all samples, for messages. The first
     batch is written at once, so that a faulty model runs no longer.
@@ -38,18 +36,14 @@ class RecordWriter(pl.Callback):
     def __init__(
         self,
         module: LocalizationModule,
-        path: Path,
         shards: Shards,
-        provenance: dict[str, Any],
         *,
         names: Sequence[str],
         recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
         self._collector, self._localizer = module.collector, module.localizer
-        self._path = path
         self._shards = shards
-        self._provenance = provenance
         self._names = names
         self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
         self._seconds = seconds
@@ -66,13 +60,10 @@ class RecordWriter(pl.Callback):
             self._wait()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the rest; the first process joins all shards."""
+        """Write the rest, and wait until all processes have."""
         self._flush()
         self._wait()
         trainer.strategy.barrier("shards written")
-        if trainer.is_global_zero:
-            self._shards.join(self._path, self._provenance)
-        trainer.strategy.barrier("records joined")
 
     def on_exception(self, *_: Any, **__: Any) -> None:
         """Write what is complete."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from vssl.audio import amplitude, read_clip
 from vssl.core.checks import check_finite
+from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar
 from vssl.negatives.base import AudioCondition, ReadClip
@@ -104,7 +104,7 @@ def beyond_full_scale(
 
     rows = []
     with (
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(min(8, len(usable_cores()))) as pool,
         progress_bar("levels of gain", len(samples)) as advance,
     ):
         for row in pool.map(count, samples):

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from vssl.config import build
 from vssl.config.compose import with_hydra
-from vssl.config.options import drop_absent_members
+from vssl.config.options import drop_absent_members, with_override
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail
 from vssl.core.devices import request_for
@@ -39,10 +39,7 @@ def dry_run(arguments: Sequence[str]) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     callback = f"hydra.callbacks.sweep._target_={__name__}.DryRun"
-    # beside the other overrides: options of Hydra may stand before or behind them, not between
-    overrides = [n for n, each in enumerate(arguments) if "=" in each and not each.startswith("-")]
-    place = overrides[0] if overrides else len(arguments)
-    sys.argv[1:] = [*arguments[:place], callback, *arguments[place:]]
+    sys.argv[1:] = with_override(arguments, callback)
     try:
         with_hydra(lambda config, folder: None)
     except SystemExit as end:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,13 @@ import pandas as pd
 from pytorch_lightning.loggers import Logger
 
 from vssl.config.build import build_metrics, build_policies, has_negatives, policies_named
-from vssl.config.networks import check_network_options, gpu_name, make
+from vssl.config.networks import check_network_options, make
 from vssl.config.settings import FOLDER, Recipe, RunSettings
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
 from vssl.engine.loggers import log_summary, open_loggers
-from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import check_calibration
-from vssl.records.store import check_records, read_provenance
+from vssl.records.store import check_records
 from vssl.reporting.tables.run import announce
 from vssl.runs.folder import alone_in, finished_run, is_first_process, write_run_file
 from vssl.runs.record import check_same_samples, record
@@ -47,7 +46,7 @@ def evaluate(
         folder: where the run goes.
         quiet: whether the run's table is not shown, as in sweeps.
         wait: whether to wait for another run that is writing in the folder.
-        device: held while the networks run, and not while their records are scored.
+        device: held while the networks run, see `record`.
 
     Returns:
         The summary; None in the processes of a distributed run that are not the first.
@@ -70,8 +69,7 @@ def evaluate(
         loggers = [_logger(recipe, folder) for recipe in settings.loggers.values()]
         with open_loggers(loggers, config=settings.known):
             if done is None:
-                with device or nullcontext():
-                    timing = _timed_record(settings, folder, loggers)
+                timing = record(settings, folder, loggers, device)
                 if timing is None:
                     return None
             else:
@@ -93,22 +91,6 @@ def _logger(recipe: Recipe, folder: Path) -> Logger:
         recipe = {key: str(folder) if v == FOLDER else v for key, v in recipe.items()}
     logger: Logger = make(recipe)
     return logger
-
-
-def _timed_record(
-    settings: RunSettings, folder: Path, loggers: list[Logger]
-) -> dict[str, Any] | None:
-    """Record a run; how long that took, None in processes but the first."""
-    begin = time.monotonic()
-    recorded = record(settings, folder, loggers)
-    if recorded is None:
-        return None
-    return {
-        "records_seconds": round(time.monotonic() - begin, 3),
-        "recorded": recorded,
-        "samples": read_provenance(folder / RECORDS_FILE)["evaluated"],
-        "device": gpu_name(settings.trainer) or "cpu",
-    }
 
 
 def is_finished(settings: RunSettings, folder: Path, done: Mapping[str, Any]) -> bool:

@@ -40,15 +40,10 @@ class Fingerprint:
     marks: dict[str, str]  # hashes of what is made of a fixed image and a fixed sound, "" for none
     code: tuple[str, ...]  # hashes of the files of the model and of what prepares its input
     other_code: tuple[str, ...]  # the same of the object prior and the negatives
-    machine: tuple[object, ...]  # hardware, precision, batch sizes: last digits depend on them
+    machine: tuple[object, ...] = ()  # see `machine_facts`
 
 
-def take_fingerprint(
-    settings: RunSettings,
-    loader: build.LoaderOptions,
-    localizer: Localizer,
-    conditions: Sequence[AudioCondition],
-) -> Fingerprint:
+def take_fingerprint(localizer: Localizer, conditions: Sequence[AudioCondition]) -> Fingerprint:
     """Take the fingerprint of a run's networks, on the CPU and not compiled yet."""
     model, prior = localizer.model, localizer.prior
     pixels = generator_for(0, "fingerprint", "image").integers(0, 256, (272, 360, 3), np.uint8)
@@ -81,20 +76,22 @@ def take_fingerprint(
         "maps": _mark(localized) if model.takes_images else "",
         **{f"sound {name}": _mark(functools.partial(encoded, name)) for name in frontends},
     }
+    return Fingerprint(
+        marks,
+        code=_code_of(model, localizer.transform, *frontends.values()),
+        other_code=_code_of(prior, localizer.prior_transform, *conditions),
+    )
+
+
+def machine_facts(settings: RunSettings, loader: build.LoaderOptions) -> tuple[object, ...]:
+    """Hardware, precision and batch sizes, on which last digits depend; begins to use a GPU."""
     device: list[object] = [gpu_name(settings.trainer)]
     if device == [None]:  # whose cores the processes share
         threads, processes = torch.get_num_threads(), str(settings.trainer.devices)
         device = [torch.backends.cpu.get_cpu_capability(), threads, processes]
     options: list[object] = [settings.model.channels_last, settings.model.fold_batch_norms]
     options += [settings.model.compile, settings.trainer.precision]
-    return Fingerprint(
-        marks,
-        code=_code_of(model, localizer.transform, *frontends.values()),
-        other_code=_code_of(prior, localizer.prior_transform, *conditions),
-        machine=(
-            torch.__version__, *device, *options, loader["batch_size"], loader["audio_batch_size"],
-        ),
-    )  # fmt: skip
+    return torch.__version__, *device, *options, loader["batch_size"], loader["audio_batch_size"]
 
 
 def open_tables(

@@ -19,7 +19,6 @@ from vssl.core.errors import UsageError
 from vssl.core.files import write_text, written_to
 from vssl.records import files
 from vssl.records.files import read_run_file
-from vssl.runs.inputs import check_inputs
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +75,8 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
     """
     if not (folder / files.RUN_FILE).is_file():
         return None
+    from vssl.runs.inputs import check_inputs  # noqa: PLC0415 torch, --help
+
     run = read_run_file(folder)
     if run["config_hash"] != identity_hash:
         raise UsageError(

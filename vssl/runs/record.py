@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
 from vssl.records.truth import GroundTruth, check_flags
 from vssl.runs.export_plan import PLAN_FACTS_FILE
-from vssl.runs.features import open_tables, take_fingerprint
+from vssl.runs.features import machine_facts, open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
 from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
 
@@ -52,13 +54,21 @@ _CHOICES = ("draws", "exclude", "table", "groups", "avoid")
 """Options of negatives that a manifest's choices follow from."""
 
 
-def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | None:
+def record(
+    settings: RunSettings,
+    folder: Path,
+    loggers: list[Logger],
+    device: AbstractContextManager[None] | None = None,
+) -> dict[str, Any] | None:
     """Run the networks and write records, ground truth and manifest.
 
+    The device is held while the networks run, and not while files are checked or shards joined.
+
     Returns:
-        Number of samples recorded now, not by a run that was stopped before; None in processes
-        but the first.
+        How long that took, for which of the samples (others were recorded by a run that was
+        stopped before), on which device; None in processes but the first.
     """
+    begin = time.monotonic()
     conditions = build.build_conditions(settings)
     replay = settings.negatives.manifest
     rows = None if replay is None else read_manifest(replay)
@@ -69,7 +79,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         condition.prepare(listed)
     localizer, reports = build.build_localizer(settings, conditions)
     loader = build.loader_options(settings, on_gpu=networks.on_gpu(settings.trainer))
-    fingerprint = take_fingerprint(settings, loader, localizer, conditions)
+    fingerprint = take_fingerprint(localizer, conditions)
     networks.compile_model(settings.model, localizer.model)
     build.set_needs(reader, settings)
     needs = localizer.model.takes_images or localizer.uses_audio or localizer.prior is not None
@@ -109,40 +119,48 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     }
     if naturals := sum(sample.is_natural_negative for sample in data.samples):
         provenance[NATURAL_NEGATIVES] = naturals
-    key = config_hash({**provenance, "networks": vars(fingerprint)})
-    shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
-    recorded = shards.recorded(tidy=is_first_process())
-    wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
     module, path = LocalizationModule(localizer, sounds=len(plan.distinct)), folder / RECORDS_FILE
-    writer = RecordWriter(
-        module, path, shards, provenance,
-        names=[sample.sample_id for sample in data.samples],
-        recorded=recorded, seconds=settings.shard_seconds,
-    )  # fmt: skip
-    callbacks: list[Callback] = [writer]
-    if settings.trainer.progress_bar:
-        callbacks.append(LoaderProgress())
-    trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=callbacks)
-    _log_work(settings, data, plan, len(recorded))
     log_size(folder, model.map_size, plan.index.size)
-    if wanted == [] and trainer.world_size == 1:
-        shards.join(path, provenance)
-    else:
-        whole = not recorded and trainer.world_size == 1
-        tables = open_tables(settings, fingerprint, data.samples, plan, provenance, keep=whole)
-        module.tables = tables
-        datamodule = _datamodule(data, plan, conditions, localizer, tables, wanted, loader)
-        try:
-            trainer.test(module, datamodule, verbose=False)
-        finally:
-            tables.close()
+    for logger in loggers:
+        getattr(logger, "experiment", None)  # wandb begins, which may take seconds
+    asked = time.monotonic()
+    with device or nullcontext():
+        begin += time.monotonic() - asked  # waiting is no work
+        fingerprint = replace(fingerprint, machine=machine_facts(settings, loader))
+        key = config_hash({**provenance, "networks": vars(fingerprint)})
+        shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
+        recorded = shards.recorded(tidy=is_first_process())
+        wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
+        writer = RecordWriter(
+            module, shards,
+            names=[sample.sample_id for sample in data.samples],
+            recorded=recorded, seconds=settings.shard_seconds,
+        )  # fmt: skip
+        bars: list[Callback] = [LoaderProgress()] if settings.trainer.progress_bar else []
+        trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=[writer, *bars])
+        _log_work(settings, data, plan, len(recorded))
+        if wanted != []:
+            whole = not recorded and trainer.world_size == 1
+            tables = open_tables(settings, fingerprint, data.samples, plan, provenance, keep=whole)
+            module.tables = tables
+            datamodule = _datamodule(data, plan, conditions, localizer, tables, wanted, loader)
+            try:
+                trainer.test(module, datamodule, verbose=False)
+            finally:
+                tables.close()
     if not trainer.is_global_zero:
         return None
+    shards.join(path, provenance)
     if undefined := count_undefined_maps(path):
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     GroundTruth.of_samples(data.samples).write(folder, provenance)
     write_manifest(folder / MANIFEST_FILE, plan.manifest)
-    return len(data.samples) - len(recorded)
+    return {
+        "records_seconds": round(time.monotonic() - begin, 3),
+        "recorded": len(data.samples) - len(recorded),
+        "samples": len(data.samples),
+        "device": networks.gpu_name(settings.trainer) or "cpu",
+    }
 
 
 def _with_stored_maps(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
-import itertools
 import json
 import logging
 import multiprocessing
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -38,7 +38,13 @@ from vssl.config.compose import is_multirun, with_hydra
 from vssl.config.options import check_options
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail, quieten_libraries
-from vssl.core.devices import DeviceRequest, acquire_devices, request_for, usable_cores
+from vssl.core.devices import (
+    DeviceRequest,
+    acquire_devices,
+    jobs_here,
+    request_for,
+    usable_cores,
+)
 from vssl.core.errors import UsageError, was_interrupted
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash
@@ -49,7 +55,7 @@ from vssl.runs.folder import FINISHED_RUN, run_state
 _log = logging.getLogger(__name__)
 _PATIENCE = 60.0  # seconds for an interrupted job to close its files and loggers
 _PRELOADED = (
-    *("vssl.runs.evaluate", "vssl.runs.record", "vssl.runs.wandb_extras"),
+    *("vssl.runs.evaluate", "vssl.runs.record", "vssl.reporting.figures.gallery"),
     *("vssl.engine.loggers", "vssl.records.aggregate", "vssl.records.fit", "vssl.records.score"),
     "vssl.reporting.sweep",
 )
@@ -112,9 +118,10 @@ def run_in_sweep(config: DictConfig, folder: Path) -> str:
             request = request_for(config.trainer)
             at_once = _jobs_at_once(hydra, request, names)
             arguments = _single_run(hydra, folder, request)
-            status = _run_in_process(
-                _run_job, arguments, str(config.sweep_id), job, sweep, request, at_once, which
-            )
+            with _place(hydra, at_once, f"{which} {job.name}"):
+                status = _run_in_process(
+                    _run_job, arguments, str(config.sweep_id), job, sweep, request, at_once, which
+                )
             killed = replace(job, state=states.KILLED, reason=_how_killed(status))
             job = _reported_jobs(sweep).get(job.number, job)
             if job.state in (states.BEGUN, states.INTERRUPTED):
@@ -158,8 +165,16 @@ def _jobs_at_once(hydra: Any, request: DeviceRequest, names: Sequence[str] | Non
         n_jobs = int(hydra.launcher.n_jobs)
         at_once = n_jobs if n_jobs > 0 else len(usable_cores()) + 1 + n_jobs
     elif launcher == "submitit_local":
-        at_once = len(request.names) // request.count
+        at_once = (jobs_here() if request.kind == "GPU" else len(request.names)) // request.count
     return max(1, at_once if names is None else min(at_once, len(names)))
+
+
+def _place(hydra: Any, places: int, who: str) -> contextlib.AbstractContextManager[Any]:
+    """Wait until a job may start, where the launcher starts all at once."""
+    if hydra.runtime.choices["hydra/launcher"] != "submitit_local":
+        return contextlib.nullcontext()
+    request = DeviceRequest("place", tuple(map(str, range(places))), 1)
+    return acquire_devices(request, who=who)
 
 
 def _single_run(hydra: Any, folder: Path, request: DeviceRequest) -> list[str]:
@@ -174,7 +189,7 @@ def _single_run(hydra: Any, folder: Path, request: DeviceRequest) -> list[str]:
         *hydra.overrides.task,
         f"hydra.run.dir={QuotedString(str(folder), Quote.single).with_quotes()}",
         # counted among those that it sees
-        *([f"trainer.devices={request.count}"] if request.kind == "gpu" else []),
+        *([f"trainer.devices={request.count}"] if request.kind == "GPU" else []),
     ]
 
 
@@ -213,9 +228,10 @@ def _run_job(
         config.sweep_id = sweep_id
         launcher = HydraConfig.get().runtime.choices["hydra/launcher"]
         config.trainer.enable_progress_bar &= launcher == "basic" and sys.stderr.isatty()
-        if at_once > 1 and request.kind == "gpu" and config.loader.num_workers is None:
-            config.loader.num_workers = min(8, cores - 1)
-        device = _device(request, f"{which} {job.name}")
+        if at_once > 1 and request.kind == "GPU" and config.loader.num_workers is None:
+            # of the jobs of a GPU only one reads at a time
+            config.loader.num_workers = max(1, len(usable_cores()) // len(request.names))
+        device = _gpus(request, f"{which} {job.name}") if request.kind == "GPU" else None
 
         def work() -> object:
             settings = RunSettings.of(config)
@@ -243,16 +259,14 @@ def _outcome(work: Callable[[], object]) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _device(request: DeviceRequest, who: str) -> Iterator[None]:
-    """Hold the devices that a job records on."""
-    with acquire_devices(request, who=who) as names:
-        if request.kind == "gpu":  # before CUDA is initialised
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
-        yield
-        if request.kind == "gpu":
-            import torch  # noqa: PLC0415 start time
+def _gpus(request: DeviceRequest, who: str) -> Iterator[None]:
+    """Hold the GPUs that a job records on."""
+    import torch  # noqa: PLC0415 start time
 
-            torch.cuda.empty_cache()
+    with acquire_devices(request, who=who) as names:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)  # before CUDA is initialised
+        yield
+        torch.cuda.empty_cache()
 
 
 def _run_in_process(work: Callable[..., None], *arguments: Any) -> int | None:
@@ -319,24 +333,20 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
         return None
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=loader)
-    values: dict[str, list[str]] = {}
-    for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
-        swept = override.is_sweep_override()
-        given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
-        key = override.get_key_element()
-        values[key] = [f"{key}={value}" for value in given]
-    return [list(job) for job in itertools.product(*values.values())]
+    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    return jobs
 
 
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
     """Give a launcher settings for sweeps, where the plugin's own default was left."""
     # a file conf/hydra/launcher/<name>.yaml would clash with the plugin's
     name = hydra.runtime.choices["hydra/launcher"]
-    default = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
     with open_dict(hydra.launcher), read_write(hydra):
         for key, value in (launchers.get(name) or {}).items():
+            default = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
             if hydra.launcher[key] == default[key]:
-                hydra.launcher[key] = value
+                hydra.launcher[key] = jobs_here() if value is None else value
 
 
 class Sweep(Callback):
@@ -344,7 +354,8 @@ class Sweep(Callback):
 
     Args:
         sweep_id: one for all jobs of the sweep, which read it in the configuration.
-        launchers: settings by launcher, in place of the plugins' defaults.
+        launchers: settings by launcher, in place of the plugins' defaults; null is the number
+            of jobs for this machine's GPUs.
     """
 
     def __init__(self, sweep_id: str, launchers: Mapping[str, Mapping[str, Any]]) -> None:

@@ -18,7 +18,6 @@ from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
 from vssl.reporting.dashboard import CURVES, GALLERY, MAXIMA, PER_CLASS, curve_column
-from vssl.reporting.figures.gallery import draw_gallery
 from vssl.reporting.tables.model import shared_threshold
 
 _log = logging.getLogger(__name__)
@@ -51,6 +50,8 @@ def _log_maxima(settings: RunSettings, folder: Path, run: WandbRun) -> None:
 
 
 def _log_gallery(settings: RunSettings, folder: Path, run: WandbRun) -> None:
+    from vssl.reporting.figures.gallery import draw_gallery  # noqa: PLC0415 matplotlib
+
     threshold = shared_threshold(read_summary(folder / SUMMARY_FILE), settings.overview["marked"])
     with tempfile.TemporaryDirectory() as place:
         drawn = draw_gallery(folder, Path(place), threshold=threshold, shares=GALLERY_SHARES)

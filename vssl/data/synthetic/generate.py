@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vssl.core.checks import check_choice
+from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar
 from vssl.data.base import DataError
@@ -165,7 +165,7 @@ def generate(folder: Path, **options: Any) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     entries = []
     with (
-        ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(max_workers=min(4, len(usable_cores()))) as pool,
         progress_bar("drawing scenes", request.scenes) as advance,
     ):
         for of_scene in pool.map(lambda n: _write_scene(folder, request, n), range(request.scenes)):

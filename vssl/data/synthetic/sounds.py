@@ -11,7 +11,7 @@ from functools import cache
 from itertools import cycle
 
 import numpy as np
-from scipy.signal import fftconvolve
+import scipy  # loads scipy.signal when it is first used, which takes half a second
 
 from vssl.audio import amplitude, rms
 from vssl.core.arrays import AnyFloats, Floats
@@ -285,7 +285,7 @@ def synthesize(name: str, generator: np.random.Generator) -> Floats:
     room = generator.standard_normal(time.size) * np.exp(-time / generator.uniform(0.03, 0.09))
     room *= generator.uniform(0.1, 0.35) / np.sqrt(np.sum(room**2))
     room[0] = 1.0
-    sound = fftconvolve(VOICES[name](generator), room)[:LENGTH]
+    sound = scipy.signal.fftconvolve(VOICES[name](generator), room)[:LENGTH]
     # round off isolated peaks, which would force the recording below the stated level
     sound = np.tanh(sound / (10 * np.sqrt(np.mean(sound**2))))
     level = 10 ** (generator.uniform(-29.5, -10.5) / 20)
