@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vssl.core.arrays import Array, Index, Names
+from vssl.core.arrays import Array
 from vssl.records.binarize import maps_by_sample
 from vssl.records.chosen import Coverage, coverage_of
 from vssl.records.conditions import no_negatives
@@ -30,12 +31,13 @@ from vssl.records.localization import (
 )
 from vssl.records.read import in_threads
 from vssl.records.sounds import shared_sounds
-from vssl.records.store import check_records, read_provenance
+from vssl.records.store import Labels, check_records, read_columns, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON, ChosenThreshold
+from vssl.thresholds.universal import LearntThreshold
 
 _log = logging.getLogger(__name__)
-_KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
+_LABELS = ("audio_condition", "image_group", "audio_source_id")
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ class NegativeMaxima:
     """Largest values of the maps of a run's R negatives, with the images and sounds behind them."""
 
     value: Array  # NaN for a map that holds NaN
-    condition: Names
-    image: Names  # name of the picture
-    sounds: Mapping[str, tuple[Index, Names]]  # see `records.sounds.shared_sounds`
+    condition: Labels
+    image: Labels  # name of the picture
+    sounds: Mapping[str, Labels]  # see `records.sounds.shared_sounds`
     run: Path
     own: bool  # whether it is the run that is scored
 
@@ -229,15 +231,18 @@ def _fit(
     if calibration is not None:
         facts = check_calibration(calibration, **_scale_facts(scored))
     maxima = negative_maxima(calibration or run, facts, variant, own=calibration is None)
+    by_type = {name: maxima.value[rows] for name, rows in maxima.condition.rows().items()}
     for policy in policies:
-        policy.fit(maxima.value, maxima.condition)
+        if isinstance(policy, LearntThreshold):
+            policy.fit_types(by_type)
+        else:
+            policy.fit(maxima.value, maxima.condition[:])
     unfit = int((~np.isfinite(maxima.value)).sum())
     if unfit:
         names = ", ".join(policy.name for policy in policies)
         _log.warning("threshold %s: left out %d maps that hold NaN", names, unfit)
-    types = "+".join(dict.fromkeys(maxima.condition.tolist()))
     own = "" if calibration is None else f", run {facts['config_hash'][:8]}"
-    return f"fit on {facts['dataset']} ({types}{own})", maxima
+    return f"fit on {facts['dataset']} ({'+'.join(by_type)}{own})", maxima
 
 
 def negative_maxima(
@@ -248,32 +253,24 @@ def negative_maxima(
     For the variant `av` these are maxima of native similarity maps, for `ogl` of upsampled mixes.
     """
     guided, localization = variant == OBJECT_GUIDED, Localization.of(facts)
+    path, others = run / RECORDS_FILE, no_negatives(facts)
+    columns = ("draw", *_LABELS, *(() if guided else MAP_EXTREMES))
+    negative = ~pc.field("audio_condition").isin(others)
+    table = read_columns(path, columns, negative, labels=_LABELS)
+    condition, image, source = (Labels.of(table.column(name)) for name in _LABELS)
 
-    def of_negatives(rows: pa.RecordBatch) -> tuple[Array, pa.RecordBatch]:
-        kept = rows.select(list(_KEPT))
-        if not len(rows):
-            return np.empty(0), kept
-        if not guided:
-            return localization.native_maxima(rows), kept
-        each = maps_by_sample(localization, rows, [OBJECT_GUIDED])
+    def of_mixes(rows: pa.RecordBatch) -> Array:
+        each = maps_by_sample(localization, rows, [OBJECT_GUIDED]) if len(rows) else ()
         maxima = [maps[OBJECT_GUIDED].amax(dim=(1, 2)).double().numpy() for _, maps in each]
-        return np.concatenate(maxima), kept
+        return np.concatenate([np.empty(0), *maxima])
 
-    columns = (*_KEPT, *(MAP_COLUMNS if guided else MAP_EXTREMES))
-    path = run / RECORDS_FILE
-    chunks = in_threads(
-        of_negatives, path, columns, description="fitting thresholds", without=no_negatives(facts)
-    )
-    found = list(chunks)
-    table = pa.Table.from_batches([rows for _, rows in found]).to_pandas()
-    condition, image = (table[n].to_numpy(dtype=str) for n in ("audio_condition", "image_group"))
-    draw = table["draw"].to_numpy()
-    source = table["audio_source_id"].replace({np.nan: None}).to_list()
-    return NegativeMaxima(
-        value=np.concatenate([np.empty(0), *(values for values, _ in found)]),
-        condition=condition,
-        image=image,
-        sounds=shared_sounds(facts, condition, draw, source, image),
-        run=run,
-        own=own,
-    )
+    if guided:
+        parts = in_threads(
+            of_mixes, path, MAP_COLUMNS, description="fitting thresholds", without=others
+        )
+        value = np.concatenate([np.empty(0), *parts])
+    else:
+        value = localization.native_maxima(table)
+    draw = table.column("draw").to_numpy()
+    sounds = shared_sounds(facts, condition, draw, source, image)
+    return NegativeMaxima(value, condition, image, sounds, run, own)
