@@ -87,9 +87,8 @@ def _chosen_anew(
 def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:
     """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
     policy, thresholds = copy.deepcopy(policy), []
-    for times in images.weights:
-        times = times[maxima.image.codes].astype(np.int64)
-        rows = np.repeat(np.arange(len(maxima.value)), times)
+    for times in images.weights.astype(np.int64):
+        rows = np.repeat(np.arange(len(maxima.value)), times[maxima.image.codes])
         policy.fit(maxima.value[rows], maxima.condition[rows])
         value = policy.constant()
         thresholds.append(np.nan if value is None else value)
@@ -109,13 +108,13 @@ def _levels_anew(
         if not len(finite):
             continue
         order = finite[np.argsort(maxima.value[rows[finite]], kind="stable")]
-        values, pictures = maxima.value[rows[order]], maxima.image.codes[rows[order]]
-        levels.append(_levels(policies, values, images.weights, pictures))
+        values, shown = maxima.value[rows[order]], maxima.image.codes[rows[order]]
+        levels.append(_levels(policies, values, images.weights, shown.astype(np.int64)))
         if name in maxima.sounds:
             sound = maxima.sounds[name]
             names, resamples = sound.names.tolist(), len(images.weights)
             weights = sound_weights(name, names, resamples=resamples, seed=seeds)
-            heard = sound.codes[order]
+            heard = sound.codes[order].astype(np.int64)
             by_sound = _levels(policies, values, weights, heard)
             for policy, level, moved in zip(policies, levels[-1], by_sound, strict=True):
                 # the sounds' own share is that in the mean of what exceeds the threshold
