@@ -25,6 +25,7 @@ from vssl.records.truth import GroundTruth
 from vssl.thresholds.chosen import ChosenThreshold, best_place
 from vssl.types import POSITIVE
 
+_WEIGHTED_AT_ONCE = 64  # resamples
 _COLUMNS = ("draw", *MAP_EXTREMES, *MAP_COLUMNS)
 
 
@@ -57,8 +58,11 @@ class Coverage:
         """Places `[B]` of the best candidates when sample n of N counts `weights[b, n]` times."""
         rows = self.group == group
         terms = policy.terms(self.intersection[rows], self.union[rows])
-        numerator, denominator = (weights[:, rows] @ each for each in terms)
-        return best_place(numerator, denominator)
+        best = []
+        for first in range(0, len(weights), _WEIGHTED_AT_ONCE):
+            some = weights[first : first + _WEIGHTED_AT_ONCE, rows]
+            best.append(best_place(*(some @ each for each in terms)))
+        return np.concatenate(best)
 
 
 def coverage_of(

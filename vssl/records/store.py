@@ -129,12 +129,11 @@ def read_columns(
     path: Path,
     columns: Sequence[str] | None = None,
     filters: Any = None,
-    *,
     labels: Sequence[str] = (),
 ) -> pa.Table:
     """Columns of a parquet file of a run, None for all; RecordsError when it lacks one.
 
-    `labels` are columns of names that are read as codes, which take a tenth of the memory.
+    Those of `labels` are dictionaries, which are small where texts repeat.
     """
     with open_parquet(path) as file:
         names, rows = file.schema_arrow.names, file.metadata.num_rows
@@ -144,12 +143,9 @@ def read_columns(
         raise RecordsError(f"{path}: lacks the column {lacking[0]}. {ANEW}")
     with reading(path):
         table = pq.read_table(
-            path,
-            columns=wanted,
-            filters=filters,
-            read_dictionary=list(labels),
+            path, columns=wanted, filters=filters, read_dictionary=list(labels),
             page_checksum_verification=True,
-        )
+        )  # fmt: skip
         table.validate(full=True)  # a page's header has no checksum, see `check_pages`
     if filters is None and len(table) != rows:
         raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
