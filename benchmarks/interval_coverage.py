@@ -137,7 +137,7 @@ class TestSet:
         conditions = Labels.of_codes(np.concatenate(condition), list(self.maxima))
         images = Labels.of_codes(np.concatenate(image), numbers)
         sounds = {n: Labels.of_codes(each.ravel(), numbers) for n, each in self.sounds.items()}
-        return NegativeMaxima(np.concatenate(value), conditions, images, sounds, Path(), own)
+        return NegativeMaxima(np.concatenate(value), conditions, images, sounds, own)
 
 
 def _reach(name: str, image: Array, sound: Any, share: float, rest: Array) -> Array:

@@ -75,8 +75,7 @@ class NegativeMaxima:
     condition: Labels
     image: Labels  # name of the picture
     sounds: Mapping[str, Labels]  # see `records.sounds.shared_sounds`
-    run: Path
-    own: bool  # whether it is the run that is scored
+    own: bool  # whether they are of the run that is scored
 
 
 def fit_policies(
@@ -95,26 +94,29 @@ def fit_policies(
     scored = read_provenance(run / RECORDS_FILE)
     for policy in policies:
         policy.check_model(scored["model"])
+    facts, learnt_on, own = scored, calibration or run, calibration is None
+    if any(policy.needs_fit or isinstance(policy, ChosenThreshold) for policy in policies):
+        facts = scored if own else check_calibration(learnt_on, **_scale_facts(scored))
     fitted = []
     for variant in Localization.of(scored).variants:
-        usable = [copy.deepcopy(policy) for policy in policies]
         # maps that were rescaled have other units than the model's own
-        if variant == OBJECT_GUIDED and scored["prior"]["scale"] == "corrected":
-            for policy in usable:
-                if policy.in_map_units:
-                    _log.info(
-                        "threshold %s: left out for object-guided maps, it is in units of the"
-                        " model's own map",
-                        policy.name,
-                    )
-            usable = [policy for policy in usable if not policy.in_map_units]
-        learning = [policy for policy in usable if policy.needs_fit]
+        rescaled = variant == OBJECT_GUIDED and scored["prior"]["scale"] == "corrected"
+        usable = []
+        for policy in policies:
+            if rescaled and policy.in_map_units:
+                _log.info(
+                    "threshold %s: left out for object-guided maps, it is in units of the model's"
+                    " own map",
+                    policy.name,
+                )
+            else:
+                usable.append(copy.deepcopy(policy))
         source, maxima = "", None
-        if learning:
-            source, maxima = _fit(learning, run, scored, calibration, variant)
+        if learning := [policy for policy in usable if policy.needs_fit]:
+            source, maxima = _fit(learning, learnt_on, facts, variant, own)
         for policy in usable:
             if isinstance(policy, ChosenThreshold):
-                if (chosen := _choose(policy, run, scored, calibration, variant)) is not None:
+                if (chosen := _choose(policy, learnt_on, facts, variant, own)) is not None:
                     fitted.append(chosen)
             elif policy.needs_fit:
                 fitted.append(FittedPolicy(policy, source, variant, maxima))
@@ -124,16 +126,11 @@ def fit_policies(
 
 
 def _choose(
-    policy: ChosenThreshold,
-    run: Path,
-    scored: dict[str, Any],
-    calibration: Path | None,
-    variant: str,
+    policy: ChosenThreshold, run: Path, facts: dict[str, Any], variant: str, own: bool
 ) -> FittedPolicy | None:
-    """Choose a threshold on one run's positives; None for object-guided maps without a range."""
-    facts, source = scored, policy.source
-    if calibration is not None:
-        facts = check_calibration(calibration, **_scale_facts(scored))
+    """Choose a threshold on a run's positives; None for object-guided maps without a range."""
+    source = policy.source
+    if not own:
         source = f"{CHOSEN_ON} {facts['dataset']}, run {facts['config_hash'][:8]}"
         source += BY_CLASS if policy.by_class else ""
     bounds = Localization.of(facts).range_of(variant)
@@ -146,14 +143,14 @@ def _choose(
             raise ThresholdError(f"{reason}. Set value_range in the model.")
         _log.info("left out: %s", reason)
         return None
-    coverage = coverage_of(calibration or run, facts, variant, policy, own=calibration is None)
+    coverage = coverage_of(run, facts, variant, policy, own=own)
     if not policy.by_class:
         coverage.choose(policy)
         return FittedPolicy(policy, source, variant, chosen_from=coverage)
     by_class: dict[str, ThresholdPolicy] = {}
     for name in coverage.groups:
-        by_class[name] = own = copy.deepcopy(policy)
-        coverage.choose(own, name)
+        by_class[name] = of_class = copy.deepcopy(policy)
+        coverage.choose(of_class, name)
     return FittedPolicy(policy, source, variant, chosen_from=coverage, by_class=by_class)
 
 
@@ -220,17 +217,10 @@ def _other_scale(source: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
 
 
 def _fit(
-    policies: Sequence[ThresholdPolicy],
-    run: Path,
-    scored: dict[str, Any],
-    calibration: Path | None,
-    variant: str,
+    policies: Sequence[ThresholdPolicy], run: Path, facts: dict[str, Any], variant: str, own: bool
 ) -> tuple[str, NegativeMaxima]:
-    """Fit policies on one run's negatives; return their source in words, and the maxima."""
-    facts = scored
-    if calibration is not None:
-        facts = check_calibration(calibration, **_scale_facts(scored))
-    maxima = negative_maxima(calibration or run, facts, variant, own=calibration is None)
+    """Fit policies on a run's negatives; return their source in words, and the maxima."""
+    maxima = negative_maxima(run, facts, variant, own=own)
     by_type = {name: maxima.value[rows] for name, rows in maxima.condition.rows().items()}
     for policy in policies:
         if isinstance(policy, LearntThreshold):
@@ -241,8 +231,8 @@ def _fit(
     if unfit:
         names = ", ".join(policy.name for policy in policies)
         _log.warning("threshold %s: left out %d maps that hold NaN", names, unfit)
-    own = "" if calibration is None else f", run {facts['config_hash'][:8]}"
-    return f"fit on {facts['dataset']} ({'+'.join(by_type)}{own})", maxima
+    which = "" if own else f", run {facts['config_hash'][:8]}"
+    return f"fit on {facts['dataset']} ({'+'.join(by_type)}{which})", maxima
 
 
 def negative_maxima(
@@ -273,4 +263,4 @@ def negative_maxima(
         value = localization.native_maxima(table)
     draw = table.column("draw").to_numpy()
     sounds = shared_sounds(facts, condition, draw, source, image)
-    return NegativeMaxima(value, condition, image, sounds, run, own)
+    return NegativeMaxima(value, condition, image, sounds, own)

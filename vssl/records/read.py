@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -258,25 +257,21 @@ class Chunk:
         if not others:
             return None
         names = self.rows.column(_SAMPLE).take(pa.array(self.starts)).to_pylist()
-        shown = {name: [name, *others[name]] for name in names if name in others}
-        ids = [*dict.fromkeys(chain.from_iterable(shown.values()))]
-        objects = dict(zip(ids, self.objects.objects(ids), strict=True)) if ids else {}
-        different = [
-            [
-                objects[other]
-                for other in shown.get(name, ())
-                if (objects[other][0], objects[other][2]) != (objects[name][0], objects[name][2])
-            ]
-            for name in names
-        ]
         rows = np.flatnonzero(_sounds(SoundingObject.OWN, self.conditions, sounding))
-        count = np.array([len(each) for each in different])
-        if not count[self.sample[rows]].any():
+        pairs = [
+            (row, names[sample], other)
+            for row, sample in zip(rows.tolist(), self.sample[rows].tolist(), strict=True)
+            for other in others.get(names[sample], ())
+        ]
+        shown = [*dict.fromkeys(name for _, *both in pairs for name in both)]
+        known = dict(zip(shown, self.objects.objects(shown), strict=True))
+        swapped = [
+            (row, other) for row, own, other in pairs if known[own][::2] != known[other][::2]
+        ]
+        if not swapped:
             return None
-        first = np.cumsum(count) - count
-        place = [np.arange(first[n], first[n] + count[n]) for n in self.sample[rows]]
-        truth = PackedTruth.of(consensus_maps([each for own in different for each in own]))
-        return np.repeat(rows, count[self.sample[rows]]), truth[np.concatenate(place)]
+        truth = PackedTruth.of(consensus_maps([known[other] for _, other in swapped]))
+        return np.array([row for row, _ in swapped]), truth
 
 
 def _sounds(which: SoundingObject, conditions: Names, sounding: SoundingObjects) -> Mask:
