@@ -187,7 +187,8 @@ class Chunk:
         if natural.any():
             conditions = conditions.astype(f"<U{max(len(NATURAL), conditions.itemsize // 4)}")
             conditions[natural & (conditions == POSITIVE)] = NATURAL
-            kept = ~natural | _sounds(SoundingObject.NONE, conditions, sounding)
+            silent = [sounding[str(name)] == SoundingObject.NONE for name in conditions]
+            kept = ~natural | np.array(silent)
             rows, conditions, draws = rows.filter(pa.array(kept)), conditions[kept], draws[kept]
             natural, sample = natural[kept], sample[kept]
             starts = sample_starts(rows)
@@ -257,11 +258,11 @@ class Chunk:
         if not others:
             return None
         names = self.rows.column(_SAMPLE).take(pa.array(self.starts)).to_pylist()
-        rows = np.flatnonzero(_sounds(SoundingObject.OWN, self.conditions, sounding))
         pairs = [
-            (row, names[sample], other)
-            for row, sample in zip(rows.tolist(), self.sample[rows].tolist(), strict=True)
-            for other in others.get(names[sample], ())
+            (row, names[self.sample[row]], other)
+            for row, condition in enumerate(self.conditions.tolist())
+            if sounding[condition] == SoundingObject.OWN
+            for other in others.get(names[self.sample[row]], ())
         ]
         shown = [*dict.fromkeys(name for _, *both in pairs for name in both)]
         known = dict(zip(shown, self.objects.objects(shown), strict=True))
@@ -272,12 +273,6 @@ class Chunk:
             return None
         truth = PackedTruth.of(consensus_maps([known[other] for _, other in swapped]))
         return np.array([row for row, _ in swapped]), truth
-
-
-def _sounds(which: SoundingObject, conditions: Names, sounding: SoundingObjects) -> Mask:
-    """Rows in which such an object of the picture sounds."""
-    names = np.unique(conditions).tolist()
-    return np.isin(conditions, [name for name in names if sounding[name] == which])
 
 
 def records_of(run: Path, ids: Sequence[str], columns: Sequence[str]) -> dict[str, pa.RecordBatch]:

@@ -110,10 +110,7 @@ class GroundTruth:
 
 def consensus_maps(objects: Sequence[Objects]) -> torch.Tensor:
     """Ground-truth maps of O objects, `[O, 224, 224]`."""
-    maps = torch.zeros(len(objects), EVALUATION_SIZE, EVALUATION_SIZE)
-    for own, each in zip(maps, objects, strict=True):
-        consensus_map(*each, out=own)
-    return maps
+    return torch.stack([consensus_map(*each) for each in objects])
 
 
 def object_area(
