@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper test lint type bench clean
+.PHONY: help install demo paper test lint type docs bench clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,8 +42,11 @@ lint: $(STAMP)  ## style, formatting and import layers
 type: $(STAMP)  ## types of vssl/
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## the documentation as a site to open, site/index.html; every link is checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: $(STAMP)  ## measure speed as ratios: benchmarks/latest.json
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## remove .venv, caches and build files; outputs/ stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 import soundfile
+from inputs import RATE, encoded_sound, numbered_picture, numbered_sound, timed
 
 from vssl.data.folder import Folder
 
@@ -23,18 +21,12 @@ def make_folder(root: Path, samples: int) -> None:
     for name in ("images", "sounds"):
         (root / name).mkdir(parents=True)
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    soundfile.write(file, random.normal(size=1600) / 9, 16_000, format="WAV")
-    sound = bytearray(file.getvalue())
+    picture = simplejpeg.encode_jpeg(random.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    sound = encoded_sound(random.normal(size=RATE // 10) / 9)
     rows = ["image,audio,x0,y0,x1,y1,category"]
     for number in range(samples):
-        for place, digit in enumerate(np.base_repr(number, 9).zfill(6)):
-            pixels[8 * place : 8 * place + 8, :8] = 25 * int(digit)  # survives the coding
-        picture = simplejpeg.encode_jpeg(pixels)
-        (root / "images" / f"{number}.jpg").write_bytes(picture)
-        sound[60:64] = number.to_bytes(4, "little")
-        (root / "sounds" / f"{number}.wav").write_bytes(sound)
+        (root / "images" / f"{number}.jpg").write_bytes(numbered_picture(picture, number))
+        (root / "sounds" / f"{number}.wav").write_bytes(numbered_sound(sound, number))
         box = f"{number % 20},5,{30 + number % 30},40"
         rows.append(f"{number}.jpg,{number}.wav,{box},class {number % _OBJECTS}")
     (root / "samples.csv").write_text("\n".join(rows) + "\n")
@@ -51,21 +43,14 @@ def read_plainly(root: Path) -> None:
         hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
 def measure(folder: Path) -> dict[str, float]:
     """Ratios of the check: to a plain loop, and of many samples to few."""
     times = {}
     for samples in (SMALL, LARGE):
         root = folder / f"own{samples}"
         make_folder(root, samples)
-        times[samples] = seconds_of(Folder(root).check)
-    plain = seconds_of(lambda: read_plainly(folder / f"own{LARGE}"))
+        times[samples] = timed(Folder(root).check)
+    plain = timed(lambda: read_plainly(folder / f"own{LARGE}"))
     return {
         "check_over_reading": times[LARGE] / plain,
         "check_growth": times[LARGE] / times[SMALL] / (LARGE / SMALL),

@@ -22,7 +22,8 @@ import pandas as pd
 
 MODELS = "lvs,ezvsl,slavc,fnac,ssltie,sslalign,rcgrad,rcgrad_raw"
 OPTIONS = (
-    "precision=bf16-mixed,precision=16-mixed,channels_last=true,fold_batch_norms=true,compile=true"
+    "precision=tf32,precision=bf16-mixed,precision=16-mixed,channels_last=true,"
+    "fold_batch_norms=true,compile=true"
 )
 
 

@@ -14,17 +14,14 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from inputs import make_test_set, settings
 from scoring import write_random_maps
 
 from vssl.config import build
-from vssl.core.environment import environment
-from vssl.core.hashing import ids_hash, text_hash
+from vssl.core.hashing import text_hash
 from vssl.data.vggss import VGGSS
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
@@ -34,7 +31,6 @@ from vssl.records.files import RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.schema import METADATA_KEY
 from vssl.runs.paper import EVALUATED_MODELS as MODELS
 from vssl.runs.score import score_run
-from vssl.types import Sample
 
 TEST_SETS = ("vggss", "is3")
 SAMPLES, PICTURES, DRAWS, SIDE = 5158, 40, 10, 7
@@ -50,7 +46,7 @@ print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 def make_run(folder: Path, count: int) -> Path:
     """A scored run with object-guided maps, whose samples share some pictures."""
-    make_test_set(folder / "data", PICTURES, cache=folder / "cache")
+    make_test_set(folder / "data", PICTURES)
     pictures = VGGSS(root=folder / "data").check().samples
     samples = [
         replace(pictures[n % PICTURES], sample_id=f"made{n:05d}", image_group=f"image{n}")
@@ -59,30 +55,12 @@ def make_run(folder: Path, count: int) -> Path:
     plan = make_plan(samples, [Silence(), Noise(draws=DRAWS), Offscreen(draws=DRAWS)], seed=0)
     run = folder / "run"
     run.mkdir()
-    generator = np.random.default_rng(0)
-    facts = _facts(samples, [list(pairing) for pairing in plan.pairings])
-    write_random_maps(run, samples, plan, facts, generator, side=SIDE, together=200)
+    write_random_maps(run, samples, plan, side=SIDE, together=200, model="made")
     asked = settings(
         "threshold=[half_image,object_area,universal_q3]", "subsets=[]", "bootstrap.resamples=100"
     )
     score_run(asked.scoring, run, build.build_policies(asked.scoring, model="made", negatives=True))
     return run
-
-
-def _facts(samples: list[Sample], pairings: list[list[Any]]) -> dict[str, Any]:
-    """Provenance as a run of LVS has it."""
-    conditions = dict.fromkeys(condition for condition, _ in pairings)
-    return {
-        "model": "made", "dataset": "made", "protocol": "corrected", "protocol_switches": {},
-        "negatives": {name: {} for name in list(conditions)[1:]}, "seed": 0,
-        "config_hash": "", "annotation_sha256": "", "listed": len(samples),
-        "evaluated": len(samples), "coverage": 1.0,
-        "manifest_hash": ids_hash(s.sample_id for s in samples),
-        "negatives_manifest_sha256": "", "pairings": pairings, "environment": environment(),
-        "upsampling": dict.fromkeys(conditions, "half_pixel"), "value_range": [0.0, 1.0],
-        "map_transform": "none", "weights": {"sha256": "", "file": ""},
-        "prior": {"alpha": 0.4, "scale": "corrected", "sha256": ""},
-    }  # fmt: skip
 
 
 def give(run: Path, folder: Path, *, model: str, dataset: str) -> None:

@@ -42,22 +42,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import checking
-import torch
-from inputs import make_checkpoint, make_test_set, settings
+from bare import network_seconds
+from inputs import make_checkpoint, make_test_set, settings, timed
 from released import one_draw
 from scoring import make_records, score_by_numpy
 from scoring import score as score_made
 
-from vssl.audio import read_clip
 from vssl.config import build, networks
-from vssl.config.settings import RunSettings
-from vssl.images import read_image
 from vssl.negatives.base import Positive
 from vssl.negatives.plan import make_plan
 from vssl.runs.evaluate import evaluate
@@ -68,86 +64,60 @@ SAMPLES = 400
 REENACTED = 24  # samples of the released procedure that are timed; its cost is linear in them
 DRAWS = 10
 COMMANDS = 3  # of each kind whose fastest counts
-BATCHES = (8, 16, 32)
 SIZES = (50, 100, 200, 400)
 PARTS = ("models", "cache", "negatives", "growth", "scoring", "checking")
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 @dataclass(frozen=True)
 class Place:
-    """Where the benchmarks work."""
+    """Where the benchmarks work, and on what."""
 
     folder: Path
+    trainer: str = "cpu"
 
-    def test_set(self, samples: int) -> Path:
-        """A test set, made when first asked for."""
-        root = self.folder / f"set{samples}"
+    def test_set(
+        self, samples: int, *, size: tuple[int, int] = (1280, 720), classes: int = 12
+    ) -> Path:
+        """A test set, made when first asked for; see `make_test_set`."""
+        root = self.folder / f"set{samples}-{size[0]}x{size[1]}-{classes}"
         if not root.is_dir():
-            make_test_set(root, samples, cache=self.folder / "scenes")
+            make_test_set(root, samples, size=size, classes=classes)
         return root
 
-    def overrides(self, model: str, samples: int, cache: str) -> list[str]:
+    def weights(self, models: Iterable[str]) -> None:
+        """Make checkpoints, where they are not there yet."""
+        (self.folder / "weights").mkdir(exist_ok=True)
+        for model in models:
+            make_checkpoint(model, self.folder / "weights")
+
+    def overrides(self, model: str, root: Path, cache: str = "cache") -> list[str]:
         """What the command line says."""
         return [
             f"model={model}", f"paths.weights={self.folder / 'weights'}", "data=vggss",
-            f"data.root={self.test_set(samples)}", f"cache.folder={self.folder / cache}",
-            "trainer=cpu", "logger=none", "trainer.enable_progress_bar=false",
+            f"data.root={root}", f"cache.folder={self.folder / cache}",
+            f"trainer={self.trainer}", "logger=none", "trainer.enable_progress_bar=false",
         ]  # fmt: skip
+
+    def empty(self, name: str) -> Path:
+        """An empty folder."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
 
     def run(self, model: str, samples: int = SAMPLES, *, cache: str) -> float:
         """Seconds of a run."""
-        asked = settings(*self.overrides(model, samples, cache))
-        run = self.folder / "run"
-        shutil.rmtree(run, ignore_errors=True)
-        run.mkdir()
+        asked = settings(*self.overrides(model, self.test_set(samples), cache))
+        run = self.empty("run")
         return timed(lambda: evaluate(asked, run, quiet=True))
 
     def command(self, *arguments: str, cache: str) -> float:
         """Seconds of `vssl-evaluate` in a process of its own."""
-        output = self.folder / "outputs"
-        shutil.rmtree(output, ignore_errors=True)
+        output = self.empty("outputs")
         program = Path(sys.executable).with_name("vssl-evaluate")
-        overrides = self.overrides("lvs", SAMPLES, cache)
+        overrides = self.overrides("lvs", self.test_set(SAMPLES), cache)
         line = [str(program), *arguments, *overrides, f"output_root={output}"]
         return timed(lambda: subprocess.run(line, check=True, capture_output=True))
-
-
-def bare_passes(asked: RunSettings) -> float:
-    """Seconds of the networks alone, each image and each distinct clip once."""
-    samples = build.build_reader(asked.data).check().samples
-    sounds = len(make_plan(samples, build.build_conditions(asked), seed=0).distinct)
-    model, _ = networks.build_model(asked.model)
-    transform, _ = build.build_transforms(asked)
-    frontend = build.build_frontends(asked, [])[POSITIVE]
-    largest = max(BATCHES)
-    images = torch.stack([transform(read_image(s.image_path)) for s in samples[:largest]])
-    waveforms = [frontend.waveform(read_clip(s.audio_path)) for s in samples[:largest]]
-    with torch.inference_mode():
-        inputs = frontend(torch.stack(waveforms))
-
-        def best(encode: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> int:
-            times = {}
-            for size in BATCHES:
-                parts = batch.split(size)
-                times[size] = min(timed(lambda p=parts: [encode(x) for x in p]) for _ in range(3))
-            return min(times, key=lambda size: times[size])
-
-        def passes(
-            encode: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor, n: int
-        ) -> float:
-            part = batch[: best(encode, batch)]
-            return timed(lambda: [encode(part[: n - i]) for i in range(0, n, len(part))])
-
-        return passes(model.encode_image, images, len(samples)) + passes(
-            model.encode_audio, inputs, sounds
-        )
 
 
 def of_models(place: Place) -> dict[str, float]:
@@ -172,9 +142,9 @@ def of_models(place: Place) -> dict[str, float]:
 
 def of_model(place: Place, model: str) -> tuple[float, float, float, float]:
     """Seconds of a run, of bare passes plain and own, and of the released procedure's ten draws."""
-    asked = settings(*place.overrides(model, SAMPLES, "unused"))
+    asked = settings(*place.overrides(model, place.test_set(SAMPLES)))
     ours = place.run(model, cache=f"cold_{model}")
-    own = bare_passes(asked)
+    own = network_seconds(asked)
     line = [sys.executable, __file__, "--plain", str(place.folder), model]
     done = subprocess.run(line, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -184,12 +154,13 @@ def of_model(place: Place, model: str) -> tuple[float, float, float, float]:
 def plain(folder: Path, model: str) -> None:
     """Without anything that makes a run faster; prints seconds of bare passes and of ten draws."""
     place = Place(folder)
-    common = [*place.overrides(model, SAMPLES, "unused"), "model.fold_batch_norms=false"]
+    given = place.overrides(model, place.test_set(SAMPLES))
+    common = [*given, "model.fold_batch_norms=false"]
     first, last = (
         settings(*common, f"model.channels_last={choice}") for choice in ("false", "true")
     )
-    floor = min(bare_passes(asked) for asked in (first, last))
-    released = settings(*place.overrides(model, SAMPLES, "unused"), "protocol=released")
+    floor = network_seconds(first, last)
+    released = settings(*given, "protocol=released")
     network, _ = networks.build_model(released.model)
     samples = build.build_reader(released.data).check().samples
     few, negatives = samples[:REENACTED], build.build_conditions(first)
@@ -287,9 +258,7 @@ def main() -> None:
     results = json.loads(path.read_text()) if arguments.parts and path.is_file() else {}
     with tempfile.TemporaryDirectory() as name:
         place = Place(Path(name))
-        (place.folder / "weights").mkdir()
-        for model in MODELS:
-            make_checkpoint(model, place.folder / "weights")
+        place.weights(MODELS)
         for part in arguments.parts or PARTS:
             measured = globals()[f"of_{part}"](place)
             results.update({key: round(value, 3) for key, value in measured.items()})

@@ -11,6 +11,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from vssl.core.environment import environment
+from vssl.core.hashing import ids_hash
 from vssl.metrics.agreement import Agreement
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.detection import DetectionAP
@@ -61,8 +64,8 @@ def policies() -> list[ThresholdPolicy]:
     ]
 
 
-def make_records(folder: Path, count: int, *, side: int = 14) -> list[Sample]:
-    """Records as a ten-draw run of EZ-VSL with object maps has them; maps are drawn at random."""
+def make_records(folder: Path, count: int, *, side: int = 14, **options: Any) -> list[Sample]:
+    """Records as a ten-draw run of EZ-VSL has them; `options` of `write_random_maps`."""
     generator = np.random.default_rng(0)
     samples = []
     for n in range(count):
@@ -73,15 +76,7 @@ def make_records(folder: Path, count: int, *, side: int = 14) -> list[Sample]:
                    (f"class{n % 20}",), f"image{n // 2}", (box,), (1.0,), 16000)
         )  # fmt: skip
     plan = make_plan(samples, [Silence(), Noise(draws=DRAWS), Offscreen(draws=DRAWS)], seed=0)
-    provenance = {
-        "model": "ezvsl",
-        "dataset": "made",
-        "value_range": [0.0, 1.0],
-        "map_transform": "none",
-        "prior": {"alpha": ALPHA, "scale": "released"},
-        "upsampling": {condition: "half_pixel" for condition, _ in plan.pairings},
-    }
-    write_random_maps(folder, samples, plan, provenance, generator, side=side, together=50)
+    write_random_maps(folder, samples, plan, side=side, together=50, **options)
     return samples
 
 
@@ -89,21 +84,41 @@ def write_random_maps(
     folder: Path,
     samples: list[Sample],
     plan: AudioPlan,
-    provenance: dict[str, Any],
-    generator: np.random.Generator,
     *,
     side: int,
     together: int,
+    change: Callable[[torch.Tensor], torch.Tensor] = torch.clone,
+    **facts: Any,
 ) -> None:
-    """Write records of maps that are drawn at random, so many samples at a time."""
-    GroundTruth.of_samples(samples).write(folder, provenance)
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+    """Write records of maps that are drawn at random, so many samples at a time.
+
+    `change` is what becomes of the maps `[N, K, h, w]`; `facts` stand in the provenance in place of
+    those of a run with object maps.
+    """
+    generator = np.random.default_rng(0)
+    conditions = dict.fromkeys(condition for condition, _ in plan.pairings)
+    facts = {
+        "model": "ezvsl", "dataset": "made", "protocol": "corrected", "protocol_switches": {},
+        "negatives": {name: {} for name in list(conditions)[1:]}, "seed": 0,
+        "config_hash": "", "annotation_sha256": "", "listed": len(samples),
+        "evaluated": len(samples), "coverage": 1.0,
+        "manifest_hash": ids_hash(s.sample_id for s in samples),
+        "negatives_manifest_sha256": "", "pairings": [list(each) for each in plan.pairings],
+        "environment": environment(),
+        "upsampling": dict.fromkeys(conditions, "half_pixel"), "value_range": [0.0, 1.0],
+        "map_transform": "none", "weights": {"sha256": "", "file": ""},
+        "prior": {"alpha": ALPHA, "scale": "corrected", "sha256": ""},
+        **facts,
+    }  # fmt: skip
+    GroundTruth.of_samples(samples).write(folder, facts)
+    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, facts) as writer:
         for start in range(0, len(samples), together):
             index = torch.arange(start, min(len(samples), start + together))
             shape = (len(index), len(plan.pairings), side, side)
-            maps = torch.from_numpy(generator.random(shape, dtype=np.float32))
+            maps = change(torch.from_numpy(generator.random(shape, dtype=np.float32)))
             objects = torch.from_numpy(generator.random((len(index), 7, 7), dtype=np.float32))
-            writer.write(records_table(samples, plan, index, maps, objects))
+            seen = None if facts["prior"] is None else objects
+            writer.write(records_table(samples, plan, index, maps, seen))
 
 
 def score(folder: Path) -> None:

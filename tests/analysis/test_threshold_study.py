@@ -252,7 +252,7 @@ class TestCurves:
     def test_maps_that_are_all_alike(self, tmp_path: Path) -> None:
         made = write_made(tmp_path / "run", maps=np.full((7, 7), 0.25))
         curve = threshold_curves(made.folder, "av", points=POINTS, **SETTINGS)
-        found = (curve.thresholds, curve.pia["noise"], curve.ciou, curve.f_loc)
+        found = (curve.thresholds, curve.values["pia", "noise"], curve.ciou, curve.f_loc)
         assert [each.tolist() for each in found] == [[0.25], [0.0], [0.0], [0.0]]
 
 
@@ -342,7 +342,7 @@ def resampled_at(
     The best is that of the resample, what is learnt is learnt anew, and a constant stays.
     """
     if row["threshold_policy"] == BEST:
-        return resampled[np.arange(len(resampled)), np.nanargmax(curve.f_loc_resampled, axis=1)]
+        return resampled[np.arange(len(resampled)), np.nanargmax(curve.resampled["f_loc"], axis=1)]
     if row["threshold_policy"] not in RULES:
         return resampled[:, curve.at(row["threshold"])]
     run = studied.runs[name].folder
@@ -392,7 +392,7 @@ class TestStudy:
         curve, images = curve_behind(studied, name, variant), studied.images(name)
         types, highest = study.NEGATIVES, int(np.argmax(curve.f_loc))
         assert 0 < highest < len(curve.f_loc) - 1, "inside the range"
-        best = np.nanmax(curve.f_loc_resampled, axis=1)
+        best = np.nanmax(curve.resampled["f_loc"], axis=1)
         for row in studied.rows(name, variant).reset_index().to_dict("records"):
             row["map_variant"] = variant
             place = int(np.flatnonzero(curve.thresholds == np.float32(row["threshold"])).item())

@@ -345,7 +345,7 @@ def test_curves_error_rates_and_released_numbers(made: Made, summary: pd.DataFra
     assert rates.misses is not None
     assert rates.misses.maps == len(HEARD)
     assert NATURAL not in rates.wrong_sounds
-    counts = maxima_histograms(made.folder).counts
+    _, counts = maxima_histograms(made.folder)
     assert {name: int(c.sum()) for name, c in counts.items()} == {
         NATURAL: 3, POSITIVE: 5, "silence": 8, "noise": 8, "offscreen": 16,
     }  # fmt: skip

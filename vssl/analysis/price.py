@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vssl.analysis.threshold_study import facts_of_rows, is_usable
 from vssl.core.arrays import Array, Index
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar
@@ -22,7 +22,6 @@ from vssl.metrics.base import FRACTION
 from vssl.metrics.ciou import SuccessRate
 from vssl.records.bootstrap import ImageBootstrap, interval, interval_around, nanmean
 from vssl.records.chosen import Coverage
-from vssl.records.conditions import true_negatives
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy, fit_policies, same_scale
 from vssl.records.localization import Localization
@@ -30,10 +29,8 @@ from vssl.records.refit import ResampledRun
 from vssl.records.score import score_records
 from vssl.records.scores import Samples, Scores
 from vssl.records.store import check_records
-from vssl.thresholds.base import ThresholdError, ThresholdPolicy
+from vssl.thresholds.base import ThresholdPolicy
 from vssl.thresholds.chosen import ChosenThreshold
-
-_log = logging.getLogger(__name__)
 
 ON_HALF = "chosen on half of the images, scored on the others"
 """Source of the row in which no image is scored by a threshold that it helped to choose."""
@@ -90,10 +87,7 @@ def price_choices(
     with progress_bar("pricing thresholds", len(runs)) as advance:
         for run in runs:
             for variant in Localization.of(facts[run]).variants:
-                common = {"run": str(run)}
-                common |= {key: facts[run][key] for key in ("model", "dataset", "protocol")}
-                common |= {"map_variant": variant, "n": facts[run]["evaluated"]}
-                common |= {key: facts[run][key] for key in ("coverage", "manifest_hash", "seed")}
+                common = facts_of_rows(run, facts[run], variant)
                 found = _rows_of_run(run, facts, chosen, rules, variant, resamples, seed)
                 rows += [{**common, **row} for row in found]
             advance(1)
@@ -114,7 +108,7 @@ def _rows_of_run(
     bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
     others = [each for each in facts if each != run and same_scale(facts[run], facts[each])]
     elsewhere = [f for other in others for f in fit_policies(chosen, run, calibration=other)]
-    usable = [rule for rule in rules if _is_usable(rule, facts[run])]
+    usable = [rule for rule in rules if is_usable(rule, facts[run])]
     known = [*elsewhere, *fit_policies(usable, run)]
     known = [each for each in known if each.variant == variant]
     numbers = _numbers(run, samples, known, resamples, seed)
@@ -127,15 +121,14 @@ def _rows_of_run(
         best = choice.on_itself()
         halves = choice.on_halves(np.random.default_rng([seed, 1]))
         facts_of = {"priced": own.policy.name, "threshold_policy": own.policy.name}
-        alone = not own.policy.by_class
         yield {
             **facts_of,
             "threshold_source": own.source,
-            "threshold": own.policy.constant() if alone else np.nan,
+            "threshold": _constant(own),
             **best.columns(best, bootstrap.images),
         }
         ends = [np.nan] * 3
-        if alone and halves.thresholds is not None:
+        if not own.policy.by_class and halves.thresholds is not None:
             ends = np.quantile(halves.thresholds, [0.5, 0.025, 0.975]).tolist()
         yield {
             **facts_of,
@@ -153,18 +146,6 @@ def _rows_of_run(
                 "threshold": _constant(each),
                 **numbers[id(each)].columns(best, bootstrap.images),
             }
-
-
-def _is_usable(policy: ThresholdPolicy, facts: Mapping[str, Any]) -> bool:
-    """Whether a run can have a policy; logs why not."""
-    try:
-        policy.check_model(facts["model"])
-        if policy.needs_fit and not true_negatives(facts):
-            raise ThresholdError(f"threshold {policy.name} is learnt from negatives: none here")
-    except ThresholdError as error:
-        _log.info("left out: %s", error)
-        return False
-    return True
 
 
 def _constant(fitted: FittedPolicy) -> float:
@@ -209,18 +190,18 @@ def _numbers(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SCORES_FILE
         score_records(run, fitted, metrics, output=path)
-        scores = Scores(path, samples.ids).read_all()
-    resampled = ResampledRun.of(
-        run, samples, scores, metrics, fitted, resamples=resamples, seed=seed
-    )
-    parts = {tuple(part): part for part in scores.parts()}
-    for each in fitted:
-        part = parts[each.variant, each.policy.name, each.source]
-        numbers = [n for n in resampled.numbers(part, metrics) if n.condition == "positive"]
-        found[id(each)] = _Found(
-            {number.metric.name: number.value for number in numbers},
-            {number.metric.name: number.resampled for number in numbers},
+        scores = Scores(path, samples.ids)
+        resampled = ResampledRun.of(
+            run, samples, scores, metrics, fitted, resamples=resamples, seed=seed
         )
+        parts = {tuple(part): part for part in scores.parts()}
+        for each in fitted:
+            part = parts[each.variant, each.policy.name, each.source]
+            numbers = [n for n in resampled.numbers(part, metrics) if n.condition == "positive"]
+            found[id(each)] = _Found(
+                {number.metric.name: number.value for number in numbers},
+                {number.metric.name: number.resampled for number in numbers},
+            )
     return found
 
 
@@ -262,8 +243,9 @@ class _Choice:
     def on_itself(self) -> _Found:
         """The rule as released: chosen on all images and scored on them."""
         ones = np.ones((1, self.bootstrap.images))
-        values, _ = self._scored(ones, ones)
-        resampled, _ = self._scored(self.bootstrap.weights, self.bootstrap.weights)
+        values, resampled = (
+            self._values(self._sums(times, times)[0]) for times in (ones, self.bootstrap.weights)
+        )
         return _Found({name: float(each[0]) for name, each in values.items()}, resampled)
 
     def on_halves(self, generator: np.random.Generator) -> _Found:
@@ -284,13 +266,11 @@ class _Choice:
         means = {name: float(nanmean(each)) for name, each in values.items()}
         return _Found(means, {}, values, np.concatenate(thresholds))
 
-    def _scored(self, own: Array, scored: Array) -> tuple[dict[str, Array], Array]:
-        """Measures `[B]` on images that count `scored[b]` times, chosen on `own[b]`."""
-        sums, thresholds = self._sums(own, scored)
-        return self._values(sums), thresholds
-
     def _sums(self, own: Array, scored: Array) -> tuple[dict[str, Array], Array]:
-        """Numerators and denominators `[B, 2, classes]` of measures, and thresholds `[B]`."""
+        """Sums `[B, 2, classes]` on images that count `scored[b]` times, chosen on `own[b]`.
+
+        Of each measure numerators and denominators; then the thresholds, `[B]`.
+        """
         groups = self.coverage.groups
         sums = {name: np.zeros((len(own), 2, len(groups))) for name in self.measures}
         thresholds = np.full(len(own), np.nan)

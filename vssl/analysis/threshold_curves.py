@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ _MAP_ENDS = ("similarity_max", "similarity_min")
 _CURVE_COLUMNS = ("draw", *_MAP_ENDS, *MAP_COLUMNS)
 _ON_POSITIVES = ("ciou", "success_rate", "auc")
 _ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
+_RESAMPLED = ("ciou", "success_rate", "pia")
+_CHUNKS_JOINED = 64
+
+_Key = tuple[str, str]
+"""Metric and audio condition."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +67,6 @@ class ThresholdCurves:
     def f_loc(self) -> Array:
         """`[T]` F_LOC."""
         return self.values["f_loc", self.condition]
-
-    @property
-    def f_loc_resampled(self) -> Array:
-        """`[B, T]` F_LOC of bootstrap resamples."""
-        return self.resampled["f_loc"]
-
-    @property
-    def pia(self) -> dict[str, Array]:
-        """`[T]` mean pIA by negative type."""
-        return {name: values for (metric, name), values in self.values.items() if metric == "pia"}
 
     def at(self, threshold: float) -> int:
         """Position of a threshold; ValueError if it is not one of the curve's."""
@@ -112,10 +108,10 @@ def threshold_curves(
     truth, sounding = GroundTruth.of(run), sounding_objects(facts)
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
     cells = search_starts(grid)
-    # without NaN, draws can be averaged sample by sample, which saves memory
+    # without NaN, draws can be averaged sample by sample, which is quicker
     holes = count_undefined_maps(path) > 0
 
-    def work(rows: pa.RecordBatch) -> dict[tuple[str, str], Array]:
+    def work(rows: pa.RecordBatch) -> dict[_Key, Array]:
         if draws is not None:
             rows = rows.filter(pc.less(rows.column("draw"), draws))
         chunk = Chunk.of(rows, truth, sounding)
@@ -124,15 +120,23 @@ def threshold_curves(
             natural=bool(truth.natural.any()), by_draw=holes,
         )  # fmt: skip
 
-    found = list(
-        in_threads(work, path, _CURVE_COLUMNS, description="threshold curves", without=others)
-    )
-    means = {key: np.concatenate([each[key] for each in found]) for key in found[0]}
-    # [N, D, T]: within a draw over samples, then over draws
+    bootstrap = ImageBootstrap(Samples.of(run).image_groups, resamples=resamples, seed=seed)
+    chunks = in_threads(work, path, _CURVE_COLUMNS, description="threshold curves", without=others)
+    sums: dict[_Key, tuple[Array, Array]] = {}
+    start = 0
+    while found := list(islice(chunks, _CHUNKS_JOINED)):
+        stop = start + sum(len(each["ciou", POSITIVE]) for each in found)
+        drawn = bootstrap.weights[:, bootstrap.image[start:stop]].astype(np.float64)
+        for key in found[0]:
+            column = np.concatenate([each[key] for each in found])
+            own = drawn if key[0] in _RESAMPLED else drawn[:0]
+            nothing = np.zeros((2, *column.shape[1:]))
+            sums[key] = _added(sums.get(key, (nothing, nothing)), column, own)
+        start = stop
     values = {
-        key: nanmean(nanmean(means[key], axis=0), axis=0)
+        key: _mean(sums[key][0])
         for metric in (*_ON_POSITIVES, *_ON_NEGATIVES)
-        for key in means
+        for key in sums
         if key[0] == metric
     }
     types = tuple(name for metric, name in values if metric == "pia")
@@ -143,20 +147,27 @@ def threshold_curves(
         negatives = {name: values[metric.negative, name] for name in together}
         positive = values[metric.positive, POSITIVE]
         values[metric.name, condition] = metric.combine(positive, negatives)
-    bootstrap = ImageBootstrap(Samples.of(run).image_groups, resamples=resamples, seed=seed)
-    resampled = {
-        metric: _resampled(means[metric, POSITIVE], bootstrap)
-        for metric in ("ciou", "success_rate")
-    }
-    areas = {name: _resampled(means["pia", name], bootstrap) for name in together}
+    resampled = {metric: _mean(sums[metric, POSITIVE][1]) for metric in ("ciou", "success_rate")}
+    areas = {name: _mean(sums["pia", name][1]) for name in together}
     resampled["f_loc"] = FLoc.combine(resampled["ciou"], areas)
+    if bootstrap.images < 2:  # says nothing about the spread over images
+        resampled = {name: np.full_like(each, np.nan) for name, each in resampled.items()}
     return ThresholdCurves(grid, values, resampled, together, condition)
 
 
-def _resampled(column: Array, bootstrap: ImageBootstrap) -> Array:
-    """Means of resamples, `[N, D, T]` to `[B, T]`."""
-    found = bootstrap.means(column.reshape(len(column), -1))
-    return nanmean(found.reshape(len(found), *column.shape[1:]), axis=1)
+def _added(before: tuple[Array, Array], column: Array, drawn: Array) -> tuple[Array, Array]:
+    """Add samples `[S, D, T]`, drawn `[B, S]` times, to sums and numbers, `[2, D, T]` each."""
+    defined = ~np.isnan(column)
+    both = np.stack([np.where(defined, column, 0.0), defined], axis=1)
+    # sample after sample, so that it does not matter how many come at once
+    total = np.concatenate([before[0][None], both]).sum(axis=0)
+    return total, before[1] + np.tensordot(drawn, both, 1)
+
+
+def _mean(sums: Array) -> Array:
+    """Means over draws of the means over samples, `[..., 2, D, T]` to `[..., T]`."""
+    with np.errstate(invalid="ignore"):
+        return nanmean(sums[..., 0, :, :] / sums[..., 1, :, :], axis=-2)
 
 
 def _chunk_means(
@@ -233,33 +244,27 @@ def _range(
     return alpha * low + (1 - alpha) * min(lows), alpha * high + (1 - alpha) * max(highs)
 
 
-@dataclass(frozen=True)
-class MaximaHistograms:
-    """Distributions of the largest value of a map, by audio condition."""
-
-    edges: Array  # `[B + 1]` bounds of the bins, the same for all conditions
-    counts: dict[str, Index]  # audio condition -> `[B]` number of records
-
-
-def maxima_histograms(run: Path, *, bins: int = 64) -> MaximaHistograms:
+def maxima_histograms(run: Path, *, bins: int = 64) -> tuple[Array, dict[str, Index]]:
     """Count the maxima of a run's native maps in B bins between the smallest and the largest.
 
     Maps are post-processed as the model's; those with NaN are left out.
+
+    Returns:
+        Bounds of the bins, `[B + 1]`, and by audio condition the number of records in each, `[B]`.
 
     Raises:
         RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
     rows = read_columns(path, ["sample_id", "audio_condition", *_MAP_ENDS])
-    condition = rows.column("audio_condition").to_numpy().astype("<U64")
-    natural = pa.array(GroundTruth.of(run).natural_ids, pa.string())
-    own = pc.is_in(rows.column("sample_id"), value_set=natural).to_numpy()
-    condition[own & (condition == POSITIVE)] = NATURAL
+    condition, names = rows.column("audio_condition"), GroundTruth.of(run).natural_ids
+    natural = pc.is_in(rows.column("sample_id"), value_set=pa.array(names, pa.string()))
+    own = pc.and_(natural, pc.equal(condition, POSITIVE))
+    labels = pc.if_else(own, NATURAL, condition).combine_chunks().dictionary_encode()
     maxima = Localization.of(read_provenance(path)).native_maxima(rows)
-    finite = np.isfinite(maxima)
+    finite, code = np.isfinite(maxima), labels.indices.to_numpy()
     edges = np.histogram_bin_edges(maxima[finite], bins=bins)
-    counts = {
-        str(name): np.histogram(maxima[finite & (condition == name)], bins=edges)[0]
-        for name in dict.fromkeys(condition.tolist())
+    return edges, {
+        name: np.histogram(maxima[finite & (code == place)], bins=edges)[0]
+        for place, name in enumerate(labels.dictionary.to_pylist())
     }
-    return MaximaHistograms(edges, counts)

@@ -98,11 +98,7 @@ def study_thresholds(
                 resamples=resamples,
                 seed=seed,
             )
-            # what tells runs apart stands in front
-            common = {"run": str(run)}
-            common |= {key: facts[run][key] for key in ("model", "dataset", "protocol")}
-            common |= {"map_variant": variant, "n": facts[run]["evaluated"]}
-            common |= {key: facts[run][key] for key in ("coverage", "manifest_hash", "seed")}
+            common = facts_of_rows(run, facts[run], variant)
             for (metric, condition), values in curve.values.items():
                 columns = {"threshold": curve.thresholds, "metric": metric, "condition": condition}
                 curves.append(pd.DataFrame({**common, **columns, "value": values}))
@@ -126,7 +122,7 @@ def _learnt(
 ) -> list[_Learnt]:
     """Thresholds for one run's maps."""
     found: list[_Learnt] = []
-    policies = [policy for policy in policies if _exists(policy, facts[run]["model"])]
+    policies = [policy for policy in policies if is_usable(policy, facts[run])]
     for other in facts if policies else ():
         if not same_scale(facts[run], facts[other]):
             continue
@@ -142,10 +138,19 @@ def _learnt(
     return found
 
 
-def _exists(policy: ThresholdPolicy, model: str) -> bool:
-    """Whether a model can have a policy; logs why not."""
+def facts_of_rows(run: Path, facts: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """Columns of a run and map variant; what tells runs apart stands in front."""
+    named = {key: facts[key] for key in ("model", "dataset", "protocol")}
+    on = {key: facts[key] for key in ("coverage", "manifest_hash", "seed")}
+    return {"run": str(run), **named, "map_variant": variant, "n": facts["evaluated"], **on}
+
+
+def is_usable(policy: ThresholdPolicy, facts: Mapping[str, Any]) -> bool:
+    """Whether a run can have a policy, by its provenance; logs why not."""
     try:
-        policy.check_model(model)
+        policy.check_model(facts["model"])
+        if policy.needs_fit and not true_negatives(facts):
+            raise ThresholdError(f"threshold {policy.name} is learnt from negatives: none here")
     except ThresholdError as error:
         _log.info("left out: %s", error)
         return False
@@ -165,7 +170,7 @@ def _threshold_rows(
     """Rows of a run and map variant; `own` is the scored run's name in `fit_on`."""
     # F_LOC of 0/0 (nothing found, everything marked) is no candidate for the best
     best = int(np.where(np.isnan(curve.f_loc), -1.0, curve.f_loc).argmax())
-    resampled = np.where(np.isnan(curve.f_loc_resampled), -1.0, curve.f_loc_resampled)
+    resampled = np.where(np.isnan(curve.resampled["f_loc"]), -1.0, curve.resampled["f_loc"])
     best_resampled = resampled.max(axis=1)
     at_best = curve.thresholds[resampled.argmax(axis=1)].astype(np.float64)
     oracle = (BEST, "this run's own objects", float(curve.thresholds[best]), at_best)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -205,10 +206,12 @@ class ResampledRun:
                 policies.append(FittedPolicy(policy, source, variant))
             without = (MapMetric, CurveMetric)
             by_threshold = [each for each in metrics if not isinstance(each, without)]
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "near.parquet"
-                score_records(run, policies, by_threshold, output=path)
-                return Scores(path, samples.ids).read_all()
+            folder = tempfile.TemporaryDirectory()
+            path = Path(folder.name) / "near.parquet"
+            score_records(run, policies, by_threshold, output=path)
+            near_scores = Scores(path, samples.ids)
+            weakref.finalize(near_scores, folder.cleanup)
+            return near_scores
 
         sounds = SharedSounds.of(run, samples.ids, resamples=resamples, seed=seed)
         return cls(scores, samples.image_groups, sounds, fitted, near)

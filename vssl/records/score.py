@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from vssl.records.read import (
     run_pairings,
 )
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
+from vssl.records.scores import by_part
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.truth import GroundTruth
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
@@ -48,7 +50,6 @@ _SCORED_COLUMNS = (
     *("sample_id", "draw", "similarity_max", "similarity_min"),
     *MAP_COLUMNS,
 )
-_ROWS_WRITTEN = 1 << 17
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def score_records(
     metrics: Sequence[AnyMetric],
     *,
     output: Path,
-    keep: pa.Table | None = None,
+    keep: Iterable[pa.Table] = (),
 ) -> None:
     """Score every record of a run under every policy and write the scores file.
 
@@ -100,10 +101,8 @@ def score_records(
         categories=categories_of(run, truth.ids) if any(f.by_class for f in fitted) else {},
     )
     with AtomicParquetWriter(output, schema, provenance) as writer:
-        if keep is not None and len(keep):
-            writer.write(keep)
         tables = in_threads(scorer, path, _SCORED_COLUMNS, description="scoring")
-        for table in _in_large_pieces(tables):
+        for table in by_part(chain(keep, tables)):
             writer.write(table)
 
 
@@ -292,15 +291,3 @@ def _lists(values: Array) -> pa.ListArray:
 def _without(column: Array, left_out: Mask) -> Array:
     """A column with null at some rows."""
     return np.ma.array(column, mask=left_out) if left_out.any() else column
-
-
-def _in_large_pieces(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables until they have the rows of a row group."""
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        if sum(map(len, held)) >= _ROWS_WRITTEN:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)

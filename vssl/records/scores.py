@@ -1,10 +1,11 @@
-"""A scores file as arrays: one value for each sample and draw."""
+"""A scores file as arrays: one value for each sample and draw; its parts are read one at a time."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,24 +14,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vssl.core.arrays import Array, Index, Mask
+from vssl.core.arrays import AnyFloats, Array, Index, Mask
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import ANEW, RECORDS_FILE
 from vssl.records.schema import SCORE_KEY
-from vssl.records.store import RecordsError, column_names, read_columns, read_provenance
+from vssl.records.store import RecordsError, open_parquet, read_columns, read_provenance
 from vssl.records.truth import GroundTruth, object_area
 from vssl.thresholds.base import EACH_MAP
 from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON
 from vssl.types import NATURAL, POSITIVE, SoundingObject
 
 _SCORE_AGAIN = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
-_SCORE_LABELS = (
-    "map_variant",
-    "threshold_policy",
-    "threshold_source",
-    "audio_condition",
-    "sample_id",
-)
+_OBJECTS_READ = 4096  # at once
+_ROWS_SORTED = 1 << 20  # rows that are sorted by part before they are written
+_BYTES_KEPT = 1 << 29  # of the columns that were read last
 
 
 class Part(NamedTuple):
@@ -72,7 +69,10 @@ class Samples:
         table = read_columns(run / RECORDS_FILE, columns, positive)
         names, groups, categories = (table.column(name).to_pylist() for name in columns)
         truth = GroundTruth.of(run).of_some(names)
-        areas = np.array([object_area(*each) for each in truth.objects(names)])
+        some = (
+            names[start : start + _OBJECTS_READ] for start in range(0, len(names), _OBJECTS_READ)
+        )
+        areas = np.array([object_area(*each) for own in some for each in truth.objects(own)])
         return cls(names, groups, categories, areas, truth.natural, truth.flags())
 
     def flag_kinds(self) -> list[str]:
@@ -80,14 +80,44 @@ class Samples:
         return list(dict.fromkeys(kind for flags in self.flags for kind in flags))
 
 
+def by_part(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Sort rows of a scores file into tables of one part, which become its row groups."""
+    held: list[pa.Table] = []
+    for table in chain(tables, [None]):
+        held += [] if table is None else [table]
+        if held and (table is None or sum(map(len, held)) >= _ROWS_SORTED):
+            rows = pa.concat_tables(held).unify_dictionaries().combine_chunks()
+            yield from (rows.filter(own) for own in _parts(rows).values())
+            held = []
+
+
+def _parts(table: pa.Table) -> dict[Part, pa.Array]:
+    """Which rows are of each part; the parts in the order of their first rows."""
+    codes, names = zip(*(_labels(table.column(name)) for name in Part._fields), strict=True)
+    keys = np.ravel_multi_index(codes, [len(each) for each in names])
+    firsts = np.unique(keys, return_index=True)[1]
+    parts = {}
+    for row in np.sort(firsts).tolist():
+        part = Part(*(name[code[row]] for name, code in zip(names, codes, strict=True)))
+        parts[part] = pa.array(keys == keys[row])
+    return parts
+
+
+def _labels(column: pa.ChunkedArray) -> tuple[Index, list[str]]:
+    """Code of each row, and what the codes stand for."""
+    column = column.unify_dictionaries()
+    codes = [chunk.indices.to_numpy().astype(np.int64) for chunk in column.chunks]
+    return np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
+
+
 class Scores:
     """The scores of a run by part, condition and column.
 
-    Rows are held in one order: by part and condition, then sample, then draw. Natural negatives
-    have rows under `natural` and where nothing in the picture sounds, the others under all else.
+    Natural negatives have rows under `natural` and where nothing in the picture sounds, the others
+    under all else. A column is read for one part at a time, and dropped when others need its place.
 
     Args:
-        path: scores file.
+        path: scores file, which is read as long as the scores are asked for.
         ids: names of the samples, in the order of the results.
 
     Attributes:
@@ -110,77 +140,90 @@ class Scores:
         self.image_sources = image_sources(provenance, ids)
         self._place = {name: number for number, name in enumerate(recorded)}
         self._rows: Index | None = None
-        self._read: dict[str, tuple[Array, Mask]] = {}
-        self._curves: dict[str, Array] = {}
-        self.columns = column_names(path)[len(SCORE_KEY) :]
-        *labels, (sample, names) = (self._labels(name) for name in _SCORE_LABELS)
+        self._read: dict[tuple[Part, str], tuple[AnyFloats, Mask]] = {}
+        self._pieces: dict[Part, list[tuple[int, pa.Array]]] = {}  # row groups, and rows of them
+        with open_parquet(path) as file:
+            found = {field.name: field.type for field in file.schema_arrow}
+            if not {field.name: field.type for field in SCORE_KEY}.items() <= found.items():
+                raise RecordsError(f"{path}: has other columns than vssl writes. {_SCORE_AGAIN}")
+            self.columns = [*found][len(SCORE_KEY) :]
+            for group in range(file.num_row_groups):
+                labels = file.read_row_group(group, Part._fields)
+                labels.validate(full=True)
+                for part, own in _parts(labels).items():
+                    self._pieces.setdefault(part, []).append((group, own))
         place = {name: n for n, name in enumerate(ids)}
-        if not set(names) <= place.keys():
-            raise RecordsError(f"{path}: is not of the records beside it. {_SCORE_AGAIN}")
-        sample = np.array([place[name] for name in names], np.int64)[sample]
-        draw = read_columns(path, ["draw"]).column(0).to_numpy().astype(np.int64)
-        sizes = tuple(len(values) for _, values in labels)
-        keys = np.ravel_multi_index([codes for codes, _ in labels], sizes)
-        self._order = np.lexsort((draw, sample, keys))
-        self._samples = len(ids)
+        # of each condition: which cells, number of draws, `[N]` which samples have rows
         self._blocks: dict[Part, dict[str, tuple[slice, int, Mask]]] = {}
-        different, firsts, counts = np.unique(keys, return_index=True, return_counts=True)
-        stops = np.cumsum(counts)
-        for block in np.argsort(firsts):  # in the order of the file
-            digits = np.unravel_index(different[block], sizes)
-            *part, condition = (v[d] for (_, v), d in zip(labels, digits, strict=True))
-            rows = slice(stops[block] - counts[block], stops[block])
-            own = self._order[rows]
-            draws = int(draw[own].max()) + 1
-            there = np.zeros(len(ids), bool)
+        self._cells: dict[Part, Index] = {}  # of the rows of a part
+        self._thresholds: dict[Part, float | None] = {}
+        cells = np.empty(0, np.int64)
+        for part in self._pieces:
+            columns = ["sample_id", "audio_condition", "draw", "threshold"]
+            rows = pa.concat_tables(self.rows(part, columns))
+            own, self._blocks[part] = self._arranged(rows, place)
+            cells = cells if np.array_equal(cells, own) else own  # mostly the same for all parts
+            self._cells[part], self._thresholds[part] = cells, rows.column("threshold")[0].as_py()
+
+    def rows(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Read the rows of a part in the file's order, some at a time; None for all columns."""
+        with open_parquet(self._path) as file:
+            for group, own in self._pieces[part]:
+                table = file.read_row_group(group, columns)
+                table.validate(full=True)  # a page's header has no checksum, see `check_pages`
+                yield table.filter(own)
+
+    def _arranged(
+        self, rows: pa.Table, place: Mapping[str, int]
+    ) -> tuple[Index, dict[str, tuple[slice, int, Mask]]]:
+        """Cell of each row, by condition, then sample, then draw."""
+        sample, names = _labels(rows.column("sample_id"))
+        condition, conditions = _labels(rows.column("audio_condition"))
+        if not set(names) <= place.keys():
+            raise RecordsError(f"{self._path}: is not of the records beside it. {_SCORE_AGAIN}")
+        sample = np.array([place[name] for name in names], np.int64)[sample]
+        draw = rows.column("draw").to_numpy().astype(np.int64)
+        cells, blocks, start, whole = np.empty_like(sample), {}, 0, bool((draw >= 0).all())
+        for code in np.flatnonzero(np.bincount(condition)):
+            own, name = np.flatnonzero(condition == code), conditions[code]
+            draws, there = int(draw[own].max()) + 1, np.zeros(len(place), bool)
             there[sample[own]] = True
-            cells = np.flatnonzero(there)[:, None] * draws + np.arange(draws)
-            if not np.array_equal(sample[own] * draws + draw[own], cells.ravel()):
-                raise RecordsError(f"{path}: rows are missing or doubled. {_SCORE_AGAIN}")
-            self._blocks.setdefault(Part(*part), {})[condition] = rows, draws, there
-        if not all(map(self._is_whole, self._blocks)):
-            raise RecordsError(f"{path}: rows are missing or doubled. {_SCORE_AGAIN}")
+            whole = whole and len(own) == there.sum() * draws
+            if whole:
+                cells[own] = start + sample[own] * draws + draw[own]
+                blocks[name] = slice(start, start + draws * len(place)), draws, there
+                start += draws * len(place)
+        natural = np.zeros(len(place), bool)
+        natural |= blocks[NATURAL][2] if NATURAL in blocks else False
+        for name, (_, _, there) in blocks.items():
+            everywhere = self.sounding[name] == SoundingObject.NONE
+            whole &= name == NATURAL or bool((there == (everywhere | ~natural)).all())
+        if not whole or np.bincount(cells).max(initial=0) > 1:
+            raise RecordsError(f"{self._path}: rows are missing or doubled. {_SCORE_AGAIN}")
+        return cells, blocks
 
-    def _is_whole(self, part: Part) -> bool:
-        """Whether every condition of a part has the rows of the samples that it should have."""
-        there = {name: block[2] for name, block in self._blocks[part].items()}
-        natural = there.pop(NATURAL, np.zeros(self._samples, bool))
-        none = SoundingObject.NONE
-        return all(
-            (found == (True if self.sounding[name] == none else ~natural)).all()
-            for name, found in there.items()
-        )
-
-    def _labels(self, name: str) -> tuple[Index, list[str]]:
-        column = read_columns(self._path, [name]).column(0).unify_dictionaries()
-        if not pa.types.is_dictionary(column.type):  # a footer with a flipped bit
-            raise RecordsError(f"{self._path}: its column {name} is damaged. {_SCORE_AGAIN}")
-        codes = [chunk.indices.to_numpy().astype(np.int64) for chunk in column.chunks]
-        return np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
-
-    def _column(self, name: str) -> tuple[Array, Mask]:
-        """A column's values `[R]`, and where it has one; read once."""
-        if name not in self._read:
-            column = read_columns(self._path, [name]).column(0)
-            valid = column.is_valid().to_numpy()
+    def _column(self, part: Part, name: str) -> tuple[AnyFloats, Mask]:
+        """Values `[C]` of a part's cells, or curves `[C, T]`, and where there are any."""
+        found = self._read.pop((part, name), None)
+        if found is None:
+            column = pa.concat_tables(self.rows(part, [name])).column(0)
+            rows = self._cells[part][column.is_valid().to_numpy()]
+            values = column.combine_chunks().drop_null()
             if pa.types.is_list(column.type):
-                values = self._number_curves(name, column, valid)
+                values = values.flatten().to_numpy()
+                values = values.reshape(len(rows), len(values) // max(len(rows), 1))
             else:
-                values = column.to_numpy().astype(np.float64)
-            self._read[name] = values[self._order], valid[self._order]
-        return self._read[name]
-
-    def _number_curves(self, name: str, column: pa.ChunkedArray, valid: Mask) -> Array:
-        """Keep a column's curves; gives the number of each row's, `[R]`, NaN where it has none."""
-        flat = column.combine_chunks().flatten().to_numpy()
-        self._curves[name] = flat.reshape(max(int(valid.sum()), 1), -1)
-        return np.where(valid, np.cumsum(valid) - 1.0, np.nan)
-
-    def read_all(self) -> Scores:
-        """Load every column into memory, so that the file may be deleted."""
-        for name in (*self.columns, "threshold"):
-            self._column(name)
-        return self
+                values = values.to_numpy().astype(np.float64)
+            count = max(cells.stop for cells, *_ in self._blocks[part].values())
+            found = np.full((count, *values.shape[1:]), np.nan, values.dtype), np.zeros(count, bool)
+            found[0][rows], found[1][rows] = values, True
+            sizes = [
+                values.nbytes + valid.nbytes for values, valid in (*self._read.values(), found)
+            ]
+            while self._read and sum(sizes) > _BYTES_KEPT:
+                del self._read[next(iter(self._read))], sizes[0]
+        self._read[part, name] = found  # the last one stands last
+        return found
 
     def of_samples(self, rows: Index) -> Scores:
         """The scores of some samples, by their places `[n]`."""
@@ -203,29 +246,23 @@ class Scores:
 
     def threshold(self, part: Part) -> float:
         """The part's one threshold; NaN if every map has its own, or none is used."""
-        rows, *_ = next(iter(self._blocks[part].values()))
-        value = self._column("threshold")[0][rows.start]
-        return float(value) if part.has_one_threshold else float("nan")
+        value = self._thresholds[part] if part.has_one_threshold else None
+        return np.nan if value is None else value
 
     def values(self, part: Part, condition: str, column: str) -> Array:
         """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""
-        return self._block(part, condition, self._column(column)[0])
+        return self._own(part, condition, self._column(part, column)[0])
 
     def curves(self, part: Part, condition: str, column: str) -> Array:
         """Curves of a column, `[N, D, T]` float32; NaN where undefined or not measured."""
-        number = self.values(part, condition, column)
-        there = ~np.isnan(number)
-        curves = self._curves[column]
-        found = np.full((*number.shape, curves.shape[1]), np.nan, np.float32)
-        found[there] = curves[number[there].astype(np.int64)]
-        return found
+        return self.values(part, condition, column)
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column was measured on, `[N]`.
 
         The others have null in the file, or no row (see `there`).
         """
-        return self._block(part, condition, self._column(column)[1])[:, 0]
+        return self._own(part, condition, self._column(part, column)[1])[:, 0]
 
     def there(self, part: Part, condition: str) -> Mask:
         """Which samples have rows under a condition, `[N]`: all without natural negatives."""
@@ -234,11 +271,7 @@ class Scores:
         there = self._blocks[part][condition][2]
         return there if self._rows is None else there[self._rows]
 
-    def _block(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        rows, draws, there = self._blocks[part][condition]
-        values = column[rows].reshape(-1, draws)
-        if not there.all():
-            everywhere = np.full((len(there), draws), False if column.dtype == bool else np.nan)
-            everywhere[there] = values
-            values = everywhere
+    def _own(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        cells, draws, _ = self._blocks[part][condition]
+        values = column[cells].reshape(-1, draws, *column.shape[1:])
         return values if self._rows is None else values[self._rows]

@@ -39,6 +39,7 @@ MAPS_AT_ONCE = 512
 _ROWS_AT_ONCE = 65_536  # without maps
 _DICTIONARY_COLUMNS = [
     "sample_id", "audio_condition", "audio_source_id", "audio_path", "image_path", "category",
+    "map_variant", "threshold_policy", "threshold_source",
 ]  # fmt: skip
 
 

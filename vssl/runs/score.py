@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from vssl.config.build import build_metrics, build_policies
 from vssl.config.settings import ScoringSettings
@@ -18,10 +18,10 @@ from vssl.records.conditions import true_negatives
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.refit import ResampledRun
-from vssl.records.schema import NO_POLICY, SCORE_KEY
+from vssl.records.schema import NO_POLICY
 from vssl.records.score import score_columns, score_records
 from vssl.records.scores import Samples, Scores
-from vssl.records.store import column_names, read_columns, read_provenance
+from vssl.records.store import read_columns, read_provenance
 from vssl.runs.learnt import note_learnt, policies_of
 from vssl.thresholds.base import ThresholdPolicy
 
@@ -57,10 +57,10 @@ def score_run(
     scores = folder / SCORES_FILE
     columns = score_columns(folder / RECORDS_FILE, metrics)
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
-    kept = _other_rows(folder, replaced, columns) if keep else None
+    samples = Samples.of(folder)
+    kept = _other_rows(folder, samples, replaced, columns) if keep and scores.is_file() else ()
     score_records(folder, fitted, metrics, output=scores, keep=kept)
     note_learnt(folder, settings.threshold, fitted, calibration)
-    samples = Samples.of(folder)
     opened = Scores(scores, samples.ids)
     if keep:
         fitted = [*fitted, *policies_of(folder, opened, known=fitted)]
@@ -74,27 +74,30 @@ def score_run(
     return summary
 
 
-def _other_rows(folder: Path, replaced: set[str], columns: list[str]) -> Any:
-    """Rows of an earlier scores file whose policy is not scored anew; None without a file.
+def _other_rows(
+    folder: Path, samples: Samples, replaced: set[str], columns: list[str]
+) -> Iterable[pa.Table]:
+    """Rows of an earlier scores file whose policy is not scored anew.
 
     Raises:
         UsageError: when they are of other records, or hold other metric columns.
     """
     scores = folder / SCORES_FILE
-    if not scores.is_file():
-        return None
     if read_provenance(scores) != read_provenance(folder / RECORDS_FILE):
         raise UsageError(
             f"{scores}: is not of the records beside it. Evaluate again with vssl-evaluate."
         )
-    there = column_names(scores)[len(SCORE_KEY) :]
-    kept = read_columns(scores, filters=~pc.field("threshold_policy").isin(sorted(replaced)))
-    if len(kept) and (differing := sorted({*there} ^ {*columns})):
-        policies = kept["threshold_policy"].unique().to_pylist()
+    there = read_columns(scores, ["threshold_policy"]).column(0).unique().to_pylist()
+    policies = [name for name in there if name not in replaced]
+    if not policies:  # so that a damaged file can be scored again
+        return ()
+    earlier = Scores(scores, samples.ids)
+    if differing := sorted({*earlier.columns} ^ {*columns}):
         everything = ",".join(map(str, [*policies, *sorted(replaced - {NO_POLICY})]))
         raise UsageError(
             f"{scores}: rows of {', '.join(policies)} stay, and were scored with other metrics"
             f" (columns {', '.join(differing)}). Give the metrics of the run, e.g."
             f" metrics=[all,NAME], or rescore all of its policies: threshold=[{everything}]."
         )
-    return kept
+    kept = (part for part in earlier.parts() if part.threshold_policy in policies)
+    return chain.from_iterable(map(earlier.rows, kept))

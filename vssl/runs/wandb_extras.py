@@ -45,9 +45,9 @@ def mirror_run(settings: RunSettings, folder: Path, loggers: Sequence[Logger]) -
 
 
 def _log_maxima(settings: RunSettings, folder: Path, run: WandbRun) -> None:
-    histograms = maxima_histograms(folder)
-    for condition, counts in histograms.counts.items():
-        run.log_histogram(f"{MAXIMA}/{condition}", counts, histograms.edges)
+    edges, by_condition = maxima_histograms(folder)
+    for condition, counts in by_condition.items():
+        run.log_histogram(f"{MAXIMA}/{condition}", counts, edges)
 
 
 def _log_gallery(settings: RunSettings, folder: Path, run: WandbRun) -> None:
@@ -69,8 +69,10 @@ def _log_curves(settings: RunSettings, folder: Path, run: WandbRun) -> None:
             "threshold": curves.thresholds,
             curve_column("ciou"): curves.ciou,
             curve_column("f_loc"): curves.f_loc,
-            **{curve_column("pia", name): 1 - pia for name, pia in curves.pia.items()},
         }
+        for (metric, name), values in curves.values.items():
+            if metric == "pia":
+                columns[curve_column("pia", name)] = 1 - values
         rows = [
             [None if value != value else round(float(value), 6) for value in row]
             for row in zip(*columns.values(), strict=True)

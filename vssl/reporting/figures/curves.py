@@ -211,7 +211,7 @@ def f_loc(part: FigureData) -> Drawing:
             best.append(f"{run.label} {value:.1f} at {threshold:.4g}")
         if curves.condition != ALL_NEGATIVES:
             gaps.append((run.label, f"F_LOC over {curves.condition} alone"))
-        if np.isnan(curves.f_loc_resampled).all():
+        if np.isnan(curves.resampled["f_loc"]).all():
             gaps.append((run.label, "one image alone has no interval"))
         if (samples := part.curves[run.label].part) is not None:
             whole = run.provenance["evaluated"]
@@ -244,7 +244,7 @@ def best_place(curves: ThresholdCurves) -> int | None:
 def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
     """Draw curve and band; how high they reach."""
     at, values = curves.thresholds.astype(np.float64), 100 * curves.f_loc
-    ends = 100 * np.array([interval(each) for each in curves.f_loc_resampled.T])
+    ends = 100 * np.array([interval(each) for each in curves.resampled["f_loc"].T])
     axes.fill_between(at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0)
     axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "")
     axes.set_xlim(padded(at[0], at[-1]))
