@@ -42,9 +42,8 @@ import torch
 from vssl.config.build import build_metrics, build_policies
 from vssl.config.compose import composed_config
 from vssl.config.settings import RunSettings
-from vssl.core.files import write_text
 from vssl.core.memory import keep_freed_memory
-from vssl.negatives.manifest import read_manifest, render_manifest
+from vssl.negatives.manifest import read_manifest, write_manifest
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.plan import AudioPlan, make_plan
@@ -136,7 +135,7 @@ class MadeRun:
 
     def plan(self) -> None:
         """Plan, and write the manifest."""
-        write_text(self.folder / MANIFEST_FILE, render_manifest(self.audio_plan.manifest))
+        write_manifest(self.folder / MANIFEST_FILE, self.audio_plan.manifest)
 
     def manifest(self) -> None:
         """Read the manifest."""

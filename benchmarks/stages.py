@@ -22,7 +22,7 @@ STAGES = {
     "fingerprint": "vssl.runs.record:take_fingerprint",
     "check": "vssl.data.base:DatasetReader.check",
     "plan": "vssl.runs.record:make_plan",
-    "manifest": "vssl.runs.record:render_manifest",
+    "manifest": "vssl.runs.record:write_manifest",
     "sounds": "pytorch_lightning:Trainer.test",
     "join": "vssl.records.shards:Shards.join",
     "fit": "vssl.runs.score:fit_policies",

@@ -16,7 +16,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import torch
 from torchmetrics import Metric
 
 from vssl.audio import CenterWindow
-from vssl.core.checks import check_similarity_maps
+from vssl.core.checks import check_map_range, check_similarity_maps
 from vssl.core.errors import UsageError
 from vssl.data.base import DatasetReader
 from vssl.frontends import FrontEnd
@@ -371,7 +370,7 @@ def check_negative(condition: AudioCondition) -> None:
         waveforms[request] = clip.samples
     seeded: dict[AudioRequest, list[np.ndarray]] = {}
     for request, waveform in waveforms.items():
-        seeded.setdefault(replace(request, seed=0, draw=0), []).append(waveform)
+        seeded.setdefault(request._replace(seed=0, draw=0), []).append(waveform)
     for alike in seeded.values() if condition.random and not condition.reuses_clips else ():
         distinct = {waveform.tobytes() for waveform in alike}
         expect(
@@ -472,7 +471,8 @@ def check_model(
         maps = _maps(model, batch, sounds)
         expect(bool(maps.isfinite().all()), "maps hold NaN or infinite values")
         try:
-            check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=name)
+            check_similarity_maps(maps, pairs, model.map_size, model=name)
+            check_map_range(maps, model.value_range, batch.sample_ids, model=name)
         except UsageError as error:
             raise AssertionError(str(error)) from error
         again = _maps(model, batch, sounds)

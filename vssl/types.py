@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -126,8 +126,7 @@ class AudioClip:
     rate: int = SAMPLE_RATE
 
 
-@dataclass(frozen=True)
-class AudioRequest:
+class AudioRequest(NamedTuple):
     """Key of a waveform: equal requests give equal waveforms, which are encoded once.
 
     Attributes:
@@ -151,12 +150,14 @@ class AudioRequest:
 class _OnDevice:
     """A batch that Lightning moves by its `to`."""
 
+    stay: ClassVar[tuple[str, ...]] = ()
+
     def to(self, device: torch.device) -> Self:
-        """Copy the batch with its tensors on a device."""
+        """Copy the batch with its tensors on a device, but for those that `stay` where they are."""
         moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
+            if isinstance(value, torch.Tensor) and name not in self.stay
         }
         return replace(self, **moved)
 
@@ -181,7 +182,7 @@ class ImageBatch(_OnDevice):
     """Images and the audio inputs paired with them.
 
     Attributes:
-        index: `[N]` int64 position of each sample in the run.
+        index: `[N]` int64 position of each sample in the run, on the CPU.
         images: `[N, 3, H, W]` float32 normalized images; `[0]` if their features are known.
         audio_index: `[N, K]` int64 position of each pairing's audio among the distinct inputs.
         sample_ids: the N sample names.
@@ -189,9 +190,12 @@ class ImageBatch(_OnDevice):
         prior_images: `[N, 3, 224, 224]` images for the object prior; None without a prior, if it
             takes `images`, or if its maps are known.
         sounding: for each sample and pairing, the sample whose object sounds: itself, another one
-            of the same picture, or None. For oracles only, as `pictured`.
+            of the same picture, or None. Like `pictured`, it is empty unless the model says that it
+            `knows` ground truth.
         pictured: for each sample, all of the run's samples of its picture, itself included.
     """
+
+    stay = ("index",)  # to read it from a GPU would wait for all that the GPU has to do
 
     index: torch.Tensor
     images: torch.Tensor

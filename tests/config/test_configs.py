@@ -13,6 +13,7 @@ from tests.helpers.running import composed, run_settings
 from vssl.config import build
 from vssl.config.networks import make_network
 from vssl.core.choices import MAP_TRANSFORMS, UPSAMPLING_RULES
+from vssl.core.devices import usable_cores
 from vssl.images import ImageTransform
 from vssl.models.base import LocalizationModel
 
@@ -131,7 +132,10 @@ def test_what_cannot_change_records_is_not_in_the_identity() -> None:
 def test_loaders_follow_the_machine_unless_told(on_gpu: bool) -> None:
     found = build.loader_options(run_settings(), on_gpu=on_gpu)
     assert found["batch_size"] == found["audio_batch_size"] == (64 if on_gpu else 16)
-    assert 0 <= found["num_workers"] <= (8 if on_gpu else 0)
+    cores = len(usable_cores())
+    assert found["num_workers"] == (cores if on_gpu else 0)
+    pair = build.loader_options(run_settings("trainer=ddp_sim"), on_gpu=on_gpu)
+    assert pair["num_workers"] == (max(1, cores // 2) if on_gpu else 0), "they share the cores"
     told = ("loader.batch_size=3", "loader.audio_batch_size=5", "loader.num_workers=1")
     assert build.loader_options(run_settings(*told), on_gpu=on_gpu) == {
         "batch_size": 3, "audio_batch_size": 5, "num_workers": 1,

@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.backends import cudnn
+from torch.backends.cuda import matmul
 
 from tests.helpers.running import HEARS, composed, maps, records, run, run_settings
+from vssl.config.build import build_localizer
 from vssl.config.compose import run_folder
-from vssl.config.networks import build_model
+from vssl.config.networks import build_model, keep_float32
 from vssl.core.errors import UsageError
 from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
 from vssl.models.resnet import ResNet18
 from vssl.records.store import read_provenance
 from vssl.runs.evaluate import check_request
+from vssl.types import POSITIVE, AudioClip
 
 QUICK = ("negatives.noise.draws=1", "negatives.offscreen.draws=1", "threshold=fixed", "metrics=pia")
 
@@ -123,7 +127,8 @@ class TestPrecision:
         ("change", "message"),
         [
             ("model.precision=16-mixed", r"16-mixed needs a GPU\. On a CPU, use bf16-mixed"),
-            ("model.precision=16", r"`model\.precision` to be one of 32-true, bf16-mixed"),
+            ("model.precision=tf32", r"tf32 needs a GPU\. On a CPU, use bf16-mixed"),
+            ("model.precision=16", r"`model\.precision` to be one of 32-true, tf32, bf16-mixed"),
             ("model.compile=true", r"model\.compile=true needs a C\+\+ compiler"),
         ],
     )
@@ -136,6 +141,41 @@ class TestPrecision:
         with pytest.raises(UsageError, match=message):
             run(tmp_path / "run", *small, change)
         assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_tf32_is_of_the_networks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rounds products is on where networks are called, and off around them."""
+    seen: dict[str, tuple[bool, bool]] = {}
+
+    def noted(name: str, made: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def call(*inputs: torch.Tensor) -> torch.Tensor:
+            seen[name] = cudnn.allow_tf32, matmul.allow_tf32
+            return made(*inputs)
+
+        return call
+
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    for precision, inside in (("32-true", (False, False)), ("tf32", (True, True))):
+        overrides = (*HEARS, f"model.precision={precision}", "negatives=none")
+        chosen = run_settings(*overrides)
+        try:
+            keep_float32(chosen.trainer)
+            localizer, _ = build_localizer(chosen, [])
+            for name in ("encode_image", "encode_audio", "similarity"):
+                method = noted(name, getattr(localizer.model, name))
+                monkeypatch.setattr(localizer.model, name, method)
+            frontend = localizer.frontend()
+            monkeypatch.setattr(frontend, "forward", noted("frontend", frontend.forward))
+            noise = np.random.default_rng(0).standard_normal((1, 80_000)).astype(np.float32)
+            sounds = localizer.encode_sounds([AudioClip(noise)])
+            picture = localizer.prepare(np.zeros((9, 9, 3), np.uint8), "black")
+            localizer.localize([picture], sounds[None], [(POSITIVE, 0)])
+        finally:
+            cudnn.allow_tf32, matmul.allow_tf32 = before
+        assert seen == {
+            "encode_image": inside, "encode_audio": inside,
+            "similarity": (False, False), "frontend": (False, False),
+        }  # fmt: skip
 
 
 class TestMemoryFormat:

@@ -11,6 +11,7 @@ import torch
 
 from vssl.core.checks import (
     check_choice,
+    check_map_range,
     check_maps,
     check_positive,
     check_same_shape,
@@ -22,8 +23,13 @@ NAN, INF = float("nan"), float("inf")
 
 
 def check_values(values: list[float]) -> None:
-    maps = torch.tensor(values).reshape(1, 1, 1, -1)
-    check_similarity_maps(maps, (1, 1), (1, len(values)), (-1.0, 1.0), model="lvs")
+    maps = torch.zeros(3, 1, 1, len(values))
+    maps[1] = torch.tensor(values)
+    check_map_range(maps, (-1.0, 1.0), "abc", model="lvs")
+
+
+def check_shape(*shape: int) -> None:
+    check_similarity_maps(torch.zeros(shape), (2, 3), (4, 5), model="lvs")
 
 
 def is_no_map(got: str) -> tuple[type[Exception], str]:
@@ -35,11 +41,18 @@ def is_misshapen(got: str) -> tuple[type[Exception], str]:
     return ValueError, f"Expected `maps` to have shape [N, H, W], but got [{got}]. {cause}"
 
 
+def is_of_another_size(got: str) -> tuple[type[Exception], str]:
+    return UsageError, (
+        "Expected maps of model `lvs` to have shape [N, K, h, w] = [2, 3, 4, 5], but got"
+        f" [{got}]. Does its map_size fit model.image.size?"
+    )
+
+
 def is_outside(low: str, high: str) -> tuple[type[Exception], str]:
     return UsageError, (
         "Expected similarity maps of model `lvs` in its declared value_range [-1.0, 1.0], but got"
-        f" values from {low} to {high}. Does the yaml declare the range of the raw map (a cosine"
-        " lies in [-1, 1])?"
+        f" values from {low} to {high} for b. Does the yaml declare the range of the raw map (a"
+        " cosine lies in [-1, 1])?"
     )
 
 
@@ -53,6 +66,8 @@ def is_outside(low: str, high: str) -> tuple[type[Exception], str]:
         (check_maps, (torch.zeros(4),), is_misshapen("4")),
         (check_maps, (torch.zeros(3, 4),), is_misshapen("3, 4")),
         (check_maps, (torch.zeros(1, 2, 3, 4),), is_misshapen("1, 2, 3, 4")),
+        (check_shape, (2, 3, 4), is_of_another_size("2, 3, 4")),
+        (check_shape, (2, 3, 5, 4), is_of_another_size("2, 3, 5, 4")),
         (check_values, ([0.0, 1.2],), is_outside("0", "1.2")),
         (check_values, ([-1.5, NAN],), is_outside("-1.5", "-1.5")),
         # only NaN is let through, as undefined
@@ -77,6 +92,7 @@ def test_maps_of_any_float_pass(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("values", [[-1.0, 1.0], [-1.00009, 1.00009], [NAN, 0.5], [NAN, NAN], []])
 def test_values_in_range_pass(values: list[float]) -> None:
     check_values(values)
+    check_shape(2, 3, 4, 5)
 
 
 def test_same_shape() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +99,7 @@ def make_module(
     apart: bool = False,
     prior_transform: Transform | None = None,
     frontends: dict[str, FrontEnd] | None = None,
+    **options: Any,
 ) -> LocalizationDataModule:
     conditions: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
     frontends = dict(frontends or {})
@@ -113,6 +116,7 @@ def make_module(
         prior_transform=prior_transform,
         batch_size=4,
         audio_batch_size=5,
+        **options,
     )
 
 
@@ -148,9 +152,10 @@ def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
     assert [len(batch.index) for batch in images] == [4, 2]
 
 
-def test_image_batches(samples: tuple[Sample, ...]) -> None:
+@pytest.mark.parametrize("truth", [False, True])
+def test_image_batches(samples: tuple[Sample, ...], truth: bool) -> None:
     other = PillowTransform(size=40, mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 3.0))
-    module = make_module(samples, prior_transform=other)
+    module = make_module(samples, prior_transform=other, truth=truth)
     _, images = read_all(module)
     transform = ImageTransform(size=32)
     for batch in images:
@@ -164,9 +169,12 @@ def test_image_batches(samples: tuple[Sample, ...]) -> None:
             torch.testing.assert_close(batch.images[row], transform(image), rtol=0, atol=1e-4)
             assert torch.equal(batch.prior_images[row], other(image))
             np.testing.assert_array_equal(batch.audio_index[row], module.plan.index[n])
-            assert batch.sounding[row] == (sample, *[None] * 5)
-            pair = {s for s in samples if s.image_group == sample.image_group}
-            assert set(batch.pictured[row]) == pair
+            if truth:
+                assert batch.sounding[row] == (sample, *[None] * 5)
+                pair = {s for s in samples if s.image_group == sample.image_group}
+                assert set(batch.pictured[row]) == pair
+            else:
+                assert batch.sounding == batch.pictured == ()
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -175,9 +183,9 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
     audio, images = read_all(module)
     table = network_inputs(module, audio)
     offscreen = {
-        (row.sample_id, row.draw): row.audio_source_id
-        for row in module.plan.manifest
-        if row.condition == "offscreen"
+        (row["sample_id"], row["draw"]): row["audio_source_id"]
+        for row in module.plan.manifest.to_pylist()
+        if row["condition"] == "offscreen"
     }
     path_of = {s.sample_id: s.audio_path for s in samples}
     for batch in images:
@@ -195,6 +203,26 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
     noises = [k for k, (condition, _) in enumerate(module.plan.pairings) if condition == "noise"]
     first, second = (table[int(module.plan.index[0, k])] for k in noises)
     assert np.abs(first - second).mean() > 0.01
+
+
+def test_threads_that_read_ahead_change_nothing(samples: tuple[Sample, ...]) -> None:
+    options = {"apart": True, "prior_transform": ImageTransform(size=24)}
+    plain = read_all(make_module(samples, **options))
+    ahead = read_all(make_module(samples, **options, num_workers=3))
+    for batches, others in zip((flat(plain[0]), plain[1]), (flat(ahead[0]), ahead[1]), strict=True):
+        for batch, other in zip(batches, others, strict=True):
+            for name, value in vars(batch).items():
+                same = torch.equal if isinstance(value, torch.Tensor) else operator.eq
+                assert same(value, getattr(other, name)), name
+
+
+def test_a_batch_goes_to_a_device_but_for_its_positions(samples: tuple[Sample, ...]) -> None:
+    sounds, images = read_all(make_module(samples))
+    moved = images[0].to(torch.device("meta"))
+    found = {name: value.device.type for name, value in vars(moved).items()
+             if isinstance(value, torch.Tensor)}  # fmt: skip
+    assert found == {"index": "cpu", "images": "meta", "audio_index": "meta"}
+    assert sounds[0][0].to(torch.device("meta")).index.is_meta
 
 
 def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None:

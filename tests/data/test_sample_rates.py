@@ -217,7 +217,7 @@ def test_training_and_localization_hear_the_rate(fast_folder: Path, tone: Path) 
     split = TrainingSet(
         samples, [Silence(), Noise(draws=1)], frontend=frontend, transform=ImageTransform(size=32)
     )
-    batch = split.__getitems__([(0, 0), (0, 1)])
+    batch = split[[(0, 0), (0, 1)]]
     assert batch.waveforms.shape == batch.negatives.shape == (2, SECONDS * RATE)
     overrides = [*(each for each in HEARS if not each.startswith("model=")), "trainer=cpu"]
     setup = set_up(

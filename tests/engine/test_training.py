@@ -142,7 +142,7 @@ def training_set(reader: Synthetic, *conditions: Any, **options: Any) -> Trainin
 class TestBatches:
     def test_sounds_are_the_files_begun_elsewhere(self, reader: Synthetic) -> None:
         samples = reader.check().samples
-        batch = training_set(reader).__getitems__([(3, 5), (3, 2), (9, 5)])
+        batch = training_set(reader)[[(3, 5), (3, 2), (9, 5)]]
         assert batch.images.shape == (3, 3, 16, 16)
         assert batch.negatives.numel() == 0
         offsets = []
@@ -155,28 +155,28 @@ class TestBatches:
 
     def test_a_sample_is_the_same_in_any_batch(self, reader: Synthetic) -> None:
         split = training_set(reader, Noise(draws=5))
-        alone = split[4, 7]
-        together = split.__getitems__([(4, 1), (4, 7)])
+        alone = split[[(4, 7)]]
+        together = split[[(4, 1), (4, 7)]]
         assert torch.equal(alone.waveforms[0], together.waveforms[1])
         assert torch.equal(alone.images[0], together.images[1])
         heard = together.negatives[together.negative_index[1, 0]]
         assert torch.equal(alone.negatives[alone.negative_index[0, 0]], heard)
-        other = training_set(reader, seed=1)[4, 7]
+        other = training_set(reader, seed=1)[[(4, 7)]]
         assert not torch.equal(alone.waveforms, other.waveforms)
 
     def test_images_beyond_the_memory_for_them_are_the_same(
         self, reader: Synthetic, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        kept = training_set(reader)[0, 3]
+        kept = training_set(reader)[[(0, 3)]]
         monkeypatch.setattr(training_data, "KEPT_BYTES", 0)
         split = training_set(reader)
-        assert all(torch.equal(split[0, 3].images, kept.images) for _ in range(2))
+        assert all(torch.equal(split[[(0, 3)]].images, kept.images) for _ in range(2))
 
     def test_negatives_are_those_of_an_evaluation(self, reader: Synthetic) -> None:
         samples = reader.check().samples
         offscreen = Offscreen(draws=2)
         split = training_set(reader, Silence(), Noise(draws=3), offscreen)
-        batch = split.__getitems__([(7, position) for position in range(6)])
+        batch = split[[(7, position) for position in range(6)]]
         silence, noise, clips = (batch.negatives[index] for index in batch.negative_index.T)
         assert not silence.any()
         length = samples[0].audio_length
@@ -193,7 +193,7 @@ class TestBatches:
     def test_pictures_without_objects_follow(self, reader: Synthetic) -> None:
         samples = reader.check().samples
         split = training_set(reader, empty=reader.empty_scene, empties=2)
-        batch = split.__getitems__([(0, position) for position in (8, 3, 0)])
+        batch = split[[(0, position) for position in (8, 3, 0)]]
         assert batch.images.shape == (5, 3, 16, 16)
         transform = ImageTransform(size=16)
         for picture, position in zip(batch.images[3:], (8, 3), strict=True):
@@ -207,15 +207,14 @@ class TestBatches:
     def test_every_pass_shows_each_sample_once_in_another_order(self, reader: Synthetic) -> None:
         split = training_set(reader)
         loader, _ = training_loaders(split, split, batch_size=4)
-        assert loader.batch_sampler is not None
-        passes = np.array([list(loader.batch_sampler) for _ in range(3)])  # pass, batch, sample
+        passes = np.array([list(loader.batches) for _ in range(3)])  # pass, batch, sample
         steps = np.arange(12).reshape(3, 4, 1)
         np.testing.assert_array_equal(passes[..., 0], np.broadcast_to(steps, (3, 4, 4)))
         orders = [order.ravel().tolist() for order in passes[..., 1]]
         assert all(sorted(order) == list(range(16)) for order in orders)
         assert orders[0] != orders[1] != orders[2]
 
-    def test_loader_processes_change_nothing(self, reader: Synthetic) -> None:
+    def test_threads_that_read_ahead_change_nothing(self, reader: Synthetic) -> None:
         split = training_set(reader, Noise(draws=5))
         found = []
         for workers in (0, 2):

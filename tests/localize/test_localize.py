@@ -79,8 +79,8 @@ def test_maps_are_those_of_an_evaluation(
     summary = evaluated(tmp_path / "run", f"data.root={toy}", *network, *NEGATIVES)
     found = records(tmp_path / "run")
     name = str(found["sample_id"].iloc[0])
-    rows = read_manifest(tmp_path / "run" / MANIFEST_FILE)
-    (seed,) = {row.seed for row in rows if row.condition == "noise"}
+    rows = read_manifest(tmp_path / "run" / MANIFEST_FILE).to_pylist()
+    (seed,) = {row["seed"] for row in rows if row["condition"] == "noise"}
     given = {"model": model, "weights": weights, "overrides": (*overrides, f"seed={seed}")}
     numbers, arrays = localized(
         *pair(toy, name), tmp_path / "out", calibration=tmp_path / "run", **given

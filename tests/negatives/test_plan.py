@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,10 +31,11 @@ from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import Gain
 from vssl.negatives.manifest import (
     COLUMNS,
+    MANIFEST,
     ManifestError,
-    ManifestRow,
+    manifest_sha256,
     read_manifest,
-    render_manifest,
+    write_manifest,
 )
 from vssl.negatives.mixed import Mixed
 from vssl.negatives.noise import Noise
@@ -45,6 +48,22 @@ from vssl.types import POSITIVE, AudioRequest, Sample
 
 few = settings(deadline=None, max_examples=40)
 HEADER = ",".join(COLUMNS)
+
+
+class ManifestRow(NamedTuple):
+    sample_id: str
+    condition: str
+    draw: int
+    audio_source_id: str
+    seed: int
+
+
+def rows_of(manifest: pa.Table) -> list[ManifestRow]:
+    return [ManifestRow(**row) for row in manifest.to_pylist()]
+
+
+def table_of(rows: Iterable[ManifestRow]) -> pa.Table:
+    return pa.Table.from_pylist([row._asdict() for row in rows], schema=MANIFEST)
 
 
 def make_samples(count: int, *, lengths: Sequence[int] = (160,)) -> list[Sample]:
@@ -81,7 +100,7 @@ def test_every_distinct_input_is_encoded_once(
 
     sizes = 1 if fixed else len({s.audio_length for s in samples})
     noises = draws * (count if per == "sample" else sizes)
-    chosen = {row.audio_source_id for row in plan.manifest if row.condition == "offscreen"}
+    chosen = {row.audio_source_id for row in rows_of(plan.manifest) if row.condition == "offscreen"}
     # an offscreen clip is another sample's positive, unless it is prepared in another way
     offscreen = len(chosen) if "offscreen" in apart else 0
     assert len(plan.distinct) == count + sizes + noises + offscreen
@@ -132,15 +151,15 @@ def test_order_of_samples_does_not_matter(order: list[int], seed: int) -> None:
     samples = make_samples(9)
     usual = make_plan(samples, conditions(), seed=seed)
     shuffled = make_plan([samples[n] for n in order], conditions(), seed=seed)
-    assert set(usual.manifest) == set(shuffled.manifest)
+    assert set(rows_of(usual.manifest)) == set(rows_of(shuffled.manifest))
 
 
 def test_manifest_has_a_row_for_each_negative() -> None:
     samples = make_samples(5)
     plan = make_plan(samples, conditions(2), seed=3)
-    keys = [(row.sample_id, row.condition, row.draw) for row in plan.manifest]
+    keys = [(row.sample_id, row.condition, row.draw) for row in rows_of(plan.manifest)]
     assert keys == [(s.sample_id, *pair) for s in samples for pair in plan.pairings[1:]]
-    for row in plan.manifest:
+    for row in rows_of(plan.manifest):
         assert row.seed == (0 if row.condition == "silence" else 3)  # where nothing is drawn
         assert bool(row.audio_source_id) == (row.condition == "offscreen")
 
@@ -149,9 +168,8 @@ class TestReplay:
     def replay(
         self, rows: Sequence[ManifestRow], samples: list[Sample], draws: int = 4
     ) -> AudioPlan:
-        return make_plan(
-            samples, conditions(draws), seed=99, manifest=rows, manifest_path=Path("rows.csv")
-        )
+        table, path = table_of(rows), Path("rows.csv")
+        return make_plan(samples, conditions(draws), seed=99, manifest=table, manifest_path=path)
 
     @pytest.mark.parametrize("of_the_picture", [False, True])
     def test_gives_the_same_plan_without_warning(
@@ -161,7 +179,7 @@ class TestReplay:
         chosen = TestSoundsOfThePicture.everyone if of_the_picture else conditions()
         plan = make_plan(samples, chosen, seed=3)
         again = make_plan(samples, chosen, seed=99, manifest=plan.manifest)
-        assert again.manifest == plan.manifest
+        assert again.manifest.to_pylist() == plan.manifest.to_pylist()
         assert again.distinct == plan.distinct
         assert (again.index == plan.index).all()
         assert caplog.text == ""
@@ -182,21 +200,21 @@ class TestReplay:
         )
         with path.open(newline="") as file:
             expected = {tuple(row[name] for name in COLUMNS) for row in csv.DictReader(file)}
-        offscreen = [row for row in plan.manifest if row.condition == "offscreen"]
+        offscreen = [row for row in rows_of(plan.manifest) if row.condition == "offscreen"]
         assert len(offscreen) == len(expected) == 10 * images
         assert {
             (r.sample_id, r.condition, str(r.draw), r.audio_source_id, str(r.seed))
             for r in offscreen
         } == expected
         # the manifest says nothing about noise: it is drawn under the run's own seed
-        assert {r.seed for r in plan.manifest if r.condition == "noise"} == {0}
+        assert {r.seed for r in rows_of(plan.manifest) if r.condition == "noise"} == {0}
 
     def test_fewer_and_more_draws(self, caplog: pytest.LogCaptureFixture) -> None:
         samples = make_samples(4)
-        two, five = (make_plan(samples, conditions(n), seed=3).manifest for n in (2, 5))
-        assert self.replay(five, samples, draws=2).manifest == two
+        two, five = (rows_of(make_plan(samples, conditions(n), seed=3).manifest) for n in (2, 5))
+        assert rows_of(self.replay(five, samples, draws=2).manifest) == two
         assert caplog.text == ""
-        assert self.replay(two, samples, draws=5).manifest == two
+        assert rows_of(self.replay(two, samples, draws=5).manifest) == two
         assert "rows.csv: holds 2 draws of noise, so 2 are evaluated, not 5" in caplog.text
         assert "rows.csv: holds 2 draws of offscreen, so 2 are evaluated" in caplog.text
 
@@ -208,32 +226,32 @@ class TestReplay:
                 r"lacks 1 choices for offscreen, e\.g\. sample s2, draw 1\.",
             ),
             (
-                lambda r: replace(r, audio_source_id="elsewhere") if r.audio_source_id else r,
+                lambda r: r._replace(audio_source_id="elsewhere") if r.audio_source_id else r,
                 r"1 audio sources are not in the test set, e\.g\. elsewhere",
             ),
             # drawing one instead would evaluate something that the manifest does not say
             (
-                lambda r: replace(r, audio_source_id="") if r.condition == "offscreen" else r,
+                lambda r: r._replace(audio_source_id="") if r.condition == "offscreen" else r,
                 r".*names no audio source",
             ),
-            (lambda r: replace(r, audio_source_id="s1"), r".*silence.* names an audio source"),
+            (lambda r: r._replace(audio_source_id="s1"), r".*silence.* names an audio source"),
         ],
     )
     def test_rows_that_cannot_be_replayed(
         self, change: Callable[[ManifestRow], Any], message: str
     ) -> None:
         samples = make_samples(4)
-        rows = filter(None, map(change, make_plan(samples, conditions(3), seed=3).manifest))
+        rows = map(change, rows_of(make_plan(samples, conditions(3), seed=3).manifest))
         with pytest.raises(ManifestError, match=rf"^rows\.csv: {message}"):
-            self.replay(list(rows), samples, draws=3)
+            self.replay(list(filter(None, rows)), samples, draws=3)
 
     def test_other_samples_are_left_out(self, caplog: pytest.LogCaptureFixture) -> None:
         samples = make_samples(9)
         # the kept ones are each other's sources
         kept = samples[:6]
-        rows = make_plan(kept, conditions(), seed=3).manifest
-        others = tuple(replace(row, sample_id=f"other-{row.sample_id}") for row in rows)
-        assert self.replay(rows + others, kept).manifest == rows
+        rows = rows_of(make_plan(kept, conditions(), seed=3).manifest)
+        others = [row._replace(sample_id=f"other-{row.sample_id}") for row in rows]
+        assert rows_of(self.replay(rows + others, kept).manifest) == rows
         assert "rows.csv: left out 6 samples that are not in this test set" in caplog.text
 
 
@@ -266,7 +284,7 @@ class TestSoundsOfThePicture:
     def test_manifest_names_clips_that_are_played_and_seeds_that_count(self) -> None:
         samples = make_pairs(2)
         plan = make_plan(samples, self.everyone, seed=3, made_length=77)
-        for row in plan.manifest:
+        for row in rows_of(plan.manifest):
             assert bool(row.audio_source_id) == (row.condition == "swapped")
             assert row.seed == (3 if row.condition in ("mixed", "swapped") else 0)
         lengths = {r.condition: r.length for _, r in plan.distinct}
@@ -302,7 +320,8 @@ class TestSoundsOfThePicture:
         rows = [
             ManifestRow(name, condition.name, 0, ids[n + source], 0) for n, name in enumerate(ids)
         ]
-        make_plan(samples, [condition], seed=0, manifest=rows, manifest_path=Path("rows.csv"))
+        table, path = table_of(rows), Path("rows.csv")
+        make_plan(samples, [condition], seed=0, manifest=table, manifest_path=path)
         assert f"rows.csv: {message}" in caplog.text
 
 
@@ -329,9 +348,15 @@ def test_what_is_written_can_be_read(
     rows: list[ManifestRow], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("manifest") / "rows.csv"
+    write_manifest(path, table_of(rows))
+    expected = io.StringIO()
+    writer = csv.writer(expected, lineterminator="\n")
+    writer.writerows([COLUMNS, *rows])
+    assert path.read_bytes() == expected.getvalue().encode()
+    assert manifest_sha256(table_of(rows)) == hashlib.sha256(path.read_bytes()).hexdigest()
     for encoding in ("utf-8", "utf-8-sig"):  # spreadsheets write a byte order mark
-        path.write_text(render_manifest(rows), encoding=encoding, newline="")
-        assert read_manifest(path) == rows
+        path.write_text(expected.getvalue(), encoding=encoding, newline="")
+        assert rows_of(read_manifest(path)) == rows
 
 
 @pytest.mark.parametrize(
@@ -394,7 +419,7 @@ class TestUses:
     def test_choices_of_clips_are_the_same_for_every_use(self) -> None:
         samples = make_samples(6)
         one, two = (make_plan(samples, conditions(), seed=3, use=use) for use in ("", "is3"))
-        for first, other in zip(one.manifest, two.manifest, strict=True):
+        for first, other in zip(rows_of(one.manifest), rows_of(two.manifest), strict=True):
             assert (first == other) == (first.condition != "noise")
 
     def test_a_manifest_gives_the_noise_that_was_heard(self) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vssl.analysis.compare import ComparedRun, common_samples
 from vssl.metrics.base import CombinedMetric, PairMetric
-from vssl.negatives.manifest import read_manifest
+from vssl.negatives.manifest import common_rows, read_manifest
 from vssl.negatives.silence import Silence
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE
@@ -112,10 +114,14 @@ def _other_negatives(
     if changed:
         yield f"other negatives: {changed}"
     if first["negatives_manifest_sha256"] != own["negatives_manifest_sha256"]:
-        choices = [_choices(each, set(common)) for each in (reference, run)]
-        rows = choices[0].keys() & choices[1].keys()
-        samples = {row[0] for row in rows if choices[0][row] != choices[1][row]}
-        if samples:
+        one, two = common_rows(*(_random_choices(each, common) for each in (reference, run)))
+        sounds = "audio_source_id"
+        other = pc.or_(
+            pc.not_equal(one[sounds], two[sounds]),
+            pc.and_(pc.equal(one[sounds], ""), pc.not_equal(one["seed"], two["seed"])),
+        )
+        samples = one.filter(other)["sample_id"].unique()
+        if len(samples):
             yield (
                 f"other negatives: drawn otherwise for {len(samples)} of the {len(common)} common"
                 f" samples; vssl-evaluate negatives.manifest={reference.folder / MANIFEST_FILE}"
@@ -123,13 +129,11 @@ def _other_negatives(
             )
 
 
-def _choices(run: ComparedRun, names: set[str]) -> dict[tuple[str, str, int], str]:
-    """Clip, or seed of a synthesized sound, of every sample among `names`, condition and draw."""
-    return {
-        (row.sample_id, row.condition, row.draw): row.audio_source_id or f"seed {row.seed}"
-        for row in read_manifest(run.folder / MANIFEST_FILE)
-        if row.sample_id in names and row.condition != Silence.name
-    }
+def _random_choices(run: ComparedRun, samples: Sequence[str]) -> pa.Table:
+    """Rows of a run's manifest on these samples, without silence."""
+    manifest = read_manifest(run.folder / MANIFEST_FILE)
+    known = pc.is_in(manifest["sample_id"], pa.array(samples, pa.string()))
+    return manifest.filter(pc.and_(known, pc.not_equal(manifest["condition"], Silence.name)))
 
 
 def _changed(first: Mapping[str, Any], own: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from vssl.config.networks import build_model, build_prior, keep_float32, make
 from vssl.config.options import OPTIONS
 from vssl.config.settings import DataSettings, Recipe, RunSettings, ScoringSettings, TrainerSettings
 from vssl.core.choices import UPSAMPLING_RULES
-from vssl.core.devices import usable_cores
+from vssl.core.devices import chosen_devices, usable_cores
 from vssl.core.errors import UsageError
 from vssl.data.base import CheckedData, DatasetReader
 from vssl.engine.localizer import Localizer
@@ -190,6 +190,7 @@ def build_trainer(
         trainer: Trainer = instantiate(
             settings.recipe,
             accelerator=accelerator,
+            precision=settings.precision.replace("tf32", "32-true"),  # of the networks alone
             logger=loggers,
             callbacks=callbacks,
             use_distributed_sampler=False,
@@ -212,14 +213,18 @@ class LoaderOptions(TypedDict):
 
 
 def loader_options(settings: RunSettings, *, on_gpu: bool) -> LoaderOptions:
-    """Batch sizes and workers; what is not set follows from the machine.
+    """Batch sizes and threads; what is not set follows from the machine.
 
-    16 at once were the fastest on two CPU cores, with 4 to 32 tried; a GPU wants more to be busy,
-    and processes that read for it meanwhile.
+    16 at once were the fastest on two CPU cores, with 4 to 32 tried, and reading ahead would take
+    the cores from the networks there. A GPU wants more to be busy, and all cores to read for it.
     """
     size, workers = 16, 0
     if on_gpu:
-        size, workers = 64, max(0, min(8, len(usable_cores()) - 1))
+        chosen = chosen_devices(settings.trainer.devices)
+        processes = len(chosen) if isinstance(chosen, list) else chosen
+        if processes == -1:
+            processes = torch.cuda.device_count()
+        size, workers = 64, max(1, len(usable_cores()) // max(1, processes))
     defaults = LoaderOptions(batch_size=size, audio_batch_size=size, num_workers=workers)
     given = {key: value for key, value in settings.loader.items() if value is not None}
     return cast("LoaderOptions", {**defaults, **given})

@@ -62,8 +62,9 @@ def check_network_options(settings: RunSettings) -> None:
         UsageError: for the first that is not there, or cannot be.
     """
     on_cpu = not on_gpu(settings.trainer)
-    if settings.trainer.precision == "16-mixed" and on_cpu:
-        raise UsageError("model.precision=16-mixed needs a GPU. On a CPU, use bf16-mixed.")
+    precision = settings.trainer.precision
+    if precision in ("16-mixed", "tf32") and on_cpu:
+        raise UsageError(f"model.precision={precision} needs a GPU. On a CPU, use bf16-mixed.")
     compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
     if settings.model.compile and on_cpu and not any(map(shutil.which, compilers)):
         raise UsageError(
@@ -90,7 +91,7 @@ def on_gpu(trainer: TrainerSettings) -> bool:
 
 def keep_float32(trainer: TrainerSettings) -> None:
     """Compute in float32 where that is configured: TensorFloat-32 changes third decimals."""
-    if trainer.precision in ("32", "32-true"):
+    if trainer.precision in ("32", "32-true", "tf32"):  # `Localizer` allows it to networks alone
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
 

@@ -26,7 +26,7 @@ from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("32-true", "tf32", "bf16-mixed", "16-mixed")
 """What the networks compute in; front ends, similarities and records are float32 under all."""
 
 INT16, INT32, INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1

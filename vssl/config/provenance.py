@@ -11,20 +11,19 @@ from typing import Any
 from vssl.config.identity import described
 from vssl.config.settings import RunSettings
 from vssl.core.environment import environment
-from vssl.core.hashing import ids_hash, text_file_hash, text_hash
+from vssl.core.hashing import ids_hash, text_file_hash
 from vssl.data.base import CheckedData
 from vssl.models.base import LocalizationModel
 from vssl.models.weights import WeightsReport
 from vssl.models.wrapped import WrappedModule
+from vssl.negatives.manifest import manifest_sha256
 from vssl.negatives.plan import AudioPlan
 
 _LIBRARIES = {"transformers"}
 """Libraries that networks are made of, besides those of `vssl.core.environment`."""
 
 
-def run_facts(
-    settings: RunSettings, data: CheckedData, plan: AudioPlan, manifest: str
-) -> dict[str, Any]:
+def run_facts(settings: RunSettings, data: CheckedData, plan: AudioPlan) -> dict[str, Any]:
     """Tell what was asked for, on which samples, with which negatives, by which code."""
     sources = {sample.sample_id: sample.image_sources for sample in data.samples}
     different = set(sources.values())
@@ -46,7 +45,7 @@ def run_facts(
         # of each sample's picture: one number for all, or by sample
         "image_sources": different.pop() if len(different) == 1 else sources,
         "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
-        "negatives_manifest_sha256": text_hash(manifest),
+        "negatives_manifest_sha256": manifest_sha256(plan.manifest),
         "negatives_files_sha256": {
             key.removeprefix("negatives."): sha256
             for key, sha256 in settings.identity["files_sha256"].items()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 
 from vssl.core.errors import UsageError
@@ -46,22 +47,14 @@ def check_same_shape(first: torch.Tensor, second: torch.Tensor, *, names: str) -
 
 
 def check_similarity_maps(
-    maps: torch.Tensor,
-    pairs: tuple[int, int],
-    map_size: tuple[int, int],
-    value_range: tuple[float, float],
-    *,
-    model: str,
+    maps: torch.Tensor, pairs: tuple[int, int], map_size: tuple[int, int], *, model: str
 ) -> None:
-    """Check that a model's maps are `[N, K, h, w]` in the range that it declares.
-
-    NaN is let through: it is recorded and counted as undefined.
+    """Check that a model's maps are `[N, K, h, w]`.
 
     Args:
         maps: the model's similarity maps.
         pairs: number of images N, and of sounds K that each meets.
         map_size: declared height and width.
-        value_range: declared bounds, from which values may be off by 1e-4.
         model: name, for messages.
     """
     expected = (*pairs, *map_size)
@@ -70,15 +63,32 @@ def check_similarity_maps(
             f"Expected maps of model `{model}` to have shape [N, K, h, w] = {list(expected)}, but"
             f" got {list(maps.shape)}. Does its map_size fit model.image.size?"
         )
-    low, high = value_range
-    defined = maps[~maps.isnan()]
-    if defined.numel() == 0:
+
+
+def check_map_range(
+    maps: torch.Tensor, value_range: tuple[float, float], names: Sequence[str], *, model: str
+) -> None:
+    """Check that maps on the CPU are in the range that their model declares.
+
+    NaN is let through: it is recorded and counted as undefined.
+
+    Args:
+        maps: `[N, ...]` similarity maps.
+        value_range: declared bounds, from which values may be off by 1e-4.
+        names: of the N samples, for messages.
+        model: name, for messages.
+    """
+    if not maps.numel():
         return
-    found_low, found_high = float(defined.min()), float(defined.max())
-    if found_low < low - _TOLERANCE or found_high > high + _TOLERANCE:
+    low, high = value_range
+    values = maps.float().flatten(1).numpy()
+    lows, highs = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
+    outside = np.flatnonzero((lows < low - _TOLERANCE) | (highs > high + _TOLERANCE)).tolist()
+    if outside:
+        n = outside[0]
         raise UsageError(
             f"Expected similarity maps of model `{model}` in its declared value_range"
-            f" [{low}, {high}], but got values from {found_low:.6g} to {found_high:.6g}."
+            f" [{low}, {high}], but got values from {lows[n]:.6g} to {highs[n]:.6g} for {names[n]}."
             " Does the yaml declare the range of the raw map (a cosine lies in [-1, 1])?"
         )
 

@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _WHOLE = 1 << 20  # bytes that are read at once
 
 
-def file_sha256(path: Path, state: os.stat_result | None = None) -> str:
-    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes.
-
-    `state` is its `stat`, where it is known.
-    """
-    state = path.stat() if state is None else state
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes."""
+    state = path.stat()
     return _file_sha256(path.absolute(), state.st_size, state.st_mtime_ns)
 
 
-@cache  # all files of a test set, hashed again as inputs of the run
+class FileState(NamedTuple):
+    """Size of a file in bytes, time of its last change in nanoseconds, and sha256."""
+
+    size: int
+    modified: int
+    sha256: str
+
+
+def file_state(path: Path, known: FileState | None = None) -> FileState:
+    """Read a file's state; a file whose size and time are the known ones is not read."""
+    state = path.stat()
+    if known is not None and known[:2] == (state.st_size, state.st_mtime_ns):
+        return known
+    return FileState(state.st_size, state.st_mtime_ns, _sha256(path, state.st_size))
+
+
+@cache
 def _file_sha256(path: Path, size: int, modified: int) -> str:
+    return _sha256(path, size)
+
+
+def _sha256(path: Path, size: int) -> str:
     with path.open("rb", buffering=0) as file:
         if size <= _WHOLE:  # of many small files a test set consists
             return hashlib.sha256(file.read()).hexdigest()

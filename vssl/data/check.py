@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from vssl.audio import AudioFileError, SoundFacts, inspect_audio
+from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
-from vssl.core.hashing import file_sha256
+from vssl.core.hashing import FileState, file_state
 from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
 from vssl.data.boxes import box_fault, is_far, marked_pixels, truth_fault
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 10
 _AT_ONCE = 32  # files that a thread takes at once
-_LONG = 0.5e-3  # seconds of a file from which on threads are faster
 _EMPTY = "empty ground truths"
 _NATURAL = "natural negatives (nothing in the picture sounds)"
 
 
+_Facts = TypeVar("_Facts")
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -79,8 +78,8 @@ class CheckedData:
     resampled: int  # audio files at another rate than the model's
     notes: tuple[Problem, ...] = ()  # oddities, whose samples are evaluated
     left_out: tuple[Sample, ...] = ()  # samples with faults
-    images: Mapping[Path, CheckedImage] = field(default_factory=dict)  # all, faulty ones too
-    sounds: Mapping[Path, CheckedSound] = field(default_factory=dict)
+    images: Mapping[Path, CheckedFile[ImageFacts]] = field(default_factory=dict)  # faulty ones too
+    sounds: Mapping[Path, CheckedFile[SoundFacts]] = field(default_factory=dict)
     cause: str = ""  # a guess at why boxes are faulty
 
     @property
@@ -89,19 +88,11 @@ class CheckedData:
         return len(self.samples) / self.listed
 
 
-class CheckedImage(NamedTuple):
-    """What an image file holds; None where it is missing or cannot be read."""
+class CheckedFile(NamedTuple, Generic[_Facts]):
+    """What a file holds; None where it is missing or cannot be read."""
 
-    facts: ImageFacts | None
-    sha256: str
-    fault: str
-
-
-class CheckedSound(NamedTuple):
-    """What a sound's file holds; None where it is missing or cannot be read."""
-
-    facts: SoundFacts | None
-    sha256: str
+    facts: _Facts | None
+    state: FileState | None
     fault: str
 
 
@@ -219,13 +210,13 @@ def _unlisted_files(reader: DatasetReader, samples: Sequence[Sample]) -> list[Pr
 
 def _check_files(
     reader: DatasetReader, samples: Sequence[Sample]
-) -> tuple[dict[Path, CheckedImage], dict[Path, CheckedSound]]:
+) -> tuple[dict[Path, CheckedFile[ImageFacts]], dict[Path, CheckedFile[SoundFacts]]]:
     """Read each file once, however many samples have it."""
     pictures = list(dict.fromkeys(sample.image_path for sample in samples))
     clips = list(dict.fromkeys(sample.audio_path for sample in samples))
     with progress_bar(f"checking {reader.name}", len(pictures) + len(clips)) as advance:
-        images = dict(zip(pictures, each(_check_picture, pictures, advance), strict=True))
-        sounds = dict(zip(clips, each(_check_sound, clips, advance), strict=True))
+        images = dict(zip(pictures, each(_checked_by(check_image), pictures, advance), strict=True))
+        sounds = dict(zip(clips, each(_checked_by(inspect_audio), clips, advance), strict=True))
     return images, sounds
 
 
@@ -234,49 +225,34 @@ def each(
     items: Iterable[_Item],
     advance: Callable[[int], object] = lambda count: None,
 ) -> Iterator[_Result]:
-    """Apply a function to items in order; `advance` is told how many are done.
-
-    Threads take long items, as large files or those on a slow disk. Of small files they would only
-    wait for each other.
-    """
+    """Apply a function to items in order, in threads; `advance` is told how many are done."""
 
     def several(part: Sequence[_Item]) -> list[_Result]:
         return [work(item) for item in part]
 
     source = iter(items)
     parts = iter(lambda: list(islice(source, _AT_ONCE)), [])
-    for part in parts:
-        begin = time.perf_counter()
-        results = several(part)
-        seconds = time.perf_counter() - begin
-        yield from results
-        advance(len(part))
-        if seconds > _LONG * len(part):
-            break
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(usable_cores())) as pool:
         for results in pool.map(several, parts):
             yield from results
             advance(len(results))
 
 
-def _check_picture(path: Path) -> CheckedImage:
-    try:
-        facts = check_image(path)
-        return CheckedImage(facts, file_sha256(path), "")
-    except ImageFileError as error:
-        return CheckedImage(None, "", str(error))
+def _checked_by(inspect: Callable[[Path], _Facts]) -> Callable[[Path], CheckedFile[_Facts]]:
+    def checked(path: Path) -> CheckedFile[_Facts]:
+        try:
+            return CheckedFile(inspect(path), file_state(path), "")
+        except (ImageFileError, AudioFileError) as error:
+            return CheckedFile(None, None, str(error))
 
-
-def _check_sound(path: Path) -> CheckedSound:
-    try:
-        facts = inspect_audio(path)
-        return CheckedSound(facts, file_sha256(path), "")
-    except AudioFileError as error:
-        return CheckedSound(None, "", str(error))
+    return checked
 
 
 def _file_faults(
-    reader: DatasetReader, sample: Sample, image: CheckedImage, sound: CheckedSound
+    reader: DatasetReader,
+    sample: Sample,
+    image: CheckedFile[ImageFacts],
+    sound: CheckedFile[SoundFacts],
 ) -> list[Problem]:
     """Faults of a sample's two files."""
     faults = []
@@ -307,17 +283,18 @@ def _file_faults(
 
 def _duplicates(
     whole: Sequence[Sample],
-    images: Mapping[Path, CheckedImage],
-    sounds: Mapping[Path, CheckedSound],
+    images: Mapping[Path, CheckedFile[ImageFacts]],
+    sounds: Mapping[Path, CheckedFile[SoundFacts]],
 ) -> list[Problem]:
     """Files with equal bytes; images of one picture are meant to be."""
     notes = []
     for kind, files in (("images", images), ("sounds", sounds)):
-        counts = Counter(file.sha256 for file in files.values())
+        hashes = {path: file.state.sha256 for path, file in files.items() if file.state}
+        counts = Counter(hashes.values())
         alike: dict[str, dict[object, tuple[Path, Sample]]] = {}
         for sample in whole:
             path = sample.image_path if kind == "images" else sample.audio_path
-            sha256 = files[path].sha256 if path in files else ""
+            sha256 = hashes.get(path, "")
             if counts[sha256] > 1:
                 picture = sample.image_group if kind == "images" else path
                 alike.setdefault(sha256, {}).setdefault(picture, (path, sample))

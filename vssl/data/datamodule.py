@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
 from vssl.core.errors import UsageError
 from vssl.data.dataset import AudioDataset, ImageDataset
+from vssl.data.loader import AHEAD, BatchLoader
 from vssl.frontends import FrontEnd
 from vssl.images import Transform
 from vssl.negatives.base import AudioCondition, Positive
@@ -77,7 +78,8 @@ class LocalizationDataModule(pl.LightningDataModule):
     """Two loaders, read one after the other: the run's distinct audio inputs, then its images.
 
     So the networks encode each sound and each image once, whatever the number of audio conditions,
-    draws and devices. Without sounds to encode there is only the second loader.
+    draws and devices. Without sounds to encode there is only the second loader. Reading ahead, the
+    second one begins while the last sounds are encoded.
 
     Args:
         samples: the run's samples.
@@ -85,7 +87,9 @@ class LocalizationDataModule(pl.LightningDataModule):
         conditions: the negatives.
         frontends: front end by audio condition; empty for a model without audio.
         transform: of `ImageDataset`, as `prior_transform`.
-        num_workers: loader processes; with 0, threads of this process read each batch.
+        num_workers: threads that read ahead of the networks; with 0, torch's number of threads
+            read a batch when it is asked for.
+        truth: of `ImageDataset`.
         wanted: positions of the samples to evaluate; None for all.
         known_sounds: positions of the distinct audio inputs whose encodings are known.
     """
@@ -102,6 +106,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         batch_size: int = 16,
         audio_batch_size: int = 16,
         num_workers: int = 0,
+        truth: bool = False,
         wanted: Sequence[int] | None = None,
         known_sounds: Collection[int] = (),
     ) -> None:
@@ -115,6 +120,7 @@ class LocalizationDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.audio_batch_size = audio_batch_size
         self.num_workers = num_workers
+        self.truth = truth
         self.wanted = wanted
         self.known_sounds = set(known_sounds)
 
@@ -123,21 +129,31 @@ class LocalizationDataModule(pl.LightningDataModule):
         """Whether there is an audio loader before the image loader."""
         return bool(self.frontends) and len(self.known_sounds) < len(self.plan.distinct)
 
-    def test_dataloader(self) -> list[DataLoader[Any]]:
+    def test_dataloader(self) -> list[BatchLoader[Any]]:
         """The audio loader, if any, and the image loader."""
         trainer, size = self.trainer, self.batch_size
-        rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-        images = ImageDataset(self.samples, self.plan, self.transform, self.prior_transform)
+        rank, processes, pinned = 0, 1, False
+        if trainer is not None:
+            rank, processes = trainer.global_rank, trainer.world_size
+            pinned = trainer.strategy.root_device.type == "cuda"
+        threads = ThreadPoolExecutor(self.num_workers) if self.num_workers else None
+        ahead = AHEAD if threads else 0
+        images = ImageDataset(
+            self.samples, self.plan, self.transform, self.prior_transform, truth=self.truth
+        )
+        images.threads, images.pinned = threads, pinned
         shares = [
             UnpaddedBatchSampler(
                 len(images), size, rank=each, world_size=processes, wanted=self.wanted
             )
             for each in range(processes)
         ]
-        loaders = [self._loader(images, shares[rank])]
+        last = BatchLoader(images.__getitem__, shares[rank], ahead=ahead)
+        loaders: list[BatchLoader[Any]] = [last]
         if self.uses_audio:
             done = [number for share in shares for batch in share for number in batch]
             audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
+            audio.threads, audio.pinned = threads, pinned
             batches = UnpaddedBatchSampler(
                 len(audio),
                 self.audio_batch_size,
@@ -146,15 +162,6 @@ class LocalizationDataModule(pl.LightningDataModule):
                 parts=self.plan.parts,
                 wanted=set(np.unique(self.plan.index[done]).tolist()) - self.known_sounds,
             )
-            loaders.insert(0, self._loader(audio, batches))
+            first = BatchLoader(audio.__getitem__, batches, ahead=ahead, following=last)
+            loaders.insert(0, first)
         return loaders
-
-    def _loader(self, dataset: Dataset[Any], batches: UnpaddedBatchSampler) -> DataLoader[Any]:
-        # the data sets return whole batches, which are items to the loader
-        return DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=batches,
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )

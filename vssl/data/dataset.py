@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch.utils.data import Dataset, get_worker_info
 
 from vssl.audio import read_clip
 from vssl.core.errors import UsageError
+from vssl.data.loader import BatchReader
 from vssl.frontends import FrontEnd
 from vssl.images import Transform, decode_image, prepare, read_bytes
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.plan import AudioPlan
 from vssl.types import AudioBatch, ImageBatch, Sample, SoundingObject
 
-_Item = TypeVar("_Item")
-_Place = TypeVar("_Place")
 
-
-class BatchReader:
-    """Reads the items of a batch by torch's number of threads, or one after another in a worker.
-
-    Where networks run on the CPU, loader processes would only compete with them for cores.
-    """
-
-    _pool: ThreadPoolExecutor | None = None
-
-    def read_all(self, read: Callable[[_Place], _Item], places: Sequence[_Place]) -> list[_Item]:
-        """Call `read` on each place."""
-        if get_worker_info() is not None or len(places) == 1:
-            return [read(place) for place in places]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(torch.get_num_threads())
-        return list(self._pool.map(read, places))
-
-
-class ImageDataset(BatchReader, Dataset[ImageBatch]):
+class ImageDataset(BatchReader):
     """Batches of the run's images, each decoded once, with their pairings.
 
     `transform` is None if the model needs no images; `prior_transform` is None if the object prior
-    takes the model's input or needs no images. With neither, no file is read.
+    takes the model's input or needs no images. With neither, no file is read. With `truth`, batches
+    also say which objects are in the picture and which of them sounds.
     """
 
     def __init__(
@@ -52,9 +31,12 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
         plan: AudioPlan,
         transform: Transform | None,
         prior_transform: Transform | None = None,
+        *,
+        truth: bool = False,
     ) -> None:
         self._samples = samples
         self._plan = plan
+        self._truth = truth
         self._transforms = transform, prior_transform
         self._by_id = {sample.sample_id: sample for sample in samples}
         self._groups: defaultdict[str, list[Sample]] = defaultdict(list)
@@ -69,8 +51,9 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
         images, prior_images = torch.empty(0), None
         if self._transforms != (None, None):
             columns = zip(*self.read_all(self._read, samples), strict=True)
-            first, second = (None if None in inputs else torch.stack(inputs) for inputs in columns)
+            first, second = (None if None in rows else self.stacked(rows) for rows in columns)
             images, prior_images = images if first is None else first, second
+        told = self._truth
         return ImageBatch(
             index=torch.tensor(indices),
             images=images,
@@ -78,8 +61,8 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
             sample_ids=tuple(sample.sample_id for sample in samples),
             pairings=self._plan.pairings,
             prior_images=prior_images,
-            sounding=tuple(self._sounding(index) for index in indices),
-            pictured=tuple(tuple(self._groups[sample.image_group]) for sample in samples),
+            sounding=tuple(map(self._sounding, indices)) if told else (),
+            pictured=tuple(tuple(self._groups[s.image_group]) for s in samples) if told else (),
         )
 
     def _read(self, sample: Sample) -> list[torch.Tensor | None]:
@@ -98,7 +81,7 @@ class ImageDataset(BatchReader, Dataset[ImageBatch]):
         return tuple(sounding)
 
 
-class AudioDataset(BatchReader, Dataset[list[AudioBatch]]):
+class AudioDataset(BatchReader):
     """Batches of the run's distinct audio inputs, each made or read once and cut by its front end.
 
     A batch has a part for each front end and length. `conditions` and `frontends` are by audio
@@ -128,7 +111,7 @@ class AudioDataset(BatchReader, Dataset[list[AudioBatch]]):
         return [
             AudioBatch(
                 index=torch.tensor([index for index, _ in group]),
-                waveforms=torch.stack([waveform for _, waveform in group]),
+                waveforms=self.stacked([waveform for _, waveform in group]),
                 frontend=frontend,
             )
             for (frontend, _), group in groups.items()

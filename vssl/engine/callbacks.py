@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
+from vssl.core.checks import check_map_range
+from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar, show_progress
-from vssl.engine.module import RecordCollector
+from vssl.engine.module import LocalizationModule
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20
@@ -22,38 +26,49 @@ _FLUSH_BYTES = 32 * 2**20
 class RecordWriter(pl.Callback):
     """Writes the collector's maps to shards as they are made; the first process joins them.
 
-    Memory stays flat for any number of samples. The records file appears only when complete. A
-    killed run loses at most `seconds` of work, an interrupted one nothing. Samples in earlier
-    shards, at the positions `recorded`, are not written again.
+    Memory stays flat for any number of samples: one shard is written, by a thread beside the
+    networks, while the next one grows. The records file appears only when complete. A killed run
+    loses at most `seconds` of work, an interrupted one nothing. Samples in earlier shards, at the
+    positions `recorded`, are not written again.
+
+    Maps out of the model's range end the run; `names` are of all samples, for messages. The first
+    batch is written at once, so that a faulty model runs no longer.
     """
 
     def __init__(
         self,
-        collector: RecordCollector,
+        module: LocalizationModule,
         path: Path,
         shards: Shards,
         provenance: dict[str, Any],
         *,
+        names: Sequence[str],
         recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
-        self._collector = collector
+        self._collector, self._localizer = module.collector, module.localizer
         self._path = path
         self._shards = shards
         self._provenance = provenance
+        self._names = names
         self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
         self._seconds = seconds
-        self._written = time.monotonic()
+        self._written = -math.inf
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def on_test_batch_end(self, *_: Any, **__: Any) -> None:
         """Write when the maps are large enough, or the last write is long ago."""
         late = time.monotonic() - self._written >= self._seconds
         if late or self._collector.held_bytes() >= _FLUSH_BYTES:
             self._flush()
+        elif self._writing is not None and self._writing.done():
+            self._wait()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the rest; the first process joins all shards."""
         self._flush()
+        self._wait()
         trainer.strategy.barrier("shards written")
         if trainer.is_global_zero:
             self._shards.join(self._path, self._provenance)
@@ -61,14 +76,28 @@ class RecordWriter(pl.Callback):
 
     def on_exception(self, *_: Any, **__: Any) -> None:
         """Write what is complete."""
-        with contextlib.suppress(OSError):  # which may be what the exception is about
+        with contextlib.suppress(OSError, UsageError):  # which may be what the exception is about
             self._flush()
+            self._wait()
 
     def _flush(self) -> None:
-        self._written = time.monotonic()
-        if not self._collector.held_bytes():
-            return
-        index, maps, object_maps = self._collector.take()
+        """Begin to write what is held, when what was held before is written."""
+        self._wait()
+        if self._collector.held_bytes():
+            self._written = time.monotonic()
+            self._writing = self._thread.submit(self._write, *self._collector.take())
+
+    def _wait(self) -> None:
+        """Raise what stopped the last write."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
+    ) -> None:
+        names, localizer = [self._names[n] for n in index.tolist()], self._localizer
+        check_map_range(maps, localizer.model.value_range, names, model=localizer.name)
         new = ~torch.isin(index, self._recorded)
         if new.any():
             seen = None if object_maps is None else object_maps[new]
@@ -115,7 +144,7 @@ class LoaderProgress(OpenBar, ProgressBar):
         """Open the bar of a loader."""
         if batch_idx == 0:
             loaders: Any = trainer.test_dataloaders
-            batches = loaders[dataloader_idx].sampler
+            batches = loaders[dataloader_idx].batches
             name = "sounds" if isinstance(batch, list) else "images"
             self.open_bar(name, sum(map(len, batches)))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.backends import cudnn
+from torch.backends.cuda import matmul
 
-from vssl.core.checks import check_similarity_maps
+from vssl.core.checks import check_map_range, check_similarity_maps
 from vssl.engine.feature_table import RunTables
 from vssl.frontends import FrontEnd
 from vssl.images import Pixels, Transform, prepare
@@ -72,6 +76,7 @@ class Localizer(nn.Module):
         self.prior_transform = prior_transform
         self._device = torch.device(device)
         self._autocast = _AUTOCAST.get(precision)
+        self._rounds = precision == "tf32"
         self.eval().to(device)
 
     @property
@@ -93,8 +98,7 @@ class Localizer(nn.Module):
         """Encode `[M, T]` waveforms, cut by the front end's window, as `[M, ...]`."""
         with torch.autocast(waveforms.device.type, enabled=False):
             inputs = self.frontend(condition)(waveforms)
-        with self._mixed(waveforms):
-            return _contiguous(self.model.encode_audio(inputs))
+        return self._network(self.model.encode_audio, inputs)
 
     def native_maps(
         self, batch: ImageBatch, sounds: torch.Tensor, tables: RunTables | None = None
@@ -107,24 +111,25 @@ class Localizer(nn.Module):
             tables: known encodings; new ones are added.
 
         Raises:
-            UsageError: when the maps are not of the declared size or range.
+            UsageError: when the maps are not of the declared size. Their range is not checked: the
+                host would wait for a GPU.
         """
         model, prior, tables = self.model, self.prior, tables or RunTables()
         objects = None
         with self._mixed(sounds):
             if model.encodes_separately:
                 features = tables.images.rows(
-                    batch.index, lambda: _contiguous(model.encode_image(batch.images))
+                    batch.index, lambda: self._network(model.encode_image, batch.images)
                 )
-                maps = model.similarity(features, sounds).float()
+                maps = model.similarity(features, sounds)
             else:
-                maps = model.localize(batch, sounds).float()
-            pairs = len(batch.audio_index), batch.audio_index.shape[1]
-            check_similarity_maps(maps, pairs, model.map_size, model.value_range, model=self.name)
-            if prior is not None:
-                images = batch.images if batch.prior_images is None else batch.prior_images
-                objects = tables.objects.rows(batch.index, lambda: _contiguous(prior(images)))
-        return NativeMaps(maps, None if objects is None else objects.float())
+                maps = self._network(model.localize, batch, sounds)
+        pairs = len(batch.audio_index), batch.audio_index.shape[1]
+        check_similarity_maps(maps, pairs, model.map_size, model=self.name)
+        if prior is not None:
+            images = batch.images if batch.prior_images is None else batch.prior_images
+            objects = tables.objects.rows(batch.index, lambda: self._network(prior, images))
+        return NativeMaps(maps.float(), None if objects is None else objects.float())
 
     @torch.inference_mode()
     def encode_sounds(
@@ -157,7 +162,7 @@ class Localizer(nn.Module):
         """Native maps, on the CPU, of N pictures with K sounds each.
 
         `sounds` are `[N, K, ...]` from `encode_sounds`, pairings their K (audio condition, draw)
-        pairs. Raises as `native_maps`.
+        pairs. Raises as `native_maps` and `check_map_range`.
         """
         others = [picture.prior_image for picture in pictures if picture.prior_image is not None]
         batch = ImageBatch(
@@ -169,14 +174,29 @@ class Localizer(nn.Module):
             prior_images=torch.stack(others) if others else None,
         )
         found = self.native_maps(batch.to(self._device), sounds)
-        objects = None if found.objects is None else found.objects.cpu()
-        return NativeMaps(found.similarity.cpu(), objects)
+        similarity = found.similarity.cpu()
+        check_map_range(similarity, self.model.value_range, batch.sample_ids, model=self.name)
+        return NativeMaps(similarity, None if found.objects is None else found.objects.cpu())
+
+    def _network(self, network: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
+        """What a network makes of its inputs, in the run's precision."""
+        rounded = _tensor_float32() if self._rounds else nullcontext()
+        with self._mixed(inputs[-1]), rounded:
+            made = network(*inputs)
+        # in one memory order, since last digits of later results depend on it
+        return made.contiguous() if isinstance(made, torch.Tensor) else made
 
     def _mixed(self, inputs: torch.Tensor) -> torch.autocast:
         wanted = self._autocast is not None
         return torch.autocast(inputs.device.type, dtype=self._autocast, enabled=wanted)
 
 
-def _contiguous(encoded: torch.Tensor) -> torch.Tensor:
-    """Use one memory order, since last digits of later results depend on it."""
-    return encoded.contiguous() if isinstance(encoded, torch.Tensor) else encoded
+@contextmanager
+def _tensor_float32() -> Iterator[None]:
+    """Let a GPU round the factors of float32 products to 10 bits."""
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = True
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before

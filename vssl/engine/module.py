@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytorch_lightning as pl
 import torch
 from torchmetrics import Metric
@@ -12,34 +14,40 @@ from vssl.engine.localizer import Localizer
 from vssl.types import AudioBatch, ImageBatch
 
 
-class AudioTable(Metric):
-    """Encoded audio inputs of all processes, by their index."""
+class AudioTable:
+    """Encodings of the run's `length` distinct audio inputs, a row each.
 
-    full_state_update = False
+    A process fills the rows of its own inputs until `share` brings together those of all.
+    """
 
-    index: list[torch.Tensor]
-    vectors: list[torch.Tensor]
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._rows: torch.Tensor | None = None
+        self._is_filled = torch.empty(0)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("index", default=[], dist_reduce_fx="cat")
-        self.add_state("vectors", default=[], dist_reduce_fx="cat")
-
-    def update(self, index: torch.Tensor, vectors: torch.Tensor) -> None:
+    def add(self, index: torch.Tensor, vectors: torch.Tensor) -> None:
         """Add `[M, ...]` encodings of the inputs `index` `[M]`."""
-        self.index.append(index)
-        self.vectors.append(vectors)
+        if self._rows is None:
+            self._rows = vectors.new_zeros(self._length, *vectors.shape[1:])
+            self._is_filled = index.new_zeros(self._length, dtype=torch.uint8)
+        self._rows[index] = vectors
+        self._is_filled[index] = 1
 
-    def compute(self) -> torch.Tensor:
-        """The encodings by index `[number of distinct inputs, ...]`; NaN for inputs not encoded."""
-        index, vectors = dim_zero_cat(self.index), dim_zero_cat(self.vectors)
-        table = vectors.new_full((int(index.max()) + 1, *vectors.shape[1:]), torch.nan)
-        table[index] = vectors
-        return table
+    def share(self, reduce: Callable[..., torch.Tensor]) -> None:
+        """Take the rows of all processes by `reduce`, which adds tensors up in place."""
+        if self._rows is not None:  # each row is of one process: sums of bytes keep every bit
+            reduce(self._rows.view(torch.uint8), reduce_op="sum")
+            reduce(self._is_filled, reduce_op="sum")
+
+    def rows(self) -> torch.Tensor:
+        """The encodings `[length, ...]`; NaN for inputs not encoded."""
+        assert self._rows is not None
+        self._rows[self._is_filled == 0] = torch.nan
+        return self._rows
 
 
 class RecordCollector(Metric):
-    """Similarity and object maps by sample index, kept on the CPU until `take`."""
+    """Similarity and object maps of this process by sample index, on the CPU until `take`."""
 
     full_state_update = False
 
@@ -55,19 +63,24 @@ class RecordCollector(Metric):
     def update(
         self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None = None
     ) -> None:
-        """Add samples by their position: maps `[N, K, h, w]`, object maps `[N, h, w]` if any."""
+        """Add samples by their position: maps `[N, K, h, w]`, object maps `[N, h, w]` if any.
+
+        A GPU copies them when it has made them; `take` waits for that.
+        """
         self.index.append(index.cpu())
-        self.maps.append(maps.float().cpu())
+        self.maps.append(maps.float().to("cpu", non_blocking=True))
         if object_maps is not None:
-            self.object_maps.append(object_maps.float().cpu())
+            self.object_maps.append(object_maps.float().to("cpu", non_blocking=True))
 
     def compute(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Positions, maps and object maps of all processes, in order of arrival."""
+        """Positions, maps and object maps, in order of arrival."""
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.current_stream().synchronize()
         object_maps = dim_zero_cat(self.object_maps) if self.object_maps else None
         return dim_zero_cat(self.index), dim_zero_cat(self.maps), object_maps
 
     def held_bytes(self) -> int:
-        """Memory of the maps held by this process."""
+        """Memory of the maps held."""
         return sum(maps.nbytes for maps in self.maps)
 
     def take(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -78,29 +91,21 @@ class RecordCollector(Metric):
 
 
 class LocalizationModule(pl.LightningModule):
-    """Runs a model in test mode over positives and negatives.
+    """Runs a model in test mode, once, over positives and negatives.
 
     Audio batches come first: the front end and the audio network encode them into a table. Each
     image batch is then compared with its K sounds from the table at once. Similarity and object
-    maps go to the collector; `tables` hold known encodings and keep new ones.
+    maps go to the collector; `tables` hold known encodings and keep new ones. A step only tells a
+    GPU what to do, and waits for nothing. `sounds` is the number of distinct audio inputs.
     """
 
-    def __init__(self, localizer: Localizer) -> None:
+    def __init__(self, localizer: Localizer, *, sounds: int) -> None:
         super().__init__()
         self.localizer = localizer
         self.collector = RecordCollector()
-        self.audio_table = AudioTable()
         self.tables = RunTables()
+        self._audio_table = AudioTable(sounds)
         self._encoded_audio: torch.Tensor | None = None
-
-    def on_test_start(self) -> None:
-        """Reset, and take the known vectors."""
-        self.collector.reset()
-        self.audio_table.reset()
-        self._encoded_audio = None
-        for places, table in self.tables.sounds:
-            if table.values is not None:
-                self.audio_table.update(torch.tensor(places), torch.tensor(table.values))
 
     def test_step(
         self, batch: list[AudioBatch] | ImageBatch, batch_idx: int, dataloader_idx: int = 0
@@ -112,15 +117,24 @@ class LocalizationModule(pl.LightningModule):
             return
         for group in batch:
             vectors = self.localizer.encode_audio(group.waveforms, group.frontend)
-            self.audio_table.update(group.index, vectors)
+            self._audio_table.add(group.index, vectors)
 
     def _audio_features(self, batch: ImageBatch) -> torch.Tensor:
         """Encodings `[N, K, ...]` of each image's sounds; empty for a model that takes none."""
-        if not self.audio_table.update_called:
+        if not self.localizer.uses_audio:
             return batch.images.new_empty(*batch.audio_index.shape, 0)
         if self._encoded_audio is None:
-            self._encoded_audio = self.audio_table.compute()
-            for places, table in self.tables.sounds:
-                vectors = self._encoded_audio[places.start : places.stop]
-                table.add(torch.arange(len(places)), vectors)
+            self._encoded_audio = self._all_sounds()
         return self._encoded_audio[batch.audio_index]
+
+    def _all_sounds(self) -> torch.Tensor:
+        """Encodings of all processes and those that are known; new ones are kept."""
+        table, known = self._audio_table, self.tables.sounds
+        table.share(self.trainer.strategy.reduce)
+        for places, kept in known:
+            if kept.values is not None:
+                table.add(torch.tensor(places), torch.tensor(kept.values))
+        rows = table.rows()
+        for places, kept in known:
+            kept.add(torch.arange(len(places)), rows[places.start : places.stop])
+        return rows

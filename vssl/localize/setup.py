@@ -24,7 +24,6 @@ from vssl.core.hashing import hash_text
 from vssl.engine.localizer import Localizer
 from vssl.localize.threshold import find_threshold
 from vssl.localize.verdict import MapNumbers, Threshold, Verdict, judge
-from vssl.models.baselines import Baseline
 from vssl.negatives.base import AudioCondition
 from vssl.records.localization import Localization
 from vssl.types import POSITIVE, SAMPLE_RATE, AudioClip, Sample, SoundingObject
@@ -191,7 +190,7 @@ def set_up(options: LocalizeOptions) -> Setup:
         settings, conditions, device="cuda" if on_gpu else "cpu"
     )
     model = localizer.model
-    if isinstance(model, Baseline) and model.knows:
+    if model.knows:
         raise UsageError(
             f"--model {settings.model.name}: it is told {model.knows}, and here nobody knows that."
         )

@@ -82,12 +82,14 @@ class LocalizationModel(Pretrained):
         map_transform: published post-processing of the upsampled map, one of
             `vssl.core.choices.MAP_TRANSFORMS`.
         takes_images: whether it looks at the batch's images; False saves decoding them.
+        knows: ground truth that it is given with a batch, in words; empty for all but oracles.
     """
 
     map_size: tuple[int, int]
     value_range: tuple[float, float]
     map_transform: ClassVar[str] = "none"
     takes_images: ClassVar[bool] = True
+    knows: ClassVar[str] = ""
 
     @property
     def encodes_separately(self) -> bool:

@@ -6,7 +6,6 @@ None of them takes audio. `Oracle` knows the sounding object, `DeafBest` all obj
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,15 +19,10 @@ from vssl.types import EVALUATION_SIZE, ImageBatch, Sample
 
 
 class Baseline(LocalizationModel):
-    """A model that takes no audio, with maps in [0, 1].
-
-    Class attributes:
-        knows: ground truth that it is given, in words; empty for a model of images only.
-    """
+    """A model that takes no audio, with maps in [0, 1]."""
 
     map_size = (14, 14)
     value_range = (0.0, 1.0)
-    knows: ClassVar[str] = ""
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
         """Draw a map for each image, `[N, h, w]`."""

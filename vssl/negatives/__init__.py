@@ -17,7 +17,7 @@ Example:
 
 from vssl.negatives.base import AudioCondition, ClipCondition, Positive, ReadClip
 from vssl.negatives.gain import Gain
-from vssl.negatives.manifest import ManifestError, ManifestRow, read_manifest, render_manifest
+from vssl.negatives.manifest import MANIFEST, ManifestError, read_manifest, write_manifest
 from vssl.negatives.mixed import Mixed
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
@@ -27,12 +27,12 @@ from vssl.negatives.silence import Silence
 from vssl.negatives.swapped import Swapped
 
 __all__ = [
+    "MANIFEST",
     "AudioCondition",
     "AudioPlan",
     "ClipCondition",
     "Gain",
     "ManifestError",
-    "ManifestRow",
     "Mixed",
     "Noise",
     "Offscreen",
@@ -43,5 +43,5 @@ __all__ = [
     "Swapped",
     "make_plan",
     "read_manifest",
-    "render_manifest",
+    "write_manifest",
 ]

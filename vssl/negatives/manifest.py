@@ -3,92 +3,151 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from vssl.core.errors import UsageError
+from vssl.core.files import whole_file
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+MANIFEST = pa.schema(
+    [
+        pa.field("sample_id", _NAME),  # the image's sample
+        pa.field("condition", _NAME),  # audio condition
+        pa.field("draw", pa.int16()),  # index of the draw
+        pa.field("audio_source_id", _NAME),  # whose clip is heard; empty for a made waveform
+        pa.field("seed", pa.int64()),  # of the draw, see `AudioCondition.draw_seed`
+    ]
+)
+"""One row for each negative of an image."""
+
+COLUMNS = tuple(MANIFEST.names)
+_KEY = list(COLUMNS[:3])
+ROWS_AT_ONCE = 65_536
 
 
 class ManifestError(UsageError):
     """A manifest that cannot be used; the message names the file, the line and what would help."""
 
 
-@dataclass(frozen=True)
-class ManifestRow:
-    """A negative of an image.
-
-    Attributes:
-        sample_id: the image's sample.
-        condition: audio condition.
-        draw: index of the draw.
-        audio_source_id: sample whose clip is heard; empty for a waveform that is made.
-        seed: seed of the draw, see `AudioCondition.draw_seed`.
-    """
-
-    sample_id: str
-    condition: str
-    draw: int
-    audio_source_id: str
-    seed: int
+def manifest_table(
+    names: Iterable[str], conditions: Iterable[str], *columns: npt.ArrayLike
+) -> pa.Table:
+    """Make a `MANIFEST` of `[M]` numbers for each column: for texts, positions in these."""
+    ids, kinds = (pa.array(list(each), pa.string()) for each in (names, conditions))
+    labels = ids, kinds, None, ids, None
+    arrays = [
+        pa.array(np.asarray(column), field.type)
+        if texts is None
+        else pa.DictionaryArray.from_arrays(np.asarray(column, np.int32), texts)
+        for column, field, texts in zip(columns, MANIFEST, labels, strict=True)
+    ]
+    return pa.table(arrays, schema=MANIFEST)
 
 
-COLUMNS = tuple(field.name for field in fields(ManifestRow))
+def common_rows(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Rows of two manifests for the same negatives of the same images, in one's order."""
+    places = (
+        each.select(_KEY).append_column(name, pa.array(np.arange(len(each))))
+        for name, each in (("one", one), ("other", other))
+    )
+    shared = next(places).join(next(places), _KEY, join_type="inner").sort_by("one")
+    return one.take(shared["one"]), other.take(shared["other"])
 
 
-def render_manifest(rows: Iterable[ManifestRow]) -> str:
-    """Write a manifest as csv text, headed `sample_id,condition,draw,audio_source_id,seed`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(vars(row).values() for row in rows)
-    return text.getvalue()
+def column_texts(column: pa.Array | pa.ChunkedArray) -> list[str]:
+    """Values of a manifest's column as texts."""
+    texts: list[str] = column.cast(pa.string()).to_pylist()
+    return texts
 
 
-def read_manifest(path: Path) -> list[ManifestRow]:
-    """Read a manifest.
+def manifest_text(manifest: pa.Table) -> Iterator[str]:
+    """Write a `MANIFEST` as csv text, some rows at a time, the header first."""
+    yield ",".join(COLUMNS) + "\n"
+    for batch in manifest.to_batches(ROWS_AT_ONCE):
+        fields = (_quoted(column.cast(pa.string())) for column in batch.columns)
+        yield "\n".join([*pc.binary_join_element_wise(*fields, ",").to_pylist(), ""])
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """Quote the texts that csv cannot hold as they are."""
+    quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
+    return pc.if_else(pc.match_substring_regex(texts, '[",\r\n]'), quoted, texts)
+
+
+def manifest_sha256(manifest: pa.Table) -> str:
+    """Hash of a manifest's text: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for text in manifest_text(manifest):
+        digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def write_manifest(path: Path, manifest: pa.Table) -> None:
+    """Write a manifest as a csv file, atomically."""
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(manifest_text(manifest))
+
+
+def read_manifest(path: Path) -> pa.Table:
+    """Read a manifest to a table of `MANIFEST`.
 
     Raises:
         ManifestError: for a missing file, other columns, a bad number or a repeated row.
     """
     if not path.is_file():
         raise ManifestError(f"{path}: no such file (negatives.manifest)")
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: not a text file ({error}) (negatives.manifest)") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
-        if missing:
-            raise ManifestError(
-                f"{path}: lacks the columns {', '.join(missing)}; a manifest has"
-                f" {','.join(COLUMNS)} (negatives.manifest)"
-            )
-        rows = [_manifest_row(path, line, row) for line, row in enumerate(reader, start=2)]
-    except csv.Error as error:
-        raise ManifestError(
-            f"{path}, line {reader.line_num}: not csv ({error}) (negatives.manifest)"
-        ) from error
-    seen: set[tuple[str, str, int]] = set()
-    for row in rows:
-        key = (row.sample_id, row.condition, row.draw)
-        if key in seen:
-            raise ManifestError(f"{path}: {key} stands there twice (negatives.manifest)")
-        seen.add(key)
-    return rows
+    names: dict[str, int] = {}
+    conditions: dict[str, int] = {}
+    columns = sample, condition, draw, source, seed = [array(kind) for kind in "iihiq"]
+    line = 0
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
+        reader = csv.reader(file, strict=True)
+        try:
+            place = {name: n for n, name in enumerate(next(reader, []))}
+            if missing := [name for name in COLUMNS if name not in place]:
+                has = ",".join(COLUMNS)
+                raise ValueError(f"lacks the columns {', '.join(missing)}; a manifest has {has}")
+            places = [place[name] for name in COLUMNS]
+            fields, last = itemgetter(*places), max(places)
+            for line, row in enumerate(filter(None, reader), start=2):  # noqa: B007 for messages
+                if len(row) <= last:
+                    ends = next(name for name in COLUMNS if place[name] >= len(row))
+                    raise ValueError(f"ends before {ends}")
+                texts = fields(row)
+                sample.append(names.setdefault(texts[0], len(names)))
+                condition.append(conditions.setdefault(texts[1], len(conditions)))
+                draw.append(_whole_number("draw", texts[2], 2**15 - 1))
+                source.append(names.setdefault(texts[3], len(names)))
+                seed.append(_whole_number("seed", texts[4] or "0", 2**63 - 1))
+            line = 0
+            manifest = manifest_table(names, conditions, *columns)
+            keys = (np.array(sample, np.int64) * len(conditions) + condition) * 2**15 + draw
+            first = np.unique(keys, return_index=True)[1]
+            if len(first) < len(keys):
+                twice = np.setdiff1d(np.arange(len(keys)), first)[0]
+                key = tuple(column[twice].as_py() for column in manifest.columns[:3])
+                raise ValueError(f"{key} stands there twice")
+        except (csv.Error, ValueError) as error:
+            where, what = f", line {line}" if line else "", f"{error}"
+            if isinstance(error, UnicodeDecodeError):
+                where, what = "", f"not a text file ({error})"
+            elif isinstance(error, csv.Error):
+                where, what = f", line {reader.line_num}", f"not csv ({error})"
+            raise ManifestError(f"{path}{where}: {what} (negatives.manifest)") from error
+    return manifest
 
 
-def _manifest_row(path: Path, line: int, row: dict[str, str]) -> ManifestRow:
-    missing = [name for name in COLUMNS if row[name] is None]
-    if missing:
-        raise ManifestError(f"{path}, line {line}: ends before {missing[0]} (negatives.manifest)")
-    try:
-        draw, seed = int(row["draw"]), int(row["seed"] or 0)
-        for name, value, most in (("draw", draw, 2**15 - 1), ("seed", seed, 2**63 - 1)):
-            if not 0 <= value <= most:
-                raise ValueError(f"Expected `{name}` from 0 to {most}, but got {value}")
-        return ManifestRow(row["sample_id"], row["condition"], draw, row["audio_source_id"], seed)
-    except (TypeError, ValueError) as error:
-        raise ManifestError(f"{path}, line {line}: {error} (negatives.manifest)") from error
+def _whole_number(name: str, text: str, most: int) -> int:
+    number = int(text)
+    if not 0 <= number <= most:
+        raise ValueError(f"Expected `{name}` from 0 to {most}, but got {number}")
+    return number

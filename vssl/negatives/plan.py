@@ -6,16 +6,19 @@ It is made from ids and seeds alone, before any file is read, so every process h
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from vssl.core.arrays import Index
 from vssl.negatives.base import AudioCondition, Positive
-from vssl.negatives.manifest import ManifestError, ManifestRow
+from vssl.negatives.manifest import ROWS_AT_ONCE, ManifestError, column_texts, manifest_table
 from vssl.types import POSITIVE, AudioRequest, Sample, SoundingObject, SoundingObjects
 
 _log = logging.getLogger(__name__)
@@ -30,14 +33,14 @@ class AudioPlan:
         distinct: the distinct (front end, waveform) pairs, in order of first use, pairing after
             pairing. The front end is given as the audio condition that declares it.
         index: `[N, K]` int32 positions in `distinct`.
-        manifest: a row for each negative, sample by sample.
+        manifest: a row for each negative, sample by sample, see `vssl.negatives.MANIFEST`.
         sounding: which object of the picture sounds, by audio condition.
     """
 
     pairings: tuple[tuple[str, int], ...]
     distinct: tuple[tuple[str, AudioRequest], ...]
     index: npt.NDArray[np.int32]
-    manifest: tuple[ManifestRow, ...]
+    manifest: pa.Table
     sounding: SoundingObjects
 
     @property
@@ -58,7 +61,7 @@ def make_plan(
     use: str = "",
     own_frontend: Collection[str] = (),
     made_length: int | None = None,
-    manifest: Sequence[ManifestRow] | None = None,
+    manifest: pa.Table | None = None,
     manifest_path: Path | None = None,
 ) -> AudioPlan:
     """Plan the audio of a run.
@@ -78,103 +81,148 @@ def make_plan(
         ValueError: when a condition cannot be met.
     """
     everyone: list[AudioCondition] = [Positive(), *conditions]
-    by_name = {condition.name: condition for condition in everyone}
     sounding = SoundingObjects((each.name, each.sounding_object) for each in everyone)
-    given = {(r.sample_id, r.condition, r.draw): r for r in manifest or ()}
-    _check_choices(given, manifest_path, {s.sample_id: s for s in samples}, sounding)
-    pairings = tuple(
-        (condition.name, draw)
-        for condition in everyone
-        for draw in range(_number_of_draws(condition, samples, given, manifest_path))
-    )
+    choices = _Choices(manifest, manifest_path, samples) if manifest else None
+    if choices is not None:
+        choices.check(sounding)
+    pairings: list[tuple[AudioCondition, int]] = []
+    rows: list[Index | None] = []  # of the manifest, `[N]`; None for a pairing that is drawn
+    for condition in everyone:
+        given = None if choices is None else choices.rows_of(condition)
+        rows += [None] * condition.draws if given is None else list(given.T)
+        pairings += [(condition, draw) for draw in range(len(rows) - len(pairings))]
     for condition in everyone:
         condition.prepare(samples)
 
+    lengths = [s.audio_length if made_length is None else made_length for s in samples]
     distinct: dict[tuple[str, AudioRequest], int] = {}
     index = np.empty((len(samples), len(pairings)), dtype=np.int32)
-    rows: list[list[ManifestRow]] = [[] for _ in samples]
+    seeds = np.empty(index.shape, dtype=np.int64)
     # pairing by pairing, so that the order within a part does not depend on other negatives
-    for k, (name, draw) in enumerate(pairings):
-        own_seed = by_name[name].draw_seed(seed, use)
-        for n, sample in enumerate(samples):
-            length = sample.audio_length if made_length is None else made_length
-            row = given.get((sample.sample_id, name, draw))
-            row_seed = own_seed if row is None else row.seed
-            if row is not None and row.audio_source_id:
-                request = AudioRequest(POSITIVE, source_id=row.audio_source_id)
-            else:
-                request = by_name[name].request(sample, draw=draw, seed=row_seed, length=length)
-            key = (name if name in own_frontend else POSITIVE, request)
-            index[n, k] = distinct.setdefault(key, len(distinct))
-            if name != POSITIVE:
-                source = request.source_id if request.condition == POSITIVE else ""
-                rows[n].append(ManifestRow(sample.sample_id, name, draw, source, row_seed))
-    return AudioPlan(pairings, tuple(distinct), index, tuple(chain.from_iterable(rows)), sounding)
+    for k, ((condition, draw), chosen) in enumerate(zip(pairings, rows, strict=True)):
+        if choices is None or chosen is None:
+            seeds[:, k] = drawn = condition.draw_seed(seed, use)
+            requests = condition.requests(samples, draw=draw, seed=drawn, lengths=lengths)
+        else:
+            sources, seeds[:, k] = choices.of(chosen)
+            requests = [
+                AudioRequest(POSITIVE, source_id=source)
+                if source
+                else condition.request(sample, draw=draw, seed=own, length=length)
+                for sample, source, own, length in zip(
+                    samples, sources, seeds[:, k].tolist(), lengths, strict=True
+                )
+            ]
+        frontend = condition.name if condition.name in own_frontend else POSITIVE
+        index[:, k] = [distinct.setdefault((frontend, each), len(distinct)) for each in requests]
+    named = tuple((condition.name, draw) for condition, draw in pairings)
+    whole = _manifest(samples, named[1:], distinct, index[:, 1:], seeds[:, 1:])
+    return AudioPlan(named, tuple(distinct), index, whole, sounding)
 
 
-_Choices = Mapping[tuple[str, str, int], ManifestRow]
+def _manifest(
+    samples: Sequence[Sample],
+    negatives: Sequence[tuple[str, int]],
+    distinct: Iterable[tuple[str, AudioRequest]],
+    index: npt.NDArray[np.int32],
+    seeds: Index,
+) -> pa.Table:
+    """Manifest of K negatives by the positions of their sounds `[N, K]` and their seeds."""
+    heard = [each.source_id if each.condition == POSITIVE else "" for _, each in distinct]
+    ids = {sample.sample_id: n for n, sample in enumerate(samples)}
+    sources = np.array([ids.setdefault(name, len(ids)) for name in heard], dtype=np.int32)
+    conditions = list(dict.fromkeys(name for name, _ in negatives))
+    return manifest_table(
+        ids,
+        conditions,
+        np.repeat(np.arange(len(samples), dtype=np.int32), len(negatives)),
+        np.tile([conditions.index(name) for name, _ in negatives], len(samples)),
+        np.tile([draw for _, draw in negatives], len(samples)),
+        sources[index.ravel()],
+        seeds.ravel(),
+    )
 
 
-def _number_of_draws(
-    condition: AudioCondition, samples: Sequence[Sample], given: _Choices, path: Path | None
-) -> int:
-    """The condition's number of draws, limited by those of the manifest."""
-    name = condition.name
-    held = {draw for _, condition_of, draw in given if condition_of == name}
-    if not held:
-        if given and condition.random:
-            _log.warning("%s: holds no %s, which is drawn anew", path, name)
-        return condition.draws
-    draws = min(condition.draws, len(held))
-    if draws < condition.draws:
-        _log.warning(
-            "%s: holds %d draws of %s, so %d are evaluated, not %d",
-            path, draws, name, draws, condition.draws,
-        )  # fmt: skip
-    keys = [(s.sample_id, name, draw) for s in samples for draw in range(draws)]
-    for key in keys:
-        if key in given and bool(given[key].audio_source_id) != condition.reuses_clips:
+class _Choices:
+    """The choices of a manifest for a run's samples."""
+
+    def __init__(self, manifest: pa.Table, path: Path | None, samples: Sequence[Sample]) -> None:
+        self._manifest = manifest
+        self._path = path
+        self._samples = {sample.sample_id: sample for sample in samples}
+        found = pc.index_in(manifest["sample_id"], pa.array([*self._samples], pa.string()))
+        self._place = found.fill_null(-1).to_numpy()  # of each row's sample
+        self._draw = manifest["draw"].to_numpy()
+        self._named = pc.not_equal(manifest["audio_source_id"], "").to_numpy()
+
+    def check(self, sounding: SoundingObjects) -> None:
+        """Check that sources exist; warn of choices that their condition excludes."""
+        path, samples = self._path, self._samples
+        here = self._manifest.filter(self._place >= 0)
+        unknown = {*here["audio_source_id"].unique().to_pylist()} - {"", *samples}
+        if unknown:
+            raise ManifestError(
+                f"{path}: {len(unknown)} audio sources are not in the test set, e.g."
+                f" {min(unknown)}. Was the manifest made on another test set, or is audio missing?"
+            )
+        in_picture, elsewhere = [], []
+        for batch in here.to_batches(ROWS_AT_ONCE):
+            for name, condition, draw, source, _ in zip(*map(column_texts, batch), strict=True):
+                if source and condition in sounding:
+                    image, heard = samples[name], samples[source]
+                    kind = sounding[condition]
+                    if kind == SoundingObject.NONE and heard.category in image.image_categories:
+                        in_picture.append((name, condition, int(draw)))
+                    same = heard.image_group == image.image_group
+                    other = same and heard.category != image.category
+                    if kind == SoundingObject.OTHER and not other:
+                        elsewhere.append((name, condition, int(draw)))
+        for odd, what in (
+            (in_picture, "play a class that is in the picture"),
+            (elsewhere, "play no other object of the picture"),
+        ):
+            if odd:
+                _log.warning("%s: %d choices %s, e.g. %s", path, len(odd), what, odd[0])
+        others = self._manifest.filter(self._place < 0)["sample_id"].unique().to_pylist()
+        if others:
+            _log.warning(
+                "%s: left out %d samples that are not in this test set, e.g. %s",
+                path, len(others), min(others),
+            )  # fmt: skip
+
+    def rows_of(self, condition: AudioCondition) -> Index | None:
+        """Rows `[N, draws]` of a condition, at most its draws; None where there are none."""
+        name, path = condition.name, self._path
+        own = pc.equal(self._manifest["condition"], name).to_numpy()
+        held = len(np.unique(self._draw[own]))
+        if not held:
+            if condition.random:
+                _log.warning("%s: holds no %s, which is drawn anew", path, name)
+            return None
+        draws = min(condition.draws, held)
+        if draws < condition.draws:
+            _log.warning(
+                "%s: holds %d draws of %s, so %d are evaluated, not %d",
+                path, draws, name, draws, condition.draws,
+            )  # fmt: skip
+        ids = list(self._samples)
+        here = np.flatnonzero(own & (self._place >= 0) & (self._draw < draws))
+        rows = np.full((len(ids), draws), -1)
+        rows[self._place[here], self._draw[here]] = here
+        odd = np.argwhere((rows >= 0) & (self._named[rows] != condition.reuses_clips)).tolist()
+        missing = np.argwhere(rows < 0).tolist()
+        if odd:
+            key = ids[odd[0][0]], name, odd[0][1]
             what = "names no audio source" if condition.reuses_clips else "names an audio source"
             raise ManifestError(f"{path}: {key} {what} (negatives.manifest)")
-    missing = [key for key in keys if key not in given]
-    if missing:
-        raise ManifestError(
-            f"{path}: lacks {len(missing)} choices for {name}, e.g. sample {missing[0][0]},"
-            f" draw {missing[0][2]}. Was it made on another test set?"
-        )
-    return draws
+        if missing:
+            raise ManifestError(
+                f"{path}: lacks {len(missing)} choices for {name}, e.g. sample"
+                f" {ids[missing[0][0]]}, draw {missing[0][1]}. Was it made on another test set?"
+            )
+        return rows
 
-
-def _check_choices(
-    given: _Choices, path: Path | None, samples: Mapping[str, Sample], sounding: SoundingObjects
-) -> None:
-    """Check that a manifest's sources exist; warn of choices that their condition excludes."""
-    here = {key: row for key, row in given.items() if key[0] in samples}
-    unknown = {row.audio_source_id for row in here.values()} - {"", *samples}
-    if unknown:
-        raise ManifestError(
-            f"{path}: {len(unknown)} audio sources are not in the test set, e.g."
-            f" {min(unknown)}. Was the manifest made on another test set, or is audio missing?"
-        )
-    in_picture, elsewhere = [], []
-    for key, row in here.items():
-        if row.audio_source_id and key[1] in sounding:
-            image, heard = samples[key[0]], samples[row.audio_source_id]
-            kind = sounding[key[1]]
-            if kind == SoundingObject.NONE and heard.category in image.image_categories:
-                in_picture.append(key)
-            other = heard.image_group == image.image_group and heard.category != image.category
-            if kind == SoundingObject.OTHER and not other:
-                elsewhere.append(key)
-    for odd, what in (
-        (in_picture, "play a class that is in the picture"),
-        (elsewhere, "play no other object of the picture"),
-    ):
-        if odd:
-            _log.warning("%s: %d choices %s, e.g. %s", path, len(odd), what, odd[0])
-    others = {sample_id for sample_id, _, _ in given} - samples.keys()
-    if others:
-        _log.warning(
-            "%s: left out %d samples that are not in this test set, e.g. %s",
-            path, len(others), min(others),
-        )  # fmt: skip
+    def of(self, rows: Index) -> tuple[list[str], Index]:
+        """Audio source and seed of some rows."""
+        chosen = self._manifest.select(["audio_source_id", "seed"]).take(rows)
+        return column_texts(chosen["audio_source_id"]), chosen["seed"].to_numpy()

@@ -14,10 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vssl.core.files import write_text
-from vssl.core.hashing import config_hash, text_hash
+from vssl.core.hashing import config_hash
 from vssl.core.negatives import NEGATIVE_TYPES
-from vssl.negatives.manifest import ManifestRow, read_manifest, render_manifest
+from vssl.negatives.manifest import (
+    column_texts,
+    manifest_sha256,
+    read_manifest,
+    write_manifest,
+)
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
@@ -135,7 +139,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         "schema_version": SCHEMA_VERSION,
         "config_hash": identity_hash,
         "pairings": [list(each) for each in pairings],
-        "negatives_manifest_sha256": text_hash(manifest),
+        "negatives_manifest_sha256": manifest_sha256(manifest),
         JOINED_FROM: [
             {"run": str(run), "config_hash": own["config_hash"]}
             for run, own in zip(runs, facts, strict=True)
@@ -154,7 +158,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
             _check_positives(runs, own_pairings, tables)
             writer.write(_interleaved(tables, own_pairings, owner, pairings))
     truth.write(folder, provenance)
-    write_text(folder / MANIFEST_FILE, manifest)
+    write_manifest(folder / MANIFEST_FILE, manifest)
     return provenance
 
 
@@ -172,16 +176,22 @@ def _check_facts(known: Mapping[str, Any], run: Path, own: Mapping[str, Any]) ->
         raise JoinError(run, f"they also differ in {', '.join(differ)}.")
 
 
-def _manifest(runs: Sequence[Path], owner: Mapping[str, int], pairings: Sequence[Pairing]) -> str:
+def _manifest(
+    runs: Sequence[Path], owner: Mapping[str, int], pairings: Sequence[Pairing]
+) -> pa.Table:
     """Manifest of the joined run: sample by sample, in the order of its pairings."""
-    by_sample: dict[str, dict[Pairing, ManifestRow]] = {}
+    parts = []
     for number, run in enumerate(runs):
-        for row in read_manifest(run / MANIFEST_FILE):
-            if owner.get(row.condition) == number:
-                by_sample.setdefault(row.sample_id, {})[row.condition, row.draw] = row
-    return render_manifest(
-        rows[pairing] for rows in by_sample.values() for pairing in pairings if pairing in rows
-    )
+        rows = read_manifest(run / MANIFEST_FILE)
+        own = pa.array([name for name, each in owner.items() if each == number], pa.string())
+        parts.append(rows.filter(pc.is_in(rows["condition"], own)))
+    whole = pa.concat_tables(parts).unify_dictionaries()
+    samples = whole["sample_id"].cast(pa.string()).dictionary_encode().combine_chunks()
+    places = {pairing: k for k, pairing in enumerate(pairings)}
+    found = zip(column_texts(whole["condition"]), whole["draw"].to_pylist(), strict=True)
+    place = np.array([places.get(pairing, -1) for pairing in found])
+    order = np.lexsort((place, samples.indices.to_numpy()))
+    return whole.take(order[place[order] >= 0])
 
 
 def _pieces(file: pq.ParquetFile, pairings: int) -> Iterator[pa.Table]:

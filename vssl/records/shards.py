@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -22,10 +23,10 @@ from vssl.records.files import SHARDS_FOLDER
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.records.store import (
     AtomicParquetWriter,
+    RecordRows,
     RecordsError,
     as_records,
     read_columns,
-    records_table,
 )
 from vssl.types import Sample
 
@@ -56,11 +57,11 @@ class Shards:
         self, folder: Path, samples: Sequence[Sample], plan: AudioPlan, key: str, identity: str = ""
     ) -> None:
         self._folder = folder / SHARDS_FOLDER
-        self._samples = samples
-        self._plan = plan
+        self._rows = RecordRows(samples, plan)
+        self._ids = self._rows.sample_ids
+        self._pairings = len(plan.pairings)
         self._key = key
         self._identity = identity
-        self._number = {sample.sample_id: n for n, sample in enumerate(samples)}
 
     def recorded(self, *, tidy: bool) -> list[int]:
         """List the positions of the samples in usable shards; `tidy` deletes other shards."""
@@ -85,7 +86,7 @@ class Shards:
         path = self._folder / f"{int(index[0]):06d}-{uuid.uuid4().hex[:12]}.parquet"
         facts = {"shard_of": self._key, "config_hash": self._identity, "samples": len(index)}
         with AtomicParquetWriter(path, RECORDS, facts) as writer:
-            writer.write(records_table(self._samples, self._plan, index, maps, object_maps))
+            writer.write(self._rows.table(index.numpy(), maps, object_maps))
 
     def join(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Join the shards into one records file, in the samples' order.
@@ -96,18 +97,16 @@ class Shards:
         Raises:
             RecordsError: when a row is missing or unexpected; then nothing is written.
         """
-        pairings = self._plan.pairings
-        rows = len(pairings)
         shards = self._usable()
-        owner = np.full(len(self._samples), -1)
-        place = np.zeros(len(self._samples), dtype=np.int64)
+        owner = np.full(len(self._ids), -1)
+        place = np.zeros(len(self._ids), dtype=np.int64)
         for number, (_, numbers) in enumerate(shards):
             owner[numbers], place[numbers] = number, np.arange(len(numbers))
         missing = np.flatnonzero(owner < 0)
         if missing.size:
             raise RecordsError(
                 f"{path}: {missing.size} samples were never recorded, the first is"
-                f" {self._samples[missing[0]].sample_id}."
+                f" {self._ids[missing[0]]}."
             )
         opened = lru_cache(_OPEN_SHARDS)(lambda shard: as_records(read_columns(shards[shard][0])))
         cuts = np.flatnonzero((np.diff(owner) != 0) | (np.diff(place) != 1)) + 1
@@ -118,15 +117,18 @@ class Shards:
                 writer.write(pa.concat_tables(held).combine_chunks())
                 held.clear()
 
-            for numbers in np.split(np.arange(len(self._samples)), cuts):
-                first = int(place[numbers[0]])
-                table = opened(int(owner[numbers[0]])).slice(first * rows, len(numbers) * rows)
-                ids = [self._samples[n].sample_id for n in numbers.tolist()]
-                expected = [(name, *pairing) for name in ids for pairing in pairings]
-                columns = [table.column(name).to_pylist() for name in RECORD_KEY]
-                for found, wanted in zip(zip(*columns, strict=True), expected, strict=True):
-                    if found != wanted:
-                        raise RecordsError(f"{path}: expected the row {wanted}, but got {found}.")
+            for numbers in np.split(np.arange(len(self._ids)), cuts):
+                first, rows = place[numbers[0]] * self._pairings, len(numbers) * self._pairings
+                table = opened(int(owner[numbers[0]])).slice(first, rows)
+                wanted = pa.table(self._rows.columns(numbers, RECORD_KEY))
+                found = table.select(RECORD_KEY)
+                if found.columns != wanted.columns:
+                    both = zip(found.to_pylist(), wanted.to_pylist(), strict=True)
+                    own, other = next(each for each in both if each[0] != each[1])
+                    raise RecordsError(
+                        f"{path}: expected the row {(*other.values(),)}, but got"
+                        f" {(*own.values(),)}."
+                    )
                 held.append(table)
                 if sum(each.nbytes for each in held) >= _GROUP_BYTES:
                     write_held()
@@ -142,12 +144,13 @@ class Shards:
                     metadata = file.schema_arrow.metadata or {}
                     if json.loads(metadata.get(METADATA_KEY, b"{}")).get("shard_of") != self._key:
                         continue
-                    ids = file.read(None if whole else ["sample_id"]).column(0).to_pylist()
+                    ids = file.read(None if whole else ["sample_id"]).column(0)
             except FileNotFoundError:  # another process removes what is useless
                 continue
             except (pa.ArrowException, OSError, ValueError) as error:
                 _log.warning("%s: a damaged shard, its samples are done again (%s)", path, error)
                 continue
-            names = ids[:: len(self._plan.pairings)]
-            found.append((path, np.array([self._number[i] for i in names], dtype=np.int64)))
+            names = ids.take(np.arange(0, len(ids), self._pairings))
+            numbers = pc.index_in(names, value_set=self._ids)
+            found.append((path, numbers.to_numpy().astype(np.int64)))
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -239,25 +240,33 @@ def check_records(run: Path) -> dict[str, Any]:
     needed = {field.name for field in RECORDS if not field.nullable}
     if not needed <= found.keys() or not found.items() <= known.items():
         raise RecordsError(f"{path}: has other columns than vssl writes. {ANEW}")
-    ids, conditions, draws = (c.to_pylist() for c in read_columns(path, RECORD_KEY).columns)
-    sounds = list(zip(conditions, draws, strict=True))
-    pairings = [(c, d) for c, d in provenance.get("pairings") or dict.fromkeys(sounds)]
-    samples = int(provenance.get("evaluated") or len(ids) // max(1, len(pairings)))
-    if len(ids) != samples * len(pairings):
+    keys = read_columns(path, RECORD_KEY, labels=RECORD_KEY[:2]).unify_dictionaries()
+    ids, conditions, draws = (column.combine_chunks() for column in keys.columns)
+    pairings = provenance.get("pairings") or dict.fromkeys(
+        zip(conditions.cast(pa.string()).to_pylist(), draws.to_pylist(), strict=True)
+    )
+    kinds, numbers = zip(*pairings, strict=True) if pairings else ((), ())
+    samples = int(provenance.get("evaluated") or len(ids) // max(1, len(kinds)))
+    if len(ids) != samples * len(kinds):
         raise RecordsError(
-            f"{path}: has {len(ids)} rows, but {samples} samples with {len(pairings)} sounds each"
+            f"{path}: has {len(ids)} rows, but {samples} samples with {len(kinds)} sounds each"
             f" were recorded. {ANEW}"
         )
-    names = ids[:: len(pairings)]
-    whole = [name for name in names for _ in pairings] == ids and sounds == pairings * samples
-    if not whole or len(set(names)) != samples:
+    expected = pc.index_in(pa.array(kinds, pa.string()), conditions.dictionary).to_numpy(False)
+    sample, kind, draw = (
+        column.to_numpy(False).reshape(samples, len(kinds))
+        for column in (ids.indices, conditions.indices, draws)
+    )
+    whole = (sample == sample[:, :1]).all() and (kind == expected).all() and (draw == numbers).all()
+    if not whole or len(np.unique(sample)) != samples:
         raise RecordsError(f"{path}: rows are missing, doubled or out of place. {ANEW}")
     _check_unchanged(path)
     if EARLIER_TRUTH[0] not in found:
         truth = run / TRUTH_FILE
         read_provenance(truth)
         _check_unchanged(truth)
-        if read_columns(truth, ["sample_id"]).column(0).to_pylist() != names:
+        names = ids.dictionary.take(sample[:, 0])
+        if read_columns(truth, ["sample_id"]).column(0) != pa.chunked_array([names]):
             raise RecordsError(f"{truth}: is not of the samples of {RECORDS_FILE}. {ANEW}")
     return provenance
 
@@ -292,50 +301,62 @@ def count_undefined_maps(path: Path) -> int:
     return int(np.isnan(maxima).sum())
 
 
-def records_table(
-    samples: Sequence[Sample],
-    plan: AudioPlan,
-    index: torch.Tensor,
-    maps: torch.Tensor,
-    object_maps: torch.Tensor | None = None,
-) -> pa.Table:
-    """Make the record rows of the samples at `index` `[N]`, in its order and the plan's pairings'.
+class RecordRows:
+    """The records of a run: a row for each of K pairings of each of N samples."""
 
-    Similarity maps are `[N, K, h, w]`, object maps `[N, h, w]`.
-    """
-    pairings = len(plan.pairings)
-    chosen = [samples[i] for i in index.tolist()]
-    flat = maps.flatten(2).reshape(len(chosen) * pairings, -1)
-    seen = pa.nulls(len(flat), pa.list_(pa.float32()))
-    if object_maps is not None:
-        seen = _list_rows(object_maps.flatten(1).repeat_interleave(pairings, dim=0))
-    requests = [plan.distinct[place][1] for place in plan.index[index.numpy()].ravel()]
-    sources = [each.source_id if each.condition == POSITIVE else None for each in requests]
-    clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
-    extremes = [flat.amax(dim=1).numpy(), flat.amin(dim=1).numpy()]
-
-    def repeated(values: Iterable[Any]) -> list[Any]:
-        return [value for value in values for _ in range(pairings)]
-
-    return pa.Table.from_arrays(
-        [
-            repeated(s.sample_id for s in chosen),
-            [condition for condition, _ in plan.pairings] * len(chosen),
-            [draw for _, draw in plan.pairings] * len(chosen),
-            sources,
+    def __init__(self, samples: Sequence[Sample], plan: AudioPlan) -> None:
+        clips = {sample.sample_id: str(sample.audio_path) for sample in samples}
+        sources = [r.source_id if r.condition == POSITIVE else None for _, r in plan.distinct]
+        columns = {
+            "sample_id": [sample.sample_id for sample in samples],
+            "image_path": [str(sample.image_path) for sample in samples],
+            "category": [sample.category for sample in samples],
+            "image_group": [sample.image_group for sample in samples],
+            "audio_condition": [condition for condition, _ in plan.pairings],
+            "draw": [draw for _, draw in plan.pairings],
+            "audio_source_id": sources,
             # null too for a sample that was left out since its maps are missing
-            [source and clips.get(source) for source in sources],
-            repeated(str(s.image_path) for s in chosen),
-            repeated(s.category for s in chosen),
-            repeated(s.image_group for s in chosen),
-            pa.array([maps.shape[2]] * len(flat), pa.int16()),
-            pa.array([maps.shape[3]] * len(flat), pa.int16()),
-            _list_rows(flat),
-            seen,
-            *extremes,
-        ],
-        names=RECORDS.names,
-    ).cast(RECORDS)
+            "audio_path": [source and clips.get(source) for source in sources],
+        }
+        self._index = plan.index
+        self._columns = {name: pa.array(c, RECORDS.field(name).type) for name, c in columns.items()}
+
+    @property
+    def sample_ids(self) -> pa.Array:
+        """Names `[N]` of all samples."""
+        return self._columns["sample_id"]
+
+    def columns(self, samples: Index, names: Collection[str]) -> dict[str, pa.Array]:
+        """Columns `[N * K]` of the rows of the samples at some positions `[N]`, without maps."""
+        count, pairings = len(samples), self._index.shape[1]
+        sample = np.repeat(samples, pairings)
+        pairing = np.tile(np.arange(pairings), count)
+        sound = self._index[samples].ravel().astype(np.int64)
+        places = dict.fromkeys(("audio_condition", "draw"), pairing)
+        places |= dict.fromkeys(("audio_source_id", "audio_path"), sound)
+        return {name: self._columns[name].take(places.get(name, sample)) for name in names}
+
+    def table(
+        self, samples: Index, maps: torch.Tensor, object_maps: torch.Tensor | None = None
+    ) -> pa.Table:
+        """Make the rows of the samples at some positions `[N]`, in their order.
+
+        Similarity maps are `[N, K, h, w]`, object maps `[N, h, w]`.
+        """
+        flat = maps.flatten(2).flatten(0, 1)
+        seen = pa.nulls(len(flat), RECORDS.field("object_map").type)
+        if object_maps is not None:
+            seen = _list_rows(object_maps.flatten(1).repeat_interleave(maps.shape[1], dim=0))
+        columns = {
+            **self.columns(samples, self._columns),
+            "map_height": np.full(len(flat), maps.shape[2], np.int16),
+            "map_width": np.full(len(flat), maps.shape[3], np.int16),
+            "similarity_map": _list_rows(flat),
+            "object_map": seen,
+            "similarity_max": flat.amax(dim=1).numpy(),
+            "similarity_min": flat.amin(dim=1).numpy(),
+        }
+        return pa.table([columns[name] for name in RECORDS.names], schema=RECORDS)
 
 
 def as_records(table: pa.Table) -> pa.Table:

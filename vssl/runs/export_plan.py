@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import logging
 from collections import Counter
@@ -18,10 +17,10 @@ from vssl.config.identity import described
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder, whole_file, write_text
-from vssl.core.hashing import config_hash, ids_hash, text_hash
+from vssl.core.hashing import config_hash, ids_hash
 from vssl.core.progress import progress_bar
 from vssl.negatives.base import Positive
-from vssl.negatives.manifest import read_manifest, render_manifest
+from vssl.negatives.manifest import manifest_sha256, read_manifest, write_manifest
 from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.records.files import MANIFEST_FILE
 from vssl.types import POSITIVE, AudioClip, AudioRequest
@@ -67,12 +66,11 @@ def export_plan(settings: RunSettings, folder: Path) -> Path:
         manifest=rows,
         manifest_path=replay,
     )
-    manifest = render_manifest(plan.manifest)
     facts = {
         "data": settings.data.name,
         "seed": settings.seed,
         "manifest_hash": ids_hash(sample.sample_id for sample in data.samples),
-        "negatives_manifest_sha256": text_hash(manifest),
+        "negatives_manifest_sha256": manifest_sha256(plan.manifest),
         "options": {
             "data": described(settings.data.group),
             "negatives": described(settings.negatives.group),
@@ -97,17 +95,16 @@ def export_plan(settings: RunSettings, folder: Path) -> Path:
             clip = by_name[request.condition].make(request, read)
             with whole_file(path) as partial:  # by SciPy: libsndfile adds the time
                 wavfile.write(partial, clip.rate, clip.samples.T)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for n, sample in enumerate(data.samples):
-        for (condition, draw), place in zip(plan.pairings, plan.index[n], strict=True):
-            request = plan.distinct[place][1]
-            sound = sounds.get(request) or str(paths[request.source_id])
-            name = f"{condition}/{draw}/{sample.sample_id}.npy"
-            writer.writerow([sample.sample_id, condition, draw, sample.image_path, sound, name])
-    write_text(folder / MANIFEST_FILE, manifest)
-    write_text(folder / PLAN_FILE, text.getvalue())
+    write_manifest(folder / MANIFEST_FILE, plan.manifest)
+    with whole_file(folder / PLAN_FILE) as partial, partial.open("w", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for n, sample in enumerate(data.samples):
+            for (condition, draw), place in zip(plan.pairings, plan.index[n], strict=True):
+                request = plan.distinct[place][1]
+                sound = sounds.get(request) or str(paths[request.source_id])
+                name = f"{condition}/{draw}/{sample.sample_id}.npy"
+                writer.writerow([sample.sample_id, condition, draw, sample.image_path, sound, name])
     _log.info(
         "%d maps of %d images under %d pairings of audio condition and draw, %d sounds written: %s",
         plan.index.size, len(data.samples), len(plan.pairings), len(sounds), folder / PLAN_FILE,

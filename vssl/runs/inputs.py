@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
-from vssl.core.hashing import config_hash, file_sha256, text_hash
-from vssl.data.check import each
+from vssl.core.hashing import FileState, config_hash, file_state, text_hash
+from vssl.data.check import CheckedFile, each
 from vssl.records.files import INPUTS_FILE
 
 if TYPE_CHECKING:
@@ -45,14 +45,20 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     samples = () if absent else data.samples
     media = {path for s in samples for path in (s.image_path, s.audio_path)}
     media |= getattr(reader, "truth_files", set())
-    paths = list(map(os.fspath, (annotation, *sorted(media, key=os.fspath))))
+    paths = [annotation, *sorted(media, key=os.fspath)]
+    checked: dict[Path, CheckedFile[Any]] = {**data.images, **data.sounds}
+
+    def state(path: Path) -> FileState:
+        known = checked[path].state if path in checked else None
+        try:
+            return file_state(path, known)
+        except OSError as error:
+            text = f"{path}: no such file any more. Was the test set changed?"
+            raise UsageError(text) from error
+
     below = os.fspath(root / "_")[:-1]
-    names = [path.removeprefix(below) for path in paths]
-    facts = list(each(lambda name: _size_time_hash(root / name), names))
-    files: dict[str, Any] = dict(zip(names, facts, strict=True))
-    for name, fact in files.items():
-        if fact is None:
-            raise UsageError(f"{root / name}: no such file any more. Was the test set changed?")
+    names = (os.fspath(path).removeprefix(below) for path in paths)
+    files: dict[str, Any] = dict(zip(names, each(state, paths), strict=True))
     usual = getattr(reader, "annotation_names", ())
     if annotation in [(root / name).resolve() for name in usual]:
         # names under which another file would be found before the one that was
@@ -122,8 +128,10 @@ def _change(path: Path, known: list[Any]) -> str:
         return "new"
     if (state.st_size, state.st_mtime_ns) == (size, modified):
         return ""
-    facts = _size_time_hash(path) if state.st_size == size else None
-    return "" if facts is not None and facts[2] == sha256 else "changed"
+    with suppress(OSError):
+        if state.st_size == size and file_state(path).sha256 == sha256:
+            return ""
+    return "changed"
 
 
 def _changed_annotation(run: Mapping[str, Any]) -> str:
@@ -144,12 +152,3 @@ def _changed_annotation(run: Mapping[str, Any]) -> str:
             if text_hash(path.read_text(encoding="utf-8")) == known:
                 return ""
     return f"the annotation file that it rests on is not in {root} any more"
-
-
-def _size_time_hash(path: Path) -> list[Any] | None:
-    """Size, nanoseconds and sha256 of a file; None where it cannot be read."""
-    try:
-        state = path.stat()
-        return [state.st_size, state.st_mtime_ns, file_sha256(path, state)]
-    except OSError:
-        return None

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
@@ -31,7 +33,7 @@ from vssl.engine.module import LocalizationModule
 from vssl.models.stored import StoredMaps
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import beyond_full_scale
-from vssl.negatives.manifest import read_manifest, render_manifest
+from vssl.negatives.manifest import common_rows, read_manifest, write_manifest
 from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.records.conditions import NATURAL_NEGATIVES
 from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE
@@ -78,6 +80,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     data = reader.check()
     check_flags(data.samples)
     inputs = read_inputs(reader, data)
+    data = replace(data, images={}, sounds={})  # which only inputs need
     if is_first_process():
         discard_results(folder)
         keep_inputs(folder, inputs)
@@ -98,9 +101,8 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
         _list_problems(folder / LEFT_OUT_FILE, data.problems)
         _list_problems(folder / NOTES_FILE, data.notes)
     rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
-    manifest = render_manifest(plan.manifest)
     provenance = {
-        **run_facts(settings, data, plan, manifest),
+        **run_facts(settings, data, plan),
         "inputs_sha256": content_hash(inputs),
         **map_facts(settings, localizer.model, rules, *reports),
         **(_loudness_facts(conditions, data) if localizer.frontends else {}),
@@ -111,9 +113,10 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     shards = Shards(folder, data.samples, plan, key=key, identity=settings.identity_hash)
     recorded = shards.recorded(tidy=is_first_process())
     wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
-    module, path = LocalizationModule(localizer), folder / RECORDS_FILE
+    module, path = LocalizationModule(localizer, sounds=len(plan.distinct)), folder / RECORDS_FILE
     writer = RecordWriter(
-        module.collector, path, shards, provenance,
+        module, path, shards, provenance,
+        names=[sample.sample_id for sample in data.samples],
         recorded=recorded, seconds=settings.shard_seconds,
     )  # fmt: skip
     callbacks: list[Callback] = [writer]
@@ -138,7 +141,7 @@ def record(settings: RunSettings, folder: Path, loggers: list[Logger]) -> int | 
     if undefined := count_undefined_maps(path):
         _log.warning("%d similarity maps hold NaN and count as undefined", undefined)
     GroundTruth.of_samples(data.samples).write(folder, provenance)
-    write_text(folder / MANIFEST_FILE, manifest)
+    write_manifest(folder / MANIFEST_FILE, plan.manifest)
     return len(data.samples) - len(recorded)
 
 
@@ -164,7 +167,8 @@ def _with_stored_maps(
     kept = [n for n, s in enumerate(data.samples) if s.sample_id not in report.missing]
     if problems:
         _log.warning("%d samples lack maps and are left out", len(problems))
-        rows = tuple(row for row in plan.manifest if row.sample_id not in report.missing)
+        left_out = pc.is_in(plan.manifest["sample_id"], pa.array([*report.missing], pa.string()))
+        rows = plan.manifest.filter(pc.invert(left_out))
         plan = replace(plan, index=plan.index[kept], manifest=rows)
     data = replace(
         data,
@@ -182,15 +186,16 @@ def _check_exported(settings: RunSettings, plan: AudioPlan) -> None:
         path = folder / MANIFEST_FILE
         if not (folder / PLAN_FACTS_FILE).is_file() or not path.is_file():
             continue
-        exported = {(r.sample_id, r.condition, r.draw): r for r in read_manifest(path)}
-        same = [(row, exported.get((row.sample_id, row.condition, row.draw), row))
-                for row in plan.manifest]  # fmt: skip
-        other = [own for own, planned in same if own != planned]
-        if other:
+        own, planned = common_rows(plan.manifest, read_manifest(path))
+        other = own.filter(pc.or_(*(
+            pc.not_equal(own[name], planned[name]) for name in ("audio_source_id", "seed")
+        )))  # fmt: skip
+        if len(other):
+            first = other.slice(0, 1).to_pylist()[0]
             raise UsageError(
                 f"{maps}: the maps are of other negatives than this run's: {len(other)} of"
-                f" {len(same)} differ, e.g. {other[0].condition}, draw {other[0].draw} of"
-                f" {other[0].sample_id}. Set seed, data and negatives as for vssl-export-plan, or"
+                f" {len(plan.manifest)} differ, e.g. {first['condition']}, draw {first['draw']} of"
+                f" {first['sample_id']}. Set seed, data and negatives as for vssl-export-plan, or"
                 f" negatives.manifest={path}."
             )
         options = _other_options(settings, folder / PLAN_FACTS_FILE)
@@ -286,6 +291,7 @@ def _datamodule(
         frontends=dict(localizer.frontends),
         transform=localizer.transform if model_looks else None,
         prior_transform=localizer.prior_transform if prior_looks else None,
+        truth=bool(localizer.model.knows),
         wanted=wanted,
         known_sounds=tables.known_sounds(),
         **loader,

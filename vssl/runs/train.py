@@ -50,6 +50,8 @@ def train(settings: TrainingSettings, folder: Path) -> Path:
     options = settings.options
     if settings.model.frontend is None:
         raise UsageError(f"{settings.model.name} takes no audio, so there is nothing to train.")
+    if settings.trainer.precision == "tf32":
+        raise UsageError("model.precision=tf32 is for evaluations. Leave it out of a training.")
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     show_progress(settings.trainer.progress_bar)
     begin = time.monotonic()

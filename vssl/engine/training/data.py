@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
 from vssl.audio import read_clip
 from vssl.core.errors import UsageError
 from vssl.core.randomness import generator_for
-from vssl.data.dataset import BatchReader
+from vssl.data.loader import AHEAD, BatchLoader, BatchReader
 from vssl.frontends import FrontEnd
 from vssl.images import Pixels, Transform, decode_image, prepare, read_bytes
 from vssl.negatives.base import AudioCondition, Positive
@@ -44,11 +44,11 @@ class TrainingBatch(_OnDevice):
     negative_index: torch.Tensor
 
 
-class TrainingSet(BatchReader, Dataset[TrainingBatch]):
+class TrainingSet(BatchReader):
     """The samples of a split, a batch at a time.
 
     A clip is rolled by a random offset in every step before the window cuts it. Draws depend on
-    (seed, sample, step) alone, so that workers cannot change them. Prepared images are kept in
+    (seed, sample, step) alone, so that threads cannot change them. Prepared images are kept in
     memory, up to `KEPT_BYTES` of them.
 
     Args:
@@ -102,11 +102,7 @@ class TrainingSet(BatchReader, Dataset[TrainingBatch]):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, place: Place) -> TrainingBatch:
-        """A batch of one."""
-        return self.__getitems__([place])
-
-    def __getitems__(self, places: Sequence[Place]) -> TrainingBatch:
+    def __getitem__(self, places: Sequence[Place]) -> TrainingBatch:
         """A batch of samples, each given with its training step."""
         samples = [self._samples[position] for _, position in places]
         images = self.read_all(lambda s: self._picture(s, empty=False), samples)
@@ -202,10 +198,11 @@ def training_loaders(
     batch_size: int = 64,
     num_workers: int = 0,
     seed: int = 0,
-) -> tuple[DataLoader[TrainingBatch], DataLoader[TrainingBatch]]:
+) -> tuple[BatchLoader[TrainingBatch], BatchLoader[TrainingBatch]]:
     """Loaders of a train split, shuffled anew in every pass, and of a validation split.
 
-    A validation split that does not fill a batch is one smaller batch.
+    A validation split that does not fill a batch is one smaller batch. With `num_workers` threads
+    batches are read ahead; with 0 torch's number of threads read each when it is asked for.
 
     Raises:
         UsageError: when the train split does not fill a batch, or validation is one sample.
@@ -222,18 +219,10 @@ def training_loaders(
     firsts = range(0, len(validation) // size * size, size)
     fixed = [[(0, first + n) for n in range(size)] for first in firsts]
 
-    def loader(split: TrainingSet, batches: Iterable[list[Place]]) -> DataLoader[TrainingBatch]:
-        return DataLoader(
-            split,
-            batch_sampler=batches,
-            num_workers=num_workers,
-            collate_fn=_unchanged,
-            persistent_workers=num_workers > 0,  # they keep images
-        )
-
-    return loader(train, order), loader(validation, fixed)
-
-
-def _unchanged(batch: Any) -> Any:
-    """The batch as the training set made it."""
-    return batch
+    threads = ThreadPoolExecutor(num_workers) if num_workers else None
+    train.threads = validation.threads = threads
+    ahead = AHEAD if threads else 0
+    return (
+        BatchLoader(train.__getitem__, order, ahead=ahead),
+        BatchLoader(validation.__getitem__, fixed, ahead=ahead),
+    )

@@ -1,0 +1,101 @@
+"""Batches that are read by threads: their order, how far ahead, errors, ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from vssl.data.loader import BatchLoader, BatchReader
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what a thread is about to do."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+class Notes:
+    """Reads batches, and notes which."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def read(self, batch: int) -> int:
+        self.begun.append(batch)
+        assert self.go.wait(30)
+        if batch == 99:
+            raise ValueError("broken")
+        return 10 * batch
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3, 50])
+def test_batches_come_in_order_and_again(ahead: int) -> None:
+    notes = Notes()
+    loader = BatchLoader(notes.read, range(20), ahead=ahead)
+    assert len(loader) == 20
+    for _ in range(2):
+        assert list(loader) == list(range(0, 200, 10))
+    assert sorted(notes.begun) == sorted([*range(20)] * 2)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_no_more_is_read_than_was_allowed(ahead: int) -> None:
+    notes = Notes()
+    read = iter(BatchLoader(notes.read, range(20), ahead=ahead))
+    assert not notes.begun, "nothing is asked for yet"
+    for asked in range(1, 6):
+        next(read)
+        wait_until(lambda asked=asked: len(notes.begun) >= asked + ahead)
+        time.sleep(0.01)
+        assert sorted(notes.begun) == list(range(asked + ahead))
+
+
+def test_the_following_loader_begins_before_the_last_batches_are_taken() -> None:
+    first, second = Notes(), Notes()
+    images = BatchLoader(second.read, range(9), ahead=2)
+    sounds = BatchLoader(first.read, range(4), ahead=2, following=images)
+    taken = iter(sounds)
+    next(taken)
+    assert not second.begun
+    for _ in range(3):
+        next(taken)
+    wait_until(lambda: len(second.begun) == 2)
+    assert list(taken) == []
+    assert list(images) == list(range(0, 90, 10))
+    assert sorted(second.begun) == list(range(9)), "each is read once"
+
+
+def test_an_error_comes_in_its_place() -> None:
+    loader = BatchLoader(Notes().read, [1, 2, 99, 3], ahead=4)
+    read = iter(loader)
+    assert [next(read), next(read)] == [10, 20]
+    with pytest.raises(ValueError, match="broken"):
+        next(read)
+
+
+def test_a_loader_that_is_left_early_begins_anew() -> None:
+    before = threading.active_count()
+    loader = BatchLoader(Notes().read, range(9), ahead=3)
+    for batch in loader:
+        assert batch == 0
+        break
+    assert list(loader) == list(range(0, 90, 10))
+    wait_until(lambda: threading.active_count() == before)
+
+
+@pytest.mark.parametrize("threads", [None, 1, 4])
+def test_items_of_a_batch_keep_their_places(threads: int | None) -> None:
+    reader = BatchReader()
+    reader.threads = None if threads is None else ThreadPoolExecutor(threads)
+    rows = reader.read_all(lambda place: torch.full((2,), float(place)), range(9))
+    assert torch.equal(reader.stacked(rows), torch.arange(9.0)[:, None].expand(-1, 2))
+    assert torch.equal(reader.stacked(rows[:1]), torch.zeros(1, 2))
