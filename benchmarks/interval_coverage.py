@@ -47,6 +47,7 @@ from vssl.records.refit import ResampledRun, near_part
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD
 from vssl.records.scores import Part
 from vssl.records.sounds import SharedSounds
+from vssl.records.store import Labels
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.universal import LearntThreshold, UniversalThreshold
 from vssl.types import POSITIVE, SoundingObject
@@ -127,18 +128,16 @@ class TestSet:
 
     def learnt_from(self, *, own: bool) -> NegativeMaxima:
         """The maxima that thresholds are learnt from."""
-        names = np.array([f"{n:05d}" for n in range(len(self.size))])
-        value, condition, image, sounds, start = [], [], [], {}, 0
-        for name, maxima in self.maxima.items():
-            rows = np.arange(start, start + maxima.size)
+        numbers = [f"{n:05d}" for n in range(len(self.size))]
+        value, condition, image = [], [], []
+        for code, maxima in enumerate(self.maxima.values()):
             value.append(maxima.ravel())
-            condition.append(np.full(maxima.size, name))
-            image.append(np.repeat(names, maxima.shape[1]))
-            if name in self.sounds:
-                sounds[name] = rows, np.char.mod("%05d", self.sounds[name].ravel())
-            start += maxima.size
-        found = [np.concatenate(each) for each in (value, condition, image)]
-        return NegativeMaxima(*found, sounds=sounds, run=Path(), own=own)
+            condition.append(np.full(maxima.size, code))
+            image.append(np.repeat(np.arange(len(maxima)), maxima.shape[1]))
+        conditions = Labels.of_codes(np.concatenate(condition), list(self.maxima))
+        images = Labels.of_codes(np.concatenate(image), numbers)
+        sounds = {n: Labels.of_codes(each.ravel(), numbers) for n, each in self.sounds.items()}
+        return NegativeMaxima(np.concatenate(value), conditions, images, sounds, own)
 
 
 def _reach(name: str, image: Array, sound: Any, share: float, rest: Array) -> Array:
@@ -252,7 +251,7 @@ def once(images: int, clip_share: float, source: str, seed: int) -> dict[str, li
         learnt = other.learnt_from(own=False)
     fitted, thresholds = [], {}
     for policy in policies():
-        policy.fit(learnt.value, learnt.condition)
+        policy.fit(learnt.value, learnt.condition[:])
         fitted.append(FittedPolicy(policy, "fit on made", "av", learnt))
         thresholds[Part("av", policy.name, "fit on made")] = policy.constant()
     thresholds[Part("av", NO_POLICY, NO_THRESHOLD)] = np.nan

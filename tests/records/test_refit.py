@@ -6,6 +6,7 @@ import copy
 import importlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap, interval_around
-from vssl.records.fit import FittedPolicy, NegativeMaxima, fit_policies
+from vssl.records.fit import FittedPolicy, fit_policies
 from vssl.records.numbers import numbers_of
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.score import score_records
@@ -101,12 +102,12 @@ def test_thresholds_are_those_of_a_loop_over_repeated_rows(run: Path, own: bool)
     fitted = fit_policies([*learnt(), OwnRule()], run)
     maxima = fitted[0].learnt_from
     assert maxima is not None
-    alone = NegativeMaxima(maxima.value, maxima.condition, maxima.image, {}, run, own)
+    alone = replace(maxima, sounds={}, own=own)
     fitted = [FittedPolicy(f.policy, f.source, f.variant, alone) for f in fitted]
     found = refit(fitted, **SETTINGS)
     # the images of another run are resampled on their own
     seed = SETTINGS["seed"] if own else [SETTINGS["seed"], 1]
-    images = ImageBootstrap(maxima.image.tolist(), resamples=SETTINGS["resamples"], seed=seed)
+    images = ImageBootstrap(maxima.image[:].tolist(), resamples=SETTINGS["resamples"], seed=seed)
     for each, thresholds in zip(fitted, found, strict=True):
         assert thresholds is not None
         expected = []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +20,12 @@ from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import MAP_COLUMNS, MAP_EXTREMES, Localization
 from vssl.records.read import Chunk, in_threads
-from vssl.records.store import read_columns
+from vssl.records.store import Labels, read_columns
 from vssl.records.truth import GroundTruth
 from vssl.thresholds.chosen import ChosenThreshold, best_place
 from vssl.types import POSITIVE
 
-Done = TypeVar("Done")
-
+_WEIGHTED_AT_ONCE = 64  # resamples
 _COLUMNS = ("draw", *MAP_EXTREMES, *MAP_COLUMNS)
 
 
@@ -58,8 +58,11 @@ class Coverage:
         """Places `[B]` of the best candidates when sample n of N counts `weights[b, n]` times."""
         rows = self.group == group
         terms = policy.terms(self.intersection[rows], self.union[rows])
-        numerator, denominator = (weights[:, rows] @ each for each in terms)
-        return best_place(numerator, denominator)
+        best = []
+        for first in range(0, len(weights), _WEIGHTED_AT_ONCE):
+            some = weights[first : first + _WEIGHTED_AT_ONCE, rows]
+            best.append(best_place(*(some @ each for each in terms)))
+        return np.concatenate(best)
 
 
 def coverage_of(
@@ -77,28 +80,40 @@ def coverage_of(
     Raises:
         RecordsError: when the records cannot be read.
     """
-    names = ["sample_id", "image_group", "category"]
+    labels = ["image_group", "category"]
     positive = pc.field("audio_condition") == POSITIVE
-    table = read_columns(run / RECORDS_FILE, names, positive)
-    ids, images, classes = (column.to_pylist() for column in table.columns)
-    image = dict(zip(ids, images, strict=True))
-    group = dict(zip(ids, classes, strict=True)) if policy.by_class else dict.fromkeys(ids, "")
+    table = read_columns(run / RECORDS_FILE, ["sample_id", *labels], positive, labels=labels)
+    place = {name: n for n, name in enumerate(table.column("sample_id").to_pylist())}
+    image, category = (Labels.of(table.column(name)) for name in labels)
+    group = category if policy.by_class else Labels.of_codes(0 * category.codes, [""])
+
+    def rows_of(names: Sequence[str]) -> Index:
+        return np.array([place[name] for name in names], np.int64)
 
     def candidates(low: float, high: float) -> Floats:
         return policy.candidates(low, high).astype(np.float32)
 
+    def extremes(names: list[str], pixels: Floats, truth: PackedTruth) -> tuple[Array, Array]:
+        return pixels.min(axis=1).astype(np.float64), pixels.max(axis=1).astype(np.float64)
+
     if policy.within == "positives":
-        grids = {name: candidates(*ends) for name, ends in _ranges(run, facts, variant, group)}
+        names, low, high = _of_positives(run, facts, variant, extremes, "ranges of maps")
+        groups = group[rows_of(names)]
+        chosen = {name: groups == name for name in np.unique(groups).tolist()}
+        grids = {
+            name: candidates(float(low[own].min()), float(high[own].max()))
+            for name, own in chosen.items()
+        }
     else:
         ends = Localization.of(facts).range_of(variant)
-        grids = {name: candidates(*ends) for name in set(group.values())}
+        grids = {name: candidates(*ends) for name in group.names.tolist()}
     starts = {name: search_starts(grid) for name, grid in grids.items()}
 
     def covered(names: list[str], pixels: Floats, truth: PackedTruth) -> tuple[Array, Array]:
         weights = truth.unpack().flatten(1).numpy()
         points = len(next(iter(grids.values())))
         intersection, union = np.empty((2, len(names), points))
-        groups = np.array([group[name] for name in names])
+        groups = group[rows_of(names)]
         for name in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == name)
             marked, inside, touched = exceedance(
@@ -108,51 +123,26 @@ def coverage_of(
             union[rows] = truth.total[rows, None] + marked - touched
         return intersection, union
 
-    found = list(_of_positives(run, facts, variant, covered, "choosing thresholds"))
-    measured = [name for of_chunk, _ in found for name in of_chunk]
-    empty = np.empty((0, 0))
-    intersection, union = (
-        np.concatenate([of_chunk[place] for _, of_chunk in found]) if found else empty
-        for place in range(2)
-    )
-    return Coverage(
-        candidates=grids,
-        group=np.array([group[name] for name in measured]),
-        intersection=intersection,
-        union=union,
-        image=np.array([image[name] for name in measured]),
-        own=own,
-    )
-
-
-def _ranges(
-    run: Path, facts: Mapping[str, Any], variant: str, group: Mapping[str, str]
-) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Smallest and largest pixel of the positives of each group."""
-
-    def extremes(names: list[str], pixels: Floats, truth: PackedTruth) -> tuple[Floats, Floats]:
-        return pixels.min(axis=1), pixels.max(axis=1)
-
-    ends: dict[str, tuple[float, float]] = {}
-    for names, (lows, highs) in _of_positives(run, facts, variant, extremes, "ranges of maps"):
-        for name, low, high in zip(names, lows.tolist(), highs.tolist(), strict=True):
-            lowest, highest = ends.get(group[name], (low, high))
-            ends[group[name]] = min(low, lowest), max(high, highest)
-    yield from ends.items()
+    names, intersection, union = _of_positives(run, facts, variant, covered, "choosing thresholds")
+    rows = rows_of(names)
+    return Coverage(grids, group[rows], intersection, union, image[rows], own)
 
 
 def _of_positives(
     run: Path,
     facts: Mapping[str, Any],
     variant: str,
-    work: Callable[[list[str], Floats, PackedTruth], Done],
+    work: Callable[[list[str], Floats, PackedTruth], tuple[Array, Array]],
     description: str,
-) -> Iterator[tuple[list[str], Done]]:
-    """Names of positives, and what `work` makes of their maps `[n, P]` and ground truth."""
+) -> tuple[list[str], Array, Array]:
+    """Names of positives, and what `work` makes of their maps `[n, P]` and ground truth.
+
+    Those whose map holds NaN are left out.
+    """
     localization, sounding = Localization.of(facts), sounding_objects(facts)
     truth, others = GroundTruth.of(run), [name for name in sounding if name != POSITIVE]
 
-    def of_chunk(rows: pa.RecordBatch) -> tuple[list[str], Done] | None:
+    def of_chunk(rows: pa.RecordBatch) -> tuple[list[str], Array, Array] | None:
         chunk = Chunk.of(rows, truth, sounding)
         own = chunk.rows_of(POSITIVE)[:, 0]
         defined: Mask = np.isfinite(localization.native_maxima(chunk.rows))[own]
@@ -163,8 +153,12 @@ def _of_positives(
         maps: torch.Tensor = localization.maps(records, (variant,))[variant]
         names = records.column("sample_id").to_pylist()
         pixels = maps.flatten(1).contiguous().numpy()
-        return names, work(names, pixels, chunk.truth[own])
+        return names, *work(names, pixels, chunk.truth[own])
 
     path = run / RECORDS_FILE
     chunks = in_threads(of_chunk, path, _COLUMNS, description=description, without=others)
-    yield from (each for each in chunks if each is not None)
+    found = [each for each in chunks if each is not None]
+    if not found:
+        return [], np.empty((0, 0)), np.empty((0, 0))
+    names, one, other = zip(*found, strict=True)
+    return list(chain.from_iterable(names)), np.concatenate(one), np.concatenate(other)

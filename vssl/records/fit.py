@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vssl.core.arrays import Array, Index, Names
+from vssl.core.arrays import Array
 from vssl.records.binarize import maps_by_sample
 from vssl.records.chosen import Coverage, coverage_of
 from vssl.records.conditions import no_negatives
@@ -30,12 +31,13 @@ from vssl.records.localization import (
 )
 from vssl.records.read import in_threads
 from vssl.records.sounds import shared_sounds
-from vssl.records.store import check_records, read_provenance
+from vssl.records.store import Labels, check_records, read_columns, read_provenance
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON, ChosenThreshold
+from vssl.thresholds.universal import LearntThreshold
 
 _log = logging.getLogger(__name__)
-_KEPT = ("audio_condition", "image_group", "draw", "audio_source_id")
+_LABELS = ("audio_condition", "image_group", "audio_source_id")
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,10 @@ class NegativeMaxima:
     """Largest values of the maps of a run's R negatives, with the images and sounds behind them."""
 
     value: Array  # NaN for a map that holds NaN
-    condition: Names
-    image: Names  # name of the picture
-    sounds: Mapping[str, tuple[Index, Names]]  # see `records.sounds.shared_sounds`
-    run: Path
-    own: bool  # whether it is the run that is scored
+    condition: Labels
+    image: Labels  # name of the picture
+    sounds: Mapping[str, Labels]  # see `records.sounds.shared_sounds`
+    own: bool  # whether they are of the run that is scored
 
 
 def fit_policies(
@@ -93,26 +94,29 @@ def fit_policies(
     scored = read_provenance(run / RECORDS_FILE)
     for policy in policies:
         policy.check_model(scored["model"])
+    facts, learnt_on, own = scored, calibration or run, calibration is None
+    if any(policy.needs_fit or isinstance(policy, ChosenThreshold) for policy in policies):
+        facts = scored if own else check_calibration(learnt_on, **_scale_facts(scored))
     fitted = []
     for variant in Localization.of(scored).variants:
-        usable = [copy.deepcopy(policy) for policy in policies]
         # maps that were rescaled have other units than the model's own
-        if variant == OBJECT_GUIDED and scored["prior"]["scale"] == "corrected":
-            for policy in usable:
-                if policy.in_map_units:
-                    _log.info(
-                        "threshold %s: left out for object-guided maps, it is in units of the"
-                        " model's own map",
-                        policy.name,
-                    )
-            usable = [policy for policy in usable if not policy.in_map_units]
-        learning = [policy for policy in usable if policy.needs_fit]
+        rescaled = variant == OBJECT_GUIDED and scored["prior"]["scale"] == "corrected"
+        usable = []
+        for policy in policies:
+            if rescaled and policy.in_map_units:
+                _log.info(
+                    "threshold %s: left out for object-guided maps, it is in units of the model's"
+                    " own map",
+                    policy.name,
+                )
+            else:
+                usable.append(copy.deepcopy(policy))
         source, maxima = "", None
-        if learning:
-            source, maxima = _fit(learning, run, scored, calibration, variant)
+        if learning := [policy for policy in usable if policy.needs_fit]:
+            source, maxima = _fit(learning, learnt_on, facts, variant, own)
         for policy in usable:
             if isinstance(policy, ChosenThreshold):
-                if (chosen := _choose(policy, run, scored, calibration, variant)) is not None:
+                if (chosen := _choose(policy, learnt_on, facts, variant, own)) is not None:
                     fitted.append(chosen)
             elif policy.needs_fit:
                 fitted.append(FittedPolicy(policy, source, variant, maxima))
@@ -122,16 +126,11 @@ def fit_policies(
 
 
 def _choose(
-    policy: ChosenThreshold,
-    run: Path,
-    scored: dict[str, Any],
-    calibration: Path | None,
-    variant: str,
+    policy: ChosenThreshold, run: Path, facts: dict[str, Any], variant: str, own: bool
 ) -> FittedPolicy | None:
-    """Choose a threshold on one run's positives; None for object-guided maps without a range."""
-    facts, source = scored, policy.source
-    if calibration is not None:
-        facts = check_calibration(calibration, **_scale_facts(scored))
+    """Choose a threshold on a run's positives; None for object-guided maps without a range."""
+    source = policy.source
+    if not own:
         source = f"{CHOSEN_ON} {facts['dataset']}, run {facts['config_hash'][:8]}"
         source += BY_CLASS if policy.by_class else ""
     bounds = Localization.of(facts).range_of(variant)
@@ -144,14 +143,14 @@ def _choose(
             raise ThresholdError(f"{reason}. Set value_range in the model.")
         _log.info("left out: %s", reason)
         return None
-    coverage = coverage_of(calibration or run, facts, variant, policy, own=calibration is None)
+    coverage = coverage_of(run, facts, variant, policy, own=own)
     if not policy.by_class:
         coverage.choose(policy)
         return FittedPolicy(policy, source, variant, chosen_from=coverage)
     by_class: dict[str, ThresholdPolicy] = {}
     for name in coverage.groups:
-        by_class[name] = own = copy.deepcopy(policy)
-        coverage.choose(own, name)
+        by_class[name] = of_class = copy.deepcopy(policy)
+        coverage.choose(of_class, name)
     return FittedPolicy(policy, source, variant, chosen_from=coverage, by_class=by_class)
 
 
@@ -218,26 +217,22 @@ def _other_scale(source: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
 
 
 def _fit(
-    policies: Sequence[ThresholdPolicy],
-    run: Path,
-    scored: dict[str, Any],
-    calibration: Path | None,
-    variant: str,
+    policies: Sequence[ThresholdPolicy], run: Path, facts: dict[str, Any], variant: str, own: bool
 ) -> tuple[str, NegativeMaxima]:
-    """Fit policies on one run's negatives; return their source in words, and the maxima."""
-    facts = scored
-    if calibration is not None:
-        facts = check_calibration(calibration, **_scale_facts(scored))
-    maxima = negative_maxima(calibration or run, facts, variant, own=calibration is None)
+    """Fit policies on a run's negatives; return their source in words, and the maxima."""
+    maxima = negative_maxima(run, facts, variant, own=own)
+    by_type = {name: maxima.value[rows] for name, rows in maxima.condition.rows().items()}
     for policy in policies:
-        policy.fit(maxima.value, maxima.condition)
+        if isinstance(policy, LearntThreshold):
+            policy.fit_types(by_type)
+        else:
+            policy.fit(maxima.value, maxima.condition[:])
     unfit = int((~np.isfinite(maxima.value)).sum())
     if unfit:
         names = ", ".join(policy.name for policy in policies)
         _log.warning("threshold %s: left out %d maps that hold NaN", names, unfit)
-    types = "+".join(dict.fromkeys(maxima.condition.tolist()))
-    own = "" if calibration is None else f", run {facts['config_hash'][:8]}"
-    return f"fit on {facts['dataset']} ({types}{own})", maxima
+    which = "" if own else f", run {facts['config_hash'][:8]}"
+    return f"fit on {facts['dataset']} ({'+'.join(by_type)}{which})", maxima
 
 
 def negative_maxima(
@@ -248,32 +243,24 @@ def negative_maxima(
     For the variant `av` these are maxima of native similarity maps, for `ogl` of upsampled mixes.
     """
     guided, localization = variant == OBJECT_GUIDED, Localization.of(facts)
+    path, others = run / RECORDS_FILE, no_negatives(facts)
+    columns = ("draw", *_LABELS, *(() if guided else MAP_EXTREMES))
+    negative = ~pc.field("audio_condition").isin(others)
+    table = read_columns(path, columns, negative, labels=_LABELS)
+    condition, image, source = (Labels.of(table.column(name)) for name in _LABELS)
 
-    def of_negatives(rows: pa.RecordBatch) -> tuple[Array, pa.RecordBatch]:
-        kept = rows.select(list(_KEPT))
-        if not len(rows):
-            return np.empty(0), kept
-        if not guided:
-            return localization.native_maxima(rows), kept
-        each = maps_by_sample(localization, rows, [OBJECT_GUIDED])
+    def of_mixes(rows: pa.RecordBatch) -> Array:
+        each = maps_by_sample(localization, rows, [OBJECT_GUIDED]) if len(rows) else ()
         maxima = [maps[OBJECT_GUIDED].amax(dim=(1, 2)).double().numpy() for _, maps in each]
-        return np.concatenate(maxima), kept
+        return np.concatenate([np.empty(0), *maxima])
 
-    columns = (*_KEPT, *(MAP_COLUMNS if guided else MAP_EXTREMES))
-    path = run / RECORDS_FILE
-    chunks = in_threads(
-        of_negatives, path, columns, description="fitting thresholds", without=no_negatives(facts)
-    )
-    found = list(chunks)
-    table = pa.Table.from_batches([rows for _, rows in found]).to_pandas()
-    condition, image = (table[n].to_numpy(dtype=str) for n in ("audio_condition", "image_group"))
-    draw = table["draw"].to_numpy()
-    source = table["audio_source_id"].replace({np.nan: None}).to_list()
-    return NegativeMaxima(
-        value=np.concatenate([np.empty(0), *(values for values, _ in found)]),
-        condition=condition,
-        image=image,
-        sounds=shared_sounds(facts, condition, draw, source, image),
-        run=run,
-        own=own,
-    )
+    if guided:
+        parts = in_threads(
+            of_mixes, path, MAP_COLUMNS, description="fitting thresholds", without=others
+        )
+        value = np.concatenate([np.empty(0), *parts])
+    else:
+        value = localization.native_maxima(table)
+    draw = table.column("draw").to_numpy()
+    sounds = shared_sounds(facts, condition, draw, source, image)
+    return NegativeMaxima(value, condition, image, sounds, own)

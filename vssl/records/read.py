@@ -25,6 +25,7 @@ from vssl.records.schema import RECORDS
 from vssl.records.store import (
     MAPS_AT_ONCE,
     AtomicParquetWriter,
+    Labels,
     RecordsError,
     as_records,
     count_rows,
@@ -32,7 +33,7 @@ from vssl.records.store import (
     read_provenance,
     record_batches,
 )
-from vssl.records.truth import GroundTruth, Objects, consensus_maps, object_area
+from vssl.records.truth import GroundTruth, consensus_maps, object_area
 from vssl.types import EVALUATION_SIZE, NATURAL, POSITIVE, SoundingObject, SoundingObjects
 
 Done = TypeVar("Done")
@@ -58,8 +59,9 @@ def sample_chunks(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch
 
 def sample_starts(rows: pa.RecordBatch) -> Index:
     """Find the first row of each sample; the rows of a sample must be consecutive."""
-    codes = rows.column(_SAMPLE).dictionary_encode().indices.to_numpy()
-    return np.append(0, np.flatnonzero(np.diff(codes)) + 1)
+    names = rows.column(_SAMPLE)
+    differs = pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
+    return np.append(0, np.flatnonzero(differs) + 1)
 
 
 def in_threads(
@@ -127,29 +129,24 @@ def condition_pairs(pairings: Sequence[tuple[str, int]]) -> list[tuple[str, str]
     ]
 
 
-def other_objects(records: Path, truth: GroundTruth) -> dict[str, list[Objects]]:
-    """Map a sample to the objects of other samples that its image shows too, if it shows any.
+def other_objects(records: Path, truth: GroundTruth) -> dict[str, list[str]]:
+    """Map a sample to the others whose objects its image shows too, if there are any.
 
     Natural negatives have no object.
     """
-    columns = ["sample_id", "image_group"]
-    positive = read_columns(records, columns, pc.field("audio_condition") == POSITIVE)
-    groups = dict(zip(*(column.to_pylist() for column in positive.columns), strict=True))
-    ids = [truth.ids[place] for place in np.flatnonzero(~truth.natural)]
-    objects = dict(zip(ids, truth.objects(ids), strict=True))
-    by_image: dict[str, list[Objects]] = {}
-    for name, own in objects.items():
-        by_image.setdefault(groups[name], []).append(own)
+    columns = [_SAMPLE, "image_group"]
+    positive = pc.field("audio_condition") == POSITIVE
+    table = read_columns(records, columns, positive, labels=columns[1:])
+    names, image = table.column(_SAMPLE), Labels.of(table.column("image_group")).codes
+    own = np.flatnonzero(~truth.natural[truth.rows(names.to_pylist())])
+    own = own[np.bincount(image[own])[image[own]] > 1]
+    by_image: dict[int, list[str]] = {}
+    for name, place in zip(names.take(own).to_pylist(), image[own].tolist(), strict=True):
+        by_image.setdefault(place, []).append(name)
     return {
-        name: others
-        for name, own in objects.items()
-        if (
-            others := [
-                other
-                for other in by_image[groups[name]]
-                if (other[0], other[2]) != (own[0], own[2])  # whatever their weights
-            ]
-        )
+        name: [other for other in shown if other != name]
+        for shown in by_image.values()
+        for name in shown
     }
 
 
@@ -162,6 +159,7 @@ class Chunk:
     """
 
     rows: pa.RecordBatch
+    objects: GroundTruth  # of the run
     starts: Index  # [S] first row of each sample
     sample: Index  # [R] sample of each row
     natural: Mask  # [R] whether its sample is a natural negative
@@ -196,6 +194,7 @@ class Chunk:
             starts = sample_starts(rows)
         return cls(
             rows=rows,
+            objects=truth,
             starts=starts,
             sample=sample,
             natural=natural,
@@ -233,9 +232,10 @@ class Chunk:
 
         Natural negatives are compared under pairs of negatives alone.
         """
+        rows = {name: self.rows_of(name) for name in dict.fromkeys(n for n, _ in self.pairings)}
         compared: dict[str, list[Index]] = {}
         for partner, condition in condition_pairs(self.pairings):
-            own, met = self.rows_of(condition), self.rows_of(partner)
+            own, met = rows[condition], rows[partner]
             if self.natural.any():
                 both = np.intersect1d(self.sample[own], self.sample[met])
                 own, met = (rows[np.isin(self.sample[rows[:, 0]], both)] for rows in (own, met))
@@ -247,24 +247,31 @@ class Chunk:
         return {partner: (own, met) for partner, (own, met) in joined.items()}
 
     def swaps(
-        self, others: Mapping[str, Sequence[Objects]], sounding: SoundingObjects
+        self, others: Mapping[str, Sequence[str]], sounding: SoundingObjects
     ) -> tuple[Index, PackedTruth] | None:
         """Pair rows in which the own object sounds with the other objects that their image shows.
 
         Returns rows and the ground truth of each one's other object; None without any. A row with
-        several other objects is repeated. `others` are by sample.
+        several other objects is repeated. `others` are samples by sample, see `other_objects`; one
+        whose boxes and masks are the same is no other object, whatever their weights.
         """
-        own = [sounding[str(name)] == SoundingObject.OWN for name in self.conditions]
-        rows = np.flatnonzero(own)
-        names = self.rows.column("sample_id").take(pa.array(rows)).to_pylist()
+        if not others:
+            return None
+        names = self.rows.column(_SAMPLE).take(pa.array(self.starts)).to_pylist()
+        pairs = [
+            (row, names[self.sample[row]], other)
+            for row, condition in enumerate(self.conditions.tolist())
+            if sounding[condition] == SoundingObject.OWN
+            for other in others.get(names[self.sample[row]], ())
+        ]
+        shown = [*dict.fromkeys(name for _, *both in pairs for name in both)]
+        known = dict(zip(shown, self.objects.objects(shown), strict=True))
         swapped = [
-            (row, other)
-            for row, name in zip(rows.tolist(), names, strict=True)
-            for other in others.get(name, ())
+            (row, other) for row, own, other in pairs if known[own][::2] != known[other][::2]
         ]
         if not swapped:
             return None
-        truth = PackedTruth.of(consensus_maps([other for _, other in swapped]))
+        truth = PackedTruth.of(consensus_maps([known[other] for _, other in swapped]))
         return np.array([row for row, _ in swapped]), truth
 
 

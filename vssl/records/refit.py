@@ -52,7 +52,7 @@ def refit(fitted: Sequence[FittedPolicy], *, resamples: int, seed: int) -> list[
     ]
     for maxima in {id(m): m for each in fitted if (m := each.learnt_from) is not None}.values():
         seeds = [seed] if maxima.own else [seed, _CALIBRATION_SEED]
-        images = ImageBootstrap(maxima.image.tolist(), resamples=resamples, seed=seeds)
+        images = ImageBootstrap(maxima.image.names.tolist(), resamples=resamples, seed=seeds)
         count, wider = images.images, 1.0
         if not maxima.own and count > 1:
             # the interval of a number knows the number of its own images alone
@@ -89,7 +89,7 @@ def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageB
     """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
     policy, thresholds = copy.deepcopy(policy), []
     for times in images.weights.astype(np.int64):
-        rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
+        rows = np.repeat(np.arange(len(maxima.value)), times[maxima.image.codes])
         policy.fit(maxima.value[rows], maxima.condition[rows])
         value = policy.constant()
         thresholds.append(np.nan if value is None else value)
@@ -104,19 +104,18 @@ def _levels_anew(
 ) -> Array:
     """Largest levels over negative types, `[P, B]`, in resamples of images and of shared sounds."""
     levels = [np.full((len(policies), len(images.weights)), -np.inf)]
-    for name in np.unique(maxima.condition).tolist() if policies else ():
-        rows = np.flatnonzero((maxima.condition == name) & np.isfinite(maxima.value))
-        if not len(rows):
+    for name, rows in maxima.condition.rows().items() if policies else ():
+        finite = np.flatnonzero(np.isfinite(maxima.value[rows]))
+        if not len(finite):
             continue
-        rows = rows[np.argsort(maxima.value[rows], kind="stable")]
-        values = maxima.value[rows]
-        levels.append(_levels(policies, values, images.weights, images.image[rows]))
+        order = finite[np.argsort(maxima.value[rows[finite]], kind="stable")]
+        values, shown = maxima.value[rows[order]], maxima.image.codes[rows[order]]
+        levels.append(_levels(policies, values, images.weights, shown.astype(np.int64)))
         if name in maxima.sounds:
-            of_condition, sound = maxima.sounds[name]
-            names, codes = np.unique(sound, return_inverse=True)
-            resamples = len(images.weights)
-            weights = sound_weights(name, names.tolist(), resamples=resamples, seed=seeds)
-            heard = codes[np.searchsorted(of_condition, rows)]
+            sound = maxima.sounds[name]
+            names, resamples = sound.names.tolist(), len(images.weights)
+            weights = sound_weights(name, names, resamples=resamples, seed=seeds)
+            heard = sound.codes[order].astype(np.int64)
             by_sound = _levels(policies, values, weights, heard)
             for policy, level, moved in zip(policies, levels[-1], by_sound, strict=True):
                 # the sounds' own share is that in the mean of what exceeds the threshold

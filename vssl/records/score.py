@@ -40,7 +40,7 @@ from vssl.records.read import (
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
 from vssl.records.scores import by_part
 from vssl.records.store import AtomicParquetWriter, read_provenance
-from vssl.records.truth import GroundTruth, Objects
+from vssl.records.truth import GroundTruth
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 AnyMetric = MeanMetric | CurveMetric | SetMetric | CombinedMetric
@@ -139,7 +139,7 @@ class _Scorer:
     fitted: Sequence[FittedPolicy]
     measured: Sequence[_Measured]
     truth: GroundTruth
-    others: Mapping[str, Sequence[Objects]]
+    others: Mapping[str, Sequence[str]]
     sounding: SoundingObjects
     schema: pa.Schema
     categories: Mapping[str, str]  # by sample; only where a class has its own threshold

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vssl.core.arrays import Array, Index, Names
+from vssl.core.arrays import Array, Index
 from vssl.records.bootstrap import ImageBootstrap, variance
 from vssl.records.conditions import Facts, condition_settings
 from vssl.records.files import RECORDS_FILE
-from vssl.records.store import read_columns, read_provenance
+from vssl.records.store import Labels, read_columns, read_provenance
 
 _DRAWN = ("noise", "mixed")
 """Conditions whose draw is one waveform for all images, unless it is per sample."""
@@ -94,23 +94,19 @@ class SharedSounds:
     def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> SharedSounds:
         """Read the sounds of a run's records; `ids` are its samples in the order of the results."""
         path = run / RECORDS_FILE
-        columns = ["sample_id", "audio_condition", "draw", "audio_source_id", "image_group"]
-        table = read_columns(path, columns)
-        sample, condition, image = (
-            table.column(name).to_numpy(zero_copy_only=False).astype(str)
-            for name in ("sample_id", "audio_condition", "image_group")
-        )
+        labels = ["sample_id", "audio_condition", "audio_source_id", "image_group"]
+        table = read_columns(path, ["draw", *labels], labels=labels)
+        sample, condition, source, image = (Labels.of(table.column(name)) for name in labels)
         draw = table.column("draw").to_numpy()
-        source = table.column("audio_source_id").to_pylist()
         place = {name: n for n, name in enumerate(ids)}
-        rows = np.array([place[name] for name in sample.tolist()], np.int64)
-        index, names = {}, {}
+        rows = np.array([place[name] for name in sample.names.tolist()], np.int64)[sample.codes]
+        index, names, chosen = {}, {}, condition.rows()
         shared = shared_sounds(read_provenance(path), condition, draw, source, image)
-        for name, (chosen, sound) in shared.items():
-            different, codes = np.unique(sound, return_inverse=True)
-            index[name] = np.zeros((len(ids), int(draw[chosen].max()) + 1), np.int64)
-            index[name][rows[chosen], draw[chosen]] = codes
-            names[name] = different.tolist()
+        for name, sound in shared.items():
+            own = chosen[name]
+            index[name] = np.zeros((len(ids), int(draw[own].max()) + 1), np.int64)
+            index[name][rows[own], draw[own]] = sound.codes
+            names[name] = sound.names.tolist()
         return cls(index, names, resamples, seed)
 
     def of_samples(self, rows: Index) -> SharedSounds:
@@ -154,34 +150,36 @@ def sound_weights(
 
 def shared_sounds(
     facts: Facts,
-    condition: Names,
+    condition: Labels,
     draw: npt.NDArray[np.int16],
-    source: Sequence[str | None],
-    image: Names,
-) -> dict[str, tuple[Index, Names]]:
+    source: Labels,
+    image: Labels,
+) -> dict[str, Labels]:
     """Find the sounds that records of different images share, by audio condition.
 
     Args:
         facts: provenance of the records.
-        condition: `[R]` audio condition of each record.
+        condition: audio condition of each of R records.
         draw: `[R]` its draw.
-        source: `[R]` the clip that it plays; None for a synthesized waveform.
-        image: `[R]` its picture.
+        source: the clip that it plays; an empty name for a synthesized waveform.
+        image: its picture.
 
     Returns:
-        Audio condition -> its rows `[r]` and the names `[r]` of their sounds.
+        Audio condition -> the sounds of its rows, in order.
     """
     settings = condition_settings(facts)
     shared = {}
-    for name in np.unique(condition):
-        rows = np.flatnonzero(condition == name)
+    for name, rows in condition.rows().items():
         if name in _DRAWN:
             if settings.get(name, {}).get("per", "draw") != "draw":
                 continue  # every sample has a waveform of its own
-            sound = np.char.add("draw ", draw[rows].astype(str))
+            own = draw[rows]
+            sound = Labels.of_codes(own, [f"draw {number}" for number in range(own.max() + 1)])
         else:
-            sound = np.array([source[row] or "" for row in rows.tolist()], dtype=np.str_)
-        pairs = np.unique(np.stack([sound, image[rows]]), axis=1)
-        if len(np.unique(sound)) > 1 and pairs.shape[1] > len(np.unique(sound)):
-            shared[str(name)] = rows, sound
+            sound = Labels.of_codes(source.codes[rows], source.names.tolist())
+        heard_with = image.codes[rows]
+        last = np.zeros(len(sound.names), np.int32)
+        last[sound.codes] = heard_with
+        if len(sound.names) > 1 and (last[sound.codes] != heard_with).any():
+            shared[name] = sound
     return shared

@@ -6,17 +6,19 @@ import base64
 import contextlib
 import json
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from vssl.core.arrays import Index
+from vssl.core.arrays import Index, Names
 from vssl.core.errors import UsageError
 from vssl.core.files import partial_path
 from vssl.core.hashing import file_sha256
@@ -150,6 +152,39 @@ def read_columns(
     if filters is None and len(table) != rows:
         raise RecordsError(f"{path}: its pages hold other numbers of rows. {ANEW}")
     return table
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names of R rows as codes: row r has the name `names[codes[r]]`."""
+
+    codes: npt.NDArray[np.int32]  # [R]
+    names: Names  # those that occur, sorted
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> Labels:
+        """Number the names of a column; null counts as an empty name."""
+        encoded = column.dictionary_encode().combine_chunks()
+        codes = encoded.indices.fill_null(-1).to_numpy() + 1
+        return cls.of_codes(codes, ["", *encoded.dictionary.to_pylist()])
+
+    @classmethod
+    def of_codes(cls, codes: npt.NDArray[np.integer[Any]], names: Sequence[str]) -> Labels:
+        """Sort names, and leave out those that no code `[R]` stands for."""
+        there = np.flatnonzero(np.bincount(codes, minlength=len(names)))
+        place = np.zeros(len(names), np.int32)
+        different, place[there] = np.unique(np.array(names, str)[there], return_inverse=True)
+        return cls(place[codes], different)
+
+    def __getitem__(self, rows: Index | slice) -> Names:
+        """Names of some rows."""
+        return self.names[self.codes[rows]]
+
+    def rows(self) -> dict[str, Index]:
+        """Rows of each name, in the order in which names occur first."""
+        rows = [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
+        by_name = zip(self.names.tolist(), rows, strict=True)
+        return dict(sorted(by_name, key=lambda each: int(each[1][0])))
 
 
 def count_rows(path: Path) -> int:

@@ -10,6 +10,7 @@ reading; the code that derived the released constants is not public (docs/protoc
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -43,17 +44,20 @@ class LearntThreshold(ThresholdPolicy):
         return levels
 
     def fit(self, similarity_max: Array, condition: Names) -> None:
-        """Set the threshold from the maxima of negatives; those that are not finite are left out.
+        """Set the threshold from the maxima of negatives, see `fit_types`."""
+        names = np.unique(condition).tolist()
+        self.fit_types({name: similarity_max[condition == name] for name in names})
+
+    def fit_types(self, maxima: Mapping[str, Array]) -> None:
+        """Set the threshold from the maxima `[n]` of each negative type.
+
+        Those that are not finite are left out.
 
         Raises:
             ThresholdError: without a negative that has a finite maximum.
         """
-        finite = np.isfinite(similarity_max)
-        levels = [
-            self.level(values)
-            for name in np.unique(condition)
-            if (values := similarity_max[finite & (condition == name)]).size
-        ]
+        finite = (values[np.isfinite(values)] for values in maxima.values())
+        levels = [self.level(values) for values in finite if values.size]
         if not levels:
             raise ThresholdError(
                 f"threshold {self.name} is learnt from negatives, but there are none. Evaluate with"
