@@ -87,7 +87,7 @@ def _chosen_anew(
 def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:
     """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
     policy, thresholds = copy.deepcopy(policy), []
-    for times in images.weights.astype(np.int64):
+    for times in images.weights:
         rows = np.repeat(np.arange(len(maxima.value)), times[images.image])
         policy.fit(maxima.value[rows], maxima.condition[rows])
         value = policy.constant()
@@ -221,16 +221,21 @@ class ResampledRun:
         *,
         rows: Index | None = None,
         bootstrap: ImageBootstrap | None = None,
+        totals: bool = False,
     ) -> list[Number]:
         """All numbers of a part, see `numbers_of`; the bootstrap is over the images of `rows`."""
 
-        def at(scores: Scores, part: Part, sounds: SharedSounds | None) -> list[Number]:
+        def at(
+            scores: Scores, part: Part, sounds: SharedSounds | None, totals: bool = False
+        ) -> list[Number]:
             sets, images = None, bootstrap or self.bootstrap
             if rows is None and images is self.bootstrap:
                 sets = self._set_numbers(scores, part, metrics, sounds)
-            return numbers_of(scores, part, metrics, images, rows=rows, sounds=sounds, sets=sets)
+            return numbers_of(
+                scores, part, metrics, images, rows=rows, sounds=sounds, sets=sets, totals=totals
+            )
 
-        numbers = at(self.scores, part, self._sounds)
+        numbers = at(self.scores, part, self._sounds, totals)
         thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
