@@ -143,7 +143,7 @@ def weighted(weights: Counts, values: Array) -> Array:
 def merged_draws(totals: Array) -> Array:
     """Totals `[G, 2, D]` as `[G, 2, 1]` where all draws have the same number of values."""
     counts = totals[:, 1]
-    same = counts.shape[1] > 0 and bool((counts == counts[:, :1]).all())
+    same = counts.shape[1] > 1 and bool((counts == counts[:, :1]).all())
     return totals.mean(axis=2, keepdims=True) if same else totals
 
 
