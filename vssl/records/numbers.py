@@ -253,6 +253,21 @@ def resampled_means(numbers: Sequence[Number], bootstrap: ImageBootstrap) -> lis
     return [replace(n, at_threshold=each) for n, each in zip(numbers, found, strict=True)]
 
 
+def near_resamples(
+    scores: Scores, parts: Sequence[Part], metrics: Sequence[AnyMetric], bootstrap: ImageBootstrap
+) -> dict[tuple[str, str], Array]:
+    """Resamples `[K, B]` of means at the K thresholds of parts, by metric and condition."""
+    keys, totals = [], []
+    for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
+        for conditions, values, _ in _mean_values(scores, parts, metric, bootstrap):
+            keys.append((metric.name, PAIR.join(conditions)))
+            of_all = bootstrap.totals(values, by_image=metric.by_image)
+            totals += [merged_draws(each) for each in np.split(of_all, len(parts), axis=2)]
+    found = np.array(bootstrap.means_over_draws(totals))
+    shape = (len(keys), len(parts), len(bootstrap.weights))
+    return dict(zip(keys, found.reshape(shape), strict=True))
+
+
 def _means(
     scores: Scores,
     part: Part,
@@ -261,14 +276,33 @@ def _means(
     sounds: SharedSounds | None,
 ) -> Iterator[Number]:
     """A mean metric under every condition, or pair of conditions, that it applies to."""
+    for conditions, values, asked in _mean_values(scores, [part], metric, bootstrap):
+        spread = None
+        if sounds is not None and not (metric.by_image or isinstance(metric, SwapMetric)):
+            spread = sounds.spread(conditions, values)
+        sounding = tuple(scores.sounding[name] for name in conditions)
+        name = PAIR.join(conditions)
+        yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
+
+
+def _mean_values(
+    scores: Scores, parts: Sequence[Part], metric: MeanMetric, bootstrap: ImageBootstrap
+) -> Iterator[tuple[tuple[str, ...], Array, Mask]]:
+    """Conditions, values `[N, K D]` of a metric in D draws of K parts, and whom it was asked of."""
+    part = parts[0]
     if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
         return
-    swaps = isinstance(metric, SwapMetric)
     for holder, conditions, column in _mean_columns(scores, part, metric):
-        spread = None
-        column_values = _own_sounds(scores.values, scores, part, holder, column, metric)
+        # of two conditions with several draws, those that both have are compared
+        draws = [scores.draws(part, name) for name in conditions]
+        common = min((count for count in draws if count > 1), default=1)
+        of_parts = [
+            _own_sounds(scores.values, scores, each, holder, column, metric)[:, :common]
+            for each in parts
+        ]
+        column_values = np.concatenate(of_parts, axis=1)
         asked = _own_sounds(scores.asked, scores, part, holder, column, metric)
-        if metric.by_image or swaps:
+        if metric.by_image or isinstance(metric, SwapMetric):
             # undefined where a picture shows other sounding objects that are not among the samples
             there = scores.there(part, holder)
             found = np.bincount(bootstrap.image, weights=there)[bootstrap.image]
@@ -280,19 +314,9 @@ def _means(
                 asked = np.bincount(bootstrap.image, weights=asked) > 0
                 smallest = smallest_in_group(counted, bootstrap.image)
                 column_values = np.where(asked[:, None], smallest, np.nan)
-        else:
-            # of two conditions with several draws, those that both have are compared
-            draws = [scores.draws(part, name) for name in conditions]
-            common = min((count for count in draws if count > 1), default=1)
-            column_values = column_values[:, :common]
-        values = metric.from_column(torch.from_numpy(column_values.flatten())).numpy()
-        values = values.reshape(column_values.shape)
-        if sounds is not None and not (metric.by_image or swaps):
-            spread = sounds.spread(conditions, values)
-        sounding = tuple(scores.sounding[name] for name in conditions)
-        name = PAIR.join(conditions)
         if asked.any():
-            yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
+            values = metric.from_column(torch.from_numpy(column_values.flatten())).numpy()
+            yield conditions, values.reshape(column_values.shape), asked
 
 
 def _mean_columns(
