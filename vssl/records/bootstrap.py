@@ -64,7 +64,7 @@ class ImageBootstrap:
             counts = counts.astype(needed, copy=False)
             counts[:, 1 + first : 1 + first + count] = times.T
         self.with_itself: Counts = counts.T
-        self.weights = self.with_itself[1:]
+        self.weights: Counts = self.with_itself[1:]
 
     def means(self, values: Array) -> Array:
         """Means over samples within each draw: values `[N, D]`, NaN where undefined, to `[B, D]`.

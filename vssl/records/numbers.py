@@ -193,7 +193,7 @@ def numbers_of(
         heard = sounds if rows is None else None
         sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
     averaged = [
-        mean if totals else replace(mean, totals=merged_draws(mean.totals))
+        mean if totals or mean.totals is None else replace(mean, totals=merged_draws(mean.totals))
         for metric in metrics
         if isinstance(metric, MeanMetric)
         for mean in _means(scores, part, metric, bootstrap, sounds)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from vssl.core.arrays import Array, Index
+from vssl.core.arrays import Array, Counts, Index
 from vssl.metrics.base import CombinedMetric, MapMetric
 from vssl.metrics.curve import CurveMetric
 from vssl.records.bootstrap import ImageBootstrap
@@ -126,12 +126,12 @@ def _levels_anew(
 
 
 def _levels(
-    policies: Sequence[LearntThreshold], values: Array, weights: Array, group: Index
+    policies: Sequence[LearntThreshold], values: Array, weights: Counts, group: Index
 ) -> Array:
     """Levels `[P, B]` of values `[R]` that are repeated as often as their groups are drawn."""
     levels = np.full((len(policies), len(weights)), -np.inf)
-    for b, times in enumerate(weights.astype(np.int64)):
-        repeated = np.repeat(values, times[group])
+    for b, times in enumerate(weights):
+        repeated = np.repeat(values, np.ascontiguousarray(times)[group])
         if len(repeated):
             levels[:, b] = [policy.level(repeated) for policy in policies]
     return levels
