@@ -6,6 +6,7 @@ counts are whole numbers, which floats hold exactly.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -84,6 +85,9 @@ def _in_blocks(kernel: Callable[..., Array], weights: Counts, *given: Any) -> Ar
 def _pool() -> ThreadPoolExecutor:
     """Threads that all callers share, since draws are worked on in threads of their own."""
     return ThreadPoolExecutor(torch.get_num_threads())
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # where its threads are not
 
 
 @compiled
