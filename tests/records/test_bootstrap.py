@@ -88,3 +88,16 @@ def test_resamples_are_drawn_one_after_the_other(images: int, resamples: int) ->
     expected = [np.bincount(each, minlength=images) for each in drawn]
     bootstrap = ImageBootstrap([f"{n}" for n in range(images)], resamples=resamples, seed=3)
     assert np.array_equal(bootstrap.weights, expected)
+
+
+def test_no_weight_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Same(np.random.Generator):
+        def integers(self, high: int, *, size: tuple[int, int]) -> npt.NDArray[np.int64]:  # type: ignore[override]
+            return np.full(size, high - 1)
+
+    small, names = ImageBootstrap(["a", "b"], resamples=9), [f"{n:03d}" for n in range(300)]
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Same(np.random.PCG64(seed)))
+    bootstrap = ImageBootstrap(names, resamples=3)
+    assert (small.weights.dtype, bootstrap.weights.dtype) == (np.uint8, np.uint16)
+    assert bootstrap.with_itself.tolist() == [[1] * 300, *3 * [[0] * 299 + [300]]]
+    assert bootstrap.means(np.arange(300.0)[:, None]).tolist() == 3 * [[299.0]]

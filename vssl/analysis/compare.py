@@ -276,7 +276,7 @@ def compare_runs(
         measured = []
         for run, whole, place in zip(runs, resampled, places, strict=True):
             part = run.parts[variant, policy]
-            numbers = whole.numbers(part, metrics, rows=place, bootstrap=images)
+            numbers = whole.numbers(part, metrics, rows=place, bootstrap=images, totals=True)
             measured.append({number.key: number for number in numbers})
         there |= dict.fromkeys(condition for name, condition in measured[0] if name in asked)
         keys = [

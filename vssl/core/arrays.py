@@ -15,3 +15,4 @@ Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 Bits = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
+Counts = npt.NDArray[Any]  # whole numbers of any type

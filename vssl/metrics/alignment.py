@@ -9,24 +9,23 @@ from __future__ import annotations
 import numpy as np
 import torch  # noqa: F401, for the examples
 
-from vssl.core.arrays import Array
+from vssl.core.arrays import Array, Counts
 from vssl.metrics.ranking import weighted_quantile
 from vssl.metrics.set_metric import Family, SetMetric, Values
 
 
-def _quantile(values: Values, weights: Array, level: float) -> Array:
+def _quantile(values: Values, weights: Counts, level: float) -> Array:
     """A quantile under each weighting, `[B, 1]`."""
     order = np.argsort(values.value, kind="stable")
-    found: Array = weighted_quantile(values.value[order], values.image[order], weights, level)
-    return found[:, None]
+    return weighted_quantile(values.value[order], values.image[order], weights, level)[:, None]
 
 
-def alignment(positives: Values, negatives: Values, weights: Array) -> Family:
+def alignment(positives: Values, negatives: Values, weights: Counts) -> Family:
     """Compute the median of the positives' map maxima; see `SetMetric.family`."""
     return {"alignment": _quantile(positives, weights, 0.5)}
 
 
-def separability(positives: Values, negatives: Values, weights: Array) -> Family:
+def separability(positives: Values, negatives: Values, weights: Counts) -> Family:
     """Compute the positives' first quartile minus the negatives' third; see `SetMetric.family`."""
     low, high = _quantile(positives, weights, 0.25), _quantile(negatives, weights, 0.75)
     return {"separability": low - high}

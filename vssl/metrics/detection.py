@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vssl.core.arrays import Array
+from vssl.core.arrays import Counts
 from vssl.core.checks import check_maps
 from vssl.kernels import mean_of_largest
 from vssl.metrics.base import FRACTION, MapMetric
@@ -63,7 +63,7 @@ class Confidence(MapMetric):
         return map_confidence(localization_maps)
 
 
-def detection(positives: Values, negatives: Values, weights: Array) -> Family:
+def detection(positives: Values, negatives: Values, weights: Counts) -> Family:
     """Average precision and best F1 over all confidence thresholds.
 
     A positive fires when its confidence reaches the threshold: it is a true positive when its cIoU
@@ -78,8 +78,7 @@ def detection(positives: Values, negatives: Values, weights: Array) -> Family:
     order, ends = ordered(positives, negatives)
     place = np.where(order < len(positives.value), order, -1)
     image = np.concatenate([positives.image, negatives.image])[order]
-    success = positives.success.astype(np.float64)
-    found = detection_statistics(ends, place, success, image, weights)
+    found = detection_statistics(ends, place, positives.success, image, weights)
     return {"detection_ap": found[..., 0], "max_f1": found[..., 1]}
 
 

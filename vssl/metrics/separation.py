@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 import torch  # noqa: F401, for the examples
 
-from vssl.core.arrays import Array
+from vssl.core.arrays import Counts
 from vssl.metrics.base import FRACTION
 from vssl.metrics.ranking import rank_statistics
 from vssl.metrics.set_metric import Family, SetMetric, Values, ordered
 
 
-def separation(positives: Values, negatives: Values, weights: Array) -> Family:
+def separation(positives: Values, negatives: Values, weights: Counts) -> Family:
     """AUROC, average precision, FPR at 95 % TPR and overlap of map maxima, see `SetMetric.family`.
 
     Returns:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torchmetrics.utilities import dim_zero_cat
 
-from vssl.core.arrays import Array, Index, Mask
+from vssl.core.arrays import Array, Counts, Index, Mask
 from vssl.metrics.base import MapMetric, ReportedMetric
 from vssl.types import SoundingObject
 
@@ -83,13 +83,14 @@ class SetMetric(ReportedMetric):
 
     @staticmethod
     @abstractmethod
-    def family(positives: Values, negatives: Values, weights: Array) -> Family:
+    def family(positives: Values, negatives: Values, weights: Counts) -> Family:
         """The metrics of a family.
 
         Args:
             positives: one draw of the positives, or of another condition of the own object.
             negatives: one draw of the negatives; of all types where they are taken together.
-            weights: `[B, number of images]` whole numbers: how often each image counts.
+            weights: `[B, number of images]` whole numbers, of the smallest type that holds them:
+                how often each image counts.
         """
 
     def update(
@@ -136,7 +137,7 @@ class SetMetric(ReportedMetric):
             image = np.zeros(int(rows.sum()), np.int64)
             return Values(value[rows], image, success[rows, None] > 0)
 
-        found = self.family(chosen(positive > 0), chosen(positive == 0), np.ones((1, 1)))
+        found = self.family(chosen(positive > 0), chosen(positive == 0), np.ones((1, 1), np.uint8))
         return torch.tensor(found[self.name][0, 0], dtype=torch.float64)
 
     @classmethod

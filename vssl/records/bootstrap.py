@@ -17,9 +17,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from vssl.core.arrays import Array, Index
+from vssl.core.arrays import Array, Counts, Index
 
-_DRAWN_AT_ONCE = 128  # resamples that are drawn at once
+_DRAWN_AT_ONCE = 2**22  # images that are drawn at once
+_WEIGHTED_AT_ONCE = 1024  # images whose weights are made floats at once
 
 
 class ImageBootstrap:
@@ -38,6 +39,8 @@ class ImageBootstrap:
         seed: seed of the resampling.
         image: `[N]` number of each sample's picture.
         images: number of pictures G.
+        with_itself: `[1 + B, G]` how often each picture counts: once, then as it is drawn. Of the
+            smallest type that holds it.
         weights: `[B, G]` how often each picture is drawn.
     """
 
@@ -46,15 +49,22 @@ class ImageBootstrap:
     ) -> None:
         names, self.image = np.unique(np.asarray(image_groups, dtype=str), return_inverse=True)
         self.images = len(names)
+        self._rows = np.argsort(self.image, kind="stable")
+        self._firsts = np.searchsorted(self.image[self._rows], np.arange(self.images))
         self.seed = seed
         generator = np.random.default_rng(seed)
-        self.weights = np.empty((resamples, self.images))
-        for first in range(0, resamples, _DRAWN_AT_ONCE):  # so that memory does not grow with B
-            count = min(_DRAWN_AT_ONCE, resamples - first)
+        counts = np.ones((self.images, 1 + resamples), np.uint8)  # what is read together lies so
+        together = max(1, _DRAWN_AT_ONCE // max(self.images, 1))
+        for first in range(0, resamples, together):  # so that memory does not grow with B
+            count = min(together, resamples - first)
             drawn = generator.integers(self.images, size=(count, self.images))
             drawn += self.images * np.arange(count)[:, None]
-            times = np.bincount(drawn.ravel(), minlength=drawn.size)
-            self.weights[first : first + count] = times.reshape(drawn.shape)
+            times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+            needed = np.promote_types(counts.dtype, np.min_scalar_type(times.max(initial=0)))
+            counts = counts.astype(needed, copy=False)
+            counts[:, 1 + first : 1 + first + count] = times.T
+        self.with_itself: Counts = counts.T
+        self.weights: Counts = self.with_itself[1:]
 
     def means(self, values: Array) -> Array:
         """Means over samples within each draw: values `[N, D]`, NaN where undefined, to `[B, D]`.
@@ -70,46 +80,71 @@ class ImageBootstrap:
         both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
         if by_image:
             return both
-        totals = np.zeros((self.images, *both.shape[1:]))
-        np.add.at(totals, self.image, both)
-        return totals
+        both = both[self._rows]
+        alone = len(both) == self.images
+        return both if alone else np.asarray(np.add.reduceat(both, self._firsts, axis=0))
 
     def _means_of_totals(self, totals: Array) -> Array:
         sums, counts = totals[:, 0], totals[:, 1]
         if self.images < 2:
             return np.full((len(self.weights), sums.shape[1]), np.nan)
-        same = counts.shape[1] > 0 and bool((counts == counts[:, :1]).all())
-        total = self.weights @ (counts[:, :1] if same else counts)
+        draws, same = sums.shape[1], counts.shape[1] > 0 and (counts == counts[:, :1]).all()
+        divisors = counts[:, :1] if same else counts
+        found = weighted(self.weights, np.concatenate([sums, divisors], axis=1))
         with np.errstate(invalid="ignore"):
-            return np.asarray((self.weights @ sums) / total)
+            return np.asarray(found[:, :draws] / found[:, draws:])
 
-    def means_over_draws(self, totals: Array) -> Array:
-        """Means over samples and draws of every resample, `[B]`, from totals `[G, 2, D]`."""
-        counts = totals[:, 1]
-        if counts.shape[1] and (counts == counts[:, :1]).all():
-            # every draw has the same divisor, so that one product does for all
-            together = np.stack([totals[:, 0].mean(axis=1), counts[:, 0]], axis=1)
-            return self._means_of_totals(together[:, :, None])[:, 0]
-        return nanmean(self._means_of_totals(totals), axis=1)
+    def means_over_draws(self, totals: Sequence[Array]) -> list[Array]:
+        """Means over samples and draws of every resample, `[B]` each, from totals `[G, 2, D]`.
 
-    def dof(self, resampled: Array) -> float:
-        """Degrees of freedom of the spread of resamples `[B]`, by the images that decide it.
+        One product does for all of them, and takes as long as for few.
+        """
+        fewer = [merged_draws(each) for each in totals]
+        if not fewer:
+            return []
+        stops = np.cumsum([each.shape[2] for each in fewer])[:-1]
+        means = self._means_of_totals(np.concatenate(fewer, axis=2))
+        return [nanmean(each, axis=1) for each in np.split(means, stops, axis=1)]
+
+    def dof(self, resampled: Array) -> Array:
+        """Degrees of freedom `[K]` of the spread of resamples `[B, K]`, by the images behind it.
 
         Few images decide an AUROC near 1: those whose positive some negative exceeds. The variance
         of G values of kurtosis k is as uncertain as that of 2 G / (k - 1) normal ones. The values
         are the images' influences: the resamples regressed on how often each image was drawn.
         """
+        most = max(self.images - 1.0, 1.0)
+        if self.images < 3:
+            return np.full(resampled.shape[1], most)
         defined = np.isfinite(resampled)
-        if self.images < 3 or defined.sum() < 2:
-            return max(self.images - 1.0, 1.0)
-        centred = resampled[defined] - resampled[defined].mean()
-        influence = (self.weights[defined] - 1).T @ centred
-        influence -= influence.mean()
-        second = (influence**2).mean()
-        if second == 0:
-            return self.images - 1.0
-        kurtosis = (influence**4).mean() / second**2
-        return float(np.clip(2 * self.images / (kurtosis - 1 + 1e-9), 2, self.images - 1))
+        known = np.where(defined, resampled, np.nan)
+        centred = np.where(defined, known - nanmean(known, axis=0), 0.0)
+        second, fourth = np.zeros((2, resampled.shape[1]))
+        for first in range(0, self.images, _WEIGHTED_AT_ONCE):
+            weights = self.weights[:, first : first + _WEIGHTED_AT_ONCE].astype(np.float64)
+            squares = (weights.T @ centred - centred.sum(axis=0)) ** 2  # of a mean of 0
+            second += squares.sum(axis=0) / self.images
+            fourth += (squares**2).sum(axis=0) / self.images
+        unknown = (defined.sum(axis=0) < 2) | (second == 0)
+        kurtosis = fourth / np.where(second > 0, second, 1.0) ** 2
+        few = np.clip(2 * self.images / (kurtosis - 1 + 1e-9), 2, most)
+        return np.where(unknown, most, few)
+
+
+def weighted(weights: Counts, values: Array) -> Array:
+    """Sums `[B, K]` of values `[G, K]` that count `weights[b, g]` times."""
+    sums = np.zeros((len(weights), values.shape[1]))
+    for first in range(0, len(values), _WEIGHTED_AT_ONCE):
+        some = slice(first, first + _WEIGHTED_AT_ONCE)
+        sums += weights[:, some].astype(np.float64) @ values[some]
+    return sums
+
+
+def merged_draws(totals: Array) -> Array:
+    """Totals `[G, 2, D]` as `[G, 2, 1]` where all draws have the same number of values."""
+    counts = totals[:, 1]
+    same = counts.shape[1] > 1 and bool((counts == counts[:, :1]).all())
+    return totals.mean(axis=2, keepdims=True) if same else totals
 
 
 def smallest_in_group(values: Array, group: Index) -> Array:

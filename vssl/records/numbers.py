@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from vssl.core.arrays import Array, Index, Mask
+from vssl.core.arrays import Array, Counts, Index, Mask
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.base import (
     CombinedMetric,
@@ -27,9 +27,11 @@ from vssl.metrics.set_metric import Family, SetMetric, Values, joined
 from vssl.records.bootstrap import (
     ImageBootstrap,
     interval_around,
+    merged_draws,
     nanmean,
     smallest_in_group,
     variance,
+    weighted,
 )
 from vssl.records.read import condition_pairs
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
@@ -165,6 +167,7 @@ def numbers_of(
     rows: Index | None = None,
     sounds: SharedSounds | None = None,
     sets: Sequence[Number] | None = None,
+    totals: bool = False,
 ) -> list[Number]:
     """All numbers of one map variant and threshold policy, in the order of the metrics.
 
@@ -181,6 +184,7 @@ def numbers_of(
         rows: samples to report on; None for all.
         sounds: the sounds of the run's records; None ignores their spread.
         sets: numbers of set metrics, if `set_numbers` computed them for several parts already.
+        totals: whether means keep theirs of every draw, which are large.
     """
     if rows is not None:
         scores, sounds = scores.of_samples(rows), sounds and sounds.of_samples(rows)
@@ -188,12 +192,13 @@ def numbers_of(
         # shared sounds count in set metrics of whole runs alone
         heard = sounds if rows is None else None
         sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
-    means = {
-        number.key: number
+    averaged = [
+        mean if totals or mean.totals is None else replace(mean, totals=merged_draws(mean.totals))
         for metric in metrics
         if isinstance(metric, MeanMetric)
-        for number in _means(scores, part, metric, bootstrap, sounds)
-    }
+        for mean in _means(scores, part, metric, bootstrap, sounds)
+    ]
+    means = {number.key: number for number in resampled_means(averaged, bootstrap)}
     means |= {
         number.key: number
         for metric in metrics
@@ -219,6 +224,7 @@ def mean_of_values(
 ) -> Number:
     """Average a metric's values `[N, D]` (`[G, D]` for metrics by image), without NaN.
 
+    Without resamples, which `resampled_means` gives to many numbers at once.
     Of samples (or images) that were not asked, NaN is not counted as undefined.
     """
     totals = bootstrap.totals(values, by_image=metric.by_image)
@@ -230,7 +236,7 @@ def mean_of_values(
         condition=condition,
         value=float(nanmean(per_draw)),
         per_draw=per_draw,
-        at_threshold=bootstrap.means_over_draws(totals),
+        at_threshold=np.empty(0),
         images=int(totals[:, 1].any(axis=1).sum()),
         n=int(defined.any(axis=1).sum()),
         n_undefined=int((~counted).sum()),
@@ -238,6 +244,28 @@ def mean_of_values(
         totals=totals,
         sounding=sounding,
     )
+
+
+def resampled_means(numbers: Sequence[Number], bootstrap: ImageBootstrap) -> list[Number]:
+    """Means by `mean_of_values`, with resamples."""
+    totals = [number.totals for number in numbers if number.totals is not None]
+    found = bootstrap.means_over_draws(totals)
+    return [replace(n, at_threshold=each) for n, each in zip(numbers, found, strict=True)]
+
+
+def near_resamples(
+    scores: Scores, parts: Sequence[Part], metrics: Sequence[AnyMetric], bootstrap: ImageBootstrap
+) -> dict[tuple[str, str], Array]:
+    """Resamples `[K, B]` of means at the K thresholds of parts, by metric and condition."""
+    keys, totals = [], []
+    for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
+        for conditions, values, _ in _mean_values(scores, parts, metric, bootstrap):
+            keys.append((metric.name, PAIR.join(conditions)))
+            of_all = bootstrap.totals(values, by_image=metric.by_image)
+            totals += [merged_draws(each) for each in np.split(of_all, len(parts), axis=2)]
+    found = np.array(bootstrap.means_over_draws(totals))
+    shape = (len(keys), len(parts), len(bootstrap.weights))
+    return dict(zip(keys, found.reshape(shape), strict=True))
 
 
 def _means(
@@ -248,14 +276,33 @@ def _means(
     sounds: SharedSounds | None,
 ) -> Iterator[Number]:
     """A mean metric under every condition, or pair of conditions, that it applies to."""
+    for conditions, values, asked in _mean_values(scores, [part], metric, bootstrap):
+        spread = None
+        if sounds is not None and not (metric.by_image or isinstance(metric, SwapMetric)):
+            spread = sounds.spread(conditions, values)
+        sounding = tuple(scores.sounding[name] for name in conditions)
+        name = PAIR.join(conditions)
+        yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
+
+
+def _mean_values(
+    scores: Scores, parts: Sequence[Part], metric: MeanMetric, bootstrap: ImageBootstrap
+) -> Iterator[tuple[tuple[str, ...], Array, Mask]]:
+    """Conditions, values `[N, K D]` of a metric in D draws of K parts, and whom it was asked of."""
+    part = parts[0]
     if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
         return
-    swaps = isinstance(metric, SwapMetric)
     for holder, conditions, column in _mean_columns(scores, part, metric):
-        spread = None
-        column_values = _own_sounds(scores.values, scores, part, holder, column, metric)
+        # of two conditions with several draws, those that both have are compared
+        draws = [scores.draws(part, name) for name in conditions]
+        common = min((count for count in draws if count > 1), default=1)
+        of_parts = [
+            _own_sounds(scores.values, scores, each, holder, column, metric)[:, :common]
+            for each in parts
+        ]
+        column_values = np.concatenate(of_parts, axis=1)
         asked = _own_sounds(scores.asked, scores, part, holder, column, metric)
-        if metric.by_image or swaps:
+        if metric.by_image or isinstance(metric, SwapMetric):
             # undefined where a picture shows other sounding objects that are not among the samples
             there = scores.there(part, holder)
             found = np.bincount(bootstrap.image, weights=there)[bootstrap.image]
@@ -267,19 +314,9 @@ def _means(
                 asked = np.bincount(bootstrap.image, weights=asked) > 0
                 smallest = smallest_in_group(counted, bootstrap.image)
                 column_values = np.where(asked[:, None], smallest, np.nan)
-        else:
-            # of two conditions with several draws, those that both have are compared
-            draws = [scores.draws(part, name) for name in conditions]
-            common = min((count for count in draws if count > 1), default=1)
-            column_values = column_values[:, :common]
-        values = metric.from_column(torch.from_numpy(column_values.flatten())).numpy()
-        values = values.reshape(column_values.shape)
-        if sounds is not None and not (metric.by_image or swaps):
-            spread = sounds.spread(conditions, values)
-        sounding = tuple(scores.sounding[name] for name in conditions)
-        name = PAIR.join(conditions)
         if asked.any():
-            yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
+            values = metric.from_column(torch.from_numpy(column_values.flatten())).numpy()
+            yield conditions, values.reshape(column_values.shape), asked
 
 
 def _mean_columns(
@@ -350,7 +387,7 @@ def _of_curves(
                 resamples=len(bootstrap.weights),
                 seed=bootstrap.seed,
             )
-            at_threshold = batches.means_over_draws(batches.totals(largest))
+            (at_threshold,) = batches.means_over_draws([batches.totals(largest)])
         spread = None
         if sounds is not None:
             # to first order, sounds move the curve where it is largest
@@ -377,8 +414,9 @@ def _largest_of_resamples(metric: CurveMetric, curves: Array, bootstrap: ImageBo
     if bootstrap.images < 2:
         return np.full(len(bootstrap.weights), np.nan)
     sums, counts = summed(curves, bootstrap.image)
+    divisors = weighted(bootstrap.weights, counts)
     largest = [
-        metric.largest(bootstrap.weights @ sums[:, draw], bootstrap.weights @ counts[:, draw])
+        metric.largest(weighted(bootstrap.weights, sums[:, draw]), divisors[:, draw])
         for draw in range(curves.shape[1])
     ]
     return nanmean(np.stack(largest, axis=1), axis=1)
@@ -453,7 +491,7 @@ def _family_numbers(
     counts = [columns[name].shape[1] for name in group[1:] or group]
     draws = min((count for count in counts if count > 1), default=1)
 
-    def in_draws(weights: Array, places: Mapping[str, Index]) -> dict[str, Array]:
+    def in_draws(weights: Counts, places: Mapping[str, Index]) -> dict[str, Array]:
         """The members `[D, B, K]` where samples at places `[N, D]` are weighted by `[B, C]`."""
 
         def in_draw(draw: int) -> Family:
@@ -467,24 +505,24 @@ def _family_numbers(
             families = list(pool.map(in_draw, range(draws)))
         return {each.name: np.stack([of[each.name] for of in families]) for each in members}
 
-    weights = np.ones((1, bootstrap.images))
-    if bootstrap.images > 1:  # a single image says nothing about the spread over images
-        weights = np.concatenate([weights, bootstrap.weights])
+    # a single image says nothing about the spread over images
+    weights = bootstrap.with_itself[: None if bootstrap.images > 1 else 1]
     values = in_draws(weights, dict.fromkeys(group, bootstrap.image[:, None]))
     spreads = {} if sounds is None else _set_spreads(columns, values, sounds, in_draws)
     for member in members:
+        resampled = nanmean(values[member.name][:, 1:], axis=0)
+        dof = bootstrap.dof(resampled)
         for place, part in enumerate(parts):
-            drawn = np.ascontiguousarray(values[member.name][:, :, place].T)
-            at_threshold = nanmean(drawn[1:], axis=1)
+            drawn = values[member.name][:, 0, place]
             spread = spreads.get(member.name)
             number = Number(
                 metric=member,
                 condition=condition,
-                value=float(nanmean(drawn[0])),
-                per_draw=drawn[0],
-                at_threshold=at_threshold,
+                value=float(nanmean(drawn)),
+                per_draw=drawn,
+                at_threshold=np.ascontiguousarray(resampled[:, place]),
                 images=bootstrap.images,
-                dof_images=bootstrap.dof(at_threshold) if len(at_threshold) else None,
+                dof_images=float(dof[place]) if len(resampled) else None,
                 sounds=spread and Spread(spread[0][:, place], spread[1]),
                 n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
                 n_undefined=sum(
@@ -500,7 +538,7 @@ def _set_spreads(
     columns: Mapping[str, Array],
     found: Mapping[str, Array],
     sounds: SharedSounds,
-    in_draws: Callable[[Array, Mapping[str, Index]], dict[str, Array]],
+    in_draws: Callable[[Counts, Mapping[str, Index]], dict[str, Array]],
 ) -> dict[str, tuple[Array, float]]:
     """Deviations `[B, K]` of a family's metrics by shared sounds, and their degrees of freedom.
 
@@ -523,10 +561,11 @@ def _set_spreads(
             deviations = {n: _by_draw(v[:, 0], weights[:, index[0]]) for n, v in found.items()}
         else:
             # clips are resampled in a part of the resamples; the last weight is that of all else
-            few = np.concatenate([np.ones((1, weights.shape[1])), weights[:_CLIP_RESAMPLES]])
-            few = np.concatenate([few, np.ones((len(few), 1))], axis=1)
+            some = weights[:_CLIP_RESAMPLES].T
+            few = np.ones((len(some) + 1, some.shape[1] + 1), some.dtype)
+            few[:-1, 1:] = some
             rest = np.full((len(column), 1), weights.shape[1])
-            by_clip = in_draws(few, {**dict.fromkeys(columns, rest), heard: index})
+            by_clip = in_draws(few.T, {**dict.fromkeys(columns, rest), heard: index})
             means = {name: nanmean(values, axis=0) for name, values in by_clip.items()}
             deviations = {
                 name: np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
@@ -549,11 +588,11 @@ def _one_draw(column: Array, place: Index, draw: int, success: Mask | None) -> V
     return Values(value[kept], group[kept], reached[kept])
 
 
-def _by_draw(values: Array, drawn: Array) -> Array:
+def _by_draw(values: Array, drawn: Counts) -> Array:
     """Deviations `[B, K]` of a mean over draws `[D, K]` that are resampled, `[B, D]` times each."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = (drawn @ np.where(defined, values, 0.0)) / (drawn @ defined)
+        means = weighted(drawn, np.where(defined, values, 0.0)) / weighted(drawn, defined)
     return np.asarray(means - nanmean(values, axis=0))
 
 

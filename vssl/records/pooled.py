@@ -8,7 +8,7 @@ import torch
 from vssl.metrics.auc import AUC
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.records.bootstrap import ImageBootstrap
-from vssl.records.numbers import Number, mean_of_values
+from vssl.records.numbers import Number, mean_of_values, resampled_means
 from vssl.records.scores import Scores
 from vssl.types import POSITIVE, SoundingObject
 
@@ -35,7 +35,7 @@ def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> l
         torch.from_numpy(scores.values(parts[name], POSITIVE, ConsensusIoU.column))
         for name in POOLED_POLICIES
     ]
-    return [
+    means = [
         mean_of_values(
             metric,
             POSITIVE,
@@ -50,3 +50,4 @@ def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> l
         )
         for metric in (SuccessRate(), AUC())
     ]
+    return resampled_means(means, bootstrap)

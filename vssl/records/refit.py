@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from vssl.core.arrays import Array, Index
-from vssl.metrics.base import MapMetric
+from vssl.core.arrays import Array, Counts, Index
+from vssl.metrics.base import CombinedMetric, MapMetric
 from vssl.metrics.curve import CurveMetric
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.chosen import Coverage
 from vssl.records.fit import FittedPolicy, NegativeMaxima
-from vssl.records.numbers import Number, numbers_of, set_numbers
+from vssl.records.numbers import Number, near_resamples, numbers_of, set_numbers
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
@@ -88,7 +88,7 @@ def _chosen_anew(
 def _fitted_anew(policy: ThresholdPolicy, maxima: NegativeMaxima, images: ImageBootstrap) -> Array:
     """Thresholds `[B]` of a policy by its own `fit`, over images alone."""
     policy, thresholds = copy.deepcopy(policy), []
-    for times in images.weights.astype(np.int64):
+    for times in images.weights:
         rows = np.repeat(np.arange(len(maxima.value)), times[maxima.image.codes])
         policy.fit(maxima.value[rows], maxima.condition[rows])
         value = policy.constant()
@@ -126,12 +126,12 @@ def _levels_anew(
 
 
 def _levels(
-    policies: Sequence[LearntThreshold], values: Array, weights: Array, group: Index
+    policies: Sequence[LearntThreshold], values: Array, weights: Counts, group: Index
 ) -> Array:
     """Levels `[P, B]` of values `[R]` that are repeated as often as their groups are drawn."""
     levels = np.full((len(policies), len(weights)), -np.inf)
-    for b, times in enumerate(weights.astype(np.int64)):
-        repeated = np.repeat(values, times[group])
+    for b, times in enumerate(weights):
+        repeated = np.repeat(values, np.ascontiguousarray(times)[group])
         if len(repeated):
             levels[:, b] = [policy.level(repeated) for policy in policies]
     return levels
@@ -223,32 +223,59 @@ class ResampledRun:
         *,
         rows: Index | None = None,
         bootstrap: ImageBootstrap | None = None,
+        totals: bool = False,
     ) -> list[Number]:
         """All numbers of a part, see `numbers_of`; the bootstrap is over the images of `rows`."""
-
-        def at(scores: Scores, part: Part, sounds: SharedSounds | None) -> list[Number]:
-            sets, images = None, bootstrap or self.bootstrap
-            if rows is None and images is self.bootstrap:
-                sets = self._set_numbers(scores, part, metrics, sounds)
-            return numbers_of(scores, part, metrics, images, rows=rows, sounds=sounds, sets=sets)
-
-        numbers = at(self.scores, part, self._sounds)
+        images = bootstrap or self.bootstrap
+        whole = rows is None and images is self.bootstrap
+        sets = self._set_numbers(self.scores, part, metrics, self._sounds) if whole else None
+        numbers = numbers_of(
+            self.scores, part, metrics, images,
+            rows=rows, sounds=self._sounds, sets=sets, totals=totals,
+        )  # fmt: skip
         thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
-        by_threshold = {self.scores.threshold(part): numbers}
-        for value in _places(thresholds):
-            assert self._near is not None
-            by_threshold[value] = at(self._near, near_part(part.map_variant, value), None)
-        places = sorted(by_threshold)
-        known = [{n.key: n.at_threshold for n in by_threshold[value]} for value in places]
+        values = _places(thresholds)
+        known = self._near_resamples(part.map_variant, values, metrics, images, rows, whole)
+        # where one of them is the fitted threshold, it comes first
+        places, chosen = np.unique([*values, self.scores.threshold(part)], return_index=True)
         found = []
         for number in numbers:
             anew = number.at_threshold
             if len(places) > 1:
-                values = np.stack([resampled[number.key] for resampled in known])
-                anew = interpolated(thresholds, np.array(places), values)
+                if isinstance(number.metric, CombinedMetric) and number.parts is not None:
+                    positive, negatives = number.parts
+                    of_negatives = {name: known[each.key] for name, each in negatives.items()}
+                    near = number.metric.combine(known[positive.key], of_negatives)
+                else:
+                    near = known[number.key]
+                anew = interpolated(thresholds, places, np.vstack([near, anew])[chosen])
             found.append(replace(number, of_threshold=anew - number.at_threshold))
+        return found
+
+    def _near_resamples(
+        self,
+        variant: str,
+        values: Sequence[float],
+        metrics: Sequence[AnyMetric],
+        images: ImageBootstrap,
+        rows: Index | None,
+        whole: bool,
+    ) -> dict[tuple[str, str], Array]:
+        """Resamples `[K, B]` at K thresholds, by metric and condition; not of combined ones."""
+        if not values or self._near is None:
+            return {}
+        parts = [near_part(variant, value) for value in values]
+        if whole:
+            sets = {part: self._set_numbers(self._near, part, metrics, None) for part in parts}
+            scores = self._near
+        else:
+            scores = self._near if rows is None else self._near.of_samples(rows)
+            sets = set_numbers(scores, parts, metrics, images)
+        found = near_resamples(scores, parts, metrics, images)
+        for same in zip(*(sets[part] for part in parts), strict=True):
+            found[same[0].key] = np.stack([number.at_threshold for number in same])
         return found
 
     def _set_numbers(

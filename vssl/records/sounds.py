@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vssl.core.arrays import Array, Index
-from vssl.records.bootstrap import ImageBootstrap, variance
+from vssl.core.arrays import Array, Counts, Index
+from vssl.records.bootstrap import ImageBootstrap, variance, weighted
 from vssl.records.conditions import Facts, condition_settings
 from vssl.records.files import RECORDS_FILE
 from vssl.records.store import Labels, read_columns, read_provenance
@@ -50,7 +50,7 @@ def total_spread(spreads: Iterable[Spread]) -> Spread | None:
     return reduce(add, terms) if terms else None
 
 
-def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, float]:
+def crossed(value: Array, sound: Index, weights: Counts) -> tuple[float, Array, float]:
     """Resample the sounds behind a mean over records.
 
     Args:
@@ -71,8 +71,9 @@ def crossed(value: Array, sound: Index, weights: Array) -> tuple[float, Array, f
         return 0.0, np.zeros(len(weights)), np.inf
     if heard < weights.shape[1]:  # a part of the samples
         weights, total, count = weights[:, played], total[played], count[played]
+    sums = weighted(weights, np.stack([total, count], axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        deviations = (weights @ total) / (weights @ count)
+        deviations = sums[:, 0] / sums[:, 1]
     unbiased = heard / (heard - 1)  # of C sounds, the bootstrap's variance is too small
     of_sounds, of_records = unbiased * (total**2).sum(), (centred**2).sum()
     share = max(0.0, 1 - of_records / of_sounds) if of_sounds > 0 else 0.0
@@ -87,7 +88,7 @@ class SharedSounds:
     names: Mapping[str, Sequence[str]]  # condition -> names of these sounds, in order
     resamples: int
     seed: int
-    _weights: dict[str, Array] = field(default_factory=dict)
+    _weights: dict[str, Counts] = field(default_factory=dict)
     _rows: Index | None = None
 
     @classmethod
@@ -113,7 +114,7 @@ class SharedSounds:
         """Select some samples, by their places `[n]`."""
         return replace(self, _rows=rows)
 
-    def weights(self, condition: str) -> Array:
+    def weights(self, condition: str) -> Counts:
         """How often each sound of a condition is drawn, `[B, C]`."""
         if condition not in self._weights:
             self._weights[condition] = sound_weights(
@@ -142,7 +143,7 @@ class SharedSounds:
 
 def sound_weights(
     condition: str, names: Sequence[str], *, resamples: int, seed: Sequence[int]
-) -> Array:
+) -> Counts:
     """How often each sound of a condition is drawn, `[B, C]`; it depends on the names alone."""
     own = [*seed, zlib.crc32(condition.encode())]
     return ImageBootstrap(names, resamples=resamples, seed=own).weights
