@@ -11,46 +11,65 @@ import pyarrow as pa
 import torch
 
 from vssl.core.arrays import Floats
+from vssl.core.compiling import LOOPS_ON
 from vssl.masks import PackedMasks
 from vssl.records.localization import Localization
 from vssl.records.read import sample_starts
+
+HOST = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Binarized:
     """Masks of R maps under T thresholds each; those of a map that holds NaN are empty."""
 
-    masks: list[PackedMasks]  # R for each threshold
+    masks: PackedMasks  # T x R, threshold by threshold
     thresholds: Floats  # [T, R]; NaN where a map holds NaN and the threshold is its own
     maximum: Floats  # [R] largest pixel of each localization map; NaN where it holds NaN
 
     @classmethod
     def of(cls, maps: torch.Tensor, thresholds: torch.Tensor) -> Binarized:
         """Masks of maps `[R, H, W]` at thresholds `[T, R]`."""
-        maximum = maps.amax(dim=(1, 2))
+        maximum = maps.amax(dim=(1, 2)) + 0  # 0, not -0, which one device may find first
         masks = PackedMasks.above(maps, thresholds.masked_fill(maximum.isnan(), torch.nan))
-        return cls(masks, thresholds.float().numpy(), maximum.numpy())
+        return cls(masks, (thresholds.float() + 0).numpy(force=True), maximum.numpy(force=True))
 
     @classmethod
     def joined(cls, parts: Sequence[Binarized]) -> Binarized:
         """Several samples' masks as one."""
-        together = zip(*(part.masks for part in parts), strict=True)
+        if len(parts) == 1:
+            return parts[0]
+        bits, areas = (
+            np.concatenate([each.reshape(*part.thresholds.shape, *each.shape[1:])
+                            for part, each in zip(parts, given, strict=True)], axis=1)
+            for given in zip(*((part.masks.bits, part.masks.areas) for part in parts), strict=True)
+        )  # fmt: skip
+        rows = np.arange(areas.size)
+        bits = bits.reshape(areas.size, bits.shape[-1])
         return cls(
-            [PackedMasks(np.concatenate([m.bits for m in each]), each[0].shape)
-             for each in together],
+            PackedMasks(bits, parts[0].masks.shape, areas.ravel(), rows),
             np.concatenate([part.thresholds for part in parts], axis=1),
             np.concatenate([part.maximum for part in parts]),
-        )  # fmt: skip
+        )
 
 
 def maps_by_sample(
-    localization: Localization, rows: pa.RecordBatch, variants: Sequence[str]
+    localization: Localization,
+    rows: pa.RecordBatch,
+    variants: Sequence[str],
+    device: torch.device = HOST,
 ) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
-    """Rows of each sample, and by map variant their localization maps `[r, 224, 224]`."""
+    """Rows of each sample, and by map variant their localization maps `[r, 224, 224]`.
+
+    On a device without compiled loops all rows come at once.
+    """
     native, conditions, objects = localization.inputs(rows, variants)
-    for first, end in pairwise([*sample_starts(rows).tolist(), len(rows)]):
-        seen = None if objects is None else objects[first:end]
-        maps = localization.localize(native[first:end], conditions[first:end], seen)
+    ends = [len(rows)]
+    if device.type in LOOPS_ON:
+        ends = [*sample_starts(rows)[1:].tolist(), *ends]
+    for first, end in pairwise([0, *ends]):
+        seen = None if objects is None else objects[first:end].to(device)
+        maps = localization.localize(native[first:end].to(device), conditions[first:end], seen)
         yield slice(first, end), {variant: maps[variant] for variant in variants}
 
 
