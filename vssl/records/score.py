@@ -211,13 +211,15 @@ class _Scorer:
         sounding = [(name, self.sounding[name]) for name in names.tolist()]
         applies = {m: np.array([m.applies_to(*s) for s in sounding])[condition] for m in of_maps}
         parts: dict[str, list[Binarized]] = {variant: [] for variant in variants}
-        truths, samples = chunk.ground_truth.to(self.device), torch.from_numpy(chunk.sample)
+        truths = chunk.ground_truth.to(self.device)
         ids = chunk.rows.column("sample_id").to_pylist() if self.categories else []
         steps = maps_by_sample(self.localization, chunk.rows, variants, self.device)
         for place, maps in steps:
-            own = samples[place]
-            shared = own[0] == own[-1]
-            truth = truths[own[:1]].expand(len(own), -1, -1) if shared else truths[own]
+            own = chunk.sample[place]
+            if shared := bool(own[0] == own[-1]):
+                truth = truths[own[0]].expand(len(own), -1, -1)
+            else:
+                truth = truths[torch.from_numpy(own)]
             classes = [self.categories.get(name, "") for name in ids[place]]
             for variant, each in maps.items():
                 levels = [each.new_empty(0, len(each))]
@@ -234,7 +236,8 @@ class _Scorer:
                         continue
                     some, met = each, truth
                     if len(chosen) < len(each):
-                        some, met = each[torch.from_numpy(chosen)], truth[torch.from_numpy(chosen)]
+                        some = each[torch.from_numpy(chosen)]
+                        met = truth[: len(chosen)] if shared else truth[torch.from_numpy(chosen)]
                     if issubclass(metric, CurveMetric):
                         bounds = self.localization.range_of(variant)
                         if not np.isfinite(bounds).all():
