@@ -93,18 +93,17 @@ class PackedMasks:
             pixels = (octets >> torch.arange(8, device=octets.device, dtype=torch.uint8)) & 1
             marked = pixels.flatten(1)[:, : self.shape[0] * self.shape[1]].bool()
         else:
-            octets = np.ascontiguousarray(self.bits[self.rows].astype("<u8")).view(np.uint8)
-            marked = torch.from_numpy(
-                np.unpackbits(octets, axis=1, count=self.shape[0] * self.shape[1],
-                              bitorder="little").astype(bool)
-            )  # fmt: skip
+            words = np.ascontiguousarray(self.bits[self.rows].astype("<u8")).view(np.uint8)
+            count = self.shape[0] * self.shape[1]
+            unpacked = np.unpackbits(words, axis=1, count=count, bitorder="little")
+            marked = torch.from_numpy(unpacked.astype(bool))
         return marked.view(-1, *self.shape)
 
 
 def _count(
     first: Bits | torch.Tensor, second: Bits | torch.Tensor, rows: Index, others: Index
 ) -> Index:
-    if isinstance(first, torch.Tensor):
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
         counts: Index = tensor_kernels.count_pairs(first, second, rows, others)
     else:
         counts = count_pairs(first, second, rows, others)

@@ -161,8 +161,8 @@ def _chunk_lists(
         levels = np.concatenate([shared, np.stack(own)[:, chunk.sample]])
         found = binarize_at(localization, chunk.rows, variant, levels).masks
         count = len(chunk.rows)
-        for place, threshold in enumerate((*SHARED_THRESHOLDS, *OWN_THRESHOLDS)):
-            marked = found[place * count : (place + 1) * count]
+        for number, threshold in enumerate((*SHARED_THRESHOLDS, *OWN_THRESHOLDS)):
+            marked = found[number * count : (number + 1) * count]
             ciou = packed_consensus_iou(marked[rows[POSITIVE][:, 0]], chunk.truths)
             yield (variant, "ciou", threshold), ciou[:, None]
             pia = ImageArea.measure_packed(marked, chunk.truth)

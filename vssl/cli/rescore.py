@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> pd.DataFrame:
     """Console script."""
     check_options(config)
+    from vssl.records.binarize import scoring_device
     from vssl.records.store import check_records
 
     folder = run_in(Path(config.run).expanduser().absolute())
@@ -36,7 +37,8 @@ def main(config: DictConfig) -> pd.DataFrame:
     with alone_in(folder):
         if config.export is not None:
             _export_released(folder)
-        score_run(ScoringSettings.of(config), folder, keep=True)
+        device = scoring_device(config.accelerator)
+        score_run(ScoringSettings.of(config), folder, keep=True, device=device)
         mark_rescored(folder)
     return announce(folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +13,20 @@ import torch
 
 from vssl.core.arrays import Floats
 from vssl.core.compiling import LOOPS_ON
+from vssl.core.devices import chosen_devices
 from vssl.masks import PackedMasks
 from vssl.records.localization import Localization
 from vssl.records.read import sample_starts
 
 HOST = torch.device("cpu")
+
+
+def scoring_device(accelerator: str, devices: Any = 1) -> torch.device:
+    """Device that maps are scored on: the first GPU of a `trainer`, or the CPU without one."""
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        return HOST
+    chosen = chosen_devices(devices)
+    return torch.device("cuda", chosen[0] if isinstance(chosen, list) else 0)
 
 
 @dataclass(frozen=True)

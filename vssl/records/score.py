@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
-from vssl.core.arrays import Array, Index, Mask
+from vssl.core.arrays import AnyFloats, Array, Index, Mask
 from vssl.core.compiling import LOOPS_ON
 from vssl.maps import to_unit_range
 from vssl.masks import PackedTruth
@@ -40,8 +42,9 @@ from vssl.records.read import (
     in_threads,
     other_objects,
     run_pairings,
+    sample_chunks,
 )
-from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
+from vssl.records.schema import NO_POLICY, NO_THRESHOLD, SCORE_KEY, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.truth import GroundTruth, Objects
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
@@ -72,8 +75,10 @@ def score_records(
     """Score every record of a run under every policy and write the scores file.
 
     A record has one row per policy, and per map variant one row of policy `none` for the columns
-    that need no threshold. `keep` are rows of an earlier scores file to carry over. Maps are made and
-    measured on `device`; the scores are the same on all.
+    that need no threshold. `keep` are rows of an earlier scores file to carry over.
+
+    Maps are made and measured on `device`. Scores are equal on all, which is checked on the first
+    records.
 
     The own sounds of natural negatives stand under the condition `natural`. They have no rows where
     an object of the picture would sound, and null in the columns of metrics that need an object.
@@ -104,9 +109,11 @@ def score_records(
         sounding=sounding_objects(provenance),
         schema=schema,
         categories=categories_of(run, truth.ids) if any(f.by_class for f in fitted) else {},
-        device=device,
-        turn=nullcontext() if device.type in LOOPS_ON else BoundedSemaphore(2),
+        device=HOST,
+        turn=nullcontext(),
     )
+    if device.type not in LOOPS_ON:
+        scorer = _checked(scorer, replace(scorer, device=device, turn=BoundedSemaphore(2)), path)
     with AtomicParquetWriter(output, schema, provenance) as writer:
         if keep is not None and len(keep):
             writer.write(keep)
@@ -138,6 +145,24 @@ def _measured(metrics: Sequence[AnyMetric]) -> list[_Measured]:
     for each in classes:
         by_column.setdefault(each.column, each)
     return list(by_column.values())
+
+
+def _checked(host: _Scorer, other: _Scorer, path: Path) -> _Scorer:
+    """The scorer of another device, if it scores the first records as the host does."""
+    for rows in itertools.islice(sample_chunks(path, _SCORED_COLUMNS), 1):
+        expected, found = host(rows), other(rows)
+        for name in expected.column_names[len(SCORE_KEY) - 1 :]:
+            one, same = (
+                pc.list_flatten(table[name]) if pa.types.is_list(table[name].type) else table[name]
+                for table in (expected, found)
+            )
+            if not np.array_equal(one.to_numpy(), same.to_numpy(), equal_nan=True):
+                _log.warning(
+                    "%s gives other values of %s than the CPU, which scores instead",
+                    other.device, name,
+                )  # fmt: skip
+                return host
+    return other
 
 
 @dataclass(frozen=True)
@@ -174,10 +199,10 @@ class _Scorer:
                 of_masks = self._of_masks(chunk, found, swaps, undefined)
                 for values in columns[variant].values():
                     values[undefined] = np.nan
-                for values in of_masks.values():
-                    values[:, undefined] = np.nan
-                levels = {"threshold": found.thresholds, **of_masks}
-                tables.append(self._table(keys, variant, columns[variant], levels, left_out))
+                for measured in of_masks.values():
+                    measured[:, undefined] = np.nan
+                of_masks |= {"threshold": found.thresholds}
+                tables.append(self._table(keys, variant, columns[variant], of_masks, left_out))
         return pa.concat_tables(tables)
 
     def _of(self, variant: str) -> list[FittedPolicy]:
@@ -197,9 +222,8 @@ class _Scorer:
                 for partner in chunk.pairs:
                     if self.sounding[partner] != SoundingObject.NONE:
                         found[pair_column(metric.column, partner)] = chunk.natural
-            elif issubclass(metric, MeanMetric):
-                if not metric.applies_to(NATURAL, SoundingObject.NONE):
-                    found[metric.column] = chunk.natural
+            elif not metric.applies_to(NATURAL, SoundingObject.NONE):
+                found[metric.column] = chunk.natural
         return found
 
     def _of_maps(self, chunk: Chunk) -> tuple[dict[str, dict[str, Array]], dict[str, Binarized]]:
@@ -257,13 +281,13 @@ class _Scorer:
         found: Binarized,
         swaps: tuple[Index, PackedTruth] | None,
         undefined: Mask,
-    ) -> dict[str, Array]:
+    ) -> dict[str, AnyFloats]:
         """Columns `[T, R]` of the masks under T policies."""
         policies, count = shape = found.thresholds.shape
         first = count * np.arange(policies)[:, None]  # row of each policy
         truths = chunk.truths.to(self.device)
         truth = truths[np.tile(chunk.sample, policies)]
-        columns = {}
+        columns: dict[str, AnyFloats] = {}
         for metric in self.measured:
             if issubclass(metric, SampleMetric):
                 columns[metric.column] = metric.measure_packed(found.masks, truth).reshape(shape)
@@ -292,7 +316,7 @@ class _Scorer:
         keys: Mapping[str, pa.Array],
         variant: str,
         of_maps: Mapping[str, Array],
-        of_masks: Mapping[str, Array],
+        of_masks: Mapping[str, AnyFloats],
         left_out: Mapping[str, Mask],
     ) -> pa.Table:
         """Rows of one map variant: those of `of_maps` first, then those of each policy."""
