@@ -24,9 +24,7 @@ from tests.test_kernels import rows_with_everything, spread_values, thresholds_f
 from vssl import kernels, tensor_kernels
 from vssl.config.build import build_metrics, policies_named
 from vssl.core.choices import UPSAMPLING_RULES
-from vssl.core.compiling import LOOPS_ON
 from vssl.maps import bilinear_places, upsample
-from vssl.metrics.avsbench import avs_f_curves
 from vssl.metrics.base import MapMetric, PairMetric, SampleMetric, SwapMetric
 from vssl.metrics.detection import map_confidence
 from vssl.negatives.noise import Noise
@@ -34,6 +32,7 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.records.fit import fit_policies
 from vssl.records.score import score_records
+from vssl.tensor_kernels import LOOPS_ON
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.types import SoundingObject
 
@@ -81,7 +80,7 @@ def test_a_product_is_added_and_rounded_once(terms: list[tuple[float, float, flo
 
 @pytest.mark.parametrize("rule", [rule for rule in UPSAMPLING_RULES if rule != "bicubic"])
 @pytest.mark.parametrize("shape", [(7, 7), (14, 9), (1, 1)])
-def test_upsampling(rule: str, shape: tuple[int, int]) -> None:
+def test_upsampling(rule: str, shape: tuple[int, int], by_torch: None) -> None:
     maps = rows_with_everything(shape[0] * shape[1]).reshape(-1, *shape)
     places = [bilinear_places(side, 224, rule) for side in shape]
     expected = kernels.bilinear(maps, *places, rule == "opencv")
@@ -96,7 +95,7 @@ def test_bicubic_maps_do_not_depend_on_their_number() -> None:
 
 
 @pytest.mark.parametrize("pixels", [1, 63, 64, 65, 1000])
-def test_masks_and_counts(pixels: int) -> None:
+def test_masks_and_counts(pixels: int, by_torch: None) -> None:
     rows = rows_with_everything(pixels)
     levels = thresholds_for(rows)
     expected = kernels.pack_above(rows, levels)
@@ -124,16 +123,7 @@ def test_largest_pixels(pixels: int, by_torch: None) -> None:
 
 def test_sums_that_are_rounded_are_known() -> None:
     rows = torch.tensor([[1.0, 0.75, 0.5], [1.0, 2.0**-30, 0.0], [0.5, -0.25, -(2.0**-40)]])
-    assert tensor_kernels.excess(rows, rows.amin(dim=1))[1].tolist() == [True, False, False]
-
-
-def test_curves(by_torch: None) -> None:
-    maps = torch.from_numpy(rows_with_everything(400)).view(-1, 20, 20)
-    truth = torch.from_numpy(np.random.default_rng(1).choice([0, 0.5, 1], size=maps.shape)).float()
-    truth[1] = 0
-    found = avs_f_curves(maps, truth)
-    LOOPS_ON.add("cpu")
-    assert equal(found, avs_f_curves(maps, truth))
+    assert tensor_kernels._excess(rows, rows.amin(dim=1))[1].tolist() == [True, False, False]
 
 
 class _OwnPolicy(ThresholdPolicy):

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from vssl import tensor_kernels
 from vssl.core.checks import check_choice, check_maps, check_same_shape
 from vssl.core.choices import MAP_TRANSFORMS, UPSAMPLING_RULES
-from vssl.core.compiling import by_loops
-from vssl.kernels import Places, bilinear, kth_largest
+from vssl.kernels import Places
 from vssl.types import EVALUATION_SIZE, Box, Mask
 
 
@@ -49,9 +48,6 @@ def upsample(
         return upsampled.to(similarity_maps.device)
     if similarity_maps.dtype == torch.float32:
         rows, columns = (bilinear_places(side, size, rule) for side in similarity_maps.shape[1:])
-        if by_loops(similarity_maps):
-            native = similarity_maps.contiguous().numpy(force=True)
-            return torch.from_numpy(bilinear(native, rows, columns, rule == "opencv"))
         return tensor_kernels.bilinear(similarity_maps, rows, columns, rule == "opencv")
     return F.interpolate(
         similarity_maps[:, None],
@@ -127,9 +123,6 @@ def kth_largest_pixels(localization_maps: torch.Tensor, k: torch.Tensor | int) -
     """
     pixels = localization_maps.flatten(1).float().contiguous()
     ranks = torch.as_tensor(k, device=pixels.device).expand(len(pixels))
-    if by_loops(pixels):
-        found = kth_largest(pixels.numpy(force=True), ranks.contiguous().numpy())
-        return torch.from_numpy(found)
     return tensor_kernels.kth_largest(pixels, ranks)
 
 

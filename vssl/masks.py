@@ -12,10 +12,8 @@ import numpy as np
 import torch
 
 from vssl import tensor_kernels
-from vssl.core.arrays import Array, Bits, Index
+from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_maps
-from vssl.core.compiling import LOOPS_ON, by_loops
-from vssl.kernels import count_pairs, pack_above
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
@@ -24,7 +22,7 @@ _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 class PackedMasks:
     """N binary masks, one bit for each pixel; chosen ones share their bits."""
 
-    bits: Bits | torch.Tensor  # [M, W] 64-bit words; bits behind the last pixel are 0
+    bits: torch.Tensor  # [M, W] int64 words; bits behind the last pixel are 0
     shape: tuple[int, int]  # height and width
     areas: Index  # [M] marked pixels
     rows: Index  # [N] which of the M each mask is
@@ -39,32 +37,21 @@ class PackedMasks:
         """Binarize maps `[N, H, W]` under thresholds `[T, N]`: `map > threshold`, T x N masks."""
         check_maps(localization_maps, name="localization_maps")
         pixels = localization_maps.flatten(1).float().contiguous()
-        if by_loops(pixels):
-            levels = thresholds.float().contiguous().numpy(force=True)
-            bits = pack_above(pixels.numpy(force=True), levels)
-        else:
-            bits = tensor_kernels.pack_above(pixels, thresholds.to(pixels))
-        shape = (localization_maps.shape[1], localization_maps.shape[2])
-        return cls.of_bits(bits.reshape(-1, bits.shape[-1]), shape)
-
-    @classmethod
-    def of_bits(cls, bits: Bits | torch.Tensor, shape: tuple[int, int]) -> PackedMasks:
-        """All masks `[N, W]` of some bits."""
+        bits = tensor_kernels.pack_above(pixels, thresholds.to(pixels).contiguous()).flatten(0, 1)
         rows = np.arange(len(bits))
-        return cls(bits, shape, _count(bits, bits, rows, rows), rows)
+        areas = tensor_kernels.count_pairs(bits, bits, rows, rows)
+        return cls(bits, (localization_maps.shape[1], localization_maps.shape[2]), areas, rows)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, rows: Index | slice) -> PackedMasks:
         """Some of the masks, in the order of `rows`."""
-        return replace(self, rows=self.rows[rows])
+        return replace(self, rows=np.ascontiguousarray(self.rows[rows]))
 
     def to(self, device: torch.device) -> PackedMasks:
         """The same masks on a device."""
-        if isinstance(self.bits, torch.Tensor) or device.type in LOOPS_ON:
-            return self
-        return replace(self, bits=torch.from_numpy(self.bits.view(np.int64)).to(device))
+        return replace(self, bits=self.bits.to(device))
 
     @property
     def area(self) -> Index:
@@ -84,30 +71,15 @@ class PackedMasks:
         rows = np.arange(len(self)) if rows is None else rows
         if others is None:
             others = np.zeros_like(rows) if len(other) == 1 else np.arange(len(other))
-        return _count(self.bits, other.bits, self.rows[rows], other.rows[others])
+        places = self.rows[rows], other.rows[others]
+        return tensor_kernels.count_pairs(self.bits, other.bits, *places)
 
     def unpack(self) -> torch.Tensor:
         """The masks as `[N, H, W]` bool."""
-        if isinstance(self.bits, torch.Tensor):
-            octets = self.bits[torch.from_numpy(self.rows)].view(torch.uint8)[..., None]
-            pixels = (octets >> torch.arange(8, device=octets.device, dtype=torch.uint8)) & 1
-            marked = pixels.flatten(1)[:, : self.shape[0] * self.shape[1]].bool()
-        else:
-            words = np.ascontiguousarray(self.bits[self.rows].astype("<u8")).view(np.uint8)
-            count = self.shape[0] * self.shape[1]
-            unpacked = np.unpackbits(words, axis=1, count=count, bitorder="little")
-            marked = torch.from_numpy(unpacked.astype(bool))
+        octets = self.bits[torch.from_numpy(self.rows)].view(torch.uint8)[..., None]
+        pixels = (octets >> torch.arange(8, device=octets.device, dtype=torch.uint8)) & 1
+        marked = pixels.flatten(1)[:, : self.shape[0] * self.shape[1]].bool()
         return marked.view(-1, *self.shape)
-
-
-def _count(
-    first: Bits | torch.Tensor, second: Bits | torch.Tensor, rows: Index, others: Index
-) -> Index:
-    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
-        counts: Index = tensor_kernels.count_pairs(first, second, rows, others)
-    else:
-        counts = count_pairs(first, second, rows, others)
-    return counts
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,34 @@
-"""What `vssl.kernels` computes, by torch's operations on any device, equal to the last bit.
+"""Kernels on tensors: the compiled loops on a CPU, torch's operations on any other device.
 
-This relies on: float32 and float64 operations round as IEEE 754 says, each on its own (none is
-fused in torch's eager mode, and numbers below the normal range are kept), and a division is by a
-tensor (CUDA multiplies by the inverse of a number of the host). Sums are of whole numbers, or of
-what float64 adds exactly.
+Both are equal to the last bit. This relies on torch's eager operations: each rounds on its own as
+IEEE 754 says, none is fused, numbers below the normal range are kept, and a tensor is divided by a
+tensor (CUDA multiplies by the inverse of a number). Sums are of what can be added exactly.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from vssl import kernels
 from vssl.core.arrays import Index
 from vssl.kernels import Places
 
-_SIGNLESS = 0x7FFFFFFF
-_LEAST = -(2**31)
+LOOPS_ON = {"cpu"}
+"""Types of devices whose tensors compiled loops compute on."""
+
 _GATHER = 0x0102040810204080  # times eight bytes of 0 or 1: the highest byte has them as bits
+
+
+def _by_loops(tensor: torch.Tensor) -> bool:
+    return tensor.device.type in LOOPS_ON
 
 
 def bilinear(maps: torch.Tensor, rows: Places, columns: Places, fused: bool) -> torch.Tensor:
     """See `vssl.kernels.bilinear`: `[N, H, W]` of maps `[N, h, w]`."""
+    if _by_loops(maps):
+        cells = maps.contiguous().numpy(force=True)
+        return torch.from_numpy(kernels.bilinear(cells, rows, columns, fused))
 
     def between(cells: torch.Tensor, places: Places, dim: int) -> torch.Tensor:
         before, behind, near, far = (torch.from_numpy(each).to(cells.device) for each in places)
@@ -47,6 +56,9 @@ def _multiply_add(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Te
 
 def pack_above(maps: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
     """See `vssl.kernels.pack_above`: `[T, N, W]` int64 of maps `[N, P]`."""
+    if _by_loops(maps):
+        bits = kernels.pack_above(maps.numpy(force=True), thresholds.numpy(force=True))
+        return torch.from_numpy(bits.view(np.int64))
     count, pixels = maps.shape
     words = -(-pixels // 64)
     masks = torch.empty(len(thresholds), count, words, dtype=torch.int64, device=maps.device)
@@ -60,8 +72,12 @@ def pack_above(maps: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
 
 def count_pairs(first: torch.Tensor, second: torch.Tensor, rows: Index, others: Index) -> Index:
     """See `vssl.kernels.count_pairs`."""
-    one, other = (torch.from_numpy(places).to(first.device) for places in (rows, others))
-    both = first[one] & second[other]
+    if _by_loops(first):
+        one, other = (bits.numpy().view(np.uint64) for bits in (first, second))
+        counts: Index = kernels.count_pairs(one, other, rows, others)
+        return counts
+    places = (torch.from_numpy(each).to(first.device) for each in (rows, others))
+    both = first[next(places)] & second[next(places)]
     pairs = both - ((both >> 1) & 0x5555555555555555)
     fours = (pairs & 0x3333333333333333) + ((pairs >> 2) & 0x3333333333333333)
     octets = (fours + (fours >> 4)) & 0x0F0F0F0F0F0F0F0F
@@ -70,53 +86,45 @@ def count_pairs(first: torch.Tensor, second: torch.Tensor, rows: Index, others: 
 
 def kth_largest(maps: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     """See `vssl.kernels.kth_largest`: `[N]` of maps `[N, P]`, bit by bit from the highest."""
+    if _by_loops(maps):
+        found = kernels.kth_largest(maps.numpy(force=True), k.contiguous().numpy())
+        return torch.from_numpy(found)
     keys = _ordered((maps + 0).view(torch.int32))  # 0, not -0
-    found = torch.full_like(k, _LEAST)
+    key = torch.full_like(k, -(2**31))
     for bit in reversed(range(32)):
-        higher = found + (1 << bit)
+        higher = key + (1 << bit)
         enough = (keys >= higher.int()[:, None]).sum(dim=1) >= k
-        found = torch.where(enough, higher, found)
-    values = _ordered(found.int()).view(torch.float32)
+        key = torch.where(enough, higher, key)
+    values = _ordered(key.int()).view(torch.float32)
     return values.masked_fill(maps.amax(dim=1).isnan(), torch.nan)
 
 
 def _ordered(bits: torch.Tensor) -> torch.Tensor:
     """Bits of floats to integers of the same order, and back."""
-    return bits ^ ((bits >> 31) & _SIGNLESS)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
-def excess(maps: torch.Tensor, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sum of what exceeds each map's level, float64 `[N]`, and where the sum is exact.
+def mean_of_largest(maps: torch.Tensor, k: int) -> torch.Tensor:
+    """Mean of the k largest pixels of each map `[N, P]`: `[N]` float64; NaN for a map with NaN."""
+    levels = kth_largest(maps, torch.full((len(maps),), k, device=maps.device))
+    if _by_loops(maps):
+        found = kernels.mean_of_largest(maps.numpy(force=True), levels.numpy(), k)
+        return torch.from_numpy(found)
+    total, exact = _excess(maps, levels)
+    mean = levels.double() + total / total.new_tensor(k)
+    # sums that are rounded depend on their order, which is that of the loops
+    rest = torch.nonzero(~exact).flatten()
+    left = (each[rest].numpy(force=True) for each in (maps, levels))
+    mean[rest] = torch.from_numpy(kernels.mean_of_largest(*left, k)).to(maps.device)
+    return mean
 
-    All pixels that are added, and the level, are multiples of the last place of the smallest, and
-    float64 holds their sum while it is below 2^53 of these, so that no order of adding matters.
-    """
+
+def _excess(maps: torch.Tensor, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of what exceeds each map's level, float64 `[N]`, and where the sum is exact."""
     above = maps.double() - levels.double()[:, None]
+    # All that is added are multiples of the last place of the smallest pixel or level. Below 2^53
+    # of these float64 holds every sum, so that no order of adding matters.
     added = maps.abs().masked_fill(~(above > 0) | (maps == 0), torch.inf).amin(dim=1)
     smallest = torch.minimum(added, levels.abs().masked_fill(levels == 0, torch.inf))
     total = above.clamp(min=0).sum(dim=1)
     return total, total <= smallest.double() * 2.0**28
-
-
-def exceedance(
-    maps: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """How many pixels of each map exceed each of many thresholds, and how many of those `inside`.
-
-    Args:
-        maps: `[N, P]` without NaN.
-        grid: `[T]` ascending thresholds.
-        inside: `[N, P]` bool.
-
-    Returns:
-        `[N, T]` int64 twice.
-    """
-    points = len(grid) + 1
-    below = torch.bucketize(maps, grid)  # how many thresholds lie below each pixel
-    below += points * torch.arange(len(maps), device=maps.device)[:, None]
-
-    def exceeding(places: torch.Tensor) -> torch.Tensor:
-        counts = torch.bincount(places, minlength=points * len(maps)).view(-1, points)
-        return counts.flip(1).cumsum(1).flip(1)[:, 1:]
-
-    return exceeding(below.flatten()), exceeding(below[inside])

@@ -6,14 +6,6 @@ from typing import Any
 
 import numba
 
-LOOPS_ON = {"cpu"}
-"""Types of devices whose tensors compiled loops read; torch's operations do the same on others."""
-
-
-def by_loops(tensor: Any) -> bool:
-    """Whether compiled loops compute on a tensor, rather than torch's operations."""
-    return tensor.device.type in LOOPS_ON
-
 
 def compiled(function: Any = None, **options: Any) -> Any:
     """`numba.njit` that keeps what it compiles on disk, where there is a place for it."""

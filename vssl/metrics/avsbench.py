@@ -16,10 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from vssl import tensor_kernels
 from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_maps, check_same_shape
-from vssl.core.compiling import by_loops
 from vssl.kernels import exceedance
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import FRACTION, ConditionMetric, SampleMetric, check_masks
@@ -161,22 +159,16 @@ def avs_f_curves(localization_maps: torch.Tensor, ground_truth: torch.Tensor) ->
     check_same_shape(
         localization_maps, ground_truth, names="`localization_maps` and `ground_truth`"
     )
-    pixels = localization_maps.flatten(1).float().contiguous()
-    undefined = pixels.isnan().any(dim=1)
-    pixels = pixels.masked_fill(undefined[:, None], 0.0)
-    own = ground_truth.flatten(1) > 0
-    if by_loops(pixels):
-        weights = own.float().numpy(force=True)
-        marked, _, found = exceedance(pixels.numpy(force=True), _BELOW, _CELLS, weights)
-    else:
-        grid = torch.from_numpy(_BELOW).to(pixels.device)
-        counts = tensor_kernels.exceedance(pixels, grid, own)
-        marked, found = (each.numpy(force=True) for each in counts)
-    total = own.sum(dim=1, keepdim=True).numpy(force=True)
+    pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
+    own = (ground_truth.flatten(1) > 0).float().numpy(force=True)
+    undefined = np.isnan(pixels).any(axis=1)
+    maps = np.where(undefined[:, None], np.float32(0), pixels)
+    marked, _, found = exceedance(maps, _BELOW, _CELLS, own)
+    total = own.sum(axis=1, keepdims=True, dtype=np.float64)
     # precision and recall of counts: (1 + b) pr / (bp + r) = (1 + b) found / (b total + marked)
     with np.errstate(invalid="ignore"):
         curves = (1 + _BETA_SQUARED) * found / (_BETA_SQUARED * total + marked)
-    curves[undefined.numpy(force=True) | (total[:, 0] == 0)] = np.nan
+    curves[undefined | (total[:, 0] == 0)] = np.nan
     return torch.from_numpy(curves.astype(np.float32)).to(localization_maps.device)
 
 

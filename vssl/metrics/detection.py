@@ -13,9 +13,6 @@ import torch
 from vssl import tensor_kernels
 from vssl.core.arrays import Array
 from vssl.core.checks import check_maps
-from vssl.core.compiling import by_loops
-from vssl.kernels import mean_of_largest
-from vssl.maps import kth_largest_pixels
 from vssl.metrics.base import FRACTION, MapMetric
 from vssl.metrics.ranking import detection_statistics
 from vssl.metrics.set_metric import Family, SetMetric, Values, ordered
@@ -40,18 +37,7 @@ def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:
     """
     check_maps(localization_maps, name="localization_maps")
     pixels = localization_maps.flatten(1).float().contiguous()
-    count = max(1, pixels.shape[1] // 4)
-    levels = kth_largest_pixels(localization_maps, count)
-    if by_loops(pixels):
-        found = mean_of_largest(pixels.numpy(force=True), levels.numpy(), count)
-        return torch.from_numpy(found)
-    total, exact = tensor_kernels.excess(pixels, levels)
-    mean = levels.double() + total / total.new_tensor(count)
-    # sums that are rounded are left to the loops, as they depend on the order
-    rest = torch.nonzero(~exact).flatten()
-    rows, own = pixels[rest].numpy(force=True), levels[rest].numpy(force=True)
-    mean[rest] = torch.from_numpy(mean_of_largest(rows, own, count)).to(mean.device)
-    return mean
+    return tensor_kernels.mean_of_largest(pixels, max(1, pixels.shape[1] // 4))
 
 
 class Confidence(MapMetric):

@@ -12,11 +12,11 @@ import pyarrow as pa
 import torch
 
 from vssl.core.arrays import Floats
-from vssl.core.compiling import LOOPS_ON
 from vssl.core.devices import chosen_devices
 from vssl.masks import PackedMasks
 from vssl.records.localization import Localization
 from vssl.records.read import sample_starts
+from vssl.tensor_kernels import LOOPS_ON
 
 HOST = torch.device("cpu")
 
@@ -47,17 +47,15 @@ class Binarized:
     @classmethod
     def joined(cls, parts: Sequence[Binarized]) -> Binarized:
         """Several samples' masks as one."""
-        if len(parts) == 1:
-            return parts[0]
-        bits, areas = (
-            np.concatenate([each.reshape(*part.thresholds.shape, *each.shape[1:])
-                            for part, each in zip(parts, given, strict=True)], axis=1)
-            for given in zip(*((part.masks.bits, part.masks.areas) for part in parts), strict=True)
-        )  # fmt: skip
-        rows = np.arange(areas.size)
-        bits = bits.reshape(areas.size, bits.shape[-1])
+        masks = [part.masks for part in parts]
+        first = np.cumsum([0, *map(len, masks)])[:-1]
+        rows = [
+            start + np.arange(part.thresholds.size).reshape(part.thresholds.shape)
+            for start, part in zip(first, parts, strict=True)
+        ]
+        bits, areas = torch.cat([m.bits for m in masks]), np.concatenate([m.areas for m in masks])
         return cls(
-            PackedMasks(bits, parts[0].masks.shape, areas.ravel(), rows),
+            PackedMasks(bits, masks[0].shape, areas, np.concatenate(rows, axis=1).ravel()),
             np.concatenate([part.thresholds for part in parts], axis=1),
             np.concatenate([part.maximum for part in parts]),
         )

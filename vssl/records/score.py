@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +16,6 @@ import pyarrow.compute as pc
 import torch
 
 from vssl.core.arrays import AnyFloats, Array, Index, Mask
-from vssl.core.compiling import LOOPS_ON
 from vssl.maps import to_unit_range
 from vssl.masks import PackedTruth
 from vssl.metrics.base import (
@@ -47,6 +45,7 @@ from vssl.records.read import (
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, SCORE_KEY, pair_column, scores_schema
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.truth import GroundTruth, Objects
+from vssl.tensor_kernels import LOOPS_ON
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 AnyMetric = MeanMetric | CurveMetric | SetMetric | CombinedMetric
@@ -149,20 +148,17 @@ def _measured(metrics: Sequence[AnyMetric]) -> list[_Measured]:
 
 def _checked(host: _Scorer, other: _Scorer, path: Path) -> _Scorer:
     """The scorer of another device, if it scores the first records as the host does."""
-    for rows in itertools.islice(sample_chunks(path, _SCORED_COLUMNS), 1):
-        expected, found = host(rows), other(rows)
-        for name in expected.column_names[len(SCORE_KEY) - 1 :]:
-            one, same = (
-                pc.list_flatten(table[name]) if pa.types.is_list(table[name].type) else table[name]
-                for table in (expected, found)
-            )
-            if not np.array_equal(one.to_numpy(), same.to_numpy(), equal_nan=True):
-                _log.warning(
-                    "%s gives other values of %s than the CPU, which scores instead",
-                    other.device, name,
-                )  # fmt: skip
-                return host
-    return other
+    rows = next(sample_chunks(path, _SCORED_COLUMNS), None)
+
+    def values(scorer: _Scorer) -> Array:
+        columns = scorer(rows).columns[len(SCORE_KEY) - 1 :]
+        flat = [pc.list_flatten(c) if pa.types.is_list(c.type) else c for c in columns]
+        return np.concatenate([column.to_numpy() for column in flat])
+
+    if rows is None or np.array_equal(values(host), values(other), equal_nan=True):
+        return other
+    _log.warning("%s gives other scores than the CPU, which scores instead", other.device)
+    return host
 
 
 @dataclass(frozen=True)
@@ -332,16 +328,17 @@ class _Scorer:
             codes = np.repeat(place.astype(np.int32), count)
             arrays[name] = pa.DictionaryArray.from_arrays(codes, different.tolist())
         for field in self.schema:
+            masked = left_out.get(field.name)
+            nothing = pa.nulls(count, field.type)
             if field.name in of_maps:
-                values, masked = of_maps[field.name], left_out.get(field.name)
-                known = pa.array(values, mask=masked) if values.ndim == 1 else _lists(values)
-                rest = pa.nulls(len(fitted) * count, field.type)
-                arrays[field.name] = pa.concat_arrays([known, rest])
-            elif field.name in of_masks:
-                masked = left_out.get(field.name)
-                masked = None if masked is None else np.tile(masked, len(fitted))
-                known = pa.array(of_masks[field.name].ravel(), mask=masked)
-                arrays[field.name] = pa.concat_arrays([pa.nulls(count, field.type), known])
+                column = of_maps[field.name]
+                first = pa.array(column, mask=masked) if column.ndim == 1 else _lists(column)
+                arrays[field.name] = pa.concat_arrays([first, *([nothing] * len(fitted))])
+            elif field.name not in arrays:  # without a pair of its partner a column is null
+                values = of_masks.get(field.name, np.empty((0, count)))
+                known = [pa.array(each, mask=masked) for each in values]
+                rest = [nothing] * (len(fitted) + 1 - len(known))
+                arrays[field.name] = pa.concat_arrays([*rest, *known])
         return pa.table(arrays, schema=self.schema)
 
 
