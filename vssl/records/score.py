@@ -302,7 +302,7 @@ class _Scorer:
                     rows, others = (first + own).ravel(), (first + met).ravel()
                     column = np.full(shape, np.nan)
                     values = metric.measure_packed(found.masks, rows, others)
-                    column[:, own] = values.reshape(policies, -1)
+                    column[:, own] = values.reshape(policies, len(own))
                     column[:, own[undefined[met]]] = np.nan
                     columns[pair_column(metric.column, partner)] = column
         return columns
