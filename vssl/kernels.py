@@ -218,13 +218,15 @@ def _mean_above(row: Floats, level: float, k: int) -> float:
 
 
 @compiled
-def mean_of_largest(maps: Floats, k: Index) -> Array:
-    """Mean of the k largest pixels of each map `[N, P]`: `[N]`; NaN for a map that holds NaN."""
-    levels = kth_largest(maps, k)
+def mean_of_largest(maps: Floats, levels: Floats, k: int) -> Array:
+    """Mean of the k largest pixels of each map `[N, P]`, given the k-th largest `[N]`: `[N]`.
+
+    NaN for a map that holds NaN.
+    """
     result = np.full(maps.shape[0], np.nan)
     for n in range(maps.shape[0]):
         if not np.isnan(levels[n]):
-            result[n] = _mean_above(maps[n], np.float64(levels[n]), k[n])
+            result[n] = _mean_above(maps[n], np.float64(levels[n]), k)
     return result
 
 

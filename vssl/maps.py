@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from vssl.core.arrays import Index
+from vssl import tensor_kernels
 from vssl.core.checks import check_choice, check_maps, check_same_shape
 from vssl.core.choices import MAP_TRANSFORMS, UPSAMPLING_RULES
-from vssl.kernels import Places, bilinear, kth_largest
+from vssl.kernels import Places
 from vssl.types import EVALUATION_SIZE, Box, Mask
 
 
@@ -42,14 +42,13 @@ def upsample(
     check_choice(rule, UPSAMPLING_RULES, name="rule")
     if similarity_maps.shape[-2:] == (size, size):
         return similarity_maps
-    if rule == "bicubic":
-        return F.interpolate(similarity_maps[:, None], size=(size, size), mode="bicubic")[:, 0]
-    single = similarity_maps.dtype == torch.float32
-    if single and (rule == "opencv" or similarity_maps.device.type == "cpu"):
-        cells = similarity_maps.contiguous().numpy(force=True)
-        rows, columns = (bilinear_places(side, size, rule) for side in cells.shape[1:])
-        upsampled = torch.from_numpy(bilinear(cells, rows, columns, rule == "opencv"))
+    if rule == "bicubic":  # on the host, since torch does not round alike on every device
+        cells = similarity_maps[:, None].cpu()
+        upsampled = F.interpolate(cells, size=(size, size), mode="bicubic")[:, 0]
         return upsampled.to(similarity_maps.device)
+    if similarity_maps.dtype == torch.float32:
+        rows, columns = (bilinear_places(side, size, rule) for side in similarity_maps.shape[1:])
+        return tensor_kernels.bilinear(similarity_maps, rows, columns, rule == "opencv")
     return F.interpolate(
         similarity_maps[:, None],
         size=(size, size),
@@ -117,14 +116,14 @@ def transform_maps(localization_maps: torch.Tensor, transform: str) -> torch.Ten
     return clipped.masked_fill(infinite, torch.nan)
 
 
-def kth_largest_pixels(localization_maps: torch.Tensor, k: Index | int) -> torch.Tensor:
+def kth_largest_pixels(localization_maps: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
     """The k-th largest pixel of each map `[N, H, W]`: `[N]` float32; NaN where a map holds NaN.
 
     k counts from 1: one for all maps, or `[N]`.
     """
-    pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
-    ranks = np.broadcast_to(k, len(pixels)).copy()
-    return torch.from_numpy(kth_largest(pixels, ranks)).to(localization_maps.device)
+    pixels = localization_maps.flatten(1).float().contiguous()
+    ranks = torch.as_tensor(k, device=pixels.device).expand(len(pixels))
+    return tensor_kernels.kth_largest(pixels, ranks)
 
 
 def transformed_maximum(
@@ -152,6 +151,14 @@ def stretch(maps: torch.Tensor) -> torch.Tensor:
 def _is_flat(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """Whether maps with these extremes are constant but for the roundings of an upsampling."""
     return high - low <= 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
+
+
+def to_unit_range(maps: torch.Tensor, value_range: tuple[float, float]) -> torch.Tensor:
+    """Bring maps of some range to [0, 1]."""
+    low, high = value_range
+    if (low, high) == (0, 1):
+        return maps
+    return (maps - low) / maps.new_tensor(high - low)  # by a number CUDA does not divide exactly
 
 
 def object_guided(
@@ -182,8 +189,7 @@ def object_guided(
         check_same_shape(localization_maps, object_maps, names="audio-visual and object maps")
         place = torch.arange(len(object_maps))
     check_same_shape(localization_maps[0], object_maps[0], names="audio-visual and object maps")
-    low, high = value_range
-    own = localization_maps if (low, high) == (0, 1) else (localization_maps - low) / (high - low)
+    own = to_unit_range(localization_maps, value_range)
     seen = object_maps if len(object_maps) == 1 else object_maps[place]
     return (alpha * own).add_((1 - alpha) * seen)
 

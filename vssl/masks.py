@@ -5,52 +5,58 @@ A mask of 224 x 224 pixels takes 6 kB; areas and overlaps are counts of bits, ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from vssl.core.arrays import Array, Bits, Index
+from vssl import tensor_kernels
+from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_maps
-from vssl.kernels import count_pairs, pack_above
 
 _BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
 @dataclass(frozen=True)
 class PackedMasks:
-    """Binary masks, one bit for each pixel."""
+    """N binary masks, one bit for each pixel; chosen ones share their bits."""
 
-    bits: Bits  # [N, W], W 64-bit words for each mask; bits behind the last pixel are 0
+    bits: torch.Tensor  # [M, W] int64 words; bits behind the last pixel are 0
     shape: tuple[int, int]  # height and width
+    areas: Index  # [M] marked pixels
+    rows: Index  # [N] which of the M each mask is
 
     @classmethod
     def of(cls, masks: torch.Tensor) -> PackedMasks:
         """Pack masks `[N, H, W]` bool."""
-        return cls.above(masks.float(), torch.zeros(1, len(masks)))[0]
+        return cls.above(masks.float(), torch.zeros(1, len(masks), device=masks.device))
 
     @classmethod
-    def above(cls, localization_maps: torch.Tensor, thresholds: torch.Tensor) -> list[PackedMasks]:
-        """Binarize maps `[N, H, W]` under T thresholds each, `[T, N]`: `map > threshold`."""
+    def above(cls, localization_maps: torch.Tensor, thresholds: torch.Tensor) -> PackedMasks:
+        """Binarize maps `[N, H, W]` under thresholds `[T, N]`: `map > threshold`, T x N masks."""
         check_maps(localization_maps, name="localization_maps")
-        pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
-        levels = thresholds.float().contiguous().numpy(force=True)
-        shape = (localization_maps.shape[1], localization_maps.shape[2])
-        return [cls(bits, shape) for bits in pack_above(pixels, levels)]
+        pixels = localization_maps.flatten(1).float().contiguous()
+        bits = tensor_kernels.pack_above(pixels, thresholds.to(pixels).contiguous()).flatten(0, 1)
+        rows = np.arange(len(bits))
+        areas = tensor_kernels.count_pairs(bits, bits, rows, rows)
+        return cls(bits, (localization_maps.shape[1], localization_maps.shape[2]), areas, rows)
 
     def __len__(self) -> int:
-        return len(self.bits)
+        return len(self.rows)
 
     def __getitem__(self, rows: Index | slice) -> PackedMasks:
         """Some of the masks, in the order of `rows`."""
-        return PackedMasks(self.bits[rows], self.shape)
+        return replace(self, rows=np.ascontiguousarray(self.rows[rows]))
 
-    @cached_property
+    def to(self, device: torch.device) -> PackedMasks:
+        """The same masks on a device."""
+        return replace(self, bits=self.bits.to(device))
+
+    @property
     def area(self) -> Index:
         """Marked pixels of each mask, `[N]`."""
-        return self.overlap(self)
+        return self.areas[self.rows]
 
     def overlap(
         self, other: PackedMasks, rows: Index | None = None, others: Index | None = None
@@ -65,15 +71,15 @@ class PackedMasks:
         rows = np.arange(len(self)) if rows is None else rows
         if others is None:
             others = np.zeros_like(rows) if len(other) == 1 else np.arange(len(other))
-        counts: Index = count_pairs(self.bits, other.bits, rows, others)
-        return counts
+        places = self.rows[rows], other.rows[others]
+        return tensor_kernels.count_pairs(self.bits, other.bits, *places)
 
     def unpack(self) -> torch.Tensor:
         """The masks as `[N, H, W]` bool."""
-        octets = np.ascontiguousarray(self.bits.astype("<u8")).view(np.uint8)
-        pixels = np.unpackbits(octets, axis=1, count=self.shape[0] * self.shape[1],
-                               bitorder="little")  # fmt: skip
-        return torch.from_numpy(pixels.astype(bool)).view(-1, *self.shape)
+        octets = self.bits[torch.from_numpy(self.rows)].view(torch.uint8)[..., None]
+        pixels = (octets >> torch.arange(8, device=octets.device, dtype=torch.uint8)) & 1
+        marked = pixels.flatten(1)[:, : self.shape[0] * self.shape[1]].bool()
+        return marked.view(-1, *self.shape)
 
 
 @dataclass(frozen=True)
@@ -89,21 +95,32 @@ class PackedTruth:
         """Pack ground truths `[N, H, W]` in [0, 1]."""
         check_maps(ground_truth, name="ground_truth")
         levels = torch.tensor([0.0, _BELOW_ONE])[:, None].expand(-1, len(ground_truth))
-        anywhere, whole_weight = PackedMasks.above(ground_truth, levels)
-        if np.array_equal(anywhere.bits, whole_weight.bits):
+        both = PackedMasks.above(ground_truth, levels)
+        anywhere, whole_weight = both[: len(ground_truth)], both[len(ground_truth) :]
+        if np.array_equal(anywhere.area, whole_weight.area):
             return cls((1.0,), (anywhere,), anywhere)
         between = ground_truth[(ground_truth > 0) & (ground_truth < 1)].cpu()
-        weights = (*np.unique(between).tolist(), *([1.0] if whole_weight.bits.any() else []))
+        weights = (*np.unique(between).tolist(), *([1.0] if whole_weight.area.any() else []))
         parts = tuple(PackedMasks.of(ground_truth == weight) for weight in weights)
         return cls(weights, parts, parts[0] if len(parts) == 1 else anywhere)
 
+    def __len__(self) -> int:
+        return len(self.anywhere)
+
     def __getitem__(self, rows: Index | slice) -> PackedTruth:
         """Some of the ground truths, in the order of `rows`."""
-        levels = tuple(level[rows] for level in self.levels)
-        anywhere = levels[0] if len(levels) == 1 else self.anywhere[rows]
+        return self._each(lambda masks: masks[rows])
+
+    def to(self, device: torch.device) -> PackedTruth:
+        """The same ground truths on a device."""
+        return self._each(lambda masks: masks.to(device))
+
+    def _each(self, change: Callable[[PackedMasks], PackedMasks]) -> PackedTruth:
+        levels = tuple(change(level) for level in self.levels)
+        anywhere = levels[0] if len(levels) == 1 else change(self.anywhere)
         return PackedTruth(self.weights, levels, anywhere)
 
-    @cached_property
+    @property
     def total(self) -> Array:
         """Summed weight of each ground truth, `[N]`."""
         return self._weighted([level.area for level in self.levels])
@@ -116,9 +133,10 @@ class PackedTruth:
 
     def unpack(self) -> torch.Tensor:
         """The ground truths as `[N, H, W]` float32."""
-        maps = torch.zeros(len(self.anywhere), *self.anywhere.shape)
-        for weight, level in zip(self.weights, self.levels, strict=True):
-            maps[level.unpack()] = weight
+        marked = [level.unpack() for level in self.levels]
+        maps = torch.zeros(marked[0].shape, device=marked[0].device)
+        for weight, level in zip(self.weights, marked, strict=True):
+            maps[level] = weight
         return maps
 
     def _weighted(self, counts: Sequence[Index]) -> Array:

@@ -262,7 +262,7 @@ def compare_runs(
         UsageError: when the primary endpoint or a condition is not among the rows.
     """
     names = common_samples(runs)
-    settings = {"resamples": resamples, "seed": seed}
+    settings: dict[str, Any] = {"resamples": resamples, "seed": seed}
     groups = [runs[0].samples.image_groups[runs[0].rows[name]] for name in names]
     images = ImageBootstrap(groups, **settings)
     places = [np.array([run.rows[name] for name in names], np.int64) for run in runs]

@@ -175,7 +175,7 @@ def error_rates(
         levels = np.full((1, len(rows)), threshold, np.float32)
         found = binarize_at(localization, rows, variant, levels)
         chunk = Chunk.of(rows, truth, sounding)
-        ciou = packed_consensus_iou(found.masks[0], chunk.truth)
+        ciou = packed_consensus_iou(found.masks, chunk.truth)
         played, image = (
             rows.column(name).fill_null("").to_numpy(zero_copy_only=False)
             for name in ("audio_source_id", "image_group")

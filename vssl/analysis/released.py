@@ -160,8 +160,9 @@ def _chunk_lists(
         shared = np.repeat(np.array(constants, np.float32)[:, None], len(chunk.rows), axis=1)
         levels = np.concatenate([shared, np.stack(own)[:, chunk.sample]])
         found = binarize_at(localization, chunk.rows, variant, levels).masks
-        masks = dict(zip((*SHARED_THRESHOLDS, *OWN_THRESHOLDS), found, strict=True))
-        for threshold, marked in masks.items():
+        count = len(chunk.rows)
+        for number, threshold in enumerate((*SHARED_THRESHOLDS, *OWN_THRESHOLDS)):
+            marked = found[number * count : (number + 1) * count]
             ciou = packed_consensus_iou(marked[rows[POSITIVE][:, 0]], chunk.truths)
             yield (variant, "ciou", threshold), ciou[:, None]
             pia = ImageArea.measure_packed(marked, chunk.truth)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> pd.DataFrame:
     """Console script."""
     check_options(config)
+    from vssl.records.binarize import scoring_device
     from vssl.records.store import check_records
     from vssl.reporting.tables.run import announce
     from vssl.runs.score import score_run
@@ -36,7 +37,8 @@ def main(config: DictConfig) -> pd.DataFrame:
     with alone_in(folder):
         if config.export is not None:
             _export_released(folder)
-        score_run(ScoringSettings.of(config), folder, keep=True)
+        device = scoring_device(config.accelerator)
+        score_run(ScoringSettings.of(config), folder, keep=True, device=device)
         mark_rescored(folder)
     return announce(folder)
 

@@ -177,6 +177,7 @@ OPTIONS: dict[str, Option] = {
     "output_root": PATH,
     "output_dir": PATH.or_null("a folder of its own below output_root"),
     "sweep_id": NAME.or_null(),
+    "accelerator": choice("auto", "cpu"),
     "calibration": PATH.or_null("this run"),
     "shard_seconds": number(0, 1e9),
     "subsets": choices(("category", "object_size")).or_null("none"),

@@ -15,9 +15,10 @@ end. Scoring of records calls `measure_packed` (masks as bits), `from_column` an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torchmetrics import Metric
 
@@ -26,6 +27,8 @@ from vssl.core.checks import check_choice, check_maps, check_same_shape
 from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.types import POSITIVE, SoundingObject
+
+_UNPACKED = 256  # masks
 
 FRACTION = (0.0, 1.0)
 """Bounds of a number that is a share."""
@@ -163,8 +166,7 @@ class SampleMetric(MeanMetric):
 
         Overridden where counting bits is enough, which is many times faster.
         """
-        ground_truth = truth.unpack().expand(len(masks), -1, -1)
-        return cls.measure(masks.unpack(), ground_truth).numpy()
+        return _of_unpacked(cls.measure, masks, truth)
 
     def update(self, masks: torch.Tensor, ground_truth: torch.Tensor) -> None:
         """Add samples: masks `[N, H, W]` bool and their ground truths in [0, 1]."""
@@ -201,7 +203,7 @@ class PairMetric(MeanMetric):
     @classmethod
     def measure_packed(cls, masks: PackedMasks, rows: Index, others: Index) -> Array:
         """The same column of masks as bits, for pairs `rows[k]`, `others[k]` of them."""
-        return cls.measure(masks[rows].unpack(), masks[others].unpack()).numpy()
+        return _of_unpacked(cls.measure, masks[rows], masks[others])
 
     def update(self, masks: torch.Tensor, others: torch.Tensor) -> None:
         """Add pairs of masks `[N, H, W]` bool, under one sound and another."""
@@ -228,9 +230,7 @@ class SwapMetric(MeanMetric):
     @classmethod
     def measure_packed(cls, masks: PackedMasks, truth: PackedTruth, other: PackedTruth) -> Array:
         """The same column of masks as bits."""
-        count = len(masks)
-        own, others = (t.unpack().expand(count, -1, -1) for t in (truth, other))
-        return cls.measure(masks.unpack(), own, others).numpy()
+        return _of_unpacked(cls.measure, masks, truth, other)
 
     def update(self, masks: torch.Tensor, ground_truth: torch.Tensor, other: torch.Tensor) -> None:
         """Add samples: masks `[N, H, W]` bool, own and other ground truths in [0, 1]."""
@@ -309,6 +309,23 @@ class CombinedMetric(ReportedMetric):
             positive: mean on positives.
             negatives: negative type -> mean on it.
         """
+
+
+def _of_unpacked(
+    measure: Callable[..., torch.Tensor], masks: PackedMasks, *others: PackedMasks | PackedTruth
+) -> Array:
+    """Measure unpacked masks some at a time; of the others one may meet all."""
+    found = [np.empty(0)]
+    for start in range(0, len(masks), _UNPACKED):
+        piece = masks[start : start + _UNPACKED].unpack()
+        met = (
+            other.unpack().expand(len(piece), -1, -1)
+            if len(other) == 1
+            else other[start : start + _UNPACKED].unpack()
+            for other in others
+        )
+        found.append(measure(piece, *met).double().numpy(force=True))
+    return np.concatenate(found)
 
 
 def rows_under(

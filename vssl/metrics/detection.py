@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vssl import tensor_kernels
 from vssl.core.arrays import Counts
 from vssl.core.checks import check_maps
-from vssl.kernels import mean_of_largest
 from vssl.metrics.base import FRACTION, MapMetric
 from vssl.metrics.ranking import detection_statistics
 from vssl.metrics.set_metric import Family, SetMetric, Values, ordered
@@ -36,9 +36,8 @@ def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:
         tensor([0.9000], dtype=torch.float64)
     """
     check_maps(localization_maps, name="localization_maps")
-    pixels = localization_maps.flatten(1).float().contiguous().numpy(force=True)
-    count = np.full(len(pixels), max(1, pixels.shape[1] // 4))
-    return torch.from_numpy(mean_of_largest(pixels, count)).to(localization_maps.device)
+    pixels = localization_maps.flatten(1).float().contiguous()
+    return tensor_kernels.mean_of_largest(pixels, max(1, pixels.shape[1] // 4))
 
 
 class Confidence(MapMetric):

@@ -15,11 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import special
 
 from vssl.core.arrays import Array, Counts, Index
 from vssl.metrics.base import CombinedMetric, MapMetric
 from vssl.metrics.curve import CurveMetric
+from vssl.records.binarize import HOST
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.chosen import Coverage
 from vssl.records.fit import FittedPolicy, NegativeMaxima
@@ -191,8 +193,11 @@ class ResampledRun:
         *,
         resamples: int,
         seed: int,
+        device: torch.device = HOST,
     ) -> ResampledRun:
         """Open the run in a folder; `metrics` are those that will be asked for.
+
+        Maps are measured on `device`.
 
         Raises:
             RecordsError: when the records cannot be read.
@@ -208,7 +213,7 @@ class ResampledRun:
             by_threshold = [each for each in metrics if not isinstance(each, without)]
             folder = tempfile.TemporaryDirectory()
             path = Path(folder.name) / "near.parquet"
-            score_records(run, policies, by_threshold, output=path)
+            score_records(run, policies, by_threshold, output=path, device=device)
             near_scores = Scores(path, samples.ids)
             weakref.finalize(near_scores, folder.cleanup)
             return near_scores

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
-from vssl.core.arrays import Array, Floats, Index, Mask
-from vssl.masks import PackedMasks, PackedTruth
+from vssl.core.arrays import AnyFloats, Array, Index, Mask
+from vssl.maps import to_unit_range
+from vssl.masks import PackedTruth
 from vssl.metrics.base import (
     CombinedMetric,
     MapMetric,
@@ -24,7 +29,7 @@ from vssl.metrics.base import (
 )
 from vssl.metrics.curve import CurveMetric
 from vssl.metrics.set_metric import MAP_MAXIMUM, SetMetric
-from vssl.records.binarize import Binarized, maps_by_sample
+from vssl.records.binarize import HOST, Binarized, maps_by_sample
 from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
@@ -36,11 +41,13 @@ from vssl.records.read import (
     in_threads,
     other_objects,
     run_pairings,
+    sample_chunks,
 )
-from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
+from vssl.records.schema import NO_POLICY, NO_THRESHOLD, SCORE_KEY, pair_column, scores_schema
 from vssl.records.scores import by_part
 from vssl.records.store import AtomicParquetWriter, read_provenance
 from vssl.records.truth import GroundTruth
+from vssl.tensor_kernels import LOOPS_ON
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 AnyMetric = MeanMetric | CurveMetric | SetMetric | CombinedMetric
@@ -53,7 +60,6 @@ _SCORED_COLUMNS = (
 
 _log = logging.getLogger(__name__)
 
-_ROW_KEYS = ["sample_id", "audio_condition", "draw"]
 _ROW_LABELS = ("map_variant", "threshold_policy", "threshold_source")
 
 
@@ -64,11 +70,15 @@ def score_records(
     *,
     output: Path,
     keep: Iterable[pa.Table] = (),
+    device: torch.device = HOST,
 ) -> None:
     """Score every record of a run under every policy and write the scores file.
 
     A record has one row per policy, and per map variant one row of policy `none` for the columns
     that need no threshold. `keep` are rows of an earlier scores file to carry over.
+
+    Maps are made and measured on `device`. Scores are equal on all, which is checked on the first
+    records.
 
     The own sounds of natural negatives stand under the condition `natural`. They have no rows where
     an object of the picture would sound, and null in the columns of metrics that need an object.
@@ -99,7 +109,11 @@ def score_records(
         sounding=sounding_objects(provenance),
         schema=schema,
         categories=categories_of(run, truth.ids) if any(f.by_class for f in fitted) else {},
+        device=HOST,
+        turn=nullcontext(),
     )
+    if device.type not in LOOPS_ON:
+        scorer = _checked(scorer, replace(scorer, device=device, turn=BoundedSemaphore(2)), path)
     with AtomicParquetWriter(output, schema, provenance) as writer:
         tables = in_threads(scorer, path, _SCORED_COLUMNS, description="scoring")
         for table in by_part(chain(keep, tables)):
@@ -131,6 +145,21 @@ def _measured(metrics: Sequence[AnyMetric]) -> list[_Measured]:
     return list(by_column.values())
 
 
+def _checked(host: _Scorer, other: _Scorer, path: Path) -> _Scorer:
+    """The scorer of another device, if it scores the first records as the host does."""
+    rows = next(sample_chunks(path, _SCORED_COLUMNS), None)
+
+    def values(scorer: _Scorer) -> Array:
+        columns = scorer(rows).columns[len(SCORE_KEY) - 1 :]
+        flat = [pc.list_flatten(c) if pa.types.is_list(c.type) else c for c in columns]
+        return np.concatenate([column.to_numpy() for column in flat])
+
+    if rows is None or np.array_equal(values(host), values(other), equal_nan=True):
+        return other
+    _log.warning("%s gives other scores than the CPU, which scores instead", other.device)
+    return host
+
+
 @dataclass(frozen=True)
 class _Scorer:
     """Scores chunks of records; threads share it."""
@@ -143,71 +172,99 @@ class _Scorer:
     sounding: SoundingObjects
     schema: pa.Schema
     categories: Mapping[str, str]  # by sample; only where a class has its own threshold
+    device: torch.device
+    turn: AbstractContextManager[Any]  # of a thread on the device, whose memory is not for all
 
     def __call__(self, rows: pa.RecordBatch) -> pa.Table:
         """Score some records: the rows of the scores file."""
         chunk = Chunk.of(rows, self.truth, self.sounding)
         swaps = chunk.swaps(self.others, self.sounding)
-        columns, masks_of = self._of_maps(chunk)
-        keys = pa.table({
+        left_out = self._left_out(chunk, swaps)
+        keys = {
             "sample_id": chunk.rows.column("sample_id"),
             "audio_condition": pa.array(chunk.conditions, pa.string()),
             "draw": chunk.rows.column("draw"),
-        })  # fmt: skip
-        keys = keys.cast(pa.schema([self.schema.field(name) for name in _ROW_KEYS]))
-        of_row = dict(zip(_ROW_KEYS, keys.columns, strict=True))
-        blocks: list[pa.Table] = []
-        for variant in self.localization.variants:
-            undefined = np.isnan(columns[variant][MAP_MAXIMUM])
-            labels = (variant, NO_POLICY, NO_THRESHOLD)
-            blocks.append(self._block(of_row, labels, columns[variant], undefined))
-            binarized = masks_of[variant]
-            pairs = zip(self._of(variant), binarized.masks, binarized.thresholds, strict=True)
-            for each, masks, thresholds in pairs:
-                measured = self._of_masks(chunk, masks, swaps, undefined)
-                labels = (variant, each.policy.name, each.source)
-                blocks.append(self._block(of_row, labels, measured, undefined, thresholds))
-        return pa.concat_tables(blocks)
+        }
+        keys = {name: key.cast(self.schema.field(name).type) for name, key in keys.items()}
+        tables = []
+        with self.turn:
+            columns, binarized = self._of_maps(chunk)
+            for variant, found in binarized.items():
+                undefined = np.isnan(columns[variant][MAP_MAXIMUM])
+                of_masks = self._of_masks(chunk, found, swaps, undefined)
+                for values in columns[variant].values():
+                    values[undefined] = np.nan
+                for measured in of_masks.values():
+                    measured[:, undefined] = np.nan
+                of_masks |= {"threshold": found.thresholds}
+                tables.append(self._table(keys, variant, columns[variant], of_masks, left_out))
+        return pa.concat_tables(tables)
 
     def _of(self, variant: str) -> list[FittedPolicy]:
         return [each for each in self.fitted if each.variant == variant]
+
+    def _left_out(self, chunk: Chunk, swaps: tuple[Index, PackedTruth] | None) -> dict[str, Mask]:
+        """Rows that are null, neither counted nor undefined, by column.
+
+        Natural negatives have no object to find; not every image shows another object.
+        """
+        found = {}
+        for metric in self.measured:
+            if issubclass(metric, SwapMetric):
+                rows = np.arange(0) if swaps is None else swaps[0]
+                found[metric.column] = ~np.isin(np.arange(len(chunk.rows)), rows)
+            elif issubclass(metric, PairMetric):
+                for partner in chunk.pairs:
+                    if self.sounding[partner] != SoundingObject.NONE:
+                        found[pair_column(metric.column, partner)] = chunk.natural
+            elif not metric.applies_to(NATURAL, SoundingObject.NONE):
+                found[metric.column] = chunk.natural
+        return found
 
     def _of_maps(self, chunk: Chunk) -> tuple[dict[str, dict[str, Array]], dict[str, Binarized]]:
         """By map variant: columns that need no threshold, and masks."""
         variants, count = self.localization.variants, len(chunk.rows)
         of_maps = [m for m in self.measured if issubclass(m, (MapMetric, CurveMetric))]
         columns = {v: {m.column: _unmeasured(m, count) for m in of_maps} for v in variants}
-        conditions = [(name, self.sounding[name]) for name in chunk.conditions.tolist()]
-        applies = {m: np.array([m.applies_to(*each) for each in conditions]) for m in of_maps}
+        names, condition = np.unique(chunk.conditions, return_inverse=True)
+        sounding = [(name, self.sounding[name]) for name in names.tolist()]
+        applies = {m: np.array([m.applies_to(*s) for s in sounding])[condition] for m in of_maps}
         parts: dict[str, list[Binarized]] = {variant: [] for variant in variants}
-        names = chunk.rows.column("sample_id").to_pylist()
-        for place, maps in maps_by_sample(self.localization, chunk.rows, variants):
-            own = chunk.ground_truth[chunk.sample[place.start]]
+        truths = chunk.ground_truth.to(self.device)
+        ids = chunk.rows.column("sample_id").to_pylist() if self.categories else []
+        steps = maps_by_sample(self.localization, chunk.rows, variants, self.device)
+        for place, maps in steps:
+            own = chunk.sample[place]
+            if shared := bool(own[0] == own[-1]):
+                truth = truths[own[0]].expand(len(own), -1, -1)
+            else:
+                truth = truths[torch.from_numpy(own)]
+            classes = [self.categories.get(name, "") for name in ids[place]]
             for variant, each in maps.items():
-                truth = own.expand(len(each), -1, -1)
-                category = self.categories.get(names[place.start], "")
-                thresholds = [
-                    f.of_class(category).threshold(each, truth).float() for f in self._of(variant)
-                ]
-                nothing = torch.empty(0, len(each))
-                stacked = torch.stack(thresholds) if thresholds else nothing
-                parts[variant].append(Binarized.of(each, stacked))
+                levels = [each.new_empty(0, len(each))]
+                for fitted in self._of(variant):
+                    if fitted.by_class is None:
+                        level = fitted.policy.threshold(each, truth).to(each)
+                    else:
+                        known = [fitted.of_class(name).constant() for name in classes]
+                        level = each.new_tensor(known)
+                    levels.append(level[None])
+                parts[variant].append(Binarized.of(each, torch.cat(levels)))
                 for metric, rows in applies.items():
-                    if (chosen := np.flatnonzero(rows[place])).size:
-                        some = each if len(chosen) == len(each) else each[chosen]
-                        if issubclass(metric, CurveMetric):
-                            low, high = self.localization.range_of(variant)
-                            if not np.isfinite([low, high]).all():
-                                continue
-                            some = (some - low) / (high - low)
-                        values = metric.measure(some, truth[: len(chosen)]).numpy()
-                        columns[variant][metric.column][place.start + chosen] = values
+                    if not (chosen := np.flatnonzero(rows[place])).size:
+                        continue
+                    some, met = each, truth
+                    if len(chosen) < len(each):
+                        some = each[torch.from_numpy(chosen)]
+                        met = truth[: len(chosen)] if shared else truth[torch.from_numpy(chosen)]
+                    if issubclass(metric, CurveMetric):
+                        bounds = self.localization.range_of(variant)
+                        if not np.isfinite(bounds).all():
+                            continue
+                        some = to_unit_range(some, bounds)
+                    values = metric.measure(some, met).numpy(force=True)
+                    columns[variant][metric.column][place.start + chosen] = values
         masks = {variant: Binarized.joined(each) for variant, each in parts.items()}
-        for of_variant in columns.values():
-            for metric in of_maps:
-                if issubclass(metric, MapMetric):
-                    column = of_variant[metric.column]
-                    of_variant[metric.column] = self._asked(metric, chunk, column)
         for variant in variants:
             columns[variant][MAP_MAXIMUM] = masks[variant].maximum.astype(np.float64)
         columns[AUDIO_VISUAL][MAP_MAXIMUM] = self.localization.native_maxima(chunk.rows)
@@ -216,63 +273,71 @@ class _Scorer:
     def _of_masks(
         self,
         chunk: Chunk,
-        masks: PackedMasks,
+        found: Binarized,
         swaps: tuple[Index, PackedTruth] | None,
         undefined: Mask,
-    ) -> dict[str, Array]:
-        """Columns of one policy's masks."""
-        columns = {}
+    ) -> dict[str, AnyFloats]:
+        """Columns `[T, R]` of the masks under T policies."""
+        policies, count = shape = found.thresholds.shape
+        first = count * np.arange(policies)[:, None]  # row of each policy
+        truths = chunk.truths.to(self.device)
+        truth = truths[np.tile(chunk.sample, policies)]
+        columns: dict[str, AnyFloats] = {}
         for metric in self.measured:
             if issubclass(metric, SampleMetric):
-                values = metric.measure_packed(masks, chunk.truth)
-                columns[metric.column] = self._asked(metric, chunk, values)
+                columns[metric.column] = metric.measure_packed(found.masks, truth).reshape(shape)
             elif issubclass(metric, SwapMetric):
-                # null (neither counted nor undefined) where an image shows no other object
-                columns[metric.column] = np.ma.array(np.zeros(len(masks)), mask=True)
+                columns[metric.column] = np.zeros(shape)
                 if swaps is not None:
                     rows, other = swaps
-                    values = metric.measure_packed(masks[rows], chunk.truth[rows], other)
-                    times = np.bincount(rows, minlength=len(masks))
-                    total = np.bincount(rows, values, minlength=len(masks))
-                    mean = total / np.maximum(times, 1)
-                    columns[metric.column] = np.ma.array(mean, mask=times == 0)
+                    chosen = (first + rows).ravel()
+                    others = other.to(self.device)[np.tile(np.arange(len(rows)), policies)]
+                    values = metric.measure_packed(found.masks[chosen], truth[chosen], others)
+                    total = np.bincount(chosen, values, minlength=policies * count).reshape(shape)
+                    times = np.bincount(rows, minlength=count)
+                    columns[metric.column] = total / np.maximum(times, 1)
             elif issubclass(metric, PairMetric):
                 for partner, (own, met) in chunk.pairs.items():
-                    column = np.full(len(masks), np.nan)
-                    column[own] = metric.measure_packed(masks, own, met)
-                    column[own[undefined[met]]] = np.nan
-                    if self.sounding[partner] != SoundingObject.NONE:
-                        column = _without(column, chunk.natural)
+                    rows, others = (first + own).ravel(), (first + met).ravel()
+                    column = np.full(shape, np.nan)
+                    values = metric.measure_packed(found.masks, rows, others)
+                    column[:, own] = values.reshape(policies, len(own))
+                    column[:, own[undefined[met]]] = np.nan
                     columns[pair_column(metric.column, partner)] = column
         return columns
 
-    def _asked(self, metric: type[MeanMetric], chunk: Chunk, column: Array) -> Array:
-        """Ask natural negatives only what is reported for them: they have no object to find."""
-        alike = [each for each in self.measured if each.column == metric.column]
-        if any(each.applies_to(NATURAL, SoundingObject.NONE) for each in alike):
-            return column
-        return _without(column, chunk.natural)
-
-    def _block(
+    def _table(
         self,
-        keys: Mapping[str, pa.ChunkedArray],
-        labels: tuple[str, str, str],
-        columns: dict[str, Array],
-        undefined: Mask,
-        thresholds: Floats | None = None,
+        keys: Mapping[str, pa.Array],
+        variant: str,
+        of_maps: Mapping[str, Array],
+        of_masks: Mapping[str, AnyFloats],
+        left_out: Mapping[str, Mask],
     ) -> pa.Table:
-        """Rows of one map variant and policy: NaN for a map with NaN, null where not measured."""
-        count = len(undefined)
-        arrays = {field.name: pa.nulls(count, field.type) for field in self.schema} | dict(keys)
-        for name, label in zip(_ROW_LABELS, labels, strict=True):
-            arrays[name] = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [label])
-        for name, column in columns.items():
-            masked = column.mask if isinstance(column, np.ma.MaskedArray) else None
-            column[undefined if masked is None else undefined & ~masked] = np.nan
-            values = np.ma.getdata(column)
-            arrays[name] = pa.array(values, mask=masked) if values.ndim == 1 else _lists(values)
-        if thresholds is not None:
-            arrays["threshold"] = pa.array(thresholds)
+        """Rows of one map variant: those of `of_maps` first, then those of each policy."""
+        fitted, count = self._of(variant), len(keys["draw"])
+        labels = (
+            [variant] * (len(fitted) + 1),
+            [NO_POLICY, *(each.policy.name for each in fitted)],
+            [NO_THRESHOLD, *(each.source for each in fitted)],
+        )
+        arrays = {name: pa.concat_arrays([key] * (len(fitted) + 1)) for name, key in keys.items()}
+        for name, given in zip(_ROW_LABELS, labels, strict=True):
+            different, place = np.unique(given, return_inverse=True)
+            codes = np.repeat(place.astype(np.int32), count)
+            arrays[name] = pa.DictionaryArray.from_arrays(codes, different.tolist())
+        for field in self.schema:
+            masked = left_out.get(field.name)
+            nothing = pa.nulls(count, field.type)
+            if field.name in of_maps:
+                column = of_maps[field.name]
+                first = pa.array(column, mask=masked) if column.ndim == 1 else _lists(column)
+                arrays[field.name] = pa.concat_arrays([first, *([nothing] * len(fitted))])
+            elif field.name not in arrays:  # without a pair of its partner a column is null
+                values = of_masks.get(field.name, np.empty((0, count)))
+                known = [pa.array(each, mask=masked) for each in values]
+                rest = [nothing] * (len(fitted) + 1 - len(known))
+                arrays[field.name] = pa.concat_arrays([*rest, *known])
         return pa.table(arrays, schema=self.schema)
 
 
@@ -286,8 +351,3 @@ def _lists(values: Array) -> pa.ListArray:
     """A column of lists of one length from `[R, T]`."""
     ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.astype(np.float32).ravel()))
-
-
-def _without(column: Array, left_out: Mask) -> Array:
-    """A column with null at some rows."""
-    return np.ma.array(column, mask=left_out) if left_out.any() else column

@@ -19,6 +19,7 @@ from vssl.config.settings import FOLDER, Recipe, RunSettings
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
 from vssl.engine.loggers import log_summary, open_loggers
+from vssl.records.binarize import HOST, scoring_device
 from vssl.records.fit import check_calibration
 from vssl.records.store import check_records
 from vssl.reporting.tables.run import announce
@@ -77,7 +78,10 @@ def evaluate(
                 check_records(folder)
                 _log.info("already evaluated, records are scored anew: %s", folder)
             begin = time.monotonic()
-            summary = score_run(settings.scoring, folder, policies)
+            scored_on = HOST  # a device that was lent is another job's by now
+            if device is None:
+                scored_on = scoring_device(settings.trainer.accelerator, settings.trainer.devices)
+            summary = score_run(settings.scoring, folder, policies, device=scored_on)
             timing["scoring_seconds"] = round(time.monotonic() - begin, 3)
             # before what may fail, or be waited for
             write_run_file(settings, folder, timing=timing)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import torch
 
 from vssl.config.build import build_metrics, build_policies
 from vssl.config.settings import ScoringSettings
 from vssl.core.errors import UsageError
 from vssl.records.aggregate import summarize, summarize_subsets
+from vssl.records.binarize import HOST
 from vssl.records.conditions import true_negatives
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
@@ -34,6 +36,7 @@ def score_run(
     policies: Sequence[ThresholdPolicy] | None = None,
     *,
     keep: bool = False,
+    device: torch.device = HOST,
 ) -> pd.DataFrame:
     """Score a run's records; write and return the summary.
 
@@ -43,6 +46,7 @@ def score_run(
         folder: the run's folder.
         policies: threshold policies; None builds those of the settings.
         keep: whether scores of other policies in the folder stay.
+        device: where maps are measured; the numbers are the same on all.
 
     Raises:
         UsageError: when the records, the calibration run or a policy cannot be used.
@@ -59,13 +63,15 @@ def score_run(
     replaced = {NO_POLICY, *(f.policy.name for f in fitted)}
     samples = Samples.of(folder)
     kept = _other_rows(folder, samples, replaced, columns) if keep and scores.is_file() else ()
-    score_records(folder, fitted, metrics, output=scores, keep=kept)
+    score_records(folder, fitted, metrics, output=scores, keep=kept, device=device)
     note_learnt(folder, settings.threshold, fitted, calibration)
     opened = Scores(scores, samples.ids)
     if keep:
         fitted = [*fitted, *policies_of(folder, opened, known=fitted)]
     (folder / SUBSETS_FILE).unlink(missing_ok=True)
-    resampled = ResampledRun.of(folder, samples, opened, metrics, fitted, **settings.bootstrap)
+    resampled = ResampledRun.of(
+        folder, samples, opened, metrics, fitted, device=device, **settings.bootstrap
+    )
     summary = summarize(folder, resampled, metrics, output=folder / SUMMARY_FILE)
     kinds = list(dict.fromkeys([*(settings.subsets or ()), *samples.flag_kinds()]))
     if kinds:

@@ -6,7 +6,6 @@ can say "nothing here".
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from vssl.maps import kth_largest_pixels
@@ -61,6 +60,6 @@ class ObjectArea(ThresholdPolicy):
         shared = ground_truth.stride(0) == 0  # one ground truth, seen as one for each map
         distinct = ground_truth[:1] if shared else ground_truth
         # a float sum is several times faster than an integer one, and exact below 2^24 pixels
-        area = (distinct > 0).flatten(1).float().sum(dim=1).long().numpy(force=True)
+        area = (distinct > 0).flatten(1).float().sum(dim=1).long()
         half = _half(localization_maps)
-        return kth_largest_pixels(localization_maps, np.where(area > 0, area, half))
+        return kth_largest_pixels(localization_maps, area.masked_fill(area == 0, half))
