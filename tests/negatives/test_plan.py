@@ -301,6 +301,15 @@ class TestSoundsOfThePicture:
             f"None: holds no {name}, which is drawn anew" for name in ("mixed", "swapped")
         }
 
+    def test_a_manifest_without_rows_is_said_to_hold_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        samples, drawn = make_pairs(3), [Offscreen(draws=1)]
+        whole = make_plan(samples, drawn, seed=3).manifest
+        anew = make_plan(samples, drawn, seed=3, manifest=whole.slice(0, 0)).manifest
+        assert anew.equals(whole)
+        assert caplog.messages == ["None: holds no offscreen, which is drawn anew"]
+
     @pytest.mark.parametrize(
         ("condition", "source", "message"),
         [

@@ -82,7 +82,7 @@ def make_plan(
     """
     everyone: list[AudioCondition] = [Positive(), *conditions]
     sounding = SoundingObjects((each.name, each.sounding_object) for each in everyone)
-    choices = _Choices(manifest, manifest_path, samples) if manifest else None
+    choices = None if manifest is None else _Choices(manifest, manifest_path, samples)
     if choices is not None:
         choices.check(sounding)
     pairings: list[tuple[AudioCondition, int]] = []
