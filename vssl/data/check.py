@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from vssl.audio import AudioFileError, SoundFacts, inspect_audio
 from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
+from vssl.core.files import csv_text, write_text
 from vssl.core.hashing import FileState, file_state
 from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
@@ -349,6 +350,12 @@ def _report(reader: DatasetReader, data: CheckedData, rates: Counter[int], *, st
     if reader.expected_count not in (None, data.listed):
         text += f" (the published list has {reader.expected_count})"
     _log.info("%s: %s, %.1f %% coverage", reader.name, text, 100 * data.coverage)
+
+
+def write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """Write problems as a csv table, each in a row."""
+    columns = [each.name for each in fields(Problem)]
+    write_text(path, csv_text(columns, map(vars, problems)))
 
 
 def describe(problems: Sequence[Problem]) -> str:

@@ -46,15 +46,11 @@ class FlickrSoundNet(DatasetReader):
         self,
         root: str | Path,
         *,
-        image_folder: str = "frames",
-        audio_folder: str = "audio",
         box_folder: str = "Annotations",
         empty: Literal["fault", "keep", "negative"] = "negative",
         **options: Any,
     ) -> None:
-        super().__init__(
-            root, image_folder=image_folder, audio_folder=audio_folder, empty=empty, **options
-        )
+        super().__init__(root, empty=empty, **options)
         self.box_folder = self.root / box_folder
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:

@@ -97,7 +97,6 @@ class IS3(DatasetReader):
             image_group=group,
             boxes=boxes,
             box_weights=(1.0,) * len(boxes),
-            audio_length=0,
             image_sources=2,
             masks=masks,
             mask_weights=(1.0,) * len(masks),

@@ -20,7 +20,7 @@ from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples
-from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.records.store import parquet_writer, read_provenance
 
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """Provenance that every row of a summary repeats."""
@@ -111,8 +111,8 @@ def _write_summary(
 ) -> pd.DataFrame:
     facts = {key: provenance[key] for key in FACTS}
     summary = pd.DataFrame([{**facts, **row} for row in rows], columns=schema.names)
-    with AtomicParquetWriter(output, schema, provenance) as writer:
-        writer.write(pa.Table.from_pandas(summary, schema=schema, preserve_index=False))
+    with parquet_writer(output, schema, provenance) as write:
+        write(pa.Table.from_pandas(summary, schema=schema, preserve_index=False))
     return summary
 
 

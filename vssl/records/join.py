@@ -26,10 +26,10 @@ from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
-    AtomicParquetWriter,
     RecordsError,
     as_records,
     open_parquet,
+    parquet_writer,
     read_provenance,
 )
 from vssl.records.truth import GroundTruth
@@ -148,7 +148,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
     folder.mkdir(parents=True, exist_ok=True)
     with (
         ExitStack() as opened,
-        AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
+        parquet_writer(folder / RECORDS_FILE, RECORDS, provenance) as write,
     ):
         pieces = [
             _pieces(opened.enter_context(open_parquet(run / RECORDS_FILE)), len(of_run))
@@ -156,7 +156,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         ]
         for tables in zip_longest(*pieces, fillvalue=RECORDS.empty_table()):
             _check_positives(runs, own_pairings, tables)
-            writer.write(_interleaved(tables, own_pairings, owner, pairings))
+            write(_interleaved(tables, own_pairings, owner, pairings))
     truth.write(folder, provenance)
     write_manifest(folder / MANIFEST_FILE, manifest)
     return provenance

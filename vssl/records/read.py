@@ -24,11 +24,11 @@ from vssl.records.files import RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
     MAPS_AT_ONCE,
-    AtomicParquetWriter,
     Labels,
     RecordsError,
     as_records,
     count_rows,
+    parquet_writer,
     read_columns,
     read_provenance,
     record_batches,
@@ -342,10 +342,10 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     start, provenance = 0, {**read_provenance(path), "schema_version": SCHEMA_VERSION}
     kept = facts.column(_SAMPLE).filter(pa.array(keep & positive)).to_pylist()
     GroundTruth.of(run).of_some(kept).write(folder, provenance)
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+    with parquet_writer(folder / RECORDS_FILE, RECORDS, provenance) as write:
         for batch in record_batches(path, MAPS_AT_ONCE):
             rows = batch.filter(pa.array(keep[start : start + len(batch)]))
             start += len(batch)
             if len(rows):
-                writer.write(as_records(pa.Table.from_batches([rows])))
+                write(as_records(pa.Table.from_batches([rows])))
     return int((keep & positive).sum())

@@ -45,7 +45,7 @@ from vssl.records.read import (
 )
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, SCORE_KEY, pair_column, scores_schema
 from vssl.records.scores import by_part
-from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.records.store import parquet_writer, read_provenance
 from vssl.records.truth import GroundTruth
 from vssl.tensor_kernels import LOOPS_ON
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
@@ -114,10 +114,10 @@ def score_records(
     )
     if device.type not in LOOPS_ON:
         scorer = _checked(scorer, replace(scorer, device=device, turn=BoundedSemaphore(2)), path)
-    with AtomicParquetWriter(output, schema, provenance) as writer:
+    with parquet_writer(output, schema, provenance) as write:
         tables = in_threads(scorer, path, _SCORED_COLUMNS, description="scoring")
         for table in by_part(chain(keep, tables)):
-            writer.write(table)
+            write(table)
 
 
 def score_columns(records: Path, metrics: Sequence[AnyMetric]) -> list[str]:
