@@ -15,6 +15,7 @@ from vssl.core.checks import check_choice
 from vssl.core.media import is_there
 from vssl.data.base import DataError, DatasetReader, text_of
 from vssl.data.boxes import pixels_of
+from vssl.data.check import parsed
 from vssl.data.mask_files import truth_masks
 from vssl.types import EVALUATION_SIZE, Box, Mask, Sample
 
@@ -35,7 +36,7 @@ class IS3(DatasetReader):
         image_folder: folder of the images below `root`.
         audio_folder: folder of the sounds.
         mask_folder: folder of the masks, `<name>.jpg` or `<name>.png` for each sample.
-        truth: `boxes` of the list, or `masks`, by the rule of `vssl.data.mask_files.read_mask`.
+        truth: `boxes` of the list, or `masks`, by the rule of `vssl.data.mask_files.truth_masks`.
         options: as of `DatasetReader`.
     """
 
@@ -182,10 +183,7 @@ def _class_files(annotation: Path, root: Path) -> dict[str, list[str]]:
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return {}
-    try:
-        classes: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error})") from error
+    classes = parsed(path, "JSON", json.loads)
     lists: Any = classes.values() if isinstance(classes, dict) else [None]
     if not all(isinstance(names, list) for names in lists) or not all(
         isinstance(name, str) for names in lists for name in names

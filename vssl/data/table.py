@@ -144,15 +144,13 @@ class _Rows:
         self,
         name: str,
         columns: Mapping[str, int],
-        box_names: Sequence[str],
+        box_names: tuple[str, ...],
         *,
         decimal_comma: bool,
     ) -> None:
         self._name = name
         self._columns = columns
-        self._box = [columns[key] for key in _BOXES[0]] if box_names else []
         self._box_names = box_names
-        self._is_sized = tuple(box_names) in _SIZED
         self._decimal_comma = decimal_comma
         self._samples: dict[tuple[str, str], Annotated] = {}
         self._annotators: dict[tuple[str, str], set[str]] = {}
@@ -206,7 +204,7 @@ class _Rows:
             raise ValueError("names no image")
         if any("\0" in cell for cell in cells.values()):
             raise ValueError("holds the character NUL")
-        box = [cells[key] for key in _BOXES[0]] if self._box else []
+        box = [cells[key] for key in _BOXES[0]] if self._box_names else []
         outline = cells.get("mask") or None
         if not any(box) and outline is None:
             return None
@@ -215,7 +213,7 @@ class _Rows:
             x0, y0, x1, y1 = (
                 self._number(text, name) for text, name in zip(box, self._box_names, strict=True)
             )
-            if self._is_sized:
+            if self._box_names in _SIZED:
                 x1, y1 = x0 + x1, y0 + y1
             region.box = (x0, y0, x1, y1)
         return region

@@ -74,7 +74,8 @@ class Offscreen(ClipCondition):
             self._check_labels(samples, self._labels)
 
     def _check_labels(self, samples: Sequence[Sample], table: LabelTable) -> None:
-        unknown = [s.sample_id for s in samples if s.sample_id not in table.ids]
+        known = table.ids
+        unknown = [sample.sample_id for sample in samples if sample.sample_id not in known]
         if len(unknown) == len(samples):
             raise UsageError(
                 f"{table.path}: knows none of the {len(samples)} samples, e.g. not {unknown[0]}. Is"

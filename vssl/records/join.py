@@ -196,16 +196,14 @@ def _manifest(
 
 def _pieces(file: pq.ParquetFile, pairings: int) -> Iterator[pa.Table]:
     """The records of a file, some samples at a time: each has a row for every pairing."""
-    rows, held, count = _SAMPLES_READ * pairings, [], 0
+    rows, held = _SAMPLES_READ * pairings, file.schema_arrow.empty_table()
     for batch in file.iter_batches(rows):
-        held.append(batch)
-        count += len(batch)
-        while count >= rows:
-            table = pa.Table.from_batches(held)
-            yield table.slice(0, rows)
-            held, count = table.slice(rows).to_batches(), count - rows
-    if count:
-        yield pa.Table.from_batches(held)
+        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+        while len(held) >= rows:
+            yield held.slice(0, rows)
+            held = held.slice(rows)
+    if len(held):
+        yield held
 
 
 def _check_positives(

@@ -27,7 +27,7 @@ from vssl.records.store import (
     Labels,
     RecordsError,
     as_records,
-    count_rows,
+    open_parquet,
     parquet_writer,
     read_columns,
     read_provenance,
@@ -86,11 +86,13 @@ def in_threads(
     keep_freed_memory()  # maps and masks of a chunk are tens of megabytes
     threads = torch.get_num_threads()
     waiting: deque[tuple[int, Future[Done]]] = deque()
+    with open_parquet(path) as file:
+        total = file.metadata.num_rows
     torch.set_num_threads(1)  # each thread is one already
     try:
         with (
             ThreadPoolExecutor(threads) as pool,
-            progress_bar(description, count_rows(path)) as advance,
+            progress_bar(description, total) as advance,
         ):
             for chunk in sample_chunks(path, columns):
                 rows = without_conditions(chunk, without) if without else chunk

@@ -165,12 +165,6 @@ class Labels:
         return dict(sorted(by_name, key=lambda each: int(each[1][0])))
 
 
-def count_rows(path: Path) -> int:
-    """Number of a file's rows."""
-    with open_parquet(path) as file:
-        return int(file.metadata.num_rows)
-
-
 def column_names(path: Path) -> list[str]:
     """Names of a file's columns."""
     with open_parquet(path) as file:

@@ -77,7 +77,8 @@ def check_data_set(overrides: Sequence[str], output: Path | None) -> bool:
                     write_problems(folder / name, found)
         tiles = _tiles(data)
         if tiles:
-            draw_sheet(sheet, tiles, title=_title(reader, data, len(tiles)))
+            count = f"{len(tiles)} of {data.listed} samples"
+            draw_sheet(sheet, tiles, title=f"{reader.name}, {data.annotation.name}: {count}")
     for name, found in (("oddities", data.notes), ("faults", data.problems)):
         if found:
             console.print(f"\n{len(found)} {name}: {describe(found)}")
@@ -212,7 +213,3 @@ def _tiles(data: CheckedData) -> list[Tile]:
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     places = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
     return [samples[place] for place in places]
-
-
-def _title(reader: DatasetReader, data: CheckedData, tiles: int) -> str:
-    return f"{reader.name}, {data.annotation.name}: {tiles} of {data.listed} samples"
