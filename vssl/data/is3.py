@@ -88,7 +88,11 @@ class IS3(DatasetReader):
         if self.truth == "boxes":
             boxes = (pixels_of(entry["gt_box"], full=EVALUATION_SIZE),)
         else:
-            masks = self._masks(Path(image).stem)
+            stem = self.mask_folder / Path(image).stem
+            paths = [Path(f"{stem}{suffix}") for suffix in (".jpg", ".png")]
+            path = next(filter(is_there, paths), paths[0])
+            masks = truth_masks(path)
+            self.truth_files.add(path)
         return Sample(
             sample_id=Path(image).stem,
             image_path=self.image_folder / image,
@@ -102,13 +106,6 @@ class IS3(DatasetReader):
             masks=masks,
             mask_weights=(1.0,) * len(masks),
         )
-
-    def _masks(self, stem: str) -> tuple[Mask, ...]:
-        paths = [self.mask_folder / f"{stem}{suffix}" for suffix in (".jpg", ".png")]
-        path = next(filter(is_there, paths), paths[0])
-        masks = truth_masks(path)
-        self.truth_files.add(path)
-        return masks
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
         """Return the entry's box in fractions of the image; none where masks are the truth."""
@@ -184,12 +181,12 @@ def _class_files(annotation: Path, root: Path) -> dict[str, list[str]]:
     if path is None:
         return {}
     classes = parsed(path, "JSON", json.loads)
-    lists: Any = classes.values() if isinstance(classes, dict) else [None]
-    if not all(isinstance(names, list) for names in lists) or not all(
-        isinstance(name, str) for names in lists for name in names
+    if not isinstance(classes, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in classes.values()
     ):
         raise DataError(
             f"{path}: expected a list of names for each class. Mend the file, or remove it: it is"
             " not needed."
         )
-    return dict(classes)
+    return classes

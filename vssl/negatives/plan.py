@@ -87,8 +87,8 @@ def make_plan(
         choices.check(sounding)
     pairings: list[tuple[AudioCondition, int, Index | None]] = []
     for condition in everyone:
-        rows = [None] * condition.draws if choices is None else choices.rows_of(condition)
-        pairings += [(condition, draw, of_draw) for draw, of_draw in enumerate(rows)]
+        known = [None] * condition.draws if choices is None else choices.rows_of(condition)
+        pairings += [(condition, draw, rows) for draw, rows in enumerate(known)]
     for condition in everyone:
         condition.prepare(samples)
 
@@ -97,12 +97,13 @@ def make_plan(
     index = np.empty((len(samples), len(pairings)), dtype=np.int32)
     seeds = np.empty(index.shape, dtype=np.int64)
     # pairing by pairing, so that the order within a part does not depend on other negatives
-    for k, (condition, draw, chosen) in enumerate(pairings):
-        if choices is None or chosen is None:
+    for k, (condition, draw, rows) in enumerate(pairings):
+        if manifest is None or rows is None:
             seeds[:, k] = drawn = condition.draw_seed(seed, use)
             requests = condition.requests(samples, draw=draw, seed=drawn, lengths=lengths)
         else:
-            sources, seeds[:, k] = choices.of(chosen)
+            chosen = manifest.select(["audio_source_id", "seed"]).take(rows)
+            sources, seeds[:, k] = column_texts(chosen.column(0)), chosen.column(1).to_numpy()
             requests = [
                 AudioRequest(POSITIVE, source_id=source)
                 if source
@@ -219,8 +220,3 @@ class _Choices:
                 f" {ids[missing[0][0]]}, draw {missing[0][1]}. Was it made on another test set?"
             )
         return list(rows.T)
-
-    def of(self, rows: Index) -> tuple[list[str], Index]:
-        """Audio source and seed of some rows."""
-        chosen = self._manifest.select(["audio_source_id", "seed"]).take(rows)
-        return column_texts(chosen["audio_source_id"]), chosen["seed"].to_numpy()

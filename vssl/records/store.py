@@ -160,9 +160,8 @@ class Labels:
 
     def rows(self) -> dict[str, Index]:
         """Rows of each name, in the order in which names occur first."""
-        rows = [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
-        by_name = zip(self.names.tolist(), rows, strict=True)
-        return dict(sorted(by_name, key=lambda each: int(each[1][0])))
+        rows = {name: np.flatnonzero(self.codes == n) for n, name in enumerate(self.names.tolist())}
+        return dict(sorted(rows.items(), key=lambda each: int(each[1][0])))
 
 
 def column_names(path: Path) -> list[str]:
