@@ -98,20 +98,18 @@ def make_plan(
     seeds = np.empty(index.shape, dtype=np.int64)
     # pairing by pairing, so that the order within a part does not depend on other negatives
     for k, (condition, draw, rows) in enumerate(pairings):
-        if manifest is None or rows is None:
-            seeds[:, k] = drawn = condition.draw_seed(seed, use)
-            requests = condition.requests(samples, draw=draw, seed=drawn, lengths=lengths)
-        else:
+        seeds[:, k], sources = condition.draw_seed(seed, use), [""] * len(samples)
+        if manifest is not None and rows is not None:
             chosen = manifest.select(["audio_source_id", "seed"]).take(rows)
             sources, seeds[:, k] = column_texts(chosen.column(0)), chosen.column(1).to_numpy()
-            requests = [
-                AudioRequest(POSITIVE, source_id=source)
-                if source
-                else condition.request(sample, draw=draw, seed=own, length=length)
-                for sample, source, own, length in zip(
-                    samples, sources, seeds[:, k].tolist(), lengths, strict=True
-                )
-            ]
+        requests = [
+            AudioRequest(POSITIVE, source_id=source)
+            if source
+            else condition.request(sample, draw=draw, seed=own, length=length)
+            for sample, source, own, length in zip(
+                samples, sources, seeds[:, k].tolist(), lengths, strict=True
+            )
+        ]
         frontend = condition.name if condition.name in own_frontend else POSITIVE
         index[:, k] = [distinct.setdefault((frontend, each), len(distinct)) for each in requests]
     named = tuple((condition.name, draw) for condition, draw, _ in pairings)
