@@ -6,8 +6,10 @@ counts are whole numbers, which floats hold exactly.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -74,8 +76,18 @@ def _in_blocks(kernel: Callable[..., Array], weights: Counts, *given: Any) -> Ar
     """What a kernel gives for each block of resamples, in threads."""
     by_unit = np.ascontiguousarray(weights.T)  # no copy of a bootstrap's weights
     firsts = range(0, len(weights), _SIDE)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return np.concatenate(list(pool.map(lambda first: kernel(*given, by_unit, first), firsts)))
+    if len(firsts) == 1:
+        return kernel(*given, by_unit, 0)
+    return np.concatenate(list(_pool().map(lambda first: kernel(*given, by_unit, first), firsts)))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that all callers share, since draws are worked on in threads of their own."""
+    return ThreadPoolExecutor(torch.get_num_threads())
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # where its threads are not
 
 
 @compiled

@@ -19,13 +19,13 @@ import torch
 from scipy import special
 
 from vssl.core.arrays import Array, Counts, Index
-from vssl.metrics.base import MapMetric
+from vssl.metrics.base import CombinedMetric, MapMetric
 from vssl.metrics.curve import CurveMetric
 from vssl.records.binarize import HOST
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.chosen import Coverage
 from vssl.records.fit import FittedPolicy, NegativeMaxima
-from vssl.records.numbers import Number, numbers_of, set_numbers
+from vssl.records.numbers import Number, near_resamples, numbers_of, set_numbers
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
@@ -233,29 +233,54 @@ class ResampledRun:
         """All numbers of a part, see `numbers_of`; the bootstrap is over the images of `rows`."""
         images = bootstrap or self.bootstrap
         whole = rows is None and images is self.bootstrap
-
-        def at(scores: Scores, part: Part, sounds: SharedSounds | None) -> list[Number]:
-            sets = self._set_numbers(scores, part, metrics, sounds) if whole else None
-            return numbers_of(
-                scores, part, metrics, images, rows=rows, sounds=sounds, sets=sets, totals=totals
-            )
-
-        numbers = at(self.scores, part, self._sounds)
+        sets = self._set_numbers(self.scores, part, metrics, self._sounds) if whole else None
+        numbers = numbers_of(
+            self.scores, part, metrics, images,
+            rows=rows, sounds=self._sounds, sets=sets, totals=totals,
+        )  # fmt: skip
         thresholds = self.thresholds.get(part)
         if thresholds is None:
             return numbers
-        known = {self.scores.threshold(part): {n.key: n.at_threshold for n in numbers}}
-        for value in _places(thresholds):
-            assert self._near is not None
-            near = at(self._near, near_part(part.map_variant, value), None)
-            known[value] = {number.key: number.at_threshold for number in near}
-        places, found = sorted(known), []
+        values = _places(thresholds)
+        known = self._near_resamples(part.map_variant, values, metrics, images, rows, whole)
+        # where one of them is the fitted threshold, it comes first
+        places, chosen = np.unique([*values, self.scores.threshold(part)], return_index=True)
+        found = []
         for number in numbers:
             anew = number.at_threshold
             if len(places) > 1:
-                values = np.stack([known[place][number.key] for place in places])
-                anew = interpolated(thresholds, np.array(places), values)
+                if isinstance(number.metric, CombinedMetric) and number.parts is not None:
+                    positive, negatives = number.parts
+                    of_negatives = {name: known[each.key] for name, each in negatives.items()}
+                    near = number.metric.combine(known[positive.key], of_negatives)
+                else:
+                    near = known[number.key]
+                anew = interpolated(thresholds, places, np.vstack([near, anew])[chosen])
             found.append(replace(number, of_threshold=anew - number.at_threshold))
+        return found
+
+    def _near_resamples(
+        self,
+        variant: str,
+        values: Sequence[float],
+        metrics: Sequence[AnyMetric],
+        images: ImageBootstrap,
+        rows: Index | None,
+        whole: bool,
+    ) -> dict[tuple[str, str], Array]:
+        """Resamples `[K, B]` at K thresholds, by metric and condition; not of combined ones."""
+        if not values or self._near is None:
+            return {}
+        parts = [near_part(variant, value) for value in values]
+        if whole:
+            sets = {part: self._set_numbers(self._near, part, metrics, None) for part in parts}
+            scores = self._near
+        else:
+            scores = self._near if rows is None else self._near.of_samples(rows)
+            sets = set_numbers(scores, parts, metrics, images)
+        found = near_resamples(scores, parts, metrics, images)
+        for same in zip(*(sets[part] for part in parts), strict=True):
+            found[same[0].key] = np.stack([number.at_threshold for number in same])
         return found
 
     def _set_numbers(
