@@ -75,9 +75,7 @@ class ImageBootstrap:
         both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
         if by_image:
             return both
-        both = both[self._rows]
-        alone = len(both) == self.images
-        return both if alone else np.asarray(np.add.reduceat(both, self._firsts, axis=0))
+        return np.asarray(np.add.reduceat(both[self._rows], self._firsts, axis=0))
 
     def means(self, totals: Array) -> Array:
         """Means over samples within each draw, `[B, D]`, from totals `[G, 2, D]`.

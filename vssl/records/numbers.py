@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,6 @@ from vssl.records.scores import Part, Scores
 from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
 from vssl.records.summary import PAIR
 from vssl.types import NATURAL, POSITIVE, SoundingObject
-
-_Kind = TypeVar("_Kind", np.float64, np.bool_)
 
 _CLIP_RESAMPLES = 200
 """Resamples of clips for set metrics, which cost more than means."""
@@ -346,13 +344,13 @@ def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[
 
 
 def _own_sounds(
-    read: Callable[[Part, str, str], npt.NDArray[_Kind]],
+    read: Callable[[Part, str, str], npt.NDArray[Any]],
     scores: Scores,
     part: Part,
     condition: str,
     column: str,
     metric: ConditionMetric,
-) -> npt.NDArray[_Kind]:
+) -> npt.NDArray[Any]:
     """What `read` gives, with natural negatives among the positives if the metric wants them."""
     values = read(part, condition, column)
     if not metric.with_natural or condition != POSITIVE or NATURAL not in scores.conditions(part):
@@ -373,7 +371,7 @@ def _of_curves(
     if part.threshold_policy != NO_POLICY:
         return
     for condition in _conditions_of(metric, scores, part):
-        curves = _own_sounds(scores.curves, scores, part, condition, metric.column, metric)
+        curves = _own_sounds(scores.values, scores, part, condition, metric.column, metric)
         asked = _own_sounds(scores.asked, scores, part, condition, metric.column, metric)
         defined = ~np.isnan(curves[..., 0])
         group = metric.groups(len(curves))
@@ -623,10 +621,7 @@ def combined_numbers(
 def _combine(
     metric: CombinedMetric, condition: str, positive: Number, negatives: Mapping[str, Number]
 ) -> Number:
-    """Combine means; the spread is over the draws that all negatives with several draws have.
-
-    A negative with one draw is combined with every draw of the others. The value rests on all.
-    """
+    """Combine means; a negative with one draw is combined with every draw of the others."""
     draws = min((len(m.per_draw) for m in negatives.values() if len(m.per_draw) > 1), default=1)
     values = {c: np.asarray(m.value) for c, m in negatives.items()}
     drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}
