@@ -199,11 +199,10 @@ def interval_around(
     if ROUNDING < share < 1 - ROUNDING:
         if spread <= ROUNDING * (high - low):  # alike whatever is drawn
             return value, value
-        middle = math.log(share / (1 - share))
+        middle = special.logit(share)
         half = times * spread / (high - low) / (share * (1 - share))
-        ends = (1 / (1 + math.exp(min(-middle - sign * half, 700.0))) for sign in (-1, 1))
-        found = tuple(low + (high - low) * end for end in ends)
-        return found[0], found[1]
+        ends = low + (high - low) * special.expit([middle - half, middle + half])
+        return float(ends[0]), float(ends[1])
     # all values lie on the bound: exact, unless another threshold would move them further
     tail = (1 - level) / 2
     exact = 1 - tail ** (1 / images)

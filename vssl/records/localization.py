@@ -63,23 +63,20 @@ class Localization:
         return (0.0, 1.0) if self.prior["scale"] == "corrected" else (-np.inf, np.inf)
 
     def maps(
-        self, rows: pa.RecordBatch, variants: Collection[str] | None = None
+        self,
+        rows: pa.RecordBatch,
+        variants: Collection[str] | None = None,
+        device: torch.device | None = None,
     ) -> dict[str, torch.Tensor]:
         """Make localization maps `[R, 224, 224]` of records with `MAP_COLUMNS`, by map variant.
 
-        `variants` None makes all that the run has; `av` is always made.
+        `variants` None makes all that the run has; `av` is always made. `device` None is the CPU.
         """
-        return self.localize(*self.inputs(rows, variants))
-
-    def inputs(
-        self, rows: pa.RecordBatch, variants: Collection[str] | None = None
-    ) -> tuple[torch.Tensor, list[str], torch.Tensor | None]:
-        """Read the arguments of `localize` from some records; see `maps`."""
         objects = None
         if self.prior is not None and (variants is None or OBJECT_GUIDED in variants):
-            objects = object_maps(rows)
-        native = torch.from_numpy(native_maps(rows))
-        return native, rows.column("audio_condition").to_pylist(), objects
+            objects = object_maps(rows).to(device)
+        native = torch.from_numpy(native_maps(rows)).to(device)
+        return self.localize(native, rows.column("audio_condition").to_pylist(), objects)
 
     def localize(
         self, native: torch.Tensor, conditions: Sequence[str], objects: torch.Tensor | None = None
