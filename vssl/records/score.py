@@ -32,7 +32,7 @@ from vssl.records.binarize import HOST, Binarized, maps_by_sample
 from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, MAP_EXTREMES, Localization
 from vssl.records.read import (
     Chunk,
     categories_of,
@@ -52,10 +52,7 @@ from vssl.types import NATURAL, SoundingObject, SoundingObjects
 AnyMetric = MeanMetric | CurveMetric | SetMetric | CombinedMetric
 _Measured = type[MeanMetric] | type[CurveMetric]
 
-_SCORED_COLUMNS = (
-    *("sample_id", "draw", "similarity_max", "similarity_min"),
-    *MAP_COLUMNS,
-)
+_SCORED_COLUMNS = ("sample_id", "draw", *MAP_EXTREMES, *MAP_COLUMNS)
 
 _log = logging.getLogger(__name__)
 
