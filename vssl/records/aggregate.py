@@ -94,13 +94,10 @@ def summarize_subsets(
 def _part_rows(
     resampled: ResampledRun, part: Part, numbers: Sequence[Number]
 ) -> Iterator[dict[str, Any]]:
-    """Summary columns of a part's numbers, without those of the run.
-
-    If the policy of a fitted threshold is not known, there is only the interval at the threshold.
-    """
+    """Summary columns of a part's numbers, without those of the run."""
     facts = {**part._asdict(), "threshold": resampled.scores.threshold(part)}
     unknown: tuple[str, ...] = ()
-    if part.is_fitted and part not in resampled.thresholds:
+    if part.is_fitted and part not in resampled.thresholds:  # then its policy is not known
         unknown = ("ci_low", "ci_high", "share_images", "share_sounds", "share_threshold")
     for number in numbers:
         yield {**facts, **number.row(), **dict.fromkeys(unknown)}

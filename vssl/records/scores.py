@@ -259,12 +259,11 @@ class Scores:
         return np.nan if value is None else value
 
     def values(self, part: Part, condition: str, column: str) -> Array:
-        """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""
-        return self._own(part, condition, self._column(part, column)[0])
+        """Values of a column, `[N, D]`, or curves `[N, D, T]` float32, to be read only.
 
-    def curves(self, part: Part, condition: str, column: str) -> Array:
-        """Curves of a column, `[N, D, T]` float32; NaN where undefined or not measured."""
-        return self.values(part, condition, column)
+        NaN where undefined or not asked.
+        """
+        return self._own(part, condition, self._column(part, column)[0])
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column was measured on, `[N]`.
