@@ -234,15 +234,9 @@ def clip_at(
     The part is centred at the moment, and moved inside the sound near its ends: silence or a
     repetition there would be an event. A shorter sound is returned whole.
 
-    Args:
-        sound: `[channels, length]`.
-        seconds: time since the begin of the sound.
-        window: its attributes `seconds`, `start` and `stop` tell which part of a clip it takes. A
-            window without `seconds`, as `WholeClip`, gets 10 s.
-        rate: sample rate of the sound in Hz.
-
-    Returns:
-        Position in the sound at which the part begins, and the clip.
+    The sound is `[channels, length]` at `rate` in Hz, the moment in seconds from its begin. A
+    window's `seconds`, `start` and `stop` tell which part of a clip it takes; without `seconds`, as
+    `WholeClip`, it gets 10 s. Returns where in the sound the part begins, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))

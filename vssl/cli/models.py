@@ -110,12 +110,8 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
             for line in misfit.entries:
                 console.print(f"    {line}", markup=False)
     if not fit.fits:
-        more = (
-            ""
-            if why
-            else f"; --why says so of the other {len(fit.others) - len(shown)}, and lists all"
-            " entries of the nearest"
-        )
+        others = f"the other {len(fit.others) - len(shown)}"
+        more = "" if why else f"; --why says so of {others}, and lists all entries of the nearest"
         compared = " that it was compared with" if any(entry.needs for entry in entries) else ""
         raise UsageError(
             f"{path}: fits no model{compared}. The list above says what it lacks of each and has"

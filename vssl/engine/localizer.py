@@ -105,10 +105,8 @@ class Localizer(nn.Module):
     ) -> NativeMaps:
         """Similarity maps of a batch of images, each encoded once, with K sounds each.
 
-        Args:
-            batch: N images; without pixels if the tables hold all encodings.
-            sounds: `[N, K, ...]` encoded sounds; `[N, K, 0]` for a model that takes none.
-            tables: known encodings; new ones are added.
+        The encoded sounds are `[N, K, ...]`, `[N, K, 0]` for a model that takes none. The batch
+        has no pixels if the tables hold all encodings; new ones are added to them.
 
         Raises:
             UsageError: when the maps are not of the declared size. Their range is not checked: the

@@ -258,14 +258,9 @@ def frame_layer(
     The bar has the verdict in words, and the largest value beside the threshold. A gauge along its
     upper edge shows the range of the map, the largest value, and the threshold as a tick.
 
-    Args:
-        localization: `[224, 224]` map of the given sound.
-        numbers: of this map, then of the negatives'.
-        size: height and width of the frames.
-        bounds: finite range of drawn values.
-        threshold: None draws no outline.
-        judged: whether a verdict is possible.
-        p: p value against wrong sounds of a calibration run.
+    The map `[224, 224]` is of the given sound, as the first of `numbers`; others are the
+    negatives'. `size` is H and W of the frames, `bounds` the finite range of drawn values. Without
+    a threshold there is no outline. `p` is against wrong sounds of a calibration run.
 
     Returns:
         A factor `[H, W, 1]` and a summand `[H, W, 3]`, float32: `pixels * factor + summand` is the

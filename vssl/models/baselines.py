@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from vssl.core.checks import check_positive
 from vssl.core.randomness import generator_for
@@ -68,8 +69,7 @@ class Center(Baseline):
         offset = ((torch.arange(side) + 0.5) / side - 0.5) / sigma
         profile = torch.exp(-0.5 * offset**2)
         blob = profile[:, None] * profile[None, :]
-        self.register_buffer("blob", blob / blob.max())
-        self.blob: torch.Tensor
+        self.blob = nn.Buffer(blob / blob.max())
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
         """Draw the same Gaussian for every image, `[N, 14, 14]`, maximum 1."""
@@ -135,8 +135,7 @@ class _Informed(Baseline):
     def __init__(self) -> None:
         super().__init__()
         values = torch.linspace(1.0, 0.75, EVALUATION_SIZE**2)
-        self.register_buffer("ramp", values.view(EVALUATION_SIZE, EVALUATION_SIZE))
-        self.ramp: torch.Tensor
+        self.ramp = nn.Buffer(values.view(EVALUATION_SIZE, EVALUATION_SIZE))
 
     def _inside(self, sample: Sample) -> torch.Tensor:
         """Pixels of a sample's object, `[224, 224]` bool."""

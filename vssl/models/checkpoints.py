@@ -82,7 +82,7 @@ def read_checkpoint(path: Path) -> Any:
             raise WeightsError(
                 f"{path}: is a TorchScript program, not weights. If you trust its source, as this"
                 " loads the program, write its weights to another file, and use that:\n"
-                + _weights_of_program(path)
+                + _rewriting(path, _WEIGHTS_OF_PROGRAM)
             )
     if tarfile.is_tarfile(path):
         raise WeightsError(
@@ -115,7 +115,7 @@ def read_checkpoint(path: Path) -> Any:
             f"{path}: refused, because it would import `{name}`, which weights do not need."
             " Nothing of it was run. Only if you trust its source, as this runs what the file says"
             f" and needs `{name.partition('.')[0]}` to be installed, write its tensors alone to"
-            f" another file, and use that:\n{_tensors_alone(path)}"
+            f" another file, and use that:\n{_rewriting(path, _TENSORS_ALONE)}"
         ) from error
     except Exception as error:  # torch and pickle raise many things on a damaged file
         raise WeightsError(
@@ -123,27 +123,19 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
 
 
-def _tensors_alone(path: Path) -> str:
-    """Write a command that copies the tensors of a checkpoint that cannot be read safely."""
-    code = (
-        "import sys, torch;"
-        ' content = torch.load(sys.argv[1], map_location="cpu", weights_only=False);'
-        ' content = content.state_dict() if hasattr(content, "state_dict") else content;'
-        " tensors = lambda group: {name: tensors(value) if isinstance(value, dict) else value"
-        " for name, value in group.items() if isinstance(value, (dict, torch.Tensor))};"
-        " torch.save(tensors(content), sys.argv[2])"
-    )
-    return _rewriting(path, code)
-
-
-def _weights_of_program(path: Path) -> str:
-    """Write a command that copies the weights of a TorchScript program."""
-    code = (
-        "import sys, torch;"
-        ' weights = torch.jit.load(sys.argv[1], map_location="cpu").state_dict();'
-        " torch.save(weights, sys.argv[2])"
-    )
-    return _rewriting(path, code)
+_TENSORS_ALONE = (
+    "import sys, torch;"
+    ' content = torch.load(sys.argv[1], map_location="cpu", weights_only=False);'
+    ' content = content.state_dict() if hasattr(content, "state_dict") else content;'
+    " tensors = lambda group: {name: tensors(value) if isinstance(value, dict) else value"
+    " for name, value in group.items() if isinstance(value, (dict, torch.Tensor))};"
+    " torch.save(tensors(content), sys.argv[2])"
+)
+_WEIGHTS_OF_PROGRAM = (
+    "import sys, torch;"
+    ' weights = torch.jit.load(sys.argv[1], map_location="cpu").state_dict();'
+    " torch.save(weights, sys.argv[2])"
+)
 
 
 def _rewriting(path: Path, code: str) -> str:

@@ -108,14 +108,14 @@ class StoredMaps(LocalizationModel):
         """
         store = self._stored()
         places: dict[Any, Key] = {}
-        missing: defaultdict[str, list[str]] = defaultdict(list)
+        missing: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         lacking: Counter[str] = Counter()
         draws = Counter(condition for condition, _ in pairings)
         for sample_id in sample_ids:
             for condition, draw in pairings:
                 place = store.find((sample_id, condition, draw), alone=draws[condition] == 1)
                 if place is None:
-                    missing[sample_id].append(f"{condition}, draw {draw}")
+                    missing[sample_id].append((condition, draw))
                     lacking[condition] += 1
                 else:
                     places[place] = (sample_id, condition, draw)
@@ -154,7 +154,7 @@ class StoredMaps(LocalizationModel):
                     )
         if faults:
             raise MapsError(f"{store.root}: {_listed(faults, len(wanted))}")
-        reasons = {sample_id: "; ".join(lacks) for sample_id, lacks in missing.items()}
+        reasons = {sample_id: _in_words(lacks) for sample_id, lacks in missing.items()}
         return MapsReport(reasons, surplus, undefined)
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
@@ -184,7 +184,7 @@ class StoredMaps(LocalizationModel):
 
     def _missing(
         self,
-        missing: Mapping[str, list[str]],
+        missing: Mapping[str, list[tuple[str, int]]],
         lacking: Mapping[str, int],
         draws: Mapping[str, int],
         samples: int,
@@ -196,7 +196,7 @@ class StoredMaps(LocalizationModel):
             f"{count} of {samples * draws[condition]} of {condition}"
             for condition, count in lacking.items()
         )
-        shown = [f"{name} ({'; '.join(own[:_SHOWN])})" for name, own in missing.items()][:_SHOWN]
+        shown = [f"{name} ({_in_words(own[:_SHOWN])})" for name, own in missing.items()][:_SHOWN]
         text = (
             f"{store.root}: {sum(lacking.values())} maps are missing ({counts}), e.g. of"
             f" {', '.join(shown)}."
@@ -205,7 +205,7 @@ class StoredMaps(LocalizationModel):
         absent = [each for each in negatives if lacking.get(each) == samples * draws[each]]
         if negatives and len(absent) == len(negatives) and POSITIVE not in lacking:
             return f"{text} There is no map of any negative: negatives=none scores positives alone."
-        expected = store.expected((first, *_pairing(lacks[0])))
+        expected = store.expected((first, *lacks[0]))
         text += f" Expected {expected}."
         names = {each.name for each in surplus}
         stems = {name.rpartition("/")[2]: name for name in names}
@@ -482,9 +482,8 @@ def _shown(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
-def _pairing(text: str) -> tuple[str, int]:
-    condition, _, draw = text.rpartition(", draw ")
-    return condition, int(draw)
+def _in_words(pairings: Sequence[tuple[str, int]]) -> str:
+    return "; ".join(f"{condition}, draw {draw}" for condition, draw in pairings)
 
 
 def _listed(faults: Mapping[str, Sequence[str]], count: int) -> str:

@@ -128,7 +128,8 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
             that the network cannot be.
     """
     layout, target = network.layouts()[part], network.get_submodule(part)
-    if is_own(content, target, path):
+    # as `vssl-train` writes them: no wrapper, and no names but the network's
+    if path.suffix == ".safetensors" and content.keys() == target.state_dict().keys():
         return match_weights(target, content, CheckpointLayout(wrapper=None))
     state = state_dict_of(content, wrappers=layout.wrappers, path=path, nested=layout.nested)
     try:
@@ -142,14 +143,6 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
             f"{path}: its entries cannot be converted to those of {type(network).__name__}"
             f" ({type(error).__name__}: {error}). Is it another model's checkpoint?"
         ) from error
-
-
-def is_own(content: Any, network: torch.nn.Module, path: Path) -> bool:
-    """Whether a file holds a network's own entries, as `vssl-train` writes them.
-
-    These are safetensors, which have no wrapper and no names but the network's.
-    """
-    return path.suffix == ".safetensors" and content.keys() == network.state_dict().keys()
 
 
 def match_weights(

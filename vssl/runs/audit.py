@@ -179,18 +179,12 @@ def _audited_runs(
                 "the released constants mean nothing on maps that were rescaled"
             )
     pooled = released.switches.get("pooled_ciou") == "released" and config.model.name in CONSTANTS
-    rule = released_threshold(config) or "half_image"
+    rule: str = OmegaConf.select(config, "model.released.threshold") or "half_image"
     if rule != "half_image":
         runs.append(
             AuditedRun(f"{THRESHOLD} {rule}", "scores", corrected.folder, False, headline=rule)
         )
     return [*runs, AuditedRun(TOGETHER, "given", released.folder, pooled, rule)], left_out
-
-
-def released_threshold(config: DictConfig) -> str | None:
-    """Threshold policy of the authors' own evaluation of a model; None where it names none."""
-    rule: str | None = OmegaConf.select(config, "model.released.threshold")
-    return rule
 
 
 def saved_config(run: dict[str, Any]) -> DictConfig:
