@@ -423,14 +423,8 @@ def power_spectrogram(
 ) -> torch.Tensor:
     """Squared magnitude of the short-time Fourier transform, centred, with reflected edges.
 
-    Args:
-        waveforms: `[M, T]`, longer than half a window.
-        window: `[n_fft]`.
-        hop: samples between frames.
-        divisor: of the spectrum, before it is squared.
-
-    Returns:
-        `[M, n_fft // 2 + 1, T // hop + 1]`.
+    Waveforms `[M, T]`, longer than half a window `[n_fft]`, become `[M, n_fft // 2 + 1, T // hop +
+    1]`. The divisor is of the spectrum, before it is squared.
     """
     spectrum = torch.stft(
         waveforms, len(window), hop, window=window, center=True, pad_mode="reflect",

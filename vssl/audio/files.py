@@ -19,11 +19,8 @@ from vssl.core.errors import UsageError
 from vssl.core.media import STREAMED, decoding, require_file
 from vssl.types import SAMPLE_RATE, AudioClip
 
-_MOST_FRAMES = 2**48
-"""libsndfile reports more for a FLAC without a length."""
-
-_UNKNOWN_FORMAT = 1
-"""libsndfile's code for a file of a format that it does not know."""
+_MOST_FRAMES = 2**48  # libsndfile reports more for a FLAC without a length
+_UNKNOWN_FORMAT = 1  # libsndfile's code for a file of a format that it does not know
 
 _CLAIMS = re.compile(r"(\d+) \(?should be (\d+)")
 _TRUNCATED = re.compile("truncated file|File seems to be truncated")

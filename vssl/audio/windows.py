@@ -24,8 +24,7 @@ Channels = Literal["mean", "first"]
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 """Sample rates in Hz that are possible."""
 
-_ANY_LENGTH_SECONDS = 10.0
-"""Length of VGG-Sound's clips, taken for windows without a length."""
+_ANY_LENGTH_SECONDS = 10.0  # length of VGG-Sound's clips, taken for windows without a length
 
 
 def mix_down(clip: AudioClip, channels: Channels) -> Waveform:

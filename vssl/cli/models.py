@@ -12,8 +12,7 @@ from vssl.core.errors import UsageError
 if TYPE_CHECKING:
     from vssl.config.catalog import Entry
 
-_NEAREST = 3
-"""Models that are named where a file fits none."""
+_NEAREST = 3  # models that are named where a file fits none
 
 
 @console_script("models")

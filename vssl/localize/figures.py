@@ -27,10 +27,8 @@ from vssl.localize.verdict import MapNumbers, Threshold, Verdict, distinguishabl
 from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
 from vssl.types import POSITIVE
 
-_LARGE_LINE, _SMALL_LINE = 0.23, 0.16
-"""Heights of a line of text in inches."""
-_LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5
-"""Characters per inch."""
+_LARGE_LINE, _SMALL_LINE = 0.23, 0.16  # heights of a line of text in inches
+_LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5  # characters per inch
 _STYLES_ABOVE: tuple[dict[str, Any], ...] = ({"fontsize": 10, "color": "#444444"}, {"fontsize": 11})
 _STYLES_BELOW: tuple[dict[str, Any], ...] = (
     {"fontsize": 7.5, "color": "#444444"},

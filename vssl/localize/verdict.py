@@ -157,13 +157,11 @@ def judge(
     if threshold is None:
         return Verdict(THRESHOLD_MISSING, None)
     given = [numbers[0] for numbers in pictures]
-    largest = max(
-        (each.largest for each in given if not math.isnan(each.largest)), default=math.nan
-    )
-    if math.isnan(largest):
-        return Verdict(
-            f"no verdict is possible: the map{'s hold' if video else ' holds'} NaN", None
-        )
+    values = [each.largest for each in given if not math.isnan(each.largest)]
+    if not values:
+        maps = "maps hold" if video else "map holds"
+        return Verdict(f"no verdict is possible: the {maps} NaN", None)
+    largest = max(values)
     marked = [each.marked for each in given if each.marked]
     value, limit = distinguishable(largest, threshold.value)
     beside = "exceeds" if marked else "does not exceed"

@@ -25,8 +25,7 @@ ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 
 _QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
 _BT709 = 1
-_MOST_CHANNELS = 8
-"""Channels that FFmpeg can mix down; it has no mix for some larger layouts."""
+_MOST_CHANNELS = 8  # channels that FFmpeg can mix down; it has no mix for some larger layouts
 
 
 def find_encoder() -> str:

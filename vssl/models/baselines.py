@@ -205,12 +205,8 @@ class DeafBest(_Informed):
 def smaller_first(objects: Sequence[torch.Tensor], ramp: torch.Tensor) -> torch.Tensor:
     """Rank the pixels of O objects: those of the smallest lie above (O - 1) / O, and so on.
 
-    Args:
-        objects: `[H, W]` bool each.
-        ramp: `[H, W]` distinct values in (0, 1] that order the pixels of an object.
-
-    Returns:
-        `[H, W]` in [0, 1]; 0 outside of objects.
+    Objects are `[H, W]` bool each. The ramp `[H, W]`, distinct values in (0, 1], orders the pixels
+    of an object. Returns `[H, W]` in [0, 1], 0 outside of objects.
     """
     values = torch.zeros_like(ramp)
     for rank, inside in enumerate(sorted(objects, key=lambda o: int(o.sum()), reverse=True)):

@@ -52,8 +52,7 @@ class WeightsError(UsageError):
 def read_checkpoint(path: Path) -> Any:
     """Read a file of torch (zip format, mapped into memory, or the older stream) or safetensors.
 
-    Returns:
-        The saved object, usually a dict, with its tensors on the CPU.
+    Returns the saved object, usually a dict, with its tensors on the CPU.
 
     Raises:
         WeightsError: when the file is missing, damaged, not torch's, or would import anything that

@@ -71,12 +71,8 @@ def load_weights(
     The file must hold every entry of its part of the network. Every other entry must be known to be
     unused. Counts of batches, which only training reads, may be missing.
 
-    Args:
-        network: the network to fill; its `checkpoint` attribute has the file's layout.
-        path: checkpoint file.
-        part: submodule that the file fills; empty for the whole network.
-        sha256: expected hash of the file, None to take any.
-        key: group of the configuration, for messages.
+    The file fills the submodule `part`, or the whole network. Without `sha256` any file is taken.
+    `key` is the group of the configuration, for messages.
 
     Raises:
         WeightsError: for a missing or unreadable file, a blocked global, another hash, missing,
