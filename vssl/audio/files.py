@@ -33,13 +33,10 @@ class AudioFileError(UsageError):
 
 
 def read_clip(path: Path, rate: int = SAMPLE_RATE) -> AudioClip:
-    """Read an audio file and bring it to a sample rate in Hz.
+    """Read an audio file as a clip `[channels, length]` at a sample rate in Hz.
 
     Integer formats are scaled to [-1, 1) (16 bit: divided by 32768). A file at another rate is
     resampled from its own by librosa's default resampler (`soxr_hq`).
-
-    Returns:
-        The clip, `[channels, length]`.
 
     Raises:
         AudioFileError: for a missing, unreadable, cut-off, empty or non-finite file.

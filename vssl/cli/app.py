@@ -141,18 +141,11 @@ def command_parser(
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that commands share; each adds its own.
 
-    Call `parse_intermixed_args`, which takes words and options in any order.
-
-    Args:
-        program: the command's name.
-        description: of the command.
-        example: a command line, shown at the end of the help.
-        runs: help of `RUN ...`; options may then be written `key=value` too.
-        overrides: an example of the words `key=value`.
-        thresholds: policies without `--threshold NAME`, which can be repeated.
-        output: help of `--output DIR`.
-        config_dir: adds `--config-dir DIR`.
-        resampling: adds `--resamples N` and `--seed N`, of bootstrap intervals.
+    Call `parse_intermixed_args`, which takes words and options in any order. `runs` and `output` are
+    the help of `RUN ...`, with which options may be written `key=value` too, and of `--output DIR`.
+    `overrides` is an example of words `key=value`; `thresholds` are the policies without
+    `--threshold NAME`. `config_dir` adds `--config-dir DIR`, `resampling` what intervals need:
+    `--resamples N` and `--seed N`.
     """
     kind = argparse.ArgumentParser if runs is None else _Words
     if runs is not None:

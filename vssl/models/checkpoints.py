@@ -34,12 +34,9 @@ _PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
 _PLAIN_CLASSES: list[Any] = [
     *(argparse.Namespace, types.SimpleNamespace),
     *(
-        (kind, f"{module}.{name}")
-        for kind, names in (
-            (PurePosixPath, ("PosixPath", "PurePosixPath")),
-            (PureWindowsPath, ("WindowsPath", "PureWindowsPath")),
-        )
-        for name in names
+        (kind, f"{module}.{pure}{name}")
+        for kind, name in ((PurePosixPath, "PosixPath"), (PureWindowsPath, "WindowsPath"))
+        for pure in ("", "Pure")
         for module in ("pathlib", "pathlib._local")  # the latter in Python 3.13
     ),
 ]

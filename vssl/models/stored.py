@@ -105,19 +105,17 @@ class StoredMaps(LocalizationModel):
         store = self._stored()
         places: dict[Any, Key] = {}
         missing: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-        lacking: Counter[str] = Counter()
         draws = Counter(condition for condition, _ in pairings)
         for sample_id in sample_ids:
             for condition, draw in pairings:
                 place = store.find((sample_id, condition, draw), alone=draws[condition] == 1)
                 if place is None:
                     missing[sample_id].append((condition, draw))
-                    lacking[condition] += 1
                 else:
                     places[place] = (sample_id, condition, draw)
         surplus = [Surplus(*store.describe(each)) for each in store.places() if each not in places]
         if missing and (not skip or len(missing) == len(sample_ids)):
-            raise MapsError(self._missing(missing, lacking, draws, len(sample_ids), surplus))
+            raise MapsError(self._missing(missing, draws, len(sample_ids), surplus))
         left_out = set(missing)
         # in the order of the store, which keeps rows that are compressed together
         wanted = sorted(place for place, key in places.items() if key[0] not in left_out)
@@ -181,13 +179,13 @@ class StoredMaps(LocalizationModel):
     def _missing(
         self,
         missing: Mapping[str, list[tuple[str, int]]],
-        lacking: Mapping[str, int],
         draws: Mapping[str, int],
         samples: int,
         surplus: Sequence[Surplus],
     ) -> str:
         """What lacks, in words, with what may have been meant."""
         store, (first, lacks) = self._stored(), next(iter(missing.items()))
+        lacking = Counter(condition for each in missing.values() for condition, _ in each)
         counts = ", ".join(
             f"{count} of {samples * draws[condition]} of {condition}"
             for condition, count in lacking.items()

@@ -148,9 +148,8 @@ def match_weights(
     own = network.state_dict()
     parts = {key.partition(".")[0] for key in own}
     ignored = [k for k in state if any(fnmatch.fnmatchcase(k, p) for p in layout.unused)]
-    heads = []
-    if layout.heads:
-        heads = [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
+    others = [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
+    heads = others if layout.heads else []
     ignored += heads
     kept = {k: v for k, v in state.items() if k not in ignored}
     if layout.convert is not None:

@@ -237,10 +237,8 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
 def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.DataFrame:
     """Print runs beside published figures, one table each.
 
-    With `output` also writes `published.csv` (fractions) and `published.md` there.
-
-    Returns:
-        The rows of `beside_published` of all runs, with the `run` in front.
+    With `output` also writes `published.csv` (fractions) and `published.md` there. Returns the rows
+    of `beside_published` of all runs, with the `run` in front.
 
     Raises:
         UsageError: when a summary cannot be read, or a run's model or test set has no figures.
