@@ -141,8 +141,8 @@ def command_parser(
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that commands share; each adds its own.
 
-    Call `parse_intermixed_args`, which takes words and options in any order. `runs` and `output` are
-    the help of `RUN ...`, with which options may be written `key=value` too, and of `--output DIR`.
+    Call `parse_intermixed_args`, which takes words and options in any order. `runs` is the help of
+    `RUN ...`, with which options may be written `key=value` too, `output` that of `--output DIR`.
     `overrides` is an example of words `key=value`; `thresholds` are the policies without
     `--threshold NAME`. `config_dir` adds `--config-dir DIR`, `resampling` what intervals need:
     `--resamples N` and `--seed N`.
