@@ -130,12 +130,10 @@ class Localizer(nn.Module):
         return NativeMaps(maps.float(), None if objects is None else objects.float())
 
     @torch.inference_mode()
-    def encode_sounds(
-        self, clips: Sequence[AudioClip], condition: str = POSITIVE, *, batch_size: int = 8
-    ) -> torch.Tensor:
+    def encode_sounds(self, clips: Sequence[AudioClip], condition: str = POSITIVE) -> torch.Tensor:
         """Encode M sounds as `[M, ...]`; `[M, 0]` for a model that takes none.
 
-        The condition selects the front end; `batch_size` sounds of one length are encoded at once.
+        The condition selects the front end; up to 8 sounds of one length are encoded at once.
 
         Raises:
             UsageError: for a clip that is too short.
@@ -147,8 +145,8 @@ class Localizer(nn.Module):
         vectors: dict[int, torch.Tensor] = {}
         for length in dict.fromkeys(len(waveform) for waveform in waveforms):
             same = [n for n, waveform in enumerate(waveforms) if len(waveform) == length]
-            for begin in range(0, len(same), batch_size):
-                chosen = same[begin : begin + batch_size]
+            for begin in range(0, len(same), 8):
+                chosen = same[begin : begin + 8]
                 batch = torch.stack([waveforms[n] for n in chosen]).to(self._device)
                 vectors.update(zip(chosen, self.encode_audio(batch, condition), strict=True))
         return torch.stack([vectors[n] for n in range(len(clips))])
