@@ -41,18 +41,12 @@ class NativeMaps:
 
 
 class Localizer(nn.Module):
-    """Runs a model on pictures with sounds.
+    """Runs a model, with its weights and its name for messages, on pictures with sounds.
 
-    Args:
-        model: with its weights.
-        name: the model's, for messages.
-        transform: decoded picture to network input.
-        frontends: front end by audio condition; others share the positive's; empty for a model
-            that takes no audio.
-        prior: object prior.
-        prior_transform: decoded picture to the prior's input, where it takes another.
-        device: where pictures and sounds at hand are encoded.
-        precision: one of `vssl.config.options.PRECISIONS`.
+    `transform` makes its input of a decoded picture, `prior_transform` the object prior's where
+    that takes another. Front ends are by audio condition; others share the positive's. There are
+    none for a model that takes no audio. `device` encodes pictures and sounds at hand, in one of
+    `vssl.config.options.PRECISIONS`.
     """
 
     def __init__(

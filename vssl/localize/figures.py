@@ -260,9 +260,8 @@ def frame_layer(
     negatives'. `size` is H and W of the frames, `bounds` the finite range of drawn values. Without
     a threshold there is no outline. `p` is against wrong sounds of a calibration run.
 
-    Returns:
-        A factor `[H, W, 1]` and a summand `[H, W, 3]`, float32: `pixels * factor + summand` is the
-        drawn frame.
+    Returns a factor `[H, W, 1]` and a summand `[H, W, 3]`, float32: `pixels * factor + summand` is
+    the drawn frame.
     """
     resized = _resized(localization, size)
     colours, weights = layer(in_range(resized.numpy(), bounds))

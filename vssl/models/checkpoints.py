@@ -140,11 +140,7 @@ def _rewriting(path: Path, code: str) -> str:
 
 
 def state_dict_of(
-    content: Any,
-    *,
-    wrappers: Sequence[str | None],
-    path: Path,
-    nested: bool = False,
+    content: Any, *, wrappers: Sequence[str | None], path: Path, nested: bool = False
 ) -> dict[str, torch.Tensor]:
     """Take the state dict out of a checkpoint's content, without prefixes `module.`.
 

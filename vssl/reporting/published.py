@@ -48,12 +48,7 @@ PUBLISHED_MODELS = {
 
 VGGSS_4692 = "VGG-SS (4692 of 5158 available)"
 
-TEST_SETS = {
-    "VGG-SS": "vggss",
-    VGGSS_4692: "vggss",
-    "IS3": "is3",
-    "Flickr-SoundNet": "flickr",
-}
+TEST_SETS = {"VGG-SS": "vggss", VGGSS_4692: "vggss", "IS3": "is3", "Flickr-SoundNet": "flickr"}
 """Published name -> ours. The Extended and the Heard / Unheard sets are other sets."""
 
 IMAGES = {("SACL", VGGSS_4692): 4692, ("SACL", "Flickr-SoundNet"): 249}
@@ -94,11 +89,7 @@ image marked; `OWN_RULES` has the others. The paper's tables need a universal th
 quartile is our reading of the released code.
 """
 
-OWN_RULES = {
-    "SACL": "half_range",
-    "CLIPTran": "half_range",
-    "ACL": "best_of_19",
-}
+OWN_RULES = {"SACL": "half_range", "CLIPTran": "half_range", "ACL": "best_of_19"}
 """Published model -> policy of its authors' cIoU@0.5 and AUC, in place of `half_image`."""
 
 ALWAYS = ("cIoU@0.5", "AUC")

@@ -135,12 +135,7 @@ def _check_same(one: _Given, other: _Given) -> None:
 
 
 def _audited_runs(
-    corrected: _Given,
-    released: _Given,
-    single: dict[str, _Given],
-    folder: Path,
-    *,
-    evaluate: bool,
+    corrected: _Given, released: _Given, single: dict[str, _Given], folder: Path, *, evaluate: bool
 ) -> tuple[list[AuditedRun], dict[str, str]]:
     """The runs to compare, the corrected one first, and the departures left out with the reason."""
     config = saved_config(corrected.run)
@@ -216,9 +211,8 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
 def what_changes(config: DictConfig, switch: str, value: Any) -> tuple[str | None, DictConfig]:
     """Set a switch of the protocol, and tell what depends on it for this model, data and prior.
 
-    Returns:
-        `network` (similarity maps), `localization` (only the maps made of them), `scores`, or None
-        for nothing; and the configuration with the switch set.
+    That is `network` (similarity maps), `localization` (only the maps made of them), `scores`, or
+    None for nothing. Behind it comes the configuration with the switch set.
     """
     changed = config.copy()
     changed.protocol[switch] = value

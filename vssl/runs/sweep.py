@@ -346,10 +346,8 @@ def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> N
 class Sweep(Callback):
     """Hydra callback: checks all jobs before a multirun, and reports after it.
 
-    Args:
-        sweep_id: one for all jobs of the sweep, which read it in the configuration.
-        launchers: settings by launcher, in place of the plugins' defaults; null is the number
-            of jobs for this machine's GPUs.
+    All jobs of the sweep read its `sweep_id` in the configuration. `launchers` are settings by
+    launcher, in place of the plugins' defaults; null is the number of jobs for this machine's GPUs.
     """
 
     def __init__(self, sweep_id: str, launchers: Mapping[str, Mapping[str, Any]]) -> None:
