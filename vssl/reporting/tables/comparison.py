@@ -291,7 +291,7 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
             (label if of["value"] is None else f"{label} {of['value']:.4f}", of["source"])
             for label, of in thresholds
         ]
-        parts.append(f"{policy}: {', '.join(by_source(dict.fromkeys(named)))}")
+        parts.append(f"{policy}: {', '.join(by_source(named))}")
     if left and any("fit on" in part for part in parts):
         parts.append("thresholds were fitted on all samples of their run")
     undefined = int(rows["n_undefined"].max())
